@@ -1,0 +1,45 @@
+import eslint from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+/** What tfjs 4.22 gets wrong on wasm or webgpu (docs/DECISIONS.md), banned where it could reach a user. */
+const brokenInTfjs = [
+  {selector: "MemberExpression[object.name='tf'][property.name='einsum']", message: 'tf.einsum does not exist on wasm.'},
+  {
+    selector: "CallExpression[callee.object.name='tf'][callee.property.name='gather'][arguments.length>3]",
+    message: 'tf.gather with batchDims is wrong on wasm: gather flat rows.',
+  },
+];
+const noDataSync = {
+  selector: "MemberExpression[property.name=/^(dataSync|arraySync)$/]",
+  message: 'dataSync fails on webgpu: await data().',
+};
+
+export default tseslint.config(
+  {ignores: ['dist', 'node_modules', 'reports', 'ops/assembly', 'models/embedded', '.venv']},
+  eslint.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [...tseslint.configs.strictTypeChecked],
+    languageOptions: {parserOptions: {projectService: true, tsconfigRootDir: import.meta.dirname}},
+    rules: {
+      '@typescript-eslint/no-non-null-assertion': 'off', // indices into typed arrays are proven by their loops
+      '@typescript-eslint/restrict-template-expressions': ['error', {allowNumber: true, allowBoolean: true}],
+      '@typescript-eslint/no-confusing-void-expression': 'off',
+      '@typescript-eslint/unbound-method': 'off',
+      'no-restricted-syntax': ['error', ...brokenInTfjs, noDataSync],
+    },
+  },
+  {
+    files: ['test/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-unused-expressions': 'off', // chai's expect(x).to.be.true
+      '@typescript-eslint/no-unsafe-assignment': 'off', // golden JSON
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      'no-restricted-syntax': ['error', ...brokenInTfjs],
+    },
+  },
+  {
+    files: ['**/*.mjs', '**/*.cjs'],
+    languageOptions: {globals: {console: 'readonly', process: 'readonly', Buffer: 'readonly', URL: 'readonly', module: 'writable', performance: 'readonly'}},
+  },
+);

@@ -1,0 +1,199 @@
+import type {FileHandle} from 'node:fs/promises';
+import {TransferError} from '../../ops/errors.js';
+import {diskError, errorCode} from '../weights/disk.js';
+import {isFile} from './cache_directory.js';
+import {
+  type RemoteFile,
+  type RequestOptions,
+  ResumableTransferError,
+  checkStatus,
+  inspectRemote,
+  readSize,
+  request,
+} from './remote_file.js';
+
+export interface TransferProgress {
+  readonly file: string;
+  readonly receivedBytes: number;
+  /** Undefined where the server does not say. */
+  readonly totalBytes: number | undefined;
+}
+
+export interface DownloadOptions extends RequestOptions {
+  readonly onProgress?: (progress: TransferProgress) => void;
+}
+
+/**
+ * Transfers a URL into `path` (Node only): into a `.partial` file named after the content's version, continued there
+ * by HTTP Range where an earlier transfer was cut, compared with the size and SHA-256 that the hub states, and renamed
+ * at the end. Where the network fails, the partial file waits for the next call; any other failure leaves nothing.
+ * @returns false where the server has no such file (404) and `optional` is set, else true.
+ * @throws TransferError where network, server or disk fail, or the content is not what the hub states.
+ */
+export async function downloadFile(
+  url: string,
+  path: string,
+  {optional = false, ...options}: DownloadOptions & {readonly optional?: boolean} = {},
+): Promise<boolean> {
+  const {mkdir, rename} = await import('node:fs/promises');
+  const {basename, dirname} = await import('node:path');
+  const remote = await inspectRemote(url, options);
+  if (remote === undefined) {
+    if (optional) return false;
+    throw new TransferError(
+      `There is no ${basename(path)} at ${url} (404). Check the names of model, revision and file.`,
+    );
+  }
+  const partial = `${path}.${await versionTag(remote.etag)}.partial`;
+  try {
+    await mkdir(dirname(path), {recursive: true}).catch(diskFailure(path));
+    await transfer(url, partial, remote, basename(path), options);
+    await checkHash(partial, remote, url);
+    await rename(partial, path).catch(async (error: unknown) => {
+      // another process finished the same file first
+      if (errorCode(error) !== 'ENOENT' || !(await isFile(path))) throw diskFailureOf(error, path);
+    });
+    return true;
+  } catch (error) {
+    const resumable = error instanceof ResumableTransferError || options.signal?.aborted === true;
+    if (!resumable || remote.etag === undefined) await removeQuietly(partial);
+    throw error;
+  }
+}
+
+async function transfer(
+  url: string,
+  partial: string,
+  remote: RemoteFile,
+  file: string,
+  options: DownloadOptions,
+): Promise<void> {
+  const {open} = await import('node:fs/promises');
+  // bytes are written at their own positions, so that two processes at work on one file do no harm
+  const handle = await open(partial, 'r+')
+    .catch(() => open(partial, 'w+'))
+    .catch(diskFailure(partial));
+  try {
+    const present = (await handle.stat()).size;
+    const usable = remote.etag !== undefined && (remote.size === undefined || present <= remote.size);
+    const start = usable ? present : 0;
+    if (start < present) await handle.truncate(0).catch(diskFailure(partial));
+    if (remote.size === undefined || start < remote.size) {
+      await receive(url, handle, start, remote, file, options);
+    } else {
+      options.onProgress?.({file, receivedBytes: start, totalBytes: remote.size});
+    }
+    await handle.sync().catch(diskFailure(partial));
+  } finally {
+    await handle.close();
+  }
+}
+
+async function receive(
+  url: string,
+  handle: FileHandle,
+  start: number,
+  remote: RemoteFile,
+  file: string,
+  options: DownloadOptions,
+): Promise<void> {
+  const response = await request(url, start > 0 ? {headers: {range: `bytes=${start}-`}} : {}, options);
+  const resumed = response.status === 206 && contentRangeStart(response) === start;
+  if (response.status === 416 || (response.status === 206 && !resumed)) {
+    throw new TransferError(`${url} did not send the part that was asked for; run it again to start over.`);
+  }
+  checkStatus(response, url);
+  let position = resumed ? start : 0;
+  // a server that knows no ranges sends all of it again
+  if (!resumed && start > 0) await handle.truncate(0).catch(diskFailure(file));
+  const length = readSize(response.headers.get('content-length'));
+  const total = remote.size ?? (length === undefined ? undefined : position + length);
+  options.onProgress?.({file, receivedBytes: position, totalBytes: total});
+  const reader = (response.body ?? new Blob().stream()).getReader();
+  for (;;) {
+    const {done, value} = await reader.read().catch((error: unknown) => {
+      options.signal?.throwIfAborted();
+      throw new ResumableTransferError(
+        `The transfer of ${file} was cut after ${position} bytes; run it again to continue from there.`,
+        {cause: error},
+      );
+    });
+    if (done) break;
+    if (total !== undefined && position + value.length > total) {
+      await reader.cancel();
+      throw new TransferError(`${url} sends more than the ${total} bytes that it states; nothing was kept.`);
+    }
+    await writeAll(handle, value, position, file);
+    position += value.length;
+    options.onProgress?.({file, receivedBytes: position, totalBytes: total});
+  }
+  if (total !== undefined && position < total) {
+    throw new ResumableTransferError(
+      `The transfer of ${file} ended after ${position} of ${total} bytes; run it again to continue from there.`,
+    );
+  }
+}
+
+async function writeAll(
+  handle: FileHandle,
+  bytes: Uint8Array,
+  position: number,
+  file: string,
+): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const {bytesWritten} = await handle
+      .write(bytes, done, bytes.length - done, position + done)
+      .catch(diskFailure(file));
+    done += bytesWritten;
+  }
+}
+
+async function checkHash(partial: string, {sha256}: RemoteFile, url: string): Promise<void> {
+  if (sha256 === undefined) return;
+  const actual = await fileSha256(partial);
+  if (actual === sha256) return;
+  throw new TransferError(
+    `What came from ${url} has the SHA-256 ${actual}, not ${sha256}; it was removed. Try again.`,
+  );
+}
+
+/** The SHA-256 of a file, in hexadecimal (Node only). */
+export async function fileSha256(path: string): Promise<string> {
+  const {createReadStream} = await import('node:fs');
+  const {createHash} = await import('node:crypto');
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path, {highWaterMark: 1 << 20})) {
+      hash.update(chunk as Uint8Array);
+    }
+  } catch (error) {
+    throw diskError(error, `read ${path}`);
+  }
+  return hash.digest('hex');
+}
+
+async function versionTag(etag: string | undefined): Promise<string> {
+  if (etag === undefined) return 'unversioned';
+  const {createHash} = await import('node:crypto');
+  return createHash('sha256').update(etag).digest('hex').slice(0, 16);
+}
+
+function contentRangeStart(response: Response): number | undefined {
+  const match = /^bytes (\d{1,15})-/.exec(response.headers.get('content-range') ?? '');
+  return match ? Number(match[1]) : undefined;
+}
+
+function diskFailureOf(error: unknown, path: string): TransferError {
+  return diskError(error, `write ${path}`);
+}
+
+function diskFailure(path: string): (error: unknown) => never {
+  return error => {
+    throw diskFailureOf(error, path);
+  };
+}
+
+async function removeQuietly(path: string): Promise<void> {
+  const {rm} = await import('node:fs/promises');
+  await rm(path, {force: true}).catch(() => undefined);
+}

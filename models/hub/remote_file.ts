@@ -1,0 +1,96 @@
+import {TransferError} from '../../ops/errors.js';
+
+export interface RequestOptions {
+  /** The function that talks to the network; default: the global `fetch`. */
+  readonly fetch?: typeof globalThis.fetch;
+  readonly signal?: AbortSignal;
+  /** Sent to the hub itself, not to the hosts it redirects to. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** What a server says of a file before it is transferred. */
+export interface RemoteFile {
+  readonly size: number | undefined;
+  readonly sha256: string | undefined;
+  /** Names this version of the content. */
+  readonly etag: string | undefined;
+}
+
+/** The network or the server failed: what came before is good, and the next call continues it. */
+export class ResumableTransferError extends TransferError {}
+
+const maxRedirects = 5;
+
+/**
+ * Asks for a file's size and hash. The hub states them (`x-linked-size`, `x-linked-etag`) in the redirect to its
+ * storage, so redirects are not followed blindly. Undefined where there is no such file (404).
+ */
+export async function inspectRemote(url: string, options: RequestOptions): Promise<RemoteFile | undefined> {
+  let target = url;
+  for (let redirects = 0; redirects <= maxRedirects; redirects++) {
+    const response = await request(target, {method: 'HEAD', redirect: 'manual'}, options);
+    const {status, headers} = response;
+    if (status === 404) return undefined;
+    const location = headers.get('location');
+    const redirected = status >= 300 && status < 400 && location !== null;
+    const linkedEtag = headers.get('x-linked-etag');
+    if (redirected && linkedEtag === null) {
+      const next = new URL(location, target);
+      if (next.origin === new URL(url).origin) {
+        target = next.href;
+        continue;
+      }
+    }
+    if (!redirected) checkStatus(response, url);
+    const etag = cleanEtag(linkedEtag ?? (redirected ? null : headers.get('etag')));
+    return {
+      etag,
+      sha256: etag !== undefined && /^[0-9a-f]{64}$/.test(etag) ? etag : undefined,
+      size: readSize(headers.get('x-linked-size') ?? (redirected ? null : headers.get('content-length'))),
+    };
+  }
+  throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);
+}
+
+/** A request of the file's own bytes; a network that fails is a TransferError. */
+export async function request(url: string, init: RequestInit, options: RequestOptions): Promise<Response> {
+  const {fetch = globalThis.fetch, headers, signal} = options;
+  // lengths and ranges must count the file's own bytes, not compressed ones
+  const allHeaders = {
+    'accept-encoding': 'identity',
+    ...headers,
+    ...(init.headers as Record<string, string> | undefined),
+  };
+  try {
+    return await fetch(url, {...init, headers: allHeaders, ...(signal && {signal})});
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw new ResumableTransferError(
+      `${new URL(url).host} cannot be reached. Check the network, or set HF_ENDPOINT to a mirror of the hub.`,
+      {cause: error},
+    );
+  }
+}
+
+/** @throws TransferError that says what to do about the status, unless it is a success. */
+export function checkStatus({ok, status}: Response, url: string): void {
+  if (ok) return;
+  const advice =
+    status === 401 || status === 403
+      ? 'the model is private or gated: accept its terms on the hub and set HF_TOKEN'
+      : status === 429 || status >= 500
+        ? 'the server is busy or broken: try again later'
+        : 'check the names of model, revision and file';
+  throw new ResumableTransferError(`${url} answered ${status}: ${advice}.`);
+}
+
+/** A weak etag names no bytes. */
+function cleanEtag(etag: string | null): string | undefined {
+  if (etag === null || etag.startsWith('W/')) return undefined;
+  return etag.replace(/^"|"$/g, '');
+}
+
+/** A whole number of bytes from a header. */
+export function readSize(text: string | null): number | undefined {
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+}

@@ -1,0 +1,86 @@
+import {ModelError} from '../../ops/errors.js';
+import type {Metadata} from '../weights/tensor_file.js';
+import {byteLevelSteps} from './byte_level.js';
+import {isEndToken} from './end_tokens.js';
+import {type GgufVocabulary, readGgufVocabulary, tokenType} from './gguf_vocabulary.js';
+import {sentencePieceSteps} from './sentence_pieces.js';
+import {type Tokenizer, buildTokenizer} from './tokenizer.js';
+import {checkTokenizerJson} from './tokenizer_json.js';
+
+/**
+ * A tokenizer from the vocabulary inside a GGUF file (`tensorFile.metadata`): byte-level BPE (`gpt2`) or SentencePiece
+ * BPE (`llama`), written as the tokenizer.json that the model's authors would have shipped.
+ * @throws ModelError where the vocabulary is missing, of another kind, or contradicts itself.
+ */
+export function tokenizerFromGguf(metadata: Metadata): Tokenizer {
+  const vocabulary = readGgufVocabulary(metadata);
+  const vocab = vocabObject(vocabulary.tokens);
+  const steps = stepsOf(vocabulary, vocab);
+  const json = checkTokenizerJson({
+    model: steps.model,
+    added_tokens: addedTokens(vocabulary),
+    normalizer: steps.normalizer,
+    pre_tokenizer: steps.preTokenizer,
+    post_processor: frame(vocabulary, steps.addBos),
+    decoder: steps.decoder,
+  });
+  return buildTokenizer(json, {bosId: vocabulary.bosId, eosIds: endIds(vocabulary)});
+}
+
+function stepsOf(vocabulary: GgufVocabulary, vocab: object) {
+  switch (vocabulary.model) {
+    case 'gpt2':
+      return byteLevelSteps(vocabulary, vocab);
+    case 'llama':
+      return sentencePieceSteps(vocabulary, vocab);
+    default:
+      throw new ModelError(
+        `The GGUF file has a vocabulary of the kind "${vocabulary.model}"; eigenkv reads gpt2 and llama. ` +
+          "Use the model's safetensors and tokenizer.json.",
+      );
+  }
+}
+
+/** Without a prototype, so that a token called `__proto__` is a token. */
+function vocabObject(tokens: readonly string[]): object {
+  const vocab = Object.create(null) as Record<string, number>;
+  tokens.forEach((token, id) => {
+    vocab[token] = id;
+  });
+  return vocab;
+}
+
+/** Tokens that are found in a text before anything is split or merged. */
+function addedTokens({tokens, types}: GgufVocabulary): object[] {
+  const added: object[] = [];
+  tokens.forEach((content, id) => {
+    const special = types[id] === tokenType.control || types[id] === tokenType.unknown;
+    if ((special || types[id] === tokenType.userDefined) && content !== '') {
+      added.push({id, content, special, normalized: false, single_word: false, lstrip: false, rstrip: false});
+    }
+  });
+  return added;
+}
+
+/** What stands before and after each text. */
+function frame({tokens, bosId, eosIds, addEos}: GgufVocabulary, addBos: boolean): object | null {
+  const token = (id: number | undefined): object[] =>
+    id === undefined ? [] : [{SpecialToken: {id: tokens[id]!, type_id: 0}}];
+  const before = addBos ? token(bosId) : [];
+  const after = addEos ? token(eosIds[0]) : [];
+  if (before.length + after.length === 0) return null;
+  const single = [...before, {Sequence: {id: 'A', type_id: 0}}, ...after];
+  return {
+    type: 'TemplateProcessing',
+    single,
+    pair: [...single, {Sequence: {id: 'B', type_id: 0}}],
+    special_tokens: {},
+  };
+}
+
+function endIds({tokens, types, eosIds}: GgufVocabulary): number[] {
+  const spelled = tokens.flatMap((token, id) =>
+    types[id] === tokenType.control && isEndToken(token) ? [id] : [],
+  );
+  return [...new Set([...eosIds, ...spelled])];
+}

@@ -1,0 +1,87 @@
+import {ModelError} from '../../ops/errors.js';
+import {
+  metadataBoolean,
+  metadataNumber,
+  metadataNumbers,
+  metadataString,
+  metadataStrings,
+} from '../weights/gguf_metadata.js';
+import type {Metadata} from '../weights/tensor_file.js';
+
+/** What a GGUF file says of its tokens, checked. Source: docs/gguf.md of ggml-org/ggml, "Tokenizer". */
+export interface GgufVocabulary {
+  /** `gpt2`: byte-level BPE with merges. `llama`: SentencePiece BPE with scores. */
+  readonly model: string;
+  readonly pre: string | undefined;
+  readonly tokens: readonly string[];
+  readonly types: ArrayLike<number>;
+  readonly scores: ArrayLike<number> | undefined;
+  readonly merges: readonly string[] | undefined;
+  readonly bosId: number | undefined;
+  readonly eosIds: readonly number[];
+  readonly unknownId: number | undefined;
+  readonly addBos: boolean | undefined;
+  readonly addEos: boolean;
+  readonly addSpacePrefix: boolean;
+}
+
+/** The values of `tokenizer.ggml.token_type`. */
+export const tokenType = {normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6} as const;
+
+const prefix = 'tokenizer.ggml.';
+
+/** @throws ModelError where a list or a needed key is missing, or ids and lengths contradict each other. */
+export function readGgufVocabulary(metadata: Metadata): GgufVocabulary {
+  const tokens = metadataStrings(metadata, `${prefix}tokens`);
+  const model = metadataString(metadata, `${prefix}model`);
+  if (tokens === undefined || tokens.length === 0 || model === undefined) {
+    throw new ModelError(
+      'The GGUF file has no vocabulary (tokenizer.ggml.tokens and .model); use one that has.',
+    );
+  }
+  const twice =
+    tokens.length === new Set(tokens).size ? undefined : tokens.find((t, id) => tokens.indexOf(t) !== id);
+  if (twice !== undefined) throw new ModelError(`The GGUF file's vocabulary has the token "${twice}" twice.`);
+  const id = (key: string): number | undefined => readId(metadata, `${prefix}${key}_token_id`, tokens.length);
+  const bosId = id('bos');
+  const unknownId = id('unknown');
+  const named = ['eos', 'eot', 'eom'].map(id).filter(end => end !== undefined);
+  const types =
+    list(metadata, 'token_type', tokens.length) ??
+    guessTypes(tokens, [bosId, unknownId, id('padding'), ...named]);
+  return {
+    model,
+    pre: metadataString(metadata, `${prefix}pre`),
+    tokens,
+    types,
+    scores: list(metadata, 'scores', tokens.length),
+    merges: metadataStrings(metadata, `${prefix}merges`),
+    bosId,
+    eosIds: [...new Set(named)],
+    unknownId,
+    addBos: metadataBoolean(metadata, `${prefix}add_bos_token`),
+    addEos: metadataBoolean(metadata, `${prefix}add_eos_token`) ?? false,
+    addSpacePrefix: metadataBoolean(metadata, `${prefix}add_space_prefix`) ?? true,
+  };
+}
+
+function readId(metadata: Metadata, key: string, vocabSize: number): number | undefined {
+  const id = metadataNumber(metadata, key);
+  if (id === undefined || (Number.isInteger(id) && id >= 0 && id < vocabSize)) return id;
+  throw new ModelError(`The GGUF file's ${key} is ${id}, but its vocabulary has ${vocabSize} tokens.`);
+}
+
+function list(metadata: Metadata, key: string, vocabSize: number): ArrayLike<number> | undefined {
+  const values = metadataNumbers(metadata, prefix + key);
+  if (values === undefined || values.length === vocabSize) return values;
+  throw new ModelError(
+    `The GGUF file has ${vocabSize} tokens but ${values.length} entries in ${prefix}${key}.`,
+  );
+}
+
+function guessTypes(tokens: readonly string[], control: readonly (number | undefined)[]): number[] {
+  return tokens.map((token, id) => {
+    if (control.includes(id)) return tokenType.control;
+    return /^<0x[0-9A-F]{2}>$/.test(token) ? tokenType.byte : tokenType.normal;
+  });
+}

@@ -1,0 +1,68 @@
+import {ModelError} from '../../ops/errors.js';
+import type {TokenizerSteps} from './byte_level.js';
+import {type GgufVocabulary, tokenType} from './gguf_vocabulary.js';
+
+/** U+2581, which SentencePiece writes for a space. */
+const space = '\u2581';
+
+/**
+ * The steps of a SentencePiece BPE tokenizer (Kudo and Richardson 2018, arXiv 1808.06226) from a GGUF vocabulary of
+ * the model `llama`: spaces become U+2581, characters without a token become byte tokens.
+ * @throws ModelError where the scores are missing.
+ */
+export function sentencePieceSteps(vocabulary: GgufVocabulary, vocab: object): TokenizerSteps {
+  const {tokens, types, unknownId, addSpacePrefix, addBos} = vocabulary;
+  const replaceSpaces = {type: 'Replace', pattern: {String: ' '}, content: space};
+  const joinPieces = [
+    {type: 'Replace', pattern: {String: space}, content: ' '},
+    {type: 'ByteFallback'},
+    {type: 'Fuse'},
+  ];
+  const byteTokens = Array.from(types).filter(type => type === tokenType.byte).length;
+  return {
+    model: {
+      type: 'BPE',
+      vocab,
+      merges: mergesFromScores(vocabulary),
+      ...(unknownId !== undefined && {unk_token: tokens[unknownId]!, fuse_unk: true}),
+      ...(byteTokens === 256 && {byte_fallback: true}),
+    },
+    normalizer: addSpacePrefix
+      ? {type: 'Sequence', normalizers: [{type: 'Prepend', prepend: space}, replaceSpaces]}
+      : replaceSpaces,
+    preTokenizer: null,
+    decoder: {
+      type: 'Sequence',
+      decoders: addSpacePrefix
+        ? [...joinPieces, {type: 'Strip', content: ' ', start: 1, stop: 0}]
+        : joinPieces,
+    },
+    addBos: addBos ?? true,
+  };
+}
+
+/**
+ * SentencePiece joins the neighbours whose union has the highest score. As merges: every way to cut a token in two
+ * tokens, ordered by the token's score, then by the ids of its parts (as `SpmConverter` of transformers orders them).
+ */
+function mergesFromScores({tokens, types, scores}: GgufVocabulary): [string, string][] {
+  if (scores === undefined) {
+    throw new ModelError(
+      'The GGUF file has a SentencePiece vocabulary without scores (tokenizer.ggml.scores).',
+    );
+  }
+  const ids = new Map<string, number>();
+  tokens.forEach((token, id) => {
+    if (types[id] === tokenType.normal || types[id] === tokenType.userDefined) ids.set(token, id);
+  });
+  const merges: {left: number; right: number; score: number}[] = [];
+  for (const [token, id] of ids) {
+    for (let cut = 1; cut < token.length; cut++) {
+      const left = ids.get(token.slice(0, cut));
+      const right = ids.get(token.slice(cut));
+      if (left !== undefined && right !== undefined) merges.push({left, right, score: scores[id]!});
+    }
+  }
+  merges.sort((a, b) => b.score - a.score || a.left - b.left || a.right - b.right);
+  return merges.map(({left, right}) => [tokens[left]!, tokens[right]!]);
+}

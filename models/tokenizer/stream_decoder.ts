@@ -1,0 +1,43 @@
+import type {Tokenizer} from './tokenizer.js';
+
+/** Turns tokens into text while they are generated. */
+export interface StreamDecoder {
+  /** The text that became certain with this token; empty while a character is incomplete. */
+  push(id: number): string;
+  /** What is left at the end: U+FFFD where the last character never was completed. */
+  flush(): string;
+}
+
+/** Tokens decoded again with each new one, at most; enough to see how a token joins the one before it. */
+const maxWindow = 16;
+
+/**
+ * A decoder whose pieces, joined, are `tokenizer.decode` of all tokens: a space that belongs between two words is
+ * kept, and a character whose bytes are spread over tokens comes whole.
+ */
+export function streamDecoder(tokenizer: Tokenizer, options: {skipSpecial?: boolean} = {}): StreamDecoder {
+  /** The last tokens; `given` characters of their text were returned. */
+  let window: number[] = [];
+  let given = 0;
+  return {
+    push(id) {
+      window.push(id);
+      const text = tokenizer.decode(window, options);
+      // bytes that may still become a character decode to one U+FFFD at the end
+      const certain = text.endsWith('\ufffd') ? text.length - 1 : text.length;
+      const piece = text.slice(given, certain);
+      given = Math.max(given, certain);
+      if (window.length > maxWindow && certain === text.length) {
+        window = window.slice(-maxWindow / 2);
+        given = tokenizer.decode(window, options).length;
+      }
+      return piece;
+    },
+    flush() {
+      const piece = tokenizer.decode(window, options).slice(given);
+      window = [];
+      given = 0;
+      return piece;
+    },
+  };
+}

@@ -1,0 +1,121 @@
+import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {type LibraryTokenizer, library} from './library.js';
+import {type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
+import {withUnicodeRules} from './unicode_rules.js';
+
+/** Text to token ids and back. An object of plain functions: `{...tokenizer, eosIds}` is a tokenizer too. */
+export interface Tokenizer {
+  /** One more than the largest id; the model's may be larger, never smaller. */
+  readonly vocabSize: number;
+  readonly bosId?: number;
+  /** Every token that ends a text: end of sequence, of turn, of message. */
+  readonly eosIds: readonly number[];
+  /**
+   * `addSpecial` (default true) adds what the model expects around a text, such as its first token. `parseSpecial`
+   * (default true) gives special tokens written out in the text (`<|im_end|>`) their ids; false reads them as any other
+   * text, as is right for text that is measured or comes from strangers.
+   */
+  encode(text: string, options?: {addSpecial?: boolean; parseSpecial?: boolean}): number[];
+  /**
+   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Bytes that are not UTF-8 become
+   * U+FFFD; spaces before punctuation are left as they are.
+   * @throws InvalidArgumentError for an id that the vocabulary does not have.
+   */
+  decode(ids: ArrayLike<number>, options?: {skipSpecial?: boolean}): string;
+  /** A token as the vocabulary spells it (`Ġthe`, `▁the`, `<0x0A>`); throws as `decode` does. */
+  token(id: number): string;
+}
+
+/** Ids that the source of a vocabulary knows and its JSON does not say. */
+export interface SpecialIds {
+  readonly bosId?: number | undefined;
+  readonly eosIds: readonly number[];
+}
+
+/** A tokenizer over a checked tokenizer.json object, run by the library @huggingface/tokenizers. */
+export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds): Tokenizer {
+  const tokens = tokenTable(json);
+  const tokenizer = startLibrary(json);
+  let plain: LibraryTokenizer | undefined;
+  const vocabSize = tokens.length;
+  for (const id of bosId === undefined ? eosIds : [bosId, ...eosIds]) checkId(tokens, id);
+  return {
+    vocabSize,
+    ...(bosId !== undefined && {bosId}),
+    eosIds,
+    encode(text, {addSpecial = true, parseSpecial = true} = {}) {
+      const encoder = parseSpecial ? tokenizer : (plain ??= startLibrary(withoutSpecial(json)));
+      return encoder.encode(text, {add_special_tokens: addSpecial}).ids;
+    },
+    decode(ids, {skipSpecial = true} = {}) {
+      if (ids.length === 0) return '';
+      return tokenizer.decode(
+        Array.from(ids, id => checkId(tokens, id)),
+        {skip_special_tokens: skipSpecial, clean_up_tokenization_spaces: false},
+      );
+    },
+    token(id) {
+      return tokens[checkId(tokens, id)]!;
+    },
+  };
+}
+
+/** The same tokenizer finding no special tokens in a text. They stay in the vocabulary, for what is put around it. */
+function withoutSpecial(json: TokenizerJson): TokenizerJson {
+  const added = readAddedTokens(json);
+  const special = Object.fromEntries(
+    added.filter(token => token.special).map(({content, id}) => [content, id]),
+  );
+  const {vocab} = json.model;
+  return {
+    ...json,
+    // a unigram vocabulary is a list, and holds its special tokens already
+    model: Array.isArray(vocab) ? json.model : {...json.model, vocab: {...vocab, ...special}},
+    added_tokens: json.added_tokens.filter((_, i) => !added[i]!.special),
+  };
+}
+
+/** The token of every id; ids that no token has are holes. */
+function tokenTable(json: TokenizerJson): readonly (string | undefined)[] {
+  const tokens: (string | undefined)[] = [];
+  for (const [token, id] of readVocabulary(json)) {
+    if (tokens[id] !== undefined) {
+      throw new ModelError(
+        `The tokenizer gives the id ${id} to "${tokens[id]}" and to "${token}"; convert it again.`,
+      );
+    }
+    tokens[id] = token;
+  }
+  for (const {content, id} of readAddedTokens(json)) tokens[id] = content;
+  return tokens;
+}
+
+function checkId(tokens: readonly (string | undefined)[], id: number): number {
+  if (tokens[id] !== undefined) return id;
+  throw new InvalidArgumentError(
+    `There is no token ${id}; the vocabulary has the ids 0 to ${tokens.length - 1}.`,
+  );
+}
+
+function startLibrary(json: TokenizerJson): LibraryTokenizer {
+  let tokenizer: LibraryTokenizer;
+  try {
+    tokenizer = new library.Tokenizer(
+      {...json, pre_tokenizer: withUnicodeRules(json.pre_tokenizer)},
+      {clean_up_tokenization_spaces: false},
+    );
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ModelError(`The tokenizer cannot be started: ${reason}.`, {cause: error});
+  }
+  keepByteOrderMarks(tokenizer);
+  return tokenizer;
+}
+
+/** The library's byte fallback drops U+FEFF, as TextDecoder does unless told not to (0.2.0). */
+function keepByteOrderMarks({decoder}: LibraryTokenizer): void {
+  for (const step of decoder instanceof library.SequenceDecoder ? decoder.decoders : [decoder]) {
+    if (step instanceof library.ByteFallbackDecoder)
+      step.text_decoder = new TextDecoder('utf-8', {ignoreBOM: true});
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Small float formats of weight files, to and from float32. IEEE 754 binary16 (F16), bfloat16 (BF16: the upper
+ * half of a float32), and the OCP 8-bit formats E4M3FN and E5M2 (Micikevicius et al. 2022, arXiv 2209.05433).
+ */
+
+/** All 65,536 float16 values by their bits: a look-up is several times faster than arithmetic on the parts. */
+let float16Table: Float32Array | undefined;
+
+/** The values of all float16 bit patterns, `[65536]`. */
+export function float16Values(): Float32Array {
+  if (float16Table === undefined) {
+    float16Table = new Float32Array(65536);
+    for (let bits = 0; bits < 65536; bits++) float16Table[bits] = smallFloat(bits, 5, 10, true);
+  }
+  return float16Table;
+}
+
+/** The values of all 8-bit patterns of a format, `[256]`; E4M3FN has no infinities and NaN only at all ones. */
+export function float8Values(format: 'E4M3' | 'E5M2'): Float32Array {
+  const values = new Float32Array(256);
+  for (let bits = 0; bits < 256; bits++) {
+    values[bits] = format === 'E5M2' ? smallFloat(bits, 5, 2, true) : smallFloat(bits, 4, 3, false);
+  }
+  return values;
+}
+
+/** The value of a float with a sign bit, `exponentBits` and `fractionBits`, where `ieee` says if it has infinities. */
+function smallFloat(bits: number, exponentBits: number, fractionBits: number, ieee: boolean): number {
+  const sign = bits >> (exponentBits + fractionBits) === 0 ? 1 : -1;
+  const exponentMax = (1 << exponentBits) - 1;
+  const exponent = (bits >> fractionBits) & exponentMax;
+  const fraction = bits & ((1 << fractionBits) - 1);
+  const bias = exponentMax >> 1;
+  if (exponent === exponentMax) {
+    if (ieee) return fraction === 0 ? sign * Infinity : NaN;
+    if (fraction === (1 << fractionBits) - 1) return NaN;
+  }
+  const scale = 2 ** -fractionBits;
+  return exponent === 0
+    ? sign * fraction * scale * 2 ** (1 - bias)
+    : sign * (1 + fraction * scale) * 2 ** (exponent - bias);
+}
+
+/**
+ * Float32 values as float16 bits, rounded to nearest, ties to even. NaN stays NaN.
+ * @returns the index of the first finite value that float16 cannot hold (|x| >= 65520), or -1: it became an infinity.
+ */
+export function toFloat16(values: Float32Array, halves: Uint16Array): number {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let overflow = -1;
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    const sign = (word >>> 16) & 0x8000;
+    const magnitude = word & 0x7fffffff;
+    if (magnitude >= 0x7f800000) {
+      // a NaN keeps its upper payload bits and is made quiet, so that it cannot turn into an infinity
+      halves[i] = sign | (magnitude > 0x7f800000 ? 0x7e00 | ((magnitude >>> 13) & 0x1ff) : 0x7c00);
+    } else if (magnitude >= 0x477ff000) {
+      halves[i] = sign | 0x7c00;
+      if (overflow < 0) overflow = i;
+    } else if (magnitude >= 0x38800000) {
+      // normal: rebias by 112 exponents and round the 13 dropped bits; a carry into the exponent is right
+      const rebased = magnitude - 0x38000000;
+      halves[i] = sign | ((rebased + 0xfff + ((rebased >>> 13) & 1)) >>> 13);
+    } else if (magnitude > 0x33000000) {
+      // subnormal: shift the full significand until its last bit weighs 2^-24
+      const shift = 126 - (magnitude >>> 23);
+      const significand = (magnitude & 0x7fffff) | 0x800000;
+      const kept = significand >>> shift;
+      const rest = significand & ((1 << shift) - 1);
+      const half = 1 << (shift - 1);
+      halves[i] = sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0));
+    } else {
+      halves[i] = sign;
+    }
+  }
+  return overflow;
+}

@@ -1,0 +1,99 @@
+import {FormatError} from '../../ops/errors.js';
+import type {ByteSource} from './byte_source.js';
+import {openSafetensors} from './safetensors.js';
+import {type Metadata, type TensorFile, type TensorInfo, findTensor} from './tensor_file.js';
+
+/** What `model.safetensors.index.json` says: which file holds which tensor. */
+export interface ShardIndex {
+  readonly fileOfTensor: ReadonlyMap<string, string>;
+  /** Each shard's file name once, sorted. */
+  readonly fileNames: readonly string[];
+}
+
+/** More shards than any model on the hub has; a limit on what an index can make a loader open. */
+const maxShards = 10_000;
+
+/**
+ * Reads the text of a `model.safetensors.index.json`. Every shard must be a plain file name beside the index.
+ * @throws FormatError where it is no such index, or a name would lead out of its folder.
+ */
+export function parseShardIndex(text: string, indexName = 'model.safetensors.index.json'): ShardIndex {
+  let index: unknown;
+  try {
+    index = JSON.parse(text);
+  } catch (error) {
+    throw new FormatError(`${indexName} is not JSON; download it again.`, {cause: error});
+  }
+  const weightMap =
+    typeof index === 'object' && index !== null && 'weight_map' in index ? index.weight_map : undefined;
+  if (typeof weightMap !== 'object' || weightMap === null || Array.isArray(weightMap)) {
+    throw new FormatError(`${indexName} has no "weight_map" object; download it again.`);
+  }
+  const fileOfTensor = new Map<string, string>();
+  for (const [tensor, fileName] of Object.entries(weightMap)) {
+    if (!isPlainFileName(fileName)) {
+      throw new FormatError(
+        `${indexName} puts tensor "${tensor}" into ${JSON.stringify(fileName)}; ` +
+          'a shard must be a plain name ending in .safetensors, in the folder of the index.',
+      );
+    }
+    fileOfTensor.set(tensor, fileName);
+  }
+  const fileNames = [...new Set(fileOfTensor.values())].sort();
+  if (fileNames.length === 0 || fileNames.length > maxShards) {
+    throw new FormatError(`${indexName} names ${fileNames.length} shards; 1 to ${maxShards} are allowed.`);
+  }
+  return {fileOfTensor, fileNames};
+}
+
+function isPlainFileName(name: unknown): name is string {
+  return (
+    typeof name === 'string' && /^[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors$/.test(name) && name.length <= 255
+  );
+}
+
+/**
+ * The shards of an index as one TensorFile holding exactly the tensors that the index names.
+ * `openShard` opens a file name of the index; all that were opened are closed with the TensorFile or on failure.
+ * @throws FormatError where a shard is damaged or lacks a tensor that the index puts there.
+ */
+export async function openShardedSafetensors(
+  index: ShardIndex,
+  openShard: (fileName: string) => Promise<ByteSource>,
+): Promise<TensorFile> {
+  const shards = new Map<string, TensorFile>();
+  const close = async (): Promise<void> => {
+    await Promise.all([...shards.values()].map(shard => shard.close()));
+  };
+  try {
+    for (const fileName of index.fileNames)
+      shards.set(fileName, await openSafetensors(await openShard(fileName)));
+    const tensors = new Map<string, TensorInfo>();
+    for (const [name, fileName] of index.fileOfTensor) {
+      const tensor = shards.get(fileName)?.tensors.get(name);
+      if (tensor === undefined) {
+        throw new FormatError(
+          `The index puts tensor "${name}" into ${fileName}, which lacks it; download both again.`,
+        );
+      }
+      tensors.set(name, tensor);
+    }
+    return {
+      format: 'safetensors',
+      tensors,
+      metadata: mergedMetadata(shards.values()),
+      async readFloat32(name) {
+        findTensor(tensors, name, `${index.fileNames[0]!} and its fellow shards`);
+        return shards.get(index.fileOfTensor.get(name)!)!.readFloat32(name);
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function mergedMetadata(shards: Iterable<TensorFile>): Metadata {
+  return new Map([...shards].flatMap(shard => [...shard.metadata]));
+}

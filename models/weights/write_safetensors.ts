@@ -1,0 +1,164 @@
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {writeFileAtomically} from './disk.js';
+import {toFloat16} from './float_formats.js';
+
+/** Values that a dtype is written from. */
+interface ValuesOf {
+  F32: Float32Array;
+  F16: Float32Array;
+  I32: Int32Array;
+  U8: Uint8Array;
+}
+
+export type WritableDtype = keyof ValuesOf;
+
+/** A tensor to be written; its data is asked for when its turn comes, so that only one is in memory. */
+export type TensorToWrite = {
+  [D in WritableDtype]: {
+    readonly name: string;
+    readonly dtype: D;
+    /** Row-major, outermost axis first. */
+    readonly shape: readonly number[];
+    readonly data: () => Promise<ValuesOf[D]> | ValuesOf[D];
+  };
+}[WritableDtype];
+
+export interface SafetensorsOptions {
+  /** Strings kept in the header's `__metadata__`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+const dtypeBytes: Readonly<Record<WritableDtype, number>> = {F32: 4, I32: 4, F16: 2, U8: 1};
+
+/** Bytes of one chunk of converted values. */
+const chunkBytes = 4 * 1024 * 1024;
+
+/**
+ * A safetensors file as a stream of chunks. The same tensors give the same bytes in whatever order they come: wider
+ * dtypes first (so that every tensor is aligned to its dtype), then by name; the header is padded to 8 bytes.
+ * F16 rounds to nearest, ties to even.
+ * @throws InvalidArgumentError for a duplicate name, data that does not fit its shape, or a finite value that
+ *     float16 cannot hold.
+ */
+export async function* safetensorsChunks(
+  tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
+  {metadata}: SafetensorsOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const ordered = await inFileOrder(tensors);
+  yield headerBytes(ordered, metadata);
+  for (const tensor of ordered) {
+    if (tensor.dtype === 'F16') {
+      yield* float16Chunks(tensor.name, checkLength(tensor, await tensor.data()));
+    } else {
+      const values = checkLength(tensor, await tensor.data());
+      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    }
+  }
+}
+
+/** A whole safetensors file in memory; see `safetensorsChunks`. */
+export async function writeSafetensors(
+  tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
+  options: SafetensorsOptions = {},
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of safetensorsChunks(tensors, options)) chunks.push(chunk.slice());
+  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+/**
+ * Writes a safetensors file, one tensor in memory at a time (Node only). `path` is replaced at the end, after the
+ * bytes reached the disk; when anything fails nothing half-written stays. See `safetensorsChunks`.
+ * @throws TransferError where the disk is full or refuses.
+ */
+export async function writeSafetensorsFile(
+  path: string,
+  tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
+  options: SafetensorsOptions = {},
+): Promise<void> {
+  await writeFileAtomically(path, safetensorsChunks(tensors, options));
+}
+
+async function inFileOrder(
+  tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
+): Promise<TensorToWrite[]> {
+  const byName = new Map<string, TensorToWrite>();
+  for await (const tensor of tensors) {
+    const {name, shape} = tensor;
+    if (name === '__metadata__' || byName.has(name)) {
+      throw new InvalidArgumentError(
+        `The tensor name "${name}" is ${byName.has(name) ? 'given twice' : 'reserved'}.`,
+      );
+    }
+    if (
+      !shape.every(axis => Number.isSafeInteger(axis) && axis >= 0) ||
+      !Number.isSafeInteger(countOf(tensor))
+    ) {
+      throw new InvalidArgumentError(
+        `Tensor "${name}" has the shape [${shape.join(', ')}]; axes are whole numbers >= 0.`,
+      );
+    }
+    byName.set(name, tensor);
+  }
+  return [...byName.values()].sort(
+    (a, b) => dtypeBytes[b.dtype] - dtypeBytes[a.dtype] || (a.name < b.name ? -1 : 1),
+  );
+}
+
+function headerBytes(
+  tensors: readonly TensorToWrite[],
+  metadata: SafetensorsOptions['metadata'],
+): Uint8Array {
+  const entries: [string, unknown][] = [];
+  if (metadata !== undefined) {
+    entries.push([
+      '__metadata__',
+      Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))),
+    ]);
+  }
+  let begin = 0;
+  for (const tensor of tensors) {
+    const end = begin + countOf(tensor) * dtypeBytes[tensor.dtype];
+    entries.push([tensor.name, {dtype: tensor.dtype, shape: tensor.shape, data_offsets: [begin, end]}]);
+    begin = end;
+  }
+  // fromEntries defines own properties, so that a tensor called "__proto__" is one too
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const paddedLength = Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(8 + paddedLength).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(paddedLength), true);
+  bytes.set(json, 8);
+  return bytes;
+}
+
+function* float16Chunks(name: string, values: Float32Array): Generator<Uint8Array> {
+  const step = chunkBytes / 2;
+  for (let from = 0; from < values.length; from += step) {
+    const part = values.subarray(from, from + step);
+    const halves = new Uint16Array(part.length);
+    const overflow = toFloat16(part, halves);
+    if (overflow >= 0) {
+      throw new InvalidArgumentError(
+        `Tensor "${name}" holds ${part[overflow]!} at index ${from + overflow}, beyond float16's 65504; write it as F32.`,
+      );
+    }
+    yield new Uint8Array(halves.buffer);
+  }
+}
+
+function checkLength<T extends ArrayLike<number>>(tensor: TensorToWrite, values: T): T {
+  if (values.length === countOf(tensor)) return values;
+  throw new InvalidArgumentError(
+    `Tensor "${tensor.name}" [${tensor.shape.join(', ')}] got ${values.length} values of data.`,
+  );
+}
+
+function countOf({shape}: TensorToWrite): number {
+  return shape.reduce((product, axis) => product * axis, 1);
+}

@@ -1,0 +1,19 @@
+import type * as tf from '@tensorflow/tfjs';
+import {wasmHeap} from '../backends/wasm_heap.js';
+
+/** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on, on tfjs' heap. */
+export function appendRowsWasm(buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: number, rows: number): void {
+  const heap = wasmHeap()!;
+  const [batch, heads, capacity, columns] = buffer.shape;
+  const stride = fresh.shape[2];
+  heap.kernels.appendRows(
+    heap.address(buffer),
+    heap.address(fresh),
+    batch * heads,
+    capacity,
+    stride,
+    rows,
+    at,
+    columns * 4,
+  );
+}

@@ -1,0 +1,81 @@
+import * as tf from '@tensorflow/tfjs';
+import {dequantizeReference} from '../integer/reference.js';
+import type {FormLayout} from '../forms.js';
+import type {AttendAttributes, AttendInputs} from './index.js';
+
+/** Tokens decoded at a time; a multiple of every group size. Small enough that no dense copy of a cache ever exists. */
+const tileTokens = 512;
+
+/** `attend` in plain tfjs ops: every backend has them. Differentiable where both forms are dense and one tile is enough. */
+export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): tf.Tensor {
+  const {tokens, scale, firstQuery, keys, values} = attributes;
+  const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
+  const kvHeads = inputs.keyData.shape[1]!;
+  const rows = (heads / kvHeads) * queryTokens; // a group's query heads lie side by side: one matrix a key head
+  const queries = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
+  let total: Sums = {
+    output: tf.zeros([batch, kvHeads, rows, values.dim]),
+    max: tf.fill([batch, kvHeads, rows, 1], -Infinity),
+    sum: tf.zeros([batch, kvHeads, rows, 1]),
+  };
+  for (let from = 0; from < tokens; from += tileTokens) {
+    const count = Math.min(tileTokens, tokens - from);
+    const keyTile = readTile(inputs.keyData, inputs.keyParams, keys, from, count);
+    const valueTile = readTile(inputs.valueData, inputs.valueParams, values, from, count);
+    const scores = tf.mul(tf.matMul(queries, keyTile, false, true), scale);
+    const visible =
+      firstQuery === undefined ? undefined : visibility(rows, queryTokens, count, firstQuery - from);
+    total = addTile(
+      total,
+      visible ? tf.where(visible, scores, tf.fill(scores.shape, -Infinity)) : scores,
+      valueTile,
+    );
+  }
+  return tf.reshape(tf.concat([total.output, total.max, total.sum], 3), [
+    batch,
+    heads,
+    queryTokens,
+    values.dim + 2,
+  ]);
+}
+
+type Sums = {output: tf.Tensor; max: tf.Tensor; sum: tf.Tensor};
+
+/** The online softmax: rescales what was summed so far to the new maximum, then adds the tile. */
+function addTile(total: Sums, scores: tf.Tensor, values: tf.Tensor): Sums {
+  const max = tf.maximum(total.max, tf.max(scores, 3, true));
+  // where nothing is visible yet, -Infinity - (-Infinity) would be NaN: shift by 0 instead
+  const shift = tf.where(tf.greater(max, -Infinity), max, tf.zerosLike(max));
+  const rescale = tf.exp(tf.sub(total.max, shift));
+  const weights = tf.exp(tf.sub(scores, shift));
+  return {
+    output: tf.add(tf.mul(total.output, rescale), tf.matMul(weights, values)),
+    max,
+    sum: tf.add(tf.mul(total.sum, rescale), tf.sum(weights, 3, true)),
+  };
+}
+
+/** bool `[1, 1, rows, count]`: row r is query `r % queryTokens`, which sees columns 0 .. firstQuery + that. */
+function visibility(rows: number, queryTokens: number, count: number, firstQuery: number): tf.Tensor {
+  const last = tf.add(tf.range(0, queryTokens, 1, 'int32'), firstQuery);
+  const lastOfRow = tf.tile(last, [rows / queryTokens]);
+  const columns = tf.range(0, count, 1, 'int32');
+  return tf.reshape(tf.lessEqual(tf.reshape(columns, [1, count]), tf.reshape(lastOfRow, [rows, 1])), [
+    1,
+    1,
+    rows,
+    count,
+  ]);
+}
+
+/** Tokens `from .. from + count` of a form, dense: float32 `[batch, kvHeads, count, dim]`. */
+function readTile(
+  data: tf.Tensor,
+  params: tf.Tensor | undefined,
+  layout: FormLayout,
+  from: number,
+  count: number,
+): tf.Tensor {
+  if (layout.kind === 'dense') return tf.slice(data, [0, 0, from, 0], [-1, -1, count, -1]);
+  return dequantizeReference({codes: data, params: params!}, {...layout, from, count});
+}

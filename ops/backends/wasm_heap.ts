@@ -1,0 +1,92 @@
+import * as tf from '@tensorflow/tfjs';
+import {EigenkvError} from '../errors.js';
+import {kernelsBinary} from '../assembly/kernels_binary.js';
+import type {WasmKernels} from './wasm_kernels.js';
+
+/**
+ * The one file that touches tfjs-backend-wasm's internals: its heap, where each tensor lies in it, and how to allocate.
+ * Our kernels run on that heap, so no tensor is ever copied.
+ */
+export interface WasmHeap {
+  /** Our compiled kernels, on tfjs' own memory. */
+  readonly kernels: WasmKernels;
+  /** The address of a tensor's first byte. */
+  address(tensor: tf.TensorInfo): number;
+  /** A new tensor whose values are not set. */
+  output(shape: number[], dtype: 'float32' | 'int32'): tf.TensorInfo;
+  /** At least so many bytes of scratch memory, valid until the next call. */
+  scratch(bytes: number): number;
+  /** A view of the heap as 32-bit integers; stale once anything was allocated. */
+  words(): Int32Array;
+}
+
+interface TfjsWasmModule {
+  _malloc(bytes: number): number;
+  _free(address: number): void;
+  readonly wasmMemory?: WebAssembly.Memory;
+  readonly asm?: {readonly memory?: WebAssembly.Memory};
+}
+
+interface TfjsWasmBackend {
+  readonly wasm: TfjsWasmModule;
+  readonly dataIdMap: {get(id: object): {memoryOffset: number} | undefined};
+  makeOutput(shape: number[], dtype: string): tf.TensorInfo;
+}
+
+const heaps = new WeakMap<object, WasmHeap | 'missing'>();
+
+/** The heap of the current wasm backend, or nothing (said once) where its internals are not what we know. */
+export function wasmHeap(): WasmHeap | undefined {
+  const backend: unknown = tf.backend();
+  if (typeof backend !== 'object' || backend === null) return undefined;
+  let heap = heaps.get(backend);
+  if (heap === undefined) {
+    heap = openHeap(backend) ?? 'missing';
+    heaps.set(backend, heap);
+    if (heap === 'missing') {
+      console.warn(
+        'eigenkv: this version of tfjs-backend-wasm hides its memory; fused kernels are off and plain ops run ' +
+          'instead (several times slower). Known to work: @tensorflow/tfjs-backend-wasm 4.22.',
+      );
+    }
+  }
+  return heap === 'missing' ? undefined : heap;
+}
+
+function openHeap(backend: object): WasmHeap | undefined {
+  if (!isTfjsWasmBackend(backend)) return undefined;
+  const {wasm} = backend;
+  const memory = wasm.wasmMemory ?? wasm.asm?.memory;
+  if (!(memory instanceof WebAssembly.Memory)) return undefined;
+  const module = new WebAssembly.Module(kernelsBinary());
+  const instance = new WebAssembly.Instance(module, {env: {memory}});
+  let scratchAddress = 0;
+  let scratchBytes = 0;
+  return {
+    kernels: instance.exports as unknown as WasmKernels,
+    address: tensor => {
+      const entry = backend.dataIdMap.get(tensor.dataId);
+      if (entry === undefined) throw new EigenkvError('A tensor was used after it was disposed of.');
+      return entry.memoryOffset >>> 0; // addresses above 2 GiB arrive as negative numbers
+    },
+    output: (shape, dtype) => backend.makeOutput(shape, dtype),
+    scratch: bytes => {
+      if (bytes > scratchBytes) {
+        if (scratchAddress !== 0) wasm._free(scratchAddress);
+        scratchBytes = Math.max(bytes, 1 << 17);
+        scratchAddress = wasm._malloc(scratchBytes) >>> 0;
+      }
+      return scratchAddress;
+    },
+    words: () => new Int32Array(memory.buffer),
+  };
+}
+
+function isTfjsWasmBackend(backend: object): backend is TfjsWasmBackend {
+  const candidate = backend as Partial<TfjsWasmBackend>;
+  return (
+    typeof candidate.wasm?._malloc === 'function' &&
+    typeof candidate.dataIdMap?.get === 'function' &&
+    typeof candidate.makeOutput === 'function'
+  );
+}

@@ -1,0 +1,66 @@
+/**
+ * What the compiled module (ops/assembly) exports: addresses and counts in, results written to the heap.
+ * The test of the kernels' binary checks that these names are the module's exports.
+ */
+export interface WasmKernels {
+  attend(
+    queries: number,
+    keys: number,
+    values: number,
+    partial: number,
+    scratch: number,
+    heads: number,
+    group: number,
+    queryTokens: number,
+    tokens: number,
+    causal: number,
+    firstQuery: number,
+    scale: number,
+  ): void;
+  mergePartials(partials: number, count: number, out: number, rows: number, dim: number): void;
+  groupParameters(
+    x: number,
+    params: number,
+    heads: number,
+    tokens: number,
+    dim: number,
+    bits: number,
+    alongChannels: number,
+    groupSize: number,
+    symmetric: number,
+  ): void;
+  packCodes(
+    x: number,
+    params: number,
+    codes: number,
+    heads: number,
+    tokens: number,
+    dim: number,
+    bits: number,
+    alongChannels: number,
+    groupSize: number,
+  ): void;
+  dequantize(form: number, heads: number, from: number, count: number, out: number): void;
+  appendRows(
+    buffer: number,
+    fresh: number,
+    heads: number,
+    capacity: number,
+    freshStride: number,
+    freshRows: number,
+    at: number,
+    rowBytes: number,
+  ): void;
+  rotate(
+    x: number,
+    cosines: number,
+    sines: number,
+    out: number,
+    heads: number,
+    tokens: number,
+    dim: number,
+    pairs: number,
+    interleaved: number,
+  ): void;
+  rmsNorm(x: number, gain: number, out: number, rows: number, dim: number, epsilon: number): void;
+}

@@ -1,0 +1,55 @@
+/**
+ * The errors that eigenkv throws. Each message says what was given, what is allowed and what to do;
+ * the class says which kind of thing went wrong, so that callers can tell them apart without reading text.
+ */
+export class EigenkvError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** An option, argument or tensor shape that a function does not take. */
+export class InvalidArgumentError extends EigenkvError {}
+
+/** A file that is not what its name says: truncated, hostile, of an unknown version or dtype. */
+export class FormatError extends EigenkvError {}
+
+/** A model whose parts do not fit each other: config keys, weights, tokenizer. */
+export class ModelError extends EigenkvError {}
+
+/** More tokens than the model's context holds. */
+export class ContextLengthError extends EigenkvError {}
+
+/** A backend or an optional package that is missing or cannot start. */
+export class BackendError extends EigenkvError {}
+
+/** The network or the disk failed: nothing half-done was left behind. */
+export class TransferError extends EigenkvError {}
+
+/** The name of `allowed` nearest to `given`, as ` Did you mean "h2o"?`, or nothing where none is near. */
+export function didYouMean(given: string, allowed: readonly string[]): string {
+  let best = '';
+  let bestDistance = Math.max(2, Math.floor(given.length / 3)) + 1;
+  for (const name of allowed) {
+    const distance = editDistance(given.toLowerCase(), name.toLowerCase());
+    if (distance < bestDistance) {
+      best = name;
+      bestDistance = distance;
+    }
+  }
+  return best === '' ? '' : ` Did you mean "${best}"?`;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({length: b.length + 1}, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const substitute = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitute));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

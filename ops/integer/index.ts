@@ -1,0 +1,86 @@
+import * as tf from '@tensorflow/tfjs';
+import {BackendError, InvalidArgumentError} from '../errors.js';
+import {expectRank4, type IntegerForm, type IntegerLayout} from '../forms.js';
+import {defineOp, runOp} from '../run_op.js';
+import {dequantizeReference, groupParametersReference, packCodesReference} from './reference.js';
+import {dequantizeWasm, groupParametersWasm, packCodesWasm} from './wasm.js';
+
+/** How `quantize` groups, packs and scales. */
+export interface QuantizeOptions extends IntegerLayout {
+  /** Codes around 0 with scale absmax / (2^(bits-1) - 1), instead of the group's own minimum and maximum. */
+  readonly symmetric: boolean;
+}
+
+/**
+ * Quantises tokens, group by group, to integer codes (min/max as in KIVI, Liu et al., 2024, arXiv 2402.02750):
+ *
+ *     scale = max((max - min) / (2^bits - 1), absmax / 32767), rounded up to bfloat16
+ *     zero  = round(min / scale)          code = clamp(round(x / scale) - zero, 0, 2^bits - 1)
+ *
+ * so that |x - (code + zero) * scale| <= scale / 2, float32 rounding aside (with `symmetric`, zero is -2^(bits-1)).
+ * Rounding is to nearest even. A group of zeros has scale 0 and decodes to zeros.
+ *
+ * @param x float32 `[batch, kvHeads, tokens, dim]`, finite; with `groupAxis: 'channel'`, tokens is a multiple of groupSize.
+ * @throws InvalidArgumentError where the shape does not fit, BackendError where the backend has no exact 32-bit integers.
+ */
+export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerForm {
+  const {dim, bits, groupAxis, groupSize} = options;
+  expectRank4(x, 'x');
+  if (x.shape[3] !== dim) {
+    throw new InvalidArgumentError(`x [${x.shape.join(', ')}] does not have dim ${dim} on its last axis.`);
+  }
+  if (groupAxis === 'channel' && x.shape[2] % groupSize !== 0) {
+    throw new InvalidArgumentError(
+      `${x.shape[2]} tokens do not divide into groups of ${groupSize} tokens a channel: give a multiple of ${groupSize}.`,
+    );
+  }
+  requireExactIntegers();
+  const params = runOp(groupParametersOp, {x}, options) as tf.Tensor4D;
+  const codes = runOp(packCodesOp, {x, params}, options) as tf.Tensor4D;
+  return {kind: 'integer', dim, bits, groupAxis, groupSize, codes, params};
+}
+
+/**
+ * Decodes tokens `from .. from + count` of an integer form: `x' = (code + zero) * scale`. For tests, inspection and
+ * conversion; attention reads the codes themselves.
+ *
+ * @returns float32 `[batch, kvHeads, count, dim]`.
+ */
+export function dequantize(form: IntegerForm, from: number, count: number): tf.Tensor4D {
+  const {dim, bits, groupAxis, groupSize, codes, params} = form;
+  return runOp(dequantizeOp, {codes, params}, {dim, bits, groupAxis, groupSize, from, count}) as tf.Tensor4D;
+}
+
+export const groupParametersOp = defineOp<{x: tf.Tensor}, QuantizeOptions>({
+  name: 'GroupParameters',
+  reference: groupParametersReference,
+  kernels: {wasm: groupParametersWasm},
+});
+
+export const packCodesOp = defineOp<{x: tf.Tensor; params: tf.Tensor}, QuantizeOptions>({
+  name: 'PackCodes',
+  reference: packCodesReference,
+  kernels: {wasm: packCodesWasm},
+});
+
+export interface DequantizeAttributes extends IntegerLayout {
+  readonly from: number;
+  readonly count: number;
+}
+
+export const dequantizeOp = defineOp<{codes: tf.Tensor; params: tf.Tensor}, DequantizeAttributes>({
+  name: 'Dequantize',
+  reference: dequantizeReference,
+  kernels: {wasm: dequantizeWasm},
+});
+
+/** webgl and webgpu pass int32 through float32 in tfjs' own ops: packed words above 2^24 would be corrupted in silence. */
+function requireExactIntegers(): void {
+  const backend = tf.getBackend();
+  if (backend === 'webgl' || backend === 'webgpu') {
+    throw new BackendError(
+      `Integer codes need exact 32-bit integers, which tfjs' ${backend} backend does not have; ` +
+        "use the 'wasm' backend, or a policy that keeps float32 numbers.",
+    );
+  }
+}

@@ -1,0 +1,46 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../errors.js';
+import {defineOp, runOp} from '../run_op.js';
+import {rmsNormReference} from './reference.js';
+import {rmsNormWasm} from './wasm.js';
+
+/**
+ * Root mean square normalisation (Zhang and Sennrich, 2019, arXiv 1910.07467): `x / sqrt(mean(x^2) + epsilon) * gain` over
+ * the last axis. Differentiable in x and gain.
+ *
+ * @param x float32 `[..., dim]`.
+ * @param gain float32 `[dim]`.
+ */
+export function rmsNorm(x: tf.Tensor, gain: tf.Tensor, epsilon: number): tf.Tensor {
+  const dim = x.shape.at(-1);
+  if (gain.shape.length !== 1 || gain.shape[0] !== dim) {
+    throw new InvalidArgumentError(
+      `gain [${gain.shape.join(', ')}] does not fit x [${x.shape.join(', ')}]: expected [${dim ?? ''}].`,
+    );
+  }
+  const gradient = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const [input, gains, save] = args as [tf.Tensor, tf.Tensor, tf.GradSaveFunc];
+    save([input, gains]);
+    return {
+      value: runOp(rmsNormOp, {x: input, gain: gains}, {epsilon}),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => rmsNormGradient(dy, saved[0]!, saved[1]!, epsilon),
+    };
+  });
+  return gradient(x, gain);
+}
+
+function rmsNormGradient(dy: tf.Tensor, x: tf.Tensor, gain: tf.Tensor, epsilon: number): tf.Tensor[] {
+  const factor = tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon));
+  const normalised = tf.mul(x, factor);
+  const scaled = tf.mul(dy, gain);
+  const along = tf.mean(tf.mul(scaled, normalised), -1, true); // what the normalisation takes away
+  const dx = tf.mul(tf.sub(scaled, tf.mul(normalised, along)), factor);
+  const dGain = tf.sum(tf.reshape(tf.mul(dy, normalised), [-1, gain.shape[0]!]), 0);
+  return [dx, dGain];
+}
+
+export const rmsNormOp = defineOp<{x: tf.Tensor; gain: tf.Tensor}, {epsilon: number}>({
+  name: 'RmsNorm',
+  reference: rmsNormReference,
+  kernels: {wasm: rmsNormWasm},
+});

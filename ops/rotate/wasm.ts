@@ -1,0 +1,23 @@
+import type * as tf from '@tensorflow/tfjs';
+import {wasmHeap} from '../backends/wasm_heap.js';
+
+export function rotateWasm(
+  {x, cos, sin}: {x: tf.TensorInfo; cos: tf.TensorInfo; sin: tf.TensorInfo},
+  {interleaved}: {interleaved: boolean},
+): tf.TensorInfo {
+  const heap = wasmHeap()!;
+  const [batch, heads, tokens, dim] = x.shape as [number, number, number, number];
+  const out = heap.output(x.shape, 'float32');
+  heap.kernels.rotate(
+    heap.address(x),
+    heap.address(cos),
+    heap.address(sin),
+    heap.address(out),
+    batch * heads,
+    tokens,
+    dim,
+    cos.shape[1]!,
+    interleaved ? 1 : 0,
+  );
+  return out;
+}

@@ -1,0 +1,349 @@
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {existsSync} from 'node:fs';
+import {readFile} from 'node:fs/promises';
+import {findSmolLM2} from '../../models/hub.js';
+import {type Tokenizer, streamDecoder, tokenizerFromGguf, tokenizerFromJson} from '../../models/tokenizer.js';
+import {openTensorPath} from '../../models/weights/open_tensor_file.js';
+import type {MetadataValue} from '../../models/weights/tensor_file.js';
+import {FormatError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
+
+interface Golden {
+  texts: Record<string, string>;
+  byteLevel: {
+    tokens: string[];
+    merges: string[];
+    special: string[];
+    ids: Record<string, Record<string, number[]>>;
+  };
+  smollm2: {ids: Record<string, number[]>};
+  sentencePiece: {tokens: string[]; scores: number[]; types: number[]; ids: Record<string, number[]>};
+}
+
+const golden: Golden = JSON.parse(
+  await readFile(new URL('../golden/weights/tokenizer.json', import.meta.url), 'utf8'),
+);
+const shared = new URL('../../../shared/data/models/', import.meta.url);
+
+type Keys = Record<string, MetadataValue | undefined>;
+
+/** GGUF metadata of a tokenizer; a key set to undefined is left out. */
+function metadata(keys: Keys): Map<string, MetadataValue> {
+  const present = Object.entries(keys).filter(
+    (entry): entry is [string, MetadataValue] => entry[1] !== undefined,
+  );
+  return new Map(present.map(([key, value]) => [`tokenizer.ggml.${key}`, value]));
+}
+
+const {byteLevel, sentencePiece} = golden;
+const byteLevelKeys: Keys = {
+  model: 'gpt2',
+  pre: 'smollm',
+  tokens: byteLevel.tokens,
+  token_type: Int32Array.from(byteLevel.tokens, token => (byteLevel.special.includes(token) ? 3 : 1)),
+  merges: byteLevel.merges,
+  eos_token_id: 0,
+  add_bos_token: false,
+};
+const sentencePieceKeys: Keys = {
+  model: 'llama',
+  tokens: sentencePiece.tokens,
+  scores: Float32Array.from(sentencePiece.scores),
+  token_type: Int32Array.from(sentencePiece.types),
+  bos_token_id: 1,
+  eos_token_id: 2,
+  unknown_token_id: 0,
+};
+const gguf = (base: Keys, changes: Keys = {}) => tokenizerFromGguf(metadata({...base, ...changes}));
+const kinds: Record<string, Tokenizer> = {
+  'byte-level': gguf(byteLevelKeys),
+  SentencePiece: gguf(sentencePieceKeys),
+};
+
+/** No half of a surrogate pair: those do not survive UTF-8. */
+const isWholeText = (text: string) => new TextDecoder().decode(new TextEncoder().encode(text)) === text;
+
+/** Text of every kind: ASCII, any code point (surrogates only in pairs), and pieces of the golden texts. */
+const anyText = fc.oneof(
+  fc.string(),
+  fc.string({unit: 'binary'}),
+  fc
+    .array(fc.constantFrom(...Object.values(golden.texts).flatMap(text => text.split(/(?<=\s)/))), {
+      maxLength: 12,
+    })
+    .map(parts => parts.join('')),
+);
+
+describe('a tokenizer from a GGUF vocabulary', () => {
+  for (const [pre, ids] of Object.entries(byteLevel.ids)) {
+    it(`of bytes gives the ids of the Rust library with the rule "${pre}"`, () => {
+      const tokenizer = gguf(byteLevelKeys, {pre});
+      for (const [name, text] of Object.entries(golden.texts)) {
+        expect(tokenizer.encode(text, {addSpecial: false}), name).to.deep.equal(ids[name]);
+      }
+    });
+  }
+
+  it('of pieces gives the ids of SentencePiece', () => {
+    for (const [name, ids] of Object.entries(sentencePiece.ids)) {
+      expect(kinds['SentencePiece']!.encode(golden.texts[name]!), name).to.deep.equal(ids);
+    }
+  });
+
+  it('of SmolLM2 gives the ids of the Rust library', async function () {
+    const path = await findSmolLM2();
+    if (path === undefined) {
+      console.log('      skipped: SmolLM2 is not in the cache directory (npm run fetch:smollm2)');
+      return this.skip();
+    }
+    const file = await openTensorPath(path);
+    const tokenizer = tokenizerFromGguf(file.metadata);
+    await file.close();
+    expect(tokenizer).to.include({vocabSize: 49152, bosId: 1});
+    expect(tokenizer.eosIds).to.deep.equal([2, 0]);
+    for (const [name, ids] of Object.entries(golden.smollm2.ids)) {
+      expect(tokenizer.encode(golden.texts[name]!), name).to.deep.equal(ids);
+      if (name !== 'special') expect(tokenizer.decode(ids), name).to.equal(golden.texts[name]);
+    }
+  });
+
+  for (const [folder, name] of [
+    ['stories260K', 'stories260K-f32.gguf'],
+    ['babyllama-tok361', 'babyllama-tok361-f32.gguf'],
+    ['bible-3.7m', 'bible-f32.gguf'],
+  ] as const) {
+    it(`of ${folder} gives the ids of its golden.json`, async function () {
+      if (!existsSync(new URL(`${folder}/${name}`, shared))) {
+        console.log(`      skipped: ${folder} is not beside this checkout`);
+        return this.skip();
+      }
+      const file = await openTensorPath(new URL(`${folder}/${name}`, shared).pathname);
+      const tokenizer = tokenizerFromGguf(file.metadata);
+      await file.close();
+      const expected: {
+        prompt: string;
+        promptIds: number[];
+        greedyIds: number[];
+        greedyText: string;
+        text: string;
+        ids: number[];
+      } = JSON.parse(await readFile(new URL(`${folder}/golden.json`, shared), 'utf8'));
+      expect(tokenizer.encode(expected.prompt)).to.deep.equal(expected.promptIds);
+      expect(tokenizer.decode([...expected.promptIds, ...expected.greedyIds])).to.equal(expected.greedyText);
+      // the golden text is the head of a longer one, cut for display: its last word may be tokenized otherwise
+      const ids = tokenizer.encode(expected.text.replace(/ ?\.\.\.$/, ''));
+      expect(ids.slice(0, -1)).to.deep.equal(expected.ids.slice(0, ids.length - 1));
+    });
+  }
+
+  it('puts first and last tokens around a text as the file says', () => {
+    const text = 'Once upon';
+    const bare = kinds['SentencePiece']!.encode(text, {addSpecial: false});
+    expect(kinds['SentencePiece']!.encode(text)).to.deep.equal([1, ...bare]);
+    expect(gguf(sentencePieceKeys, {add_bos_token: false, add_eos_token: true}).encode(text)).to.deep.equal([
+      ...bare,
+      2,
+    ]);
+    expect(gguf(sentencePieceKeys, {add_eos_token: true}).encode('')).to.deep.equal([1, 2]);
+    const llama3 = gguf(byteLevelKeys, {pre: 'llama-bpe', add_bos_token: undefined, bos_token_id: 1});
+    expect(llama3.encode('a')[0]).to.equal(1);
+  });
+
+  it('adds no space before a text where the file says so', () => {
+    const tokenizer = gguf(sentencePieceKeys, {add_space_prefix: false});
+    expect(tokenizer.decode(tokenizer.encode('a'))).to.equal('a');
+    expect(tokenizer.token(tokenizer.encode('a')[1]!)).to.equal('a');
+    expect(kinds['SentencePiece']!.token(kinds['SentencePiece']!.encode('a')[1]!)).to.equal('\u2581a');
+    expect(tokenizer.decode(tokenizer.encode(' a'))).to.equal(' a');
+  });
+
+  it('stops at every token that ends a text', () => {
+    expect(kinds['byte-level']!.eosIds).to.deep.equal([0, 2]);
+    expect(gguf(byteLevelKeys, {eos_token_id: 2, eot_token_id: 5}).eosIds).to.deep.equal([2, 5, 0]);
+  });
+
+  it('knows types of tokens where the file does not say them', () => {
+    const tokenizer = gguf(sentencePieceKeys, {token_type: undefined});
+    for (const [name, ids] of Object.entries(sentencePiece.ids)) {
+      expect(tokenizer.encode(golden.texts[name]!), name).to.deep.equal(ids);
+    }
+  });
+
+  it('takes __proto__ for a token', () => {
+    const tokens = [...byteLevel.tokens, '__proto__'];
+    const types = Int32Array.from(tokens, token => (token === '__proto__' ? 4 : 1));
+    const tokenizer = gguf(byteLevelKeys, {tokens, token_type: types});
+    expect(tokenizer.encode('__proto__')).to.deep.equal([tokens.length - 1]);
+    expect(tokenizer.decode([tokens.length - 1])).to.equal('__proto__');
+  });
+
+  const [first = '', second = ''] = byteLevel.tokens;
+  const wrong: Record<string, [Keys, Keys]> = {
+    'no tokens': [byteLevelKeys, {tokens: undefined}],
+    'an empty vocabulary': [byteLevelKeys, {tokens: []}],
+    'tokens that are numbers': [byteLevelKeys, {tokens: Int32Array.of(1, 2)}],
+    'no model': [byteLevelKeys, {model: undefined}],
+    'another model': [byteLevelKeys, {model: 'bert'}],
+    'another rule': [byteLevelKeys, {pre: 'chatglm-bpe'}],
+    'a token twice': [byteLevelKeys, {tokens: [...byteLevel.tokens.slice(0, -1), first]}],
+    'fewer types than tokens': [byteLevelKeys, {token_type: Int32Array.of(1, 2, 3)}],
+    'no merges': [byteLevelKeys, {merges: undefined}],
+    'a merge of one token': [byteLevelKeys, {merges: ['abc']}],
+    'a merge of three tokens': [byteLevelKeys, {merges: ['a b c']}],
+    'a merge of nothing': [byteLevelKeys, {merges: [' a', 'a ']}],
+    'a merge of unknown tokens': [byteLevelKeys, {merges: ['ÿÿÿÿ ÿÿÿÿ']}],
+    'a merge into an unknown token': [byteLevelKeys, {merges: [`${first} ${second}`]}],
+    'an end beyond the vocabulary': [byteLevelKeys, {eos_token_id: byteLevel.tokens.length}],
+    'a start that is no whole number': [byteLevelKeys, {bos_token_id: 0.5}],
+    'a start that is text': [byteLevelKeys, {bos_token_id: '1'}],
+    'no scores': [sentencePieceKeys, {scores: undefined}],
+    'fewer scores than tokens': [sentencePieceKeys, {scores: Float32Array.of(1)}],
+  };
+  for (const [fault, [base, changes]] of Object.entries(wrong)) {
+    it(`refuses ${fault}`, () => {
+      expect(() => gguf(base, changes)).to.throw(ModelError);
+    });
+  }
+});
+
+describe('a tokenizer from tokenizer.json', () => {
+  const vocab = Object.fromEntries(byteLevel.tokens.map((token, id) => [token, id]));
+  const json = {
+    added_tokens: byteLevel.special.map(content => ({id: vocab[content], content, special: true})),
+    normalizer: null,
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        {type: 'Digits', individual_digits: true},
+        {type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true},
+      ],
+    },
+    post_processor: null,
+    decoder: {type: 'ByteLevel'},
+    model: {type: 'BPE', vocab, merges: byteLevel.merges},
+  };
+
+  it('gives the ids of the Rust library, beyond ASCII too', () => {
+    const tokenizer = tokenizerFromJson(json);
+    for (const [name, text] of Object.entries(golden.texts)) {
+      expect(tokenizer.encode(text), name).to.deep.equal(byteLevel.ids['smollm']![name]);
+    }
+  });
+
+  it('finds the first and last token in its config', () => {
+    const config = {bos_token: '<|im_start|>', eos_token: {content: '<|im_end|>', special: true}};
+    expect(tokenizerFromJson(json, config)).to.deep.include({
+      bosId: 1,
+      eosIds: [2, 0],
+      vocabSize: byteLevel.tokens.length,
+    });
+    expect(tokenizerFromJson(json, {bos_token: null, eos_token: null})).to.not.have.property('bosId');
+    expect(() => tokenizerFromJson(json, {eos_token: '</s>'})).to.throw(ModelError, /eos_token "<\/s>"/);
+    expect(() => tokenizerFromJson(json, [])).to.throw(FormatError);
+  });
+
+  const wrong: Record<string, [unknown, new (...args: never[]) => Error]> = {
+    null: [null, FormatError],
+    text: ['{}', FormatError],
+    'an empty object': [{}, FormatError],
+    'no vocabulary': [{...json, model: {type: 'BPE', merges: []}}, FormatError],
+    'an empty vocabulary': [{...json, model: {type: 'BPE', vocab: {}, merges: []}}, FormatError],
+    'an id that is text': [{...json, model: {...json.model, vocab: {...vocab, a: '5'}}}, FormatError],
+    'a negative id': [{...json, model: {...json.model, vocab: {...vocab, a: -1}}}, FormatError],
+    'an id of 2^40': [{...json, model: {...json.model, vocab: {...vocab, a: 2 ** 40}}}, FormatError],
+    'an id twice': [{...json, model: {...json.model, vocab: {...vocab, zzzz: 5}}}, ModelError],
+    'no merges': [{...json, model: {type: 'BPE', vocab}}, FormatError],
+    'a merge of unknown tokens': [{...json, model: {...json.model, merges: [['zz', 'zzz']]}}, ModelError],
+    'a merge that is a number': [{...json, model: {...json.model, merges: [5]}}, FormatError],
+    'an unknown kind of model': [{...json, model: {...json.model, type: 'Magic'}}, ModelError],
+    'an unknown step': [{...json, pre_tokenizer: {type: 'Magic'}}, ModelError],
+    'added tokens that are no list': [{...json, added_tokens: {}}, FormatError],
+    'an added token without id': [{...json, added_tokens: [{content: 'x'}]}, FormatError],
+  };
+  for (const [fault, [value, type]] of Object.entries(wrong)) {
+    it(`refuses ${fault}`, () => {
+      expect(() => tokenizerFromJson(value)).to.throw(type);
+    });
+  }
+});
+
+for (const [kind, tokenizer] of Object.entries(kinds)) {
+  describe(`a ${kind} tokenizer`, () => {
+    it('decodes what it encoded', () => {
+      fc.assert(
+        fc.property(anyText, text => {
+          const ids = tokenizer.encode(text, {addSpecial: false});
+          expect(tokenizer.decode(ids, {skipSpecial: false})).to.equal(text);
+        }),
+        {numRuns: 500},
+      );
+    });
+
+    it('streams what decode gives at once, whole characters only', () => {
+      fc.assert(
+        fc.property(
+          fc.oneof(
+            anyText.map(text => tokenizer.encode(text)),
+            fc.array(fc.nat(tokenizer.vocabSize - 1), {maxLength: 60}),
+          ),
+          ids => {
+            const stream = streamDecoder(tokenizer);
+            const pieces = ids.map(id => stream.push(id));
+            expect(pieces.join('') + stream.flush()).to.equal(tokenizer.decode(ids));
+          },
+        ),
+        {numRuns: 500},
+      );
+      const stream = streamDecoder(tokenizer);
+      const pieces = tokenizer.encode('a 🦜🐉 é').map(id => stream.push(id));
+      expect(pieces.join('')).to.equal('a 🦜🐉 é');
+      expect(
+        pieces.filter(piece => piece !== '').every(piece => !piece.includes('\ufffd') && isWholeText(piece)),
+      ).to.equal(true);
+      expect(pieces).to.include(''); // some tokens are parts of a character
+    });
+
+    it('leaves special tokens out, or not', () => {
+      const id = tokenizer.eosIds[0]!;
+      const [a] = tokenizer.encode('a', {addSpecial: false}).slice(-1);
+      expect(tokenizer.decode([a!, id]).trim()).to.equal('a');
+      expect(tokenizer.decode([a!, id], {skipSpecial: false}).trim()).to.equal(`a${tokenizer.token(id)}`);
+      const stream = streamDecoder(tokenizer, {skipSpecial: false});
+      expect((stream.push(a!) + stream.push(id)).trim()).to.equal(`a${tokenizer.token(id)}`);
+    });
+
+    it('reads special tokens as text where that is asked for', () => {
+      const special = tokenizer.token(tokenizer.eosIds[0]!);
+      const text = `a ${special}b`;
+      expect(tokenizer.encode(text)).to.include(tokenizer.eosIds[0]);
+      const ids = tokenizer.encode(text, {parseSpecial: false});
+      expect(ids).to.not.include(tokenizer.eosIds[0]);
+      expect(tokenizer.decode(ids)).to.equal(text);
+      expect(ids.slice(0, 1)).to.deep.equal(tokenizer.encode('a').slice(0, 1)); // with the first token, if it has one
+    });
+
+    it('refuses ids that it does not have', () => {
+      for (const id of [-1, tokenizer.vocabSize, 0.5, NaN, 2 ** 32]) {
+        expect(() => tokenizer.decode([id])).to.throw(InvalidArgumentError);
+        expect(() => tokenizer.token(id)).to.throw(InvalidArgumentError);
+      }
+      expect(tokenizer.decode([])).to.equal('');
+    });
+
+    it('streams long texts in constant time a token', () => {
+      const ids = Array.from({length: 5000}, (_, i) => (i * 7) % tokenizer.vocabSize);
+      const longest = {length: 0};
+      const watched: Tokenizer = {
+        ...tokenizer,
+        decode(window, options) {
+          longest.length = Math.max(longest.length, window.length);
+          return tokenizer.decode(window, options);
+        },
+      };
+      const stream = streamDecoder(watched);
+      const text = ids.map(id => stream.push(id)).join('') + stream.flush();
+      expect(text).to.equal(tokenizer.decode(ids));
+      expect(longest.length).to.be.at.most(64);
+    });
+  });
+}

@@ -1,0 +1,40 @@
+/** The floors of the house: ops <- cache <- layers <- models <- src. Imports go down only. */
+const floors = ['ops', 'cache', 'layers', 'models', 'src'];
+const upward = floors.slice(0, -1).map((floor, index) => ({
+  name: `${floor}-knows-nothing-above-it`,
+  severity: 'error',
+  from: {path: `^${floor}/`},
+  to: {path: `^(${floors.slice(index + 1).join('|')})/`},
+}));
+
+module.exports = {
+  forbidden: [
+    ...upward,
+    {name: 'no-cycles', severity: 'error', from: {}, to: {circular: true}},
+    {
+      name: 'tests-stay-outside',
+      severity: 'error',
+      from: {path: `^(${floors.join('|')})/`},
+      to: {path: '^(test|bench|tools|examples)/'},
+    },
+    {
+      name: 'only-the-command-line-draws',
+      comment: 'printing, argv and charts live in src/cli',
+      severity: 'error',
+      from: {path: '^(ops|cache|layers|models|src/evaluate)/'},
+      to: {path: 'node_modules/(citty|cli-progress|console-table-printer|vega|vega-lite)/'},
+    },
+    {
+      name: 'one-file-per-backend-touches-its-internals',
+      severity: 'error',
+      from: {pathNot: '^(ops/backends|test|bench)/'},
+      to: {path: 'node_modules/@tensorflow/tfjs-backend-'},
+    },
+  ],
+  options: {
+    doNotFollow: {path: 'node_modules'},
+    tsPreCompilationDeps: true,
+    tsConfig: {fileName: 'tsconfig.json'},
+    enhancedResolveOptions: {exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types']},
+  },
+};

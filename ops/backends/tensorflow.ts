@@ -1,0 +1,34 @@
+import {BackendError} from '../errors.js';
+import {importOptional, runsInNode} from './optional_package.js';
+
+/** Both register the backend `tensorflow`; the first one that is installed wins. */
+const packages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
+
+/**
+ * Imports tfjs-node-gpu or tfjs-node. Importing either makes it the current backend of the process.
+ *
+ * @throws BackendError outside Node, where neither is installed, or where its native library does not load.
+ */
+export async function importTensorflow(): Promise<void> {
+  if (!runsInNode()) {
+    throw new BackendError(
+      "The 'tensorflow' backend needs Node: use 'webgpu', 'webgl' or 'wasm' in a browser.",
+    );
+  }
+  restoreIsNullOrUndefined();
+  for (const name of packages) {
+    // the name is no literal, so that a browser's bundler does not look for native code
+    if (await importOptional(name, () => import(name))) return;
+  }
+  throw new BackendError(
+    "The 'tensorflow' backend needs one of two packages: npm install @tensorflow/tfjs-node@4.22, or " +
+      '@tensorflow/tfjs-node-gpu@4.22 for an NVIDIA GPU (docs/backends/tensorflow.md says what to do where its ' +
+      "download is blocked). Or use 'wasm'.",
+  );
+}
+
+/** tfjs-node 4.22 calls `util.isNullOrUndefined`, which is gone from Node 24. */
+function restoreIsNullOrUndefined(): void {
+  const util: {isNullOrUndefined?: (value: unknown) => boolean} = process.getBuiltinModule('node:util');
+  util.isNullOrUndefined ??= value => value === null || value === undefined;
+}

@@ -1,0 +1,73 @@
+import * as tf from '@tensorflow/tfjs';
+import {BackendError} from '../errors.js';
+import {importOptional, runsInNode} from './optional_package.js';
+
+/**
+ * Imports tfjs-backend-webgpu. In Node it first gives the process a `navigator.gpu`: Dawn, from npm's `webgpu`.
+ *
+ * @throws BackendError where a package is missing or there is no adapter (no GPU, no driver, or not allowed).
+ */
+export async function importWebgpu(): Promise<void> {
+  if (runsInNode() && navigatorGpu() === undefined) await installDawn();
+  await requireAdapter();
+  // registers itself only if navigator.gpu is there: imported last
+  const installed = await importOptional(
+    '@tensorflow/tfjs-backend-webgpu',
+    () => import('@tensorflow/tfjs-backend-webgpu'),
+  );
+  if (!installed) {
+    throw new BackendError(
+      "The 'webgpu' backend needs a package: npm install @tensorflow/tfjs-backend-webgpu@4.22. Or use 'wasm'.",
+    );
+  }
+  if (!tf.engine().backendNames().includes('webgpu')) {
+    throw new BackendError(
+      '@tensorflow/tfjs-backend-webgpu was imported before navigator.gpu existed and registered nothing: let ' +
+        "useBackend('webgpu') import it, or set navigator.gpu first.",
+    );
+  }
+}
+
+/** What npm's `webgpu` package exports; it is not a dependency, so its own types are not there. */
+interface Dawn {
+  create(options: string[]): GPU;
+  readonly globals: Record<string, unknown>;
+}
+
+async function installDawn(): Promise<void> {
+  const name = 'webgpu'; // no literal in the import: a browser's bundler must not look for native code
+  let dawn: Dawn | undefined;
+  await importOptional(name, async () => {
+    dawn = (await import(name)) as Dawn;
+  });
+  if (dawn === undefined) {
+    throw new BackendError(
+      "The 'webgpu' backend needs Dawn in Node: npm install webgpu (docs/backends/webgpu.md). Or use 'wasm'.",
+    );
+  }
+  Object.assign(globalThis, dawn.globals); // GPUBufferUsage, GPUMapMode, ...: tfjs reads them as globals
+  if (!('navigator' in globalThis)) {
+    Object.defineProperty(globalThis, 'navigator', {value: {}, configurable: true, writable: true});
+  }
+  Object.defineProperty(globalThis.navigator, 'gpu', {value: dawn.create([]), configurable: true});
+}
+
+/** Asked here because tfjs' factory reads the features of an adapter that is not there, and fails with a TypeError. */
+async function requireAdapter(): Promise<void> {
+  const gpu = navigatorGpu();
+  if (gpu === undefined) {
+    throw new BackendError("This browser has no WebGPU (navigator.gpu): use 'webgl' or 'wasm'.");
+  }
+  if ((await gpu.requestAdapter()) === null) {
+    throw new BackendError(
+      'WebGPU finds no adapter: install a GPU driver (in Node, a Vulkan driver; docs/backends/webgpu.md has software ' +
+        "ones for tests), or use 'wasm'.",
+    );
+  }
+}
+
+/** `navigator` is missing in Node 20, and `gpu` in many browsers, whatever the types say. */
+function navigatorGpu(): GPU | undefined {
+  const {navigator} = globalThis as {navigator?: {gpu?: GPU}};
+  return navigator?.gpu;
+}

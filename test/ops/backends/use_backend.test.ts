@@ -1,0 +1,72 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {defaultBackend, useBackend, type BackendName} from '../../../ops/backends/use_backend.js';
+import {BackendError, InvalidArgumentError} from '../../../ops/errors.js';
+import {rejection} from '../../models/weights/rejection.js';
+
+describe('useBackend', () => {
+  let former: string | undefined;
+  before(() => {
+    former = tf.getBackend();
+  });
+  after(async () => {
+    await tf.setBackend(former ?? 'cpu');
+  });
+
+  for (const name of ['wasm', 'cpu'] as const) {
+    it(`starts ${name}, which then computes`, async () => {
+      await useBackend(name);
+      expect(tf.getBackend()).to.equal(name);
+      expect([...tf.tidy(() => tf.add([1, 2], 1).dataSync())]).to.deep.equal([2, 3]);
+    });
+  }
+
+  it('may be called again', async () => {
+    await useBackend('wasm');
+    const backend = tf.backend();
+    await useBackend('wasm');
+    expect(tf.backend()).to.equal(backend);
+  });
+
+  it('has a default that starts', async () => {
+    await useBackend(defaultBackend);
+    expect(tf.getBackend()).to.equal('wasm');
+  });
+
+  it('says which names there are', async () => {
+    await useBackend('cpu');
+    const error = await rejection(useBackend('wsam' as BackendName), InvalidArgumentError);
+    expect(error.message)
+      .to.include('wasm, cpu, webgpu, webgl, tensorflow')
+      .and.include('Did you mean "wasm"?');
+    expect(tf.getBackend()).to.equal('cpu');
+  });
+
+  it('refuses webgl in Node and keeps the backend', async () => {
+    await useBackend('wasm');
+    await rejection(useBackend('webgl'), BackendError, /needs a browser/);
+    expect(tf.getBackend()).to.equal('wasm');
+    expect([...tf.tidy(() => tf.add([1, 2], 1).dataSync())]).to.deep.equal([2, 3]);
+  });
+
+  it('keeps the backend where a further one fails to start', async () => {
+    await useBackend('wasm');
+    // the name of a known backend, with a factory that fails as a missing driver would
+    tf.registerBackend('webgl', () => Promise.reject(new Error('no driver')));
+    Object.defineProperty(process.versions, 'node', {...nodeVersion, value: undefined});
+    const {warn} = console;
+    console.warn = () => undefined; // tfjs prints the error as well
+    try {
+      const error = await rejection(useBackend('webgl'), BackendError, /did not start/);
+      expect(error.message).to.include("use 'wasm'");
+    } finally {
+      console.warn = warn;
+      Object.defineProperty(process.versions, 'node', nodeVersion);
+      tf.removeBackend('webgl');
+    }
+    expect(tf.getBackend()).to.equal('wasm');
+    expect([...tf.tidy(() => tf.add([1, 2], 1).dataSync())]).to.deep.equal([2, 3]);
+  });
+});
+
+const nodeVersion = Object.getOwnPropertyDescriptor(process.versions, 'node')!;

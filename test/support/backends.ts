@@ -1,0 +1,46 @@
+import * as tf from '@tensorflow/tfjs';
+import {backendNames, useBackend, type BackendName} from '../../ops/backends/use_backend.js';
+
+/**
+ * The backends to test on: cpu and wasm, which every machine has, and those named in EIGENKV_TEST_BACKENDS
+ * (`EIGENKV_TEST_BACKENDS=tensorflow,webgpu npx mocha`; docs/BACKENDS.md says what they need).
+ */
+export const testBackends: readonly BackendName[] = [
+  ...new Set(['cpu' as const, 'wasm' as const, ...further()]),
+];
+
+/** A `describe` for each backend under test, with that backend current in it and the former one after it. */
+export function describeOnBackends(
+  name: string,
+  body: (backend: BackendName) => void,
+  backends: readonly BackendName[] = testBackends,
+): void {
+  for (const backend of backends) {
+    describe(`${name} on ${backend}`, () => {
+      let former: string | undefined;
+      before(async () => {
+        former = tf.getBackend();
+        await useBackend(backend);
+        // tfjs' webgpu hands small tensors to its cpu kernels: what is tested would not be what runs
+        if (backend === 'webgpu') tf.env().set('WEBGPU_CPU_FORWARD', false);
+      });
+      after(async () => {
+        await tf.setBackend(former ?? 'cpu');
+      });
+      body(backend);
+    });
+  }
+}
+
+function further(): BackendName[] {
+  const names = (process.env['EIGENKV_TEST_BACKENDS'] ?? '').split(',').map(name => name.trim());
+  return names
+    .filter(name => name !== '')
+    .map(name => {
+      const known = backendNames.find(backend => backend === name);
+      if (known === undefined) {
+        throw new Error(`EIGENKV_TEST_BACKENDS names "${name}"; known are ${backendNames.join(', ')}.`);
+      }
+      return known;
+    });
+}

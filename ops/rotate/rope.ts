@@ -17,7 +17,12 @@ export interface RopeConfig {
 /** The keys are those of `rope_scaling` in a hub config, in camelCase. */
 export type RopeScaling =
   | {readonly type: 'linear'; readonly factor: number}
-  | {readonly type: 'dynamic'; readonly factor: number; readonly maxPositions: number}
+  | {
+      readonly type: 'dynamic';
+      readonly factor: number;
+      readonly maxPositions: number;
+      readonly originalMaxPositions: number;
+    }
   | {
       readonly type: 'llama3';
       readonly factor: number;
@@ -32,17 +37,19 @@ export type RopeScaling =
       readonly betaFast?: number;
       readonly betaSlow?: number;
       readonly attentionFactor?: number;
-    };
+    }
+  /** One divisor for each pair's frequency, as GGUF stores it (`rope_freqs.weight`). */
+  | {readonly type: 'divisors'; readonly divisors: readonly number[]};
 
 /**
  * Cosines and sines of the tokens `start .. start + tokens`, made on the host in double precision.
  *
  * Scaling variants: `linear` divides positions by `factor` (Chen et al., 2023, arXiv 2306.15595); `dynamic` raises theta
- * as NTK-aware scaling does, for contexts beyond `maxPositions`; `llama3` slows the low frequencies only (Llama 3.1);
+ * as NTK-aware scaling does, held fixed at the length `maxPositions` (keys that were rotated cannot follow a growing text); `llama3` slows the low frequencies only (Llama 3.1);
  * `yarn` interpolates by frequency and scales the attention (Peng et al., 2023, arXiv 2309.00071).
  */
 export function rotationFor(config: RopeConfig, dim: number, start: number, tokens: number): Rotation {
-  const {frequencies, magnitude} = frequenciesOf(config, dim, start + tokens);
+  const {frequencies, magnitude} = ropeFrequencies(config, dim);
   const pairs = frequencies.length;
   const cos = new Float32Array(tokens * pairs);
   const sin = new Float32Array(tokens * pairs);
@@ -60,10 +67,10 @@ export function rotationFor(config: RopeConfig, dim: number, start: number, toke
   };
 }
 
-function frequenciesOf(
+/** Radians a token by which each pair of channels turns, and the factor on cosines and sines (1 except for `yarn`). */
+export function ropeFrequencies(
   config: RopeConfig,
   dim: number,
-  length: number,
 ): {frequencies: Float64Array; magnitude: number} {
   const {theta = 10000, rotaryDim = dim, scaling} = config;
   if (rotaryDim % 2 !== 0 || rotaryDim > dim || rotaryDim <= 0) {
@@ -78,8 +85,9 @@ function frequenciesOf(
     case 'linear':
       return {frequencies: plain(theta).map(f => f / scaling.factor), magnitude: 1};
     case 'dynamic': {
-      const {factor, maxPositions} = scaling;
-      const stretch = (factor * Math.max(length, maxPositions)) / maxPositions - (factor - 1);
+      const {factor, maxPositions, originalMaxPositions} = scaling;
+      const stretch =
+        (factor * Math.max(maxPositions, originalMaxPositions)) / originalMaxPositions - (factor - 1);
       return {frequencies: plain(theta * stretch ** (rotaryDim / (rotaryDim - 2))), magnitude: 1};
     }
     case 'llama3': {
@@ -92,6 +100,15 @@ function frequenciesOf(
         }),
         magnitude: 1,
       };
+    }
+    case 'divisors': {
+      const {divisors} = scaling;
+      if (divisors.length !== rotaryDim / 2) {
+        throw new InvalidArgumentError(
+          `There are ${divisors.length} divisors of frequencies for ${rotaryDim / 2} rotated pairs; their numbers must be equal.`,
+        );
+      }
+      return {frequencies: plain(theta).map((f, i) => f / divisors[i]!), magnitude: 1};
     }
     case 'yarn':
       return yarn(plain(theta), theta, rotaryDim, scaling);

@@ -1,0 +1,26 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {Form} from '../ops/forms.js';
+
+/** Options of a codec, policy or plan, as they stand in JSON. */
+export type Options = Readonly<Record<string, OptionValue>>;
+export type OptionValue =
+  number | string | boolean | null | readonly OptionValue[] | {readonly [name: string]: OptionValue};
+
+/**
+ * *How* one side (keys or values) of a run of tokens is stored. A codec only encodes: attention, decoding, appending and
+ * sizes belong to the forms that it makes (ops/forms.ts), so that keys and values may have codecs of their own.
+ */
+export interface Codec {
+  readonly name: string;
+  /** What the registry needs to make this codec again. */
+  readonly options: Options;
+  /** Tokens are encoded in multiples of this many; 1 where tokens do not depend on each other. */
+  readonly blockTokens: number;
+  /**
+   * Encodes float32 `[batch, kvHeads, tokens, dim]`; tokens is a multiple of `blockTokens`. Blocks are encoded
+   * independently: appending the forms of two runs gives the form of both. Pure; inside the caller's tidy.
+   */
+  encode(x: tf.Tensor4D): Form;
+  /** The largest |x - decode(encode(x))| that the codec promises for this x: a scalar, or one for each element. */
+  errorBound(x: tf.Tensor4D): tf.Tensor;
+}

@@ -1,0 +1,24 @@
+/** The past of a model: codecs, policies, plans and the cache itself. */
+export type {Codec, Options} from './codec.js';
+export * from './codecs/index.js';
+export {
+  type CacheableModel,
+  type CacheRow,
+  type DepthReport,
+  type FreshTokens,
+  KVCache,
+  type KVCacheOptions,
+} from './kv_cache.js';
+export type {Past, Segment} from './past.js';
+export {type Plan, type PlanJson, planFromJson, uniform} from './plan.js';
+export * from './policies/index.js';
+export type {Context, Policy} from './policy.js';
+export {
+  codecNames,
+  makeCodec,
+  makePolicy,
+  parsePolicy,
+  policyNames,
+  registerPolicy,
+  type Spec,
+} from './registry.js';

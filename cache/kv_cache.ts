@@ -1,0 +1,235 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../ops/errors.js';
+import {rotate} from '../ops/rotate/index.js';
+import type {RopeConfig} from '../ops/rotate/rope.js';
+import {type Past, pastBytes, tensorsOfPast, tokensHeld} from './past.js';
+import {type Plan, uniform} from './plan.js';
+import {full} from './policies/full.js';
+import {type Policy, step} from './policy.js';
+import {RopeTables} from './rope_tables.js';
+
+/** What a cache needs to know of one attention layer. */
+export interface CacheRow {
+  /** The index of the attention layer in its model. */
+  readonly depth: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** Of queries and keys. */
+  readonly dim: number;
+  /** Of values. */
+  readonly dimV: number;
+}
+
+/** Any model whose attention layers say what they need: a `tf.LayersModel` with layers of eigenkv in it. */
+export interface CacheableModel {
+  readonly layers: readonly {readonly cacheRow?: CacheRow}[];
+}
+
+/** What an attention layer hands over for its fresh tokens, float32, **not** rotated. */
+export interface FreshTokens {
+  /** `[batch, heads, tokens, dim]` */
+  readonly queries: tf.Tensor4D;
+  /** `[batch, kvHeads, tokens, dim]` */
+  readonly keys: tf.Tensor4D;
+  /** `[batch, kvHeads, tokens, dimV]` */
+  readonly values: tf.Tensor4D;
+  /** Rotary positions; absent where the model has none. */
+  readonly rope?: RopeConfig;
+  /** Factor of the scores. Default 1 / sqrt(dim). */
+  readonly scale?: number;
+}
+
+export interface KVCacheOptions {
+  /** Tokens to expect in all: buffers grow to this and no further. Longer texts work too. */
+  readonly expectedTokens?: number;
+}
+
+/** How one depth of a cache stands. */
+export interface DepthReport {
+  readonly depth: number;
+  readonly policy: string;
+  /** Tokens that came in. */
+  readonly tokensSeen: number;
+  /** Tokens that each head still holds. */
+  readonly tokensHeld: number;
+  /** True bytes: codes, scales, positions, spare room. */
+  readonly byteSize: number;
+  /** What all tokens seen would take as float32. */
+  readonly float32Bytes: number;
+}
+
+/**
+ * The past of a whole model: one policy and one `Past` per depth. The only place that keeps and disposes tensors.
+ *
+ *     const cache = new KVCache(model, uniform(quantized({bits: 8})));
+ *     const logits = model.apply(ids, {cache});   // and again with the next ids
+ *     cache.dispose();
+ */
+export class KVCache {
+  private readonly rows: readonly CacheRow[];
+  private readonly policies: readonly Policy[];
+  private readonly pasts: (Past | undefined)[];
+  private readonly ropes = new Map<string, RopeTables>();
+  private readonly expectedTokens: number | undefined;
+
+  /**
+   * @param model the model whose past this is, or its `CacheRow`s.
+   * @param plan which policy stands where; a single policy stands everywhere. Default: `full()`.
+   * @throws InvalidArgumentError where the model has no attention layer that knows caches.
+   */
+  constructor(
+    model: CacheableModel | readonly CacheRow[],
+    plan: Plan | Policy = full(),
+    options: KVCacheOptions = {},
+  ) {
+    this.rows = cacheRows(model);
+    const depths = this.rows.length;
+    const wholePlan = 'policyFor' in plan ? plan : uniform(plan);
+    this.policies = this.rows.map((_, depth) => wholePlan.policyFor(depth, depths));
+    this.pasts = this.rows.map(() => undefined);
+    this.expectedTokens = options.expectedTokens;
+  }
+
+  /** Tokens that went through the whole model: the position of the next one. */
+  get tokens(): number {
+    return Math.min(...this.rows.map((_, depth) => this.tokensSeen(depth)));
+  }
+
+  /** Tokens that came into one depth. */
+  tokensSeen(depth: number): number {
+    return this.pasts[depth]?.tokensSeen ?? 0;
+  }
+
+  /** True bytes of all that is stored: codes, scales, positions, spare room. */
+  get byteSize(): number {
+    return this.report().reduce((sum, {byteSize}) => sum + byteSize, 0);
+  }
+
+  /** One row per depth. */
+  report(): DepthReport[] {
+    return this.rows.map((row, depth) => {
+      const past = this.pasts[depth];
+      const tokensSeen = past?.tokensSeen ?? 0;
+      const batch = past?.recent.keys.data.shape[0] ?? 0;
+      return {
+        depth,
+        policy: this.policies[depth]!.name,
+        tokensSeen,
+        tokensHeld: past === undefined ? 0 : tokensHeld(past),
+        byteSize: past === undefined ? 0 : pastBytes(past),
+        float32Bytes: batch * row.kvHeads * (row.dim + row.dimV) * tokensSeen * 4,
+      };
+    });
+  }
+
+  /**
+   * Attention of fresh tokens over everything that this depth holds, themselves included (causally), and the tokens'
+   * way into the past. Called by attention layers.
+   *
+   * @returns float32 `[batch, heads, tokens, dimV]`.
+   * @throws InvalidArgumentError where shapes do not fit the model or the past; the cache is as before then.
+   */
+  attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
+    const policy = this.policies[depth];
+    if (policy === undefined) {
+      throw new InvalidArgumentError(
+        `This cache has the depths 0 to ${this.rows.length - 1}; there is no depth ${depth}.`,
+      );
+    }
+    const past = this.pasts[depth];
+    this.checkFresh(depth, fresh, past);
+    const {queries, keys, values, rope: config} = fresh;
+    const dim = queries.shape[3];
+    const rope = config && this.ropeTables(config, dim);
+    const {output, past: next} = tf.tidy(() => {
+      const rotation = rope?.rotation(past?.tokensSeen ?? 0, queries.shape[2]);
+      const context = {
+        depth,
+        depths: this.rows.length,
+        scale: fresh.scale ?? 1 / Math.sqrt(dim),
+        ...(rope && {rope}),
+        ...(this.expectedTokens !== undefined && {expectedTokens: this.expectedTokens}),
+      };
+      const rotated = rotation
+        ? {queries: rotate(queries, rotation), keys: rotate(keys, rotation), values}
+        : {queries, keys, values};
+      const result = step(policy, past, rotated, context);
+      for (const tensor of tensorsOfPast(result.past)) tf.keep(tensor);
+      return result as {output: tf.Tensor4D; past: Past & tf.TensorContainerObject};
+    });
+    this.replace(depth, next);
+    return output;
+  }
+
+  /** Forgets all tokens; the plan stays. */
+  reset(): void {
+    this.pasts.forEach((_, depth) => this.replace(depth, undefined));
+  }
+
+  /** Frees every tensor. The cache is empty and may be used again. */
+  dispose(): void {
+    this.reset();
+    for (const tables of this.ropes.values()) tables.dispose();
+    this.ropes.clear();
+  }
+
+  private replace(depth: number, next: Past | undefined): void {
+    const old = this.pasts[depth];
+    this.pasts[depth] = next;
+    if (old === undefined) return;
+    const still = new Set(next === undefined ? [] : tensorsOfPast(next));
+    for (const tensor of tensorsOfPast(old)) if (!still.has(tensor)) tensor.dispose();
+  }
+
+  private ropeTables(config: RopeConfig, dim: number): RopeTables {
+    const key = JSON.stringify([config, dim]);
+    let tables = this.ropes.get(key);
+    if (tables === undefined) {
+      tables = new RopeTables(config, dim);
+      this.ropes.set(key, tables);
+    }
+    return tables;
+  }
+
+  private checkFresh(depth: number, {queries, keys, values}: FreshTokens, past: Past | undefined): void {
+    const {heads, kvHeads, dim, dimV} = this.rows[depth]!;
+    const [batch, , tokens] = queries.shape;
+    const expected = {
+      queries: [batch, heads, tokens, dim],
+      keys: [batch, kvHeads, tokens, dim],
+      values: [batch, kvHeads, tokens, dimV],
+    };
+    for (const [name, {shape}] of Object.entries({queries, keys, values})) {
+      const wanted = expected[name as keyof typeof expected];
+      if (shape.join() !== wanted.join() || tokens < 1) {
+        throw new InvalidArgumentError(
+          `At depth ${depth}, ${name} are [${shape.join(', ')}]; expected [${wanted.join(', ')}] with at least one token.`,
+        );
+      }
+    }
+    const pastBatch = past?.recent.keys.data.shape[0];
+    if (pastBatch !== undefined && pastBatch !== batch) {
+      throw new InvalidArgumentError(
+        `This cache holds a batch of ${pastBatch}, and a batch of ${batch} came; reset() it or make another.`,
+      );
+    }
+  }
+}
+
+function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow[] {
+  const found = 'layers' in model ? model.layers.flatMap(({cacheRow}) => cacheRow ?? []) : [...model];
+  const rows = found.sort((a, b) => a.depth - b.depth);
+  if (rows.length === 0) {
+    throw new InvalidArgumentError(
+      'This model has no attention layer that knows caches; build it with the layers of eigenkv, or attach a cache to it.',
+    );
+  }
+  rows.forEach(({depth}, index) => {
+    if (depth !== index) {
+      throw new InvalidArgumentError(
+        `The depths of the model's attention layers are ${rows.map(row => row.depth).join(', ')}; expected 0, 1, 2 and so on, each once.`,
+      );
+    }
+  });
+  return rows;
+}

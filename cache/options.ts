@@ -1,0 +1,46 @@
+import * as v from 'valibot';
+import {InvalidArgumentError, didYouMean} from '../ops/errors.js';
+
+/** A whole number from `least` on. */
+export const atLeast = (least: number) =>
+  v.pipe(
+    v.number(),
+    v.integer(`expected a whole number >= ${least}`),
+    v.minValue(least, `expected a whole number >= ${least}`),
+  );
+
+/** One of a few numbers. */
+export const oneOf = <const T extends readonly number[]>(...allowed: T) =>
+  v.picklist(allowed, `expected ${listOf(allowed)}`);
+
+/**
+ * Checks options at the door: unknown names and values that are not allowed are InvalidArgumentErrors which name the
+ * option, its value and what is allowed. Missing ones get the schema's defaults.
+ */
+export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectEntries, undefined>>(
+  owner: string,
+  schema: Schema,
+  options: unknown,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, options);
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  const path = v.getDotPath(issue) ?? '';
+  const names = Object.keys(schema.entries);
+  if (issue.type === 'strict_object' && path !== '' && !names.includes(path)) {
+    throw new InvalidArgumentError(
+      `${owner} has no option "${path}"; it has ${names.length === 0 ? 'none' : names.join(', ')}.${didYouMean(path, names)}`,
+    );
+  }
+  throw new InvalidArgumentError(`${owner}: ${path} = ${shown(issue.input)}; ${issue.message}.`);
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+}
+
+function listOf(values: readonly (string | number)[]): string {
+  return values.length < 2
+    ? values.join('')
+    : `${values.slice(0, -1).join(', ')} or ${String(values.at(-1))}`;
+}

@@ -1,0 +1,83 @@
+import * as tf from '@tensorflow/tfjs';
+import {attend, type Partial} from '../ops/attend/index.js';
+import {mergePartials} from '../ops/merge_partials/index.js';
+import type {Options} from './codec.js';
+import {type Past, noEvents, segmentsOf} from './past.js';
+import type {RopeTables} from './rope_tables.js';
+import {appendDense} from './segments.js';
+
+/**
+ * *Which* tokens of one depth stay, and in which codec. A policy is one pure function from a past with fresh tokens in
+ * it to the past that is kept; attention over it and taking tokens in are the same for all (`step`).
+ */
+export interface Policy {
+  readonly name: string;
+  /** What the registry needs to make this policy again. */
+  readonly options: Options;
+  /** The most tokens a head holds after a step; absent where the past grows with the text. */
+  readonly tokenBudget?: number;
+  /** What remains of a past whose newest tokens were just attended. Inside the caller's tidy. */
+  compress(past: Past, context: Context): Past;
+}
+
+/** What a policy may need to know beyond the past itself. */
+export interface Context {
+  readonly depth: number;
+  readonly depths: number;
+  /** Factor of the scores, 1 / sqrt(dim of the uncompressed head). */
+  readonly scale: number;
+  /** The queries of this step, rotated: float32 `[batch, heads, tokens, dim]`. */
+  readonly queries: tf.Tensor4D;
+  /** How the stored keys were rotated; absent in models without rotary positions. */
+  readonly rope?: RopeTables;
+  /** Tokens to expect in all, where the caller knows: buffers grow to this and no further. */
+  readonly expectedTokens?: number;
+}
+
+/** Fresh tokens of one depth: float32, rotated queries and keys. */
+export interface Fresh {
+  /** `[batch, heads, tokens, dim]` */
+  readonly queries: tf.Tensor4D;
+  /** `[batch, kvHeads, tokens, dim]` */
+  readonly keys: tf.Tensor4D;
+  /** `[batch, kvHeads, tokens, dimV]` */
+  readonly values: tf.Tensor4D;
+}
+
+/**
+ * One step of one depth: the fresh tokens come into the past, their queries attend over all of it (causally among
+ * themselves, every token exact until the step is over), then the policy compresses. Pure: the old past stays readable.
+ *
+ * @returns the attention output `[batch, heads, tokens, dimV]` and the new past.
+ */
+export function step(
+  policy: Policy,
+  past: Past | undefined,
+  fresh: Fresh,
+  context: Omit<Context, 'queries'>,
+): {output: tf.Tensor4D; past: Past} {
+  const tokens = fresh.queries.shape[2];
+  const start = past?.tokensSeen ?? 0;
+  const recent = appendDense(past?.recent, fresh.keys, fresh.values, start, context.expectedTokens);
+  const extended: Past = {held: [], events: noEvents, ...past, recent, tokensSeen: start + tokens};
+  const partials = attendPast(extended, fresh.queries, context);
+  const output = mergePartials(partials);
+  return {output, past: policy.compress(extended, {...context, queries: fresh.queries})};
+}
+
+/** Partials of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
+export function attendPast(
+  past: Past,
+  queries: tf.Tensor4D,
+  {scale}: Pick<Context, 'scale' | 'rope'>,
+): Partial[] {
+  return segmentsOf(past).map(segment => {
+    const {keys, values, tokens} = segment;
+    const causal = segment === past.recent && queries.shape[2] > 1;
+    return attend(queries, keys, values, {
+      tokens,
+      scale,
+      ...(causal && {firstQuery: tokens - queries.shape[2]}),
+    });
+  });
+}

@@ -1,0 +1,94 @@
+import {InvalidArgumentError, didYouMean} from '../ops/errors.js';
+import type {Codec, Options} from './codec.js';
+import * as codecs from './codecs/index.js';
+import * as policies from './policies/index.js';
+import type {Policy} from './policy.js';
+
+/** A policy or codec as JSON: its name and its options. */
+export interface Spec {
+  readonly name: string;
+  readonly options?: Options;
+}
+
+/**
+ * Makes a thing of its options; each factory checks them itself and throws InvalidArgumentError for what it does not
+ * take. (Written as a method so that a factory of narrower options is one too.)
+ */
+export type Factory<Made> = {make(options?: Options): Made}['make'];
+
+const policyFactories = new Map<string, Factory<Policy>>(Object.entries(policies));
+const codecFactories = new Map<string, Factory<Codec>>(Object.entries(codecs));
+
+/** The names of all policies. */
+export function policyNames(): string[] {
+  return [...policyFactories.keys()];
+}
+
+/** The names of all codecs. */
+export function codecNames(): string[] {
+  return [...codecFactories.keys()];
+}
+
+/** Makes a policy by name. Options that are missing have the policy's defaults. */
+export function makePolicy({name, options}: Spec): Policy {
+  return make('policy', policyFactories, name, options);
+}
+
+/** Makes a codec by name. Options that are missing have the codec's defaults. */
+export function makeCodec({name, options}: Spec): Codec {
+  return make('codec', codecFactories, name, options);
+}
+
+/**
+ * Adds a policy of your own, so that plans, saved configs and the command line know it by its name.
+ * @throws InvalidArgumentError where the name is taken.
+ */
+export function registerPolicy(name: string, factory: Factory<Policy>): void {
+  if (policyFactories.has(name)) {
+    throw new InvalidArgumentError(`There is a policy "${name}" already; give yours another name.`);
+  }
+  policyFactories.set(name, factory);
+}
+
+/**
+ * Reads a policy as it is written on a command line: `quantized`, `quantized:bits=4,residual=64`. Values are numbers,
+ * `true`, `false`, or text.
+ */
+export function parsePolicy(text: string): Policy {
+  const [name = '', ...rest] = text.split(':');
+  const listed = rest.join(':');
+  const options: Record<string, string | number | boolean> = {};
+  for (const part of listed === '' ? [] : listed.split(',')) {
+    const [key, value] = part.split('=', 2);
+    if (key === undefined || value === undefined || key === '' || value === '') {
+      throw new InvalidArgumentError(
+        `"${part}" in "${text}" is no option; write name:option=value,option=value, as in quantized:bits=8.`,
+      );
+    }
+    options[key] =
+      value === 'true'
+        ? true
+        : value === 'false'
+          ? false
+          : Number.isNaN(Number(value))
+            ? value
+            : Number(value);
+  }
+  return makePolicy({name, options});
+}
+
+function make<Made>(
+  kind: string,
+  factories: Map<string, Factory<Made>>,
+  name: string,
+  options: Options = {},
+): Made {
+  const factory = factories.get(name);
+  if (factory === undefined) {
+    const names = [...factories.keys()];
+    throw new InvalidArgumentError(
+      `There is no ${kind} "${name}"; there are ${names.join(', ')}.${didYouMean(name, names)}`,
+    );
+  }
+  return factory(options);
+}

@@ -5,3 +5,4 @@ export {groupParameters, packCodes, dequantize} from './integer';
 export {appendRows} from './append';
 export {rotate} from './rotate';
 export {rmsNorm} from './rms_norm';
+export {unembed} from './multiply_transposed';

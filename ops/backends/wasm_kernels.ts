@@ -63,4 +63,5 @@ export interface WasmKernels {
     interleaved: number,
   ): void;
   rmsNorm(x: number, gain: number, out: number, rows: number, dim: number, epsilon: number): void;
+  unembed(x: number, embedding: number, out: number, rows: number, vocab: number, dim: number): void;
 }

@@ -12,9 +12,17 @@ export async function importOptional(name: string, load: () => Promise<unknown>)
     return true;
   } catch (error) {
     if (isMissing(error, name)) return false;
-    const reason = error instanceof Error ? error.message.trim().split('\n')[0] : String(error);
-    throw new BackendError(`${name} is installed but does not load: ${reason}`, {cause: error});
+    const reason = error instanceof Error ? firstLine(error.message) : `${String(error)}.`;
+    throw new BackendError(
+      `${name} is installed but does not load: ${reason} Install it again, or use another backend.`,
+      {cause: error},
+    );
   }
+}
+
+/** The first line of a message, as a sentence. */
+function firstLine(message: string): string {
+  return `${message.trim().split('\n')[0]!.trim().replace(/\.$/, '')}.`;
 }
 
 /** Whether an import failed because this very package is not there, and not one that it imports in turn. */

@@ -1,0 +1,117 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../ops/errors.js';
+import {
+  type KernelInitializer,
+  type LayerArgs,
+  configOf,
+  initializerOf,
+  knownDim,
+  onlyShape,
+  onlyTensor,
+  positive,
+} from './layer_args.js';
+import {project} from './project.js';
+
+const activations = {
+  silu: (x: tf.Tensor) => tf.mul(x, tf.sigmoid(x)),
+  /** x/2 (1 + erf(x / sqrt 2)) (Hendrycks and Gimpel, 2016, arXiv 1606.08415). */
+  gelu: (x: tf.Tensor) => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.div(x, Math.SQRT2)), 1)),
+  /** The approximation by tanh that GPT-2 uses: tanh(z) = 2 sigmoid(2z) - 1, so x/2 (1 + tanh z) = x sigmoid(2z). */
+  geluNew: (x: tf.Tensor) => {
+    const cubic = tf.add(x, tf.mul(tf.mul(tf.mul(x, x), x), 0.044715));
+    return tf.mul(x, tf.sigmoid(tf.mul(cubic, 2 * Math.sqrt(2 / Math.PI))));
+  },
+  relu: (x: tf.Tensor) => tf.relu(x),
+};
+
+export interface FeedForwardArgs extends LayerArgs {
+  /** Width between the two projections. */
+  hiddenDim: number;
+  /** Default 'silu'. */
+  activation?: keyof typeof activations;
+  /** A second projection gates the first (SwiGLU and its kin, Shazeer, 2020, arXiv 2002.05202). Default true. */
+  gated?: boolean;
+  /** Default false. */
+  useBias?: boolean;
+  /** Default 'glorotUniform'. */
+  kernelInitializer?: KernelInitializer;
+}
+
+/**
+ * The feed-forward part of a Transformer block: gated `(act(x W_gate) * (x W_up)) W_down`, plain `act(x W_up) W_down`,
+ * with biases where wanted. Input and output float32 `[batch, tokens, model dim]`.
+ */
+export class FeedForward extends tf.layers.Layer {
+  /** @nocollapse */
+  static readonly className = 'EigenkvFeedForward';
+  private readonly config: Required<Omit<FeedForwardArgs, keyof LayerArgs>>;
+  private readonly kernels: Record<string, tf.LayerVariable> = {};
+
+  constructor(args: FeedForwardArgs) {
+    super(args);
+    const {hiddenDim, activation = 'silu', gated = true, useBias = false} = args;
+    positive(hiddenDim, 'hiddenDim', this.name);
+    if (!(activation in activations)) {
+      throw new InvalidArgumentError(
+        `${this.name}: activation = "${activation}"; expected one of ${Object.keys(activations).join(', ')}.`,
+      );
+    }
+    const {kernelInitializer = 'glorotUniform'} = args;
+    this.config = {hiddenDim, activation, gated, useBias, kernelInitializer};
+  }
+
+  override build(inputShape: tf.Shape | tf.Shape[]): void {
+    const dim = knownDim(onlyShape(inputShape), this.name);
+    const {hiddenDim, gated} = this.config;
+    if (gated) this.addProjection('gate', dim, hiddenDim);
+    this.addProjection('up', dim, hiddenDim);
+    this.addProjection('down', hiddenDim, dim);
+    super.build(inputShape);
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return tf.tidy(() => {
+      const x = onlyTensor(inputs, this.name);
+      const activate = activations[this.config.activation];
+      const up = this.project('up', x);
+      const hidden = this.config.gated ? tf.mul(activate(this.project('gate', x)), up) : activate(up);
+      return this.project('down', hidden);
+    });
+  }
+
+  override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
+    return onlyShape(inputShape);
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    return {...super.getConfig(), ...configOf(this.config)};
+  }
+
+  private addProjection(name: string, inputs: number, outputs: number): void {
+    const {useBias, kernelInitializer} = this.config;
+    this.kernels[name] = this.addWeight(
+      `${name}_kernel`,
+      [inputs, outputs],
+      'float32',
+      initializerOf(kernelInitializer),
+    );
+    if (useBias)
+      this.kernels[`${name}Bias`] = this.addWeight(
+        `${name}_bias`,
+        [outputs],
+        'float32',
+        tf.initializers.zeros(),
+      );
+  }
+
+  private project(name: string, x: tf.Tensor): tf.Tensor {
+    return project(x, this.kernels[name]!.read(), this.kernels[`${name}Bias`]?.read());
+  }
+}
+
+tf.serialization.registerClass(FeedForward);
+
+/** The feed-forward part of a block; see `FeedForward`. */
+export function feedForward(args: FeedForwardArgs): FeedForward {
+  return new FeedForward(args);
+}

@@ -1,0 +1,9 @@
+/** Layers of eigenkv. Importing this registers them with tfjs, so that saved models load. */
+export {attention, Attention, type AttentionArgs} from './attention.js';
+export {feedForward, FeedForward, type FeedForwardArgs} from './feed_forward.js';
+export type {CallArgs, KernelInitializer, LayerArgs} from './layer_args.js';
+export {outputHead, OutputHead, type OutputHeadArgs} from './output_head.js';
+export {positionEmbedding, PositionEmbedding, type PositionEmbeddingArgs} from './position_embedding.js';
+export {rmsNormalization, RmsNormalization, type RmsNormalizationArgs} from './rms_normalization.js';
+export {tokenEmbedding, TokenEmbedding, type TokenEmbeddingArgs} from './token_embedding.js';
+export {tokenSelection, TokenSelection} from './token_selection.js';

@@ -1,0 +1,57 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../ops/errors.js';
+import type {KVCache} from '../cache/kv_cache.js';
+
+/** What every tf.layers.Layer takes (tfjs does not export its name). */
+export type LayerArgs = NonNullable<ConstructorParameters<typeof tf.layers.Layer>[0]>;
+
+/** Keyword arguments of `model.apply(x, kwargs)`; the same object reaches every layer. */
+export interface CallArgs {
+  /** Attend over, and into, this past. */
+  readonly cache?: KVCache;
+  /** Only the last token's logits are wanted: the rest is not computed. */
+  readonly lastTokenOnly?: boolean;
+  readonly [name: string]: unknown;
+}
+
+/** The only tensor among a layer's inputs. */
+export function onlyTensor(inputs: tf.Tensor | tf.Tensor[], layer: string): tf.Tensor {
+  const tensors = Array.isArray(inputs) ? inputs : [inputs];
+  const [tensor] = tensors;
+  if (tensor === undefined || tensors.length !== 1) {
+    throw new InvalidArgumentError(`Layer "${layer}" got ${tensors.length} inputs; it takes one tensor.`);
+  }
+  return tensor;
+}
+
+/** The only shape among a layer's input shapes. */
+export function onlyShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
+  return Array.isArray(shape[0]) ? shape[0] : (shape as tf.Shape);
+}
+
+/** A last axis that must be known when weights are built. */
+export function knownDim(shape: tf.Shape, layer: string): number {
+  const dim = shape.at(-1);
+  if (typeof dim === 'number') return dim;
+  throw new InvalidArgumentError(
+    `Layer "${layer}" got the shape [${shape.join(', ')}]; its last axis must be a known number.`,
+  );
+}
+
+/** A whole number of 1 or more, or an error that names the layer and the option. */
+export function positive(value: number, option: string, layer: string): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new InvalidArgumentError(`${layer}: ${option} = ${value}; expected a whole number >= 1.`);
+}
+
+/** How a layer's matrices start: by Glorot's rule, or as zeros, which is quick where weights are set right after. */
+export type KernelInitializer = 'glorotUniform' | 'zeros';
+
+export function initializerOf(name: KernelInitializer) {
+  return name === 'zeros' ? tf.initializers.zeros() : tf.initializers.glorotUniform({});
+}
+
+/** A layer's options as they go into its saved config. */
+export function configOf(options: object): tf.serialization.ConfigDict {
+  return JSON.parse(JSON.stringify(options)) as tf.serialization.ConfigDict; // drops what is undefined
+}

@@ -1,0 +1,82 @@
+import * as tf from '@tensorflow/tfjs';
+import {embed} from '../ops/embed/index.js';
+import {ContextLengthError} from '../ops/errors.js';
+import {
+  type CallArgs,
+  type KernelInitializer,
+  type LayerArgs,
+  configOf,
+  initializerOf,
+  knownDim,
+  onlyShape,
+  onlyTensor,
+  positive,
+} from './layer_args.js';
+
+export interface PositionEmbeddingArgs extends LayerArgs {
+  /** Rows of the table: the model's context. */
+  maxPositions: number;
+  /** Default 'glorotUniform'. */
+  kernelInitializer?: KernelInitializer;
+}
+
+/**
+ * Adds a learned vector per position, as GPT-2 does: `x_t + P[start + t]`, where `start` is the number of tokens that the
+ * cache has seen (0 without one). Input and output float32 `[batch, tokens, dim]`.
+ */
+export class PositionEmbedding extends tf.layers.Layer {
+  /** @nocollapse */
+  static readonly className = 'EigenkvPositionEmbedding';
+  private readonly config: Required<Omit<PositionEmbeddingArgs, keyof LayerArgs>>;
+  private table: tf.LayerVariable | undefined;
+
+  constructor(args: PositionEmbeddingArgs) {
+    super(args);
+    const {maxPositions, kernelInitializer = 'glorotUniform'} = args;
+    positive(maxPositions, 'maxPositions', this.name);
+    this.config = {maxPositions, kernelInitializer};
+  }
+
+  override build(inputShape: tf.Shape | tf.Shape[]): void {
+    const dim = knownDim(onlyShape(inputShape), this.name);
+    const {maxPositions, kernelInitializer} = this.config;
+    this.table = this.addWeight(
+      'positions',
+      [maxPositions, dim],
+      'float32',
+      initializerOf(kernelInitializer),
+    );
+    super.build(inputShape);
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor {
+    return tf.tidy(() => {
+      const x = onlyTensor(inputs, this.name);
+      const start = kwargs.cache?.tokens ?? 0;
+      const tokens = x.shape[1]!;
+      const {maxPositions} = this.config;
+      if (start + tokens > maxPositions) {
+        throw new ContextLengthError(
+          `The model has ${maxPositions} positions; ${start + tokens} tokens were given. Shorten the text.`,
+        );
+      }
+      const positions = tf.range(start, start + tokens, 1, 'int32').as2D(1, tokens);
+      return tf.add(x, embed(positions, this.table!.read() as tf.Tensor2D));
+    });
+  }
+
+  override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
+    return onlyShape(inputShape);
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    return {...super.getConfig(), ...configOf(this.config)};
+  }
+}
+
+tf.serialization.registerClass(PositionEmbedding);
+
+/** Learned positions; see `PositionEmbedding`. */
+export function positionEmbedding(args: PositionEmbeddingArgs): PositionEmbedding {
+  return new PositionEmbedding(args);
+}

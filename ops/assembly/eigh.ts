@@ -3,7 +3,8 @@
 // row up, so that the rows still to be reduced start at column 0, and eigenvectors are rows from the start.
 //
 // Scratch, in float64 and for the padded width w = dim rounded up to even:
-//   matrix [dim, w], then diagonal, offDiagonal, reflector, image, halfNorms, cosines, sines, each [w], and order int32 [w].
+//   matrix [dim, w], then diagonal, offDiagonal, image, halfNorms, cosines, sines, each [w], and order int32 [dim].
+// The last five are handed on as one `workspace`.
 
 /** An off-diagonal number below this share of the matrix's norm counts as zero. Input and output are float32 (6e-8). */
 const negligible: f64 = 1e-13;
@@ -16,14 +17,14 @@ export function eigh(x: usize, out: usize, scratch: usize, count: i32, dim: i32)
   const rowBytes = (<usize>width) << 3;
   const diagonal = scratch + <usize>dim * rowBytes;
   const offDiagonal = diagonal + rowBytes;
-  const reflector = offDiagonal + rowBytes;
-  const order = reflector + 5 * rowBytes;
+  const workspace = offDiagonal + rowBytes;
+  const order = workspace + 4 * rowBytes;
   for (let n = 0; n < count; n++) {
     let ok = loadSymmetric(x, scratch, dim, rowBytes);
     if (ok) {
-      tridiagonalize(scratch, dim, rowBytes, diagonal, offDiagonal, reflector);
-      accumulateReflectors(scratch, dim, rowBytes, reflector);
-      ok = diagonalize(scratch, dim, rowBytes, diagonal, offDiagonal, reflector);
+      tridiagonalize(scratch, dim, rowBytes, diagonal, offDiagonal, workspace);
+      accumulateReflectors(scratch, dim, rowBytes, workspace);
+      ok = diagonalize(scratch, dim, rowBytes, diagonal, offDiagonal, workspace);
     }
     if (ok) {
       sortDescending(diagonal, order, dim);
@@ -55,7 +56,7 @@ function loadSymmetric(x: usize, matrix: usize, dim: i32, rowBytes: usize): bool
 
 /**
  * A = Q T Q^T with Q = H_{dim-1} .. H_1 and H_k = I - v_k v_k^T / h_k. Reads and changes the lower triangle. Leaves v_k in
- * row k, h_k (0: no reflection) behind the reflector's two rows, and T in diagonal, offDiagonal[k] = T[k, k-1].
+ * row k, h_k in halfNorms (0: no reflection), and T in diagonal and offDiagonal, offDiagonal[k] = T[k, k-1].
  */
 function tridiagonalize(
   matrix: usize,
@@ -65,8 +66,8 @@ function tridiagonalize(
   offDiagonal: usize,
   workspace: usize,
 ): void {
-  const image = workspace + rowBytes;
-  const halfNorms = image + rowBytes;
+  const image = workspace;
+  const halfNorms = workspace + rowBytes;
   for (let k = dim - 1; k > 0; k--) {
     const reflector = matrix + <usize>k * rowBytes;
     const last = reflector + ((<usize>(k - 1)) << 3);
@@ -151,7 +152,7 @@ function reflectBothSides(
 
 /** Overwrites the reflectors by Q^T = H_1 .. H_{dim-1}: of H_1 .. H_k only the leading k x k block is not the identity. */
 function accumulateReflectors(matrix: usize, dim: i32, rowBytes: usize, workspace: usize): void {
-  const halfNorms = workspace + 2 * rowBytes;
+  const halfNorms = workspace + rowBytes;
   for (let k = 0; k < dim; k++) {
     const v = matrix + <usize>k * rowBytes;
     const end = (<usize>(((k + 1) & ~1))) << 3;
@@ -188,7 +189,7 @@ function diagonalize(
   offDiagonal: usize,
   workspace: usize,
 ): bool {
-  const cosines = workspace + 3 * rowBytes;
+  const cosines = workspace + 2 * rowBytes;
   const sines = cosines + rowBytes;
   let norm: f64 = 0;
   for (let at: usize = 0; at < (<usize>dim) << 3; at += 8) {

@@ -6,3 +6,5 @@ export {appendRows} from './append';
 export {rotate} from './rotate';
 export {rmsNorm} from './rms_norm';
 export {unembed} from './multiply_transposed';
+export {eigh} from './eigh';
+export {batchedMatMul} from './batched_matmul';

@@ -64,4 +64,17 @@ export interface WasmKernels {
   ): void;
   rmsNorm(x: number, gain: number, out: number, rows: number, dim: number, epsilon: number): void;
   unembed(x: number, embedding: number, out: number, rows: number, vocab: number, dim: number): void;
+  eigh(x: number, out: number, scratch: number, count: number, dim: number): void;
+  batchedMatMul(
+    a: number,
+    b: number,
+    out: number,
+    scratch: number,
+    count: number,
+    m: number,
+    k: number,
+    n: number,
+    transposeA: number,
+    transposeB: number,
+  ): void;
 }

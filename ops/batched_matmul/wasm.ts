@@ -1,0 +1,31 @@
+import type * as tf from '@tensorflow/tfjs';
+import {wasmHeap} from '../backends/wasm_heap.js';
+import type {BatchedMatMulAttributes} from './index.js';
+
+/** `batchedMatMul` on tfjs' heap; scratch holds eight columns of one B and one tile of the result. */
+export function batchedMatMulWasm(
+  {a, b}: {a: tf.TensorInfo; b: tf.TensorInfo},
+  {transposeA, transposeB}: BatchedMatMulAttributes,
+): tf.TensorInfo {
+  const heap = wasmHeap()!;
+  const leading = a.shape.slice(0, -2);
+  const m = a.shape.at(transposeA ? -1 : -2)!;
+  const k = a.shape.at(transposeA ? -2 : -1)!;
+  const n = b.shape.at(transposeB ? -2 : -1)!;
+  const scratch = heap.scratch((8 * k + 32) * 4);
+  const out = heap.output([...leading, m, n], 'float32');
+  const count = leading.reduce((product, length) => product * length, 1);
+  heap.kernels.batchedMatMul(
+    heap.address(a),
+    heap.address(b),
+    heap.address(out),
+    scratch,
+    count,
+    m,
+    k,
+    n,
+    transposeA ? 1 : 0,
+    transposeB ? 1 : 0,
+  );
+  return out;
+}

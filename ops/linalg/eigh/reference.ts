@@ -1,0 +1,33 @@
+import * as tf from '@tensorflow/tfjs';
+import {BackendError} from '../../errors.js';
+import {eigh64} from '../float64.js';
+
+/** `eigh` by ml-matrix in float64 on the host, where tensors can be read at once (not on webgpu). */
+export function eighReference({x}: {x: tf.Tensor}): tf.Tensor {
+  if (tf.getBackend() === 'webgpu') {
+    throw new BackendError(
+      'eigh reads its numbers at once, which webgpu cannot do; use eighAsync (or foldBlockAsync) and await it.',
+    );
+  }
+  const [n, dim] = x.shape as [number, number, number];
+  // the reference computes on the host: on cpu and wasm the numbers already lie there
+  // eslint-disable-next-line no-restricted-syntax
+  return tf.tensor3d(packedEigenvectors(x.dataSync<'float32'>(), n, dim), [n, dim + 1, dim]);
+}
+
+/** `[n, dim, dim]` -> `[n, dim + 1, dim]` on the host: eigenvalues, then eigenvectors as rows; NaN where x is not finite. */
+export function packedEigenvectors(x: Float32Array, n: number, dim: number): Float32Array {
+  const packed = new Float32Array(n * (dim + 1) * dim);
+  for (let i = 0; i < n; i++) {
+    const matrix = x.subarray(i * dim * dim, (i + 1) * dim * dim);
+    const at = i * (dim + 1) * dim;
+    if (!matrix.every(Number.isFinite)) {
+      packed.fill(NaN, at, at + (dim + 1) * dim);
+      continue;
+    }
+    const {values, vectors} = eigh64(matrix, dim);
+    packed.set(values, at);
+    packed.set(vectors, at + dim);
+  }
+  return packed;
+}

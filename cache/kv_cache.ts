@@ -100,6 +100,11 @@ export class KVCache {
     return this.pasts[depth]?.tokensSeen ?? 0;
   }
 
+  /** How one depth's past lies: for inspection; its tensors stay the cache's. */
+  past(depth: number): Past | undefined {
+    return this.pasts[depth];
+  }
+
   /** True bytes of all that is stored: codes, scales, positions, spare room. */
   get byteSize(): number {
     return this.report().reduce((sum, {byteSize}) => sum + byteSize, 0);

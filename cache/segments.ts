@@ -46,13 +46,15 @@ export function appendSegment(
 
 function appendForm(form: Form | undefined, fresh: Form, at: number, capacity: number): Form {
   const buffers = form === undefined ? {} : tensorsOf(form);
-  return mapTensors(fresh, (tensor, name, tokensPerRow) =>
-    append(buffers[name]?.tensor, tensor, at / tokensPerRow, Math.ceil(capacity / tokensPerRow)),
-  );
+  return mapTensors(fresh, (tensor, name, tokensPerRow) => {
+    const buffer = buffers[name]?.tensor;
+    if (tokensPerRow === Infinity) return buffer ?? tensor; // shared by all tokens, such as a basis
+    return append(buffer, tensor, at / tokensPerRow, Math.ceil(capacity / tokensPerRow));
+  });
 }
 
 function grownCapacity(tokens: number, expectedTokens = Infinity): number {
-  const grown = Math.ceil(Math.max(tokens + 32, tokens * 1.125) / 32) * 32;
+  const grown = Math.ceil((tokens * 1.125) / 16) * 16;
   return tokens <= expectedTokens ? Math.min(grown, expectedTokens) : grown;
 }
 
@@ -80,8 +82,9 @@ export function seal(past: Past, tokens: number, codecs: SideCodecs, expectedTok
 /** A dense run without its oldest tokens, in a buffer of its own that is no larger than it must be. */
 export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegment {
   const left = recent.tokens - tokens;
-  const rest = (form: DenseForm): DenseForm =>
-    dense(tf.slice(form.data, [0, 0, tokens, 0], [-1, -1, Math.max(left, 1), -1]));
+  const rows = Math.max(left, 1); // a buffer has a row at least
+  const rest = ({data}: DenseForm): DenseForm =>
+    dense(tf.slice(data, [0, 0, recent.tokens - rows, 0], [-1, -1, rows, -1]));
   return {
     keys: rest(recent.keys),
     values: rest(recent.values),

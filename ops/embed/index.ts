@@ -12,9 +12,14 @@ export function embed(ids: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor3D {
   const [batch, tokens] = ids.shape;
   const [rows, dim] = table.shape;
   const flat = tf.cast(tf.reshape(ids, [batch * tokens]), 'int32') as tf.Tensor1D;
-  const lookup = tf.customGrad((t: tf.Tensor | tf.GradSaveFunc) => ({
-    value: tf.gather(t as tf.Tensor2D, flat),
-    gradFunc: (dy: tf.Tensor) => tf.matMul(tf.transpose(tf.oneHot(flat, rows) as tf.Tensor2D), dy),
-  }));
+  const lookup = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const [rowsOfTable, save] = args as [tf.Tensor2D, tf.GradSaveFunc];
+    save([flat]); // the caller's tidy may end before the backward pass
+    return {
+      value: tf.gather(rowsOfTable, flat),
+      gradFunc: (dy: tf.Tensor, [savedIds]: tf.Tensor[]) =>
+        tf.matMul(tf.transpose(tf.oneHot(savedIds as tf.Tensor1D, rows) as tf.Tensor2D), dy),
+    };
+  });
   return tf.reshape(lookup(table), [batch, tokens, dim]);
 }

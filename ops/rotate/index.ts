@@ -33,11 +33,19 @@ export function rotate(x: tf.Tensor4D, rotation: Rotation): tf.Tensor4D {
     );
   }
   const attributes = {interleaved: rotation.interleaved ?? false};
-  const gradient = tf.customGrad((input: tf.Tensor | tf.GradSaveFunc) => ({
-    value: runOp(rotateOp, {x: input as tf.Tensor, cos: rotation.cos, sin: rotation.sin}, attributes),
-    // the transpose of a rotation turns back
-    gradFunc: (dy: tf.Tensor) => rotate(dy as tf.Tensor4D, {...rotation, sin: tf.neg(rotation.sin)}),
-  }));
+  const gradient = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
+    const [input, save] = args as [tf.Tensor, tf.GradSaveFunc];
+    const {cos, sin} = rotation;
+    save([cos, sin]); // the caller's tidy may end before the backward pass
+    return {
+      value: runOp(rotateOp, {x: input, cos, sin}, attributes),
+      // the transpose of a rotation turns back
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [savedCos, savedSin] = saved as [tf.Tensor2D, tf.Tensor2D];
+        return rotate(dy as tf.Tensor4D, {...rotation, cos: savedCos, sin: tf.neg(savedSin)});
+      },
+    };
+  });
   return gradient(x) as tf.Tensor4D;
 }
 

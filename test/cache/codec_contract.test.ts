@@ -1,0 +1,124 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {codecNames, makeCodec} from '../../cache/registry.js';
+import {appendSegment} from '../../cache/segments.js';
+import {attend} from '../../ops/attend/index.js';
+import {decodeForm} from '../../ops/decode/index.js';
+import {type Form, formBytes, tensorsOf} from '../../ops/forms.js';
+import {mergePartials} from '../../ops/merge_partials/index.js';
+import {describeOnBackends} from '../support/backends.js';
+import {expectClose, expectNoLeak} from '../support/tensors.js';
+import {codecVariants, variantName} from './variants.js';
+
+describe('the codec registry', () => {
+  it('has every codec in this contract test', () => {
+    const tested = new Set(codecVariants.map(({name}) => name));
+    expect(codecNames().filter(name => !tested.has(name))).to.deep.equal([]);
+  });
+});
+
+const random = (shape: [number, number, number, number], seed: number): tf.Tensor4D =>
+  tf.randomNormal(shape, 0, 1, 'float32', seed);
+
+for (const variant of codecVariants) {
+  describeOnBackends(`codec ${variantName(variant)}`, () => {
+    const codec = makeCodec(variant);
+    const blocks = (count: number): number => count * codec.blockTokens;
+
+    it('decodes what it encoded within its stated error, for any numbers', () => {
+      const inputs: Record<string, (tokens: number, dim: number) => tf.Tensor4D> = {
+        normal: (tokens, dim) => random([2, 2, tokens, dim], 7),
+        zeros: (tokens, dim) => tf.zeros([1, 2, tokens, dim]),
+        constant: (tokens, dim) => tf.fill([1, 1, tokens, dim], -3.7),
+        offset: (tokens, dim) => random([1, 2, tokens, dim], 8).add(100),
+        outlier: (tokens, dim) =>
+          tf.concat([random([1, 1, tokens, dim - 1], 9), tf.fill([1, 1, tokens, 1], 5e3)], 3),
+        tiny: (tokens, dim) => random([1, 1, tokens, dim], 10).mul(1e-30),
+        huge: (tokens, dim) => random([1, 1, tokens, dim], 11).mul(1e30),
+      };
+      for (const [name, make] of Object.entries(inputs)) {
+        for (const count of [1, 3]) {
+          tf.tidy(() => {
+            const x = make(blocks(count), 24);
+            const error = tf.abs(tf.sub(decodeForm(codec.encode(x), 0, blocks(count)), x));
+            const rounding = tf.mul(tf.max(tf.abs(x)), 1e-6);
+            const beyond = tf.max(tf.sub(error, tf.add(codec.errorBound(x), rounding)));
+            expect(beyond.dataSync()[0], `${name}, ${blocks(count)} tokens`).to.be.at.most(0);
+          });
+        }
+      }
+    });
+
+    it('attends as dense attention over the decoded tokens does', async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.integer({min: 1, max: 3}),
+          fc.integer({min: 1, max: 3}),
+          fc.integer({min: 1, max: 4}),
+          fc.integer({min: 1, max: 5}),
+          fc.integer({min: 2, max: 20}),
+          async (batch, kvHeads, group, count, dim) => {
+            const tokens = blocks(count);
+            const queries = random([batch, kvHeads * group, 2, dim], 1);
+            const [k, v] = [
+              random([batch, kvHeads, tokens, dim], 2),
+              random([batch, kvHeads, tokens, dim], 3),
+            ];
+            const attention = (keys: Form, values: Form) =>
+              mergePartials([attend(queries, keys, values, {tokens, scale: 1 / Math.sqrt(dim)})]);
+            const [actual, expected] = tf.tidy(() => {
+              const [keys, values] = [codec.encode(k), codec.encode(v)];
+              const decoded = (form: Form): Form => ({kind: 'dense', dim, data: decodeForm(form, 0, tokens)});
+              return [attention(keys, values), attention(decoded(keys), decoded(values))];
+            });
+            await expectClose(actual, expected, 2e-5);
+            tf.dispose([queries, k, v, actual, expected]);
+          },
+        ),
+        {numRuns: 12},
+      );
+    });
+
+    it('gives the same segment for any chunking of appends', async () => {
+      const chunks = [1, 2, 1, 3].map(blocks);
+      const total = chunks.reduce((a, b) => a + b, 0);
+      const x = random([2, 3, total, 12], 4);
+      const segment = (from: number, tokens: number) => {
+        const part = tf.slice(x, [0, 0, from, 0], [-1, -1, tokens, -1]);
+        return {keys: codec.encode(part), values: codec.encode(part), tokens, positions: from};
+      };
+      let from = 0;
+      let grown: ReturnType<typeof appendSegment> | undefined;
+      for (const tokens of chunks) {
+        grown = appendSegment(grown, segment(from, tokens));
+        from += tokens;
+      }
+      expect(grown!.tokens).to.equal(total);
+      expect(grown!.positions).to.equal(0);
+      await expectClose(decodeForm(grown!.keys, 0, total), decodeForm(segment(0, total).keys, 0, total), 0);
+    });
+
+    it('takes the bytes that it says, fewer than float32', () => {
+      const tokens = Math.ceil(64 / codec.blockTokens) * codec.blockTokens;
+      const form = codec.encode(random([1, 2, tokens, 32], 5));
+      const sizes = Object.values(tensorsOf(form)).map(({tensor}) => tensor.size * 4);
+      expect(formBytes(form)).to.equal(sizes.reduce((a, b) => a + b, 0));
+      const dense = 2 * tokens * 32 * 4;
+      if (codec.name === 'dense') expect(formBytes(form)).to.equal(dense);
+      else expect(formBytes(form)).to.be.below(dense);
+    });
+
+    it('survives JSON', () => {
+      const again = makeCodec(JSON.parse(JSON.stringify({name: codec.name, options: codec.options})));
+      expect(again.options).to.deep.equal(codec.options);
+    });
+
+    it('leaks no tensor and leaves its input alone', async () => {
+      const x = random([1, 2, blocks(2), 8], 6);
+      const before = x.dataSync().slice();
+      await expectNoLeak(() => tf.tidy(() => void codec.encode(x)));
+      expect(x.dataSync()).to.deep.equal(before);
+    });
+  });
+}

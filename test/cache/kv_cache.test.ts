@@ -1,0 +1,127 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {KVCache} from '../../cache/kv_cache.js';
+import {full} from '../../cache/policies/full.js';
+import {quantized} from '../../cache/policies/quantized.js';
+import {makeCodec, makePolicy, parsePolicy, policyNames, registerPolicy} from '../../cache/registry.js';
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {describeOnBackends} from '../support/backends.js';
+
+const row = (depth: number) => ({depth, heads: 2, kvHeads: 1, dim: 32, dimV: 32});
+
+function fresh(tokens: number, batch = 1) {
+  const make = (heads: number) => tf.randomNormal([batch, heads, tokens, 32]) as tf.Tensor4D;
+  return {queries: make(2), keys: make(1), values: make(1)};
+}
+
+describeOnBackends('KVCache', () => {
+  it('reports each depth, and true bytes against float32', () => {
+    tf.tidy(() => {
+      const cache = new KVCache([row(0), row(1)], quantized({bits: 8, groupSize: 32, residual: 0}), {
+        expectedTokens: 64,
+      });
+      cache.attend(0, fresh(64));
+      const [first, second] = cache.report();
+      expect(first).to.deep.include({depth: 0, policy: 'quantized', tokensSeen: 64, tokensHeld: 64});
+      expect(first!.float32Bytes).to.equal(64 * 2 * 32 * 4);
+      // codes, one word of parameters for 32 tokens or channels, and one row that the empty recent buffer keeps
+      expect(first!.byteSize).to.equal(64 * 2 * 32 * (1 + 4 / 32) + 2 * 32 * 4);
+      expect(second).to.deep.include({tokensSeen: 0, tokensHeld: 0, byteSize: 0, float32Bytes: 0});
+      expect(cache.tokens).to.equal(0); // the second depth has seen none yet
+      cache.attend(1, fresh(64));
+      expect(cache.tokens).to.equal(64);
+      cache.dispose();
+    });
+  });
+
+  it('grows without copying the past for each token, and not beyond what it was told to expect', () => {
+    const cache = new KVCache([row(0)], full(), {expectedTokens: 300});
+    const buffers = new Set<number>();
+    tf.tidy(() => {
+      for (let i = 0; i < 300; i++) {
+        cache.attend(0, fresh(1));
+        buffers.add(cache.past(0)!.recent.keys.data.id);
+      }
+    });
+    expect(cache.byteSize).to.equal(300 * 2 * 32 * 4);
+    expect(buffers.size, 'buffers in 300 tokens').to.be.below(24);
+    tf.tidy(() => cache.attend(0, fresh(1)));
+    expect(cache.past(0)!.tokensSeen, 'more than expected works too').to.equal(301);
+    cache.dispose();
+  });
+
+  it('refuses what does not fit, and is then as it was', () => {
+    tf.tidy(() => {
+      const cache = new KVCache([row(0)], full());
+      cache.attend(0, fresh(3));
+      const {byteSize} = cache;
+      const {numTensors} = tf.memory();
+      const wrong = {
+        'another depth': () => cache.attend(1, fresh(1)),
+        'another batch': () => cache.attend(0, fresh(1, 2)),
+        'no tokens': () => cache.attend(0, {...fresh(1), ...noTokens()}),
+        'other heads': () => cache.attend(0, {...fresh(1), keys: tf.zeros([1, 2, 1, 32])}),
+        'another dim': () => cache.attend(0, {...fresh(1), values: tf.zeros([1, 1, 1, 16])}),
+      };
+      for (const [name, call] of Object.entries(wrong)) {
+        expect(() => tf.tidy(call), name).to.throw(InvalidArgumentError);
+      }
+      expect(cache.byteSize).to.equal(byteSize);
+      expect(cache.tokensSeen(0)).to.equal(3);
+      expect(tf.memory().numTensors).to.equal(numTensors);
+      cache.dispose();
+    });
+  });
+
+  it('wants a model with attention layers that it knows, each depth once', () => {
+    expect(() => new KVCache({layers: [{}]})).to.throw(InvalidArgumentError, /no attention layer/);
+    expect(() => new KVCache([row(0), row(2)])).to.throw(InvalidArgumentError, /0, 2/);
+    expect(() => new KVCache([row(0), row(0)])).to.throw(InvalidArgumentError, /0, 0/);
+  });
+});
+
+function noTokens() {
+  const none = (heads: number) => tf.zeros([1, heads, 0, 32]) as tf.Tensor4D;
+  return {queries: none(2), keys: none(1), values: none(1)};
+}
+
+describe('the registry', () => {
+  it('reads policies as the command line writes them', () => {
+    expect(parsePolicy('full').name).to.equal('full');
+    expect(parsePolicy('quantized:bits=4,residual=64,symmetric=true').options).to.deep.include({
+      bits: 4,
+      residual: 64,
+      symmetric: true,
+    });
+  });
+
+  const wrong: [string, RegExp][] = [
+    ['quantised', /no policy "quantised".*Did you mean "quantized"\?/],
+    ['quantized:bit=4', /no option "bit".*Did you mean "bits"\?/],
+    ['quantized:bits=3', /bits = 3; expected 8, 4 or 2/],
+    ['quantized:groupSize=0', /groupSize = 0; expected a whole number >= 1/],
+    ['quantized:residual=-1', /residual = -1; expected a whole number >= 0/],
+    ['quantized:residual=NaN', /residual = "NaN"/],
+    ['quantized:residual=1.5', /residual = 1.5; expected a whole number/],
+    ['quantized:bits', /"bits" in "quantized:bits" is no option/],
+    ['quantized:symmetric=yes', /symmetric = "yes"; expected true or false/],
+    ['__proto__', /no policy/],
+  ];
+  for (const [text, message] of wrong) {
+    it(`refuses ${text}`, () => {
+      expect(() => parsePolicy(text)).to.throw(InvalidArgumentError, message);
+    });
+  }
+
+  it('takes policies of others, once', () => {
+    const name = 'testKeepAll';
+    registerPolicy(name, () => ({...full(), name}));
+    expect(policyNames()).to.include(name);
+    expect(makePolicy({name}).name).to.equal(name);
+    expect(() => registerPolicy(name, full)).to.throw(InvalidArgumentError, /already/);
+  });
+
+  it('names the codecs that there are', () => {
+    expect(() => makeCodec({name: 'int8'})).to.throw(InvalidArgumentError, /dense, integer/);
+  });
+});

@@ -1,0 +1,187 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {KVCache} from '../../cache/kv_cache.js';
+import {type Past, segmentsOf, tensorsOfPast} from '../../cache/past.js';
+import {planFromJson, uniform} from '../../cache/plan.js';
+import {makePolicy, policyNames} from '../../cache/registry.js';
+import {causalAttention} from '../../ops/causal_attention/index.js';
+import {decodeForm} from '../../ops/decode/index.js';
+import {rotate} from '../../ops/rotate/index.js';
+import {rotationFor} from '../../ops/rotate/rope.js';
+import {describeOnBackends} from '../support/backends.js';
+import {expectClose, expectNoLeak} from '../support/tensors.js';
+import {policyVariants, variantName} from './variants.js';
+
+describe('the policy registry', () => {
+  it('has every policy in this contract test', () => {
+    const tested = new Set(policyVariants.map(({name}) => name));
+    expect(policyNames().filter(name => !tested.has(name))).to.deep.equal([]);
+  });
+});
+
+const shape = {batch: 2, heads: 6, kvHeads: 2, dim: 16, tokens: 40};
+const rope = {theta: 100};
+
+/** Queries, keys and values of a text; random, so that no compression is easy. */
+function randomText(tokens = shape.tokens) {
+  const {batch, heads, kvHeads, dim} = shape;
+  return {
+    queries: tf.randomNormal([batch, heads, tokens, dim], 0, 1, 'float32', 1) as tf.Tensor4D,
+    keys: tf.randomNormal([batch, kvHeads, tokens, dim], 0, 1, 'float32', 2) as tf.Tensor4D,
+    values: tf.randomNormal([batch, kvHeads, tokens, dim], 0, 1, 'float32', 3) as tf.Tensor4D,
+  };
+}
+
+type Text = ReturnType<typeof randomText>;
+
+function part(text: Text, from: number, tokens: number): Text {
+  const cut = (x: tf.Tensor4D) => tf.slice(x, [0, 0, from, 0], [-1, -1, tokens, -1]);
+  return {queries: cut(text.queries), keys: cut(text.keys), values: cut(text.values)};
+}
+
+/** The text through depth 0 of a cache in chunks; the outputs joined. */
+function run(cache: KVCache, text: Text, chunks: readonly number[]): tf.Tensor4D {
+  return tf.tidy(() => {
+    let from = 0;
+    const outputs = chunks.map(tokens => {
+      const output = cache.attend(0, {...part(text, from, tokens), rope});
+      from += tokens;
+      return output;
+    });
+    return tf.concat(outputs, 2);
+  });
+}
+
+function exactOutput(text: Text): tf.Tensor4D {
+  return tf.tidy(() => {
+    const rotation = rotationFor(rope, shape.dim, 0, text.keys.shape[2]);
+    const scale = 1 / Math.sqrt(shape.dim);
+    return causalAttention(rotate(text.queries, rotation), rotate(text.keys, rotation), text.values, scale);
+  });
+}
+
+const newCache = (policy: ReturnType<typeof makePolicy>) =>
+  new KVCache(
+    [{depth: 0, heads: shape.heads, kvHeads: shape.kvHeads, dim: shape.dim, dimV: shape.dim}],
+    policy,
+  );
+
+const ones = Array.from({length: shape.tokens}, () => 1);
+
+for (const variant of policyVariants) {
+  describeOnBackends(`policy ${variantName(variant)}`, () => {
+    const policy = makePolicy(variant);
+    let text: Text;
+    before(() => {
+      text = randomText();
+    });
+    after(() => tf.dispose(text));
+
+    /** Largest difference from plain attention, relative to the largest output. */
+    function errorOf(output: tf.Tensor4D): number {
+      return tf.tidy(() => {
+        const exact = exactOutput(text);
+        return tf.div(tf.max(tf.abs(tf.sub(output, exact))), tf.max(tf.abs(exact))).dataSync()[0]!;
+      });
+    }
+
+    it('attends to one whole text exactly: compression begins after it', () => {
+      const cache = newCache(policy);
+      expect(errorOf(run(cache, text, [shape.tokens]))).to.be.below(1e-5);
+      cache.dispose();
+    });
+
+    for (const [name, chunks] of Object.entries({
+      'token by token': ones,
+      'prefill, then tokens': [25, ...ones.slice(25)],
+      'uneven chunks': [3, 1, 17, 2, 9, 8],
+    })) {
+      it(`${name}: within its bound of plain attention`, () => {
+        const cache = newCache(policy);
+        expect(errorOf(run(cache, text, chunks))).to.be.at.most(variant.outputError);
+        cache.dispose();
+      });
+
+      it(`${name}: holds the tokens that it says, at their positions, within its budget`, () => {
+        const cache = newCache(policy);
+        let from = 0;
+        for (const tokens of chunks) {
+          tf.tidy(() => cache.attend(0, {...part(text, from, tokens), rope}));
+          from += tokens;
+          const past = cache.past(0)!;
+          expect(past.tokensSeen).to.equal(from);
+          checkPositions(past, from, policy.tokenBudget);
+        }
+        if (variant.keyError !== undefined) checkKeys(cache.past(0)!, text, variant.keyError);
+        cache.dispose();
+      });
+    }
+
+    it('counts its bytes truly', () => {
+      const cache = newCache(policy);
+      run(cache, text, [33, 7]).dispose();
+      const tensors = new Set(tensorsOfPast(cache.past(0)!));
+      expect(cache.byteSize).to.equal([...tensors].reduce((sum, {size}) => sum + size * 4, 0));
+      cache.dispose();
+    });
+
+    it('survives JSON, alone and in a plan', () => {
+      const again = makePolicy(JSON.parse(JSON.stringify({name: policy.name, options: policy.options})));
+      expect(again.options).to.deep.equal(policy.options);
+      const plan = planFromJson(JSON.parse(JSON.stringify(uniform(policy))));
+      expect(plan.policyFor(0, 1).options).to.deep.equal(policy.options);
+    });
+
+    it('leaves no tensor behind, and none of its input changed', async () => {
+      const before = await text.keys.data();
+      await expectNoLeak(() => {
+        const cache = newCache(policy);
+        run(cache, text, [5, ...ones.slice(5)]).dispose();
+        cache.reset();
+        run(cache, text, [30, 10]).dispose();
+        cache.dispose();
+      });
+      await expectClose(text.keys, before, 0);
+    });
+  });
+}
+
+/** Each head's positions are distinct, ascending where the policy keeps order, and of tokens that came in. */
+function checkPositions(past: Past, seen: number, budget = Infinity): void {
+  const perHead = positionsByHead(past);
+  for (const positions of perHead) {
+    expect(positions.length).to.be.at.most(budget);
+    expect(new Set(positions).size, 'each token once').to.equal(positions.length);
+    expect(Math.min(...positions)).to.be.at.least(0);
+    expect(Math.max(...positions), 'the newest token stays').to.equal(seen - 1);
+  }
+}
+
+function positionsByHead(past: Past): number[][] {
+  const heads = shape.batch * shape.kvHeads;
+  return Array.from({length: heads}, (_, head) =>
+    segmentsOf(past).flatMap(({positions, tokens}) => {
+      if (typeof positions === 'number') return Array.from({length: tokens}, (_, i) => positions + i);
+      const rows = positions.shape[2];
+      return [...positions.dataSync().slice(head * rows, head * rows + tokens)];
+    }),
+  );
+}
+
+/** Every stored key is the key that came in at its position, rotated by that position. */
+function checkKeys(past: Past, text: Text, tolerance: number): void {
+  tf.tidy(() => {
+    const rotated = rotate(text.keys, rotationFor(rope, shape.dim, 0, shape.tokens)).dataSync();
+    const held = segmentsOf(past).map(({keys, tokens}) => decodeForm(keys, 0, tokens));
+    const stored = tf.concat(held, 2).dataSync();
+    let at = 0;
+    positionsByHead(past).forEach((positions, head) => {
+      for (const position of positions) {
+        for (let channel = 0; channel < shape.dim; channel++, at++) {
+          const came = rotated[(head * shape.tokens + position) * shape.dim + channel]!;
+          expect(Math.abs(stored[at]! - came), `head ${head}, position ${position}`).to.be.at.most(tolerance);
+        }
+      }
+    });
+  });
+}

@@ -5,10 +5,13 @@ import {InvalidArgumentError} from './errors.js';
  * A *form* is one side (the keys, or the values) of a run of tokens as it lies in memory. Codecs make forms; attention
  * reads them directly, tile by tile, so keys and values may be stored in different forms.
  *
- * Every tensor of a form has axes `[batch, kvHeads, rows, columns]`; `rowsOf` says how many tokens one row covers. The
+ * Every tensor of a form has axes `[batch, kvHeads, rows, columns]`; `tensorsOf` says how many tokens one row covers. The
  * row axis may have spare capacity: how many tokens are valid is known to whoever holds the form.
  */
-export type Form = DenseForm | IntegerForm;
+export type Form = TokenForm | LowRankForm;
+
+/** A form in which every token's numbers stand for themselves. */
+export type TokenForm = DenseForm | IntegerForm | Float8Form;
 
 /** Plain float32 numbers: `data [batch, kvHeads, tokens, dim]`. */
 export interface DenseForm {
@@ -40,30 +43,87 @@ export interface IntegerLayout {
   readonly groupSize: number;
 }
 
-/** A form without its tensors: what a kernel needs to know to read them. */
-export type FormLayout =
-  {readonly kind: 'dense'; readonly dim: number} | ({readonly kind: 'integer'} & IntegerLayout);
-
-export function layoutOf(form: Form): FormLayout {
-  if (form.kind === 'dense') return {kind: 'dense', dim: form.dim};
-  const {kind, dim, bits, groupAxis, groupSize} = form;
-  return {kind, dim, bits, groupAxis, groupSize};
+/**
+ * Eight-bit floating point numbers (Micikevicius et al., 2022, arXiv 2209.05433) with one scale a token:
+ * `x ~ decode(code) * scale`.
+ *
+ * `codes` int32 `[batch, kvHeads, tokens, ceil(dim / 4)]`: four codes a word, channel e of a word at bits `8 * e`. `scales`
+ * float32 `[batch, kvHeads, tokens, 1]`: the token's largest magnitude divided by the format's largest number.
+ */
+export interface Float8Form extends Float8Layout {
+  readonly kind: 'float8';
+  readonly codes: tf.Tensor4D;
+  readonly scales: tf.Tensor4D;
 }
 
-/** A form's tensors by name, and how many tokens one row of each covers. */
-export function tensorsOf(form: Form): {[name: string]: {tensor: tf.Tensor4D; tokensPerRow: number}} {
+/**
+ * `e4m3`: three bits of mantissa, largest number 448, no infinity, NaN is 0x7f and 0xff. `e5m2`: two bits of mantissa,
+ * largest number 57344, infinities and NaN as in IEEE 754.
+ */
+export interface Float8Layout {
+  readonly dim: number;
+  readonly format: 'e4m3' | 'e5m2';
+}
+
+/**
+ * Tokens as coefficients (latents) of a basis that all tokens of a head share: `x ~ latents . basis + mean`.
+ *
+ * `latents` is any form of single tokens, of dim `rank`; `basis` float32 `[batch, kvHeads, rank, dim]`; `mean` float32
+ * `[batch, kvHeads, 1, dim]`. Attention runs in the latents' space (q . (z B) = (q B^T) . z) and never rebuilds tokens,
+ * except where `rotate` says that these are keys stored before their rotary embedding: those are rebuilt and rotated at
+ * their own positions, tile by tile (Eigen Attention, arXiv 2408.05646).
+ */
+export interface LowRankForm {
+  readonly kind: 'lowRank';
+  readonly dim: number;
+  readonly rank: number;
+  readonly latents: TokenForm;
+  readonly basis: tf.Tensor4D;
+  readonly mean?: tf.Tensor4D;
+  readonly rotate?: boolean;
+}
+
+/** A form of single tokens without its tensors: what a kernel needs to know to read them. */
+export type TokenLayout =
+  | {readonly kind: 'dense'; readonly dim: number}
+  | ({readonly kind: 'integer'} & IntegerLayout)
+  | ({readonly kind: 'float8'} & Float8Layout);
+
+export function layoutOf(form: TokenForm): TokenLayout {
   switch (form.kind) {
     case 'dense':
-      return {data: {tensor: form.data, tokensPerRow: 1}};
-    case 'integer':
-      return {
-        codes: {tensor: form.codes, tokensPerRow: 1},
-        params: {tensor: form.params, tokensPerRow: form.groupAxis === 'channel' ? form.groupSize : 1},
-      };
+      return {kind: 'dense', dim: form.dim};
+    case 'integer': {
+      const {kind, dim, bits, groupAxis, groupSize} = form;
+      return {kind, dim, bits, groupAxis, groupSize};
+    }
+    case 'float8':
+      return {kind: 'float8', dim: form.dim, format: form.format};
   }
 }
 
-/** The same form with each of its tensors replaced. */
+/** One tensor of a form. */
+export interface FormTensor {
+  readonly tensor: tf.Tensor4D;
+  /** How many tokens one row covers; Infinity where all tokens share the tensor, as they do a basis. */
+  readonly tokensPerRow: number;
+}
+
+/** A form's tensors by name. The names of a low-rank form's latents begin with `latents.`. */
+export function tensorsOf(form: Form): {[name: string]: FormTensor} {
+  const tensors: {[name: string]: FormTensor} = {};
+  mapTensors(form, (tensor, name, tokensPerRow) => {
+    tensors[name] = {tensor, tokensPerRow};
+    return tensor;
+  });
+  return tensors;
+}
+
+/** The same form with each of its tensors replaced; `tokensPerRow` is Infinity for those that all tokens share. */
+export function mapTensors<F extends Form>(
+  form: F,
+  change: (tensor: tf.Tensor4D, name: string, tokensPerRow: number) => tf.Tensor4D,
+): F;
 export function mapTensors(
   form: Form,
   change: (tensor: tf.Tensor4D, name: string, tokensPerRow: number) => tf.Tensor4D,
@@ -77,14 +137,39 @@ export function mapTensors(
         codes: change(form.codes, 'codes', 1),
         params: change(form.params, 'params', form.groupAxis === 'channel' ? form.groupSize : 1),
       };
+    case 'float8':
+      return {...form, codes: change(form.codes, 'codes', 1), scales: change(form.scales, 'scales', 1)};
+    case 'lowRank':
+      return {
+        ...form,
+        latents: mapTensors(form.latents, (tensor, name, tokensPerRow) =>
+          change(tensor, `latents.${name}`, tokensPerRow),
+        ),
+        basis: change(form.basis, 'basis', Infinity),
+        ...(form.mean && {mean: change(form.mean, 'mean', Infinity)}),
+      };
+  }
+}
+
+/** The batch and the number of key heads of a form. */
+export function headsOf(form: Form): {batch: number; kvHeads: number} {
+  switch (form.kind) {
+    case 'dense':
+      return {batch: form.data.shape[0], kvHeads: form.data.shape[1]};
+    case 'integer':
+    case 'float8':
+      return {batch: form.codes.shape[0], kvHeads: form.codes.shape[1]};
+    case 'lowRank':
+      return headsOf(form.latents);
   }
 }
 
 /** How many tokens fit into a form without growing it. */
 export function capacityOf(form: Form): number {
-  return Math.min(
-    ...Object.values(tensorsOf(form)).map(({tensor, tokensPerRow}) => tensor.shape[2] * tokensPerRow),
-  );
+  const capacities = Object.values(tensorsOf(form))
+    .filter(({tokensPerRow}) => tokensPerRow !== Infinity)
+    .map(({tensor, tokensPerRow}) => tensor.shape[2] * tokensPerRow);
+  return Math.min(...capacities);
 }
 
 /** The bytes that a form's tensors take, spare capacity, scales and zero points included. */

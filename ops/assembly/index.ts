@@ -1,7 +1,12 @@
 // Everything that the compiled module exports. Memory is tfjs' own heap; no kernel allocates or keeps anything.
 export {attend} from './attend';
-export {mergePartials} from './merge_partials';
+export {attentionStatistics} from './attention_statistics';
+export {mergePartials, partialLogSum} from './merge_partials';
 export {groupParameters, packCodes, dequantize} from './integer';
+export {float8Scales, float8Codes, decodeFloat8} from './float8';
+export {project, expandPartial} from './low_rank';
+export {gatherRows} from './gather_rows';
+export {hadamard} from './hadamard';
 export {appendRows} from './append';
 export {rotate} from './rotate';
 export {rmsNorm} from './rms_norm';

@@ -35,8 +35,8 @@ function unpack4(word: u32, bits: i32): v128 {
 /** One token of one head, decoded to `dim` floats at `out`. */
 export function dequantizeRow(form: FormDescriptor, head: i32, token: i32, out: usize): void {
   const dim = form.dim;
-  const bits = form.bitsAndAxis & 0xff;
-  const alongChannels = form.bitsAndAxis >> 8;
+  const bits = form.encoding & 0xff;
+  const alongChannels = form.encoding >> 8;
   const groupSize = form.groupSize;
   const codes = <usize>form.data + (<usize>(head * form.dataRows + token) * <usize>rowWords(dim, bits) << 2);
   let params = <usize>form.params;

@@ -26,6 +26,27 @@ export function expOf(x: f32): f32 {
   return f32x4.extract_lane(expOf4(f32x4.splat(x)), 0);
 }
 
+/** ln x of a positive normal number, within 2e-7 of max(1, |ln x|). */
+export function logOf(x: f32): f32 {
+  // x = 2^e m with m in [sqrt(1/2), sqrt(2))
+  const shifted = reinterpret<u32>(x) - 0x3f3504f3;
+  const e = <f32>(<i32>shifted >> 23);
+  const m = reinterpret<f32>((shifted & 0x7fffff) + 0x3f3504f3) - 1;
+  // ln(1 + m) = m - m^2 / 2 + m^3 P(m) (Cephes, Moshier)
+  let p: f32 = 7.0376836292e-2;
+  p = p * m - 1.1514610310e-1;
+  p = p * m + 1.1676998740e-1;
+  p = p * m - 1.2420140846e-1;
+  p = p * m + 1.4249322787e-1;
+  p = p * m - 1.6668057665e-1;
+  p = p * m + 2.0000714765e-1;
+  p = p * m - 2.4999993993e-1;
+  p = p * m + 3.3333331174e-1;
+  const square = m * m;
+  const tail = p * m * square - 2.12194440e-4 * e - 0.5 * square;
+  return m + tail + 0.693359375 * e;
+}
+
 // @ts-ignore: decorator
 @inline
 export function sumOfLanes(x: v128): f32 {

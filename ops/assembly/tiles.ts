@@ -1,27 +1,116 @@
+import {decodeFloat8Row} from './float8';
 import {dequantizeRow} from './integer';
+import {multiplyAdd} from './multiply_add';
+import {rotate} from './rotate';
+import {tileTokens} from './scores';
 
-/** Reads one tile of a stored form. A descriptor is eight 32-bit words, written by ops/attend/wasm.ts. */
+/**
+ * How one side of attention is stored: a form of single tokens, and what rebuilds its tokens where they are latents of
+ * keys stored before their rotation. Twenty 32-bit words, written by ops/backends/wasm_forms.ts; zero where not needed.
+ */
 // @ts-ignore: decorator
 @unmanaged
 export class FormDescriptor {
-  kind: i32; // 0 dense, 1 integer
+  kind: i32; // 0 dense, 1 integer, 2 float8
   data: u32;
   dataRows: i32; // rows allocated per head, spare capacity included
-  dim: i32;
-  params: u32;
+  dim: i32; // of what is stored
+  params: u32; // integer: scales and zero points; float8: scales
   paramRows: i32;
-  bitsAndAxis: i32; // bits | axis << 8; axis 0: groups run along tokens, 1: along channels
+  encoding: i32; // integer: bits | axis << 8; axis 0: groups run along tokens, 1: along channels. float8: the format
   groupSize: i32;
+  basis: u32; // [heads, dim, fullDim], or 0: tokens are what they are
+  mean: u32; // [heads, fullDim], or 0
+  fullDim: i32;
+  cosines: u32; // [positions, pairs]
+  sines: u32;
+  tablePositions: i32;
+  pairs: i32;
+  interleaved: i32;
+  positions: u32; // int32 [heads, positionRows], or 0: token t has position firstPosition + t
+  positionRows: i32;
+  firstPosition: i32;
+  unused: i32;
 }
 
-/** The address of tokens `from .. from + count` of one head as dense rows: in place where dense, else decoded to `scratch`. */
+/** The dim of a tile's rows. */
+export function dimOf(form: FormDescriptor): i32 {
+  return form.basis ? form.fullDim : form.dim;
+}
+
+/** Bytes that `readTile` may write at its scratch: the tile, and the latents it is made of behind it. */
+export function tileBytes(form: FormDescriptor): usize {
+  return (<usize>(tileTokens * (form.basis ? form.fullDim + form.dim : form.dim))) << 2;
+}
+
+/** The address of tokens `from .. from + count` of one head as dense rows: in place where dense, else made at `scratch`. */
 export function readTile(form: FormDescriptor, head: i32, from: i32, count: i32, scratch: usize): usize {
+  if (!form.basis) return readStored(form, head, from, count, scratch);
+  const latents = readStored(form, head, from, count, scratch + ((<usize>(tileTokens * form.fullDim)) << 2));
+  rebuild(form, head, latents, count, scratch);
+  rotateTokens(form, head, from, count, scratch);
+  return scratch;
+}
+
+function readStored(form: FormDescriptor, head: i32, from: i32, count: i32, scratch: usize): usize {
   const dim = form.dim;
-  if (form.kind == 0) {
-    return <usize>form.data + ((<usize>(head * form.dataRows + from) * <usize>dim) << 2);
+  const first = <usize>(head * form.dataRows + from);
+  if (form.kind == 0) return <usize>form.data + ((first * <usize>dim) << 2);
+  if (form.kind == 1) {
+    for (let token = 0; token < count; token++) {
+      dequantizeRow(form, head, from + token, scratch + ((<usize>(token * dim)) << 2));
+    }
+    return scratch;
   }
-  for (let token = 0; token < count; token++) {
-    dequantizeRow(form, head, from + token, scratch + ((<usize>(token * dim)) << 2));
+  const codeBytes = (<usize>((dim + 3) >> 2)) << 2;
+  const scales = <usize>form.params + ((<usize>(head * form.paramRows + from)) << 2);
+  for (let token: usize = 0; token < <usize>count; token++) {
+    const codes = <usize>form.data + (first + token) * codeBytes;
+    const out = scratch + ((token * <usize>dim) << 2);
+    decodeFloat8Row(codes, load<f32>(scales + (token << 2)), dim, form.encoding, out);
   }
   return scratch;
+}
+
+/** out = latents . basis + mean. */
+function rebuild(form: FormDescriptor, head: i32, latents: usize, count: i32, out: usize): void {
+  const rank = form.dim,
+    dim = form.fullDim;
+  const rowBytes = (<usize>dim) << 2;
+  if (form.mean) {
+    for (let token = 0; token < count; token++) {
+      memory.copy(out + <usize>token * rowBytes, <usize>form.mean + <usize>head * rowBytes, rowBytes);
+    }
+  } else {
+    memory.fill(out, 0, <usize>count * rowBytes);
+  }
+  const basis = <usize>form.basis + <usize>(head * rank) * rowBytes;
+  multiplyAdd(latents, (<usize>rank) << 2, basis, out, rowBytes, count, rank, dim);
+}
+
+/** Turns each token of a tile, in place, by the angles of its own position. */
+function rotateTokens(form: FormDescriptor, head: i32, from: i32, count: i32, tile: usize): void {
+  const dim = form.fullDim,
+    pairs = form.pairs;
+  const angleBytes = (<usize>pairs) << 2;
+  if (!form.positions) {
+    const offset = <usize>(form.firstPosition + from) * angleBytes;
+    const cosines = <usize>form.cosines + offset,
+      sines = <usize>form.sines + offset;
+    rotate(tile, cosines, sines, tile, 1, count, dim, pairs, form.interleaved);
+    return;
+  }
+  const positions = <usize>form.positions + ((<usize>(head * form.positionRows + from)) << 2);
+  for (let token = 0; token < count; token++, tile += (<usize>dim) << 2) {
+    const position = load<u32>(positions + ((<usize>token) << 2));
+    if (position >= <u32>form.tablePositions) {
+      // no angle for it: NaN shows, another position's angle would not
+      for (let i = 0; i < dim; i++) store<f32>(tile + ((<usize>i) << 2), NaN);
+      continue;
+    }
+    const offset = <usize>position * angleBytes;
+    const cosines = <usize>form.cosines + offset,
+      sines = <usize>form.sines + offset;
+    rotate(tile, cosines, sines, tile, 1, 1, dim, pairs, form.interleaved);
+  }
 }

@@ -1,9 +1,22 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../errors.js';
-import {capacityOf, expectRank4, layoutOf, type Form, type FormLayout} from '../forms.js';
+import {capacityOf, headsOf, layoutOf, type Form, type TokenForm, type TokenLayout} from '../forms.js';
+import {expandPartial} from '../low_rank/index.js';
 import {defineOp, runOp} from '../run_op.js';
+import {checkForm, checkQueries, checkTokens} from './checks.js';
+import {inLatentSpace} from './latent_space.js';
 import {attendReference} from './reference.js';
+import {
+  dataAndParams,
+  storedKeys,
+  type KeyAttributes,
+  type KeyInputs,
+  type KeyRotation,
+  type StoredKeys,
+} from './stored_keys.js';
 import {attendWasm} from './wasm.js';
+
+export type {KeyRotation} from './stored_keys.js';
 
 /**
  * Attention over one segment before normalisation, as one float32 tensor `[batch, heads, tokens, dimV + 2]`: the weighted
@@ -20,6 +33,8 @@ export interface AttendOptions {
   readonly scale: number;
   /** Causal attention: the index, within the segment, of query 0's own token. Query i sees tokens 0 .. firstQuery + i. */
   readonly firstQuery?: number;
+  /** The rotation of keys that were stored before it; needed there, and ignored by other forms. */
+  readonly keyRotation?: KeyRotation;
 }
 
 /**
@@ -30,6 +45,7 @@ export interface AttendOptions {
  *
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
+ * Low-rank forms are met in the space of their latents: queries are projected once, and the summed output expanded once.
  *
  * @param queries float32 `[batch, heads, queryTokens, dim]`; `heads` is a multiple of `kvHeads`, and query head h reads
  *   key head floor(h / (heads / kvHeads)) (grouped-query attention, Ainslie et al., 2023, arXiv 2305.13245).
@@ -38,23 +54,46 @@ export interface AttendOptions {
  */
 export function attend(queries: tf.Tensor4D, keys: Form, values: Form, options: AttendOptions): Partial {
   checkAttend(queries, keys, values, options);
-  const inputs = {queries, ...formInputs('key', keys), ...formInputs('value', values)};
-  const attributes: AttendAttributes = {keys: layoutOf(keys), values: layoutOf(values), ...options};
-  return runOp(attendOp, inputs, attributes) as Partial;
+  return tf.tidy(() => {
+    const met = inLatentSpace(queries, keys, options.scale);
+    const valueLatents = values.kind === 'lowRank' ? values.latents : values;
+    const partial = attendTokens(met.queries, met.keys, valueLatents, options);
+    return expandPartial(partial, {
+      ...(values.kind === 'lowRank' && {basis: values.basis, ...(values.mean && {mean: values.mean})}),
+      ...(met.shift && {shift: met.shift}),
+    });
+  });
+}
+
+function attendTokens(
+  queries: tf.Tensor4D,
+  keys: StoredKeys,
+  values: TokenForm,
+  {tokens, scale, firstQuery, keyRotation}: AttendOptions,
+): Partial {
+  const stored = storedKeys(keys, tokens, keyRotation);
+  const [valueData, valueParams] = dataAndParams(values);
+  return runOp(
+    attendOp,
+    {queries, ...stored.inputs, valueData, ...(valueParams && {valueParams})},
+    {
+      ...stored.attributes,
+      values: layoutOf(values),
+      tokens,
+      scale,
+      ...(firstQuery !== undefined && {firstQuery}),
+    },
+  ) as Partial;
 }
 
 /** The tensors of both forms by role; `Params` only where a form has scales. */
-export type AttendInputs = {
-  queries: tf.Tensor;
-  keyData: tf.Tensor;
-  keyParams?: tf.Tensor;
-  valueData: tf.Tensor;
-  valueParams?: tf.Tensor;
-};
+export type AttendInputs = KeyInputs & {queries: tf.Tensor; valueData: tf.Tensor; valueParams?: tf.Tensor};
 
-export interface AttendAttributes extends AttendOptions {
-  readonly keys: FormLayout;
-  readonly values: FormLayout;
+export interface AttendAttributes extends KeyAttributes {
+  readonly values: TokenLayout;
+  readonly tokens: number;
+  readonly scale: number;
+  readonly firstQuery?: number;
 }
 
 export const attendOp = defineOp<AttendInputs, AttendAttributes>({
@@ -63,34 +102,19 @@ export const attendOp = defineOp<AttendInputs, AttendAttributes>({
   kernels: {wasm: attendWasm},
 });
 
-function formInputs<Role extends 'key' | 'value'>(role: Role, form: Form) {
-  const [data, params] = form.kind === 'dense' ? [form.data, undefined] : [form.codes, form.params];
-  return {[`${role}Data`]: data, ...(params && {[`${role}Params`]: params})} as Role extends 'key'
-    ? {keyData: tf.Tensor; keyParams?: tf.Tensor}
-    : {valueData: tf.Tensor; valueParams?: tf.Tensor};
-}
-
 function checkAttend(queries: tf.Tensor4D, keys: Form, values: Form, {tokens}: AttendOptions): void {
-  expectRank4(queries, 'queries');
-  const [batch, heads, , dim] = queries.shape;
-  const keyData = keys.kind === 'dense' ? keys.data : keys.codes;
-  const valueData = values.kind === 'dense' ? values.data : values.codes;
-  const [keyBatch, kvHeads] = keyData.shape;
-  if (batch !== keyBatch || heads % kvHeads !== 0 || dim !== keys.dim) {
+  checkQueries(queries, keys, tokens);
+  checkForm(values, 'values');
+  const {batch, kvHeads} = headsOf(keys);
+  const ofValues = headsOf(values);
+  if (ofValues.batch !== batch || ofValues.kvHeads !== kvHeads) {
     throw new InvalidArgumentError(
-      `queries [${queries.shape.join(', ')}] do not fit keys of batch ${keyBatch}, ${kvHeads} heads and dim ${keys.dim}: ` +
-        'batch and dim must be equal and the number of query heads a multiple of the key heads.',
+      `values of batch ${ofValues.batch} and ${ofValues.kvHeads} heads do not fit keys of batch ${batch} and ` +
+        `${kvHeads} heads: both must be equal.`,
     );
   }
-  if (valueData.shape[0] !== keyBatch || valueData.shape[1] !== kvHeads) {
-    throw new InvalidArgumentError(
-      `values [${valueData.shape.join(', ')}] do not fit keys [${keyData.shape.join(', ')}]: batch and heads must be equal.`,
-    );
+  if (values.kind === 'lowRank' && values.rotate === true) {
+    throw new InvalidArgumentError('values.rotate is true, but values have no rotation: leave it out.');
   }
-  const capacity = Math.min(capacityOf(keys), capacityOf(values));
-  if (!Number.isInteger(tokens) || tokens < 0 || tokens > capacity) {
-    throw new InvalidArgumentError(
-      `tokens = ${tokens}; expected an integer from 0 to the segment's ${capacity}.`,
-    );
-  }
+  checkTokens(tokens, capacityOf(values));
 }

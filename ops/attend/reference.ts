@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
-import {dequantizeReference} from '../integer/reference.js';
-import type {FormLayout} from '../forms.js';
+import {readTokensReference} from '../decode/reference.js';
 import type {AttendAttributes, AttendInputs} from './index.js';
+import {readKeysReference} from './stored_keys.js';
 
-/** Tokens decoded at a time; a multiple of every group size. Small enough that no dense copy of a cache ever exists. */
-const tileTokens = 512;
+/** Tokens decoded at a time: few enough that no dense copy of a cache ever exists. */
+export const tileTokens = 512;
 
 /** `attend` in plain tfjs ops: every backend has them. Differentiable where both forms are dense and one tile is enough. */
 export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): tf.Tensor {
-  const {tokens, scale, firstQuery, keys, values} = attributes;
+  const {tokens, scale, firstQuery, values} = attributes;
   const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
   const kvHeads = inputs.keyData.shape[1]!;
   const rows = (heads / kvHeads) * queryTokens; // a group's query heads lie side by side: one matrix a key head
@@ -20,8 +20,8 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
   };
   for (let from = 0; from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
-    const keyTile = readTile(inputs.keyData, inputs.keyParams, keys, from, count);
-    const valueTile = readTile(inputs.valueData, inputs.valueParams, values, from, count);
+    const keyTile = readKeysReference(inputs, attributes, from, count);
+    const valueTile = readTokensReference(inputs.valueData, inputs.valueParams, values, from, count);
     const scores = tf.mul(tf.matMul(queries, keyTile, false, true), scale);
     const visible =
       firstQuery === undefined ? undefined : visibility(rows, queryTokens, count, firstQuery - from);
@@ -56,7 +56,7 @@ function addTile(total: Sums, scores: tf.Tensor, values: tf.Tensor): Sums {
 }
 
 /** bool `[1, 1, rows, count]`: row r is query `r % queryTokens`, which sees columns 0 .. firstQuery + that. */
-function visibility(rows: number, queryTokens: number, count: number, firstQuery: number): tf.Tensor {
+export function visibility(rows: number, queryTokens: number, count: number, firstQuery: number): tf.Tensor {
   const last = tf.add(tf.range(0, queryTokens, 1, 'int32'), firstQuery);
   const lastOfRow = tf.tile(last, [rows / queryTokens]);
   const columns = tf.range(0, count, 1, 'int32');
@@ -66,16 +66,4 @@ function visibility(rows: number, queryTokens: number, count: number, firstQuery
     rows,
     count,
   ]);
-}
-
-/** Tokens `from .. from + count` of a form, dense: float32 `[batch, kvHeads, count, dim]`. */
-function readTile(
-  data: tf.Tensor,
-  params: tf.Tensor | undefined,
-  layout: FormLayout,
-  from: number,
-  count: number,
-): tf.Tensor {
-  if (layout.kind === 'dense') return tf.slice(data, [0, 0, from, 0], [-1, -1, count, -1]);
-  return dequantizeReference({codes: data, params: params!}, {...layout, from, count});
 }

@@ -1,26 +1,85 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {FormLayout} from '../forms.js';
+import type {TokenLayout} from '../forms.js';
 import type {WasmHeap} from './wasm_heap.js';
 
 /** Bytes of a form's descriptor; the order of its words is that of `FormDescriptor` in ops/assembly/tiles.ts. */
-export const descriptorBytes = 32;
+export const descriptorBytes = 80;
 
-/** What a kernel needs to know to read a form: eight words for scratch memory. */
+/** Tokens of a tile, as in ops/assembly/scores.ts. */
+const tileTokens = 64;
+
+/** What rebuilds keys from latents that were stored before their rotation; `cos`, `sin` float32 `[positions, pairs]`. */
+export interface Rebuilding {
+  readonly basis: tf.TensorInfo;
+  readonly mean: tf.TensorInfo | undefined;
+  readonly cos: tf.TensorInfo;
+  readonly sin: tf.TensorInfo;
+  readonly interleaved: boolean;
+  /** int32 `[batch, kvHeads, rows]`; where missing, the tokens have positions without gaps from `firstPosition` on. */
+  readonly positions: tf.TensorInfo | undefined;
+  readonly firstPosition: number;
+}
+
+/** What a kernel needs to know to read a form: the words of its descriptor, for scratch memory. */
 export function describeForm(
   heap: WasmHeap,
-  layout: FormLayout,
+  layout: TokenLayout,
   data: tf.TensorInfo,
   params: tf.TensorInfo | undefined,
+  rebuilding?: Rebuilding,
 ): number[] {
-  const common = [heap.address(data), data.shape[2]!, layout.dim];
-  if (layout.kind === 'dense') return [0, ...common, 0, 0, 0, 0];
-  const axis = layout.groupAxis === 'channel' ? 0 : 1;
-  return [
-    1,
-    ...common,
-    heap.address(params!),
-    params!.shape[2]!,
-    layout.bits | (axis << 8),
-    layout.groupSize,
+  const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
+  const words = [
+    ['dense', 'integer', 'float8'].indexOf(layout.kind),
+    heap.address(data),
+    data.shape[2]!,
+    layout.dim,
+    addressOf(params),
+    params?.shape[2] ?? 0,
+    ...encodingOf(layout),
+    ...(rebuilding === undefined ? [] : describeRebuilding(rebuilding, addressOf)),
   ];
+  return [...words, ...Array<number>(descriptorBytes / 4 - words.length).fill(0)];
+}
+
+function encodingOf(layout: TokenLayout): [encoding: number, groupSize: number] {
+  switch (layout.kind) {
+    case 'dense':
+      return [0, 0];
+    case 'integer':
+      return [layout.bits | ((layout.groupAxis === 'channel' ? 0 : 1) << 8), layout.groupSize];
+    case 'float8':
+      return [layout.format === 'e4m3' ? 0 : 1, 0];
+  }
+}
+
+function describeRebuilding(
+  {basis, mean, cos, sin, interleaved, positions, firstPosition}: Rebuilding,
+  addressOf: (tensor: tf.TensorInfo | undefined) => number,
+): number[] {
+  const [tablePositions, pairs] = cos.shape as [number, number];
+  return [
+    addressOf(basis),
+    addressOf(mean),
+    basis.shape[3]!,
+    addressOf(cos),
+    addressOf(sin),
+    tablePositions,
+    pairs,
+    interleaved ? 1 : 0,
+    addressOf(positions),
+    positions?.shape[2] ?? 0,
+    firstPosition,
+  ];
+}
+
+/** Bytes of scratch memory that a kernel needs for one tile of a form, and for the latents that it is rebuilt from. */
+export function tileScratchBytes(layout: TokenLayout, rebuilding?: Rebuilding): number {
+  const floats = tileTokens * (layout.dim + (rebuilding?.basis.shape[3] ?? 0));
+  return 4 * floats;
+}
+
+/** Bytes of scratch memory for a transposed tile of keys and the scores of `rows` rows of queries, room to spare included. */
+export function scoreScratchBytes(dim: number, rows: number): number {
+  return 4 * (tileTokens * (dim + rows) + 64);
 }

@@ -63,6 +63,67 @@ export interface WasmKernels {
     interleaved: number,
   ): void;
   rmsNorm(x: number, gain: number, out: number, rows: number, dim: number, epsilon: number): void;
+  attentionStatistics(
+    queries: number,
+    keys: number,
+    logSums: number,
+    out: number,
+    scratch: number,
+    heads: number,
+    group: number,
+    queryTokens: number,
+    tokens: number,
+    causal: number,
+    firstQuery: number,
+    scale: number,
+    statistic: number,
+    threshold: number,
+  ): void;
+  partialLogSum(partials: number, count: number, out: number, rows: number, dim: number): void;
+  float8Scales(x: number, scales: number, rows: number, dim: number, largest: number): void;
+  float8Codes(x: number, scales: number, codes: number, rows: number, dim: number, format: number): void;
+  decodeFloat8(
+    codes: number,
+    scales: number,
+    out: number,
+    heads: number,
+    rows: number,
+    from: number,
+    count: number,
+    dim: number,
+    format: number,
+  ): void;
+  project(
+    x: number,
+    basis: number,
+    out: number,
+    heads: number,
+    rows: number,
+    dim: number,
+    rank: number,
+  ): void;
+  expandPartial(
+    partial: number,
+    basis: number,
+    mean: number,
+    shift: number,
+    out: number,
+    heads: number,
+    rows: number,
+    inner: number,
+    dim: number,
+  ): void;
+  /** How many indices named no row. */
+  gatherRows(
+    data: number,
+    indices: number,
+    out: number,
+    heads: number,
+    rows: number,
+    kept: number,
+    rowBytes: number,
+  ): number;
+  hadamard(x: number, out: number, numbers: number, block: number): void;
   unembed(x: number, embedding: number, out: number, rows: number, vocab: number, dim: number): void;
   eigh(x: number, out: number, scratch: number, count: number, dim: number): void;
   batchedMatMul(

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError, InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../errors.js';
+import {requireExactIntegers} from '../exact_integers.js';
 import {expectRank4, type IntegerForm, type IntegerLayout} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
 import {dequantizeReference, groupParametersReference, packCodesReference} from './reference.js';
@@ -34,7 +35,7 @@ export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerForm 
       `${x.shape[2]} tokens do not divide into groups of ${groupSize} tokens a channel: give a multiple of ${groupSize}.`,
     );
   }
-  requireExactIntegers();
+  requireExactIntegers('Integer codes');
   const params = runOp(groupParametersOp, {x}, options) as tf.Tensor4D;
   const codes = runOp(packCodesOp, {x, params}, options) as tf.Tensor4D;
   return {kind: 'integer', dim, bits, groupAxis, groupSize, codes, params};
@@ -73,14 +74,3 @@ export const dequantizeOp = defineOp<{codes: tf.Tensor; params: tf.Tensor}, Dequ
   reference: dequantizeReference,
   kernels: {wasm: dequantizeWasm},
 });
-
-/** webgl and webgpu pass int32 through float32 in tfjs' own ops: packed words above 2^24 would be corrupted in silence. */
-function requireExactIntegers(): void {
-  const backend = tf.getBackend();
-  if (backend === 'webgl' || backend === 'webgpu') {
-    throw new BackendError(
-      `Integer codes need exact 32-bit integers, which tfjs' ${backend} backend does not have; ` +
-        "use the 'wasm' backend, or a policy that keeps float32 numbers.",
-    );
-  }
-}

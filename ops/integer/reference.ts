@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {IntegerLayout} from '../forms.js';
+import {hostNumbers} from '../host_numbers.js';
 import type {DequantizeAttributes, QuantizeOptions} from './index.js';
 
 // Packed words need exact 32-bit integers, which tfjs' own ops have on cpu only (floorDiv on wasm goes through float32).
@@ -53,7 +54,7 @@ export function packCodesReference(
   const {bits} = options;
   const rowWords = Math.ceil((dim * bits) / 32);
   const words = new Int32Array(batch * heads * tokens * rowWords);
-  const params = inputs.params.dataSync();
+  const params = hostNumbers(inputs.params);
   const grouping = new Grouping(options, inputs.params.shape[2]!);
   forEachNumber(inputs.x, (value, head, token, channel) => {
     const word = (head * tokens + token) * rowWords + ((channel * bits) >> 5);
@@ -69,8 +70,8 @@ export function dequantizeReference(
 ): tf.Tensor {
   const {from, count, dim, bits} = attributes;
   const [batch, heads, rows, rowWords] = inputs.codes.shape as Shape4;
-  const codes = inputs.codes.dataSync();
-  const params = inputs.params.dataSync();
+  const codes = hostNumbers(inputs.codes);
+  const params = hostNumbers(inputs.params);
   const grouping = new Grouping(attributes, inputs.params.shape[2]!);
   const out = new Float32Array(batch * heads * count * dim);
   let at = 0;
@@ -92,7 +93,7 @@ function forEachNumber(
   visit: (value: number, head: number, token: number, channel: number) => void,
 ): void {
   const [batch, heads, tokens, dim] = x.shape as Shape4;
-  const numbers = x.dataSync();
+  const numbers = hostNumbers(x);
   let at = 0;
   for (let head = 0; head < batch * heads; head++) {
     for (let token = 0; token < tokens; token++) {

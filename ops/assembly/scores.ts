@@ -1,0 +1,147 @@
+import {sumOfLanes, sumsOfLanes} from './math';
+
+// Scores of queries against one tile of dense keys.
+
+/** Tokens of a tile: of keys, of values, and of the scores between them. */
+export const tileTokens: i32 = 64;
+/** From so many rows of queries on, transposing the key tile (lanes = keys) costs less than it saves. */
+export const rowsWorthTransposing: i32 = 8;
+
+/** tile [count, dim] -> out [dim, tileTokens], zeros beyond count. */
+export function transposeTile(tile: usize, count: i32, dim: i32, out: usize): void {
+  const rowBytes = (<usize>dim) << 2;
+  const columnBytes = (<usize>tileTokens) << 2;
+  let token = 0;
+  for (; token + 4 <= count; token += 4) {
+    const r0 = tile + <usize>token * rowBytes;
+    const r1 = r0 + rowBytes,
+      r2 = r1 + rowBytes,
+      r3 = r2 + rowBytes;
+    const column = out + ((<usize>token) << 2);
+    let d = 0;
+    for (; d + 4 <= dim; d += 4) {
+      const offset = (<usize>d) << 2;
+      const a = v128.load(r0 + offset),
+        b = v128.load(r1 + offset),
+        c = v128.load(r2 + offset),
+        e = v128.load(r3 + offset);
+      const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5),
+        ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+      const ce0 = v128.shuffle<f32>(c, e, 0, 4, 1, 5),
+        ce1 = v128.shuffle<f32>(c, e, 2, 6, 3, 7);
+      const to = column + <usize>d * columnBytes;
+      v128.store(to, v128.shuffle<f32>(ab0, ce0, 0, 1, 4, 5));
+      v128.store(to + columnBytes, v128.shuffle<f32>(ab0, ce0, 2, 3, 6, 7));
+      v128.store(to + 2 * columnBytes, v128.shuffle<f32>(ab1, ce1, 0, 1, 4, 5));
+      v128.store(to + 3 * columnBytes, v128.shuffle<f32>(ab1, ce1, 2, 3, 6, 7));
+    }
+    for (; d < dim; d++) {
+      const offset = (<usize>d) << 2;
+      const to = column + <usize>d * columnBytes;
+      store<f32>(to, load<f32>(r0 + offset));
+      store<f32>(to, load<f32>(r1 + offset), 4);
+      store<f32>(to, load<f32>(r2 + offset), 8);
+      store<f32>(to, load<f32>(r3 + offset), 12);
+    }
+  }
+  const whole = (count + 7) & ~7; // scoreFourRows reads eight keys at a time
+  for (; token < whole; token++) {
+    for (let d = 0; d < dim; d++) {
+      const value: f32 = token < count ? load<f32>(tile + <usize>token * rowBytes + ((<usize>d) << 2)) : 0;
+      store<f32>(out + <usize>d * columnBytes + ((<usize>token) << 2), value);
+    }
+  }
+}
+
+/** scores[r][j] = scale * q_r . k_j for four rows, eight keys at a time; out [4, tileTokens]. */
+export function scoreFourRows(
+  queries: usize,
+  transposed: usize,
+  dim: i32,
+  count: i32,
+  scale: f32,
+  out: usize,
+): void {
+  const rowBytes = (<usize>dim) << 2;
+  const columnBytes = (<usize>tileTokens) << 2;
+  const scales = f32x4.splat(scale);
+  for (let token = 0; token < count; token += 8) {
+    let a0 = f32x4.splat(0),
+      a1 = a0,
+      b0 = a0,
+      b1 = a0,
+      c0 = a0,
+      c1 = a0,
+      d0 = a0,
+      d1 = a0;
+    let column = transposed + ((<usize>token) << 2);
+    let q = queries;
+    for (let d = 0; d < dim; d++, column += columnBytes, q += 4) {
+      const k0 = v128.load(column),
+        k1 = v128.load(column, 16);
+      const qa = v128.load32_splat(q);
+      a0 = f32x4.add(a0, f32x4.mul(qa, k0));
+      a1 = f32x4.add(a1, f32x4.mul(qa, k1));
+      const qb = v128.load32_splat(q + rowBytes);
+      b0 = f32x4.add(b0, f32x4.mul(qb, k0));
+      b1 = f32x4.add(b1, f32x4.mul(qb, k1));
+      const qc = v128.load32_splat(q + 2 * rowBytes);
+      c0 = f32x4.add(c0, f32x4.mul(qc, k0));
+      c1 = f32x4.add(c1, f32x4.mul(qc, k1));
+      const qd = v128.load32_splat(q + 3 * rowBytes);
+      d0 = f32x4.add(d0, f32x4.mul(qd, k0));
+      d1 = f32x4.add(d1, f32x4.mul(qd, k1));
+    }
+    const to = out + ((<usize>token) << 2);
+    v128.store(to, f32x4.mul(a0, scales));
+    v128.store(to, f32x4.mul(a1, scales), 16);
+    v128.store(to + columnBytes, f32x4.mul(b0, scales));
+    v128.store(to + columnBytes, f32x4.mul(b1, scales), 16);
+    v128.store(to + 2 * columnBytes, f32x4.mul(c0, scales));
+    v128.store(to + 2 * columnBytes, f32x4.mul(c1, scales), 16);
+    v128.store(to + 3 * columnBytes, f32x4.mul(d0, scales));
+    v128.store(to + 3 * columnBytes, f32x4.mul(d1, scales), 16);
+  }
+}
+
+/** scores[j] = scale * q . k_j for one row, four keys at a time. */
+export function scoreRow(query: usize, tile: usize, dim: i32, count: i32, scale: f32, out: usize): void {
+  const rowBytes = (<usize>dim) << 2;
+  const vectorBytes = rowBytes & ~15;
+  let token = 0;
+  for (; token + 4 <= count; token += 4) {
+    const k0 = tile + <usize>token * rowBytes;
+    const k1 = k0 + rowBytes,
+      k2 = k1 + rowBytes,
+      k3 = k2 + rowBytes;
+    let a = f32x4.splat(0),
+      b = a,
+      c = a,
+      d = a;
+    for (let i: usize = 0; i < vectorBytes; i += 16) {
+      const q = v128.load(query + i);
+      a = f32x4.add(a, f32x4.mul(q, v128.load(k0 + i)));
+      b = f32x4.add(b, f32x4.mul(q, v128.load(k1 + i)));
+      c = f32x4.add(c, f32x4.mul(q, v128.load(k2 + i)));
+      d = f32x4.add(d, f32x4.mul(q, v128.load(k3 + i)));
+    }
+    let sums = sumsOfLanes(a, b, c, d);
+    for (let i = vectorBytes; i < rowBytes; i += 4) {
+      const q = v128.load32_splat(query + i);
+      sums = f32x4.add(
+        sums,
+        f32x4.mul(q, f32x4(load<f32>(k0 + i), load<f32>(k1 + i), load<f32>(k2 + i), load<f32>(k3 + i))),
+      );
+    }
+    v128.store(out + ((<usize>token) << 2), f32x4.mul(sums, f32x4.splat(scale)));
+  }
+  for (; token < count; token++) {
+    const key = tile + <usize>token * rowBytes;
+    let sums = f32x4.splat(0);
+    for (let i: usize = 0; i < vectorBytes; i += 16)
+      sums = f32x4.add(sums, f32x4.mul(v128.load(query + i), v128.load(key + i)));
+    let sum = sumOfLanes(sums);
+    for (let i = vectorBytes; i < rowBytes; i += 4) sum += load<f32>(query + i) * load<f32>(key + i);
+    store<f32>(out + ((<usize>token) << 2), sum * scale);
+  }
+}

@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs';
+import {tileTokens, visibility} from '../attend/reference.js';
+import {readKeysReference} from '../attend/stored_keys.js';
+import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './index.js';
+
+/** `attentionStatistics` in plain tfjs ops, tile by tile. */
+export function attentionStatisticsReference(
+  inputs: AttentionStatisticsInputs,
+  attributes: AttentionStatisticsAttributes,
+): tf.Tensor {
+  const {tokens, scale, firstQuery} = attributes;
+  const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
+  const kvHeads = inputs.keyData.shape[1]!;
+  const group = heads / kvHeads;
+  const rows = group * queryTokens;
+  const queries = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
+  const logSums = tf.reshape(inputs.logSum, [batch, kvHeads, rows, 1]);
+  // where a query saw no token, no score may count: +Infinity makes each probability 0
+  const shifts = tf.where(tf.greater(logSums, -Infinity), logSums, tf.fill(logSums.shape, Infinity));
+  const tiles: tf.Tensor[] = [];
+  for (let from = 0; from < tokens; from += tileTokens) {
+    const count = Math.min(tileTokens, tokens - from);
+    const keys = readKeysReference(inputs, attributes, from, count);
+    const scores = tf.mul(tf.matMul(queries, keys, false, true), scale);
+    const p = tf.exp(tf.sub(scores, shifts));
+    const visible =
+      firstQuery === undefined ? undefined : visibility(rows, queryTokens, count, firstQuery - from);
+    const masked = visible === undefined ? p : tf.where(visible, p, tf.zerosLike(p));
+    tiles.push(statisticOf(tf.reshape(masked, [batch * kvHeads, group, queryTokens, count]), attributes));
+  }
+  if (tiles.length === 0) return tf.zeros([batch, kvHeads, 0]);
+  return tf.reshape(tf.concat(tiles, 1), [batch, kvHeads, tokens]);
+}
+
+/** Of probabilities `[heads, group, queryTokens, count]`: `[heads, count]`. */
+function statisticOf(p: tf.Tensor, {statistic, threshold}: AttentionStatisticsAttributes): tf.Tensor {
+  if (statistic === 'mass') return tf.sum(p, [1, 2]);
+  const used = tf.greaterEqual(tf.max(p, 1), threshold);
+  if (statistic === 'uses') return tf.sum(tf.cast(used, 'float32'), 1);
+  const queryTokens = used.shape[1]!;
+  const indices = tf.reshape(tf.range(0, queryTokens, 1, 'float32'), [1, queryTokens, 1]);
+  return tf.max(tf.where(used, tf.mul(tf.onesLike(used), indices), tf.fill(used.shape, -1)), 1);
+}

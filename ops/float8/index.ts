@@ -1,0 +1,63 @@
+import * as tf from '@tensorflow/tfjs';
+import {requireExactIntegers} from '../exact_integers.js';
+import {expectRank4, type Float8Form, type Float8Layout} from '../forms.js';
+import {defineOp, runOp} from '../run_op.js';
+import {decodeFloat8Reference, float8CodesReference, float8ScalesReference} from './reference.js';
+import {decodeFloat8Wasm, float8CodesWasm, float8ScalesWasm} from './wasm.js';
+
+export interface EncodeFloat8Options {
+  readonly format: Float8Layout['format'];
+}
+
+/**
+ * Encodes tokens as eight-bit floating point numbers (Micikevicius et al., 2022, arXiv 2209.05433), each token with a
+ * scale that maps its largest magnitude to the format's largest number (448 or 57344):
+ *
+ *     scale = absmax / largest          code = encode(x / scale), rounded to nearest even, saturating
+ *
+ * in float32 arithmetic. A token of zeros has scale 0 and decodes to zeros.
+ *
+ * @param x float32 `[batch, kvHeads, tokens, dim]`, finite.
+ * @throws InvalidArgumentError where the shape does not fit, BackendError where the backend has no exact 32-bit integers.
+ */
+export function encodeFloat8(x: tf.Tensor4D, {format}: EncodeFloat8Options): Float8Form {
+  expectRank4(x, 'x');
+  requireExactIntegers('Float8 codes');
+  const scales = runOp(float8ScalesOp, {x}, {format}) as tf.Tensor4D;
+  const codes = runOp(float8CodesOp, {x, scales}, {format}) as tf.Tensor4D;
+  return {kind: 'float8', dim: x.shape[3], format, codes, scales};
+}
+
+/**
+ * Decodes tokens `from .. from + count` of a float8 form. For tests, inspection and conversion; attention reads the codes
+ * themselves.
+ *
+ * @returns float32 `[batch, kvHeads, count, dim]`.
+ */
+export function decodeFloat8(form: Float8Form, from: number, count: number): tf.Tensor4D {
+  const {dim, format, codes, scales} = form;
+  return runOp(decodeFloat8Op, {codes, scales}, {dim, format, from, count}) as tf.Tensor4D;
+}
+
+export const float8ScalesOp = defineOp<{x: tf.Tensor}, EncodeFloat8Options>({
+  name: 'Float8Scales',
+  reference: float8ScalesReference,
+  kernels: {wasm: float8ScalesWasm},
+});
+
+export const float8CodesOp = defineOp<{x: tf.Tensor; scales: tf.Tensor}, EncodeFloat8Options>({
+  name: 'Float8Codes',
+  reference: float8CodesReference,
+  kernels: {wasm: float8CodesWasm},
+});
+
+export interface DecodeFloat8Attributes extends Float8Layout {
+  readonly from: number;
+  readonly count: number;
+}
+
+export const decodeFloat8Op = defineOp<{codes: tf.Tensor; scales: tf.Tensor}, DecodeFloat8Attributes>({
+  name: 'DecodeFloat8',
+  reference: decodeFloat8Reference,
+  kernels: {wasm: decodeFloat8Wasm},
+});

@@ -1,0 +1,77 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../errors.js';
+import {requireExactIntegers} from '../exact_integers.js';
+import {expectRank4, type Form, headsOf, mapTensors} from '../forms.js';
+import {defineOp, runOp} from '../run_op.js';
+import {gatherRowsReference} from './reference.js';
+import {gatherRowsWasm} from './wasm.js';
+
+/**
+ * Which tokens of each key head: int32 `[batch, kvHeads, kept]`, or the same numbers of the host, row by row. Each names
+ * a row that exists; any order, and repetitions, are fine.
+ */
+export type TokenIndices = tf.Tensor3D | Int32Array;
+
+/**
+ * The form that keeps only some tokens of each key head, in the order of their indices. Rows are copied as they are, so
+ * no number changes, and the result holds exactly `kept` rows: what is left out is freed with the old form. Tensors that
+ * all tokens share (a basis, a mean) are the same tensors in both forms.
+ *
+ * @throws InvalidArgumentError where an index names no token, or where tokens share scales (integers grouped along
+ *   tokens, `groupAxis: 'channel'`): evict from a form that scales each token by itself. BackendError where codes would
+ *   have to be copied by a backend without exact 32-bit integers.
+ */
+export function gatherTokens<F extends Form>(form: F, indices: TokenIndices): F {
+  const {batch, kvHeads} = headsOf(form);
+  return mapTensors(form, (tensor, name, tokensPerRow) => {
+    if (tokensPerRow === Infinity) return tensor;
+    if (tokensPerRow !== 1) {
+      throw new InvalidArgumentError(
+        `Tokens of integer codes with groupAxis 'channel' share the scales of ${tokensPerRow} tokens (${name}), so single ` +
+          "ones cannot be kept: use groupAxis 'token', float8 or dense.",
+      );
+    }
+    return tf.tidy(() => gatherRows(tensor, asTensor(indices, batch, kvHeads)));
+  });
+}
+
+/**
+ * Rows of each head by their indices: for what goes with the tokens of a form, such as positions and scores.
+ *
+ * @param data float32 or int32 `[batch, kvHeads, rows, columns]`.
+ * @returns `[batch, kvHeads, kept, columns]` of the same dtype.
+ * @throws InvalidArgumentError where an index names no row.
+ */
+export function gatherRows(data: tf.Tensor4D, indices: TokenIndices): tf.Tensor4D {
+  expectRank4(data, 'data');
+  const [batch, kvHeads] = data.shape;
+  if (data.dtype === 'int32') requireExactIntegers('Integer codes and positions');
+  return tf.tidy(() =>
+    runOp(gatherRowsOp, {data, indices: asTensor(indices, batch, kvHeads)}, {}),
+  ) as tf.Tensor4D;
+}
+
+function asTensor(indices: TokenIndices, batch: number, kvHeads: number): tf.Tensor3D {
+  const heads = batch * kvHeads;
+  if (indices instanceof Int32Array) {
+    if (indices.length % heads !== 0) {
+      throw new InvalidArgumentError(
+        `${indices.length} indices do not divide among ${batch} x ${kvHeads} heads: give each head as many.`,
+      );
+    }
+    return tf.tensor3d(indices, [batch, kvHeads, indices.length / heads], 'int32');
+  }
+  const [indexBatch, indexHeads] = indices.shape;
+  if (indices.rank !== 3 || indices.dtype !== 'int32' || indexBatch !== batch || indexHeads !== kvHeads) {
+    throw new InvalidArgumentError(
+      `indices are ${indices.dtype} [${indices.shape.join(', ')}]; expected int32 [${batch}, ${kvHeads}, kept].`,
+    );
+  }
+  return indices;
+}
+
+export const gatherRowsOp = defineOp<{data: tf.Tensor; indices: tf.Tensor}, object>({
+  name: 'GatherRows',
+  reference: gatherRowsReference,
+  kernels: {wasm: gatherRowsWasm},
+});

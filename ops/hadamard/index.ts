@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../errors.js';
+import {defineOp, runOp} from '../run_op.js';
+import {hadamardReference} from './reference.js';
+import {hadamardWasm} from './wasm.js';
+
+/**
+ * The orthonormal Hadamard transform of the last axis, `y = x H / sqrt(block)`, with H of Sylvester's order. `block` is the
+ * largest power of two that divides the axis; where that is not all of it, each run of `block` channels is transformed by
+ * itself. Symmetric and its own inverse, so scores of transformed queries and keys are those of the plain ones, while
+ * outlier channels are spread over all (QuaRot, Ashkboos et al., 2024, arXiv 2404.00456). Differentiable.
+ *
+ * @param x float32 `[..., dim]`.
+ * @throws InvalidArgumentError where dim is odd: there is nothing to mix.
+ */
+export function hadamard<T extends tf.Tensor>(x: T): T {
+  const block = hadamardBlock(x.shape.at(-1) ?? 0);
+  if (block < 2) {
+    throw new InvalidArgumentError(
+      `x [${x.shape.join(', ')}] has no even last axis; a Hadamard transform needs one that a power of two divides.`,
+    );
+  }
+  const gradient = tf.customGrad((input: tf.Tensor | tf.GradSaveFunc) => ({
+    value: runOp(hadamardOp, {x: input as tf.Tensor}, {block}),
+    gradFunc: (dy: tf.Tensor) => hadamard(dy),
+  }));
+  return gradient(x) as T;
+}
+
+/** How many channels one transform mixes: the largest power of two that divides dim. */
+function hadamardBlock(dim: number): number {
+  return dim & -dim;
+}
+
+export interface HadamardAttributes {
+  readonly block: number;
+}
+
+export const hadamardOp = defineOp<{x: tf.Tensor}, HadamardAttributes>({
+  name: 'Hadamard',
+  reference: hadamardReference,
+  kernels: {wasm: hadamardWasm},
+});

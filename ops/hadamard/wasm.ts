@@ -1,0 +1,12 @@
+import type * as tf from '@tensorflow/tfjs';
+import {wasmHeap} from '../backends/wasm_heap.js';
+import type {HadamardAttributes} from './index.js';
+
+/** `hadamard` on tfjs' heap: butterflies, dim log2(dim) additions a token. */
+export function hadamardWasm({x}: {x: tf.TensorInfo}, {block}: HadamardAttributes): tf.TensorInfo {
+  const heap = wasmHeap()!;
+  const out = heap.output(x.shape, 'float32');
+  const numbers = x.shape.reduce((product, length) => product * length, 1);
+  heap.kernels.hadamard(heap.address(x), heap.address(out), numbers, block);
+  return out;
+}

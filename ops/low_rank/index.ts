@@ -1,0 +1,69 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../errors.js';
+import {expectRank4} from '../forms.js';
+import {defineOp, runOp} from '../run_op.js';
+import {expandPartialReference, projectReference} from './reference.js';
+import {expandPartialWasm, projectWasm} from './wasm.js';
+
+/**
+ * Coefficients of vectors in a basis of each key head: `z = x basis^T`. With orthonormal rows of the basis, `z basis` is
+ * the nearest point to x in their span: this encodes keys and values to latents, and projects queries.
+ *
+ * @param x float32 `[batch, heads, tokens, dim]`; `heads` is a multiple of `kvHeads`, as in `attend`.
+ * @param basis float32 `[batch, kvHeads, rank, dim]`.
+ * @returns float32 `[batch, heads, tokens, rank]`.
+ * @throws InvalidArgumentError where the shapes do not fit.
+ */
+export function project(x: tf.Tensor4D, basis: tf.Tensor4D): tf.Tensor4D {
+  expectRank4(x, 'x');
+  expectRank4(basis, 'basis');
+  const [batch, heads, , dim] = x.shape;
+  if (basis.shape[0] !== batch || heads % basis.shape[1] !== 0 || basis.shape[3] !== dim) {
+    throw new InvalidArgumentError(
+      `x [${x.shape.join(', ')}] and basis [${basis.shape.join(', ')}] do not fit: batch and dim must be equal and the ` +
+        'heads of x a multiple of those of the basis.',
+    );
+  }
+  return runOp(projectOp, {x, basis}, {}) as tf.Tensor4D;
+}
+
+/** What stands between a partial over latents and the partial over the tokens themselves; all float32. */
+export type Expansion = {
+  /** `[batch, kvHeads, rank, dimV]`: the basis of the values. */
+  readonly basis?: tf.Tensor4D;
+  /** `[batch, kvHeads, 1, dimV]`: the mean of the values. */
+  readonly mean?: tf.Tensor4D;
+  /** `[batch, heads, tokens, 1]`: what the mean of the keys adds to every score of a query. */
+  readonly shift?: tf.Tensor4D;
+};
+
+/**
+ * The partial of attention over tokens `v = z basis + mean`, from that over their latents z, since both are linear in the
+ * weights: `[output, max, sum] -> [output basis + sum mean, max + shift, sum]`.
+ *
+ * @param partial float32 `[batch, heads, tokens, rank + 2]`: see `attend`.
+ * @returns float32 `[batch, heads, tokens, dimV + 2]`; the same tensor where there is nothing to do.
+ */
+export function expandPartial(partial: tf.Tensor4D, expansion: Expansion): tf.Tensor4D {
+  if (Object.keys(expansion).length === 0) return partial;
+  return runOp(expandPartialOp, {partial, ...expansion}, {}) as tf.Tensor4D;
+}
+
+export const projectOp = defineOp<{x: tf.Tensor; basis: tf.Tensor}, object>({
+  name: 'Project',
+  reference: projectReference,
+  kernels: {wasm: projectWasm},
+});
+
+export type ExpandPartialInputs = {
+  partial: tf.Tensor;
+  basis?: tf.Tensor;
+  mean?: tf.Tensor;
+  shift?: tf.Tensor;
+};
+
+export const expandPartialOp = defineOp<ExpandPartialInputs, object>({
+  name: 'ExpandPartial',
+  reference: expandPartialReference,
+  kernels: {wasm: expandPartialWasm},
+});

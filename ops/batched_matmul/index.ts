@@ -1,14 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
-import {batchedMatMulReference} from './reference.js';
+import {batchedMatMulReference, type BatchedMatMulAttributes} from './reference.js';
 import {batchedMatMulWasm} from './wasm.js';
-
-/** Which of the two factors are read as their transposes. */
-export interface BatchedMatMulOptions {
-  readonly transposeA?: boolean;
-  readonly transposeB?: boolean;
-}
 
 /**
  * One small matrix product per head: `out = A B` for each pair of matrices in the last two axes, all leading axes equal.
@@ -24,7 +18,7 @@ export interface BatchedMatMulOptions {
 export function batchedMatMul<Rank extends tf.Tensor3D | tf.Tensor4D>(
   a: Rank,
   b: Rank,
-  {transposeA = false, transposeB = false}: BatchedMatMulOptions = {},
+  {transposeA = false, transposeB = false}: Partial<BatchedMatMulAttributes> = {},
 ): Rank {
   const attributes = {transposeA, transposeB};
   const {leading, innerOfB, k} = sizes(a.shape, b.shape, attributes);
@@ -43,8 +37,6 @@ export function batchedMatMul<Rank extends tf.Tensor3D | tf.Tensor4D>(
   }
   return runOp(batchedMatMulOp, {a, b}, attributes) as Rank;
 }
-
-export type BatchedMatMulAttributes = Required<BatchedMatMulOptions>;
 
 export const batchedMatMulOp = defineOp<{a: tf.Tensor; b: tf.Tensor}, BatchedMatMulAttributes>({
   name: 'BatchedMatMul',

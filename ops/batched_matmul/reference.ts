@@ -1,5 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import type {BatchedMatMulAttributes} from './index.js';
+
+/** Which of the two factors are read as their transposes. */
+export interface BatchedMatMulAttributes {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+}
 
 /** `batchedMatMul` in plain tfjs ops. */
 export function batchedMatMulReference(

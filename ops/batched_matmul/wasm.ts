@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
-import type {BatchedMatMulAttributes} from './index.js';
+import type {BatchedMatMulAttributes} from './reference.js';
 
 /** `batchedMatMul` on tfjs' heap; scratch holds eight columns of one B and one tile of the result. */
 export function batchedMatMulWasm(

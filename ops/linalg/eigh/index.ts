@@ -52,11 +52,11 @@ function unpack(packed: tf.Tensor3D): Eigen {
   };
 }
 
-function expectSquare(x: tf.Tensor3D): void {
-  const [, rows, columns] = x.shape;
-  if (x.shape.length !== 3 || rows !== columns || rows < 1 || x.dtype !== 'float32') {
+function expectSquare({shape, dtype}: tf.Tensor): void {
+  const [, rows, columns] = shape;
+  if (shape.length !== 3 || rows !== columns || rows === 0 || dtype !== 'float32') {
     throw new InvalidArgumentError(
-      `eigh got ${x.dtype} [${x.shape.join(', ')}]; it takes float32 [n, dim, dim] with dim >= 1.`,
+      `eigh got ${dtype} [${shape.join(', ')}]; it takes float32 [n, dim, dim] with dim >= 1.`,
     );
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What the compiled module (ops/assembly) exports: addresses and counts in, results written to the heap.
- * The test of the kernels' binary checks that these names are the module's exports.
+ * The test of the kernels' binary checks that `wasmKernelNames` are the module's exports.
  */
 export interface WasmKernels {
   attend(
@@ -138,4 +138,32 @@ export interface WasmKernels {
     transposeA: number,
     transposeB: number,
   ): void;
+}
+
+/** The same names as values; the compiler sees to it that none is missing. */
+export const wasmKernelNames = namesOf({
+  attend: true,
+  mergePartials: true,
+  groupParameters: true,
+  packCodes: true,
+  dequantize: true,
+  appendRows: true,
+  rotate: true,
+  rmsNorm: true,
+  attentionStatistics: true,
+  partialLogSum: true,
+  float8Scales: true,
+  float8Codes: true,
+  decodeFloat8: true,
+  project: true,
+  expandPartial: true,
+  gatherRows: true,
+  hadamard: true,
+  unembed: true,
+  eigh: true,
+  batchedMatMul: true,
+});
+
+function namesOf(names: {readonly [Name in keyof WasmKernels]: true}): string[] {
+  return Object.keys(names);
 }

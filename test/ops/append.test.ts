@@ -6,8 +6,6 @@ import {InvalidArgumentError} from '../../ops/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 
-type Shape4 = [number, number, number, number];
-
 /** Rows of one head: [rows][columns]. A buffer is [batch * heads] of these. */
 type Rows = number[][];
 

@@ -1,0 +1,107 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {kernelsBinary} from '../../../ops/assembly/kernels_binary.js';
+import {append} from '../../../ops/append/index.js';
+import {attend} from '../../../ops/attend/index.js';
+import {wasmHeap} from '../../../ops/backends/wasm_heap.js';
+import {wasmKernelNames} from '../../../ops/backends/wasm_kernels.js';
+import {mergePartials} from '../../../ops/merge_partials/index.js';
+import {denseForm} from '../../support/attention_cases.js';
+import {describeOnBackends} from '../../support/backends.js';
+import {randomFloats} from '../../support/random.js';
+import {expectClose} from '../../support/tensors.js';
+
+describe('the compiled kernels', () => {
+  const binary = kernelsBinary();
+
+  it('export exactly the functions of WasmKernels', () => {
+    const exports = WebAssembly.Module.exports(new WebAssembly.Module(binary));
+    expect(exports.every(({kind}) => kind === 'function')).to.be.true;
+    expect(exports.map(({name}) => name).sort()).to.deep.equal([...wasmKernelNames].sort());
+  });
+
+  it("import tfjs' memory and nothing else", () => {
+    const imports = WebAssembly.Module.imports(new WebAssembly.Module(binary));
+    expect(imports).to.deep.equal([{module: 'env', name: 'memory', kind: 'memory'}]);
+  });
+
+  it("have no data segment and no start function, which would write into tfjs' heap", () => {
+    const sections = sectionIds(binary);
+    expect(sections).to.include.members([1, 3, 7, 10]); // types, functions, exports, code: the reader works
+    expect(sections).to.not.include(11, 'a data segment');
+    expect(sections).to.not.include(8, 'a start function');
+  });
+});
+
+describeOnBackends(
+  'the heap of the kernels',
+  () => {
+    it('may grow between calls and within them', async () => {
+      const random = (seed: number, tokens: number) =>
+        tf.tensor4d(randomFloats(seed, 2 * tokens * 16), [1, 2, tokens, 16]);
+      const [queries, keys, values] = [random(1, 9), random(2, 70), random(3, 70)];
+      const run = () =>
+        tf.tidy(() =>
+          mergePartials([attend(queries, denseForm(keys), denseForm(values), {tokens: 70, scale: 0.25})]),
+        );
+      const expected = run();
+      const large: tf.Tensor[] = [];
+      const bytes = () => wasmHeap()!.words().byteLength;
+      const before = bytes();
+      while (bytes() === before) large.push(tf.zeros([4, 1 << 20])); // 16 MB each
+      const after = run();
+      await expectClose(after, expected, 0);
+      // a result larger than what is left makes the heap grow inside the op, after the inputs' addresses are known
+      const grown = bytes();
+      const buffer = append(undefined, keys, 0, Math.ceil(grown / (2 * 16 * 4)));
+      expect(bytes()).to.be.greaterThan(grown);
+      await expectClose(tf.slice(buffer, [0, 0, 0, 0], [-1, -1, 70, -1]), keys, 0);
+      await expectClose(run(), expected, 0);
+      tf.dispose([queries, keys, values, expected, after, buffer, ...large]);
+    });
+
+    it('has scratch memory of any size, which moves as it grows', () => {
+      const heap = wasmHeap()!;
+      const small = heap.scratch(16);
+      expect(heap.scratch(8)).to.equal(small);
+      const large = heap.scratch(1 << 24);
+      heap.words().fill(7, large >>> 2, (large + (1 << 24)) >>> 2);
+      expect(heap.scratch(1 << 24)).to.equal(large);
+      expect(large % 16, 'aligned for SIMD').to.equal(0);
+    });
+
+    it('knows a tensor that was disposed of', () => {
+      const gone = tf.zeros<tf.Rank.R4>([1, 1, 1, 1]);
+      gone.dispose();
+      expect(() => wasmHeap()!.address(gone)).to.throw();
+    });
+
+    it('takes tensors that were made on another backend', async () => {
+      await tf.setBackend('cpu');
+      const x = tf.tensor4d([1, 2, 3, 4], [1, 1, 2, 2]);
+      await tf.setBackend('wasm');
+      const partial = tf.tidy(() =>
+        attend(x, denseForm(x), denseForm(x), {tokens: 2, scale: 1, firstQuery: 0}),
+      );
+      const output = mergePartials([partial]);
+      await expectClose(tf.slice(output, [0, 0, 0, 0], [1, 1, 1, 2]), [1, 2], 1e-6);
+      tf.dispose([x, partial, output]);
+    });
+  },
+  ['wasm'],
+);
+
+/** The ids of a module's sections, in order. */
+function sectionIds(binary: Uint8Array): number[] {
+  const ids: number[] = [];
+  for (let at = 8; at < binary.length;) {
+    ids.push(binary[at++]!);
+    let size = 0;
+    for (let shift = 0, byte = 0x80; byte & 0x80; shift += 7) {
+      byte = binary[at++]!;
+      size |= (byte & 0x7f) << shift;
+    }
+    at += size;
+  }
+  return ids;
+}

@@ -1,0 +1,227 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {BackendError, InvalidArgumentError} from '../../ops/errors.js';
+import type {IntegerForm} from '../../ops/forms.js';
+import {dequantize, quantize, type QuantizeOptions} from '../../ops/integer/index.js';
+import {disposeForm} from '../support/attention_cases.js';
+import {describeOnBackends, testBackends} from '../support/backends.js';
+import {goldenTensor, readGolden, type GoldenArray} from '../support/golden.js';
+import {randomFloats} from '../support/random.js';
+import {withReference} from '../support/reference.js';
+import {expectClose, expectNoLeak} from '../support/tensors.js';
+
+interface IntegerGolden {
+  readonly inputs: Record<string, GoldenArray>;
+  readonly cases: {
+    readonly name: string;
+    readonly input: string;
+    readonly bits: 8 | 4 | 2;
+    readonly group: number;
+    readonly axis: 'channel' | 'token';
+    readonly symmetric: boolean;
+    readonly codes: GoldenArray;
+    readonly params: GoldenArray;
+    readonly decoded: GoldenArray;
+  }[];
+}
+
+const golden = readGolden('ops/integer.json') as IntegerGolden;
+const inexact = ['webgpu', 'webgl'] as const; // tfjs passes int32 through float32 there
+const exact = testBackends.filter(backend => !inexact.some(name => name === backend));
+
+const normal = [...randomFloats(11, 8)];
+
+/** One group of eight numbers each. */
+const extremes: [name: string, numbers: number[]][] = [
+  ['zeros', Array<number>(8).fill(0)],
+  ['negative zeros', Array<number>(8).fill(-0)],
+  ['a constant', Array<number>(8).fill(0.1)],
+  ['a negative constant', Array<number>(8).fill(-3.7)],
+  ['an outlier of 1e30', [...normal.slice(1), 1e30]],
+  ['outliers of both signs', [...normal.slice(2), 1e30, -1e30]],
+  ['numbers of 1e-30', normal.map(x => x * 1e-30)],
+  ['subnormal numbers', normal.map(x => x * 1e-40)],
+  ['the smallest number', [...Array<number>(7).fill(0), 1e-45]],
+  ['a narrow range far from 0', normal.map(x => 1000 + x * 1e-3)],
+  ['a wide range', normal.map((x, i) => x * 10 ** (i - 4))],
+];
+
+describeOnBackends(
+  'quantize',
+  backend => {
+    const numRuns = backend === 'wasm' ? 150 : 40;
+
+    for (const {name, input, bits, group, axis, symmetric, ...expected} of golden.cases) {
+      it(`gives the golden codes, bit for bit: ${name}`, async () => {
+        const x = goldenTensor(golden.inputs[input]!);
+        const form = quantize(x, {dim: x.shape[3], bits, groupAxis: axis, groupSize: group, symmetric});
+        expect(form.codes.shape).to.deep.equal(expected.codes.shape);
+        expect(form.params.shape).to.deep.equal(expected.params.shape);
+        expect([...(await form.params.data())]).to.deep.equal(expected.params.data);
+        expect([...(await form.codes.data())]).to.deep.equal(expected.codes.data);
+        const decoded = dequantize(form, 0, x.shape[2]);
+        await expectClose(decoded, Float32Array.from(expected.decoded.data), 0);
+        tf.dispose([x, decoded]);
+        disposeForm(form);
+      });
+    }
+
+    it('errs by half a step at most, and decodes to the same bits as the reference', () =>
+      fc.assert(
+        fc.asyncProperty(integerCases, async integerCase => {
+          const {x, options} = inputsOf(integerCase);
+          const form = quantize(x, options);
+          await expectHalfAStep(x, form, options);
+          await expectSameBits(
+            form,
+            withReferences(() => quantize(x, options)),
+          );
+          tf.dispose(x);
+          disposeForm(form);
+        }),
+        {numRuns},
+      ));
+
+    it('decodes any run of tokens', () =>
+      fc.assert(
+        fc.asyncProperty(integerCases, fc.nat(), fc.nat(), async (integerCase, start, length) => {
+          const {x, options} = inputsOf(integerCase);
+          const tokens = x.shape[2];
+          const from = start % (tokens + 1);
+          const count = length % (tokens - from + 1);
+          const form = quantize(x, options);
+          const all = dequantize(form, 0, tokens);
+          const expected = tf.slice(all, [0, 0, from, 0], [-1, -1, count, -1]);
+          for (const run of [
+            dequantize(form, from, count),
+            withReferences(() => dequantize(form, from, count)),
+          ]) {
+            await expectClose(run, expected, 0);
+            run.dispose();
+          }
+          tf.dispose([x, all, expected]);
+          disposeForm(form);
+        }),
+        {numRuns},
+      ));
+
+    for (const [name, numbers] of extremes) {
+      for (const symmetric of [false, true]) {
+        it(`takes ${name}, ${symmetric ? 'symmetric' : 'with a zero point'}`, async () => {
+          for (const bits of [8, 4, 2] as const) {
+            const options: QuantizeOptions = {dim: 8, bits, groupAxis: 'token', groupSize: 8, symmetric};
+            const x = tf.tensor4d(numbers, [1, 1, 1, 8]);
+            const form = quantize(x, options);
+            await expectHalfAStep(x, form, options);
+            await expectSameBits(
+              form,
+              withReferences(() => quantize(x, options)),
+            );
+            tf.dispose(x);
+            disposeForm(form);
+          }
+        });
+      }
+    }
+
+    it('leaks nothing', () =>
+      expectNoLeak(() => {
+        const x = tf.ones<tf.Rank.R4>([1, 2, 4, 8]);
+        const form = quantize(x, {dim: 8, bits: 4, groupAxis: 'channel', groupSize: 2, symmetric: false});
+        dequantize(form, 1, 2).dispose();
+        x.dispose();
+        disposeForm(form);
+      }));
+
+    it('refuses what does not fit', () => {
+      const options: QuantizeOptions = {
+        dim: 8,
+        bits: 4,
+        groupAxis: 'channel',
+        groupSize: 4,
+        symmetric: false,
+      };
+      const refuse = (x: tf.Tensor, message: RegExp) =>
+        expect(() => quantize(x as tf.Tensor4D, options)).to.throw(InvalidArgumentError, message);
+      refuse(tf.ones([1, 1, 4, 7]), /does not have dim 8/);
+      refuse(tf.ones([1, 1, 6, 8]), /6 tokens do not divide into groups of 4/);
+      refuse(tf.ones([1, 4, 8]), /four axes/);
+    });
+  },
+  exact,
+);
+
+describeOnBackends(
+  'quantize',
+  () => {
+    it('says that this backend has no exact integers', () => {
+      const options: QuantizeOptions = {dim: 8, bits: 4, groupAxis: 'token', groupSize: 8, symmetric: false};
+      expect(() => quantize(tf.ones([1, 1, 1, 8]), options)).to.throw(BackendError, /use the 'wasm' backend/);
+    });
+  },
+  testBackends.filter(backend => inexact.some(name => name === backend)),
+);
+
+const integerCases = fc.record({
+  batch: fc.integer({min: 1, max: 2}),
+  heads: fc.integer({min: 1, max: 3}),
+  tokens: fc.integer({min: 1, max: 9}), // in groups of groupSize where those lie along the tokens
+  dim: fc.oneof(fc.integer({min: 1, max: 40}), fc.constantFrom(64, 65)),
+  bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
+  groupAxis: fc.constantFrom('channel' as const, 'token' as const),
+  groupSize: fc.oneof(fc.integer({min: 1, max: 12}), fc.constantFrom(16, 32, 64)),
+  symmetric: fc.boolean(),
+  spread: fc.constantFrom(1e-20, 1e-3, 1, 1e4, 1e20),
+  offset: fc.constantFrom(0, 1, -30), // in spreads
+  seed: fc.integer(),
+});
+
+type IntegerCase = typeof integerCases extends fc.Arbitrary<infer Case> ? Case : never;
+
+function inputsOf(integerCase: IntegerCase): {x: tf.Tensor4D; options: QuantizeOptions} {
+  const {batch, heads, dim, bits, groupAxis, groupSize, symmetric, spread, offset, seed} = integerCase;
+  const tokens =
+    groupAxis === 'channel' ? groupSize * Math.ceil(integerCase.tokens / groupSize) : integerCase.tokens;
+  const numbers = randomFloats(seed, batch * heads * tokens * dim, spread).map(x => x + offset * spread);
+  return {
+    x: tf.tensor4d(numbers, [batch, heads, tokens, dim]),
+    options: {dim, bits, groupAxis, groupSize, symmetric},
+  };
+}
+
+/** |x - decoded| <= scale / 2, and what rounding the quotient and the product to float32 may add. */
+async function expectHalfAStep(x: tf.Tensor4D, form: IntegerForm, options: QuantizeOptions): Promise<void> {
+  const [batch, heads, tokens, dim] = x.shape;
+  const decoded = dequantize(form, 0, tokens);
+  const [numbers, approximations, params] = await Promise.all([x.data(), decoded.data(), form.params.data()]);
+  decoded.dispose();
+  const scales = new Float32Array(new Int32Array(params).map(word => word & 0xffff0000).buffer);
+  const {groupAxis, groupSize} = options;
+  for (let i = 0; i < batch * heads * tokens * dim; i++) {
+    const row = Math.floor(i / dim); // of all heads
+    const channel = i % dim;
+    const group =
+      groupAxis === 'channel'
+        ? Math.floor(row / groupSize) * dim + channel // groups divide a head's tokens
+        : row * Math.ceil(dim / groupSize) + Math.floor(channel / groupSize);
+    const bound = scales[group]! / 2 + 2 ** -22 * Math.abs(numbers[i]!) + 2 ** -149;
+    const error = Math.abs(numbers[i]! - approximations[i]!);
+    if (error > bound)
+      expect.fail(`number ${i}: ${numbers[i]!} decodes to ${approximations[i]!}, off by more than ${bound}`);
+  }
+}
+
+async function expectSameBits(form: IntegerForm, expected: IntegerForm): Promise<void> {
+  expect(form.codes.shape).to.deep.equal(expected.codes.shape);
+  expect(form.params.shape).to.deep.equal(expected.params.shape);
+  await expectClose(form.params, expected.params, 0, 'params');
+  await expectClose(form.codes, expected.codes, 0, 'codes');
+  disposeForm(expected);
+}
+
+function withReferences<Result>(run: () => Result): Result {
+  return withReference('GroupParameters', () =>
+    withReference('PackCodes', () => withReference('Dequantize', run)),
+  );
+}

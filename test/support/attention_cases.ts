@@ -1,0 +1,113 @@
+import * as tf from '@tensorflow/tfjs';
+import fc from 'fast-check';
+import type {AttendOptions} from '../../ops/attend/index.js';
+import {tensorsOf, type DenseForm, type Form} from '../../ops/forms.js';
+import {dequantize, quantize} from '../../ops/integer/index.js';
+import type {AttentionProblem} from './attention_oracle.js';
+import {randomFloats} from './random.js';
+
+const dims = fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(31, 32, 33, 64));
+
+/** Shapes of attention: grouped heads, spare capacity, causal or not, lengths around the edges of tiles. */
+export const attentionCases = fc.record({
+  batch: fc.integer({min: 1, max: 2}),
+  kvHeads: fc.oneof(
+    {weight: 4, arbitrary: fc.integer({min: 1, max: 4})},
+    {weight: 1, arbitrary: fc.constant(16)},
+  ),
+  group: fc.integer({min: 1, max: 4}),
+  queryTokens: fc.oneof(fc.constant(1), fc.integer({min: 2, max: 9})),
+  tokens: fc.oneof(
+    {weight: 3, arbitrary: fc.integer({min: 0, max: 20})},
+    {weight: 3, arbitrary: fc.constantFrom(63, 64, 65, 127, 128, 129)}, // the kernel's tiles have 64 tokens
+    {weight: 1, arbitrary: fc.constantFrom(511, 512, 513)}, // the reference's 512
+  ),
+  spare: fc.integer({min: 0, max: 3}),
+  dim: dims,
+  dimV: dims,
+  /** Where query 0 lies, counted from its place in a causal prompt (tokens - queryTokens); nothing: not causal. */
+  causalOffset: fc.option(fc.integer({min: -12, max: 3}), {nil: undefined}),
+  spread: fc.constantFrom(0.1, 1, 4),
+  seed: fc.integer(),
+});
+
+export type AttentionCase = typeof attentionCases extends fc.Arbitrary<infer Case> ? Case : never;
+
+/** How one side is stored: integer codes, with groups that need not divide dim or tokens; nothing: dense. */
+export const sideLayouts = fc.option(
+  fc.record({
+    bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
+    groupAxis: fc.constantFrom('channel' as const, 'token' as const),
+    groupSize: fc.oneof(fc.integer({min: 1, max: 12}), fc.constantFrom(16, 32)),
+    symmetric: fc.boolean(),
+  }),
+  {nil: undefined},
+);
+
+export type SideLayout = typeof sideLayouts extends fc.Arbitrary<infer Layout> ? Layout : never;
+
+export function problemOf(attentionCase: AttentionCase): AttentionProblem {
+  const {batch, kvHeads, group, queryTokens, tokens, spare, dim, dimV, causalOffset, spread, seed} =
+    attentionCase;
+  const heads = kvHeads * group;
+  const capacity = tokens + spare;
+  return {
+    ...{batch, heads, kvHeads, queryTokens, capacity, tokens, dim, dimV},
+    scale: 1 / Math.sqrt(dim),
+    firstQuery: causalOffset === undefined ? undefined : tokens - queryTokens + causalOffset,
+    queries: randomFloats(seed, batch * heads * queryTokens * dim, spread),
+    keys: randomFloats(seed + 1, batch * kvHeads * capacity * dim, spread),
+    values: randomFloats(seed + 2, batch * kvHeads * capacity * dimV),
+  };
+}
+
+/** The problem's tensors; spare rows hold NaN, so that reading them shows. */
+export function tensorsOfProblem(problem: AttentionProblem) {
+  const {batch, heads, kvHeads, queryTokens, capacity, tokens, dim, dimV} = problem;
+  const side = (x: ArrayLike<number>, columns: number) => {
+    const isValid = (i: number) => Math.floor(i / columns) % capacity < tokens;
+    const numbers = Float32Array.from(x, (value, i) => (isValid(i) ? value : NaN));
+    return tf.tensor4d(numbers, [batch, kvHeads, capacity, columns]);
+  };
+  return {
+    queries: tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]),
+    keys: side(problem.keys, dim),
+    values: side(problem.values, dimV),
+  };
+}
+
+export function optionsOf({tokens, scale, firstQuery}: AttentionProblem): AttendOptions {
+  return {tokens, scale, ...(firstQuery !== undefined && {firstQuery})};
+}
+
+export const denseForm = (data: tf.Tensor4D): DenseForm => ({kind: 'dense', dim: data.shape[3], data});
+
+/** A side as it is stored, and what its valid tokens decode to: both are the caller's to dispose of. */
+export function store(
+  x: tf.Tensor4D,
+  tokens: number,
+  layout: SideLayout,
+): {form: Form; decoded: tf.Tensor4D} {
+  if (layout === undefined) return {form: denseForm(tf.clone(x)), decoded: tf.clone(x)};
+  const [batch, kvHeads, capacity, dim] = x.shape;
+  // per channel only whole groups are stored: the rest of the last one is spare capacity, too
+  const {groupAxis, groupSize} = layout;
+  const rows = groupAxis === 'channel' ? Math.ceil(capacity / groupSize) * groupSize : capacity;
+  const finite = tf.tidy(() =>
+    tf.concat<tf.Tensor4D>(
+      [
+        tf.slice(x, [0, 0, 0, 0], [-1, -1, tokens, -1]),
+        tf.fill<tf.Rank.R4>([batch, kvHeads, rows - tokens, dim], 0.25),
+      ],
+      2,
+    ),
+  );
+  const form = quantize(finite, {...layout, dim});
+  const decoded = tf.tidy(() => tf.slice(dequantize(form, 0, rows), [0, 0, 0, 0], [-1, -1, capacity, -1]));
+  finite.dispose();
+  return {form, decoded};
+}
+
+export function disposeForm(form: Form): void {
+  for (const {tensor} of Object.values(tensorsOf(form))) tensor.dispose();
+}

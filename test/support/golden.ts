@@ -1,0 +1,17 @@
+import {readFileSync} from 'node:fs';
+import * as tf from '@tensorflow/tfjs';
+
+/** An array as the golden files have it: flat, row-major. */
+export interface GoldenArray {
+  readonly shape: number[];
+  readonly data: number[];
+}
+
+/** Reads test/golden/<path>; the caller names what the script beside it writes. */
+export function readGolden(path: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../golden/${path}`, import.meta.url), 'utf8'));
+}
+
+export function goldenTensor(array: GoldenArray, dtype: 'float32' | 'int32' = 'float32'): tf.Tensor4D {
+  return tf.tensor<tf.Rank.R4>(array.data, array.shape as [number, number, number, number], dtype);
+}

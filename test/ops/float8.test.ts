@@ -1,0 +1,166 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {decodeForm} from '../../ops/decode/index.js';
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {decodeFloat8, encodeFloat8} from '../../ops/float8/index.js';
+import {formBytes, type Float8Form} from '../../ops/forms.js';
+import {describeOnBackends, testBackends} from '../support/backends.js';
+import {readGolden, type GoldenArray} from '../support/golden.js';
+import {randomFloats} from '../support/random.js';
+import {withReference} from '../support/reference.js';
+import {expectClose, expectNoLeak} from '../support/tensors.js';
+
+interface GoldenFormat {
+  /** The number of each of the 256 codes; non-finite ones as strings. */
+  readonly numbers: (number | string)[];
+  readonly x: GoldenArray;
+  readonly scales: number[];
+  readonly words: number[];
+  readonly decoded: number[];
+}
+
+const golden = readGolden('ops/float8.json') as {readonly e4m3: GoldenFormat; readonly e5m2: GoldenFormat};
+const formats = ['e4m3', 'e5m2'] as const;
+
+describeOnBackends(
+  'float8',
+  () => {
+    for (const format of formats) {
+      const {numbers, x, scales, words, decoded} = golden[format];
+
+      it(`decodes every ${format} code to its number`, async () => {
+        // one token of 256 channels, and as many tokens of one channel: the vector path and the single one
+        for (const shape of [
+          [1, 1, 1, 256],
+          [1, 1, 256, 1],
+        ] as const) {
+          const form = formOfCodes(format, shape);
+          const result = decodeFloat8(form, 0, shape[2]);
+          expect(result.shape).to.deep.equal([...shape]);
+          // bits, since a NaN equals nothing and -0 equals 0
+          const expected = numbers.map(number => Math.fround(Number(number)));
+          const actual = [...(await result.data())];
+          for (let code = 0; code < 256; code++) {
+            expect(Object.is(actual[code], expected[code]), `code ${code}: ${actual[code]!}`).to.be.true;
+          }
+          tf.dispose([form.codes, form.scales, result]);
+        }
+      });
+
+      it(`encodes to the golden ${format} scales and codes, bit for bit`, async () => {
+        const [rows, dim] = x.shape as [number, number];
+        const numbersOfX = tf.tensor4d(Float32Array.from(x.data), [1, 1, rows, dim]);
+        const form = encodeFloat8(numbersOfX, {format});
+        const result = decodeFloat8(form, 0, rows);
+        expect(form.codes.shape).to.deep.equal([1, 1, rows, Math.ceil(dim / 4)]);
+        expect(form.codes.dtype).to.equal('int32');
+        expect(form.scales.shape).to.deep.equal([1, 1, rows, 1]);
+        expect([...(await form.scales.data())]).to.deep.equal([...Float32Array.from(scales)]);
+        expect([...(await form.codes.data())]).to.deep.equal(words);
+        await expectClose(result, Float32Array.from(decoded), 0);
+        tf.dispose([numbersOfX, form.codes, form.scales, result]);
+      });
+
+      it(`is as near as ${format} can be, kernel and reference alike, in any shape`, () =>
+        fc.assert(
+          fc.asyncProperty(shapes, async ({batch, heads, tokens, dim, spread, seed}) => {
+            const shape: [number, number, number, number] = [batch, heads, tokens, dim];
+            const values = randomFloats(seed, batch * heads * tokens * dim, spread);
+            const input = tf.tensor4d(values, shape);
+            const form = encodeFloat8(input, {format});
+            const [from, count] = [Math.floor(tokens / 3), Math.ceil(tokens / 2)];
+            const part = decodeForm(form, from, Math.min(count, tokens - from));
+            const whole = decodeForm(form, 0, tokens);
+            const plain = withReference('Float8Scales', () =>
+              withReference('Float8Codes', () => encodeFloat8(input, {format})),
+            );
+            expect([...(await form.codes.data())]).to.deep.equal([...(await plain.codes.data())]);
+            expect([...(await form.scales.data())]).to.deep.equal([...(await plain.scales.data())]);
+            const expectedPart = withReference('DecodeFloat8', () => decodeForm(form, from, part.shape[2]));
+            await expectClose(part, expectedPart, 0);
+            const back = await whole.data();
+            // half a step: 2^-4 or 2^-3 of the number, or half a subnormal step of the token's scale
+            const relative = format === 'e4m3' ? 2 ** -4 : 2 ** -3;
+            const step = format === 'e4m3' ? 2 ** -10 / 448 : 2 ** -17 / 57344;
+            values.forEach((value, i) => {
+              const row = values.subarray(Math.floor(i / dim) * dim, (Math.floor(i / dim) + 1) * dim);
+              const largest = row.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+              const bound = (Math.abs(value) * relative + largest * step) * (1 + 1e-6);
+              expect(Math.abs(back[i]! - value), `${value} -> ${back[i]!}`).to.be.at.most(bound);
+            });
+            tf.dispose([
+              input,
+              form.codes,
+              form.scales,
+              plain.codes,
+              plain.scales,
+              part,
+              whole,
+              expectedPart,
+            ]);
+          }),
+          {numRuns: 30},
+        ));
+    }
+
+    it('turns zeros into scale 0 and back', async () => {
+      const zeros = tf.zeros<tf.Rank.R4>([1, 2, 3, 5]);
+      const form = encodeFloat8(zeros, {format: 'e4m3'});
+      const back = decodeForm(form, 0, 3);
+      await expectClose(form.scales, new Float32Array(6), 0);
+      await expectClose(back, new Float32Array(30), 0);
+      tf.dispose([zeros, form.codes, form.scales, back]);
+    });
+
+    it('takes a byte a number and four a token', () => {
+      tf.tidy(() => {
+        const form = encodeFloat8(tf.ones([2, 3, 5, 64]), {format: 'e5m2'});
+        expect(formBytes(form)).to.equal(2 * 3 * 5 * (64 + 4));
+      });
+    });
+
+    it('leaks nothing', async () => {
+      const x = tf.ones<tf.Rank.R4>([1, 2, 3, 9]);
+      await expectNoLeak(() => {
+        const form = encodeFloat8(x, {format: 'e4m3'});
+        const back = decodeFloat8(form, 1, 2);
+        return [form.codes, form.scales, back];
+      });
+      x.dispose();
+    });
+
+    it('refuses what is not [batch, heads, tokens, dim]', () => {
+      expect(() =>
+        encodeFloat8(tf.ones<tf.Rank.R4>([2, 3] as number[] as [number, number, number, number]), {
+          format: 'e4m3',
+        }),
+      ).to.throw(InvalidArgumentError, '[2, 3]');
+    });
+  },
+  testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl'), // no exact 32-bit integers there
+);
+
+const shapes = fc.record({
+  batch: fc.integer({min: 1, max: 2}),
+  heads: fc.integer({min: 1, max: 3}),
+  tokens: fc.integer({min: 1, max: 9}),
+  dim: fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(31, 32, 33, 64)),
+  spread: fc.constantFrom(1e-20, 1, 1e20),
+  seed: fc.integer(),
+});
+
+/** A form whose codes are 0 .. 255 in order, with scale 1. */
+function formOfCodes(format: 'e4m3' | 'e5m2', shape: readonly [number, number, number, number]): Float8Form {
+  const [batch, heads, tokens, dim] = shape;
+  const words = Int32Array.from({length: tokens * Math.ceil(dim / 4)}, (_, i) =>
+    dim === 1 ? i : (4 * i) | ((4 * i + 1) << 8) | ((4 * i + 2) << 16) | ((4 * i + 3) << 24),
+  );
+  return {
+    kind: 'float8',
+    dim,
+    format,
+    codes: tf.tensor4d(words, [batch, heads, tokens, Math.ceil(dim / 4)], 'int32'),
+    scales: tf.ones([batch, heads, tokens, 1]),
+  };
+}

@@ -1,0 +1,195 @@
+import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {KVCache} from '../cache/kv_cache.js';
+import {atLeast, checkOptions} from '../cache/options.js';
+import {ContextLengthError, InvalidArgumentError} from '../ops/errors.js';
+import {waitingEvents} from './generate/event_loop.js';
+import {seededRandom} from './generate/random.js';
+import {sampleToken} from './generate/sampling.js';
+import {stopFilter} from './generate/stop_strings.js';
+import {type Tokenizer, streamDecoder} from './tokenizer.js';
+
+const schema = v.strictObject({
+  maxTokens: v.optional(atLeast(1)),
+  temperature: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0, 'expected a number >= 0')), 0),
+  topK: v.optional(atLeast(1)),
+  topP: v.optional(
+    v.pipe(
+      v.number(),
+      v.gtValue(0, 'expected a number above 0, at most 1'),
+      v.maxValue(1, 'expected a number above 0, at most 1'),
+    ),
+  ),
+  seed: v.optional(v.pipe(v.number(), v.safeInteger('expected a whole number'))),
+  prefillChunk: v.optional(atLeast(1), 128),
+  contextLength: v.optional(atLeast(1)),
+});
+
+export interface GenerateIdsOptions {
+  /**
+   * The past to continue and to grow. Default: a `full()` one of its own, disposed at the end. A cache of yours holds the
+   * prompt and every token that was generated when the generator has ended, however it ended; not the end token.
+   */
+  readonly cache?: KVCache;
+  /** Default: 256, or fewer where the context has no room for them. */
+  readonly maxTokens?: number;
+  /** Divides the logits. Default 0: the most probable token each time. */
+  readonly temperature?: number;
+  /** Draw among the so many most probable tokens. Default: all. */
+  readonly topK?: number;
+  /** Draw among the fewest tokens that have this probability together, in (0, 1]. Default: all. */
+  readonly topP?: number;
+  /** The same seed gives the same text. Default: another one each time. */
+  readonly seed?: number;
+  /** Tokens of the prompt that are computed at once. Default 128. */
+  readonly prefillChunk?: number;
+  /** Tokens that the model can hold, `config.contextLength` of a loaded model. Default: not checked here. */
+  readonly contextLength?: number;
+  /** Tokens that end the text; they are not given out. Default: none. */
+  readonly eosIds?: readonly number[];
+  /** Ends it with the signal's reason, an AbortError unless the caller said otherwise. */
+  readonly signal?: AbortSignal;
+}
+
+export interface GenerateOptions extends Omit<GenerateIdsOptions, 'eosIds'> {
+  /** Ends the text where one of these would begin. Default: none. */
+  readonly stop?: readonly string[];
+}
+
+/** Tokens at a prompt's end that the decoder sees: what joins the first generated one depends on them. */
+const joiningTokens = 8;
+
+/**
+ * Continues a prompt, text by text as it becomes certain: never half a character, never a part of a stop string. Ends at
+ * the tokenizer's `eosIds`, a stop string or `maxTokens`. Break out of the loop whenever you like.
+ *
+ *     for await (const text of generate(model, tokenizer, 'Once upon a time')) process.stdout.write(text);
+ *
+ * @param prompt special tokens written out in it count as such. With a cache that holds tokens it continues them, and gets
+ *   no first token of its own; an empty one stands for the tokenizer's first token.
+ * @throws InvalidArgumentError for options that are not allowed or an empty prompt without a first token;
+ *   ContextLengthError, before anything is computed, where prompt and `maxTokens` do not fit; the signal's reason.
+ */
+export async function* generate(
+  model: tf.LayersModel,
+  tokenizer: Tokenizer,
+  prompt: string,
+  {stop = [], ...options}: GenerateOptions = {},
+): AsyncGenerator<string, void, undefined> {
+  if (stop.includes('')) {
+    throw new InvalidArgumentError(
+      'generate: stop holds an empty string, which would end every text; leave it out.',
+    );
+  }
+  const ids = promptIds(tokenizer, prompt, (options.cache?.tokens ?? 0) > 0);
+  const decoder = streamDecoder(tokenizer);
+  for (const id of ids.slice(-joiningTokens)) decoder.push(id);
+  const filter = stopFilter(stop);
+  for await (const id of generateIds(model, ids, {...options, eosIds: tokenizer.eosIds})) {
+    const text = filter.push(decoder.push(id));
+    if (text !== '') yield text;
+    if (filter.stopped) return;
+  }
+  const rest = filter.push(decoder.flush()) + filter.flush();
+  if (rest !== '') yield rest;
+}
+
+function promptIds(tokenizer: Tokenizer, prompt: string, continues: boolean): number[] {
+  const ids = tokenizer.encode(prompt, {addSpecial: !continues});
+  if (ids.length > 0) return ids;
+  if (tokenizer.bosId !== undefined && !continues) return [tokenizer.bosId];
+  throw new InvalidArgumentError(
+    continues
+      ? 'The prompt is empty; give some text to continue the conversation with.'
+      : 'The prompt is empty, and this tokenizer has no first token that could stand for it; give some text.',
+  );
+}
+
+/**
+ * Continues token ids; `generate` without the text. See there for how it ends and what it throws.
+ *
+ * @param ids the prompt; at least one.
+ */
+export async function* generateIds(
+  model: tf.LayersModel,
+  ids: readonly number[],
+  {cache, eosIds = [], signal, ...options}: GenerateIdsOptions = {},
+): AsyncGenerator<number, void, undefined> {
+  const {prefillChunk, seed, contextLength, maxTokens, ...sampling} = checkOptions(
+    'generate',
+    schema,
+    options,
+  );
+  if (ids.length === 0) throw new InvalidArgumentError('There are no ids to continue; give one or more.');
+  const count = countThatFits((cache?.tokens ?? 0) + ids.length, maxTokens, contextLength);
+  const random = seededRandom(seed);
+  const past = cache ?? new KVCache(model, undefined, {expectedTokens: ids.length + count});
+  let waiting: number | undefined; // generated and given out, not in the past yet
+  try {
+    signal?.throwIfAborted();
+    let logits = await prefill(model, ids, past, prefillChunk, signal);
+    for (let done = 0; done < count; done++) {
+      const id = sampleToken(logits, sampling, random);
+      if (eosIds.includes(id)) return;
+      waiting = id;
+      yield id;
+      await waitingEvents();
+      signal?.throwIfAborted();
+      if (done === count - 1) return;
+      waiting = undefined;
+      logits = await lastLogits(model, [id], past);
+    }
+  } finally {
+    if (cache === undefined) past.dispose();
+    else if (waiting !== undefined) apply(model, [waiting], cache).dispose();
+  }
+}
+
+function countThatFits(promptEnd: number, maxTokens?: number, contextLength = Infinity): number {
+  const room = contextLength - promptEnd;
+  if (room < (maxTokens ?? 1)) {
+    throw new ContextLengthError(
+      `The prompt ends at token ${promptEnd} and ${maxTokens ?? 1} or more are to follow, but the model's context holds ` +
+        `${contextLength}; shorten the prompt${maxTokens === undefined ? '' : ' or lower maxTokens'}.`,
+    );
+  }
+  return maxTokens ?? Math.min(256, room);
+}
+
+async function prefill(
+  model: tf.LayersModel,
+  ids: readonly number[],
+  cache: KVCache,
+  chunk: number,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array> {
+  const lastStart = Math.floor((ids.length - 1) / chunk) * chunk;
+  for (let start = 0; start < lastStart; start += chunk) {
+    apply(model, ids.slice(start, start + chunk), cache).dispose();
+    await waitingEvents();
+    signal?.throwIfAborted();
+  }
+  return lastLogits(model, ids.slice(lastStart), cache);
+}
+
+async function lastLogits(
+  model: tf.LayersModel,
+  ids: readonly number[],
+  cache: KVCache,
+): Promise<Float32Array> {
+  const logits = apply(model, ids, cache);
+  try {
+    const values = (await logits.data()) as Float32Array;
+    return values.subarray(values.length - logits.shape.at(-1)!);
+  } finally {
+    logits.dispose();
+  }
+}
+
+/** Takes ids into the cache; the logits of the last one, float32 `[1, 1, vocab]`. */
+function apply(model: tf.LayersModel, ids: readonly number[], cache: KVCache): tf.Tensor {
+  return tf.tidy(
+    () =>
+      model.apply(tf.tensor2d([...ids], [1, ids.length], 'int32'), {cache, lastTokenOnly: true}) as tf.Tensor,
+  );
+}

@@ -1,0 +1,121 @@
+import {ModelError} from '../../ops/errors.js';
+
+/** How a token is drawn from logits. */
+export interface Sampling {
+  /** Divides the logits; 0 takes the largest. */
+  readonly temperature: number;
+  /** Only the so many most probable tokens. Default: all. */
+  readonly topK?: number | undefined;
+  /** Only the fewest most probable tokens that have this probability together. Default 1: all. */
+  readonly topP?: number | undefined;
+}
+
+/**
+ * Draws a token: `p = softmax(logits / temperature)`, cut to the `topK` most probable tokens, then to the nucleus of
+ * probability `topP` among these (Holtzman et al., 2019, arXiv 1904.09751), in the order of transformers' generate().
+ * Equal logits rank by id. Temperature 0 is greedy and draws no random number.
+ *
+ * @param logits one for each token of the vocabulary.
+ * @param random uniform numbers in [0, 1).
+ * @returns a token's id.
+ * @throws ModelError where the logits are no numbers.
+ */
+export function sampleToken(
+  logits: Float32Array,
+  {temperature, topK = logits.length, topP = 1}: Sampling,
+  random: () => number,
+): number {
+  const best = largest(logits);
+  if (temperature === 0 || topK === 1) return best;
+  const top = logits[best]!;
+  const weights = new Float64Array(logits.length);
+  for (let i = 0; i < weights.length; i++) weights[i] = Math.exp((logits[i]! - top) / temperature);
+  const everything = topK >= logits.length && topP >= 1;
+  const ids = everything ? Array.from(weights.keys()) : mostProbable(logits, weights, topK, topP);
+  return draw(ids, weights, random());
+}
+
+/**
+ * Where the largest number lies, the first of equals, counted from `from`.
+ * @throws ModelError where one is not a number, or the largest is infinite.
+ */
+export function largest(logits: Float32Array, from = 0, to = logits.length): number {
+  let best = from;
+  for (let i = from; i < to; i++) {
+    const logit = logits[i]!;
+    if (logit > logits[best]!) best = i;
+    else if (Number.isNaN(logit)) throw notNumbers();
+  }
+  if (!Number.isFinite(logits[best])) throw notNumbers();
+  return best - from;
+}
+
+function notNumbers(): ModelError {
+  return new ModelError(
+    "The model's logits are not finite numbers: its weights are damaged, or of another architecture than its config says.",
+  );
+}
+
+/** The ids by falling probability: at most `topK`, and no more than have the share `topP` of these. */
+function mostProbable(logits: Float32Array, weights: Float64Array, topK: number, topP: number): number[] {
+  const some = topK < logits.length ? firstOf(byFallingValue(logits), topK) : undefined;
+  const enough = topP * sumOf(some?.map(id => weights[id]!) ?? weights);
+  const ids: number[] = [];
+  let sum = 0;
+  for (const id of some ?? byFallingValue(logits)) {
+    ids.push(id);
+    sum += weights[id]!;
+    if (sum >= enough) break;
+  }
+  return ids;
+}
+
+/** The id in whose share of the weights a number in [0, 1) falls. */
+function draw(ids: readonly number[], weights: Float64Array, uniform: number): number {
+  let left = uniform * sumOf(ids.map(id => weights[id]!));
+  let drawn = ids[0]!;
+  for (const id of ids) {
+    const weight = weights[id]!;
+    if (weight === 0) continue; // never drawn, not even where rounding leaves a rest behind the last one
+    drawn = id;
+    left -= weight;
+    if (left < 0) break;
+  }
+  return drawn;
+}
+
+function sumOf(numbers: readonly number[] | Float64Array): number {
+  let sum = 0;
+  for (const number of numbers) sum += number;
+  return sum;
+}
+
+function firstOf(numbers: Iterable<number>, count: number): number[] {
+  const first: number[] = [];
+  for (const number of numbers) {
+    first.push(number);
+    if (first.length === count) break;
+  }
+  return first;
+}
+
+/** Indices by falling value, equals by index: out of a heap, since a draw rarely looks past the first few of many. */
+function* byFallingValue(values: Float32Array): Generator<number> {
+  const heap = new Uint32Array(values.length);
+  for (let i = 0; i < heap.length; i++) heap[i] = i;
+  const precedes = (a: number, b: number) => values[a]! > values[b]! || (values[a] === values[b] && a < b);
+  const sink = (from: number, size: number) => {
+    for (let at = from, child = 2 * at + 1; child < size; child = 2 * at + 1) {
+      if (child + 1 < size && precedes(heap[child + 1]!, heap[child]!)) child++;
+      if (!precedes(heap[child]!, heap[at]!)) return;
+      [heap[at], heap[child]] = [heap[child]!, heap[at]!];
+      at = child;
+    }
+  };
+  for (let at = heap.length >>> 1; at >= 0; at--) sink(at, heap.length);
+  for (let size = heap.length; size > 0; size--) {
+    yield heap[0]!;
+    heap[0] = heap[size - 1]!;
+    sink(0, size - 1);
+  }
+}

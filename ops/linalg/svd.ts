@@ -67,5 +67,5 @@ function fromGram({x, scale}: Scaled, vectors: tf.Tensor3D): Svd {
   }
   const product = batchedMatMul(x, vectors, {transposeB: true}); // u diag(s)
   const s = lengths(product, [1]);
-  return {u: divide(product, s), s: tf.squeeze(tf.mul(s, scale), [1]), vt: vectors};
+  return {u: divide(product, s), s: tf.squeeze(tf.mul(s, scale), [1]), vt: tf.clone(vectors)};
 }

@@ -100,7 +100,7 @@ def svd_case(name, x):
 
 def svd_golden(rng):
     tall = decimals(rng.normal(0, 1, (20, 6)) * [5, 4, 3, 2, 1, 0.5])
-    rank_2 = decimals(rng.normal(0, 1, (7, 2)), 1) @ decimals(rng.normal(0, 1, (2, 5)), 1)
+    rank_2 = decimals(decimals(rng.normal(0, 1, (7, 2)), 1) @ decimals(rng.normal(0, 1, (2, 5)), 1), 2)
     return [
         svd_case("tall", tall),
         svd_case("wide", tall.T),

@@ -17,9 +17,8 @@ export function attendWasm(inputs: Infos, attributes: AttendAttributes): tf.Tens
   const tileBytes = tileScratchBytes(keys, rebuilding) + tileScratchBytes(values);
   const keyAddress = heap.scratch(2 * descriptorBytes + tileBytes + scoreScratchBytes(dim, 8));
   const valueAddress = keyAddress + descriptorBytes;
-  const words = heap.words();
-  words.set(describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding), keyAddress >>> 2);
-  words.set(describeForm(heap, values, inputs.valueData, inputs.valueParams), valueAddress >>> 2);
+  heap.store(keyAddress, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
+  heap.store(valueAddress, describeForm(heap, values, inputs.valueData, inputs.valueParams));
   heap.kernels.attend(
     heap.address(inputs.queries),
     keyAddress,

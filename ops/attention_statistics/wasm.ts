@@ -19,7 +19,7 @@ export function attentionStatisticsWasm(
   const rebuilding = rebuildingOf(inputs, attributes);
   const scratchBytes = tileScratchBytes(keys, rebuilding) + scoreScratchBytes(dim, 8);
   const descriptor = heap.scratch(descriptorBytes + scratchBytes);
-  heap.words().set(describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding), descriptor >>> 2);
+  heap.store(descriptor, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
   heap.kernels.attentionStatistics(
     heap.address(inputs.queries),
     descriptor,

@@ -16,8 +16,8 @@ export interface WasmHeap {
   output(shape: number[], dtype: 'float32' | 'int32'): tf.TensorInfo;
   /** At least so many bytes of scratch memory, valid until the next call. */
   scratch(bytes: number): number;
-  /** A view of the heap as 32-bit integers; stale once anything was allocated. */
-  words(): Int32Array;
+  /** Writes 32-bit integers to scratch memory. */
+  store(address: number, words: readonly number[]): void;
 }
 
 interface TfjsWasmModule {
@@ -78,7 +78,9 @@ function openHeap(backend: object): WasmHeap | undefined {
       }
       return scratchAddress;
     },
-    words: () => new Int32Array(memory.buffer),
+    // a new view each time: the heap may have grown since, and be it by looking up a word's address (of a tensor that
+    // was made on another backend, which moves here then)
+    store: (address, words) => new Int32Array(memory.buffer, address, words.length).set(words),
   };
 }
 

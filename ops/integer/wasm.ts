@@ -59,7 +59,7 @@ export function dequantizeWasm(
   const {from, count, dim} = attributes;
   const out = heap.output([batch, heads, count, dim], 'float32');
   const descriptor = heap.scratch(descriptorBytes);
-  heap.words().set(describeForm(heap, {kind: 'integer', ...attributes}, codes, params), descriptor >>> 2);
+  heap.store(descriptor, describeForm(heap, {kind: 'integer', ...attributes}, codes, params));
   heap.kernels.dequantize(descriptor, batch * heads, from, count, heap.address(out));
   return out;
 }

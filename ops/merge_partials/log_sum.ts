@@ -57,9 +57,9 @@ function partialLogSumWasm(inputs: Record<string, tf.TensorInfo>): tf.TensorInfo
   const [batch, heads, tokens, columns] = partials[0]!.shape as [number, number, number, number];
   const output = heap.output([batch, heads, tokens, 1], 'float32');
   const addresses = heap.scratch(partials.length * 4);
-  heap.words().set(
+  heap.store(
+    addresses,
     partials.map(partial => heap.address(partial)),
-    addresses >>> 2,
   );
   heap.kernels.partialLogSum(
     addresses,

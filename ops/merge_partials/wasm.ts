@@ -8,9 +8,9 @@ export function mergePartialsWasm(inputs: Record<string, tf.TensorInfo>): tf.Ten
   const [batch, heads, tokens, columns] = partials[0]!.shape as [number, number, number, number];
   const output = heap.output([batch, heads, tokens, columns - 2], 'float32');
   const addresses = heap.scratch(partials.length * 4);
-  heap.words().set(
+  heap.store(
+    addresses,
     partials.map(partial => heap.address(partial)),
-    addresses >>> 2,
   );
   heap.kernels.mergePartials(
     addresses,

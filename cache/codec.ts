@@ -16,11 +16,14 @@ export interface Codec {
   readonly options: Options;
   /** Tokens are encoded in multiples of this many; 1 where tokens do not depend on each other. */
   readonly blockTokens: number;
+  /** Keys are wanted as they are before their rotation, where the model rotates. */
+  readonly unrotated?: boolean;
   /**
-   * Encodes float32 `[batch, kvHeads, tokens, dim]`; tokens is a multiple of `blockTokens`. Blocks are encoded
-   * independently: appending the forms of two runs gives the form of both. Pure; inside the caller's tidy.
+   * Encodes float32 `[batch, kvHeads, tokens, dim]`; tokens is a multiple of `blockTokens`. `like` is the form of earlier
+   * tokens of the same run: what all tokens of a run share (a basis, a mean) is taken from it, so that the forms of two
+   * runs appended are the form of both. Pure; inside the caller's tidy.
    */
-  encode(x: tf.Tensor4D): Form;
+  encode(x: tf.Tensor4D, like?: Form): Form;
   /** The largest |x - decode(encode(x))| that the codec promises for this x: a scalar, or one for each element. */
   errorBound(x: tf.Tensor4D): tf.Tensor;
 }

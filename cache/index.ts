@@ -1,6 +1,6 @@
 /** The past of a model: codecs, policies, plans and the cache itself. */
 export type {Codec, Options} from './codec.js';
-export * from './codecs/index.js';
+export * as codecs from './codecs/index.js';
 export {
   type CacheableModel,
   type CacheRow,

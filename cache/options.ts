@@ -9,6 +9,20 @@ export const atLeast = (least: number) =>
     v.minValue(least, `expected a whole number >= ${least}`),
   );
 
+/** A share above 0, at most 1. */
+export const probability = v.pipe(
+  v.number('expected a number above 0, at most 1'),
+  v.gtValue(0, 'expected a number above 0, at most 1'),
+  v.maxValue(1, 'expected a number above 0, at most 1'),
+);
+
+/** A number above 0. */
+export const positiveNumber = v.pipe(
+  v.number('expected a number above 0'),
+  v.finite('expected a number above 0'),
+  v.gtValue(0, 'expected a number above 0'),
+);
+
 /** One of a few numbers. */
 export const oneOf = <const T extends readonly number[]>(...allowed: T) =>
   v.picklist(allowed, `expected ${listOf(allowed)}`);
@@ -36,7 +50,9 @@ export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectE
 }
 
 function shown(value: unknown): string {
-  return typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
+  return typeof value === 'number'
+    ? String(value)
+    : ((JSON.stringify(value)) ?? 'undefined');
 }
 
 function listOf(values: readonly (string | number)[]): string {

@@ -9,10 +9,10 @@ export interface Segment {
   readonly tokens: number;
   /**
    * The position of each token in its text. A number is the first of a run without gaps; after an eviction every head
-   * keeps tokens of its own: int32 `[batch, kvHeads, rows, 1]`, rows as the forms' capacity. Eviction never renumbers.
+   * keeps tokens of its own: float32 (exact to 2^24) `[batch, kvHeads, rows, 1]`. Eviction never renumbers.
    */
   readonly positions: number | tf.Tensor4D;
-  /** What attention gave to each token so far: float32 `[batch, kvHeads, rows, 1]`, where the policy observes it. */
+  /** What attention gave to each token so far: float32 `[batch, kvHeads, tokens, 1]`, where the policy observes it. */
   readonly scores?: tf.Tensor4D;
 }
 
@@ -28,7 +28,8 @@ export interface DenseSegment extends Segment {
  * values are dense; what a policy seals, encodes or keeps of the older ones lies in `held`.
  */
 export interface Past {
-  readonly held: readonly Segment[];
+  /** By what they are to the policy (`old`, `sinks`, `heavy`), in the order of their making. */
+  readonly held: Readonly<Record<string, Segment>>;
   readonly recent: DenseSegment;
   /** Tokens that came in, the evicted ones included: the position of the next one. */
   readonly tokensSeen: number;
@@ -49,12 +50,15 @@ export const noEvents: PastEvents = {seals: 0, folds: 0, evictedTokens: 0};
 
 /** All segments of a past, oldest first; empty ones left out. */
 export function segmentsOf(past: Past): Segment[] {
-  return [...past.held, past.recent].filter(({tokens}) => tokens > 0);
+  return [...Object.values(past.held), past.recent].filter(({tokens}) => tokens > 0);
 }
 
 /** Every tensor of a past. */
 export function tensorsOfPast(past: Past): tf.Tensor[] {
-  return [...[...past.held, past.recent].flatMap(tensorsOfSegment), ...Object.values(past.extras ?? {})];
+  return [
+    ...[...Object.values(past.held), past.recent].flatMap(tensorsOfSegment),
+    ...Object.values(past.extras ?? {}),
+  ];
 }
 
 function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor[] {
@@ -76,5 +80,8 @@ export function segmentBytes({keys, values, positions, scores}: Segment): number
 /** True bytes of a past. */
 export function pastBytes(past: Past): number {
   const extras = Object.values(past.extras ?? {}).reduce((sum, {size}) => sum + size * 4, 0);
-  return [...past.held, past.recent].reduce((sum, segment) => sum + segmentBytes(segment), extras);
+  return [...Object.values(past.held), past.recent].reduce(
+    (sum, segment) => sum + segmentBytes(segment),
+    extras,
+  );
 }

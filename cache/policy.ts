@@ -1,9 +1,10 @@
-import * as tf from '@tensorflow/tfjs';
-import {attend, type Partial} from '../ops/attend/index.js';
+import type * as tf from '@tensorflow/tfjs';
 import {mergePartials} from '../ops/merge_partials/index.js';
+import {partialLogSum} from '../ops/merge_partials/log_sum.js';
+import {type AttendContext, attendPast} from './attend_past.js';
 import type {Options} from './codec.js';
-import {type Past, noEvents, segmentsOf} from './past.js';
-import type {RopeTables} from './rope_tables.js';
+import {type Observation, observe} from './observe.js';
+import {type Past, noEvents} from './past.js';
 import {appendDense} from './segments.js';
 
 /**
@@ -16,20 +17,18 @@ export interface Policy {
   readonly options: Options;
   /** The most tokens a head holds after a step; absent where the past grows with the text. */
   readonly tokenBudget?: number;
+  /** What the policy must know of attention: gathered into `Segment.scores` of every segment, by a second pass. */
+  readonly observes?: Observation;
   /** What remains of a past whose newest tokens were just attended. Inside the caller's tidy. */
   compress(past: Past, context: Context): Past;
 }
 
 /** What a policy may need to know beyond the past itself. */
-export interface Context {
+export interface Context extends AttendContext {
   readonly depth: number;
   readonly depths: number;
-  /** Factor of the scores, 1 / sqrt(dim of the uncompressed head). */
-  readonly scale: number;
   /** The queries of this step, rotated: float32 `[batch, heads, tokens, dim]`. */
   readonly queries: tf.Tensor4D;
-  /** How the stored keys were rotated; absent in models without rotary positions. */
-  readonly rope?: RopeTables;
   /** Tokens to expect in all, where the caller knows: buffers grow to this and no further. */
   readonly expectedTokens?: number;
 }
@@ -59,25 +58,11 @@ export function step(
   const tokens = fresh.queries.shape[2];
   const start = past?.tokensSeen ?? 0;
   const recent = appendDense(past?.recent, fresh.keys, fresh.values, start, context.expectedTokens);
-  const extended: Past = {held: [], events: noEvents, ...past, recent, tokensSeen: start + tokens};
+  const extended: Past = {held: {}, events: noEvents, ...past, recent, tokensSeen: start + tokens};
   const partials = attendPast(extended, fresh.queries, context);
   const output = mergePartials(partials);
-  return {output, past: policy.compress(extended, {...context, queries: fresh.queries})};
-}
-
-/** Partials of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
-export function attendPast(
-  past: Past,
-  queries: tf.Tensor4D,
-  {scale}: Pick<Context, 'scale' | 'rope'>,
-): Partial[] {
-  return segmentsOf(past).map(segment => {
-    const {keys, values, tokens} = segment;
-    const causal = segment === past.recent && queries.shape[2] > 1;
-    return attend(queries, keys, values, {
-      tokens,
-      scale,
-      ...(causal && {firstQuery: tokens - queries.shape[2]}),
-    });
-  });
+  const observed = policy.observes
+    ? observe(extended, policy.observes, fresh.queries, partialLogSum(partials), context)
+    : extended;
+  return {output, past: policy.compress(observed, {...context, queries: fresh.queries})};
 }

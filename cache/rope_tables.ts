@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Rotation} from '../ops/rotate/index.js';
-import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
+import {type RopeConfig, ropeFrequencies, rotationFor} from '../ops/rotate/rope.js';
 
 /**
  * Cosines and sines of the positions of a text, made once and shared by all depths. Owns its tensors: `dispose` it.
@@ -22,6 +22,14 @@ export class RopeTables {
       cos: tf.slice(cos, [start, 0], [tokens, pairs]),
       sin: tf.slice(sin, [start, 0], [tokens, pairs]),
     };
+  }
+
+  /** What turns rotated keys at positions `start .. start + tokens` back. */
+  inverse(start: number, tokens: number): Rotation {
+    const {cos, sin, ...rest} = this.rotation(start, tokens);
+    const {magnitude} = ropeFrequencies(this.config, this.dim); // YaRN lengthens keys as it turns them
+    const shrink = 1 / magnitude ** 2;
+    return {...rest, cos: tf.mul(cos, shrink), sin: tf.mul(sin, -shrink)};
   }
 
   /** Tables of at least the positions 0 .. positions, rows by position; they stay the property of this object. */

@@ -1,16 +1,28 @@
 import * as tf from '@tensorflow/tfjs';
 import {append} from '../ops/append/index.js';
-import {type DenseForm, type Form, mapTensors, tensorsOf} from '../ops/forms.js';
+import {type DenseForm, type Form, headsOf, mapTensors, tensorsOf} from '../ops/forms.js';
+import {rotate} from '../ops/rotate/index.js';
 import type {Codec} from './codec.js';
 import type {DenseSegment, Past, Segment} from './past.js';
+import type {RopeTables} from './rope_tables.js';
 
-// The mechanics that policies share. All pure, inside the caller's tidy; "the old state stays readable" throughout.
+// The mechanics that policies share: taking tokens in, sealing them, dropping them. All pure, inside the caller's tidy;
+// the old past stays readable throughout.
 
 /** Codecs of both sides of a segment. */
 export interface SideCodecs {
   readonly keys: Codec;
   readonly values: Codec;
 }
+
+/** What sealing needs of a step's context. */
+export interface SealContext {
+  readonly expectedTokens?: number;
+  readonly rope?: RopeTables;
+}
+
+/** Tokens that wait until this many move at once, so that the cost of a move is shared; fewer where a budget is smaller. */
+export const moveTokens = 16;
 
 /**
  * Takes fresh dense tokens in behind those that are there: O(fresh tokens), amortised. The buffer grows by an eighth, so
@@ -40,7 +52,8 @@ export function appendSegment(
     keys: appendForm(segment?.keys, fresh.keys, at, capacity),
     values: appendForm(segment?.values, fresh.values, at, capacity),
     tokens,
-    positions: segment === undefined || segment.tokens === 0 ? fresh.positions : segment.positions,
+    positions: appendPositions(segment, fresh, at, capacity),
+    ...(segment?.scores && {scores: segment.scores}), // those of fresh tokens come with the next observation
   };
 }
 
@@ -53,30 +66,89 @@ function appendForm(form: Form | undefined, fresh: Form, at: number, capacity: n
   });
 }
 
+function appendPositions(
+  segment: Segment | undefined,
+  {positions}: Segment,
+  at: number,
+  capacity: number,
+): Segment['positions'] {
+  const former = at === 0 ? undefined : segment?.positions;
+  if (typeof positions === 'number') return (former as number | undefined) ?? positions;
+  return append(former as tf.Tensor4D | undefined, positions, at, capacity);
+}
+
 function grownCapacity(tokens: number, expectedTokens = Infinity): number {
   const grown = Math.ceil((tokens * 1.125) / 16) * 16;
   return tokens <= expectedTokens ? Math.min(grown, expectedTokens) : grown;
 }
 
+/** How many of `tokens` may leave so that at least `residual` stay: whole blocks of both codecs, and no few. */
+export function sealable(tokens: number, residual: number, {keys, values}: SideCodecs): number {
+  const block = leastCommonMultiple(keys.blockTokens, values.blockTokens);
+  const move = block * Math.ceil(moveTokens / block);
+  return Math.max(0, Math.floor((tokens - residual) / move)) * move;
+}
+
+/** How many of `tokens` must leave so that at most `budget` stay: some more than that, so that it is not due each time. */
+export function overBudget(tokens: number, budget: number): number {
+  if (tokens <= budget) return 0;
+  const move = Math.min(moveTokens, budget);
+  return Math.min(tokens, Math.ceil((tokens - budget) / move) * move);
+}
+
 /**
- * Moves the `tokens` oldest tokens of `recent` into the last held segment, encoded once; `tokens` is a multiple of both
- * codecs' blocks. The first seal makes that segment.
+ * Moves the `tokens` oldest tokens of `recent` into the held segment `old`, encoded once; `tokens` is a multiple of both
+ * codecs' blocks.
  */
-export function seal(past: Past, tokens: number, codecs: SideCodecs, expectedTokens?: number): Past {
+export function seal(past: Past, tokens: number, codecs: SideCodecs, context: SealContext): Past {
   if (tokens <= 0) return past;
-  const {recent} = past;
+  const {recent, held, events} = past;
+  const {old} = held;
   const sealed: Segment = {
-    keys: codecs.keys.encode(firstTokens(recent.keys, tokens)),
-    values: codecs.values.encode(firstTokens(recent.values, tokens)),
+    keys: encodeKeys(
+      firstTokens(recent.keys, tokens),
+      recent.positions,
+      codecs.keys,
+      old?.keys,
+      context.rope,
+    ),
+    values: codecs.values.encode(firstTokens(recent.values, tokens), old?.values),
     tokens,
     positions: recent.positions,
   };
   return {
     ...past,
-    held: [...past.held.slice(0, -1), appendSegment(past.held.at(-1), sealed, expectedTokens)],
+    held: {...held, old: appendSegment(old, sealed, context.expectedTokens)},
     recent: withoutOldest(recent, tokens),
-    events: {...past.events, seals: past.events.seals + 1},
+    events: {...events, seals: events.seals + 1},
   };
+}
+
+/** Encodes rotated keys of a run without gaps; a codec that stores keys before their rotation gets them turned back. */
+export function encodeKeys(
+  keys: tf.Tensor4D,
+  start: number,
+  codec: Codec,
+  like: Form | undefined,
+  rope: RopeTables | undefined,
+): Form {
+  if (codec.unrotated !== true || rope === undefined) return codec.encode(keys, like);
+  const form = codec.encode(rotate(keys, rope.inverse(start, keys.shape[2])), like);
+  return form.kind === 'lowRank' ? {...form, rotate: true} : form;
+}
+
+/** Moves the first `sinks` tokens of the text into a dense segment of their own, once they would leave `recent`. */
+export function keepSinks(past: Past, sinks: number): Past {
+  if (sinks === 0 || past.held['sinks'] !== undefined) return past;
+  const {recent} = past;
+  const tokens = Math.min(sinks, recent.tokens);
+  const segment: DenseSegment = {
+    keys: dense(firstTokens(recent.keys, tokens)),
+    values: dense(firstTokens(recent.values, tokens)),
+    tokens,
+    positions: recent.positions,
+  };
+  return {...past, held: {sinks: segment, ...past.held}, recent: withoutOldest(recent, tokens)};
 }
 
 /** A dense run without its oldest tokens, in a buffer of its own that is no larger than it must be. */
@@ -85,11 +157,13 @@ export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegmen
   const rows = Math.max(left, 1); // a buffer has a row at least
   const rest = ({data}: DenseForm): DenseForm =>
     dense(tf.slice(data, [0, 0, recent.tokens - rows, 0], [-1, -1, rows, -1]));
+  const {scores} = recent;
   return {
     keys: rest(recent.keys),
     values: rest(recent.values),
     tokens: left,
     positions: recent.positions + tokens,
+    ...(scores && {scores: tf.slice(scores, [0, 0, tokens, 0], [-1, -1, left, -1])}),
   };
 }
 
@@ -98,14 +172,14 @@ export function firstTokens({data}: DenseForm, tokens: number): tf.Tensor4D {
   return tf.slice(data, [0, 0, 0, 0], [-1, -1, tokens, -1]);
 }
 
-export function dense(data: tf.Tensor4D): DenseForm {
-  return {kind: 'dense', dim: data.shape[3], data};
+/** The positions of a run without gaps, head by head: float32 `[batch, kvHeads, tokens, 1]`. */
+export function runPositions(first: number, tokens: number, form: Form): tf.Tensor4D {
+  const {batch, kvHeads} = headsOf(form);
+  return tf.tile(tf.reshape(tf.range(first, first + tokens), [1, 1, tokens, 1]), [batch, kvHeads, 1, 1]);
 }
 
-/** The largest multiple of both codecs' blocks that is at most `tokens`. */
-export function wholeBlocks(tokens: number, {keys, values}: SideCodecs): number {
-  const block = leastCommonMultiple(keys.blockTokens, values.blockTokens);
-  return Math.floor(Math.max(tokens, 0) / block) * block;
+export function dense(data: tf.Tensor4D): DenseForm {
+  return {kind: 'dense', dim: data.shape[3], data};
 }
 
 function leastCommonMultiple(a: number, b: number): number {

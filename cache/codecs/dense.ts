@@ -1,12 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Codec} from '../codec.js';
+import * as v from 'valibot';
+import type {Codec, Options} from '../codec.js';
+import {checkOptions} from '../options.js';
 import {dense as denseForm} from '../segments.js';
 
 /** Float32 numbers as they are: lossless, 4 bytes each. */
-export function dense(): Codec {
+export function dense(options: Options = {}): Codec {
   return {
     name: 'dense',
-    options: {},
+    options: checkOptions('dense', v.strictObject({}), options),
     blockTokens: 1,
     encode: x => denseForm(tf.clone(x)),
     errorBound: () => tf.scalar(0),

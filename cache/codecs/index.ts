@@ -1,3 +1,5 @@
-/** How tokens can be stored. A codec is one file here and one line in each list. */
+/** How tokens can be stored. A codec is one file here and one line in this list. */
 export {dense} from './dense.js';
+export {float8, type Float8Options} from './float8.js';
 export {integer, type IntegerOptions} from './integer.js';
+export {lowRank, type LowRankOptions} from './low_rank.js';

@@ -1,10 +1,9 @@
 import * as v from 'valibot';
+import type {Options} from '../codec.js';
 import {checkOptions} from '../options.js';
 import type {Policy} from '../policy.js';
 
-const schema = v.strictObject({});
-
 /** Keeps every token exactly as it is: the baseline that all others are measured against. */
-export function full(options: v.InferInput<typeof schema> = {}): Policy {
-  return {name: 'full', options: checkOptions('full', schema, options), compress: past => past};
+export function full(options: Options = {}): Policy {
+  return {name: 'full', options: checkOptions('full', v.strictObject({}), options), compress: past => past};
 }

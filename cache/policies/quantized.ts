@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import {integer} from '../codecs/integer.js';
 import {atLeast, checkOptions, oneOf} from '../options.js';
 import type {Policy} from '../policy.js';
-import {seal, wholeBlocks} from '../segments.js';
+import {seal, sealable} from '../segments.js';
 
 const schema = v.strictObject({
   bits: v.optional(oneOf(8, 4, 2), 8),
@@ -28,7 +28,6 @@ export function quantized(options: QuantizedOptions = {}): Policy {
   return {
     name: 'quantized',
     options: checked,
-    compress: (past, {expectedTokens}) =>
-      seal(past, wholeBlocks(past.recent.tokens - residual, codecs), codecs, expectedTokens),
+    compress: (past, context) => seal(past, sealable(past.recent.tokens, residual, codecs), codecs, context),
   };
 }

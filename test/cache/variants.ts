@@ -2,14 +2,25 @@ import type {Spec} from '../../cache/registry.js';
 
 // What the contract tests run over. Every registered name must have at least one entry here: a test asks.
 
-export const codecVariants: readonly Spec[] = [
-  {name: 'dense'},
+export interface CodecVariant extends Spec {
+  /** Saves nothing, by intention. */
+  readonly incompressible?: boolean;
+}
+
+export const codecVariants: readonly CodecVariant[] = [
+  {name: 'dense', incompressible: true},
   {name: 'integer'},
   {name: 'integer', options: {bits: 8, groupAxis: 'channel', groupSize: 8}},
   {name: 'integer', options: {bits: 4, groupAxis: 'token', groupSize: 16}},
   {name: 'integer', options: {bits: 4, groupAxis: 'channel', groupSize: 4}},
   {name: 'integer', options: {bits: 2, groupAxis: 'token', groupSize: 8}},
   {name: 'integer', options: {bits: 8, symmetric: true}},
+  {name: 'float8'},
+  {name: 'float8', options: {format: 'e5m2'}},
+  {name: 'lowRank', options: {rank: 5}},
+  {name: 'lowRank', options: {rank: 64, center: true}, incompressible: true},
+  {name: 'lowRank', options: {energy: 0.5, center: true}},
+  {name: 'lowRank', options: {rank: 12, latents: {name: 'integer', options: {bits: 4, groupSize: 4}}}},
 ];
 
 export interface PolicyVariant extends Spec {
@@ -27,7 +38,43 @@ export const policyVariants: readonly PolicyVariant[] = [
   {name: 'quantized', options: {groupSize: 8, residual: 4}, outputError: 0.02, keyError: 0.05},
   {name: 'quantized', options: {bits: 4, groupSize: 4, residual: 0}, outputError: 0.25, keyError: 0.5},
   {name: 'quantized', options: {bits: 2, groupSize: 3, residual: 5}, outputError: 0.8, keyError: 1.5},
+  {name: 'float8', options: {residual: 4}, outputError: 0.1, keyError: 0.25},
+  {name: 'float8', options: {format: 'e5m2', residual: 0}, outputError: 0.25, keyError: 0.5},
+  {name: 'onlineSvd', options: {rank: 16, updateFreq: 4}, outputError: 1e-4, keyError: 1e-4},
+  {name: 'onlineSvd', options: {rank: 6, updateFreq: 5}, outputError: 1},
+  {name: 'sliding', options: {window: 12, sinks: 3}, outputError: 1.5, keyError: 0},
+  {name: 'sliding', options: {window: 100}, outputError: 1e-5, keyError: 0},
+  {name: 'h2o', options: {heavyBudget: 8, recentBudget: 6, sinks: 2}, outputError: 1.5, keyError: 0},
+  {
+    name: 'h2o',
+    options: {heavyBudget: 20, recentBudget: 1, sinks: 0, normalize: true},
+    outputError: 1.5,
+    keyError: 0,
+  },
+  {name: 'h2o', options: {heavyBudget: 30, recentBudget: 20}, outputError: 1e-5, keyError: 0},
+  {name: 'lru', options: {maxCacheSize: 14}, outputError: 1.5, keyError: 0},
+  {name: 'lfu', options: {maxCacheSize: 14, threshold: 0.1}, outputError: 1.5, keyError: 0},
+  {name: 'layered', options: {shortTermSize: 8, longTermRank: 16}, outputError: 1e-4, keyError: 1e-4},
+  {
+    name: 'layered',
+    options: {shortTermSize: 8, longTermRank: null, longTermBits: 8},
+    outputError: 0.05,
+    keyError: 0.05,
+  },
+  {name: 'layered', options: {shortTermSize: 4, longTermRank: 12, longTermBits: 4, sinks: 0}, outputError: 1},
+  {name: 'adaptive', options: {tolerance: 0.3, residual: 4, groupSize: 4}, outputError: 0.5, keyError: 1.5},
+  {
+    name: 'adaptive',
+    options: {tolerance: 1e-6, residual: 1, groupSize: 8},
+    outputError: 1e-4,
+    keyError: 1e-5,
+  },
 ];
+
+/** What a value is after it was saved and read back. */
+export function throughJson<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}
 
 /** `quantized bits=8,groupSize=8`, for the names of tests. */
 export function variantName({name, options = {}}: Spec): string {

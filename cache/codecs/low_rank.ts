@@ -1,0 +1,102 @@
+import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {batchedMatMul} from '../../ops/batched_matmul/index.js';
+import type {Form, LowRankForm, TokenForm} from '../../ops/forms.js';
+import {hostNumbers} from '../../ops/host_numbers.js';
+import {eigh} from '../../ops/linalg/eigh/index.js';
+import {effectiveRank} from '../../ops/linalg/ranks.js';
+import {project} from '../../ops/low_rank/index.js';
+import type {Codec} from '../codec.js';
+import {atLeast, checkOptions, probability} from '../options.js';
+import {latentsCodec, latentsSchema} from './latents.js';
+
+const schema = v.strictObject({
+  rank: v.optional(atLeast(1), 32),
+  energy: v.optional(v.nullable(probability), null),
+  center: v.optional(v.boolean('expected true or false'), false),
+  latents: v.optional(latentsSchema, {name: 'dense'}),
+});
+
+export type LowRankOptions = v.InferInput<typeof schema>;
+
+/**
+ * Coefficients in the best basis of a run's first tokens: `x ~ z B + mean`, with B the top `rank` right singular vectors
+ * of those tokens per key head, so that their squared error is the least possible (Eckart and Young, 1936). Later tokens
+ * of the run are projected on the same basis. `energy` picks the smallest rank, at most `rank`, which keeps that share of
+ * the squares in every head. `center` takes the mean of the first tokens off before. Latents are stored by any codec of
+ * single numbers: low rank and 4 bits are one option.
+ *
+ * Keys are wanted before their rotation: rotary positions raise their rank (Eigen Attention, arXiv 2408.05646).
+ */
+export function lowRank(options: LowRankOptions = {}): Codec {
+  const checked = checkOptions('lowRank', schema, options);
+  const latents = latentsCodec(checked.latents);
+  const basisOf = (x: tf.Tensor4D, like: Form | undefined): Basis =>
+    like?.kind === 'lowRank' ? like : bestBasis(x, checked);
+  const projected = (x: tf.Tensor4D, {basis, mean}: Basis) => project(mean ? tf.sub(x, mean) : x, basis);
+  return {
+    name: 'lowRank',
+    options: checked,
+    blockTokens: latents.blockTokens,
+    unrotated: true,
+    encode(x, like): LowRankForm {
+      const shared = basisOf(x, like);
+      const {basis, mean} = shared;
+      const former = like?.kind === 'lowRank' ? like.latents : undefined;
+      return {
+        kind: 'lowRank',
+        dim: x.shape[3],
+        rank: basis.shape[2],
+        latents: latents.encode(projected(x, shared), former) as TokenForm,
+        basis,
+        ...(mean && {mean}),
+      };
+    },
+    errorBound: x =>
+      tf.tidy(() => {
+        const shared = basisOf(x, undefined);
+        const z = projected(x, shared);
+        const rebuilt = tf.matMul(z, shared.basis);
+        const truncated = tf.abs(tf.sub(shared.mean ? tf.sub(x, shared.mean) : x, rebuilt));
+        // an error e of every latent moves an element by at most e times the 1-norm of a column of B, at most sqrt(rank)
+        const moved = tf.mul(tf.max(latents.errorBound(z)), Math.sqrt(shared.basis.shape[2]));
+        return tf.add(truncated, moved);
+      }),
+  };
+}
+
+type Basis = Pick<LowRankForm, 'basis' | 'mean'>;
+
+function bestBasis(
+  x: tf.Tensor4D,
+  {rank, energy, center}: {rank: number; energy: number | null; center: boolean},
+): Basis {
+  const [batch, kvHeads, tokens, dim] = x.shape;
+  const mean = center ? tf.mean<tf.Tensor4D>(x, 2, true) : undefined;
+  const centred = tf.reshape<tf.Rank.R3>(mean ? tf.sub(x, mean) : x, [batch * kvHeads, tokens, dim]);
+  // squares of huge numbers would overflow; a scale of the whole head changes no direction
+  const scaled = tf.divNoNan<tf.Tensor3D>(centred, tf.max(tf.abs(centred), [1, 2], true));
+  const {values, vectors} = eigh(batchedMatMul(scaled, scaled, {transposeA: true}));
+  const most = Math.min(rank, dim);
+  const kept = energy === null ? most : Math.min(most, rankOfEnergy(values, energy));
+  const basis: tf.Tensor4D = tf.reshape(tf.slice(vectors, [0, 0, 0], [-1, kept, -1]), [
+    batch,
+    kvHeads,
+    kept,
+    dim,
+  ]);
+  return mean ? {basis, mean} : {basis};
+}
+
+/** The smallest rank, at least 1, that keeps a share of the squares in every head; `squares` are `[n, dim]`. */
+function rankOfEnergy(squares: tf.Tensor2D, energy: number): number {
+  const [n, dim] = squares.shape;
+  const numbers = hostNumbers(squares);
+  const ranks = Array.from({length: n}, (_, head) =>
+    effectiveRank(
+      numbers.slice(head * dim, (head + 1) * dim).map(square => Math.sqrt(Math.max(square, 0))),
+      energy,
+    ),
+  );
+  return Math.max(1, ...ranks);
+}

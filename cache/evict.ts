@@ -1,0 +1,66 @@
+import * as tf from '@tensorflow/tfjs';
+import type {DenseForm} from '../ops/forms.js';
+import {gatherRows, gatherTokens} from '../ops/gather_tokens/index.js';
+import {type Past, type Segment, tokensHeld} from './past.js';
+import {dense, firstTokens, overBudget, runPositions, withoutOldest} from './segments.js';
+
+/** How an evicting policy chooses. */
+export interface Eviction {
+  /** The most tokens a head keeps outside the recent ones. */
+  readonly budget: number;
+  /** The most recent tokens, which are never evicted. */
+  readonly recentBudget: number;
+  /** The first tokens of the text, which are never evicted either. Part of `budget`. */
+  readonly sinks: number;
+  /** The worth of each token: float32 `[batch, kvHeads, tokens, 1]` from its score and position; the least are evicted. */
+  readonly worth: (scores: tf.Tensor4D, positions: tf.Tensor4D) => tf.Tensor;
+}
+
+/**
+ * Once a head holds more than both budgets, moves the oldest recent tokens to those kept before (`heavy`) and keeps the
+ * `budget` of them which are worth most, each head its own. Memory is really freed: what stays is gathered into new
+ * buffers. Tokens move some at a time, so that this copy is not due at every step.
+ */
+export function evict(past: Past, {budget, recentBudget, sinks, worth}: Eviction): Past {
+  const total = tokensHeld(past);
+  if (total <= budget + recentBudget) return past;
+  const leaving = overBudget(past.recent.tokens, recentBudget);
+  const candidates = withCandidates(past.held['heavy'], past.recent, leaving);
+  const {scores, positions} = candidates;
+  const value = tf.where(
+    tf.less(positions, sinks),
+    tf.fill(positions.shape, Infinity),
+    worth(scores, positions),
+  );
+  const kept = Math.min(budget, candidates.tokens);
+  const {indices} = tf.topk(tf.squeeze<tf.Tensor3D>(value, [3]), kept);
+  const heavy: Segment = {
+    keys: gatherTokens(candidates.keys, indices),
+    values: gatherTokens(candidates.values, indices),
+    tokens: kept,
+    positions: gatherRows(positions, indices),
+    scores: gatherRows(scores, indices),
+  };
+  const evictedTokens = past.events.evictedTokens + candidates.tokens - kept;
+  return {
+    ...past,
+    held: {heavy},
+    recent: withoutOldest(past.recent, leaving),
+    events: {...past.events, evictedTokens},
+  };
+}
+
+/** Kept tokens and the oldest recent ones as one dense segment whose positions and scores are tensors. */
+function withCandidates(heavy: Segment | undefined, recent: Past['recent'], leaving: number) {
+  const positions = runPositions(recent.positions, leaving, recent.keys);
+  const join = (kept: tf.Tensor4D | undefined, fresh: tf.Tensor4D): tf.Tensor4D =>
+    kept === undefined ? fresh : tf.concat([kept, fresh], 2);
+  const scores = tf.slice(recent.scores!, [0, 0, 0, 0], [-1, -1, leaving, -1]);
+  return {
+    keys: dense(join((heavy?.keys as DenseForm | undefined)?.data, firstTokens(recent.keys, leaving))),
+    values: dense(join((heavy?.values as DenseForm | undefined)?.data, firstTokens(recent.values, leaving))),
+    tokens: (heavy?.tokens ?? 0) + leaving,
+    positions: join(heavy?.positions as tf.Tensor4D | undefined, positions),
+    scores: join(heavy?.scores, scores),
+  };
+}

@@ -1,0 +1,58 @@
+import * as v from 'valibot';
+import type {Codec} from '../codec.js';
+import {integer} from '../codecs/integer.js';
+import {lowRank} from '../codecs/low_rank.js';
+import {foldOldest} from '../fold.js';
+import {atLeast, checkOptions, oneOf} from '../options.js';
+import type {Policy} from '../policy.js';
+import {type SideCodecs, keepSinks, seal, sealable} from '../segments.js';
+
+const schema = v.strictObject({
+  sinks: v.optional(atLeast(0), 4),
+  shortTermSize: v.optional(atLeast(1), 128),
+  longTermRank: v.optional(v.nullable(atLeast(1)), 32),
+  longTermBits: v.optional(v.nullable(oneOf(8, 4, 2)), null),
+});
+
+export type LayeredOptions = v.InferInput<typeof schema>;
+
+/** Tokens of the first block of a fixed basis, which all later ones are projected on. */
+const basisTokens = 128;
+/** Tokens that are folded together: as many rows of old coefficients turn for 16 tokens as for 64. */
+const foldTokens = 64;
+
+/**
+ * Short and long term: the first `sinks` tokens and the last `shortTermSize` exact, all between compressed, keys and
+ * values alike. The long term is low rank (`longTermRank`; its factors grow with the text as `onlineSvd`'s do), integer
+ * codes (`longTermBits`, with `longTermRank: null`), or both: latents of `longTermBits` in the basis of its first
+ * tokens, each encoded once.
+ */
+export function layered(options: LayeredOptions = {}): Policy {
+  const checked = checkOptions('layered', schema, options);
+  const {sinks, shortTermSize, longTermRank: rank, longTermBits: bits} = checked;
+  const codecs = bits === null ? undefined : longTermCodecs(bits, rank);
+  return {
+    name: 'layered',
+    options: checked,
+    compress(past, context) {
+      const started = past.recent.tokens > shortTermSize ? keepSinks(past, sinks) : past;
+      const over = started.recent.tokens - shortTermSize;
+      if (codecs === undefined) {
+        if (rank === null || over < foldTokens) return started;
+        return foldOldest(started, over, rank, context);
+      }
+      if (rank !== null && started.held['old'] === undefined && over < basisTokens) return started;
+      return seal(started, sealable(started.recent.tokens, shortTermSize, codecs), codecs, context);
+    },
+  };
+}
+
+function longTermCodecs(bits: 8 | 4 | 2, rank: number | null): SideCodecs {
+  const codec = (groupAxis: 'channel' | 'token'): Codec => {
+    const quantised = {bits, groupAxis, groupSize: 32} as const;
+    if (rank === null) return integer(quantised);
+    // latents differ in size from one to the next, far more than from token to token: scales per latent
+    return lowRank({rank, latents: {name: 'integer', options: {...quantised, groupAxis: 'channel'}}});
+  };
+  return {keys: codec('channel'), values: codec('token')};
+}

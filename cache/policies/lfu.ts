@@ -1,0 +1,30 @@
+import * as v from 'valibot';
+import {evict} from '../evict.js';
+import {atLeast, checkOptions, probability} from '../options.js';
+import type {Policy} from '../policy.js';
+
+const schema = v.strictObject({
+  maxCacheSize: v.optional(atLeast(2), 512),
+  threshold: v.optional(probability, 0.01),
+});
+
+export type LfuOptions = v.InferInput<typeof schema>;
+
+/**
+ * Least frequently used: a token is used when the attention of a query to it passes `threshold`; over `maxCacheSize`
+ * tokens, each key head evicts those with the fewest uses. A sixteenth of the size is kept for the newest, which had no
+ * time to be used.
+ */
+export function lfu(options: LfuOptions = {}): Policy {
+  const checked = checkOptions('lfu', schema, options);
+  const {maxCacheSize, threshold} = checked;
+  const recentBudget = Math.ceil(maxCacheSize / 16);
+  return {
+    name: 'lfu',
+    options: checked,
+    tokenBudget: maxCacheSize,
+    observes: {statistic: 'uses', threshold},
+    compress: past =>
+      evict(past, {budget: maxCacheSize - recentBudget, recentBudget, sinks: 0, worth: uses => uses}),
+  };
+}

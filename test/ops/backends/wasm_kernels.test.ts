@@ -66,7 +66,7 @@ describeOnBackends(
       const large = heap.scratch(1 << 24);
       heap.store(large + (1 << 24) - 4, [7]);
       expect(heap.scratch(1 << 24)).to.equal(large);
-      expect(large % 16, 'aligned for SIMD').to.equal(0);
+      expect(large % 4, 'aligned for words').to.equal(0);
     });
 
     it('knows a tensor that was disposed of', () => {

@@ -1,0 +1,128 @@
+import {readdirSync} from 'node:fs';
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {append} from '../../ops/append/index.js';
+import {attend} from '../../ops/attend/index.js';
+import {attentionStatistics} from '../../ops/attention_statistics/index.js';
+import {useBackend} from '../../ops/backends/use_backend.js';
+import {batchedMatMul} from '../../ops/batched_matmul/index.js';
+import {causalAttention} from '../../ops/causal_attention/index.js';
+import {decodeForm} from '../../ops/decode/index.js';
+import {embed} from '../../ops/embed/index.js';
+import {decodeFloat8, encodeFloat8} from '../../ops/float8/index.js';
+import type {LowRankForm} from '../../ops/forms.js';
+import {gatherRows} from '../../ops/gather_tokens/index.js';
+import {hadamard} from '../../ops/hadamard/index.js';
+import {dequantize, quantize} from '../../ops/integer/index.js';
+import {eigh} from '../../ops/linalg/eigh/index.js';
+import {project} from '../../ops/low_rank/index.js';
+import {mergePartials} from '../../ops/merge_partials/index.js';
+import {partialLogSum} from '../../ops/merge_partials/log_sum.js';
+import {rmsNorm} from '../../ops/rms_norm/index.js';
+import {rotate} from '../../ops/rotate/index.js';
+import {unembed} from '../../ops/unembed/index.js';
+import {denseForm} from '../support/attention_cases.js';
+import {readGolden} from '../support/golden.js';
+
+const ones = (...shape: number[]) => tf.ones<tf.Rank.R4>(shape as [number, number, number, number]);
+const matrix = (rows: number, columns: number) => tf.ones<tf.Rank.R2>([rows, columns]);
+const gradients = (run: (...inputs: tf.Tensor[]) => tf.Tensor, ...inputs: tf.Tensor[]) =>
+  tf.grads((...args) => tf.sum(run(...args)))(inputs);
+const options = {tokens: 6, scale: 0.5, firstQuery: 3};
+const integers = {dim: 4, bits: 8, groupAxis: 'token', groupSize: 4, symmetric: false} as const;
+
+/** Every folder of ops/, run through its reference with all its branches, and with its gradient where it has one. */
+const runs: Record<string, () => unknown> = {
+  append: () => append(ones(1, 2, 3, 4), ones(1, 2, 2, 4), 3, 4),
+  attend: () => {
+    const [queries, x] = [ones(1, 4, 3, 4), ones(1, 2, 600, 4)];
+    attend(queries, denseForm(x), denseForm(x), {...options, tokens: 600});
+    attend(queries, quantize(x, integers), encodeFloat8(x, {format: 'e4m3'}), options);
+    const lowRank = {kind: 'lowRank', dim: 4, rank: 2, latents: denseForm(ones(1, 2, 6, 2))} as const;
+    const shared = {basis: ones(1, 2, 2, 4), mean: ones(1, 2, 1, 4)};
+    const form: LowRankForm = {...lowRank, ...shared};
+    attend(queries, form, form, options);
+    const keyRotation = {cos: matrix(6, 2), sin: matrix(6, 2), positions: 0};
+    attend(queries, {...form, rotate: true}, form, {...options, keyRotation});
+    attend(queries, {...form, rotate: true}, form, {
+      ...options,
+      keyRotation: {...keyRotation, interleaved: true, positions: tf.zeros([1, 2, 6], 'int32')},
+    });
+  },
+  attention_statistics: () => {
+    const [queries, keys] = [ones(1, 4, 3, 4), denseForm(ones(1, 2, 6, 4))];
+    const logSum = partialLogSum([attend(queries, keys, keys, options)]);
+    attentionStatistics(queries, keys, logSum, {...options, statistic: 'mass'});
+    attentionStatistics(queries, keys, logSum, {...options, statistic: 'uses', threshold: 0.1});
+    attentionStatistics(queries, keys, logSum, {...options, statistic: 'lastUse', threshold: 0.1});
+  },
+  batched_matmul: () => {
+    batchedMatMul(ones(1, 2, 3, 4), ones(1, 2, 4, 3));
+    batchedMatMul(ones(1, 2, 4, 3), ones(1, 2, 3, 4), {transposeA: true, transposeB: true});
+  },
+  causal_attention: () =>
+    gradients(
+      (q, k, v) => causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, 0.5),
+      ones(1, 4, 3, 4),
+      ones(1, 2, 3, 4),
+      ones(1, 2, 3, 4),
+    ),
+  decode: () => decodeForm(denseForm(ones(1, 2, 6, 4)), 1, 3),
+  embed: () => gradients(table => embed(tf.zeros([1, 3], 'int32'), table as tf.Tensor2D), matrix(5, 4)),
+  float8: () => decodeFloat8(encodeFloat8(ones(1, 2, 3, 4), {format: 'e5m2'}), 0, 3),
+  gather_tokens: () => gatherRows(ones(1, 2, 3, 4), tf.zeros([1, 2, 2], 'int32')),
+  hadamard: () => gradients(hadamard, ones(1, 2, 3, 4)),
+  integer: () => dequantize(quantize(ones(1, 2, 3, 4), integers), 0, 3),
+  linalg: () => eigh(tf.ones([1, 3, 3])),
+  low_rank: () => project(ones(1, 4, 3, 4), ones(1, 2, 2, 4)),
+  merge_partials: () => {
+    mergePartials([ones(1, 2, 3, 6), ones(1, 2, 3, 6)]);
+    partialLogSum([ones(1, 2, 3, 6), ones(1, 2, 3, 6)]);
+  },
+  rms_norm: () => gradients((x, gain) => rmsNorm(x, gain, 1e-5), ones(1, 2, 3, 4), tf.ones([4])),
+  rotate: () => {
+    for (const interleaved of [false, true]) {
+      const rotation = {cos: matrix(3, 2), sin: matrix(3, 2), interleaved};
+      gradients(x => rotate(x as tf.Tensor4D, rotation), ones(1, 2, 3, 5));
+    }
+  },
+  unembed: () =>
+    gradients((x, table) => unembed(x as tf.Tensor2D, table as tf.Tensor2D), matrix(3, 4), matrix(5, 4)),
+};
+
+const {webgpu, tensorflow} = readGolden('ops/tfjs_kernels.json') as {webgpu: string[]; tensorflow: string[]};
+
+/** What tfjs calls the passes of a customGrad in a profile. */
+const passes = ['forward', 'backward'];
+
+describe('references', () => {
+  let former: string | undefined;
+  before(async () => {
+    former = tf.getBackend();
+    await useBackend('wasm'); // registers wasm's kernels
+    await useBackend('cpu'); // where no op has a kernel of its own
+  });
+  after(() => tf.setBackend(former ?? 'cpu'));
+
+  it('are here for every folder of ops/', () => {
+    const folders = readdirSync(new URL('../../ops', import.meta.url), {withFileTypes: true})
+      .filter(entry => entry.isDirectory() && !['assembly', 'backends'].includes(entry.name))
+      .map(({name}) => name);
+    expect(Object.keys(runs).sort()).to.deep.equal(folders.sort());
+  });
+
+  const registered = (backend: string) => tf.getKernelsForBackend(backend).map(({kernelName}) => kernelName);
+  for (const [name, run] of Object.entries(runs)) {
+    it(`of ${name} use only kernels that every backend has`, async () => {
+      const {kernelNames} = await tf.profile(() => {
+        tf.tidy(() => void run());
+        return tf.scalar(0);
+      });
+      const everywhere = {wasm: registered('wasm'), webgl: registered('webgl'), webgpu, tensorflow};
+      for (const [backend, kernels] of Object.entries(everywhere)) {
+        const missing = kernelNames.filter(kernel => !kernels.includes(kernel) && !passes.includes(kernel));
+        expect(missing, `missing on ${backend}`).to.be.empty;
+      }
+    });
+  }
+});

@@ -90,10 +90,10 @@ export function dataAndParams(form: TokenForm): [data: tf.Tensor4D, params: tf.T
 
 function checkRotation(keys: LowRankForm, tokens: number, {cos, sin, positions}: KeyRotation): void {
   const [rows, pairs] = cos.shape;
-  if (2 * pairs > keys.dim || sin.shape.join() !== cos.shape.join()) {
+  if (pairs < 1 || 2 * pairs > keys.dim || sin.shape.join() !== cos.shape.join()) {
     throw new InvalidArgumentError(
       `keyRotation has cos [${cos.shape.join(', ')}] and sin [${sin.shape.join(', ')}] for keys of dim ${keys.dim}; ` +
-        'expected [positions, pairs] both, with at most dim / 2 pairs.',
+        'expected [positions, pairs] both, with one pair at least and at most dim / 2 pairs.',
     );
   }
   if (typeof positions === 'number') {

@@ -1,0 +1,149 @@
+import type * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {KVCache} from '../../cache/kv_cache.js';
+import {atLeast, checkOptions} from '../../cache/options.js';
+import type {Plan} from '../../cache/plan.js';
+import {full} from '../../cache/policies/full.js';
+import type {Policy} from '../../cache/policy.js';
+import {waitingEvents} from '../../models/generate/event_loop.js';
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {type Reference, predictionsOf, referenceOf} from './compare_logits.js';
+import {measuredStep} from './measured_step.js';
+import {policyLabel} from './policy_label.js';
+import {PolicyRun} from './policy_run.js';
+import type {EvaluationRow} from './report.js';
+
+export interface EvaluateOptions {
+  /** What to compare with `full`, which is always the first row. Default: only `full`. */
+  readonly policies?: readonly (Plan | Policy)[];
+  /** Tokens that come into the cache at a time: they attend exactly among themselves, then compressed. Default 64. */
+  readonly step?: number;
+  /** Evaluate the first so many ids. Default: all. */
+  readonly tokens?: number;
+  /** Tokens done, of all policies together. */
+  readonly onProgress?: (progress: {readonly done: number; readonly total: number}) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What of a loaded model is evaluated. */
+export interface EvaluatedModel {
+  readonly model: tf.LayersModel;
+  readonly config: {readonly contextLength: number};
+}
+
+/**
+ * Tokens at the end of the first window that come one by one, as in generation: the speed of decoding is that of the last
+ * 16 of them. They count for the perplexity as all others do.
+ */
+const decodedTokens = 20;
+
+const schema = v.strictObject({step: v.optional(atLeast(1), 64), tokens: v.optional(atLeast(3))});
+
+/**
+ * Measures policies over a text: every token comes from the text (teacher forcing) and goes through the cache in steps,
+ * so that each is predicted by attention over what the policy kept. All caches go through the text side by side: the
+ * divergence from the full cache needs no stored logits.
+ *
+ * A text that is longer than the model's context is cut into windows of the context, each with a fresh cache. The first
+ * token of a window is not predicted. Bytes are those at the end of the first window, the longest.
+ *
+ * @param ids of the text; three or more.
+ * @returns one row for `full`, then one for each other policy in the order given.
+ * @throws InvalidArgumentError where `ids` or options are not fit; the signal's reason.
+ */
+export async function evaluate(
+  {model, config}: EvaluatedModel,
+  ids: readonly number[],
+  {policies = [], onProgress, signal, ...numbers}: EvaluateOptions = {},
+): Promise<EvaluationRow[]> {
+  const {step, tokens = ids.length} = checkOptions('evaluate', schema, numbers);
+  checkLength(ids.length, tokens);
+  const others = policies.filter(policy => policyLabel(policy) !== 'full');
+  const runs = [full(), ...others].map(policy => new PolicyRun(policy));
+  const windows = windowsOf(ids.slice(0, tokens), config.contextLength);
+  let done = 0;
+  const afterStep = async (fresh: number) => {
+    done += fresh;
+    onProgress?.({done, total: tokens * runs.length});
+    await waitingEvents(); // lets an abort and the progress bar in
+    signal?.throwIfAborted();
+  };
+  try {
+    signal?.throwIfAborted();
+    await warmUp(model, windows[0]!.slice(0, step));
+    for (const [index, window] of windows.entries()) {
+      for (const run of runs) run.startWindow(model, window.length);
+      await evaluateWindow(model, window, stepsOf(window.length, step, index === 0), runs, afterStep);
+      if (index === 0) for (const run of runs) run.measureBytes();
+    }
+    return runs.map(run => run.row());
+  } finally {
+    for (const run of runs) run.dispose();
+  }
+}
+
+function checkLength(given: number, tokens: number): void {
+  if (given < 3) {
+    throw new InvalidArgumentError(`The text has ${given} tokens; an evaluation needs three or more.`);
+  }
+  if (tokens > given) {
+    throw new InvalidArgumentError(
+      `tokens = ${tokens}, but the text has only ${given}; ask for fewer or give a longer text.`,
+    );
+  }
+}
+
+/** Packs weights and compiles kernels in the shapes that are timed, which the first policy would pay for else. */
+async function warmUp(model: tf.LayersModel, ids: readonly number[]): Promise<void> {
+  const cache = new KVCache(model);
+  try {
+    for (const step of [ids, ids.slice(0, 1)]) await measuredStep(model, step, cache);
+  } finally {
+    cache.dispose();
+  }
+}
+
+/** Pieces of at most the context's length; a rest of one token predicts nothing and is left out. */
+function windowsOf(ids: readonly number[], contextLength: number): number[][] {
+  const count = Math.ceil(ids.length / contextLength);
+  return Array.from({length: count}, (_, i) => ids.slice(i * contextLength, (i + 1) * contextLength)).filter(
+    ({length}) => length > 1,
+  );
+}
+
+interface Step {
+  readonly tokens: number;
+  readonly decodes: boolean;
+}
+
+/** How many tokens come at a time: steps, and in the first window single tokens at the end. */
+function stepsOf(tokens: number, step: number, decodes: boolean): Step[] {
+  const single = decodes ? Math.min(decodedTokens, Math.floor(tokens / 2)) : 0;
+  const steps: Step[] = [];
+  for (let left = tokens - single; left > 0; left -= step) {
+    steps.push({tokens: Math.min(step, left), decodes: false});
+  }
+  return [...steps, ...Array.from({length: single}, () => ({tokens: 1, decodes: true}))];
+}
+
+async function evaluateWindow(
+  model: tf.LayersModel,
+  window: readonly number[],
+  steps: readonly Step[],
+  runs: readonly PolicyRun[],
+  afterStep: (tokens: number) => Promise<void>,
+): Promise<void> {
+  let start = 0;
+  for (const {tokens, decodes} of steps) {
+    const ids = window.slice(start, start + tokens);
+    const targets = window.slice(start + 1, start + tokens + 1);
+    let reference: Reference | undefined;
+    for (const run of runs) {
+      const logits = await run.take(model, ids, decodes);
+      reference ??= referenceOf(logits, logits.length / tokens);
+      run.count(predictionsOf(logits, reference, targets));
+      await afterStep(tokens);
+    }
+    start += tokens;
+  }
+}

@@ -1,0 +1,35 @@
+import * as v from 'valibot';
+import type {Options} from '../../cache/codec.js';
+import type {Plan} from '../../cache/plan.js';
+import type {Policy} from '../../cache/policy.js';
+import {makePolicy, policyNames} from '../../cache/registry.js';
+
+const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), v.unknown()), {})});
+
+/**
+ * A policy as it is written on the command line, `quantized:bits=4`, without the options that have their defaults. A plan
+ * that is not uniform shows its parts: `bands(shallow=h2o, deep=quantized:bits=4, output=full)`.
+ */
+export function policyLabel(policy: Plan | Policy): string {
+  if (!('policyFor' in policy)) return specLabel(policy);
+  const {plan, ...parts} = policy.toJSON();
+  if (plan === 'uniform') return partLabel(parts['policy']);
+  const labels = Object.entries(parts).map(([name, part]) => `${name}=${partLabel(part)}`);
+  return `${plan}(${labels.join(', ')})`;
+}
+
+/** A policy's name and options, a list, or any other value of a plan's JSON. */
+function partLabel(part: unknown): string {
+  if (Array.isArray(part)) return `[${part.map(partLabel).join(', ')}]`;
+  const parsed = v.safeParse(spec, part);
+  if (parsed.success) return specLabel(parsed.output);
+  return typeof part === 'string' ? part : JSON.stringify(part);
+}
+
+function specLabel({name, options}: v.InferOutput<typeof spec>): string {
+  const defaults: Options = policyNames().includes(name) ? makePolicy({name}).options : {};
+  const changed = Object.entries(options)
+    .filter(([option, value]) => JSON.stringify(value) !== JSON.stringify(defaults[option]))
+    .map(([option, value]) => `${option}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+  return changed.length === 0 ? name : `${name}:${changed.join(',')}`;
+}

@@ -1,0 +1,182 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {perDepth, uniform} from '../../../cache/plans/index.js';
+import {full} from '../../../cache/policies/full.js';
+import {quantized} from '../../../cache/policies/quantized.js';
+import type {Policy} from '../../../cache/policy.js';
+import {KVCache} from '../../../cache/kv_cache.js';
+import {useBackend} from '../../../ops/backends/use_backend.js';
+import {FormatError, InvalidArgumentError} from '../../../ops/errors.js';
+import {evaluate, policyLabel, textIds} from '../../../src/evaluate/index.js';
+import {rejection} from '../../models/weights/rejection.js';
+import {expectNoLeak} from '../../support/tensors.js';
+import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
+
+const vocabSize = characterTokenizer.vocabSize;
+const text =
+  'It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of folly.';
+const ids = textIds(characterTokenizer, text);
+const coarse = quantized({bits: 2, groupSize: 8, residual: 8});
+
+describe('evaluate', () => {
+  let model: tf.LayersModel;
+  const loaded = (contextLength = 1024) => ({model, config: {contextLength}});
+
+  before(async () => {
+    await useBackend('wasm');
+    model = tinyModel(3);
+  });
+  after(() => void model.dispose());
+
+  it('gives the full cache first, without divergence, at the size of float32', async () => {
+    const [row, ...others] = await evaluate(loaded(), ids);
+    expect(others).to.be.empty;
+    expect(row).to.include({policy: 'full', klDivergence: 0, top1Agreement: 1});
+    // two depths, two heads, keys and values of 8 numbers, 4 bytes each
+    expect(row!.bytesPerToken).to.equal(2 * 2 * (8 + 8) * 4);
+    expect(row!.ratioToFloat32).to.equal(1);
+    expect(row!.ratioToFloat16).to.equal(0.5);
+  });
+
+  it('agrees with the definitions, computed apart from it', async () => {
+    const [exact, row] = await evaluate(loaded(), ids, {policies: [coarse], step: 16});
+    const {probabilities: p} = await byHand(full(), ids, 16);
+    const {probabilities: q} = await byHand(coarse, ids, 16);
+    const nlls = (of: Float64Array[]) => ids.slice(1).map((id, i) => -Math.log(of[i]![id]!));
+    const close = (actual: number, expected: number) =>
+      expect(Math.abs(actual / expected - 1), `${actual}, by hand ${expected}`).to.be.below(1e-5);
+
+    for (const [actual, by] of [
+      [exact!, p],
+      [row!, q],
+    ] as const) {
+      const mean = average(nlls(by));
+      close(actual.perplexity, Math.exp(mean));
+      const variance =
+        average(nlls(by).map(nll => (nll - mean) ** 2)) * (nlls(by).length / (nlls(by).length - 1));
+      close(actual.perplexityStderr, Math.exp(mean) * Math.sqrt(variance / nlls(by).length));
+    }
+    const divergences = p
+      .slice(0, -1)
+      .map((pi, i) => pi.reduce((sum, x, id) => sum + x * Math.log(x / q[i]![id]!), 0));
+    close(row!.klDivergence, average(divergences));
+    const best = (of: Float64Array) => of.indexOf(Math.max(...of));
+    const same = p.slice(0, -1).filter((pi, i) => best(pi) === best(q[i]!)).length;
+    expect(row!.top1Agreement).to.equal(same / (ids.length - 1));
+    expect(row!.top1Agreement).to.be.below(1); // else nothing was tested here
+  });
+
+  it('counts the true bytes of what a policy stores', async () => {
+    const [, row] = await evaluate(loaded(), ids, {policies: [coarse]});
+    const {byteSize} = await byHand(coarse, ids, 64);
+    expect(row!.bytesPerToken).to.equal(byteSize / ids.length);
+    expect(row!.ratioToFloat32).to.be.closeTo(256 / row!.bytesPerToken, 1e-9);
+    expect(row!.ratioToFloat16).to.be.closeTo(128 / row!.bytesPerToken, 1e-9);
+  });
+
+  it('says how fast it was and how much it needed at once', async () => {
+    const rows = await evaluate(loaded(), ids, {policies: [coarse], step: 32});
+    for (const row of rows) {
+      expect(row.prefillTokensPerSecond).to.be.above(0).and.below(1e7);
+      expect(row.decodeTokensPerSecond).to.be.above(0).and.below(1e6);
+      // at least the cache and the logits of a step; the weights are not among it
+      expect(row.peakBytes).to.be.above(row.bytesPerToken * ids.length + 32 * vocabSize * 4);
+      expect(row.peakBytes).to.be.below(2_000_000);
+    }
+  });
+
+  it('cuts a text that is longer than the context into windows with fresh caches', async () => {
+    const [row] = await evaluate(loaded(40), ids);
+    const windows = [ids.slice(0, 40), ids.slice(40, 80), ids.slice(80)];
+    const nlls: number[] = [];
+    for (const window of windows) {
+      const {probabilities: p} = await byHand(full(), window, 64);
+      nlls.push(...window.slice(1).map((id, i) => -Math.log(p[i]![id]!)));
+    }
+    expect(row!.perplexity).to.be.closeTo(Math.exp(average(nlls)), 1e-4);
+  });
+
+  it('leaves out a last window of one token, and takes only the tokens asked for', async () => {
+    const [whole] = await evaluate(loaded(40), ids, {tokens: 41});
+    const [part] = await evaluate(loaded(40), ids.slice(0, 40));
+    expect(whole!.perplexity).to.equal(part!.perplexity);
+  });
+
+  it('reports its progress up to the end', async () => {
+    const seen: number[] = [];
+    await evaluate(loaded(40), ids, {
+      policies: [coarse],
+      step: 8,
+      onProgress: ({done, total}) => {
+        expect(total).to.equal(2 * ids.length);
+        seen.push(done);
+      },
+    });
+    expect(seen).to.deep.equal(seen.toSorted((a, b) => a - b));
+    expect(seen.at(-1)).to.equal(2 * ids.length);
+  });
+
+  it('names what it cannot evaluate', async () => {
+    const run = (of: readonly number[], options = {}) => evaluate(loaded(), of, options);
+    await rejection(run([1, 2]), InvalidArgumentError, /2 tokens/);
+    await rejection(run(ids, {tokens: 1000}), InvalidArgumentError, /1000/);
+    await rejection(run(ids, {step: 0}), InvalidArgumentError, /step/);
+    await rejection(run(ids, {steps: 3}), InvalidArgumentError, /Did you mean "step"/);
+    expect(() => textIds(characterTokenizer, ' \n')).to.throw(InvalidArgumentError, /empty/);
+    expect(() => textIds(characterTokenizer, Uint8Array.of(0xff, 0xfe))).to.throw(FormatError, /UTF-8/);
+  });
+
+  it('leaves no tensors behind, to the end or aborted', async () => {
+    await expectNoLeak(async () => {
+      await evaluate(loaded(), ids, {policies: [coarse]});
+    });
+    await expectNoLeak(async () => {
+      const abort = new AbortController();
+      const onProgress = () => abort.abort();
+      await rejection(
+        evaluate(loaded(), ids, {policies: [coarse], onProgress, signal: abort.signal}),
+        DOMException,
+      );
+    });
+  });
+
+  /** Float64 softmax of the logits of every position; ids in steps of `step`, the last 20 one by one. */
+  async function byHand(policy: Policy, window: readonly number[], step: number) {
+    const cache = new KVCache(model, policy, {expectedTokens: window.length});
+    const rows: Float64Array[] = [];
+    const singles = Math.min(20, Math.floor(window.length / 2));
+    for (let start = 0; start < window.length;) {
+      const bulk = window.length - singles - start;
+      const end = start + (bulk > 0 ? Math.min(step, bulk) : 1);
+      const input = tf.tensor2d(window.slice(start, end), [1, end - start], 'int32');
+      const logits = model.apply(input, {cache}) as tf.Tensor;
+      const values = await logits.data();
+      for (let row = 0; row < end - start; row++) {
+        const exps = Float64Array.from(values.slice(row * vocabSize, (row + 1) * vocabSize), Math.exp);
+        const sum = exps.reduce((a, b) => a + b, 0);
+        rows.push(exps.map(x => x / sum));
+      }
+      tf.dispose([input, logits]);
+      start = end;
+    }
+    const {byteSize} = cache;
+    cache.dispose();
+    return {probabilities: rows, byteSize};
+  }
+});
+
+describe('policy labels', () => {
+  it('are written as on the command line, without defaults', () => {
+    expect(policyLabel(full())).to.equal('full');
+    expect(policyLabel(quantized())).to.equal('quantized');
+    expect(policyLabel(quantized({bits: 4, residual: 0}))).to.equal('quantized:bits=4,residual=0');
+    expect(policyLabel(uniform(quantized({bits: 4})))).to.equal('quantized:bits=4');
+  });
+
+  it('show the parts of a plan', () => {
+    const plan = perDepth([full(), quantized({bits: 2})]);
+    expect(policyLabel(plan)).to.equal('perDepth(policies=[full, quantized:bits=2])');
+  });
+});
+
+const average = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0) / numbers.length;

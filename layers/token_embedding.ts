@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
+import {ContextLengthError} from '../ops/errors.js';
 import {embed} from '../ops/embed/index.js';
 import {unembed} from '../ops/unembed/index.js';
 import {
+  type CallArgs,
   type KernelInitializer,
   type LayerArgs,
   configOf,
@@ -15,6 +17,8 @@ export interface TokenEmbeddingArgs extends LayerArgs {
   vocabSize: number;
   /** The model's dim. */
   dim: number;
+  /** The most tokens that the model takes, those in a cache included. Default: any number. */
+  contextLength?: number;
   /** Default 'glorotUniform'. */
   kernelInitializer?: KernelInitializer;
 }
@@ -23,19 +27,24 @@ export interface TokenEmbeddingArgs extends LayerArgs {
  * The token embedding E `[vocabSize, dim]`, both ways, so that input and output can share it (Press and Wolf, 2017,
  * arXiv 1608.05859): ids int32 `[batch, tokens]` give rows of E, `[batch, tokens, dim]`; hidden states float32
  * `[batch, tokens, dim]` give logits x E^T, `[batch, tokens, vocabSize]`. Apply one instance at both ends to tie them.
+ *
+ * As the first layer of a model it also refuses texts that are too long, before anything is computed: with a
+ * `contextLength`, ids beyond it, counted from the start of the cache's text, are a ContextLengthError.
  */
 export class TokenEmbedding extends tf.layers.Layer {
   /** @nocollapse */
   static readonly className = 'EigenkvTokenEmbedding';
-  private readonly config: Required<Omit<TokenEmbeddingArgs, keyof LayerArgs>>;
+  private readonly config: Omit<TokenEmbeddingArgs, keyof LayerArgs> &
+    Required<Pick<TokenEmbeddingArgs, 'kernelInitializer'>>;
   private table: tf.LayerVariable | undefined;
 
   constructor(args: TokenEmbeddingArgs) {
     super(args);
-    const {vocabSize, dim, kernelInitializer = 'glorotUniform'} = args;
+    const {vocabSize, dim, contextLength, kernelInitializer = 'glorotUniform'} = args;
     positive(vocabSize, 'vocabSize', this.name);
     positive(dim, 'dim', this.name);
-    this.config = {vocabSize, dim, kernelInitializer};
+    if (contextLength !== undefined) positive(contextLength, 'contextLength', this.name);
+    this.config = {vocabSize, dim, ...(contextLength !== undefined && {contextLength}), kernelInitializer};
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
@@ -44,9 +53,23 @@ export class TokenEmbedding extends tf.layers.Layer {
     super.build(inputShape);
   }
 
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+  /** tfjs counts each application as a use, but a model gives up only one: applied at both ends, a layer would never be freed. */
+  override apply(
+    inputs: tf.Tensor | tf.Tensor[] | tf.SymbolicTensor | tf.SymbolicTensor[],
+    kwargs?: CallArgs,
+  ): tf.Tensor | tf.Tensor[] | tf.SymbolicTensor | tf.SymbolicTensor[] {
+    const usesBefore = this._refCount ?? 0;
+    const output = super.apply(inputs, kwargs);
+    if (inputs instanceof tf.SymbolicTensor && inputs.rank === 3 && usesBefore > 0) {
+      this._refCount = usesBefore;
+    }
+    return output;
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor {
     return tf.tidy(() => {
       const x = onlyTensor(inputs, this.name);
+      if (x.rank === 2) this.checkLength(x.shape[1]!, kwargs.cache?.tokens ?? 0);
       const table = this.table!.read() as tf.Tensor2D;
       const {dim, vocabSize} = this.config;
       if (x.rank === 2) return embed(x as tf.Tensor2D, table);
@@ -63,6 +86,15 @@ export class TokenEmbedding extends tf.layers.Layer {
 
   override getConfig(): tf.serialization.ConfigDict {
     return {...super.getConfig(), ...configOf(this.config)};
+  }
+
+  private checkLength(tokens: number, cached: number): void {
+    const {contextLength = Infinity} = this.config;
+    if (cached + tokens <= contextLength) return;
+    const given = cached === 0 ? `${tokens} tokens` : `${tokens} tokens behind the ${cached} of the cache`;
+    throw new ContextLengthError(
+      `The model's context is ${contextLength} tokens; ${given} were given. Shorten the text or start a new cache.`,
+    );
   }
 }
 

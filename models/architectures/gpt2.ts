@@ -1,0 +1,186 @@
+import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {attention} from '../../layers/attention.js';
+import {feedForward} from '../../layers/feed_forward.js';
+import {positionEmbedding} from '../../layers/position_embedding.js';
+import {
+  type Architecture,
+  type BuildOptions,
+  type WeightNames,
+  isKernel,
+  weightNames,
+} from '../architecture.js';
+import {decoder} from '../decoder.js';
+import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../load/config_keys.js';
+import type {ModelConfig} from '../model_config.js';
+import type {TensorFile} from '../weights/tensor_file.js';
+
+/**
+ * GPT-2 (Radford et al., 2019, "Language models are unsupervised multitask learners"): learned positions, layer norms,
+ * biases everywhere, tied embeddings. The files fuse q, k and v; the layer has them apart.
+ */
+export const gpt2: Architecture = {
+  hubTypes: ['gpt2'],
+  ggufTypes: ['gpt2'],
+  fromHub,
+  fromGguf: file => Promise.resolve(fromGguf(file)),
+  toHub,
+  build,
+  hubPrefix: 'transformer.',
+  hubWeights: config =>
+    names(config).map(({hub, variables}) => ({
+      tensor: hub,
+      variables,
+      transposed: hub === 'lm_head.weight', // all others are "Conv1D", [inputs, outputs]
+    })),
+  ggufWeights: config =>
+    names(config).map(name => ({tensor: name.gguf, variables: name.variables, transposed: isKernel(name)})),
+  isIgnored: (tensor, {tiedEmbeddings}) =>
+    /\.attn\.(bias|masked_bias)$/.test(tensor) || (tiedEmbeddings && tensor === 'lm_head.weight'),
+};
+
+function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {
+  const {heads, headDim, hiddenDim, activation, contextLength, normEpsilon} = config;
+  const {kernelInitializer} = options;
+  return decoder(config, options, {
+    positions: positionEmbedding({name: 'positions', maxPositions: contextLength, kernelInitializer}),
+    norm: name => tf.layers.layerNormalization({name, epsilon: normEpsilon}),
+    attention: (name, depth) =>
+      attention({
+        name,
+        depth,
+        numHeads: heads,
+        headDim,
+        useBias: true,
+        useOutputBias: true,
+        kernelInitializer,
+      }),
+    feedForward: name =>
+      feedForward({name, hiddenDim, activation, gated: false, useBias: true, kernelInitializer}),
+  });
+}
+
+/** The hub's names of activations, and ours. */
+const activations = {
+  gelu_new: 'geluNew',
+  gelu_pytorch_tanh: 'geluNew',
+  gelu: 'gelu',
+  relu: 'relu',
+  silu: 'silu',
+} as const;
+const activationNames = Object.keys(activations) as (keyof typeof activations)[];
+
+const hubSchema = v.object({
+  vocab_size: count,
+  n_embd: count,
+  n_layer: count,
+  n_head: count,
+  n_positions: count,
+  n_inner: maybe(count),
+  layer_norm_epsilon: positive,
+  activation_function: v.nullish(
+    v.picklist(activationNames, `expected one of ${activationNames.join(', ')}`),
+    'gelu_new',
+  ),
+  tie_word_embeddings: flag(true),
+  scale_attn_weights: v.nullish(v.literal(true, 'eigenkv always scales scores')),
+  scale_attn_by_inverse_layer_idx: v.nullish(v.literal(false, 'eigenkv scales scores alike at every depth')),
+  add_cross_attention: v.nullish(v.literal(false, 'eigenkv has no cross-attention')),
+});
+
+function fromHub(config: Readonly<Record<string, unknown>>): ModelConfig {
+  const keys = readKeys(hubSchema, config, 'config.json');
+  return {
+    ...shape(keys.n_embd, keys.n_head),
+    vocabSize: keys.vocab_size,
+    contextLength: keys.n_positions,
+    depths: keys.n_layer,
+    hiddenDim: keys.n_inner ?? 4 * keys.n_embd,
+    activation: activations[keys.activation_function],
+    normEpsilon: keys.layer_norm_epsilon,
+    tiedEmbeddings: keys.tie_word_embeddings,
+  };
+}
+
+function fromGguf(file: TensorFile): ModelConfig {
+  const keys = ggufKeys(file.metadata, 'gpt2');
+  return {
+    ...shape(keys.neededNumber('embedding_length'), keys.neededNumber('attention.head_count')),
+    vocabSize: ggufVocabSize(file, keys),
+    contextLength: keys.neededNumber('context_length'),
+    depths: keys.neededNumber('block_count'),
+    hiddenDim: keys.neededNumber('feed_forward_length'),
+    activation: 'geluNew',
+    normEpsilon: keys.neededNumber('attention.layer_norm_epsilon'),
+    tiedEmbeddings: !file.tensors.has('output.weight'),
+  };
+}
+
+/** What all GPT-2 models share, and what follows from the two numbers. */
+function shape(dim: number, heads: number) {
+  return {
+    architecture: 'gpt2',
+    dim,
+    heads,
+    kvHeads: heads,
+    headDim: dim / heads,
+    biases: {queryKeyValue: true, attentionOutput: true, feedForward: true},
+  } as const;
+}
+
+function toHub(config: ModelConfig): Record<string, unknown> {
+  return {
+    architectures: ['GPT2LMHeadModel'],
+    model_type: 'gpt2',
+    vocab_size: config.vocabSize,
+    n_embd: config.dim,
+    n_layer: config.depths,
+    n_head: config.heads,
+    n_positions: config.contextLength,
+    n_ctx: config.contextLength,
+    n_inner: config.hiddenDim,
+    layer_norm_epsilon: config.normEpsilon,
+    activation_function: activationNames.find(name => activations[name] === config.activation),
+    tie_word_embeddings: config.tiedEmbeddings,
+  };
+}
+
+function names({depths, tiedEmbeddings}: ModelConfig): WeightNames[] {
+  const block = (depth: number): WeightNames[] => {
+    const at = (variables: string | string[], hub: string, gguf: string) =>
+      weightNames(variables, `transformer.h.${depth}.${hub}`, `blk.${depth}.${gguf}`);
+    const [attends, feeds] = [`attention_${depth}`, `feed_forward_${depth}`];
+    const norm = (layer: string, hub: string, gguf: string) => [
+      at(`${layer}_${depth}/gamma`, `${hub}.weight`, `${gguf}.weight`),
+      at(`${layer}_${depth}/beta`, `${hub}.bias`, `${gguf}.bias`),
+    ];
+    const projection = (variables: string[], hub: string, gguf: string) => [
+      at(
+        variables.map(name => `${name}_kernel`),
+        `${hub}.weight`,
+        `${gguf}.weight`,
+      ),
+      at(
+        variables.map(name => `${name}_bias`),
+        `${hub}.bias`,
+        `${gguf}.bias`,
+      ),
+    ];
+    return [
+      ...norm('attention_norm', 'ln_1', 'attn_norm'),
+      ...projection([`${attends}/query`, `${attends}/key`, `${attends}/value`], 'attn.c_attn', 'attn_qkv'),
+      ...projection([`${attends}/output`], 'attn.c_proj', 'attn_output'),
+      ...norm('feed_forward_norm', 'ln_2', 'ffn_norm'),
+      ...projection([`${feeds}/up`], 'mlp.c_fc', 'ffn_up'),
+      ...projection([`${feeds}/down`], 'mlp.c_proj', 'ffn_down'),
+    ];
+  };
+  return [
+    weightNames('embedding/embeddings', 'transformer.wte.weight', 'token_embd.weight'),
+    weightNames('positions/positions', 'transformer.wpe.weight', 'position_embd.weight'),
+    ...Array.from({length: depths}, (_, depth) => block(depth)).flat(),
+    weightNames('final_norm/gamma', 'transformer.ln_f.weight', 'output_norm.weight'),
+    weightNames('final_norm/beta', 'transformer.ln_f.bias', 'output_norm.bias'),
+    ...(tiedEmbeddings ? [] : [weightNames('output/kernel', 'lm_head.weight', 'output.weight')]),
+  ];
+}

@@ -1,0 +1,229 @@
+import type * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {attention} from '../../layers/attention.js';
+import {feedForward} from '../../layers/feed_forward.js';
+import {rmsNormalization} from '../../layers/rms_normalization.js';
+import {ModelError} from '../../ops/errors.js';
+import {
+  type Architecture,
+  type BuildOptions,
+  type StoredWeight,
+  type WeightNames,
+  isKernel,
+  weightNames,
+} from '../architecture.js';
+import {decoder} from '../decoder.js';
+import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../load/config_keys.js';
+import {ropeFromGguf} from '../load/gguf_rope.js';
+import {hubRopeEntries, ropeFromHub, ropeToHub} from '../load/hub_rope.js';
+import type {ModelConfig} from '../model_config.js';
+import {metadataString} from '../weights/gguf_metadata.js';
+import type {TensorFile} from '../weights/tensor_file.js';
+
+/**
+ * Llama 2 and 3 and what is built like them: SmolLM2, TinyLlama, Qwen2 (Touvron et al., 2023, arXiv 2307.09288; Grattafiori
+ * et al., 2024, arXiv 2407.21783; Yang et al., 2024, arXiv 2407.10671). Grouped-query heads, rotary positions, RMS norms,
+ * SwiGLU; biases and tied embeddings where the config says so.
+ */
+export const llama: Architecture = {
+  hubTypes: ['llama', 'qwen2'],
+  ggufTypes: ['llama', 'qwen2'],
+  fromHub,
+  fromGguf,
+  toHub,
+  build,
+  hubPrefix: 'model.',
+  hubWeights: config =>
+    names(config).map(name => ({tensor: name.hub, variables: name.variables, transposed: isKernel(name)})),
+  ggufWeights,
+  isIgnored: (tensor, {tiedEmbeddings}) =>
+    /(^|\.)(rotary_emb\.inv_freq|rope_freqs\.weight)$/.test(tensor) ||
+    (tiedEmbeddings && tensor === 'lm_head.weight'),
+};
+
+function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {
+  const {heads, kvHeads, headDim, hiddenDim, activation, rope, normEpsilon, biases} = config;
+  const {kernelInitializer} = options;
+  return decoder(config, options, {
+    norm: name => rmsNormalization({name, epsilon: normEpsilon}),
+    attention: (name, depth) =>
+      attention({
+        name,
+        depth,
+        numHeads: heads,
+        numKvHeads: kvHeads,
+        headDim,
+        ...(rope && {rope}),
+        useBias: biases.queryKeyValue,
+        useOutputBias: biases.attentionOutput,
+        kernelInitializer,
+      }),
+    feedForward: name =>
+      feedForward({name, hiddenDim, activation, useBias: biases.feedForward, kernelInitializer}),
+  });
+}
+
+const hubSchema = v.object({
+  model_type: v.picklist(['llama', 'qwen2'], 'expected "llama" or "qwen2"'),
+  vocab_size: count,
+  hidden_size: count,
+  intermediate_size: count,
+  num_hidden_layers: count,
+  num_attention_heads: count,
+  num_key_value_heads: maybe(count),
+  head_dim: maybe(count),
+  hidden_act: v.nullish(v.literal('silu', 'eigenkv knows "silu" here'), 'silu'),
+  rms_norm_eps: positive,
+  attention_bias: flag(false),
+  mlp_bias: flag(false),
+  tie_word_embeddings: flag(false),
+  sliding_window: maybe(count),
+  use_sliding_window: maybe(v.boolean('expected true or false')),
+  layer_types: maybe(
+    v.array(
+      v.literal('full_attention', 'every layer must be "full_attention": eigenkv has no window of attention'),
+    ),
+  ),
+  ...hubRopeEntries,
+});
+
+function fromHub(config: Readonly<Record<string, unknown>>): ModelConfig {
+  const keys = readKeys(hubSchema, config, 'config.json');
+  const {model_type: type, hidden_size: dim, num_attention_heads: heads} = keys;
+  // Qwen2's files name a window and say that it is not used; Llama's have one only where it is
+  if (keys.use_sliding_window ?? (type === 'llama' && keys.sliding_window !== undefined)) {
+    throw new ModelError(
+      `config.json has sliding_window = ${keys.sliding_window ?? 'null'} in use; eigenkv has no model with a window of attention. ` +
+        'Use the sliding policy of a cache on a model without one.',
+    );
+  }
+  return {
+    architecture: 'llama',
+    vocabSize: keys.vocab_size,
+    contextLength: keys.max_position_embeddings,
+    depths: keys.num_hidden_layers,
+    dim,
+    heads,
+    kvHeads: keys.num_key_value_heads ?? heads,
+    headDim: keys.head_dim ?? dim / heads,
+    hiddenDim: keys.intermediate_size,
+    activation: keys.hidden_act,
+    rope: ropeFromHub(keys),
+    normEpsilon: keys.rms_norm_eps,
+    biases: {
+      queryKeyValue: type === 'qwen2' || keys.attention_bias,
+      attentionOutput: type === 'llama' && keys.attention_bias,
+      feedForward: keys.mlp_bias,
+    },
+    tiedEmbeddings: keys.tie_word_embeddings,
+  };
+}
+
+function toHub(config: ModelConfig): Record<string, unknown> {
+  const {queryKeyValue, attentionOutput, feedForward: mlpBias} = config.biases;
+  const type = queryKeyValue && !attentionOutput ? 'qwen2' : 'llama';
+  if ((type === 'llama' && attentionOutput !== queryKeyValue) || (type === 'qwen2' && mlpBias)) {
+    throw new ModelError(
+      'No config.json of the hub describes this choice of biases; the model can be used but not saved in this format.',
+    );
+  }
+  return {
+    architectures: [type === 'llama' ? 'LlamaForCausalLM' : 'Qwen2ForCausalLM'],
+    model_type: type,
+    vocab_size: config.vocabSize,
+    hidden_size: config.dim,
+    intermediate_size: config.hiddenDim,
+    num_hidden_layers: config.depths,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.kvHeads,
+    head_dim: config.headDim,
+    max_position_embeddings: config.contextLength,
+    hidden_act: config.activation,
+    rms_norm_eps: config.normEpsilon,
+    ...ropeToHub(config.rope ?? {}),
+    ...(type === 'llama' ? {attention_bias: queryKeyValue, mlp_bias: mlpBias} : {use_sliding_window: false}),
+    tie_word_embeddings: config.tiedEmbeddings,
+  };
+}
+
+async function fromGguf(file: TensorFile): Promise<ModelConfig> {
+  const ggufType = metadataString(file.metadata, 'general.architecture') ?? 'llama';
+  const keys = ggufKeys(file.metadata, ggufType);
+  const dim = keys.neededNumber('embedding_length');
+  const heads = keys.neededNumber('attention.head_count');
+  const headDim = keys.number('attention.key_length') ?? dim / heads;
+  const valueDim = keys.number('attention.value_length') ?? headDim;
+  if (valueDim !== headDim) {
+    throw new ModelError(
+      `The GGUF file has attention.key_length = ${headDim} and attention.value_length = ${valueDim}; eigenkv needs equal ones.`,
+    );
+  }
+  for (const key of ['expert_count', 'attention.sliding_window']) {
+    if ((keys.number(key) ?? 0) > 0) {
+      throw new ModelError(
+        `The GGUF file has ${ggufType}.${key} = ${keys.number(key)!}; eigenkv knows no such models.`,
+      );
+    }
+  }
+  const contextLength = keys.neededNumber('context_length');
+  return {
+    architecture: 'llama',
+    vocabSize: ggufVocabSize(file, keys),
+    contextLength,
+    depths: keys.neededNumber('block_count'),
+    dim,
+    heads,
+    kvHeads: keys.number('attention.head_count_kv') ?? heads,
+    headDim,
+    hiddenDim: keys.neededNumber('feed_forward_length'),
+    activation: 'silu',
+    rope: await ropeFromGguf(file, keys, headDim, contextLength),
+    normEpsilon: keys.neededNumber('attention.layer_norm_rms_epsilon'),
+    biases: {
+      queryKeyValue: file.tensors.has('blk.0.attn_q.bias'),
+      attentionOutput: file.tensors.has('blk.0.attn_output.bias'),
+      feedForward: file.tensors.has('blk.0.ffn_up.bias'),
+    },
+    tiedEmbeddings: !file.tensors.has('output.weight'),
+  };
+}
+
+/** What fills each variable: a projection's bias where the config has one, and the output head where it is not tied. */
+function names({depths, biases, tiedEmbeddings}: ModelConfig): WeightNames[] {
+  const block = (depth: number): WeightNames[] => {
+    const projection = (variable: string, hub: string, gguf: string, bias: boolean): WeightNames[] => [
+      at(`${variable}_kernel`, `${hub}.weight`, `${gguf}.weight`),
+      ...(bias ? [at(`${variable}_bias`, `${hub}.bias`, `${gguf}.bias`)] : []),
+    ];
+    const at = (variable: string, hub: string, gguf: string) =>
+      weightNames(variable, `model.layers.${depth}.${hub}`, `blk.${depth}.${gguf}`);
+    const [attends, feeds] = [`attention_${depth}`, `feed_forward_${depth}`];
+    return [
+      at(`attention_norm_${depth}/gain`, 'input_layernorm.weight', 'attn_norm.weight'),
+      ...projection(`${attends}/query`, 'self_attn.q_proj', 'attn_q', biases.queryKeyValue),
+      ...projection(`${attends}/key`, 'self_attn.k_proj', 'attn_k', biases.queryKeyValue),
+      ...projection(`${attends}/value`, 'self_attn.v_proj', 'attn_v', biases.queryKeyValue),
+      ...projection(`${attends}/output`, 'self_attn.o_proj', 'attn_output', biases.attentionOutput),
+      at(`feed_forward_norm_${depth}/gain`, 'post_attention_layernorm.weight', 'ffn_norm.weight'),
+      ...projection(`${feeds}/gate`, 'mlp.gate_proj', 'ffn_gate', biases.feedForward),
+      ...projection(`${feeds}/up`, 'mlp.up_proj', 'ffn_up', biases.feedForward),
+      ...projection(`${feeds}/down`, 'mlp.down_proj', 'ffn_down', biases.feedForward),
+    ];
+  };
+  return [
+    weightNames('embedding/embeddings', 'model.embed_tokens.weight', 'token_embd.weight'),
+    ...Array.from({length: depths}, (_, depth) => block(depth)).flat(),
+    weightNames('final_norm/gain', 'model.norm.weight', 'output_norm.weight'),
+    ...(tiedEmbeddings ? [] : [weightNames('output/kernel', 'lm_head.weight', 'output.weight')]),
+  ];
+}
+
+function ggufWeights(config: ModelConfig, ggufType: string): StoredWeight[] {
+  return names(config).map(name => {
+    const stored = {tensor: name.gguf, variables: name.variables, transposed: isKernel(name)};
+    // llama.cpp's converter permutes the rows of q and k for "llama" and not for "qwen2"
+    const rotated = ggufType === 'llama' ? /\/(query|key)_/.exec(name.variables[0]!)?.[1] : undefined;
+    if (rotated === undefined) return stored;
+    return {...stored, interleavedHeads: rotated === 'query' ? config.heads : config.kvHeads};
+  });
+}

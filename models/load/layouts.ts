@@ -1,0 +1,73 @@
+/** Tile of the transposition: two tiles of float32 stay in a first-level cache. */
+const tile = 32;
+
+/**
+ * A row-major matrix `[rows, columns]` transposed, tile by tile. Row r of the input becomes column `columnOf[r]` of the
+ * output, or column r without `columnOf`.
+ */
+export function transpose(
+  values: Float32Array,
+  rows: number,
+  columns: number,
+  columnOf?: Int32Array,
+): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let rowTile = 0; rowTile < rows; rowTile += tile) {
+    const rowEnd = Math.min(rowTile + tile, rows);
+    for (let columnTile = 0; columnTile < columns; columnTile += tile) {
+      const columnEnd = Math.min(columnTile + tile, columns);
+      for (let row = rowTile; row < rowEnd; row++) {
+        const to = columnOf === undefined ? row : columnOf[row]!;
+        for (let column = columnTile; column < columnEnd; column++) {
+          out[column * rows + to] = values[row * columns + column]!;
+        }
+      }
+    }
+  }
+  return out;
+}
+
+/**
+ * Where each output of heads with interleaved pairs goes when the pairs are halves: channel 2i of a head to i, channel
+ * 2i + 1 to i + headDim / 2. (llama.cpp's converter does the reverse to the files of the hub.)
+ */
+export function halvesOfInterleaved(heads: number, outputs: number): Int32Array {
+  const headDim = outputs / heads;
+  return Int32Array.from({length: outputs}, (_, output) => {
+    const channel = output % headDim;
+    return output - channel + (channel >> 1) + (channel & 1) * (headDim / 2);
+  });
+}
+
+/** Columns `[start, start + count)` of a row-major matrix of `columns` columns. */
+export function columnSlice(
+  values: Float32Array,
+  columns: number,
+  start: number,
+  count: number,
+): Float32Array {
+  if (count === columns) return values;
+  const rows = values.length / columns;
+  const out = new Float32Array(rows * count);
+  for (let row = 0; row < rows; row++) {
+    out.set(values.subarray(row * columns + start, row * columns + start + count), row * count);
+  }
+  return out;
+}
+
+/** Row-major matrices of equally many rows, side by side. */
+export function joinColumns(parts: readonly {values: Float32Array; columns: number}[]): Float32Array {
+  const [first] = parts;
+  if (first !== undefined && parts.length === 1) return first.values;
+  const columns = parts.reduce((sum, part) => sum + part.columns, 0);
+  const rows = first === undefined ? 0 : first.values.length / first.columns;
+  const out = new Float32Array(rows * columns);
+  let start = 0;
+  for (const part of parts) {
+    for (let row = 0; row < rows; row++) {
+      out.set(part.values.subarray(row * part.columns, (row + 1) * part.columns), row * columns + start);
+    }
+    start += part.columns;
+  }
+  return out;
+}

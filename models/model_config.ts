@@ -1,0 +1,71 @@
+import type {FeedForwardArgs} from '../layers/feed_forward.js';
+import {ModelError} from '../ops/errors.js';
+import {type RopeConfig, ropeFrequencies} from '../ops/rotate/rope.js';
+
+/** Sizes and choices of a Transformer, read from a hub's config.json or a GGUF file's metadata. */
+export interface ModelConfig {
+  readonly architecture: 'llama' | 'gpt2';
+  readonly vocabSize: number;
+  /** The most tokens that the model takes. */
+  readonly contextLength: number;
+  /** Attention layers, one behind the other. */
+  readonly depths: number;
+  /** Numbers of a hidden state. */
+  readonly dim: number;
+  /** Query heads of a depth. */
+  readonly heads: number;
+  /** Key and value heads of a depth; divides `heads`. */
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Width of the feed-forward part between its projections. */
+  readonly hiddenDim: number;
+  readonly activation: NonNullable<FeedForwardArgs['activation']>;
+  /** Rotary positions, for architectures that have them. Pairs are always halves (i, i + headDim / 2). */
+  readonly rope?: RopeConfig;
+  readonly normEpsilon: number;
+  /** Which projections have biases. */
+  readonly biases: {
+    readonly queryKeyValue: boolean;
+    readonly attentionOutput: boolean;
+    readonly feedForward: boolean;
+  };
+  /** Whether the output head is the token embedding. */
+  readonly tiedEmbeddings: boolean;
+}
+
+const sizes = [
+  'vocabSize',
+  'contextLength',
+  'depths',
+  'dim',
+  'heads',
+  'kvHeads',
+  'headDim',
+  'hiddenDim',
+] as const satisfies readonly (keyof ModelConfig)[];
+
+/**
+ * Whatever a file or a user says, a model is only built of sizes that fit each other.
+ * @throws ModelError that names the key.
+ */
+export function checkModelConfig(config: ModelConfig): void {
+  for (const name of sizes) {
+    if (!Number.isSafeInteger(config[name]) || config[name] < 1) {
+      throw new ModelError(`The model's ${name} is ${config[name]}; expected a whole number >= 1.`);
+    }
+  }
+  const {heads, kvHeads, headDim, normEpsilon, rope} = config;
+  if (heads % kvHeads !== 0) {
+    throw new ModelError(`The model's heads = ${heads} is no multiple of its kvHeads = ${kvHeads}.`);
+  }
+  if (!(normEpsilon >= 0 && normEpsilon < 1)) {
+    throw new ModelError(`The model's normEpsilon is ${normEpsilon}; expected a number from 0 to 1.`);
+  }
+  if (rope === undefined) return;
+  if (headDim % 2 !== 0)
+    throw new ModelError(`The model rotates heads of ${headDim} numbers; pairs need an even number.`);
+  const {frequencies, magnitude} = ropeFrequencies(rope, headDim);
+  if (![...frequencies, magnitude].every(Number.isFinite)) {
+    throw new ModelError(`The model's rope ${JSON.stringify(rope)} gives frequencies that are no numbers.`);
+  }
+}

@@ -30,9 +30,14 @@ export function sampleToken(
   const top = logits[best]!;
   const weights = new Float64Array(logits.length);
   for (let i = 0; i < weights.length; i++) weights[i] = Math.exp((logits[i]! - top) / temperature);
-  const everything = topK >= logits.length && topP >= 1;
-  const ids = everything ? Array.from(weights.keys()) : mostProbable(logits, weights, topK, topP);
-  return draw(ids, weights, random());
+  if (topK >= logits.length && topP >= 1) return draw(weights, random());
+  const ids = mostProbable(logits, weights, topK, topP);
+  return ids[
+    draw(
+      Float64Array.from(ids, id => weights[id]!),
+      random(),
+    )
+  ]!;
 }
 
 /**
@@ -70,23 +75,22 @@ function mostProbable(logits: Float32Array, weights: Float64Array, topK: number,
   return ids;
 }
 
-/** The id in whose share of the weights a number in [0, 1) falls. */
-function draw(ids: readonly number[], weights: Float64Array, uniform: number): number {
-  let left = uniform * sumOf(ids.map(id => weights[id]!));
-  let drawn = ids[0]!;
-  for (const id of ids) {
-    const weight = weights[id]!;
-    if (weight === 0) continue; // never drawn, not even where rounding leaves a rest behind the last one
-    drawn = id;
-    left -= weight;
+/** The index in whose share of the weights a number in [0, 1) falls. */
+function draw(weights: Float64Array, uniform: number): number {
+  let left = uniform * sumOf(weights);
+  let drawn = 0;
+  for (let i = 0; i < weights.length; i++) {
+    if (weights[i] === 0) continue; // never drawn, not even where rounding leaves a rest behind the last one
+    drawn = i;
+    left -= weights[i]!;
     if (left < 0) break;
   }
   return drawn;
 }
 
-function sumOf(numbers: readonly number[] | Float64Array): number {
+function sumOf(numbers: ArrayLike<number>): number {
   let sum = 0;
-  for (const number of numbers) sum += number;
+  for (let i = 0; i < numbers.length; i++) sum += numbers[i]!;
   return sum;
 }
 
@@ -108,7 +112,9 @@ function* byFallingValue(values: Float32Array): Generator<number> {
     for (let at = from, child = 2 * at + 1; child < size; child = 2 * at + 1) {
       if (child + 1 < size && precedes(heap[child + 1]!, heap[child]!)) child++;
       if (!precedes(heap[child]!, heap[at]!)) return;
-      [heap[at], heap[child]] = [heap[child]!, heap[at]!];
+      const index = heap[at]!;
+      heap[at] = heap[child]!;
+      heap[child] = index;
       at = child;
     }
   };

@@ -1,0 +1,147 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {decodeForm} from '../../ops/decode/index.js';
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {capacityOf, formBytes, tensorsOf, type Form} from '../../ops/forms.js';
+import {gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
+import {describeOnBackends, testBackends} from '../support/backends.js';
+import {disposeForm, lowRankStorages, randomLowRank, randomTokens, tokenStorages} from '../support/forms.js';
+import {randomStream} from '../support/random.js';
+import {withReference} from '../support/reference.js';
+import {expectClose, expectNoLeak} from '../support/tensors.js';
+
+describeOnBackends(
+  'gatherTokens',
+  backend => {
+    const cases = fc.record({
+      batch: fc.integer({min: 1, max: 2}),
+      kvHeads: fc.integer({min: 1, max: 3}),
+      tokens: fc.integer({min: 1, max: 12}),
+      spare: fc.integer({min: 0, max: 3}),
+      dim: fc.integer({min: 1, max: 34}),
+      kept: fc.integer({min: 0, max: 14}),
+      onHost: fc.boolean(),
+      seed: fc.integer(),
+    });
+
+    const forms = fc.oneof(
+      tokenStorages.map(storage => ({storage})),
+      lowRankStorages.map(lowRank => ({lowRank})),
+    );
+
+    it('keeps the named tokens of each head, every number as it was', () =>
+      fc.assert(
+        fc.asyncProperty(cases, forms, async (one, how) => {
+          const {batch, kvHeads, tokens, spare, dim, kept, onHost, seed} = one;
+          const shape = {batch, kvHeads, tokens, capacity: tokens + spare, dim};
+          const form: Form =
+            'storage' in how
+              ? randomTokens(shape, how.storage, seed)
+              : randomLowRank(shape, how.lowRank, seed);
+          fc.pre(!sharesScales(form));
+          const next = randomStream(seed);
+          const numbers = Int32Array.from({length: batch * kvHeads * kept}, () =>
+            Math.floor(next() * tokens),
+          );
+          const indices = onHost ? numbers : tf.tensor3d(numbers, [batch, kvHeads, kept], 'int32');
+          const gathered = gatherTokens(form, indices);
+          expect(capacityOf(gathered)).to.equal(kept);
+          const [before, after] = [decodeForm(form, 0, tokens), decodeForm(gathered, 0, kept)];
+          const old = await before.data();
+          const expected = Float32Array.from({length: batch * kvHeads * kept * dim}, (_, at) => {
+            const row = Math.floor(at / dim);
+            const head = Math.floor(row / kept);
+            return old[(head * tokens + numbers[row]!) * dim + (at % dim)]!;
+          });
+          // a product of a batch of other rows may add up in another order
+          await expectClose(after, expected, form.kind === 'lowRank' ? 1e-5 : 0);
+          const plain = withReference('GatherRows', () => gatherTokens(form, indices));
+          for (const [name, {tensor, tokensPerRow}] of Object.entries(tensorsOf(gathered))) {
+            await expectClose(tensor, tensorsOf(plain)[name]!.tensor, 0, name);
+            if (tokensPerRow === 1) tf.dispose([tensor, tensorsOf(plain)[name]!.tensor]);
+            else expect(tensor).to.equal(tensorsOf(form)[name]!.tensor);
+          }
+          disposeForm(form);
+          tf.dispose([before, after]);
+          if (indices instanceof tf.Tensor) indices.dispose();
+        }),
+        {numRuns: 60},
+      ));
+
+    it('copies words of any bits', async () => {
+      const words = Int32Array.of(-1, 0x7fffffff, -0x80000000, 16777217, -16777217, 1);
+      const data = tf.tensor4d(words, [1, 2, 3, 1], 'int32');
+      const rows = gatherRows(data, Int32Array.of(2, 0, 1, 1));
+      expect(rows.dtype).to.equal('int32');
+      expect([...(await rows.data())]).to.deep.equal([-0x80000000, -1, -16777217, -16777217]);
+      tf.dispose([data, rows]);
+    });
+
+    it('really frees what is left out', () => {
+      const form = randomTokens(
+        {batch: 1, kvHeads: 2, tokens: 9, capacity: 12, dim: 8},
+        {kind: 'float8', format: 'e4m3'},
+        1,
+      );
+      const kept = gatherTokens(form, Int32Array.of(1, 8, 0, 4));
+      expect(formBytes(kept)).to.equal(2 * 2 * (8 + 4));
+      disposeForm(form);
+      disposeForm(kept);
+    });
+
+    it('leaks nothing', async () => {
+      const shape = {batch: 1, kvHeads: 2, tokens: 5, capacity: 6, dim: 8};
+      const form = randomTokens(shape, {kind: 'float8', format: 'e5m2'}, 1);
+      await expectNoLeak(() =>
+        Object.values(tensorsOf(gatherTokens(form, Int32Array.of(1, 2)))).map(t => t.tensor),
+      );
+      disposeForm(form);
+    });
+
+    it('refuses integers whose scales belong to several tokens', () => {
+      const layout = {
+        kind: 'integer',
+        bits: 4,
+        groupAxis: 'channel',
+        groupSize: 4,
+        symmetric: false,
+      } as const;
+      const form = randomTokens({batch: 1, kvHeads: 1, tokens: 8, capacity: 8, dim: 4}, layout, 1);
+      expect(() => gatherTokens(form, Int32Array.of(1))).to.throw(
+        InvalidArgumentError,
+        /share the scales of 4 tokens/,
+      );
+      disposeForm(form);
+    });
+
+    it('refuses indices that fit no head', () => {
+      const form: Form = {kind: 'dense', dim: 3, data: tf.ones([1, 2, 4, 3])};
+      expect(() => gatherTokens(form, Int32Array.of(1, 2, 3))).to.throw(InvalidArgumentError, /3 indices/);
+      for (const indices of [tf.zeros<tf.Rank.R3>([1, 3, 1], 'int32'), tf.zeros<tf.Rank.R3>([1, 2, 1])]) {
+        expect(() => gatherTokens(form, indices)).to.throw(
+          InvalidArgumentError,
+          /expected int32 \[1, 2, kept\]/,
+        );
+        indices.dispose();
+      }
+      disposeForm(form);
+    });
+
+    if (backend === 'wasm') {
+      it('refuses indices that name no token', () => {
+        const form: Form = {kind: 'dense', dim: 3, data: tf.ones([1, 2, 4, 3])};
+        for (const wrong of [4, -1, 2 ** 30]) {
+          expect(() => gatherTokens(form, Int32Array.of(0, wrong))).to.throw(InvalidArgumentError, /0 to 3/);
+        }
+        disposeForm(form);
+      });
+    }
+  },
+  testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl'), // no exact 32-bit integers there
+);
+
+function sharesScales(form: Form): boolean {
+  const tokens = form.kind === 'lowRank' ? form.latents : form;
+  return tokens.kind === 'integer' && tokens.groupAxis === 'channel' && tokens.groupSize > 1;
+}

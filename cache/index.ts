@@ -2,15 +2,18 @@
 export type {Codec, Options} from './codec.js';
 export * as codecs from './codecs/index.js';
 export {
+  type AttentionCache,
   type CacheableModel,
   type CacheRow,
   type DepthReport,
   type FreshTokens,
   KVCache,
   type KVCacheOptions,
+  type PlanChange,
 } from './kv_cache.js';
 export type {Past, Segment} from './past.js';
-export {type Plan, type PlanJson, planFromJson, uniform} from './plan.js';
+export type {Plan, PlanJson, PolicyLike} from './plan.js';
+export * from './plans/index.js';
 export * from './policies/index.js';
 export type {Context, Policy} from './policy.js';
 export {

@@ -3,9 +3,11 @@ import {InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {type Past, pastBytes, tensorsOfPast, tokensHeld} from './past.js';
-import {type Plan, uniform} from './plan.js';
+import {type Plan, type PolicyLike, specOf} from './plan.js';
+import {asPlan} from './plans/index.js';
 import {full} from './policies/full.js';
-import {type Policy, step} from './policy.js';
+import {type Context, type Policy, step} from './policy.js';
+import {reopen} from './reopen.js';
 import {RopeTables} from './rope_tables.js';
 
 /** What a cache needs to know of one attention layer. */
@@ -39,6 +41,14 @@ export interface FreshTokens {
   readonly scale?: number;
 }
 
+/** What an attention layer asks of a past: `KVCache`, or whatever stands in for it to watch or to change the attention. */
+export interface AttentionCache {
+  /** Tokens that went through the whole model: the position of the next one. */
+  readonly tokens: number;
+  /** See `KVCache.attend`. */
+  attend(depth: number, fresh: FreshTokens): tf.Tensor4D;
+}
+
 export interface KVCacheOptions {
   /** Tokens to expect in all: buffers grow to this and no further. Longer texts work too. */
   readonly expectedTokens?: number;
@@ -58,6 +68,17 @@ export interface DepthReport {
   readonly float32Bytes: number;
 }
 
+/** What a change of plan did at one depth. */
+export interface PlanChange {
+  readonly depth: number;
+  readonly from: string;
+  readonly to: string;
+  /** Tokens that each head held, and now holds under the new policy. */
+  readonly carriedTokens: number;
+  /** Tokens that the former policy had evicted: they stay lost. */
+  readonly evictedTokens: number;
+}
+
 /**
  * The past of a whole model: one policy and one `Past` per depth. The only place that keeps and disposes tensors.
  *
@@ -65,10 +86,13 @@ export interface DepthReport {
  *     const logits = model.apply(ids, {cache});   // and again with the next ids
  *     cache.dispose();
  */
-export class KVCache {
+export class KVCache implements AttentionCache {
   private readonly rows: readonly CacheRow[];
-  private readonly policies: readonly Policy[];
+  private plan: Plan;
+  private policies: readonly Policy[];
   private readonly pasts: (Past | undefined)[];
+  /** How the tokens of each depth came in. */
+  private readonly seen: {readonly scale: number; readonly rope?: RopeTables}[] = [];
   private readonly ropes = new Map<string, RopeTables>();
   private readonly expectedTokens: number | undefined;
 
@@ -79,13 +103,13 @@ export class KVCache {
    */
   constructor(
     model: CacheableModel | readonly CacheRow[],
-    plan: Plan | Policy = full(),
+    plan: Plan | PolicyLike = full(),
     options: KVCacheOptions = {},
   ) {
     this.rows = cacheRows(model);
     const depths = this.rows.length;
-    const wholePlan = 'policyFor' in plan ? plan : uniform(plan);
-    this.policies = this.rows.map((_, depth) => wholePlan.policyFor(depth, depths));
+    this.plan = asPlan(plan);
+    this.policies = this.rows.map((_, depth) => this.plan.policyFor(depth, depths));
     this.pasts = this.rows.map(() => undefined);
     this.expectedTokens = options.expectedTokens;
   }
@@ -146,24 +170,54 @@ export class KVCache {
     const {queries, keys, values, rope: config} = fresh;
     const dim = queries.shape[3];
     const rope = config && this.ropeTables(config, dim);
+    const scale = fresh.scale ?? 1 / Math.sqrt(dim);
     const {output, past: next} = tf.tidy(() => {
       const rotation = rope?.rotation(past?.tokensSeen ?? 0, queries.shape[2]);
-      const context = {
-        depth,
-        depths: this.rows.length,
-        scale: fresh.scale ?? 1 / Math.sqrt(dim),
-        ...(rope && {rope}),
-        ...(this.expectedTokens !== undefined && {expectedTokens: this.expectedTokens}),
-      };
       const rotated = rotation
         ? {queries: rotate(queries, rotation), keys: rotate(keys, rotation), values}
         : {queries, keys, values};
-      const result = step(policy, past, rotated, context);
-      for (const tensor of tensorsOfPast(result.past)) tf.keep(tensor);
-      return result as {output: tf.Tensor4D; past: Past & tf.TensorContainerObject};
+      return kept(step(policy, past, rotated, this.contextOf(depth, scale, rope)));
     });
+    this.seen[depth] = {scale, ...(rope && {rope})};
     this.replace(depth, next);
     return output;
+  }
+
+  /**
+   * Another plan from now on, for the tokens that are there as well: they are decoded and encoded once more. What was
+   * lost stays lost: evicted tokens, and the precision that the former codec took. Policies that go by attention
+   * (`h2o`, `lru`, `lfu`, `adaptive`) compress with the next tokens.
+   *
+   * @returns what happened at each depth whose policy changed.
+   * @throws InvalidArgumentError where the plan does not fit the model; the cache is as before then.
+   */
+  async setPlan(plan: Plan | PolicyLike): Promise<PlanChange[]> {
+    const next = asPlan(plan);
+    const policies = this.rows.map((_, depth) => next.policyFor(depth, this.rows.length));
+    const changes: PlanChange[] = [];
+    for (const [depth, policy] of policies.entries()) {
+      const former = this.policies[depth]!;
+      if (JSON.stringify(specOf(policy)) === JSON.stringify(specOf(former))) continue;
+      const past = this.pasts[depth];
+      if (past !== undefined) await this.reencode(depth, past, policy);
+      this.policies = this.policies.map((old, at) => (at === depth ? policy : old));
+      const evictedTokens = past === undefined ? 0 : past.tokensSeen - tokensHeld(past);
+      const carriedTokens = past === undefined ? 0 : tokensHeld(past);
+      changes.push({depth, from: former.name, to: policy.name, carriedTokens, evictedTokens});
+    }
+    this.plan = next;
+    return changes;
+  }
+
+  private async reencode(depth: number, past: Past, policy: Policy): Promise<void> {
+    const {scale, rope} = this.seen[depth]!;
+    const opened = await reopen(past, rope);
+    const {past: next} = tf.tidy(() => {
+      const context = this.contextOf(depth, scale, rope);
+      return kept({past: policy.observes ? opened : policy.compress(opened, context)});
+    });
+    this.replace(depth, opened);
+    this.replace(depth, next); // frees what the policy did not take over
   }
 
   /** Forgets all tokens; the plan stays. */
@@ -176,6 +230,17 @@ export class KVCache {
     this.reset();
     for (const tables of this.ropes.values()) tables.dispose();
     this.ropes.clear();
+  }
+
+  private contextOf(depth: number, scale: number, rope?: RopeTables): Context {
+    const {expectedTokens} = this;
+    return {
+      depth,
+      depths: this.rows.length,
+      scale,
+      ...(rope && {rope}),
+      ...(expectedTokens !== undefined && {expectedTokens}),
+    };
   }
 
   private replace(depth: number, next: Past | undefined): void {
@@ -219,6 +284,12 @@ export class KVCache {
       );
     }
   }
+}
+
+/** Keeps the tensors of a past beyond the tidy that made them. */
+function kept<Result extends {past: Past}>(result: Result): Result & tf.TensorContainerObject {
+  for (const tensor of tensorsOfPast(result.past)) tf.keep(tensor);
+  return result as Result & tf.TensorContainerObject;
 }
 
 function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow[] {

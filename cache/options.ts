@@ -50,9 +50,7 @@ export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectE
 }
 
 function shown(value: unknown): string {
-  return typeof value === 'number'
-    ? String(value)
-    : ((JSON.stringify(value)) ?? 'undefined');
+  return typeof value === 'number' || value === undefined ? String(value) : JSON.stringify(value);
 }
 
 function listOf(values: readonly (string | number)[]): string {

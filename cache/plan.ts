@@ -1,4 +1,3 @@
-import {InvalidArgumentError} from '../ops/errors.js';
 import type {Policy} from './policy.js';
 import {type Spec, makePolicy} from './registry.js';
 
@@ -9,23 +8,19 @@ export interface Plan {
   toJSON(): PlanJson;
 }
 
-export interface PlanJson {
-  readonly plan: string;
-  readonly policies: Readonly<Record<string, Spec>>;
+/** A plan as JSON: its kind, and what belongs to it. */
+export type PlanJson = {readonly plan: string} & Readonly<Record<string, unknown>>;
+
+/** A policy as it may be written in a plan: itself, or its name and options. */
+export type PolicyLike = Policy | Spec;
+
+/** Whether this is a plan (and not a single policy). */
+export function isPlan(value: Plan | PolicyLike): value is Plan {
+  return 'policyFor' in value;
 }
 
-/** The same policy at every depth. */
-export function uniform(policy: Policy): Plan {
-  return {
-    policyFor: () => policy,
-    toJSON: () => ({plan: 'uniform', policies: {all: specOf(policy)}}),
-  };
-}
-
-/** A plan from what its `toJSON` gave. */
-export function planFromJson({plan, policies}: PlanJson): Plan {
-  if (plan === 'uniform' && policies['all'] !== undefined) return uniform(makePolicy(policies['all']));
-  throw new InvalidArgumentError(`There is no plan "${plan}" with these policies; there is uniform.`);
+export function asPolicy(policy: PolicyLike): Policy {
+  return 'compress' in policy ? policy : makePolicy(policy);
 }
 
 /** A policy's name and options. */

@@ -27,8 +27,8 @@ export interface Policy {
 export interface Context extends AttendContext {
   readonly depth: number;
   readonly depths: number;
-  /** The queries of this step, rotated: float32 `[batch, heads, tokens, dim]`. */
-  readonly queries: tf.Tensor4D;
+  /** The queries of this step, rotated: float32 `[batch, heads, tokens, dim]`. None where a plan was changed. */
+  readonly queries?: tf.Tensor4D;
   /** Tokens to expect in all, where the caller knows: buffers grow to this and no further. */
   readonly expectedTokens?: number;
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {CacheRow, KVCache} from '../cache/kv_cache.js';
+import type {AttentionCache, CacheRow} from '../cache/kv_cache.js';
 import {causalAttention} from '../ops/causal_attention/index.js';
 import {InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
@@ -119,7 +119,12 @@ export class Attention extends tf.layers.Layer {
     return {...super.getConfig(), ...configOf(this.config)};
   }
 
-  private attend(queries: tf.Tensor4D, keys: tf.Tensor4D, values: tf.Tensor4D, cache?: KVCache): tf.Tensor4D {
+  private attend(
+    queries: tf.Tensor4D,
+    keys: tf.Tensor4D,
+    values: tf.Tensor4D,
+    cache?: AttentionCache,
+  ): tf.Tensor4D {
     const {rope, depth} = this.config;
     if (cache !== undefined) return cache.attend(depth, {queries, keys, values, ...(rope && {rope})});
     const [, , tokens, dim] = queries.shape;

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../ops/errors.js';
-import type {KVCache} from '../cache/kv_cache.js';
+import type {AttentionCache} from '../cache/kv_cache.js';
 
 /** What every tf.layers.Layer takes (tfjs does not export its name). */
 export type LayerArgs = NonNullable<ConstructorParameters<typeof tf.layers.Layer>[0]>;
@@ -8,7 +8,7 @@ export type LayerArgs = NonNullable<ConstructorParameters<typeof tf.layers.Layer
 /** Keyword arguments of `model.apply(x, kwargs)`; the same object reaches every layer. */
 export interface CallArgs {
   /** Attend over, and into, this past. */
-  readonly cache?: KVCache;
+  readonly cache?: AttentionCache;
   /** Only the last token's logits are wanted: the rest is not computed. */
   readonly lastTokenOnly?: boolean;
   readonly [name: string]: unknown;

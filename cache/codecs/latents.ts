@@ -25,5 +25,10 @@ export function latentsCodec({name, options}: LatentsSpec): Codec {
       `latents = "${name}"; expected one of ${names.join(', ')}.${didYouMean(name, names)}`,
     );
   }
+  if (options['center'] === true || options['rotate'] === true) {
+    throw new InvalidArgumentError(
+      'Latents take no center or rotate: their basis is a turn already; give the low-rank codec `center`.',
+    );
+  }
   return factory(options);
 }

@@ -44,7 +44,7 @@ export function adaptive(options: AdaptiveOptions = {}): Policy {
     options: checked,
     compress(past, context) {
       const block = sealable(past.recent.tokens, residual, narrowest);
-      if (block === 0) return past;
+      if (block === 0 || context.queries === undefined) return past;
       const queries = latestQueries(context.queries, past.recent.tokens - block);
       const exact = mergePartials(attendPast(past, queries, context));
       let chosen = past;

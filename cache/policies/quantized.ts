@@ -4,11 +4,19 @@ import {atLeast, checkOptions, oneOf} from '../options.js';
 import type {Policy} from '../policy.js';
 import {seal, sealable} from '../segments.js';
 
+const axis = v.picklist(['channel', 'token'], 'expected "channel" or "token"');
+const flag = v.boolean('expected true or false');
 const schema = v.strictObject({
   bits: v.optional(oneOf(8, 4, 2), 8),
+  keyBits: v.optional(v.nullable(oneOf(8, 4, 2)), null),
+  valueBits: v.optional(v.nullable(oneOf(8, 4, 2)), null),
+  keyAxis: v.optional(axis, 'channel'),
+  valueAxis: v.optional(axis, 'token'),
   groupSize: v.optional(atLeast(1), 64),
   residual: v.optional(atLeast(0), 32),
-  symmetric: v.optional(v.boolean('expected true or false'), false),
+  symmetric: v.optional(flag, false),
+  center: v.optional(flag, false),
+  rotate: v.optional(flag, false),
 });
 
 export type QuantizedOptions = v.InferInput<typeof schema>;
@@ -17,13 +25,16 @@ export type QuantizedOptions = v.InferInput<typeof schema>;
  * Every token but the last few as integer codes (KIVI, Liu et al., 2024, arXiv 2402.02750): keys per channel over groups
  * of tokens, values per token over groups of channels. The last `residual` tokens, and those that do not fill a group
  * yet, stay exact. Each token is encoded once.
+ *
+ * `keyBits` and `valueBits` override `bits` for one side (keys are the sensitive one); `keyAxis` and `valueAxis` choose
+ * the groups of each; `center` and `rotate` are those of the `integer` codec.
  */
 export function quantized(options: QuantizedOptions = {}): Policy {
   const checked = checkOptions('quantized', schema, options);
-  const {residual, ...layout} = checked;
+  const {bits, keyBits, valueBits, keyAxis, valueAxis, residual, ...rest} = checked;
   const codecs = {
-    keys: integer({...layout, groupAxis: 'channel'}),
-    values: integer({...layout, groupAxis: 'token'}),
+    keys: integer({...rest, bits: keyBits ?? bits, groupAxis: keyAxis}),
+    values: integer({...rest, bits: valueBits ?? bits, groupAxis: valueAxis}),
   };
   return {
     name: 'quantized',

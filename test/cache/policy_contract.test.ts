@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {type Past, segmentsOf, tensorsOfPast} from '../../cache/past.js';
-import {planFromJson, uniform} from '../../cache/plan.js';
+import {planFromJson, uniform} from '../../cache/plans/index.js';
 import {makePolicy, policyNames} from '../../cache/registry.js';
 import {causalAttention} from '../../ops/causal_attention/index.js';
 import {decodeForm} from '../../ops/decode/index.js';
@@ -73,17 +73,18 @@ for (const variant of policyVariants) {
   describeOnBackends(`policy ${variantName(variant)}`, () => {
     const policy = makePolicy(variant);
     let text: Text;
+    let exact: tf.Tensor4D;
     before(() => {
       text = randomText();
+      exact = exactOutput(text);
     });
-    after(() => tf.dispose(text));
+    after(() => tf.dispose([text, exact]));
 
     /** Largest difference from plain attention, relative to the largest output. */
     function errorOf(output: tf.Tensor4D): number {
-      return tf.tidy(() => {
-        const exact = exactOutput(text);
-        return tf.div(tf.max(tf.abs(tf.sub(output, exact))), tf.max(tf.abs(exact))).dataSync()[0]!;
-      });
+      return tf.tidy(
+        () => tf.div(tf.max(tf.abs(tf.sub(output, exact))), tf.max(tf.abs(exact))).dataSync()[0]!,
+      );
     }
 
     it('attends to one whole text exactly: compression begins after it', () => {
@@ -107,7 +108,7 @@ for (const variant of policyVariants) {
         const cache = newCache(policy);
         let from = 0;
         for (const tokens of chunks) {
-          tf.tidy(() => cache.attend(0, {...part(text, from, tokens), rope}));
+          tf.tidy(() => void cache.attend(0, {...part(text, from, tokens), rope}));
           from += tokens;
           const past = cache.past(0)!;
           expect(past.tokensSeen).to.equal(from);

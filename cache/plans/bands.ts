@@ -1,0 +1,66 @@
+import * as v from 'valibot';
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {checkOptions} from '../options.js';
+import {type Plan, type PolicyLike, asPolicy, specOf} from '../plan.js';
+import {layered} from '../policies/layered.js';
+import {quantized} from '../policies/quantized.js';
+
+export interface BandsOptions {
+  readonly shallow?: PolicyLike;
+  readonly deep?: PolicyLike;
+  readonly output?: PolicyLike;
+  /** How much of the depths each band takes, in this order; they sum to 1. Default [3/8, 3/8, 2/8]. */
+  readonly shares?: readonly [number, number, number];
+}
+
+const share = v.pipe(v.number('expected three shares that sum to 1'), v.minValue(0, 'expected shares >= 0'));
+const schema = v.strictObject({
+  shares: v.optional(v.strictTuple([share, share, share], 'expected three shares that sum to 1'), [
+    3 / 8,
+    3 / 8,
+    2 / 8,
+  ]),
+});
+
+/**
+ * Three bands over the depths of any model: shallow, deep, output. Their boundaries are rounded to whole depths.
+ *
+ * The defaults keep the intent of the owner's table for 32 layers (1-12, 13-24, 25-32): shallow layers, whose keys,
+ * queries and values are all low rank, compress keys and values; deep ones compress values first (4 bits, keys 8);
+ * output layers compress little (8 bits).
+ */
+export function bands(options: BandsOptions = {}): Plan {
+  const {
+    shallow = layered({longTermRank: 32, longTermBits: 8}),
+    deep = quantized({keyBits: 8, valueBits: 4}),
+    output = quantized({bits: 8}),
+    ...rest
+  } = options;
+  const {shares} = checkOptions('bands', schema, rest);
+  if (Math.abs(shares[0] + shares[1] + shares[2] - 1) > 1e-6) {
+    throw new InvalidArgumentError(
+      `bands: shares = [${shares.join(', ')}]; expected three shares that sum to 1.`,
+    );
+  }
+  const policies = {shallow: asPolicy(shallow), deep: asPolicy(deep), output: asPolicy(output)};
+  return {
+    policyFor: (depth, depths) => policies[bandOf(depth, depths, shares)],
+    toJSON: () => ({
+      plan: 'bands',
+      shallow: specOf(policies.shallow),
+      deep: specOf(policies.deep),
+      output: specOf(policies.output),
+      shares,
+    }),
+  };
+}
+
+/** Which band a depth is in. */
+export function bandOf(
+  depth: number,
+  depths: number,
+  [shallow, deep]: readonly [number, number, number] = [3 / 8, 3 / 8, 2 / 8],
+): 'shallow' | 'deep' | 'output' {
+  if (depth < Math.round(shallow * depths)) return 'shallow';
+  return depth < Math.round((shallow + deep) * depths) ? 'deep' : 'output';
+}

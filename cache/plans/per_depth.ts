@@ -1,0 +1,22 @@
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {type Plan, type PolicyLike, asPolicy, specOf} from '../plan.js';
+
+/**
+ * A policy for each depth, in order.
+ * @throws InvalidArgumentError, when it meets a model, where that has another number of depths.
+ */
+export function perDepth(policies: readonly PolicyLike[]): Plan {
+  const listed = policies.map(asPolicy);
+  return {
+    policyFor(depth, depths) {
+      const policy = listed[depth];
+      if (policy === undefined || listed.length !== depths) {
+        throw new InvalidArgumentError(
+          `This plan is for ${listed.length} depths and the model has ${depths}; give one policy for each depth.`,
+        );
+      }
+      return policy;
+    },
+    toJSON: () => ({plan: 'perDepth', policies: listed.map(specOf)}),
+  };
+}

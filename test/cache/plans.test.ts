@@ -1,0 +1,183 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {KVCache} from '../../cache/kv_cache.js';
+import {
+  bandOf,
+  bands,
+  perDepth,
+  planFromJson,
+  scenario,
+  scenarioNames,
+  uniform,
+} from '../../cache/plans/index.js';
+import {full} from '../../cache/policies/full.js';
+import {h2o} from '../../cache/policies/h2o.js';
+import {layered} from '../../cache/policies/layered.js';
+import {onlineSvd} from '../../cache/policies/online_svd.js';
+import {quantized} from '../../cache/policies/quantized.js';
+import {sliding} from '../../cache/policies/sliding.js';
+import {adaptive} from '../../cache/policies/adaptive.js';
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {describeOnBackends} from '../support/backends.js';
+import {expectClose, expectNoLeak} from '../support/tensors.js';
+import {throughJson} from './variants.js';
+
+describe('plans', () => {
+  it('cut any number of depths into three bands by shares', () => {
+    const names = (depths: number) =>
+      Array.from({length: depths}, (_, depth) => bandOf(depth, depths)[0]).join('');
+    expect(names(32)).to.equal('s'.repeat(12) + 'd'.repeat(12) + 'o'.repeat(8)); // the owner's table
+    expect(names(8)).to.equal('sssdddoo');
+    expect(names(30)).to.equal('s'.repeat(11) + 'd'.repeat(12) + 'o'.repeat(7));
+    expect(names(1)).to.equal('d');
+    expect(names(2)).to.equal('sd');
+    expect(bandOf(0, 10, [0, 1, 0])).to.equal('deep');
+  });
+
+  it('put the policies of bands where they belong', () => {
+    const plan = bands({
+      shallow: {name: 'full'},
+      deep: quantized(),
+      output: {name: 'sliding'},
+      shares: [0.5, 0.25, 0.25],
+    });
+    const names = [0, 1, 2, 3].map(depth => plan.policyFor(depth, 4).name);
+    expect(names).to.deep.equal(['full', 'full', 'quantized', 'sliding']);
+  });
+
+  const plans = {
+    uniform: uniform(quantized({bits: 4})),
+    bands: bands(),
+    'bands of others': bands({shallow: h2o(), shares: [0.2, 0.4, 0.4]}),
+    perDepth: perDepth([full(), h2o({heavyBudget: 5}), onlineSvd()]),
+    ...Object.fromEntries(scenarioNames.map(name => [`scenario ${name}`, scenario(name)])),
+  };
+  for (const [name, plan] of Object.entries(plans)) {
+    it(`survive JSON: ${name}`, () => {
+      const again = planFromJson(throughJson(plan.toJSON()));
+      expect(again.toJSON()).to.deep.equal(plan.toJSON());
+      for (const depth of [0, 1, 2]) {
+        expect(again.policyFor(depth, 3).options).to.deep.equal(plan.policyFor(depth, 3).options);
+      }
+    });
+  }
+
+  const wrong: [string, unknown, RegExp][] = [
+    ['nothing', null, /an object with a key "plan"/],
+    ['a list', [], /an object with a key "plan"/],
+    ['another kind', {plan: 'band'}, /no plan "band".*Did you mean "bands"\?/],
+    ['a key too many', {plan: 'bands', middle: {name: 'full'}}, /"middle" is wrong/],
+    ['an unknown policy', {plan: 'uniform', policy: {name: 'h20'}}, /no policy "h20".*"h2o"/],
+    ['a wrong option', {plan: 'uniform', policy: {name: 'h2o', options: {sinks: -1}}}, /sinks = -1/],
+    ['no policy', {plan: 'uniform'}, /"policy" is wrong/],
+    ['shares that do not sum to 1', {plan: 'bands', shares: [1, 1, 1]}, /sum to 1/],
+    ['an unknown scenario', {plan: 'scenario', name: 'realtime'}, /Did you mean "realTime"\?/],
+  ];
+  for (const [name, json, message] of wrong) {
+    it(`refuse ${name}`, () => {
+      expect(() => planFromJson(json)).to.throw(InvalidArgumentError, message);
+    });
+  }
+
+  it('refuse a model of another depth count', () => {
+    const row = (depth: number) => ({depth, heads: 1, kvHeads: 1, dim: 8, dimV: 8});
+    expect(() => new KVCache([row(0)], perDepth([full(), full()]))).to.throw(
+      InvalidArgumentError,
+      /2 depths and the model has 1/,
+    );
+  });
+});
+
+describeOnBackends('a change of plan on a running cache', () => {
+  const rope = {theta: 100};
+  const row = {depth: 0, heads: 4, kvHeads: 2, dim: 16, dimV: 16};
+  const tokens = (count: number, seed: number) => ({
+    queries: tf.randomNormal<tf.Rank.R4>([1, 4, count, 16], 0, 1, 'float32', seed),
+    keys: tf.randomNormal<tf.Rank.R4>([1, 2, count, 16], 0, 1, 'float32', seed + 1),
+    values: tf.randomNormal<tf.Rank.R4>([1, 2, count, 16], 0, 1, 'float32', seed + 2),
+    rope,
+  });
+
+  /** 60 tokens under one plan, then another, then 3 more tokens: their output. */
+  async function run(from: Parameters<typeof uniform>[0], to: Parameters<typeof uniform>[0]) {
+    const cache = new KVCache([row], from);
+    tf.tidy(() => void cache.attend(0, tokens(40, 1)));
+    tf.tidy(() => void cache.attend(0, tokens(20, 4)));
+    const changes = await cache.setPlan(to);
+    const output = tf.tidy(() => cache.attend(0, tokens(3, 7)));
+    return {cache, changes, output};
+  }
+
+  it('from full to others: nothing is lost that the new policy keeps', async () => {
+    const {cache, output: exact} = await run(full(), full());
+    cache.dispose();
+    for (const to of [
+      quantized({groupSize: 8, residual: 0}),
+      onlineSvd({rank: 16}),
+      layered({shortTermSize: 8, longTermRank: 16}),
+      h2o(),
+      adaptive({tolerance: 1e-3}),
+    ]) {
+      const {cache: other, changes, output} = await run(full(), to);
+      expect(changes).to.deep.equal([
+        {depth: 0, from: 'full', to: to.name, carriedTokens: 60, evictedTokens: 0},
+      ]);
+      await expectClose(output, exact, 0.05, to.name);
+      expect(other.past(0)!.tokensSeen).to.equal(63);
+      output.dispose();
+      other.dispose();
+    }
+    exact.dispose();
+  });
+
+  it('from lossy ones to full: what they held, in the order of the text, rotated', async () => {
+    const {cache: reference, output: exact} = await run(full(), full());
+    for (const from of [
+      onlineSvd({rank: 16}),
+      layered({shortTermSize: 8, longTermRank: 16, sinks: 3}),
+      quantized({groupSize: 8, residual: 0}),
+      adaptive({tolerance: 0.3, groupSize: 4, residual: 1}),
+    ]) {
+      const {cache, output} = await run(from, full());
+      expect(Object.keys(cache.past(0)!.held)).to.deep.equal([]);
+      await expectClose(output, exact, from.name === 'adaptive' ? 0.8 : 0.05, from.name);
+      output.dispose();
+      cache.dispose();
+    }
+    exact.dispose();
+    reference.dispose();
+  });
+
+  it('from evicting ones: says what is lost, carries the rest', async () => {
+    for (const from of [h2o({heavyBudget: 10, recentBudget: 10}), sliding({window: 16, sinks: 4})]) {
+      for (const to of [full(), quantized({groupSize: 8, residual: 0}), sliding({window: 20}), h2o()]) {
+        if (from.name === to.name) continue;
+        const {cache, changes, output} = await run(from, to);
+        const {carriedTokens, evictedTokens} = changes[0]!;
+        expect(carriedTokens).to.be.at.most(20);
+        expect(carriedTokens + evictedTokens).to.equal(60);
+        expect([...(await output.data())].every(Number.isFinite)).to.equal(true);
+        output.dispose();
+        cache.dispose();
+      }
+    }
+  });
+
+  it('leaks nothing, and is not made where the plan does not fit', async () => {
+    await expectNoLeak(async () => {
+      for (const [from, to] of [
+        [full(), onlineSvd({rank: 8})],
+        [onlineSvd({rank: 8}), h2o({heavyBudget: 8, recentBudget: 8})],
+        [h2o({heavyBudget: 8, recentBudget: 8}), quantized()],
+      ] as const) {
+        const {cache, output} = await run(from, to);
+        output.dispose();
+        let error: unknown;
+        await cache.setPlan(perDepth([full(), full()])).catch((caught: unknown) => (error = caught));
+        expect(error).to.be.instanceOf(InvalidArgumentError);
+        expect(cache.report()[0]!.policy).to.equal(to.name);
+        cache.dispose();
+      }
+    });
+  });
+});

@@ -1,5 +1,5 @@
 import {decodeFloat8Row} from './float8';
-import {dequantizeRow} from './integer';
+import {dequantizeTile} from './integer';
 import {multiplyAdd} from './multiply_add';
 import {rotate} from './rotate';
 import {tileTokens} from './scores';
@@ -57,9 +57,7 @@ function readStored(form: FormDescriptor, head: i32, from: i32, count: i32, scra
   const first = <usize>(head * form.dataRows + from);
   if (form.kind == 0) return <usize>form.data + ((first * <usize>dim) << 2);
   if (form.kind == 1) {
-    for (let token = 0; token < count; token++) {
-      dequantizeRow(form, head, from + token, scratch + ((<usize>(token * dim)) << 2));
-    }
+    dequantizeTile(form, head, from, count, scratch);
     return scratch;
   }
   const codeBytes = (<usize>((dim + 3) >> 2)) << 2;

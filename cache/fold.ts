@@ -3,6 +3,7 @@ import {batchedMatMul} from '../ops/batched_matmul/index.js';
 import type {DenseForm, LowRankForm} from '../ops/forms.js';
 import {foldBlock} from '../ops/linalg/fold_block.js';
 import {rotate} from '../ops/rotate/index.js';
+import {defaultRank} from './options.js';
 import type {Past, Segment} from './past.js';
 import {type SealContext, appendSegment, dense, firstTokens, withoutOldest} from './segments.js';
 
@@ -12,7 +13,7 @@ import {type SealContext, appendSegment, dense, firstTokens, withoutOldest} from
  * energy of all folds (squared Frobenius error, per head) and the energy that came in are added up in `extras`, so that
  * the relative error so far is known exactly: see `foldBlock`.
  */
-export function foldOldest(past: Past, tokens: number, rank: number, context: SealContext): Past {
+export function foldOldest(past: Past, tokens: number, rank: number | null, context: SealContext): Past {
   if (tokens <= 0) return past;
   const {recent, held, extras = {}, events} = past;
   const rotation = context.rope?.inverse(recent.positions, tokens);
@@ -57,7 +58,12 @@ export function foldError(past: Past, sideName: 'key' | 'value'): tf.Tensor | un
 
 type SideExtras = {squares?: tf.Tensor; discarded?: tf.Tensor; energy?: tf.Tensor};
 
-function foldSide(form: Segment['keys'] | undefined, x: tf.Tensor4D, rank: number, extras: SideExtras) {
+function foldSide(
+  form: Segment['keys'] | undefined,
+  x: tf.Tensor4D,
+  rankLimit: number | null,
+  extras: SideExtras,
+) {
   const [batch, kvHeads, tokens, dim] = x.shape;
   const heads = batch * kvHeads;
   const block: tf.Tensor3D = tf.reshape(x, [heads, tokens, dim]);
@@ -66,6 +72,7 @@ function foldSide(form: Segment['keys'] | undefined, x: tf.Tensor4D, rank: numbe
     basis: tf.reshape<tf.Rank.R3>(before.basis, [heads, before.rank, dim]),
     squares: extras.squares as tf.Tensor2D,
   };
+  const rank = rankLimit ?? defaultRank(dim);
   const {basis, squares, rotation, coefficients, discarded} = foldBlock(spectrum, block, rank);
   const newRank = basis.shape[1];
   const lowRankOf = (latents: tf.Tensor3D): LowRankForm => ({

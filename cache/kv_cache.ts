@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../ops/errors.js';
+import {allFinite} from '../ops/finite/index.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {type Past, pastBytes, tensorsOfPast, tokensHeld} from './past.js';
@@ -107,9 +108,8 @@ export class KVCache implements AttentionCache {
     options: KVCacheOptions = {},
   ) {
     this.rows = cacheRows(model);
-    const depths = this.rows.length;
     this.plan = asPlan(plan);
-    this.policies = this.rows.map((_, depth) => this.plan.policyFor(depth, depths));
+    this.policies = policiesOf(this.plan, this.rows);
     this.pasts = this.rows.map(() => undefined);
     this.expectedTokens = options.expectedTokens;
   }
@@ -193,7 +193,7 @@ export class KVCache implements AttentionCache {
    */
   async setPlan(plan: Plan | PolicyLike): Promise<PlanChange[]> {
     const next = asPlan(plan);
-    const policies = this.rows.map((_, depth) => next.policyFor(depth, this.rows.length));
+    const policies = policiesOf(next, this.rows);
     const changes: PlanChange[] = [];
     for (const [depth, policy] of policies.entries()) {
       const former = this.policies[depth]!;
@@ -277,6 +277,11 @@ export class KVCache implements AttentionCache {
         );
       }
     }
+    if (allFinite(keys) === false || allFinite(values) === false) {
+      throw new InvalidArgumentError(
+        `At depth ${depth}, keys or values hold NaN or infinity: check the model's weights and its input.`,
+      );
+    }
     const pastBatch = past?.recent.keys.data.shape[0];
     if (pastBatch !== undefined && pastBatch !== batch) {
       throw new InvalidArgumentError(
@@ -284,6 +289,15 @@ export class KVCache implements AttentionCache {
       );
     }
   }
+}
+
+/** The policy of every depth, each checked against the sizes of its heads. */
+function policiesOf(plan: Plan, rows: readonly CacheRow[]): Policy[] {
+  return rows.map((row, depth) => {
+    const policy = plan.policyFor(depth, rows.length);
+    policy.check?.(row);
+    return policy;
+  });
 }
 
 /** Keeps the tensors of a past beyond the tidy that made them. */

@@ -23,6 +23,20 @@ export const positiveNumber = v.pipe(
   v.gtValue(0, 'expected a number above 0'),
 );
 
+/** Throws where a rank is beyond what heads of these sizes have. */
+export function checkRank(option: string, rank: number, {dim, dimV}: {dim: number; dimV: number}): void {
+  const most = Math.min(dim, dimV);
+  if (rank <= most) return;
+  throw new InvalidArgumentError(
+    `${option} = ${rank}; the heads of this model have ${most} numbers: give a rank from 1 to ${most}.`,
+  );
+}
+
+/** A rank that was not given: 32, and half of a head's numbers where that is less. */
+export function defaultRank(dim: number): number {
+  return Math.max(1, Math.min(32, Math.floor(dim / 2)));
+}
+
 /** One of a few numbers. */
 export const oneOf = <const T extends readonly number[]>(...allowed: T) =>
   v.picklist(allowed, `expected ${listOf(allowed)}`);

@@ -17,6 +17,8 @@ export interface Policy {
   readonly options: Options;
   /** The most tokens a head holds after a step; absent where the past grows with the text. */
   readonly tokenBudget?: number;
+  /** Throws an InvalidArgumentError where the policy's options do not fit heads of these sizes. */
+  check?(sizes: {readonly dim: number; readonly dimV: number}): void;
   /** What the policy must know of attention: gathered into `Segment.scores` of every segment, by a second pass. */
   readonly observes?: Observation;
   /** What remains of a past whose newest tokens were just attended. Inside the caller's tidy. */

@@ -7,11 +7,11 @@ import {eigh} from '../../ops/linalg/eigh/index.js';
 import {effectiveRank} from '../../ops/linalg/ranks.js';
 import {project} from '../../ops/low_rank/index.js';
 import type {Codec} from '../codec.js';
-import {atLeast, checkOptions, probability} from '../options.js';
+import {atLeast, checkOptions, defaultRank, probability} from '../options.js';
 import {latentsCodec, latentsSchema} from './latents.js';
 
 const schema = v.strictObject({
-  rank: v.optional(atLeast(1), 32),
+  rank: v.optional(v.nullable(atLeast(1)), null),
   energy: v.optional(v.nullable(probability), null),
   center: v.optional(v.boolean('expected true or false'), false),
   latents: v.optional(latentsSchema, {name: 'dense'}),
@@ -21,7 +21,8 @@ export type LowRankOptions = v.InferInput<typeof schema>;
 
 /**
  * Coefficients in the best basis of a run's first tokens: `x ~ z B + mean`, with B the top `rank` right singular vectors
- * of those tokens per key head, so that their squared error is the least possible (Eckart and Young, 1936). Later tokens
+ * of those tokens per key head, so that their squared error is the least possible (Eckart and Young, 1936). A rank that is
+ * not given is 32, and half of a head's numbers where that is less. Later tokens
  * of the run are projected on the same basis. `energy` picks the smallest rank, at most `rank`, which keeps that share of
  * the squares in every head. `center` takes the mean of the first tokens off before. Latents are stored by any codec of
  * single numbers: low rank and 4 bits are one option.
@@ -69,7 +70,7 @@ type Basis = Pick<LowRankForm, 'basis' | 'mean'>;
 
 function bestBasis(
   x: tf.Tensor4D,
-  {rank, energy, center}: {rank: number; energy: number | null; center: boolean},
+  {rank, energy, center}: {rank: number | null; energy: number | null; center: boolean},
 ): Basis {
   const [batch, kvHeads, tokens, dim] = x.shape;
   const mean = center ? tf.mean<tf.Tensor4D>(x, 2, true) : undefined;
@@ -77,7 +78,7 @@ function bestBasis(
   // squares of huge numbers would overflow; a scale of the whole head changes no direction
   const scaled: tf.Tensor3D = tf.div(centred, tf.maximum(tf.max(tf.abs(centred), [1, 2], true), 1e-38));
   const {values, vectors} = eigh(batchedMatMul(scaled, scaled, {transposeA: true}));
-  const most = Math.min(rank, dim);
+  const most = Math.min(rank ?? (energy === null ? defaultRank(dim) : dim), dim);
   const kept = energy === null ? most : Math.min(most, rankOfEnergy(values, energy));
   const basis: tf.Tensor4D = tf.reshape(tf.slice(vectors, [0, 0, 0], [-1, kept, -1]), [
     batch,

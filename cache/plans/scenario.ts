@@ -10,7 +10,7 @@ const scenarios = {
   /** Memory is extremely short: low rank, 60 % and more off, its latents in 4 bits. */
   memory: () => layered({longTermRank: 32, longTermBits: 4, shortTermSize: 64}),
   /** Long contexts: a short term that is exact, a long term that is quantised. */
-  longContext: () => layered({longTermRank: null, longTermBits: 4}),
+  longContext: () => layered({longTermBits: 4}),
   /** Real time: the tokens that matter, in a budget that never grows. */
   realTime: () => h2o(),
   /** Accuracy comes first: as few bits as a measured error allows, and no fewer. */

@@ -3,14 +3,14 @@ import type {Codec} from '../codec.js';
 import {integer} from '../codecs/integer.js';
 import {lowRank} from '../codecs/low_rank.js';
 import {foldOldest} from '../fold.js';
-import {atLeast, checkOptions, oneOf} from '../options.js';
+import {atLeast, checkOptions, checkRank, oneOf} from '../options.js';
 import type {Policy} from '../policy.js';
 import {type SideCodecs, keepSinks, seal, sealable} from '../segments.js';
 
 const schema = v.strictObject({
   sinks: v.optional(atLeast(0), 4),
   shortTermSize: v.optional(atLeast(1), 128),
-  longTermRank: v.optional(v.nullable(atLeast(1)), 32),
+  longTermRank: v.optional(v.nullable(atLeast(1)), null),
   longTermBits: v.optional(v.nullable(oneOf(8, 4, 2)), null),
 });
 
@@ -24,8 +24,8 @@ const foldTokens = 64;
 /**
  * Short and long term: the first `sinks` tokens and the last `shortTermSize` exact, all between compressed, keys and
  * values alike. The long term is low rank (`longTermRank`; its factors grow with the text as `onlineSvd`'s do), integer
- * codes (`longTermBits`, with `longTermRank: null`), or both: latents of `longTermBits` in the basis of its first
- * tokens, each encoded once.
+ * codes (`longTermBits`), or both: latents of `longTermBits` in the basis of its first tokens, each encoded once. With
+ * neither given it is low rank.
  */
 export function layered(options: LayeredOptions = {}): Policy {
   const checked = checkOptions('layered', schema, options);
@@ -34,14 +34,13 @@ export function layered(options: LayeredOptions = {}): Policy {
   return {
     name: 'layered',
     options: checked,
+    check: sizes => checkRank('layered: longTermRank', rank ?? 1, sizes),
     compress(past, context) {
       const started = past.recent.tokens > shortTermSize ? keepSinks(past, sinks) : past;
       const over = started.recent.tokens - shortTermSize;
-      if (codecs === undefined) {
-        if (rank === null || over < foldTokens) return started;
-        return foldOldest(started, over, rank, context);
-      }
-      if (rank !== null && started.held['old'] === undefined && over < basisTokens) return started;
+      if (codecs === undefined) return over < foldTokens ? started : foldOldest(started, over, rank, context);
+      const first = started.held['old'] === undefined && rank !== null ? basisTokens : 0;
+      if (over < first) return started;
       return seal(started, sealable(started.recent.tokens, shortTermSize, codecs), codecs, context);
     },
   };

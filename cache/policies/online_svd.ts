@@ -1,10 +1,10 @@
 import * as v from 'valibot';
 import {foldOldest} from '../fold.js';
-import {atLeast, checkOptions} from '../options.js';
+import {atLeast, checkOptions, checkRank} from '../options.js';
 import type {Policy} from '../policy.js';
 
 const schema = v.strictObject({
-  rank: v.optional(atLeast(1), 32),
+  rank: v.optional(v.nullable(atLeast(1)), null),
   updateFreq: v.optional(atLeast(1), 16),
 });
 
@@ -14,7 +14,7 @@ export type OnlineSvdOptions = v.InferInput<typeof schema>;
  * Keys and values as a truncated singular value decomposition that grows with the text: `K ~ C B` with coefficients C
  * `[tokens, rank]` and an orthonormal basis B `[rank, dim]` per head. Fresh tokens stay exact until `updateFreq` of them
  * are there; then all are folded into the factors by an incremental update (Brand, 2002), which is exact given the past
- * as it was truncated. A rank above the head's dim keeps everything.
+ * as it was truncated. `rank` is 32 where it is not given, and half of a head's numbers where that is less.
  */
 export function onlineSvd(options: OnlineSvdOptions = {}): Policy {
   const checked = checkOptions('onlineSvd', schema, options);
@@ -22,6 +22,7 @@ export function onlineSvd(options: OnlineSvdOptions = {}): Policy {
   return {
     name: 'onlineSvd',
     options: checked,
+    check: sizes => checkRank('onlineSvd: rank', rank ?? 1, sizes),
     compress: (past, context) =>
       past.recent.tokens < updateFreq ? past : foldOldest(past, past.recent.tokens, rank, context),
   };

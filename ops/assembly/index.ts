@@ -13,3 +13,4 @@ export {rmsNorm} from './rms_norm';
 export {unembed} from './multiply_transposed';
 export {eigh} from './eigh';
 export {batchedMatMul} from './batched_matmul';
+export {allFinite} from './finite';

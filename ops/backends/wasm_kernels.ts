@@ -126,6 +126,7 @@ export interface WasmKernels {
   hadamard(x: number, out: number, numbers: number, block: number): void;
   unembed(x: number, embedding: number, out: number, rows: number, vocab: number, dim: number): void;
   eigh(x: number, out: number, scratch: number, count: number, dim: number): void;
+  allFinite(x: number, count: number): number;
   batchedMatMul(
     a: number,
     b: number,
@@ -162,6 +163,7 @@ export const wasmKernelNames = namesOf({
   unembed: true,
   eigh: true,
   batchedMatMul: true,
+  allFinite: true,
 });
 
 function namesOf(names: {readonly [Name in keyof WasmKernels]: true}): string[] {

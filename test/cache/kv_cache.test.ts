@@ -61,6 +61,8 @@ describeOnBackends('KVCache', () => {
         'another batch': () => cache.attend(0, fresh(1, 2)),
         'no tokens': () => cache.attend(0, {...fresh(1), ...noTokens()}),
         'other heads': () => cache.attend(0, {...fresh(1), keys: tf.zeros([1, 2, 1, 32])}),
+        'NaN in keys': () => cache.attend(0, {...fresh(1), keys: tf.fill([1, 1, 1, 32], NaN)}),
+        'infinity in values': () => cache.attend(0, {...fresh(1), values: tf.fill([1, 1, 1, 32], -Infinity)}),
         'another dim': () => cache.attend(0, {...fresh(1), values: tf.zeros([1, 1, 1, 16])}),
       };
       for (const [name, call] of Object.entries(wrong)) {
@@ -71,6 +73,19 @@ describeOnBackends('KVCache', () => {
       expect(tf.memory().numTensors).to.equal(numTensors);
       cache.dispose();
     });
+  });
+
+  it('refuses ranks beyond the heads before anything happens', async () => {
+    for (const policy of ['onlineSvd:rank=33', 'layered:longTermRank=33']) {
+      expect(() => new KVCache([row(0)], parsePolicy(policy))).to.throw(
+        InvalidArgumentError,
+        /ank = 33.*from 1 to 32/,
+      );
+      const cache = new KVCache([row(0)]);
+      const error: unknown = await cache.setPlan(parsePolicy(policy)).catch((caught: unknown) => caught);
+      expect(error).to.be.instanceOf(InvalidArgumentError);
+      expect(cache.report()[0]!.policy).to.equal('full');
+    }
   });
 
   it('wants a model with attention layers that it knows, each depth once', () => {

@@ -66,7 +66,7 @@ export const policyVariants: readonly PolicyVariant[] = [
   {name: 'layered', options: {shortTermSize: 8, longTermRank: 16}, outputError: 1e-4, keyError: 1e-4},
   {
     name: 'layered',
-    options: {shortTermSize: 8, longTermRank: null, longTermBits: 8},
+    options: {shortTermSize: 8, longTermBits: 8},
     outputError: 0.05,
     keyError: 0.05,
   },

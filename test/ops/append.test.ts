@@ -68,6 +68,13 @@ describeOnBackends('append', backend => {
     await expectClose(fresh, [1, 2, 3, 4], 0);
   });
 
+  it('takes rows that were cast: on webgpu tfjs casts int32 to float32 by a new label on the same bits', async () => {
+    const fresh = tf.tidy(() => tf.cast(tf.tensor4d([5, -6, 7, -8], [1, 1, 2, 2], 'int32'), 'float32'));
+    const buffer = append(undefined, fresh, 0, 2);
+    expect(buffer.dtype).to.equal('float32');
+    await expectClose(buffer, [5, -6, 7, -8], 0);
+  });
+
   it('takes no rows at all', async () => {
     const none = tf.zeros<tf.Rank.R4>([1, 2, 0, 3]);
     const empty = append(undefined, none, 0, 0);

@@ -27,9 +27,20 @@ export function describeOnBackends(
       after(async () => {
         await tf.setBackend(former ?? 'cpu');
       });
+      if (backend === 'webgpu') failOnShaderErrors();
       body(backend);
     });
   }
+}
+
+/** A shader that does not compile throws nothing: its command buffer is refused, and old numbers stay where they were. */
+function failOnShaderErrors(): void {
+  const device = () => (tf.backend() as unknown as {readonly device: GPUDevice}).device;
+  beforeEach(() => device().pushErrorScope('validation'));
+  afterEach(async () => {
+    const error = await device().popErrorScope();
+    if (error !== null) throw new Error(`WebGPU refused a program: ${error.message}`);
+  });
 }
 
 function further(): BackendName[] {

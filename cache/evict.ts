@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {DenseForm} from '../ops/forms.js';
 import {gatherRows, gatherTokens} from '../ops/gather_tokens/index.js';
 import {type Past, type Segment, tokensHeld} from './past.js';
-import {dense, firstTokens, overBudget, runPositions, withoutOldest} from './segments.js';
+import {dense, earlyTokens, firstTokens, runPositions, withoutOldest} from './segments.js';
 
 /** How an evicting policy chooses. */
 export interface Eviction {
@@ -16,23 +16,27 @@ export interface Eviction {
   readonly worth: (scores: tf.Tensor4D, positions: tf.Tensor4D) => tf.Tensor;
 }
 
+/** Beyond all other worth. Not Infinity: the TopK of tfjs compares two of those by their difference, and errs. */
+const priceless = 3e38;
+
 /**
- * Once a head holds more than both budgets, moves the oldest recent tokens to those kept before (`heavy`) and keeps the
- * `budget` of them which are worth most, each head its own. Memory is really freed: what stays is gathered into new
- * buffers. Tokens move some at a time, so that this copy is not due at every step.
+ * Once a head holds more than both budgets, moves all but the `recentBudget` newest tokens to those kept before (`heavy`)
+ * and keeps those of them which are worth most, each head its own. Memory is really freed: what stays is gathered into
+ * new buffers. So that this copy is not due at every step, the few that are worth least go early, and `budget` is what
+ * they grow to again: see `earlyTokens`.
  */
 export function evict(past: Past, {budget, recentBudget, sinks, worth}: Eviction): Past {
   const total = tokensHeld(past);
   if (total <= budget + recentBudget) return past;
-  const leaving = overBudget(past.recent.tokens, recentBudget);
+  const leaving = Math.max(0, past.recent.tokens - recentBudget);
   const candidates = withCandidates(past.held['heavy'], past.recent, leaving);
   const {scores, positions} = candidates;
   const value = tf.where(
     tf.less(positions, sinks),
-    tf.fill(positions.shape, Infinity),
+    tf.fill(positions.shape, priceless),
     worth(scores, positions),
   );
-  const kept = Math.min(budget, candidates.tokens);
+  const kept = Math.min(budget - earlyTokens(budget), candidates.tokens);
   const {indices} = tf.topk(tf.squeeze<tf.Tensor3D>(value, [3]), kept);
   const heavy: Segment = {
     keys: gatherTokens(candidates.keys, indices),

@@ -89,11 +89,12 @@ export function sealable(tokens: number, residual: number, {keys, values}: SideC
   return Math.max(0, Math.floor((tokens - residual) / move)) * move;
 }
 
-/** How many of `tokens` must leave so that at most `budget` stay: some more than that, so that it is not due each time. */
-export function overBudget(tokens: number, budget: number): number {
-  if (tokens <= budget) return 0;
-  const move = Math.min(moveTokens, budget);
-  return Math.min(tokens, Math.ceil((tokens - budget) / move) * move);
+/**
+ * How many tokens more than necessary go when a budget is full, so that a move is not due at each step: less than a
+ * sixteenth of the budget, so that one that is small is used whole.
+ */
+export function earlyTokens(budget: number): number {
+  return Math.min(moveTokens, Math.ceil(budget / 16)) - 1;
 }
 
 /**

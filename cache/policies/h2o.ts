@@ -16,7 +16,8 @@ export type H2oOptions = v.InferInput<typeof schema>;
 /**
  * Heavy-hitter oracle (H2O, Zhang et al., 2023, arXiv 2306.14048): each key head keeps its `heavyBudget` tokens with the
  * largest accumulated attention, and the last `recentBudget`. A token's score is the softmax attention that it got so
- * far, summed over all queries and over the query heads of its group.
+ * far, summed over all queries and over the query heads of its group. Tokens are evicted some at a time: less than a
+ * sixteenth of the heavy ones, those of the smallest scores, go early.
  *
  * The first `sinks` tokens stay too, within `heavyBudget` (Xiao et al., 2023, arXiv 2309.17453). `normalize` divides a
  * score by the number of queries that could see the token: without, early tokens gather more in more time.

@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {evict} from '../evict.js';
 import {atLeast, checkOptions, probability} from '../options.js';
@@ -12,8 +13,8 @@ export type LfuOptions = v.InferInput<typeof schema>;
 
 /**
  * Least frequently used: a token is used when the attention of a query to it passes `threshold`; over `maxCacheSize`
- * tokens, each key head evicts those with the fewest uses. A sixteenth of the size is kept for the newest, which had no
- * time to be used.
+ * tokens, each key head evicts those with the fewest uses, of equals the oldest. A sixteenth of the size is kept for the
+ * newest, which had no time to be used. Less than a sixteenth of the others go early, so that some move at a time.
  */
 export function lfu(options: LfuOptions = {}): Policy {
   const checked = checkOptions('lfu', schema, options);
@@ -25,6 +26,11 @@ export function lfu(options: LfuOptions = {}): Policy {
     tokenBudget: maxCacheSize,
     observes: {statistic: 'uses', threshold},
     compress: past =>
-      evict(past, {budget: maxCacheSize - recentBudget, recentBudget, sinks: 0, worth: uses => uses}),
+      evict(past, {
+        budget: maxCacheSize - recentBudget,
+        recentBudget,
+        sinks: 0,
+        worth: (uses, positions) => tf.add(uses, tf.div(positions, past.tokensSeen)),
+      }),
   };
 }

@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {evict} from '../evict.js';
 import {atLeast, checkOptions, probability} from '../options.js';
@@ -12,7 +13,8 @@ export type LruOptions = v.InferInput<typeof schema>;
 
 /**
  * Least recently used: a token is used when the attention of a query to it passes `threshold`; over `maxCacheSize`
- * tokens, each key head evicts those whose last use lies furthest back. A sixteenth of the size is kept for the newest.
+ * tokens, each key head evicts those whose last use lies furthest back, of equals the oldest. A sixteenth of the size is
+ * kept for the newest. Less than a sixteenth of the others go early, so that some move at a time.
  */
 export function lru(options: LruOptions = {}): Policy {
   const checked = checkOptions('lru', schema, options);
@@ -24,6 +26,11 @@ export function lru(options: LruOptions = {}): Policy {
     tokenBudget: maxCacheSize,
     observes: {statistic: 'lastUse', threshold},
     compress: past =>
-      evict(past, {budget: maxCacheSize - recentBudget, recentBudget, sinks: 0, worth: lastUse => lastUse}),
+      evict(past, {
+        budget: maxCacheSize - recentBudget,
+        recentBudget,
+        sinks: 0,
+        worth: (lastUse, positions) => tf.add(lastUse, tf.div(positions, past.tokensSeen)),
+      }),
   };
 }

@@ -18,9 +18,11 @@ export async function reopen(past: Past, rope: RopeTables | undefined): Promise<
   const positions = await Promise.all(segments.map(hostPositions));
   const {events, tokensSeen} = past;
   const opened = tf.tidy(() => {
-    const all = joined(segments.map(segment => decoded(segment, rope)));
     const order = orderOfText(positions, tokensSeen);
-    if (order !== undefined) return {recent: inOrder(all, order)} as Opened;
+    if (order !== undefined) {
+      const all = joined(segments.map(segment => decoded(segment, rope)));
+      return {recent: inOrder(all, order)} as Opened;
+    }
     const {recent} = past;
     const others = segments.filter(segment => segment !== recent);
     return {
@@ -30,7 +32,7 @@ export async function reopen(past: Past, rope: RopeTables | undefined): Promise<
         tokens: recent.tokens,
         positions: recent.positions,
       },
-      heavy: joined(others.map(segment => decoded(segment, rope))),
+      ...(others.length > 0 && {heavy: joined(others.map(segment => decoded(segment, rope)))}),
     } as Opened;
   });
   const {recent, heavy} = opened;

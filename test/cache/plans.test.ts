@@ -149,7 +149,11 @@ describeOnBackends('a change of plan on a running cache', () => {
   });
 
   it('from evicting ones: says what is lost, carries the rest', async () => {
-    for (const from of [h2o({heavyBudget: 10, recentBudget: 10}), sliding({window: 16, sinks: 4})]) {
+    for (const from of [
+      h2o({heavyBudget: 10, recentBudget: 10}),
+      sliding({window: 16, sinks: 4}),
+      sliding({window: 16, sinks: 0}),
+    ]) {
       for (const to of [full(), quantized({groupSize: 8, residual: 0}), sliding({window: 20}), h2o()]) {
         if (from.name === to.name) continue;
         const {cache, changes, output} = await run(from, to);

@@ -10,6 +10,7 @@ import {causalAttention} from '../../ops/causal_attention/index.js';
 import {decodeForm} from '../../ops/decode/index.js';
 import {embed} from '../../ops/embed/index.js';
 import {decodeFloat8, encodeFloat8} from '../../ops/float8/index.js';
+import {allFinite} from '../../ops/finite/index.js';
 import type {LowRankForm} from '../../ops/forms.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
@@ -69,6 +70,7 @@ const runs: Record<string, () => unknown> = {
     ),
   decode: () => decodeForm(denseForm(ones(1, 2, 6, 4)), 1, 3),
   embed: () => gradients(table => embed(tf.zeros([1, 3], 'int32'), table as tf.Tensor2D), matrix(5, 4)),
+  finite: () => allFinite(ones(1, 2, 3, 4)),
   float8: () => decodeFloat8(encodeFloat8(ones(1, 2, 3, 4), {format: 'e5m2'}), 0, 3),
   gather_tokens: () => gatherRows(ones(1, 2, 3, 4), tf.zeros([1, 2, 2], 'int32')),
   hadamard: () => gradients(hadamard, ones(1, 2, 3, 4)),

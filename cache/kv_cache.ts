@@ -23,9 +23,9 @@ export interface CacheRow {
   readonly dimV: number;
 }
 
-/** Any model whose attention layers say what they need: a `tf.LayersModel` with layers of eigenkv in it. */
+/** Any model some of whose layers have a `cacheRow: CacheRow`: a `tf.LayersModel` with attention of eigenkv in it. */
 export interface CacheableModel {
-  readonly layers: readonly {readonly cacheRow?: CacheRow}[];
+  readonly layers: readonly object[];
 }
 
 /** What an attention layer hands over for its fresh tokens, float32, **not** rotated. */
@@ -306,8 +306,12 @@ function kept<Result extends {past: Past}>(result: Result): Result & tf.TensorCo
   return result as Result & tf.TensorContainerObject;
 }
 
+function rowOf(layer: object): CacheRow | [] {
+  return 'cacheRow' in layer ? (layer.cacheRow as CacheRow) : [];
+}
+
 function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow[] {
-  const found = 'layers' in model ? model.layers.flatMap(({cacheRow}) => cacheRow ?? []) : [...model];
+  const found = 'layers' in model ? model.layers.flatMap(rowOf) : [...model];
   const rows = found.sort((a, b) => a.depth - b.depth);
   if (rows.length === 0) {
     throw new InvalidArgumentError(

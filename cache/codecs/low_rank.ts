@@ -76,7 +76,7 @@ function bestBasis(
   const mean = center ? tf.mean<tf.Tensor4D>(x, 2, true) : undefined;
   const centred = tf.reshape<tf.Rank.R3>(mean ? tf.sub(x, mean) : x, [batch * kvHeads, tokens, dim]);
   // squares of huge numbers would overflow; a scale of the whole head changes no direction
-  const scaled: tf.Tensor3D = tf.div(centred, tf.maximum(tf.max(tf.abs(centred), [1, 2], true), 1e-38));
+  const scaled: tf.Tensor3D = tf.div(centred, tf.maximum(tf.max(tf.abs(centred), [1, 2], true), 2 ** -126));
   const {values, vectors} = eigh(batchedMatMul(scaled, scaled, {transposeA: true}));
   const most = Math.min(rank ?? (energy === null ? defaultRank(dim) : dim), dim);
   const kept = energy === null ? most : Math.min(most, rankOfEnergy(values, energy));

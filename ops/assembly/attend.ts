@@ -1,6 +1,6 @@
 import {expOf, expOf4, maxOfLanes, sumOfLanes} from './math';
-import {addFourRows, addRow} from './multiply_add';
-import {rowsWorthTransposing, scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
+import {addFourRows, addRow, multiplyAdd} from './multiply_add';
+import {rowsWorthTransposing, scoreFourRows, scoreRow, scoreRows, tileTokens, transposeTile} from './scores';
 import {dimOf, FormDescriptor, readTile, tileBytes} from './tiles';
 
 // Attention over one segment, tile by tile with an online softmax (FlashAttention, arXiv 2205.14135). The query heads of
@@ -28,54 +28,107 @@ export function attend(
   const rows = group * queryTokens;
   const rowBytes = (<usize>dim) << 2;
   const outBytes = (<usize>(dimV + 2)) << 2;
-  const keyScratch = scratch;
-  const valueScratch = keyScratch + tileBytes(keyForm);
-  const transposed = valueScratch + tileBytes(valueForm);
-  const scores = transposed + ((<usize>(tileTokens * dim)) << 2);
   const lastVisible = causal ? min(tokens, firstQuery + queryTokens) : tokens;
 
-  for (
-    let head = 0;
-    head < heads;
-    head++, queries += <usize>rows * rowBytes, partial += <usize>rows * outBytes
-  ) {
+  for (let head = 0; head < heads; head++) {
     for (let row = 0; row < rows; row++) {
       const out = partial + <usize>row * outBytes;
       memory.fill(out, 0, outBytes);
       store<f32>(out + ((<usize>dimV) << 2), -Infinity);
     }
-    for (let from = 0; from < lastVisible; from += tileTokens) {
-      const count = min(tileTokens, lastVisible - from);
-      const keyTile = readTile(keyForm, head, from, count, keyScratch);
-      const valueTile = readTile(valueForm, head, from, count, valueScratch);
-      let row = 0;
-      if (rows >= rowsWorthTransposing) {
-        transposeTile(keyTile, count, dim, transposed);
-        for (; row + 4 <= rows; row += 4) {
-          // skip four rows that all end before this tile (the rows of a group wrap around: ask each)
-          if (causal && !anyVisible(row, queryTokens, firstQuery, from)) continue;
-          scoreFourRows(queries + <usize>row * rowBytes, transposed, dim, count, scale, scores);
-          for (let r = 0; r < 4; r++) {
-            const visible = causal ? min(count, firstQuery + ((row + r) % queryTokens) - from + 1) : count;
-            softmaxRow(
-              scores + <usize>((r * tileTokens) << 2),
-              visible,
-              count,
-              partial + <usize>(row + r) * outBytes,
-              dimV,
-            );
-          }
-          const out = partial + <usize>row * outBytes;
-          addFourRows(scores, tileTokens << 2, valueTile, out, outBytes, count, dimV);
-        }
+    if (rows < rowsWorthTransposing) {
+      attendFewRows(
+        queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+      );
+    } else {
+      attendManyRows(
+        queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+      );
+    }
+    queries += <usize>rows * rowBytes;
+    partial += <usize>rows * outBytes;
+  }
+}
+
+/** Decoding: keys and values take turns in the same scratch memory, so that both tiles stay in the first-level cache. */
+function attendFewRows(
+  queries: usize,
+  keyForm: FormDescriptor,
+  valueForm: FormDescriptor,
+  partial: usize,
+  scratch: usize,
+  head: i32,
+  rows: i32,
+  queryTokens: i32,
+  lastVisible: i32,
+  causal: i32,
+  firstQuery: i32,
+  scale: f32,
+): void {
+  const dim = dimOf(keyForm),
+    dimV = dimOf(valueForm);
+  const outBytes = (<usize>(dimV + 2)) << 2;
+  const columnBytes = (<usize>tileTokens) << 2;
+  const scores = scratch + max(tileBytes(keyForm), tileBytes(valueForm));
+  for (let from = 0; from < lastVisible; from += tileTokens) {
+    const count = min(tileTokens, lastVisible - from);
+    const keyTile = readTile(keyForm, head, from, count, scratch);
+    scoreRows(queries, rows, keyTile, dim, count, scale, scores);
+    for (let row = 0; row < rows; row++) {
+      const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
+      softmaxRow(scores + <usize>row * columnBytes, visible, count, partial + <usize>row * outBytes, dimV);
+    }
+    const valueTile = readTile(valueForm, head, from, count, scratch);
+    multiplyAdd(scores, columnBytes, valueTile, partial, outBytes, rows, count, dimV);
+  }
+}
+
+/** Prefill: keys are transposed, and four rows at a time meet eight keys in registers. */
+function attendManyRows(
+  queries: usize,
+  keyForm: FormDescriptor,
+  valueForm: FormDescriptor,
+  partial: usize,
+  scratch: usize,
+  head: i32,
+  rows: i32,
+  queryTokens: i32,
+  lastVisible: i32,
+  causal: i32,
+  firstQuery: i32,
+  scale: f32,
+): void {
+  const dim = dimOf(keyForm),
+    dimV = dimOf(valueForm);
+  const rowBytes = (<usize>dim) << 2;
+  const outBytes = (<usize>(dimV + 2)) << 2;
+  const valueScratch = scratch + tileBytes(keyForm);
+  const transposed = valueScratch + tileBytes(valueForm);
+  const scores = transposed + ((<usize>(tileTokens * dim)) << 2);
+  for (let from = 0; from < lastVisible; from += tileTokens) {
+    const count = min(tileTokens, lastVisible - from);
+    const keyTile = readTile(keyForm, head, from, count, scratch);
+    const valueTile = readTile(valueForm, head, from, count, valueScratch);
+    transposeTile(keyTile, count, dim, transposed);
+    let row = 0;
+    for (; row + 4 <= rows; row += 4) {
+      // skip four rows that all end before this tile (the rows of a group wrap around: ask each)
+      if (causal && !anyVisible(row, queryTokens, firstQuery, from)) continue;
+      scoreFourRows(queries + <usize>row * rowBytes, transposed, dim, count, scale, scores);
+      const out = partial + <usize>row * outBytes;
+      for (let r = 0; r < 4; r++) {
+        const visible = causal ? min(count, firstQuery + ((row + r) % queryTokens) - from + 1) : count;
+        const state = out + <usize>r * outBytes;
+        softmaxRow(scores + <usize>((r * tileTokens) << 2), visible, count, state, dimV);
       }
-      for (; row < rows; row++) {
-        const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
-        if (visible <= 0) continue;
-        scoreRow(queries + <usize>row * rowBytes, keyTile, dim, visible, scale, scores);
-        softmaxRow(scores, visible, visible, partial + <usize>row * outBytes, dimV);
-        addRow(scores, valueTile, partial + <usize>row * outBytes, visible, dimV);
-      }
+      addFourRows(scores, tileTokens << 2, valueTile, out, outBytes, count, dimV);
+    }
+    for (; row < rows; row++) {
+      const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
+      if (visible <= 0) continue;
+      scoreRow(queries + <usize>row * rowBytes, keyTile, dim, visible, scale, scores);
+      softmaxRow(scores, visible, visible, partial + <usize>row * outBytes, dimV);
+      addRow(scores, valueTile, partial + <usize>row * outBytes, visible, dimV);
     }
   }
 }

@@ -5,45 +5,84 @@ import {maxOfLanes} from './math';
 // 2^-112 (e5m2), subnormals included; multiplying by that power of two decodes it. Codes of NaN and infinity get their
 // bits set afterwards.
 
-export const e4m3: i32 = 0;
+const e4m3: i32 = 0;
+const e5m2: i32 = 1;
 
-/** Four numbers from four codes in the topmost byte of each lane, the other bytes zero. */
+/** What turns a code's bits, in the place of a float32's, into its number. */
 // @ts-ignore: decorator
 @inline
-export function decodeTop4(codes: v128, format: i32): v128 {
-  const sign = v128.and(codes, i32x4.splat(0x80000000));
+function powerOf(format: i32): f32 {
+  return reinterpret<f32>(format == e4m3 ? 0x7b800000 : 0x77800000); // 2^120, 2^112
+}
+
+/** Codes in the topmost byte of each lane, the other bytes zero: their bits where float32 has them, the sign on top. */
+// @ts-ignore: decorator
+@inline
+function inPlace(codes: v128, format: i32): v128 {
+  if (format == e4m3) return v128.and(i32x4.shr_s(codes, 4), i32x4.splat(0x87f00000));
+  return v128.and(i32x4.shr_s(codes, 3), i32x4.splat(0x8fe00000));
+}
+
+/** Four numbers of any codes. */
+// @ts-ignore: decorator
+@inline
+function decodeTop4(codes: v128, format: i32): v128 {
   const rest = v128.andnot(codes, i32x4.splat(0x80000000));
-  let value: v128, special: v128;
-  if (format == e4m3) {
-    value = f32x4.mul(i32x4.shr_u(rest, 4), f32x4.splat(reinterpret<f32>(0x7b800000))); // 2^120
-    special = i32x4.eq(rest, i32x4.splat(0x7f000000));
-  } else {
-    value = f32x4.mul(i32x4.shr_u(rest, 3), f32x4.splat(reinterpret<f32>(0x77800000))); // 2^112
-    special = v128.and(i32x4.gt_s(rest, i32x4.splat(0x7bffffff)), i32x4.splat(0x7f800000));
+  const special = format == e4m3
+    ? i32x4.eq(rest, i32x4.splat(0x7f000000))
+    : v128.and(i32x4.gt_s(rest, i32x4.splat(0x7bffffff)), i32x4.splat(0x7f800000));
+  return v128.or(f32x4.mul(inPlace(codes, format), f32x4.splat(powerOf(format))), special);
+}
+
+/** Whether the first `channels` codes, a multiple of sixteen, have a NaN or an infinity among them. */
+function anySpecial(codes: usize, channels: i32, format: i32): bool {
+  const largest = i8x16.splat(format == e4m3 ? 0x7e : 0x7b);
+  let found = i8x16.splat(0);
+  for (const end = codes + <usize>channels; codes < end; codes += 16) {
+    found = v128.or(found, i8x16.gt_s(v128.and(v128.load(codes), i8x16.splat(0x7f)), largest));
   }
-  return v128.or(v128.or(value, special), sign);
+  return v128.any_true(found);
 }
 
 /** One row of codes, decoded to `dim` floats at `out`. */
 export function decodeFloat8Row(codes: usize, scale: f32, dim: i32, format: i32, out: usize): void {
-  const scales = f32x4.splat(scale);
+  const whole = dim & ~15;
+  // Both factors at once where their product is no infinity: as exact, since one is a power of two.
+  if (scale < 128 && !anySpecial(codes, whole, format)) {
+    if (format == e4m3) decode16s(codes, whole, scale * powerOf(e4m3), e4m3, out);
+    else decode16s(codes, whole, scale * powerOf(e5m2), e5m2, out);
+  } else {
+    decodeSingly(codes, 0, whole, scale, format, out);
+  }
+  decodeSingly(codes, whole, dim, scale, format, out);
+}
+
+/** Sixteen codes at a time, none of them a NaN or an infinity. */
+// @ts-ignore: decorator
+@inline
+function decode16s(codes: usize, channels: i32, factor: f32, format: i32, out: usize): void {
   const zero = i32x4.splat(0);
-  let channel = 0;
-  for (; channel + 16 <= dim; channel += 16, codes += 16, out += 64) {
+  const factors = f32x4.splat(factor);
+  for (const end = codes + <usize>channels; codes < end; codes += 16, out += 64) {
     const c = v128.load(codes);
     // each code's byte goes to the top of a lane of its own
-    const c0 = v128.shuffle<u8>(c, zero, 16, 16, 16, 0, 16, 16, 16, 1, 16, 16, 16, 2, 16, 16, 16, 3);
-    const c1 = v128.shuffle<u8>(c, zero, 16, 16, 16, 4, 16, 16, 16, 5, 16, 16, 16, 6, 16, 16, 16, 7);
-    const c2 = v128.shuffle<u8>(c, zero, 16, 16, 16, 8, 16, 16, 16, 9, 16, 16, 16, 10, 16, 16, 16, 11);
-    const c3 = v128.shuffle<u8>(c, zero, 16, 16, 16, 12, 16, 16, 16, 13, 16, 16, 16, 14, 16, 16, 16, 15);
-    v128.store(out, f32x4.mul(decodeTop4(c0, format), scales));
-    v128.store(out, f32x4.mul(decodeTop4(c1, format), scales), 16);
-    v128.store(out, f32x4.mul(decodeTop4(c2, format), scales), 32);
-    v128.store(out, f32x4.mul(decodeTop4(c3, format), scales), 48);
+    const low = v128.shuffle<u8>(zero, c, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const high = v128.shuffle<u8>(zero, c, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    const c0 = v128.shuffle<u16>(zero, low, 0, 8, 1, 9, 2, 10, 3, 11);
+    const c1 = v128.shuffle<u16>(zero, low, 4, 12, 5, 13, 6, 14, 7, 15);
+    const c2 = v128.shuffle<u16>(zero, high, 0, 8, 1, 9, 2, 10, 3, 11);
+    const c3 = v128.shuffle<u16>(zero, high, 4, 12, 5, 13, 6, 14, 7, 15);
+    v128.store(out, f32x4.mul(inPlace(c0, format), factors));
+    v128.store(out, f32x4.mul(inPlace(c1, format), factors), 16);
+    v128.store(out, f32x4.mul(inPlace(c2, format), factors), 32);
+    v128.store(out, f32x4.mul(inPlace(c3, format), factors), 48);
   }
-  for (; channel < dim; channel++, codes++, out += 4) {
-    const code = decodeTop4(i32x4.splat((<i32>load<u8>(codes)) << 24), format);
-    store<f32>(out, f32x4.extract_lane(code, 0) * scale);
+}
+
+function decodeSingly(codes: usize, channel: i32, end: i32, scale: f32, format: i32, out: usize): void {
+  for (; channel < end; channel++) {
+    const code = decodeTop4(i32x4.splat((<i32>load<u8>(codes + <usize>channel)) << 24), format);
+    store<f32>(out + ((<usize>channel) << 2), f32x4.extract_lane(code, 0) * scale);
   }
 }
 

@@ -104,6 +104,81 @@ export function scoreFourRows(
   }
 }
 
+/** scores[r][j] = scale * q_r . k_j for any number of rows, up to three at a time; out [rows, tileTokens]. */
+export function scoreRows(
+  queries: usize,
+  rows: i32,
+  tile: usize,
+  dim: i32,
+  count: i32,
+  scale: f32,
+  out: usize,
+): void {
+  const rowBytes = (<usize>dim) << 2;
+  const columnBytes = (<usize>tileTokens) << 2;
+  let row = 0;
+  for (; row + 3 <= rows; row += 3, queries += 3 * rowBytes, out += 3 * columnBytes) {
+    scoreThreeRows(queries, tile, rowBytes, count, scale, out);
+  }
+  for (; row < rows; row++, queries += rowBytes, out += columnBytes) {
+    scoreRow(queries, tile, dim, count, scale, out);
+  }
+}
+
+/** Three rows, two keys at a time. */
+function scoreThreeRows(q0: usize, tile: usize, rowBytes: usize, count: i32, scale: f32, out: usize): void {
+  const columnBytes = (<usize>tileTokens) << 2;
+  const vectorBytes = rowBytes & ~15;
+  const q1 = q0 + rowBytes,
+    q2 = q1 + rowBytes;
+  let k0 = tile;
+  let token = 0;
+  for (; token + 2 <= count; token += 2, k0 += 2 * rowBytes, out += 8) {
+    const k1 = k0 + rowBytes;
+    let a0 = f32x4.splat(0),
+      a1 = a0,
+      b0 = a0,
+      b1 = a0,
+      c0 = a0,
+      c1 = a0;
+    for (let i: usize = 0; i < vectorBytes; i += 16) {
+      const x = v128.load(k0 + i),
+        y = v128.load(k1 + i);
+      const a = v128.load(q0 + i);
+      a0 = f32x4.add(a0, f32x4.mul(a, x));
+      a1 = f32x4.add(a1, f32x4.mul(a, y));
+      const b = v128.load(q1 + i);
+      b0 = f32x4.add(b0, f32x4.mul(b, x));
+      b1 = f32x4.add(b1, f32x4.mul(b, y));
+      const c = v128.load(q2 + i);
+      c0 = f32x4.add(c0, f32x4.mul(c, x));
+      c1 = f32x4.add(c1, f32x4.mul(c, y));
+    }
+    let ab = sumsOfLanes(a0, a1, b0, b1);
+    let cc = sumsOfLanes(c0, c1, c0, c1);
+    for (let i = vectorBytes; i < rowBytes; i += 4) {
+      const x = load<f32>(k0 + i),
+        y = load<f32>(k1 + i);
+      const keys = f32x4(x, y, x, y);
+      const a = load<f32>(q0 + i),
+        b = load<f32>(q1 + i);
+      ab = f32x4.add(ab, f32x4.mul(f32x4(a, a, b, b), keys));
+      cc = f32x4.add(cc, f32x4.mul(v128.load32_splat(q2 + i), keys));
+    }
+    ab = f32x4.mul(ab, f32x4.splat(scale));
+    cc = f32x4.mul(cc, f32x4.splat(scale));
+    v128.store64_lane(out, ab, 0);
+    v128.store64_lane(out + columnBytes, ab, 1);
+    v128.store64_lane(out + 2 * columnBytes, cc, 0);
+  }
+  if (token < count) {
+    const dim = <i32>(rowBytes >> 2);
+    scoreRow(q0, k0, dim, 1, scale, out);
+    scoreRow(q1, k0, dim, 1, scale, out + columnBytes);
+    scoreRow(q2, k0, dim, 1, scale, out + 2 * columnBytes);
+  }
+}
+
 /** scores[j] = scale * q . k_j for one row, four keys at a time. */
 export function scoreRow(query: usize, tile: usize, dim: i32, count: i32, scale: f32, out: usize): void {
   const rowBytes = (<usize>dim) << 2;

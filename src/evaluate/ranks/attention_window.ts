@@ -1,0 +1,109 @@
+import * as tf from '@tensorflow/tfjs';
+import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
+import {eighAsync} from '../../../ops/linalg/eigh/index.js';
+import {attentionEntropy, effectiveRank, renyi2Entropy, stableRank} from '../../../ops/linalg/ranks.js';
+import {rotate} from '../../../ops/rotate/index.js';
+import type {SeenTokens, Watcher} from './watched_cache.js';
+
+/** The attention matrix of one query head over a window of tokens. */
+export interface AttentionRank {
+  readonly depth: number;
+  readonly head: number;
+  /** Tokens of the window: the most that a rank can be. */
+  readonly tokens: number;
+  readonly effectiveRank: number;
+  readonly stableRank: number;
+  /** -sum p ln p of a query, nats; mean over the window's queries. */
+  readonly entropy: number;
+  /** -ln sum p^2 of a query, nats; mean over the window's queries. */
+  readonly renyi2Entropy: number;
+}
+
+/** Rotated queries and keys of one depth. */
+type Window = {readonly queries: tf.Tensor4D; readonly keys: tf.Tensor4D; readonly scale: number};
+
+/**
+ * Watches the first step of a text, and computes the attention matrices of it afterwards:
+ *
+ *     P = softmax(scale Q K^T, causal), [tokens, tokens] of each head
+ *
+ * Give a window of a few hundred tokens as that step; the matrices of one depth are in memory at a time.
+ */
+export class AttentionWindow implements Watcher {
+  private readonly windows: Window[] = [];
+
+  see(depth: number, {queries, keys, rotation, scale, start}: SeenTokens): void {
+    if (start > 0) return;
+    const turned = (x: tf.Tensor4D) => tf.keep(rotation ? rotate(x, rotation) : tf.clone(x));
+    this.windows[depth] = {
+      queries: turned(queries),
+      keys: turned(keys),
+      scale: scale ?? 1 / Math.sqrt(queries.shape[3]),
+    };
+  }
+
+  /**
+   * @param energy share of the squared singular values that the effective rank keeps. Default 0.99.
+   * @returns by depth and head; heads of several texts of a batch behind each other.
+   */
+  async ranks(energy = 0.99): Promise<AttentionRank[]> {
+    const ranks: AttentionRank[] = [];
+    for (const [depth, window] of this.windows.entries()) {
+      const {gram, entropy, renyi2} = tf.tidy(() => {
+        const weights = attentionMatrices(window);
+        return {
+          gram: batchedMatMul(weights, weights, {transposeA: true}),
+          entropy: tf.mean(attentionEntropy(weights), 1),
+          renyi2: tf.mean(renyi2Entropy(weights), 1),
+        };
+      });
+      const {values, vectors} = await eighAsync(gram);
+      const [squares, entropies, renyi2Entropies] = await Promise.all(
+        [values, entropy, renyi2].map(tensor => tensor.data<'float32'>()),
+      );
+      tf.dispose([gram, entropy, renyi2, values, vectors]);
+      const [heads, tokens] = values.shape;
+      for (let head = 0; head < heads; head++) {
+        const ofHead = squares!.slice(head * tokens, (head + 1) * tokens);
+        const singularValues = ofHead.map(square => Math.sqrt(Math.max(square, 0)));
+        ranks.push({
+          depth,
+          head,
+          tokens,
+          effectiveRank: effectiveRank(singularValues, energy),
+          stableRank: stableRank(singularValues),
+          entropy: entropies![head]!,
+          renyi2Entropy: renyi2Entropies![head]!,
+        });
+      }
+    }
+    return ranks;
+  }
+
+  /** Frees the window, ready for another text. */
+  dispose(): void {
+    for (const {queries, keys} of this.windows) tf.dispose([queries, keys]);
+    this.windows.length = 0;
+  }
+}
+
+/** `[batch * heads, tokens, tokens]`, rows that sum to 1. */
+function attentionMatrices({queries, keys, scale}: Window): tf.Tensor3D {
+  const [batch, heads, tokens, dim] = queries.shape;
+  const kvHeads = keys.shape[1];
+  // the query heads of a group lie behind each other: one product for each key head
+  const grouped = tf.reshape<tf.Rank.R4>(queries, [batch, kvHeads, -1, dim]);
+  const products = batchedMatMul(grouped, keys, {transposeB: true});
+  const scores = tf.mul<tf.Tensor3D>(
+    tf.reshape<tf.Rank.R3>(products, [batch * heads, tokens, tokens]),
+    scale,
+  );
+  const positions = tf.range(0, tokens);
+  const isPast = tf.lessEqual(tf.reshape(positions, [1, tokens]), tf.reshape(positions, [tokens, 1]));
+  const masked = tf.where(
+    tf.expandDims(isPast, 0),
+    scores,
+    tf.fill<tf.Rank.R3>([batch * heads, tokens, tokens], -Infinity),
+  );
+  return tf.softmax(masked);
+}

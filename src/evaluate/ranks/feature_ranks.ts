@@ -1,0 +1,86 @@
+import {eigh64} from '../../../ops/linalg/float64.js';
+import {effectiveRank, stableRank} from '../../../ops/linalg/ranks.js';
+import {type FeatureGrams, type GramSide} from './feature_grams.js';
+import {scoreSquares} from './score_spectrum.js';
+
+/** Features of a cache: one side of it, or the scores K Q^T of its keys with its queries, before or after the rotation. */
+export type Feature = GramSide | 'scores' | 'rotatedScores';
+
+/** How many dimensions the features of one key head really use. */
+export interface FeatureRank {
+  readonly depth: number;
+  readonly kvHead: number;
+  readonly feature: Feature;
+  /** The most that a rank can be: the head's dim. */
+  readonly dim: number;
+  /** The fewest dimensions with the asked share of the energy sum_i s_i^2. */
+  readonly effectiveRank: number;
+  /** sum_i s_i^2 / max_i s_i^2 */
+  readonly stableRank: number;
+  /** Of the matrix of all tokens seen, descending. */
+  readonly singularValues: readonly number[];
+}
+
+/** The sides that each feature is made of. */
+const sources: Readonly<Record<Feature, readonly [GramSide, GramSide?]>> = {
+  queries: ['queries'],
+  keys: ['keys'],
+  values: ['values'],
+  rotatedQueries: ['rotatedQueries'],
+  rotatedKeys: ['rotatedKeys'],
+  scores: ['keys', 'queries'],
+  rotatedScores: ['rotatedKeys', 'rotatedQueries'],
+};
+
+/** All features, in the order of reports; a rotation keeps the lengths of queries, so theirs is shown once. */
+export const reportedFeatures: readonly Feature[] = [
+  'keys',
+  'rotatedKeys',
+  'values',
+  'queries',
+  'scores',
+  'rotatedScores',
+];
+
+/**
+ * Ranks of the features whose Gram matrices were summed, by depth, feature and head. Features whose sides were not watched
+ * (or do not exist, in models without rotary positions) are left out.
+ *
+ * @param energy share of the squared singular values that the effective rank keeps. Default 0.99.
+ */
+export async function featureRanks(
+  grams: FeatureGrams,
+  features: readonly Feature[] = reportedFeatures,
+  energy = 0.99,
+): Promise<FeatureRank[]> {
+  const ranks: FeatureRank[] = [];
+  for (let depth = 0; depth < grams.depths; depth++) {
+    for (const feature of features) {
+      const [first, second] = sources[feature];
+      const sides = await Promise.all([first, second ?? first].map(side => grams.read(depth, side)));
+      const [keys, queries] = sides;
+      if (keys === undefined || queries === undefined) continue;
+      for (const [kvHead, gram] of keys.entries()) {
+        const dim = Math.sqrt(gram.length);
+        const squares =
+          second === undefined ? gramSquares(gram, dim) : scoreSquares(gram, queries[kvHead]!, dim);
+        const singularValues = Array.from(squares, Math.sqrt);
+        ranks.push({
+          depth,
+          kvHead,
+          feature,
+          dim,
+          effectiveRank: effectiveRank(singularValues, energy),
+          stableRank: stableRank(singularValues),
+          singularValues,
+        });
+      }
+    }
+  }
+  return ranks;
+}
+
+/** Squared singular values of X from X^T X; what rounding made negative is 0. */
+function gramSquares(gram: Float32Array, dim: number): Float64Array {
+  return eigh64(gram, dim).values.map(value => Math.max(value, 0));
+}

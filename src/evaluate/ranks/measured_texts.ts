@@ -1,0 +1,27 @@
+import type {LoadedModel} from '../../../models/index.js';
+import {InvalidArgumentError} from '../../../ops/errors.js';
+import {textIds} from '../text.js';
+
+/** A text, or its ids. */
+export type TextOrIds = string | readonly number[];
+
+/** What of a loaded model goes through texts. */
+export type WatchedModel = Pick<LoadedModel, 'model' | 'config' | 'tokenizer'>;
+
+/**
+ * The ids of texts, each cut to `tokens` and to the model's context.
+ * @throws InvalidArgumentError where there is no text, or an empty one.
+ */
+export function measuredIds(
+  {tokenizer, config}: Pick<WatchedModel, 'config' | 'tokenizer'>,
+  texts: readonly TextOrIds[],
+  tokens: number,
+): number[][] {
+  if (texts.length === 0) throw new InvalidArgumentError('There are no texts; give one or more.');
+  return texts.map((text, index) => {
+    const name = texts.length === 1 ? 'The text' : `Text ${index}`;
+    const ids = typeof text === 'string' ? textIds(tokenizer, text, name) : text;
+    if (ids.length === 0) throw new InvalidArgumentError(`${name} has no tokens; give some to measure.`);
+    return ids.slice(0, Math.min(tokens, config.contextLength));
+  });
+}

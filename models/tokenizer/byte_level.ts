@@ -80,7 +80,8 @@ export function byteLevelSteps(
     model: {type: 'BPE', vocab, merges: pairs, ...(ignoreMerges && {ignore_merges: true})},
     normalizer,
     preTokenizer: {type: 'Sequence', pretokenizers: [...patterns.map(isolate), bytesOnly]},
-    decoder: {type: 'ByteLevel'},
+    // all keys, though only the Rust library needs them to read the file
+    decoder: {type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true},
     addBos: addBos ?? splitting.addBos ?? false,
   };
 }

@@ -17,6 +17,7 @@ export function tokenizerFromGguf(metadata: Metadata): Tokenizer {
   const vocab = vocabObject(vocabulary.tokens);
   const steps = stepsOf(vocabulary, vocab);
   const json = checkTokenizerJson({
+    version: '1.0',
     model: steps.model,
     added_tokens: addedTokens(vocabulary),
     normalizer: steps.normalizer,
@@ -64,17 +65,22 @@ function addedTokens({tokens, types}: GgufVocabulary): object[] {
 
 /** What stands before and after each text. */
 function frame({tokens, bosId, eosIds, addEos}: GgufVocabulary, addBos: boolean): object | null {
-  const token = (id: number | undefined): object[] =>
-    id === undefined ? [] : [{SpecialToken: {id: tokens[id]!, type_id: 0}}];
-  const before = addBos ? token(bosId) : [];
-  const after = addEos ? token(eosIds[0]) : [];
-  if (before.length + after.length === 0) return null;
+  const token = (id: number): object => ({SpecialToken: {id: tokens[id]!, type_id: 0}});
+  const beforeIds = addBos && bosId !== undefined ? [bosId] : [];
+  const afterIds = addEos ? eosIds.slice(0, 1) : [];
+  if (beforeIds.length + afterIds.length === 0) return null;
+  const [before, after] = [beforeIds.map(token), afterIds.map(token)];
   const single = [...before, {Sequence: {id: 'A', type_id: 0}}, ...after];
   return {
     type: 'TemplateProcessing',
     single,
     pair: [...single, {Sequence: {id: 'B', type_id: 0}}],
-    special_tokens: {},
+    special_tokens: Object.fromEntries(
+      [...beforeIds, ...afterIds].map(id => [
+        tokens[id]!,
+        {id: tokens[id]!, ids: [id], tokens: [tokens[id]!]},
+      ]),
+    ),
   };
 }
 

@@ -10,6 +10,8 @@ export interface Tokenizer {
   readonly bosId?: number;
   /** Every token that ends a text: end of sequence, of turn, of message. */
   readonly eosIds: readonly number[];
+  /** The tokenizer.json that makes this tokenizer again. Absent where it was made of something else. */
+  readonly json?: TokenizerJson;
   /**
    * `addSpecial` (default true) adds what the model expects around a text, such as its first token. `parseSpecial`
    * (default true) gives special tokens written out in the text (`<|im_end|>`) their ids; false reads them as any other
@@ -43,6 +45,7 @@ export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds)
     vocabSize,
     ...(bosId !== undefined && {bosId}),
     eosIds,
+    json,
     encode(text, {addSpecial = true, parseSpecial = true} = {}) {
       const encoder = parseSpecial ? tokenizer : (plain ??= startLibrary(withoutSpecial(json)));
       return encoder.encode(text, {add_special_tokens: addSpecial}).ids;

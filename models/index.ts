@@ -1,0 +1,9 @@
+/** Whole models: loading, building, saving, generating. */
+export {type SaveModelOptions, saveModel} from './convert.js';
+export {embeddedText} from './embedded.js';
+export {type GenerateIdsOptions, type GenerateOptions, generate, generateIds} from './generate.js';
+export {findSmolLM2, modelCacheDirectory} from './hub.js';
+export {type LoadModelOptions, type LoadProgress, type LoadedModel, loadModel} from './load_model.js';
+export type {ModelConfig} from './model_config.js';
+export {buildModel} from './registry.js';
+export {type StreamDecoder, type Tokenizer, streamDecoder} from './tokenizer.js';

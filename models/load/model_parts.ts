@@ -1,0 +1,152 @@
+import {FormatError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import type {ModelConfig} from '../model_config.js';
+import {configFromGguf, configFromHub} from '../registry.js';
+import {type Tokenizer, tokenizerFromGguf, tokenizerFromJson} from '../tokenizer.js';
+import {isRecord} from '../tokenizer/tokenizer_json.js';
+import {diskError, errorCode} from '../weights/disk.js';
+import {metadataString} from '../weights/gguf_metadata.js';
+import {openTensorPath} from '../weights/open_tensor_file.js';
+import type {TensorFile} from '../weights/tensor_file.js';
+
+/** What a model is made of, read but for the weights, which are open. */
+export interface ModelParts {
+  readonly name: string;
+  readonly config: ModelConfig;
+  readonly tokenizer: Tokenizer;
+  /** To be closed by whoever asked for the parts. */
+  readonly weights: TensorFile;
+}
+
+/** The JSON files of a hub model, parsed; undefined where the model has none. */
+export interface HubFiles {
+  readonly config: unknown;
+  readonly tokenizer: unknown;
+  readonly tokenizerConfig?: unknown;
+  readonly generationConfig?: unknown;
+}
+
+/** A model in one GGUF file, its tokenizer inside. Closes the file where it is not whole. */
+export async function partsOfGguf(weights: TensorFile, fileName: string): Promise<ModelParts> {
+  return closingOnError(weights, async () => {
+    const name = metadataString(weights.metadata, 'general.name') ?? fileName.replace(/\.gguf$/, '');
+    const config = await configFromGguf(weights);
+    return {name, config, tokenizer: tokenizerFromGguf(weights.metadata), weights};
+  });
+}
+
+/** A model in the hub's files. Closes the weights where the files do not fit each other. */
+export async function partsOfHubFiles(
+  files: HubFiles,
+  weights: TensorFile,
+  name: string,
+): Promise<ModelParts> {
+  return closingOnError(weights, () => {
+    if (!isRecord(files.config)) throw new FormatError(`The config.json of ${name} is not a JSON object.`);
+    const config = configFromHub(files.config);
+    const tokenizer = tokenizerFromJson(files.tokenizer, files.tokenizerConfig ?? {});
+    return {name, config, tokenizer: withConfiguredIds(tokenizer, files), weights};
+  });
+}
+
+/** The configs name first and last tokens too, and often more of them than the tokenizer's own files. */
+function withConfiguredIds(tokenizer: Tokenizer, {config, generationConfig}: HubFiles): Tokenizer {
+  const configured = (key: string) => [
+    ...tokenIds(config, key, 'config.json', tokenizer),
+    ...tokenIds(generationConfig, key, 'generation_config.json', tokenizer),
+  ];
+  const bosId = tokenizer.bosId ?? configured('bos_token_id')[0];
+  const eosIds = [...new Set([...tokenizer.eosIds, ...configured('eos_token_id')])];
+  return {...tokenizer, ...(bosId !== undefined && {bosId}), eosIds};
+}
+
+function tokenIds(config: unknown, key: string, file: string, {vocabSize}: Tokenizer): number[] {
+  const value = isRecord(config) ? config[key] : undefined;
+  const ids: unknown[] = Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
+  return ids.map(id => {
+    if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < vocabSize) return id;
+    throw new ModelError(
+      `${file} has ${key} = ${JSON.stringify(value)}, but the tokenizer has the ids 0 to ${vocabSize - 1}.`,
+    );
+  });
+}
+
+/**
+ * A model on disk (Node only): a .gguf file, a folder of the hub's files, or one of the weight files in such a folder.
+ * @throws InvalidArgumentError where a file that a model needs is missing, naming it.
+ */
+export async function partsOfPath(path: string): Promise<ModelParts> {
+  const {stat} = await import('node:fs/promises');
+  const {basename, dirname, join} = await import('node:path');
+  if ((await stat(path)).isDirectory()) {
+    const {file, isGguf} = await weightsOfFolder(path);
+    return isGguf ? partsOfPath(join(path, file)) : partsOfFolder(path, file);
+  }
+  if (basename(path) === 'config.json') return partsOfPath(dirname(path));
+  const weights = await openTensorPath(path);
+  return weights.format === 'gguf'
+    ? partsOfGguf(weights, basename(path))
+    : partsOfFolder(dirname(path), basename(path), weights);
+}
+
+/** The names that the hub's library gives to weights, in the order in which it looks for them. */
+const hubWeightFiles = ['model.safetensors', 'model.safetensors.index.json'];
+
+async function weightsOfFolder(folder: string): Promise<{file: string; isGguf: boolean}> {
+  const {readdir} = await import('node:fs/promises');
+  const files = await readdir(folder);
+  const hubFile = hubWeightFiles.find(name => files.includes(name));
+  if (hubFile !== undefined) return {file: hubFile, isGguf: false};
+  const ggufs = files.filter(name => name.endsWith('.gguf')).sort();
+  const [only] = ggufs;
+  if (only !== undefined && ggufs.length === 1) return {file: only, isGguf: true};
+  throw new InvalidArgumentError(
+    only === undefined
+      ? `${folder} holds no weights: there is no ${hubWeightFiles.join(', no ')} and no .gguf file in it.`
+      : `${folder} holds ${ggufs.length} GGUF files; name one of them: ${ggufs.join(', ')}.`,
+  );
+}
+
+async function partsOfFolder(folder: string, file: string, opened?: TensorFile): Promise<ModelParts> {
+  const {basename, join} = await import('node:path');
+  const read = (name: string) => readJson(join(folder, name));
+  const readNeeded = async (name: string) => {
+    const value = await read(name);
+    if (value !== undefined) return value;
+    throw new InvalidArgumentError(`${folder} holds ${file} but no ${name}; put the model's file beside it.`);
+  };
+  const readAll = async (): Promise<HubFiles> => ({
+    config: await readNeeded('config.json'),
+    tokenizer: await readNeeded('tokenizer.json'),
+    tokenizerConfig: await read('tokenizer_config.json'),
+    generationConfig: await read('generation_config.json'),
+  });
+  const files = opened === undefined ? await readAll() : await closingOnError(opened, readAll);
+  return partsOfHubFiles(files, opened ?? (await openTensorPath(join(folder, file))), basename(folder));
+}
+
+/** A parsed JSON file, undefined where there is none. */
+async function readJson(path: string): Promise<unknown> {
+  const {readFile} = await import('node:fs/promises');
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw diskError(error, `read ${path}`);
+  });
+  return text === undefined ? undefined : parseJson(text, path);
+}
+
+export function parseJson(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FormatError(`${name} is not JSON; download it again.`, {cause: error});
+  }
+}
+
+async function closingOnError<T>(weights: TensorFile, run: () => T | Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    await weights.close();
+    throw error;
+  }
+}

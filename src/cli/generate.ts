@@ -1,0 +1,110 @@
+import {KVCache} from '../../cache/kv_cache.js';
+import {asPlan} from '../../cache/plans/index.js';
+import {type GenerateOptions, generate} from '../../models/index.js';
+import {policyLabel} from '../evaluate/index.js';
+import {everyValue, given, positiveNumber, wholeNumber} from './support/arguments.js';
+import {command, commonArgs, jsonArg} from './support/command.js';
+import {interruptSignal} from './support/interrupt.js';
+import {loadForCommand, modelArgs} from './support/load.js';
+import {readPolicies} from './support/policies.js';
+import {print, printJson} from './support/print.js';
+import {UsageError} from './support/usage_error.js';
+
+export const generateCommand = command(
+  {
+    meta: {name: 'generate', description: 'Continue a prompt through a compressed cache; ctrl-C ends it'},
+    args: {
+      prompt: {type: 'positional', required: true, description: 'The text to continue'},
+      ...modelArgs,
+      policy: {
+        type: 'string',
+        description: 'name, name:option=value,option=value, or a plan as plan.json',
+        default: 'full',
+        valueHint: 'P',
+      },
+      'max-tokens': {type: 'string', description: 'At most so many tokens. Default: 256', valueHint: 'N'},
+      temperature: {
+        type: 'string',
+        description: 'Above 0, tokens are drawn; 0 takes the most probable',
+        default: '0',
+        valueHint: 'X',
+      },
+      'top-k': {type: 'string', description: 'Draw among the so many most probable', valueHint: 'N'},
+      'top-p': {
+        type: 'string',
+        description: 'Draw among those with this probability together',
+        valueHint: 'X',
+      },
+      seed: {type: 'string', description: 'The same seed draws the same text', valueHint: 'N'},
+      stop: {type: 'string', description: 'End before this text; may be repeated', valueHint: 'TEXT'},
+      ...jsonArg,
+      ...commonArgs,
+    },
+    async run({args, rawArgs}) {
+      const [policy, ...others] = await readPolicies([args.policy]);
+      if (policy === undefined || others.length > 0) throw new UsageError('generate takes one policy.');
+      const sampling = given({
+        maxTokens: wholeNumber(args['max-tokens'], 'max-tokens'),
+        temperature: positiveNumber(args.temperature, 'temperature'),
+        topK: wholeNumber(args['top-k'], 'top-k'),
+        topP: positiveNumber(args['top-p'], 'top-p'),
+        seed: wholeNumber(args.seed, 'seed', 0),
+      });
+      const signal = interruptSignal();
+      const loaded = await loadForCommand(args, signal);
+      const {model, tokenizer, config} = loaded;
+      const cache = new KVCache(model, asPlan(policy));
+      const options: GenerateOptions = {
+        ...sampling,
+        stop: everyValue(rawArgs, 'stop'),
+        contextLength: config.contextLength,
+        cache,
+        signal,
+      };
+      try {
+        const start = performance.now();
+        const text = await streamText(
+          generate(model, tokenizer, args.prompt, options),
+          args.prompt,
+          !args.json,
+        );
+        const seconds = (performance.now() - start) / 1000;
+        const {tokens: cacheTokens, byteSize: cacheBytes} = cache;
+        if (args.json) {
+          printJson({
+            model: loaded.name,
+            policy: policyLabel(policy),
+            prompt: args.prompt,
+            text,
+            cacheTokens,
+            cacheBytes,
+            seconds,
+          });
+        }
+      } finally {
+        cache.dispose();
+        loaded.dispose();
+      }
+    },
+  },
+  [
+    'eigenkv generate "It was a fine morning" --temperature 0.8 --seed 1',
+    'eigenkv generate "Once upon a time" --policy quantized:bits=8 --max-tokens 100',
+    'eigenkv generate "Q: 2 + 2?\\nA:" --model SmolLM2-135M.gguf --stop "\\n"',
+  ],
+);
+
+/** Shows text as it comes, on a terminal behind its prompt; gives all of it. */
+async function streamText(pieces: AsyncIterable<string>, prompt: string, shows: boolean): Promise<string> {
+  let text = '';
+  if (shows && process.stdout.isTTY) process.stdout.write(prompt);
+  try {
+    for await (const piece of pieces) {
+      text += piece;
+      if (shows) process.stdout.write(piece);
+    }
+  } finally {
+    if (shows && text !== '') print('');
+  }
+  return text;
+}

@@ -1,0 +1,131 @@
+import {readFile} from 'node:fs/promises';
+import {EigenkvError, InvalidArgumentError, didYouMean} from '../../ops/errors.js';
+import type {Command} from './support/command.js';
+import {print} from './support/print.js';
+import {UsageError} from './support/usage_error.js';
+
+interface ListedCommand {
+  readonly summary: string;
+  /** Imported when it is run: only some need TensorFlow.js, which takes a second. */
+  readonly load: () => Promise<Command>;
+}
+
+/** Adding a command is a file here and a line in this list. */
+const commands: Readonly<Record<string, ListedCommand>> = {
+  demo: {
+    summary: 'Evaluate, chart and generate with the model that comes along',
+    load: async () => (await import('./demo.js')).demo,
+  },
+  eval: {
+    summary: 'What policies cost and save over a text: perplexity, divergence, bytes, speed',
+    load: async () => (await import('./eval.js')).evalCommand,
+  },
+  generate: {
+    summary: 'Continue a prompt through a compressed cache',
+    load: async () => (await import('./generate.js')).generateCommand,
+  },
+  inspect: {
+    summary: 'What is in a model, and how large its cache gets',
+    load: async () => (await import('./inspect.js')).inspect,
+  },
+  memory: {
+    summary: 'Size of the cache of any Transformer, by arithmetic',
+    load: async () => (await import('./memory.js')).memory,
+  },
+};
+
+const exitCodes = {ok: 0, failed: 1, usage: 2, interrupted: 130};
+
+/** Runs a command line (without `node` and the script) and gives its exit code. Nothing is thrown. */
+export async function run(argv: readonly string[]): Promise<number> {
+  // a reader that has enough, as `head` does, is no failure
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed);
+  });
+  try {
+    return await dispatch(argv);
+  } catch (error) {
+    return failure(error, argv.includes('--verbose'));
+  }
+}
+
+async function dispatch([name, ...rest]: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    const [topic] = rest;
+    print(name === 'help' && topic !== undefined ? await (await find(topic)).usage() : overview());
+    return name === undefined ? exitCodes.usage : exitCodes.ok;
+  }
+  if (name === '--version' || name === '-v') {
+    print(await version());
+    return exitCodes.ok;
+  }
+  const command = await find(name);
+  if (asksForHelp(rest)) print(await command.usage());
+  else await command.run(rest);
+  return exitCodes.ok;
+}
+
+function find(name: string): Promise<Command> {
+  const names = Object.keys(commands);
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command !== undefined) return command.load();
+  throw new UsageError(
+    name.startsWith('-')
+      ? `The command comes first: eigenkv ${names.join('|')} [options].`
+      : `There is no command "${name}"; there are ${names.join(', ')}.${didYouMean(name, names)}`,
+  );
+}
+
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? undefined : end).some(arg => arg === '--help' || arg === '-h');
+}
+
+function overview(): string {
+  const width = Math.max(...Object.keys(commands).map(name => name.length));
+  return [
+    'eigenkv: KV-cache compression for TensorFlow.js Transformers',
+    '',
+    'Usage: eigenkv COMMAND [options]',
+    '',
+    ...Object.entries(commands).map(([name, {summary}]) => `  ${name.padEnd(width)}  ${summary}`),
+    '',
+    'eigenkv COMMAND --help shows its options and examples.',
+    'Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted.',
+  ].join('\n');
+}
+
+/** The package's; its file is two folders up from the source and three from what is built. */
+async function version(): Promise<string> {
+  for (const path of ['../../package.json', '../../../package.json']) {
+    const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => undefined);
+    if (text !== undefined) return (JSON.parse(text) as {version: string}).version;
+  }
+  throw new EigenkvError('The package.json of eigenkv is missing; install it again.');
+}
+
+function failure(error: unknown, verbose: boolean): number {
+  if (error instanceof Error && error.name === 'AbortError') {
+    process.stderr.write('Interrupted.\n');
+    return exitCodes.interrupted;
+  }
+  process.stderr.write(`${message(error, verbose)}\n`);
+  const usage = error instanceof InvalidArgumentError || error instanceof UsageError || isCittyError(error);
+  return usage ? exitCodes.usage : exitCodes.failed;
+}
+
+function message(error: unknown, verbose: boolean): string {
+  if (!(error instanceof Error)) return String(error);
+  if (verbose) return [error.stack, causeOf(error)].filter(Boolean).join('\n');
+  if (error instanceof EigenkvError || isCittyError(error)) return error.message;
+  return `${error.name}: ${error.message} (--verbose shows where.)`;
+}
+
+function causeOf({cause}: Error): string | undefined {
+  return cause instanceof Error ? `Caused by ${cause.stack ?? cause.message}` : undefined;
+}
+
+/** citty does not export the class of its errors. */
+function isCittyError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'CLIError';
+}

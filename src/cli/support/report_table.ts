@@ -1,0 +1,27 @@
+import type {EvaluationReport} from '../../evaluate/index.js';
+import {tableText} from './table.js';
+import {byteSize, count, short, timesSmaller} from './units.js';
+
+/** An evaluation as a table, with what it was measured on above it. */
+export function reportTable({model, text, tokens, step, backend, machine, rows}: EvaluationReport): string {
+  const table = tableText(
+    [
+      {head: 'policy', cell: row => row.policy, align: 'left'},
+      {head: 'perplexity', cell: row => `${short(row.perplexity)} ± ${short(row.perplexityStderr)}`},
+      {head: 'KL to full (nats)', cell: row => row.klDivergence.toFixed(4)},
+      {head: 'same top token', cell: row => `${(100 * row.top1Agreement).toFixed(1)} %`},
+      {head: 'cache (bytes/token)', cell: row => count(row.bytesPerToken)},
+      {head: 'against float32', cell: row => timesSmaller(row.ratioToFloat32)},
+      {head: 'against float16', cell: row => timesSmaller(row.ratioToFloat16)},
+      {head: 'prefill (tokens/s)', cell: row => short(row.prefillTokensPerSecond)},
+      {head: 'decode (tokens/s)', cell: row => short(row.decodeTokensPerSecond)},
+      {head: 'peak memory', cell: row => byteSize(row.peakBytes)},
+    ],
+    rows,
+  );
+  return [
+    `${model} on ${count(tokens)} tokens of ${text}, ${count(step)} at a time; ${backend}${machine === undefined ? '' : ` on ${machine}`}`,
+    table,
+    'Perplexity ± its standard error. Peak memory: tensors beside the weights, the logits of a step included.',
+  ].join('\n');
+}

@@ -1,5 +1,5 @@
 import type {FeedForwardArgs} from '../layers/feed_forward.js';
-import {ModelError} from '../ops/errors.js';
+import {InvalidArgumentError, ModelError} from '../ops/errors.js';
 import {type RopeConfig, ropeFrequencies} from '../ops/rotate/rope.js';
 
 /** Sizes and choices of a Transformer, read from a hub's config.json or a GGUF file's metadata. */
@@ -64,8 +64,17 @@ export function checkModelConfig(config: ModelConfig): void {
   if (rope === undefined) return;
   if (headDim % 2 !== 0)
     throw new ModelError(`The model rotates heads of ${headDim} numbers; pairs need an even number.`);
-  const {frequencies, magnitude} = ropeFrequencies(rope, headDim);
+  const {frequencies, magnitude} = frequenciesOf(rope, headDim);
   if (![...frequencies, magnitude].every(Number.isFinite)) {
     throw new ModelError(`The model's rope ${JSON.stringify(rope)} gives frequencies that are no numbers.`);
+  }
+}
+
+function frequenciesOf(rope: RopeConfig, headDim: number) {
+  try {
+    return ropeFrequencies(rope, headDim);
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    throw new ModelError(`The model's rotation does not fit its heads: ${error.message}`, {cause: error});
   }
 }

@@ -8,11 +8,11 @@ export function reportTable({model, text, tokens, step, backend, machine, rows}:
     [
       {head: 'policy', cell: row => row.policy, align: 'left'},
       {head: 'perplexity', cell: row => `${short(row.perplexity)} ± ${short(row.perplexityStderr)}`},
-      {head: 'KL to full (nats)', cell: row => row.klDivergence.toFixed(4)},
+      {head: 'KL (nats)', cell: row => row.klDivergence.toFixed(4)},
       {head: 'same top token', cell: row => `${(100 * row.top1Agreement).toFixed(1)} %`},
-      {head: 'cache (bytes/token)', cell: row => count(row.bytesPerToken)},
-      {head: 'against float32', cell: row => timesSmaller(row.ratioToFloat32)},
-      {head: 'against float16', cell: row => timesSmaller(row.ratioToFloat16)},
+      {head: 'bytes/token', cell: row => count(row.bytesPerToken)},
+      {head: 'than float32', cell: row => timesSmaller(row.ratioToFloat32)},
+      {head: 'than float16', cell: row => timesSmaller(row.ratioToFloat16)},
       {head: 'prefill (tokens/s)', cell: row => short(row.prefillTokensPerSecond)},
       {head: 'decode (tokens/s)', cell: row => short(row.decodeTokensPerSecond)},
       {head: 'peak memory', cell: row => byteSize(row.peakBytes)},
@@ -22,6 +22,7 @@ export function reportTable({model, text, tokens, step, backend, machine, rows}:
   return [
     `${model} on ${count(tokens)} tokens of ${text}, ${count(step)} at a time; ${backend}${machine === undefined ? '' : ` on ${machine}`}`,
     table,
-    'Perplexity ± its standard error. Peak memory: tensors beside the weights, the logits of a step included.',
+    'Perplexity ± its standard error; KL divergence from the full cache; bytes/token and sizes of the cache, all of it; peak\n' +
+      'memory of tensors beside the weights, the logits of a step included.',
   ].join('\n');
 }

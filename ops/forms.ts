@@ -166,10 +166,18 @@ export function headsOf(form: Form): {batch: number; kvHeads: number} {
 
 /** How many tokens fit into a form without growing it. */
 export function capacityOf(form: Form): number {
-  const capacities = Object.values(tensorsOf(form))
-    .filter(({tokensPerRow}) => tokensPerRow !== Infinity)
-    .map(({tensor, tokensPerRow}) => tensor.shape[2] * tokensPerRow);
-  return Math.min(...capacities);
+  switch (form.kind) {
+    case 'dense':
+      return form.data.shape[2];
+    case 'integer': {
+      const perRow = form.groupAxis === 'channel' ? form.groupSize : 1;
+      return Math.min(form.codes.shape[2], form.params.shape[2] * perRow);
+    }
+    case 'float8':
+      return Math.min(form.codes.shape[2], form.scales.shape[2]);
+    case 'lowRank':
+      return capacityOf(form.latents);
+  }
 }
 
 /** The bytes that a form's tensors take, spare capacity, scales and zero points included. */

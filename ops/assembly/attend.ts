@@ -151,7 +151,7 @@ function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV:
   const whole = (visible + 3) & ~3;
   for (let j = visible; j < whole; j++) store<f32>(scores + ((<usize>j) << 2), -Infinity);
   let maxima = f32x4.splat(-Infinity);
-  for (let j = 0; j < whole; j += 4) maxima = f32x4.max(maxima, v128.load(scores + ((<usize>j) << 2)));
+  for (let j = 0; j < whole; j += 4) maxima = f32x4.pmax(maxima, v128.load(scores + ((<usize>j) << 2)));
   const oldMax = load<f32>(tail);
   const newMax = max(oldMax, maxOfLanes(maxima));
   // where every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead

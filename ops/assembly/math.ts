@@ -1,9 +1,12 @@
-/** e^x of four numbers, for x <= 0 (softmax weights): relative error below 2e-7; 0 below -87. */
+/** e^x of four numbers, for x <= 88 (softmax weights: x <= 0): relative error below 2e-7; 0 below -87. */
 // @ts-ignore: decorator
 @inline
 export function expOf4(x: v128): v128 {
-  const clamped = f32x4.max(x, f32x4.splat(-87.33654));
-  const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.4426950408889634)));
+  // pmax is one instruction where max is six; a NaN passes, as the first operand
+  const clamped = f32x4.pmax(x, f32x4.splat(-87.33654));
+  // n = x / ln 2, rounded by adding 1.5 * 2^23, which leaves the integer in the lowest bits
+  const shifted = f32x4.add(f32x4.mul(clamped, f32x4.splat(1.4426950408889634)), f32x4.splat(12582912));
+  const n = f32x4.sub(shifted, f32x4.splat(12582912));
   // x - n ln 2 in two steps, so that no bits of n ln 2 are lost
   let r = f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693359375)));
   r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
@@ -15,9 +18,9 @@ export function expOf4(x: v128): v128 {
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
   p = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(p, r), r), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  const power = i32x4.shl(i32x4.add(shifted, i32x4.splat(127)), 23);
   const e = f32x4.mul(p, power);
-  return v128.and(e, f32x4.gt(x, f32x4.splat(-87.33654)));
+  return v128.andnot(e, f32x4.lt(x, f32x4.splat(-87.33654))); // a NaN stays one
 }
 
 // @ts-ignore: decorator
@@ -57,8 +60,8 @@ export function sumOfLanes(x: v128): f32 {
 // @ts-ignore: decorator
 @inline
 export function maxOfLanes(x: v128): f32 {
-  const pairs = f32x4.max(x, v128.shuffle<f32>(x, x, 2, 3, 0, 1));
-  return f32x4.extract_lane(f32x4.max(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2)), 0);
+  const pairs = f32x4.pmax(x, v128.shuffle<f32>(x, x, 2, 3, 0, 1));
+  return f32x4.extract_lane(f32x4.pmax(pairs, v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2)), 0);
 }
 
 /** The lane sums of four vectors as one vector. */

@@ -77,7 +77,7 @@ export function addFourRows(
   }
 }
 
-/** Three rows, sixteen columns at a time. */
+/** Three rows, eight columns at a time. */
 function addThreeRows(
   a: usize,
   aBytes: usize,
@@ -89,57 +89,37 @@ function addThreeRows(
 ): void {
   const rowBytes = (<usize>columns) << 2;
   let i: usize = 0;
-  for (; i + 64 <= rowBytes; i += 64) {
+  for (; i + 32 <= rowBytes; i += 32) {
     const to = out + i;
     const to1 = to + outBytes,
       to2 = to1 + outBytes;
     let a0 = v128.load(to),
-      a1 = v128.load(to, 16),
-      a2 = v128.load(to, 32),
-      a3 = v128.load(to, 48);
+      a1 = v128.load(to, 16);
     let b0 = v128.load(to1),
-      b1 = v128.load(to1, 16),
-      b2 = v128.load(to1, 32),
-      b3 = v128.load(to1, 48);
+      b1 = v128.load(to1, 16);
     let c0 = v128.load(to2),
-      c1 = v128.load(to2, 16),
-      c2 = v128.load(to2, 32),
-      c3 = v128.load(to2, 48);
+      c1 = v128.load(to2, 16);
     let value = b + i;
     let w = a;
     for (let j = 0; j < inner; j++, value += rowBytes, w += 4) {
-      const wa = v128.load32_splat(w),
-        wb = v128.load32_splat(w + aBytes),
-        wc = v128.load32_splat(w + 2 * aBytes);
-      const v0 = v128.load(value);
+      const v0 = v128.load(value),
+        v1 = v128.load(value, 16);
+      const wa = v128.load32_splat(w);
       a0 = f32x4.add(a0, f32x4.mul(wa, v0));
-      b0 = f32x4.add(b0, f32x4.mul(wb, v0));
-      c0 = f32x4.add(c0, f32x4.mul(wc, v0));
-      const v1 = v128.load(value, 16);
       a1 = f32x4.add(a1, f32x4.mul(wa, v1));
+      const wb = v128.load32_splat(w + aBytes);
+      b0 = f32x4.add(b0, f32x4.mul(wb, v0));
       b1 = f32x4.add(b1, f32x4.mul(wb, v1));
+      const wc = v128.load32_splat(w + 2 * aBytes);
+      c0 = f32x4.add(c0, f32x4.mul(wc, v0));
       c1 = f32x4.add(c1, f32x4.mul(wc, v1));
-      const v2 = v128.load(value, 32);
-      a2 = f32x4.add(a2, f32x4.mul(wa, v2));
-      b2 = f32x4.add(b2, f32x4.mul(wb, v2));
-      c2 = f32x4.add(c2, f32x4.mul(wc, v2));
-      const v3 = v128.load(value, 48);
-      a3 = f32x4.add(a3, f32x4.mul(wa, v3));
-      b3 = f32x4.add(b3, f32x4.mul(wb, v3));
-      c3 = f32x4.add(c3, f32x4.mul(wc, v3));
     }
     v128.store(to, a0);
     v128.store(to, a1, 16);
-    v128.store(to, a2, 32);
-    v128.store(to, a3, 48);
     v128.store(to1, b0);
     v128.store(to1, b1, 16);
-    v128.store(to1, b2, 32);
-    v128.store(to1, b3, 48);
     v128.store(to2, c0);
     v128.store(to2, c1, 16);
-    v128.store(to2, c2, 32);
-    v128.store(to2, c3, 48);
   }
   for (let row: usize = 0; row < 3; row++) {
     addColumns(a + row * aBytes, b, out + row * outBytes, inner, rowBytes, i);

@@ -54,6 +54,8 @@ export interface AttendOptions {
  */
 export function attend(queries: tf.Tensor4D, keys: Form, values: Form, options: AttendOptions): Partial {
   checkAttend(queries, keys, values, options);
+  if (keys.kind !== 'lowRank' && values.kind !== 'lowRank')
+    return attendTokens(queries, keys, values, options);
   return tf.tidy(() => {
     const met = inLatentSpace(queries, keys, options.scale);
     const valueLatents = values.kind === 'lowRank' ? values.latents : values;

@@ -61,8 +61,8 @@ export class PolicyRun {
     const float32Bytes = cache.report().reduce((sum, depth) => sum + depth.float32Bytes, 0);
     this.bytes = {
       bytesPerToken: byteSize / tokens,
-      ratioToFloat32: float32Bytes / byteSize,
-      ratioToFloat16: float32Bytes / 2 / byteSize,
+      ratioToFloat32: byteSize / float32Bytes,
+      ratioToFloat16: byteSize / (float32Bytes / 2),
     };
   }
 

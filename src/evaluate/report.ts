@@ -12,9 +12,9 @@ export interface EvaluationRow {
   readonly top1Agreement: number;
   /** All that the cache stores (scales, positions and spare room too) by the tokens that it saw. */
   readonly bytesPerToken: number;
-  /** How many times smaller than keys and values in float32: 4 is a quarter of the bytes. */
+  /** Bytes of the cache / bytes of all its keys and values in float32: 0.25 is a quarter. */
   readonly ratioToFloat32: number;
-  /** The same against float16. */
+  /** The same against float16: half the bytes, so twice the number. */
   readonly ratioToFloat16: number;
   /** Tokens a second in the steps of `step` tokens. */
   readonly prefillTokensPerSecond: number;

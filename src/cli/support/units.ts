@@ -10,6 +10,18 @@ export function short(number: number): string {
   return number === 0 ? '0' : String(Number(number.toPrecision(3)));
 }
 
+/** A number near zero: 0.0123, 0.00042, 3.1e-6, 0. */
+export function small(number: number): string {
+  if (number === 0) return '0';
+  return Math.abs(number) < 1e-4 ? number.toExponential(1) : String(Number(number.toPrecision(2)));
+}
+
+/** How far a number lies from another: +0.14 %, -3.2 %. */
+export function change(number: number, from: number): string {
+  const percent = 100 * (number / from - 1);
+  return `${percent < 0 ? '-' : '+'}${Math.abs(percent).toFixed(2)} %`;
+}
+
 /** 2.00 GiB, 512 MiB, 3,072 B */
 export function byteSize(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];

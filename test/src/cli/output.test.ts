@@ -3,14 +3,14 @@ import fc from 'fast-check';
 import {chartSvg} from '../../../src/cli/support/chart.js';
 import {placeLabels} from '../../../src/cli/support/place_labels.js';
 import {reportTable} from '../../../src/cli/support/report_table.js';
-import {byteSize, count, short, timesSmaller} from '../../../src/cli/support/units.js';
+import {byteSize, change, count, short, small, timesSmaller} from '../../../src/cli/support/units.js';
 import type {EvaluationReport} from '../../../src/evaluate/index.js';
 
 const row = {
   perplexityStderr: 0.5,
   klDivergence: 0.0123,
   top1Agreement: 0.987,
-  ratioToFloat16: 1.9,
+  ratioToFloat16: 1 / 1.9,
   prefillTokensPerSecond: 1234.5,
   decodeTokensPerSecond: 56.78,
   peakBytes: 3 * 2 ** 20,
@@ -23,8 +23,8 @@ const report: EvaluationReport = {
   backend: 'wasm',
   rows: [
     {...row, policy: 'full', perplexity: 20.5, bytesPerToken: 9216, ratioToFloat32: 1},
-    {...row, policy: 'h2o:heavyBudget=8', perplexity: 25.25, bytesPerToken: 1000, ratioToFloat32: 9.216},
-    {...row, policy: '<odd> & "quoted"', perplexity: 21, bytesPerToken: 1001, ratioToFloat32: 9.2},
+    {...row, policy: 'h2o:heavyBudget=8', perplexity: 25.25, bytesPerToken: 1000, ratioToFloat32: 1 / 9.216},
+    {...row, policy: '<odd> & "quoted"', perplexity: 21, bytesPerToken: 1001, ratioToFloat32: 1 / 9.2},
   ],
 };
 
@@ -37,6 +37,8 @@ describe('units', () => {
       '1,235',
       '0',
     ]);
+    expect([0.01234, 0.000123, 0.0000314, 0].map(small)).to.deep.equal(['0.012', '0.00012', '3.1e-5', '0']);
+    expect([change(1.002, 1), change(96.8, 100)]).to.deep.equal(['+0.20 %', '-3.20 %']);
     expect([512, 2 ** 31, 512 * 2 ** 20, 1536].map(byteSize)).to.deep.equal([
       '512 B',
       '2.00 GiB',
@@ -59,7 +61,7 @@ describe('the table of a report', () => {
     expect(new Set(table.map(line => line.length)).size).to.equal(1);
     expect(table[1]).to.contain('bytes/token').and.to.contain('decode (tokens/s)');
     expect(table[4]).to.match(
-      /h2o:heavyBudget=8 .* 25\.3 ± 0\.5 .* 0\.0123 .* 98\.7 % .* 1,000 .* 9\.2x smaller .* 3\.00 MiB/,
+      /h2o:heavyBudget=8 .* 25\.25 ± 0\.5 .* \+23\.17 % .* 0\.012 .* 98\.7 % .* 1,000 .* 9\.2x smaller .* 3\.00 MiB/,
     );
     expect(lines[0]).to.contain('1,024 tokens').and.to.contain('some text');
   });

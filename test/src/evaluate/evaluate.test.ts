@@ -35,7 +35,7 @@ describe('evaluate', () => {
     // two depths, two heads, keys and values of 8 numbers, 4 bytes each
     expect(row!.bytesPerToken).to.equal(2 * 2 * (8 + 8) * 4);
     expect(row!.ratioToFloat32).to.equal(1);
-    expect(row!.ratioToFloat16).to.equal(0.5);
+    expect(row!.ratioToFloat16).to.equal(2);
   });
 
   it('agrees with the definitions, computed apart from it', async () => {
@@ -70,8 +70,8 @@ describe('evaluate', () => {
     const [, row] = await evaluate(loaded(), ids, {policies: [coarse]});
     const {byteSize} = await byHand(coarse, ids, 64);
     expect(row!.bytesPerToken).to.equal(byteSize / ids.length);
-    expect(row!.ratioToFloat32).to.be.closeTo(256 / row!.bytesPerToken, 1e-9);
-    expect(row!.ratioToFloat16).to.be.closeTo(128 / row!.bytesPerToken, 1e-9);
+    expect(row!.ratioToFloat32).to.be.closeTo(row!.bytesPerToken / 256, 1e-9);
+    expect(row!.ratioToFloat16).to.be.closeTo(row!.bytesPerToken / 128, 1e-9);
   });
 
   it('says how fast it was and how much it needed at once', async () => {

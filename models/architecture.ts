@@ -37,6 +37,8 @@ export interface BuildOptions {
 /** A tensor of a file and the variables of the model that it fills. */
 export interface StoredWeight {
   readonly tensor: string;
+  /** Of the tensor in the file. */
+  readonly shape: readonly number[];
   /** `layer/variable`. Several where the file fuses them: side by side along the outputs, in this order. */
   readonly variables: readonly string[];
   /** The file has `[outputs, inputs]`, the layer `[inputs, outputs]`. */
@@ -53,13 +55,25 @@ export interface WeightNames {
   readonly variables: readonly string[];
   readonly hub: string;
   readonly gguf: string;
+  /** In the layers' layout: `[inputs, outputs]` or `[outputs]`, fused variables side by side. */
+  readonly shape: readonly number[];
 }
 
-export function weightNames(variables: string | readonly string[], hub: string, gguf: string): WeightNames {
-  return {variables: typeof variables === 'string' ? [variables] : variables, hub, gguf};
+export function weightNames(
+  variables: string | readonly string[],
+  hub: string,
+  gguf: string,
+  shape: readonly number[],
+): WeightNames {
+  return {variables: typeof variables === 'string' ? [variables] : variables, hub, gguf, shape};
 }
 
 /** Whether a variable is a projection's matrix, `[inputs, outputs]`. */
-export function isKernel({variables}: WeightNames): boolean {
+export function isKernel({variables}: Pick<WeightNames, 'variables'>): boolean {
   return variables.every(variable => variable.endsWith('kernel'));
+}
+
+/** A weight as it lies in a file, which has the matrices of projections transposed or not. */
+export function storedAs(tensor: string, {variables, shape}: WeightNames, transposed: boolean): StoredWeight {
+  return {tensor, variables, transposed, shape: transposed ? shape.toReversed() : shape};
 }

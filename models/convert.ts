@@ -50,20 +50,18 @@ export async function saveModel(
   await writeJson(join(folder, 'config.json'), hubConfig, 2);
 }
 
-function toTensor(
-  {stored, variables, rows, columns, shape}: FilledVariables,
-  dtype: 'F32' | 'F16',
-): TensorToWrite {
+function toTensor({stored, variables, columns}: FilledVariables, dtype: 'F32' | 'F16'): TensorToWrite {
   return {
     name: stored.tensor,
     dtype,
-    shape,
+    shape: stored.shape,
     data: async () => {
       const parts = await Promise.all(
         variables.map(async (variable, i) => ({values: await valuesOf(variable), columns: columns[i]!})),
       );
       const joined = joinColumns(parts);
-      return stored.transposed && shape.length === 2 ? transpose(joined, rows, shape[0]!) : joined;
+      const [outputs, inputs] = stored.shape;
+      return stored.transposed && inputs !== undefined ? transpose(joined, inputs, outputs!) : joined;
     },
   };
 }

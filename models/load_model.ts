@@ -1,15 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {defaultBackend, useBackend} from '../ops/backends/use_backend.js';
-import {InvalidArgumentError, ModelError} from '../ops/errors.js';
-import {embeddedParts} from './embedded.js';
-import {fetchModel, isHubId} from './hub.js';
+import {ModelError} from '../ops/errors.js';
+import {checkedWeights} from './load/check_weights.js';
 import {fillWeights} from './load/fill_weights.js';
-import {type ModelParts, partsOfGguf, partsOfPath} from './load/model_parts.js';
+import {type LoadModelOptions, findParts} from './load/find_parts.js';
+import type {ModelParts} from './load/model_parts.js';
 import type {ModelConfig} from './model_config.js';
 import {buildModel} from './registry.js';
 import type {Tokenizer} from './tokenizer.js';
-import {blobSource} from './weights/byte_source.js';
-import {openGguf} from './weights/gguf.js';
 
 /** A model with its weights, its tokenizer and what it is made of. */
 export interface LoadedModel {
@@ -23,21 +21,6 @@ export interface LoadedModel {
   readonly source: string;
   /** Frees the weights. A second call does nothing. */
   dispose(): void;
-}
-
-export interface LoadProgress {
-  readonly stage: 'download' | 'weights';
-  /** The file that is transferred or read. */
-  readonly file: string;
-  /** Bytes of that file. */
-  readonly done: number;
-  readonly total: number;
-}
-
-export interface LoadModelOptions {
-  readonly onProgress?: (progress: LoadProgress) => void;
-  /** Ends loading between two tensors, or a download at once, with the signal's reason; nothing stays in memory. */
-  readonly signal?: AbortSignal;
 }
 
 /**
@@ -72,41 +55,6 @@ function currentBackend(): string | undefined {
   return tf.getBackend();
 }
 
-async function findParts(
-  given: string | Blob | undefined,
-  options: LoadModelOptions,
-): Promise<{parts: ModelParts; source: string}> {
-  if (given === undefined) return embeddedParts();
-  if (typeof given !== 'string') {
-    const file = blobSource(given);
-    return {parts: await partsOfGguf(await openGguf(file), file.name), source: file.name};
-  }
-  const {stat} = await import('node:fs/promises');
-  const {resolve} = await import('node:path');
-  const isLocal = await stat(given).then(
-    () => true,
-    () => false,
-  );
-  if (isLocal) return {parts: await partsOfPath(resolve(given)), source: resolve(given)};
-  // a mistyped path of a weight file also reads as owner/name; the hub need not be asked for those
-  if (!isHubId(given) || /^[^:]*\.(gguf|safetensors|json)$/.test(given)) {
-    throw new InvalidArgumentError(
-      `There is no file or folder ${given}, and it is no hub id. Give a .gguf file, a folder with config.json, tokenizer.json ` +
-        'and model.safetensors, or a hub id: owner/name, or owner/name:file.gguf.',
-    );
-  }
-  return {parts: {...(await partsOfPath(await download(given, options))), name: given}, source: given};
-}
-
-function download(id: string, {onProgress, signal}: LoadModelOptions): Promise<string> {
-  return fetchModel(id, {
-    ...(signal && {signal}),
-    onProgress: ({file, receivedBytes, totalBytes}) => {
-      onProgress?.({stage: 'download', file, done: receivedBytes, total: totalBytes ?? receivedBytes});
-    },
-  });
-}
-
 async function assemble(
   {config, tokenizer, weights, name}: ModelParts,
   source: string,
@@ -118,9 +66,10 @@ async function assemble(
         'different models.',
     );
   }
+  const stored = checkedWeights(weights, config);
   const model = buildModel(config, {kernelInitializer: 'zeros'});
   try {
-    await fillWeights(model, config, weights, {
+    await fillWeights(model, stored, weights, {
       ...(signal && {signal}),
       onProgress: (done, total) => onProgress?.({stage: 'weights', file: name, done, total}),
     });

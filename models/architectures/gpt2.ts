@@ -8,6 +8,7 @@ import {
   type BuildOptions,
   type WeightNames,
   isKernel,
+  storedAs,
   weightNames,
 } from '../architecture.js';
 import {decoder} from '../decoder.js';
@@ -27,14 +28,9 @@ export const gpt2: Architecture = {
   toHub,
   build,
   hubPrefix: 'transformer.',
-  hubWeights: config =>
-    names(config).map(({hub, variables}) => ({
-      tensor: hub,
-      variables,
-      transposed: hub === 'lm_head.weight', // all others are "Conv1D", [inputs, outputs]
-    })),
-  ggufWeights: config =>
-    names(config).map(name => ({tensor: name.gguf, variables: name.variables, transposed: isKernel(name)})),
+  // but for an output head of its own, the hub's matrices are "Conv1D", [inputs, outputs]
+  hubWeights: config => names(config).map(name => storedAs(name.hub, name, name.hub === 'lm_head.weight')),
+  ggufWeights: config => names(config).map(name => storedAs(name.gguf, name, isKernel(name))),
   isIgnored: (tensor, {tiedEmbeddings}) =>
     /\.attn\.(bias|masked_bias)$/.test(tensor) || (tiedEmbeddings && tensor === 'lm_head.weight'),
 };
@@ -145,42 +141,45 @@ function toHub(config: ModelConfig): Record<string, unknown> {
   };
 }
 
-function names({depths, tiedEmbeddings}: ModelConfig): WeightNames[] {
+function names(config: ModelConfig): WeightNames[] {
+  const {vocabSize, contextLength, depths, dim, hiddenDim, tiedEmbeddings} = config;
   const block = (depth: number): WeightNames[] => {
-    const at = (variables: string | string[], hub: string, gguf: string) =>
-      weightNames(variables, `transformer.h.${depth}.${hub}`, `blk.${depth}.${gguf}`);
-    const [attends, feeds] = [`attention_${depth}`, `feed_forward_${depth}`];
+    const at = (variables: string | string[], hub: string, gguf: string, ...shape: number[]) =>
+      weightNames(variables, `transformer.h.${depth}.${hub}`, `blk.${depth}.${gguf}`, shape);
     const norm = (layer: string, hub: string, gguf: string) => [
-      at(`${layer}_${depth}/gamma`, `${hub}.weight`, `${gguf}.weight`),
-      at(`${layer}_${depth}/beta`, `${hub}.bias`, `${gguf}.bias`),
+      at(`${layer}_${depth}/gamma`, `${hub}.weight`, `${gguf}.weight`, dim),
+      at(`${layer}_${depth}/beta`, `${hub}.bias`, `${gguf}.bias`, dim),
     ];
-    const projection = (variables: string[], hub: string, gguf: string) => [
-      at(
-        variables.map(name => `${name}_kernel`),
-        `${hub}.weight`,
-        `${gguf}.weight`,
-      ),
-      at(
-        variables.map(name => `${name}_bias`),
-        `${hub}.bias`,
-        `${gguf}.bias`,
-      ),
-    ];
+    const projection =
+      (layer: string) =>
+      (names: string[], hub: string, gguf: string, inputs: number, outputs: number): WeightNames[] => {
+        const variables = (what: string) => names.map(name => `${layer}_${depth}/${name}_${what}`);
+        return [
+          at(variables('kernel'), `${hub}.weight`, `${gguf}.weight`, inputs, outputs),
+          at(variables('bias'), `${hub}.bias`, `${gguf}.bias`, outputs),
+        ];
+      };
+    const [attends, feeds] = [projection('attention'), projection('feed_forward')];
     return [
       ...norm('attention_norm', 'ln_1', 'attn_norm'),
-      ...projection([`${attends}/query`, `${attends}/key`, `${attends}/value`], 'attn.c_attn', 'attn_qkv'),
-      ...projection([`${attends}/output`], 'attn.c_proj', 'attn_output'),
+      ...attends(['query', 'key', 'value'], 'attn.c_attn', 'attn_qkv', dim, 3 * dim),
+      ...attends(['output'], 'attn.c_proj', 'attn_output', dim, dim),
       ...norm('feed_forward_norm', 'ln_2', 'ffn_norm'),
-      ...projection([`${feeds}/up`], 'mlp.c_fc', 'ffn_up'),
-      ...projection([`${feeds}/down`], 'mlp.c_proj', 'ffn_down'),
+      ...feeds(['up'], 'mlp.c_fc', 'ffn_up', dim, hiddenDim),
+      ...feeds(['down'], 'mlp.c_proj', 'ffn_down', hiddenDim, dim),
     ];
   };
   return [
-    weightNames('embedding/embeddings', 'transformer.wte.weight', 'token_embd.weight'),
-    weightNames('positions/positions', 'transformer.wpe.weight', 'position_embd.weight'),
+    weightNames('embedding/embeddings', 'transformer.wte.weight', 'token_embd.weight', [vocabSize, dim]),
+    weightNames('positions/positions', 'transformer.wpe.weight', 'position_embd.weight', [
+      contextLength,
+      dim,
+    ]),
     ...Array.from({length: depths}, (_, depth) => block(depth)).flat(),
-    weightNames('final_norm/gamma', 'transformer.ln_f.weight', 'output_norm.weight'),
-    weightNames('final_norm/beta', 'transformer.ln_f.bias', 'output_norm.bias'),
-    ...(tiedEmbeddings ? [] : [weightNames('output/kernel', 'lm_head.weight', 'output.weight')]),
+    weightNames('final_norm/gamma', 'transformer.ln_f.weight', 'output_norm.weight', [dim]),
+    weightNames('final_norm/beta', 'transformer.ln_f.bias', 'output_norm.bias', [dim]),
+    ...(tiedEmbeddings
+      ? []
+      : [weightNames('output/kernel', 'lm_head.weight', 'output.weight', [dim, vocabSize])]),
   ];
 }

@@ -10,6 +10,7 @@ import {
   type StoredWeight,
   type WeightNames,
   isKernel,
+  storedAs,
   weightNames,
 } from '../architecture.js';
 import {decoder} from '../decoder.js';
@@ -33,8 +34,7 @@ export const llama: Architecture = {
   toHub,
   build,
   hubPrefix: 'model.',
-  hubWeights: config =>
-    names(config).map(name => ({tensor: name.hub, variables: name.variables, transposed: isKernel(name)})),
+  hubWeights: config => names(config).map(name => storedAs(name.hub, name, isKernel(name))),
   ggufWeights,
   isIgnored: (tensor, {tiedEmbeddings}) =>
     /(^|\.)(rotary_emb\.inv_freq|rope_freqs\.weight)$/.test(tensor) ||
@@ -189,38 +189,45 @@ async function fromGguf(file: TensorFile): Promise<ModelConfig> {
 }
 
 /** What fills each variable: a projection's bias where the config has one, and the output head where it is not tied. */
-function names({depths, biases, tiedEmbeddings}: ModelConfig): WeightNames[] {
+function names(config: ModelConfig): WeightNames[] {
+  const {vocabSize, depths, dim, hiddenDim, heads, kvHeads, headDim, biases, tiedEmbeddings} = config;
   const block = (depth: number): WeightNames[] => {
-    const projection = (variable: string, hub: string, gguf: string, bias: boolean): WeightNames[] => [
-      at(`${variable}_kernel`, `${hub}.weight`, `${gguf}.weight`),
-      ...(bias ? [at(`${variable}_bias`, `${hub}.bias`, `${gguf}.bias`)] : []),
-    ];
-    const at = (variable: string, hub: string, gguf: string) =>
-      weightNames(variable, `model.layers.${depth}.${hub}`, `blk.${depth}.${gguf}`);
-    const [attends, feeds] = [`attention_${depth}`, `feed_forward_${depth}`];
+    const at = (variable: string, hub: string, gguf: string, ...shape: number[]) =>
+      weightNames(variable, `model.layers.${depth}.${hub}`, `blk.${depth}.${gguf}`, shape);
+    const projection =
+      (layer: string, bias: boolean) =>
+      (name: string, hub: string, gguf: string, inputs: number, outputs: number): WeightNames[] => [
+        at(`${layer}_${depth}/${name}_kernel`, `${hub}.weight`, `${gguf}.weight`, inputs, outputs),
+        ...(bias ? [at(`${layer}_${depth}/${name}_bias`, `${hub}.bias`, `${gguf}.bias`, outputs)] : []),
+      ];
+    const attends = projection('attention', biases.queryKeyValue);
+    const joins = projection('attention', biases.attentionOutput);
+    const feeds = projection('feed_forward', biases.feedForward);
     return [
-      at(`attention_norm_${depth}/gain`, 'input_layernorm.weight', 'attn_norm.weight'),
-      ...projection(`${attends}/query`, 'self_attn.q_proj', 'attn_q', biases.queryKeyValue),
-      ...projection(`${attends}/key`, 'self_attn.k_proj', 'attn_k', biases.queryKeyValue),
-      ...projection(`${attends}/value`, 'self_attn.v_proj', 'attn_v', biases.queryKeyValue),
-      ...projection(`${attends}/output`, 'self_attn.o_proj', 'attn_output', biases.attentionOutput),
-      at(`feed_forward_norm_${depth}/gain`, 'post_attention_layernorm.weight', 'ffn_norm.weight'),
-      ...projection(`${feeds}/gate`, 'mlp.gate_proj', 'ffn_gate', biases.feedForward),
-      ...projection(`${feeds}/up`, 'mlp.up_proj', 'ffn_up', biases.feedForward),
-      ...projection(`${feeds}/down`, 'mlp.down_proj', 'ffn_down', biases.feedForward),
+      at(`attention_norm_${depth}/gain`, 'input_layernorm.weight', 'attn_norm.weight', dim),
+      ...attends('query', 'self_attn.q_proj', 'attn_q', dim, heads * headDim),
+      ...attends('key', 'self_attn.k_proj', 'attn_k', dim, kvHeads * headDim),
+      ...attends('value', 'self_attn.v_proj', 'attn_v', dim, kvHeads * headDim),
+      ...joins('output', 'self_attn.o_proj', 'attn_output', heads * headDim, dim),
+      at(`feed_forward_norm_${depth}/gain`, 'post_attention_layernorm.weight', 'ffn_norm.weight', dim),
+      ...feeds('gate', 'mlp.gate_proj', 'ffn_gate', dim, hiddenDim),
+      ...feeds('up', 'mlp.up_proj', 'ffn_up', dim, hiddenDim),
+      ...feeds('down', 'mlp.down_proj', 'ffn_down', hiddenDim, dim),
     ];
   };
   return [
-    weightNames('embedding/embeddings', 'model.embed_tokens.weight', 'token_embd.weight'),
+    weightNames('embedding/embeddings', 'model.embed_tokens.weight', 'token_embd.weight', [vocabSize, dim]),
     ...Array.from({length: depths}, (_, depth) => block(depth)).flat(),
-    weightNames('final_norm/gain', 'model.norm.weight', 'output_norm.weight'),
-    ...(tiedEmbeddings ? [] : [weightNames('output/kernel', 'lm_head.weight', 'output.weight')]),
+    weightNames('final_norm/gain', 'model.norm.weight', 'output_norm.weight', [dim]),
+    ...(tiedEmbeddings
+      ? []
+      : [weightNames('output/kernel', 'lm_head.weight', 'output.weight', [dim, vocabSize])]),
   ];
 }
 
 function ggufWeights(config: ModelConfig, ggufType: string): StoredWeight[] {
   return names(config).map(name => {
-    const stored = {tensor: name.gguf, variables: name.variables, transposed: isKernel(name)};
+    const stored = storedAs(name.gguf, name, isKernel(name));
     // llama.cpp's converter permutes the rows of q and k for "llama" and not for "qwen2"
     const rotated = ggufType === 'llama' ? /\/(query|key)_/.exec(name.variables[0]!)?.[1] : undefined;
     if (rotated === undefined) return stored;

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {readdirSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
+import {checkedWeights} from '../../../models/load/check_weights.js';
 import {fillWeights} from '../../../models/load/fill_weights.js';
 import type {ModelConfig} from '../../../models/model_config.js';
 import {buildModel, configFromGguf, configFromHub} from '../../../models/registry.js';
@@ -39,7 +40,7 @@ export async function tinyModel(
   try {
     const config = weights.format === 'gguf' ? await configFromGguf(weights) : await tinyConfig(name);
     const model = buildModel(config, {kernelInitializer: 'zeros'});
-    await fillWeights(model, config, weights);
+    await fillWeights(model, checkedWeights(weights, config), weights);
     return {model, config};
   } finally {
     await weights.close();

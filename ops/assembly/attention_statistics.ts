@@ -1,5 +1,5 @@
 import {expOf4} from './math';
-import {rowsWorthTransposing, scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
+import {rowsWorthTransposing, scoreFourRows, scoreRows, tileTokens, transposeTile} from './scores';
 import {dimOf, FormDescriptor, readTile, tileBytes} from './tiles';
 
 // What attention gave to each token, in a second pass over a segment: since each query's max + ln(sum) over all segments
@@ -73,10 +73,16 @@ export function attentionStatistics(
       for (; query < queryTokens; query++) {
         const visible = visibleTokens(causal, firstQuery, query, from, count);
         memory.fill(best, 0, columnBytes);
-        for (let member = 0; member < group; member++) {
+        // with a single query, the heads of a group lie side by side: three at a time meet each key
+        const together = queryTokens == 1 ? 3 : 1;
+        for (let member = 0; member < group; member += together) {
+          const members = min(together, group - member);
           const row = <usize>(member * queryTokens + query);
-          scoreRow(queries + row * rowBytes, tile, dim, visible, scale, scores);
-          takeRow(scores, visible, load<f32>(logSums + (row << 2)), statistic, to, best);
+          scoreRows(queries + row * rowBytes, members, tile, dim, visible, scale, scores);
+          for (let i: usize = 0; i < <usize>members; i++) {
+            const logSum = load<f32>(logSums + ((row + i) << 2));
+            takeRow(scores + i * columnBytes, visible, logSum, statistic, to, best);
+          }
         }
         if (statistic != mass) countUses(best, count, query, statistic, threshold, to);
       }

@@ -119,33 +119,55 @@ export function float8Scales(x: usize, scales: usize, rows: i32, dim: i32, large
   }
 }
 
-/** The code of one finite number, rounded to nearest even; beyond the format's largest number, that. */
-function encodeFloat8(x: f32, format: i32): u32 {
-  const sign = (reinterpret<u32>(x) >> 24) & 0x80;
-  const absolute = abs(x);
-  const bits = reinterpret<u32>(absolute);
-  if (format == e4m3) {
-    if (absolute < 0.015625) return sign | <u32>nearest(absolute * 512); // below 2^-6: steps of 2^-9
-    const rounded = (bits + 0x7ffff + ((bits >> 20) & 1)) >> 20;
-    return sign | min<u32>(rounded - (120 << 3), 0x7e);
-  }
-  if (absolute < 0.00006103515625) return sign | <u32>nearest(absolute * 65536); // below 2^-14: steps of 2^-16
-  const rounded = (bits + 0xfffff + ((bits >> 21) & 1)) >> 21;
-  return sign | min<u32>(rounded - (112 << 2), 0x7b);
+/** The codes of four finite numbers, rounded to nearest even; beyond the format's largest number, that. */
+// @ts-ignore: decorator
+@inline
+function encode4(x: v128, format: i32): v128 {
+  const sign = v128.and(i32x4.shr_u(x, 24), i32x4.splat(0x80));
+  // half of what is cut off, less one where the last bit that stays is even: ties go to even
+  const cut = format == e4m3 ? 20 : 21;
+  const bias = format == e4m3 ? 120 << 3 : 112 << 2;
+  const largest = format == e4m3 ? 0x7e : 0x7b;
+  const magnitude = f32x4.abs(x);
+  const lastBit = v128.and(i32x4.shr_u(magnitude, cut), i32x4.splat(1));
+  const half = i32x4.splat((1 << (cut - 1)) - 1);
+  const normal = i32x4.sub(i32x4.shr_u(i32x4.add(magnitude, i32x4.add(half, lastBit)), cut), i32x4.splat(bias));
+  // below 2^-6 in steps of 2^-9, below 2^-14 in steps of 2^-16: adding 2^23 leaves the integer, rounded, in the lowest bits
+  const steps = f32x4.mul(magnitude, f32x4.splat(format == e4m3 ? 512 : 65536));
+  const magic = f32x4.splat(8388608);
+  const subnormal = i32x4.sub(f32x4.add(steps, magic), magic);
+  const small = f32x4.lt(magnitude, f32x4.splat(format == e4m3 ? 0.015625 : 0.00006103515625));
+  return v128.or(sign, v128.bitselect(subnormal, i32x4.min_s(normal, i32x4.splat(largest)), small));
 }
 
 /** The codes of x [rows, dim] under its rows' scales; every word is written. */
 export function float8Codes(x: usize, scales: usize, codes: usize, rows: i32, dim: i32, format: i32): void {
-  const words = (dim + 3) >> 2;
-  for (let row = 0; row < rows; row++, scales += 4) {
+  const rowBytes = <usize>dim << 2;
+  const codeBytes = <usize>((dim + 3) >> 2) << 2;
+  for (let row = 0; row < rows; row++, scales += 4, x += rowBytes, codes += codeBytes) {
     const scale = load<f32>(scales);
-    for (let word = 0; word < words; word++, codes += 4) {
-      let packed: u32 = 0;
-      const channels = min(4, dim - 4 * word);
-      for (let i = 0; i < channels; i++, x += 4) {
-        if (scale != 0) packed |= encodeFloat8(load<f32>(x) / scale, format) << (8 * i);
-      }
-      store<u32>(codes, packed);
-    }
+    if (scale == 0) memory.fill(codes, 0, codeBytes);
+    else if (format == e4m3) encodeRow(x, scale, dim, e4m3, codes);
+    else encodeRow(x, scale, dim, e5m2, codes);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function encodeRow(x: usize, scale: f32, dim: i32, format: i32, codes: usize): void {
+  const divisor = f32x4.splat(scale);
+  const zero = i32x4.splat(0);
+  let channel = 0;
+  for (; channel + 4 <= dim; channel += 4, x += 16, codes += 4) {
+    const code = encode4(f32x4.div(v128.load(x), divisor), format);
+    const words = i16x8.narrow_i32x4_s(code, zero);
+    v128.store32_lane(codes, i8x16.narrow_i16x8_u(words, zero), 0);
+  }
+  if (channel == dim) return;
+  let packed: u32 = 0;
+  for (let i = 0; channel < dim; channel++, i++, x += 4) {
+    const code = encode4(f32x4.div(v128.load32_splat(x), divisor), format);
+    packed |= <u32>i32x4.extract_lane(code, 0) << (8 * i);
+  }
+  store<u32>(codes, packed);
 }

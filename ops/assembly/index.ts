@@ -2,7 +2,8 @@
 export {attend} from './attend';
 export {attentionStatistics} from './attention_statistics';
 export {mergePartials, partialLogSum} from './merge_partials';
-export {groupParameters, packCodes, dequantize} from './integer';
+export {groupParameters, packCodes} from './quantize';
+export {dequantize} from './dequantize';
 export {float8Scales, float8Codes, decodeFloat8} from './float8';
 export {project, expandPartial} from './low_rank';
 export {gatherRows} from './gather_rows';

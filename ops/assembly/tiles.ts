@@ -1,5 +1,5 @@
+import {dequantizeTile} from './dequantize';
 import {decodeFloat8Row} from './float8';
-import {dequantizeTile} from './integer';
 import {multiplyAdd} from './multiply_add';
 import {rotate} from './rotate';
 import {tileTokens} from './scores';

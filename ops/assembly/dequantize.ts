@@ -1,0 +1,155 @@
+import {rowWords, scaleOf, zeroOf} from './integer';
+import {FormDescriptor} from './tiles';
+
+/** Sixteen codes in order, one a byte. */
+// @ts-ignore: decorator
+@inline
+function codes16(address: usize, bits: i32): v128 {
+  if (bits == 8) return v128.load(address);
+  if (bits == 4) return halves(v128.load64_zero(address), 4, 15);
+  return halves(halves(v128.load32_zero(address), 4, 15), 2, 3);
+}
+
+/** The lower and the upper bits of the first eight bytes, interleaved. */
+// @ts-ignore: decorator
+@inline
+function halves(x: v128, bits: i32, mask: u8): v128 {
+  const low = v128.and(x, i8x16.splat(mask));
+  const high = v128.and(i16x8.shr_u(x, bits), i8x16.splat(mask));
+  return v128.shuffle<u8>(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+// Integers become floats by their place in a mantissa: 0x4b000000 | code is 2^23 + code. So four codes take one
+// interleaving of 16-bit numbers, and 2^23 is taken away together with adding the zero point, which is exact.
+
+const twoTo23: f32 = 8388608;
+
+// @ts-ignore: decorator
+@inline
+function floatZeroOf(params: v128): v128 {
+  return f32x4.sub(f32x4.convert_i32x4_s(zeroOf(params)), f32x4.splat(twoTo23));
+}
+
+/** Stores sixteen decoded numbers, four by each pair of zero point (less 2^23) and scale. */
+// @ts-ignore: decorator
+@inline
+function store16(
+  codes: v128, z0: v128, s0: v128, z1: v128, s1: v128, z2: v128, s2: v128, z3: v128, s3: v128, out: usize,
+): void {
+  const zero = i32x4.splat(0);
+  const magic = i16x8.splat(0x4b00);
+  const low = v128.shuffle<u8>(codes, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const high = v128.shuffle<u8>(codes, zero, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const c0 = v128.shuffle<u16>(low, magic, 0, 8, 1, 9, 2, 10, 3, 11);
+  const c1 = v128.shuffle<u16>(low, magic, 4, 12, 5, 13, 6, 14, 7, 15);
+  const c2 = v128.shuffle<u16>(high, magic, 0, 8, 1, 9, 2, 10, 3, 11);
+  const c3 = v128.shuffle<u16>(high, magic, 4, 12, 5, 13, 6, 14, 7, 15);
+  v128.store(out, f32x4.mul(f32x4.add(c0, z0), s0));
+  v128.store(out, f32x4.mul(f32x4.add(c1, z1), s1), 16);
+  v128.store(out, f32x4.mul(f32x4.add(c2, z2), s2), 32);
+  v128.store(out, f32x4.mul(f32x4.add(c3, z3), s3), 48);
+}
+
+/** Tokens `from .. from + count` of one head, decoded to rows of `dim` floats at `out`. */
+export function dequantizeTile(form: FormDescriptor, head: i32, from: i32, count: i32, out: usize): void {
+  const bits = form.encoding & 0xff;
+  const codes = <usize>form.data + (<usize>(head * form.dataRows + from) * <usize>rowWords(form.dim, bits) << 2);
+  if (form.encoding >> 8) dequantizePerToken(form, codes, head, from, count, bits, out);
+  else dequantizePerChannel(form, codes, head, from, count, bits, out);
+}
+
+/** Groups are runs of channels of one token. */
+function dequantizePerToken(
+  form: FormDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
+): void {
+  const dim = form.dim;
+  const groupSize = form.groupSize;
+  const codeBytes = <usize>rowWords(dim, bits) << 2;
+  const paramBytes = <usize>((dim + groupSize - 1) / groupSize) << 2;
+  let params = <usize>form.params + <usize>(head * form.paramRows + from) * paramBytes;
+  const blocks = groupSize % 16 == 0 ? dim >> 4 : 0;
+  const blocksPerGroup = groupSize >> 4;
+  for (let token = 0; token < count; token++, codes += codeBytes, params += paramBytes) {
+    let param = params;
+    let left = 0;
+    let zeros = f32x4.splat(0),
+      scales = zeros;
+    for (let block = 0; block < blocks; block++, out += 64, left--) {
+      if (left == 0) {
+        const p = v128.load32_splat(param);
+        zeros = floatZeroOf(p);
+        scales = scaleOf(p);
+        param += 4;
+        left = blocksPerGroup;
+      }
+      const c = codes16(codes + <usize>(block * bits * 2), bits);
+      store16(c, zeros, scales, zeros, scales, zeros, scales, zeros, scales, out);
+    }
+    for (let channel = blocks << 4; channel < dim; channel++, out += 4) {
+      store<f32>(out, decode(codes, channel, bits, load<u32>(params + ((channel / groupSize) << 2))));
+    }
+  }
+}
+
+/** Groups are runs of tokens of one channel: sixteen channels at a time, down the tokens of a group. */
+function dequantizePerChannel(
+  form: FormDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
+): void {
+  const dim = form.dim;
+  const groupSize = form.groupSize;
+  const codeBytes = <usize>rowWords(dim, bits) << 2;
+  const rowBytes = <usize>dim << 2;
+  const end = from + count;
+  for (let token = from; token < end; ) {
+    const group = token / groupSize;
+    const tokens = min(end, (group + 1) * groupSize) - token;
+    const params = <usize>form.params + <usize>(head * form.paramRows + group) * rowBytes;
+    let channel = 0;
+    for (; channel + 16 <= dim; channel += 16) {
+      const p = params + (<usize>channel << 2);
+      const p0 = v128.load(p),
+        p1 = v128.load(p, 16),
+        p2 = v128.load(p, 32),
+        p3 = v128.load(p, 48);
+      const z0 = floatZeroOf(p0),
+        z1 = floatZeroOf(p1),
+        z2 = floatZeroOf(p2),
+        z3 = floatZeroOf(p3);
+      const s0 = scaleOf(p0),
+        s1 = scaleOf(p1),
+        s2 = scaleOf(p2),
+        s3 = scaleOf(p3);
+      let source = codes + <usize>((channel * bits) >> 3);
+      let target = out + (<usize>channel << 2);
+      for (let i = 0; i < tokens; i++, source += codeBytes, target += rowBytes) {
+        store16(codes16(source, bits), z0, s0, z1, s1, z2, s2, z3, s3, target);
+      }
+    }
+    for (; channel < dim; channel++) {
+      const p = load<u32>(params + (channel << 2));
+      for (let i: usize = 0; i < <usize>tokens; i++) {
+        store<f32>(out + i * rowBytes + (channel << 2), decode(codes + i * codeBytes, channel, bits, p));
+      }
+    }
+    token += tokens;
+    codes += <usize>tokens * codeBytes;
+    out += <usize>tokens * rowBytes;
+  }
+}
+
+/** One channel of a row of codes. */
+// @ts-ignore: decorator
+@inline
+function decode(codes: usize, channel: i32, bits: i32, params: u32): f32 {
+  const bit = channel * bits;
+  const code = (load<u32>(codes + ((bit >> 5) << 2)) >> (bit & 31)) & ((1 << bits) - 1);
+  const zero = <i32>(params << 16) >> 16;
+  return <f32>(<i32>code + zero) * reinterpret<f32>(params & 0xffff0000);
+}
+
+/** Decodes tokens `from .. from + count` of every head: out [heads, count, dim]. */
+export function dequantize(descriptor: usize, heads: i32, from: i32, count: i32, out: usize): void {
+  const form = changetype<FormDescriptor>(descriptor);
+  const headBytes = <usize>(count * form.dim) << 2;
+  for (let head = 0; head < heads; head++, out += headBytes) dequantizeTile(form, head, from, count, out);
+}

@@ -1,0 +1,158 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import type {Codec, Options} from '../../cache/codec.js';
+import {codecNames, makeCodec} from '../../cache/registry.js';
+import {decodeForm} from '../../ops/decode/index.js';
+import {type Form, type LowRankForm, formBytes, tensorsOf} from '../../ops/forms.js';
+import {disposeForm} from '../support/attention_cases.js';
+import {describeOnBackends, testBackends} from '../support/backends.js';
+import {readGolden} from '../support/golden.js';
+import {randomStream} from '../support/random.js';
+import {expectClose} from '../support/tensors.js';
+import {goldenText, smallIntegers} from './golden_text.js';
+import {variantName} from './variants.js';
+
+/** What a codec stores of one run of tokens, `[batch, kvHeads, rows, columns]` flat, and its last token decoded. */
+interface GoldenRun {
+  readonly codes: number[];
+  readonly params?: number[];
+  readonly scales?: number[];
+  readonly last: number[];
+}
+
+interface CodecGolden {
+  readonly name: string;
+  readonly options: Options;
+  readonly dim: number;
+  readonly seed: number;
+  /** The second run is stored as the first is: by its basis and mean. */
+  readonly runs: readonly [GoldenRun, GoldenRun];
+  readonly bytes: number;
+  /** The same for all heads; where the codec turns. */
+  readonly basis?: number[];
+  readonly mean?: number[];
+}
+
+interface BasisGolden {
+  readonly options: Options;
+  readonly seed: number;
+  readonly rank: number;
+  /** Of the first 40 tokens, per head: the least possible. */
+  readonly squaredError: number[];
+  /** Token 39, and token 47, stored by the basis of the first 40. */
+  readonly last: number[];
+  readonly later: number[];
+}
+
+const golden = readGolden('cache/codecs.json') as {
+  readonly tokens: number;
+  readonly cases: CodecGolden[];
+  readonly bases: BasisGolden[];
+};
+const {tokens} = golden;
+const [batch, kvHeads] = [2, 2];
+// tfjs passes int32 through float32 on the others
+const exact = testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl');
+
+describe('golden values of codecs', () => {
+  it('are here for every codec that changes numbers', () => {
+    const tested = new Set(['dense', ...golden.cases.map(({name}) => name)]);
+    expect(codecNames().filter(name => !tested.has(name))).to.deep.equal([]);
+  });
+});
+
+describeOnBackends(
+  'codecs as NumPy has them',
+  () => {
+    for (const codecGolden of golden.cases) {
+      const {name, options, dim, seed, runs, bytes} = codecGolden;
+      it(`${variantName(codecGolden)}, dim ${dim}: bit for bit`, async () => {
+        const codec = makeCodec({name, options});
+        const {numTensors} = tf.memory();
+        const x = tokensOf(seed, dim);
+        let like: Form | undefined = name === 'lowRank' ? goldenBasis(codecGolden) : undefined;
+        const forms: Form[] = like ? [like] : [];
+        for (const [at, run] of runs.entries()) {
+          const form = encodeRun(codec, x, at * tokens, tokens, like);
+          await expectStored(form, run);
+          const last = decodeForm(form, tokens - 1, 1);
+          await expectClose(last, run.last, 2e-6, 'the last token');
+          expect(formBytes(form)).to.equal(bytes);
+          if (codecGolden.basis !== undefined) await expectTurn(form as LowRankForm, codecGolden);
+          last.dispose();
+          forms.push(form);
+          like ??= form;
+        }
+        x.dispose();
+        for (const form of forms) disposeForm(form);
+        expect(tf.memory().numTensors, 'tensors left behind').to.equal(numTensors);
+      });
+    }
+
+    for (const {options, seed, rank, squaredError, last, later} of golden.bases) {
+      it(`${variantName({name: 'lowRank', options})}: the best basis of the first tokens`, async () => {
+        const {keys, ...rest} = goldenText(seed, 48);
+        const codec = makeCodec({name: 'lowRank', options});
+        const first = encodeRun(codec, keys, 0, 40);
+        const second = encodeRun(codec, keys, 40, 8, first);
+        expect([(first as LowRankForm).rank, (second as LowRankForm).rank]).to.deep.equal([rank, rank]);
+        const actual = tf.tidy(() => {
+          const error = tf.sub(decodeForm(first, 0, 40), tf.slice(keys, [0, 0, 0, 0], [-1, -1, 40, -1]));
+          const squares = tf.sum(tf.square(error), [2, 3]);
+          return {squares, last: decodeForm(first, 39, 1), later: decodeForm(second, 7, 1)};
+        });
+        await expectClose(actual.squares, squaredError, 1e-4);
+        await expectClose(actual.last, last, 1e-4);
+        await expectClose(actual.later, later, 1e-4);
+        tf.dispose([keys, rest, actual]);
+        for (const form of [first, second]) disposeForm(form);
+      });
+    }
+  },
+  exact,
+);
+
+/** Two runs of tokens, as codecs_by_definition.py makes them. */
+function tokensOf(seed: number, dim: number): tf.Tensor4D {
+  const integers = smallIntegers(randomStream(seed), 120, batch * kvHeads * 2 * tokens * dim);
+  const numbers = integers.map((integer, i) => (integer + ((i % dim) % 5 === 0 ? 150 : 0)) / 64);
+  return tf.tensor4d(numbers, [batch, kvHeads, 2 * tokens, dim]);
+}
+
+function encodeRun(codec: Codec, x: tf.Tensor4D, from: number, count: number, like?: Form): Form {
+  const run = tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
+  const form = tf.tidy(() => codec.encode(run, like) as Form & tf.TensorContainerObject);
+  run.dispose();
+  return form;
+}
+
+/** A form whose tokens were stored by the golden basis and mean; of its own tokens nothing is asked. */
+function goldenBasis({dim, basis = [], mean}: CodecGolden): LowRankForm {
+  const rank = basis.length / dim;
+  const ofHeads = Array.from({length: batch * kvHeads}, () => basis).flat();
+  return {
+    kind: 'lowRank',
+    dim,
+    rank,
+    latents: {kind: 'dense', dim: rank, data: tf.zeros([batch, kvHeads, 1, rank])},
+    basis: tf.tensor4d(ofHeads, [batch, kvHeads, rank, dim]),
+    ...(mean && {mean: tf.tensor4d(mean, [batch, kvHeads, 1, dim])}),
+  };
+}
+
+/** Codes, parameters and scales equal to the last bit. */
+async function expectStored(form: Form, {codes, params, scales}: GoldenRun): Promise<void> {
+  const tensors = tensorsOf(form.kind === 'lowRank' ? form.latents : form);
+  for (const [name, numbers] of Object.entries({codes, params, scales})) {
+    if (numbers === undefined) continue;
+    const expected = name === 'scales' ? [...Float32Array.from(numbers)] : numbers;
+    expect([...(await tensors[name]!.tensor.data())], name).to.deep.equal(expected);
+  }
+}
+
+async function expectTurn(form: LowRankForm, {basis, mean}: CodecGolden): Promise<void> {
+  const ofHeads = Array.from({length: batch * kvHeads}, () => basis!).flat();
+  await expectClose(form.basis, ofHeads, 1e-7, 'basis');
+  expect(form.mean === undefined).to.equal(mean === undefined);
+  if (form.mean && mean) await expectClose(form.mean, mean, 0, 'mean');
+}

@@ -1,0 +1,99 @@
+"""Golden values for the policies and codecs of cache/, in NumPy, independent of the package.
+
+Run from this folder:  python cache_golden.py
+Needs NumPy only (made with 2.4.6; takes some two minutes). Writes precision.json, eviction.json and low_rank.json: what each
+policy makes of a text, float64 to 7 digits. And codecs.json: codes, parameters and scales, to be met bit for bit. text.py
+makes the texts; storage.py, codecs_by_definition.py and policies.py hold the definitions.
+
+Decisions (which token goes, which code, which level) are discrete: the seed of each text is the first with which none lies
+within float32 rounding of a tie.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from codecs_by_definition import codecs_golden, digits, first_clear
+from policies import POLICIES, run
+from text import DIM, Text, stream
+
+HERE = Path(__file__).parent
+
+# --- policies ------------------------------------------------------------------------------------------------------
+
+CHUNKS = [6, 1, 1, 13, 1, 1, 1, 1, 20, 1, 2, 1, 1, 7, *[1] * 15]
+LONG_CHUNKS = [40, 1, 1, 1, 33, 1, 25, 1, 1, 29, 1, 2, 1, 20, 1, 1, 1, 1, 12, 1, 1, 1, 1]
+SIGNS = [1 if next(numbers) < 0.5 else -1 for numbers in [stream(7)] for _ in range(DIM)]
+
+CASES = {
+    "precision.json": [
+        ("full", {}, 100),
+        ("full", {}, None),
+        ("quantized", {"groupSize": 8, "residual": 5}, 100),
+        ("quantized", {"keyBits": 8, "valueBits": 4, "groupSize": 4, "residual": 0}, None),
+        ("quantized", {"bits": 2, "groupSize": 3, "residual": 5}, 100),
+        ("quantized", {"bits": 4, "keyAxis": "token", "groupSize": 16, "residual": 3, "center": True, "rotate": True}, 100),
+        ("quantized", {"bits": 4, "valueAxis": "channel", "groupSize": 8, "residual": 9, "symmetric": True}, None),
+        ("float8", {"residual": 4}, 100),
+        ("float8", {"format": "e5m2", "residual": 0}, None),
+        ("adaptive", {"tolerance": 0.25, "residual": 4, "groupSize": 4}, 100),
+        ("adaptive", {"tolerance": 0.03, "residual": 4, "groupSize": 4}, 100),
+        ("adaptive", {"tolerance": 0.003, "residual": 1, "groupSize": 16}, None),
+    ],
+    "eviction.json": [
+        ("sliding", {"window": 12, "sinks": 3}, 100),
+        ("sliding", {"window": 40, "sinks": 0}, None),
+        ("h2o", {"heavyBudget": 8, "recentBudget": 6, "sinks": 3}, 100),
+        ("h2o", {"heavyBudget": 40, "recentBudget": 9, "sinks": 0, "normalize": True}, 100),
+        ("h2o", {"heavyBudget": 20, "recentBudget": 1, "sinks": 0}, None),
+        ("lru", {"maxCacheSize": 24, "threshold": 0.05}, 100),
+        ("lru", {"maxCacheSize": 16, "threshold": 0.1}, None),
+        ("lfu", {"maxCacheSize": 24, "threshold": 0.05}, 100),
+        ("lfu", {"maxCacheSize": 36, "threshold": 0.03}, None),
+    ],
+    "low_rank.json": [
+        ("onlineSvd", {"rank": 5, "updateFreq": 4}, 100),
+        ("onlineSvd", {"rank": 3, "updateFreq": 16}, None),
+        ("layered", {"shortTermSize": 8, "longTermRank": 5}, 100),
+        ("layered", {"shortTermSize": 20, "longTermRank": 3, "sinks": 0}, None),
+        ("layered", {"shortTermSize": 8, "longTermBits": 4, "sinks": 2}, 100),
+        ("layered", {"shortTermSize": 5, "longTermRank": 4, "longTermBits": 8}, 100),
+    ],
+}
+
+
+def policy_case(name, options, theta, seed):
+    chunks = LONG_CHUNKS if name == "layered" else CHUNKS
+    text = Text(seed, sum(chunks))
+    heads, output = run(POLICIES[name](**options), text, chunks, theta)
+    difference = np.abs(output - run(POLICIES["full"](), text, chunks, theta)[1]).max()
+    held = {part: [sorted(head.parts[part]) for head in heads] for part in heads[0].parts if heads[0].parts[part]}
+    print(f"{name} {options}: seed {seed}, {difference:.2g} from plain attention,",
+          ", ".join(f"{len(positions[0])} {part}" for part, positions in held.items()))
+    result = {"name": name, "options": options, "theta": theta, "seed": seed, "chunks": chunks, "held": held,
+              "sums": digits(output @ SIGNS), "last": digits(output[:, -1])}
+    if ("discarded", 0) in heads[0].memory:
+        result["discarded"] = {name: digits([head.memory["discarded", side] for head in heads])
+                               for side, name in enumerate(("key", "value"))}
+    return result
+
+
+def policies_golden(cases):
+    return {"what": "NumPy float64, made by cache_golden.py", "signs": SIGNS,
+            "cases": [first_clear(policy_case, *case) for case in cases]}
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def write(name, value):
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace('},{"name"', '},\n{"name"')
+    (HERE / name).write_text(text + "\n")
+    print(f"{name}: {len(text) / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    write("codecs.json", codecs_golden())
+    for file, cases in CASES.items():
+        write(file, policies_golden(cases))

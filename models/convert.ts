@@ -5,7 +5,7 @@ import {joinColumns, transpose} from './load/layouts.js';
 import {type FilledVariables, filledVariables} from './load/model_variables.js';
 import {architectureOf} from './registry.js';
 import type {Tokenizer} from './tokenizer.js';
-import {writeFileAtomically} from './weights/disk.js';
+import {diskError, writeFileAtomically} from './weights/disk.js';
 import {type TensorToWrite, writeSafetensorsFile} from './weights/write_safetensors.js';
 
 export interface SaveModelOptions {
@@ -43,7 +43,9 @@ export async function saveModel(
   const tensors = filledVariables(model, architecture.hubWeights(config)).map(filled =>
     toTensor(filled, dtype),
   );
-  await rm(join(folder, 'config.json'), {force: true});
+  await rm(join(folder, 'config.json'), {force: true}).catch((error: unknown) => {
+    throw diskError(error, `write ${folder}`);
+  });
   await writeSafetensorsFile(join(folder, 'model.safetensors'), tensors, {metadata: {format: 'pt'}});
   await writeJson(join(folder, 'tokenizer.json'), tokenizer.json);
   await writeJson(join(folder, 'tokenizer_config.json'), tokenizerConfig(tokenizer), 2);

@@ -1,7 +1,8 @@
+import {FormDescriptor} from './form_descriptor';
 import {expOf, expOf4, maxOfLanes, sumOfLanes} from './math';
 import {addFourRows, addRow, multiplyAdd} from './multiply_add';
 import {rowsWorthTransposing, scoreFourRows, scoreRow, scoreRows, tileTokens, transposeTile} from './scores';
-import {dimOf, FormDescriptor, readTile, tileBytes} from './tiles';
+import {dimOf, readTile, tileBytes} from './tiles';
 
 // Attention over one segment, tile by tile with an online softmax (FlashAttention, arXiv 2205.14135). The query heads of
 // one key head lie side by side in memory, so their queries are one matrix of `rows` rows, and a tile is read once for

@@ -1,6 +1,7 @@
+import {FormDescriptor} from './form_descriptor';
 import {expOf4} from './math';
 import {rowsWorthTransposing, scoreFourRows, scoreRows, tileTokens, transposeTile} from './scores';
-import {dimOf, FormDescriptor, readTile, tileBytes} from './tiles';
+import {dimOf, readTile, tileBytes} from './tiles';
 
 // What attention gave to each token, in a second pass over a segment: since each query's max + ln(sum) over all segments
 // is known, p = exp(score - that) is the final probability, tile by tile.

@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type {TokenLayout} from '../forms.js';
 import type {WasmHeap} from './wasm_heap.js';
 
-/** Bytes of a form's descriptor; the order of its words is that of `FormDescriptor` in ops/assembly/tiles.ts. */
+/** Bytes of a form's descriptor; the order of its words is that of `FormDescriptor` in ops/assembly/form_descriptor.ts. */
 export const descriptorBytes = 80;
 
 /** Tokens of a tile, as in ops/assembly/scores.ts. */

@@ -83,6 +83,13 @@ describe('saveModel', () => {
     ]);
     const loaded = await loadModel(path);
     expect(loaded.config).to.deep.equal(original.config);
+    // the hub's library asks for each special token of the frame by name
+    const json = JSON.parse(await readFile(join(path, 'tokenizer.json'), 'utf8')) as {
+      version: unknown;
+      post_processor: {special_tokens: unknown};
+    };
+    expect(json.version).to.equal('1.0');
+    expect(json.post_processor.special_tokens).to.deep.equal({'<s>': {id: '<s>', ids: [1], tokens: ['<s>']}});
     const text = 'Hello, eigen world!';
     expect(loaded.tokenizer.encode(text)).to.deep.equal(original.tokenizer.encode(text));
     expect(loaded.tokenizer.bosId).to.equal(original.tokenizer.bosId);

@@ -1,0 +1,75 @@
+import {expect} from 'chai';
+import {checkedWeights} from '../../../models/load/check_weights.js';
+import type {ModelConfig} from '../../../models/model_config.js';
+import {architectureOf} from '../../../models/registry.js';
+import type {TensorFile} from '../../../models/weights/tensor_file.js';
+import {useBackend} from '../../../ops/backends/use_backend.js';
+import {ModelError} from '../../../ops/errors.js';
+import {tinyConfig} from './tiny_models.js';
+
+/** A file that holds what a model of this config needs, and tensors of these names besides. */
+function fileFor(config: ModelConfig, further: readonly string[] = []): TensorFile {
+  const needed = architectureOf(config).hubWeights(config);
+  const all = [...needed, ...further.map(tensor => ({tensor, shape: [1]}))];
+  return {
+    format: 'safetensors',
+    metadata: new Map(),
+    tensors: new Map(
+      all.map(({tensor, shape}) => [tensor, {name: tensor, shape, dtype: 'F32', byteLength: 0}]),
+    ),
+    readFloat32: () => Promise.reject(new Error('Nothing is to be read here.')),
+    close: () => Promise.resolve(),
+  };
+}
+
+describe('the tensors of a file', () => {
+  before(() => useBackend('wasm'));
+
+  it('may include what is not needed', async () => {
+    const tied = await tinyConfig('llama_rope_llama3');
+    const inverse = 'model.layers.0.self_attn.rotary_emb.inv_freq';
+    expect(checkedWeights(fileFor(tied, [inverse, 'lm_head.weight']), tied)).to.have.length(2 * 9 + 2);
+    const gpt2 = await tinyConfig('gpt2');
+    const masks = ['transformer.h.0.attn.bias', 'h.1.attn.bias', 'transformer.h.0.attn.masked_bias'];
+    expect(checkedWeights(fileFor(gpt2, [...masks, 'lm_head.weight']), gpt2)).to.have.length(3 * 12 + 4);
+    const untied = {...gpt2, tiedEmbeddings: false};
+    expect(checkedWeights(fileFor(untied), untied)).to.have.length(3 * 12 + 5);
+  });
+
+  it('must not include what the model has no place for', async () => {
+    const tied = await tinyConfig('llama_rope_llama3');
+    const norm = 'model.layers.0.self_attn.k_norm.weight';
+    expect(() => checkedWeights(fileFor(tied, [norm]), tied)).to.throw(ModelError, norm);
+  });
+
+  it('must fit into the memory of wasm', async () => {
+    // as Llama-3.2-1B: 1.24 billion weights in float32, 0.97 billion of them twice
+    const large: ModelConfig = {
+      ...(await tinyConfig('llama_rope_llama3')),
+      vocabSize: 128256,
+      depths: 16,
+      dim: 2048,
+      heads: 32,
+      kvHeads: 8,
+      headDim: 64,
+      hiddenDim: 8192,
+    };
+    expect(() => checkedWeights(fileFor(large), large)).to.throw(
+      ModelError,
+      /needs 8.2 GiB on the wasm backend/,
+    );
+    // as Qwen2-0.5B, which just fits
+    const fitting = {
+      ...large,
+      vocabSize: 151936,
+      depths: 24,
+      dim: 896,
+      heads: 14,
+      kvHeads: 2,
+      hiddenDim: 4864,
+    };
+    expect(checkedWeights(fileFor(fitting), fitting)).to.have.length(24 * 9 + 2);
+    await useBackend('cpu');
+    expect(checkedWeights(fileFor(large), large)).to.have.length(16 * 9 + 2);
+  });
+});

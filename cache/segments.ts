@@ -138,10 +138,13 @@ export function encodeKeys(
   return form.kind === 'lowRank' ? {...form, rotate: true} : form;
 }
 
-/** Moves the first `sinks` tokens of the text into a dense segment of their own, once they would leave `recent`. */
+/**
+ * Moves the first `sinks` tokens of the text into a dense segment of their own, once they would leave `recent`; nothing
+ * where they left it before (under another plan, or into that segment).
+ */
 export function keepSinks(past: Past, sinks: number): Past {
-  if (sinks === 0 || past.held['sinks'] !== undefined) return past;
   const {recent} = past;
+  if (sinks === 0 || recent.positions > 0) return past;
   const tokens = Math.min(sinks, recent.tokens);
   const segment: DenseSegment = {
     keys: dense(firstTokens(recent.keys, tokens)),

@@ -13,7 +13,7 @@ export type Float8PolicyOptions = v.InferInput<typeof schema>;
 
 /**
  * Every token but the last few as 8-bit floating point numbers (Micikevicius et al., 2022, arXiv 2209.05433), each token
- * of each head with a scale of its own. The last `residual` tokens stay exact.
+ * of each head with a scale of its own. The last `residual` tokens stay exact, and those that wait until 16 move together.
  */
 export function float8(options: Float8PolicyOptions = {}): Policy {
   const checked = checkOptions('float8', schema, options);

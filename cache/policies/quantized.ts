@@ -23,8 +23,8 @@ export type QuantizedOptions = v.InferInput<typeof schema>;
 
 /**
  * Every token but the last few as integer codes (KIVI, Liu et al., 2024, arXiv 2402.02750): keys per channel over groups
- * of tokens, values per token over groups of channels. The last `residual` tokens, and those that do not fill a group
- * yet, stay exact. Each token is encoded once.
+ * of tokens, values per token over groups of channels. The last `residual` tokens stay exact, and those that wait for a
+ * group to fill (or, where groups are small, for 16 tokens to move together). Each token is encoded once.
  *
  * `keyBits` and `valueBits` override `bits` for one side (keys are the sensitive one); `keyAxis` and `valueAxis` choose
  * the groups of each; `center` and `rotate` are those of the `integer` codec.

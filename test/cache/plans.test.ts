@@ -167,6 +167,15 @@ describeOnBackends('a change of plan on a running cache', () => {
     }
   });
 
+  it('takes no later tokens for the first ones, where those are gone', async () => {
+    const {cache, output} = await run(sliding({window: 16, sinks: 0}), sliding({window: 8, sinks: 4}));
+    const {held, recent} = cache.past(0)!;
+    expect(Object.keys(held)).to.deep.equal([]);
+    expect([recent.positions, recent.tokens]).to.deep.equal([55, 8]);
+    output.dispose();
+    cache.dispose();
+  });
+
   it('leaks nothing, and is not made where the plan does not fit', async () => {
     await expectNoLeak(async () => {
       for (const [from, to] of [

@@ -4,11 +4,13 @@ import type {TensorFile} from '../../models/weights/tensor_file.js';
 import {cacheBytesPerToken} from '../evaluate/index.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
+import {inspectRanks} from './support/inspect_ranks.js';
 import {modelArgs, startBackend} from './support/load.js';
 import {openParts} from './support/open_parts.js';
 import {print, printJson} from './support/print.js';
 import {tableText} from './support/table.js';
 import {byteSize, count, timesSmaller} from './support/units.js';
+import {UsageError} from './support/usage_error.js';
 
 /** Shown beside float32 and float16, which are arithmetic. */
 const measuredPolicies = ['quantized:bits=8', 'quantized:bits=4', 'quantized:bits=2'];
@@ -20,7 +22,8 @@ export const inspect = command(
   {
     meta: {
       name: 'inspect',
-      description: 'What is in a model, and how large its cache gets; weights stay on the disk',
+      description:
+        'What is in a model, and how large its cache gets; weights stay on the disk unless their ranks are asked for',
     },
     args: {
       model: {
@@ -30,10 +33,35 @@ export const inspect = command(
           'A .gguf or .safetensors file, a folder, or a hub id. Default: the model that comes along',
       },
       backend: modelArgs.backend,
+      ranks: {
+        type: 'boolean',
+        description: 'Ranks of weights, of keys, values and attention matrices instead; takes a minute or so',
+      },
+      text: {
+        type: 'string',
+        description: 'With --ranks: a text in UTF-8. Default: one that comes along',
+        valueHint: 'FILE',
+      },
+      tokens: {
+        type: 'string',
+        description: 'With --ranks: the first so many tokens of the text. Default: 1024',
+        valueHint: 'N',
+      },
+      out: {
+        type: 'string',
+        description: 'With --ranks: write ranks.json, ranks.svg and weights.svg into this folder',
+        valueHint: 'FOLDER',
+      },
       ...jsonArg,
       ...commonArgs,
     },
     async run({args}) {
+      if (args.ranks) {
+        await inspectRanks(args);
+        return;
+      }
+      const alone = (['text', 'tokens', 'out'] as const).find(name => args[name] !== undefined);
+      if (alone !== undefined) throw new UsageError(`--${alone} goes with --ranks.`);
       const parts = await openParts(args.model, interruptSignal());
       await startBackend(args.backend);
       const summary = await closing(parts.weights, () => summaryOf(parts));
@@ -45,6 +73,7 @@ export const inspect = command(
     'eigenkv inspect',
     'eigenkv inspect SmolLM2-135M.gguf',
     'eigenkv inspect HuggingFaceTB/SmolLM2-135M --json',
+    'eigenkv inspect SmolLM2-135M.gguf --ranks --out reports',
   ],
 );
 

@@ -32,6 +32,10 @@ const commands: Readonly<Record<string, ListedCommand>> = {
     summary: 'Size of the cache of any Transformer, by arithmetic',
     load: async () => (await import('./memory.js')).memory,
   },
+  monitor: {
+    summary: 'What a plan does at each depth: bytes, ranks, entropies, errors, events',
+    load: async () => (await import('./monitor.js')).monitorCommand,
+  },
 };
 
 const exitCodes = {ok: 0, failed: 1, usage: 2, interrupted: 130};

@@ -9,8 +9,8 @@ export interface MonitorRow {
   readonly float32Bytes: number;
   /** True bytes stored then: codes, scales, positions, spare room. */
   readonly compressedBytes: number;
-  /** float32Bytes / compressedBytes: 4 is a quarter of the bytes. */
-  readonly ratio: number;
+  /** compressedBytes / float32Bytes: 0.25 is a quarter. */
+  readonly ratioToFloat32: number;
   readonly tokensSeen: number;
   /** Tokens that each head still held at the end of its text. */
   readonly tokensHeld: number;

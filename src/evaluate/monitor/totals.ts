@@ -45,7 +45,7 @@ export function measuresOf(totals: Totals): Omit<MonitorRow, 'depth' | 'policy' 
   return {
     float32Bytes,
     compressedBytes,
-    ratio: float32Bytes / compressedBytes,
+    ratioToFloat32: compressedBytes / float32Bytes,
     tokensSeen: tokensSeen / depths,
     tokensHeld: tokensHeld / depths,
     entropy: totals.entropy / queries,

@@ -1,0 +1,159 @@
+import type {Plan} from '../../cache/plan.js';
+import {asPlan, scenario, scenarioNames} from '../../cache/plans/index.js';
+import type {Policy} from '../../cache/policy.js';
+import {type LoadedModel, embeddedText} from '../../models/index.js';
+import {monitor, policyLabel, textIds} from '../evaluate/index.js';
+import {wholeNumber} from './support/arguments.js';
+import {command, commonArgs, jsonArg} from './support/command.js';
+import {interruptSignal} from './support/interrupt.js';
+import {loadForCommand, modelArgs} from './support/load.js';
+import {type NamedMonitorReport, bytesChart, errorChart, rankChart} from './support/monitor_charts.js';
+import {monitorTable} from './support/monitor_table.js';
+import {readPolicies} from './support/policies.js';
+import {print, printJson} from './support/print.js';
+import {progressBar} from './support/progress.js';
+import {readText} from './support/read_text.js';
+import {UsageError} from './support/usage_error.js';
+import {jsonFile, writeFiles} from './support/write_files.js';
+
+const defaultTokens = 1024;
+
+export const monitorCommand = command(
+  {
+    meta: {
+      name: 'monitor',
+      description: 'What a plan does at each depth: bytes, ranks, entropies, errors, seals, folds, evictions',
+    },
+    args: {
+      ...modelArgs,
+      text: {
+        type: 'string',
+        description: 'A text in UTF-8. Default: one that comes along, which the embedded model never saw',
+        valueHint: 'FILE',
+      },
+      tokens: {
+        type: 'string',
+        description: `The first so many tokens of the text. Default: ${defaultTokens}, or all where there are fewer`,
+        valueHint: 'N',
+      },
+      step: {
+        type: 'string',
+        description: 'Tokens that come into the cache at a time; the next ones attend to what was compressed',
+        default: '64',
+        valueHint: 'N',
+      },
+      policy: {
+        type: 'string',
+        description: 'name, or name:option=value,option=value, at every depth. Default: quantized',
+        valueHint: 'P',
+      },
+      plan: {type: 'string', description: 'A plan in a file, as plan.toJSON() gives it', valueHint: 'FILE'},
+      scenario: {
+        type: 'string',
+        description: `The plan for a need: ${scenarioNames.join(', ')}`,
+        valueHint: 'NAME',
+      },
+      out: {
+        type: 'string',
+        description: 'Write monitor.json and the charts errors.svg, bytes.svg and ranks.svg into this folder',
+        valueHint: 'FOLDER',
+      },
+      ...jsonArg,
+      ...commonArgs,
+    },
+    async run({args}) {
+      const plan = await readPlan(args);
+      const maxTokens = wholeNumber(args.tokens, 'tokens') ?? defaultTokens;
+      const step = wholeNumber(args.step, 'step') ?? 64;
+      const text = args.text === undefined ? undefined : await readText(args.text);
+      const signal = interruptSignal();
+      const loaded = await loadForCommand(args, signal);
+      const options = {plan, maxTokens, step, text, textName: args.text, backend: args.backend, signal};
+      const report = await monitorModel(loaded, options).finally(() => loaded.dispose());
+      const files = args.out === undefined ? [] : await writeFiles(args.out, await filesOf(report));
+      if (args.json) {
+        printJson(withoutSpectra(report));
+        return;
+      }
+      print(monitorTable(report));
+      for (const file of files) print(`Wrote ${file}`);
+    },
+  },
+  [
+    'eigenkv monitor --policy quantized:bits=4',
+    'eigenkv monitor --scenario memory --out reports',
+    'eigenkv monitor --model SmolLM2-135M.gguf --text book.txt --plan plan.json --json',
+  ],
+);
+
+interface MonitorModelOptions {
+  readonly plan: Plan;
+  readonly maxTokens: number;
+  readonly step: number;
+  /** Default: the held-out text that comes along. */
+  readonly text: Uint8Array | undefined;
+  readonly textName: string | undefined;
+  readonly backend: string;
+  readonly signal: AbortSignal;
+}
+
+/** Monitors a plan, with a progress bar, and says on what. */
+async function monitorModel(
+  loaded: LoadedModel,
+  {plan, maxTokens, step, text, textName = 'held-out text', backend, signal}: MonitorModelOptions,
+): Promise<NamedMonitorReport> {
+  const ids = textIds(loaded.tokenizer, text ?? (await embeddedText('heldOut')), textName);
+  const bar = progressBar('Monitoring');
+  const onProgress = ({done, total}: {done: number; total: number}) => bar.update(done, total);
+  try {
+    const found = await monitor(loaded, [ids], plan, {step, maxTokens, signal, onProgress});
+    const tokens = found.overall.tokensSeen;
+    return {model: loaded.name, text: textName, tokens, step, plan: policyLabel(plan), backend, ...found};
+  } finally {
+    bar.stop();
+  }
+}
+
+interface PlanArgs {
+  readonly policy?: string | undefined;
+  readonly plan?: string | undefined;
+  readonly scenario?: string | undefined;
+}
+
+/** One of three ways to say it. */
+async function readPlan({policy, plan, scenario: need}: PlanArgs): Promise<Plan> {
+  const ways = Object.entries({policy, plan, scenario: need}).filter(([, value]) => value !== undefined);
+  if (ways.length > 1) {
+    throw new UsageError(
+      `${ways.map(([name]) => `--${name}`).join(' and ')} say two plans; give one of them.`,
+    );
+  }
+  if (need !== undefined) {
+    const name = scenarioNames.find(known => known === need);
+    if (name !== undefined) return scenario(name);
+    throw new UsageError(`--scenario = "${need}"; expected one of ${scenarioNames.join(', ')}.`);
+  }
+  if (plan !== undefined && !plan.endsWith('.json')) {
+    throw new UsageError(`--plan = "${plan}"; expected a file.json. A policy goes to --policy.`);
+  }
+  const [first, ...others]: (Plan | Policy)[] = await readPolicies([plan ?? policy ?? 'quantized']);
+  if (first === undefined || others.length > 0) throw new UsageError('monitor takes one plan.');
+  return asPlan(first);
+}
+
+async function filesOf(report: NamedMonitorReport): Promise<Record<string, string>> {
+  return {
+    'monitor.json': jsonFile(withoutSpectra(report)),
+    'errors.svg': await errorChart(report),
+    'bytes.svg': await bytesChart(report),
+    'ranks.svg': await rankChart(report),
+  };
+}
+
+/** Thousands of singular values are for programs, which call `monitor` themselves. */
+function withoutSpectra({ranks, ...report}: NamedMonitorReport) {
+  const shortened = ranks.map(({depth, kvHead, feature, dim, effectiveRank, stableRank}) => {
+    return {depth, kvHead, feature, dim, effectiveRank, stableRank};
+  });
+  return {...report, ranks: shortened};
+}

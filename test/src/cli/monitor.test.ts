@@ -1,0 +1,261 @@
+import {spawn} from 'node:child_process';
+import {mkdtemp, readFile, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {expect} from 'chai';
+import {InvalidArgumentError} from '../../../ops/errors.js';
+import {inspect} from '../../../src/cli/inspect.js';
+import {monitorCommand} from '../../../src/cli/monitor.js';
+import {
+  type NamedMonitorReport,
+  bytesChart,
+  errorChart,
+  rankChart,
+} from '../../../src/cli/support/monitor_charts.js';
+import {monitorTable} from '../../../src/cli/support/monitor_table.js';
+import {featureChart, weightChart} from '../../../src/cli/support/rank_charts.js';
+import type {RankReport} from '../../../src/cli/support/rank_report.js';
+import {rankTables} from '../../../src/cli/support/rank_tables.js';
+import {UsageError} from '../../../src/cli/support/usage_error.js';
+import {type MonitorRow, type WeightSpectrum, weightSummary} from '../../../src/evaluate/index.js';
+import {rejection} from '../../models/weights/rejection.js';
+
+const overall = {
+  policy: 'scenario(name=memory)',
+  float32Bytes: 2 * 2 ** 20,
+  compressedBytes: 2 ** 19,
+  ratioToFloat32: 0.25,
+  tokensSeen: 1024,
+  tokensHeld: 1000,
+  keyRank: 41.25,
+  valueRank: 48.5,
+  entropy: 1.234,
+  renyi2Entropy: 0.987,
+  keyError: 0.1234,
+  valueError: 0.0456,
+  outputError: 0.00012,
+  seals: 7,
+  folds: 5,
+  evictedTokens: 1234,
+};
+const rows: MonitorRow[] = [0, 1].map(depth => ({...overall, depth, policy: ['h2o', 'quantized'][depth]!}));
+const rank = {stableRank: 2.5, singularValues: [2, 1], dim: 64};
+const report: NamedMonitorReport = {
+  model: 'tiny',
+  text: 'some text',
+  tokens: 1024,
+  step: 64,
+  plan: overall.policy,
+  backend: 'wasm',
+  rows,
+  overall,
+  ranks: [0, 1].flatMap(depth =>
+    (['keys', 'values'] as const).flatMap(feature =>
+      [0, 1].map(kvHead => ({...rank, depth, feature, kvHead, effectiveRank: 40 + depth + 2 * kvHead})),
+    ),
+  ),
+  timeline: [1, 2].map(i => ({
+    text: 0,
+    tokens: 512 * i,
+    float32Bytes: 2 ** 20 * i,
+    compressedBytes: 2 ** 18 * i,
+  })),
+};
+
+const spectra = (['query', 'key', 'value', 'output', 'gate', 'up', 'down'] as const).map(
+  (weight, index): WeightSpectrum => ({
+    depth: 0,
+    weight,
+    rows: 100,
+    columns: 100,
+    fullRank: 100,
+    effectiveRank90: index < 4 ? 20 : 48,
+    effectiveRank99: index < 4 ? 40 : 75,
+    randomRank90: 50,
+    randomRank99: 77,
+    stableRank: 12.5,
+    singularValues: [3],
+  }),
+);
+const rankReport: RankReport = {
+  model: 'tiny',
+  text: 'some text',
+  tokens: 1024,
+  energy: 0.99,
+  window: 256,
+  features: (['keys', 'rotatedKeys', 'values', 'queries', 'scores', 'rotatedScores'] as const).flatMap(
+    (feature, i) =>
+      [0, 1].map(kvHead => ({...rank, depth: 0, feature, kvHead, effectiveRank: 30 + 2 * i + kvHead})),
+  ),
+  attention: [0, 1, 2].map(head => ({
+    depth: 0,
+    head,
+    tokens: 256,
+    effectiveRank: 100 + head,
+    stableRank: 9,
+    entropy: 1.5,
+    renyi2Entropy: 1.25,
+  })),
+  spectra,
+  weights: weightSummary(spectra),
+};
+
+const textsOf = (svg: string) => [...svg.matchAll(/<(?:text|tspan)[^>]*>([^<]+)/g)].map(([, text]) => text!);
+const tableOf = (text: string) => text.split('\n').filter(line => /^[│┌├└]/.test(line));
+
+describe('the table of a monitor', () => {
+  it('has a line for each depth and one for all, aligned, and units in its head', () => {
+    const table = tableOf(monitorTable(report));
+    expect(new Set(table.map(line => line.length)).size).to.equal(1);
+    expect(table).to.have.length(7);
+    expect(table[1]).to.match(
+      /K rank \(of 64\).*entropy \(nats\).*than float32|than float32.*entropy \(nats\)/,
+    );
+    expect(table[3]).to.match(
+      /^│ +0 │ h2o +│ 2\.00 MiB │ +512 KiB │ 4\.0x smaller │ +1,000 │ +41\.3 │ +48\.5 │ +1\.23 │ +0\.99 │ +12\.3 % │ +4\.56 % │ +0\.01 % │ +7 │ +5 │ +1,234 │$/,
+    );
+    expect(table[5]).to.match(/^│ +all │ +│ 2\.00 MiB/);
+  });
+
+  it('says the policy of each depth only where they differ', () => {
+    const alike = {...report, rows: rows.map(row => ({...row, policy: 'h2o'}))};
+    expect(tableOf(monitorTable(alike))[1]).not.to.contain('policy');
+  });
+});
+
+describe('the charts of a monitor', () => {
+  it('name their axes, lines and what they are of', async () => {
+    const [errors, bytes, ranks] = await Promise.all(
+      [errorChart, bytesChart, rankChart].map(draw => draw(report)),
+    );
+    const about = /scenario\(name=memory\) on 1,024 tokens of some text/;
+    expect(textsOf(errors!)).to.include.members([
+      'depth',
+      'keys stored',
+      'values stored',
+      'attention output',
+    ]);
+    expect(textsOf(errors!).join())
+      .to.match(/tiny: relative error by depth/)
+      .and.to.match(about);
+    expect(textsOf(bytes!)).to.include.members(['tokens', 'cache, MiB', 'full cache, float32', '1,000']);
+    expect(textsOf(bytes!).join())
+      .to.match(about)
+      .and.to.match(/512 KiB instead of 2\.00 MiB.*4\.0x smaller/);
+    expect(textsOf(ranks!)).to.include.members(['keys', 'values', 'depth', 'key head', 'share of 64', '43']);
+    for (const svg of [errors!, bytes!, ranks!]) expect(svg).to.match(/^<svg/).and.not.to.contain('NaN');
+  });
+
+  it('stand for one depth and one step, too', async () => {
+    const small = {...report, rows: rows.slice(0, 1), timeline: report.timeline.slice(0, 1)};
+    for (const draw of [errorChart, bytesChart, rankChart]) expect(await draw(small)).not.to.contain('NaN');
+  });
+});
+
+describe('ranks on paper', () => {
+  it('stand in a table by depth, one by weight, and a verdict', () => {
+    const text = rankTables(rankReport);
+    const lines = tableOf(text);
+    const starts = lines.flatMap((line, i) => (line.startsWith('┌') ? [i] : []));
+    for (const part of [lines.slice(0, starts[1]), lines.slice(starts[1])]) {
+      expect(new Set(part.map(line => line.length)).size).to.equal(1);
+    }
+    expect(lines[3]).to.match(
+      /│ +0 │ 30\.5 \(2\.5\) │ +32\.5 \(2\.5\) │.* 40\.5 \(2\.5\) │ +101\.0 \(9\.0\) │ +1\.50 │ +1\.25 │/,
+    );
+    expect(text).to.match(
+      /│ all of attention +│ +4 │ +20 % │ +50 % │ +40 % │ +77 % │ +12\.5 │ +0\.40x │ low rank +│/,
+    );
+    expect(text).to.contain(
+      "Attention's weights: low rank (20 % of the full rank hold 90 % of the energy, 0.40x",
+    );
+    expect(text).to.contain('Feed-forward weights: as random (48 %');
+  });
+
+  it('are drawn by depth and head, and by weight', async () => {
+    const [features, weights] = await Promise.all([featureChart(rankReport), weightChart(rankReport)]);
+    expect(textsOf(features)).to.include.members(['K', 'K rotated', 'V', 'Q', 'KQ^T', 'attention', '102']);
+    expect(textsOf(weights)).to.include.members(['attention', 'feed-forward', 'query', 'down', '40', '96']);
+    for (const svg of [features, weights]) expect(svg).not.to.contain('NaN');
+  });
+});
+
+describe('eigenkv monitor and inspect --ranks', () => {
+  let folder: string;
+  let monitored: Result;
+  let inspected: Result;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'eigenkv-monitor-'));
+    const policy = ['--policy', 'quantized:bits=4'];
+    [monitored, inspected] = await Promise.all([
+      eigenkv('monitor', '--tokens', '70', '--step', '32', ...policy, '--json', '--out', folder),
+      eigenkv('inspect', '--ranks', '--tokens', '40', '--json'),
+    ]);
+  });
+  after(() => rm(folder, {recursive: true}));
+
+  it('refuse what they cannot run before anything is loaded', async () => {
+    const run = (...args: string[]) => monitorCommand.run(args);
+    await rejection(run('--policy', 'h2o', '--scenario', 'memory'), UsageError, /--policy and --scenario/);
+    await rejection(run('--scenario', 'speed'), UsageError, /--scenario = "speed".*realTime/);
+    await rejection(run('--plan', 'h2o'), UsageError, /--plan = "h2o".*--policy/);
+    await rejection(run('--policy', 'all'), UsageError, /one plan/);
+    await rejection(run('--tokens', '0'), UsageError, /--tokens/);
+    await rejection(run('--policy', 'h2'), InvalidArgumentError, /Did you mean "h2o"/);
+    await rejection(run('--text', join(folder, 'none')), InvalidArgumentError, /cannot be read/);
+    await rejection(inspect.run(['--tokens', '5']), UsageError, /--tokens goes with --ranks/);
+  });
+
+  it('write JSON, files and nothing else', async () => {
+    const {code, stdout, stderr} = monitored;
+    expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
+    const printed = JSON.parse(stdout) as NamedMonitorReport;
+    expect(printed).to.include({model: 'embedded', tokens: 70, step: 32, plan: 'quantized:bits=4'});
+    expect(printed.rows).to.have.length(9);
+    expect(printed.timeline.map(({tokens}) => tokens)).to.deep.equal([32, 64, 70]);
+    for (const row of [...printed.rows, printed.overall]) {
+      for (const [key, value] of Object.entries(row)) {
+        if (key !== 'policy') expect(value, key).to.satisfy(Number.isFinite);
+      }
+    }
+    expect(JSON.parse(await readFile(join(folder, 'monitor.json'), 'utf8'))).to.deep.equal(printed);
+    for (const name of ['errors.svg', 'bytes.svg', 'ranks.svg']) {
+      expect(await readFile(join(folder, name), 'utf8')).to.match(/^<svg/);
+    }
+  });
+
+  it('inspect --ranks: weights, features and attention of the model that comes along', () => {
+    const {code, stdout, stderr} = inspected;
+    expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
+    const printed = JSON.parse(stdout) as RankReport;
+    expect(printed).to.include({model: 'embedded', tokens: 40, window: 40});
+    expect(printed.features).to.have.length(9 * 6 * 2);
+    expect(printed.attention).to.have.length(9 * 4);
+    expect(printed.spectra).to.have.length(9 * 7);
+    expect(printed.weights.map(({weight}) => weight)).to.include.members([
+      'query',
+      'attention',
+      'feedForward',
+    ]);
+  });
+});
+
+interface Result {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The command line as its users run it. */
+function eigenkv(...args: string[]): Promise<Result> {
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {cwd: root});
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
+  child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', code => resolve({code, stdout, stderr}));
+  });
+}

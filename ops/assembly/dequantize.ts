@@ -54,11 +54,21 @@ function store16(
 export function dequantizeTile(form: FormDescriptor, head: i32, from: i32, count: i32, out: usize): void {
   const bits = form.encoding & 0xff;
   const codes = <usize>form.data + (<usize>(head * form.dataRows + from) * <usize>rowWords(form.dim, bits) << 2);
-  if (form.encoding >> 8) dequantizePerToken(form, codes, head, from, count, bits, out);
-  else dequantizePerChannel(form, codes, head, from, count, bits, out);
+  // a loop for each width: the steps through the codes are constants then
+  if (form.encoding >> 8) {
+    if (bits == 8) dequantizePerToken(form, codes, head, from, count, 8, out);
+    else if (bits == 4) dequantizePerToken(form, codes, head, from, count, 4, out);
+    else dequantizePerToken(form, codes, head, from, count, 2, out);
+  } else {
+    if (bits == 8) dequantizePerChannel(form, codes, head, from, count, 8, out);
+    else if (bits == 4) dequantizePerChannel(form, codes, head, from, count, 4, out);
+    else dequantizePerChannel(form, codes, head, from, count, 2, out);
+  }
 }
 
 /** Groups are runs of channels of one token. */
+// @ts-ignore: decorator
+@inline
 function dequantizePerToken(
   form: FormDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
 ): void {
@@ -92,6 +102,8 @@ function dequantizePerToken(
 }
 
 /** Groups are runs of tokens of one channel: sixteen channels at a time, down the tokens of a group. */
+// @ts-ignore: decorator
+@inline
 function dequantizePerChannel(
   form: FormDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
 ): void {

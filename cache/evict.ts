@@ -38,19 +38,24 @@ export function evict(past: Past, {budget, recentBudget, sinks, worth}: Eviction
   );
   const kept = Math.min(budget - earlyTokens(budget), candidates.tokens);
   const {indices} = tf.topk(tf.squeeze<tf.Tensor3D>(value, [3]), kept);
-  const heavy: Segment = {
-    keys: gatherTokens(candidates.keys, indices),
-    values: gatherTokens(candidates.values, indices),
-    tokens: kept,
-    positions: gatherRows(positions, indices),
-    scores: gatherRows(scores, indices),
-  };
+  const heavy = keepTokens(candidates, indices);
   const evictedTokens = past.events.evictedTokens + candidates.tokens - kept;
   return {
     ...past,
     held: {heavy},
     recent: withoutOldest(past.recent, leaving),
     events: {...past.events, evictedTokens},
+  };
+}
+
+/** A segment, whose positions are a tensor, with only some of its tokens: int32 `[batch, kvHeads, kept]`. */
+export function keepTokens({keys, values, positions, scores}: Segment, indices: tf.Tensor3D): Segment {
+  return {
+    keys: gatherTokens(keys, indices),
+    values: gatherTokens(values, indices),
+    tokens: indices.shape[2],
+    positions: gatherRows(positions as tf.Tensor4D, indices),
+    ...(scores && {scores: gatherRows(scores, indices)}),
   };
 }
 

@@ -1,5 +1,4 @@
 import * as v from 'valibot';
-import type {Codec} from '../codec.js';
 import {integer} from '../codecs/integer.js';
 import {lowRank} from '../codecs/low_rank.js';
 import {foldOldest} from '../fold.js';
@@ -25,7 +24,8 @@ const foldTokens = 64;
  * Short and long term: the first `sinks` tokens and the last `shortTermSize` exact, all between compressed, keys and
  * values alike. The long term is low rank (`longTermRank`; its factors grow with the text as `onlineSvd`'s do), integer
  * codes (`longTermBits`), or both: latents of `longTermBits` in the basis of its first tokens, each encoded once. With
- * neither given it is low rank.
+ * neither given it is low rank. Tokens wait for a block: up to 63 more than `shortTermSize` are exact, and 127 before there
+ * is a basis.
  */
 export function layered(options: LayeredOptions = {}): Policy {
   const checked = checkOptions('layered', schema, options);
@@ -47,11 +47,9 @@ export function layered(options: LayeredOptions = {}): Policy {
 }
 
 function longTermCodecs(bits: 8 | 4 | 2, rank: number | null): SideCodecs {
-  const codec = (groupAxis: 'channel' | 'token'): Codec => {
-    const quantised = {bits, groupAxis, groupSize: 32} as const;
-    if (rank === null) return integer(quantised);
-    // latents differ in size from one to the next, far more than from token to token: scales per latent
-    return lowRank({rank, latents: {name: 'integer', options: {...quantised, groupAxis: 'channel'}}});
-  };
-  return {keys: codec('channel'), values: codec('token')};
+  const perChannel = {bits, groupAxis: 'channel', groupSize: 32} as const;
+  if (rank === null) return {keys: integer(perChannel), values: integer({...perChannel, groupAxis: 'token'})};
+  // latents differ in size from one to the next, far more than from token to token: scales per latent, on both sides
+  const codec = lowRank({rank, latents: {name: 'integer', options: perChannel}});
+  return {keys: codec, values: codec};
 }

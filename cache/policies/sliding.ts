@@ -1,5 +1,8 @@
+import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
+import {keepTokens} from '../evict.js';
 import {atLeast, checkOptions} from '../options.js';
+import type {Past, Segment} from '../past.js';
 import type {Policy} from '../policy.js';
 import {earlyTokens, keepSinks, withoutOldest} from '../segments.js';
 
@@ -22,7 +25,10 @@ export function sliding(options: SlidingOptions = {}): Policy {
     name: 'sliding',
     options: checked,
     tokenBudget: sinks + window,
-    compress(past) {
+    compress(inherited) {
+      const past = inherited.held['heavy']
+        ? sinksOfHeavy(inherited, inherited.held['heavy'], sinks)
+        : inherited;
       if (past.recent.tokens <= window) return past;
       const started = keepSinks(past, sinks);
       const over = started.recent.tokens - window;
@@ -36,4 +42,13 @@ export function sliding(options: SlidingOptions = {}): Policy {
       };
     },
   };
+}
+
+/** Where another plan evicted before: of what it kept only the first tokens stay, as each head's sinks. */
+function sinksOfHeavy(past: Past, heavy: Segment, sinks: number): Past {
+  const kept = Math.min(sinks, heavy.tokens);
+  const evictedTokens = past.events.evictedTokens + heavy.tokens - kept;
+  const positions = tf.squeeze<tf.Tensor3D>(heavy.positions, [3]);
+  const held = kept === 0 ? {} : {sinks: keepTokens(heavy, tf.topk(tf.neg(positions), kept).indices)};
+  return {...past, held, events: {...past.events, evictedTokens}};
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
+import {tokensHeld} from '../../cache/past.js';
 import {
   bandOf,
   bands,
@@ -158,6 +159,7 @@ describeOnBackends('a change of plan on a running cache', () => {
         if (from.name === to.name) continue;
         const {cache, changes, output} = await run(from, to);
         const {carriedTokens, evictedTokens} = changes[0]!;
+        if (to.name === 'sliding') expect(tokensHeld(cache.past(0)!)).to.be.at.most(to.tokenBudget!);
         expect(carriedTokens).to.be.at.most(20);
         expect(carriedTokens + evictedTokens).to.equal(60);
         expect([...(await output.data())].every(Number.isFinite)).to.equal(true);

@@ -31,7 +31,7 @@ export const featureNames: Readonly<Partial<Record<Feature, string>>> = {
   rotatedScores: 'KQ^T rotated',
 };
 
-export interface RankReportOptions {
+interface RankReportOptions {
   readonly tokens: number;
   /** Default: the held-out text that comes along. */
   readonly text: Uint8Array | undefined;

@@ -33,7 +33,7 @@ const sources: Readonly<Record<Feature, readonly [GramSide, GramSide?]>> = {
 };
 
 /** All features, in the order of reports; a rotation keeps the lengths of queries, so theirs is shown once. */
-export const reportedFeatures: readonly Feature[] = [
+const reportedFeatures: readonly Feature[] = [
   'keys',
   'rotatedKeys',
   'values',

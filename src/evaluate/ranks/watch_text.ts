@@ -10,7 +10,7 @@ export interface ProgressOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface WatchTextOptions {
+interface WatchTextOptions {
   /** Tokens that go through at a time. */
   readonly step: number;
   readonly cache: AttentionCache;

@@ -15,6 +15,7 @@ import {dense} from '../../../cache/segments.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {InvalidArgumentError} from '../../../ops/errors.js';
 import {rotate} from '../../../ops/rotate/index.js';
+import {buildModel} from '../../../models/index.js';
 import {monitor} from '../../../src/evaluate/monitor.js';
 import {attentionEntropies} from '../../../src/evaluate/monitor/exact_beside.js';
 import {type SeenTokens, WatchedCache} from '../../../src/evaluate/ranks/watched_cache.js';
@@ -68,7 +69,12 @@ describe('monitor', () => {
     expect(rows.map(({depth}) => depth)).to.deep.equal([0, 1]);
     const bytes = float32BytesPerToken * ids.length;
     for (const row of rows) {
-      expect(row).to.include({policy: 'full', float32Bytes: bytes, compressedBytes: bytes, ratioToFloat32: 1});
+      expect(row).to.include({
+        policy: 'full',
+        float32Bytes: bytes,
+        compressedBytes: bytes,
+        ratioToFloat32: 1,
+      });
       expect(row).to.include({tokensSeen: ids.length, tokensHeld: ids.length});
       expect(row).to.include({keyError: 0, valueError: 0, outputError: 0});
       expect(row).to.include({seals: 0, folds: 0, evictedTokens: 0});
@@ -231,6 +237,34 @@ describe('monitor', () => {
     expect(overall.tokensSeen).to.equal(40);
     expect(seen).to.deep.equal([16, 32, 40]);
     expect((await monitor(loaded(), [text], coarse, {maxTokens: 10})).overall.tokensSeen).to.equal(10);
+  });
+
+  it('watches models whose attention does not rotate', async () => {
+    const config = {
+      architecture: 'gpt2' as const,
+      vocabSize: characterTokenizer.vocabSize,
+      contextLength: 128,
+      depths: 1,
+      dim: 16,
+      heads: 2,
+      kvHeads: 2,
+      headDim: 8,
+      hiddenDim: 32,
+      activation: 'geluNew' as const,
+      normEpsilon: 1e-5,
+      biases: {queryKeyValue: true, attentionOutput: true, feedForward: true},
+      tiedEmbeddings: true,
+    };
+    const gpt2 = buildModel(config);
+    const learned = {model: gpt2, tokenizer: characterTokenizer, config};
+    const exact = await monitor(learned, [text], full(), {step: 16});
+    expect(exact.overall).to.include({keyError: 0, valueError: 0, outputError: 0});
+    const {overall} = await monitor(learned, [ids.slice(0, 96)], onlineSvd({rank: 4, updateFreq: 16}), {
+      step: 16,
+    });
+    expect(overall.keyError).to.be.above(0.01).and.below(1);
+    expect(overall.outputError).to.be.above(1e-4).and.below(1);
+    gpt2.dispose();
   });
 
   it('names what it cannot monitor', async () => {

@@ -1,0 +1,142 @@
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {eigh64} from '../../ops/linalg/float64.js';
+import {multiply64, symmetricPowers64, transpose64} from '../../ops/linalg/matrix64.js';
+
+/**
+ * How directions are chosen, for keys and for values:
+ *
+ * - `svd`: the best of the features alone, the top eigenvectors of C;
+ * - `eigen`: Eigen Attention (Saxena et al., 2024, arXiv 2408.05646): for keys the top eigenvectors of C_K + C_Q, keys and
+ *   queries stacked; for values the same as `svd`;
+ * - `kqSvd`: the best for what attention makes of them (KQ-SVD, 2025, arXiv 2512.05916): the least error of the scores K Q^T
+ *   for keys, of the output V W_O for values.
+ */
+export type BasisMethod = 'svd' | 'eigen' | 'kqSvd';
+
+export const basisMethods: readonly BasisMethod[] = ['svd', 'eigen', 'kqSvd'];
+
+/**
+ * All directions of one key head, the most important first; the first r of them are its basis of rank r. A vector x (a row)
+ * has the latents `z_i = x . encode_i`, and `x ~ sum_i z_i decode_i`, exactly with all of them.
+ */
+export interface OrderedBasis {
+  readonly dim: number;
+  /** `[dim, dim]`, row-major: row i is encode_i. */
+  readonly encode: Float64Array;
+  /** `[dim, dim]`, row-major: row i is decode_i. */
+  readonly decode: Float64Array;
+  /**
+   * The squared error that is predicted for each rank 0 .. dim: `||X E^T D Y^T - X Y^T||_F^2` with the first r rows E of
+   * `encode` and D of `decode`, where C = X^T X are the features and M = Y^T Y is what meets them.
+   */
+  readonly errors: Float64Array;
+}
+
+export interface BasisOptions {
+  /** Added to the metric's eigenvalues, as a share of their mean, before it is inverted. Default 1e-3. */
+  readonly ridge?: number;
+}
+
+/** The default of `ridge`. */
+const defaultRidge = 1e-3;
+
+/**
+ * Directions for features X that something linear Y meets, from their Gram matrices C = X^T X and M = Y^T Y (row-major,
+ * `[dim, dim]`). With `kqSvd` and W the eigenvectors of M^(1/2) C M^(1/2), as rows,
+ *
+ *     encode = W M^(1/2)       decode = W M^(-1/2)
+ *
+ * and the squared error of rank r is `sum_{i > r} sigma_i^2(X Y^T)`, the least possible (Eckart and Young, 1936), exactly
+ * where `ridge` is 0. The other methods have the same orthonormal directions on both sides.
+ *
+ * @param joined what `eigen` takes the eigenvectors of. Default C: the same as `svd`.
+ * @throws InvalidArgumentError for a matrix that is not finite.
+ */
+export function orderedBasis(
+  method: BasisMethod,
+  features: ArrayLike<number>,
+  metric: ArrayLike<number>,
+  dim: number,
+  {ridge = defaultRidge, joined = features}: BasisOptions & {readonly joined?: ArrayLike<number>} = {},
+): OrderedBasis {
+  const [encode, decode] =
+    method === 'kqSvd'
+      ? optimalDirections(features, metric, dim, ridge)
+      : orthonormalDirections(method === 'svd' ? features : joined, dim);
+  return {dim, encode, decode, errors: predictedErrors(features, metric, encode, decode, dim)};
+}
+
+/**
+ * Directions for the keys of one key head.
+ *
+ * @param keys C_K = K^T K.
+ * @param queries C_Q: the sum over the group's query heads of Q_j^T Q_j.
+ * @param metric what the stored keys are met by. Default: `queries`. Where keys are stored before their rotation, it is the
+ *   average of the rotated queries: see `rotatedMetric`.
+ */
+export function keyBasis(
+  method: BasisMethod,
+  {
+    keys,
+    queries,
+    metric = queries,
+  }: {
+    readonly keys: ArrayLike<number>;
+    readonly queries: ArrayLike<number>;
+    readonly metric?: ArrayLike<number>;
+  },
+  dim: number,
+  options: BasisOptions = {},
+): OrderedBasis {
+  const joined = Float64Array.from(keys, (number, i) => number + queries[i]!);
+  return orderedBasis(method, keys, metric, dim, {...options, joined});
+}
+
+function orthonormalDirections(matrix: ArrayLike<number>, dim: number): [Float64Array, Float64Array] {
+  const {vectors} = eigh64(matrix, dim);
+  return [vectors, vectors];
+}
+
+function optimalDirections(
+  features: ArrayLike<number>,
+  metric: ArrayLike<number>,
+  dim: number,
+  ridge: number,
+): [Float64Array, Float64Array] {
+  if (!(ridge >= 0 && Number.isFinite(ridge))) {
+    throw new InvalidArgumentError(`ridge = ${ridge}; expected a number >= 0, such as 1e-3.`);
+  }
+  let trace = 0;
+  for (let i = 0; i < dim; i++) trace += metric[i * dim + i]!;
+  // nothing meets these features: any metric does
+  const shift = trace > 0 ? (ridge * trace) / dim : 1;
+  const [root, inverse] = symmetricPowers64(metric, dim, [0.5, -0.5], shift) as [Float64Array, Float64Array];
+  const middle = multiply64(multiply64(root, features, dim, dim, dim), root, dim, dim, dim);
+  const {vectors} = eigh64(middle, dim);
+  return [multiply64(vectors, root, dim, dim, dim), multiply64(vectors, inverse, dim, dim, dim)];
+}
+
+/**
+ * With the directions beyond r, E and D: I - encode decode = E^T D, so that the squared error
+ * tr(D^T E C E^T D M) = sum_ij (E C E^T)_ij (D M D^T)_ij over i, j > r: sums from the far corner of one matrix.
+ */
+function predictedErrors(
+  features: ArrayLike<number>,
+  metric: ArrayLike<number>,
+  encode: Float64Array,
+  decode: Float64Array,
+  dim: number,
+): Float64Array {
+  const inBasis = (basis: Float64Array, gram: ArrayLike<number>) =>
+    multiply64(multiply64(basis, gram, dim, dim, dim), transpose64(basis, dim, dim), dim, dim, dim);
+  const [a, b] = [inBasis(encode, features), inBasis(decode, metric)];
+  const errors = new Float64Array(dim + 1);
+  for (let r = dim - 1; r >= 0; r--) {
+    let sum = a[r * dim + r]! * b[r * dim + r]!;
+    for (let j = r + 1; j < dim; j++) {
+      sum += a[r * dim + j]! * b[r * dim + j]! + a[j * dim + r]! * b[j * dim + r]!;
+    }
+    errors[r] = Math.max(errors[r + 1]! + sum, 0); // what rounding made negative is 0
+  }
+  return errors;
+}

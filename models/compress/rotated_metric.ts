@@ -1,0 +1,87 @@
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {type RopeConfig, ropeFrequencies} from '../../ops/rotate/rope.js';
+
+/** How far attention is taken to look back: all distances alike, or ever less. */
+export type DistanceWeights = 'uniform' | 'falling';
+
+/** Distances that are averaged over: behind eight times the decay of `falling` next to nothing is left. */
+const distances = 512;
+/** Tokens after which a distance counts less by e, found to serve in a measurement beside `uniform`. */
+const decayTokens = 64;
+
+/**
+ * What keys meet that are stored before their rotation. A query at position n meets a key at position m as `q R_D k^T` with
+ * D = n - m, so the metric of unrotated keys is that of the queries, turned by every distance:
+ *
+ *     M = sum_D p(D) R_D^T C_Q R_D          p uniform over 0 .. 511, or p ~ exp(-D / 64)
+ *
+ * @returns a function from C_Q `[dim, dim]`, row-major, to M. Its tables depend on the rotation only.
+ * @throws InvalidArgumentError where the rotation does not fit heads of this dim.
+ */
+export function rotatedMetric(
+  rope: RopeConfig,
+  dim: number,
+  weights: DistanceWeights = 'falling',
+): (queries: ArrayLike<number>) => Float64Array {
+  const {partner, turns} = channelTurns(rope, dim);
+  const chances = distanceChances(weights);
+  const expectation = (f: (angle: number) => number, g: (angle: number) => number) => {
+    const table = new Float64Array(dim * dim);
+    chances.forEach((chance, distance) => {
+      for (let c = 0; c < dim; c++) {
+        const left = chance * f(distance * turns[c]!);
+        for (let e = 0; e < dim; e++) table[c * dim + e]! += left * g(distance * turns[e]!);
+      }
+    });
+    return table;
+  };
+  const cosCos = expectation(Math.cos, Math.cos);
+  const cosSin = expectation(Math.cos, Math.sin);
+  const sinSin = expectation(Math.sin, Math.sin);
+  return queries => {
+    if (queries.length !== dim * dim) {
+      throw new InvalidArgumentError(
+        `The queries' Gram matrix has ${queries.length} numbers; expected ${dim * dim} for heads of ${dim}.`,
+      );
+    }
+    const out = new Float64Array(dim * dim);
+    for (let c = 0; c < dim; c++) {
+      for (let e = 0; e < dim; e++) {
+        const [pc, pe] = [partner[c]!, partner[e]!];
+        out[c * dim + e] =
+          cosCos[c * dim + e]! * queries[c * dim + e]! +
+          cosSin[c * dim + e]! * queries[c * dim + pe]! +
+          cosSin[e * dim + c]! * queries[pc * dim + e]! +
+          sinSin[c * dim + e]! * queries[pc * dim + pe]!;
+      }
+    }
+    return out;
+  };
+}
+
+/**
+ * The rotation channel by channel: `(x R)_c = x_c cos(D turn_c) + x_partner(c) sin(D turn_c)`. Of a pair (a, b) the first
+ * turns the other way; channels that do not rotate are their own partners and have turn 0.
+ */
+function channelTurns(rope: RopeConfig, dim: number): {partner: Int32Array; turns: Float64Array} {
+  const {frequencies} = ropeFrequencies(rope, dim);
+  const pairs = frequencies.length;
+  const partner = Int32Array.from({length: dim}, (_, channel) => channel);
+  const turns = new Float64Array(dim);
+  frequencies.forEach((frequency, pair) => {
+    const [a, b] = rope.interleaved === true ? [2 * pair, 2 * pair + 1] : [pair, pair + pairs];
+    partner[a] = b;
+    partner[b] = a;
+    turns[a] = -frequency; // a' = a cos - b sin
+    turns[b] = frequency; // b' = b cos + a sin
+  });
+  return {partner, turns};
+}
+
+function distanceChances(weights: DistanceWeights): Float64Array {
+  const raw = Float64Array.from({length: distances}, (_, distance) =>
+    weights === 'uniform' ? 1 : Math.exp(-distance / decayTokens),
+  );
+  const total = raw.reduce((sum, weight) => sum + weight, 0);
+  return raw.map(weight => weight / total);
+}

@@ -8,7 +8,7 @@ import {reconstructionSquares} from './monitor/reconstruction.js';
 import type {MonitorMoment, MonitorReport} from './monitor/report.js';
 import {type Totals, addDepths, addTexts, measuresOf, totalsOf} from './monitor/totals.js';
 import {policyLabel} from './policy_label.js';
-import {FeatureGrams} from './ranks/feature_grams.js';
+import {FeatureGrams} from '../../cache/watch/feature_grams.js';
 import {type FeatureRank, featureRanks} from './ranks/feature_ranks.js';
 import {type TextOrIds, type WatchedModel, measuredIds} from './ranks/measured_texts.js';
 import {type ProgressOptions, countSteps, watchText} from './ranks/watch_text.js';

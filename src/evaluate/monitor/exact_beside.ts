@@ -7,8 +7,8 @@ import {mergePartials} from '../../../ops/merge_partials/index.js';
 import {partialLogSum} from '../../../ops/merge_partials/log_sum.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
-import {KeptSums} from '../ranks/kept_sums.js';
-import type {SeenTokens, Watcher} from '../ranks/watched_cache.js';
+import {KeptSums} from '../../../cache/watch/kept_sums.js';
+import type {SeenTokens, Watcher} from '../../../cache/watch/watched_cache.js';
 
 /** Sums over all queries of a depth, head by head added up. */
 export interface DepthSums {

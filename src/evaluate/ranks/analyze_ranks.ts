@@ -3,7 +3,7 @@ import {KVCache} from '../../../cache/kv_cache.js';
 import {atLeast, checkOptions, probability} from '../../../cache/options.js';
 import {mean} from '../statistics.js';
 import {type AttentionRank, AttentionWindow} from './attention_window.js';
-import {FeatureGrams} from './feature_grams.js';
+import {FeatureGrams} from '../../../cache/watch/feature_grams.js';
 import {type FeatureRank, featureRanks} from './feature_ranks.js';
 import {type TextOrIds, type WatchedModel, measuredIds} from './measured_texts.js';
 import {type ProgressOptions, countSteps, watchText} from './watch_text.js';

@@ -3,7 +3,7 @@ import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
 import {eighAsync} from '../../../ops/linalg/eigh/index.js';
 import {attentionEntropy, effectiveRank, renyi2Entropy, stableRank} from '../../../ops/linalg/ranks.js';
 import {rotate} from '../../../ops/rotate/index.js';
-import type {SeenTokens, Watcher} from './watched_cache.js';
+import type {SeenTokens, Watcher} from '../../../cache/watch/watched_cache.js';
 
 /** The attention matrix of one query head over a window of tokens. */
 export interface AttentionRank {

@@ -1,6 +1,6 @@
 import {eigh64} from '../../../ops/linalg/float64.js';
 import {effectiveRank, stableRank} from '../../../ops/linalg/ranks.js';
-import {type FeatureGrams, type GramSide} from './feature_grams.js';
+import {type FeatureGrams, type GramSide} from '../../../cache/watch/feature_grams.js';
 import {scoreSquares} from './score_spectrum.js';
 
 /** Features of a cache: one side of it, or the scores K Q^T of its keys with its queries, before or after the rotation. */

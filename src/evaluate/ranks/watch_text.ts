@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache} from '../../../cache/kv_cache.js';
 import {waitingEvents} from '../../../models/generate/event_loop.js';
-import {WatchedCache, type Watcher} from './watched_cache.js';
+import {WatchedCache, type Watcher} from '../../../cache/watch/watched_cache.js';
 
 /** How a long run over texts tells how far it is, and how it ends early. */
 export interface ProgressOptions {

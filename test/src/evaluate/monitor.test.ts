@@ -18,7 +18,7 @@ import {rotate} from '../../../ops/rotate/index.js';
 import {buildModel} from '../../../models/index.js';
 import {monitor} from '../../../src/evaluate/monitor.js';
 import {attentionEntropies} from '../../../src/evaluate/monitor/exact_beside.js';
-import {type SeenTokens, WatchedCache} from '../../../src/evaluate/ranks/watched_cache.js';
+import {type SeenTokens, WatchedCache} from '../../../cache/watch/watched_cache.js';
 import {rejection} from '../../models/weights/rejection.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
 import {describeOnBackends} from '../../support/backends.js';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, FreshTokens} from '../../../cache/kv_cache.js';
-import {RopeTables} from '../../../cache/rope_tables.js';
-import type {Rotation} from '../../../ops/rotate/index.js';
+import type {AttentionCache, FreshTokens} from '../kv_cache.js';
+import {RopeTables} from '../rope_tables.js';
+import type {Rotation} from '../../ops/rotate/index.js';
 
 /** What a watcher sees of the fresh tokens of one depth: float32, queries and keys **not** rotated. */
 export interface SeenTokens extends FreshTokens {

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
-import {rotate} from '../../../ops/rotate/index.js';
+import {batchedMatMul} from '../../ops/batched_matmul/index.js';
+import {rotate} from '../../ops/rotate/index.js';
 import {KeptSums} from './kept_sums.js';
 import type {SeenTokens, Watcher} from './watched_cache.js';
 

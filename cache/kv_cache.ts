@@ -3,9 +3,10 @@ import {InvalidArgumentError} from '../ops/errors.js';
 import {allFinite} from '../ops/finite/index.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
+import type {LatentKeys} from './attend_past.js';
 import {type Past, pastBytes, tensorsOfPast, tokensHeld} from './past.js';
 import {type Plan, type PolicyLike, specOf} from './plan.js';
-import {asPlan} from './plans/index.js';
+import {asPlan, perDepth} from './plans/index.js';
 import {full} from './policies/full.js';
 import {type Context, type Policy, step} from './policy.js';
 import {reopen} from './reopen.js';
@@ -17,10 +18,17 @@ export interface CacheRow {
   readonly depth: number;
   readonly heads: number;
   readonly kvHeads: number;
-  /** Of queries and keys. */
+  /** Of keys, and of queries where the layer gives no `keyBasis`. */
   readonly dim: number;
   /** Of values. */
   readonly dimV: number;
+  /**
+   * Of an uncompressed head, in layers whose keys and values are latents: what sizes are compared with, and the dim of queries
+   * that meet rebuilt keys. Default: `dim` and `dimV`.
+   */
+  readonly headDim?: number;
+  /** The policy that the layer asks for, where a cache is made without a plan. Default: `full`. */
+  readonly policy?: PolicyLike;
 }
 
 /** Any model some of whose layers have a `cacheRow: CacheRow`: a `tf.LayersModel` with attention of eigenkv in it. */
@@ -32,10 +40,14 @@ export interface CacheableModel {
 export interface FreshTokens {
   /** `[batch, heads, tokens, dim]` */
   readonly queries: tf.Tensor4D;
-  /** `[batch, kvHeads, tokens, dim]` */
+  /** `[batch, kvHeads, tokens, dim]`; latents `[batch, kvHeads, tokens, rank]` where there is a `keyBasis`. */
   readonly keys: tf.Tensor4D;
   /** `[batch, kvHeads, tokens, dimV]` */
   readonly values: tf.Tensor4D;
+  /** `[kvHeads, rank, dim]`: what the keys are latents of. They are stored so, and rebuilt and rotated as they are met. */
+  readonly keyBasis?: tf.Tensor3D;
+  /** `[kvHeads, dim]`: what all keys have beside, where there is a `keyBasis`. */
+  readonly keyMean?: tf.Tensor2D;
   /** Rotary positions; absent where the model has none. */
   readonly rope?: RopeConfig;
   /** Factor of the scores. Default 1 / sqrt(dim). */
@@ -99,16 +111,16 @@ export class KVCache implements AttentionCache {
 
   /**
    * @param model the model whose past this is, or its `CacheRow`s.
-   * @param plan which policy stands where; a single policy stands everywhere. Default: `full()`.
+   * @param plan which policy stands where; a single policy stands everywhere. Default: what the layers ask for, `full()` else.
    * @throws InvalidArgumentError where the model has no attention layer that knows caches.
    */
   constructor(
     model: CacheableModel | readonly CacheRow[],
-    plan: Plan | PolicyLike = full(),
+    plan?: Plan | PolicyLike,
     options: KVCacheOptions = {},
   ) {
     this.rows = cacheRows(model);
-    this.plan = asPlan(plan);
+    this.plan = asPlan(plan ?? planOfLayers(this.rows));
     this.policies = policiesOf(this.plan, this.rows);
     this.pasts = this.rows.map(() => undefined);
     this.expectedTokens = options.expectedTokens;
@@ -146,7 +158,7 @@ export class KVCache implements AttentionCache {
         tokensSeen,
         tokensHeld: past === undefined ? 0 : tokensHeld(past),
         byteSize: past === undefined ? 0 : pastBytes(past),
-        float32Bytes: batch * row.kvHeads * (row.dim + row.dimV) * tokensSeen * 4,
+        float32Bytes: batch * row.kvHeads * uncompressedNumbers(row) * tokensSeen * 4,
       };
     });
   }
@@ -167,18 +179,27 @@ export class KVCache implements AttentionCache {
     }
     const past = this.pasts[depth];
     this.checkFresh(depth, fresh, past);
-    const {queries, keys, values, rope: config} = fresh;
+    const {queries, keys, values, rope: config, keyBasis} = fresh;
     const dim = queries.shape[3];
     const rope = config && this.ropeTables(config, dim);
+    const rotates = keyBasis === undefined ? rope : undefined; // of the keys that are stored
     const scale = fresh.scale ?? 1 / Math.sqrt(dim);
     const {output, past: next} = tf.tidy(() => {
       const rotation = rope?.rotation(past?.tokensSeen ?? 0, queries.shape[2]);
-      const rotated = rotation
-        ? {queries: rotate(queries, rotation), keys: rotate(keys, rotation), values}
-        : {queries, keys, values};
-      return kept(step(policy, past, rotated, this.contextOf(depth, scale, rope)));
+      const rotated = {
+        queries: rotation ? rotate(queries, rotation) : queries,
+        keys: rotation && rotates ? rotate(keys, rotation) : keys,
+        values,
+      };
+      const latentKeys = latentKeysOf(fresh, rope);
+      return kept(
+        step(policy, past, rotated, {
+          ...this.contextOf(depth, scale, rotates),
+          ...(latentKeys && {latentKeys}),
+        }),
+      );
     });
-    this.seen[depth] = {scale, ...(rope && {rope})};
+    this.seen[depth] = {scale, ...(rotates && {rope: rotates})};
     this.replace(depth, next);
     return output;
   }
@@ -261,15 +282,20 @@ export class KVCache implements AttentionCache {
     return tables;
   }
 
-  private checkFresh(depth: number, {queries, keys, values}: FreshTokens, past: Past | undefined): void {
-    const {heads, kvHeads, dim, dimV} = this.rows[depth]!;
+  private checkFresh(depth: number, fresh: FreshTokens, past: Past | undefined): void {
+    const {queries, keys, values, keyBasis, keyMean} = fresh;
+    const {heads, kvHeads, dim, dimV, headDim = dim} = this.rows[depth]!;
     const [batch, , tokens] = queries.shape;
+    const queryDim = keyBasis === undefined ? dim : headDim;
     const expected = {
-      queries: [batch, heads, tokens, dim],
+      queries: [batch, heads, tokens, queryDim],
       keys: [batch, kvHeads, tokens, dim],
       values: [batch, kvHeads, tokens, dimV],
+      keyBasis: [kvHeads, dim, queryDim],
+      keyMean: [kvHeads, queryDim],
     };
-    for (const [name, {shape}] of Object.entries({queries, keys, values})) {
+    const given = {queries, keys, values, ...(keyBasis && {keyBasis}), ...(keyMean && {keyMean})};
+    for (const [name, {shape}] of Object.entries(given)) {
       const wanted = expected[name as keyof typeof expected];
       if (shape.join() !== wanted.join() || tokens < 1) {
         throw new InvalidArgumentError(
@@ -304,6 +330,31 @@ function policiesOf(plan: Plan, rows: readonly CacheRow[]): Policy[] {
 function kept<Result extends {past: Past}>(result: Result): Result & tf.TensorContainerObject {
   for (const tensor of tensorsOfPast(result.past)) tf.keep(tensor);
   return result as Result & tf.TensorContainerObject;
+}
+
+/** Numbers of a token's key and value of one head, if nothing compressed them. */
+function uncompressedNumbers({dim, dimV, headDim}: CacheRow): number {
+  return headDim === undefined ? dim + dimV : 2 * headDim;
+}
+
+/** What the layers of a model ask for. */
+function planOfLayers(rows: readonly CacheRow[]): Plan {
+  return perDepth(rows.map(({policy}) => policy ?? full()));
+}
+
+/** The basis of latent keys, once for each text of the batch; inside the caller's tidy. */
+function latentKeysOf(
+  {keyBasis, keyMean, keys}: FreshTokens,
+  rope: RopeTables | undefined,
+): LatentKeys | undefined {
+  if (keyBasis === undefined) return undefined;
+  const ofBatch = (x: tf.Tensor4D): tf.Tensor4D =>
+    keys.shape[0] === 1 ? x : tf.tile(x, [keys.shape[0], 1, 1, 1]);
+  return {
+    basis: ofBatch(tf.expandDims<tf.Tensor4D>(keyBasis, 0)),
+    ...(keyMean && {mean: ofBatch(tf.reshape(keyMean, [1, keyMean.shape[0], 1, keyMean.shape[1]]))}),
+    ...(rope && {rope}),
+  };
 }
 
 function rowOf(layer: object): CacheRow | [] {

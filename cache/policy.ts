@@ -35,7 +35,7 @@ export interface Context extends AttendContext {
   readonly expectedTokens?: number;
 }
 
-/** Fresh tokens of one depth: float32, rotated queries and keys. */
+/** Fresh tokens of one depth: float32, rotated queries and keys; latents instead where the context has `latentKeys`. */
 export interface Fresh {
   /** `[batch, heads, tokens, dim]` */
   readonly queries: tf.Tensor4D;

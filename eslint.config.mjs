@@ -3,14 +3,17 @@ import tseslint from 'typescript-eslint';
 
 /** What tfjs 4.22 gets wrong on wasm or webgpu (docs/DECISIONS.md), banned where it could reach a user. */
 const brokenInTfjs = [
-  {selector: "MemberExpression[object.name='tf'][property.name='einsum']", message: 'tf.einsum does not exist on wasm.'},
+  {
+    selector: "MemberExpression[object.name='tf'][property.name='einsum']",
+    message: 'tf.einsum does not exist on wasm.',
+  },
   {
     selector: "CallExpression[callee.object.name='tf'][callee.property.name='gather'][arguments.length>3]",
     message: 'tf.gather with batchDims is wrong on wasm: gather flat rows.',
   },
 ];
 const noDataSync = {
-  selector: "MemberExpression[property.name=/^(dataSync|arraySync)$/]",
+  selector: 'MemberExpression[property.name=/^(dataSync|arraySync)$/]',
   message: 'dataSync fails on webgpu: await data().',
 };
 
@@ -40,6 +43,15 @@ export default tseslint.config(
   },
   {
     files: ['**/*.mjs', '**/*.cjs'],
-    languageOptions: {globals: {console: 'readonly', process: 'readonly', Buffer: 'readonly', URL: 'readonly', module: 'writable', performance: 'readonly'}},
+    languageOptions: {
+      globals: {
+        console: 'readonly',
+        process: 'readonly',
+        Buffer: 'readonly',
+        URL: 'readonly',
+        module: 'writable',
+        performance: 'readonly',
+      },
+    },
   },
 );

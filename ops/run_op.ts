@@ -43,13 +43,14 @@ export function runOp<Inputs extends Record<string, tf.Tensor | undefined>, Attr
   const present = Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined));
   return tf
     .engine()
-    .runKernel(kernelName(op.name), present as tf.NamedTensorMap, attributes as tf.NamedAttrMap) as tf.Tensor;
+    .runKernel<tf.Tensor>(kernelName(op.name), present as tf.NamedTensorMap, attributes as tf.NamedAttrMap);
 }
 
 /** Whether the current backend runs this op by a fused kernel. */
 export function hasKernel(name: string): boolean {
   const backend = tf.getBackend();
-  if (tf.getKernel(kernelName(name), backend) === undefined) return false;
+  const kernel: unknown = tf.getKernel(kernelName(name), backend); // tfjs' type leaves undefined out
+  if (kernel === undefined) return false;
   return backend !== 'wasm' || wasmHeap() !== undefined;
 }
 

@@ -12,10 +12,15 @@ const folder = mkdtempSync(join(tmpdir(), 'eigenkv-kernels-'));
 try {
   const wasm = join(folder, 'kernels.wasm');
   // no allocator, no data segment, tfjs' own memory: nothing of ours may overwrite its heap
-  const flags = '-O3 --noAssert --runtime stub --use abort= --importMemory --noExportMemory --enable simd'.split(' ');
+  const flags =
+    '-O3 --noAssert --runtime stub --use abort= --importMemory --noExportMemory --enable simd'.split(' ');
   const compiler = join(root, 'node_modules/assemblyscript/bin/asc.js');
-  execFileSync(process.execPath, [compiler, join(root, 'ops/assembly/index.ts'), '-o', wasm, ...flags], {stdio: 'inherit'});
-  const lines = readFileSync(wasm).toString('base64').match(/.{1,100}/g);
+  execFileSync(process.execPath, [compiler, join(root, 'ops/assembly/index.ts'), '-o', wasm, ...flags], {
+    stdio: 'inherit',
+  });
+  const lines = readFileSync(wasm)
+    .toString('base64')
+    .match(/.{1,100}/g);
   const text = `// Made by tools/build_kernels.mjs from the sources beside this file; do not edit.
 const base64 = [
 ${lines.map(line => `  '${line}',`).join('\n')}

@@ -35,8 +35,10 @@ export function attentionStatisticsReference(
 /** Of probabilities `[heads, group, queryTokens, count]`: `[heads, count]`. */
 function statisticOf(p: tf.Tensor, {statistic, threshold}: AttentionStatisticsAttributes): tf.Tensor {
   if (statistic === 'mass') return tf.sum(p, [1, 2]);
-  const used = tf.greaterEqual(tf.max(p, 1), threshold);
-  if (statistic === 'uses') return tf.sum(tf.cast(used, 'float32'), 1);
+  const largest = tf.max(p, 1);
+  const used = tf.greaterEqual(largest, threshold);
+  // not a cast of bool: on webgpu that keeps the buffer of integers and calls it float32
+  if (statistic === 'uses') return tf.sum(tf.where(used, tf.onesLike(largest), tf.zerosLike(largest)), 1);
   const queryTokens = used.shape[1]!;
   const indices = tf.reshape(tf.range(0, queryTokens, 1, 'float32'), [1, queryTokens, 1]);
   return tf.max(tf.where(used, tf.mul(tf.onesLike(used), indices), tf.fill(used.shape, -1)), 1);

@@ -37,5 +37,5 @@ export function causalAttention(
         causalAttentionGradient(dy as tf.Tensor4D, saved as tf.Tensor4D[], scale),
     };
   });
-  return differentiable(queries, keys, values) as tf.Tensor4D;
+  return differentiable(queries, keys, values);
 }

@@ -11,7 +11,7 @@ import * as tf from '@tensorflow/tfjs';
 export function embed(ids: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor3D {
   const [batch, tokens] = ids.shape;
   const [rows, dim] = table.shape;
-  const flat = tf.cast(tf.reshape(ids, [batch * tokens]), 'int32') as tf.Tensor1D;
+  const flat: tf.Tensor1D = tf.cast(tf.reshape(ids, [batch * tokens]), 'int32');
   const lookup = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const [rowsOfTable, save] = args as [tf.Tensor2D, tf.GradSaveFunc];
     save([flat]); // the caller's tidy may end before the backward pass

@@ -35,7 +35,7 @@ function rmsNormGradient(dy: tf.Tensor, x: tf.Tensor, gain: tf.Tensor, epsilon: 
   const scaled = tf.mul(dy, gain);
   const along = tf.mean(tf.mul(scaled, normalised), -1, true); // what the normalisation takes away
   const dx = tf.mul(tf.sub(scaled, tf.mul(normalised, along)), factor);
-  const dGain = tf.sum(tf.reshape(tf.mul(dy, normalised), [-1, gain.shape[0]!]), 0);
+  const dGain = tf.sum(tf.reshape(tf.mul(dy, normalised), [-1, gain.shape[0]]), 0);
   return [dx, dGain];
 }
 

@@ -1,6 +1,7 @@
 import type {TopLevelSpec} from 'vega-lite';
 import type {EvaluationReport} from '../../evaluate/index.js';
 import {placeLabels} from './place_labels.js';
+import {chartConfig, svgOf} from './svg.js';
 import {count, short} from './units.js';
 
 const width = 640;
@@ -10,15 +11,8 @@ const height = 400;
  * An evaluation as an SVG: perplexity against the cache's bytes a token. Standard errors stand in words: all policies
  * read the same text and share most of the error, so bars would only hide how they differ.
  */
-export async function chartSvg(report: EvaluationReport): Promise<string> {
-  // half a second that only those wait for who want a chart
-  const [{View, parse}, {compile}] = await Promise.all([import('vega'), import('vega-lite')]);
-  const view = new View(parse(compile(chartSpec(report)).spec), {renderer: 'none'});
-  try {
-    return await view.toSVG();
-  } finally {
-    view.finalize();
-  }
+export function chartSvg(report: EvaluationReport): Promise<string> {
+  return svgOf(chartSpec(report));
 }
 
 function chartSpec({model, text, tokens, rows}: EvaluationReport): TopLevelSpec {
@@ -98,7 +92,7 @@ function chartSpec({model, text, tokens, rows}: EvaluationReport): TopLevelSpec 
         encoding: {...labelEncoding(xAxis, yAxis), color: {...ink, type: 'nominal'}},
       },
     ],
-    config: {font: 'Helvetica, Arial, sans-serif', view: {stroke: null}, axis: {gridColor: '#eeeeee'}},
+    config: chartConfig,
   };
 }
 

@@ -1,8 +1,6 @@
-import {mkdir} from 'node:fs/promises';
-import {join} from 'node:path';
-import {diskError, writeFileAtomically} from '../../../models/weights/disk.js';
 import type {EvaluationReport} from '../../evaluate/index.js';
 import {chartSvg} from './chart.js';
+import {jsonFile, writeFiles} from './write_files.js';
 
 /**
  * Writes report.json and chart.svg into a folder, which is made where it is not there.
@@ -10,15 +8,5 @@ import {chartSvg} from './chart.js';
  * @throws TransferError where the disk fails.
  */
 export async function writeReport(report: EvaluationReport, folder: string): Promise<string[]> {
-  const files = {
-    'report.json': `${JSON.stringify(report, undefined, 2)}\n`,
-    'chart.svg': await chartSvg(report),
-  };
-  await mkdir(folder, {recursive: true}).catch((error: unknown) => {
-    throw diskError(error, `make the folder ${folder}`);
-  });
-  for (const [name, content] of Object.entries(files)) {
-    await writeFileAtomically(join(folder, name), [new TextEncoder().encode(content)]);
-  }
-  return Object.keys(files).map(name => join(folder, name));
+  return writeFiles(folder, {'report.json': jsonFile(report), 'chart.svg': await chartSvg(report)});
 }

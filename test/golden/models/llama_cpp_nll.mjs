@@ -26,7 +26,7 @@ const nlls = [];
 let lastTop5;
 // A map of 49,152 probabilities a token: read each as it comes, keep none.
 await sequence.controlledEvaluate(
-  ids.map((id, i) => [id, {generateNext: {logits: true, options: {temperature: 0}}}]),
+  ids.map(id => [id, {generateNext: {logits: true, options: {temperature: 0}}}]),
   {
     onTokenResult(i, {next}) {
       const logits = next.logits;

@@ -46,6 +46,73 @@ const cases: Record<string, LayerCase> = {
     params: 2 * (12 * 24) + 2 * (12 * 12) + 24 + 12 + 12 + 12,
     weights: 8,
   },
+  'flash attention': {
+    make: () => layers.flashAttention({numHeads: 3, numKvHeads: 1, compressionRatio: 0.5, name: 'k'}),
+    input: hidden,
+    params: 2 * 12 * 12 + 2 * 12 * 4,
+    weights: 4,
+  },
+  'eigen attention, merged, biases': {
+    make: () =>
+      layers.eigenAttention({
+        numHeads: 4,
+        numKvHeads: 2,
+        headDim: 6,
+        keyRank: 4,
+        valueRank: 3,
+        useBias: true,
+        name: 'l',
+      }),
+    input: hidden,
+    params: 12 * 16 + 12 * 8 + 12 * 6 + 12 * 12 + 16 + 8 + 6,
+    weights: 7,
+  },
+  'eigen attention, keys before their rotation': {
+    make: () =>
+      layers.eigenAttention({
+        numHeads: 4,
+        numKvHeads: 2,
+        headDim: 6,
+        rankRatio: 0.5,
+        rope: {theta: 100},
+        useKeyMean: true,
+        cachePolicy: {name: 'quantized', options: {bits: 4}},
+        name: 'm',
+      }),
+    input: hidden,
+    params: 12 * 24 + 12 * 6 + 12 * 6 + 12 * 12 + 2 * 3 * 6 + 12,
+    weights: 6,
+  },
+  'eigen attention, keys behind their rotation, ranks by head': {
+    make: () =>
+      layers.eigenAttention({
+        numHeads: 2,
+        headDim: 6,
+        keyRank: [5, 2],
+        valueRank: [1, 4],
+        rope: {theta: 100},
+        ropeMode: 'after',
+        useOutputBias: true,
+        name: 'n',
+      }),
+    input: hidden,
+    params: 2 * (12 * 12) + 2 * (12 * 8) + 2 * (2 * 5 * 6) + 12,
+    weights: 7,
+  },
+  'eigen attention at the sizes of dense heads': {
+    make: () =>
+      layers.eigenAttention({
+        numHeads: 3,
+        keyRank: [2, 1, 3],
+        valueRank: 2,
+        rope: {},
+        useEigen: false,
+        name: 'o',
+      }),
+    input: hidden,
+    params: 12 * 12 + 12 * 9 + 2 * (12 * 6) + 3 * 3 * 4,
+    weights: 5,
+  },
   'feed-forward, gated': {
     make: () => layers.feedForward({hiddenDim: 20, name: 'c'}),
     input: hidden,

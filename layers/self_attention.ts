@@ -1,0 +1,208 @@
+import * as tf from '@tensorflow/tfjs';
+import type {AttentionCache, CacheRow, FreshTokens} from '../cache/kv_cache.js';
+import {type Spec, makePolicy} from '../cache/registry.js';
+import {causalAttention} from '../ops/causal_attention/index.js';
+import {InvalidArgumentError} from '../ops/errors.js';
+import {rotate} from '../ops/rotate/index.js';
+import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
+import {
+  type CallArgs,
+  type KernelInitializer,
+  type LayerArgs,
+  configOf,
+  initializerOf,
+  knownDim,
+  onlyShape,
+  onlyTensor,
+  positive,
+} from './layer_args.js';
+import {project} from './project.js';
+
+/** What all attention layers of eigenkv take. */
+export interface SelfAttentionArgs extends LayerArgs {
+  /** Query heads. */
+  numHeads: number;
+  /** Heads of keys and values; divides `numHeads`. Default: `numHeads`. */
+  numKvHeads?: number;
+  /** Dim of a head. Default: the model's dim / `numHeads`. */
+  headDim?: number;
+  /** The index of this layer among the model's attention layers: its row in a cache. Default 0. */
+  depth?: number;
+  /** Rotary positions. Default: none. */
+  rope?: RopeConfig;
+  /** Biases of the query, key and value projections. Default false. */
+  useBias?: boolean;
+  /** A bias of the output projection. Default false. */
+  useOutputBias?: boolean;
+  /** The policy of this layer's past in a cache that is made without a plan. Default: none, which is `full`. */
+  cachePolicy?: Spec;
+  /** Default 'glorotUniform'. */
+  kernelInitializer?: KernelInitializer;
+}
+
+/** The numbers of a head on their way through a layer. */
+export interface HeadSizes {
+  /** Of an uncompressed head. */
+  readonly head: number;
+  /** Of queries, keys and values as they are projected from x. */
+  readonly query: number;
+  readonly key: number;
+  readonly value: number;
+}
+
+/**
+ * What causal self-attention layers share: their options, their four projections, and the way to a cache. A layer that
+ * differs says how large its heads are (`headSizes`), and what attends (`fresh`).
+ */
+export abstract class SelfAttention extends tf.layers.Layer {
+  protected readonly options: Omit<SelfAttentionArgs, keyof LayerArgs> &
+    Required<Pick<SelfAttentionArgs, 'numKvHeads' | 'depth' | 'kernelInitializer'>>;
+  private uncompressedDim: number | undefined;
+  private readonly variables: Record<string, tf.LayerVariable> = {};
+
+  constructor(args: SelfAttentionArgs) {
+    super(args);
+    const {numHeads, numKvHeads = numHeads, headDim, depth = 0, rope, cachePolicy} = args;
+    positive(numHeads, 'numHeads', this.name);
+    positive(numKvHeads, 'numKvHeads', this.name);
+    if (numHeads % numKvHeads !== 0) {
+      throw new InvalidArgumentError(
+        `${this.name}: numHeads = ${numHeads} is no multiple of numKvHeads = ${numKvHeads}.`,
+      );
+    }
+    if (headDim !== undefined) positive(headDim, 'headDim', this.name);
+    if (cachePolicy !== undefined) makePolicy(cachePolicy); // throws where it is none
+    this.uncompressedDim = headDim;
+    this.options = {
+      numHeads,
+      numKvHeads,
+      depth,
+      ...(headDim !== undefined && {headDim}),
+      ...(rope && {rope}),
+      useBias: args.useBias ?? false,
+      useOutputBias: args.useOutputBias ?? false,
+      ...(cachePolicy && {cachePolicy}),
+      kernelInitializer: args.kernelInitializer ?? 'glorotUniform',
+    };
+  }
+
+  /** This layer's row in a cache. Known once the layer is built. */
+  get cacheRow(): CacheRow {
+    const {depth, numHeads: heads, numKvHeads: kvHeads, cachePolicy: policy} = this.options;
+    return {depth, heads, kvHeads, ...this.storedSizes(this.headSizes()), ...(policy && {policy})};
+  }
+
+  override build(inputShape: tf.Shape | tf.Shape[]): void {
+    const dim = knownDim(onlyShape(inputShape), this.name);
+    const {numHeads, numKvHeads, useBias, useOutputBias} = this.options;
+    this.uncompressedDim ??= dim / numHeads;
+    if (!Number.isInteger(this.uncompressedDim)) {
+      throw new InvalidArgumentError(
+        `${this.name}: the model's dim ${dim} does not divide into ${numHeads} heads; give headDim.`,
+      );
+    }
+    const {query, key, value} = this.headSizes();
+    this.addProjection('query', dim, numHeads * query, useBias);
+    this.addProjection('key', dim, numKvHeads * key, useBias);
+    this.addProjection('value', dim, numKvHeads * value, useBias);
+    this.addProjection('output', numHeads * value, dim, useOutputBias);
+    super.build(inputShape);
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor {
+    return tf.tidy(() => {
+      const x = onlyTensor(inputs, this.name);
+      const {numHeads, numKvHeads} = this.options;
+      const queries = splitHeads(this.project('query', x), numHeads);
+      const keys = splitHeads(this.project('key', x), numKvHeads);
+      const values = splitHeads(this.project('value', x), numKvHeads);
+      return this.project('output', joinHeads(this.attend({queries, keys, values}, kwargs.cache)));
+    });
+  }
+
+  override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
+    return onlyShape(inputShape);
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    return {...super.getConfig(), ...configOf(this.options)};
+  }
+
+  /** What lies between the projections: `[batch, heads, tokens, value size]`. */
+  protected attend(projected: Projected, cache: AttentionCache | undefined): tf.Tensor4D {
+    const {rope, depth} = this.options;
+    if (cache !== undefined) return cache.attend(depth, {...projected, ...(rope && {rope})});
+    return attendOverItself({...projected, ...(rope && {rope})});
+  }
+
+  /** The dim of an uncompressed head. */
+  protected get headDim(): number {
+    if (this.uncompressedDim !== undefined) return this.uncompressedDim;
+    throw new InvalidArgumentError(`Layer "${this.name}" is not built yet.`);
+  }
+
+  protected headSizes(): HeadSizes {
+    const {headDim} = this;
+    return {head: headDim, query: headDim, key: headDim, value: headDim};
+  }
+
+  /** What a cache stores of a token and head. */
+  protected storedSizes({key, value}: HeadSizes): Pick<CacheRow, 'dim' | 'dimV' | 'headDim'> {
+    return {dim: key, dimV: value};
+  }
+
+  protected variable(name: string): tf.Tensor {
+    return this.variables[name]!.read();
+  }
+
+  /** A weight that starts as zeros; what it is to start as is written to it. */
+  protected addVariable(name: string, shape: tf.Shape): tf.LayerVariable {
+    const variable = this.addWeight(name, shape, 'float32', tf.initializers.zeros());
+    this.variables[name] = variable;
+    return variable;
+  }
+
+  /** Multiplies a weight, once. */
+  protected scaleVariable(name: string, factor: tf.Tensor): void {
+    const variable = this.variables[name]!;
+    tf.tidy(() => void variable.write(tf.mul(variable.read(), factor)));
+  }
+
+  private addProjection(name: string, inputs: number, outputs: number, bias = false): void {
+    const kernel = `${name}_kernel`;
+    const initializer = initializerOf(this.options.kernelInitializer);
+    this.variables[kernel] = this.addWeight(kernel, [inputs, outputs], 'float32', initializer);
+    if (bias) this.addVariable(`${name}_bias`, [outputs]);
+  }
+
+  private project(name: string, x: tf.Tensor): tf.Tensor {
+    return project(x, this.variable(`${name}_kernel`), this.variables[`${name}_bias`]?.read());
+  }
+}
+
+/** Queries, keys and values of the heads, `[batch, heads, tokens, dim]`. */
+export type Projected = Pick<FreshTokens, 'queries' | 'keys' | 'values'>;
+
+/** Causal attention of a text over itself, without a cache: differentiable. */
+export function attendOverItself({queries, keys, values, rope, scale}: FreshTokens): tf.Tensor4D {
+  const [, , tokens, dim] = queries.shape;
+  const factor = scale ?? 1 / Math.sqrt(dim);
+  if (rope === undefined) return causalAttention(queries, keys, values, factor);
+  const rotation = rotationFor(rope, dim, 0, tokens);
+  return causalAttention(rotate(queries, rotation), rotate(keys, rotation), values, factor);
+}
+
+/** `[batch, tokens, heads * dim]` to `[batch, heads, tokens, dim]`. */
+function splitHeads(x: tf.Tensor, heads: number): tf.Tensor4D {
+  const [batch, tokens, columns] = x.shape as [number, number, number];
+  const dim = columns / heads;
+  if (tokens === 1) return tf.reshape(x, [batch, heads, 1, dim]); // nothing to move
+  return tf.transpose(tf.reshape(x, [batch, tokens, heads, dim]), [0, 2, 1, 3]);
+}
+
+/** `[batch, heads, tokens, dim]` to `[batch, tokens, heads * dim]`. */
+function joinHeads(x: tf.Tensor4D): tf.Tensor {
+  const [batch, heads, tokens, dim] = x.shape;
+  const moved = tokens === 1 ? x : tf.transpose(x, [0, 2, 1, 3]);
+  return tf.reshape(moved, [batch, tokens, heads * dim]);
+}

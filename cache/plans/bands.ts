@@ -31,7 +31,7 @@ const schema = v.strictObject({
  */
 export function bands(options: BandsOptions = {}): Plan {
   const {
-    shallow = layered({longTermRank: 32, longTermBits: 8}),
+    shallow = layered({longTermBits: 4, rankOf: 'keys'}),
     deep = quantized({keyBits: 8, valueBits: 4}),
     output = quantized({bits: 8}),
     ...rest

@@ -7,8 +7,8 @@ import type {Policy} from '../policy.js';
 
 /** The owner's table of needs, and what answers each. */
 const scenarios = {
-  /** Memory is extremely short: low rank, 60 % and more off, its latents in 4 bits. */
-  memory: () => layered({longTermRank: 32, longTermBits: 4, shortTermSize: 64}),
+  /** Memory is extremely short: keys of low rank, all of it in 4 bits: far more than the table's 60 % off. */
+  memory: () => layered({longTermBits: 4, rankOf: 'keys', shortTermSize: 64}),
   /** Long contexts: a short term that is exact, a long term that is quantised. */
   longContext: () => layered({longTermBits: 4}),
   /** Real time: the tokens that matter, in a budget that never grows. */

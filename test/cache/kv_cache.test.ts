@@ -119,6 +119,7 @@ describe('the registry', () => {
     ['quantized:residual=NaN', /residual = "NaN"/],
     ['quantized:residual=1.5', /residual = 1.5; expected a whole number/],
     ['quantized:bits', /"bits" in "quantized:bits" is no option/],
+    ['layered:rankOf=keys', /rankOf = "keys" needs longTermBits/],
     ['quantized:symmetric=yes', /symmetric = "yes"; expected true or false/],
     ['__proto__', /no policy/],
   ];

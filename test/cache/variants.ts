@@ -71,6 +71,12 @@ export const policyVariants: readonly PolicyVariant[] = [
     keyError: 0.05,
   },
   {name: 'layered', options: {shortTermSize: 4, longTermRank: 12, longTermBits: 4, sinks: 0}, outputError: 1},
+  {
+    name: 'layered',
+    options: {shortTermSize: 4, longTermRank: 16, longTermBits: 8, rankOf: 'keys'},
+    outputError: 0.05,
+    keyError: 0.1,
+  },
   {name: 'adaptive', options: {tolerance: 0.3, residual: 4, groupSize: 4}, outputError: 0.5, keyError: 1.5},
   {
     name: 'adaptive',

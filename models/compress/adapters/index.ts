@@ -1,0 +1,59 @@
+import type * as tf from '@tensorflow/tfjs';
+import {EigenAttention} from '../../../layers/index.js';
+import {InvalidArgumentError} from '../../../ops/errors.js';
+import type {AttentionAdapter, DenseAttention} from './adapter.js';
+import {attentionAdapter, flashAttentionAdapter} from './eigenkv.js';
+
+export type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
+
+/** Every kind of attention layer that can be compressed, by its class. */
+const adapters = new Map<string, AttentionAdapter>(
+  [attentionAdapter, flashAttentionAdapter].map(adapter => [adapter.className, adapter]),
+);
+
+/** Classes of layers whose names say that they attend, and whose insides do not concern compression. */
+const isAttention = (className: string) => /attention/i.test(className);
+
+/**
+ * The attention layers of a model, one for each depth.
+ * @throws InvalidArgumentError where there is none, or one that no adapter knows: it is named.
+ */
+export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
+  const strangers = model.layers.filter(
+    layer => isAttention(layer.getClassName()) && !adapters.has(layer.getClassName()),
+  );
+  const [compressed] = strangers.filter(layer => layer instanceof EigenAttention);
+  if (compressed !== undefined) {
+    throw new InvalidArgumentError(
+      `Layer "${compressed.name}" is compressed already; calibrate and compress the model that it was made of.`,
+    );
+  }
+  if (strangers.length > 0) {
+    const listed = strangers.map(layer => `"${layer.name}" (${layer.getClassName()})`).join(', ');
+    throw new InvalidArgumentError(
+      `No adapter knows the attention layers ${listed}; there are adapters for ${[...adapters.keys()].join(', ')}. Add one ` +
+        'with registerAttentionAdapter.',
+    );
+  }
+  const found = model.layers.flatMap(layer => adapters.get(layer.getClassName())?.describe(layer) ?? []);
+  if (found.length === 0) {
+    throw new InvalidArgumentError('This model has no attention layer to compress.');
+  }
+  return found.sort((a, b) => depthOf(a) - depthOf(b));
+}
+
+/**
+ * Adds an adapter to an attention layer of your own.
+ * @throws InvalidArgumentError where there is one for its class.
+ */
+export function registerAttentionAdapter(adapter: AttentionAdapter): void {
+  if (adapters.has(adapter.className)) {
+    throw new InvalidArgumentError(`There is an adapter for ${adapter.className} already.`);
+  }
+  adapters.set(adapter.className, adapter);
+}
+
+/** Layers that know their depth come in its order, others in that of the model. */
+function depthOf({layer}: DenseAttention): number {
+  return 'cacheRow' in layer ? (layer.cacheRow as {depth: number}).depth : 0;
+}

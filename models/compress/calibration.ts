@@ -1,0 +1,156 @@
+import type * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {atLeast, checkOptions} from '../../cache/options.js';
+import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {waitingEvents} from '../generate/event_loop.js';
+import type {Tokenizer} from '../tokenizer.js';
+import {type DenseAttention, denseAttentions} from './adapters/index.js';
+import {fingerprintOf} from './fingerprint.js';
+import {type DepthStatistics, StatisticsWatcher, added} from './statistics.js';
+import {watchFeatures} from './watch_features.js';
+
+/** What a model's attention does to texts: all that compression needs to know of them. Additive: see `mergeCalibrations`. */
+export interface Calibration {
+  /** Of the model: see `fingerprintOf`. */
+  readonly fingerprint: string;
+  /** Tokens seen. */
+  readonly tokens: number;
+  readonly depths: readonly DepthStatistics[];
+}
+
+export interface CalibrateOptions {
+  /** The first so many tokens, all texts together. Default: all. */
+  readonly tokens?: number;
+  /** Longer texts are cut to pieces of so many tokens, each a text of its own; at most the model's context. Default 1024. */
+  readonly window?: number;
+  /** Tokens that go through the model at a time. Default 256. */
+  readonly step?: number;
+  /** Tokens done, of all. */
+  readonly onProgress?: (progress: {readonly done: number; readonly total: number}) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What of a loaded model is calibrated. */
+export interface CalibratedModel {
+  readonly model: tf.LayersModel;
+  readonly config?: {readonly contextLength: number};
+  /** Needed where texts are strings. */
+  readonly tokenizer?: Pick<Tokenizer, 'encode'>;
+}
+
+const schema = v.strictObject({
+  tokens: v.optional(atLeast(1), Number.MAX_SAFE_INTEGER),
+  window: v.optional(atLeast(1), 1024),
+  step: v.optional(atLeast(1), 256),
+});
+
+/**
+ * Sends texts through a model and sums, for each depth and key head, the Gram matrices K^T K, V^T V and the group's Q^T Q,
+ * before and behind the rotation (`[dim, dim]` each; Eigen Attention, arXiv 2408.05646, section 3.1). Memory does not grow with
+ * the texts.
+ *
+ * @param texts strings, or ids.
+ * @throws InvalidArgumentError where there is no token, or no attention layer that an adapter knows; ModelError where a
+ *   feature is NaN; the signal's reason.
+ */
+export async function calibrate(
+  {model, config, tokenizer}: CalibratedModel,
+  texts: readonly (string | readonly number[])[],
+  {onProgress, signal, ...numbers}: CalibrateOptions = {},
+): Promise<Calibration> {
+  const {tokens, window, step} = checkOptions('calibrate', schema, numbers);
+  const attentions = denseAttentions(model);
+  const length = Math.min(window, config?.contextLength ?? window);
+  const pieces = piecesOf(
+    texts.map(text => idsOf(text, tokenizer)),
+    tokens,
+    length,
+  );
+  const total = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  const watcher = new StatisticsWatcher();
+  let done = 0;
+  try {
+    for (const ids of pieces) {
+      await watchFeatures(model, attentions, ids, {
+        step,
+        watcher,
+        afterStep: async fresh => {
+          done += fresh;
+          onProgress?.({done, total});
+          await waitingEvents();
+          signal?.throwIfAborted();
+        },
+      });
+      await watcher.take();
+    }
+    return {
+      fingerprint: await fingerprintOf(attentions.map(({layer}) => layer)),
+      tokens: watcher.tokens,
+      depths: watcher.statistics,
+    };
+  } finally {
+    watcher.dispose();
+  }
+}
+
+/**
+ * The calibration of all texts together.
+ * @throws InvalidArgumentError where there is none, or they are of different models.
+ */
+export function mergeCalibrations(calibrations: readonly Calibration[]): Calibration {
+  const [first, ...rest] = calibrations;
+  if (first === undefined)
+    throw new InvalidArgumentError('There is no calibration to merge; give one or more.');
+  return rest.reduce((sum, next, index) => {
+    if (next.fingerprint !== sum.fingerprint) {
+      throw new InvalidArgumentError(
+        `Calibration ${index + 1} is of the model ${next.fingerprint}, calibration 0 of ${sum.fingerprint}: only those of the ` +
+          'same weights add up.',
+      );
+    }
+    return {
+      ...sum,
+      tokens: sum.tokens + next.tokens,
+      depths: sum.depths.map((depth, i) => added(depth, next.depths[i]!)),
+    };
+  }, first);
+}
+
+/**
+ * Whether a calibration is of these attention layers.
+ * @throws ModelError where it is not.
+ */
+export async function checkCalibration(
+  calibration: Calibration,
+  attentions: readonly DenseAttention[],
+): Promise<void> {
+  const fingerprint = await fingerprintOf(attentions.map(({layer}) => layer));
+  if (fingerprint === calibration.fingerprint) return;
+  throw new ModelError(
+    `The calibration is of the model ${calibration.fingerprint}, and this model is ${fingerprint}: its weights are others. ` +
+      'Calibrate this model.',
+  );
+}
+
+function idsOf(text: string | readonly number[], tokenizer: CalibratedModel['tokenizer']): readonly number[] {
+  if (typeof text !== 'string') return text;
+  if (tokenizer !== undefined) return tokenizer.encode(text, {parseSpecial: false});
+  throw new InvalidArgumentError("Texts as strings need the model's tokenizer; give it, or give ids.");
+}
+
+/** Texts cut to windows, until so many tokens are there. */
+function piecesOf(texts: readonly (readonly number[])[], tokens: number, window: number): number[][] {
+  const pieces: number[][] = [];
+  let left = tokens;
+  for (const ids of texts) {
+    for (let start = 0; start < ids.length && left > 0; start += window) {
+      const piece = ids.slice(start, start + Math.min(window, left));
+      pieces.push(piece);
+      left -= piece.length;
+    }
+  }
+  if (pieces.length === 0) {
+    throw new InvalidArgumentError('There are no tokens to calibrate on; give a text with some.');
+  }
+  return pieces;
+}

@@ -1,0 +1,112 @@
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {multiply64, transpose64} from '../../ops/linalg/matrix64.js';
+import type {RopeMode} from '../../layers/index.js';
+import type {DenseAttention, DenseWeights} from './adapters/index.js';
+import {type BasisMethod, type OrderedBasis, keyBasis, orderedBasis} from './bases.js';
+import {type DistanceWeights, rotatedMetric} from './rotated_metric.js';
+import type {DepthStatistics} from './statistics.js';
+
+/** How bases are found. */
+export interface BasesOptions {
+  readonly keyMethod: BasisMethod;
+  readonly valueMethod: BasisMethod;
+  readonly ropeMode: RopeMode;
+  readonly distances: DistanceWeights;
+  readonly center: boolean;
+  readonly ridge: number;
+}
+
+/** The bases of one depth, by key head, and what they predict. */
+export interface DepthBases {
+  readonly keys: readonly OrderedBasis[];
+  readonly values: readonly OrderedBasis[];
+  /** What is taken off, of each key head; only where features are centred. */
+  readonly keyMeans?: readonly Float64Array[];
+  readonly valueMeans?: readonly Float64Array[];
+}
+
+/**
+ * The bases of every depth, from a calibration and the output projections: for keys the queries are what meets them, for
+ * values W_O, whose metric is the sum over the group's heads of W_O,j W_O,j^T.
+ *
+ * @throws InvalidArgumentError where the calibration lacks what the options ask for.
+ */
+export function depthBases(
+  statistics: DepthStatistics,
+  tokens: number,
+  attention: DenseAttention,
+  weights: DenseWeights,
+  options: BasesOptions,
+): DepthBases {
+  const {heads, kvHeads, headDim: dim, rope} = attention;
+  const {keyMethod, valueMethod, ropeMode, ridge, center} = options;
+  const isRotated = rope !== undefined && ropeMode === 'after';
+  const [queries, keys, sums] = isRotated
+    ? [statistics.grams.rotatedQueries, statistics.grams.rotatedKeys, statistics.sums.rotatedKeys]
+    : [statistics.grams.queries, statistics.grams.keys, statistics.sums.keys];
+  const {values} = statistics.grams;
+  if (queries === undefined || keys === undefined || values === undefined) {
+    throw new InvalidArgumentError(
+      `The calibration has no ${isRotated ? 'rotated keys; use ropeMode "before", or calibrate again' : 'keys and values; calibrate again'}.`,
+    );
+  }
+  const meansOf = (side: Float64Array | undefined) =>
+    center && side !== undefined
+      ? Array.from({length: kvHeads}, (_, head) => ofHead(side, head, dim).map(sum => sum / tokens))
+      : undefined;
+  const [keyMeans, valueMeans] = [meansOf(sums), meansOf(statistics.sums.values)];
+  const metricOf = rope !== undefined && !isRotated ? rotatedMetric(rope, dim, options.distances) : undefined;
+  const gram = (side: Float64Array, head: number, means: Float64Array[] | undefined) =>
+    centred(ofHead(side, head, dim * dim), means?.[head], tokens);
+  const everyHead = <T>(make: (head: number) => T) => Array.from({length: kvHeads}, (_, head) => make(head));
+  return {
+    keys: everyHead(head => {
+      const ofQueries = ofHead(queries, head, dim * dim);
+      const metric = metricOf?.(ofQueries);
+      const grams = {keys: gram(keys, head, keyMeans), queries: ofQueries, ...(metric && {metric})};
+      return keyBasis(keyMethod, grams, dim, {ridge});
+    }),
+    values: everyHead(head =>
+      orderedBasis(
+        valueMethod,
+        gram(values, head, valueMeans),
+        outputMetric(weights.output, head, heads, kvHeads, dim),
+        dim,
+        {ridge},
+      ),
+    ),
+    ...(keyMeans && {keyMeans}),
+    ...(valueMeans && {valueMeans}),
+  };
+}
+
+function ofHead(numbers: Float64Array, head: number, size: number): Float64Array {
+  return numbers.slice(head * size, (head + 1) * size);
+}
+
+/** sum (x - mean)^T (x - mean) = sum x^T x - tokens mean^T mean */
+function centred(gram: Float64Array, mean: Float64Array | undefined, tokens: number): Float64Array {
+  if (mean === undefined) return gram;
+  const dim = mean.length;
+  return gram.map((x, at) => x - tokens * mean[Math.floor(at / dim)]! * mean[at % dim]!);
+}
+
+/** The sum over a group's query heads of W_O,j W_O,j^T, with W_O `[heads * dim, model dim]`. */
+function outputMetric(
+  output: Float32Array,
+  kvHead: number,
+  heads: number,
+  kvHeads: number,
+  dim: number,
+): Float64Array {
+  const total = new Float64Array(dim * dim);
+  const modelDim = output.length / (heads * dim);
+  const group = heads / kvHeads;
+  for (let j = 0; j < group; j++) {
+    const first = (kvHead * group + j) * dim * modelDim;
+    const rows = output.subarray(first, first + dim * modelDim);
+    const gram = multiply64(rows, transpose64(rows, dim, modelDim), dim, modelDim, dim);
+    gram.forEach((x, i) => (total[i]! += x));
+  }
+  return total;
+}

@@ -58,6 +58,8 @@ export interface FreshTokens {
 export interface AttentionCache {
   /** Tokens that went through the whole model: the position of the next one. */
   readonly tokens: number;
+  /** See `KVCacheOptions`. */
+  readonly beyondContext?: boolean;
   /** See `KVCache.attend`. */
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D;
 }
@@ -65,6 +67,11 @@ export interface AttentionCache {
 export interface KVCacheOptions {
   /** Tokens to expect in all: buffers grow to this and no further. Longer texts work too. */
   readonly expectedTokens?: number;
+  /**
+   * Let rotary models go on behind their context, which they refuse else. For policies that keep a budget: numbers stay
+   * defined at any position, but nothing was trained there. Default false.
+   */
+  readonly beyondContext?: boolean;
 }
 
 /** How one depth of a cache stands. */
@@ -101,6 +108,7 @@ export interface PlanChange {
  */
 export class KVCache implements AttentionCache {
   private readonly rows: readonly CacheRow[];
+  readonly beyondContext: boolean;
   private plan: Plan;
   private policies: readonly Policy[];
   private readonly pasts: (Past | undefined)[];
@@ -124,6 +132,7 @@ export class KVCache implements AttentionCache {
     this.policies = policiesOf(this.plan, this.rows);
     this.pasts = this.rows.map(() => undefined);
     this.expectedTokens = options.expectedTokens;
+    this.beyondContext = options.beyondContext ?? false;
   }
 
   /** Tokens that went through the whole model: the position of the next one. */

@@ -155,12 +155,18 @@ export function keepSinks(past: Past, sinks: number): Past {
   return {...past, held: {sinks: segment, ...past.held}, recent: withoutOldest(recent, tokens)};
 }
 
-/** A dense run without its oldest tokens, in a buffer of its own that is no larger than it must be. */
+/**
+ * A dense run without its oldest tokens, in a buffer of its own. It has room for as many as went: where tokens come one by
+ * one and `moveTokens` go at a time, its size stays the same for ever.
+ */
 export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegment {
   const left = recent.tokens - tokens;
-  const rows = Math.max(left, 1); // a buffer has a row at least
+  const rows = Math.max(left, 1); // a tensor has a row at least
+  const capacity = left + Math.min(tokens, moveTokens);
   const rest = ({data}: DenseForm): DenseForm =>
-    dense(tf.slice(data, [0, 0, recent.tokens - rows, 0], [-1, -1, rows, -1]));
+    dense(
+      append(undefined, tf.slice(data, [0, 0, recent.tokens - rows, 0], [-1, -1, rows, -1]), 0, capacity),
+    );
   const {scores} = recent;
   return {
     keys: rest(recent.keys),

@@ -29,7 +29,8 @@ export interface TokenEmbeddingArgs extends LayerArgs {
  * `[batch, tokens, dim]` give logits x E^T, `[batch, tokens, vocabSize]`. Apply one instance at both ends to tie them.
  *
  * As the first layer of a model it also refuses texts that are too long, before anything is computed: with a
- * `contextLength`, ids beyond it, counted from the start of the cache's text, are a ContextLengthError.
+ * `contextLength`, ids beyond it, counted from the start of the cache's text, are a ContextLengthError
+ * (unless the cache was made to go `beyondContext`).
  */
 export class TokenEmbedding extends tf.layers.Layer {
   /** @nocollapse */
@@ -69,7 +70,9 @@ export class TokenEmbedding extends tf.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor {
     return tf.tidy(() => {
       const x = onlyTensor(inputs, this.name);
-      if (x.rank === 2) this.checkLength(x.shape[1]!, kwargs.cache?.tokens ?? 0);
+      if (x.rank === 2 && kwargs.cache?.beyondContext !== true) {
+        this.checkLength(x.shape[1]!, kwargs.cache?.tokens ?? 0);
+      }
       const table = this.table!.read() as tf.Tensor2D;
       const {dim, vocabSize} = this.config;
       if (x.rank === 2) return embed(x as tf.Tensor2D, table);

@@ -121,7 +121,11 @@ export async function* generateIds(
     options,
   );
   if (ids.length === 0) throw new InvalidArgumentError('There are no ids to continue; give one or more.');
-  const count = countThatFits((cache?.tokens ?? 0) + ids.length, maxTokens, contextLength);
+  const count = countThatFits(
+    (cache?.tokens ?? 0) + ids.length,
+    maxTokens,
+    cache?.beyondContext === true ? undefined : contextLength,
+  );
   const random = seededRandom(seed);
   const past = cache ?? new KVCache(model, undefined, {expectedTokens: ids.length + count});
   let waiting: number | undefined; // generated and given out, not in the past yet

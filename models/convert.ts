@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../ops/errors.js';
+import {compressionKey, compressionToJson} from './compress/compression.js';
 import type {LoadedModel} from './load_model.js';
 import {joinColumns, transpose} from './load/layouts.js';
 import {type FilledVariables, filledVariables} from './load/model_variables.js';
@@ -17,7 +18,8 @@ export interface SaveModelOptions {
  * Writes a model into a folder as the hub would have it (Node only): config.json, tokenizer.json, tokenizer_config.json and
  * model.safetensors with the hub's names and layouts, which `loadModel(folder)` and the hub's own libraries read. So a GGUF
  * file becomes safetensors, whatever its weights were stored as. One tensor at a time is in memory; config.json comes last,
- * so that a folder that was not finished is not taken for a model.
+ * so that a folder that was not finished is not taken for a model. A compressed model (`config.compression`) is saved the same
+ * way, with smaller attention matrices that only eigenkv reads.
  *
  * @throws ModelError where the tokenizer was not made from a vocabulary file, or no config.json describes the model.
  *   TransferError where the disk fails.
@@ -32,6 +34,7 @@ export async function saveModel(
   const architecture = architectureOf(config);
   const hubConfig = {
     ...architecture.toHub(config),
+    ...(config.compression && {[compressionKey]: compressionToJson(config.compression)}),
     ...hubIds(tokenizer),
     torch_dtype: dtype === 'F32' ? 'float32' : 'float16',
   };

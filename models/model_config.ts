@@ -1,6 +1,7 @@
 import type {FeedForwardArgs} from '../layers/feed_forward.js';
 import {InvalidArgumentError, ModelError} from '../ops/errors.js';
 import {type RopeConfig, ropeFrequencies} from '../ops/rotate/rope.js';
+import type {ModelCompression} from './compress/compression.js';
 
 /** Sizes and choices of a Transformer, read from a hub's config.json or a GGUF file's metadata. */
 export interface ModelConfig {
@@ -31,6 +32,8 @@ export interface ModelConfig {
   };
   /** Whether the output head is the token embedding. */
   readonly tiedEmbeddings: boolean;
+  /** How attention was compressed, where it was: see `compressModel`. */
+  readonly compression?: ModelCompression;
 }
 
 const sizes = [

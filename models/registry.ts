@@ -4,6 +4,7 @@ import {ModelError, didYouMean} from '../ops/errors.js';
 import type {Architecture} from './architecture.js';
 import {gpt2} from './architectures/gpt2.js';
 import {llama} from './architectures/llama.js';
+import {compressionFromJson, compressionKey} from './compress/compression.js';
 import {type ModelConfig, checkModelConfig} from './model_config.js';
 import {metadataString} from './weights/gguf_metadata.js';
 import type {TensorFile} from './weights/tensor_file.js';
@@ -56,7 +57,11 @@ export function configFromHub(keys: Readonly<Record<string, unknown>>): ModelCon
         'model, or a GGUF file of it.',
     );
   }
-  return checked(architecture.fromHub(keys));
+  const config = architecture.fromHub(keys);
+  const compressed = keys[compressionKey];
+  return checked(
+    compressed === undefined ? config : {...config, compression: compressionFromJson(compressed, config)},
+  );
 }
 
 /** Reads the metadata of a GGUF file; see `configFromHub`. */

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {attention} from '../../layers/attention.js';
 import {feedForward} from '../../layers/feed_forward.js';
 import {positionEmbedding} from '../../layers/position_embedding.js';
 import {
@@ -11,6 +10,7 @@ import {
   storedAs,
   weightNames,
 } from '../architecture.js';
+import {attentionLayer, attentionSizes} from '../compress/compression.js';
 import {decoder} from '../decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../load/config_keys.js';
 import type {ModelConfig} from '../model_config.js';
@@ -36,21 +36,12 @@ export const gpt2: Architecture = {
 };
 
 function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {
-  const {heads, headDim, hiddenDim, activation, contextLength, normEpsilon} = config;
+  const {hiddenDim, activation, contextLength, normEpsilon} = config;
   const {kernelInitializer} = options;
   return decoder(config, options, {
     positions: positionEmbedding({name: 'positions', maxPositions: contextLength, kernelInitializer}),
     norm: name => tf.layers.layerNormalization({name, epsilon: normEpsilon}),
-    attention: (name, depth) =>
-      attention({
-        name,
-        depth,
-        numHeads: heads,
-        headDim,
-        useBias: true,
-        useOutputBias: true,
-        kernelInitializer,
-      }),
+    attention: (name, depth) => attentionLayer(config, {name, depth, kernelInitializer}),
     feedForward: name =>
       feedForward({name, hiddenDim, activation, gated: false, useBias: true, kernelInitializer}),
   });
@@ -160,10 +151,11 @@ function names(config: ModelConfig): WeightNames[] {
         ];
       };
     const [attends, feeds] = [projection('attention'), projection('feed_forward')];
+    const {query, key, value, joined} = attentionSizes(config, depth); // without rotation nothing but sizes differs
     return [
       ...norm('attention_norm', 'ln_1', 'attn_norm'),
-      ...attends(['query', 'key', 'value'], 'attn.c_attn', 'attn_qkv', dim, 3 * dim),
-      ...attends(['output'], 'attn.c_proj', 'attn_output', dim, dim),
+      ...attends(['query', 'key', 'value'], 'attn.c_attn', 'attn_qkv', dim, query + key + value),
+      ...attends(['output'], 'attn.c_proj', 'attn_output', joined, dim),
       ...norm('feed_forward_norm', 'ln_2', 'ffn_norm'),
       ...feeds(['up'], 'mlp.c_fc', 'ffn_up', dim, hiddenDim),
       ...feeds(['down'], 'mlp.c_proj', 'ffn_down', hiddenDim, dim),

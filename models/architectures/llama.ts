@@ -1,6 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {attention} from '../../layers/attention.js';
 import {feedForward} from '../../layers/feed_forward.js';
 import {rmsNormalization} from '../../layers/rms_normalization.js';
 import {ModelError} from '../../ops/errors.js';
@@ -13,6 +12,7 @@ import {
   storedAs,
   weightNames,
 } from '../architecture.js';
+import {attentionLayer, attentionSizes, hasOutputBias} from '../compress/compression.js';
 import {decoder} from '../decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../load/config_keys.js';
 import {ropeFromGguf} from '../load/gguf_rope.js';
@@ -42,22 +42,11 @@ export const llama: Architecture = {
 };
 
 function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {
-  const {heads, kvHeads, headDim, hiddenDim, activation, rope, normEpsilon, biases} = config;
+  const {hiddenDim, activation, normEpsilon, biases} = config;
   const {kernelInitializer} = options;
   return decoder(config, options, {
     norm: name => rmsNormalization({name, epsilon: normEpsilon}),
-    attention: (name, depth) =>
-      attention({
-        name,
-        depth,
-        numHeads: heads,
-        numKvHeads: kvHeads,
-        headDim,
-        ...(rope && {rope}),
-        useBias: biases.queryKeyValue,
-        useOutputBias: biases.attentionOutput,
-        kernelInitializer,
-      }),
+    attention: (name, depth) => attentionLayer(config, {name, depth, kernelInitializer}),
     feedForward: name =>
       feedForward({name, hiddenDim, activation, useBias: biases.feedForward, kernelInitializer}),
   });
@@ -190,7 +179,7 @@ async function fromGguf(file: TensorFile): Promise<ModelConfig> {
 
 /** What fills each variable: a projection's bias where the config has one, and the output head where it is not tied. */
 function names(config: ModelConfig): WeightNames[] {
-  const {vocabSize, depths, dim, hiddenDim, heads, kvHeads, headDim, biases, tiedEmbeddings} = config;
+  const {vocabSize, depths, dim, hiddenDim, biases, tiedEmbeddings} = config;
   const block = (depth: number): WeightNames[] => {
     const at = (variable: string, hub: string, gguf: string, ...shape: number[]) =>
       weightNames(variable, `model.layers.${depth}.${hub}`, `blk.${depth}.${gguf}`, shape);
@@ -201,14 +190,18 @@ function names(config: ModelConfig): WeightNames[] {
         ...(bias ? [at(`${layer}_${depth}/${name}_bias`, `${hub}.bias`, `${gguf}.bias`, outputs)] : []),
       ];
     const attends = projection('attention', biases.queryKeyValue);
-    const joins = projection('attention', biases.attentionOutput);
+    const joins = projection('attention', hasOutputBias(config));
+    const {query, key, value, joined, extra} = attentionSizes(config, depth);
     const feeds = projection('feed_forward', biases.feedForward);
     return [
       at(`attention_norm_${depth}/gain`, 'input_layernorm.weight', 'attn_norm.weight', dim),
-      ...attends('query', 'self_attn.q_proj', 'attn_q', dim, heads * headDim),
-      ...attends('key', 'self_attn.k_proj', 'attn_k', dim, kvHeads * headDim),
-      ...attends('value', 'self_attn.v_proj', 'attn_v', dim, kvHeads * headDim),
-      ...joins('output', 'self_attn.o_proj', 'attn_output', heads * headDim, dim),
+      ...attends('query', 'self_attn.q_proj', 'attn_q', dim, query),
+      ...attends('key', 'self_attn.k_proj', 'attn_k', dim, key),
+      ...attends('value', 'self_attn.v_proj', 'attn_v', dim, value),
+      ...joins('output', 'self_attn.o_proj', 'attn_output', joined, dim),
+      ...extra.map(({variable, hub, shape}) =>
+        at(`attention_${depth}/${variable}`, `self_attn.${hub}`, `attn_${hub}`, ...shape),
+      ),
       at(`feed_forward_norm_${depth}/gain`, 'post_attention_layernorm.weight', 'ffn_norm.weight', dim),
       ...feeds('gate', 'mlp.gate_proj', 'ffn_gate', dim, hiddenDim),
       ...feeds('up', 'mlp.up_proj', 'ffn_up', dim, hiddenDim),

@@ -28,16 +28,20 @@ export class TruncatedCache implements AttentionCache {
   }
 
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
+    return tf.tidy(() => this.cache.attend(depth, this.truncated(depth, fresh)));
+  }
+
+  /** The same tokens with keys and values as they come out of their latents; inside the caller's tidy. */
+  truncated(depth: number, fresh: FreshTokens): FreshTokens {
     const {keys: keyRank, values: valueRank} = this.ranks.get(depth) ?? {};
-    const bases = this.bases[depth]!;
-    return tf.tidy(() => {
-      const keys = keyRank === undefined ? fresh.keys : this.truncatedKeys(depth, fresh, keyRank);
-      const values =
-        valueRank === undefined
-          ? fresh.values
-          : projected(fresh.values, this.projector(`${depth}/v`, bases.values, valueRank), bases.valueMeans);
-      return this.cache.attend(depth, {...fresh, keys, values});
-    });
+    const {values, valueMeans} = this.bases[depth] ?? {values: [], valueMeans: undefined};
+    return {
+      ...fresh,
+      ...(keyRank !== undefined && {keys: this.truncatedKeys(depth, fresh, keyRank)}),
+      ...(valueRank !== undefined && {
+        values: projected(fresh.values, this.projector(`${depth}/v`, values, valueRank), valueMeans),
+      }),
+    };
   }
 
   dispose(): void {
@@ -87,7 +91,12 @@ function projected(
   const [batch, kvHeads, , dim] = x.shape;
   const matrices: tf.Tensor4D = tf.tile(tf.expandDims<tf.Tensor4D>(projector, 0), [batch, 1, 1, 1]);
   if (means === undefined) return batchedMatMul(x, matrices);
-  const mean: tf.Tensor4D = tf.tensor4d(Float32Array.from(means.flatMap(head => [...head])), [1, kvHeads, 1, dim]);
+  const mean: tf.Tensor4D = tf.tensor4d(Float32Array.from(means.flatMap(head => [...head])), [
+    1,
+    kvHeads,
+    1,
+    dim,
+  ]);
   const centred: tf.Tensor4D = tf.sub(x, mean);
   return tf.add(batchedMatMul(centred, matrices), mean);
 }

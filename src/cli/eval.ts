@@ -3,7 +3,7 @@ import {everyValue, wholeNumber} from './support/arguments.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
-import {readPolicies} from './support/policies.js';
+import {planArgs, readPlans} from './support/plans.js';
 import {print, printJson} from './support/print.js';
 import {readText} from './support/read_text.js';
 import {reportTable} from './support/report_table.js';
@@ -33,11 +33,10 @@ export const evalCommand = command(
         default: '64',
         valueHint: 'N',
       },
+      ...planArgs,
       policy: {
-        type: 'string',
-        description:
-          'name, name:option=value,option=value, a plan as plan.json, or all; may be repeated. Default: quantized',
-        valueHint: 'P',
+        ...planArgs.policy,
+        description: `${planArgs.policy.description}; or all. May be repeated, as plans and scenarios may. Default: quantized`,
       },
       out: {
         type: 'string',
@@ -48,7 +47,12 @@ export const evalCommand = command(
       ...commonArgs,
     },
     async run({args, rawArgs}) {
-      const policies = await readPolicies(everyValue(rawArgs, 'policy'));
+      const given = {
+        policy: everyValue(rawArgs, 'policy'),
+        plan: everyValue(rawArgs, 'plan'),
+        scenario: everyValue(rawArgs, 'scenario'),
+      };
+      const policies = await readPlans(given, 'quantized');
       const tokens = wholeNumber(args.tokens, 'tokens', 3);
       const step = wholeNumber(args.step, 'step') ?? 64;
       const text = args.text === undefined ? undefined : await readText(args.text);
@@ -68,6 +72,7 @@ export const evalCommand = command(
   [
     'eigenkv eval --policy quantized:bits=4 --policy h2o',
     'eigenkv eval --policy all --tokens 2048 --out reports',
+    'eigenkv eval --plan plan.json --scenario memory',
     'eigenkv eval --model SmolLM2-135M.gguf --text book.txt --policy quantized:bits=8 --json',
   ],
 );

@@ -1,14 +1,12 @@
 import {KVCache} from '../../cache/kv_cache.js';
-import {asPlan} from '../../cache/plans/index.js';
 import {type GenerateOptions, generate} from '../../models/index.js';
 import {policyLabel} from '../evaluate/index.js';
 import {everyValue, given, positiveNumber, wholeNumber} from './support/arguments.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
-import {readPolicies} from './support/policies.js';
+import {planArgs, readPlan} from './support/plans.js';
 import {print, printJson} from './support/print.js';
-import {UsageError} from './support/usage_error.js';
 
 export const generateCommand = command(
   {
@@ -16,12 +14,7 @@ export const generateCommand = command(
     args: {
       prompt: {type: 'positional', required: true, description: 'The text to continue'},
       ...modelArgs,
-      policy: {
-        type: 'string',
-        description: 'name, name:option=value,option=value, or a plan as plan.json',
-        default: 'full',
-        valueHint: 'P',
-      },
+      ...planArgs,
       'max-tokens': {type: 'string', description: 'At most so many tokens. Default: 256', valueHint: 'N'},
       temperature: {
         type: 'string',
@@ -41,8 +34,7 @@ export const generateCommand = command(
       ...commonArgs,
     },
     async run({args, rawArgs}) {
-      const [policy, ...others] = await readPolicies([args.policy]);
-      if (policy === undefined || others.length > 0) throw new UsageError('generate takes one policy.');
+      const plan = await readPlan(args, 'full');
       const sampling = given({
         maxTokens: wholeNumber(args['max-tokens'], 'max-tokens'),
         temperature: positiveNumber(args.temperature, 'temperature'),
@@ -53,7 +45,7 @@ export const generateCommand = command(
       const signal = interruptSignal();
       const loaded = await loadForCommand(args, signal);
       const {model, tokenizer, config} = loaded;
-      const cache = new KVCache(model, asPlan(policy));
+      const cache = new KVCache(model, plan);
       const options: GenerateOptions = {
         ...sampling,
         stop: everyValue(rawArgs, 'stop'),
@@ -73,7 +65,7 @@ export const generateCommand = command(
         if (args.json) {
           printJson({
             model: loaded.name,
-            policy: policyLabel(policy),
+            policy: policyLabel(plan),
             prompt: args.prompt,
             text,
             cacheTokens,

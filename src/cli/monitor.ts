@@ -1,6 +1,4 @@
 import type {Plan} from '../../cache/plan.js';
-import {asPlan, scenario, scenarioNames} from '../../cache/plans/index.js';
-import type {Policy} from '../../cache/policy.js';
 import {type LoadedModel, embeddedText} from '../../models/index.js';
 import {monitor, policyLabel, textIds} from '../evaluate/index.js';
 import {wholeNumber} from './support/arguments.js';
@@ -9,11 +7,10 @@ import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {type NamedMonitorReport, bytesChart, errorChart, rankChart} from './support/monitor_charts.js';
 import {monitorTable} from './support/monitor_table.js';
-import {readPolicies} from './support/policies.js';
+import {planArgs, readPlan} from './support/plans.js';
 import {print, printJson} from './support/print.js';
 import {progressBar} from './support/progress.js';
 import {readText} from './support/read_text.js';
-import {UsageError} from './support/usage_error.js';
 import {jsonFile, writeFiles} from './support/write_files.js';
 
 const defaultTokens = 1024;
@@ -42,17 +39,7 @@ export const monitorCommand = command(
         default: '64',
         valueHint: 'N',
       },
-      policy: {
-        type: 'string',
-        description: 'name, or name:option=value,option=value, at every depth. Default: quantized',
-        valueHint: 'P',
-      },
-      plan: {type: 'string', description: 'A plan in a file, as plan.toJSON() gives it', valueHint: 'FILE'},
-      scenario: {
-        type: 'string',
-        description: `The plan for a need: ${scenarioNames.join(', ')}`,
-        valueHint: 'NAME',
-      },
+      ...planArgs,
       out: {
         type: 'string',
         description: 'Write monitor.json and the charts errors.svg, bytes.svg and ranks.svg into this folder',
@@ -62,7 +49,7 @@ export const monitorCommand = command(
       ...commonArgs,
     },
     async run({args}) {
-      const plan = await readPlan(args);
+      const plan = await readPlan(args, 'quantized');
       const maxTokens = wholeNumber(args.tokens, 'tokens') ?? defaultTokens;
       const step = wholeNumber(args.step, 'step') ?? 64;
       const text = args.text === undefined ? undefined : await readText(args.text);
@@ -112,33 +99,6 @@ async function monitorModel(
   } finally {
     bar.stop();
   }
-}
-
-interface PlanArgs {
-  readonly policy?: string | undefined;
-  readonly plan?: string | undefined;
-  readonly scenario?: string | undefined;
-}
-
-/** One of three ways to say it. */
-async function readPlan({policy, plan, scenario: need}: PlanArgs): Promise<Plan> {
-  const ways = Object.entries({policy, plan, scenario: need}).filter(([, value]) => value !== undefined);
-  if (ways.length > 1) {
-    throw new UsageError(
-      `${ways.map(([name]) => `--${name}`).join(' and ')} say two plans; give one of them.`,
-    );
-  }
-  if (need !== undefined) {
-    const name = scenarioNames.find(known => known === need);
-    if (name !== undefined) return scenario(name);
-    throw new UsageError(`--scenario = "${need}"; expected one of ${scenarioNames.join(', ')}.`);
-  }
-  if (plan !== undefined && !plan.endsWith('.json')) {
-    throw new UsageError(`--plan = "${plan}"; expected a file.json. A policy goes to --policy.`);
-  }
-  const [first, ...others]: (Plan | Policy)[] = await readPolicies([plan ?? policy ?? 'quantized']);
-  if (first === undefined || others.length > 0) throw new UsageError('monitor takes one plan.');
-  return asPlan(first);
 }
 
 async function filesOf(report: NamedMonitorReport): Promise<Record<string, string>> {

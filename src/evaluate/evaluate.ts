@@ -18,11 +18,22 @@ export interface EvaluateOptions {
   readonly policies?: readonly (Plan | Policy)[];
   /** Tokens that come into the cache at a time: they attend exactly among themselves, then compressed. Default 64. */
   readonly step?: number;
+  /** Other models over the same text, such as compressed ones of the same weights. Default: none. */
+  readonly compared?: readonly ComparedModel[];
   /** Evaluate the first so many ids. Default: all. */
   readonly tokens?: number;
   /** Tokens done, of all policies together. */
   readonly onProgress?: (progress: {readonly done: number; readonly total: number}) => void;
   readonly signal?: AbortSignal;
+}
+
+/** A model of the same tokens, whose rows are compared with the first model's full cache as all others are. */
+export interface ComparedModel {
+  /** What its rows are called, before their policy. */
+  readonly name: string;
+  readonly model: tf.LayersModel;
+  /** Default: `full`. */
+  readonly policies?: readonly (Plan | Policy)[];
 }
 
 /** What of a loaded model is evaluated. */
@@ -48,18 +59,23 @@ const schema = v.strictObject({step: v.optional(atLeast(1), 64), tokens: v.optio
  * token of a window is not predicted. Bytes are those at the end of the first window, the longest.
  *
  * @param ids of the text; three or more.
- * @returns one row for `full`, then one for each other policy in the order given.
+ * @returns one row for `full`, then one for each other policy in the order given, then those of the compared models.
  * @throws InvalidArgumentError where `ids` or options are not fit; the signal's reason.
  */
 export async function evaluate(
   {model, config}: EvaluatedModel,
   ids: readonly number[],
-  {policies = [], onProgress, signal, ...numbers}: EvaluateOptions = {},
+  {policies = [], compared = [], onProgress, signal, ...numbers}: EvaluateOptions = {},
 ): Promise<EvaluationRow[]> {
   const {step, tokens = ids.length} = checkOptions('evaluate', schema, numbers);
   checkLength(ids.length, tokens);
   const others = policies.filter(policy => policyLabel(policy) !== 'full');
-  const runs = [full(), ...others].map(policy => new PolicyRun(policy));
+  const runs = [
+    ...[full(), ...others].map(policy => new PolicyRun(model, policy)),
+    ...compared.flatMap(({name, model: other, policies: ofOther = [full()]}) =>
+      ofOther.map(policy => new PolicyRun(other, policy, name)),
+    ),
+  ];
   const windows = windowsOf(ids.slice(0, tokens), config.contextLength);
   let done = 0;
   const afterStep = async (fresh: number) => {
@@ -70,10 +86,12 @@ export async function evaluate(
   };
   try {
     signal?.throwIfAborted();
-    await warmUp(model, windows[0]!.slice(0, step));
+    for (const each of [model, ...compared.map(other => other.model)]) {
+      await warmUp(each, windows[0]!.slice(0, step));
+    }
     for (const [index, window] of windows.entries()) {
-      for (const run of runs) run.startWindow(model, window.length);
-      await evaluateWindow(model, window, stepsOf(window.length, step, index === 0), runs, afterStep);
+      for (const run of runs) run.startWindow(window.length);
+      await evaluateWindow(window, stepsOf(window.length, step, index === 0), runs, afterStep);
       if (index === 0) for (const run of runs) run.measureBytes();
     }
     return runs.map(run => run.row());
@@ -127,7 +145,6 @@ function stepsOf(tokens: number, step: number, decodes: boolean): Step[] {
 }
 
 async function evaluateWindow(
-  model: tf.LayersModel,
   window: readonly number[],
   steps: readonly Step[],
   runs: readonly PolicyRun[],
@@ -139,7 +156,7 @@ async function evaluateWindow(
     const targets = window.slice(start + 1, start + tokens + 1);
     let reference: Reference | undefined;
     for (const run of runs) {
-      const logits = await run.take(model, ids, decodes);
+      const logits = await run.take(ids, decodes);
       reference ??= referenceOf(logits, logits.length / tokens);
       run.count(predictionsOf(logits, reference, targets));
       await afterStep(tokens);

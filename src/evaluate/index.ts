@@ -1,7 +1,7 @@
 /** What compression costs and saves over a text. Returns rows, prints nothing. */
 export {type CachedShape, cacheBytesPerToken} from './cache_bytes.js';
 export {EpochEvaluation, type EpochCallbackOptions, type EpochRow, epochCallback} from './epoch_callback.js';
-export {type EvaluateOptions, type EvaluatedModel, evaluate} from './evaluate.js';
+export {type ComparedModel, type EvaluateOptions, type EvaluatedModel, evaluate} from './evaluate.js';
 export {type MonitorOptions, monitor} from './monitor.js';
 export type {MonitorMoment, MonitorOverall, MonitorReport, MonitorRow} from './monitor/report.js';
 export {policyLabel} from './policy_label.js';

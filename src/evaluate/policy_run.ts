@@ -24,17 +24,22 @@ export class PolicyRun {
   private heldBytes = 0;
   private peakBytes = 0;
 
-  constructor(private readonly policy: Plan | Policy) {}
+  /** @param name of the model, where it is not the one that all are compared with. */
+  constructor(
+    private readonly model: tf.LayersModel,
+    private readonly policy: Plan | Policy,
+    private readonly name?: string,
+  ) {}
 
   /** A fresh cache for a window of the text. */
-  startWindow(model: tf.LayersModel, tokens: number): void {
+  startWindow(tokens: number): void {
     this.dispose();
-    this.cache = new KVCache(model, this.policy, {expectedTokens: tokens});
+    this.cache = new KVCache(this.model, this.policy, {expectedTokens: tokens});
   }
 
   /** Takes ids in and gives the logits of all of them. */
-  async take(model: tf.LayersModel, ids: readonly number[], decodes: boolean): Promise<Float32Array> {
-    const {logits, ms, peakBytes, keptBytes} = await measuredStep(model, ids, this.currentCache());
+  async take(ids: readonly number[], decodes: boolean): Promise<Float32Array> {
+    const {logits, ms, peakBytes, keptBytes} = await measuredStep(this.model, ids, this.currentCache());
     this.peakBytes = Math.max(this.peakBytes, this.heldBytes + peakBytes);
     this.heldBytes += keptBytes;
     if (decodes) {
@@ -69,7 +74,8 @@ export class PolicyRun {
   row(): EvaluationRow {
     if (this.bytes === undefined) throw new Error('No window was measured yet.');
     return {
-      policy: policyLabel(this.policy),
+      policy:
+        this.name === undefined ? policyLabel(this.policy) : `${this.name}, ${policyLabel(this.policy)}`,
       ...perplexityOf(this.nlls),
       klDivergence: mean(this.divergences),
       top1Agreement: this.agreements / this.nlls.length,

@@ -82,7 +82,7 @@ describe('eigenkv', () => {
       InvalidArgumentError,
       /Did you mean "quantized"/,
     );
-    await rejection(generateCommand.run(['x', '--policy', 'all']), UsageError, /one policy/);
+    await rejection(generateCommand.run(['x', '--policy', 'all']), UsageError, /one plan/);
     await rejection(generateCommand.run(['x', '--top-p', '']), UsageError, /--top-p needs a value/);
     await rejection(
       evalCommand.run(['--policy', `${none}.json`]),

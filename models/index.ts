@@ -1,4 +1,5 @@
 /** Whole models: loading, building, saving, generating. */
+export * from './compress/index.js';
 export {type SaveModelOptions, saveModel} from './convert.js';
 export {embeddedText} from './embedded.js';
 export {type GenerateIdsOptions, type GenerateOptions, generate, generateIds} from './generate.js';

@@ -1,4 +1,4 @@
-import {FormatError, InvalidArgumentError} from '../../ops/errors.js';
+import {FormatError} from '../../ops/errors.js';
 import {openTensorPath} from '../weights/open_tensor_file.js';
 import type {TensorFile} from '../weights/tensor_file.js';
 import {type TensorToWrite, writeSafetensorsFile} from '../weights/write_safetensors.js';
@@ -95,12 +95,4 @@ async function readDepth(file: TensorFile, depth: number, path: string): Promise
 
 function damaged(path: string, tensor: string): FormatError {
   return new FormatError(`${path}: the tensor "${tensor}" is missing or damaged; calibrate again.`);
-}
-
-/** @throws InvalidArgumentError where a name does not end in `.safetensors`. */
-export function checkCalibrationPath(path: string): string {
-  if (path.endsWith('.safetensors')) return path;
-  throw new InvalidArgumentError(
-    `"${path}" is no name for a calibration; give one that ends in .safetensors.`,
-  );
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from './backends/wasm_heap.js';
+import {webgpuPrograms} from './backends/webgpu_programs.js';
 
 /** A fused kernel of one backend: the tensors' raw handles in, one handle out (tfjs' own contract for kernels). */
 export type KernelFunction<Inputs, Attributes> = (
@@ -14,7 +15,10 @@ export type KernelFunction<Inputs, Attributes> = (
 export interface Op<Inputs extends Record<string, tf.Tensor | undefined>, Attributes extends object> {
   readonly name: string;
   readonly reference: (inputs: Inputs, attributes: Attributes) => tf.Tensor;
-  readonly kernels: {readonly wasm?: KernelFunction<Inputs, Attributes>};
+  readonly kernels: {
+    readonly wasm?: KernelFunction<Inputs, Attributes>;
+    readonly webgpu?: KernelFunction<Inputs, Attributes>;
+  };
 }
 
 /** Declares an op and registers its kernels with tfjs under `Eigenkv<name>`. */
@@ -51,6 +55,7 @@ export function hasKernel(name: string): boolean {
   const backend = tf.getBackend();
   const kernel: unknown = tf.getKernel(kernelName(name), backend); // tfjs' type leaves undefined out
   if (kernel === undefined) return false;
+  if (backend === 'webgpu') return webgpuPrograms() !== undefined;
   return backend !== 'wasm' || wasmHeap() !== undefined;
 }
 

@@ -4,6 +4,7 @@ import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {mergePartialsReference} from './reference.js';
 import {mergePartialsWasm} from './wasm.js';
+import {mergePartialsWebgpu} from './webgpu.js';
 
 /**
  * Joins the partials of disjoint runs of tokens into the attention output, exactly (log-sum-exp):
@@ -33,5 +34,5 @@ export function mergePartials(partials: readonly Partial[]): tf.Tensor4D {
 export const mergePartialsOp = defineOp<Record<string, tf.Tensor>, object>({
   name: 'MergePartials',
   reference: mergePartialsReference,
-  kernels: {wasm: mergePartialsWasm},
+  kernels: {wasm: mergePartialsWasm, webgpu: mergePartialsWebgpu},
 });

@@ -3,6 +3,7 @@ import type {Partial} from '../attend/index.js';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
+import {partialLogSumWebgpu} from './webgpu.js';
 
 /**
  * The logarithm of what the softmax of each query divides by, over the partials of disjoint runs of tokens:
@@ -32,7 +33,7 @@ export function partialLogSum(partials: readonly Partial[]): tf.Tensor4D {
 export const partialLogSumOp = defineOp<Record<string, tf.Tensor>, object>({
   name: 'PartialLogSum',
   reference: partialLogSumReference,
-  kernels: {wasm: partialLogSumWasm},
+  kernels: {wasm: partialLogSumWasm, webgpu: partialLogSumWebgpu},
 });
 
 function partialLogSumReference(inputs: Record<string, tf.Tensor>): tf.Tensor {

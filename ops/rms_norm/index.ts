@@ -3,6 +3,7 @@ import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {rmsNormReference} from './reference.js';
 import {rmsNormWasm} from './wasm.js';
+import {rmsNormWebgpu} from './webgpu.js';
 
 /**
  * Root mean square normalisation (Zhang and Sennrich, 2019, arXiv 1910.07467): `x / sqrt(mean(x^2) + epsilon) * gain` over
@@ -42,5 +43,5 @@ function rmsNormGradient(dy: tf.Tensor, x: tf.Tensor, gain: tf.Tensor, epsilon: 
 export const rmsNormOp = defineOp<{x: tf.Tensor; gain: tf.Tensor}, {epsilon: number}>({
   name: 'RmsNorm',
   reference: rmsNormReference,
-  kernels: {wasm: rmsNormWasm},
+  kernels: {wasm: rmsNormWasm, webgpu: rmsNormWebgpu},
 });

@@ -4,6 +4,7 @@ import {expectRank4} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
 import {rotateReference} from './reference.js';
 import {rotateWasm} from './wasm.js';
+import {rotateWebgpu} from './webgpu.js';
 
 /** Cosines and sines for a run of tokens, float32 `[tokens, rotated pairs]` each. */
 export type Rotation = {
@@ -52,5 +53,5 @@ export function rotate(x: tf.Tensor4D, rotation: Rotation): tf.Tensor4D {
 export const rotateOp = defineOp<{x: tf.Tensor; cos: tf.Tensor; sin: tf.Tensor}, {interleaved: boolean}>({
   name: 'Rotate',
   reference: rotateReference,
-  kernels: {wasm: rotateWasm},
+  kernels: {wasm: rotateWasm, webgpu: rotateWebgpu},
 });

@@ -9,7 +9,10 @@ import {randomStream} from '../support/random.js';
 import {withReference} from '../support/reference.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 
-describeOnBackends('partialLogSum', () => {
+describeOnBackends('partialLogSum', backend => {
+  // WGSL allows a logarithm near 1 to be off by 2^-21 = 4.8e-7; llvmpipe was off by 6.6e-7 with the rest
+  const tolerance = backend === 'webgpu' ? 2e-6 : 5e-7;
+
   const cases = fc.record({
     count: fc.integer({min: 1, max: 4}),
     rows: fc.integer({min: 1, max: 9}),
@@ -43,7 +46,7 @@ describeOnBackends('partialLogSum', () => {
         const run = () => partialLogSum(partials);
         for (const logSum of [run(), withReference('PartialLogSum', run)]) {
           expect(logSum.shape).to.deep.equal([1, 1, rows, 1]);
-          await expectClose(logSum, expected, 5e-7);
+          await expectClose(logSum, expected, tolerance);
           logSum.dispose();
         }
         tf.dispose(partials);

@@ -1,0 +1,45 @@
+import type * as tf from '@tensorflow/tfjs';
+import {webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+
+export function rotateWebgpu(
+  {x, cos, sin}: {x: tf.TensorInfo; cos: tf.TensorInfo; sin: tf.TensorInfo},
+  {interleaved}: {interleaved: boolean},
+): tf.TensorInfo {
+  const [, , tokens, dim] = x.shape as [number, number, number, number];
+  return webgpuPrograms()!.run(
+    rotateShader,
+    {
+      constants: {interleaved},
+      inputs: {x, cos, sin},
+      uniforms: {tokens, dim, pairs: cos.shape[1]!},
+      work: x.shape.reduce((product, length) => product * length, 1),
+    },
+    x.shape,
+  );
+}
+
+/** One invocation a channel; it reads its partner, too. */
+export const rotateShader: Shader<{interleaved: boolean}, 'tokens' | 'dim' | 'pairs'> = {
+  name: 'Rotate',
+  uniforms: {tokens: 'i32', dim: 'i32', pairs: 'i32'},
+  code: ({interleaved}) => `
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let channel = index % uniforms.dim;
+      let own = f32(x[index]);
+      if (channel >= 2 * uniforms.pairs) {
+        result[index] = own;
+        return;
+      }
+      let token = (index / uniforms.dim) % uniforms.tokens;
+      ${
+        interleaved
+          ? 'let pair = channel / 2; let first = channel % 2 == 0; let step = 1;'
+          : 'let pair = channel % uniforms.pairs; let first = channel < uniforms.pairs; let step = uniforms.pairs;'
+      }
+      let other = f32(x[index + select(-step, step, first)]);
+      let c = f32(cos[token * uniforms.pairs + pair]);
+      let s = f32(sin[token * uniforms.pairs + pair]);
+      result[index] = own * c + other * select(s, -s, first);
+    }`,
+};

@@ -12,6 +12,14 @@ interface ListedCommand {
 
 /** Adding a command is a file here and a line in this list. */
 const commands: Readonly<Record<string, ListedCommand>> = {
+  calibrate: {
+    summary: 'Watch the attention of a model over texts, to compress it',
+    load: async () => (await import('./calibrate.js')).calibrateCommand,
+  },
+  compress: {
+    summary: 'Merge low-rank bases into the attention of a model',
+    load: async () => (await import('./compress.js')).compressCommand,
+  },
   demo: {
     summary: 'Evaluate, chart and generate with the model that comes along',
     load: async () => (await import('./demo.js')).demo,

@@ -1,0 +1,86 @@
+/**
+ * What compressed attention costs: `npx tsx bench/low_rank.ts CALIBRATION [MODEL] [TOKENS] [RATIOS]`.
+ *
+ * Every method at every ratio, ranks alike and water-filled, latents as float32 and in 4 bits, on held-out text, against the
+ * dense model with its full cache; plain integer codes beside. Prints Markdown. CALIBRATION is what `eigenkv calibrate` wrote for
+ * that model. The rows of a ratio go through the text side by side.
+ */
+import {full, quantized} from '../cache/index.js';
+import {
+  type CompressOptions,
+  type CompressedModel,
+  compressModel,
+  embeddedText,
+  loadCalibration,
+  loadModel,
+} from '../models/index.js';
+import {type EvaluationRow, evaluate} from '../src/evaluate/index.js';
+
+const settings: readonly [name: string, options: CompressOptions][] = [
+  ['svd', {method: 'svd', spread: 'uniform'}],
+  ['eigen', {method: 'eigen', spread: 'uniform'}],
+  ['kqSvd', {method: 'kqSvd', spread: 'uniform'}],
+  ['kqSvd, water-filled', {method: 'kqSvd', spread: 'waterFilled'}],
+];
+const fourBit = quantized({bits: 4});
+const header = '| ratio | setting | latents | perplexity | KL (nats) | bytes / float32 | decode (tokens/s) |';
+
+async function main([
+  calibrationPath = '',
+  model,
+  tokensText = '2048',
+  ratiosText = '0.8,0.6,0.4,0.25',
+]: string[]) {
+  const loaded = await loadModel(model === '-' ? undefined : model);
+  const calibration = await loadCalibration(calibrationPath);
+  const encode = (text: string) => loaded.tokenizer.encode(text, {parseSpecial: false});
+  const heldOut = encode(await embeddedText('heldOut'));
+  const sample = encode(await embeddedText('trainSample')).slice(0, 256);
+  console.log(`${header}\n|${'---|'.repeat(7)}`);
+  let isFirst = true;
+  for (const ratio of ratiosText.split(',').map(Number)) {
+    const made: [string, CompressedModel][] = [];
+    for (const [name, options] of settings) {
+      made.push([name, await compressModel(loaded.model, calibration, {...options, ratio, sample})]);
+    }
+    const rows = await evaluate(loaded, heldOut, {
+      tokens: Number(tokensText),
+      policies: isFirst ? [quantized({bits: 8}), fourBit, quantized({bits: 2})] : [],
+      compared: made.map(([name, {model: compressed}]) => ({
+        name,
+        model: compressed,
+        policies: [full(), fourBit],
+      })),
+    });
+    const [dense] = rows;
+    for (const [index, row] of rows.entries()) {
+      if (index > 0 || isFirst)
+        console.log(lineOf(row, index < rows.length - 2 * made.length ? '1' : String(ratio), dense!));
+    }
+    for (const [name, {compression}] of made) {
+      if (name.includes('water'))
+        console.error(`${ratio}: ${compression.keyRanks.join(' ')} / ${compression.valueRanks.join(' ')}`);
+    }
+    for (const [, {model: compressed}] of made) compressed.dispose();
+    isFirst = false;
+  }
+  loaded.dispose();
+}
+
+function lineOf(row: EvaluationRow, ratio: string, dense: EvaluationRow): string {
+  const [name, policy] = splitLabel(row.policy);
+  const change = 100 * (row.perplexity / dense.perplexity - 1);
+  return (
+    `| ${ratio} | ${name} | ${policy} | ${row.perplexity.toFixed(2)} (${change >= 0 ? '+' : ''}${change.toFixed(2)} %) | ` +
+    `${row.klDivergence.toPrecision(3)} | ${row.ratioToFloat32.toFixed(3)} | ${row.decodeTokensPerSecond.toFixed(1)} |`
+  );
+}
+
+/** `kqSvd, water-filled, quantized:bits=4` to its model and its policy. */
+function splitLabel(label: string): [string, string] {
+  const at = Math.max(label.lastIndexOf(', quantized'), label.lastIndexOf(', full'));
+  const [name, policy] = at < 0 ? ['dense', label] : [label.slice(0, at), label.slice(at + 2)];
+  return [name, policy === 'full' ? 'float32' : policy];
+}
+
+await main(process.argv.slice(2));

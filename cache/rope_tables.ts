@@ -7,29 +7,35 @@ import {type RopeConfig, ropeFrequencies, rotationFor} from '../ops/rotate/rope.
  */
 export class RopeTables {
   private table: Rotation | undefined;
+  private latest: {readonly start: number; readonly tokens: number; readonly rotation: Rotation} | undefined;
 
   constructor(
     readonly config: RopeConfig,
     readonly dim: number,
   ) {}
 
-  /** The rotation of tokens at positions `start .. start + tokens`; its tensors belong to the caller's tidy. */
+  /**
+   * The rotation of tokens at positions `start .. start + tokens`. Its tensors stay the property of this object, until it is
+   * asked for another run: all depths of a step ask for the same.
+   */
   rotation(start: number, tokens: number): Rotation {
+    const {latest} = this;
+    if (latest?.start === start && latest.tokens === tokens) return latest.rotation;
     const {cos, sin, ...rest} = this.upTo(start + tokens);
-    const pairs = cos.shape[1];
-    return {
-      ...rest,
-      cos: tf.slice(cos, [start, 0], [tokens, pairs]),
-      sin: tf.slice(sin, [start, 0], [tokens, pairs]),
-    };
+    const rows = (table: tf.Tensor2D) => tf.keep(tf.slice(table, [start, 0], [tokens, table.shape[1]]));
+    const rotation = {...rest, cos: rows(cos), sin: rows(sin)};
+    this.forgetLatest();
+    this.latest = {start, tokens, rotation};
+    return rotation;
   }
 
-  /** What turns rotated keys at positions `start .. start + tokens` back. */
+  /** What turns rotated keys at positions `start .. start + tokens` back; its tensors belong to the caller's tidy. */
   inverse(start: number, tokens: number): Rotation {
-    const {cos, sin, ...rest} = this.rotation(start, tokens);
+    const {cos, sin, ...rest} = this.upTo(start + tokens);
+    const rows = (table: tf.Tensor2D) => tf.slice(table, [start, 0], [tokens, table.shape[1]]);
     const {magnitude} = ropeFrequencies(this.config, this.dim); // YaRN lengthens keys as it turns them
     const shrink = 1 / magnitude ** 2;
-    return {...rest, cos: tf.mul(cos, shrink), sin: tf.mul(sin, -shrink)};
+    return {...rest, cos: tf.mul(rows(cos), shrink), sin: tf.mul(rows(sin), -shrink)};
   }
 
   /** Tables of at least the positions 0 .. positions, rows by position; they stay the property of this object. */
@@ -37,14 +43,23 @@ export class RopeTables {
     const rows = this.table?.cos.shape[0] ?? 0;
     if (this.table !== undefined && positions <= rows) return this.table;
     const {cos, sin, ...rest} = rotationFor(this.config, this.dim, 0, Math.max(256, 2 * rows, positions));
-    this.dispose();
+    this.forgetTable();
     this.table = {...rest, cos: tf.keep(cos), sin: tf.keep(sin)};
     return this.table;
   }
 
   dispose(): void {
-    this.table?.cos.dispose();
-    this.table?.sin.dispose();
+    this.forgetTable();
+    this.forgetLatest();
+  }
+
+  private forgetTable(): void {
+    if (this.table !== undefined) tf.dispose([this.table.cos, this.table.sin]);
     this.table = undefined;
+  }
+
+  private forgetLatest(): void {
+    if (this.latest !== undefined) tf.dispose([this.latest.rotation.cos, this.latest.rotation.sin]);
+    this.latest = undefined;
   }
 }

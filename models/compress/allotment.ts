@@ -54,7 +54,7 @@ export function waterFilledRanks(sides: readonly Side[], dim: number, ratio: num
   checkRatio(ratio);
   const step = dim % rankStep === 0 && ratio * dim >= rankStep ? rankStep : 1;
   const ranks = sides.map(() => step);
-  let left = Math.round(ratio * dim * sides.length) - step * sides.length;
+  let left = Math.floor(ratio * dim * sides.length + 1e-9) - step * sides.length;
   while (left >= step) {
     let best = -1;
     let bestGain = -1;

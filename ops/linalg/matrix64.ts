@@ -31,10 +31,9 @@ export function transpose64(a: ArrayLike<number>, rows: number, columns: number)
 
 /**
  * Powers of a symmetric positive semidefinite matrix: `V diag((values + shift)^power) V^T` for each power. Eigenvalues
- * below 0 are rounding and count as 0.
+ * below 1e-14 of the largest are rounding and count as 0, whose negative powers count as 0 as well (a pseudo-inverse).
  *
  * @param matrix `[dim, dim]`.
- * @param powers for negative ones `shift` must be above 0, or the matrix of full rank.
  * @throws InvalidArgumentError where a number is not finite.
  */
 export function symmetricPowers64(
@@ -47,7 +46,8 @@ export function symmetricPowers64(
   return powers.map(power => {
     const out = new Float64Array(dim * dim);
     for (let k = 0; k < dim; k++) {
-      const factor = (Math.max(values[k]!, 0) + shift) ** power;
+      const value = (values[k]! > 1e-14 * values[0]! ? values[k]! : 0) + shift;
+      const factor = value === 0 ? 0 : value ** power;
       for (let i = 0; i < dim; i++) {
         const scaled = factor * vectors[k * dim + i]!;
         for (let j = 0; j < dim; j++) out[i * dim + j]! += scaled * vectors[k * dim + j]!;

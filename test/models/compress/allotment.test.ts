@@ -38,7 +38,7 @@ describe('allotment of ranks', () => {
         fc.integer({min: 4, max: 12}),
         (curves, sensitivities, budget) => {
           const sides = curves.map((curve, i) =>
-            sideOf(Math.floor(i / 2), i % 2 === 0 ? 'keys' : 'values', curve, sensitivities[i]!),
+            sideOf(Math.floor(i / 2), i % 2 === 0 ? 'keys' : 'values', curve, sensitivities[i]),
           );
           const {keys, values} = waterFilledRanks(sides, 3, budget / 12);
           const found = [keys[0]!, values[0]!, keys[1]!, values[1]!];

@@ -48,12 +48,12 @@ describe('calibration', () => {
     ]);
     // the first attention layer again, by hand
     const layer = model.layers.find(each => each.getClassName() === 'EigenkvAttention')!;
-    const upTo = tf.model({inputs: model.inputs, outputs: layer.input as tf.SymbolicTensor});
+    const upTo = tf.model({inputs: model.inputs, outputs: layer.input});
     const expected = tf.tidy(() => {
       const x = tf.squeeze(upTo.apply(tf.tensor2d(ids, [1, ids.length], 'int32')) as tf.Tensor, [0]);
       const [wq, wk, wv] = layer.getWeights() as [tf.Tensor, tf.Tensor, tf.Tensor];
       const project = (w: tf.Tensor, count: number) =>
-        tf.transpose(tf.reshape(tf.matMul(x, w), [1, ids.length, count, dim]), [0, 2, 1, 3]) as tf.Tensor4D;
+        tf.transpose<tf.Tensor4D>(tf.reshape(tf.matMul(x, w), [1, ids.length, count, dim]), [0, 2, 1, 3]);
       const rotation = rotationFor({theta: 10_000}, dim, 0, ids.length);
       const [q, k, v] = [project(wq, heads), project(wk, kvHeads), project(wv, kvHeads)];
       const gram = (y: tf.Tensor4D) => {

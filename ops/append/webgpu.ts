@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 
 /** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on, on the GPU; exact for int32 too. */
 export function appendRowsWebgpu(buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: number, rows: number): void {
@@ -21,7 +21,7 @@ type AppendUniform = 'capacity' | 'stride' | 'at' | 'rows' | 'columns';
 /** One invocation an element. */
 export const appendShader: Shader<{type: 'i32' | 'f32'}, AppendUniform> = {
   name: 'AppendRows',
-  uniforms: {capacity: 'i32', stride: 'i32', at: 'i32', rows: 'i32', columns: 'i32'},
+  uniforms: integers('capacity', 'stride', 'at', 'rows', 'columns'),
   // the conversion changes nothing but where tfjs cast int32 to float32: that only renames the dtype, and the bits are still
   // integers
   code: ({type}) => `

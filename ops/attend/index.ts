@@ -15,6 +15,7 @@ import {
   type StoredKeys,
 } from './stored_keys.js';
 import {attendWasm} from './wasm.js';
+import {attendWebgpu} from './webgpu.js';
 
 export type {KeyRotation} from './stored_keys.js';
 
@@ -101,7 +102,7 @@ export interface AttendAttributes extends KeyAttributes {
 export const attendOp = defineOp<AttendInputs, AttendAttributes>({
   name: 'Attend',
   reference: attendReference,
-  kernels: {wasm: attendWasm},
+  kernels: {wasm: attendWasm, webgpu: attendWebgpu},
 });
 
 function checkAttend(queries: tf.Tensor4D, keys: Form, values: Form, {tokens}: AttendOptions): void {

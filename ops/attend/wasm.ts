@@ -1,5 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
-import {describeForm, descriptorBytes, scoreScratchBytes, tileScratchBytes} from '../backends/wasm_forms.js';
+import {
+  describeForm,
+  descriptorBytes,
+  integerScratchBytes,
+  scoreScratchBytes,
+  tileScratchBytes,
+} from '../backends/wasm_forms.js';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import type {AttendAttributes, AttendInputs} from './index.js';
 import {rebuildingOf} from './stored_keys.js';
@@ -15,7 +21,8 @@ export function attendWasm(inputs: Infos, attributes: AttendAttributes): tf.Tens
   const partial = heap.output([batch, heads, queryTokens, values.dim + 2], 'float32');
   const rebuilding = rebuildingOf(inputs, attributes);
   const tileBytes = tileScratchBytes(keys, rebuilding) + tileScratchBytes(values);
-  const keyAddress = heap.scratch(2 * descriptorBytes + tileBytes + scoreScratchBytes(dim, 8));
+  const workBytes = scoreScratchBytes(dim, 8) + integerScratchBytes(dim);
+  const keyAddress = heap.scratch(2 * descriptorBytes + tileBytes + workBytes);
   const valueAddress = keyAddress + descriptorBytes;
   heap.store(keyAddress, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
   heap.store(valueAddress, describeForm(heap, values, inputs.valueData, inputs.valueParams));

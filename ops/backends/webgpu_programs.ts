@@ -49,6 +49,11 @@ export interface WebgpuPrograms {
   dispose(tensor: tf.TensorInfo): void;
 }
 
+/** Declares uniforms of i32. */
+export function integers<Name extends string>(...names: readonly Name[]): {readonly [Key in Name]: 'i32'} {
+  return Object.fromEntries(names.map(name => [name, 'i32'])) as {[Key in Name]: 'i32'};
+}
+
 /** Invocations of a workgroup; every device has so many. */
 export const workgroupSize = 64;
 

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 
 /** `mergePartials` in one pass over up to seven partials. */
 export const mergePartialsWebgpu = (inputs: Record<string, tf.TensorInfo>): tf.TensorInfo =>
@@ -67,7 +67,7 @@ const columnsOf = ({dim, joined}: JoinConstants) => ({partial: dim + 2, output: 
 /** One invocation a number of the result. A partial with the sum 0 saw no token; its maximum of -Infinity is never read. */
 export const joinShader: Shader<JoinConstants, 'parts' | 'rows'> = {
   name: 'JoinPartials',
-  uniforms: {parts: 'i32', rows: 'i32'},
+  uniforms: integers('parts', 'rows'),
   code: constants => {
     const {dim, joined, inputs} = constants;
     const columns = columnsOf(constants);

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {webgpuPrograms, workgroupSize, type Shader} from '../backends/webgpu_programs.js';
+import {integers, webgpuPrograms, workgroupSize, type Shader} from '../backends/webgpu_programs.js';
 
 export function rmsNormWebgpu(
   {x, gain}: {x: tf.TensorInfo; gain: tf.TensorInfo},
@@ -23,7 +23,7 @@ export function rmsNormWebgpu(
 /** A workgroup a row: each invocation squares every 64th number, and a tree adds their sums. */
 export const rmsNormShader: Shader<object, 'rows' | 'dim' | 'across' | 'epsilon'> = {
   name: 'RmsNorm',
-  uniforms: {rows: 'i32', dim: 'i32', across: 'i32', epsilon: 'f32'},
+  uniforms: {...integers('rows', 'dim', 'across'), epsilon: 'f32'},
   code: () => `
     var<workgroup> squares : array<f32, ${workgroupSize}>;
 

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 
 export function rotateWebgpu(
   {x, cos, sin}: {x: tf.TensorInfo; cos: tf.TensorInfo; sin: tf.TensorInfo},
@@ -21,7 +21,7 @@ export function rotateWebgpu(
 /** One invocation a channel; it reads its partner, too. */
 export const rotateShader: Shader<{interleaved: boolean}, 'tokens' | 'dim' | 'pairs'> = {
   name: 'Rotate',
-  uniforms: {tokens: 'i32', dim: 'i32', pairs: 'i32'},
+  uniforms: integers('tokens', 'dim', 'pairs'),
   code: ({interleaved}) => `
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }

@@ -60,11 +60,12 @@ export async function calibrate(
 ): Promise<Calibration> {
   const {tokens, window, step} = checkOptions('calibrate', schema, numbers);
   const attentions = denseAttentions(model);
-  const length = Math.min(window, config?.contextLength ?? window);
+  const fixed = model.inputs[0]?.shape[1] ?? undefined; // models of others may take texts of one length only
   const pieces = piecesOf(
     texts.map(text => idsOf(text, tokenizer)),
     tokens,
-    length,
+    fixed ?? Math.min(window, config?.contextLength ?? window),
+    fixed,
   );
   const total = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const watcher = new StatisticsWatcher();
@@ -139,18 +140,24 @@ function idsOf(text: string | readonly number[], tokenizer: CalibratedModel['tok
 }
 
 /** Texts cut to windows, until so many tokens are there. */
-function piecesOf(texts: readonly (readonly number[])[], tokens: number, window: number): number[][] {
+function piecesOf(
+  texts: readonly (readonly number[])[],
+  tokens: number,
+  window: number,
+  fixed: number | undefined,
+): number[][] {
   const pieces: number[][] = [];
   let left = tokens;
   for (const ids of texts) {
     for (let start = 0; start < ids.length && left > 0; start += window) {
       const piece = ids.slice(start, start + Math.min(window, left));
-      pieces.push(piece);
+      if (fixed === undefined || piece.length === fixed) pieces.push(piece);
       left -= piece.length;
     }
   }
   if (pieces.length === 0) {
-    throw new InvalidArgumentError('There are no tokens to calibrate on; give a text with some.');
+    const needed = fixed === undefined ? 'some' : `${fixed} at least, the length that the model takes`;
+    throw new InvalidArgumentError(`There are no tokens to calibrate on; give a text with ${needed}.`);
   }
   return pieces;
 }

@@ -3,6 +3,7 @@ export {
   type AttentionAdapter,
   type DenseAttention,
   type DenseWeights,
+  fusedQkvAdapter,
   registerAttentionAdapter,
 } from './adapters/index.js';
 export {type BasisMethod, basisMethods} from './bases.js';

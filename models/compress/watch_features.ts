@@ -57,7 +57,7 @@ async function watchInputs(
   const upTo = tf.model({inputs: model.inputs, outputs});
   const weights = await Promise.all(attentions.map(attention => attention.read()));
   tf.tidy(() => {
-    const input = tf.tensor2d([...ids], [1, ids.length], 'int32');
+    const input = tf.tensor2d([...ids], [1, ids.length], model.inputs[0]!.dtype);
     const hidden = upTo.apply(input) as tf.Tensor | tf.Tensor[];
     const hiddens = Array.isArray(hidden) ? hidden : [hidden];
     attentions.forEach(({heads, kvHeads, headDim, rope}, depth) => {

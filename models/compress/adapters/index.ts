@@ -3,12 +3,18 @@ import {EigenAttention} from '../../../layers/index.js';
 import {InvalidArgumentError} from '../../../ops/errors.js';
 import type {AttentionAdapter, DenseAttention} from './adapter.js';
 import {attentionAdapter, flashAttentionAdapter} from './eigenkv.js';
+import {fusedQkvAdapter} from './fused_qkv.js';
+import {multiHeadAdapter} from './multi_head.js';
 
 export type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
+export {fusedQkvAdapter} from './fused_qkv.js';
 
 /** Every kind of attention layer that can be compressed, by its class. */
 const adapters = new Map<string, AttentionAdapter>(
-  [attentionAdapter, flashAttentionAdapter].map(adapter => [adapter.className, adapter]),
+  [attentionAdapter, flashAttentionAdapter, multiHeadAdapter, fusedQkvAdapter()].map(adapter => [
+    adapter.className,
+    adapter,
+  ]),
 );
 
 /** Classes of layers whose names say that they attend, and whose insides do not concern compression. */

@@ -1,58 +1,24 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../ops/errors.js';
-import {allFinite} from '../ops/finite/index.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
-import type {LatentKeys} from './attend_past.js';
+import {
+  type CacheRow,
+  type CacheableModel,
+  cacheRows,
+  planOfLayers,
+  uncompressedNumbers,
+} from './cache_row.js';
+import {type FreshTokens, checkFresh, latentKeysOf} from './fresh_tokens.js';
 import {type Past, pastBytes, tensorsOfPast, tokensHeld} from './past.js';
 import {type Plan, type PolicyLike, specOf} from './plan.js';
-import {asPlan, perDepth} from './plans/index.js';
-import {full} from './policies/full.js';
+import {asPlan} from './plans/index.js';
 import {type Context, type Policy, step} from './policy.js';
 import {reopen} from './reopen.js';
 import {RopeTables} from './rope_tables.js';
 
-/** What a cache needs to know of one attention layer. */
-export interface CacheRow {
-  /** The index of the attention layer in its model. */
-  readonly depth: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  /** Of keys, and of queries where the layer gives no `keyBasis`. */
-  readonly dim: number;
-  /** Of values. */
-  readonly dimV: number;
-  /**
-   * Of an uncompressed head, in layers whose keys and values are latents: what sizes are compared with, and the dim of queries
-   * that meet rebuilt keys. Default: `dim` and `dimV`.
-   */
-  readonly headDim?: number;
-  /** The policy that the layer asks for, where a cache is made without a plan. Default: `full`. */
-  readonly policy?: PolicyLike;
-}
-
-/** Any model some of whose layers have a `cacheRow: CacheRow`: a `tf.LayersModel` with attention of eigenkv in it. */
-export interface CacheableModel {
-  readonly layers: readonly object[];
-}
-
-/** What an attention layer hands over for its fresh tokens, float32, **not** rotated. */
-export interface FreshTokens {
-  /** `[batch, heads, tokens, dim]` */
-  readonly queries: tf.Tensor4D;
-  /** `[batch, kvHeads, tokens, dim]`; latents `[batch, kvHeads, tokens, rank]` where there is a `keyBasis`. */
-  readonly keys: tf.Tensor4D;
-  /** `[batch, kvHeads, tokens, dimV]` */
-  readonly values: tf.Tensor4D;
-  /** `[kvHeads, rank, dim]`: what the keys are latents of. They are stored so, and rebuilt and rotated as they are met. */
-  readonly keyBasis?: tf.Tensor3D;
-  /** `[kvHeads, dim]`: what all keys have beside, where there is a `keyBasis`. */
-  readonly keyMean?: tf.Tensor2D;
-  /** Rotary positions; absent where the model has none. */
-  readonly rope?: RopeConfig;
-  /** Factor of the scores. Default 1 / sqrt(dim). */
-  readonly scale?: number;
-}
+export type {CacheRow, CacheableModel} from './cache_row.js';
+export type {FreshTokens} from './fresh_tokens.js';
 
 /** What an attention layer asks of a past: `KVCache`, or whatever stands in for it to watch or to change the attention. */
 export interface AttentionCache {
@@ -109,7 +75,6 @@ export interface PlanChange {
 export class KVCache implements AttentionCache {
   private readonly rows: readonly CacheRow[];
   readonly beyondContext: boolean;
-  private plan: Plan;
   private policies: readonly Policy[];
   private readonly pasts: (Past | undefined)[];
   /** How the tokens of each depth came in. */
@@ -128,8 +93,7 @@ export class KVCache implements AttentionCache {
     options: KVCacheOptions = {},
   ) {
     this.rows = cacheRows(model);
-    this.plan = asPlan(plan ?? planOfLayers(this.rows));
-    this.policies = policiesOf(this.plan, this.rows);
+    this.policies = policiesOf(asPlan(plan ?? planOfLayers(this.rows)), this.rows);
     this.pasts = this.rows.map(() => undefined);
     this.expectedTokens = options.expectedTokens;
     this.beyondContext = options.beyondContext ?? false;
@@ -187,7 +151,7 @@ export class KVCache implements AttentionCache {
       );
     }
     const past = this.pasts[depth];
-    this.checkFresh(depth, fresh, past);
+    checkFresh(depth, this.rows[depth]!, fresh, past);
     const {queries, keys, values, rope: config, keyBasis} = fresh;
     const dim = queries.shape[3];
     const rope = config && this.ropeTables(config, dim);
@@ -222,8 +186,7 @@ export class KVCache implements AttentionCache {
    * @throws InvalidArgumentError where the plan does not fit the model; the cache is as before then.
    */
   async setPlan(plan: Plan | PolicyLike): Promise<PlanChange[]> {
-    const next = asPlan(plan);
-    const policies = policiesOf(next, this.rows);
+    const policies = policiesOf(asPlan(plan), this.rows);
     const changes: PlanChange[] = [];
     for (const [depth, policy] of policies.entries()) {
       const former = this.policies[depth]!;
@@ -235,7 +198,6 @@ export class KVCache implements AttentionCache {
       const carriedTokens = past === undefined ? 0 : tokensHeld(past);
       changes.push({depth, from: former.name, to: policy.name, carriedTokens, evictedTokens});
     }
-    this.plan = next;
     return changes;
   }
 
@@ -290,40 +252,6 @@ export class KVCache implements AttentionCache {
     }
     return tables;
   }
-
-  private checkFresh(depth: number, fresh: FreshTokens, past: Past | undefined): void {
-    const {queries, keys, values, keyBasis, keyMean} = fresh;
-    const {heads, kvHeads, dim, dimV, headDim = dim} = this.rows[depth]!;
-    const [batch, , tokens] = queries.shape;
-    const queryDim = keyBasis === undefined ? dim : headDim;
-    const expected = {
-      queries: [batch, heads, tokens, queryDim],
-      keys: [batch, kvHeads, tokens, dim],
-      values: [batch, kvHeads, tokens, dimV],
-      keyBasis: [kvHeads, dim, queryDim],
-      keyMean: [kvHeads, queryDim],
-    };
-    const given = {queries, keys, values, ...(keyBasis && {keyBasis}), ...(keyMean && {keyMean})};
-    for (const [name, {shape}] of Object.entries(given)) {
-      const wanted = expected[name as keyof typeof expected];
-      if (shape.join() !== wanted.join() || tokens < 1) {
-        throw new InvalidArgumentError(
-          `At depth ${depth}, ${name} are [${shape.join(', ')}]; expected [${wanted.join(', ')}] with at least one token.`,
-        );
-      }
-    }
-    if (allFinite(keys) === false || allFinite(values) === false) {
-      throw new InvalidArgumentError(
-        `At depth ${depth}, keys or values hold NaN or infinity: check the model's weights and its input.`,
-      );
-    }
-    const pastBatch = past?.recent.keys.data.shape[0];
-    if (pastBatch !== undefined && pastBatch !== batch) {
-      throw new InvalidArgumentError(
-        `This cache holds a batch of ${pastBatch}, and a batch of ${batch} came; reset() it or make another.`,
-      );
-    }
-  }
 }
 
 /** The policy of every depth, each checked against the sizes of its heads. */
@@ -339,51 +267,4 @@ function policiesOf(plan: Plan, rows: readonly CacheRow[]): Policy[] {
 function kept<Result extends {past: Past}>(result: Result): Result & tf.TensorContainerObject {
   for (const tensor of tensorsOfPast(result.past)) tf.keep(tensor);
   return result as Result & tf.TensorContainerObject;
-}
-
-/** Numbers of a token's key and value of one head, if nothing compressed them. */
-function uncompressedNumbers({dim, dimV, headDim}: CacheRow): number {
-  return headDim === undefined ? dim + dimV : 2 * headDim;
-}
-
-/** What the layers of a model ask for. */
-function planOfLayers(rows: readonly CacheRow[]): Plan {
-  return perDepth(rows.map(({policy}) => policy ?? full()));
-}
-
-/** The basis of latent keys, once for each text of the batch; inside the caller's tidy. */
-function latentKeysOf(
-  {keyBasis, keyMean, keys}: FreshTokens,
-  rope: RopeTables | undefined,
-): LatentKeys | undefined {
-  if (keyBasis === undefined) return undefined;
-  const ofBatch = (x: tf.Tensor4D): tf.Tensor4D =>
-    keys.shape[0] === 1 ? x : tf.tile(x, [keys.shape[0], 1, 1, 1]);
-  return {
-    basis: ofBatch(tf.expandDims<tf.Tensor4D>(keyBasis, 0)),
-    ...(keyMean && {mean: ofBatch(tf.reshape(keyMean, [1, keyMean.shape[0], 1, keyMean.shape[1]]))}),
-    ...(rope && {rope}),
-  };
-}
-
-function rowOf(layer: object): CacheRow | [] {
-  return 'cacheRow' in layer ? (layer.cacheRow as CacheRow) : [];
-}
-
-function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow[] {
-  const found = 'layers' in model ? model.layers.flatMap(rowOf) : [...model];
-  const rows = found.sort((a, b) => a.depth - b.depth);
-  if (rows.length === 0) {
-    throw new InvalidArgumentError(
-      'This model has no attention layer that knows caches; build it with the layers of eigenkv, or attach a cache to it.',
-    );
-  }
-  rows.forEach(({depth}, index) => {
-    if (depth !== index) {
-      throw new InvalidArgumentError(
-        `The depths of the model's attention layers are ${rows.map(row => row.depth).join(', ')}; expected 0, 1, 2 and so on, each once.`,
-      );
-    }
-  });
-  return rows;
 }

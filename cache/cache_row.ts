@@ -1,0 +1,61 @@
+import {InvalidArgumentError} from '../ops/errors.js';
+import type {Plan, PolicyLike} from './plan.js';
+import {perDepth} from './plans/index.js';
+import {full} from './policies/full.js';
+
+/** What a cache needs to know of one attention layer. */
+export interface CacheRow {
+  /** The index of the attention layer in its model. */
+  readonly depth: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** Of keys, and of queries where the layer gives no `keyBasis`. */
+  readonly dim: number;
+  /** Of values. */
+  readonly dimV: number;
+  /**
+   * Of an uncompressed head, in layers whose keys and values are latents: what sizes are compared with, and the dim of queries
+   * that meet rebuilt keys. Default: `dim` and `dimV`.
+   */
+  readonly headDim?: number;
+  /** The policy that the layer asks for, where a cache is made without a plan. Default: `full`. */
+  readonly policy?: PolicyLike;
+}
+
+/** Any model some of whose layers have a `cacheRow: CacheRow`: a `tf.LayersModel` with attention of eigenkv in it. */
+export interface CacheableModel {
+  readonly layers: readonly object[];
+}
+
+/** The rows of a model, by depth. */
+export function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow[] {
+  const found = 'layers' in model ? model.layers.flatMap(rowOf) : [...model];
+  const rows = found.sort((a, b) => a.depth - b.depth);
+  if (rows.length === 0) {
+    throw new InvalidArgumentError(
+      'This model has no attention layer that knows caches; build it with the layers of eigenkv, or attach a cache to it.',
+    );
+  }
+  rows.forEach(({depth}, index) => {
+    if (depth !== index) {
+      throw new InvalidArgumentError(
+        `The depths of the model's attention layers are ${rows.map(row => row.depth).join(', ')}; expected 0, 1, 2 and so on, each once.`,
+      );
+    }
+  });
+  return rows;
+}
+
+function rowOf(layer: object): CacheRow | [] {
+  return 'cacheRow' in layer ? (layer.cacheRow as CacheRow) : [];
+}
+
+/** Numbers of a token's key and value of one head, if nothing compressed them. */
+export function uncompressedNumbers({dim, dimV, headDim}: CacheRow): number {
+  return headDim === undefined ? dim + dimV : 2 * headDim;
+}
+
+/** What the layers of a model ask for. */
+export function planOfLayers(rows: readonly CacheRow[]): Plan {
+  return perDepth(rows.map(({policy}) => policy ?? full()));
+}

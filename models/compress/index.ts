@@ -18,6 +18,7 @@ export {loadCalibration, saveCalibration} from './calibration_file.js';
 export {type CompressOptions, type CompressedModel, compressModel} from './compress_model.js';
 export type {ModelCompression} from './compression.js';
 export type {CompressionRow} from './compression_rows.js';
+export {type FineTuneOptions, fineTune} from './fine_tune.js';
 export type {MeasuredErrors} from './feature_sample.js';
 export type {DistanceWeights} from './rotated_metric.js';
 export type {DepthStatistics} from './statistics.js';

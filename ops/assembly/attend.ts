@@ -1,4 +1,8 @@
 import {FormDescriptor} from './form_descriptor';
+import {
+  areIntegerKeys, finishScores, foldQueries, integerKeyBytes, integerSums, mostIntegerRows, takeQueries,
+} from './integer_scores';
+import {addIntegerValues, areIntegerValues, reorderOutputs} from './integer_values';
 import {expOf, expOf4, maxOfLanes, sumOfLanes} from './math';
 import {addFourRows, addRow, multiplyAdd} from './multiply_add';
 import {rowsWorthTransposing, scoreFourRows, scoreRow, scoreRows, tileTokens, transposeTile} from './scores';
@@ -37,7 +41,7 @@ export function attend(
       memory.fill(out, 0, outBytes);
       store<f32>(out + ((<usize>dimV) << 2), -Infinity);
     }
-    if (rows < rowsWorthTransposing) {
+    if (rows < rowsWorthTransposing || (rows <= mostIntegerRows && areIntegerKeys(keyForm, rows))) {
       attendFewRows(
         queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
       );
@@ -51,7 +55,10 @@ export function attend(
   }
 }
 
-/** Decoding: keys and values take turns in the same scratch memory, so that both tiles stay in the first-level cache. */
+/**
+ * Decoding: keys and values take turns in the same scratch memory, so that both tiles stay in the first-level cache. Integer
+ * forms are met as integers where their groups allow it.
+ */
 function attendFewRows(
   queries: usize,
   keyForm: FormDescriptor,
@@ -70,18 +77,41 @@ function attendFewRows(
     dimV = dimOf(valueForm);
   const outBytes = (<usize>(dimV + 2)) << 2;
   const columnBytes = (<usize>tileTokens) << 2;
+  const integerKeys = areIntegerKeys(keyForm, rows),
+    integerValues = areIntegerValues(valueForm, rows);
   const scores = scratch + max(tileBytes(keyForm), tileBytes(valueForm));
-  for (let from = 0; from < lastVisible; from += tileTokens) {
-    const count = min(tileTokens, lastVisible - from);
-    const keyTile = readTile(keyForm, head, from, count, scratch);
-    scoreRows(queries, rows, keyTile, dim, count, scale, scores);
+  const keyScratch = scores + <usize>rows * columnBytes;
+  const valueScratch = keyScratch + (integerKeys ? integerKeyBytes(dim, rows) : 0);
+  if (integerKeys) takeQueries(keyForm, queries, rows, scale, keyScratch);
+  for (let from = 0; from < lastVisible; ) {
+    let count = min(tileTokens, lastVisible - from);
+    if (integerKeys) {
+      const group = from / keyForm.groupSize;
+      count = min(count, (group + 1) * keyForm.groupSize - from); // a tile lies within a group
+      foldQueries(keyForm, head, group, rows, keyScratch);
+      integerSums(keyForm, head, from, count, rows, keyScratch, scores);
+    } else {
+      scoreRows(queries, rows, readTile(keyForm, head, from, count, scratch), dim, count, scale, scores);
+    }
+    let peaked: u32 = 0;
     for (let row = 0; row < rows; row++) {
       const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
-      softmaxRow(scores + <usize>row * columnBytes, visible, count, partial + <usize>row * outBytes, dimV);
+      const state = partial + <usize>row * outBytes;
+      const weights = scores + <usize>row * columnBytes;
+      if (integerKeys && visible > 0) {
+        finishScores(keyForm, head, from, row, visible, state + ((<usize>dimV) << 2), keyScratch, weights);
+      }
+      if (softmaxRow(weights, visible, count, state, dimV)) peaked |= 1 << row;
     }
-    const valueTile = readTile(valueForm, head, from, count, scratch);
-    multiplyAdd(scores, columnBytes, valueTile, partial, outBytes, rows, count, dimV);
+    if (integerValues) {
+      addIntegerValues(valueForm, head, from, count, scores, rows, peaked, partial, valueScratch);
+    } else {
+      const valueTile = readTile(valueForm, head, from, count, scratch);
+      multiplyAdd(scores, columnBytes, valueTile, partial, outBytes, rows, count, dimV);
+    }
+    from += count;
   }
+  if (integerValues) reorderOutputs(valueForm, rows, partial, scratch);
 }
 
 /** Prefill: keys are transposed, and four rows at a time meet eight keys in registers. */
@@ -141,20 +171,22 @@ function anyVisible(row: i32, queryTokens: i32, firstQuery: i32, from: i32): boo
 
 /**
  * Turns the first `visible` scores of a row into weights exp(s - m') and the rest up to `count` into zeros; rescales the
- * row's state from its old maximum to m'. Scores behind `count`, up to a multiple of four, may be overwritten.
+ * row's state from its old maximum to m'. Scores behind `count`, up to a multiple of four, may be overwritten. Whether one
+ * of the weights is more than 1/64 of the sum.
  */
-function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV: i32): void {
+function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV: i32): bool {
   const tail = state + ((<usize>dimV) << 2);
   if (visible <= 0) {
     memory.fill(scores, 0, (<usize>count) << 2);
-    return;
+    return false;
   }
   const whole = (visible + 3) & ~3;
   for (let j = visible; j < whole; j++) store<f32>(scores + ((<usize>j) << 2), -Infinity);
   let maxima = f32x4.splat(-Infinity);
   for (let j = 0; j < whole; j += 4) maxima = f32x4.pmax(maxima, v128.load(scores + ((<usize>j) << 2)));
   const oldMax = load<f32>(tail);
-  const newMax = max(oldMax, maxOfLanes(maxima));
+  const tileMax = maxOfLanes(maxima);
+  const newMax = max(oldMax, tileMax);
   // where every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead
   const shift = f32x4.splat(newMax == -Infinity ? 0 : newMax);
   let sums = f32x4.splat(0);
@@ -175,5 +207,7 @@ function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV:
     for (; i < bytes; i += 4) store<f32>(state + i, load<f32>(state + i) * factor);
     store<f32>(tail, newMax);
   }
-  store<f32>(tail, sum + sumOfLanes(sums), 4);
+  sum += sumOfLanes(sums);
+  store<f32>(tail, sum, 4);
+  return expOf(tileMax - newMax) * 64 > sum;
 }

@@ -83,3 +83,12 @@ export function tileScratchBytes(layout: TokenLayout, rebuilding?: Rebuilding): 
 export function scoreScratchBytes(dim: number, rows: number): number {
   return 4 * (tileTokens * (dim + rows) + 64);
 }
+
+/**
+ * Bytes of scratch memory for up to 16 rows of queries that meet integer codes: in ops/assembly, `integerKeyBytes` and
+ * `integerValueBytes`, and the rows' scores.
+ */
+export function integerScratchBytes(dim: number): number {
+  const rows = 16;
+  return dim * 8 + rows * (dim * 10 + 16) + 12 * tileTokens + rows * (4 * tileTokens + 16) + 4 * rows * tileTokens;
+}

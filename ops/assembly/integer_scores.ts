@@ -1,0 +1,432 @@
+import {FormDescriptor} from './form_descriptor';
+import {rowWords, scaleOf, zeroOf} from './integer';
+import {expOf, logOf, maxOfLanes, sumOfLanes} from './math';
+import {tileTokens} from './scores';
+
+// Scores of a few queries against integer keys whose groups run along tokens, in integers. Within a group,
+//
+//     q . k_j = sum_c (q_c s_c) (code_jc + zero_c) = unit * sum_c Q_c code_jc + offset
+//
+// with Q the folded query q_c s_c rounded to 16 bits and `offset` exact: one integer multiply-add serves eight channels, and
+// no key is decoded. What rounding leaves out, sum_c (q_c s_c - unit Q_c) (code - half), is near 3e-5 for usual heads: too
+// much where a single token carries much of the attention, and nothing where thousands share it. So scores of tokens that
+// carry more than 1/256 of it are computed again from the unrounded query.
+//
+// Channels are taken in the order in which codes unpack: first the lowest code of each byte, then the next.
+
+/** Tokens with more than this part of the attention so far have their scores computed exactly; e^-5.545 = 1/256. */
+const significant: f32 = -5.545177;
+
+/** What added to a small float32 leaves its nearest integer in the lowest bits: 1.5 * 2^23. */
+const magic: f32 = 12582912;
+const magicBits: i32 = 0x4b400000;
+
+// The width of codes as a type whose size is the bits: a loop for each, with constants in it. (A parameter would do, but the
+// optimiser folds the three loops back into one before it sees that the parameter is constant in each.)
+// @ts-ignore: decorator
+@unmanaged
+export class Two {
+  bits: u16;
+}
+// @ts-ignore: decorator
+@unmanaged
+export class Four {
+  bits: u32;
+}
+// @ts-ignore: decorator
+@unmanaged
+export class Eight {
+  bits: u64;
+}
+
+/** Most rows of queries that are met in integers: with more, decoding a tile costs little for each. */
+export const mostIntegerRows: i32 = 16;
+
+/** Whether keys may be met in integers; sums of 1,024 products of 8 and 16 bits fit 32. */
+export function areIntegerKeys(form: FormDescriptor, rows: i32): bool {
+  return (
+    form.kind == 1 &&
+    !form.basis &&
+    form.encoding >> 8 == 0 &&
+    form.groupSize >= 16 &&
+    rows <= mostIntegerRows &&
+    form.dim <= 1024 &&
+    form.dim % 32 == 0
+  );
+}
+
+// Scratch: [scales, zeros] of a group, floats; the rounded queries, 16 bits each, eight channels of three rows side by side
+// where they are met by threes; then for each row the query and the folded query, floats, and its numbers: unit, offset,
+// exactOffset, the least score that mattered.
+
+// @ts-ignore: decorator
+@inline
+function roundedAt(scratch: usize, dim: i32, row: i32, rows: i32): usize {
+  const block = row - (row % 3);
+  const first = scratch + <usize>(dim * 8 + block * dim * 2);
+  return block + 3 <= rows ? first + <usize>((row - block) << 4) : first + <usize>((row - block) * dim * 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function rowAt(scratch: usize, dim: i32, row: i32): usize {
+  return scratch + <usize>(dim * (8 + 2 * mostIntegerRows) + row * (dim * 8 + 16));
+}
+
+/** The place of a channel when first the lowest codes of all bytes are unpacked, then the next. */
+// @ts-ignore: decorator
+@inline
+export function unpackedPlace(channel: i32, dim: i32, bits: i32): i32 {
+  const each = 8 / bits; // codes in a byte
+  return (channel % each) * (dim / each) + channel / each;
+}
+
+/** Brings queries, times `scale`, into the order of unpacked codes: once a head. */
+export function takeQueries(form: FormDescriptor, queries: usize, rows: i32, scale: f32, scratch: usize): void {
+  const dim = form.dim,
+    bits = form.encoding & 0xff;
+  for (let row = 0; row < rows; row++) {
+    const to = rowAt(scratch, dim, row);
+    for (let channel = 0; channel < dim; channel++, queries += 4) {
+      store<f32>(to + (<usize>unpackedPlace(channel, dim, bits) << 2), load<f32>(queries) * scale);
+    }
+    store<f32>(to + <usize>(dim * 8), -Infinity, 12);
+  }
+}
+
+/** Folds the scales and zero points of a group of tokens into the queries. */
+export function foldQueries(form: FormDescriptor, head: i32, group: i32, rows: i32, scratch: usize): void {
+  const dim = form.dim,
+    bits = form.encoding & 0xff;
+  const params = <usize>form.params + (<usize>((head * form.paramRows + group) * dim) << 2);
+  if (bits == 8) unpackParams<Eight>(params, dim, scratch);
+  else if (bits == 4) unpackParams<Four>(params, dim, scratch);
+  else unpackParams<Two>(params, dim, scratch);
+  for (let row = 0; row < rows; row++) {
+    const step: usize = row - (row % 3) + 3 <= rows ? 48 : 16;
+    foldQuery(rowAt(scratch, dim, row), dim, <f32>(1 << (bits - 1)), scratch, roundedAt(scratch, dim, row, rows), step);
+  }
+}
+
+/** Scales, and zero points plus half the range of the codes, as floats in the order of unpacked codes. */
+// @ts-ignore: decorator
+@inline
+function unpackParams<Width>(params: usize, dim: i32, scales: usize): void {
+  const bits = <i32>offsetof<Width>();
+  const zeros = scales + (<usize>dim << 2);
+  const half = f32x4.splat(<f32>(1 << (bits - 1)));
+  const plane = <usize>((dim * bits) >> 3) << 2;
+  for (let channel = 0; channel < dim; channel += 4, params += 16) {
+    const p = v128.load(params);
+    const scale = scaleOf(p);
+    const zero = f32x4.add(f32x4.convert_i32x4_s(zeroOf(p)), half);
+    const at = <usize>unpackedPlace(channel, dim, bits) << 2;
+    if (bits == 8) {
+      v128.store(scales + at, scale);
+      v128.store(zeros + at, zero);
+    } else if (bits == 4) {
+      const pairs = v128.shuffle<f32>(scale, scale, 0, 2, 1, 3),
+        zeroPairs = v128.shuffle<f32>(zero, zero, 0, 2, 1, 3);
+      v128.store64_lane(scales + at, pairs, 0);
+      v128.store64_lane(scales + at + plane, pairs, 1);
+      v128.store64_lane(zeros + at, zeroPairs, 0);
+      v128.store64_lane(zeros + at + plane, zeroPairs, 1);
+    } else {
+      v128.store32_lane(scales + at, scale, 0);
+      v128.store32_lane(scales + at + plane, scale, 1);
+      v128.store32_lane(scales + at + 2 * plane, scale, 2);
+      v128.store32_lane(scales + at + 3 * plane, scale, 3);
+      v128.store32_lane(zeros + at, zero, 0);
+      v128.store32_lane(zeros + at + plane, zero, 1);
+      v128.store32_lane(zeros + at + 2 * plane, zero, 2);
+      v128.store32_lane(zeros + at + 3 * plane, zero, 3);
+    }
+  }
+}
+
+function foldQuery(query: usize, dim: i32, half: f32, scales: usize, rounded: usize, step: usize): void {
+  const bytes = <usize>dim << 2;
+  const zeros = scales + bytes;
+  const folded = query + bytes;
+  let maxima = f32x4.splat(0),
+    exact = maxima;
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const f = f32x4.mul(v128.load(query + i), v128.load(scales + i));
+    v128.store(folded + i, f);
+    maxima = f32x4.pmax(maxima, f32x4.abs(f));
+    exact = f32x4.add(exact, f32x4.mul(f, v128.load(zeros + i)));
+  }
+  // numbers too large or small to be rounded: nothing is, and every score is computed exactly
+  const rounds = maxOfLanes(maxima) > 1e-33 && maxOfLanes(maxima) < 1e33;
+  const largest: f32 = rounds ? maxOfLanes(maxima) : 0;
+  const inverse = f32x4.splat(rounds ? 32767 / largest : 0);
+  const magics = f32x4.splat(magic),
+    bits = i32x4.splat(magicBits);
+  let sums = f32x4.splat(0);
+  for (let i: usize = 0; i < bytes; i += 32, rounded += step) {
+    const low = f32x4.add(f32x4.mul(v128.load(folded + i), inverse), magics);
+    const high = f32x4.add(f32x4.mul(v128.load(folded + i, 16), inverse), magics);
+    sums = f32x4.add(sums, f32x4.add(f32x4.sub(low, magics), f32x4.sub(high, magics)));
+    v128.store(rounded, i16x8.narrow_i32x4_s(i32x4.sub(low, bits), i32x4.sub(high, bits)));
+  }
+  const unit: f32 = largest / 32767;
+  const exactOffset = sumOfLanes(exact);
+  const tail = folded + bytes;
+  store<f32>(tail, unit);
+  store<f32>(tail, exactOffset - half * unit * sumOfLanes(sums), 4);
+  store<f32>(tail, exactOffset, 8);
+}
+
+/** sums[r][j] = sum_c Q_rc code_jc, 32-bit integers, of tokens `from .. from + count` of one group; out [rows, tileTokens]. */
+export function integerSums(form: FormDescriptor, head: i32, from: i32, count: i32, rows: i32, scratch: usize, out: usize): void {
+  const bits = form.encoding & 0xff;
+  if (bits == 8) sumsOfBits<Eight>(form, head, from, count, rows, scratch, out);
+  else if (bits == 4) sumsOfBits<Four>(form, head, from, count, rows, scratch, out);
+  else sumsOfBits<Two>(form, head, from, count, rows, scratch, out);
+}
+
+// @ts-ignore: decorator
+@inline
+function sumsOfBits<Width>(
+  form: FormDescriptor, head: i32, from: i32, count: i32, rows: i32, scratch: usize, out: usize,
+): void {
+  const bits = <i32>offsetof<Width>();
+  const dim = form.dim;
+  const codeBytes = <usize>rowWords(dim, bits) << 2;
+  const codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
+  let row = 0;
+  for (; row + 3 <= rows; row += 3, out += 3 * (tileTokens << 2)) {
+    sumsOfThreeRows<Width>(codes, codeBytes, count, roundedAt(scratch, dim, row, rows), out);
+  }
+  for (; row < rows; row++, out += tileTokens << 2) {
+    sumsOfRow<Width>(codes, codeBytes, count, roundedAt(scratch, dim, row, rows), out);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function dot(sum: v128, a: v128, b: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(a, b));
+}
+
+/** Code k of each of eight bytes widened to 16 bits. */
+// @ts-ignore: decorator
+@inline
+export function codesOf<Width>(bytes: v128, k: i32): v128 {
+  const bits = <i32>offsetof<Width>();
+  if (bits == 8) return bytes;
+  const shifted = k == 0 ? bytes : i16x8.shr_u(bytes, k * bits);
+  const mask = (1 << bits) - 1;
+  return (k + 1) * bits == 8 ? shifted : v128.and(shifted, i16x8.splat(<i16>mask));
+}
+
+/** The lane sums of four vectors of integers as one vector. */
+// @ts-ignore: decorator
+@inline
+function sumsOfLanes(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 1, 4, 5), v128.shuffle<i32>(a, b, 2, 3, 6, 7));
+  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 1, 4, 5), v128.shuffle<i32>(c, d, 2, 3, 6, 7));
+  return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 2, 4, 6), v128.shuffle<i32>(ab, cd, 1, 3, 5, 7));
+}
+
+// V8 moves all loads of a loop's body to its beginning: with more of them than registers are free it would spill the sums.
+// So the bodies are short: eight channels, two tokens, up to three queries.
+
+/** Two tokens meet three queries. */
+// @ts-ignore: decorator
+@inline
+function sumsOfThreeRows<Width>(codes: usize, codeBytes: usize, count: i32, queries: usize, out: usize): void {
+  const bits = <i32>offsetof<Width>();
+  for (let token = 0; token < count; token += 2, out += 8) {
+    let k0 = codes + <usize>token * codeBytes;
+    let k1 = token + 1 < count ? k0 + codeBytes : k0; // of an odd count the last is met twice
+    let q = queries;
+    let a0 = i32x4.splat(0),
+      a1 = a0,
+      b0 = a0,
+      b1 = a0,
+      c0 = a0,
+      c1 = a0;
+    for (const end = k0 + codeBytes; k0 < end; k0 += 8, k1 += 8, q += 48) {
+      const u = codesOf<Width>(v128.load_ext<u8>(k0), 0),
+        v = codesOf<Width>(v128.load_ext<u8>(k1), 0);
+      const qa = v128.load(q);
+      a0 = dot(a0, qa, u);
+      a1 = dot(a1, qa, v);
+      const qb = v128.load(q, 16);
+      b0 = dot(b0, qb, u);
+      b1 = dot(b1, qb, v);
+      const qc = v128.load(q, 32);
+      c0 = dot(c0, qc, u);
+      c1 = dot(c1, qc, v);
+    }
+    if (bits <= 4) {
+      k0 -= codeBytes;
+      k1 -= codeBytes;
+      for (const end = k0 + codeBytes; k0 < end; k0 += 8, k1 += 8, q += 48) {
+        const u = codesOf<Width>(v128.load_ext<u8>(k0), 1),
+          v = codesOf<Width>(v128.load_ext<u8>(k1), 1);
+        const qa = v128.load(q);
+        a0 = dot(a0, qa, u);
+        a1 = dot(a1, qa, v);
+        const qb = v128.load(q, 16);
+        b0 = dot(b0, qb, u);
+        b1 = dot(b1, qb, v);
+        const qc = v128.load(q, 32);
+        c0 = dot(c0, qc, u);
+        c1 = dot(c1, qc, v);
+      }
+    }
+    if (bits == 2) {
+      k0 -= codeBytes;
+      k1 -= codeBytes;
+      for (const end = k0 + codeBytes; k0 < end; k0 += 8, k1 += 8, q += 48) {
+        const u = codesOf<Width>(v128.load_ext<u8>(k0), 2),
+          v = codesOf<Width>(v128.load_ext<u8>(k1), 2);
+        const qa = v128.load(q);
+        a0 = dot(a0, qa, u);
+        a1 = dot(a1, qa, v);
+        const qb = v128.load(q, 16);
+        b0 = dot(b0, qb, u);
+        b1 = dot(b1, qb, v);
+        const qc = v128.load(q, 32);
+        c0 = dot(c0, qc, u);
+        c1 = dot(c1, qc, v);
+      }
+      k0 -= codeBytes;
+      k1 -= codeBytes;
+      for (const end = k0 + codeBytes; k0 < end; k0 += 8, k1 += 8, q += 48) {
+        const u = codesOf<Width>(v128.load_ext<u8>(k0), 3),
+          v = codesOf<Width>(v128.load_ext<u8>(k1), 3);
+        const qa = v128.load(q);
+        a0 = dot(a0, qa, u);
+        a1 = dot(a1, qa, v);
+        const qb = v128.load(q, 16);
+        b0 = dot(b0, qb, u);
+        b1 = dot(b1, qb, v);
+        const qc = v128.load(q, 32);
+        c0 = dot(c0, qc, u);
+        c1 = dot(c1, qc, v);
+      }
+    }
+    const ab = sumsOfLanes(a0, a1, b0, b1);
+    const cc = sumsOfLanes(c0, c1, c0, c1);
+    v128.store64_lane(out, ab, 0);
+    v128.store64_lane(out, ab, 1, tileTokens << 2);
+    v128.store64_lane(out, cc, 0, tileTokens << 3);
+  }
+}
+
+/** Two tokens meet one query. */
+// @ts-ignore: decorator
+@inline
+function sumsOfRow<Width>(codes: usize, codeBytes: usize, count: i32, query: usize, out: usize): void {
+  const bits = <i32>offsetof<Width>();
+  for (let token = 0; token < count; token += 2, out += 8) {
+    let k0 = codes + <usize>token * codeBytes;
+    let k1 = token + 1 < count ? k0 + codeBytes : k0;
+    let q = query;
+    let a0 = i32x4.splat(0),
+      a1 = a0;
+    for (const end = k0 + codeBytes; k0 < end; k0 += 8, k1 += 8, q += 16) {
+      const qa = v128.load(q);
+      a0 = dot(a0, qa, codesOf<Width>(v128.load_ext<u8>(k0), 0));
+      a1 = dot(a1, qa, codesOf<Width>(v128.load_ext<u8>(k1), 0));
+    }
+    if (bits <= 4) {
+      k0 -= codeBytes;
+      k1 -= codeBytes;
+      for (const end = k0 + codeBytes; k0 < end; k0 += 8, k1 += 8, q += 16) {
+        const qa = v128.load(q);
+        a0 = dot(a0, qa, codesOf<Width>(v128.load_ext<u8>(k0), 1));
+        a1 = dot(a1, qa, codesOf<Width>(v128.load_ext<u8>(k1), 1));
+      }
+    }
+    if (bits == 2) {
+      k0 -= codeBytes;
+      k1 -= codeBytes;
+      for (const end = k0 + codeBytes; k0 < end; k0 += 8, k1 += 8, q += 16) {
+        const qa = v128.load(q);
+        a0 = dot(a0, qa, codesOf<Width>(v128.load_ext<u8>(k0), 2));
+        a1 = dot(a1, qa, codesOf<Width>(v128.load_ext<u8>(k1), 2));
+      }
+      k0 -= codeBytes;
+      k1 -= codeBytes;
+      for (const end = k0 + codeBytes; k0 < end; k0 += 8, k1 += 8, q += 16) {
+        const qa = v128.load(q);
+        a0 = dot(a0, qa, codesOf<Width>(v128.load_ext<u8>(k0), 3));
+        a1 = dot(a1, qa, codesOf<Width>(v128.load_ext<u8>(k1), 3));
+      }
+    }
+    v128.store64_lane(out, sumsOfLanes(a0, a1, a0, a1), 0);
+  }
+}
+
+/**
+ * Turns a row's first `visible` integer sums into scores, in place; those of tokens that matter, seen from the row's
+ * running maximum and sum at `tail`, exactly.
+ */
+export function finishScores(
+  form: FormDescriptor, head: i32, from: i32, row: i32, visible: i32, tail: usize, scratch: usize, scores: usize,
+): void {
+  const dim = form.dim;
+  const query = rowAt(scratch, dim, row);
+  const numbers = query + <usize>(dim * 8);
+  const unit = load<f32>(numbers);
+  const units = f32x4.splat(unit),
+    offsets = f32x4.splat(load<f32>(numbers, 4));
+  const whole = (visible + 3) & ~3;
+  for (let j = visible; j < whole; j++) {
+    store<u32>(scores + (<usize>j << 2), load<u32>(scores + (<usize>(visible - 1) << 2))); // cannot be a new maximum
+  }
+  let maxima = f32x4.splat(-Infinity);
+  for (let j: usize = 0; j < <usize>whole << 2; j += 16) {
+    const score = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(v128.load(scores + j)), units), offsets);
+    v128.store(scores + j, score);
+    maxima = f32x4.pmax(maxima, score);
+  }
+  const tileMax = maxOfLanes(maxima),
+    oldMax = load<f32>(tail);
+  // all that may be the new maximum: rounding moves a score by less than this
+  const error: f32 = unit * <f32>dim * <f32>(1 << ((form.encoding & 0xff) - 2));
+  // the logarithm of the whole sum only grows: what was too little once stays so
+  if (tileMax < load<f32>(numbers, 12) && tileMax + error < oldMax) return;
+  const newMax = max(oldMax, tileMax);
+  const sum: f32 = max<f32>(1, load<f32>(tail, 4) * expOf(oldMax - newMax));
+  let least: f32 = newMax + logOf(sum) + significant;
+  store<f32>(numbers, least, 12);
+  if (tileMax + error >= oldMax) least = min(least, newMax - 2 * error);
+  if (unit == 0) least = -Infinity;
+  if (tileMax < least) return;
+  const bits = form.encoding & 0xff;
+  const codeBytes = <usize>rowWords(dim, bits) << 2;
+  const codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
+  const folded = query + (<usize>dim << 2);
+  for (let j: usize = 0; j < <usize>visible; j++) {
+    if (load<f32>(scores + (j << 2)) < least) continue;
+    store<f32>(scores + (j << 2), exactScore(codes + j * codeBytes, codeBytes, folded, bits) + load<f32>(numbers, 8));
+  }
+}
+
+/** sum_c f_c (code_c - half) in floats. */
+function exactScore(codes: usize, codeBytes: usize, folded: usize, bits: i32): f32 {
+  const half = 1 << (bits - 1);
+  const halves = i16x8.splat(<i16>half),
+    mask = i16x8.splat(<i16>(2 * half - 1));
+  let sums = f32x4.splat(0);
+  for (let k = 0; k < 8; k += bits) {
+    for (let i: usize = 0; i < codeBytes; i += 8, folded += 32) {
+      const code = i16x8.sub(v128.and(i16x8.shr_u(v128.load_ext<u8>(codes + i), k), mask), halves);
+      const low = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(code));
+      const high = f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(code));
+      sums = f32x4.add(sums, f32x4.mul(low, v128.load(folded)));
+      sums = f32x4.add(sums, f32x4.mul(high, v128.load(folded, 16)));
+    }
+  }
+  return sumOfLanes(sums);
+}
+
+/** Bytes of scratch memory for the queries of integer keys. */
+export function integerKeyBytes(dim: i32, rows: i32): usize {
+  return rowAt(0, dim, rows);
+}

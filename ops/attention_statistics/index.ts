@@ -7,6 +7,7 @@ import type {Form} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
 import {attentionStatisticsReference} from './reference.js';
 import {attentionStatisticsWasm} from './wasm.js';
+import {attentionStatisticsWebgpu} from './webgpu.js';
 
 /**
  * What to know of the attention that a token got, over the queries i and the heads of its group:
@@ -107,5 +108,5 @@ export interface AttentionStatisticsAttributes extends KeyAttributes {
 export const attentionStatisticsOp = defineOp<AttentionStatisticsInputs, AttentionStatisticsAttributes>({
   name: 'AttentionStatistics',
   reference: attentionStatisticsReference,
-  kernels: {wasm: attentionStatisticsWasm},
+  kernels: {wasm: attentionStatisticsWasm, webgpu: attentionStatisticsWebgpu},
 });

@@ -4,6 +4,7 @@ import {expectRank4, type Float8Form, type Float8Layout} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
 import {decodeFloat8Reference, float8CodesReference, float8ScalesReference} from './reference.js';
 import {decodeFloat8Wasm, float8CodesWasm, float8ScalesWasm} from './wasm.js';
+import {decodeFloat8Webgpu, float8CodesWebgpu, float8ScalesWebgpu} from './webgpu.js';
 
 export interface EncodeFloat8Options {
   readonly format: Float8Layout['format'];
@@ -42,13 +43,13 @@ export function decodeFloat8(form: Float8Form, from: number, count: number): tf.
 export const float8ScalesOp = defineOp<{x: tf.Tensor}, EncodeFloat8Options>({
   name: 'Float8Scales',
   reference: float8ScalesReference,
-  kernels: {wasm: float8ScalesWasm},
+  kernels: {wasm: float8ScalesWasm, webgpu: float8ScalesWebgpu},
 });
 
 export const float8CodesOp = defineOp<{x: tf.Tensor; scales: tf.Tensor}, EncodeFloat8Options>({
   name: 'Float8Codes',
   reference: float8CodesReference,
-  kernels: {wasm: float8CodesWasm},
+  kernels: {wasm: float8CodesWasm, webgpu: float8CodesWebgpu},
 });
 
 export interface DecodeFloat8Attributes extends Float8Layout {
@@ -59,5 +60,5 @@ export interface DecodeFloat8Attributes extends Float8Layout {
 export const decodeFloat8Op = defineOp<{codes: tf.Tensor; scales: tf.Tensor}, DecodeFloat8Attributes>({
   name: 'DecodeFloat8',
   reference: decodeFloat8Reference,
-  kernels: {wasm: decodeFloat8Wasm},
+  kernels: {wasm: decodeFloat8Wasm, webgpu: decodeFloat8Webgpu},
 });

@@ -5,6 +5,7 @@ import {expectRank4, type Form, headsOf, mapTensors} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
 import {gatherRowsReference} from './reference.js';
 import {gatherRowsWasm} from './wasm.js';
+import {gatherRowsWebgpu} from './webgpu.js';
 
 /**
  * Which tokens of each key head: int32 `[batch, kvHeads, kept]`, or the same numbers of the host, row by row. Each names
@@ -73,5 +74,5 @@ function asTensor(indices: TokenIndices, batch: number, kvHeads: number): tf.Ten
 export const gatherRowsOp = defineOp<{data: tf.Tensor; indices: tf.Tensor}, object>({
   name: 'GatherRows',
   reference: gatherRowsReference,
-  kernels: {wasm: gatherRowsWasm},
+  kernels: {wasm: gatherRowsWasm, webgpu: gatherRowsWebgpu},
 });

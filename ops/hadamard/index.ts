@@ -3,6 +3,7 @@ import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {hadamardReference} from './reference.js';
 import {hadamardWasm} from './wasm.js';
+import {hadamardWebgpu} from './webgpu.js';
 
 /**
  * The orthonormal Hadamard transform of the last axis, `y = x H / sqrt(block)`, with H of Sylvester's order. `block` is the
@@ -39,5 +40,5 @@ export interface HadamardAttributes {
 export const hadamardOp = defineOp<{x: tf.Tensor}, HadamardAttributes>({
   name: 'Hadamard',
   reference: hadamardReference,
-  kernels: {wasm: hadamardWasm},
+  kernels: {wasm: hadamardWasm, webgpu: hadamardWebgpu},
 });

@@ -5,6 +5,7 @@ import {expectRank4, type IntegerForm, type IntegerLayout} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
 import {dequantizeReference, groupParametersReference, packCodesReference} from './reference.js';
 import {dequantizeWasm, groupParametersWasm, packCodesWasm} from './wasm.js';
+import {dequantizeWebgpu, groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
 
 /** How `quantize` groups, packs and scales. */
 export interface QuantizeOptions extends IntegerLayout {
@@ -55,13 +56,13 @@ export function dequantize(form: IntegerForm, from: number, count: number): tf.T
 export const groupParametersOp = defineOp<{x: tf.Tensor}, QuantizeOptions>({
   name: 'GroupParameters',
   reference: groupParametersReference,
-  kernels: {wasm: groupParametersWasm},
+  kernels: {wasm: groupParametersWasm, webgpu: groupParametersWebgpu},
 });
 
 export const packCodesOp = defineOp<{x: tf.Tensor; params: tf.Tensor}, QuantizeOptions>({
   name: 'PackCodes',
   reference: packCodesReference,
-  kernels: {wasm: packCodesWasm},
+  kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu},
 });
 
 export interface DequantizeAttributes extends IntegerLayout {
@@ -72,5 +73,5 @@ export interface DequantizeAttributes extends IntegerLayout {
 export const dequantizeOp = defineOp<{codes: tf.Tensor; params: tf.Tensor}, DequantizeAttributes>({
   name: 'Dequantize',
   reference: dequantizeReference,
-  kernels: {wasm: dequantizeWasm},
+  kernels: {wasm: dequantizeWasm, webgpu: dequantizeWebgpu},
 });

@@ -4,6 +4,7 @@ import {expectRank4} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
 import {expandPartialReference, projectReference} from './reference.js';
 import {expandPartialWasm, projectWasm} from './wasm.js';
+import {expandPartialWebgpu} from './webgpu.js';
 
 /**
  * Coefficients of vectors in a basis of each key head: `z = x basis^T`. With orthonormal rows of the basis, `z basis` is
@@ -65,5 +66,5 @@ export type ExpandPartialInputs = {
 export const expandPartialOp = defineOp<ExpandPartialInputs, object>({
   name: 'ExpandPartial',
   reference: expandPartialReference,
-  kernels: {wasm: expandPartialWasm},
+  kernels: {wasm: expandPartialWasm, webgpu: expandPartialWebgpu},
 });

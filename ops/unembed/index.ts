@@ -3,6 +3,7 @@ import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {unembedReference} from './reference.js';
 import {unembedWasm} from './wasm.js';
+import {unembedWebgpu} from './webgpu.js';
 
 /**
  * The output head that shares its matrix with the embedding (Press and Wolf, 2016, arXiv 1608.05859): one logit for each
@@ -40,5 +41,5 @@ function unembedGradient(dy: tf.Tensor2D, saved: tf.Tensor[]): tf.Tensor[] {
 export const unembedOp = defineOp<{x: tf.Tensor; embedding: tf.Tensor}, object>({
   name: 'Unembed',
   reference: unembedReference,
-  kernels: {wasm: unembedWasm},
+  kernels: {wasm: unembedWasm, webgpu: unembedWebgpu},
 });

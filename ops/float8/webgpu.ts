@@ -1,0 +1,123 @@
+import type * as tf from '@tensorflow/tfjs';
+import {decodeFunctions, decodeUnit, unitsOfRow} from '../backends/webgpu_forms.js';
+import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import type {Float8Layout} from '../forms.js';
+import {float8Formats} from './formats.js';
+import type {DecodeFloat8Attributes, EncodeFloat8Options} from './index.js';
+
+type Shape4 = [number, number, number, number];
+
+export function float8ScalesWebgpu({x}: {x: tf.TensorInfo}, {format}: EncodeFloat8Options): tf.TensorInfo {
+  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  return webgpuPrograms()!.run(
+    float8ScalesShader,
+    {constants: {format}, inputs: {x}, uniforms: {dim}, work: batch * heads * tokens},
+    [batch, heads, tokens, 1],
+  );
+}
+
+export function float8CodesWebgpu(
+  {x, scales}: {x: tf.TensorInfo; scales: tf.TensorInfo},
+  {format}: EncodeFloat8Options,
+): tf.TensorInfo {
+  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  const words = Math.ceil(dim / 4);
+  const rows = batch * heads * tokens;
+  return webgpuPrograms()!.run(
+    float8CodesShader,
+    {constants: {format}, inputs: {x, scales}, uniforms: {dim, words}, work: rows * words},
+    [batch, heads, tokens, words],
+    'int32',
+  );
+}
+
+export function decodeFloat8Webgpu(
+  {codes, scales}: {codes: tf.TensorInfo; scales: tf.TensorInfo},
+  {dim, format, from, count}: DecodeFloat8Attributes,
+): tf.TensorInfo {
+  const [batch, heads] = codes.shape as Shape4;
+  return webgpuPrograms()!.run(
+    decodeFloat8Shader,
+    {
+      constants: {dim, format},
+      inputs: {codes, scales},
+      uniforms: {first: from, count, rows: codes.shape[2]!, scaleRows: scales.shape[2]!},
+      work: batch * heads * count * Math.ceil(dim / 4),
+    },
+    [batch, heads, count, dim],
+  );
+}
+
+/** One invocation a token. */
+export const float8ScalesShader: Shader<EncodeFloat8Options, 'dim'> = {
+  name: 'Float8Scales',
+  uniforms: integers('dim'),
+  code: ({format}) => `
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      var largest = 0.0;
+      for (var i = 0; i < uniforms.dim; i++) { largest = max(largest, abs(f32(x[index * uniforms.dim + i]))); }
+      result[index] = largest / ${float8Formats[format].largest}.0;
+    }`,
+};
+
+/** One invocation a word. */
+export const float8CodesShader: Shader<EncodeFloat8Options, 'dim' | 'words'> = {
+  name: 'Float8Codes',
+  uniforms: integers('dim', 'words'),
+  code: ({format}) => {
+    const {mantissaBits, bias, largest, largestCode} = float8Formats[format];
+    return `
+    fn codeOf(number : f32) -> u32 {
+      let bits = bitcast<u32>(number);
+      let sign = (bits >> 24u) & 0x80u;
+      let magnitude = abs(number);
+      if (magnitude >= ${largest}.0) { return sign | ${largestCode}u; }
+      let exponent = max(${1 - bias}, i32((bits >> 23u) & 0xffu) - 127);
+      // a normal number's steps begin at 2^${mantissaBits}, which is exponent field 1; rounding up carries into the field
+      let steps = round(magnitude * bitcast<f32>(u32(${127 + mantissaBits} - exponent) << 23u));
+      return sign | u32((exponent - ${1 - bias}) * ${2 ** mantissaBits} + i32(steps));
+    }
+
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let row = index / uniforms.words;
+      let scale = f32(scales[row]);
+      var word = 0u;
+      for (var e = 0; e < 4; e++) {
+        let channel = (index % uniforms.words) * 4 + e;
+        if (channel < uniforms.dim && scale != 0.0) {
+          word |= codeOf(f32(x[row * uniforms.dim + channel]) / scale) << u32(8 * e);
+        }
+      }
+      result[index] = bitcast<i32>(word);
+    }`;
+  },
+};
+
+/** One invocation a word. */
+export const decodeFloat8Shader: Shader<Float8Layout, 'first' | 'count' | 'rows' | 'scaleRows'> = {
+  name: 'DecodeFloat8',
+  uniforms: integers('first', 'count', 'rows', 'scaleRows'),
+  code: layout => {
+    const names = {
+      data: 'codes',
+      params: 'scales',
+      dataRows: 'uniforms.rows',
+      paramRows: 'uniforms.scaleRows',
+    };
+    const full = {kind: 'float8' as const, ...layout};
+    const store = (channel: string, number: string) =>
+      `result[row * ${layout.dim} + ${channel}] = ${number};`;
+    return `
+    ${decodeFunctions(full)}
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let unit = index % ${unitsOfRow(full)};
+      let row = index / ${unitsOfRow(full)};
+      let head = row / uniforms.count;
+      let token = uniforms.first + row % uniforms.count;
+      ${decodeUnit(full, names, store)}
+    }`;
+  },
+};

@@ -1,0 +1,160 @@
+import type * as tf from '@tensorflow/tfjs';
+import {decodeFunctions, decodeUnit, integerFunctions, unitsOfRow} from '../backends/webgpu_forms.js';
+import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import type {IntegerLayout} from '../forms.js';
+import type {DequantizeAttributes, QuantizeOptions} from './index.js';
+
+type Shape4 = [number, number, number, number];
+
+export function groupParametersWebgpu({x}: {x: tf.TensorInfo}, options: QuantizeOptions): tf.TensorInfo {
+  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  const {groupAxis, groupSize, bits, symmetric} = options;
+  const [rows, columns] =
+    groupAxis === 'channel' ? [tokens / groupSize, dim] : [tokens, Math.ceil(dim / groupSize)];
+  return webgpuPrograms()!.run(
+    groupParametersShader,
+    {
+      constants: {groupAxis, groupSize, bits, symmetric},
+      inputs: {x},
+      uniforms: {dim, columns},
+      work: batch * heads * rows * columns,
+    },
+    [batch, heads, rows, columns],
+    'int32',
+  );
+}
+
+export function packCodesWebgpu(
+  {x, params}: {x: tf.TensorInfo; params: tf.TensorInfo},
+  options: QuantizeOptions,
+): tf.TensorInfo {
+  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  const {groupAxis, groupSize, bits} = options;
+  const words = Math.ceil((dim * bits) / 32);
+  return webgpuPrograms()!.run(
+    packCodesShader,
+    {
+      constants: {groupAxis, groupSize, bits},
+      inputs: {x, params},
+      uniforms: {dim, words, tokens, paramRows: params.shape[2]!, paramColumns: params.shape[3]!},
+      work: batch * heads * tokens * words,
+    },
+    [batch, heads, tokens, words],
+    'int32',
+  );
+}
+
+export function dequantizeWebgpu(
+  {codes, params}: {codes: tf.TensorInfo; params: tf.TensorInfo},
+  {from, count, dim, bits, groupAxis, groupSize}: DequantizeAttributes,
+): tf.TensorInfo {
+  const [batch, heads] = codes.shape as Shape4;
+  const layout = {dim, bits, groupAxis, groupSize};
+  return webgpuPrograms()!.run(
+    dequantizeShader,
+    {
+      constants: layout,
+      inputs: {codes, params},
+      uniforms: {first: from, count, rows: codes.shape[2]!, paramRows: params.shape[2]!},
+      work: batch * heads * count * unitsOfRow({kind: 'integer', ...layout}),
+    },
+    [batch, heads, count, dim],
+  );
+}
+
+type ParameterConstants = Pick<QuantizeOptions, 'groupAxis' | 'groupSize' | 'bits' | 'symmetric'>;
+
+/** One invocation a group. A quotient may be off by 2.5 units in the last place, as WGSL allows: at worst the scale is a step larger. */
+export const groupParametersShader: Shader<ParameterConstants, 'dim' | 'columns'> = {
+  name: 'GroupParameters',
+  uniforms: integers('dim', 'columns'),
+  code: ({groupAxis, groupSize, bits, symmetric}) => `
+    // the bits of a number that is not negative, rounded up to bfloat16
+    fn roundUp(number : f32) -> u32 { return (bitcast<u32>(number) + 0xffffu) & 0xffff0000u; }
+
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let column = index % uniforms.columns;
+      let row = index / uniforms.columns;
+      ${
+        groupAxis === 'channel'
+          ? `let start = row * ${groupSize} * uniforms.dim + column; let step = uniforms.dim; let count = ${groupSize};`
+          : `let start = row * uniforms.dim + column * ${groupSize}; let step = 1;
+      let count = min(${groupSize}, uniforms.dim - column * ${groupSize});`
+      }
+      var low = f32(x[start]);
+      var high = low;
+      for (var i = 1; i < count; i++) {
+        let number = f32(x[start + i * step]);
+        low = min(low, number);
+        high = max(high, number);
+      }
+      let largest = max(abs(low), abs(high));
+      ${
+        symmetric
+          ? `let scale = roundUp(largest / ${2 ** (bits - 1) - 1}.0);
+      let zero = ${-(2 ** (bits - 1))};`
+          : `let scale = roundUp(max((high - low) / ${2 ** bits - 1}.0, largest / 32767.0));
+      let zero = i32(clamp(round(low / bitcast<f32>(scale)), -32768.0, 32767.0));`
+      }
+      result[index] = select(bitcast<i32>(scale | (bitcast<u32>(zero) & 0xffffu)), 0, scale == 0u);
+    }`,
+};
+
+type PackConstants = Pick<QuantizeOptions, 'groupAxis' | 'groupSize' | 'bits'>;
+type PackUniform = 'dim' | 'words' | 'tokens' | 'paramRows' | 'paramColumns';
+
+/** One invocation a word. */
+export const packCodesShader: Shader<PackConstants, PackUniform> = {
+  name: 'PackCodes',
+  uniforms: integers('dim', 'words', 'tokens', 'paramRows', 'paramColumns'),
+  code: ({groupAxis, groupSize, bits}) => `
+    ${integerFunctions}
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let row = index / uniforms.words;
+      let token = row % uniforms.tokens;
+      let head = row / uniforms.tokens;
+      var word = 0u;
+      for (var e = 0; e < ${32 / bits}; e++) {
+        let channel = (index % uniforms.words) * ${32 / bits} + e;
+        if (channel >= uniforms.dim) { break; }
+        let groupRow = head * uniforms.paramRows + ${groupAxis === 'channel' ? `token / ${groupSize}` : 'token'};
+        let groupColumn = ${groupAxis === 'channel' ? 'channel' : `channel / ${groupSize}`};
+        let group = bitcast<u32>(params[groupRow * uniforms.paramColumns + groupColumn]);
+        let scale = integerScale(group);
+        if (scale != 0.0) {
+          let steps = clamp(round(f32(x[row * uniforms.dim + channel]) / scale), -1.0e6, 1.0e6);
+          word |= u32(clamp(i32(steps) - integerZero(group), 0, ${2 ** bits - 1})) << u32(${bits} * e);
+        }
+      }
+      result[index] = bitcast<i32>(word);
+    }`,
+};
+
+/** One invocation a word. */
+export const dequantizeShader: Shader<IntegerLayout, 'first' | 'count' | 'rows' | 'paramRows'> = {
+  name: 'Dequantize',
+  uniforms: integers('first', 'count', 'rows', 'paramRows'),
+  code: layout => {
+    const names = {
+      data: 'codes',
+      params: 'params',
+      dataRows: 'uniforms.rows',
+      paramRows: 'uniforms.paramRows',
+    };
+    const full = {kind: 'integer' as const, ...layout};
+    const store = (channel: string, number: string) =>
+      `result[row * ${layout.dim} + ${channel}] = ${number};`;
+    return `
+    ${decodeFunctions(full)}
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let unit = index % ${unitsOfRow(full)};
+      let row = index / ${unitsOfRow(full)};
+      let head = row / uniforms.count;
+      let token = uniforms.first + row % uniforms.count;
+      ${decodeUnit(full, names, store)}
+    }`;
+  },
+};

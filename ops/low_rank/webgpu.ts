@@ -1,0 +1,63 @@
+import type * as tf from '@tensorflow/tfjs';
+import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import type {ExpandPartialInputs} from './index.js';
+
+/** `expandPartial` in one pass. (`project` is one of tfjs' own tiled products: its reference is as good as a kernel.) */
+export function expandPartialWebgpu(inputs: {
+  [Name in keyof ExpandPartialInputs]: tf.TensorInfo;
+}): tf.TensorInfo {
+  const {partial, basis, mean, shift} = inputs;
+  const [batch, heads, tokens, columns] = partial.shape as [number, number, number, number];
+  const inner = columns - 2;
+  const dim = basis?.shape[3] ?? inner;
+  const kvHeads = (basis ?? mean)?.shape[1] ?? heads;
+  return webgpuPrograms()!.run(
+    expandPartialShader,
+    {
+      constants: {basis: basis !== undefined, mean: mean !== undefined, shift: shift !== undefined},
+      inputs: {partial, basis, mean, shift},
+      uniforms: {inner, dim, rowsOfHead: (heads / kvHeads) * tokens},
+      work: batch * heads * tokens * (dim + 2),
+    },
+    [batch, heads, tokens, dim + 2],
+  );
+}
+
+interface ExpandConstants {
+  readonly basis: boolean;
+  readonly mean: boolean;
+  readonly shift: boolean;
+}
+
+/** One invocation a number. */
+export const expandPartialShader: Shader<ExpandConstants, 'inner' | 'dim' | 'rowsOfHead'> = {
+  name: 'ExpandPartial',
+  uniforms: integers('inner', 'dim', 'rowsOfHead'),
+  code: ({basis, mean, shift}) => `
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let column = index % (uniforms.dim + 2);
+      let row = index / (uniforms.dim + 2);
+      let start = row * (uniforms.inner + 2);
+      let head = row / uniforms.rowsOfHead;
+      let largest = f32(partial[start + uniforms.inner]);
+      let total = f32(partial[start + uniforms.inner + 1]);
+      if (column == uniforms.dim) {
+        result[index] = largest${shift ? ' + f32(shift[row])' : ''};
+        return;
+      }
+      if (column > uniforms.dim) {
+        result[index] = total;
+        return;
+      }
+      ${
+        basis
+          ? `var sum = 0.0;
+      let basisAt = head * uniforms.inner * uniforms.dim + column;
+      for (var r = 0; r < uniforms.inner; r++) { sum += f32(partial[start + r]) * f32(basis[basisAt + r * uniforms.dim]); }`
+          : 'var sum = f32(partial[start + column]);'
+      }
+      ${mean ? 'sum += total * f32(mean[head * uniforms.dim + column]);' : ''}
+      result[index] = sum;
+    }`,
+};

@@ -1,0 +1,208 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {attend} from '../../../ops/attend/index.js';
+import {
+  attentionStatistics,
+  type AttentionStatisticsOptions,
+} from '../../../ops/attention_statistics/index.js';
+import {InvalidArgumentError} from '../../../ops/errors.js';
+import type {Form} from '../../../ops/forms.js';
+import {mergePartials} from '../../../ops/merge_partials/index.js';
+import {partialLogSum} from '../../../ops/merge_partials/log_sum.js';
+import {describeOnBackends, testBackends} from '../../support/backends.js';
+import {
+  randomLowRank,
+  randomRotation,
+  randomTokens,
+  type LowRankStorage,
+  type TokenStorage,
+} from '../../support/forms.js';
+import {expectAsOnCpu} from '../../support/on_both.js';
+import {randomFloats} from '../../support/random.js';
+import {expectClose, expectNoLeak} from '../../support/tensors.js';
+
+// The shaders against the references on cpu, over the same codes. A software driver takes seconds to compile one, so these are
+// cases that were chosen: every form, lengths around the edges of tiles and splits, dims that fill no lane.
+
+const dense = {kind: 'dense'} as const;
+const integer = (bits: 8 | 4 | 2, groupAxis: 'channel' | 'token', groupSize: number) =>
+  ({kind: 'integer', bits, groupAxis, groupSize, symmetric: false}) as const;
+const float8 = (format: 'e4m3' | 'e5m2') => ({kind: 'float8', format}) as const;
+const rank = (
+  of: number,
+  latents: TokenStorage = dense,
+  mean = true,
+): LowRankStorage & {rotate?: boolean} => ({
+  ...{rank: of, mean, latents},
+});
+
+type Storage = TokenStorage | (LowRankStorage & {readonly rotate?: boolean});
+
+interface Case {
+  readonly keys: Storage;
+  readonly values: Storage;
+  readonly batch?: number;
+  readonly kvHeads?: number;
+  readonly group?: number;
+  readonly queryTokens?: number;
+  readonly tokens: number;
+  readonly dim?: number;
+  readonly dimV?: number;
+  /** The place of query 0 in the segment; nothing: not causal. */
+  readonly firstQuery?: number;
+  readonly rotation?: {pairs: number; interleaved: boolean; positions: 'run' | 'rows' | 'column'};
+}
+
+const halves = {pairs: 16, interleaved: false, positions: 'rows'} as const;
+
+const cases: Record<string, Case> = {
+  'dense, one query over many splits': {
+    keys: dense,
+    values: dense,
+    group: 3,
+    tokens: 1000,
+    dim: 64,
+    dimV: 64,
+  },
+  'dense, causal, wide dims, tiles that end early': {
+    ...{keys: dense, values: dense, batch: 2, group: 2, queryTokens: 37, tokens: 70},
+    ...{dim: 130, dimV: 100, firstQuery: 33},
+  },
+  'dense, causal, most rows see nothing': {
+    ...{keys: dense, values: dense, queryTokens: 9, tokens: 40, dim: 3, dimV: 1, firstQuery: -6},
+  },
+  'int8 by channel, int8 by token': {
+    ...{keys: integer(8, 'channel', 32), values: integer(8, 'token', 32), group: 3, tokens: 257},
+  },
+  'int4 with groups that fill no word': {
+    ...{keys: integer(4, 'channel', 5), values: integer(4, 'token', 3), tokens: 65, dim: 33, dimV: 31},
+  },
+  'int2 by token, causal': {
+    ...{keys: integer(2, 'token', 16), values: integer(2, 'channel', 8), queryTokens: 12, tokens: 64},
+    firstQuery: 52,
+  },
+  'float8 in both formats': {keys: float8('e4m3'), values: float8('e5m2'), group: 2, tokens: 129, dim: 30},
+  'low rank met in the space of latents': {
+    ...{keys: rank(8, integer(4, 'channel', 16)), values: rank(12, float8('e4m3')), group: 3, tokens: 200},
+  },
+  'low rank rebuilt and rotated at positions of each token': {
+    ...{keys: {...rank(8), rotate: true}, values: dense, group: 3, tokens: 200, rotation: halves},
+  },
+  'low rank in integers, all buffers taken, causal': {
+    ...{keys: {...rank(8, integer(8, 'token', 4)), rotate: true}, values: integer(8, 'token', 32)},
+    ...{queryTokens: 20, tokens: 50, firstQuery: 30, group: 2, batch: 2},
+    rotation: {pairs: 5, interleaved: true, positions: 'column'},
+  },
+  'low rank of a run, without a mean': {
+    ...{keys: {...rank(4, dense, false), rotate: true}, values: rank(4), tokens: 33, dim: 16},
+    rotation: {pairs: 8, interleaved: false, positions: 'run'},
+  },
+};
+
+function inputsOf(one: Case) {
+  const {batch = 1, kvHeads = 2, group = 1, queryTokens = 1, tokens, dim = 32, dimV = 32} = one;
+  const shape = {batch, kvHeads, tokens, capacity: tokens + 3};
+  const form = (storage: Storage, width: number, seed: number): Form =>
+    'kind' in storage
+      ? randomTokens({...shape, dim: width}, storage, seed)
+      : {
+          ...randomLowRank({...shape, dim: width}, storage, seed),
+          ...(storage.rotate === true && {rotate: true}),
+        };
+  const heads = kvHeads * group;
+  return {
+    queries: tf.tensor4d(randomFloats(1, batch * heads * queryTokens * dim), [
+      batch,
+      heads,
+      queryTokens,
+      dim,
+    ]),
+    keys: form(one.keys, dim, 2),
+    values: form(one.values, dimV, 7),
+    options: {
+      ...{tokens, scale: 1 / Math.sqrt(dim)},
+      ...(one.firstQuery !== undefined && {firstQuery: one.firstQuery}),
+      ...(one.rotation && {keyRotation: randomRotation({...shape, dim}, one.rotation, 12)}),
+    },
+  };
+}
+
+const statistics: [what: string, Pick<AttentionStatisticsOptions, 'statistic' | 'threshold'>][] = [
+  ['mass', {statistic: 'mass'}],
+  ['uses', {statistic: 'uses', threshold: 0.03}],
+  ['lastUse', {statistic: 'lastUse', threshold: 0.03}],
+];
+
+describeOnBackends(
+  'shaders of attention',
+  () => {
+    for (const [name, one] of Object.entries(cases)) {
+      it(`attend as the reference does: ${name}`, () =>
+        expectAsOnCpu(
+          () => inputsOf(one),
+          // normalised: the partial's own sum may be large
+          ({queries, keys, values, options}) => {
+            const partial = attend(queries, keys, values, options);
+            return [mergePartials([partial]), partialLogSum([partial])];
+          },
+          1e-5,
+        ));
+    }
+
+    for (const [what, statistic] of statistics) {
+      it(`sum up ${what} of attention as the reference does`, () =>
+        expectAsOnCpu(
+          () => inputsOf({...cases['int2 by token, causal']!, group: 3, tokens: 80, firstQuery: 66}),
+          ({queries, keys, values, options}) => {
+            const logSum = partialLogSum([attend(queries, keys, values, options)]);
+            return attentionStatistics(queries, keys, logSum, {...options, ...statistic});
+          },
+          1e-5,
+        ));
+    }
+
+    it('sum up attention over keys that are rebuilt and rotated', () =>
+      expectAsOnCpu(
+        () =>
+          inputsOf({...cases['low rank rebuilt and rotated at positions of each token']!, queryTokens: 3}),
+        ({queries, keys, values, options}) => {
+          const logSum = partialLogSum([attend(queries, keys, values, options)]);
+          return attentionStatistics(queries, keys, logSum, {...options, statistic: 'mass'});
+        },
+        1e-5,
+      ));
+
+    it('merge more partials than a shader binds buffers', async () => {
+      const numbers = Array.from({length: 10}, (_, i) => [2 * i, Math.log(i), 1].map(x => (i === 0 ? 0 : x)));
+      numbers[0] = [0, -Infinity, 0];
+      const [output, logSum] = tf.tidy(() => {
+        const partials = numbers.map(partial => tf.tensor4d(partial, [1, 1, 1, 3]));
+        return [mergePartials(partials), partialLogSum(partials)];
+      }) as [tf.Tensor, tf.Tensor];
+      // partial i has the weight i and the output 2 i: 2 sum i^2 / sum i over 1 .. 9
+      await expectClose(output, [570 / 45], 1e-5);
+      await expectClose(logSum, [Math.log(45)], 1e-5);
+      tf.dispose([output, logSum]);
+    });
+
+    it('leave nothing behind', () =>
+      expectNoLeak(() =>
+        tf.tidy(() => {
+          const {queries, keys, values, options} = inputsOf(
+            cases['low rank rebuilt and rotated at positions of each token']!,
+          );
+          return attend(queries, keys, values, options);
+        }),
+      ));
+
+    it('refuse heads that no tile holds', () => {
+      const wide = (tokens: number): tf.Tensor4D => tf.zeros([1, 1, tokens, 1025]);
+      const form = {kind: 'dense', dim: 1025, data: wide(2)} as const;
+      expect(() => attend(wide(1), form, form, {tokens: 2, scale: 1})).to.throw(
+        InvalidArgumentError,
+        /dim 1025.*up to 1024/,
+      );
+    });
+  },
+  testBackends.filter(backend => backend === 'webgpu'),
+);

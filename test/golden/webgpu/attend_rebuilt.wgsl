@@ -1,0 +1,165 @@
+
+    const hidden = -3.0e38;
+    var<workgroup> tile : array<f32, 1040>;
+    var<workgroup> query : array<f32, 256>;
+    var<workgroup> scores : array<f32, 64>;
+    var<workgroup> rowMax : array<f32, 4>;
+    var<workgroup> rowSum : array<f32, 4>;
+    var<workgroup> rescale : array<f32, 4>;
+    var<workgroup> span : vec2<i32>;
+    
+    fn integerScale(group : u32) -> f32 { return bitcast<f32>(group & 0xffff0000u); }
+    fn integerZero(group : u32) -> i32 { return bitcast<i32>(group << 16u) >> 16u; }
+
+    
+    var<workgroup> latents : array<f32, 256>;
+    
+    fn loadLatents(head : i32, start : i32, count : i32) {
+      for (var i = i32(localIndex); i < count * 16; i += 64) {
+        let row = i / 16;
+        let unit = i % 16;
+        let token = start + row;
+        latents[row * 16 + unit] = f32(keyData[(head * uniforms.keyRows + token) * 16 + unit]);
+      }
+    }
+
+    fn channelOf(head : i32, row : i32, channel : i32) -> f32 {
+      var sum = queries[uniforms.meanAt + head * 64 + channel];
+      let basis = uniforms.basisAt + head * 1024 + channel;
+      for (var r = 0; r < 16; r++) { sum += latents[row * 16 + r] * queries[basis + r * 64]; }
+      return sum;
+    }
+
+    fn loadKeys(head : i32, start : i32, count : i32) {
+      loadLatents(head, start, count);
+      workgroupBarrier();
+      for (var i = i32(localIndex); i < count * 32; i += 64) {
+        let row = i / 32;
+        let pair = i % 32;
+        if (pair >= 32) {
+          tile[row * 65 + 32 + pair] = channelOf(head, row, 32 + pair);
+          continue;
+        }
+        let position = positions[head * uniforms.positionRows + start + row];
+        let c = queries[uniforms.cosAt + position * 32 + pair];
+        let s = queries[uniforms.sinAt + position * 32 + pair];
+        let first = pair;
+        let second = pair + 32;
+        let a = channelOf(head, row, first);
+        let b = channelOf(head, row, second);
+        tile[row * 65 + first] = a * c - b * s;
+        tile[row * 65 + second] = b * c + a * s;
+      }
+    }
+    
+    fn loadValues(head : i32, start : i32, count : i32) {
+      for (var i = i32(localIndex); i < count * 16; i += 64) {
+        let row = i / 16;
+        let unit = i % 16;
+        let token = start + row;
+        
+        let word = bitcast<u32>(valueData[(head * uniforms.valueRows + token) * 16 + unit]);
+        for (var e = 0; e < 4; e++) {
+          let channel = unit * 4 + e;
+          if (channel < 64) {
+            let code = i32((word >> u32(8 * e)) & 255u);
+            let group = bitcast<u32>(valueParams[(head * uniforms.valueParamRows + token) * 2 + channel / 32]);
+            tile[row * 64 + channel] = f32(code + integerZero(group)) * integerScale(group);
+          }
+        }
+      }
+    }
+
+
+    // where a row of this key head's queries lies among all rows of queries
+    fn rowIndex(head : i32, row : i32) -> i32 {
+      return (head * uniforms.group + row % uniforms.group) * uniforms.queryTokens + row / uniforms.group;
+    }
+
+    fn main() {
+      let local = i32(localIndex);
+      let head = i32(workgroupId.z);
+      let firstRow = i32(workgroupId.y) * 4;
+      let rows = uniforms.group * uniforms.queryTokens;
+      if (local == 0) {
+        let lastQuery = (min(firstRow + 4, rows) - 1) / uniforms.group;
+        let seen = clamp(uniforms.firstQuery + lastQuery + 1, 0, uniforms.tokens);
+        let begin = i32(workgroupId.x) * uniforms.splitTokens;
+        span = vec2<i32>(begin, min(begin + uniforms.splitTokens, seen));
+      }
+      for (var i = local; i < 256; i += 64) {
+        let row = firstRow + i / 64;
+        if (row < rows) { query[i] = f32(queries[rowIndex(head, row) * 64 + i % 64]); }
+      }
+      if (local < 4) {
+        rowMax[local] = hidden;
+        rowSum[local] = 0.0;
+      }
+      let columnLane = local % 64;
+      let rowLane = local / 64;
+      var sums : array<f32, 4>;
+      let bounds = workgroupUniformLoad(&span);
+      for (var start = bounds.x; start < bounds.y; start += 16) {
+        let count = min(16, bounds.y - start);
+        loadKeys(head, start, count);
+        workgroupBarrier();
+        for (var i = local; i < 64; i += 64) {
+          let token = i % 16;
+          let row = firstRow + i / 16;
+          var score = hidden;
+          if (token < count && row < rows && start + token <= uniforms.firstQuery + row / uniforms.group) {
+            let q = (i / 16) * 64;
+            var sum = 0.0;
+            for (var d = 0; d < 64; d++) { sum += query[q + d] * tile[token * 65 + d]; }
+            score = sum * uniforms.scale;
+          }
+          scores[i] = score;
+        }
+        workgroupBarrier();
+        loadValues(head, start, count);
+        if (local < 4) {
+          var largest = rowMax[local];
+          for (var t = 0; t < count; t++) { largest = max(largest, scores[local * 16 + t]); }
+          rescale[local] = exp(max(rowMax[local] - largest, -200.0));
+          rowMax[local] = largest;
+        }
+        workgroupBarrier();
+        for (var i = local; i < 64; i += 64) {
+          let score = scores[i];
+          scores[i] = select(exp(score - rowMax[i / 16]), 0.0, score <= hidden);
+        }
+        workgroupBarrier();
+        if (local < 4) {
+          var sum = rowSum[local] * rescale[local];
+          for (var t = 0; t < count; t++) { sum += scores[local * 16 + t]; }
+          rowSum[local] = sum;
+        }
+        for (var r = 0; r < 4; r++) {
+          let factor = rescale[min(rowLane + r * 1, 3)];
+          for (var c = 0; c < 1; c++) { sums[r * 1 + c] *= factor; }
+        }
+        for (var t = 0; t < count; t++) {
+          for (var c = 0; c < 1; c++) {
+            let value = tile[t * 64 + min(columnLane + c * 64, 63)];
+            for (var r = 0; r < 4; r++) {
+              let row = min(rowLane + r * 1, 3);
+              sums[r * 1 + c] += scores[row * 16 + t] * value;
+            }
+          }
+        }
+        workgroupBarrier();
+      }
+      for (var r = 0; r < 4; r++) {
+        let row = rowLane + r * 1;
+        if (row >= 4 || firstRow + row >= rows) { continue; }
+        let at = (i32(workgroupId.x) * uniforms.resultRows + rowIndex(head, firstRow + row)) * 66;
+        for (var c = 0; c < 1; c++) {
+          let column = columnLane + c * 64;
+          if (column < 64) { result[at + column] = sums[r * 1 + c]; }
+        }
+        if (columnLane == 0) {
+          result[at + 64] = select(rowMax[row], -uniforms.INFINITY, rowSum[row] == 0.0);
+          result[at + 65] = rowSum[row];
+        }
+      }
+    }

@@ -1,0 +1,25 @@
+
+    fn numberAt(part : i32, at : i32) -> f32 {
+      return f32(splits[part * uniforms.rows * 66 + at]);
+    }
+
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let column = index % 66;
+      let start = (index / 66) * 66;
+      var largest = -3.0e38;
+      for (var part = 0; part < uniforms.parts; part++) {
+        if (numberAt(part, start + 65) != 0.0) { largest = max(largest, numberAt(part, start + 64)); }
+      }
+      var total = 0.0;
+      var sum = 0.0;
+      for (var part = 0; part < uniforms.parts; part++) {
+        let partSum = numberAt(part, start + 65);
+        if (partSum != 0.0) {
+          let factor = exp(max(numberAt(part, start + 64) - largest, -200.0));
+          sum += factor * partSum;
+          total += factor * numberAt(part, start + column);
+        }
+      }
+      result[index] = select(select(total, select(largest, -uniforms.INFINITY, sum == 0.0), column == 64), sum, column > 64);
+    }

@@ -1,0 +1,65 @@
+import {appendShader} from '../../../ops/append/webgpu.js';
+import {attendShader, unseenShader} from '../../../ops/attend/webgpu.js';
+import {packShader} from '../../../ops/attend/webgpu_keys.js';
+import {tilesFor} from '../../../ops/attend/webgpu_tiles.js';
+import {attentionStatisticsShader} from '../../../ops/attention_statistics/webgpu.js';
+import {decodeFloat8Shader, float8CodesShader, float8ScalesShader} from '../../../ops/float8/webgpu.js';
+import {gatherRowsShader} from '../../../ops/gather_tokens/webgpu.js';
+import {hadamardShader} from '../../../ops/hadamard/webgpu.js';
+import {dequantizeShader, groupParametersShader, packCodesShader} from '../../../ops/integer/webgpu.js';
+import {expandPartialShader} from '../../../ops/low_rank/webgpu.js';
+import {joinShader} from '../../../ops/merge_partials/webgpu.js';
+import {rmsNormShader} from '../../../ops/rms_norm/webgpu.js';
+import {rotateShader} from '../../../ops/rotate/webgpu.js';
+import {unembedShader} from '../../../ops/unembed/webgpu.js';
+
+const dense = {kind: 'dense', dim: 64} as const;
+const int4 = {kind: 'integer', dim: 64, bits: 4, groupAxis: 'channel', groupSize: 32} as const;
+const int8 = {kind: 'integer', dim: 64, bits: 8, groupAxis: 'token', groupSize: 32} as const;
+const e4m3 = {kind: 'float8', dim: 64, format: 'e4m3'} as const;
+const rebuilt = {dim: 64, pairs: 32, interleaved: false, mean: true, positions: true} as const;
+const latents = {keys: {kind: 'dense', dim: 16}, rebuilt} as const;
+
+/** The text of each shader, with constants of a model's everyday: attention in the form of each codec, heads of 64. */
+export const shaderTexts: Readonly<Record<string, string>> = {
+  append_rows: appendShader.code({type: 'i32'}),
+  attend_dense_prefill: attendShader.code({
+    keys: dense,
+    values: dense,
+    tiles: tilesFor({keys: dense}, 64, 1024),
+  }),
+  attend_dense_decode: attendShader.code({keys: dense, values: dense, tiles: tilesFor({keys: dense}, 64, 3)}),
+  attend_int4_int8: attendShader.code({keys: int4, values: int8, tiles: tilesFor({keys: int4}, 64, 3)}),
+  attend_float8: attendShader.code({keys: e4m3, values: e4m3, tiles: tilesFor({keys: e4m3}, 64, 3)}),
+  attend_rebuilt: attendShader.code({...latents, values: int8, tiles: tilesFor(latents, 64, 3)}),
+  attend_nothing: unseenShader.code({dim: 64}),
+  pack_keys: packShader.code({mean: true}),
+  attention_mass: attentionStatisticsShader.code({
+    ...{keys: dense, statistic: 'mass'},
+    tiles: tilesFor({keys: dense}, 0, 3),
+  }),
+  attention_uses: attentionStatisticsShader.code({
+    ...{keys: int8, statistic: 'uses'},
+    tiles: tilesFor({keys: int8}, 0, 3),
+  }),
+  decode_float8: decodeFloat8Shader.code({dim: 64, format: 'e5m2'}),
+  dequantize: dequantizeShader.code({dim: 64, bits: 2, groupAxis: 'channel', groupSize: 32}),
+  expand_partial: expandPartialShader.code({basis: true, mean: true, shift: true}),
+  float8_codes: float8CodesShader.code({format: 'e4m3'}),
+  float8_scales: float8ScalesShader.code({format: 'e4m3'}),
+  gather_rows: gatherRowsShader.code({type: 'i32'}),
+  group_parameters: groupParametersShader.code({
+    bits: 4,
+    groupAxis: 'token',
+    groupSize: 32,
+    symmetric: false,
+  }),
+  hadamard: hadamardShader.code({}),
+  join_splits: joinShader.code({dim: 64, joined: 'partial', inputs: 0}),
+  log_sum: joinShader.code({dim: 64, joined: 'logSum', inputs: 2}),
+  merge_partials: joinShader.code({dim: 64, joined: 'output', inputs: 2}),
+  pack_codes: packCodesShader.code({bits: 4, groupAxis: 'channel', groupSize: 32}),
+  rms_norm: rmsNormShader.code({}),
+  rotate: rotateShader.code({interleaved: false}),
+  unembed: unembedShader.code({}),
+};

@@ -1,6 +1,7 @@
 // Everything that the compiled module exports. Memory is tfjs' own heap; no kernel allocates or keeps anything.
 export {attend} from './attend';
 export {attentionStatistics} from './attention_statistics';
+export {causalGradient} from './causal_gradient';
 export {mergePartials, partialLogSum} from './merge_partials';
 export {groupParameters, packCodes} from './quantize';
 export {dequantize} from './dequantize';

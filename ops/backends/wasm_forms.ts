@@ -90,5 +90,12 @@ export function scoreScratchBytes(dim: number, rows: number): number {
  */
 export function integerScratchBytes(dim: number): number {
   const rows = 16;
-  return dim * 8 + rows * (dim * 10 + 16) + 12 * tileTokens + rows * (4 * tileTokens + 16) + 4 * rows * tileTokens;
+  return (
+    dim * 8 + rows * (dim * 10 + 16) + 12 * tileTokens + rows * (4 * tileTokens + 16) + 4 * rows * tileTokens
+  );
+}
+
+/** Bytes of scratch memory for the gradient of attention: a tile of keys and of values, and three of tile by tile numbers. */
+export function gradientScratchBytes(dim: number, dimV: number): number {
+  return 4 * tileTokens * (dim + dimV + 3 * tileTokens) + 256;
 }

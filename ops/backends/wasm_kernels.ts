@@ -17,6 +17,22 @@ export interface WasmKernels {
     firstQuery: number,
     scale: number,
   ): void;
+  causalGradient(
+    queries: number,
+    keys: number,
+    values: number,
+    output: number,
+    dOut: number,
+    logSums: number,
+    gradients: number,
+    scratch: number,
+    heads: number,
+    group: number,
+    tokens: number,
+    dim: number,
+    dimV: number,
+    scale: number,
+  ): void;
   mergePartials(partials: number, count: number, out: number, rows: number, dim: number): void;
   groupParameters(
     x: number,
@@ -144,6 +160,7 @@ export interface WasmKernels {
 /** The same names as values; the compiler sees to it that none is missing. */
 export const wasmKernelNames = namesOf({
   attend: true,
+  causalGradient: true,
   mergePartials: true,
   groupParameters: true,
   packCodes: true,

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {attend} from '../attend/index.js';
 import {mergePartials} from '../merge_partials/index.js';
+import {partialLogSum} from '../merge_partials/log_sum.js';
 import {causalAttentionGradient} from './gradient.js';
 
 /**
@@ -29,12 +30,21 @@ export function causalAttention(
     const [q, k, v, save] = args as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.GradSaveFunc];
     const keyForm = {kind: 'dense', dim: k.shape[3], data: k} as const;
     const valueForm = {kind: 'dense', dim: v.shape[3], data: v} as const;
-    const value = mergePartials([attend(q, keyForm, valueForm, {tokens, scale, firstQuery: 0})]);
-    save([q, k, v, value]);
+    const partials = [attend(q, keyForm, valueForm, {tokens, scale, firstQuery: 0})];
+    const value = mergePartials(partials);
+    save([q, k, v, value, partialLogSum(partials)]);
     return {
       value,
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) =>
-        causalAttentionGradient(dy as tf.Tensor4D, saved as tf.Tensor4D[], scale),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [queries, keys, values, output, logSums] = saved as [
+          tf.Tensor,
+          tf.Tensor,
+          tf.Tensor,
+          tf.Tensor,
+          tf.Tensor,
+        ];
+        return causalAttentionGradient({queries, keys, values, output, logSums, dy}, scale);
+      },
     };
   });
   return differentiable(queries, keys, values);

@@ -1,0 +1,36 @@
+import * as tf from '@tensorflow/tfjs';
+import type {GradientInputs} from './gradient.js';
+
+/** `causalAttentionGradient` in plain tfjs ops, with the T x T matrix of one call. */
+export function causalGradientReference(inputs: GradientInputs, {scale}: {scale: number}): tf.Tensor {
+  const {queries, keys, values, output, dy} = inputs;
+  const [batch, heads, tokens] = queries.shape as [number, number, number];
+  const kvHeads = keys.shape[1]!;
+  // the query heads of a key head are rows of one matrix, which sums their share of dK and dV
+  const rows = (heads / kvHeads) * tokens;
+  const grouped = (x: tf.Tensor): tf.Tensor => tf.reshape(x, [batch, kvHeads, rows, x.shape[3]!]);
+  const q = grouped(queries);
+  const dOut = grouped(dy);
+  const scores = tf.mul(tf.matMul(q, keys, false, true), scale);
+  const p = tf.softmax(tf.add(scores, causalMask(tokens, heads / kvHeads)));
+  const d = tf.sum(tf.mul(dOut, grouped(output)), 3, true);
+  const dScores = tf.mul(p, tf.sub(tf.matMul(dOut, values, false, true), d));
+  const gradients = [
+    tf.mul(tf.matMul(dScores, keys), scale),
+    tf.mul(tf.matMul(dScores, q, true), scale),
+    tf.matMul(p, dOut, true),
+  ];
+  return tf.concat(gradients.map(gradient => tf.reshape(gradient, [-1])));
+}
+
+/** 0 where a query may look, -1e30 where not: `[1, 1, group * tokens, tokens]`. */
+function causalMask(tokens: number, group: number): tf.Tensor {
+  const position = tf.range(0, tokens, 1, 'int32');
+  const hidden = tf.greater(tf.reshape(position, [1, tokens]), tf.reshape(position, [tokens, 1]));
+  return tf.tile(tf.reshape(tf.mul(tf.cast(hidden, 'float32'), -1e30), [1, 1, tokens, tokens]), [
+    1,
+    1,
+    group,
+    1,
+  ]);
+}

@@ -1,10 +1,17 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../kv_cache.js';
 import {RopeTables} from '../rope_tables.js';
+import {decodeForm} from '../../ops/decode/index.js';
 import type {Rotation} from '../../ops/rotate/index.js';
+import {keysToMeet} from '../attend_past.js';
+import {latentKeysOf} from '../fresh_tokens.js';
 
 /** What a watcher sees of the fresh tokens of one depth: float32, queries and keys **not** rotated. */
-export interface SeenTokens extends FreshTokens {
+export interface SeenTokens extends Omit<FreshTokens, 'keyBasis' | 'keyMean'> {
+  /** Keys as queries meet them: rebuilt, where the layer hands over latents. */
+  readonly keys: tf.Tensor4D;
+  /** What the layer's keys are latents of; absent where it hands over keys. */
+  readonly latentsOf?: Pick<FreshTokens, 'keyBasis' | 'keyMean'>;
   /** The position of the first of them. */
   readonly start: number;
   /** What `rotate` turns queries and keys to their positions with; absent where the model has no rotary positions. */
@@ -44,9 +51,8 @@ export class WatchedCache implements AttentionCache {
     return tf.tidy(() => {
       const output = this.cache.attend(depth, fresh);
       const rotation = this.rotationOf(fresh, start);
-      for (const watcher of this.watchers) {
-        watcher.see(depth, {...fresh, start, ...(rotation && {rotation})}, output);
-      }
+      const seen = {...rebuilt(fresh), start, ...(rotation && {rotation})};
+      for (const watcher of this.watchers) watcher.see(depth, seen, output);
       return output;
     });
   }
@@ -67,4 +73,19 @@ export class WatchedCache implements AttentionCache {
     }
     return this.ropes.rotation(start, tokens);
   }
+}
+
+function rebuilt({keyBasis, keyMean, ...fresh}: FreshTokens): Omit<SeenTokens, 'start'> {
+  const latentKeys = latentKeysOf(
+    {...fresh, ...(keyBasis && {keyBasis}), ...(keyMean && {keyMean})},
+    undefined,
+  );
+  if (latentKeys === undefined) return fresh;
+  const {keys} = fresh;
+  const whole = keysToMeet({kind: 'dense', dim: keys.shape[3], data: keys}, {scale: 1, latentKeys});
+  return {
+    ...fresh,
+    keys: decodeForm(whole, 0, keys.shape[2]),
+    latentsOf: {...(keyBasis && {keyBasis}), ...(keyMean && {keyMean})},
+  };
 }

@@ -128,7 +128,7 @@ function divergence(targets: tf.Tensor, logits: tf.Tensor3D): tf.Scalar {
 
 /** The variables of the compressed layers, as an optimizer takes them: tfjs hides those of a layer, the engine knows them. */
 function trainedVariables(model: tf.LayersModel): tf.Variable[] {
-  const layers = model.layers.filter(layer => layer instanceof EigenAttention);
+  const layers = model.layers.filter(layer => layer.getClassName() === EigenAttention.className);
   if (layers.length === 0) {
     throw new InvalidArgumentError('This model has no compressed attention to train; compress it first.');
   }

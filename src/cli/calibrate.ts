@@ -1,5 +1,12 @@
 import {InvalidArgumentError} from '../../ops/errors.js';
-import type {Calibration} from '../../models/index.js';
+import {
+  type Calibration,
+  calibrate,
+  embeddedText,
+  loadCalibration,
+  mergeCalibrations,
+  saveCalibration,
+} from '../../models/index.js';
 import {everyValue, wholeNumber} from './support/arguments.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
@@ -60,7 +67,6 @@ export const calibrateCommand = command(
       const tokens = wholeNumber(args.tokens, 'tokens') ?? defaultTokens;
       const window = wholeNumber(args.window, 'window');
       const signal = interruptSignal();
-      const {saveCalibration} = await import('../../models/index.js');
       const calibration =
         files.length > 0 ? await merged(files) : await calibrated({...args, texts, tokens, window}, signal);
       await saveCalibration(calibration, out);
@@ -91,7 +97,6 @@ interface CalibrateArgs {
 
 async function calibrated(args: CalibrateArgs, signal: AbortSignal): Promise<Calibration> {
   const texts = await Promise.all(args.texts.map(readUtf8)); // before a model is loaded in vain
-  const {calibrate, embeddedText} = await import('../../models/index.js');
   const loaded = await loadForCommand(args, signal);
   const bar = progressBar('Calibrating');
   try {
@@ -109,7 +114,6 @@ async function calibrated(args: CalibrateArgs, signal: AbortSignal): Promise<Cal
 
 async function merged(files: readonly string[]): Promise<Calibration> {
   if (files.length < 2) throw new UsageError('--merge takes two files or more: --merge A B.');
-  const {loadCalibration, mergeCalibrations} = await import('../../models/index.js');
   return mergeCalibrations(await Promise.all(files.map(file => loadCalibration(file))));
 }
 

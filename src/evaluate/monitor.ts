@@ -59,7 +59,7 @@ export async function monitor(
     for (const [text, ids] of idsOfTexts.entries()) {
       const expectedTokens = ids.length;
       const cache = new KVCache(model, plan, {expectedTokens});
-      const exact = new ExactBeside(model, expectedTokens);
+      const exact = new ExactBeside(expectedTokens);
       try {
         await watchText(model, ids, {
           step,
@@ -90,7 +90,12 @@ async function measureText(cache: KVCache, exact: ExactBeside): Promise<Totals[]
   for (const report of cache.report()) {
     const {depth} = report;
     const past = cache.past(depth)!;
-    const squares = await reconstructionSquares(past, exact.past(depth).recent, exact.ropeOf(depth));
+    const squares = await reconstructionSquares(
+      past,
+      exact.past(depth).recent,
+      exact.ropeOf(depth),
+      exact.latentsOf(depth),
+    );
     totals.push(totalsOf(report, past.events, await exact.depthSums(depth), squares));
   }
   return totals;

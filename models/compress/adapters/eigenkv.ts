@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import type {CacheRow} from '../../../cache/kv_cache.js';
 import {Attention, FlashAttention} from '../../../layers/index.js';
 import {EigenkvError} from '../../../ops/errors.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
@@ -9,10 +10,8 @@ export const attentionAdapter: AttentionAdapter = {className: Attention.classNam
 export const flashAttentionAdapter: AttentionAdapter = {className: FlashAttention.className, describe};
 
 function describe(layer: tf.layers.Layer): DenseAttention {
-  if (!(layer instanceof Attention || layer instanceof FlashAttention)) {
-    throw new EigenkvError(`Layer "${layer.name}" is no attention of eigenkv.`);
-  }
-  const {heads, kvHeads, dim: headDim} = layer.cacheRow;
+  if (!('cacheRow' in layer)) throw new EigenkvError(`Layer "${layer.name}" is no attention of eigenkv.`);
+  const {heads, kvHeads, dim: headDim} = layer.cacheRow as CacheRow;
   const rope = layer.getConfig()['rope'] as RopeConfig | undefined;
   return {layer, heads, kvHeads, headDim, ...(rope && {rope}), read: () => read(layer)};
 }

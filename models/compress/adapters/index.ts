@@ -28,7 +28,7 @@ export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
   const strangers = model.layers.filter(
     layer => isAttention(layer.getClassName()) && !adapters.has(layer.getClassName()),
   );
-  const [compressed] = strangers.filter(layer => layer instanceof EigenAttention);
+  const [compressed] = strangers.filter(layer => layer.getClassName() === EigenAttention.className);
   if (compressed !== undefined) {
     throw new InvalidArgumentError(
       `Layer "${compressed.name}" is compressed already; calibrate and compress the model that it was made of.`,

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type CacheableModel, KVCache} from '../../../cache/kv_cache.js';
+import {KVCache} from '../../../cache/kv_cache.js';
 import {full} from '../../../cache/policies/full.js';
 import type {Past} from '../../../cache/past.js';
 import {attend} from '../../../ops/attend/index.js';
@@ -27,18 +27,26 @@ export interface DepthSums {
  * queries that met the compressed one. One for each text; `dispose` it.
  */
 export class ExactBeside implements Watcher {
-  private readonly exact: KVCache;
+  /** One for each depth: exact keys of a compressed layer are those that its latents stand for. */
+  private readonly exact: KVCache[] = [];
+  private readonly latents: SeenTokens['latentsOf'][] = [];
   private readonly sums = new KeptSums();
   private readonly queries: number[] = [];
   private readonly ropes: (RopeConfig | undefined)[] = [];
 
-  constructor(model: CacheableModel, expectedTokens: number) {
-    this.exact = new KVCache(model, full(), {expectedTokens});
-  }
+  constructor(private readonly expectedTokens: number) {}
 
   see(depth: number, fresh: SeenTokens, output: tf.Tensor4D): void {
-    const {queries, rotation, rope} = fresh;
-    const exactOutput = this.exact.attend(depth, fresh);
+    const {queries, keys, values, rotation, rope} = fresh;
+    this.exact[depth] ??= this.cacheFor(fresh);
+    const exactOutput = this.exact[depth].attend(0, {
+      queries,
+      keys,
+      values,
+      ...(rope && {rope}),
+      ...(fresh.scale !== undefined && {scale: fresh.scale}),
+    });
+    this.latents[depth] = fresh.latentsOf;
     const {recent} = this.past(depth);
     const scale = fresh.scale ?? 1 / Math.sqrt(queries.shape[3]);
     const entropies = attentionEntropies(rotation ? rotate(queries, rotation) : queries, recent, scale);
@@ -55,7 +63,7 @@ export class ExactBeside implements Watcher {
 
   /** The exact past of a depth: all tokens lie in `recent`, keys rotated. */
   past(depth: number): Past {
-    const past = this.exact.past(depth);
+    const past = this.exact[depth]?.past(0);
     if (past === undefined) throw new Error(`Depth ${depth} saw no tokens yet.`);
     return past;
   }
@@ -65,6 +73,17 @@ export class ExactBeside implements Watcher {
     return this.ropes[depth];
   }
 
+  /** What the keys of a depth are latents of, where its layer compresses them. */
+  latentsOf(depth: number): SeenTokens['latentsOf'] {
+    return this.latents[depth];
+  }
+
+  private cacheFor({queries, keys, values}: SeenTokens): KVCache {
+    const [, heads, , dim] = queries.shape;
+    const row = {depth: 0, heads, kvHeads: keys.shape[1], dim, dimV: values.shape[3]};
+    return new KVCache([row], full(), {expectedTokens: this.expectedTokens});
+  }
+
   async depthSums(depth: number): Promise<DepthSums> {
     const sums = await this.sums.read(String(depth));
     const [outputError = 0, outputEnergy = 0, entropy = 0, renyi2Entropy = 0] = sums?.numbers ?? [];
@@ -72,7 +91,7 @@ export class ExactBeside implements Watcher {
   }
 
   dispose(): void {
-    this.exact.dispose();
+    for (const cache of this.exact) cache.dispose();
     this.sums.dispose();
   }
 }

@@ -1,6 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {type DenseSegment, type Past, type Segment, segmentsOf} from '../../../cache/past.js';
 import {RopeTables} from '../../../cache/rope_tables.js';
+import {keysToMeet} from '../../../cache/attend_past.js';
+import type {SeenTokens} from '../../../cache/watch/watched_cache.js';
+import {type Form, headsOf} from '../../../ops/forms.js';
 import {decodeForm} from '../../../ops/decode/index.js';
 import {gatherRows} from '../../../ops/gather_tokens/index.js';
 import {rotate} from '../../../ops/rotate/index.js';
@@ -20,17 +23,23 @@ export interface ReconstructionSquares {
  *
  * @param exact the same tokens, dense, from position 0 on, keys rotated.
  * @param rope how the model rotates keys.
+ * @param latentsOf what the keys that came in are latents of.
  */
 export async function reconstructionSquares(
   past: Past,
   exact: DenseSegment,
   rope: RopeConfig | undefined,
+  latentsOf: SeenTokens['latentsOf'] = {},
 ): Promise<ReconstructionSquares> {
   const sums = tf.tidy(() => {
+    const isRotated = latentsOf.keyBasis === undefined; // of the keys as they are stored
+    const met = (stored: Form) => keysToMeet(stored, {scale: 1, ...latentKeysFor(latentsOf, stored)});
     const unrotated = unrotatedKeys(exact, rope);
     const perSegment = segmentsOf(past).map(segment => {
-      const {keys, values, tokens} = segment;
-      const exactKeys = keys.kind === 'lowRank' && keys.rotate === true ? unrotated() : exact.keys.data;
+      const {values, tokens} = segment;
+      const keys = met(segment.keys);
+      const isUnrotated = !isRotated || (keys.kind === 'lowRank' && keys.rotate === true);
+      const exactKeys = isUnrotated ? unrotated() : exact.keys.data;
       return tf.stack([
         ...squares(decodeForm(keys, 0, tokens), tokensOf(exactKeys, segment)),
         ...squares(decodeForm(values, 0, tokens), tokensOf(exact.values.data, segment)),
@@ -41,6 +50,15 @@ export async function reconstructionSquares(
   const [keyError = 0, keyEnergy = 0, valueError = 0, valueEnergy = 0] = await sums.data();
   sums.dispose();
   return {keyError, keyEnergy, valueError, valueEnergy};
+}
+
+function latentKeysFor({keyBasis, keyMean}: NonNullable<SeenTokens['latentsOf']>, stored: Form) {
+  if (keyBasis === undefined) return {};
+  const {batch} = headsOf(stored);
+  const ofBatch = (x: tf.Tensor4D): tf.Tensor4D => tf.tile(x, [batch, 1, 1, 1]);
+  const basis = ofBatch(tf.expandDims<tf.Tensor4D>(keyBasis, 0));
+  const mean = keyMean && ofBatch(tf.reshape(keyMean, [1, keyMean.shape[0], 1, keyMean.shape[1]]));
+  return {latentKeys: {basis, ...(mean && {mean})}};
 }
 
 function squares(decoded: tf.Tensor4D, exact: tf.Tensor4D): tf.Tensor[] {

@@ -1,0 +1,125 @@
+import {expect} from 'chai';
+import {mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {FormatError, InvalidArgumentError} from '../../../ops/errors.js';
+import {calibrateCommand} from '../../../src/cli/calibrate.js';
+import {compressCommand} from '../../../src/cli/compress.js';
+import {evalCommand} from '../../../src/cli/eval.js';
+import {UsageError} from '../../../src/cli/support/usage_error.js';
+import {rejection} from '../../models/weights/rejection.js';
+
+/** What a command prints. */
+async function printed(run: () => Promise<void>): Promise<string> {
+  const {write} = process.stdout;
+  let text = '';
+  process.stdout.write = (chunk: string | Uint8Array) => {
+    text += String(chunk);
+    return true;
+  };
+  try {
+    await run();
+  } finally {
+    process.stdout.write = write;
+  }
+  return text;
+}
+
+describe('eigenkv calibrate and compress', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'eigenkv-compress-'));
+  });
+  after(() => rm(folder, {recursive: true}));
+  const at = (name: string) => join(folder, name);
+
+  it('from a text to a model that eval reads', async () => {
+    const [a, b, both, out] = [at('a.safetensors'), at('b.safetensors'), at('both.safetensors'), at('model')];
+    expect(await printed(() => calibrateCommand.run(['--tokens', '200', '--out', a]))).to.match(
+      /Wrote .*a\.safetensors: 200 tokens at 9 depths of the model [0-9a-f]{16}/,
+    );
+    await writeFile(at('text.txt'), 'And God said, Let there be light: and there was light. '.repeat(20));
+    const json = await printed(() =>
+      calibrateCommand.run([
+        '--text',
+        at('text.txt'),
+        '--tokens',
+        '150',
+        '--window',
+        '64',
+        '--out',
+        b,
+        '--json',
+      ]),
+    );
+    expect(JSON.parse(json)).to.include({tokens: 150, depths: 9});
+    await printed(() => calibrateCommand.run(['--merge', a, b, '--out', both]));
+    const args = [
+      ...['--calibration', both, '--ratio', '0.5', '--spread', 'uniform', '--policy', 'quantized:bits=4'],
+      ...['--dtype', 'F16', '--out', out],
+    ];
+    const table = await printed(() => compressCommand.run(args));
+    expect(table).to.match(/depth .* key rank .* predicted .* measured/);
+    expect(table).to.contain('1,152 of 2,304 numbers a token are stored: 0.50 of the cache');
+    const report = await printed(() =>
+      evalCommand.run(['--model', out, '--tokens', '40', '--policy', 'full', '--json']),
+    );
+    const {rows} = JSON.parse(report) as {rows: {ratioToFloat32: number; perplexity: number}[]};
+    expect(rows[0]!.ratioToFloat32).to.be.within(0.5, 0.61); // spare room included
+    expect(rows[0]!.perplexity).to.be.above(1).and.below(500);
+  });
+
+  it('compress --json says the same to programs', async () => {
+    const json = await printed(() =>
+      compressCommand.run([
+        ...[
+          '--calibration',
+          at('both.safetensors'),
+          '--ranks',
+          '32,24',
+          '--rope-mode',
+          'after',
+          '--method',
+          'eigen',
+        ],
+        ...['--center', '--out', at('other'), '--json'],
+      ]),
+    );
+    const {ratio, compression, rows} = JSON.parse(json) as Record<string, never>;
+    expect(ratio).to.equal(56 / 128);
+    expect(compression).to.deep.include({ropeMode: 'after', centered: true});
+    expect(rows).to.have.length(9);
+  });
+
+  it('says what is missing or wrong before a model is loaded', async () => {
+    const out = ['--out', at('never')];
+    await writeFile(at('empty.txt'), ' ');
+    await writeFile(at('note.safetensors'), 'x'.repeat(100));
+    const cases: [() => Promise<void>, new (...args: never[]) => Error, RegExp][] = [
+      [() => calibrateCommand.run([]), UsageError, /--out is missing/],
+      [() => calibrateCommand.run(['x', ...out]), UsageError, /"x" is one argument too many/],
+      [() => calibrateCommand.run(['--merge', 'a', ...out]), UsageError, /two files or more/],
+      [() => calibrateCommand.run(['--tokens', '0', ...out]), UsageError, /--tokens = "0"/],
+      [() => calibrateCommand.run(['--text', at('empty.txt'), ...out]), InvalidArgumentError, /is empty/],
+      [() => calibrateCommand.run(['--text', at('none'), ...out]), InvalidArgumentError, /cannot be read/],
+      [() => compressCommand.run([]), UsageError, /--out is missing/],
+      [() => compressCommand.run(out), UsageError, /--calibration is missing; make one/],
+      [() => compressCommand.run(['--calibration', at('none'), ...out]), InvalidArgumentError, /none/],
+      [() => compressCommand.run(['--calibration', at('note.safetensors'), ...out]), FormatError, /note/],
+      [
+        () => compressCommand.run(['--calibration', 'c', '--ranks', '3', ...out]),
+        UsageError,
+        /--ranks = "3"/,
+      ],
+      [() => compressCommand.run(['--calibration', 'c', '--dtype', 'F8', ...out]), UsageError, /F32 or F16/],
+      [
+        () => compressCommand.run(['--calibration', 'c', '--policy', 'quantised', ...out]),
+        InvalidArgumentError,
+        /quantized/,
+      ],
+    ];
+    for (const [run, type, message] of cases) await rejection(run(), type, message);
+    const wrong = ['--calibration', at('both.safetensors'), '--method', 'svdd', ...out];
+    await rejection(compressCommand.run(wrong), InvalidArgumentError, /svd, eigen, kqSvd/);
+  });
+});

@@ -42,7 +42,8 @@ export interface EigenAttentionArgs extends SelfAttentionArgs {
  *   are rebuilt and rotated where they are met, tile by tile. The lowest rank; each stored token costs rank x headDim
  *   multiplications a step;
  * - mode `after`: keys and queries are rotated, then projected by the weights `key_encoder` = E_k and `query_encoder` = D_k.
- *   Nothing is rebuilt; rotated keys need a far higher rank.
+ *   Nothing is rebuilt; rotated keys need a far higher rank;
+ * - a `keyRank` of headDim with `rope`: keys stay as they are, and cost nothing more.
  *
  * Scores are scaled by 1 / sqrt(headDim) throughout. Untrained, bases are random and orthonormal. Heads with a rank below the
  * layer's largest are padded with zeros. Every policy of a cache stores the latents as it would store keys and values.
@@ -111,7 +112,7 @@ export class EigenAttention extends SelfAttention {
     };
     if (this.mode === 'before') start(['key_basis']);
     if (this.mode === 'after') start(['key_encoder', 'query_encoder']);
-    if (this.eigen.useKeyMean) this.addVariable('key_mean', [numKvHeads, this.headDim]);
+    if (this.hasKeyMean) this.addVariable('key_mean', [numKvHeads, this.headDim]);
     if (kernelInitializer !== 'zeros') this.clearPadding();
   }
 
@@ -128,6 +129,7 @@ export class EigenAttention extends SelfAttention {
         return {head, query: key, key, value};
       case 'before':
         return {head, query: head, key, value};
+      case 'whole':
       case 'after':
         return {head, query: head, key: head, value};
     }
@@ -159,7 +161,7 @@ export class EigenAttention extends SelfAttention {
       keys,
       values,
       keyBasis: this.variable('key_basis') as tf.Tensor3D,
-      ...(this.eigen.useKeyMean && {keyMean: this.variable('key_mean') as tf.Tensor2D}),
+      ...(this.hasKeyMean && {keyMean: this.variable('key_mean') as tf.Tensor2D}),
       ...(rope && {rope}),
       scale,
     };
@@ -172,9 +174,11 @@ export class EigenAttention extends SelfAttention {
     switch (this.mode) {
       case 'merged':
         return {queries, keys, values, scale};
+      case 'whole':
+        return {queries, keys, values, ...(rope && {rope}), scale};
       case 'before': {
         const whole = perHead(keys, this.variable('key_basis') as tf.Tensor3D, false);
-        const mean = this.eigen.useKeyMean ? this.variable('key_mean') : undefined;
+        const mean = this.hasKeyMean ? this.variable('key_mean') : undefined;
         const moved: tf.Tensor4D = mean
           ? tf.add(whole, tf.reshape(mean, [1, numKvHeads, 1, this.headDim]))
           : whole;
@@ -207,9 +211,14 @@ export class EigenAttention extends SelfAttention {
     return {queries: wide(queries), keys: wide(keys), values: wide(values)};
   }
 
-  /** Which of the ways of keys this layer goes. */
-  private get mode(): 'merged' | RopeMode {
-    return this.options.rope === undefined ? 'merged' : this.eigen.ropeMode;
+  /** Which of the ways of keys this layer goes; keys that keep all their numbers need none. */
+  private get mode(): 'merged' | 'whole' | RopeMode {
+    if (this.options.rope === undefined) return 'merged';
+    return this.ranks().keyRank.every(rank => rank === this.headDim) ? 'whole' : this.eigen.ropeMode;
+  }
+
+  private get hasKeyMean(): boolean {
+    return this.eigen.useKeyMean && this.mode === 'before';
   }
 
   /** The ranks of each key head. */
@@ -240,7 +249,8 @@ export class EigenAttention extends SelfAttention {
     const {keyRank, valueRank} = this.ranks();
     const group = numHeads / numKvHeads;
     tf.tidy(() => {
-      if (this.mode !== 'after') this.scaleVariable('key_kernel', headMask(keyRank, 1));
+      if (this.mode === 'merged' || this.mode === 'before')
+        this.scaleVariable('key_kernel', headMask(keyRank, 1));
       if (this.mode === 'merged') this.scaleVariable('query_kernel', headMask(keyRank, group));
       this.scaleVariable('value_kernel', headMask(valueRank, 1));
       this.scaleVariable('output_kernel', tf.expandDims(headMask(valueRank, group), 1));

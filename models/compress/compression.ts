@@ -48,7 +48,7 @@ export function attentionLayer(
 
 /** What sets a compressed layer apart from a dense one. */
 export function eigenArgs(
-  {rope}: Pick<AttentionConfig, 'rope'>,
+  {rope, headDim}: Pick<AttentionConfig, 'rope' | 'headDim'>,
   {ropeMode, keyRanks, valueRanks, centered, cachePolicies}: ModelCompression,
   depth: number,
 ) {
@@ -57,7 +57,7 @@ export function eigenArgs(
     keyRank: keyRanks[depth]!,
     valueRank: valueRanks[depth]!,
     ropeMode,
-    useKeyMean: centered && rope !== undefined && ropeMode === 'before',
+    useKeyMean: centered && rope !== undefined && ropeMode === 'before' && keyRanks[depth]! < headDim,
     ...(cachePolicy && {cachePolicy}),
   };
 }
@@ -87,6 +87,10 @@ export function attentionSizes(
   const basis = (variable: string, hub: string) => ({variable, hub, shape: [kvHeads, keyRank, headDim]});
   const sizes = {value: kvHeads * valueRank, joined: heads * valueRank};
   if (rope === undefined) return {...sizes, query: heads * keyRank, key: kvHeads * keyRank, extra: []};
+  if (keyRank === headDim) {
+    // keys that keep all their numbers stay as they are
+    return {...sizes, query: heads * headDim, key: kvHeads * headDim, extra: []};
+  }
   if (ropeMode === 'after') {
     const extra = [basis('key_encoder', 'k_encoder'), basis('query_encoder', 'q_encoder')];
     return {...sizes, query: heads * headDim, key: kvHeads * headDim, extra};

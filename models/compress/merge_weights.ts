@@ -13,6 +13,7 @@ export type EigenWeights = Readonly<Record<string, Float32Array>>;
  *     W_k' = W_k E_k^T    W_q' = W_q D_k^T             without rotation; biases likewise
  *     W_k' = W_k E_k^T    key_basis = D_k              mode `before`
  *     key_encoder = E_k   query_encoder = D_k          mode `after`
+ *     W_k, W_q as they are                             with rotation, where keys keep all their numbers
  *
  * Means that were taken off come back as what latents miss of them, m - m E^T D: of values in the output's bias, of keys that
  * are rebuilt in `key_mean`. Elsewhere what all keys share changes no attention.
@@ -34,7 +35,7 @@ export function mergeWeights(
     Array.from({length: heads}, (_, head) => ofKeyHeads[Math.floor(head / group)]!);
   const [keyEncode, keyDecode] = [first(keys, keyRank, 'encode'), first(keys, keyRank, 'decode')];
   const valueEncode = first(values, valueRank, 'encode');
-  const mode = rope === undefined ? 'merged' : ropeMode;
+  const mode = rope === undefined ? 'merged' : keyRank === dim ? 'whole' : ropeMode;
   const {query, key, value, output, queryBias, keyBias, valueBias, outputBias} = weights;
   const projected = (
     name: string,
@@ -50,7 +51,7 @@ export function mergeWeights(
   const bias = missing ? missing.map((x, i) => x + (outputBias?.[i] ?? 0)) : outputBias;
   return {
     ...projected('query', query, queryBias, mode === 'merged' ? ofQueryHeads(keyDecode) : undefined),
-    ...projected('key', key, keyBias, mode === 'after' ? undefined : keyEncode),
+    ...projected('key', key, keyBias, mode === 'after' || mode === 'whole' ? undefined : keyEncode),
     ...projected('value', value, valueBias, valueEncode),
     output_kernel: joined,
     ...(bias && {output_bias: Float32Array.from(bias)}),

@@ -99,6 +99,20 @@ const cases: Record<string, LayerCase> = {
     params: 2 * (12 * 12) + 2 * (12 * 8) + 2 * (2 * 5 * 6) + 12,
     weights: 7,
   },
+  'eigen attention, keys whole': {
+    make: () =>
+      layers.eigenAttention({
+        numHeads: 3,
+        keyRank: 4,
+        valueRank: [1, 2, 2],
+        rope: {theta: 100},
+        useKeyMean: true,
+        name: 'p',
+      }),
+    input: hidden,
+    params: 2 * 12 * 12 + 2 * (12 * 6),
+    weights: 4,
+  },
   'eigen attention at the sizes of dense heads': {
     make: () =>
       layers.eigenAttention({

@@ -1,10 +1,19 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import {BackendError} from './errors.js';
 
 /**
- * A tensor's numbers, at once: for references that loop over them on cpu, where the tensor's memory is the host's. The
- * backends on which reading at once fails (webgpu) cannot hold the packed codes that need this.
+ * A tensor's numbers, at once: for references that loop over them on cpu, where the tensor's memory is the host's, and for what
+ * must decide by them.
+ *
+ * @throws BackendError on webgpu, where reading at once fails.
  */
 export function hostNumbers(tensor: tf.Tensor): Float32Array | Int32Array {
+  if (tf.getBackend() === 'webgpu') {
+    throw new BackendError(
+      "This reads a tensor's numbers at once, which webgpu cannot do: use the 'wasm' backend, or a policy that decides " +
+        'without reading (full, sliding, quantized, float8, H2O, LRU, LFU).',
+    );
+  }
   // eslint-disable-next-line no-restricted-syntax -- see above
   return tensor.dataSync<'float32' | 'int32'>();
 }

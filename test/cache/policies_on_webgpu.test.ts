@@ -1,0 +1,65 @@
+import * as tf from '@tensorflow/tfjs';
+import {KVCache} from '../../cache/kv_cache.js';
+import {makePolicy} from '../../cache/registry.js';
+import {useBackend} from '../../ops/backends/use_backend.js';
+import {BackendError} from '../../ops/errors.js';
+import {describeOnBackends, testBackends} from '../support/backends.js';
+import {randomFloats} from '../support/random.js';
+import {expectClose} from '../support/tensors.js';
+import {rejection} from '../models/weights/rejection.js';
+import {policyVariants, variantName} from './variants.js';
+
+// The contract test reads at once, which webgpu cannot: here every policy answers there as it does on wasm.
+
+/** An eigendecomposition, and the error of a trial, decide what is stored. */
+const readsAtOnce = new Set(['onlineSvd', 'adaptive']);
+
+const shape = {batch: 2, heads: 6, kvHeads: 2, dim: 16};
+const chunks = [24, 1, 1, 9, 1];
+const tokens = chunks.reduce((a, b) => a + b, 0);
+
+/** Outputs of a text that goes through one depth, chunk by chunk. */
+async function outputs(variant: (typeof policyVariants)[number]): Promise<Float32Array> {
+  const {batch, heads, kvHeads, dim} = shape;
+  const cache = new KVCache([{depth: 0, heads, kvHeads, dim, dimV: dim}], makePolicy(variant));
+  const side = (seed: number, of: number) =>
+    tf.tensor4d(randomFloats(seed, batch * of * tokens * dim), [batch, of, tokens, dim]);
+  const joined = tf.tidy(() => {
+    const text = {queries: side(1, heads), keys: side(2, kvHeads), values: side(3, kvHeads)};
+    let from = 0;
+    return tf.concat(
+      chunks.map(count => {
+        const cut = (x: tf.Tensor4D) => tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
+        const part = {queries: cut(text.queries), keys: cut(text.keys), values: cut(text.values)};
+        from += count;
+        return cache.attend(0, {...part, rope: {theta: 100}});
+      }),
+      2,
+    );
+  });
+  const numbers = await joined.data<'float32'>();
+  cache.dispose();
+  joined.dispose();
+  return numbers;
+}
+
+describeOnBackends(
+  'policies',
+  backend => {
+    for (const variant of policyVariants) {
+      if (readsAtOnce.has(variant.name)) {
+        it(`say that they cannot decide here: ${variantName(variant)}`, async () => {
+          await rejection(outputs(variant), BackendError, /at once, which webgpu cannot do/);
+        });
+        continue;
+      }
+      it(`answer as on wasm: ${variantName(variant)}`, async () => {
+        await useBackend('wasm');
+        const expected = await outputs(variant);
+        await useBackend(backend);
+        await expectClose(await outputs(variant), expected, 2e-5);
+      });
+    }
+  },
+  testBackends.filter(backend => backend === 'webgpu'),
+);

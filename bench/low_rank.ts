@@ -1,7 +1,7 @@
 /**
  * What compressed attention costs: `npx tsx bench/low_rank.ts CALIBRATION [MODEL] [TOKENS] [RATIOS]`.
  *
- * Every method at every ratio, ranks alike and water-filled, latents as float32 and in 4 bits, on held-out text, against the
+ * Every method at every ratio, ranks alike and water-filled, latents as float32 and those of kqSvd in 4 bits too, on held-out text, against the
  * dense model with its full cache; plain integer codes beside. Prints Markdown. CALIBRATION is what `eigenkv calibrate` wrote for
  * that model. The rows of a ratio go through the text side by side.
  */
@@ -22,7 +22,8 @@ const settings: readonly [name: string, options: CompressOptions][] = [
   ['kqSvd', {method: 'kqSvd', spread: 'uniform'}],
   ['kqSvd, water-filled', {method: 'kqSvd', spread: 'waterFilled'}],
 ];
-const fourBit = quantized({bits: 4});
+/** Every token in codes but those that wait for a group of 32: the sizes of the formats themselves. */
+const codes = (bits: 8 | 4 | 2) => quantized({bits, groupSize: 32, residual: 0});
 const header = '| ratio | setting | latents | perplexity | KL (nats) | bytes / float32 | decode (tokens/s) |';
 
 async function main([
@@ -35,27 +36,34 @@ async function main([
   const calibration = await loadCalibration(calibrationPath);
   const encode = (text: string) => loaded.tokenizer.encode(text, {parseSpecial: false});
   const heldOut = encode(await embeddedText('heldOut'));
-  const sample = encode(await embeddedText('trainSample')).slice(0, 256);
+  const sample = encode(await embeddedText('trainSample')).slice(0, 128);
   console.log(`${header}\n|${'---|'.repeat(7)}`);
   let isFirst = true;
   for (const ratio of ratiosText.split(',').map(Number)) {
     const made: [string, CompressedModel][] = [];
     for (const [name, options] of settings) {
-      made.push([name, await compressModel(loaded.model, calibration, {...options, ratio, sample})]);
+      made.push([
+        name,
+        await compressModel(loaded.model, calibration, {
+          ...options,
+          ratio,
+          ...(options.spread === 'waterFilled' && {sample}),
+        }),
+      ]);
     }
     const rows = await evaluate(loaded, heldOut, {
       tokens: Number(tokensText),
-      policies: isFirst ? [quantized({bits: 8}), fourBit, quantized({bits: 2})] : [],
+      policies: isFirst ? [codes(8), codes(4), codes(2)] : [],
       compared: made.map(([name, {model: compressed}]) => ({
         name,
         model: compressed,
-        policies: [full(), fourBit],
+        policies: name.startsWith('kqSvd') ? [full(), codes(4)] : [full()],
       })),
     });
     const [dense] = rows;
     for (const [index, row] of rows.entries()) {
       if (index > 0 || isFirst)
-        console.log(lineOf(row, index < rows.length - 2 * made.length ? '1' : String(ratio), dense!));
+        console.log(lineOf(row, row.policy.includes(', ') ? String(ratio) : '1', dense!));
     }
     for (const [name, {compression}] of made) {
       if (name.includes('water'))

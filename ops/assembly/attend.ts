@@ -1,6 +1,6 @@
 import {FormDescriptor} from './form_descriptor';
 import {
-  areIntegerKeys, finishScores, foldQueries, integerKeyBytes, integerSums, mostIntegerRows, takeQueries,
+  addSecondPass, areIntegerKeys, finishScores, foldQueries, integerKeyBytes, integerSums, mostIntegerRows, takeQueries,
 } from './integer_scores';
 import {addIntegerValues, areIntegerValues, reorderOutputs} from './integer_values';
 import {expOf, expOf4, maxOfLanes, sumOfLanes} from './math';
@@ -93,15 +93,21 @@ function attendFewRows(
     } else {
       scoreRows(queries, rows, readTile(keyForm, head, from, count, scratch), dim, count, scale, scores);
     }
+    if (integerKeys) {
+      let twice: u32 = 0;
+      for (let row = 0; row < rows; row++) {
+        const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
+        const tail = partial + <usize>row * outBytes + ((<usize>dimV) << 2);
+        const ofRow = scores + <usize>row * columnBytes;
+        if (visible > 0 && finishScores(keyForm, head, from, row, visible, tail, keyScratch, ofRow)) twice |= 1 << row;
+      }
+      if (twice) addSecondPass(keyForm, head, from, count, rows, twice, keyScratch, scores);
+    }
     let peaked: u32 = 0;
     for (let row = 0; row < rows; row++) {
       const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
       const state = partial + <usize>row * outBytes;
-      const weights = scores + <usize>row * columnBytes;
-      if (integerKeys && visible > 0) {
-        finishScores(keyForm, head, from, row, visible, state + ((<usize>dimV) << 2), keyScratch, weights);
-      }
-      if (softmaxRow(weights, visible, count, state, dimV)) peaked |= 1 << row;
+      if (softmaxRow(scores + <usize>row * columnBytes, visible, count, state, dimV)) peaked |= 1 << row;
     }
     if (integerValues) {
       addIntegerValues(valueForm, head, from, count, scores, rows, peaked, partial, valueScratch);

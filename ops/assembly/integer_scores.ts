@@ -1,6 +1,6 @@
 import {FormDescriptor} from './form_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
-import {expOf, logOf, maxOfLanes, sumOfLanes} from './math';
+import {logOf, maxOfLanes, sumOfLanes} from './math';
 import {tileTokens} from './scores';
 
 // Scores of a few queries against integer keys whose groups run along tokens, in integers. Within a group,
@@ -9,12 +9,12 @@ import {tileTokens} from './scores';
 //
 // with Q the folded query q_c s_c rounded to 16 bits and `offset` exact: one integer multiply-add serves eight channels, and
 // no key is decoded. What rounding leaves out, sum_c (q_c s_c - unit Q_c) (code - half), is near 3e-5 for usual heads: too
-// much where a single token carries much of the attention, and nothing where thousands share it. So scores of tokens that
-// carry more than 1/256 of it are computed again from the unrounded query.
+// much where a single token carries much of the attention, and nothing where thousands share it. So where one token of a tile
+// carries more than 1/256 of it, a second pass over the tile's codes adds what rounding left out, with 16 more bits.
 //
 // Channels are taken in the order in which codes unpack: first the lowest code of each byte, then the next.
 
-/** Tokens with more than this part of the attention so far have their scores computed exactly; e^-5.545 = 1/256. */
+/** Logarithm of the part of the attention so far from which on a token's score needs both passes: 1/256. */
 const significant: f32 = -5.545177;
 
 /** What added to a small float32 leaves its nearest integer in the lowest bits: 1.5 * 2^23. */
@@ -56,8 +56,8 @@ export function areIntegerKeys(form: FormDescriptor, rows: i32): bool {
 }
 
 // Scratch: [scales, zeros] of a group, floats; the rounded queries, 16 bits each, eight channels of three rows side by side
-// where they are met by threes; then for each row the query and the folded query, floats, and its numbers: unit, offset,
-// exactOffset, the least score that mattered.
+// where they are met by threes; what rounding left of them, likewise; the sums of a second pass; then for each row the query
+// and the folded query, floats, and its numbers: unit, offset, exactOffset, the least score that mattered.
 
 // @ts-ignore: decorator
 @inline
@@ -70,7 +70,13 @@ function roundedAt(scratch: usize, dim: i32, row: i32, rows: i32): usize {
 // @ts-ignore: decorator
 @inline
 function rowAt(scratch: usize, dim: i32, row: i32): usize {
-  return scratch + <usize>(dim * (8 + 2 * mostIntegerRows) + row * (dim * 8 + 16));
+  return secondSums(scratch, dim) + 3 * (<usize>tileTokens << 2) + <usize>(row * (dim * 8 + 16));
+}
+
+// @ts-ignore: decorator
+@inline
+function secondSums(scratch: usize, dim: i32): usize {
+  return scratch + <usize>(dim * (8 + 4 * mostIntegerRows));
 }
 
 /** The place of a channel when first the lowest codes of all bytes are unpacked, then the next. */
@@ -179,27 +185,36 @@ function foldQuery(query: usize, dim: i32, half: f32, scales: usize, rounded: us
 
 /** sums[r][j] = sum_c Q_rc code_jc, 32-bit integers, of tokens `from .. from + count` of one group; out [rows, tileTokens]. */
 export function integerSums(form: FormDescriptor, head: i32, from: i32, count: i32, rows: i32, scratch: usize, out: usize): void {
-  const bits = form.encoding & 0xff;
-  if (bits == 8) sumsOfBits<Eight>(form, head, from, count, rows, scratch, out);
-  else if (bits == 4) sumsOfBits<Four>(form, head, from, count, rows, scratch, out);
-  else sumsOfBits<Two>(form, head, from, count, rows, scratch, out);
+  const dim = form.dim;
+  const codes = codesOfToken(form, head, from);
+  const columnBytes = <usize>tileTokens << 2;
+  for (let row = 0; row < rows; ) {
+    const together = row + 3 <= rows ? 3 : 1;
+    sumsOfRows(form, codes, count, together, roundedAt(scratch, dim, row, rows), out);
+    out += <usize>together * columnBytes;
+    row += together;
+  }
 }
 
 // @ts-ignore: decorator
 @inline
-function sumsOfBits<Width>(
-  form: FormDescriptor, head: i32, from: i32, count: i32, rows: i32, scratch: usize, out: usize,
-): void {
-  const bits = <i32>offsetof<Width>();
-  const dim = form.dim;
-  const codeBytes = <usize>rowWords(dim, bits) << 2;
-  const codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
-  let row = 0;
-  for (; row + 3 <= rows; row += 3, out += 3 * (tileTokens << 2)) {
-    sumsOfThreeRows<Width>(codes, codeBytes, count, roundedAt(scratch, dim, row, rows), out);
-  }
-  for (; row < rows; row++, out += tileTokens << 2) {
-    sumsOfRow<Width>(codes, codeBytes, count, roundedAt(scratch, dim, row, rows), out);
+function codesOfToken(form: FormDescriptor, head: i32, token: i32): usize {
+  const codeBytes = <usize>rowWords(form.dim, form.encoding & 0xff) << 2;
+  return <usize>form.data + <usize>(head * form.dataRows + token) * codeBytes;
+}
+
+/** The sums of one row of queries, or of three. */
+function sumsOfRows(form: FormDescriptor, codes: usize, count: i32, rows: i32, rounded: usize, out: usize): void {
+  const bits = form.encoding & 0xff;
+  const codeBytes = <usize>rowWords(form.dim, bits) << 2;
+  if (rows == 3) {
+    if (bits == 8) sumsOfThreeRows<Eight>(codes, codeBytes, count, rounded, out);
+    else if (bits == 4) sumsOfThreeRows<Four>(codes, codeBytes, count, rounded, out);
+    else sumsOfThreeRows<Two>(codes, codeBytes, count, rounded, out);
+  } else {
+    if (bits == 8) sumsOfRow<Eight>(codes, codeBytes, count, rounded, out);
+    else if (bits == 4) sumsOfRow<Four>(codes, codeBytes, count, rounded, out);
+    else sumsOfRow<Two>(codes, codeBytes, count, rounded, out);
   }
 }
 
@@ -363,16 +378,21 @@ function sumsOfRow<Width>(codes: usize, codeBytes: usize, count: i32, query: usi
 }
 
 /**
- * Turns a row's first `visible` integer sums into scores, in place; those of tokens that matter, seen from the row's
- * running maximum and sum at `tail`, exactly.
+ * Turns a row's first `visible` integer sums into scores, in place. Whether one of them matters, seen from the row's running
+ * maximum and sum at `tail`: then it needs `addSecondPass`.
  */
 export function finishScores(
   form: FormDescriptor, head: i32, from: i32, row: i32, visible: i32, tail: usize, scratch: usize, scores: usize,
-): void {
-  const dim = form.dim;
+): bool {
+  const dim = form.dim,
+    bits = form.encoding & 0xff;
   const query = rowAt(scratch, dim, row);
   const numbers = query + <usize>(dim * 8);
   const unit = load<f32>(numbers);
+  if (unit == 0) {
+    scoresInFloats(form, head, from, visible, query + (<usize>dim << 2), load<f32>(numbers, 8), scores);
+    return false;
+  }
   const units = f32x4.splat(unit),
     offsets = f32x4.splat(load<f32>(numbers, 4));
   const whole = (visible + 3) & ~3;
@@ -387,24 +407,84 @@ export function finishScores(
   }
   const tileMax = maxOfLanes(maxima),
     oldMax = load<f32>(tail);
-  // all that may be the new maximum: rounding moves a score by less than this
-  const error: f32 = unit * <f32>dim * <f32>(1 << ((form.encoding & 0xff) - 2));
+  // what may be the new maximum has to be exact, too: rounding moves a score by less than this
+  const error: f32 = unit * <f32>dim * <f32>(1 << (bits - 2));
+  if (tileMax + error >= oldMax) return true;
   // the logarithm of the whole sum only grows: what was too little once stays so
-  if (tileMax < load<f32>(numbers, 12) && tileMax + error < oldMax) return;
-  const newMax = max(oldMax, tileMax);
-  const sum: f32 = max<f32>(1, load<f32>(tail, 4) * expOf(oldMax - newMax));
-  let least: f32 = newMax + logOf(sum) + significant;
+  if (tileMax < load<f32>(numbers, 12)) return false;
+  const least: f32 = oldMax + logOf(load<f32>(tail, 4)) + significant;
   store<f32>(numbers, least, 12);
-  if (tileMax + error >= oldMax) least = min(least, newMax - 2 * error);
-  if (unit == 0) least = -Infinity;
-  if (tileMax < least) return;
+  return tileMax >= least;
+}
+
+/** Adds to the scores of rows, of those whose bits are set and of their neighbours, what rounding left out. */
+export function addSecondPass(
+  form: FormDescriptor, head: i32, from: i32, count: i32, rows: i32, which: u32, scratch: usize, scores: usize,
+): void {
+  const dim = form.dim;
+  const half: f32 = <f32>(1 << ((form.encoding & 0xff) - 1));
+  const columnBytes = <usize>tileTokens << 2;
+  const codes = codesOfToken(form, head, from);
+  const sums = secondSums(scratch, dim);
+  for (let row = 0; row < rows; ) {
+    const together = row + 3 <= rows ? 3 : 1;
+    if ((which >> row) & ((1 << together) - 1)) {
+      const rounded = roundedAt(scratch, dim, row, rows);
+      for (let r = row; r < row + together; r++) {
+        const query = rowAt(scratch, dim, r);
+        if (load<f32>(query + <usize>(dim * 8)) == 0) continue; // its scores are exact
+        roundRest(query, dim, half, roundedAt(scratch, dim, r, rows), together == 3 ? 48 : 16);
+      }
+      sumsOfRows(form, codes, count, together, rounded + <usize>(2 * dim * mostIntegerRows), sums);
+      for (let r = 0; r < together; r++) {
+        const numbers = rowAt(scratch, dim, row + r) + <usize>(dim * 8);
+        const unit = load<f32>(numbers);
+        if (unit == 0) continue;
+        const units = f32x4.splat(unit / 32768),
+          offsets = f32x4.splat(load<f32>(numbers, 8));
+        const source = sums + <usize>r * columnBytes,
+          to = scores + <usize>(row + r) * columnBytes;
+        for (let j: usize = 0; j < <usize>count << 2; j += 16) {
+          const rest = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(v128.load(source + j)), units), offsets);
+          v128.store(to + j, f32x4.add(v128.load(to + j), rest));
+        }
+      }
+    }
+    row += together;
+  }
+}
+
+/** What rounding left of a folded query, 16 bits each; its offset takes the place of exactOffset. */
+function roundRest(query: usize, dim: i32, half: f32, rounded: usize, step: usize): void {
+  const bytes = <usize>dim << 2;
+  const folded = query + bytes;
+  const unit = load<f32>(folded + bytes);
+  const inverse = f32x4.splat(1 / unit);
+  const parts = f32x4.splat(32768);
+  let sums = f32x4.splat(0);
+  for (let i: usize = 0; i < bytes; i += 32, rounded += step) {
+    const q = v128.load(rounded);
+    const x = f32x4.mul(v128.load(folded + i), inverse),
+      y = f32x4.mul(v128.load(folded + i, 16), inverse);
+    const low = f32x4.sub(x, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(q))),
+      high = f32x4.sub(y, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(q)));
+    sums = f32x4.add(sums, f32x4.add(low, high));
+    const a = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(low, parts))),
+      b = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(high, parts)));
+    v128.store(rounded + <usize>(2 * dim * mostIntegerRows), i16x8.narrow_i32x4_s(a, b));
+  }
+  store<f32>(folded + bytes, -half * unit * sumOfLanes(sums), 8);
+}
+
+/** The scores of a row whose numbers are too large or too small to be rounded. */
+function scoresInFloats(
+  form: FormDescriptor, head: i32, from: i32, visible: i32, folded: usize, offset: f32, scores: usize,
+): void {
   const bits = form.encoding & 0xff;
-  const codeBytes = <usize>rowWords(dim, bits) << 2;
-  const codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
-  const folded = query + (<usize>dim << 2);
+  const codeBytes = <usize>rowWords(form.dim, bits) << 2;
+  const codes = codesOfToken(form, head, from);
   for (let j: usize = 0; j < <usize>visible; j++) {
-    if (load<f32>(scores + (j << 2)) < least) continue;
-    store<f32>(scores + (j << 2), exactScore(codes + j * codeBytes, codeBytes, folded, bits) + load<f32>(numbers, 8));
+    store<f32>(scores + (j << 2), exactScore(codes + j * codeBytes, codeBytes, folded, bits) + offset);
   }
 }
 

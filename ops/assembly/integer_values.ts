@@ -184,9 +184,11 @@ function roundWeights(
   const half: f32 = <f32>(1 << (bits - 1));
   const unit: f32 = rounds ? largest / 32767 : 0;
   store<f32>(tail, unit);
-  store<f32>(tail, rounds ? sumOfLanes(exact) - half * unit * sumOfLanes(sums) : 0, 4);
+  // of nothing but zeros, and NaN, this leaves NaN where there is one
+  const isSlow = !rounds && largest != 0;
+  store<f32>(tail, isSlow ? 0 : sumOfLanes(exact) - half * unit * sumOfLanes(sums), 4);
   store<f32>(tail, -half * unit * sumOfLanes(errors), 8);
-  return rounds || largest == 0;
+  return !isSlow;
 }
 
 // @ts-ignore: decorator

@@ -90,9 +90,9 @@ export function scoreScratchBytes(dim: number, rows: number): number {
  */
 export function integerScratchBytes(dim: number): number {
   const rows = 16;
-  return (
-    dim * 8 + rows * (dim * 10 + 16) + 12 * tileTokens + rows * (4 * tileTokens + 16) + 4 * rows * tileTokens
-  );
+  const keys = dim * (8 + 4 * rows) + 3 * 4 * tileTokens + rows * (dim * 8 + 16);
+  const values = 3 * 4 * tileTokens + 2 * rows * 2 * tileTokens + 16 * rows;
+  return keys + values + rows * 4 * tileTokens;
 }
 
 /** Bytes of scratch memory for the gradient of attention: a tile of keys and of values, and three of tile by tile numbers. */

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {decodeFunctions, decodeUnit, unitsOfRow} from '../backends/webgpu_forms.js';
+import {decodeFunctions, decodeUnit, quotientFunction, unitsOfRow} from '../backends/webgpu_forms.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {Float8Layout} from '../forms.js';
 import {float8Formats} from './formats.js';
@@ -53,11 +53,12 @@ export const float8ScalesShader: Shader<EncodeFloat8Options, 'dim'> = {
   name: 'Float8Scales',
   uniforms: integers('dim'),
   code: ({format}) => `
+    ${quotientFunction}
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }
       var largest = 0.0;
       for (var i = 0; i < uniforms.dim; i++) { largest = max(largest, abs(f32(x[index * uniforms.dim + i]))); }
-      result[index] = largest / ${float8Formats[format].largest}.0;
+      result[index] = quotient(largest, ${float8Formats[format].largest}.0);
     }`,
 };
 

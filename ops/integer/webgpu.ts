@@ -1,5 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
-import {decodeFunctions, decodeUnit, integerFunctions, unitsOfRow} from '../backends/webgpu_forms.js';
+import {
+  decodeFunctions,
+  decodeUnit,
+  integerFunctions,
+  quotientFunction,
+  unitsOfRow,
+} from '../backends/webgpu_forms.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {IntegerLayout} from '../forms.js';
 import type {DequantizeAttributes, QuantizeOptions} from './index.js';
@@ -64,11 +70,12 @@ export function dequantizeWebgpu(
 
 type ParameterConstants = Pick<QuantizeOptions, 'groupAxis' | 'groupSize' | 'bits' | 'symmetric'>;
 
-/** One invocation a group. A quotient may be off by 2.5 units in the last place, as WGSL allows: at worst the scale is a step larger. */
+/** One invocation a group. */
 export const groupParametersShader: Shader<ParameterConstants, 'dim' | 'columns'> = {
   name: 'GroupParameters',
   uniforms: integers('dim', 'columns'),
   code: ({groupAxis, groupSize, bits, symmetric}) => `
+    ${quotientFunction}
     // the bits of a number that is not negative, rounded up to bfloat16
     fn roundUp(number : f32) -> u32 { return (bitcast<u32>(number) + 0xffffu) & 0xffff0000u; }
 
@@ -92,10 +99,10 @@ export const groupParametersShader: Shader<ParameterConstants, 'dim' | 'columns'
       let largest = max(abs(low), abs(high));
       ${
         symmetric
-          ? `let scale = roundUp(largest / ${2 ** (bits - 1) - 1}.0);
+          ? `let scale = roundUp(quotient(largest, ${2 ** (bits - 1) - 1}.0));
       let zero = ${-(2 ** (bits - 1))};`
-          : `let scale = roundUp(max((high - low) / ${2 ** bits - 1}.0, largest / 32767.0));
-      let zero = i32(clamp(round(low / bitcast<f32>(scale)), -32768.0, 32767.0));`
+          : `let scale = roundUp(max(quotient(high - low, ${2 ** bits - 1}.0), quotient(largest, 32767.0)));
+      let zero = i32(clamp(round(quotient(low, bitcast<f32>(scale))), -32768.0, 32767.0));`
       }
       result[index] = select(bitcast<i32>(scale | (bitcast<u32>(zero) & 0xffffu)), 0, scale == 0u);
     }`,
@@ -109,7 +116,7 @@ export const packCodesShader: Shader<PackConstants, PackUniform> = {
   name: 'PackCodes',
   uniforms: integers('dim', 'words', 'tokens', 'paramRows', 'paramColumns'),
   code: ({groupAxis, groupSize, bits}) => `
-    ${integerFunctions}
+    ${integerFunctions}${quotientFunction}
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }
       let row = index / uniforms.words;
@@ -124,7 +131,7 @@ export const packCodesShader: Shader<PackConstants, PackUniform> = {
         let group = bitcast<u32>(params[groupRow * uniforms.paramColumns + groupColumn]);
         let scale = integerScale(group);
         if (scale != 0.0) {
-          let steps = clamp(round(f32(x[row * uniforms.dim + channel]) / scale), -1.0e6, 1.0e6);
+          let steps = clamp(round(quotient(f32(x[row * uniforms.dim + channel]), scale)), -1.0e6, 1.0e6);
           word |= u32(clamp(i32(steps) - integerZero(group), 0, ${2 ** bits - 1})) << u32(${bits} * e);
         }
       }

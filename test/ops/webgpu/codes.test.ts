@@ -15,8 +15,7 @@ import {expectAsOnCpu} from '../../support/on_both.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 
-// The shaders that make, move and decode codes, against the references on cpu and the golden codes. llvmpipe and SwiftShader
-// divide exactly; a GPU may be off in the last place, which moves a code at the middle between two by one.
+// The shaders that make, move and decode codes, against the references on cpu and the golden codes, bit for bit.
 
 interface IntegerGolden {
   readonly inputs: Record<string, GoldenArray>;

@@ -148,6 +148,15 @@ async function measure(op: Row['op'], heads: Heads, tokens: number): Promise<Row
   });
 }
 
+/** One line, the ratios first. */
+function print({op, shape, tokens, codec, ms, timesDense, timesPlainTfjs, gigabytesPerSecond}: Row): void {
+  console.log(
+    `${op.padEnd(8)} ${shape.padEnd(9)} ${String(tokens).padStart(6)} ${codec.padEnd(15)} ` +
+      `${timesDense.toFixed(2).padStart(6)} x dense ${(timesPlainTfjs?.toFixed(2) ?? '-').padStart(6)} x plain tfjs ` +
+      `${ms.toFixed(3).padStart(10)} ms ${gigabytesPerSecond.toFixed(1).padStart(7)} GB/s`,
+  );
+}
+
 const lengths = (process.argv[2] ?? '1024,4096,8192,32768').split(',').map(Number);
 await useBackend('webgpu');
 const rows: Row[] = [];
@@ -156,7 +165,9 @@ for (const op of ['decode', 'prefill'] as const) {
     for (const tokens of lengths.filter(length => op === 'decode' || length <= longestPrefill)) {
       tf.engine().startScope();
       try {
-        rows.push(...(await measure(op, shape, tokens)));
+        const measured = await measure(op, shape, tokens);
+        measured.forEach(print);
+        rows.push(...measured);
       } catch (error) {
         if (!(error instanceof EigenkvError)) throw error;
         console.log(`${op} ${shape.name} ${tokens} tokens left out: ${error.message}`);
@@ -164,13 +175,6 @@ for (const op of ['decode', 'prefill'] as const) {
       tf.engine().endScope();
     }
   }
-}
-for (const {op, shape, tokens, codec, ms, timesDense, timesPlainTfjs, gigabytesPerSecond} of rows) {
-  console.log(
-    `${op.padEnd(8)} ${shape.padEnd(9)} ${String(tokens).padStart(6)} ${codec.padEnd(15)} ` +
-      `${timesDense.toFixed(2).padStart(6)} x dense ${(timesPlainTfjs?.toFixed(2) ?? '-').padStart(6)} x plain tfjs ` +
-      `${ms.toFixed(3).padStart(10)} ms ${gigabytesPerSecond.toFixed(1).padStart(7)} GB/s`,
-  );
 }
 const file = process.argv[3];
 if (file !== undefined) writeFileSync(file, `${JSON.stringify(rows, null, 2)}\n`);

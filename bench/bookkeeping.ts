@@ -1,9 +1,10 @@
 /**
  * What policies cost beside attention: `npm run bench:bookkeeping [-- MODEL.gguf [TOKENS [POLICY ...]]]`.
  *
- * Fills a cache of the model with TOKENS random tokens, then decodes one token at a time. Bookkeeping is all that
- * `KVCache.attend` does beside attention itself: appending, observing, sealing, folding, evicting. Attention itself is
- * timed by asking the same queries of the same past once more.
+ * Fills a cache of the model's shape with TOKENS random tokens, then adds one token at a time at every depth. Bookkeeping is
+ * all that `KVCache.attend` does beside attention itself: rotating, appending, observing, sealing, folding, evicting.
+ * Attention itself is timed by asking the same queries of the same past once more. A step is the model's own part,
+ * measured once, and `attend` at all depths.
  */
 import * as tf from '@tensorflow/tfjs';
 import {attendPast} from '../cache/attend_past.js';
@@ -24,42 +25,28 @@ import {rotate} from '../ops/rotate/index.js';
 
 const measuredSteps = 96;
 
-/** Passes everything on to a cache and sums up where the time goes. */
-class TimedCache implements AttentionCache {
-  attendMs = 0;
-  totalMs = 0;
-  private readonly tables: RopeTables[] = [];
-  constructor(private readonly cache: KVCache) {}
+/** Tokens of one depth as a model hands them over: what `attend` is given. */
+type Shape = Pick<FreshTokens, 'rope'> & {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly dim: number;
+};
 
-  get tokens(): number {
-    return this.cache.tokens;
-  }
+/** Writes down what a model hands over, and answers with nothing. */
+class ShapeWatcher implements AttentionCache {
+  readonly tokens = 0;
+  readonly shapes: Shape[] = [];
 
-  attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
-    const start = performance.now();
-    const output = this.cache.attend(depth, fresh);
-    const end = performance.now();
-    this.totalMs += end - start;
-    this.attendAgain(depth, fresh);
-    this.attendMs += performance.now() - end;
-    return output;
-  }
-
-  /** The same attention over the same past: what a policy compressed in this step hardly changes its size. */
-  private attendAgain(depth: number, {queries, rope}: FreshTokens): void {
-    const past = this.cache.past(depth)!;
+  attend(depth: number, {queries, keys, rope}: FreshTokens): tf.Tensor4D {
     const dim = queries.shape[3];
-    tf.tidy(() => {
-      const tables = rope && (this.tables[depth] ??= new RopeTables(rope, dim));
-      const rotated = tables ? rotate(queries, tables.rotation(past.tokensSeen - 1, 1)) : queries;
-      mergePartials(attendPast(past, rotated, {scale: 1 / Math.sqrt(dim), ...(tables && {rope: tables})}));
-    });
+    this.shapes[depth] = {heads: queries.shape[1], kvHeads: keys.shape[1], dim, ...(rope && {rope})};
+    return tf.zerosLike(queries);
   }
+}
 
-  dispose(): void {
-    for (const tables of this.tables) tables.dispose();
-    this.cache.dispose();
-  }
+function randomTokens({heads, kvHeads, dim, rope}: Shape, tokens: number): FreshTokens {
+  const random = (count: number) => tf.randomNormal<tf.Rank.R4>([1, count, tokens, dim]);
+  return {queries: random(heads), keys: random(kvHeads), values: random(kvHeads), ...(rope && {rope})};
 }
 
 interface Row {
@@ -72,34 +59,35 @@ interface Row {
   worstOverMedian: number;
 }
 
-async function measure(
-  model: tf.LayersModel,
-  vocabSize: number,
-  policy: Policy,
-  tokens: number,
-): Promise<Row> {
-  const cache = new KVCache(model, policy, {expectedTokens: tokens + measuredSteps});
-  const timed = new TimedCache(cache);
-  const next = (count: number) =>
-    tf.tidy(() => {
-      const ids = Array.from({length: count}, (_, i) => (7919 * (cache.tokens + i) + 13) % vocabSize);
-      return model.apply(tf.tensor2d(ids, [1, count], 'int32'), {
-        cache: count === 1 ? timed : cache,
-        lastTokenOnly: true,
-      }) as tf.Tensor;
-    });
-  for (let left = tokens; left > 0; left -= 64) next(Math.min(64, left)).dispose();
-  const steps: {step: number; attention: number; bookkeeping: number}[] = [];
-  for (let i = 0; i < measuredSteps; i++) {
-    timed.attendMs = timed.totalMs = 0;
-    const start = performance.now();
-    const logits = next(1);
-    await logits.data();
-    logits.dispose();
-    const step = performance.now() - start - timed.attendMs;
-    steps.push({step, attention: timed.attendMs, bookkeeping: timed.totalMs - timed.attendMs});
+function measure(shapes: readonly Shape[], policy: Policy, tokens: number, modelMs: number): Row {
+  const rows = shapes.map(({heads, kvHeads, dim}, depth) => ({depth, heads, kvHeads, dim, dimV: dim}));
+  const cache = new KVCache(rows, policy, {expectedTokens: tokens + measuredSteps});
+  const [first] = shapes;
+  const tables = first?.rope && new RopeTables(first.rope, first.dim);
+  tf.tidy(() => void tables?.upTo(tokens + measuredSteps));
+  for (let left = tokens; left > 0; left -= 256) {
+    shapes.forEach((shape, depth) =>
+      tf.tidy(() => void cache.attend(depth, randomTokens(shape, Math.min(256, left)))),
+    );
   }
-  timed.dispose();
+  const steps = Array.from({length: measuredSteps}, () => {
+    let attend = 0;
+    let attention = 0;
+    shapes.forEach((shape, depth) =>
+      tf.tidy(() => {
+        const fresh = randomTokens(shape, 1);
+        const start = performance.now();
+        cache.attend(depth, fresh);
+        const middle = performance.now();
+        attendAgain(cache, depth, fresh.queries, tables);
+        attend += middle - start;
+        attention += performance.now() - middle;
+      }),
+    );
+    return {step: modelMs + attend, attention, bookkeeping: attend - attention};
+  });
+  tables?.dispose();
+  cache.dispose();
   const sum = (pick: (step: (typeof steps)[number]) => number) =>
     steps.reduce((total, step) => total + pick(step), 0);
   const sorted = steps.map(({step}) => step).sort((a, b) => a - b);
@@ -116,16 +104,43 @@ async function measure(
   };
 }
 
+/** The same attention over the same past: what a policy compressed in this step hardly changes its size. */
+function attendAgain(cache: KVCache, depth: number, queries: tf.Tensor4D, rope?: RopeTables): void {
+  const past = cache.past(depth)!;
+  const rotated = rope ? rotate(queries, rope.rotation(past.tokensSeen - 1, 1)) : queries;
+  mergePartials(attendPast(past, rotated, {scale: 1 / Math.sqrt(queries.shape[3]), ...(rope && {rope})}));
+}
+
+/** Milliseconds of a step of the model without its attention; the median of some. */
+async function modelTime(model: tf.LayersModel, cache: AttentionCache): Promise<number> {
+  const times: number[] = [];
+  for (let i = 0; i < 20; i++) {
+    const start = performance.now();
+    const logits = tf.tidy(() => model.apply(tf.tensor2d([7 + i], [1, 1], 'int32'), {cache}) as tf.Tensor);
+    await logits.data();
+    logits.dispose();
+    times.push(performance.now() - start);
+  }
+  return times.sort((a, b) => a - b)[10]!;
+}
+
 async function main(): Promise<void> {
   const [path = await findSmolLM2(), tokens = '4096', ...named] = process.argv.slice(2);
   await useBackend('wasm');
-  const {model, config, name, dispose} = await loadModel(path);
+  const {model, name, dispose} = await loadModel(path);
+  const watcher = new ShapeWatcher();
+  const modelMs = await modelTime(model, watcher);
   const policies = named.length > 0 ? named : policyNames();
-  console.log(`${name}: ${tokens} tokens in the cache, then ${measuredSteps} steps of one token; means, ms`);
-  const rows: Row[] = [];
+  console.log(
+    `${name}: ${tokens} tokens in the cache, then ${measuredSteps} steps of one token; means, ms; the model without attention takes ${modelMs.toFixed(1)}`,
+  );
   for (const policy of policies) {
-    rows.push(await measure(model, config.vocabSize, parsePolicy(policy), Number(tokens)));
-    const {stepMs, attentionMs, bookkeepingMs, bookkeepingShare, worstStepMs, worstOverMedian} = rows.at(-1)!;
+    const {stepMs, attentionMs, bookkeepingMs, bookkeepingShare, worstStepMs, worstOverMedian} = measure(
+      watcher.shapes,
+      parsePolicy(policy),
+      Number(tokens),
+      modelMs,
+    );
     const cells = [stepMs, attentionMs, bookkeepingMs].map(ms => ms.toFixed(2).padStart(8));
     console.log(
       `${policy.padEnd(28)} step ${cells[0]!}  attention ${cells[1]!}  bookkeeping ${cells[2]!} (${(100 * bookkeepingShare).toFixed(1)} %)` +

@@ -1,0 +1,55 @@
+import * as tf from '@tensorflow/tfjs';
+import {encodeFloat8} from '../../ops/float8/index.js';
+import type {Form, TokenForm} from '../../ops/forms.js';
+import {quantize} from '../../ops/integer/index.js';
+
+/** How a codec stores the two sides of one depth, given tokens of any dim; what it makes is the caller's to dispose of. */
+export interface BenchCodec {
+  readonly keys: (tokens: TokensOfDim) => Form;
+  readonly values: (tokens: TokensOfDim) => Form;
+  /** Whether keys are rebuilt and rotated while attention runs. */
+  readonly rotated?: boolean;
+}
+
+/** Random tokens `[1, kvHeads, tokens, dim]`: by default of the head's dim, the same each time and not to be disposed of. */
+export type TokensOfDim = (dim?: number) => tf.Tensor4D;
+
+type Encode = (x: tf.Tensor4D) => TokenForm;
+
+/** A copy: every depth has memory of its own. */
+const dense: Encode = x => ({kind: 'dense', dim: x.shape[3], data: tf.add(x, 0)});
+
+const integer =
+  (bits: 8 | 4 | 2, groupAxis: 'channel' | 'token'): Encode =>
+  x =>
+    quantize(x, {dim: x.shape[3], bits, groupAxis, groupSize: 64, symmetric: false});
+
+const float8: Encode = x => encodeFloat8(x, {format: 'e4m3'});
+
+const stored = (encode: Encode) => (tokens: TokensOfDim) => encode(tokens());
+
+/** A quarter of the channels, with coefficients of size 1 like any other codec's numbers here. */
+function lowRank(encode: Encode, rotate = false) {
+  return (tokens: TokensOfDim): Form => {
+    const [, kvHeads, , dim] = tokens().shape;
+    const rank = dim / 4;
+    const basis: tf.Tensor4D = tf.randomNormal([1, kvHeads, rank, dim], 0, rank ** -0.5);
+    return {kind: 'lowRank', dim, rank, basis, latents: encode(tokens(rank)), ...(rotate && {rotate})};
+  };
+}
+
+const both = (encode: Encode): BenchCodec => ({keys: stored(encode), values: stored(encode)});
+
+/** The codecs that are compared, by their names in a row. Integer keys have groups along tokens, values along channels. */
+export const benchCodecs: {readonly [name: string]: BenchCodec} = {
+  dense: both(dense),
+  int8: {keys: stored(integer(8, 'channel')), values: stored(integer(8, 'token'))},
+  int4: {keys: stored(integer(4, 'channel')), values: stored(integer(4, 'token'))},
+  int2: {keys: stored(integer(2, 'channel')), values: stored(integer(2, 'token'))},
+  int8PerToken: both(integer(8, 'token')),
+  float8: both(float8),
+  lowRank: {keys: lowRank(dense), values: lowRank(dense)},
+  lowRankValues: {keys: stored(dense), values: lowRank(dense)},
+  lowRankRotated: {keys: lowRank(dense, true), values: lowRank(dense), rotated: true},
+  lowRankInt8: {keys: lowRank(integer(8, 'channel')), values: lowRank(integer(8, 'token'))},
+};

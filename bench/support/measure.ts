@@ -1,0 +1,31 @@
+import {Bench} from 'tinybench';
+
+/**
+ * Times tasks that take turns, so that a busy machine is busy for all of them: the median milliseconds of each.
+ *
+ * @param tasks called again and again; they dispose of what they make.
+ * @param rounds how often each has its turn, after one to warm up.
+ * @param each how often it runs in a turn; one run's time is what counts.
+ */
+export async function measure(
+  tasks: {readonly [name: string]: () => void | Promise<void>},
+  rounds: number,
+  each = 3,
+): Promise<{[name: string]: number}> {
+  const samples = new Map<string, number[]>(Object.keys(tasks).map(name => [name, []]));
+  for (let round = 0; round <= rounds; round++) {
+    const bench = new Bench({time: 0, iterations: each, warmup: false, retainSamples: true, throws: true});
+    for (const [name, task] of Object.entries(tasks)) bench.add(name, task);
+    for (const {name, result} of await bench.run()) {
+      if (result.state === 'completed' && round > 0) {
+        samples.get(name)!.push(...(result.latency.samples ?? []));
+      }
+    }
+  }
+  return Object.fromEntries([...samples].map(([name, times]) => [name, median(times)]));
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? NaN;
+}

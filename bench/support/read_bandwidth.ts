@@ -1,4 +1,8 @@
-import asc from 'assemblyscript/asc';
+import {execFileSync} from 'node:child_process';
+import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {createRequire} from 'node:module';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 
 /** A loop of 16-byte loads, four sums so that no addition waits for the one before. */
 const source = `
@@ -15,21 +19,29 @@ export function read(from: usize, bytes: usize): i32 {
 
 /** What reads so many bytes of memory, a multiple of 64, once, as fast as one thread of WebAssembly can. */
 export async function memoryReader(bytes: number): Promise<() => void> {
-  const compiled = await asc.compileString(source, {
-    optimizeLevel: 3,
-    runtime: 'stub',
-    importMemory: true,
-    noExportMemory: true,
-    enable: ['simd'],
-  });
-  if (compiled.error !== null || compiled.binary === null) {
-    throw new Error('The loop that measures the read bandwidth does not compile.', {cause: compiled.error});
-  }
+  const binary = compile(source);
   const pages = Math.ceil(bytes / 65536) + 1;
   const memory = new WebAssembly.Memory({initial: pages});
   new Float32Array(memory.buffer).fill(1); // pages that were never written need not be read from memory
-  const binary = Uint8Array.from(compiled.binary);
   const {instance} = await WebAssembly.instantiate(binary, {env: {memory, abort: () => undefined}});
   const read = instance.exports['read'] as (from: number, bytes: number) => number;
   return () => void read(65536, bytes - 65536);
+}
+
+/** By the compiler's command line: its types would declare AssemblyScript's own Array and more for the whole project. */
+function compile(text: string): Uint8Array<ArrayBuffer> {
+  const folder = mkdtempSync(join(tmpdir(), 'eigenkv-read-'));
+  try {
+    const [from, to] = [join(folder, 'read.ts'), join(folder, 'read.wasm')];
+    writeFileSync(from, text);
+    const compiler = createRequire(import.meta.url).resolve('assemblyscript/bin/asc.js');
+    const flags = '-O3 --runtime stub --importMemory --noExportMemory --enable simd'.split(' ');
+    execFileSync(process.execPath, [compiler, 'read.ts', '-o', to, ...flags], {
+      stdio: 'inherit',
+      cwd: folder,
+    });
+    return new Uint8Array(readFileSync(to));
+  } finally {
+    rmSync(folder, {recursive: true, force: true});
+  }
 }

@@ -21,6 +21,9 @@ export class ModelError extends EigenkvError {}
 /** More tokens than the model's context holds. */
 export class ContextLengthError extends EigenkvError {}
 
+/** A cache that cannot do what was asked with what it holds: tokens are evicted or folded, or a step ended in its middle. */
+export class CacheStateError extends EigenkvError {}
+
 /** A backend or an optional package that is missing or cannot start. */
 export class BackendError extends EigenkvError {}
 

@@ -6,6 +6,7 @@ export * from '../layers/index.js';
 export {type BackendName, backendNames, defaultBackend, useBackend} from '../ops/backends/use_backend.js';
 export {
   BackendError,
+  CacheStateError,
   ContextLengthError,
   EigenkvError,
   FormatError,

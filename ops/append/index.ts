@@ -13,9 +13,10 @@ import {appendRowsWebgpu} from './webgpu.js';
  * Writes fresh rows behind the first `at` rows of a buffer `[batch, heads, capacity, columns]`, in place where it can.
  *
  * Where the backend writes in place (all but webgl) and the buffer has room, the cost is O(fresh rows) and **the same
- * tensor comes back**, so whoever holds the old state still reads its first `at` rows unchanged. A buffer without room is
- * copied once into one of `capacity` rows. On webgl a new tensor of exactly `at` + fresh rows is made. int32 is exact
- * wherever rows are written in place.
+ * tensor comes back**, so whoever holds the old state still reads its first `at` rows unchanged. Room belongs to who writes
+ * first: where rows behind `at` were written before (an old state goes on once more, or two states share a buffer), the
+ * buffer counts as full. A buffer without room is copied once into one of `capacity` rows. On webgl a new tensor of exactly
+ * `at` + fresh rows is made. int32 is exact wherever rows are written in place.
  *
  * @param buffer the buffer, or nothing yet (`at` is 0 then).
  * @param fresh float32 or int32 `[batch, heads, rows, columns]` of the buffer's dtype.
@@ -37,15 +38,20 @@ export function append(
       ? tf.clone(fresh)
       : tf.tidy(() => tf.concat([tf.slice(buffer, [0, 0, 0, 0], [-1, -1, at, -1]), fresh], 2));
   }
-  if (buffer !== undefined && needed <= buffer.shape[2]) {
+  if (buffer !== undefined && needed <= buffer.shape[2] && (rowsWritten.get(buffer) ?? at) <= at) {
     if (rows > 0) writeRows(buffer, fresh, at, rows);
+    rowsWritten.set(buffer, needed);
     return buffer;
   }
   const grown = allocate([batch, heads, Math.max(capacity, needed), columns], fresh.dtype);
   if (buffer !== undefined && at > 0) writeRows(grown, buffer, 0, at);
   if (rows > 0) writeRows(grown, fresh, at, rows);
+  rowsWritten.set(grown, needed);
   return grown;
 }
+
+/** How many rows of a buffer are taken: a note on the tensor, which goes when the tensor goes. */
+const rowsWritten = new WeakMap<tf.Tensor, number>();
 
 /** Whether the current backend can write into a tensor that exists. */
 export function writesInPlace(): boolean {

@@ -61,6 +61,18 @@ describeOnBackends('append', backend => {
     await expectRows(next, [[[1, 2], [3, 4]]]); // prettier-ignore
   });
 
+  it('lets two states go on from the same rows: the second one gets a buffer of its own', async () => {
+    const row = (x: number) => tf.tensor4d([x, -x], [1, 1, 1, 2]);
+    const old = append(undefined, row(1), 0, 4);
+    const first = append(old, row(2), 1, 4);
+    const second = append(old, row(3), 1, 4);
+    expect(second === old, 'shared').to.be.false;
+    const third = append(first, row(4), 2, 4); // the room behind the first one's rows is still its own
+    expect(third === old).to.equal(writesInPlace());
+    await expectRows(third, [[[1, -1], [2, -2], [4, -4]]]); // prettier-ignore
+    await expectRows(second, [[[1, -1], [3, -3]]]); // prettier-ignore
+  });
+
   it('does not touch or share the memory of the fresh rows', async () => {
     const fresh = tf.tensor4d([1, 2, 3, 4], [1, 1, 2, 2]);
     const buffer = append(undefined, fresh, 0, 2);

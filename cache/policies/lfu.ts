@@ -1,36 +1,12 @@
-import * as tf from '@tensorflow/tfjs';
-import * as v from 'valibot';
-import {evict} from '../evict.js';
-import {atLeast, checkOptions, probability} from '../options.js';
+import {type LeastUsedOptions, leastUsed} from '../least_used.js';
 import type {Policy} from '../policy.js';
 
-const schema = v.strictObject({
-  maxCacheSize: v.optional(atLeast(2), 512),
-  threshold: v.optional(probability, 0.01),
-});
-
-export type LfuOptions = v.InferInput<typeof schema>;
+export type LfuOptions = LeastUsedOptions;
 
 /**
- * Least frequently used: a token is used when the attention of a query to it passes `threshold`; over `maxCacheSize`
- * tokens, each key head evicts those with the fewest uses, of equals the oldest. A sixteenth of the size is kept for the
- * newest, which had no time to be used. Less than a sixteenth of the others go early, so that some move at a time.
+ * Least frequently used: once a key head holds more than `maxCacheSize` tokens (512), those go that had the fewest uses. A
+ * use is attention of a query above `threshold` (0.01). See `leastUsed` for what is kept for the newest.
  */
 export function lfu(options: LfuOptions = {}): Policy {
-  const checked = checkOptions('lfu', schema, options);
-  const {maxCacheSize, threshold} = checked;
-  const recentBudget = Math.ceil(maxCacheSize / 16);
-  return {
-    name: 'lfu',
-    options: checked,
-    tokenBudget: maxCacheSize,
-    observes: {statistic: 'uses', threshold},
-    compress: past =>
-      evict(past, {
-        budget: maxCacheSize - recentBudget,
-        recentBudget,
-        sinks: 0,
-        worth: (uses, positions) => tf.add(uses, tf.div(positions, past.tokensSeen)),
-      }),
-  };
+  return leastUsed('lfu', 'uses', options);
 }

@@ -1,12 +1,12 @@
 import {evaluateModel} from './support/evaluate_model.js';
-import {everyValue, wholeNumber} from './support/arguments.js';
+import {everyValue} from './support/arguments.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {planArgs, readPlans} from './support/plans.js';
 import {print, printJson} from './support/print.js';
-import {readText} from './support/read_text.js';
 import {reportTable} from './support/report_table.js';
+import {readTextChoice, textArgs} from './support/text_args.js';
 import {writeReport} from './support/write_report.js';
 
 export const evalCommand = command(
@@ -17,22 +17,7 @@ export const evalCommand = command(
     },
     args: {
       ...modelArgs,
-      text: {
-        type: 'string',
-        description: 'A text in UTF-8. Default: one that comes along, which the embedded model never saw',
-        valueHint: 'FILE',
-      },
-      tokens: {
-        type: 'string',
-        description: `The first so many tokens of the text. Default: 1024, or all where there are fewer`,
-        valueHint: 'N',
-      },
-      step: {
-        type: 'string',
-        description: 'Tokens that come into the cache at a time; the next ones attend to what was compressed',
-        default: '64',
-        valueHint: 'N',
-      },
+      ...textArgs,
       ...planArgs,
       policy: {
         ...planArgs.policy,
@@ -53,12 +38,10 @@ export const evalCommand = command(
         scenario: everyValue(rawArgs, 'scenario'),
       };
       const policies = await readPlans(given, 'quantized');
-      const tokens = wholeNumber(args.tokens, 'tokens', 3);
-      const step = wholeNumber(args.step, 'step') ?? 64;
-      const text = args.text === undefined ? undefined : await readText(args.text);
+      const choice = await readTextChoice(args, 3);
       const signal = interruptSignal();
       const loaded = await loadForCommand(args, signal);
-      const options = {policies, tokens, step, text, textName: args.text, backend: args.backend, signal};
+      const options = {...choice, policies, backend: args.backend, signal};
       const report = await evaluateModel(loaded, options).finally(() => loaded.dispose());
       const files = args.out === undefined ? [] : await writeReport(report, args.out);
       if (args.json) {

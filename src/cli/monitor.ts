@@ -1,7 +1,6 @@
 import type {Plan} from '../../cache/plan.js';
 import {type LoadedModel, embeddedText} from '../../models/index.js';
 import {monitor, policyLabel, textIds} from '../evaluate/index.js';
-import {wholeNumber} from './support/arguments.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
@@ -10,10 +9,8 @@ import {monitorTable} from './support/monitor_table.js';
 import {planArgs, readPlan} from './support/plans.js';
 import {print, printJson} from './support/print.js';
 import {progressBar} from './support/progress.js';
-import {readText} from './support/read_text.js';
+import {type TextChoice, defaultTokens, readTextChoice, textArgs} from './support/text_args.js';
 import {jsonFile, writeFiles} from './support/write_files.js';
-
-const defaultTokens = 1024;
 
 export const monitorCommand = command(
   {
@@ -23,22 +20,7 @@ export const monitorCommand = command(
     },
     args: {
       ...modelArgs,
-      text: {
-        type: 'string',
-        description: 'A text in UTF-8. Default: one that comes along, which the embedded model never saw',
-        valueHint: 'FILE',
-      },
-      tokens: {
-        type: 'string',
-        description: `The first so many tokens of the text. Default: ${defaultTokens}, or all where there are fewer`,
-        valueHint: 'N',
-      },
-      step: {
-        type: 'string',
-        description: 'Tokens that come into the cache at a time; the next ones attend to what was compressed',
-        default: '64',
-        valueHint: 'N',
-      },
+      ...textArgs,
       ...planArgs,
       out: {
         type: 'string',
@@ -50,12 +32,10 @@ export const monitorCommand = command(
     },
     async run({args}) {
       const plan = await readPlan(args, 'quantized');
-      const maxTokens = wholeNumber(args.tokens, 'tokens') ?? defaultTokens;
-      const step = wholeNumber(args.step, 'step') ?? 64;
-      const text = args.text === undefined ? undefined : await readText(args.text);
+      const choice = await readTextChoice(args);
       const signal = interruptSignal();
       const loaded = await loadForCommand(args, signal);
-      const options = {plan, maxTokens, step, text, textName: args.text, backend: args.backend, signal};
+      const options = {...choice, plan, backend: args.backend, signal};
       const report = await monitorModel(loaded, options).finally(() => loaded.dispose());
       const files = args.out === undefined ? [] : await writeFiles(args.out, await filesOf(report));
       if (args.json) {
@@ -73,13 +53,8 @@ export const monitorCommand = command(
   ],
 );
 
-interface MonitorModelOptions {
+interface MonitorModelOptions extends TextChoice {
   readonly plan: Plan;
-  readonly maxTokens: number;
-  readonly step: number;
-  /** Default: the held-out text that comes along. */
-  readonly text: Uint8Array | undefined;
-  readonly textName: string | undefined;
   readonly backend: string;
   readonly signal: AbortSignal;
 }
@@ -87,7 +62,15 @@ interface MonitorModelOptions {
 /** Monitors a plan, with a progress bar, and says on what. */
 async function monitorModel(
   loaded: LoadedModel,
-  {plan, maxTokens, step, text, textName = 'held-out text', backend, signal}: MonitorModelOptions,
+  {
+    plan,
+    tokens: maxTokens = defaultTokens,
+    step,
+    text,
+    textName = 'held-out text',
+    backend,
+    signal,
+  }: MonitorModelOptions,
 ): Promise<NamedMonitorReport> {
   const ids = textIds(loaded.tokenizer, text ?? (await embeddedText('heldOut')), textName);
   const bar = progressBar('Monitoring');

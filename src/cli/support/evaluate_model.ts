@@ -4,18 +4,10 @@ import type {Policy} from '../../../cache/policy.js';
 import {type LoadedModel, embeddedText} from '../../../models/index.js';
 import {type EvaluationReport, evaluate, textIds} from '../../evaluate/index.js';
 import {progressBar} from './progress.js';
+import {type TextChoice, defaultTokens} from './text_args.js';
 
-/** Tokens where the user names no number: a minute or so for a model of 135M parameters and two policies. */
-const defaultTokens = 1024;
-
-export interface EvaluateModelOptions {
+export interface EvaluateModelOptions extends TextChoice {
   readonly policies: readonly (Plan | Policy)[];
-  /** Default: 1,024, or all of a shorter text. */
-  readonly tokens?: number | undefined;
-  readonly step: number;
-  /** Default: the held-out text that comes along. */
-  readonly text?: Uint8Array | undefined;
-  readonly textName?: string | undefined;
   readonly backend: string;
   readonly signal: AbortSignal;
 }

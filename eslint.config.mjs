@@ -16,6 +16,10 @@ const noDataSync = {
   selector: 'MemberExpression[property.name=/^(dataSync|arraySync)$/]',
   message: 'dataSync fails on webgpu: await data().',
 };
+const noImportOfNode = ['ImportExpression', "ImportDeclaration[importKind!='type']"].map(node => ({
+  selector: `${node}[source.value=/^node:/]`,
+  message: "Bundlers for browsers follow imports of node: and fail: process.getBuiltinModule('node:...').",
+}));
 
 export default tseslint.config(
   {ignores: ['dist', 'node_modules', 'reports', 'ops/assembly', 'models/embedded', '.venv']},
@@ -31,6 +35,17 @@ export default tseslint.config(
       '@typescript-eslint/unbound-method': 'off',
       'no-restricted-syntax': ['error', ...brokenInTfjs, noDataSync],
     },
+  },
+  {
+    files: [
+      'ops/**/*.ts',
+      'cache/**/*.ts',
+      'layers/**/*.ts',
+      'models/**/*.ts',
+      'src/index.ts',
+      'src/evaluate/**/*.ts',
+    ],
+    rules: {'no-restricted-syntax': ['error', ...brokenInTfjs, noDataSync, ...noImportOfNode]},
   },
   {
     files: ['test/**/*.ts'],

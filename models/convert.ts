@@ -29,8 +29,8 @@ export async function saveModel(
   folder: string,
   {dtype = 'F32'}: SaveModelOptions = {},
 ): Promise<void> {
-  const {join} = await import('node:path');
-  const {rm} = await import('node:fs/promises');
+  const {join} = process.getBuiltinModule('node:path');
+  const {rm} = process.getBuiltinModule('node:fs/promises');
   const architecture = architectureOf(config);
   const hubConfig = {
     ...architecture.toHub(config),

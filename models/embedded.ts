@@ -1,3 +1,4 @@
+import {runsInNode} from '../ops/backends/optional_package.js';
 import {TransferError} from '../ops/errors.js';
 import {type ModelParts, parseJson, partsOfHubFiles} from './load/model_parts.js';
 import {bytesSource} from './weights/byte_source.js';
@@ -6,19 +7,25 @@ import {openSafetensors} from './weights/safetensors.js';
 /** The small model that comes with the package; models/embedded/README.md says what it is and what it is not. */
 const name = 'embedded';
 
-/** Where its files lie, as seen from this module: among the sources, and from dist/models. */
-const folders = ['./embedded/', '../../models/embedded/'];
-
-/** The texts beside the embedded model: what training never saw, and a sample of what it saw. */
-const texts = {heldOut: 'held_out.txt', trainSample: 'train_sample.txt'} as const;
+/**
+ * Its files beside this module, each written out: a bundler that meets `new URL('...', import.meta.url)` puts that very file
+ * beside what it bundles. (`npm run build` copies the folder to dist/models.)
+ */
+const files = {
+  config: new URL('./embedded/config.json', import.meta.url),
+  tokenizer: new URL('./embedded/tokenizer.json', import.meta.url),
+  weights: new URL('./embedded/model.safetensors', import.meta.url),
+  heldOut: new URL('./embedded/held_out.txt', import.meta.url),
+  trainSample: new URL('./embedded/train_sample.txt', import.meta.url),
+} as const;
 
 /**
  * A text that comes with the package: `heldOut` (120 kB) to measure on, which the embedded model never saw, or `trainSample`
  * (180 kB) to calibrate on.
  * @throws TransferError where it cannot be read.
  */
-export async function embeddedText(text: keyof typeof texts): Promise<string> {
-  return new TextDecoder().decode((await readEmbedded(texts[text])).bytes);
+export async function embeddedText(text: 'heldOut' | 'trainSample'): Promise<string> {
+  return new TextDecoder().decode(await read(files[text]));
 }
 
 /**
@@ -27,32 +34,32 @@ export async function embeddedText(text: keyof typeof texts): Promise<string> {
  * @throws TransferError where they cannot be read.
  */
 export async function embeddedParts(): Promise<{parts: ModelParts; source: string}> {
-  const json = async (file: string) =>
-    parseJson(new TextDecoder().decode((await readEmbedded(file)).bytes), file);
-  const {bytes, folder} = await readEmbedded('model.safetensors');
-  const files = {config: await json('config.json'), tokenizer: await json('tokenizer.json')};
-  const weights = await openSafetensors(bytesSource(bytes, 'model.safetensors'));
-  return {parts: await partsOfHubFiles(files, weights, name), source: folder};
+  const json = async (url: URL) => parseJson(new TextDecoder().decode(await read(url)), url.href);
+  const hubFiles = {config: await json(files.config), tokenizer: await json(files.tokenizer)};
+  const weights = await openSafetensors(bytesSource(await read(files.weights), 'model.safetensors'));
+  return {parts: await partsOfHubFiles(hubFiles, weights, name), source: sourceFolder()};
 }
 
-async function readEmbedded(file: string): Promise<{bytes: Uint8Array; folder: string}> {
-  let cause: unknown;
-  for (const folder of folders) {
-    const url = new URL(folder + file, import.meta.url);
-    try {
-      if (url.protocol !== 'file:') return {bytes: await fetchBytes(url), folder: new URL('.', url).href};
-      const {readFile} = await import('node:fs/promises');
-      const {fileURLToPath} = await import('node:url');
-      return {bytes: await readFile(url), folder: fileURLToPath(new URL('.', url))};
-    } catch (error) {
-      cause = error;
-    }
+/** What `loadModel` takes to load it again: in Node its folder. */
+function sourceFolder(): string {
+  const folder = new URL('.', files.weights);
+  return isOnDisk(folder) ? process.getBuiltinModule('node:url').fileURLToPath(folder) : folder.href;
+}
+
+const isOnDisk = (url: URL) => url.protocol === 'file:' && runsInNode();
+
+async function read(url: URL): Promise<Uint8Array> {
+  try {
+    return isOnDisk(url)
+      ? await process.getBuiltinModule('node:fs/promises').readFile(url)
+      : await fetchBytes(url);
+  } catch (cause) {
+    throw new TransferError(
+      `Of the embedded model, ${url.href} cannot be read: install the package again, or let the bundler copy what ` +
+        '`new URL(..., import.meta.url)` names.',
+      {cause},
+    );
   }
-  throw new TransferError(
-    `The embedded model's ${file} is not beside ${import.meta.url}: install the package again, or copy its folder ` +
-      'models/embedded to where this script looks for it.',
-    {cause},
-  );
 }
 
 async function fetchBytes(url: URL): Promise<Uint8Array> {

@@ -5,11 +5,15 @@ import {InvalidArgumentError} from '../../ops/errors.js';
  * place for caches: ~/.cache/eigenkv, ~/Library/Caches/eigenkv (macOS), %LOCALAPPDATA%\eigenkv (Windows).
  * The folder need not exist.
  */
-export async function modelCacheDirectory(
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): Promise<string> {
-  const {homedir, platform} = await import('node:os');
-  const {isAbsolute, join, resolve} = await import('node:path');
+export function modelCacheDirectory(environment: Environment = process.env): Promise<string> {
+  return Promise.resolve(directoryOf(environment));
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+function directoryOf(environment: Environment): string {
+  const {homedir, platform} = process.getBuiltinModule('node:os');
+  const {isAbsolute, join, resolve} = process.getBuiltinModule('node:path');
   const {EIGENKV_CACHE: own, XDG_CACHE_HOME: xdg, LOCALAPPDATA: local} = environment;
   if (own !== undefined && own !== '') return resolve(own);
   // the XDG specification says that relative paths are to be ignored
@@ -25,7 +29,7 @@ export async function cachedModelPath(
   fileName: string,
   {cacheDirectory}: {cacheDirectory?: string} = {},
 ): Promise<string | undefined> {
-  const {basename, join} = await import('node:path');
+  const {basename, join} = process.getBuiltinModule('node:path');
   if (
     fileName === '' ||
     fileName.startsWith('.') ||
@@ -39,7 +43,7 @@ export async function cachedModelPath(
 }
 
 export async function isFile(path: string): Promise<boolean> {
-  const {stat} = await import('node:fs/promises');
+  const {stat} = process.getBuiltinModule('node:fs/promises');
   return stat(path).then(
     stats => stats.isFile(),
     () => false,

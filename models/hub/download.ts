@@ -35,8 +35,8 @@ export async function downloadFile(
   path: string,
   {optional = false, ...options}: DownloadOptions & {readonly optional?: boolean} = {},
 ): Promise<boolean> {
-  const {mkdir, rename} = await import('node:fs/promises');
-  const {basename, dirname} = await import('node:path');
+  const {mkdir, rename} = process.getBuiltinModule('node:fs/promises');
+  const {basename, dirname} = process.getBuiltinModule('node:path');
   const remote = await inspectRemote(url, options);
   if (remote === undefined) {
     if (optional) return false;
@@ -44,7 +44,7 @@ export async function downloadFile(
       `There is no ${basename(path)} at ${url} (404). Check the names of model, revision and file.`,
     );
   }
-  const partial = `${path}.${await versionTag(remote.etag)}.partial`;
+  const partial = `${path}.${versionTag(remote.etag)}.partial`;
   try {
     await mkdir(dirname(path), {recursive: true}).catch(diskFailure(path));
     await transfer(url, partial, remote, basename(path), options);
@@ -68,7 +68,7 @@ async function transfer(
   file: string,
   options: DownloadOptions,
 ): Promise<void> {
-  const {open} = await import('node:fs/promises');
+  const {open} = process.getBuiltinModule('node:fs/promises');
   // bytes are written at their own positions, so that two processes at work on one file do no harm
   const handle = await open(partial, 'r+')
     .catch(() => open(partial, 'w+'))
@@ -159,8 +159,8 @@ async function checkHash(partial: string, {sha256}: RemoteFile, url: string): Pr
 
 /** The SHA-256 of a file, in hexadecimal (Node only). */
 export async function fileSha256(path: string): Promise<string> {
-  const {createReadStream} = await import('node:fs');
-  const {createHash} = await import('node:crypto');
+  const {createReadStream} = process.getBuiltinModule('node:fs');
+  const {createHash} = process.getBuiltinModule('node:crypto');
   const hash = createHash('sha256');
   try {
     for await (const chunk of createReadStream(path, {highWaterMark: 1 << 20})) {
@@ -172,9 +172,9 @@ export async function fileSha256(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-async function versionTag(etag: string | undefined): Promise<string> {
+function versionTag(etag: string | undefined): string {
   if (etag === undefined) return 'unversioned';
-  const {createHash} = await import('node:crypto');
+  const {createHash} = process.getBuiltinModule('node:crypto');
   return createHash('sha256').update(etag).digest('hex').slice(0, 16);
 }
 
@@ -194,6 +194,6 @@ function diskFailure(path: string): (error: unknown) => never {
 }
 
 async function removeQuietly(path: string): Promise<void> {
-  const {rm} = await import('node:fs/promises');
+  const {rm} = process.getBuiltinModule('node:fs/promises');
   await rm(path, {force: true}).catch(() => undefined);
 }

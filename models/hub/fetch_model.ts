@@ -27,7 +27,7 @@ export interface HubOptions extends DownloadOptions {
 export async function fetchModel(id: string, options: HubOptions = {}): Promise<string> {
   const hubId = parseHubId(id);
   if (hubId.file !== undefined) return fetchModelFile(hubId, hubId.file, options);
-  const {join} = await import('node:path');
+  const {join} = process.getBuiltinModule('node:path');
   const folder = await modelFolder(hubId, options);
   if (await isComplete(folder)) return folder;
 
@@ -64,7 +64,7 @@ export async function fetchModelFile(
   options: HubOptions = {},
 ): Promise<string> {
   const hubId = typeof id === 'string' ? parseHubId(id) : id;
-  const {join} = await import('node:path');
+  const {join} = process.getBuiltinModule('node:path');
   await ensureFile(hubId, file, options, false);
   return join(await modelFolder(hubId, options), ...file.split('/'));
 }
@@ -72,7 +72,7 @@ export async function fetchModelFile(
 /** Downloads a file unless it is there; false where the hub has no such file and that is allowed. */
 async function ensureFile(id: HubId, file: string, options: HubOptions, optional: boolean): Promise<boolean> {
   checkFileName(file);
-  const {join} = await import('node:path');
+  const {join} = process.getBuiltinModule('node:path');
   const path = join(await modelFolder(id, options), ...file.split('/'));
   if (await isFile(path)) return true;
   const {token = process.env['HF_TOKEN']} = options;
@@ -96,7 +96,7 @@ function fileUrl({owner, name, revision}: HubId, file: string, {endpoint}: HubOp
 }
 
 async function modelFolder({owner, name, revision}: HubId, {cacheDirectory}: HubOptions): Promise<string> {
-  const {join} = await import('node:path');
+  const {join} = process.getBuiltinModule('node:path');
   // a revision may hold slashes (refs/pr/1), which must not nest one model's folder in another's
   return join(
     cacheDirectory ?? (await modelCacheDirectory()),
@@ -108,7 +108,7 @@ async function modelFolder({owner, name, revision}: HubId, {cacheDirectory}: Hub
 }
 
 async function shardsOf(indexPath: string): Promise<readonly string[]> {
-  const {readFile, rm} = await import('node:fs/promises');
+  const {readFile, rm} = process.getBuiltinModule('node:fs/promises');
   try {
     return parseShardIndex(await readFile(indexPath, 'utf8'), indexPath).fileNames;
   } catch (error) {
@@ -122,13 +122,13 @@ async function shardsOf(indexPath: string): Promise<readonly string[]> {
 const completeFile = 'eigenkv_complete.json';
 
 async function markComplete(folder: string, files: readonly string[]): Promise<void> {
-  const {join} = await import('node:path');
+  const {join} = process.getBuiltinModule('node:path');
   await writeFileAtomically(join(folder, completeFile), [new TextEncoder().encode(JSON.stringify(files))]);
 }
 
 async function isComplete(folder: string): Promise<boolean> {
-  const {readFile} = await import('node:fs/promises');
-  const {join} = await import('node:path');
+  const {readFile} = process.getBuiltinModule('node:fs/promises');
+  const {join} = process.getBuiltinModule('node:path');
   let files: unknown;
   try {
     files = JSON.parse(await readFile(join(folder, completeFile), 'utf8'));

@@ -1,3 +1,4 @@
+import {runsInNode} from '../../ops/backends/optional_package.js';
 import {InvalidArgumentError} from '../../ops/errors.js';
 import {embeddedParts} from '../embedded.js';
 import {fetchModel, isHubId} from '../hub.js';
@@ -33,8 +34,14 @@ export async function findParts(
     const file = blobSource(given);
     return {parts: await partsOfGguf(await openGguf(file), file.name), source: file.name};
   }
-  const {stat} = await import('node:fs/promises');
-  const {resolve} = await import('node:path');
+  if (!runsInNode()) {
+    throw new InvalidArgumentError(
+      `"${given}" names a file or a model on the hub, which a browser does not open: give the File that the user chose ` +
+        '(a .gguf), or nothing for the model that comes with the package.',
+    );
+  }
+  const {stat} = process.getBuiltinModule('node:fs/promises');
+  const {resolve} = process.getBuiltinModule('node:path');
   const isLocal = await stat(given).then(
     () => true,
     () => false,

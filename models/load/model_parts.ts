@@ -75,8 +75,8 @@ function tokenIds(config: unknown, key: string, file: string, {vocabSize}: Token
  * @throws InvalidArgumentError where a file that a model needs is missing, naming it.
  */
 export async function partsOfPath(path: string): Promise<ModelParts> {
-  const {stat} = await import('node:fs/promises');
-  const {basename, dirname, join} = await import('node:path');
+  const {stat} = process.getBuiltinModule('node:fs/promises');
+  const {basename, dirname, join} = process.getBuiltinModule('node:path');
   if ((await stat(path)).isDirectory()) {
     const {file, isGguf} = await weightsOfFolder(path);
     return isGguf ? partsOfPath(join(path, file)) : partsOfFolder(path, file);
@@ -92,7 +92,7 @@ export async function partsOfPath(path: string): Promise<ModelParts> {
 const hubWeightFiles = ['model.safetensors', 'model.safetensors.index.json'];
 
 async function weightsOfFolder(folder: string): Promise<{file: string; isGguf: boolean}> {
-  const {readdir} = await import('node:fs/promises');
+  const {readdir} = process.getBuiltinModule('node:fs/promises');
   const files = await readdir(folder);
   const hubFile = hubWeightFiles.find(name => files.includes(name));
   if (hubFile !== undefined) return {file: hubFile, isGguf: false};
@@ -107,7 +107,7 @@ async function weightsOfFolder(folder: string): Promise<{file: string; isGguf: b
 }
 
 async function partsOfFolder(folder: string, file: string, opened?: TensorFile): Promise<ModelParts> {
-  const {basename, join} = await import('node:path');
+  const {basename, join} = process.getBuiltinModule('node:path');
   const read = (name: string) => readJson(join(folder, name));
   const readNeeded = async (name: string) => {
     const value = await read(name);
@@ -126,7 +126,7 @@ async function partsOfFolder(folder: string, file: string, opened?: TensorFile):
 
 /** A parsed JSON file, undefined where there is none. */
 async function readJson(path: string): Promise<unknown> {
-  const {readFile} = await import('node:fs/promises');
+  const {readFile} = process.getBuiltinModule('node:fs/promises');
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw diskError(error, `read ${path}`);

@@ -20,7 +20,7 @@ export interface ByteSource {
  * @throws InvalidArgumentError where there is no such file, TransferError where the disk refuses it.
  */
 export async function openFileSource(path: string): Promise<ByteSource> {
-  const {open} = await import('node:fs/promises');
+  const {open} = process.getBuiltinModule('node:fs/promises');
   const handle = await open(path, 'r').catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT')
       throw new InvalidArgumentError(`There is no file ${path}.`, {cause: error});

@@ -35,8 +35,8 @@ export async function writeFileAtomically(
   path: string,
   chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const {open, rename, rm, mkdir} = await import('node:fs/promises');
-  const {dirname} = await import('node:path');
+  const {open, rename, rm, mkdir} = process.getBuiltinModule('node:fs/promises');
+  const {dirname} = process.getBuiltinModule('node:path');
   const partial = `${path}.partial`;
   const onDisk = async <T>(operation: Promise<T>): Promise<T> => {
     try {

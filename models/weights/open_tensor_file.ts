@@ -25,7 +25,7 @@ export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
 export async function openTensorPath(path: string): Promise<TensorFile> {
   const source = await openFileSource(path);
   if (!path.endsWith('.json')) return openTensorFile(source);
-  const {dirname, join} = await import('node:path');
+  const {dirname, join} = process.getBuiltinModule('node:path');
   const text = await readText(source);
   return openShardedSafetensors(parseShardIndex(text, path), fileName =>
     openFileSource(join(dirname(path), fileName)),

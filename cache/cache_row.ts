@@ -22,7 +22,10 @@ export interface CacheRow {
   readonly policy?: PolicyLike;
 }
 
-/** Any model some of whose layers have a `cacheRow: CacheRow`: a `tf.LayersModel` with attention of eigenkv in it. */
+/**
+ * Any model some of whose layers have a `cacheRow: CacheRow`, models inside it too: a `tf.LayersModel` with attention of eigenkv
+ * in it.
+ */
 export interface CacheableModel {
   readonly layers: readonly object[];
 }
@@ -46,8 +49,27 @@ export function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow
   return rows;
 }
 
-function rowOf(layer: object): CacheRow | [] {
-  return 'cacheRow' in layer ? (layer.cacheRow as CacheRow) : [];
+function rowOf(layer: object): CacheRow | CacheRow[] {
+  if ('cacheRow' in layer) return layer.cacheRow as CacheRow;
+  return isModel(layer) ? layer.layers.flatMap(rowOf) : [];
+}
+
+function isModel(layer: object): layer is CacheableModel {
+  return 'layers' in layer && Array.isArray(layer.layers);
+}
+
+/** The sizes of a model whose attention is the same at every depth. */
+export interface UniformSizes {
+  readonly depths: number;
+  readonly heads: number;
+  /** Default: `heads`. */
+  readonly kvHeads?: number;
+  readonly headDim: number;
+}
+
+/** The rows of a model that is no `tf.LayersModel`, so that a cache can be made for it. */
+export function uniformRows({depths, heads, kvHeads = heads, headDim}: UniformSizes): CacheRow[] {
+  return Array.from({length: depths}, (_, depth) => ({depth, heads, kvHeads, dim: headDim, dimV: headDim}));
 }
 
 /** Numbers of a token's key and value of one head, if nothing compressed them. */

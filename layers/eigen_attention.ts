@@ -3,15 +3,10 @@ import type {AttentionCache, CacheRow, FreshTokens} from '../cache/kv_cache.js';
 import {InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import {rotationFor} from '../ops/rotate/rope.js';
+import {attendOverItself} from './cached_attention.js';
 import {configOf} from './layer_args.js';
 import {orthonormalRows} from './orthonormal_rows.js';
-import {
-  type HeadSizes,
-  type Projected,
-  SelfAttention,
-  type SelfAttentionArgs,
-  attendOverItself,
-} from './self_attention.js';
+import {type HeadSizes, type Projected, SelfAttention, type SelfAttentionArgs} from './self_attention.js';
 
 /** Whether keys are compressed before they rotate, or behind it. */
 export type RopeMode = 'before' | 'after';

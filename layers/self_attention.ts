@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, CacheRow, FreshTokens} from '../cache/kv_cache.js';
 import {type Spec, makePolicy} from '../cache/registry.js';
-import {causalAttention} from '../ops/causal_attention/index.js';
 import {InvalidArgumentError} from '../ops/errors.js';
-import {rotate} from '../ops/rotate/index.js';
-import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
+import type {RopeConfig} from '../ops/rotate/rope.js';
+import {cachedAttention} from './cached_attention.js';
+import {joinHeads, splitHeads} from './heads.js';
 import {
   type CallArgs,
   type KernelInitializer,
@@ -130,9 +130,9 @@ export abstract class SelfAttention extends tf.layers.Layer {
 
   /** What lies between the projections: `[batch, heads, tokens, value size]`. */
   protected attend(projected: Projected, cache: AttentionCache | undefined): tf.Tensor4D {
+    const {queries, keys, values} = projected;
     const {rope, depth} = this.options;
-    if (cache !== undefined) return cache.attend(depth, {...projected, ...(rope && {rope})});
-    return attendOverItself({...projected, ...(rope && {rope})});
+    return cachedAttention(queries, keys, values, {cache, depth, rope});
   }
 
   /** The dim of an uncompressed head. */
@@ -182,27 +182,3 @@ export abstract class SelfAttention extends tf.layers.Layer {
 
 /** Queries, keys and values of the heads, `[batch, heads, tokens, dim]`. */
 export type Projected = Pick<FreshTokens, 'queries' | 'keys' | 'values'>;
-
-/** Causal attention of a text over itself, without a cache: differentiable. */
-export function attendOverItself({queries, keys, values, rope, scale}: FreshTokens): tf.Tensor4D {
-  const [, , tokens, dim] = queries.shape;
-  const factor = scale ?? 1 / Math.sqrt(dim);
-  if (rope === undefined) return causalAttention(queries, keys, values, factor);
-  const rotation = rotationFor(rope, dim, 0, tokens);
-  return causalAttention(rotate(queries, rotation), rotate(keys, rotation), values, factor);
-}
-
-/** `[batch, tokens, heads * dim]` to `[batch, heads, tokens, dim]`. */
-function splitHeads(x: tf.Tensor, heads: number): tf.Tensor4D {
-  const [batch, tokens, columns] = x.shape as [number, number, number];
-  const dim = columns / heads;
-  if (tokens === 1) return tf.reshape(x, [batch, heads, 1, dim]); // nothing to move
-  return tf.transpose(tf.reshape(x, [batch, tokens, heads, dim]), [0, 2, 1, 3]);
-}
-
-/** `[batch, heads, tokens, dim]` to `[batch, tokens, heads * dim]`. */
-function joinHeads(x: tf.Tensor4D): tf.Tensor {
-  const [batch, heads, tokens, dim] = x.shape;
-  const moved = tokens === 1 ? x : tf.transpose(x, [0, 2, 1, 3]);
-  return tf.reshape(moved, [batch, tokens, heads * dim]);
-}

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {uniformRows} from '../../cache/cache_row.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {Plan} from '../../cache/plan.js';
 import type {Policy} from '../../cache/policy.js';
@@ -22,13 +23,8 @@ export function cacheBytesPerToken(
   plan: Plan | Policy,
   tokens: number,
 ): number {
-  const rows = Array.from({length: depths}, (_, depth) => ({
-    depth,
-    heads: kvHeads, // groups of query heads share what is stored
-    kvHeads,
-    dim: headDim,
-    dimV: headDim,
-  }));
+  // groups of query heads share what is stored
+  const rows = uniformRows({depths, heads: kvHeads, headDim});
   const cache = new KVCache(rows, plan, {expectedTokens: tokens});
   try {
     for (let start = 0; start < tokens; start += chunk) {

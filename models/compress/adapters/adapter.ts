@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import type {Projected} from '../../../layers/self_attention.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
 
 /** Dense weights of an attention layer, row-major, projections `[inputs, outputs]`, the heads' outputs behind each other. */
@@ -16,13 +17,26 @@ export interface DenseWeights {
   readonly outputBias?: Float32Array;
 }
 
-/** An attention layer of a model, as compression sees it. */
+/** What a layer does before and behind its attention, on the backend, with its weights as they are at the time of the call. */
+export interface AttentionParts {
+  /** Queries, keys and values of hidden states `[batch, tokens, model dim]`, not rotated. */
+  project(x: tf.Tensor): Projected;
+  /** The layer's output `[batch, tokens, model dim]`, of attention `[batch, heads, tokens, headDim]`. */
+  output(attended: tf.Tensor4D): tf.Tensor;
+}
+
+/** An attention layer of a model: what compression and caches need to know of it. */
 export interface DenseAttention {
   readonly layer: tf.layers.Layer;
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
   readonly rope?: RopeConfig;
+  /** Tokens that the layer can attend to, where it has a limit. */
+  readonly contextLength?: number;
+  /** What `attachCache` computes with; absent in layers that take a cache themselves. */
+  readonly parts?: AttentionParts;
+  /** What `compressModel` computes with. */
   read(): Promise<DenseWeights>;
 }
 

@@ -1,12 +1,15 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import {joinHeads, splitHeads} from '../../../layers/heads.js';
+import {project} from '../../../layers/project.js';
 import {ModelError} from '../../../ops/errors.js';
 import {columnSlice} from '../../load/layouts.js';
-import type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
+import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
 /**
  * Causal self-attention with one projection for queries, keys and values, as GPTs have it: a kernel `[model dim, 3 * model dim]`
  * (queries, keys, values side by side), one `[model dim, model dim]` behind the attention, and biases of 3 * model dim and of
- * model dim, or none. Told apart by their shapes; the number of heads stands in the layer's config.
+ * model dim, or none. Told apart by their shapes; the number of heads stands in the layer's config. Where the config says
+ * `bias: false`, biases are there but not added, as in `gpt-tfjs`; `blockSize` is the context.
  *
  * @param className of the layer. Default 'CausalSelfAttention'.
  * @param headsKeys where the config has the number of heads: the first of these keys that is there.
@@ -18,48 +21,66 @@ export function fusedQkvAdapter(
   return {className, describe: layer => describe(layer, headsKeys)};
 }
 
+/** The layer's variables. */
+interface FusedVariables {
+  readonly kernel: tf.LayerVariable;
+  readonly output: tf.LayerVariable;
+  readonly bias: tf.LayerVariable | undefined;
+  readonly outputBias: tf.LayerVariable | undefined;
+}
+
 function describe(layer: tf.layers.Layer, headsKeys: readonly string[]): DenseAttention {
   const {weights} = layer;
-  const fused = weights.find(({shape}) => shape.length === 2 && shape[1] === 3 * shape[0]!);
-  const dim = fused?.shape[0] ?? 0;
+  const kernel = weights.find(({shape}) => shape.length === 2 && shape[1] === 3 * shape[0]!);
+  const dim = kernel?.shape[0] ?? 0;
   const output = weights.find(({shape}) => shape.length === 2 && shape[0] === dim && shape[1] === dim);
   const config = layer.getConfig();
   const heads = headsKeys.map(key => config[key]).find(value => typeof value === 'number');
-  if (fused === undefined || output === undefined || heads === undefined || dim % heads !== 0) {
+  if (kernel === undefined || output === undefined || heads === undefined || dim % heads !== 0) {
     throw new ModelError(
       `Layer "${layer.name}" (${layer.getClassName()}) has weights [${weights.map(({shape}) => shape.join(' x ')).join(', ')}] and ` +
         `${heads ?? 'no'} heads in its config; a fused layer has [dim, 3 dim] and [dim, dim], and ${headsKeys.join(' or ')} that ` +
         'divides dim. Register an adapter for its layout.',
     );
   }
+  const {bias: usesBias, blockSize} = config;
+  const vector = (length: number) =>
+    usesBias === false ? undefined : weights.find(({shape}) => shape.length === 1 && shape[0] === length);
+  const variables = {kernel, output, bias: vector(3 * dim), outputBias: vector(dim)};
   return {
     layer,
     heads,
     kvHeads: heads,
     headDim: dim / heads,
-    read: () => read(layer, fused, output, dim),
+    ...(typeof blockSize === 'number' && {contextLength: blockSize}),
+    parts: partsOf(variables, heads),
+    read: () => read(variables, dim),
   };
 }
 
-async function read(
-  {weights}: tf.layers.Layer,
-  fused: tf.LayerVariable,
-  output: tf.LayerVariable,
-  dim: number,
-): Promise<DenseWeights> {
-  const vector = async (length: number) => {
-    const found = weights.find(({shape}) => shape.length === 1 && shape[0] === length);
-    return found && (await found.read().data<'float32'>());
-  };
-  const kernel = await fused.read().data<'float32'>();
-  const [bias, outputBias] = [await vector(3 * dim), await vector(dim)];
-  const part = (numbers: Float32Array, index: number) => columnSlice(numbers, 3 * dim, index * dim, dim);
+function partsOf({kernel, output, bias, outputBias}: FusedVariables, heads: number): AttentionParts {
   return {
-    query: part(kernel, 0),
-    key: part(kernel, 1),
-    value: part(kernel, 2),
-    output: await output.read().data<'float32'>(),
-    ...(bias && {queryBias: part(bias, 0), keyBias: part(bias, 1), valueBias: part(bias, 2)}),
-    ...(outputBias && {outputBias}),
+    project(x) {
+      const [queries, keys, values] = tf
+        .split(project(x, kernel.read(), bias?.read()), 3, -1)
+        .map(part => splitHeads(part, heads)) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+      return {queries, keys, values};
+    },
+    output: attended => project(joinHeads(attended), output.read(), outputBias?.read()),
+  };
+}
+
+async function read({kernel, output, bias, outputBias}: FusedVariables, dim: number): Promise<DenseWeights> {
+  const numbers = async (variable: tf.LayerVariable) => await variable.read().data<'float32'>();
+  const fused = await numbers(kernel);
+  const biases = bias && (await numbers(bias));
+  const part = (of: Float32Array, index: number) => columnSlice(of, 3 * dim, index * dim, dim);
+  return {
+    query: part(fused, 0),
+    key: part(fused, 1),
+    value: part(fused, 2),
+    output: await numbers(output),
+    ...(biases && {queryBias: part(biases, 0), keyBias: part(biases, 1), valueBias: part(biases, 2)}),
+    ...(outputBias && {outputBias: await numbers(outputBias)}),
   };
 }

@@ -1,6 +1,8 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import {joinHeads, splitHeads} from '../../../layers/heads.js';
+import {project} from '../../../layers/project.js';
 import {ModelError} from '../../../ops/errors.js';
-import type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
+import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
 /**
  * The layout of Keras' `MultiHeadAttention`: weights whose names hold `query`, `key`, `value` and `output`, with kernels
@@ -12,23 +14,38 @@ export const multiHeadAdapter: AttentionAdapter = {className: 'MultiHeadAttentio
 const sides = ['query', 'key', 'value', 'output'] as const;
 type Side = (typeof sides)[number];
 
+/** A projection's variables. */
+interface SideVariables {
+  readonly kernel: tf.LayerVariable;
+  readonly bias: tf.LayerVariable | undefined;
+}
+
 function describe(layer: tf.layers.Layer): DenseAttention {
-  const kernels = Object.fromEntries(sides.map(side => [side, kernelOf(layer, side)])) as Record<
-    Side,
-    tf.LayerVariable
-  >;
-  const [modelDim = 0, heads = 0, headDim = 0] = kernels.query.shape as number[];
+  const variables = Object.fromEntries(
+    sides.map(side => [
+      side,
+      {kernel: kernelOf(layer, side), bias: variableOf(layer, side, axes => axes < 3)},
+    ]),
+  ) as Record<Side, SideVariables>;
+  const [modelDim = 0, heads = 0, headDim = 0] = variables.query.kernel.shape as number[];
   const expected = [modelDim, heads, headDim].join();
   const output = [heads, headDim, modelDim].join();
   for (const side of sides) {
-    const shape = kernels[side].shape.join();
-    if (shape === (side === 'output' ? output : expected)) continue;
+    const {shape} = variables[side].kernel;
+    if (shape.join() === (side === 'output' ? output : expected)) continue;
     throw new ModelError(
-      `Layer "${layer.name}" has a ${side} kernel [${kernels[side].shape.join(', ')}] beside a query kernel ` +
-        `[${kernels.query.shape.join(', ')}]; only heads of one size for queries, keys and values can be compressed.`,
+      `Layer "${layer.name}" has a ${side} kernel [${shape.join(', ')}] beside a query kernel ` +
+        `[${variables.query.kernel.shape.join(', ')}]; only heads of one size for queries, keys and values can be compressed.`,
     );
   }
-  return {layer, heads, kvHeads: heads, headDim, read: () => read(layer, kernels)};
+  return {
+    layer,
+    heads,
+    kvHeads: heads,
+    headDim,
+    parts: partsOf(variables, heads, modelDim),
+    read: () => read(variables),
+  };
 }
 
 /** `find` by the side's name; names hold the layer's own as well, so only what stands behind it counts. */
@@ -48,14 +65,28 @@ function kernelOf(layer: tf.layers.Layer, side: Side): tf.LayerVariable {
   );
 }
 
-async function read(
-  layer: tf.layers.Layer,
-  kernels: Readonly<Record<Side, tf.LayerVariable>>,
-): Promise<DenseWeights> {
-  const numbers = async (side: Side) => await kernels[side].read().data<'float32'>();
+/** Kernels and biases are the same numbers with fewer axes. */
+function partsOf(
+  variables: Readonly<Record<Side, SideVariables>>,
+  heads: number,
+  modelDim: number,
+): AttentionParts {
+  const through = (x: tf.Tensor, side: Side, shape: [number, number]) => {
+    const {kernel, bias} = variables[side];
+    return project(x, tf.reshape(kernel.read(), shape), bias && tf.reshape(bias.read(), [-1]));
+  };
+  const ofHeads = (x: tf.Tensor, side: Side) => splitHeads(through(x, side, [modelDim, -1]), heads);
+  return {
+    project: x => ({queries: ofHeads(x, 'query'), keys: ofHeads(x, 'key'), values: ofHeads(x, 'value')}),
+    output: attended => through(joinHeads(attended), 'output', [-1, modelDim]),
+  };
+}
+
+async function read(variables: Readonly<Record<Side, SideVariables>>): Promise<DenseWeights> {
+  const numbers = async (side: Side) => await variables[side].kernel.read().data<'float32'>();
   const biases: Record<string, Float32Array> = {};
   for (const side of sides) {
-    const bias = variableOf(layer, side, axes => axes < 3);
+    const {bias} = variables[side];
     if (bias !== undefined) biases[`${side}Bias`] = await bias.read().data<'float32'>();
   }
   return {

@@ -1,0 +1,49 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {AttentionCache, FreshTokens} from '../cache/kv_cache.js';
+import {causalAttention} from '../ops/causal_attention/index.js';
+import {rotate} from '../ops/rotate/index.js';
+import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
+
+export interface CachedAttentionOptions {
+  /** The past to attend to, and to go into. Default: none; the tokens attend to themselves, differentiably. */
+  readonly cache?: AttentionCache | undefined;
+  /** Which attention of the model this is, from 0: its row in the cache. Default 0. */
+  readonly depth?: number;
+  /** Rotary positions, for queries and keys that are **not** rotated yet. Default: none. */
+  readonly rope?: RopeConfig | undefined;
+  /** Factor of the scores. Default 1 / sqrt(dim). */
+  readonly scale?: number;
+}
+
+/**
+ * Causal attention as a plain function, for code that has no tf.layers:
+ *
+ *     softmax(scale q k^T) v    over the cache's tokens and those given, each query up to its own token
+ *
+ * With a cache its tokens stay there, compressed as its plan says; give only the new ones with each step. A cache without a
+ * model is made of rows: `new KVCache(uniformRows({depths, heads, headDim}), plan)`.
+ *
+ * @param queries float32 `[batch, heads, tokens, dim]`.
+ * @param keys float32 `[batch, kvHeads, tokens, dim]`; kvHeads divides heads.
+ * @param values float32 `[batch, kvHeads, tokens, dimV]`.
+ * @returns float32 `[batch, heads, tokens, dimV]`.
+ * @throws InvalidArgumentError where shapes do not fit the cache's row; the cache is as before then.
+ */
+export function cachedAttention(
+  queries: tf.Tensor4D,
+  keys: tf.Tensor4D,
+  values: tf.Tensor4D,
+  {cache, depth = 0, rope, scale}: CachedAttentionOptions = {},
+): tf.Tensor4D {
+  const fresh = {queries, keys, values, ...(rope && {rope}), ...(scale !== undefined && {scale})};
+  return cache === undefined ? attendOverItself(fresh) : cache.attend(depth, fresh);
+}
+
+/** Causal attention of a text over itself, without a cache: differentiable. */
+export function attendOverItself({queries, keys, values, rope, scale}: FreshTokens): tf.Tensor4D {
+  const [, , tokens, dim] = queries.shape;
+  const factor = scale ?? 1 / Math.sqrt(dim);
+  if (rope === undefined) return causalAttention(queries, keys, values, factor);
+  const rotation = rotationFor(rope, dim, 0, tokens);
+  return causalAttention(rotate(queries, rotation), rotate(keys, rotation), values, factor);
+}

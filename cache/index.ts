@@ -1,4 +1,5 @@
 /** The past of a model: codecs, policies, plans and the cache itself. */
+export {type UniformSizes, uniformRows} from './cache_row.js';
 export type {Codec, Options} from './codec.js';
 export * as codecs from './codecs/index.js';
 export {

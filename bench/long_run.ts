@@ -1,49 +1,64 @@
 /**
- * Long texts through policies with a budget: `npm run bench:long_run [-- TOKENS [POLICY ...]]` (20,000 and all of them).
+ * Long texts through policies with a budget: `npm run bench:long_run -- [--tokens 100000] [--policies h2o,sliding]
+ * [--checkpoints 20] [--seed 1] [--json FILE]`.
  *
- * The embedded model generates TOKENS tokens, far beyond its context, through one cache. Bytes and tensors are read at
- * checkpoints: both must stay flat once the budget is full.
+ * The embedded model generates far beyond its context through one cache per policy (default: all that have a budget).
+ * At checkpoints: bytes and tensors flat, numbers finite, budgets held, and every key and value that is held compared with
+ * the one that came in, its rotation computed anew in float64. One line of JSON per policy; progress on stderr. Exit code 1
+ * where something is not as it must be.
  */
-import * as tf from '@tensorflow/tfjs';
-import {KVCache, makePolicy, parsePolicy, policyNames} from '../cache/index.js';
-import {generateIds} from '../models/generate.js';
+import {appendFileSync} from 'node:fs';
+import {parseArgs} from 'node:util';
+import {makePolicy, parsePolicy, policyNames} from '../cache/index.js';
 import {loadModel} from '../models/load_model.js';
 import {useBackend} from '../ops/backends/use_backend.js';
+import {type Checkpoint, endure} from './support/endurance.js';
 
 async function main(): Promise<void> {
-  const [tokens = '20000', ...named] = process.argv.slice(2);
-  const total = Number(tokens);
+  const {values} = parseArgs({
+    options: {
+      tokens: {type: 'string', default: '20000'},
+      policies: {type: 'string'},
+      checkpoints: {type: 'string', default: '20'},
+      seed: {type: 'string', default: '1'},
+      json: {type: 'string'},
+    },
+  });
+  const tokens = Number(values.tokens);
   const bounded = policyNames().filter(name => makePolicy({name}).tokenBudget !== undefined);
   await useBackend('wasm');
   const {model, tokenizer, dispose} = await loadModel();
-  for (const policy of named.length > 0 ? named : bounded) {
-    const cache = new KVCache(model, parsePolicy(policy), {beyondContext: true});
-    const prompt = tokenizer.encode('In the beginning');
-    const start = performance.now();
-    const seen: {tokens: number; bytes: number; tensors: number; rss: number}[] = [];
-    let count = 0;
-    for await (const id of generateIds(model, prompt, {cache, maxTokens: total, temperature: 0.9, seed: 1})) {
-      if (!Number.isInteger(id)) throw new Error(`token ${count} is no number`);
-      if (++count % Math.ceil(total / 10) === 0) {
-        seen.push({
-          tokens: count,
-          bytes: cache.byteSize,
-          tensors: tf.memory().numTensors,
-          rss: process.memoryUsage().rss,
-        });
-      }
+  for (const text of values.policies?.split(/,(?=[a-z])/) ?? bounded) {
+    const report = await endure(model, {
+      policy: parsePolicy(text),
+      tokens,
+      prompt: tokenizer.encode('In the beginning'),
+      checkpoints: Number(values.checkpoints),
+      seed: Number(values.seed),
+      onCheckpoint: checkpoint => console.error(progress(text, checkpoint, tokens)),
+    });
+    const line = JSON.stringify(values.json === undefined ? {...report, checkpoints: undefined} : report);
+    if (values.json === undefined) console.log(line);
+    else appendFileSync(values.json, `${line}\n`);
+    if (report.faults.length > 0) {
+      console.error(`${text}: ${report.faults.join('; ')}`);
+      process.exitCode = 1;
     }
-    const flat = seen.slice(1); // the first tenth fills the budget
-    const spread = Math.max(...flat.map(({bytes}) => bytes)) / Math.min(...flat.map(({bytes}) => bytes)) - 1;
-    const tensors = new Set(flat.map(row => row.tensors));
-    console.log(
-      `${policy}: ${count} tokens in ${((performance.now() - start) / 1000).toFixed(0)} s; bytes ${seen.map(({bytes}) => bytes).join(' ')} ` +
-        `(spread ${(100 * spread).toFixed(2)} % from the second tenth on); tensors ${[...tensors].join(' ')}; ` +
-        `rss ${seen.map(({rss}) => (rss / 2 ** 20).toFixed(0)).join(' ')} MiB`,
-    );
-    cache.dispose();
   }
   dispose();
+}
+
+function progress(
+  policy: string,
+  {tokens, seconds, cacheBytes, rss, drift}: Checkpoint,
+  total: number,
+): string {
+  const left = (seconds / tokens) * (total - tokens);
+  return (
+    `${policy}: ${tokens} of ${total} tokens, ${(tokens / seconds).toFixed(1)} a second, ${Math.ceil(left / 60)} min left; ` +
+    `cache ${cacheBytes} bytes, rss ${(rss / 2 ** 20).toFixed(0)} MiB; keys off by ${drift.keys.toExponential(1)}, ` +
+    `values by ${drift.values} (${drift.tokens} compared)`
+  );
 }
 
 await main();

@@ -3,7 +3,8 @@ import type {Rotation} from '../ops/rotate/index.js';
 import {type RopeConfig, ropeFrequencies, rotationFor} from '../ops/rotate/rope.js';
 
 /**
- * Cosines and sines of the positions of a text, made once and shared by all depths. Owns its tensors: `dispose` it.
+ * Cosines and sines of the positions of a text, made once and shared by all depths. Owns its tensors: `dispose` it. Fresh
+ * tokens need no others than their own, so that a past which stays small keeps no table of all positions of a long text.
  */
 export class RopeTables {
   private table: Rotation | undefined;
@@ -21,9 +22,9 @@ export class RopeTables {
   rotation(start: number, tokens: number): Rotation {
     const {latest} = this;
     if (latest?.start === start && latest.tokens === tokens) return latest.rotation;
-    const {cos, sin, ...rest} = this.upTo(start + tokens);
-    const rows = (table: tf.Tensor2D) => tf.keep(tf.slice(table, [start, 0], [tokens, table.shape[1]]));
-    const rotation = {...rest, cos: rows(cos), sin: rows(sin)};
+    const rotation = rotationFor(this.config, this.dim, start, tokens);
+    tf.keep(rotation.cos);
+    tf.keep(rotation.sin);
     this.forgetLatest();
     this.latest = {start, tokens, rotation};
     return rotation;

@@ -1,0 +1,163 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {AttentionCache, FreshTokens, KVCache} from '../../cache/index.js';
+import {type Segment, segmentsOf} from '../../cache/past.js';
+import {hostNumbers} from '../../ops/host_numbers.js';
+import {type RopeConfig, ropeFrequencies} from '../../ops/rotate/rope.js';
+
+/** How far what a cache holds lies from what came in, over all depths and heads. */
+export interface Drift {
+  /** Tokens that were compared, over all depths and key heads. */
+  readonly tokens: number;
+  /** The largest difference of a key from the logged one rotated to its position in float64, by the largest key. */
+  readonly keys: number;
+  /** The largest difference of a value from the logged one: 0, where values are stored as they came. */
+  readonly values: number;
+}
+
+/** What came in at one depth: keys (not rotated) and values by position, `[kvHeads, dim]` each. */
+interface LoggedDepth {
+  readonly keys: Map<number, Float32Array>;
+  readonly values: Map<number, Float32Array>;
+  rope?: RopeConfig;
+}
+
+/**
+ * Stands between a model and a cache of evicting policies, and writes down all keys and values on the host as they come in,
+ * one text at a time. `compare` recomputes from that log what the cache must hold. Log and cache share no code but the
+ * frequencies of the rotation.
+ */
+export class TokenLog implements AttentionCache {
+  private readonly depths: LoggedDepth[] = [];
+
+  constructor(private readonly cache: KVCache) {}
+
+  get tokens(): number {
+    return this.cache.tokens;
+  }
+
+  get beyondContext(): boolean {
+    return this.cache.beyondContext;
+  }
+
+  attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
+    const first = this.cache.tokensSeen(depth);
+    const logged = (this.depths[depth] ??= {keys: new Map(), values: new Map()});
+    if (fresh.rope) logged.rope = fresh.rope;
+    write(logged.keys, fresh.keys, first);
+    write(logged.values, fresh.values, first);
+    return this.cache.attend(depth, fresh);
+  }
+
+  /**
+   * Compares all that the cache holds with the log, and forgets what no head holds any more.
+   * @throws Error where a depth holds a token twice, one that never came, or one that was evicted before.
+   */
+  async compare(): Promise<Drift> {
+    let tokens = 0;
+    let [keyDifference, valueDifference, largestKey] = [0, 0, 0];
+    for (const [depth, logged] of this.depths.entries()) {
+      const past = this.cache.past(depth)!;
+      const held = new Set<number>();
+      const ofHead = Array.from({length: past.recent.keys.data.shape[1]}, () => new Set<number>());
+      for (const segment of segmentsOf(past)) {
+        const {positions, keys, values} = await hostSegment(segment);
+        for (const [head, rows] of positions.entries()) {
+          for (const [row, position] of rows.entries()) {
+            const cameIn = logged.keys.get(position);
+            if (cameIn === undefined || ofHead[head]!.has(position)) {
+              throw new Error(
+                `depth ${depth}, head ${head} holds position ${position} twice, or never got it`,
+              );
+            }
+            ofHead[head]!.add(position);
+            held.add(position);
+            tokens++;
+            const dim = keys.dim;
+            const key = rotated(cameIn.subarray(head * dim, (head + 1) * dim), position, logged.rope);
+            keyDifference = Math.max(keyDifference, difference(keys.row(head, row), key));
+            largestKey = key.reduce((most, x) => Math.max(most, Math.abs(x)), largestKey);
+            const value = logged.values.get(position)!.subarray(head * values.dim, (head + 1) * values.dim);
+            valueDifference = Math.max(valueDifference, difference(values.row(head, row), value));
+          }
+        }
+      }
+      for (const position of [...logged.keys.keys()]) {
+        if (held.has(position)) continue;
+        logged.keys.delete(position);
+        logged.values.delete(position);
+      }
+    }
+    return {tokens, keys: keyDifference / largestKey, values: valueDifference};
+  }
+}
+
+function write(log: Map<number, Float32Array>, fresh: tf.Tensor4D, first: number): void {
+  const [batch, heads, tokens, dim] = fresh.shape;
+  if (batch !== 1) throw new Error('the log is of one text');
+  const numbers = hostNumbers(fresh);
+  for (let token = 0; token < tokens; token++) {
+    const row = new Float32Array(heads * dim);
+    for (let head = 0; head < heads; head++) {
+      const at = (head * tokens + token) * dim;
+      row.set(numbers.subarray(at, at + dim), head * dim);
+    }
+    log.set(first + token, row);
+  }
+}
+
+async function hostSegment({keys, values, tokens, positions}: Segment) {
+  if (keys.kind !== 'dense' || values.kind !== 'dense') {
+    throw new Error('only policies that store tokens as they came can be compared with a log');
+  }
+  const heads = keys.data.shape[1];
+  const listed = typeof positions === 'number' ? undefined : await positions.data<'float32'>();
+  const rows = listed === undefined ? 0 : listed.length / heads;
+  return {
+    positions: Array.from({length: heads}, (_, head) =>
+      Array.from({length: tokens}, (_, row) =>
+        listed === undefined ? (positions as number) + row : listed[head * rows + row]!,
+      ),
+    ),
+    keys: await hostRows(keys.data),
+    values: await hostRows(values.data),
+  };
+}
+
+async function hostRows(data: tf.Tensor4D) {
+  const numbers = await data.data<'float32'>();
+  const [, , capacity, dim] = data.shape;
+  return {
+    dim,
+    row: (head: number, row: number) => {
+      const at = (head * capacity + row) * dim;
+      return numbers.subarray(at, at + dim);
+    },
+  };
+}
+
+/** A key turned to its position in float64, channel i with channel i + dim / 2 (or 2i with 2i + 1). */
+function rotated(key: Float32Array, position: number, rope: RopeConfig | undefined): Float64Array {
+  const out = Float64Array.from(key);
+  if (rope === undefined) return out;
+  const {frequencies, magnitude} = ropeFrequencies(rope, key.length);
+  frequencies.forEach((frequency, pair) => {
+    const [i, j] = rope.interleaved ? [2 * pair, 2 * pair + 1] : [pair, pair + frequencies.length];
+    const [cos, sin] = [
+      Math.cos(position * frequency) * magnitude,
+      Math.sin(position * frequency) * magnitude,
+    ];
+    out[i] = key[i]! * cos - key[j]! * sin;
+    out[j] = key[j]! * cos + key[i]! * sin;
+  });
+  return out;
+}
+
+/** The largest difference of two rows; NaN where one is not a number. */
+function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let most = 0;
+  for (let i = 0; i < a.length; i++) {
+    const apart = Math.abs(a[i]! - b[i]!);
+    if (!(apart <= most)) most = apart;
+  }
+  return most;
+}

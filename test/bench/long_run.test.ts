@@ -1,0 +1,73 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {endure} from '../../bench/support/endurance.js';
+import {TokenLog} from '../../bench/support/token_log.js';
+import {KVCache, makePolicy, policyNames} from '../../cache/index.js';
+import {useBackend} from '../../ops/backends/use_backend.js';
+import {tinyModel} from '../support/tiny_model.js';
+
+// The short version of `npm run bench:long_run`: a tiny model, small budgets.
+
+const small: Readonly<Record<string, Record<string, number>>> = {
+  h2o: {heavyBudget: 20, recentBudget: 20},
+  lfu: {maxCacheSize: 40},
+  lru: {maxCacheSize: 40},
+  sliding: {window: 36},
+};
+const prompt = [5, 9, 30, 31];
+
+describe('a long run', () => {
+  let model: tf.LayersModel;
+  before(async () => {
+    await useBackend('wasm');
+    model = tinyModel();
+  });
+  after(() => model.dispose());
+
+  it('is short here for every policy that has a budget', () => {
+    const bounded = policyNames().filter(name => makePolicy({name}).tokenBudget !== undefined);
+    expect(bounded.filter(name => !(name in small))).to.deep.equal([]);
+  });
+
+  for (const [name, options] of Object.entries(small)) {
+    it(`leaves ${name} flat, in its budget and without drift`, async () => {
+      const policy = makePolicy({name, options});
+      const report = await endure(model, {policy, tokens: 300, prompt, checkpoints: 3});
+      expect(report.faults).to.deep.equal([]);
+      expect(report.checkpoints.map(({tokens}) => tokens)).to.deep.equal([100, 200, 300]);
+      expect(report.worstDrift.keys).to.be.below(5e-7);
+      expect(report.checkpoints.at(-1)!.drift.tokens).to.be.above(100); // two depths of two key heads
+    });
+  }
+
+  it('finds memory that grows', async () => {
+    const report = await endure(model, {
+      policy: makePolicy({name: 'full'}),
+      tokens: 300,
+      prompt,
+      checkpoints: 3,
+    });
+    expect(report.faults.join()).to.match(/bytes spread/);
+  });
+
+  it('finds a value, a key or a position that is not what came in', async () => {
+    for (const part of ['values', 'keys', 'positions'] as const) {
+      const cache = new KVCache(model, makePolicy({name: 'sliding', options: {window: 10}}));
+      const log = new TokenLog(cache);
+      const ids = tf.tensor2d([1, 2, 3, 4, 5, 6], [1, 6], 'int32');
+      tf.tidy(() => void model.apply(ids, {cache: log}));
+      expect((await log.compare()).values).to.equal(0);
+      const {recent} = cache.past(1)!;
+      if (part === 'positions') Object.assign(recent, {positions: 1});
+      else {
+        const {data} = recent[part];
+        const changed = data.dataSync<'float32'>();
+        changed[7]! += 0.01; // the wasm backend gives a copy
+        Object.assign(recent[part], {data: tf.tensor4d(changed, data.shape)});
+      }
+      const drift = await log.compare().catch(() => undefined);
+      expect(drift === undefined || drift.values + drift.keys > 1e-4, part).to.be.true;
+      cache.dispose();
+    }
+  });
+});

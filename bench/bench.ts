@@ -5,17 +5,20 @@
  *     --tokens 1024,8192,32768             lengths
  *     --rounds 8                           turns that each of the compared has
  *     --backend wasm                       or cpu
- *     --model FILE.gguf                    for `model`: a path or a hub id
- *     --peers FOLDER                       for `model`: where node-llama-cpp is installed
+ *     --model FILE.gguf                    for `model`: a path or a hub id; --tokens in ascending order
+ *     --peers FOLDER                       for `model`: where node-llama-cpp is installed (docs/PEERS.md)
+ *     --gguf FILE,FILE                     for the peers: the same model in other types of weights; default: --model
+ *     --wait                               for `model`: times once a line comes on standard input, not before
  *     --json FILE, --svg FILE              writes the rows; draws decoding
  */
+import {once} from 'node:events';
 import {writeFile} from 'node:fs/promises';
 import {parseArgs} from 'node:util';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {appendRows} from './append.js';
 import {decodeRows, modelShapes} from './decode.js';
-import {modelRows} from './model.js';
-import {llamaRows} from './peers.js';
+import {modelRows, openModel} from './model.js';
+import {openLlama} from './peers.js';
 import {prefillRows} from './prefill.js';
 import {decodeChart} from './support/chart.js';
 import {lineOf, type Row} from './support/row.js';
@@ -28,6 +31,8 @@ const {values: options} = parseArgs({
     backend: {type: 'string', default: 'wasm'},
     model: {type: 'string'},
     peers: {type: 'string'},
+    gguf: {type: 'string'},
+    wait: {type: 'boolean', default: false},
     json: {type: 'string'},
     svg: {type: 'string'},
   },
@@ -68,18 +73,31 @@ if (parts.includes('decode')) {
 }
 if (parts.includes('append')) report(await appendRows([1024, 32768], rounds));
 if (parts.includes('model')) {
-  const {model, peers} = options;
-  if (model === undefined) report('No --model: whole models are left out.');
-  else {
-    for (const tokens of lengths) {
-      report(await modelRows(model, tokens, rounds));
-      report(
-        peers === undefined
-          ? 'No --peers: llama.cpp is left out.'
-          : await llamaRows(peers, model, tokens, rounds),
-      );
-    }
-  }
+  if (options.model === undefined) report('No --model: whole models are left out.');
+  else await reportModels(options.model);
 }
 if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(rows, null, 2)}\n`);
 if (options.svg !== undefined) await writeFile(options.svg, await decodeChart(rows));
+
+/** Whole models, and their peers where those are installed. */
+async function reportModels(source: string): Promise<void> {
+  const {engine, ids} = await openModel(source);
+  const engines = [engine];
+  if (options.peers === undefined) report('No --peers: llama.cpp is left out.');
+  else {
+    const files = options.gguf?.split(',') ?? [source];
+    const llama = await openLlama(options.peers, files, ids, Math.max(...lengths) + 1024);
+    if (typeof llama === 'string') report(llama);
+    else engines.push(llama);
+  }
+  for (const tokens of lengths) report(await modelRows(engines, tokens, rounds, filled));
+  for (const each of engines) await each.dispose();
+}
+
+/** With --wait, holds until a line comes on standard input. */
+async function filled(): Promise<void> {
+  if (!options.wait) return;
+  console.log('Caches are filled: a line on standard input starts the timing.');
+  await once(process.stdin, 'data');
+  process.stdin.pause();
+}

@@ -1,18 +1,17 @@
+import {mkdtemp, rm} from 'node:fs/promises';
 import {createRequire} from 'node:module';
-import {join} from 'node:path';
+import {tmpdir} from 'node:os';
+import {basename, join} from 'node:path';
 import {pathToFileURL} from 'node:url';
-import type {Row} from './support/row.js';
+import type {Decoder, Engine} from './model.js';
 
-/** What is used of node-llama-cpp 3, which this package does not depend on. */
+/** What is used of node-llama-cpp 3.22, which this package does not depend on. */
 interface LlamaModule {
-  getLlama(options: {gpu: false; maxThreads: number; build: 'never'}): Promise<{
+  getLlama(options: {gpu: false; maxThreads: number; build: 'never'; logLevel: 'error'}): Promise<{
     loadModel(options: {modelPath: string; gpuLayers: 0}): Promise<{
-      createContext(options: LlamaContextOptions): Promise<{
-        getSequence(): LlamaSequence;
-        dispose(): Promise<void>;
-      }>;
-      dispose(): Promise<void>;
+      createContext(options: LlamaContextOptions): Promise<{getSequence(): LlamaSequence}>;
     }>;
+    dispose(): Promise<void>;
   }>;
 }
 
@@ -25,52 +24,81 @@ interface LlamaContextOptions {
 }
 
 interface LlamaSequence {
+  readonly nextTokenIndex: number;
   evaluateWithoutGeneratingNewTokens(tokens: readonly number[]): Promise<void>;
+  controlledEvaluate(
+    input: readonly [token: number, options: {generateNext: {token: true}}][],
+  ): Promise<readonly unknown[]>;
+  saveStateToFile(path: string): Promise<unknown>;
+  loadStateFromFile(path: string, options: {acceptRisk: true}): Promise<void>;
 }
 
 const cacheTypes = {f16: 'F16', q8_0: 'Q8_0', q4_0: 'Q4_0'} as const;
 
 /**
- * llama.cpp on one thread with flash attention, the same GGUF file, caches of three types.
+ * llama.cpp on one thread with flash attention, its caches in three types.
  *
  * @param folder where node-llama-cpp is installed (`npm install node-llama-cpp` there).
- * @returns the rows, or why there are none.
+ * @param files the same model as GGUF, in one or several types of weights. A cache is filled by the first of them and
+ *   copied to the others: what is in it does not change llama.cpp's time.
+ * @param ids the text; `most` is how many of its tokens will be read at most.
+ * @returns the engine, or why there is none.
  */
-export async function llamaRows(
+export async function openLlama(
   folder: string,
-  gguf: string,
-  tokens: number,
-  rounds: number,
-): Promise<Row[] | string> {
+  files: readonly string[],
+  ids: readonly number[],
+  most: number,
+): Promise<Engine | string> {
   const llamaModule = await importFrom(folder, 'node-llama-cpp');
   if (typeof llamaModule === 'string') return llamaModule;
-  const llama = await (llamaModule as LlamaModule).getLlama({gpu: false, maxThreads: 1, build: 'never'});
-  const model = await llama.loadModel({modelPath: gguf, gpuLayers: 0});
-  const rows: Row[] = [];
-  for (const [name, type] of Object.entries(cacheTypes)) {
-    const context = await model.createContext({
-      contextSize: tokens + 256,
-      threads: 1,
-      flashAttention: true,
-      experimentalKvCacheKeyType: type,
-      experimentalKvCacheValueType: type,
-    });
-    const sequence = context.getSequence();
-    await sequence.evaluateWithoutGeneratingNewTokens(
-      Array.from({length: tokens}, (_, i) => 100 + (i % 997)),
-    );
-    const times: number[] = [];
-    for (let step = 0; step < rounds * 2; step++) {
-      const start = performance.now();
-      await sequence.evaluateWithoutGeneratingNewTokens([100 + step]);
-      times.push(performance.now() - start);
+  const llama = await (llamaModule as LlamaModule).getLlama({
+    ...{gpu: false, maxThreads: 1, build: 'never', logLevel: 'error'},
+  });
+  const sequences: {file: string; codec: string; sequence: LlamaSequence}[] = [];
+  for (const file of files) {
+    const model = await llama.loadModel({modelPath: file, gpuLayers: 0});
+    for (const [codec, type] of Object.entries(cacheTypes)) {
+      const context = await model.createContext({
+        ...{contextSize: most, threads: 1, flashAttention: true},
+        ...{experimentalKvCacheKeyType: type, experimentalKvCacheValueType: type},
+      });
+      sequences.push({file, codec, sequence: context.getSequence()});
     }
-    const ms = times.sort((a, b) => a - b)[times.length >> 1]!;
-    rows.push({op: 'model', backend: 'llama.cpp', codec: name, shape: 'peer', tokens, ms});
-    await context.dispose();
   }
-  await model.dispose();
-  return rows;
+  return {
+    decoders: sequences.map(({file, codec, sequence}): Decoder => ({
+      ...{backend: 'llama.cpp', codec, shape: basename(file, '.gguf')},
+      step: async () => {
+        // a token is asked for, since llama.cpp leaves out the logits of a token that is only taken in
+        await sequence.controlledEvaluate([[ids[sequence.nextTokenIndex]!, {generateNext: {token: true}}]]);
+      },
+    })),
+    fillTo: tokens => fill(sequences, ids, tokens),
+    dispose: () => llama.dispose(),
+  };
+}
+
+async function fill(
+  sequences: readonly {file: string; codec: string; sequence: LlamaSequence}[],
+  ids: readonly number[],
+  tokens: number,
+): Promise<void> {
+  const states = await mkdtemp(join(tmpdir(), 'eigenkv-llama-'));
+  try {
+    const first = sequences[0]!.file;
+    for (const {file, codec, sequence} of sequences) {
+      const state = join(states, codec);
+      if (file === first) {
+        await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(sequence.nextTokenIndex, tokens));
+        await sequence.saveStateToFile(state);
+      } else {
+        await sequence.loadStateFromFile(state, {acceptRisk: true});
+      }
+    }
+  } finally {
+    await rm(states, {recursive: true, force: true});
+  }
 }
 
 async function importFrom(folder: string, name: string): Promise<object | string> {

@@ -4,7 +4,7 @@ import {gatherRows} from '../ops/gather_tokens/index.js';
 import {rotate} from '../ops/rotate/index.js';
 import {type DenseSegment, type Past, type Segment, segmentsOf} from './past.js';
 import type {RopeTables} from './rope_tables.js';
-import {dense, runPositions} from './segments.js';
+import {dense, runPositions, withoutOldest} from './segments.js';
 
 /**
  * A past as another policy can take it over: decoded to dense tokens. Where nothing is missing, all of them lie in
@@ -23,15 +23,10 @@ export async function reopen(past: Past, rope: RopeTables | undefined): Promise<
       const all = joined(segments.map(segment => decoded(segment, rope)));
       return {recent: inOrder(all, order)} as Opened;
     }
-    const {recent} = past;
-    const others = segments.filter(segment => segment !== recent);
+    const {keys, values, tokens, positions: first} = past.recent; // without the scores: they are another policy's
+    const others = segments.filter(segment => segment !== past.recent);
     return {
-      recent: {
-        keys: dense(tf.clone(recent.keys.data)),
-        values: dense(tf.clone(recent.values.data)),
-        tokens: recent.tokens,
-        positions: recent.positions,
-      },
+      recent: withoutOldest({keys, values, tokens, positions: first}, 0),
       ...(others.length > 0 && {heavy: joined(others.map(segment => decoded(segment, rope)))}),
     } as Opened;
   });

@@ -6,8 +6,8 @@ import {joinColumns, transpose} from './load/layouts.js';
 import {type FilledVariables, filledVariables} from './load/model_variables.js';
 import {architectureOf} from './registry.js';
 import type {Tokenizer} from './tokenizer.js';
-import {diskError, writeFileAtomically} from './weights/disk.js';
-import {type TensorToWrite, writeSafetensorsFile} from './weights/write_safetensors.js';
+import {diskError, writeFileAtomically} from '../ops/files/disk.js';
+import {type TensorToWrite, writeSafetensorsFile} from '../ops/files/write_safetensors.js';
 
 export interface SaveModelOptions {
   /** How weights are stored. F16 halves the size and rounds. Default 'F32'. */

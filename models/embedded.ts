@@ -1,8 +1,8 @@
 import {runsInNode} from '../ops/backends/optional_package.js';
 import {TransferError} from '../ops/errors.js';
 import {type ModelParts, parseJson, partsOfHubFiles} from './load/model_parts.js';
-import {bytesSource} from './weights/byte_source.js';
-import {openSafetensors} from './weights/safetensors.js';
+import {bytesSource} from '../ops/files/byte_source.js';
+import {openSafetensors} from '../ops/files/safetensors.js';
 
 /** The small model that comes with the package; models/embedded/README.md says what it is and what it is not. */
 const name = 'embedded';

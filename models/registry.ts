@@ -7,7 +7,7 @@ import {llama} from './architectures/llama.js';
 import {compressionFromJson, compressionKey} from './compress/compression.js';
 import {type ModelConfig, checkModelConfig} from './model_config.js';
 import {metadataString} from './weights/gguf_metadata.js';
-import type {TensorFile} from './weights/tensor_file.js';
+import type {TensorFile} from '../ops/files/tensor_file.js';
 
 /** Every architecture, by the name that `ModelConfig` gives it. */
 export const architectures: Readonly<Record<ModelConfig['architecture'], Architecture>> = {

@@ -14,7 +14,7 @@ import {attentionLayer, attentionSizes} from '../compress/compression.js';
 import {decoder} from '../decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../load/config_keys.js';
 import type {ModelConfig} from '../model_config.js';
-import type {TensorFile} from '../weights/tensor_file.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
 
 /**
  * GPT-2 (Radford et al., 2019, "Language models are unsupervised multitask learners"): learned positions, layer norms,

@@ -19,7 +19,7 @@ import {ropeFromGguf} from '../load/gguf_rope.js';
 import {hubRopeEntries, ropeFromHub, ropeToHub} from '../load/hub_rope.js';
 import type {ModelConfig} from '../model_config.js';
 import {metadataString} from '../weights/gguf_metadata.js';
-import type {TensorFile} from '../weights/tensor_file.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
 
 /**
  * Llama 2 and 3 and what is built like them: SmolLM2, TinyLlama, Qwen2 (Touvron et al., 2023, arXiv 2307.09288; Grattafiori

@@ -5,7 +5,7 @@ import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
 import {waitingEvents} from '../generate/event_loop.js';
 import type {Tokenizer} from '../tokenizer.js';
 import {type DenseAttention, denseAttentions} from './adapters/index.js';
-import {fingerprintOf} from './fingerprint.js';
+import {fingerprintOf} from '../../cache/fingerprint.js';
 import {type DepthStatistics, StatisticsWatcher, added} from './statistics.js';
 import {watchFeatures} from './watch_features.js';
 

@@ -1,5 +1,5 @@
 import {FormatError, InvalidArgumentError, TransferError} from '../../ops/errors.js';
-import {writeFileAtomically} from '../weights/disk.js';
+import {writeFileAtomically} from '../../ops/files/disk.js';
 import {parseShardIndex} from '../weights/sharded_safetensors.js';
 import {isFile, modelCacheDirectory} from './cache_directory.js';
 import {type DownloadOptions, downloadFile} from './download.js';

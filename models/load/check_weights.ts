@@ -4,7 +4,7 @@ import {type StoredWeight, isKernel} from '../architecture.js';
 import type {ModelConfig} from '../model_config.js';
 import {architectureOf} from '../registry.js';
 import {metadataString} from '../weights/gguf_metadata.js';
-import type {TensorFile} from '../weights/tensor_file.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
 
 /**
  * The tensors of a file that fill a model of this config, by the names that they have there. Everything that the file's

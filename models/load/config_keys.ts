@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import {ModelError} from '../../ops/errors.js';
 import {metadataNumber, metadataString} from '../weights/gguf_metadata.js';
-import {type Metadata, type TensorFile, findTensor} from '../weights/tensor_file.js';
+import {type Metadata, type TensorFile, findTensor} from '../../ops/files/tensor_file.js';
 
 /** A whole number from 1 on. */
 export const count = v.pipe(

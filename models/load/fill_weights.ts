@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../../ops/errors.js';
 import type {StoredWeight} from '../architecture.js';
-import type {TensorFile} from '../weights/tensor_file.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
 import {columnSlice, halvesOfInterleaved, transpose} from './layouts.js';
 import {type FilledVariables, filledVariables} from './model_variables.js';
 

@@ -2,7 +2,7 @@ import {runsInNode} from '../../ops/backends/optional_package.js';
 import {InvalidArgumentError} from '../../ops/errors.js';
 import {embeddedParts} from '../embedded.js';
 import {fetchModel, isHubId} from '../hub.js';
-import {blobSource} from '../weights/byte_source.js';
+import {blobSource} from '../../ops/files/byte_source.js';
 import {openGguf} from '../weights/gguf.js';
 import {type ModelParts, partsOfGguf, partsOfPath} from './model_parts.js';
 

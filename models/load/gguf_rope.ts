@@ -1,6 +1,6 @@
 import {ModelError} from '../../ops/errors.js';
 import type {RopeConfig, RopeScaling} from '../../ops/rotate/rope.js';
-import type {TensorFile} from '../weights/tensor_file.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
 import type {GgufKeys} from './config_keys.js';
 
 const frequencyDivisors = 'rope_freqs.weight';

@@ -3,10 +3,10 @@ import type {ModelConfig} from '../model_config.js';
 import {configFromGguf, configFromHub} from '../registry.js';
 import {type Tokenizer, tokenizerFromGguf, tokenizerFromJson} from '../tokenizer.js';
 import {isRecord} from '../tokenizer/tokenizer_json.js';
-import {diskError, errorCode} from '../weights/disk.js';
+import {diskError, errorCode} from '../../ops/files/disk.js';
 import {metadataString} from '../weights/gguf_metadata.js';
 import {openTensorPath} from '../weights/open_tensor_file.js';
-import type {TensorFile} from '../weights/tensor_file.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
 
 /** What a model is made of, read but for the weights, which are open. */
 export interface ModelParts {

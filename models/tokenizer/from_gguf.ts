@@ -1,5 +1,5 @@
 import {ModelError} from '../../ops/errors.js';
-import type {Metadata} from '../weights/tensor_file.js';
+import type {Metadata} from '../../ops/files/tensor_file.js';
 import {byteLevelSteps} from './byte_level.js';
 import {isEndToken} from './end_tokens.js';
 import {type GgufVocabulary, readGgufVocabulary, tokenType} from './gguf_vocabulary.js';

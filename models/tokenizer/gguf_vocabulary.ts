@@ -6,7 +6,7 @@ import {
   metadataString,
   metadataStrings,
 } from '../weights/gguf_metadata.js';
-import type {Metadata} from '../weights/tensor_file.js';
+import type {Metadata} from '../../ops/files/tensor_file.js';
 
 /** What a GGUF file says of its tokens, checked. Source: docs/gguf.md of ggml-org/ggml, "Tokenizer". */
 export interface GgufVocabulary {

@@ -1,8 +1,8 @@
-import type {ByteSource} from './byte_source.js';
+import type {ByteSource} from '../../ops/files/byte_source.js';
 import {GgufCursor} from './gguf_cursor.js';
 import {readMetadata} from './gguf_metadata.js';
 import {ggmlTypes, readableTypes} from './gguf_types.js';
-import {type StoredTensor, type TensorFile, elementCount, tensorFile} from './tensor_file.js';
+import {type StoredTensor, type TensorFile, elementCount, tensorFile} from '../../ops/files/tensor_file.js';
 
 const magic = 0x46554747; // "GGUF", little endian
 const defaultAlignment = 32;

@@ -1,5 +1,5 @@
 import {FormatError} from '../../ops/errors.js';
-import type {ByteSource} from './byte_source.js';
+import type {ByteSource} from '../../ops/files/byte_source.js';
 
 /** Bytes of the first range; later ranges double up to the last, so that a header of any size needs few reads. */
 const firstRangeBytes = 64 * 1024;

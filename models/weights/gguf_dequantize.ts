@@ -1,4 +1,4 @@
-import {float16Values} from './float_formats.js';
+import {float16Values} from '../../ops/files/float_formats.js';
 
 /**
  * GGML's quantised blocks to float32. Each function decodes whole blocks from `bytes` into `values[from...]`; `d` and

@@ -1,6 +1,6 @@
 import {ModelError} from '../../ops/errors.js';
 import type {GgufCursor} from './gguf_cursor.js';
-import type {Metadata, MetadataValue} from './tensor_file.js';
+import type {Metadata, MetadataValue} from '../../ops/files/tensor_file.js';
 
 /** Limits far above real files, so that a small file cannot ask for much memory or time. */
 const maxArrayLength = 2 ** 24;

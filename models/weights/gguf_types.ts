@@ -1,6 +1,6 @@
 import * as dequantize from './gguf_dequantize.js';
-import {bf16, f16, f32, f64, i16, i32, i64, i8} from './plain_encodings.js';
-import type {Encoding} from './tensor_file.js';
+import {bf16, f16, f32, f64, i16, i32, i64, i8} from '../../ops/files/plain_encodings.js';
+import type {Encoding} from '../../ops/files/tensor_file.js';
 
 type Decode = NonNullable<Encoding['decode']>;
 

@@ -1,9 +1,9 @@
 import {FormatError} from '../../ops/errors.js';
-import {type ByteSource, openFileSource} from './byte_source.js';
+import {type ByteSource, openFileSource} from '../../ops/files/byte_source.js';
 import {openGguf} from './gguf.js';
-import {openSafetensors} from './safetensors.js';
+import {openSafetensors} from '../../ops/files/safetensors.js';
 import {openShardedSafetensors, parseShardIndex} from './sharded_safetensors.js';
-import type {TensorFile} from './tensor_file.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
 
 /** More than the index of any model needs: 1,000,000 tensors with 100 bytes each. */
 const maxIndexBytes = 100_000_000;

@@ -1,7 +1,7 @@
 import {FormatError} from '../../ops/errors.js';
-import type {ByteSource} from './byte_source.js';
-import {openSafetensors} from './safetensors.js';
-import {type Metadata, type TensorFile, type TensorInfo, findTensor} from './tensor_file.js';
+import type {ByteSource} from '../../ops/files/byte_source.js';
+import {openSafetensors} from '../../ops/files/safetensors.js';
+import {type Metadata, type TensorFile, type TensorInfo, findTensor} from '../../ops/files/tensor_file.js';
 
 /** What `model.safetensors.index.json` says: which file holds which tensor. */
 export interface ShardIndex {

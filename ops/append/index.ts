@@ -38,20 +38,20 @@ export function append(
       ? tf.clone(fresh)
       : tf.tidy(() => tf.concat([tf.slice(buffer, [0, 0, 0, 0], [-1, -1, at, -1]), fresh], 2));
   }
-  if (buffer !== undefined && needed <= buffer.shape[2] && (rowsWritten.get(buffer) ?? at) <= at) {
+  if (buffer !== undefined && needed <= buffer.shape[2] && (rowsWritten.get(buffer.dataId) ?? at) <= at) {
     if (rows > 0) writeRows(buffer, fresh, at, rows);
-    rowsWritten.set(buffer, needed);
+    rowsWritten.set(buffer.dataId, needed);
     return buffer;
   }
   const grown = allocate([batch, heads, Math.max(capacity, needed), columns], fresh.dtype);
   if (buffer !== undefined && at > 0) writeRows(grown, buffer, 0, at);
   if (rows > 0) writeRows(grown, fresh, at, rows);
-  rowsWritten.set(grown, needed);
+  rowsWritten.set(grown.dataId, needed);
   return grown;
 }
 
-/** How many rows of a buffer are taken: a note on the tensor, which goes when the tensor goes. */
-const rowsWritten = new WeakMap<tf.Tensor, number>();
+/** How many rows of a buffer are taken: a note on its data, which goes when they go. (Clones of a tensor share its data.) */
+const rowsWritten = new WeakMap<tf.DataId, number>();
 
 /** Whether the current backend can write into a tensor that exists. */
 export function writesInPlace(): boolean {

@@ -1,6 +1,6 @@
 import {parsePolicy} from '../../cache/registry.js';
 import type {ModelParts} from '../../models/load/model_parts.js';
-import type {TensorFile} from '../../models/weights/tensor_file.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
 import {cacheBytesPerToken} from '../evaluate/index.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';

@@ -11,7 +11,7 @@ import {findSmolLM2} from '../../models/hub.js';
 import type {LoadProgress} from '../../models/load/find_parts.js';
 import {type LoadedModel, loadModel} from '../../models/load_model.js';
 import {openTensorPath} from '../../models/weights/open_tensor_file.js';
-import {type TensorToWrite, writeSafetensors} from '../../models/weights/write_safetensors.js';
+import {type TensorToWrite, writeSafetensors} from '../../ops/files/write_safetensors.js';
 import {FormatError, InvalidArgumentError, ModelError, TransferError} from '../../ops/errors.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';

@@ -5,7 +5,7 @@ import {readFile} from 'node:fs/promises';
 import {findSmolLM2} from '../../models/hub.js';
 import {type Tokenizer, streamDecoder, tokenizerFromGguf, tokenizerFromJson} from '../../models/tokenizer.js';
 import {openTensorPath} from '../../models/weights/open_tensor_file.js';
-import type {MetadataValue} from '../../models/weights/tensor_file.js';
+import type {MetadataValue} from '../../ops/files/tensor_file.js';
 import {FormatError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
 
 interface Golden {

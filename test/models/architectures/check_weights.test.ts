@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import {checkedWeights} from '../../../models/load/check_weights.js';
 import type {ModelConfig} from '../../../models/model_config.js';
 import {architectureOf} from '../../../models/registry.js';
-import type {TensorFile} from '../../../models/weights/tensor_file.js';
+import type {TensorFile} from '../../../ops/files/tensor_file.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {ModelError} from '../../../ops/errors.js';
 import {tinyConfig} from './tiny_models.js';

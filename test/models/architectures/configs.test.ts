@@ -4,7 +4,7 @@ import {readFile} from 'node:fs/promises';
 import {ropeFromHub, ropeToHub} from '../../../models/load/hub_rope.js';
 import type {ModelConfig} from '../../../models/model_config.js';
 import {architectureOf, buildModel, configFromGguf, configFromHub} from '../../../models/registry.js';
-import type {MetadataValue, TensorFile} from '../../../models/weights/tensor_file.js';
+import type {MetadataValue, TensorFile} from '../../../ops/files/tensor_file.js';
 import {ModelError} from '../../../ops/errors.js';
 import {type RopeScaling, ropeFrequencies} from '../../../ops/rotate/rope.js';
 import {rejection} from '../weights/rejection.js';

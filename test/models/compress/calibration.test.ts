@@ -10,7 +10,7 @@ import {
   mergeCalibrations,
   saveCalibration,
 } from '../../../models/index.js';
-import {writeSafetensors} from '../../../models/weights/write_safetensors.js';
+import {writeSafetensors} from '../../../ops/files/write_safetensors.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {FormatError, InvalidArgumentError} from '../../../ops/errors.js';
 import {rotate} from '../../../ops/rotate/index.js';

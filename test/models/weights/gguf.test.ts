@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {readFile} from 'node:fs/promises';
-import {type ByteSource, bytesSource} from '../../../models/weights/byte_source.js';
+import {type ByteSource, bytesSource} from '../../../ops/files/byte_source.js';
 import {openGguf} from '../../../models/weights/gguf.js';
 import {
   metadataBoolean,
@@ -10,7 +10,7 @@ import {
   metadataString,
   metadataStrings,
 } from '../../../models/weights/gguf_metadata.js';
-import {openSafetensors} from '../../../models/weights/safetensors.js';
+import {openSafetensors} from '../../../ops/files/safetensors.js';
 import {FormatError, ModelError} from '../../../ops/errors.js';
 import {type GgufParts, concat, ggufBytes, ggufString, ggufTypes, keyValue, u32, u64} from './file_bytes.js';
 import {rejection} from './rejection.js';

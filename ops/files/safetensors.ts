@@ -1,4 +1,4 @@
-import {FormatError} from '../../ops/errors.js';
+import {FormatError} from '../errors.js';
 import type {ByteSource} from './byte_source.js';
 import {
   bf16,

@@ -1,12 +1,12 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {readFile} from 'node:fs/promises';
-import {bytesSource} from '../../../models/weights/byte_source.js';
-import {openSafetensors} from '../../../models/weights/safetensors.js';
+import {bytesSource} from '../../../ops/files/byte_source.js';
+import {openSafetensors} from '../../../ops/files/safetensors.js';
 import {openShardedSafetensors, parseShardIndex} from '../../../models/weights/sharded_safetensors.js';
 import {FormatError, ModelError} from '../../../ops/errors.js';
-import {concat, safetensorsBytes} from './file_bytes.js';
-import {rejection} from './rejection.js';
+import {concat, safetensorsBytes} from '../../models/weights/file_bytes.js';
+import {rejection} from '../../models/weights/rejection.js';
 
 const golden = new URL('../../golden/weights/', import.meta.url);
 const infinities: Record<string, number> = {inf: Infinity, '-inf': -Infinity};

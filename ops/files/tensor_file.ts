@@ -1,4 +1,4 @@
-import {FormatError, ModelError, didYouMean} from '../../ops/errors.js';
+import {FormatError, ModelError, didYouMean} from '../errors.js';
 import type {ByteSource} from './byte_source.js';
 
 /** What a file says of one tensor. */

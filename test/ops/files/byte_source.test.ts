@@ -2,16 +2,11 @@ import {expect} from 'chai';
 import {mkdtemp, rm, truncate, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {
-  type ByteSource,
-  blobSource,
-  bytesSource,
-  openFileSource,
-} from '../../../models/weights/byte_source.js';
+import {type ByteSource, blobSource, bytesSource, openFileSource} from '../../../ops/files/byte_source.js';
 import {openTensorPath} from '../../../models/weights/open_tensor_file.js';
 import {FormatError, InvalidArgumentError, ModelError} from '../../../ops/errors.js';
-import {ggufBytes, safetensorsBytes} from './file_bytes.js';
-import {rejection} from './rejection.js';
+import {ggufBytes, safetensorsBytes} from '../../models/weights/file_bytes.js';
+import {rejection} from '../../models/weights/rejection.js';
 
 describe('byte sources', () => {
   const bytes = Uint8Array.from({length: 100}, (_, i) => i);

@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../errors.js';
 import {writeFileAtomically} from './disk.js';
 import {toFloat16} from './float_formats.js';
 

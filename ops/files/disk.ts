@@ -1,4 +1,4 @@
-import {TransferError} from '../../ops/errors.js';
+import {TransferError} from '../errors.js';
 
 /** The code of a Node system error (`ENOENT`, `ENOSPC`, ...), undefined for anything else. */
 export function errorCode(error: unknown): string | undefined {

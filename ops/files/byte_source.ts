@@ -1,4 +1,4 @@
-import {FormatError, InvalidArgumentError} from '../../ops/errors.js';
+import {FormatError, InvalidArgumentError} from '../errors.js';
 import {diskError, errorCode} from './disk.js';
 
 /** Something of known size whose bytes are read by ranges: a file, a browser's Blob or File, bytes in memory. */

@@ -3,17 +3,17 @@ import fc from 'fast-check';
 import {lstat, mkdtemp, readFile, readdir, rm, symlink, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {bytesSource} from '../../../models/weights/byte_source.js';
-import {float16Values, toFloat16} from '../../../models/weights/float_formats.js';
+import {bytesSource} from '../../../ops/files/byte_source.js';
+import {float16Values, toFloat16} from '../../../ops/files/float_formats.js';
 import {openTensorPath} from '../../../models/weights/open_tensor_file.js';
-import {openSafetensors} from '../../../models/weights/safetensors.js';
+import {openSafetensors} from '../../../ops/files/safetensors.js';
 import {
   type TensorToWrite,
   writeSafetensors,
   writeSafetensorsFile,
-} from '../../../models/weights/write_safetensors.js';
+} from '../../../ops/files/write_safetensors.js';
 import {InvalidArgumentError, TransferError} from '../../../ops/errors.js';
-import {rejection} from './rejection.js';
+import {rejection} from '../../models/weights/rejection.js';
 
 const f32 = (name: string, shape: number[], values: number[]): TensorToWrite => ({
   name,

@@ -91,7 +91,8 @@ export async function modelRows(
   for (const engine of engines) await engine.fillTo(tokens);
   await filled();
   const decoders = engines.flatMap(engine => engine.decoders);
-  const tasks = decoders.map((decoder, i) => [String(i), () => decoder.step()] as const);
+  // declared async: tinybench runs a function once to see whether it is, and waits for nothing
+  const tasks = decoders.map(({step}, i) => [String(i), async () => await step()] as const);
   const ms = await measure(Object.fromEntries(tasks), rounds, 2);
   return decoders.map(({backend, codec, shape}, i) => ({
     ...{op: 'model', backend, codec, shape, tokens, ms: ms[i]!},

@@ -1,4 +1,5 @@
 /** Whole models: loading, building, saving, generating. */
+export * from './attach/index.js';
 export * from './compress/index.js';
 export {type SaveModelOptions, saveModel} from './convert.js';
 export {embeddedText} from './embedded.js';

@@ -1,6 +1,7 @@
 /** Attention in latents, found by calibration and merged into the weights. */
 export {
   type AttentionAdapter,
+  type AttentionParts,
   type DenseAttention,
   type DenseWeights,
   fusedQkvAdapter,

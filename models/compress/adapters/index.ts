@@ -6,7 +6,7 @@ import {attentionAdapter, flashAttentionAdapter} from './eigenkv.js';
 import {fusedQkvAdapter} from './fused_qkv.js';
 import {multiHeadAdapter} from './multi_head.js';
 
-export type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
+export type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 export {fusedQkvAdapter} from './fused_qkv.js';
 
 /** Every kind of attention layer that can be compressed, by its class. */
@@ -17,17 +17,23 @@ const adapters = new Map<string, AttentionAdapter>(
   ]),
 );
 
-/** Classes of layers whose names say that they attend, and whose insides do not concern compression. */
-const isAttention = (className: string) => /attention/i.test(className);
+/** Whether the class of a layer says by its name that it attends. */
+export const isAttention = (layer: tf.layers.Layer) => /attention/i.test(layer.getClassName());
+
+/** The classes that there are adapters for. */
+export const attentionAdapterNames = () => [...adapters.keys()];
+
+/** A layer as its adapter describes it; undefined where none knows it. */
+export function describeAttention(layer: tf.layers.Layer): DenseAttention | undefined {
+  return adapters.get(layer.getClassName())?.describe(layer);
+}
 
 /**
  * The attention layers of a model, one for each depth.
  * @throws InvalidArgumentError where there is none, or one that no adapter knows: it is named.
  */
 export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
-  const strangers = model.layers.filter(
-    layer => isAttention(layer.getClassName()) && !adapters.has(layer.getClassName()),
-  );
+  const strangers = model.layers.filter(layer => isAttention(layer) && !adapters.has(layer.getClassName()));
   const [compressed] = strangers.filter(layer => layer.getClassName() === EigenAttention.className);
   if (compressed !== undefined) {
     throw new InvalidArgumentError(
@@ -37,11 +43,11 @@ export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
   if (strangers.length > 0) {
     const listed = strangers.map(layer => `"${layer.name}" (${layer.getClassName()})`).join(', ');
     throw new InvalidArgumentError(
-      `No adapter knows the attention layers ${listed}; there are adapters for ${[...adapters.keys()].join(', ')}. Add one ` +
+      `No adapter knows the attention layers ${listed}; there are adapters for ${attentionAdapterNames().join(', ')}. Add one ` +
         'with registerAttentionAdapter.',
     );
   }
-  const found = model.layers.flatMap(layer => adapters.get(layer.getClassName())?.describe(layer) ?? []);
+  const found = model.layers.flatMap(layer => describeAttention(layer) ?? []);
   if (found.length === 0) {
     throw new InvalidArgumentError('This model has no attention layer to compress.');
   }

@@ -1,0 +1,46 @@
+import type * as tf from '@tensorflow/tfjs';
+import {KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
+import type {Plan, PolicyLike} from '../../cache/plan.js';
+import {attachLayers} from './attach_layers.js';
+import {checkAttached} from './check_attached.js';
+
+export interface AttachOptions extends KVCacheOptions {
+  /**
+   * Compare a few tokens with and without a cache first: finds layers that compute from positions and are not known to.
+   * Default true.
+   */
+  readonly check?: boolean;
+}
+
+/**
+ * Gives a model of somebody else a compressed cache, without rewriting it:
+ *
+ *     const cache = await attachCache(model, quantized({bits: 4}));
+ *     for await (const id of generateIds(model, prompt, {cache})) ...
+ *     cache.dispose();
+ *
+ * The model's attention layers must be known to an adapter (`registerAttentionAdapter`), or be layers of eigenkv. From then on
+ * `model.apply(ids, {cache})` takes only new tokens and attends to the cache; the same layers with the same weights compute it,
+ * and nothing is copied. Without a cache (`predict`, `fit`, `save`) the model does what it did. Layers that compute from
+ * positions go on where the cache ends (`registerPositionAdapter`). More caches: `new KVCache(model, plan)`.
+ *
+ * @param model a graph of layers or a sequence, models inside models included. Attention must be causal, over the layer's own
+ *   input and without padding masks.
+ * @param plan which policy stands at which depth. Default: what the layers ask for, `full()` else.
+ * @throws ModelError where no adapter knows the attention (the layers are listed), or where the model predicts otherwise with
+ *   a cache than without; it is as before then. InvalidArgumentError where the plan does not fit.
+ */
+export async function attachCache(
+  model: tf.LayersModel,
+  plan?: Plan | PolicyLike,
+  {check = true, ...options}: AttachOptions = {},
+): Promise<KVCache> {
+  const attached = attachLayers(model);
+  try {
+    if (check) await checkAttached(model, attached.contextLength);
+    return new KVCache(model, plan, options);
+  } catch (error) {
+    attached.undo();
+    throw error;
+  }
+}

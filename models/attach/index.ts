@@ -1,0 +1,3 @@
+/** Caches for models of other people. */
+export {type AttachOptions, attachCache} from './attach_cache.js';
+export {type PositionAdapter, paddedBehind, registerPositionAdapter} from './position_adapters.js';

@@ -22,10 +22,10 @@ const noImportOfNode = ['ImportExpression', "ImportDeclaration[importKind!='type
 }));
 
 export default tseslint.config(
-  {ignores: ['dist', 'node_modules', 'reports', 'ops/assembly', 'models/embedded', '.venv']},
+  {ignores: ['dist', 'web/dist', 'node_modules', 'reports', 'ops/assembly', 'models/embedded', '.venv']},
   eslint.configs.recommended,
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     extends: [...tseslint.configs.strictTypeChecked],
     languageOptions: {parserOptions: {projectService: true, tsconfigRootDir: import.meta.dirname}},
     rules: {

@@ -33,8 +33,31 @@ module.exports = {
     {
       name: 'one-file-per-backend-touches-its-internals',
       severity: 'error',
-      from: {pathNot: '^(ops/backends|test|bench)/'},
+      from: {pathNot: '^(ops/backends|test|bench)/|^web/engine/backends[.]ts$'}, // which only says where .wasm files lie
       to: {path: 'node_modules/@tensorflow/tfjs-backend-'},
+    },
+    {
+      name: 'the-playground-enters-by-the-doors',
+      comment: 'what the package exports; and how the command line writes units, so that they read the same',
+      severity: 'error',
+      from: {path: '^web/'},
+      to: {
+        path: `^(${floors.join('|')})/`,
+        pathNot: '^(src|models)/index[.]ts$|^src/cli/support/units[.]ts$',
+      },
+    },
+    {
+      name: 'the-page-waits-for-no-tensors',
+      comment: 'tfjs is loaded by the worker (web/engine) alone',
+      severity: 'error',
+      from: {path: '^web/', pathNot: '^web/engine/'},
+      to: {path: '^(src|models)/index[.]ts$|^web/engine/', dependencyTypesNot: ['type-only']},
+    },
+    {
+      name: 'nobody-knows-the-playground',
+      severity: 'error',
+      from: {path: `^(${floors.join('|')})/`},
+      to: {path: '^web/'},
     },
   ],
   options: {

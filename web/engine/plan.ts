@@ -1,0 +1,10 @@
+import {type Plan, type Policy, parsePolicy, perDepth} from '../../src/index.js';
+import type {Band} from '../state/bands.js';
+
+/**
+ * The plan that bands stand for.
+ * @throws InvalidArgumentError where a policy is not known or an option not allowed.
+ */
+export function planOf(bands: readonly Band[]): Plan {
+  return perDepth(bands.flatMap(({depths, policy}) => Array<Policy>(depths).fill(parsePolicy(policy))));
+}

@@ -1,0 +1,57 @@
+import {change, short, small, timesSmaller} from '../../src/cli/support/units.js';
+import type {EvaluationRow} from '../../src/index.js';
+import type {Measurement} from '../engine/protocol.js';
+
+/** What both caches make of the text. */
+export function MeasureTable({full, plan}: Pick<Measurement, 'full' | 'plan'>) {
+  const rows: readonly {title: string; hint: string; value: (row: EvaluationRow) => string}[] = [
+    {
+      title: 'Perplexity',
+      hint: 'lower is better',
+      value: row => `${short(row.perplexity)} ± ${short(row.perplexityStderr)}`,
+    },
+    {
+      title: 'Against full',
+      hint: 'change of perplexity',
+      value: row => (row === full ? '-' : change(row.perplexity, full.perplexity)),
+    },
+    {
+      title: 'KL divergence',
+      hint: 'nats a token',
+      value: row => (row === full ? '0' : small(row.klDivergence)),
+    },
+    {
+      title: 'Same top token',
+      hint: 'of all positions',
+      value: row => `${(100 * row.top1Agreement).toFixed(1)} %`,
+    },
+    {
+      title: 'Bytes a token',
+      hint: 'at the end',
+      value: row => short(row.bytesPerToken),
+    },
+    {title: 'Than float32', hint: 'all tokens seen', value: row => timesSmaller(1 / row.ratioToFloat32)},
+  ];
+  return (
+    <table class="measures" data-testid="measures">
+      <thead>
+        <tr>
+          <td />
+          <th scope="col">Full cache</th>
+          <th scope="col">Your plan</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map(({title, hint, value}) => (
+          <tr key={title}>
+            <th scope="row">
+              {title} <span class="muted small">{hint}</span>
+            </th>
+            <td>{value(full)}</td>
+            <td>{value(plan)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

@@ -1,0 +1,40 @@
+interface TokenTextProps {
+  readonly prompt: readonly string[];
+  readonly written: readonly string[];
+  /** The first written token that differs between the two texts. */
+  readonly partsAt: number | undefined;
+  /** The share of heads that still hold each token, prompt first. Default: all hold all. */
+  readonly share?: readonly number[];
+}
+
+/** A prompt and what was written behind it, token by token: dimmed where few heads hold it, struck where none does. */
+export function TokenText({prompt, written, partsAt = written.length, share}: TokenTextProps) {
+  const token = (text: string, index: number) => {
+    const held = share?.[index] ?? 1;
+    const title = held < 1 ? `held by ${Math.round(100 * held)} % of the heads` : undefined;
+    return (
+      <span key={index} class={heldClass(held)} {...(title !== undefined && {title})}>
+        {text}
+      </span>
+    );
+  };
+  const writtenToken = (text: string, index: number) => token(text, prompt.length + index);
+  return (
+    <>
+      <span class="given">{prompt.map(token)}</span>
+      <span class="same">{written.slice(0, partsAt).map(writtenToken)}</span>
+      {partsAt < written.length && (
+        <span class="parted">
+          <span class="parts" role="img" aria-label="(here the texts part)" />
+          {written.slice(partsAt).map((text, index) => writtenToken(text, partsAt + index))}
+        </span>
+      )}
+    </>
+  );
+}
+
+/** Five steps are told apart by eye: 0 is evicted everywhere, 4 is held everywhere. */
+function heldClass(share: number): string {
+  if (share >= 1) return 'held-4';
+  return share <= 0 ? 'held-0' : `held-${Math.min(3, 1 + Math.floor(share * 3))}`;
+}

@@ -1,0 +1,49 @@
+import {fileURLToPath} from 'node:url';
+import {type PluginOption, defineConfig} from 'vite';
+import {bundleSizes, tfjsChunk} from './build/bundle_sizes.js';
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+const outDir = fileURLToPath(new URL('./dist', import.meta.url));
+
+/** What of node_modules is not tfjs or of tfjs: the libraries of the package and the page's own. */
+const ownLibraries = ['@huggingface', 'is-any-array', 'ml-', 'preact', 'valibot'];
+
+/** Static files that any host serves, under any path. */
+export default defineConfig({
+  root,
+  base: './',
+  worker: {
+    format: 'es',
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [{name: tfjsChunk, test: new RegExp(`node_modules/(?!${ownLibraries.join('|')})`)}],
+        },
+      },
+    },
+  },
+  build: {
+    outDir,
+    emptyOutDir: true,
+    target: 'es2022',
+    assetsInlineLimit: 0, // data: addresses would hide files from the sizes below
+    chunkSizeWarningLimit: 2500, // tfjs
+  },
+  server: {fs: {allow: [fileURLToPath(new URL('..', import.meta.url))]}},
+  plugins: [printSizes()],
+});
+
+/** Says after a build how much there is to transfer. */
+function printSizes(): PluginOption {
+  return {
+    name: 'eigenkv-print-sizes',
+    apply: 'build',
+    closeBundle() {
+      const {own, tfjs, data} = bundleSizes(`${outDir}/assets`);
+      const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(0)} kB`;
+      console.log(
+        `the page's own code ${kilobytes(own)} gzipped, TensorFlow.js ${kilobytes(tfjs)} gzipped, model and .wasm files ${kilobytes(data)}`,
+      );
+    },
+  };
+}

@@ -64,7 +64,9 @@ export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectE
 }
 
 function shown(value: unknown): string {
-  return typeof value === 'number' || value === undefined ? String(value) : JSON.stringify(value);
+  if (typeof value === 'number' || value === undefined) return String(value);
+  const text: string | undefined = JSON.stringify(value); // undefined for a function
+  return text === undefined || text.length > 200 ? `${String(text).slice(0, 200)}...` : text;
 }
 
 function listOf(values: readonly (string | number)[]): string {

@@ -57,7 +57,7 @@ export function registerPolicy(name: string, factory: Factory<Policy>): void {
 export function parsePolicy(text: string): Policy {
   const [name = '', ...rest] = text.split(':');
   const listed = rest.join(':');
-  const options: Record<string, string | number | boolean> = {};
+  const options = new Map<string, string | number | boolean>();
   for (const part of listed === '' ? [] : listed.split(',')) {
     const [key, value] = part.split('=', 2);
     if (key === undefined || value === undefined || key === '' || value === '') {
@@ -65,16 +65,14 @@ export function parsePolicy(text: string): Policy {
         `"${part}" in "${text}" is no option; write name:option=value,option=value, as in quantized:bits=8.`,
       );
     }
-    options[key] =
-      value === 'true'
-        ? true
-        : value === 'false'
-          ? false
-          : Number.isNaN(Number(value))
-            ? value
-            : Number(value);
+    options.set(key, optionValue(value));
   }
-  return makePolicy({name, options});
+  return makePolicy({name, options: Object.fromEntries(options)}); // own properties, whatever they are called
+}
+
+function optionValue(text: string): string | number | boolean {
+  if (text === 'true' || text === 'false') return text === 'true';
+  return Number.isNaN(Number(text)) ? text : Number(text);
 }
 
 function make<Made>(

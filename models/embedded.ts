@@ -1,7 +1,8 @@
 import {runsInNode} from '../ops/backends/optional_package.js';
 import {TransferError} from '../ops/errors.js';
-import {type ModelParts, parseJson, partsOfHubFiles} from './load/model_parts.js';
+import {type ModelParts, partsOfHubFiles} from './load/model_parts.js';
 import {bytesSource} from '../ops/files/byte_source.js';
+import {parseJsonText} from '../ops/files/json_text.js';
 import {openSafetensors} from '../ops/files/safetensors.js';
 
 /** The small model that comes with the package; models/embedded/README.md says what it is and what it is not. */
@@ -34,7 +35,7 @@ export async function embeddedText(text: 'heldOut' | 'trainSample'): Promise<str
  * @throws TransferError where they cannot be read.
  */
 export async function embeddedParts(): Promise<{parts: ModelParts; source: string}> {
-  const json = async (url: URL) => parseJson(new TextDecoder().decode(await read(url)), url.href);
+  const json = async (url: URL) => parseJsonText(new TextDecoder().decode(await read(url)), url.href);
   const hubFiles = {config: await json(files.config), tokenizer: await json(files.tokenizer)};
   const weights = await openSafetensors(bytesSource(await read(files.weights), 'model.safetensors'));
   return {parts: await partsOfHubFiles(hubFiles, weights, name), source: sourceFolder()};

@@ -47,6 +47,9 @@ const sizes = [
   'hiddenDim',
 ] as const satisfies readonly (keyof ModelConfig)[];
 
+/** Rotations are made for whole heads before anything else of a model is; real heads have at most 512 numbers. */
+const maxHeadDim = 2 ** 16;
+
 /**
  * Whatever a file or a user says, a model is only built of sizes that fit each other.
  * @throws ModelError that names the key.
@@ -58,6 +61,11 @@ export function checkModelConfig(config: ModelConfig): void {
     }
   }
   const {heads, kvHeads, headDim, normEpsilon, rope} = config;
+  if (headDim > maxHeadDim) {
+    throw new ModelError(
+      `The model's headDim is ${headDim}; heads of at most ${maxHeadDim} numbers are read.`,
+    );
+  }
   if (heads % kvHeads !== 0) {
     throw new ModelError(`The model's heads = ${heads} is no multiple of its kvHeads = ${kvHeads}.`);
   }

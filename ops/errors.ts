@@ -30,11 +30,17 @@ export class BackendError extends EigenkvError {}
 /** The network or the disk failed: nothing half-done was left behind. */
 export class TransferError extends EigenkvError {}
 
+/** Longer names are no slips of the pen, and of more names than these the nearest is not looked for: files of strangers. */
+const longestName = 128;
+const mostNames = 4096;
+
 /** The name of `allowed` nearest to `given`, as ` Did you mean "h2o"?`, or nothing where none is near. */
 export function didYouMean(given: string, allowed: readonly string[]): string {
+  if (given.length > longestName) return '';
   let best = '';
   let bestDistance = Math.max(2, Math.floor(given.length / 3)) + 1;
-  for (const name of allowed) {
+  for (const name of allowed.slice(0, mostNames)) {
+    if (Math.abs(name.length - given.length) >= bestDistance) continue;
     const distance = editDistance(given.toLowerCase(), name.toLowerCase());
     if (distance < bestDistance) {
       best = name;

@@ -8,15 +8,24 @@ import {perDepth} from './per_depth.js';
 import {type ScenarioName, scenario} from './scenario.js';
 import {uniform} from './uniform.js';
 
-const value: v.GenericSchema<OptionValue> = v.lazy(() =>
-  v.union([v.number(), v.string(), v.boolean(), v.null(), v.array(value), v.record(v.string(), value)]),
+/** Options nest no deeper than a codec in a policy; a file of a stranger may, until recursion fails. */
+const maxNesting = 16;
+/** As many as no model has depths. */
+const maxPolicies = 4096;
+
+const value = v.custom<OptionValue>(
+  input => isOptionValue(input, 0),
+  `expected JSON nested at most ${maxNesting} deep`,
 );
 const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), value), {})});
 const shares = v.strictTuple([v.number(), v.number(), v.number()]);
 
 const schemas = {
   uniform: v.strictObject({plan: v.literal('uniform'), policy: spec}),
-  perDepth: v.strictObject({plan: v.literal('perDepth'), policies: v.array(spec)}),
+  perDepth: v.strictObject({
+    plan: v.literal('perDepth'),
+    policies: v.pipe(v.array(spec), v.maxLength(maxPolicies)),
+  }),
   bands: v.strictObject({
     plan: v.literal('bands'),
     shallow: v.optional(spec),
@@ -66,6 +75,12 @@ function parse<Schema extends v.GenericSchema>(schema: Schema, json: unknown): v
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new InvalidArgumentError(`In this plan, "${v.getDotPath(issue) ?? ''}" is wrong: ${issue.message}.`);
+}
+
+function isOptionValue(input: unknown, nesting: number): boolean {
+  if (input === null || typeof input !== 'object')
+    return ['number', 'string', 'boolean'].includes(typeof input) || input === null;
+  return nesting < maxNesting && Object.values(input).every(inner => isOptionValue(inner, nesting + 1));
 }
 
 /** A plan from a plan, or the same policy everywhere. */

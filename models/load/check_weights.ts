@@ -14,6 +14,12 @@ import type {TensorFile} from '../../ops/files/tensor_file.js';
  *   such a model has no place for, or where the backend cannot hold the model.
  */
 export function checkedWeights(file: TensorFile, config: ModelConfig): StoredWeight[] {
+  if (config.depths > file.tensors.size) {
+    throw new ModelError(
+      `The model's config says ${config.depths} depths, but there are only ${file.tensors.size} tensors: config and weights ` +
+        'contradict each other.',
+    );
+  }
   const weights = weightsIn(file, config);
   for (const {tensor, shape} of weights) {
     const found = file.tensors.get(tensor);

@@ -43,7 +43,7 @@ export function readKeys<const Schema extends v.GenericSchema>(
   throw new ModelError(
     issue.received === 'undefined'
       ? `${what} lacks the key "${key}"; download it again, or use another conversion of the model.`
-      : `${what} has ${key} = ${JSON.stringify(issue.input)}; ${issue.message}.`,
+      : `${what} has ${key} = ${JSON.stringify(issue.input)?.slice(0, 200)}; ${issue.message}.`,
   );
 }
 

@@ -22,7 +22,13 @@ export async function ropeFromGguf(
       `The GGUF file rotates ${rotaryDim} of a head's ${headDim} channels (rope.dimension_count); eigenkv rotates whole heads.`,
     );
   }
-  const scaling = file.tensors.has(frequencyDivisors)
+  const divisors = file.tensors.get(frequencyDivisors);
+  if (divisors !== undefined && divisors.shape.join() !== String(headDim / 2)) {
+    throw new ModelError(
+      `The GGUF file has divisors [${divisors.shape.join(', ')}] (${frequencyDivisors}); heads of ${headDim} need [${headDim / 2}].`,
+    );
+  }
+  const scaling = divisors
     ? {type: 'divisors' as const, divisors: Array.from(await file.readFloat32(frequencyDivisors))}
     : scalingFromGguf(keys, context);
   return {theta: keys.number('rope.freq_base') ?? 10000, ...(scaling && {scaling})};

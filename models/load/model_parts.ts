@@ -4,6 +4,7 @@ import {configFromGguf, configFromHub} from '../registry.js';
 import {type Tokenizer, tokenizerFromGguf, tokenizerFromJson} from '../tokenizer.js';
 import {isRecord} from '../tokenizer/tokenizer_json.js';
 import {diskError, errorCode} from '../../ops/files/disk.js';
+import {parseJsonText} from '../../ops/files/json_text.js';
 import {metadataString} from '../weights/gguf_metadata.js';
 import {openTensorPath} from '../weights/open_tensor_file.js';
 import type {TensorFile} from '../../ops/files/tensor_file.js';
@@ -131,15 +132,7 @@ async function readJson(path: string): Promise<unknown> {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw diskError(error, `read ${path}`);
   });
-  return text === undefined ? undefined : parseJson(text, path);
-}
-
-export function parseJson(text: string, name: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(`${name} is not JSON; download it again.`, {cause: error});
-  }
+  return text === undefined ? undefined : parseJsonText(text, path);
 }
 
 async function closingOnError<T>(weights: TensorFile, run: () => T | Promise<T>): Promise<T> {

@@ -6,13 +6,20 @@ import * as untyped from '@huggingface/tokenizers';
  */
 interface Library {
   readonly Tokenizer: new (tokenizerJson: object, tokenizerConfig: object) => LibraryTokenizer;
+  readonly SplitPreTokenizer: new (config: object) => {readonly pattern: RegExp | null};
   readonly SequenceDecoder: new (config: object) => {readonly decoders: readonly unknown[]};
   readonly ByteFallbackDecoder: new (config: object) => {text_decoder: TextDecoder};
 }
 
 export interface LibraryTokenizer {
   readonly decoder: unknown;
-  encode(text: string, options: {add_special_tokens: boolean}): {readonly ids: number[]};
+  encode(
+    text: string,
+    options: {add_special_tokens: boolean},
+  ): {
+    /** Undefined for what has no token, where the model has none for what is unknown. */
+    readonly ids: readonly (number | undefined)[];
+  };
   decode(
     ids: number[],
     options: {skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean},

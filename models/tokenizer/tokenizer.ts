@@ -1,7 +1,8 @@
 import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {checkSteps} from './check_steps.js';
 import {type LibraryTokenizer, library} from './library.js';
 import {type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
-import {withUnicodeRules} from './unicode_rules.js';
+import {withLiteralContents, withUnicodeRules} from './unicode_rules.js';
 
 /** Text to token ids and back. An object of plain functions: `{...tokenizer, eosIds}` is a tokenizer too. */
 export interface Tokenizer {
@@ -36,6 +37,7 @@ export interface SpecialIds {
 
 /** A tokenizer over a checked tokenizer.json object, run by the library @huggingface/tokenizers. */
 export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds): Tokenizer {
+  checkSteps(json);
   const tokens = tokenTable(json);
   const tokenizer = startLibrary(json);
   let plain: LibraryTokenizer | undefined;
@@ -48,19 +50,39 @@ export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds)
     json,
     encode(text, {addSpecial = true, parseSpecial = true} = {}) {
       const encoder = parseSpecial ? tokenizer : (plain ??= startLibrary(withoutSpecial(json)));
-      return encoder.encode(text, {add_special_tokens: addSpecial}).ids;
+      const {ids} = guarded(() => encoder.encode(text, {add_special_tokens: addSpecial}));
+      return ids.map(id => {
+        if (id !== undefined && tokens[id] !== undefined) return id;
+        throw new ModelError(
+          `The tokenizer has no token for a part of this text (${id === undefined ? 'and none for what is unknown' : `id ${id}`}); ` +
+            'use another conversion of the model.',
+        );
+      });
     },
     decode(ids, {skipSpecial = true} = {}) {
       if (ids.length === 0) return '';
-      return tokenizer.decode(
-        Array.from(ids, id => checkId(tokens, id)),
-        {skip_special_tokens: skipSpecial, clean_up_tokenization_spaces: false},
+      const known = Array.from(ids, id => checkId(tokens, id));
+      return guarded(() =>
+        tokenizer.decode(known, {skip_special_tokens: skipSpecial, clean_up_tokenization_spaces: false}),
       );
     },
     token(id) {
       return tokens[checkId(tokens, id)]!;
     },
   };
+}
+
+/** Runs the library, whose own errors are of no type. */
+function guarded<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ModelError(
+      `The tokenizer fails: ${reason}. Give it a shorter text, or use another conversion of the model.`,
+      {cause: error},
+    );
+  }
 }
 
 /** The same tokenizer finding no special tokens in a text. They stay in the vocabulary, for what is put around it. */
@@ -104,7 +126,12 @@ function startLibrary(json: TokenizerJson): LibraryTokenizer {
   let tokenizer: LibraryTokenizer;
   try {
     tokenizer = new library.Tokenizer(
-      {...json, pre_tokenizer: withUnicodeRules(json.pre_tokenizer)},
+      {
+        ...json,
+        normalizer: withLiteralContents(json.normalizer),
+        pre_tokenizer: withLiteralContents(withUnicodeRules(json.pre_tokenizer)),
+        decoder: withLiteralContents(json.decoder),
+      },
       {clean_up_tokenization_spaces: false},
     );
   } catch (error) {

@@ -21,6 +21,10 @@ const modelTypes: readonly string[] = ['BPE', 'Unigram', 'WordPiece'];
 /** Far above real vocabularies (the largest have some 260,000 tokens), far below what would exhaust memory. */
 const maxVocabSize = 2 ** 24;
 
+/** Characters of an added token, and of all of them less what they begin with alike: they become a tree. */
+const maxAddedLength = 1024;
+const maxAddedCharacters = 2 ** 16;
+
 /**
  * An object read from a tokenizer.json, its absent steps filled with null.
  * @throws FormatError where it is not one, ModelError where merges name tokens that the vocabulary lacks.
@@ -78,7 +82,7 @@ export function readVocabulary({model}: TokenizerJson): ReadonlyMap<string, numb
 }
 
 export function readAddedTokens(json: TokenizerJson): readonly AddedToken[] {
-  return json.added_tokens.map(token => {
+  const added = json.added_tokens.map(token => {
     if (
       !isRecord(token) ||
       !isId(token['id']) ||
@@ -91,6 +95,25 @@ export function readAddedTokens(json: TokenizerJson): readonly AddedToken[] {
     }
     return {id: token['id'], content: token['content'], special: token['special'] === true};
   });
+  const long = added.find(({content}) => content.length > maxAddedLength);
+  const characters = charactersOfTree(added.map(({content}) => content).sort());
+  if (long === undefined && characters <= maxAddedCharacters) return added;
+  throw new ModelError(
+    `The tokenizer's added tokens are too long: ${characters} different characters in all (at most ${maxAddedCharacters}), ` +
+      `${long?.content.length ?? maxAddedLength} in one (at most ${maxAddedLength}).`,
+  );
+}
+
+/** Nodes of a tree of sorted texts: the characters of each behind what it has in common with the one before. */
+function charactersOfTree(sorted: readonly string[]): number {
+  let nodes = 0;
+  sorted.forEach((text, i) => {
+    const before = sorted[i - 1] ?? '';
+    let common = 0;
+    while (common < text.length && text[common] === before[common]) common++;
+    nodes += text.length - common;
+  });
+  return nodes;
 }
 
 function checkMerges(model: Record<string, unknown>, vocabulary: ReadonlyMap<string, number>): void {

@@ -42,3 +42,17 @@ export function withUnicodeRules(preTokenizer: unknown): unknown {
   }
   return preTokenizer;
 }
+
+/**
+ * The same step with the content of each replacement taken as it is, as Rust takes it: the library hands it to `replaceAll`,
+ * where `$&`, `$'` and their like stand for parts of the text.
+ */
+export function withLiteralContents(step: unknown): unknown {
+  if (Array.isArray(step)) return step.map(withLiteralContents);
+  if (typeof step !== 'object' || step === null || !('type' in step)) return step;
+  if (step.type === 'Replace' && 'content' in step && typeof step.content === 'string') {
+    return {...step, content: step.content.replaceAll('$', '$$$$')};
+  }
+  if (step.type !== 'Sequence') return step;
+  return Object.fromEntries(Object.entries(step).map(([key, value]) => [key, withLiteralContents(value)]));
+}

@@ -6,7 +6,8 @@ import {type StoredTensor, type TensorFile, elementCount, tensorFile} from '../.
 
 const magic = 0x46554747; // "GGUF", little endian
 const defaultAlignment = 32;
-const maxTensors = 1_000_000;
+/** Far above real files, which have some thousands, so that a small file cannot ask for much memory. */
+const maxTensors = 65_536;
 const maxAxes = 4;
 
 /**
@@ -60,19 +61,19 @@ async function readTensorTable(
 ): Promise<Map<string, StoredTensor>> {
   // an entry has at least a name's length, its axes' count, a type and an offset
   const count = cursor.checkCount(claimed, 24, 'tensors', maxTensors);
-  const relative = new Map<string, StoredTensor>();
+  const tensors = new Map<string, StoredTensor>();
   for (let i = 0; i < count; i++) {
     const tensor = await readEntry(cursor, source.name);
-    if (relative.has(tensor.name)) throw cursor.damaged(`it has tensor "${tensor.name}" twice`);
+    if (tensors.has(tensor.name)) throw cursor.damaged(`it has tensor "${tensor.name}" twice`);
     if (tensor.offset % alignment !== 0) {
       throw cursor.damaged(
         `tensor "${tensor.name}" lies at ${tensor.offset}, not aligned to ${alignment} bytes`,
       );
     }
-    relative.set(tensor.name, tensor);
+    tensors.set(tensor.name, tensor);
   }
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
-  const tensors = new Map([...relative].map(([name, t]) => [name, {...t, offset: t.offset + dataStart}]));
+  for (const [name, tensor] of tensors) tensors.set(name, {...tensor, offset: tensor.offset + dataStart});
   checkLayout(tensors, cursor, source);
   return tensors;
 }

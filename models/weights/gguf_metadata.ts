@@ -5,7 +5,10 @@ import type {Metadata, MetadataValue} from '../../ops/files/tensor_file.js';
 /** Limits far above real files, so that a small file cannot ask for much memory or time. */
 const maxArrayLength = 2 ** 24;
 const maxArrayDepth = 4;
-const maxKeys = 65_536;
+const maxKeys = 16_384;
+/** Texts, booleans and arrays in the arrays of a file, an array counting for as many as it takes memory. */
+const maxItems = 2 ** 20;
+const itemsOfArray = 16;
 
 /** Numbers of the format's value types (docs/gguf.md of ggml). */
 const boolType = 7;
@@ -41,20 +44,36 @@ const numberTypes: ReadonlyMap<number, NumberType> = new Map<number, NumberType>
 export async function readMetadata(cursor: GgufCursor, claimed: bigint): Promise<Map<string, MetadataValue>> {
   const count = cursor.checkCount(claimed, 13, 'metadata keys', maxKeys);
   const metadata = new Map<string, MetadataValue>();
+  const items = new ItemCount(cursor);
   for (let i = 0; i < count; i++) {
     const key = await cursor.string('a metadata key');
     if (metadata.has(key)) throw cursor.damaged(`it has the metadata key "${key}" twice`);
     const type = await cursor.uint32(`the type of "${key}"`);
-    metadata.set(key, await readValue(cursor, type, `the value of "${key}"`, 0));
+    metadata.set(key, await readValue(cursor, type, `the value of "${key}"`, items));
   }
   return metadata;
+}
+
+/** What was taken of the items that the arrays of a file may have. */
+class ItemCount {
+  private taken = 0;
+
+  constructor(private readonly cursor: GgufCursor) {}
+
+  /** A claimed count, once it is known to fit the file and the limit. */
+  take(claimed: bigint, minBytes: number, what: string, itemsOfEach = 1): number {
+    const count = this.cursor.checkCount(claimed, minBytes, what, maxArrayLength);
+    this.taken += count * itemsOfEach;
+    if (this.taken <= maxItems) return count;
+    throw this.cursor.damaged(`it has ${what} and others, more than ${maxItems} in all`);
+  }
 }
 
 async function readValue(
   cursor: GgufCursor,
   type: number,
   what: string,
-  depth: number,
+  items: ItemCount,
 ): Promise<MetadataValue> {
   const numberType = numberTypes.get(type);
   if (numberType !== undefined) {
@@ -63,11 +82,16 @@ async function readValue(
   }
   if (type === boolType) return readBool(cursor, await cursor.bytes(1, what), what)[0]!;
   if (type === stringType) return cursor.string(what);
-  if (type === arrayType) return readArray(cursor, what, depth + 1);
+  if (type === arrayType) return readArray(cursor, what, items, 1);
   throw cursor.damaged(`${what} has the unknown type ${type}`);
 }
 
-async function readArray(cursor: GgufCursor, what: string, depth: number): Promise<MetadataValue> {
+async function readArray(
+  cursor: GgufCursor,
+  what: string,
+  items: ItemCount,
+  depth: number,
+): Promise<MetadataValue> {
   if (depth > maxArrayDepth) throw cursor.damaged(`${what} nests arrays deeper than ${maxArrayDepth}`);
   const type = await cursor.uint32(what);
   const claimed = await cursor.uint64(what);
@@ -77,19 +101,19 @@ async function readArray(cursor: GgufCursor, what: string, depth: number): Promi
     return numberType.array((await cursor.bytes(count * numberType.bytes, what)).buffer);
   }
   if (type === boolType) {
-    const count = cursor.checkCount(claimed, 1, `booleans in ${what}`, maxArrayLength);
+    const count = items.take(claimed, 1, `booleans in ${what}`);
     return readBool(cursor, await cursor.bytes(count, what), what);
   }
   if (type === stringType) {
-    const count = cursor.checkCount(claimed, 8, `strings in ${what}`, maxArrayLength);
+    const count = items.take(claimed, 8, `strings in ${what}`);
     const strings: string[] = [];
     for (let i = 0; i < count; i++) strings.push(await cursor.string(what));
     return strings;
   }
   if (type === arrayType) {
-    const count = cursor.checkCount(claimed, 12, `arrays in ${what}`, maxArrayLength);
+    const count = items.take(claimed, 12, `arrays in ${what}`, itemsOfArray);
     const arrays: MetadataValue[] = [];
-    for (let i = 0; i < count; i++) arrays.push(await readArray(cursor, what, depth + 1));
+    for (let i = 0; i < count; i++) arrays.push(await readArray(cursor, what, items, depth + 1));
     return arrays;
   }
   throw cursor.damaged(`${what} is an array of the unknown type ${type}`);

@@ -1,4 +1,5 @@
 import {FormatError} from '../../ops/errors.js';
+import {parseJsonText} from '../../ops/files/json_text.js';
 import type {ByteSource} from '../../ops/files/byte_source.js';
 import {openSafetensors} from '../../ops/files/safetensors.js';
 import {type Metadata, type TensorFile, type TensorInfo, findTensor} from '../../ops/files/tensor_file.js';
@@ -18,12 +19,7 @@ const maxShards = 10_000;
  * @throws FormatError where it is no such index, or a name would lead out of its folder.
  */
 export function parseShardIndex(text: string, indexName = 'model.safetensors.index.json'): ShardIndex {
-  let index: unknown;
-  try {
-    index = JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(`${indexName} is not JSON; download it again.`, {cause: error});
-  }
+  const index = parseJsonText(text, indexName);
   const weightMap =
     typeof index === 'object' && index !== null && 'weight_map' in index ? index.weight_map : undefined;
   if (typeof weightMap !== 'object' || weightMap === null || Array.isArray(weightMap)) {

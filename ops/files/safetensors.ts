@@ -1,5 +1,6 @@
 import {FormatError} from '../errors.js';
 import type {ByteSource} from './byte_source.js';
+import {parseJsonText} from './json_text.js';
 import {
   bf16,
   bool,
@@ -27,6 +28,9 @@ const dtypes = [...encodings.values()].map(encoding => encoding.dtype);
 /** The limit of the format's reference implementation. */
 const maxHeaderBytes = 100_000_000;
 
+/** Far above real files, which have some thousands, so that a small file cannot ask for much memory. */
+const maxTensors = 65_536;
+
 /**
  * Opens a safetensors file: eight bytes of header length, a JSON header, then the tensors' bytes. Only the header is
  * read. Everything it says is checked against the file before it is believed: dtypes, shapes, and that the tensors
@@ -36,19 +40,30 @@ const maxHeaderBytes = 100_000_000;
  */
 export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
   try {
-    const {header, dataStart} = await readHeader(source);
-    const tensors = new Map<string, StoredTensor>();
-    let metadata = new Map<string, string>();
-    for (const [name, entry] of Object.entries(header)) {
-      if (name === '__metadata__') metadata = readMetadata(entry, source.name);
-      else tensors.set(name, readEntry(name, entry, source.name, dataStart));
-    }
-    checkLayout(tensors, dataStart, source);
+    const {tensors, metadata} = await readSafetensorsHeader(source);
     return tensorFile('safetensors', source, tensors, metadata, dtypes);
   } catch (error) {
     await source.close();
     throw error;
   }
+}
+
+/**
+ * What a safetensors file says of its tensors and where they lie, and its metadata; checked as `openSafetensors` says.
+ * @throws FormatError where the file is not a whole, valid safetensors file.
+ */
+export async function readSafetensorsHeader(
+  source: ByteSource,
+): Promise<{tensors: Map<string, StoredTensor>; metadata: Map<string, string>}> {
+  const {header, dataStart} = await readHeader(source);
+  const tensors = new Map<string, StoredTensor>();
+  let metadata = new Map<string, string>();
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === '__metadata__') metadata = readMetadata(entry, source.name);
+    else tensors.set(name, readEntry(name, entry, source.name, dataStart));
+  }
+  checkLayout(tensors, dataStart, source);
+  return {tensors, metadata};
 }
 
 async function readHeader(source: ByteSource): Promise<{header: object; dataStart: number}> {
@@ -67,14 +82,18 @@ async function readHeader(source: ByteSource): Promise<{header: object; dataStar
       `its header should have ${headerBytes} bytes, but the file has ${source.size}`,
     );
   }
-  let header: unknown;
+  let text: string;
+  const bytes = await source.read(8, headerBytes);
   try {
-    const text = new TextDecoder('utf-8', {fatal: true}).decode(await source.read(8, headerBytes));
-    header = JSON.parse(text);
+    text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
   } catch (error) {
-    throw notSafetensors(source.name, 'its header is not JSON in UTF-8', error);
+    throw notSafetensors(source.name, 'its header is not UTF-8', error);
   }
+  const header = parseJsonText(text, `The header of ${source.name}`);
   if (!isRecord(header)) throw notSafetensors(source.name, 'its header is not a JSON object');
+  if (Object.keys(header).length > maxTensors) {
+    throw notSafetensors(source.name, `it claims more than ${maxTensors} tensors`);
+  }
   return {header, dataStart: 8 + headerBytes};
 }
 

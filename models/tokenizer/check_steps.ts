@@ -1,0 +1,190 @@
+import {FormatError, ModelError} from '../../ops/errors.js';
+import {library} from './library.js';
+import {checkPatternCost} from './pattern_cost.js';
+import {type TokenizerJson, isRecord} from './tokenizer_json.js';
+
+// What the steps of a tokenizer.json from a stranger could do to whom runs them: never end, or take all memory. Real files
+// are far from each of these limits.
+
+/** Sequences in sequences. */
+const maxNesting = 8;
+/** Steps of all kinds together. */
+const maxSteps = 64;
+/** How many times as long the steps before the vocabulary, or those behind it, may make a text. */
+const maxGrowth = 4096;
+/** Characters of what a step or a model puts before, behind or instead of something. */
+const maxAffix = 64;
+/** Special tokens around a text. */
+const maxTemplate = 64;
+/** Of a word that WordPiece looks up in pieces; the time goes with its cube. */
+const maxWordLength = 256;
+/** Of a token of a unigram vocabulary; the time goes with its square. */
+const maxUnigramLength = 64;
+
+/**
+ * Sees that a tokenizer's steps end on every text, at most 4,096 times as long as it.
+ * @throws FormatError where a step is not what its type needs, ModelError where it could run for ever or fill memory.
+ */
+export function checkSteps(json: TokenizerJson): void {
+  checkModel(json.model);
+  const walk = new StepWalk();
+  const before = walk.growth(json.normalizer) * walk.growth(json.pre_tokenizer);
+  const behind = walk.growth(json.decoder);
+  walk.growth(json.post_processor);
+  if (Math.max(before, behind) > maxGrowth) {
+    throw new ModelError(
+      `The tokenizer's steps could make a text ${Math.max(before, behind)} times as long (at most ${maxGrowth} are allowed); ` +
+        'use another conversion of the model.',
+    );
+  }
+}
+
+type Step = Readonly<Record<string, unknown>>;
+
+const partsOfSequence = ['normalizers', 'pretokenizers', 'processors', 'decoders'];
+
+/** Unicode's longest expansions: a character to 18 by a compatibility form, to 4 by a canonical one, to 3 in lower case. */
+const growthOfType: Readonly<Record<string, number>> = {
+  NFKC: 18,
+  NFKD: 18,
+  Precompiled: 18,
+  NFC: 4,
+  NFD: 4,
+  Lowercase: 3,
+  BertNormalizer: 12,
+  ByteLevel: 3, // bytes of a character
+};
+
+class StepWalk {
+  private steps = 0;
+
+  /** How many times as long a text may become by a step. */
+  growth(step: unknown, nesting = 0): number {
+    if (step === null || step === undefined) return 1;
+    if (!isRecord(step)) throw new FormatError('A step of the tokenizer is not an object.');
+    if (++this.steps > maxSteps || nesting > maxNesting) {
+      throw new ModelError(
+        `The tokenizer has more than ${maxSteps} steps, or sequences nested deeper than ${maxNesting}.`,
+      );
+    }
+    if (step['type'] === 'Sequence') return this.ofSequence(step, nesting);
+    if (step['type'] === 'TemplateProcessing') checkTemplate(step);
+    if (step['type'] === 'FixedLength') needInteger(step, 'length', 1, 2 ** 31);
+    const growth = Object.hasOwn(growthOfType, String(step['type']))
+      ? growthOfType[String(step['type'])]!
+      : 1;
+    return growth * growthByAffix(step) * growthByPattern(step);
+  }
+
+  private ofSequence(step: Step, nesting: number): number {
+    let product = 1;
+    for (const name of partsOfSequence) {
+      const parts = step[name] ?? [];
+      if (!Array.isArray(parts))
+        throw new FormatError(`The tokenizer's sequence has ${name} that are not a list.`);
+      for (const part of parts as unknown[]) product *= this.growth(part, nesting + 1);
+    }
+    return product;
+  }
+}
+
+/** A step that writes something for each space, or once before a text. */
+function growthByAffix(step: Step): number {
+  const lengths = ['replacement', 'str_rep', 'prepend', 'prefix', 'suffix'].map(key =>
+    affixLength(step, key),
+  );
+  return Math.max(1, ...lengths);
+}
+
+function growthByPattern(step: Step): number {
+  if (step['type'] !== 'Replace' && step['type'] !== 'Split') return 1;
+  const shortest = checkPattern(step['pattern']);
+  if (step['type'] === 'Split') return 1;
+  const {content = ''} = step;
+  if (typeof content !== 'string')
+    throw new FormatError('The tokenizer replaces something by what is not a text.');
+  // where nothing matches, content comes between any two characters
+  return shortest === 0 ? 1 + content.length : Math.max(1, content.length / shortest);
+}
+
+/** Characters that a pattern matches at least: 0 or 1 of a regular expression, all of a text. */
+function checkPattern(pattern: unknown): number {
+  const {String: text, Regex: source} = isRecord(pattern) ? pattern : {};
+  if (typeof text === 'string' && source === undefined) return text.length;
+  if (typeof source !== 'string') throw new FormatError('The tokenizer has a step with no pattern.');
+  const compiled = compile(source);
+  checkPatternCost(compiled.source);
+  return compiled.test('') ? 0 : 1;
+}
+
+/** What JavaScript will run: the library translates from the syntax of Oniguruma. */
+function compile(source: string): RegExp {
+  try {
+    const {pattern} = new library.SplitPreTokenizer({pattern: {Regex: source}, invert: false});
+    if (pattern !== null) return pattern;
+  } catch (error) {
+    throw new ModelError(`The tokenizer has a pattern that cannot be read: ${source.slice(0, 200)}.`, {
+      cause: error,
+    });
+  }
+  throw new FormatError('The tokenizer has a step with no pattern.');
+}
+
+function checkTemplate({single}: Step): void {
+  if (!Array.isArray(single) || single.length > maxTemplate) {
+    throw new FormatError(`The tokenizer's template is not a list of at most ${maxTemplate} parts.`);
+  }
+  const texts = (single as unknown[]).filter(part => isRecord(part) && 'Sequence' in part).length;
+  if (texts > 1) throw new ModelError("The tokenizer's template repeats the text.");
+}
+
+function checkModel(model: TokenizerJson['model'] & Step): void {
+  for (const key of ['continuing_subword_prefix', 'continuing_subword_suffix', 'end_of_word_suffix']) {
+    affixLength(model, key);
+  }
+  for (const key of ['unk_token'])
+    if (model[key] !== undefined && model[key] !== null) needString(model, key);
+  if (model.type === 'WordPiece') needInteger(model, 'max_input_chars_per_word', 0, maxWordLength);
+  if (model.type !== 'Unigram') return;
+  if (!Array.isArray(model.vocab))
+    throw new FormatError('The unigram vocabulary of the tokenizer is not a list.');
+  needInteger(model, 'unk_id', 0, model.vocab.length - 1);
+  for (const entry of model.vocab as unknown[]) {
+    const [token, score] = entry as [string, unknown]; // readVocabulary saw to it that these are lists with a text
+    if (typeof score !== 'number' || token.length > maxUnigramLength) {
+      throw new FormatError(
+        `The tokenizer's vocabulary has the token ${JSON.stringify(token.slice(0, 100))} without a score, or of more than ` +
+          `${maxUnigramLength} characters.`,
+      );
+    }
+  }
+}
+
+function affixLength(step: Step, key: string): number {
+  const value = step[key];
+  if (value === undefined || value === null) return 0;
+  const text = needString(step, key);
+  if (text.length > maxAffix) {
+    throw new ModelError(
+      `The tokenizer has a ${key} of ${text.length} characters; at most ${maxAffix} are allowed.`,
+    );
+  }
+  return text.length;
+}
+
+function needString(step: Step, key: string): string {
+  const value = step[key];
+  if (typeof value === 'string') return value;
+  throw new FormatError(`The tokenizer has a ${key} that is not a text.`);
+}
+
+/** A key that may be missing, but not be anything but a whole number within limits. */
+function needInteger(step: Step, key: string, least: number, most: number): void {
+  const value = step[key];
+  if (value === undefined || value === null) {
+    if (key !== 'length') return;
+  } else if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return;
+  throw new FormatError(
+    `The tokenizer has ${key} = ${JSON.stringify(value)}; expected a whole number from ${least} to ${most}.`,
+  );
+}

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {InvalidArgumentError, didYouMean} from '../ops/errors.js';
+import {InvalidArgumentError, didYouMean, shown} from '../ops/errors.js';
 
 /** A whole number from `least` on. */
 export const atLeast = (least: number) =>
@@ -61,12 +61,6 @@ export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectE
     );
   }
   throw new InvalidArgumentError(`${owner}: ${path} = ${shown(issue.input)}; ${issue.message}.`);
-}
-
-function shown(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  const text: string | undefined = JSON.stringify(value); // undefined for a function
-  return text === undefined || text.length > 200 ? `${String(text).slice(0, 200)}...` : text;
 }
 
 function listOf(values: readonly (string | number)[]): string {

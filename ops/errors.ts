@@ -30,6 +30,13 @@ export class BackendError extends EigenkvError {}
 /** The network or the disk failed: nothing half-done was left behind. */
 export class TransferError extends EigenkvError {}
 
+/** A value as messages show it: as JSON, its first 200 characters. */
+export function shown(value: unknown): string {
+  if (typeof value === 'number' || value === undefined) return String(value); // JSON has neither NaN nor undefined
+  const text = typeof value === 'function' ? 'a function' : JSON.stringify(value);
+  return text.length > 200 ? `${text.slice(0, 200)}...` : text;
+}
+
 /** Longer names are no slips of the pen, and of more names than these the nearest is not looked for: files of strangers. */
 const longestName = 128;
 const mostNames = 4096;

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {ModelError} from '../../ops/errors.js';
+import {ModelError, shown} from '../../ops/errors.js';
 import {metadataNumber, metadataString} from '../weights/gguf_metadata.js';
 import {type Metadata, type TensorFile, findTensor} from '../../ops/files/tensor_file.js';
 
@@ -43,7 +43,7 @@ export function readKeys<const Schema extends v.GenericSchema>(
   throw new ModelError(
     issue.received === 'undefined'
       ? `${what} lacks the key "${key}"; download it again, or use another conversion of the model.`
-      : `${what} has ${key} = ${JSON.stringify(issue.input)?.slice(0, 200)}; ${issue.message}.`,
+      : `${what} has ${key} = ${shown(issue.input)}; ${issue.message}.`,
   );
 }
 

@@ -12,8 +12,11 @@ export interface Eviction {
   readonly recentBudget: number;
   /** The first tokens of the text, which are never evicted either. Part of `budget`. */
   readonly sinks: number;
-  /** The worth of each token: float32 `[batch, kvHeads, tokens, 1]` from its score and position; the least are evicted. */
-  readonly worth: (scores: tf.Tensor4D, positions: tf.Tensor4D) => tf.Tensor;
+  /**
+   * The worth of each token: float32 `[batch, kvHeads, tokens, 1]` from its score (0 where the policy observes nothing), its
+   * position and its key, `[batch, kvHeads, tokens, dim]` as stored; those of the least are evicted.
+   */
+  readonly worth: (scores: tf.Tensor4D, positions: tf.Tensor4D, keys: tf.Tensor4D) => tf.Tensor;
 }
 
 /** Beyond all other worth. Not Infinity: the TopK of tfjs compares two of those by their difference, and errs. */
@@ -34,7 +37,7 @@ export function evict(past: Past, {budget, recentBudget, sinks, worth}: Eviction
   const value = tf.where(
     tf.less(positions, sinks),
     tf.fill(positions.shape, priceless),
-    worth(scores, positions),
+    worth(scores ?? tf.zerosLike(positions), positions, candidates.keys.data),
   );
   const kept = Math.min(budget - earlyTokens(budget), candidates.tokens);
   const {indices} = tf.topk(tf.squeeze<tf.Tensor3D>(value, [3]), kept);
@@ -59,17 +62,17 @@ export function keepTokens({keys, values, positions, scores}: Segment, indices: 
   };
 }
 
-/** Kept tokens and the oldest recent ones as one dense segment whose positions and scores are tensors. */
+/** Kept tokens and the oldest recent ones as one dense segment whose positions, and scores where there are, are tensors. */
 function withCandidates(heavy: Segment | undefined, recent: Past['recent'], leaving: number) {
   const positions = runPositions(recent.positions, leaving, recent.keys);
   const join = (kept: tf.Tensor4D | undefined, fresh: tf.Tensor4D): tf.Tensor4D =>
     kept === undefined ? fresh : tf.concat([kept, fresh], 2);
-  const scores = tf.slice(recent.scores!, [0, 0, 0, 0], [-1, -1, leaving, -1]);
+  const scores = recent.scores && tf.slice(recent.scores, [0, 0, 0, 0], [-1, -1, leaving, -1]);
   return {
     keys: dense(join((heavy?.keys as DenseForm | undefined)?.data, firstTokens(recent.keys, leaving))),
     values: dense(join((heavy?.values as DenseForm | undefined)?.data, firstTokens(recent.values, leaving))),
     tokens: (heavy?.tokens ?? 0) + leaving,
     positions: join(heavy?.positions as tf.Tensor4D | undefined, positions),
-    scores: join(heavy?.scores, scores),
+    ...(scores && {scores: join(heavy?.scores, scores)}),
   };
 }

@@ -12,6 +12,7 @@ export {
   type KVCacheOptions,
   type PlanChange,
 } from './kv_cache.js';
+export * as mechanics from './mechanics.js';
 export type {Past, Segment} from './past.js';
 export type {Plan, PlanJson, PolicyLike} from './plan.js';
 export * from './plans/index.js';

@@ -2,8 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {evict} from '../../cache/evict.js';
+import {KVCache, type Policy, mechanics, uniformRows} from '../../cache/index.js';
 import {type Past, noEvents} from '../../cache/past.js';
 import {dense, earlyTokens} from '../../cache/segments.js';
+import {useBackend} from '../../ops/backends/use_backend.js';
 import {decodeForm} from '../../ops/decode/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
@@ -40,6 +42,50 @@ describeOnBackends('evict', () => {
       ),
       {numRuns: 300}, // tfjs' TopK errs in about one of a hundred calls that hold two infinities
     );
+  });
+});
+
+describe('a policy made of mechanics', () => {
+  before(() => useBackend('wasm'));
+
+  /** Keeps what has short keys (Devoto et al., 2024, arXiv 2406.11430): as docs/guides/writing_a_policy.md has it. */
+  const lowNorm: Policy = {
+    name: 'lowNorm',
+    options: {},
+    tokenBudget: 12,
+    compress: past =>
+      mechanics.evict(past, {
+        budget: 8,
+        recentBudget: 4,
+        sinks: 0,
+        worth: (_scores, _positions, keys) => tf.neg(tf.sum(tf.square(keys), -1, true)),
+      }),
+  };
+
+  it('needs no observation to choose by keys', async () => {
+    const [tokens, dim] = [40, 4];
+    const keys = randomFloats(5, tokens * dim);
+    const cache = new KVCache(uniformRows({depths: 1, heads: 1, headDim: dim}), lowNorm);
+    const kept: number[] = [];
+    const norm = (position: number) =>
+      keys.slice(position * dim, (position + 1) * dim).reduce((sum, x) => sum + x * x, 0);
+    for (let token = 0; token < tokens; token++) {
+      tf.tidy(() => {
+        const row = tf.tensor4d(keys.slice(token * dim, (token + 1) * dim), [1, 1, 1, dim]);
+        cache.attend(0, {queries: row, keys: row, values: row});
+      });
+      kept.push(token);
+      if (kept.length > 12) {
+        const old = kept.slice(0, -4).sort((a, b) => norm(a) - norm(b));
+        kept.splice(0, kept.length - 4, ...old.slice(0, 8).sort((a, b) => a - b));
+      }
+      expect(cache.report()[0]!.tokensHeld).to.equal(kept.length);
+    }
+    const heavy = cache.past(0)!.held['heavy']!;
+    expect(heavy.scores).to.equal(undefined);
+    const positions = await (heavy.positions as tf.Tensor4D).data();
+    expect(ascending([...positions])).to.deep.equal(kept.slice(0, -4));
+    cache.dispose();
   });
 });
 

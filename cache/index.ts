@@ -18,6 +18,7 @@ export type {Plan, PlanJson, PolicyLike} from './plan.js';
 export * from './plans/index.js';
 export * from './policies/index.js';
 export type {Context, Policy} from './policy.js';
+export {type SeenTokens, WatchedCache, type Watcher} from './watch/watched_cache.js';
 export {
   codecNames,
   makeCodec,

@@ -64,7 +64,7 @@ function attentionsOf(layers: readonly tf.layers.Layer[]): FoundAttention[] {
     if (parts !== undefined) return {layer, attention: {...attention, parts}};
     throw new ModelError(
       `The adapter of layer "${layer.name}" (${layer.getClassName()}) does not say how the layer projects: its description has ` +
-        'no "parts". docs/guides/ADAPTERS.md says what they are.',
+        'no "parts". docs/guides/adapters.md says what they are.',
     );
   });
   const strangers = layers.filter(layer => isAttention(layer) && !found.some(known => known.layer === layer));
@@ -73,7 +73,7 @@ function attentionsOf(layers: readonly tf.layers.Layer[]): FoundAttention[] {
     (strangers.length > 0
       ? `No adapter knows the attention layers ${listed(strangers)}.`
       : `No adapter knows an attention layer among those of the model: ${listed(layers)}.`) +
-      ` There are adapters for ${attentionAdapterNames().join(', ')}; docs/guides/ADAPTERS.md shows how to write one, a screen ` +
+      ` There are adapters for ${attentionAdapterNames().join(', ')}; docs/guides/adapters.md shows how to write one, a screen ` +
       'long, for registerAttentionAdapter.',
   );
 }

@@ -40,7 +40,7 @@ export async function checkAttached(model: tf.LayersModel, contextLength: number
   throw new ModelError(
     `With a cache the model predicts otherwise than without: its last outputs, up to ${most.toPrecision(3)}, differ by ` +
       `${difference.toPrecision(3)}. A layer computes from positions and no position adapter is there for its class ` +
-      '(registerPositionAdapter), one mixes tokens without being attention, or an attention is not causal: docs/guides/ADAPTERS.md.',
+      '(registerPositionAdapter), one mixes tokens without being attention, or an attention is not causal: docs/guides/adapters.md.',
   );
 }
 

@@ -231,7 +231,7 @@ describe('attachCache', () => {
       await rejection(
         attachCache(model),
         ModelError,
-        /"block_0" \(StrangeAttention\), "block_1" \(StrangeAttention\).*CausalSelfAttention.*ADAPTERS\.md/,
+        /"block_0" \(StrangeAttention\), "block_1" \(StrangeAttention\).*CausalSelfAttention.*adapters\.md/,
       );
       expect(isAttached(model)).to.equal(false);
       model.dispose();
@@ -244,7 +244,7 @@ describe('attachCache', () => {
           tf.layers.dense({name: 'mix', units: 4}),
         ],
       });
-      await rejection(attachCache(model), ModelError, /"ids" \(Embedding\), "mix" \(Dense\).*ADAPTERS\.md/);
+      await rejection(attachCache(model), ModelError, /"ids" \(Embedding\), "mix" \(Dense\).*adapters\.md/);
       model.dispose();
     });
 
@@ -288,7 +288,7 @@ describe('attachCache', () => {
       ];
       const logits = layers.reduce((x, layer) => layer.apply(x) as tf.SymbolicTensor, ids);
       const model = tf.model({inputs: ids, outputs: logits});
-      await rejection(attachCache(model), ModelError, /otherwise.*registerPositionAdapter.*ADAPTERS\.md/s);
+      await rejection(attachCache(model), ModelError, /otherwise.*registerPositionAdapter.*adapters\.md/s);
       expect(isAttached(model)).to.equal(false);
 
       const adapter = {className: 'Waves', behind: paddedBehind};

@@ -1,18 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
+import {Digest} from '../ops/digest.js';
+import type {CacheRow, CacheableModel} from './cache_row.js';
 
 /** Numbers of each weight that are looked at. */
 const looked = 256;
 
 /**
  * Sixteen hexadecimal digits that tell a model from others: of the shapes and the first numbers of the given layers' weights,
- * in order (FNV-1a, twice 32 bits). The same weights give the same digits on every backend.
+ * in order. The same weights give the same digits on every backend.
  */
 export async function fingerprintOf(layers: readonly tf.layers.Layer[]): Promise<string> {
-  let [low, high] = [0x811c9dc5, 0x9747b28c];
-  const take = (byte: number) => {
-    low = Math.imul(low ^ byte, 0x01000193);
-    high = Math.imul(high ^ byte, 0x01000193) ^ (low >>> 13);
-  };
+  const digest = new Digest();
   for (const layer of layers) {
     for (const variable of layer.weights) {
       const first = tf.tidy(() => {
@@ -21,10 +19,18 @@ export async function fingerprintOf(layers: readonly tf.layers.Layer[]): Promise
       });
       const numbers = await first.data<'float32'>();
       first.dispose();
-      for (const byte of new TextEncoder().encode(variable.shape.join())) take(byte);
       // a copy: the numbers need not start on a byte of their own buffer
-      for (const byte of new Uint8Array(Float32Array.from(numbers).buffer)) take(byte);
+      digest.take(variable.shape.join()).take(new Uint8Array(Float32Array.from(numbers).buffer));
     }
   }
-  return [high, low].map(half => (half >>> 0).toString(16).padStart(8, '0')).join('');
+  return digest.hex;
+}
+
+/** The fingerprint of all layers of a model; undefined where only its sizes are known, which tell no weights. */
+export async function modelFingerprint(
+  model: CacheableModel | readonly CacheRow[],
+): Promise<string | undefined> {
+  if (!('layers' in model)) return undefined;
+  const layers = model.layers.filter((layer): layer is tf.layers.Layer => layer instanceof tf.layers.Layer);
+  return layers.some(({weights}) => weights.length > 0) ? fingerprintOf(layers) : undefined;
 }

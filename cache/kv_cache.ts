@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../ops/errors.js';
+import {CacheStateError, InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {
@@ -9,13 +9,20 @@ import {
   planOfLayers,
   uncompressedNumbers,
 } from './cache_row.js';
+import {modelFingerprint} from './fingerprint.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './fresh_tokens.js';
 import {type Past, pastBytes, tensorsOfPast, tokensHeld} from './past.js';
 import {type Plan, type PolicyLike, specOf} from './plan.js';
-import {asPlan} from './plans/index.js';
+import {asPlan, perDepth} from './plans/index.js';
 import {type Context, type Policy, step} from './policy.js';
 import {reopen} from './reopen.js';
 import {RopeTables} from './rope_tables.js';
+import {release, share} from './shared_tensors.js';
+import type {CacheState} from './snapshot/cache_state.js';
+import {checkSameModel, checkSamePolicies} from './snapshot/check_same.js';
+import {openSnapshot} from './snapshot/read_snapshot.js';
+import {writeSnapshot} from './snapshot/write_snapshot.js';
+import {tokensBefore, truncated} from './truncate.js';
 
 export type {CacheRow, CacheableModel} from './cache_row.js';
 export type {FreshTokens} from './fresh_tokens.js';
@@ -78,7 +85,7 @@ export class KVCache implements AttentionCache {
   private policies: readonly Policy[];
   private readonly pasts: (Past | undefined)[];
   /** How the tokens of each depth came in. */
-  private readonly seen: {readonly scale: number; readonly rope?: RopeTables}[] = [];
+  private seen: {readonly scale: number; readonly rope?: RopeTables}[] = [];
   private readonly ropes = new Map<string, RopeTables>();
   private readonly expectedTokens: number | undefined;
 
@@ -88,7 +95,7 @@ export class KVCache implements AttentionCache {
    * @throws InvalidArgumentError where the model has no attention layer that knows caches.
    */
   constructor(
-    model: CacheableModel | readonly CacheRow[],
+    private readonly model: CacheableModel | readonly CacheRow[],
     plan?: Plan | PolicyLike,
     options: KVCacheOptions = {},
   ) {
@@ -141,7 +148,8 @@ export class KVCache implements AttentionCache {
    * way into the past. Called by attention layers.
    *
    * @returns float32 `[batch, heads, tokens, dimV]`.
-   * @throws InvalidArgumentError where shapes do not fit the model or the past; the cache is as before then.
+   * @throws InvalidArgumentError where shapes do not fit the model or the past, or what a policy throws: this depth is as
+   *   before then. CacheStateError where the step before did not reach all depths.
    */
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
     const policy = this.policies[depth];
@@ -152,6 +160,7 @@ export class KVCache implements AttentionCache {
     }
     const past = this.pasts[depth];
     checkFresh(depth, this.rows[depth]!, fresh, past);
+    this.checkStep(depth, fresh.queries.shape[2]);
     const {queries, keys, values, rope: config, keyBasis} = fresh;
     const dim = queries.shape[3];
     const rope = config && this.ropeTables(config, dim);
@@ -212,6 +221,149 @@ export class KVCache implements AttentionCache {
     this.replace(depth, next); // frees what the policy did not take over
   }
 
+  /**
+   * Another cache of the same tokens, which goes on by itself. Nothing is copied: both share their tensors, until one of
+   * them goes where it needs others. Of a buffer that both write on, the first one takes the room and the second one a copy.
+   *
+   * @throws CacheStateError where a step ended in its middle.
+   */
+  fork(): KVCache {
+    const {model, policies, expectedTokens, beyondContext} = this;
+    const fork = new KVCache(model, perDepth(policies), {
+      beyondContext,
+      ...(expectedTokens !== undefined && {expectedTokens}),
+    });
+    fork.continueFrom(this);
+    return fork;
+  }
+
+  /**
+   * Forgets its own tokens and goes on from those of another cache, as `fork` does; its options stay.
+   *
+   * @throws InvalidArgumentError where the other one is of other sizes or policies, CacheStateError where a step of it ended
+   *   in its middle; the cache is as before then.
+   */
+  continueFrom(other: KVCache): void {
+    if (other === this) return;
+    if (this.signature !== other.signature) {
+      throw new InvalidArgumentError(
+        'These two caches have other sizes or policies; make one with the model and the plan of the other.',
+      );
+    }
+    other.expectWholeStep();
+    this.reset();
+    this.seen = other.seen.map(({scale, rope}) => ({
+      scale,
+      ...(rope && {rope: this.ropeTables(rope.config, rope.dim)}),
+    }));
+    for (const [depth, past] of other.pasts.entries()) {
+      if (past !== undefined) new Set(tensorsOfPast(past)).forEach(share);
+      this.pasts[depth] = past;
+    }
+  }
+
+  /** What two caches have in common that can go on from each other's tokens: sizes and policies, as text. */
+  get signature(): string {
+    return JSON.stringify([this.rows.map(row => ({...row, policy: undefined})), this.policies.map(specOf)]);
+  }
+
+  /**
+   * Keeps the first `tokens` tokens only, as they are stored now; what a codec lost of them stays lost.
+   *
+   * @throws InvalidArgumentError where there are fewer; CacheStateError where a policy evicted tokens, or folded later ones
+   *   into what it stores of them: the message names the policy. The cache is as before then.
+   */
+  async truncate(tokens: number): Promise<void> {
+    if (!Number.isInteger(tokens) || tokens < 0 || tokens > this.tokens) {
+      throw new InvalidArgumentError(
+        `truncate(${tokens}): expected a whole number from 0 to the ${this.tokens} tokens that there are.`,
+      );
+    }
+    if (tokens === 0) {
+      this.reset();
+      return;
+    }
+    const former = this.pasts.map(past => past!);
+    const before = await Promise.all(
+      former.map((past, depth) => tokensBefore(past, tokens, this.policies[depth]!)),
+    );
+    if (former.some((past, depth) => past !== this.pasts[depth])) {
+      throw new CacheStateError(
+        'This cache went on while it was to be truncated; await the one, then do the other.',
+      );
+    }
+    const pasts: Past[] = [];
+    tf.tidy(() => {
+      for (const [depth, past] of former.entries()) {
+        pasts.push(truncated(past, tokens, before[depth]!, this.policies[depth]!, this.seen[depth]!.rope));
+      }
+      for (const past of pasts) kept({past});
+    });
+    pasts.forEach((past, depth) => this.replace(depth, past));
+  }
+
+  /**
+   * The cache as the bytes of a safetensors file, whose format docs/SNAPSHOTS.md describes. It may go on meanwhile: what is
+   * saved is what it holds now. Beside the bytes one tensor of the cache is in the host's memory at a time.
+   *
+   * @throws CacheStateError where a step ended in its middle.
+   */
+  async save(): Promise<Uint8Array> {
+    const still = this.fork();
+    try {
+      return await writeSnapshot(still.state(), await modelFingerprint(this.model));
+    } finally {
+      still.dispose();
+    }
+  }
+
+  /**
+   * The cache that `save` wrote, which goes on as if it had never stopped, on any backend.
+   *
+   * @param model the one that it is of; or its rows, where sizes are all that can be compared.
+   * @param plan makes policies that are not registered by name. Default: as saved.
+   * @throws FormatError where bytes are no snapshot, damaged, or of another version; ModelError where they are of another
+   *   model; InvalidArgumentError where the plan is another one, or a policy is not registered. Each says what differs.
+   */
+  static async restore(
+    bytes: Uint8Array,
+    model: CacheableModel | readonly CacheRow[],
+    plan?: Plan | PolicyLike,
+  ): Promise<KVCache> {
+    const snapshot = await openSnapshot(bytes);
+    checkSameModel(snapshot, cacheRows(model), await modelFingerprint(model));
+    const {policies, expectedTokens, beyondContext} = snapshot.description;
+    const cache = new KVCache(model, plan ?? perDepth(policies), {
+      beyondContext,
+      ...(expectedTokens !== undefined && {expectedTokens}),
+    });
+    checkSamePolicies(snapshot, cache.policies.map(specOf));
+    tf.tidy(() => {
+      for (const [depth, state] of snapshot.depths().entries()) {
+        if (state === undefined) continue;
+        const {past, scale, rope} = state;
+        cache.seen[depth] = {scale, ...(rope && {rope: cache.ropeTables(rope, cache.rows[depth]!.dim)})};
+        cache.pasts[depth] = kept({past}).past;
+      }
+    });
+    return cache;
+  }
+
+  private state(): CacheState {
+    const {rows, policies, expectedTokens, beyondContext} = this;
+    return {
+      rows,
+      policies: policies.map(specOf),
+      ...(expectedTokens !== undefined && {expectedTokens}),
+      beyondContext,
+      depths: this.pasts.map((past, depth) => {
+        if (past === undefined) return undefined;
+        const {scale, rope} = this.seen[depth]!;
+        return {past, scale, ...(rope && {rope: rope.config})};
+      }),
+    };
+  }
+
   /** Forgets all tokens; the plan stays. */
   reset(): void {
     this.pasts.forEach((_, depth) => this.replace(depth, undefined));
@@ -240,7 +392,32 @@ export class KVCache implements AttentionCache {
     this.pasts[depth] = next;
     if (old === undefined) return;
     const still = new Set(next === undefined ? [] : tensorsOfPast(next));
-    for (const tensor of tensorsOfPast(old)) if (!still.has(tensor)) tensor.dispose();
+    for (const tensor of new Set(tensorsOfPast(old))) if (!still.has(tensor)) release(tensor);
+  }
+
+  /** All depths take the same tokens in, each once, before the next ones come. */
+  private checkStep(depth: number, tokens: number): void {
+    const [least, most] = this.tokensOfDepths();
+    if (this.tokensSeen(depth) === least && (most === least || most === least + tokens)) return;
+    throw this.unfinishedStep();
+  }
+
+  private expectWholeStep(): void {
+    const [least, most] = this.tokensOfDepths();
+    if (least !== most) throw this.unfinishedStep();
+  }
+
+  private tokensOfDepths(): [least: number, most: number] {
+    const seen = this.rows.map((_, depth) => this.tokensSeen(depth));
+    return [Math.min(...seen), Math.max(...seen)];
+  }
+
+  private unfinishedStep(): CacheStateError {
+    const [least, most] = this.tokensOfDepths();
+    return new CacheStateError(
+      `A step of this cache ended in its middle: some depths hold ${most} tokens and others ${least}. truncate(${least}) takes ` +
+        'it back where its policies allow that; else reset() it, or go on from a fork or a snapshot of before.',
+    );
   }
 
   private ropeTables(config: RopeConfig, dim: number): RopeTables {

@@ -192,7 +192,7 @@ export function dense(data: tf.Tensor4D): DenseForm {
   return {kind: 'dense', dim: data.shape[3], data};
 }
 
-function leastCommonMultiple(a: number, b: number): number {
+export function leastCommonMultiple(a: number, b: number): number {
   const gcd = (x: number, y: number): number => (y === 0 ? x : gcd(y, x % y));
   return (a / gcd(a, b)) * b;
 }

@@ -46,6 +46,28 @@ export async function* safetensorsChunks(
 ): AsyncGenerator<Uint8Array> {
   const ordered = await inFileOrder(tensors);
   yield headerBytes(ordered, metadata);
+  yield* dataChunks(ordered);
+}
+
+/** A whole safetensors file in memory, and one tensor beside it; see `safetensorsChunks`. */
+export async function writeSafetensors(
+  tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
+  {metadata}: SafetensorsOptions = {},
+): Promise<Uint8Array> {
+  const ordered = await inFileOrder(tensors);
+  const header = headerBytes(ordered, metadata);
+  const dataLength = ordered.reduce((sum, tensor) => sum + countOf(tensor) * dtypeBytes[tensor.dtype], 0);
+  const bytes = new Uint8Array(header.length + dataLength);
+  bytes.set(header);
+  let offset = header.length;
+  for await (const chunk of dataChunks(ordered)) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+async function* dataChunks(ordered: readonly TensorToWrite[]): AsyncGenerator<Uint8Array> {
   for (const tensor of ordered) {
     if (tensor.dtype === 'F16') {
       yield* float16Chunks(tensor.name, checkLength(tensor, await tensor.data()));
@@ -54,22 +76,6 @@ export async function* safetensorsChunks(
       yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     }
   }
-}
-
-/** A whole safetensors file in memory; see `safetensorsChunks`. */
-export async function writeSafetensors(
-  tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
-  options: SafetensorsOptions = {},
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of safetensorsChunks(tensors, options)) chunks.push(chunk.slice());
-  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
 }
 
 /**

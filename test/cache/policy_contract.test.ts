@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {type Past, segmentsOf, tensorsOfPast} from '../../cache/past.js';
+import {type Past, segmentsOf, tensorsOfPast, tokensHeld} from '../../cache/past.js';
 import {planFromJson, uniform} from '../../cache/plans/index.js';
 import {makePolicy, policyNames} from '../../cache/registry.js';
+import {CacheStateError} from '../../ops/errors.js';
 import {causalAttention} from '../../ops/causal_attention/index.js';
 import {decodeForm} from '../../ops/decode/index.js';
 import {rotate} from '../../ops/rotate/index.js';
@@ -61,11 +62,9 @@ function exactOutput(text: Text): tf.Tensor4D {
   });
 }
 
-const newCache = (policy: ReturnType<typeof makePolicy>) =>
-  new KVCache(
-    [{depth: 0, heads: shape.heads, kvHeads: shape.kvHeads, dim: shape.dim, dimV: shape.dim}],
-    policy,
-  );
+const row = {depth: 0, heads: shape.heads, kvHeads: shape.kvHeads, dim: shape.dim, dimV: shape.dim};
+
+const newCache = (policy: ReturnType<typeof makePolicy>) => new KVCache([row], policy);
 
 const ones = Array.from({length: shape.tokens}, () => 1);
 
@@ -81,10 +80,11 @@ for (const variant of policyVariants) {
     after(() => tf.dispose([text, exact]));
 
     /** Largest difference from plain attention, relative to the largest output. */
-    function errorOf(output: tf.Tensor4D): number {
-      return tf.tidy(
-        () => tf.div(tf.max(tf.abs(tf.sub(output, exact))), tf.max(tf.abs(exact))).dataSync()[0]!,
-      );
+    function errorOf(output: tf.Tensor4D, from = 0): number {
+      return tf.tidy(() => {
+        const expected = tf.slice(exact, [0, 0, from, 0]);
+        return tf.div(tf.max(tf.abs(tf.sub(output, expected))), tf.max(tf.abs(exact))).dataSync()[0]!;
+      });
     }
 
     it('attends to one whole text exactly: compression begins after it', () => {
@@ -127,6 +127,86 @@ for (const variant of policyVariants) {
       cache.dispose();
     });
 
+    it('saved in the middle and restored, goes on as if it had never stopped', async () => {
+      for (const at of [2, 19, 37]) {
+        const cache = newCache(policy);
+        run(cache, text, [at]).dispose();
+        const restored = await KVCache.restore(await cache.save(), [row]);
+        expect(restored.report()[0]!.tokensHeld).to.equal(cache.report()[0]!.tokensHeld);
+        const rest = part(text, at, shape.tokens - at);
+        const chunks = [1, 1, shape.tokens - at - 2];
+        const [expected, actual] = [run(cache, rest, chunks), run(restored, rest, chunks)];
+        await expectClose(actual, expected, 0, `after ${at} tokens`);
+        expect(Buffer.compare(await restored.save(), await cache.save()), 'the same bytes').to.equal(0);
+        tf.dispose([rest, expected, actual]);
+        cache.dispose();
+        restored.dispose();
+      }
+    });
+
+    it('forked, goes two ways at once, each as if alone', async () => {
+      const turned = tf.tidy(() => ({
+        queries: tf.reverse(text.queries, 2),
+        keys: tf.reverse(text.keys, 2),
+        values: tf.reverse(text.values, 2),
+      }));
+      const begun = () => {
+        const cache = newCache(policy);
+        run(cache, text, [22]).dispose();
+        return cache;
+      };
+      const goOn = (cache: KVCache, way: Text, at: number) =>
+        tf.tidy(() => void run(cache, part(way, at, 1), [1]));
+      const cache = begun();
+      const {numBytes} = tf.memory();
+      const fork = cache.fork();
+      expect(tf.memory().numBytes, 'a fork copies nothing').to.equal(numBytes);
+      for (let at = 22; at < 34; at++) {
+        goOn(cache, text, at);
+        goOn(fork, turned, at);
+      }
+      for (const [used, way] of new Map([
+        [cache, text],
+        [fork, turned],
+      ])) {
+        const alone = begun();
+        for (let at = 22; at < 34; at++) goOn(alone, way, at);
+        expect(Buffer.compare(await used.save(), await alone.save()), 'the same bytes').to.equal(0);
+        alone.dispose();
+      }
+      tf.dispose(turned);
+      cache.dispose();
+      fork.dispose();
+    });
+
+    const cuts = {'of the newest': [40, 36], 'of a long text': [40, 21], 'of a short text': [15, 9]} as const;
+    for (const [name, [all, kept]] of Object.entries(cuts)) {
+      it(`takes tokens ${name} back, or says why not`, async () => {
+        const cache = newCache(policy);
+        run(cache, text, [all - 7, 4, 1, 1, 1]).dispose();
+        const past = cache.past(0)!;
+        const lost = past.tokensSeen > tokensHeld(past);
+        const folded = past.extras !== undefined && kept < past.recent.positions;
+        const before = await cache.save();
+        const error = await cache.truncate(kept).catch((caught: unknown) => caught);
+        if (lost || folded) {
+          expect(error).to.be.instanceOf(CacheStateError).with.property('message').that.includes(policy.name);
+          expect(Buffer.compare(await cache.save(), before), 'as before').to.equal(0);
+        } else {
+          expect(error).to.equal(undefined);
+          expect(cache.tokens).to.equal(kept);
+          checkPositions(cache.past(0)!, kept, policy.tokenBudget);
+          if (variant.keyError !== undefined) checkKeys(cache.past(0)!, text, variant.keyError);
+          // what was cut out and encoded once more has the error twice
+          const rest = part(text, kept, shape.tokens - kept);
+          const output = run(cache, rest, [1, 1, 1, shape.tokens - kept - 3]);
+          expect(errorOf(output, kept)).to.be.at.most(2 * variant.outputError);
+          tf.dispose([rest, output]);
+        }
+        cache.dispose();
+      });
+    }
+
     it('survives JSON, alone and in a plan', () => {
       const again = makePolicy(throughJson({name: policy.name, options: policy.options}));
       expect(again.options).to.deep.equal(policy.options);
@@ -136,12 +216,19 @@ for (const variant of policyVariants) {
 
     it('leaves no tensor behind, and none of its input changed', async () => {
       const before = await text.keys.data();
-      await expectNoLeak(() => {
+      await expectNoLeak(async () => {
         const cache = newCache(policy);
         run(cache, text, [5, ...ones.slice(5)]).dispose();
         cache.reset();
         run(cache, text, [30, 10]).dispose();
+        const fork = cache.fork();
         cache.dispose();
+        const restored = await KVCache.restore(await fork.save(), [row]);
+        await fork.truncate(30).catch(() => undefined);
+        for (const used of [fork, restored]) {
+          run(used, text, [1]).dispose();
+          used.dispose();
+        }
       });
       await expectClose(text.keys, before, 0);
     });

@@ -1,0 +1,221 @@
+import * as tf from '@tensorflow/tfjs';
+import {crc32} from '../../ops/crc32.js';
+import {FormatError} from '../../ops/errors.js';
+import {bytesSource} from '../../ops/files/byte_source.js';
+import {readSafetensorsHeader} from '../../ops/files/safetensors.js';
+import type {StoredTensor} from '../../ops/files/tensor_file.js';
+import {ropeFrequencies} from '../../ops/rotate/rope.js';
+import type {DenseSegment, Segment} from '../past.js';
+import type {DepthState} from './cache_state.js';
+import {
+  type DepthDescription,
+  type Description,
+  type SegmentDescription,
+  damaged,
+  parseDescription,
+} from './description.js';
+import {type FormLayout, type TensorSpec, formOfLayout} from './form_layout.js';
+import {checksumBytes, checksumName, snapshotKind, snapshotVersion} from './write_snapshot.js';
+
+/** A snapshot whose bytes are whole and whose JSON was read. */
+export interface OpenSnapshot {
+  readonly description: Description;
+  /** Of the model's weights, where they were known. */
+  readonly fingerprint?: string;
+  /**
+   * The state of each depth, undefined where no token came in; inside the caller's tidy. Call it once the description is
+   * known to be of this model: shapes are checked against it.
+   * @throws FormatError where tensors and description do not fit each other.
+   */
+  depths(): (DepthState | undefined)[];
+}
+
+/** @throws FormatError where bytes are no snapshot, of another version, or damaged. */
+export async function openSnapshot(bytes: Uint8Array): Promise<OpenSnapshot> {
+  const {tensors, metadata} = await readSafetensorsHeader(bytesSource(bytes, 'This snapshot'));
+  if (metadata.get('kind') !== snapshotKind) {
+    throw new FormatError('These bytes are no snapshot of a cache; give what cache.save() gave.');
+  }
+  const version = metadata.get('version');
+  if (version !== String(snapshotVersion)) {
+    throw new FormatError(
+      `This snapshot is of version ${version ?? '(none)'}; this eigenkv reads version ${snapshotVersion}. ` +
+        'Read it with the eigenkv that wrote it, or compute the text anew.',
+    );
+  }
+  checkSum(bytes, tensors.get(checksumName));
+  const description = parseDescription(metadata.get('cache') ?? '');
+  const fingerprint = metadata.get('fingerprint');
+  return {
+    description,
+    ...(fingerprint !== undefined && {fingerprint}),
+    depths: () => {
+      const reader = new TensorReader(bytes, tensors);
+      const depths = description.depths.map((depth, index) =>
+        depth === null ? undefined : new DepthReader(reader, description, depth, index).read(),
+      );
+      reader.expectAllRead();
+      return depths;
+    },
+  };
+}
+
+function checkSum(bytes: Uint8Array, stored: StoredTensor | undefined): void {
+  const end = bytes.length - checksumBytes;
+  if (stored?.offset !== end || stored.byteLength !== checksumBytes) {
+    throw new FormatError('This snapshot has no checksum at its end; save the cache again.');
+  }
+  const expected = new DataView(bytes.buffer, bytes.byteOffset + end).getUint32(0, true);
+  if (crc32(bytes.subarray(0, end)) !== expected) {
+    throw new FormatError(
+      'This snapshot is damaged: its checksum does not fit its bytes. Take another copy, or compute the text anew.',
+    );
+  }
+}
+
+/** Makes tensors of a snapshot's bytes, each once. */
+class TensorReader {
+  private readonly read = new Set<string>([checksumName]);
+
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly tensors: ReadonlyMap<string, StoredTensor>,
+  ) {}
+
+  tensor<R extends tf.Rank>(name: string, dtype: 'float32' | 'int32', shape: number[]): tf.Tensor<R> {
+    return tf.tensor<R>(this.numbers(name, dtype, shape), shape as tf.ShapeMap[R], dtype);
+  }
+
+  numbers(name: string, dtype: 'float32' | 'int32', shape: number[]): Float32Array | Int32Array {
+    const stored = this.tensors.get(name);
+    const wanted = dtype === 'int32' ? 'I32' : 'F32';
+    if (stored?.dtype !== wanted || stored.shape.join() !== shape.join() || this.read.has(name)) {
+      const given = stored ? `${stored.dtype} [${stored.shape.join(', ')}]` : 'not there';
+      throw damaged(`the tensor ${name} is ${given}, and should be ${wanted} [${shape.join(', ')}]`);
+    }
+    this.read.add(name);
+    // a copy, which starts where numbers may start, and is the backend's to keep
+    const {buffer} = this.bytes.slice(stored.offset, stored.offset + stored.byteLength);
+    return dtype === 'int32' ? new Int32Array(buffer) : new Float32Array(buffer);
+  }
+
+  expectAllRead(): void {
+    if (this.read.size !== this.tensors.size) {
+      throw damaged(`it has ${this.tensors.size} tensors, and ${this.read.size} of them belong to it`);
+    }
+  }
+}
+
+/** Reads one depth; what a kernel would believe of shapes and positions is checked here. */
+class DepthReader {
+  private readonly prefix: string;
+  private readonly row: Description['rows'][number];
+
+  constructor(
+    private readonly reader: TensorReader,
+    {rows}: Description,
+    private readonly depth: DepthDescription,
+    index: number,
+  ) {
+    this.prefix = `depth.${index}`;
+    this.row = rows[index]!;
+  }
+
+  read(): DepthState {
+    const {tokensSeen, events, scale, rope, extras} = this.depth;
+    if (rope) this.checkRope(rope);
+    const held = this.depth.held.map(
+      ([name, segment]) => [name, this.segment(segment, `held.${name}`)] as const,
+    );
+    const recent = this.recent();
+    if (held.every(([, {tokens}]) => tokens === 0) && recent.tokens === 0) throw damaged('it holds no token');
+    const carried = extras.map(
+      ({name, dtype, shape}) =>
+        [name, this.reader.tensor(`${this.prefix}.extras.${name}`, dtype, shape)] as const,
+    );
+    return {
+      past: {
+        held: Object.fromEntries(held),
+        recent,
+        tokensSeen,
+        events,
+        ...(carried.length > 0 && {extras: Object.fromEntries(carried)}),
+      },
+      scale,
+      ...(rope && {rope}),
+    };
+  }
+
+  private recent(): DenseSegment {
+    const {keys, values, positions, ...segment} = this.segment(this.depth.recent, 'recent');
+    if (keys.kind !== 'dense' || values.kind !== 'dense' || typeof positions !== 'number') {
+      throw damaged(`${this.prefix}.recent is no run of exact tokens`);
+    }
+    if (positions + segment.tokens !== this.depth.tokensSeen) {
+      throw damaged(`${this.prefix}.recent ends at token ${positions + segment.tokens}, not the last one`);
+    }
+    return {...segment, keys, values, positions};
+  }
+
+  private segment({tokens, positions, keys, values, scores}: SegmentDescription, name: string): Segment {
+    const prefix = `${this.prefix}.${name}`;
+    const form = (layout: FormLayout, side: string, dim: number) => {
+      checkLayout(layout, dim, tokens, `${prefix}.${side}`);
+      return formOfLayout(layout, tokens, (part, spec) => this.rows(`${prefix}.${side}.${part}`, spec));
+    };
+    return {
+      keys: form(keys, 'keys', this.row.dim),
+      values: form(values, 'values', this.row.dimV),
+      tokens,
+      positions: positions === null ? this.positions(prefix, tokens) : this.run(prefix, positions, tokens),
+      ...(scores !== undefined && {
+        scores: this.reader.tensor<tf.Rank.R4>(`${prefix}.scores`, 'float32', this.shape(scores, 1)),
+      }),
+    };
+  }
+
+  /** A buffer of exactly the rows that there are; a tensor has one at least. */
+  private rows(name: string, {dtype, rows, columns}: TensorSpec): tf.Tensor4D {
+    const read = this.reader.tensor<tf.Rank.R4>(name, dtype, this.shape(rows, columns));
+    return rows > 0 ? read : tf.zeros<tf.Rank.R4>(this.shape(1, columns), dtype);
+  }
+
+  private run(prefix: string, first: number, tokens: number): number {
+    if (first + tokens <= this.depth.tokensSeen) return first;
+    throw damaged(`${prefix} ends at token ${first + tokens} of ${this.depth.tokensSeen}`);
+  }
+
+  private positions(prefix: string, tokens: number): tf.Tensor4D {
+    const shape = this.shape(tokens, 1);
+    const numbers = this.reader.numbers(`${prefix}.positions`, 'float32', shape);
+    const {tokensSeen} = this.depth;
+    const wrong = numbers.find(at => !(Number.isInteger(at) && at >= 0 && at < tokensSeen));
+    if (wrong !== undefined) throw damaged(`${prefix} has a token at position ${wrong} of ${tokensSeen}`);
+    return tf.tensor4d(numbers, shape);
+  }
+
+  private shape(rows: number, columns: number): [number, number, number, number] {
+    return [this.depth.batch, this.row.kvHeads, rows, columns];
+  }
+
+  private checkRope(rope: NonNullable<DepthDescription['rope']>): void {
+    try {
+      ropeFrequencies(rope, this.row.dim);
+    } catch (cause) {
+      throw new FormatError(`This snapshot rotates keys in no way that there is, at ${this.prefix}.`, {
+        cause,
+      });
+    }
+  }
+}
+
+function checkLayout(layout: FormLayout, dim: number, tokens: number, name: string): void {
+  if (layout.dim !== dim) throw damaged(`${name} have ${layout.dim} numbers a token, and the model ${dim}`);
+  if (layout.kind === 'lowRank') {
+    if (layout.rank > dim) throw damaged(`${name} have rank ${layout.rank} of ${dim}`);
+    checkLayout(layout.latents, layout.rank, tokens, `${name}.latents`);
+  }
+  if (layout.kind === 'integer' && layout.groupAxis === 'channel' && tokens % layout.groupSize !== 0) {
+    throw damaged(`${name} are ${tokens} tokens, no multiple of their groups of ${layout.groupSize}`);
+  }
+}

@@ -1,0 +1,160 @@
+import type * as tf from '@tensorflow/tfjs';
+import {crc32} from '../../ops/crc32.js';
+import {CacheStateError} from '../../ops/errors.js';
+import {type TensorToWrite, writeSafetensors} from '../../ops/files/write_safetensors.js';
+import {type Form, headsOf, tensorsOf} from '../../ops/forms.js';
+import type {Segment} from '../past.js';
+import type {CacheState, DepthState} from './cache_state.js';
+import type {DepthDescription, Description, SegmentDescription} from './description.js';
+import {formLayout} from './form_layout.js';
+
+export const snapshotKind = 'eigenkv cache';
+export const snapshotVersion = 1;
+
+/** The tensor behind all others: the CRC-32 of every byte before it, little endian. */
+export const checksumName = 'crc32';
+export const checksumBytes = 4;
+
+/**
+ * A cache as the bytes of a safetensors file: its tensors, without the spare room of their buffers, and one JSON text in
+ * the metadata. Beside the result one tensor is in memory at a time. The tensors must stay as they are meanwhile.
+ *
+ * @param fingerprint of the model's weights, where they are known.
+ * @throws CacheStateError where a policy carries tensors that are neither float32 nor int32.
+ */
+export async function writeSnapshot(state: CacheState, fingerprint: string | undefined): Promise<Uint8Array> {
+  const tensors: TensorToWrite[] = [];
+  const {rows, policies, expectedTokens, beyondContext, depths} = state;
+  const description: Description = {
+    rows: rows.map(({heads, kvHeads, dim, dimV, headDim}) => ({
+      ...{heads, kvHeads, dim, dimV},
+      ...(headDim !== undefined && {headDim}),
+    })),
+    policies: policies.map(({name, options = {}}) => ({name, options})),
+    ...(expectedTokens !== undefined && {expectedTokens}),
+    beyondContext,
+    depths: depths.map((depth, index) => (depth ? describeDepth(depth, `depth.${index}`, tensors) : null)),
+  };
+  tensors.push({
+    name: checksumName,
+    dtype: 'U8', // narrower than all others, so that it comes last
+    shape: [checksumBytes],
+    data: () => new Uint8Array(checksumBytes), // not known yet
+  });
+  const bytes = await writeSafetensors(tensors, {
+    metadata: {
+      kind: snapshotKind,
+      version: String(snapshotVersion),
+      ...(fingerprint !== undefined && {fingerprint}),
+      cache: JSON.stringify(description),
+    },
+  });
+  const end = bytes.length - checksumBytes;
+  new DataView(bytes.buffer).setUint32(end, crc32(bytes.subarray(0, end)), true);
+  return bytes;
+}
+
+function describeDepth(
+  {past, scale, rope}: DepthState,
+  prefix: string,
+  tensors: TensorToWrite[],
+): DepthDescription {
+  const {held, recent, tokensSeen, extras = {}, events} = past;
+  return {
+    batch: headsOf(recent.keys).batch,
+    tokensSeen,
+    events: {...events},
+    scale,
+    ...(rope && {rope: withoutUndefined(rope)}),
+    held: Object.entries(held).map(([name, segment]) => [
+      name,
+      describeSegment(segment, `${prefix}.held.${name}`, tensors),
+    ]),
+    recent: describeSegment(recent, `${prefix}.recent`, tensors),
+    extras: Object.entries(extras).map(([name, tensor]) => {
+      tensors.push(toWrite(`${prefix}.extras.${name}`, tensor, tensor.shape));
+      return {name, dtype: tensor.dtype === 'int32' ? 'int32' : 'float32', shape: [...tensor.shape]};
+    }),
+  };
+}
+
+function describeSegment(
+  {keys, values, tokens, positions, scores}: Segment,
+  prefix: string,
+  tensors: TensorToWrite[],
+): SegmentDescription {
+  for (const [side, form] of Object.entries({keys, values})) {
+    tensors.push(...formToWrite(form, tokens, `${prefix}.${side}`));
+  }
+  if (typeof positions !== 'number') {
+    tensors.push(toWrite(`${prefix}.positions`, positions, withRows(positions, tokens)));
+  }
+  if (scores) tensors.push(toWrite(`${prefix}.scores`, scores, scores.shape));
+  return {
+    tokens,
+    positions: typeof positions === 'number' ? positions : null,
+    keys: formLayout(keys),
+    values: formLayout(values),
+    ...(scores && {scores: scores.shape[2]}),
+  };
+}
+
+function formToWrite(form: Form, tokens: number, prefix: string): TensorToWrite[] {
+  return Object.entries(tensorsOf(form)).map(([name, {tensor, tokensPerRow}]) =>
+    toWrite(
+      `${prefix}.${name}`,
+      tensor,
+      tokensPerRow === Infinity ? tensor.shape : withRows(tensor, tokens / tokensPerRow),
+    ),
+  );
+}
+
+function withRows({shape: [batch, kvHeads, , columns]}: tf.Tensor4D, rows: number): number[] {
+  return [batch, kvHeads, rows, columns];
+}
+
+/** A tensor with fewer rows (the last axis but one) than there are, or all of it. */
+function toWrite(name: string, tensor: tf.Tensor, shape: number[]): TensorToWrite {
+  const rows = shape.at(-2) ?? 1;
+  const stride = tensor.shape.at(-2) ?? 1;
+  const columns = shape.at(-1) ?? 1;
+  switch (tensor.dtype) {
+    case 'float32':
+      return {
+        ...{name, shape, dtype: 'F32'},
+        data: async () => firstRows(await tensor.data<'float32'>(), rows, stride, columns),
+      };
+    case 'int32':
+      return {
+        ...{name, shape, dtype: 'I32'},
+        data: async () => firstRows(await tensor.data<'int32'>(), rows, stride, columns),
+      };
+    default:
+      throw new CacheStateError(
+        `The tensor ${name} is ${tensor.dtype}; a snapshot holds float32 and int32: cast it in the policy that makes it.`,
+      );
+  }
+}
+
+/** Of each block of `stride` rows the first `rows`. */
+function firstRows<Numbers extends Float32Array | Int32Array>(
+  numbers: Numbers,
+  rows: number,
+  stride: number,
+  columns: number,
+): Numbers {
+  if (rows === stride) return numbers;
+  const blocks = numbers.length / (stride * columns);
+  const length = rows * columns;
+  // in place: a block never moves behind where it lies. What a backend gives may be its own memory, so of a copy
+  const packed = numbers.slice() as Numbers;
+  for (let block = 1; block < blocks; block++) {
+    packed.copyWithin(block * length, block * stride * columns, block * stride * columns + length);
+  }
+  return packed.subarray(0, blocks * length) as Numbers;
+}
+
+/** The same object as JSON keeps it. */
+function withoutUndefined<T extends object>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}

@@ -17,7 +17,9 @@ export type {Past, Segment} from './past.js';
 export type {Plan, PlanJson, PolicyLike} from './plan.js';
 export * from './plans/index.js';
 export * from './policies/index.js';
+export {PrefixCache, type PrefixCacheOptions} from './prefix_cache.js';
 export type {Context, Policy} from './policy.js';
+export * from './stores/index.js';
 export {type SeenTokens, WatchedCache, type Watcher} from './watch/watched_cache.js';
 export {
   codecNames,

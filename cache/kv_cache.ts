@@ -95,7 +95,7 @@ export class KVCache implements AttentionCache {
    * @throws InvalidArgumentError where the model has no attention layer that knows caches.
    */
   constructor(
-    private readonly model: CacheableModel | readonly CacheRow[],
+    readonly model: CacheableModel | readonly CacheRow[],
     plan?: Plan | PolicyLike,
     options: KVCacheOptions = {},
   ) {

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {KVCache} from '../cache/kv_cache.js';
 import {atLeast, checkOptions} from '../cache/options.js';
+import type {PrefixCache} from '../cache/prefix_cache.js';
 import {ContextLengthError, InvalidArgumentError} from '../ops/errors.js';
 import {waitingEvents} from './generate/event_loop.js';
 import {seededRandom} from './generate/random.js';
@@ -47,6 +48,11 @@ export interface GenerateIdsOptions {
   readonly contextLength?: number;
   /** Tokens that end the text; they are not given out. Default: none. */
   readonly eosIds?: readonly number[];
+  /**
+   * Beginnings of prompts that were computed before, and where those of this one are kept. Used where the cache is empty. The
+   * tokens are the same as without, where `prefillChunk` divides `prefixes.chunkTokens` or the policy is exact. Default: none.
+   */
+  readonly prefixes?: PrefixCache;
   /** Ends it with the signal's reason, an AbortError unless the caller said otherwise. */
   readonly signal?: AbortSignal;
 }
@@ -113,7 +119,7 @@ function promptIds(tokenizer: Tokenizer, prompt: string, continues: boolean): nu
 export async function* generateIds(
   model: tf.LayersModel,
   ids: readonly number[],
-  {cache, eosIds = [], signal, ...options}: GenerateIdsOptions = {},
+  {cache, eosIds = [], signal, prefixes, ...options}: GenerateIdsOptions = {},
 ): AsyncGenerator<number, void, undefined> {
   const {prefillChunk, seed, contextLength, maxTokens, ...sampling} = checkOptions(
     'generate',
@@ -131,7 +137,10 @@ export async function* generateIds(
   let waiting: number | undefined; // generated and given out, not in the past yet
   try {
     signal?.throwIfAborted();
-    let logits = await prefill(model, ids, past, prefillChunk, signal);
+    let logits = await prefill(model, ids, past, prefillChunk, {
+      ...(signal && {signal}),
+      ...(prefixes && past.tokens === 0 && {prefixes}),
+    });
     for (let done = 0; done < count; done++) {
       const id = sampleToken(logits, sampling, random);
       if (eosIds.includes(id)) return;
@@ -160,20 +169,36 @@ function countThatFits(promptEnd: number, maxTokens?: number, contextLength = In
   return maxTokens ?? Math.min(256, room);
 }
 
+/** Takes the prompt in, some tokens at a time and those that are known from before at once; the logits of its last one. */
 async function prefill(
   model: tf.LayersModel,
   ids: readonly number[],
   cache: KVCache,
   chunk: number,
-  signal: AbortSignal | undefined,
+  {prefixes, signal}: Pick<GenerateIdsOptions, 'prefixes' | 'signal'>,
 ): Promise<Float32Array> {
-  const lastStart = Math.floor((ids.length - 1) / chunk) * chunk;
-  for (let start = 0; start < lastStart; start += chunk) {
-    apply(model, ids.slice(start, start + chunk), cache).dispose();
+  let start = (await prefixes?.resume(cache, ids, chunk)) ?? 0;
+  const boundary = prefixes?.chunkTokens ?? Infinity;
+  for (;;) {
+    const room = boundary - (start % boundary);
+    const end = Math.min(start + Math.min(chunk, room), ids.length);
+    const isLast = end === ids.length;
+    const logits = apply(model, ids.slice(start, end), cache);
+    try {
+      if (end % boundary === 0) prefixes?.remember(cache, ids.slice(0, end), chunk);
+      if (isLast) return await numbersOfLast(logits);
+    } finally {
+      logits.dispose();
+    }
     await waitingEvents();
     signal?.throwIfAborted();
+    start = end;
   }
-  return lastLogits(model, ids.slice(lastStart), cache);
+}
+
+async function numbersOfLast(logits: tf.Tensor): Promise<Float32Array> {
+  const values = (await logits.data()) as Float32Array;
+  return values.subarray(values.length - logits.shape.at(-1)!);
 }
 
 async function lastLogits(
@@ -183,8 +208,7 @@ async function lastLogits(
 ): Promise<Float32Array> {
   const logits = apply(model, ids, cache);
   try {
-    const values = (await logits.data()) as Float32Array;
-    return values.subarray(values.length - logits.shape.at(-1)!);
+    return await numbersOfLast(logits);
   } finally {
     logits.dispose();
   }

@@ -27,8 +27,10 @@ export function diskError(error: unknown, action: string): TransferError {
 }
 
 /**
- * Writes a file so that `path` holds all of it or what it held before: into `path.partial`, synced to the disk,
- * renamed at the end, removed when anything fails (Node only).
+ * Writes a file so that `path` holds all of it or what it held before, whenever the process or the machine stops: into a
+ * file of its own beside it, synced to the disk, renamed at the end, and the folder synced too (Node only). Any number of
+ * writers may be at work; the last one's file stays. What fails leaves nothing; what a killed writer left goes when the
+ * same path is written an hour later.
  * @throws TransferError where the disk fails; what `chunks` throws is passed on.
  */
 export async function writeFileAtomically(
@@ -37,7 +39,7 @@ export async function writeFileAtomically(
 ): Promise<void> {
   const {open, rename, rm, mkdir} = process.getBuiltinModule('node:fs/promises');
   const {dirname} = process.getBuiltinModule('node:path');
-  const partial = `${path}.partial`;
+  const partial = `${path}.${Math.random().toString(36).slice(2)}.partial`;
   const onDisk = async <T>(operation: Promise<T>): Promise<T> => {
     try {
       return await operation;
@@ -46,7 +48,7 @@ export async function writeFileAtomically(
     }
   };
   await onDisk(mkdir(dirname(path), {recursive: true}));
-  const handle = await onDisk(open(partial, 'w'));
+  const handle = await onDisk(open(partial, 'wx'));
   try {
     try {
       for await (const chunk of chunks) {
@@ -60,7 +62,35 @@ export async function writeFileAtomically(
     }
     await onDisk(rename(partial, path));
   } catch (error) {
-    await rm(partial, {force: true});
+    await rm(partial, {force: true}).catch(() => undefined);
     throw error;
+  }
+  await onDisk(syncFolder(dirname(path)));
+  await removeLeftovers(path);
+}
+
+/** Makes a rename last through a power failure; Windows opens no folders, and does it by itself. */
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const {open} = process.getBuiltinModule('node:fs/promises');
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Longer than any writer takes. */
+const leftoverMs = 60 * 60 * 1000;
+
+async function removeLeftovers(path: string): Promise<void> {
+  const {readdir, rm, stat} = process.getBuiltinModule('node:fs/promises');
+  const {basename, dirname, join} = process.getBuiltinModule('node:path');
+  const [folder, name] = [dirname(path), basename(path)];
+  for (const file of await readdir(folder).catch(() => [])) {
+    if (!file.startsWith(`${name}.`) || !/^\.[0-9a-z]+\.partial$/.test(file.slice(name.length))) continue;
+    const stats = await stat(join(folder, file)).catch(() => undefined);
+    if (stats && Date.now() - stats.mtimeMs > leftoverMs) await rm(join(folder, file), {force: true});
   }
 }

@@ -5,9 +5,10 @@
  *     --tokens 1024,8192,32768             lengths
  *     --rounds 8                           turns that each of the compared has
  *     --backend wasm                       or cpu
- *     --model FILE.gguf                    for `model`: a path or a hub id; --tokens in ascending order
+ *     --model FILE.gguf                    for `model`: a path or a hub id
  *     --peers FOLDER                       for `model`: where node-llama-cpp is installed (docs/PEERS.md)
  *     --gguf FILE,FILE                     for the peers: the same model in other types of weights; default: --model
+ *     --keep FOLDER                        for `model`: keeps the filled caches there, for the next run
  *     --wait                               for `model`: times once a line comes on standard input, not before
  *     --json FILE, --svg FILE              writes the rows; draws decoding
  */
@@ -32,6 +33,7 @@ const {values: options} = parseArgs({
     model: {type: 'string'},
     peers: {type: 'string'},
     gguf: {type: 'string'},
+    keep: {type: 'string'},
     wait: {type: 'boolean', default: false},
     json: {type: 'string'},
     svg: {type: 'string'},
@@ -81,12 +83,12 @@ if (options.svg !== undefined) await writeFile(options.svg, await decodeChart(ro
 
 /** Whole models, and their peers where those are installed. */
 async function reportModels(source: string): Promise<void> {
-  const {engine, ids} = await openModel(source);
+  const {engine, ids} = await openModel(source, options.keep);
   const engines = [engine];
   if (options.peers === undefined) report('No --peers: llama.cpp is left out.');
   else {
     const files = options.gguf?.split(',') ?? [source];
-    const llama = await openLlama(options.peers, files, ids, Math.max(...lengths) + 1024);
+    const llama = await openLlama(options.peers, files, ids, Math.max(...lengths) + 1024, options.keep);
     if (typeof llama === 'string') report(llama);
     else engines.push(llama);
   }

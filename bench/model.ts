@@ -1,9 +1,12 @@
+import {existsSync} from 'node:fs';
+import {readFile, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import type {FreshTokens} from '../cache/fresh_tokens.js';
-import {type AttentionCache, KVCache} from '../cache/kv_cache.js';
+import {KVCache} from '../cache/kv_cache.js';
 import {full} from '../cache/policies/full.js';
 import {onlineSvd} from '../cache/policies/online_svd.js';
 import {quantized} from '../cache/policies/quantized.js';
+import type {Policy} from '../cache/policy.js';
 import {embeddedText, loadModel} from '../models/index.js';
 import {measure} from './support/measure.js';
 import type {Row} from './support/row.js';
@@ -17,7 +20,7 @@ export interface Decoder extends Pick<Row, 'backend' | 'codec' | 'shape'> {
 /** The ways of one engine. They read the same text, each into a cache of its own. */
 export interface Engine {
   readonly decoders: readonly Decoder[];
-  /** Lets every cache grow to so many tokens. */
+  /** Gives every cache so many tokens. */
   fillTo(tokens: number): Promise<void>;
   dispose(): Promise<void>;
 }
@@ -29,30 +32,44 @@ const policies = {
   lowRank: onlineSvd(),
 };
 
-/** This package's model under each policy, and the text that everyone reads: held-out prose, so attention is as it is. */
-export async function openModel(source: string): Promise<{engine: Engine; ids: readonly number[]}> {
+/**
+ * This package's model under each policy, and the text that everyone reads: held-out prose, so attention is as it is.
+ *
+ * @param keep a folder where the past is kept between runs: computing it takes minutes.
+ */
+export async function openModel(
+  source: string,
+  keep?: string,
+): Promise<{engine: Engine; ids: readonly number[]}> {
   const {model, tokenizer, name, dispose} = await loadModel(source);
   const ids = tokenizer.encode(await embeddedText('heldOut'));
-  const caches = Object.values(policies).map(policy => new KVCache(model, policy, {beyondContext: true}));
-  const together = new CachesTogether(caches);
-  const read = async (cache: AttentionCache, tokens: number): Promise<void> => {
+  const snapshot = keep === undefined ? undefined : join(keep, 'full.safetensors');
+  const read = async (cache: KVCache, tokens: number): Promise<void> => {
     const chunk = ids.slice(cache.tokens, cache.tokens + tokens);
     const logits = tf.tidy(() => model.apply(tf.tensor2d([chunk], undefined, 'int32'), {cache}) as tf.Tensor);
     await logits.data();
     logits.dispose();
   };
+  /** The longest past so far, uncompressed; the caches are forks of its beginning. */
+  const longest =
+    snapshot !== undefined && existsSync(snapshot)
+      ? await KVCache.restore(await readFile(snapshot), model)
+      : new KVCache(model, policies.full, {beyondContext: true});
+  let caches: readonly KVCache[] = [];
   const engine: Engine = {
     decoders: Object.keys(policies).map((codec, i) => ({
       ...{backend: tf.getBackend(), codec, shape: name},
       step: () => read(caches[i]!, 1),
     })),
     fillTo: async tokens => {
-      for (let left = tokens - together.tokens; left > 0; left = tokens - together.tokens) {
-        await read(together, Math.min(128, left));
-      }
+      const missing = tokens - longest.tokens;
+      while (longest.tokens < tokens) await read(longest, Math.min(128, tokens - longest.tokens));
+      if (missing > 0 && snapshot !== undefined) await writeFile(snapshot, await longest.save());
+      caches.forEach(cache => cache.dispose());
+      caches = await Promise.all(Object.values(policies).map(policy => underPolicy(longest, tokens, policy)));
     },
     dispose: () => {
-      caches.forEach(cache => cache.dispose());
+      [longest, ...caches].forEach(cache => cache.dispose());
       dispose();
       return Promise.resolve();
     },
@@ -60,21 +77,12 @@ export async function openModel(source: string): Promise<{engine: Engine; ids: r
   return {engine, ids};
 }
 
-/** Several caches that take the same tokens in, so that the model's other layers run once for all of them. */
-class CachesTogether implements AttentionCache {
-  readonly beyondContext = true;
-
-  constructor(private readonly caches: readonly KVCache[]) {}
-
-  get tokens(): number {
-    return this.caches[0]!.tokens;
-  }
-
-  attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
-    const [output, ...others] = this.caches.map(cache => cache.attend(depth, fresh));
-    tf.dispose(others);
-    return output!;
-  }
+/** The first tokens of a past, as a policy stores them. */
+async function underPolicy(past: KVCache, tokens: number, policy: Policy): Promise<KVCache> {
+  const cache = past.fork();
+  await cache.truncate(tokens);
+  await cache.setPlan(policy);
+  return cache;
 }
 
 /**

@@ -1,3 +1,4 @@
+import {existsSync} from 'node:fs';
 import {mkdtemp, rm} from 'node:fs/promises';
 import {createRequire} from 'node:module';
 import {tmpdir} from 'node:os';
@@ -31,6 +32,7 @@ interface LlamaSequence {
   ): Promise<readonly unknown[]>;
   saveStateToFile(path: string): Promise<unknown>;
   loadStateFromFile(path: string, options: {acceptRisk: true}): Promise<void>;
+  eraseContextTokenRanges(ranges: {start: number; end: number}[]): Promise<void>;
 }
 
 const cacheTypes = {f16: 'F16', q8_0: 'Q8_0', q4_0: 'Q4_0'} as const;
@@ -42,6 +44,7 @@ const cacheTypes = {f16: 'F16', q8_0: 'Q8_0', q4_0: 'Q4_0'} as const;
  * @param files the same model as GGUF, in one or several types of weights. A cache is filled by the first of them and
  *   copied to the others: what is in it does not change llama.cpp's time.
  * @param ids the text; `most` is how many of its tokens will be read at most.
+ * @param keep a folder where caches are kept between runs; without one, they go by a temporary folder.
  * @returns the engine, or why there is none.
  */
 export async function openLlama(
@@ -49,6 +52,7 @@ export async function openLlama(
   files: readonly string[],
   ids: readonly number[],
   most: number,
+  keep?: string,
 ): Promise<Engine | string> {
   const llamaModule = await importFrom(folder, 'node-llama-cpp');
   if (typeof llamaModule === 'string') return llamaModule;
@@ -74,30 +78,30 @@ export async function openLlama(
         await sequence.controlledEvaluate([[ids[sequence.nextTokenIndex]!, {generateNext: {token: true}}]]);
       },
     })),
-    fillTo: tokens => fill(sequences, ids, tokens),
+    fillTo: async tokens => {
+      const states = keep ?? (await mkdtemp(join(tmpdir(), 'eigenkv-llama-')));
+      for (const {codec, sequence} of sequences) await fill(sequence, join(states, codec), ids, tokens);
+      if (keep === undefined) await rm(states, {recursive: true, force: true});
+    },
     dispose: () => llama.dispose(),
   };
 }
 
+/** By the state of another sequence where there is one; it must be of the same type, not of the same weights. */
 async function fill(
-  sequences: readonly {file: string; codec: string; sequence: LlamaSequence}[],
+  sequence: LlamaSequence,
+  state: string,
   ids: readonly number[],
   tokens: number,
 ): Promise<void> {
-  const states = await mkdtemp(join(tmpdir(), 'eigenkv-llama-'));
-  try {
-    const first = sequences[0]!.file;
-    for (const {file, codec, sequence} of sequences) {
-      const state = join(states, codec);
-      if (file === first) {
-        await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(sequence.nextTokenIndex, tokens));
-        await sequence.saveStateToFile(state);
-      } else {
-        await sequence.loadStateFromFile(state, {acceptRisk: true});
-      }
-    }
-  } finally {
-    await rm(states, {recursive: true, force: true});
+  if (sequence.nextTokenIndex < tokens && existsSync(state)) {
+    await sequence.loadStateFromFile(state, {acceptRisk: true});
+  }
+  const {nextTokenIndex} = sequence;
+  if (nextTokenIndex > tokens) await sequence.eraseContextTokenRanges([{start: tokens, end: nextTokenIndex}]);
+  if (nextTokenIndex < tokens) {
+    await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(nextTokenIndex, tokens));
+    await sequence.saveStateToFile(state);
   }
 }
 

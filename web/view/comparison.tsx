@@ -1,7 +1,8 @@
 import {useState} from 'preact/hooks';
-import {byteSize, short, timesSmaller} from '../../src/cli/support/units.js';
+import {byteSize, short} from '../../src/cli/support/units.js';
 import type {Continuation, Generation} from '../engine/protocol.js';
 import type {PageState} from '../state/page_state.js';
+import {againstFloat32} from './against_float32.js';
 import {shareHeld} from './held_share.js';
 import {SizeChart} from './size_chart.js';
 import {TokenText} from './token_text.js';
@@ -17,6 +18,7 @@ export function Comparison({state}: {readonly state: PageState}) {
   }
   const {full, plan, depths} = generation;
   const float32Bytes = depths.reduce((sum, each) => sum + each.float32Bytes, 0);
+  const against = againstFloat32(plan.bytes.at(-1) ?? NaN, float32Bytes);
   const isOld = generation.bands !== settings.bands;
   const shown = depth !== undefined && depth < model.depths ? depth : undefined;
   return (
@@ -38,11 +40,7 @@ export function Comparison({state}: {readonly state: PageState}) {
         </article>
         <article aria-label="Your plan">
           <h3>Your plan</h3>
-          <Costs
-            side={plan}
-            baseline={`${timesSmaller(float32Bytes / (plan.bytes.at(-1) ?? NaN))} than float32`}
-            testId="plan"
-          />
+          <Costs side={plan} baseline={`${against.times} ${against.rest}`} testId="plan" />
           <p class="text" lang="" data-testid="plan-text">
             <TokenText
               prompt={generation.prompt}
@@ -100,10 +98,9 @@ interface LegendProps {
 function Legend({depths, depth, onDepth}: LegendProps) {
   return (
     <p class="legend small muted">
-      <span class="held-4">held</span>, <span class="held-2">by some heads</span>,{' '}
-      <span class="held-0">evicted</span>
+      Tokens that the cache <span class="held-4">holds</span>, <span class="held-1">holds in some heads</span>
+      , <span class="held-0">has evicted</span>:{' '}
       <label>
-        {' at '}
         <select
           aria-label="Depth whose evicted tokens are shown"
           value={depth ?? ''}

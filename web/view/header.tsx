@@ -1,4 +1,5 @@
 import {useEffect, useState} from 'preact/hooks';
+import {CopyLink} from './copy_link.js';
 
 const themes = ['auto', 'light', 'dark'] as const;
 type Theme = (typeof themes)[number];
@@ -14,7 +15,10 @@ export function Header() {
           bytes, speed and words.
         </p>
       </div>
-      <ThemeSwitch />
+      <div class="tools">
+        <CopyLink />
+        <ThemeSwitch />
+      </div>
     </header>
   );
 }

@@ -4,9 +4,9 @@ import {backends} from '../state/settings.js';
 import type {PartProps} from './props.js';
 
 const backendTitles: Readonly<Record<BrowserBackend, string>> = {
-  wasm: 'wasm: one processor core, all kernels fused',
-  webgpu: 'webgpu: the GPU, where there is one',
-  webgl: 'webgl: the GPU, without integer or float8 codes',
+  wasm: 'wasm: one processor core',
+  webgpu: 'webgpu: the GPU',
+  webgl: 'webgl: the GPU, no integer codes',
 };
 
 /** Which model runs, and where. */

@@ -1,5 +1,4 @@
 import {type NumberName, isInRange, ranges} from '../state/settings.js';
-import {CopyLink} from './copy_link.js';
 import type {PartProps} from './props.js';
 
 /** The prompt, how it is continued, and the buttons that start and stop. */
@@ -48,7 +47,6 @@ export function PromptForm({playground, state}: PartProps) {
           >
             Stop
           </button>
-          <CopyLink />
         </span>
       </div>
     </form>

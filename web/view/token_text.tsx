@@ -7,28 +7,24 @@ interface TokenTextProps {
   readonly share?: readonly number[];
 }
 
-/** A prompt and what was written behind it, token by token: dimmed where few heads hold it, struck where none does. */
-export function TokenText({prompt, written, partsAt = written.length, share}: TokenTextProps) {
+/**
+ * A prompt and what was written behind it, token by token: dimmed where few heads hold it, struck where none does. The first
+ * token that differs is marked.
+ */
+export function TokenText({prompt, written, partsAt = Infinity, share}: TokenTextProps) {
   const token = (text: string, index: number) => {
     const held = share?.[index] ?? 1;
     const title = held < 1 ? `held by ${Math.round(100 * held)} % of the heads` : undefined;
     return (
       <span key={index} class={heldClass(held)} {...(title !== undefined && {title})}>
-        {text}
+        {index === prompt.length + partsAt ? <mark class="parts">{text}</mark> : text}
       </span>
     );
   };
-  const writtenToken = (text: string, index: number) => token(text, prompt.length + index);
   return (
     <>
-      <span class="given">{prompt.map(token)}</span>
-      <span class="same">{written.slice(0, partsAt).map(writtenToken)}</span>
-      {partsAt < written.length && (
-        <span class="parted">
-          <span class="parts" role="img" aria-label="(here the texts part)" />
-          {written.slice(partsAt).map((text, index) => writtenToken(text, partsAt + index))}
-        </span>
-      )}
+      <span>{prompt.map(token)}</span>
+      <span class="written">{written.map((text, index) => token(text, prompt.length + index))}</span>
     </>
   );
 }

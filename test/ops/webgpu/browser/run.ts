@@ -5,17 +5,10 @@
  * cases of the ops. The same files run in Node on Dawn (docs/backends/webgpu.md); Vite serves them from 127.0.0.1. Where there
  * is no Chromium, says so and passes: CHROMIUM=/path/to/chromium names one that is not in a usual place.
  */
-import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {chromium} from 'playwright-core';
 import {createServer} from 'vite';
-
-const usualPlaces = [
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
-];
+import {chromiumPath, chromiumSwitches, noChromium} from '../../../support/chromium.js';
 
 const chosenFiles = [
   'test/ops/webgpu/attention.test.ts',
@@ -23,13 +16,10 @@ const chosenFiles = [
   'test/cache/policies_on_webgpu.test.ts',
 ];
 
-const executablePath = [process.env['CHROMIUM'] ?? '', ...usualPlaces].find(path => existsSync(path));
-if (executablePath === undefined) {
-  console.log(
-    `WebGPU in a browser: skipped, no Chromium at ${usualPlaces.join(', ')} (or give CHROMIUM=PATH).`,
-  );
+if (chromiumPath === undefined) {
+  console.log(`WebGPU in a browser: ${noChromium}`);
 } else {
-  process.exitCode = (await testIn(executablePath)) ? 0 : 1;
+  process.exitCode = (await testIn(chromiumPath)) ? 0 : 1;
 }
 
 /** Whether all tests passed, and there were some. */
@@ -54,10 +44,7 @@ async function testIn(executablePath: string): Promise<boolean> {
     server: {host: '127.0.0.1', port: 0, hmr: false, watch: null},
   });
   await server.listen();
-  const browser = await chromium.launch({
-    executablePath,
-    args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
-  });
+  const browser = await chromium.launch({executablePath, args: chromiumSwitches});
   try {
     const page = await browser.newPage();
     const ended = new Promise<{passed: number; failed: number}>((resolve, reject) => {

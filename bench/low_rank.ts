@@ -1,10 +1,15 @@
 /**
- * What compressed attention costs: `npx tsx bench/low_rank.ts CALIBRATION [MODEL] [TOKENS] [RATIOS]`.
+ * What compressed attention costs:
  *
- * Every method at every ratio, ranks alike and water-filled, latents as float32 and those of kqSvd in 4 bits too, on held-out text, against the
- * dense model with its full cache; plain integer codes beside. Prints Markdown. CALIBRATION is what `eigenkv calibrate` wrote for
- * that model. The rows of a ratio go through the text side by side.
+ *     npx tsx bench/low_rank.ts CALIBRATION [--model M] [--text T] [--sample S] [--tokens 2048] [--ratios 0.8,0.6,0.4,0.25]
+ *
+ * Every method at every ratio, ranks alike and water-filled, latents as float32 and those of kqSvd and fisher in 4 bits too, on the first tokens of the
+ * held-out text T, against the dense model with its full cache; plain integer codes beside. Prints Markdown. CALIBRATION is what `eigenkv
+ * calibrate` wrote for that model; ranks are allotted by the first tokens of S, a text that it may know. Without a model and
+ * texts: the embedded ones. The rows of a ratio go through the text side by side.
  */
+import {readFile} from 'node:fs/promises';
+import {parseArgs} from 'node:util';
 import {full, quantized} from '../cache/index.js';
 import {
   type CompressOptions,
@@ -16,32 +21,50 @@ import {
 } from '../models/index.js';
 import {type EvaluationRow, evaluate} from '../src/evaluate/index.js';
 
+/** Those of fisher only where the calibration has gradients. */
 const settings: readonly [name: string, options: CompressOptions][] = [
   ['svd', {method: 'svd', spread: 'uniform'}],
   ['eigen', {method: 'eigen', spread: 'uniform'}],
   ['kqSvd', {method: 'kqSvd', spread: 'uniform'}],
   ['kqSvd, water-filled', {method: 'kqSvd', spread: 'waterFilled'}],
+  ['fisher', {method: 'fisher', spread: 'uniform'}],
+  ['fisher, water-filled', {method: 'fisher', spread: 'waterFilled'}],
 ];
 /** Every token in codes but those that wait for a group of 32: the sizes of the formats themselves. */
 const codes = (bits: 8 | 4 | 2) => quantized({bits, groupSize: 32, residual: 0});
+/** Tokens that ranks are allotted by. */
+const sampleTokens = 128;
 const header = '| ratio | setting | latents | perplexity | KL (nats) | bytes / float32 | decode (tokens/s) |';
 
-async function main([
-  calibrationPath = '',
-  model,
-  tokensText = '2048',
-  ratiosText = '0.8,0.6,0.4,0.25',
-]: string[]) {
-  const loaded = await loadModel(model === '-' ? undefined : model);
-  const calibration = await loadCalibration(calibrationPath);
-  const encode = (text: string) => loaded.tokenizer.encode(text, {parseSpecial: false});
-  const heldOut = encode(await embeddedText('heldOut'));
-  const sample = encode(await embeddedText('trainSample')).slice(0, 128);
+async function main(args: string[]) {
+  const {values, positionals} = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      model: {type: 'string'},
+      text: {type: 'string'},
+      sample: {type: 'string'},
+      tokens: {type: 'string', default: '2048'},
+      ratios: {type: 'string', default: '0.8,0.6,0.4,0.25'},
+    },
+  });
+  const loaded = await loadModel(values.model);
+  const calibration = await loadCalibration(positionals[0] ?? '');
+  const idsOf = async (file: string | undefined, embedded: 'heldOut' | 'trainSample') =>
+    loaded.tokenizer.encode(
+      file === undefined ? await embeddedText(embedded) : await readFile(file, 'utf8'),
+      {
+        parseSpecial: false,
+      },
+    );
+  const heldOut = await idsOf(values.text, 'heldOut');
+  const sample = (await idsOf(values.sample, 'trainSample')).slice(0, sampleTokens);
   console.log(`${header}\n|${'---|'.repeat(7)}`);
   let isFirst = true;
-  for (const ratio of ratiosText.split(',').map(Number)) {
+  for (const ratio of values.ratios.split(',').map(Number)) {
     const made: [string, CompressedModel][] = [];
     for (const [name, options] of settings) {
+      if (options.method === 'fisher' && calibration.gradients === undefined) continue;
       made.push([
         name,
         await compressModel(loaded.model, calibration, {
@@ -52,12 +75,12 @@ async function main([
       ]);
     }
     const rows = await evaluate(loaded, heldOut, {
-      tokens: Number(tokensText),
+      tokens: Number(values.tokens),
       policies: isFirst ? [codes(8), codes(4), codes(2)] : [],
       compared: made.map(([name, {model: compressed}]) => ({
         name,
         model: compressed,
-        policies: name.startsWith('kqSvd') ? [full(), codes(4)] : [full()],
+        policies: /^(kqSvd|fisher)/.test(name) ? [full(), codes(4)] : [full()],
       })),
     });
     const [dense] = rows;

@@ -1,6 +1,7 @@
 import {InvalidArgumentError} from '../../ops/errors.js';
 import {
   type Ranks,
+  costedSides,
   errorCurves,
   givenRanks,
   thresholdRanks,
@@ -43,6 +44,8 @@ export async function allotRanks(
       return outputError;
     });
   }
+  const costed = costedSides(bases);
+  if (costed !== undefined) return waterFilledRanks(costed, dim, ratio);
   const takesCache = attentions.every(({layer}) => 'cacheRow' in layer);
   const sides =
     sample !== undefined && takesCache

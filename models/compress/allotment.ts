@@ -11,16 +11,16 @@ export interface Ranks {
 export interface Side {
   readonly depth: number;
   readonly side: 'keys' | 'values';
-  /** The predicted squared error for each rank 0 .. dim, all key heads together, as a share of that of rank 0. */
+  /** The predicted squared error for each rank 0 .. dim, all key heads together. */
   readonly errors: Float64Array;
-  /** What a relative error of 1 costs: the same unit for all sides. */
+  /** What an error of 1 costs: the same unit for all sides. */
   readonly sensitivity: number;
 }
 
 /** Ranks are multiples of this, where a head's dim is one: so integer codes fill their words and kernels their registers. */
 const rankStep = 4;
 
-/** Relative error curves of all depths and sides, keys before values. */
+/** Error curves of all depths and sides, as shares of that of rank 0; of a depth keys before values. */
 export function errorCurves(bases: readonly DepthBases[]): Omit<Side, 'sensitivity'>[] {
   return bases.flatMap((depthBases, depth) =>
     (['keys', 'values'] as const).map(side => {
@@ -32,6 +32,20 @@ export function errorCurves(bases: readonly DepthBases[]): Omit<Side, 'sensitivi
       return {depth, side, errors: whole > 0 ? total.map(error => error / whole) : total};
     }),
   );
+}
+
+/** All sides with what gradients say that they cost: nats a token. Undefined where there are none. */
+export function costedSides(bases: readonly DepthBases[]): Side[] | undefined {
+  const sides: Side[] = [];
+  for (const curve of errorCurves(bases)) {
+    const total = new Float64Array(curve.errors.length);
+    for (const {costs} of bases[curve.depth]![curve.side]) {
+      if (costs === undefined) return undefined;
+      costs.forEach((cost, rank) => (total[rank]! += cost));
+    }
+    sides.push({...curve, errors: total, sensitivity: 1});
+  }
+  return sides;
 }
 
 /** The same rank everywhere: `ratio * dim`, rounded down, at least 1. */

@@ -9,11 +9,13 @@ import {multiply64, symmetricPowers64, transpose64} from '../../ops/linalg/matri
  * - `eigen`: Eigen Attention (Saxena et al., 2024, arXiv 2408.05646): for keys the top eigenvectors of C_K + C_Q, keys and
  *   queries stacked; for values the same as `svd`;
  * - `kqSvd`: the best for what attention makes of them (KQ-SVD, 2025, arXiv 2512.05916): the least error of the scores K Q^T
- *   for keys, of the output V W_O for values.
+ *   for keys, of the output V W_O for values;
+ * - `fisher`: the same with the loss' gradients as what features meet, so the least divergence of the model's predictions, to second
+ *   order: see `watchGradients`.
  */
-export type BasisMethod = 'svd' | 'eigen' | 'kqSvd';
+export type BasisMethod = 'svd' | 'eigen' | 'kqSvd' | 'fisher';
 
-export const basisMethods: readonly BasisMethod[] = ['svd', 'eigen', 'kqSvd'];
+export const basisMethods: readonly BasisMethod[] = ['svd', 'eigen', 'kqSvd', 'fisher'];
 
 /**
  * All directions of one key head, the most important first; the first r of them are its basis of rank r. A vector x (a row)
@@ -30,11 +32,15 @@ export interface OrderedBasis {
    * `encode` and D of `decode`, where C = X^T X are the features and M = Y^T Y is what meets them.
    */
   readonly errors: Float64Array;
+  /** The divergence that is predicted for each rank, nats a token; only where gradients are known. */
+  readonly costs?: Float64Array;
 }
 
 export interface BasisOptions {
   /** Added to the metric's eigenvalues, as a share of their mean, before it is inverted. Default 1e-3. */
   readonly ridge?: number;
+  /** The Gram matrix of the loss' gradients, scaled so that half a squared change is nats a token. `fisher` needs it. */
+  readonly gradients?: ArrayLike<number>;
 }
 
 /** The default of `ridge`. */
@@ -47,23 +53,35 @@ const defaultRidge = 1e-3;
  *     encode = W M^(1/2)       decode = W M^(-1/2)
  *
  * and the squared error of rank r is `sum_{i > r} sigma_i^2(X Y^T)`, the least possible (Eckart and Young, 1936), exactly
- * where `ridge` is 0. The other methods have the same orthonormal directions on both sides.
+ * where `ridge` is 0. `fisher` has the gradients' Gram matrix for M. The other methods have the same orthonormal directions on both
+ * sides.
  *
  * @param joined what `eigen` takes the eigenvectors of. Default C: the same as `svd`.
- * @throws InvalidArgumentError for a matrix that is not finite.
+ * @throws InvalidArgumentError for a matrix that is not finite, and where `fisher` has no gradients.
  */
 export function orderedBasis(
   method: BasisMethod,
   features: ArrayLike<number>,
   metric: ArrayLike<number>,
   dim: number,
-  {ridge = defaultRidge, joined = features}: BasisOptions & {readonly joined?: ArrayLike<number>} = {},
+  {
+    ridge = defaultRidge,
+    gradients,
+    joined = features,
+  }: BasisOptions & {readonly joined?: ArrayLike<number>} = {},
 ): OrderedBasis {
+  const met = method === 'fisher' ? gradients : metric;
+  if (met === undefined) {
+    throw new InvalidArgumentError(
+      'The method "fisher" goes by gradients, and the calibration has none; calibrate with gradientTokens (--gradients 2048).',
+    );
+  }
   const [encode, decode] =
-    method === 'kqSvd'
-      ? optimalDirections(features, metric, dim, ridge)
+    method === 'kqSvd' || method === 'fisher'
+      ? optimalDirections(features, met, dim, ridge)
       : orthonormalDirections(method === 'svd' ? features : joined, dim);
-  return {dim, encode, decode, errors: predictedErrors(features, metric, encode, decode, dim)};
+  const errorsFor = (what: ArrayLike<number>) => predictedErrors(features, what, encode, decode, dim);
+  return {dim, encode, decode, errors: errorsFor(metric), ...(gradients && {costs: errorsFor(gradients)})};
 }
 
 /**

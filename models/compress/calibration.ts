@@ -6,8 +6,9 @@ import {waitingEvents} from '../generate/event_loop.js';
 import type {Tokenizer} from '../tokenizer.js';
 import {type DenseAttention, denseAttentions} from './adapters/index.js';
 import {fingerprintOf} from '../../cache/fingerprint.js';
-import {type DepthStatistics, StatisticsWatcher, added} from './statistics.js';
+import {type DepthStatistics, StatisticsWatcher, added, gradientSides} from './statistics.js';
 import {watchFeatures} from './watch_features.js';
+import {watchGradients} from './watch_gradients.js';
 
 /** What a model's attention does to texts: all that compression needs to know of them. Additive: see `mergeCalibrations`. */
 export interface Calibration {
@@ -16,6 +17,8 @@ export interface Calibration {
   /** Tokens seen. */
   readonly tokens: number;
   readonly depths: readonly DepthStatistics[];
+  /** The same of gradients in place of features, of fewer tokens: see `watchGradients`. Only where they were asked for. */
+  readonly gradients?: Pick<Calibration, 'tokens' | 'depths'>;
 }
 
 export interface CalibrateOptions {
@@ -25,6 +28,11 @@ export interface CalibrateOptions {
   readonly window?: number;
   /** Tokens that go through the model at a time. Default 256. */
   readonly step?: number;
+  /**
+   * Of the first so many of the tokens also the gradients, for the method `fisher` and for ranks by what they cost. Each takes as long
+   * as ten tokens without, more or less. Default 0.
+   */
+  readonly gradientTokens?: number;
   /** Tokens done, of all. */
   readonly onProgress?: (progress: {readonly done: number; readonly total: number}) => void;
   readonly signal?: AbortSignal;
@@ -42,57 +50,68 @@ const schema = v.strictObject({
   tokens: v.optional(atLeast(1), Number.MAX_SAFE_INTEGER),
   window: v.optional(atLeast(1), 1024),
   step: v.optional(atLeast(1), 256),
+  gradientTokens: v.optional(atLeast(0), 0),
 });
+
+/** Texts are cut to this for gradients, since all activations of one are in memory at once: 1.2 GB of a model of 135M parameters. */
+const gradientWindow = 256;
 
 /**
  * Sends texts through a model and sums, for each depth and key head, the Gram matrices K^T K, V^T V and the group's Q^T Q,
  * before and behind the rotation (`[dim, dim]` each; Eigen Attention, arXiv 2408.05646, section 3.1). Memory does not grow with
- * the texts.
+ * the texts. With `gradientTokens` the same of gradients: see `watchGradients`.
  *
  * @param texts strings, or ids.
- * @throws InvalidArgumentError where there is no token, or no attention layer that an adapter knows; ModelError where a
- *   feature is NaN; the signal's reason.
+ * @throws InvalidArgumentError where there is no token, no attention layer that an adapter knows, or gradients are asked of a
+ *   layer that takes no cache; ModelError where a feature is NaN; the signal's reason.
  */
 export async function calibrate(
   {model, config, tokenizer}: CalibratedModel,
   texts: readonly (string | readonly number[])[],
   {onProgress, signal, ...numbers}: CalibrateOptions = {},
 ): Promise<Calibration> {
-  const {tokens, window, step} = checkOptions('calibrate', schema, numbers);
+  const {tokens, window, step, gradientTokens} = checkOptions('calibrate', schema, numbers);
   const attentions = denseAttentions(model);
   const fixed = model.inputs[0]?.shape[1] ?? undefined; // models of others may take texts of one length only
-  const pieces = piecesOf(
-    texts.map(text => idsOf(text, tokenizer)),
-    tokens,
-    fixed ?? Math.min(window, config?.contextLength ?? window),
-    fixed,
-  );
-  const total = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  const ids = texts.map(text => idsOf(text, tokenizer));
+  const length = fixed ?? Math.min(window, config?.contextLength ?? window);
+  const pieces = piecesOf(ids, tokens, length, fixed);
+  const gradientPieces =
+    gradientTokens > 0
+      ? piecesOf(ids, Math.min(tokens, gradientTokens), fixed ?? Math.min(length, gradientWindow), fixed)
+      : [];
+  const total = [...pieces, ...gradientPieces].reduce((sum, piece) => sum + piece.length, 0);
   const watcher = new StatisticsWatcher();
+  const gradients = new StatisticsWatcher(gradientSides);
   let done = 0;
+  const afterStep = async (fresh: number) => {
+    done += fresh;
+    onProgress?.({done, total});
+    await waitingEvents();
+    signal?.throwIfAborted();
+  };
   try {
-    for (const ids of pieces) {
-      await watchFeatures(model, attentions, ids, {
-        step,
-        watcher,
-        afterStep: async fresh => {
-          done += fresh;
-          onProgress?.({done, total});
-          await waitingEvents();
-          signal?.throwIfAborted();
-        },
-      });
+    for (const piece of pieces) {
+      await watchFeatures(model, attentions, piece, {step, watcher, afterStep});
       await watcher.take();
+    }
+    for (const [seed, piece] of gradientPieces.entries()) {
+      watchGradients(model, attentions, piece, {watcher: gradients, seed});
+      await gradients.take();
+      await afterStep(piece.length);
     }
     return {
       fingerprint: await fingerprintOf(attentions.map(({layer}) => layer)),
-      tokens: watcher.tokens,
-      depths: watcher.statistics,
+      ...summed(watcher),
+      ...(gradientTokens > 0 && {gradients: summed(gradients)}),
     };
   } finally {
     watcher.dispose();
+    gradients.dispose();
   }
 }
+
+const summed = ({tokens, statistics}: StatisticsWatcher) => ({tokens, depths: statistics});
 
 /**
  * The calibration of all texts together.
@@ -109,13 +128,21 @@ export function mergeCalibrations(calibrations: readonly Calibration[]): Calibra
           'same weights add up.',
       );
     }
+    const gradients = [sum.gradients, next.gradients].filter(each => each !== undefined);
     return {
-      ...sum,
-      tokens: sum.tokens + next.tokens,
-      depths: sum.depths.map((depth, i) => added(depth, next.depths[i]!)),
+      ...together(sum, next),
+      fingerprint: sum.fingerprint,
+      ...(gradients.length > 0 && {gradients: gradients.reduce(together)}),
     };
   }, first);
 }
+
+type Summed = Pick<Calibration, 'tokens' | 'depths'>;
+
+const together = (a: Summed, b: Summed): Summed => ({
+  tokens: a.tokens + b.tokens,
+  depths: a.depths.map((depth, i) => added(depth, b.depths[i]!)),
+});
 
 /**
  * Whether a calibration is of these attention layers.

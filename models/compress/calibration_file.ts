@@ -10,23 +10,21 @@ const version = 1;
 
 /**
  * Writes a calibration as safetensors (Node only): `depth.<n>.<side>` F32 `[kvHeads, dim, dim]` and `depth.<n>.<side>.sum`
- * `[kvHeads, dim]`; fingerprint and tokens are in the metadata.
+ * `[kvHeads, dim]`, those of gradients `gradient.<n>.<side>`; fingerprint and tokens are in the metadata.
  * @throws TransferError where the disk fails.
  */
 export async function saveCalibration(
-  {fingerprint, tokens, depths}: Calibration,
+  {fingerprint, tokens, depths, gradients}: Calibration,
   path: string,
 ): Promise<void> {
-  const tensors = depths.flatMap(({kvHeads, dim, grams, sums}, depth): TensorToWrite[] => [
-    ...gramSides.flatMap(side => tensorOf(`depth.${depth}.${side}`, [kvHeads, dim, dim], grams[side])),
-    ...sumSides.flatMap(side => tensorOf(`depth.${depth}.${side}.sum`, [kvHeads, dim], sums[side])),
-  ]);
+  const tensors = [...tensorsOf('depth', depths), ...tensorsOf('gradient', gradients?.depths ?? [])];
   const metadata = {
     kind,
     version: String(version),
     fingerprint,
     tokens: String(tokens),
     depths: String(depths.length),
+    ...(gradients && {gradient_tokens: String(gradients.tokens)}),
   };
   await writeSafetensorsFile(path, tensors, {metadata});
 }
@@ -57,12 +55,26 @@ export async function loadCalibration(path: string): Promise<Calibration> {
         `${path} says that it is of ${text('tokens')} tokens at ${text('depths')} depths; calibrate again.`,
       );
     }
-    const depths: DepthStatistics[] = [];
-    for (let depth = 0; depth < count; depth++) depths.push(await readDepth(file, depth, path));
-    return {fingerprint: text('fingerprint'), tokens, depths};
+    const depths = await readDepths(file, 'depth', count, path);
+    const gradientTokens = Number(text('gradient_tokens'));
+    const gradients = gradientTokens > 0 && {
+      tokens: gradientTokens,
+      depths: await readDepths(file, 'gradient', count, path),
+    };
+    return {fingerprint: text('fingerprint'), tokens, depths, ...(gradients && {gradients})};
   } finally {
     await file.close();
   }
+}
+
+/** What a file has matrices of. */
+type Kind = 'depth' | 'gradient';
+
+function tensorsOf(kind: Kind, depths: readonly DepthStatistics[]): TensorToWrite[] {
+  return depths.flatMap(({kvHeads, dim, grams, sums}, depth) => [
+    ...gramSides.flatMap(side => tensorOf(`${kind}.${depth}.${side}`, [kvHeads, dim, dim], grams[side])),
+    ...sumSides.flatMap(side => tensorOf(`${kind}.${depth}.${side}.sum`, [kvHeads, dim], sums[side])),
+  ]);
 }
 
 function tensorOf(name: string, shape: number[], numbers: Float64Array | undefined): TensorToWrite[] {
@@ -70,12 +82,28 @@ function tensorOf(name: string, shape: number[], numbers: Float64Array | undefin
   return [{name, dtype: 'F32', shape, data: () => Float32Array.from(numbers)}];
 }
 
-async function readDepth(file: TensorFile, depth: number, path: string): Promise<DepthStatistics> {
-  const [kvHeads = 0, dim = 0] = file.tensors.get(`depth.${depth}.keys`)?.shape ?? [];
+async function readDepths(
+  file: TensorFile,
+  kind: Kind,
+  count: number,
+  path: string,
+): Promise<DepthStatistics[]> {
+  const depths: DepthStatistics[] = [];
+  for (let depth = 0; depth < count; depth++) depths.push(await readDepth(file, kind, depth, path));
+  return depths;
+}
+
+async function readDepth(
+  file: TensorFile,
+  kind: Kind,
+  depth: number,
+  path: string,
+): Promise<DepthStatistics> {
+  const [kvHeads = 0, dim = 0] = file.tensors.get(`${kind}.${depth}.keys`)?.shape ?? [];
   const read = async <Side extends string>(sides: readonly Side[], suffix: string, shape: number[]) => {
     const found: Partial<Record<Side, Float64Array>> = {};
     for (const side of sides) {
-      const name = `depth.${depth}.${side}${suffix}`;
+      const name = `${kind}.${depth}.${side}${suffix}`;
       const tensor = file.tensors.get(name);
       if (tensor === undefined) continue;
       if (tensor.shape.join() !== shape.join()) throw damaged(path, name);
@@ -87,11 +115,14 @@ async function readDepth(file: TensorFile, depth: number, path: string): Promise
   };
   const grams = await read(gramSides, '', [kvHeads, dim, dim]);
   const sums = await read(sumSides, '.sum', [kvHeads, dim]);
-  for (const side of ['queries', 'keys', 'values'] as const) {
-    if (grams[side] === undefined) throw damaged(path, `depth.${depth}.${side}`);
+  for (const side of neededSides[kind]) {
+    if (grams[side] === undefined) throw damaged(path, `${kind}.${depth}.${side}`);
   }
   return {kvHeads, dim, grams, sums};
 }
+
+/** Sides that every file has. */
+const neededSides = {depth: ['queries', 'keys', 'values'], gradient: ['keys', 'values']} as const;
 
 function damaged(path: string, tensor: string): FormatError {
   return new FormatError(`${path}: the tensor "${tensor}" is missing or damaged; calibrate again.`);

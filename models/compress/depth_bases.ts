@@ -4,6 +4,7 @@ import type {RopeMode} from '../../layers/index.js';
 import type {DenseAttention, DenseWeights} from './adapters/index.js';
 import {type BasisMethod, type OrderedBasis, keyBasis, orderedBasis} from './bases.js';
 import {type DistanceWeights, rotatedMetric} from './rotated_metric.js';
+import type {Calibration} from './calibration.js';
 import type {DepthStatistics} from './statistics.js';
 
 /** How bases are found. */
@@ -26,20 +27,21 @@ export interface DepthBases {
 }
 
 /**
- * The bases of every depth, from a calibration and the output projections: for keys the queries are what meets them, for
+ * The bases of a depth, from a calibration and the output projections: for keys the queries are what meets them, for
  * values W_O, whose metric is the sum over the group's heads of W_O,j W_O,j^T.
  *
  * @throws InvalidArgumentError where the calibration lacks what the options ask for.
  */
 export function depthBases(
-  statistics: DepthStatistics,
-  tokens: number,
+  {depths, tokens, gradients}: Pick<Calibration, 'depths' | 'tokens' | 'gradients'>,
+  depth: number,
   attention: DenseAttention,
   weights: DenseWeights,
   options: BasesOptions,
 ): DepthBases {
   const {heads, kvHeads, headDim: dim, rope} = attention;
   const {keyMethod, valueMethod, ropeMode, ridge, center} = options;
+  const statistics: DepthStatistics = depths[depth]!;
   const isRotated = rope !== undefined && ropeMode === 'after';
   const [queries, keys, sums] = isRotated
     ? [statistics.grams.rotatedQueries, statistics.grams.rotatedKeys, statistics.sums.rotatedKeys]
@@ -58,13 +60,22 @@ export function depthBases(
   const metricOf = rope !== undefined && !isRotated ? rotatedMetric(rope, dim, options.distances) : undefined;
   const gram = (side: Float64Array, head: number, means: Float64Array[] | undefined) =>
     centred(ofHead(side, head, dim * dim), means?.[head], tokens);
+  const ofGradients = (side: 'keys' | 'values' | 'rotatedKeys', head: number) => {
+    const all = gradients?.depths[depth]!.grams[side];
+    // both Gram matrices are sums over tokens; half the mean of both is nats a token
+    const share = 1 / (2 * tokens * (gradients?.tokens ?? 1));
+    return all && {gradients: ofHead(all, head, dim * dim).map(x => x * share)};
+  };
   const everyHead = <T>(make: (head: number) => T) => Array.from({length: kvHeads}, (_, head) => make(head));
   return {
     keys: everyHead(head => {
       const ofQueries = ofHead(queries, head, dim * dim);
       const metric = metricOf?.(ofQueries);
       const grams = {keys: gram(keys, head, keyMeans), queries: ofQueries, ...(metric && {metric})};
-      return keyBasis(keyMethod, grams, dim, {ridge});
+      return keyBasis(keyMethod, grams, dim, {
+        ridge,
+        ...ofGradients(isRotated ? 'rotatedKeys' : 'keys', head),
+      });
     }),
     values: everyHead(head =>
       orderedBasis(
@@ -72,7 +83,7 @@ export function depthBases(
         gram(values, head, valueMeans),
         outputMetric(weights.output, head, heads, kvHeads, dim),
         dim,
-        {ridge},
+        {ridge, ...ofGradients('values', head)},
       ),
     ),
     ...(keyMeans && {keyMeans}),

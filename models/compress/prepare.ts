@@ -28,7 +28,7 @@ export async function prepare(
   await checkCalibration(calibration, attentions);
   const weights = await Promise.all(attentions.map(attention => attention.read()));
   const bases = attentions.map((attention, depth) =>
-    depthBases(calibration.depths[depth]!, calibration.tokens, attention, weights[depth]!, options),
+    depthBases(calibration, depth, attention, weights[depth]!, options),
   );
   return {model, attentions, weights, bases, dim: commonDim(attentions), options};
 }

@@ -10,6 +10,8 @@ export type SumSide = 'keys' | 'values' | 'rotatedKeys';
 
 export const gramSides = ['queries', 'keys', 'values', 'rotatedQueries', 'rotatedKeys'] as const;
 export const sumSides = ['keys', 'values', 'rotatedKeys'] as const;
+/** What there are gradients of. */
+export const gradientSides = ['keys', 'values', 'rotatedKeys'] as const;
 
 /** The features of one depth, summed over all tokens seen: float64, row-major. Rotated sides only where the model rotates. */
 export interface DepthStatistics {
@@ -26,11 +28,15 @@ export interface DepthStatistics {
  * float64 on the host, so that the number of texts costs no precision.
  */
 export class StatisticsWatcher implements Watcher {
-  private grams = new FeatureGrams();
+  private grams: FeatureGrams;
   private sums = new KeptSums();
   private readonly totals: DepthStatistics[] = [];
   /** Tokens whose statistics were taken. */
   tokens = 0;
+
+  constructor(private readonly sides: readonly GramSide[] = gramSides) {
+    this.grams = new FeatureGrams({sides});
+  }
 
   see(depth: number, fresh: SeenTokens): void {
     this.grams.see(depth, fresh);
@@ -61,7 +67,7 @@ export class StatisticsWatcher implements Watcher {
   dispose(): void {
     this.grams.dispose();
     this.sums.dispose();
-    this.grams = new FeatureGrams();
+    this.grams = new FeatureGrams({sides: this.sides});
     this.sums = new KeptSums();
   }
 

@@ -7,7 +7,7 @@ import {
   mergeCalibrations,
   saveCalibration,
 } from '../../models/index.js';
-import {everyValue, wholeNumber} from './support/arguments.js';
+import {everyValue, given, wholeNumber} from './support/arguments.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
@@ -45,6 +45,12 @@ export const calibrateCommand = command(
         description: "Texts are cut to pieces of so many tokens. Default: 1024, or the model's context",
         valueHint: 'N',
       },
+      gradients: {
+        type: 'string',
+        description:
+          'Of the first so many tokens also what a change costs, for --method fisher and for ranks; each takes as long as ten others',
+        valueHint: 'N',
+      },
       merge: {
         type: 'string',
         description: 'Add up calibrations of the same model instead: --merge A B; may be repeated',
@@ -66,9 +72,12 @@ export const calibrateCommand = command(
       const texts = everyValue(rawArgs, 'text');
       const tokens = wholeNumber(args.tokens, 'tokens') ?? defaultTokens;
       const window = wholeNumber(args.window, 'window');
+      const gradientTokens = wholeNumber(args.gradients, 'gradients');
       const signal = interruptSignal();
       const calibration =
-        files.length > 0 ? await merged(files) : await calibrated({...args, texts, tokens, window}, signal);
+        files.length > 0
+          ? await merged(files)
+          : await calibrated({...args, texts, tokens, window, gradientTokens}, signal);
       await saveCalibration(calibration, out);
       const {depths, fingerprint} = calibration;
       if (args.json) {
@@ -82,7 +91,7 @@ export const calibrateCommand = command(
   },
   [
     'eigenkv calibrate --out embedded.safetensors',
-    'eigenkv calibrate --model SmolLM2-135M.gguf --text book.txt --tokens 32768 --out a.safetensors',
+    'eigenkv calibrate --model SmolLM2-135M.gguf --text book.txt --tokens 32768 --gradients 2048 --out a.safetensors',
     'eigenkv calibrate --merge a.safetensors b.safetensors --out both.safetensors',
   ],
 );
@@ -93,6 +102,7 @@ interface CalibrateArgs {
   readonly texts: readonly string[];
   readonly tokens: number;
   readonly window: number | undefined;
+  readonly gradientTokens: number | undefined;
 }
 
 async function calibrated(args: CalibrateArgs, signal: AbortSignal): Promise<Calibration> {
@@ -102,7 +112,7 @@ async function calibrated(args: CalibrateArgs, signal: AbortSignal): Promise<Cal
   try {
     return await calibrate(loaded, texts.length > 0 ? texts : [await embeddedText('trainSample')], {
       tokens: args.tokens,
-      ...(args.window !== undefined && {window: args.window}),
+      ...given({window: args.window, gradientTokens: args.gradientTokens}),
       onProgress: ({done, total}) => bar.update(done, total),
       signal,
     });

@@ -28,6 +28,7 @@ CONFIG = {
     "torch_dtype": "float16",
     "use_cache": True,
 }
+CONTEXT = CONFIG["max_position_embeddings"]
 QUERY_BLOCK = 128  # queries attend block by block, so that masked keys to the right are mostly never computed
 
 
@@ -103,6 +104,9 @@ def forward(params, ids, config):
 
 def token_losses(params, windows, config):
     """windows: int [batch, tokens + 1] -> negative log-likelihood in nats [batch, tokens]."""
-    logits = forward(params, windows[:, :-1], config)
+    return losses_of(forward(params, windows[:, :-1], config), windows)
+
+
+def losses_of(logits, windows):
     picked = jnp.take_along_axis(logits, windows[:, 1:, None], -1)[..., 0]
     return jax.nn.logsumexp(logits, -1) - picked

@@ -1,6 +1,6 @@
-"""Trains the embedded model on the CPU: AdamW, warmup and cosine, three phases of growing context.
+"""Trains the embedded model, or a GPT-2 to compare with, on the CPU: AdamW, warmup and cosine, phases of growing context.
 
-Reads tokens.npz from --work, writes checkpoint.npz and log.jsonl there; started again, it goes on from the checkpoint.
+Reads tokens.npz from --work, writes a checkpoint and a log there; started again, it goes on from the checkpoint.
 """
 
 import argparse
@@ -13,14 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import gpt2
 import model
 
+# architecture -> its module, and the names of its checkpoint and log
+ARCHITECTURES = {"llama": (model, "checkpoint", "log"), "gpt2": (gpt2, "gpt2", "gpt2_log")}
 SEED = 1
 PEAK_RATE, FINAL_RATE, WARMUP = 2e-3, 2e-5, 150
 BETA1, BETA2, EPSILON, WEIGHT_DECAY, CLIP = 0.9, 0.98, 1e-8, 0.05, 1.0
-# (end of the phase as a share of all steps, windows per step, tokens per window): short windows are cheap, and
-# most of what a small model learns is local; the last phases teach it the whole context.
-PHASES = [(0.6, 8, 256), (0.85, 4, 512), (1.0, 2, 1024)]
+STEP_TOKENS = 2048
+# (end of the phase as a share of all steps, tokens per window): short windows are cheap, and most of what a small
+# model learns is local; the last phases teach it the whole context.
+PHASES = [(0.6, 256), (0.85, 512), (1.0, 1024)]
 REPEATS = {"austen": 2, "moby_dick": 2}  # per epoch: two Bibles would else be two thirds of what it reads
 SOURCES = ["kjv", "web", "austen", "moby_dick"]
 
@@ -44,13 +48,14 @@ def phase_windows(docs, count, length, random):
     return [stream[start : start + length + 1] for start in starts]
 
 
-def batches(tokens, steps):
+def batches(tokens, steps, context):
     """The batch of each step, the same for the same seed and number of steps."""
     random = np.random.default_rng(SEED)
     docs = [d for s in SOURCES for d in documents(tokens, "train", s) for _ in range(REPEATS.get(s, 1))]
     begin = 0
-    for share, windows, length in PHASES:
-        end = round(share * steps)
+    for share, longest in PHASES:
+        end, length = round(share * steps), min(longest, context)
+        windows = STEP_TOKENS // length
         rows = phase_windows(docs, (end - begin) * windows, length, random)
         for i in range(end - begin):
             yield np.stack(rows[i * windows : (i + 1) * windows])
@@ -62,9 +67,9 @@ def learning_rate(step, steps):
     return jnp.minimum((step + 1) / WARMUP, 1) * (FINAL_RATE + (PEAK_RATE - FINAL_RATE) * cosine)
 
 
-def make_update(config, steps):
+def make_update(architecture, steps):
     def update(params, mean, square, step, windows):
-        loss, grads = jax.value_and_grad(lambda p: model.token_losses(p, windows, config).mean())(params)
+        loss, grads = jax.value_and_grad(lambda p: architecture.token_losses(p, windows, architecture.CONFIG).mean())(params)
         norm = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(grads)))
         grads = jax.tree.map(lambda g: g * jnp.minimum(1, CLIP / (norm + 1e-6)), grads)
         mean = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, mean, grads)
@@ -73,7 +78,7 @@ def make_update(config, steps):
 
         def apply(path, p, m, s):
             change = m / (1 - BETA1**t) / (jnp.sqrt(s / (1 - BETA2**t)) + EPSILON)
-            decay = 0 if "norm" in str(path[-1]) else WEIGHT_DECAY
+            decay = 0 if "norm" in str(path[-1]) or "bias" in str(path[-1]) else WEIGHT_DECAY
             return p - rate * (change + decay * p)
 
         return jax.tree_util.tree_map_with_path(apply, params, mean, square), mean, square, loss, norm
@@ -102,26 +107,28 @@ def load(path, tree):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder with tokens.npz; checkpoint and log go there")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default="llama")
     parser.add_argument("--steps", type=int, required=True, help="steps of 2,048 tokens")
     parser.add_argument("--checkpoint-seconds", type=float, default=180)
     args = parser.parse_args()
 
+    architecture, checkpoint_name, log_name = ARCHITECTURES[args.architecture]
     tokens = np.load(args.work / "tokens.npz")
-    params = model.init(model.CONFIG, jax.random.key(SEED))
+    params = architecture.init(architecture.CONFIG, jax.random.key(SEED))
     zeros = jax.tree.map(jnp.zeros_like, params)
     state = (params, zeros, jax.tree.map(jnp.copy, zeros))
-    checkpoint, first, seconds = args.work / "checkpoint.npz", 0, 0.0
+    checkpoint, first, seconds = args.work / f"{checkpoint_name}.npz", 0, 0.0
     if checkpoint.exists():
         state, meta = load(checkpoint, state)
         first, seconds = meta["step"], meta["seconds"]
-    update = make_update(model.CONFIG, args.steps)
-    evaluate = jax.jit(lambda p, w: model.token_losses(p, w, model.CONFIG).mean())
+    update = make_update(architecture, args.steps)
+    evaluate = jax.jit(lambda p, w: architecture.token_losses(p, w, architecture.CONFIG).mean())
     held_out = {s: held_out_windows(tokens, s, 512, 8) for s in SOURCES}
     count = sum(p.size for p in jax.tree.leaves(params))
     print(f"{count} parameters, from step {first} of {args.steps}", flush=True)
 
     begun, saved, losses = time.time() - seconds, time.time(), []
-    for step, windows in enumerate(batches(tokens, args.steps)):
+    for step, windows in enumerate(batches(tokens, args.steps, architecture.CONTEXT)):
         if step < first:
             continue
         *state, loss, norm = update(*state, step, windows)
@@ -131,7 +138,7 @@ def main():
             row = {"step": done, "seconds": round(seconds), "loss": round(float(np.mean(losses)), 4), "norm": round(float(norm), 3)}
             if done % 400 == 0 or done == args.steps:
                 row["held_out"] = {s: round(float(evaluate(state[0], w)), 4) for s, w in held_out.items()}
-            with open(args.work / "log.jsonl", "a") as log:
+            with open(args.work / f"{log_name}.jsonl", "a") as log:
                 log.write(json.dumps(row) + "\n")
             print(row, flush=True)
             losses = []

@@ -13,7 +13,7 @@ interface Golden {
   readonly queries: GoldenArray;
   readonly values: GoldenArray;
   readonly outputs: GoldenArray;
-  readonly keyErrors: Record<BasisMethod, GoldenArray>;
+  readonly keyErrors: Record<Exclude<BasisMethod, 'fisher'>, GoldenArray>;
   readonly valueErrors: Record<'svd' | 'kqSvd', GoldenArray>;
   readonly metrics: readonly {
     readonly weights: 'uniform' | 'falling';
@@ -68,7 +68,7 @@ describe('bases of low-rank attention', () => {
   const dim = golden.keys.shape[1]!;
   const queryGram = gramOf(golden.queries.data, dim);
 
-  for (const method of basisMethods) {
+  for (const method of ['svd', 'eigen', 'kqSvd'] as const) {
     it(`keys by ${method}: the errors of NumPy's scores`, () => {
       const basis = keyBasis(method, {keys: gramOf(golden.keys.data, dim), queries: queryGram}, dim, {
         ridge: 0,
@@ -109,7 +109,11 @@ describe('bases of low-rank attention', () => {
           const rank = Math.min(wanted, size);
           const keys = randomFloats(seed, 30 * size);
           const queries = randomFloats(seed + 5000, 50 * size);
-          const basis = keyBasis(method, {keys: gramOf(keys, size), queries: gramOf(queries, size)}, size);
+          const queryGram = gramOf(queries, size);
+          const basis = keyBasis(method, {keys: gramOf(keys, size), queries: queryGram}, size, {
+            gradients: queryGram,
+          });
+          expect(basis.costs).to.deep.equal(basis.errors);
           const measured = measuredError(basis, keys, queries, rank);
           expect(Math.abs(measured - basis.errors[rank]!)).to.be.at.most(1e-7 * basis.errors[0]!);
         },
@@ -125,6 +129,22 @@ describe('bases of low-rank attention', () => {
       expect(measuredError(basis, keys, queries, rank) / basis.errors[rank]!).to.be.closeTo(1, 1e-4);
     }
     expect(basis.errors[16]).to.equal(0);
+  });
+
+  it('fisher has the least cost that any method has, at every rank', () => {
+    const [keys, queries] = [randomFloats(11, 60 * 8), randomFloats(12, 90 * 8)];
+    const grams = {keys: gramOf(keys, 8), queries: gramOf(queries, 8)};
+    const gradients = gramOf(
+      randomFloats(13, 50 * 8).map((x, i) => x * 0.7 ** (i % 8)),
+      8,
+    );
+    const [best, ...others] = (['fisher', 'svd', 'eigen', 'kqSvd'] as const).map(
+      method => keyBasis(method, grams, 8, {gradients, ridge: 0}).costs!,
+    );
+    for (const costs of others) {
+      for (let rank = 1; rank < 8; rank++) expect(best![rank]).to.be.below(costs[rank]!);
+    }
+    expect(() => keyBasis('fisher', grams, 8)).to.throw(InvalidArgumentError, /the calibration has none/);
   });
 
   it('on synthetic grouped heads kqSvd is below eigen, eigen below svd', () => {
@@ -143,7 +163,10 @@ describe('bases of low-rank attention', () => {
   it('of a Gram matrix of few tokens: exact from their number on, at finite directions', () => {
     const [keys, queries] = [randomFloats(3, 4 * 10), randomFloats(4, 3 * 10)];
     for (const method of basisMethods) {
-      const basis = keyBasis(method, {keys: gramOf(keys, 10), queries: gramOf(queries, 10)}, 10);
+      const queryGram = gramOf(queries, 10);
+      const basis = keyBasis(method, {keys: gramOf(keys, 10), queries: queryGram}, 10, {
+        gradients: queryGram,
+      });
       expect([...basis.encode, ...basis.decode].every(Number.isFinite), method).to.equal(true);
       const exactFrom = method === 'eigen' ? 7 : 4;
       expect(basis.errors[exactFrom]!, method).to.be.at.most(1e-6 * basis.errors[0]!);

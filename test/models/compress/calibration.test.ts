@@ -110,6 +110,29 @@ describe('calibration', () => {
     expect(mergeCalibrations([again, await run([other])]).tokens).to.be.above(again.tokens);
   });
 
+  it('of gradients: adds up, is saved and read again', async () => {
+    const options = {gradientTokens: 60};
+    const [a, b] = [await run([text], options), await run([other], {gradientTokens: 20})];
+    expect([a.gradients!.tokens, b.gradients!.tokens]).to.deep.equal([60, 20]);
+    const merged = mergeCalibrations([a, b, await run([text])]);
+    expect(merged.gradients!.tokens).to.equal(80);
+    const valuesOf = ({gradients}: Calibration) => gradients!.depths[1]!.grams.values!;
+    await expectClose(
+      valuesOf(merged),
+      valuesOf(a).map((x, i) => x + valuesOf(b)[i]!),
+      1e-12,
+    );
+    const path = join(folder, 'gradients.safetensors');
+    await saveCalibration(merged, path);
+    const again = await loadCalibration(path);
+    expect(again.gradients!.tokens).to.equal(80);
+    for (const side of ['keys', 'values', 'rotatedKeys'] as const) {
+      const [read, written] = [again, merged].map(({gradients}) => gradients!.depths[0]!.grams[side]!);
+      await expectClose(read!, written!, 1e-6, side);
+    }
+    expect(await run([text], options), 'the same tokens are drawn each time').to.deep.equal(a);
+  });
+
   it('knows its model', async () => {
     const stranger = tinyModel(2);
     const [a, same, b] = [

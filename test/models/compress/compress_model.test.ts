@@ -17,9 +17,12 @@ import {
   saveModel,
 } from '../../../models/index.js';
 import {denseAttentions} from '../../../models/compress/adapters/index.js';
+import {costedSides} from '../../../models/compress/allotment.js';
 import {keyBasis} from '../../../models/compress/bases.js';
+import {prepare} from '../../../models/compress/prepare.js';
 import {watchFeatures} from '../../../models/compress/watch_features.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
+import {evaluate} from '../../../src/evaluate/index.js';
 import {InvalidArgumentError, ModelError} from '../../../ops/errors.js';
 import {multiply64, transpose64} from '../../../ops/linalg/matrix64.js';
 import {randomFloats} from '../../support/random.js';
@@ -230,8 +233,9 @@ describe('compressModel', () => {
       [{ratio: 1.5}, /ratio = 1.5/],
       [{ratio: 0.5, errorBudget: 0.1}, /ratio and errorBudget; give one/],
       [{errorBudget: 0.1}, /sample/],
+      [{method: 'fisher'}, /goes by gradients, and the calibration has none/],
       [{ranks: {keys: 9, values: 1}}, /ranks.keys has 9.*head's 8/],
-      [{method: 'qkSvd' as 'kqSvd'}, /svd, eigen, kqSvd/],
+      [{method: 'qkSvd' as 'kqSvd'}, /svd, eigen, kqSvd, fisher/],
       [{ratios: 0.5} as CompressOptions, /no option "ratios".*Did you mean "ratio"/],
     ];
     for (const [options, message] of cases) await rejection(compress(options), InvalidArgumentError, message);
@@ -336,6 +340,33 @@ describe('the embedded model, compressed', () => {
       const rows = b.length / inner;
       return multiply64(a, transpose64(b, rows, inner), tokens, inner, rows);
     }
+  });
+
+  it('gradients predict the divergence; ranks by them cost less than equal ones', async () => {
+    const withGradients = await calibrate(loaded, [sample], {gradientTokens: sample.length});
+    const compressed = [];
+    for (const [name, options] of Object.entries<CompressOptions>({
+      svd: {method: 'svd', ratio: 0.75, spread: 'uniform'},
+      uniform: {ratio: 0.4, spread: 'uniform'},
+      waterFilled: {ratio: 0.4},
+    })) {
+      const {model} = await compressModel(loaded.model, withGradients, options);
+      compressed.push({name, model});
+    }
+    const rows = await evaluate(loaded, sample, {compared: compressed});
+    const [, svd, uniform, waterFilled] = rows.map(({klDivergence}) => klDivergence);
+    const {bases} = await prepare(loaded.model, withGradients, {
+      keyMethod: 'svd', // directions that know nothing of these gradients
+      valueMethod: 'svd',
+      ropeMode: 'before',
+      distances: 'falling',
+      center: false,
+      ridge: 1e-3,
+    });
+    const predicted = costedSides(bases)!.reduce((sum, {errors}) => sum + errors[48]!, 0);
+    expect(svd! / predicted, 'measured over predicted').to.be.within(0.5, 2);
+    expect(waterFilled!).to.be.below(0.8 * uniform!);
+    for (const {model} of compressed) model.dispose();
   });
 
   it('is saved as a folder that loadModel reads, and refused where its config is wrong', async () => {

@@ -35,9 +35,9 @@ describe('eigenkv calibrate and compress', () => {
 
   it('from a text to a model that eval reads', async () => {
     const [a, b, both, out] = [at('a.safetensors'), at('b.safetensors'), at('both.safetensors'), at('model')];
-    expect(await printed(() => calibrateCommand.run(['--tokens', '200', '--out', a]))).to.match(
-      /Wrote .*a\.safetensors: 200 tokens at 9 depths of the model [0-9a-f]{16}/,
-    );
+    expect(
+      await printed(() => calibrateCommand.run(['--tokens', '200', '--gradients', '40', '--out', a])),
+    ).to.match(/Wrote .*a\.safetensors: 200 tokens at 9 depths of the model [0-9a-f]{16}/);
     await writeFile(at('text.txt'), 'And God said, Let there be light: and there was light. '.repeat(20));
     const json = await printed(() =>
       calibrateCommand.run([
@@ -55,8 +55,8 @@ describe('eigenkv calibrate and compress', () => {
     expect(JSON.parse(json)).to.include({tokens: 150, depths: 9});
     await printed(() => calibrateCommand.run(['--merge', a, b, '--out', both]));
     const args = [
-      ...['--calibration', both, '--ratio', '0.5', '--spread', 'uniform', '--policy', 'quantized:bits=4'],
-      ...['--dtype', 'F16', '--out', out],
+      ...['--calibration', both, '--method', 'fisher', '--ratio', '0.5', '--spread', 'uniform'],
+      ...['--policy', 'quantized:bits=4', '--dtype', 'F16', '--out', out],
     ];
     const table = await printed(() => compressCommand.run(args));
     expect(table).to.match(/depth .* key rank .* predicted .* measured/);

@@ -1,0 +1,85 @@
+/**
+ * What fine-tuning brings back: `npx tsx bench/fine_tune.ts CALIBRATION [--method M] [--ratio 0.25] [--epochs 3] [--rate 5e-4] [--window 128]`.
+ *
+ * The embedded model is compressed, then trained to give the dense model's probabilities on the sample of its training text;
+ * at the ends of epochs held-out text goes through it, latents as float32 and in 4 bits. Prints Markdown.
+ */
+import * as tf from '@tensorflow/tfjs';
+import {parseArgs} from 'node:util';
+import {full, quantized} from '../cache/index.js';
+import {
+  basisMethods,
+  compressModel,
+  embeddedText,
+  fineTune,
+  loadCalibration,
+  loadModel,
+} from '../models/index.js';
+import {evaluate} from '../src/evaluate/index.js';
+
+async function main(args: string[]) {
+  const {values, positionals} = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      method: {type: 'string', default: 'fisher'},
+      ratio: {type: 'string', default: '0.25'},
+      epochs: {type: 'string', default: '3'},
+      rate: {type: 'string', default: '5e-4'},
+      window: {type: 'string', default: '128'},
+      tokens: {type: 'string', default: '2048'},
+    },
+  });
+  const loaded = await loadModel();
+  const calibration = await loadCalibration(positionals[0] ?? '');
+  const idsOf = async (text: 'heldOut' | 'trainSample') =>
+    loaded.tokenizer.encode(await embeddedText(text), {parseSpecial: false});
+  const [heldOut, train] = [await idsOf('heldOut'), await idsOf('trainSample')];
+  const method = basisMethods.find(name => name === values.method);
+  const {model} = await compressModel(loaded.model, calibration, {
+    ...(method && {method}),
+    ratio: Number(values.ratio),
+    sample: train.slice(0, 128),
+  });
+  console.log(
+    `| epoch | training KL | latents | perplexity | KL (nats) | bytes / float32 |\n|${'---|'.repeat(6)}`,
+  );
+  const report = async (epoch: number, loss: number | undefined) => {
+    const [dense, ...rows] = await evaluate(loaded, heldOut, {
+      tokens: Number(values.tokens),
+      compared: [
+        {name: 'tuned', model, policies: [full(), quantized({bits: 4, groupSize: 32, residual: 0})]},
+      ],
+    });
+    for (const {policy, perplexity, klDivergence, ratioToFloat32} of rows) {
+      const change = 100 * (perplexity / dense!.perplexity - 1);
+      console.log(
+        `| ${epoch} | ${loss?.toPrecision(3) ?? ''} | ${policy.includes('quantized') ? '4 bit' : 'float32'} | ` +
+          `${change >= 0 ? '+' : ''}${change.toFixed(2)} % | ${klDivergence.toPrecision(3)} | ${ratioToFloat32.toFixed(3)} |`,
+      );
+    }
+  };
+  await report(0, undefined);
+  await fineTune(model, train, {
+    teacher: loaded.model,
+    epochs: Number(values.epochs),
+    learningRate: Number(values.rate),
+    window: Number(values.window),
+    callbacks: [new EpochEnds((epoch, loss) => report(epoch + 1, loss))],
+  });
+  model.dispose();
+  loaded.dispose();
+}
+
+/** Tells of the ends of epochs. */
+class EpochEnds extends tf.Callback {
+  constructor(private readonly tell: (epoch: number, loss: number | undefined) => Promise<void>) {
+    super();
+  }
+
+  override onEpochEnd(epoch: number, logs?: tf.Logs): Promise<void> {
+    return this.tell(epoch, logs?.['loss']);
+  }
+}
+
+await main(process.argv.slice(2));

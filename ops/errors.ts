@@ -5,30 +5,44 @@
 export class EigenkvError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
+    this.name = new.target.name; // of classes that do not write it out, as those below do: bundlers shorten it
   }
 }
 
 /** An option, argument or tensor shape that a function does not take. */
-export class InvalidArgumentError extends EigenkvError {}
+export class InvalidArgumentError extends EigenkvError {
+  override name = 'InvalidArgumentError';
+}
 
 /** A file that is not what its name says: truncated, hostile, of an unknown version or dtype. */
-export class FormatError extends EigenkvError {}
+export class FormatError extends EigenkvError {
+  override name = 'FormatError';
+}
 
 /** A model whose parts do not fit each other: config keys, weights, tokenizer. */
-export class ModelError extends EigenkvError {}
+export class ModelError extends EigenkvError {
+  override name = 'ModelError';
+}
 
 /** More tokens than the model's context holds. */
-export class ContextLengthError extends EigenkvError {}
+export class ContextLengthError extends EigenkvError {
+  override name = 'ContextLengthError';
+}
 
 /** A cache that cannot do what was asked with what it holds: tokens are evicted or folded, or a step ended in its middle. */
-export class CacheStateError extends EigenkvError {}
+export class CacheStateError extends EigenkvError {
+  override name = 'CacheStateError';
+}
 
 /** A backend or an optional package that is missing or cannot start. */
-export class BackendError extends EigenkvError {}
+export class BackendError extends EigenkvError {
+  override name = 'BackendError';
+}
 
 /** The network or the disk failed: nothing half-done was left behind. */
-export class TransferError extends EigenkvError {}
+export class TransferError extends EigenkvError {
+  override name = 'TransferError';
+}
 
 /** A value as messages show it: as JSON, its first 200 characters. */
 export function shown(value: unknown): string {

@@ -12,6 +12,7 @@ const advice: Readonly<Record<string, string>> = {
   EACCES: 'permission is denied; choose a folder that you may write',
   EPERM: 'permission is denied; choose a folder that you may write',
   EROFS: 'the disk is read-only; choose another folder',
+  EEXIST: 'a file of that name is in the way',
   ENOTDIR: 'a part of the path is a file, not a folder',
   EISDIR: 'it is a folder, not a file',
   EMFILE: 'too many files are open',

@@ -1,0 +1,145 @@
+import {createClient} from '@redis/client';
+import {expect} from 'chai';
+import {Redis} from 'ioredis';
+import {type ChildProcess, spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {access, constants, mkdtemp, rm} from 'node:fs/promises';
+import {createServer} from 'node:net';
+import {tmpdir} from 'node:os';
+import {delimiter, join} from 'node:path';
+import {KVCache} from '../../../cache/kv_cache.js';
+import {quantized} from '../../../cache/policies/index.js';
+import {type ByteStore, redisStore} from '../../../cache/stores/index.js';
+import {TransferError} from '../../../ops/errors.js';
+import {rejection} from '../../models/weights/rejection.js';
+
+/** A server of its own for these tests, on a free port, that writes nothing to the disk. */
+class Server {
+  private constructor(
+    readonly port: number,
+    private readonly process: ChildProcess,
+    private readonly folder: string,
+  ) {}
+
+  static async start(): Promise<Server | undefined> {
+    const program = await firstOf(['valkey-server', 'redis-server']);
+    if (program === undefined) return undefined;
+    const port = await freePort();
+    const folder = await mkdtemp(join(tmpdir(), 'eigenkv-redis-'));
+    const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder];
+    const started = spawn(program, options, {stdio: ['ignore', 'pipe', 'ignore']});
+    for await (const line of started.stdout) if (String(line).includes('eady to accept')) break;
+    return new Server(port, started, folder);
+  }
+
+  /** Stops answering, as a hung machine does, or goes on. */
+  pause(paused: boolean): void {
+    this.process.kill(paused ? 'SIGSTOP' : 'SIGCONT');
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.process, 'exit');
+    this.process.kill('SIGKILL');
+    await ended;
+    await rm(this.folder, {recursive: true});
+  }
+}
+
+describe('a Redis or Valkey server', () => {
+  let server: Server;
+  before(async function () {
+    const started = await Server.start();
+    if (started === undefined) {
+      console.log(
+        '      skipped: there is no valkey-server and no redis-server (apt-get install redis-server)',
+      );
+      this.skip();
+    }
+    server = started;
+  });
+  after(() => (server as Server | undefined)?.stop());
+
+  interface Connected {
+    store(options?: {timeoutMs?: number}): ByteStore;
+    close(): void;
+  }
+  const clients: Record<string, () => Promise<Connected>> = {
+    async ioredis() {
+      const client = new Redis(server.port, {lazyConnect: true, retryStrategy: () => null});
+      client.on('error', () => undefined);
+      await client.connect();
+      return {
+        store: options => redisStore(client, options),
+        close: () => client.disconnect(),
+      };
+    },
+    async redis() {
+      const client = createClient({socket: {port: server.port, reconnectStrategy: false}});
+      client.on('error', () => undefined);
+      await client.connect();
+      return {
+        store: options => redisStore(client, options),
+        close: () => client.destroy(),
+      };
+    },
+  };
+
+  for (const [name, connect] of Object.entries(clients)) {
+    it(`keeps bytes of any value, through ${name}`, async () => {
+      const client = await connect();
+      const store = client.store();
+      expect(await store.get(`${name}.none`)).to.equal(undefined);
+      const bytes = Uint8Array.from({length: 200_000}, (_, i) => i * 7);
+      for (const value of [bytes, bytes.subarray(100, 356), new Uint8Array()]) {
+        await store.set(name, value);
+        expect(Buffer.compare((await store.get(name))!, value)).to.equal(0);
+      }
+      client.close();
+    });
+
+    it(`keeps a cache, through ${name}`, async () => {
+      const client = await connect();
+      const row = {depth: 0, heads: 1, kvHeads: 1, dim: 8, dimV: 8};
+      const cache = new KVCache([row], quantized());
+      await client.store().set('cache', await cache.save());
+      const restored = await KVCache.restore((await client.store().get('cache'))!, [row]);
+      expect(restored.signature).to.equal(cache.signature);
+      client.close();
+    });
+
+    it(`that hangs or is gone is a TransferError, through ${name}`, async () => {
+      const client = await connect();
+      const store = client.store({timeoutMs: 50});
+      server.pause(true);
+      await rejection(store.set('hung', new Uint8Array(3)), TransferError, /within 50 ms/);
+      await rejection(store.get('hung'), TransferError, /within 50 ms/);
+      server.pause(false);
+      client.close();
+      await rejection(store.get('hung'), TransferError, /Could not get "hung" from the Redis server/);
+    });
+  }
+});
+
+async function firstOf(programs: readonly string[]): Promise<string | undefined> {
+  for (const program of programs) {
+    for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+      const path = join(folder, program);
+      const found = await access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      );
+      if (found) return path;
+    }
+  }
+  return undefined;
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const address = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  if (address === null || typeof address === 'string') throw new Error('there is no free port');
+  return address.port;
+}

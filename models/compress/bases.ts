@@ -41,10 +41,18 @@ export interface BasisOptions {
   readonly ridge?: number;
   /** The Gram matrix of the loss' gradients, scaled so that half a squared change is nats a token. `fisher` needs it. */
   readonly gradients?: ArrayLike<number>;
+  /** How much of the metric `fisher` takes beside the gradients, traces alike: gradients of few tokens are noisy. Default 0.3. */
+  readonly metricShare?: number;
 }
 
 /** The default of `ridge`. */
 const defaultRidge = 1e-3;
+
+/**
+ * The default of `metricShare`. Measured on SmolLM2 with gradients of 2,048 tokens, at 0.6 and 0.4 of the cache: a divergence of 0.235 and
+ * 0.63 with 0, 0.204 and 0.55 with 0.3, 0.207 and 0.55 with 1.
+ */
+const defaultMetricShare = 0.3;
 
 /**
  * Directions for features X that something linear Y meets, from their Gram matrices C = X^T X and M = Y^T Y (row-major,
@@ -53,7 +61,7 @@ const defaultRidge = 1e-3;
  *     encode = W M^(1/2)       decode = W M^(-1/2)
  *
  * and the squared error of rank r is `sum_{i > r} sigma_i^2(X Y^T)`, the least possible (Eckart and Young, 1936), exactly
- * where `ridge` is 0. `fisher` has the gradients' Gram matrix for M. The other methods have the same orthonormal directions on both
+ * where `ridge` is 0. `fisher` has the gradients' Gram matrix for M, and a share of the metric. The other methods have the same orthonormal directions on both
  * sides.
  *
  * @param joined what `eigen` takes the eigenvectors of. Default C: the same as `svd`.
@@ -67,10 +75,11 @@ export function orderedBasis(
   {
     ridge = defaultRidge,
     gradients,
+    metricShare = defaultMetricShare,
     joined = features,
   }: BasisOptions & {readonly joined?: ArrayLike<number>} = {},
 ): OrderedBasis {
-  const met = method === 'fisher' ? gradients : metric;
+  const met = method === 'fisher' ? gradients && blended(gradients, metric, dim, metricShare) : metric;
   if (met === undefined) {
     throw new InvalidArgumentError(
       'The method "fisher" goes by gradients, and the calibration has none; calibrate with gradientTokens (--gradients 2048).',
@@ -110,6 +119,22 @@ export function keyBasis(
   return orderedBasis(method, keys, metric, dim, {...options, joined});
 }
 
+/** a / tr(a) + share b / tr(b), all zeros where both are. */
+function blended(a: ArrayLike<number>, b: ArrayLike<number>, dim: number, share: number): Float64Array {
+  const perTrace = (matrix: ArrayLike<number>) => {
+    const trace = traceOf(matrix, dim);
+    return trace > 0 ? 1 / trace : 0;
+  };
+  const [ofA, ofB] = [perTrace(a), share * perTrace(b)];
+  return Float64Array.from({length: dim * dim}, (_, i) => ofA * a[i]! + ofB * b[i]!);
+}
+
+function traceOf(matrix: ArrayLike<number>, dim: number): number {
+  let trace = 0;
+  for (let i = 0; i < dim; i++) trace += matrix[i * dim + i]!;
+  return trace;
+}
+
 function orthonormalDirections(matrix: ArrayLike<number>, dim: number): [Float64Array, Float64Array] {
   const {vectors} = eigh64(matrix, dim);
   return [vectors, vectors];
@@ -124,8 +149,7 @@ function optimalDirections(
   if (!(ridge >= 0 && Number.isFinite(ridge))) {
     throw new InvalidArgumentError(`ridge = ${ridge}; expected a number >= 0, such as 1e-3.`);
   }
-  let trace = 0;
-  for (let i = 0; i < dim; i++) trace += metric[i * dim + i]!;
+  const trace = traceOf(metric, dim);
   // nothing meets these features: any metric does
   const shift = trace > 0 ? (ridge * trace) / dim : 1;
   const [root, inverse] = symmetricPowers64(metric, dim, [0.5, -0.5], shift) as [Float64Array, Float64Array];

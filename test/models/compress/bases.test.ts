@@ -139,7 +139,7 @@ describe('bases of low-rank attention', () => {
       8,
     );
     const [best, ...others] = (['fisher', 'svd', 'eigen', 'kqSvd'] as const).map(
-      method => keyBasis(method, grams, 8, {gradients, ridge: 0}).costs!,
+      method => keyBasis(method, grams, 8, {gradients, ridge: 0, metricShare: 0}).costs!,
     );
     for (const costs of others) {
       for (let rank = 1; rank < 8; rank++) expect(best![rank]).to.be.below(costs[rank]!);

@@ -7,7 +7,7 @@ import {expectRank4} from '../forms.js';
 import {appendRowsCpu} from './cpu.js';
 import {appendRowsTensorflow} from './tensorflow.js';
 import {appendRowsWasm} from './wasm.js';
-import {appendRowsWebgpu} from './webgpu.js';
+import {appendRowsWebgpu, rowsOfBuffer} from './webgpu.js';
 
 /**
  * Writes fresh rows behind the first `at` rows of a buffer `[batch, heads, capacity, columns]`, in place where it can.
@@ -77,7 +77,12 @@ function rowWriter(): RowWriter | undefined {
 }
 
 /** A tensor with memory of its own (tf.zeros may share or delay it). */
-function allocate(shape: [number, number, number, number], dtype: tf.DataType): tf.Tensor4D {
+function allocate(
+  [batch, heads, wanted, columns]: [number, number, number, number],
+  dtype: tf.DataType,
+): tf.Tensor4D {
+  const rows = tf.getBackend() === 'webgpu' ? rowsOfBuffer(batch * heads, wanted, columns) : wanted;
+  const shape: [number, number, number, number] = [batch, heads, rows, columns];
   const size = shape.reduce((product, length) => product * length, 1);
   const numbers = dtype === 'int32' ? new Int32Array(size) : new Float32Array(size);
   return tf.tensor4d(numbers, shape, dtype === 'int32' ? 'int32' : 'float32');

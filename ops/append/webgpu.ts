@@ -1,10 +1,19 @@
 import type * as tf from '@tensorflow/tfjs';
-import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import {copyNumbers} from '../backends/webgpu_heads.js';
+import {integers, viewAlignment, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 
 /** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on, on the GPU; exact for int32 too. */
 export function appendRowsWebgpu(buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: number, rows: number): void {
   const [batch, heads, capacity, columns] = buffer.shape;
-  webgpuPrograms()!.runInPlace(
+  const programs = webgpuPrograms()!;
+  if (4 * Math.max(buffer.size, fresh.size) > programs.mostBytes) {
+    for (let head = 0; head < batch * heads; head++) {
+      const source = head * fresh.shape[2] * columns;
+      copyNumbers(fresh, source, buffer, (head * capacity + at) * columns, rows * columns);
+    }
+    return;
+  }
+  programs.runInPlace(
     appendShader,
     {
       constants: {type: buffer.dtype === 'int32' ? 'i32' : 'f32'},
@@ -14,6 +23,15 @@ export function appendRowsWebgpu(buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: nu
     },
     buffer,
   );
+}
+
+/**
+ * Rows for a buffer of `wanted` rows. Where it is larger than a binding they are a few more, so that each head begins where a
+ * view may begin: attention then copies nothing.
+ */
+export function rowsOfBuffer(heads: number, wanted: number, columns: number): number {
+  if (4 * heads * wanted * columns <= webgpuPrograms()!.mostBytes) return wanted;
+  return Math.ceil(wanted / viewAlignment) * viewAlignment;
 }
 
 type AppendUniform = 'capacity' | 'stride' | 'at' | 'rows' | 'columns';

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {loadFunction} from '../backends/webgpu_forms.js';
+import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../backends/webgpu_programs.js';
 import type {TokenLayout} from '../forms.js';
 import {joinSplits} from '../merge_partials/webgpu.js';
@@ -21,7 +22,9 @@ type Infos = {[Name in keyof AttendInputs]: tf.TensorInfo};
  * through workgroup memory. Where that makes too few workgroups (decoding), the tokens are split among several, each of
  * which gives a partial, and a second pass joins them (Flash-Decoding, Dao et al., 2023).
  */
-export function attendWebgpu(inputs: Infos, attributes: AttendAttributes): tf.TensorInfo {
+export const attendWebgpu = byHeads(attendHeads, 'keyData');
+
+function attendHeads(inputs: Infos, attributes: AttendAttributes): tf.TensorInfo {
   const programs = webgpuPrograms()!;
   const {tokens, scale, firstQuery = everyToken, values} = attributes;
   const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];

@@ -8,16 +8,16 @@ import {
   type KeyConstants,
 } from '../attend/webgpu_keys.js';
 import {tilesFor, type Tiles} from '../attend/webgpu_tiles.js';
+import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../backends/webgpu_programs.js';
 import type {AttentionStatistic, AttentionStatisticsAttributes, AttentionStatisticsInputs} from './index.js';
 
 type Infos = {[Name in keyof AttentionStatisticsInputs]: tf.TensorInfo};
 
 /** `attentionStatistics` fused on the GPU: every stored key is read once, and no matrix of queries x tokens is made. */
-export function attentionStatisticsWebgpu(
-  inputs: Infos,
-  attributes: AttentionStatisticsAttributes,
-): tf.TensorInfo {
+export const attentionStatisticsWebgpu = byHeads(statisticsOfHeads, 'keyData');
+
+function statisticsOfHeads(inputs: Infos, attributes: AttentionStatisticsAttributes): tf.TensorInfo {
   const programs = webgpuPrograms()!;
   const {tokens, scale, firstQuery = everyToken, statistic, threshold} = attributes;
   const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];

@@ -4,6 +4,7 @@ import {runsInNode} from './optional_package.js';
 import {importTensorflow} from './tensorflow.js';
 import {importWasm} from './wasm.js';
 import {importWebgpu} from './webgpu.js';
+import {webgpuIsLost} from './webgpu_device.js';
 
 /** The backends of TensorFlow.js that eigenkv starts. */
 export const backendNames = ['wasm', 'cpu', 'webgpu', 'webgl', 'tensorflow'] as const;
@@ -15,7 +16,8 @@ export const defaultBackend: BackendName = 'wasm';
 
 /**
  * Imports a backend's package, starts the backend and makes it the current one. Nothing is imported for `cpu` and `webgl`,
- * which are part of `@tensorflow/tfjs`. docs/BACKENDS.md says what each one needs and what runs fused on it.
+ * which are part of `@tensorflow/tfjs`. docs/BACKENDS.md says what each one needs and what runs fused on it. A webgpu backend
+ * whose device was lost is replaced by a new one; the tensors of the old one are gone.
  *
  * @throws InvalidArgumentError for an unknown name; BackendError where the package is missing or the backend cannot start
  *   here. The backend that was current before then still is.
@@ -27,7 +29,7 @@ export async function useBackend(name: BackendName): Promise<void> {
       `backend = "${given}"; expected one of ${backendNames.join(', ')}.${didYouMean(given, backendNames)}`,
     );
   }
-  if (tf.getBackend() === name) {
+  if (tf.getBackend() === name && !(name === 'webgpu' && webgpuIsLost())) {
     await tf.ready();
     return;
   }

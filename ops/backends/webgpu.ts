@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../errors.js';
 import {importOptional, runsInNode} from './optional_package.js';
+import {forgetLostDevice, webgpuIsLost} from './webgpu_device.js';
 
 /**
  * Imports tfjs-backend-webgpu. In Node it first gives the process a `navigator.gpu`: Dawn, from npm's `webgpu`.
@@ -8,6 +9,7 @@ import {importOptional, runsInNode} from './optional_package.js';
  * @throws BackendError where a package is missing or there is no adapter (no GPU, no driver, or not allowed).
  */
 export async function importWebgpu(): Promise<void> {
+  if (webgpuIsLost()) forgetLostDevice();
   if (runsInNode() && navigatorGpu() === undefined) await installDawn();
   await requireAdapter();
   // registers itself only if navigator.gpu is there: imported last

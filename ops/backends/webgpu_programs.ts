@@ -1,5 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError, InvalidArgumentError} from '../errors.js';
+import {
+  asTfjsWebgpuBackend,
+  checkBinding,
+  guardDevice,
+  sizeOf,
+  type TfjsProgram,
+  type TfjsWebgpuBackend,
+} from './webgpu_device.js';
 
 /**
  * A compute shader of our own. Inputs, and the output `result`, are flat arrays of their dtype, whatever their tensors' axes:
@@ -27,7 +34,7 @@ export interface ShaderRun<Constants extends object, Uniform extends string> {
   readonly work: number | readonly [number, number, number];
 }
 
-/** The one file that touches tfjs-backend-webgpu's internals: it runs shaders of our own. */
+/** Shaders of our own, run by tfjs-backend-webgpu: beside webgpu_device.ts the one file that knows how it works inside. */
 export interface WebgpuPrograms {
   /** Runs a shader whose `result` is a new tensor. */
   run<Constants extends object, Uniform extends string>(
@@ -45,7 +52,19 @@ export interface WebgpuPrograms {
     run: ShaderRun<Constants, Uniform>,
     output: tf.TensorInfo,
   ): void;
-  /** Gives back the memory of a tensor that `run` made and that no one outside the kernel has seen. */
+  /** A tensor whose values are not set. */
+  make(shape: readonly number[], dtype: 'float32' | 'int32'): tf.TensorInfo;
+  /**
+   * Elements of a tensor from `from` on, as a tensor of their own, without a copy: for inputs and in-place outputs of shaders
+   * that must not bind all of it. To be given back by `dropView`.
+   *
+   * @param from a multiple of `viewAlignment`.
+   */
+  view(tensor: tf.TensorInfo, from: number, shape: readonly number[]): tf.TensorInfo;
+  dropView(view: tf.TensorInfo): void;
+  /** How many bytes of a tensor a shader can bind. */
+  readonly mostBytes: number;
+  /** Gives back the memory of a tensor that `run` or `make` made and that no one outside the kernel has seen. */
   dispose(tensor: tf.TensorInfo): void;
 }
 
@@ -54,71 +73,37 @@ export function integers<Name extends string>(...names: readonly Name[]): {reado
   return Object.fromEntries(names.map(name => [name, 'i32'])) as {[Key in Name]: 'i32'};
 }
 
+/** What offsets of bindings are multiples of on every device, in elements: 256 bytes. */
+export const viewAlignment = 64;
+
 /** Invocations of a workgroup; every device has so many. */
 export const workgroupSize = 64;
-
-/** A program as tfjs 4.22 takes it: a plain object. tfjs adds dtypes, ranks and workgroup size to `shaderKey`. */
-interface TfjsProgram {
-  readonly shaderKey: string;
-  readonly variableNames: string[];
-  /** Of the work, not of the output. */
-  readonly outputShape: number[];
-  readonly workgroupSize: [number, number, number];
-  readonly dispatchLayout: {readonly x: number[]; readonly y?: number[]; readonly z?: number[]};
-  readonly dispatch: number[];
-  /** Declares `uniforms.size`, the number of elements of outputShape. */
-  readonly size: true;
-  readonly uniforms: string;
-  getUserCode(): string;
-}
-
-interface TfjsWebgpuBackend {
-  readonly device: GPUDevice;
-  readonly tensorMap: {get(id: object): {values: unknown} | undefined};
-  makeTensorInfo(shape: readonly number[], dtype: string): tf.TensorInfo;
-  disposeData(id: object): void;
-  runWebGPUProgram(
-    program: TfjsProgram,
-    inputs: tf.TensorInfo[],
-    dtype: string,
-    uniforms: {type: 'int32' | 'float32'; data: number[]}[],
-    output: tf.TensorInfo,
-  ): tf.TensorInfo;
-}
 
 const known = new WeakMap<object, WebgpuPrograms>();
 
 /** What runs shaders on the current backend, or nothing where that is not webgpu or its internals are not what we know. */
 export function webgpuPrograms(): WebgpuPrograms | undefined {
   if (tf.getBackend() !== 'webgpu') return undefined;
-  const backend: unknown = tf.backend();
-  if (!isTfjsWebgpuBackend(backend)) return undefined;
-  let programs = known.get(backend);
+  const current = tf.backend();
+  let programs = known.get(current);
   if (programs === undefined) {
+    const backend = asTfjsWebgpuBackend(current);
+    if (backend === undefined) return undefined;
     programs = openBackend(backend);
-    known.set(backend, programs);
+    known.set(current, programs);
   }
   return programs;
 }
 
 function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
-  let lost: string | undefined;
-  void backend.device.lost.then(({reason, message}) => {
-    lost = `${reason}: ${message}`;
-  });
+  guardDevice(backend);
   const runInto = <Constants extends object, Uniform extends string>(
     shader: Shader<Constants, Uniform>,
     run: ShaderRun<Constants, Uniform>,
     output: tf.TensorInfo,
   ) => {
-    if (lost !== undefined) {
-      throw new BackendError(
-        `The GPU device was lost (${lost}) and its tensors with it: load the page or start the process again, restore ` +
-          'the cache from its snapshot, or use the wasm backend.',
-      );
-    }
     const present = Object.entries(run.inputs).flatMap(([name, tensor]) => (tensor ? [{name, tensor}] : []));
-    for (const {shape} of [...present.map(({tensor}) => tensor), output]) checkBinding(backend.device, shape);
+    for (const {shape} of [...present.map(({tensor}) => tensor), output]) checkBinding(backend, shape);
     const program = programOf(
       shader,
       run,
@@ -142,6 +127,20 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
       runInto(shader, run, output);
       // a read leaves a copy on the CPU that later reads return without looking at the GPU: it is stale now
       backend.tensorMap.get(output.dataId)!.values = null;
+    },
+    make: (shape, dtype) => backend.makeTensorInfo(shape, dtype),
+    view: ({dataId, dtype}, from, shape) => {
+      backend.uploadToGPU(dataId);
+      const data = backend.tensorMap.get(dataId)!;
+      data.values = null; // as in runInPlace, for what is written through the view
+      const id = {};
+      const resource = {buffer: data.resource, offset: 4 * from, size: 4 * sizeOf(shape)};
+      backend.tensorMap.set(id, {...data, shape, resource, refCount: 1});
+      return {dataId: id, dtype, shape: [...shape]};
+    },
+    dropView: view => void backend.tensorMap.delete(view.dataId),
+    get mostBytes() {
+      return backend.device.limits.maxStorageBufferBindingSize;
     },
     dispose: tensor => backend.disposeData(tensor.dataId),
   };
@@ -172,26 +171,3 @@ const flat = ({dataId, dtype, shape}: tf.TensorInfo): tf.TensorInfo => ({
   dtype,
   shape: [sizeOf(shape)],
 });
-
-const sizeOf = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
-
-function checkBinding({limits}: GPUDevice, shape: readonly number[]): void {
-  const [bytes, most] = [4 * sizeOf(shape), limits.maxStorageBufferBindingSize];
-  if (bytes <= most) return;
-  const mebibytes = (x: number) => `${Math.ceil(x / 2 ** 20)} MiB`;
-  throw new InvalidArgumentError(
-    `A tensor of shape [${shape.join(', ')}] takes ${mebibytes(bytes)}, and this GPU's driver binds at most ${mebibytes(most)} at ` +
-      'once: split it by heads or tokens, keep fewer tokens, or store them in a smaller codec.',
-  );
-}
-
-function isTfjsWebgpuBackend(backend: unknown): backend is TfjsWebgpuBackend {
-  const candidate = backend as Partial<TfjsWebgpuBackend> | null;
-  return (
-    typeof candidate?.runWebGPUProgram === 'function' &&
-    typeof candidate.tensorMap?.get === 'function' &&
-    typeof candidate.makeTensorInfo === 'function' &&
-    typeof candidate.disposeData === 'function' &&
-    typeof candidate.device?.lost.then === 'function'
-  );
-}

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {decodeFunctions, decodeUnit, quotientFunction, unitsOfRow} from '../backends/webgpu_forms.js';
+import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {Float8Layout} from '../forms.js';
 import {float8Formats} from './formats.js';
@@ -7,7 +8,9 @@ import type {DecodeFloat8Attributes, EncodeFloat8Options} from './index.js';
 
 type Shape4 = [number, number, number, number];
 
-export function float8ScalesWebgpu({x}: {x: tf.TensorInfo}, {format}: EncodeFloat8Options): tf.TensorInfo {
+export const float8ScalesWebgpu = byHeads(float8Scales, 'x');
+
+function float8Scales({x}: {x: tf.TensorInfo}, {format}: EncodeFloat8Options): tf.TensorInfo {
   const [batch, heads, tokens, dim] = x.shape as Shape4;
   return webgpuPrograms()!.run(
     float8ScalesShader,
@@ -16,7 +19,9 @@ export function float8ScalesWebgpu({x}: {x: tf.TensorInfo}, {format}: EncodeFloa
   );
 }
 
-export function float8CodesWebgpu(
+export const float8CodesWebgpu = byHeads(float8Codes, 'x');
+
+function float8Codes(
   {x, scales}: {x: tf.TensorInfo; scales: tf.TensorInfo},
   {format}: EncodeFloat8Options,
 ): tf.TensorInfo {
@@ -31,7 +36,9 @@ export function float8CodesWebgpu(
   );
 }
 
-export function decodeFloat8Webgpu(
+export const decodeFloat8Webgpu = byHeads(decodeFloat8, 'codes', (_, {count, dim}) => count * dim);
+
+function decodeFloat8(
   {codes, scales}: {codes: tf.TensorInfo; scales: tf.TensorInfo},
   {dim, format, from, count}: DecodeFloat8Attributes,
 ): tf.TensorInfo {

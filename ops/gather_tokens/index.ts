@@ -3,6 +3,7 @@ import {InvalidArgumentError} from '../errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
 import {expectRank4, type Form, headsOf, mapTensors} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
+import {indicesOutside} from './checks.js';
 import {gatherRowsReference} from './reference.js';
 import {gatherRowsWasm} from './wasm.js';
 import {gatherRowsWebgpu} from './webgpu.js';
@@ -32,7 +33,7 @@ export function gatherTokens<F extends Form>(form: F, indices: TokenIndices): F 
           "ones cannot be kept: use groupAxis 'token', float8 or dense.",
       );
     }
-    return tf.tidy(() => gatherRows(tensor, asTensor(indices, batch, kvHeads)));
+    return tf.tidy(() => gatherRows(tensor, asTensor(indices, batch, kvHeads, tensor.shape[2])));
   });
 }
 
@@ -41,18 +42,19 @@ export function gatherTokens<F extends Form>(form: F, indices: TokenIndices): F 
  *
  * @param data float32 or int32 `[batch, kvHeads, rows, columns]`.
  * @returns `[batch, kvHeads, kept, columns]` of the same dtype.
- * @throws InvalidArgumentError where an index names no row.
+ * @throws InvalidArgumentError where an index names no row; on webgpu, which cannot read a tensor at once, only where indices
+ *   are the host's: one in a tensor gives a row of zeros there.
  */
 export function gatherRows(data: tf.Tensor4D, indices: TokenIndices): tf.Tensor4D {
   expectRank4(data, 'data');
   const [batch, kvHeads] = data.shape;
   if (data.dtype === 'int32') requireExactIntegers('Integer codes and positions');
   return tf.tidy(() =>
-    runOp(gatherRowsOp, {data, indices: asTensor(indices, batch, kvHeads)}, {}),
+    runOp(gatherRowsOp, {data, indices: asTensor(indices, batch, kvHeads, data.shape[2])}, {}),
   ) as tf.Tensor4D;
 }
 
-function asTensor(indices: TokenIndices, batch: number, kvHeads: number): tf.Tensor3D {
+function asTensor(indices: TokenIndices, batch: number, kvHeads: number, rows: number): tf.Tensor3D {
   const heads = batch * kvHeads;
   if (indices instanceof Int32Array) {
     if (indices.length % heads !== 0) {
@@ -60,6 +62,8 @@ function asTensor(indices: TokenIndices, batch: number, kvHeads: number): tf.Ten
         `${indices.length} indices do not divide among ${batch} x ${kvHeads} heads: give each head as many.`,
       );
     }
+    const outside = indices.filter(index => index < 0 || index >= rows);
+    if (outside.length > 0) throw indicesOutside(outside.length, rows);
     return tf.tensor3d(indices, [batch, kvHeads, indices.length / heads], 'int32');
   }
   const [indexBatch, indexHeads] = indices.shape;

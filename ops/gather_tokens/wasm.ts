@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
-import {InvalidArgumentError} from '../errors.js';
+import {indicesOutside} from './checks.js';
 
 /** Rows of each head, copied on tfjs' heap. */
 export function gatherRowsWasm({
@@ -23,10 +23,6 @@ export function gatherRowsWasm({
     kept,
     columns * 4,
   );
-  if (outside > 0) {
-    throw new InvalidArgumentError(
-      `${outside} indices name no token; expected integers from 0 to ${rows - 1}.`,
-    );
-  }
+  if (outside > 0) throw indicesOutside(outside, rows);
   return out;
 }

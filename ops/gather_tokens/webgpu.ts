@@ -1,17 +1,14 @@
 import type * as tf from '@tensorflow/tfjs';
+import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 
 /**
  * Rows of each head, bit for bit. Whether every index names a row cannot be known at once here: one that does not gives a
  * row of zeros.
  */
-export function gatherRowsWebgpu({
-  data,
-  indices,
-}: {
-  data: tf.TensorInfo;
-  indices: tf.TensorInfo;
-}): tf.TensorInfo {
+export const gatherRowsWebgpu = byHeads(gatherRowsOfHeads, 'data');
+
+function gatherRowsOfHeads({data, indices}: {data: tf.TensorInfo; indices: tf.TensorInfo}): tf.TensorInfo {
   const [batch, kvHeads, rows, columns] = data.shape as [number, number, number, number];
   const kept = indices.shape[2]!;
   const dtype = data.dtype === 'int32' ? 'int32' : 'float32';

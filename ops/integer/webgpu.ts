@@ -6,13 +6,16 @@ import {
   quotientFunction,
   unitsOfRow,
 } from '../backends/webgpu_forms.js';
+import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {IntegerLayout} from '../forms.js';
 import type {DequantizeAttributes, QuantizeOptions} from './index.js';
 
 type Shape4 = [number, number, number, number];
 
-export function groupParametersWebgpu({x}: {x: tf.TensorInfo}, options: QuantizeOptions): tf.TensorInfo {
+export const groupParametersWebgpu = byHeads(groupParameters, 'x');
+
+function groupParameters({x}: {x: tf.TensorInfo}, options: QuantizeOptions): tf.TensorInfo {
   const [batch, heads, tokens, dim] = x.shape as Shape4;
   const {groupAxis, groupSize, bits, symmetric} = options;
   const [rows, columns] =
@@ -30,7 +33,9 @@ export function groupParametersWebgpu({x}: {x: tf.TensorInfo}, options: Quantize
   );
 }
 
-export function packCodesWebgpu(
+export const packCodesWebgpu = byHeads(packCodes, 'x');
+
+function packCodes(
   {x, params}: {x: tf.TensorInfo; params: tf.TensorInfo},
   options: QuantizeOptions,
 ): tf.TensorInfo {
@@ -50,7 +55,9 @@ export function packCodesWebgpu(
   );
 }
 
-export function dequantizeWebgpu(
+export const dequantizeWebgpu = byHeads(dequantize, 'codes', (_, {count, dim}) => count * dim);
+
+function dequantize(
   {codes, params}: {codes: tf.TensorInfo; params: tf.TensorInfo},
   {from, count, dim, bits, groupAxis, groupSize}: DequantizeAttributes,
 ): tf.TensorInfo {

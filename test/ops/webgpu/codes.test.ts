@@ -161,10 +161,15 @@ describeOnBackends(
         0,
       ));
 
-    it('give a row of zeros for an index that names none', async () => {
-      const rows = tf.tidy(() => gatherRows(tf.ones([1, 1, 3, 2]), Int32Array.from([2, 3, -1])));
+    it('refuse an index of the host that names no row, and give zeros for one in a tensor', async () => {
+      const data: tf.Tensor4D = tf.ones([1, 1, 3, 2]);
+      expect(() => gatherRows(data, Int32Array.from([2, 3, -1]))).to.throw(
+        InvalidArgumentError,
+        /2 indices name no token; expected integers from 0 to 2/,
+      );
+      const rows = tf.tidy(() => gatherRows(data, tf.tensor3d([2, 3, -1], [1, 1, 3], 'int32')));
       await expectClose(rows, [1, 1, 0, 0, 0, 0], 0);
-      rows.dispose();
+      tf.dispose([data, rows]);
     });
 
     it('transform by Hadamard, expand partials and answer for a vocabulary as the references', async () => {

@@ -3,6 +3,7 @@ import {attendShader, unseenShader} from '../../../ops/attend/webgpu.js';
 import {packShader} from '../../../ops/attend/webgpu_keys.js';
 import {tilesFor} from '../../../ops/attend/webgpu_tiles.js';
 import {attentionStatisticsShader} from '../../../ops/attention_statistics/webgpu.js';
+import {copyShader} from '../../../ops/backends/webgpu_heads.js';
 import {decodeFloat8Shader, float8CodesShader, float8ScalesShader} from '../../../ops/float8/webgpu.js';
 import {gatherRowsShader} from '../../../ops/gather_tokens/webgpu.js';
 import {hadamardShader} from '../../../ops/hadamard/webgpu.js';
@@ -42,6 +43,7 @@ export const shaderTexts: Readonly<Record<string, string>> = {
     ...{keys: int8, statistic: 'uses'},
     tiles: tilesFor({keys: int8}, 0, 3),
   }),
+  copy_numbers: copyShader.code({type: 'i32'}),
   decode_float8: decodeFloat8Shader.code({dim: 64, format: 'e5m2'}),
   dequantize: dequantizeShader.code({dim: 64, bits: 2, groupAxis: 'channel', groupSize: 32}),
   expand_partial: expandPartialShader.code({basis: true, mean: true, shift: true}),

@@ -13,6 +13,8 @@ import {chromiumPath, chromiumSwitches, noChromium} from '../../../support/chrom
 const chosenFiles = [
   'test/ops/webgpu/attention.test.ts',
   'test/ops/webgpu/codes.test.ts',
+  'test/ops/webgpu/limits.test.ts',
+  'test/ops/webgpu/lost_device.test.ts',
   'test/cache/policies_on_webgpu.test.ts',
 ];
 

@@ -1,0 +1,146 @@
+import * as tf from '@tensorflow/tfjs';
+import {BackendError, InvalidArgumentError} from '../errors.js';
+
+// tfjs-backend-webgpu's internals, and what may go wrong with its device: tfjs leaves that to the driver, which logs it at most.
+
+/** A program as tfjs 4.22 takes it: a plain object. tfjs adds dtypes, ranks and workgroup size to `shaderKey`. */
+export interface TfjsProgram {
+  readonly shaderKey: string;
+  readonly variableNames: string[];
+  /** Of the work, not of the output. */
+  readonly outputShape: number[];
+  readonly workgroupSize: [number, number, number];
+  readonly dispatchLayout: {readonly x: number[]; readonly y?: number[]; readonly z?: number[]};
+  readonly dispatch: number[];
+  /** Declares `uniforms.size`, the number of elements of outputShape. */
+  readonly size: true;
+  readonly uniforms: string;
+  getUserCode(): string;
+}
+
+/** What is used of the backend that tfjs 4.22 makes. */
+export interface TfjsWebgpuBackend {
+  readonly device: GPUDevice;
+  readonly tensorMap: {
+    get(id: object): TfjsTensorData | undefined;
+    set(id: object, data: TfjsTensorData): void;
+    delete(id: object): boolean;
+  };
+  makeTensorInfo(shape: readonly number[], dtype: string): tf.TensorInfo;
+  uploadToGPU(id: object): void;
+  disposeData(id: object): void;
+  read(id: object): Promise<unknown>;
+  runWebGPUProgram(
+    program: TfjsProgram,
+    inputs: tf.TensorInfo[],
+    dtype: string,
+    uniforms?: {type: 'int32' | 'float32'; data: number[]}[],
+    output?: tf.TensorInfo,
+  ): tf.TensorInfo;
+}
+
+/** Where a tensor's numbers are. tfjs binds a `resource` that is no buffer and no texture as it is. */
+export interface TfjsTensorData {
+  /** The copy on the CPU. */
+  values: unknown;
+  resource?: unknown;
+  readonly dtype?: string;
+  readonly shape?: readonly number[];
+  readonly refCount?: number;
+}
+
+/** Nothing where the backend is not what we know: said once. */
+export function asTfjsWebgpuBackend(backend: object): TfjsWebgpuBackend | undefined {
+  if (isTfjsWebgpuBackend(backend)) return backend;
+  if (!unknownBackends.has(backend)) {
+    unknownBackends.add(backend);
+    console.warn(
+      'eigenkv: this version of tfjs-backend-webgpu hides how it runs programs; shaders are off and plain ops run instead ' +
+        '(several times slower). Known to work: @tensorflow/tfjs-backend-webgpu 4.22.',
+    );
+  }
+  return undefined;
+}
+
+const unknownBackends = new WeakSet<object>();
+
+function isTfjsWebgpuBackend(backend: object): backend is TfjsWebgpuBackend {
+  const candidate = backend as Partial<TfjsWebgpuBackend>;
+  return (
+    typeof candidate.runWebGPUProgram === 'function' &&
+    typeof candidate.tensorMap?.get === 'function' &&
+    typeof candidate.makeTensorInfo === 'function' &&
+    typeof candidate.uploadToGPU === 'function' &&
+    typeof candidate.disposeData === 'function' &&
+    typeof candidate.read === 'function' &&
+    typeof candidate.device?.lost.then === 'function'
+  );
+}
+
+/** Why the device of a backend was lost. */
+const losses = new WeakMap<object, string>();
+
+/**
+ * From now on every program of this backend, tfjs' own included, and every reading of a tensor throws where the device is lost
+ * (BackendError) or a tensor is larger than what can be bound (InvalidArgumentError).
+ */
+export function guardDevice(backend: TfjsWebgpuBackend): void {
+  void backend.device.lost.then(({reason, message}) => {
+    losses.set(backend, `${reason}: ${message}`);
+  });
+  const run = backend.runWebGPUProgram.bind(backend);
+  const read = backend.read.bind(backend);
+  backend.runWebGPUProgram = (program, inputs, dtype, uniforms, output) => {
+    checkNotLost(backend);
+    for (const {shape} of output === undefined ? inputs : [...inputs, output]) checkBinding(backend, shape);
+    return run(program, inputs, dtype, uniforms, output);
+  };
+  backend.read = async id => {
+    checkNotLost(backend);
+    try {
+      return await read(id);
+    } catch (error) {
+      await Promise.resolve(); // a loss that made this fail is noted by then
+      checkNotLost(backend, error);
+      throw error;
+    }
+  };
+}
+
+/** Whether the webgpu backend was started and its device is gone. */
+export function webgpuIsLost(): boolean {
+  if (!tf.engine().backendNames().includes('webgpu')) return false;
+  const backend = tf.engine().registry['webgpu'];
+  return backend !== undefined && losses.has(backend);
+}
+
+/** Lets tfjs forget the backend whose device was lost, so that it starts another the next time. */
+export function forgetLostDevice(): void {
+  const factory = tf.findBackendFactory('webgpu');
+  tf.removeBackend('webgpu');
+  tf.registerBackend('webgpu', factory, 3); // tfjs' own priority
+}
+
+function checkNotLost(backend: TfjsWebgpuBackend, cause?: unknown): void {
+  const loss = losses.get(backend);
+  if (loss === undefined) return;
+  throw new BackendError(
+    `The GPU device was lost (${loss}) and its tensors with it: call useBackend('webgpu') for a new one, or ` +
+      "useBackend('wasm'); then load the model again and restore the cache from its snapshot.",
+    {cause},
+  );
+}
+
+/** @throws InvalidArgumentError where a tensor of this shape is larger than what can be bound. */
+export function checkBinding({device}: TfjsWebgpuBackend, shape: readonly number[]): void {
+  const [bytes, most] = [4 * sizeOf(shape), device.limits.maxStorageBufferBindingSize];
+  if (bytes <= most) return;
+  const mebibytes = (x: number) => `${Math.ceil(x / 2 ** 20)} MiB`;
+  throw new InvalidArgumentError(
+    `A tensor of shape [${shape.join(', ')}] takes ${mebibytes(bytes)}, and this GPU's driver binds at most ${mebibytes(most)} at ` +
+      'once: split it by heads or tokens, keep fewer tokens, or store them in a smaller codec.',
+  );
+}
+
+export const sizeOf = (shape: readonly number[]): number =>
+  shape.reduce((product, length) => product * length, 1);

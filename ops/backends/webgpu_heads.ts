@@ -1,0 +1,122 @@
+import type * as tf from '@tensorflow/tfjs';
+import {sizeOf} from './webgpu_device.js';
+import {integers, viewAlignment, webgpuPrograms, type Shader} from './webgpu_programs.js';
+
+// A shader binds at most `mostBytes` of a tensor: 128 MiB where nothing more is promised, which is 8,192 tokens of 32 heads of
+// 128. What is larger is met some heads at a time, through views of the same buffers.
+
+type Infos = Record<string, tf.TensorInfo | undefined>;
+
+/**
+ * A kernel that also takes tensors, and gives results, larger than a binding.
+ *
+ * @param kernel treats each key head by itself; tensors with axes `[batch, heads, ...]` have a multiple of the key heads, and
+ *   those of fewer axes than three are for all heads.
+ * @param keyed the input that has the key heads.
+ * @param columnsOf how many numbers of 32 bits the result has for each key head, where that may be more than any input has.
+ */
+export function byHeads<Inputs extends Infos, Attributes>(
+  kernel: (inputs: Inputs, attributes: Attributes) => tf.TensorInfo,
+  keyed: keyof Inputs & string,
+  numbersOfHead: (inputs: Inputs, attributes: Attributes) => number = () => 0,
+): (inputs: Inputs, attributes: Attributes) => tf.TensorInfo {
+  return (inputs, attributes) => {
+    const programs = webgpuPrograms()!;
+    const heads = headsOf(inputs[keyed]!);
+    const largest = Object.values<tf.TensorInfo | undefined>(inputs).reduce(
+      (most, tensor) =>
+        tensor && isOfHeads(tensor, heads) ? Math.max(most, sizeOf(tensor.shape) / heads) : most,
+      numbersOfHead(inputs, attributes),
+    );
+    // at least one: where that is too much, the kernel's own error says so
+    const atOnce = Math.max(1, Math.floor(programs.mostBytes / (4 * largest)));
+    if (atOnce >= heads) return kernel(inputs, attributes);
+    let out: tf.TensorInfo | undefined;
+    for (let from = 0; from < heads; from += atOnce) {
+      const count = Math.min(atOnce, heads - from);
+      const parts = Object.entries<tf.TensorInfo | undefined>(inputs).flatMap(([name, tensor]) =>
+        tensor === undefined ? [] : [{name, ...partOf(tensor, heads, from, count)}],
+      );
+      const given = Object.fromEntries(parts.map(({name, tensor}) => [name, tensor]));
+      const result = kernel({...inputs, ...given}, attributes);
+      out ??= programs.make(
+        wholeShape(result.shape, count, headShapeOf(inputs[keyed]!)),
+        result.dtype === 'int32' ? 'int32' : 'float32',
+      );
+      copyNumbers(result, 0, out, (from * sizeOf(result.shape)) / count, sizeOf(result.shape));
+      programs.dispose(result);
+      parts.forEach(({drop}) => drop());
+    }
+    return out!;
+  };
+}
+
+const headShapeOf = ({shape}: tf.TensorInfo): [number, number] => [shape[0]!, shape[1]!];
+const headsOf = (tensor: tf.TensorInfo): number => headShapeOf(tensor)[0] * headShapeOf(tensor)[1];
+const isOfHeads = (tensor: tf.TensorInfo, heads: number): boolean =>
+  tensor.shape.length > 2 && headsOf(tensor) % heads === 0;
+
+/** `[1, m * count, ...]` of `count` key heads, as the shape of all of `[batch, kvHeads]`. */
+function wholeShape(part: readonly number[], count: number, [batch, kvHeads]: [number, number]): number[] {
+  return [batch, (part[1]! / count) * kvHeads, ...part.slice(2)];
+}
+
+/** A tensor's numbers of `count` key heads from `from` on: a view where its offset allows, else a copy. */
+function partOf(tensor: tf.TensorInfo, heads: number, from: number, count: number) {
+  if (!isOfHeads(tensor, heads)) return {tensor, drop: () => undefined};
+  const programs = webgpuPrograms()!;
+  const shape = [1, (headsOf(tensor) / heads) * count, ...tensor.shape.slice(2)];
+  const offset = (from * sizeOf(tensor.shape)) / heads;
+  if (offset % viewAlignment === 0) {
+    const view = programs.view(tensor, offset, shape);
+    return {tensor: view, drop: () => programs.dropView(view)};
+  }
+  const copy = programs.make(shape, tensor.dtype === 'int32' ? 'int32' : 'float32');
+  copyNumbers(tensor, offset, copy, 0, sizeOf(shape));
+  return {tensor: copy, drop: () => programs.dispose(copy)};
+}
+
+/** Copies numbers of 32 bits, bit for bit, between tensors of any size. */
+export function copyNumbers(
+  source: tf.TensorInfo,
+  sourceFrom: number,
+  target: tf.TensorInfo,
+  targetFrom: number,
+  count: number,
+): void {
+  if (count === 0) return;
+  const from = bindable(source, sourceFrom, count);
+  const to = bindable(target, targetFrom, count);
+  webgpuPrograms()!.runInPlace(
+    copyShader,
+    {
+      constants: {type: target.dtype === 'int32' ? 'i32' : 'f32'},
+      inputs: {numbers: from.tensor},
+      uniforms: {numbersAt: from.at, resultAt: to.at},
+      work: count,
+    },
+    to.tensor,
+  );
+  from.drop();
+  to.drop();
+}
+
+/** A tensor, or a view of it where it is too large, and where in that the wanted numbers begin. */
+function bindable(tensor: tf.TensorInfo, from: number, count: number) {
+  const programs = webgpuPrograms()!;
+  if (4 * sizeOf(tensor.shape) <= programs.mostBytes) return {tensor, at: from, drop: () => undefined};
+  const at = from % viewAlignment;
+  const view = programs.view(tensor, from - at, [at + count]);
+  return {tensor: view, at, drop: () => programs.dropView(view)};
+}
+
+/** One invocation a number. */
+export const copyShader: Shader<{type: 'i32' | 'f32'}, 'numbersAt' | 'resultAt'> = {
+  name: 'CopyNumbers',
+  uniforms: integers('numbersAt', 'resultAt'),
+  code: ({type}) => `
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      result[uniforms.resultAt + index] = ${type}(numbers[uniforms.numbersAt + index]);
+    }`,
+};

@@ -19,7 +19,7 @@ export const architectures: Readonly<Record<ModelConfig['architecture'], Archite
  * A model of these sizes with weights to be trained, or to be set: a `tf.LayersModel` from int32 ids `[batch, tokens]` to
  * float32 logits `[batch, tokens, vocabSize]`.
  *
- * @param options.kernelInitializer how matrices start. Default 'glorotUniform'.
+ * @param options `kernelInitializer`: how matrices start. Default 'glorotUniform'.
  * @throws ModelError where the sizes do not fit each other.
  */
 export function buildModel(

@@ -2,7 +2,7 @@
 declare module 'gpt-tfjs' {
   import type {LayersModel} from '@tensorflow/tfjs';
 
-  interface GptConfig {
+  export interface GptConfig {
     nLayer: number;
     nHead: number;
     nEmbd: number;
@@ -12,7 +12,7 @@ declare module 'gpt-tfjs' {
     dropout: number;
     bias?: boolean;
   }
-  interface Gpt {
+  export interface Gpt {
     readonly model: LayersModel;
     /** Prompts and what follows them, the most probable token each time. */
     generate(prompts: number[][], options: {maxNewTokens: number}): Promise<number[][]>;

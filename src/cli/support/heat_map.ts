@@ -14,7 +14,7 @@ export interface HeatCell {
   readonly label: string;
 }
 
-interface HeatMap {
+export interface HeatMap {
   readonly title: string;
   readonly subtitle: string;
   readonly columnTitle: string;

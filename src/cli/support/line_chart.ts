@@ -1,0 +1,103 @@
+import type {TopLevelSpec} from 'vega-lite';
+import {chartConfig, svgOf} from './svg.js';
+
+/** A point of a line. */
+export interface LinePoint {
+  /** The line that it belongs to; lines have colours in the order of their first points. */
+  readonly series: string;
+  readonly x: number;
+  readonly y: number;
+  /** Points of one series that belong to lines of their own. Default: all to one. */
+  readonly part?: number;
+}
+
+/** An axis of numbers. */
+export interface LineAxis {
+  readonly title: string;
+  /** As d3-format has it: `~%`, `,d`. Default: plain numbers. */
+  readonly format?: string;
+  /** Whole numbers only, from the least to the largest: depths, epochs. Default false. */
+  readonly whole?: boolean;
+  /** Begins at zero. Default true; false for what has its own scale, such as perplexity. */
+  readonly zero?: boolean;
+}
+
+export interface LineChart {
+  readonly title: string;
+  readonly subtitle?: string | readonly string[];
+  readonly x: LineAxis;
+  readonly y: LineAxis;
+  /** Default: blue, green, red, grey, and so on. */
+  readonly colours?: readonly string[];
+  readonly points: readonly LinePoint[];
+}
+
+const someColours = ['#1f5fa8', '#b33f00', '#5a9e4b', '#888888', '#8a4fa3', '#b08900'];
+
+/** Lines through points, as SVG: curves over epochs, tokens or depths. */
+export function lineChartSvg({
+  title,
+  subtitle,
+  x,
+  y,
+  colours = someColours,
+  points,
+}: LineChart): Promise<string> {
+  const series = [...new Set(points.map(point => point.series))];
+  const spec: TopLevelSpec = {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    ...{background: 'white', padding: 12, width: 620, height: 300},
+    title: {
+      text: title,
+      ...(subtitle !== undefined && {subtitle: [subtitle].flat()}),
+      anchor: 'start',
+      offset: 14,
+    },
+    data: {values: [...points]},
+    mark: {type: 'line', point: {size: 32}, strokeWidth: 1.8},
+    encoding: {
+      x: {
+        field: 'x',
+        type: 'quantitative',
+        ...axisOf(
+          x,
+          points.map(point => point.x),
+        ),
+      },
+      y: {
+        field: 'y',
+        type: 'quantitative',
+        ...axisOf(
+          y,
+          points.map(point => point.y),
+        ),
+      },
+      color: {
+        field: 'series',
+        type: 'nominal',
+        scale: {domain: series, range: series.map((_, i) => colours[i % colours.length]!)},
+        legend: {
+          title: null,
+          orient: 'bottom',
+          labelLimit: 420,
+          columns: 3,
+          symbolType: 'stroke',
+          symbolStrokeWidth: 3,
+        },
+      },
+      detail: {field: 'part'},
+    },
+    config: chartConfig,
+  };
+  return svgOf(spec);
+}
+
+function axisOf({title, format, whole = false, zero = true}: LineAxis, values: readonly number[]) {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const axis = {title, ...(format !== undefined && {format})};
+  if (!whole) return {scale: {zero}, axis: {...axis, tickCount: 7}};
+  return {
+    scale: {domain: [least, Math.max(least + 1, most)], nice: false},
+    axis: {...axis, tickMinStep: 1, tickCount: Math.min(most - least + 1, 16), grid: false},
+  };
+}

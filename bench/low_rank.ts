@@ -1,7 +1,7 @@
 /**
  * What compressed attention costs:
  *
- *     npx tsx bench/low_rank.ts CALIBRATION [--model M] [--text T] [--sample S] [--tokens 2048] [--ratios 0.8,0.6,0.4,0.25]
+ *     npx tsx bench/low_rank.ts CALIBRATION [--model M] [--text T] [--sample S] [--tokens 2048] [--ratios 0.8,0.6,0.4,0.25] [--settings REGEXP]
  *
  * Every method at every ratio, ranks alike and water-filled, latents as float32 and those of kqSvd and fisher in 4 bits too, on the first tokens of the
  * held-out text T, against the dense model with its full cache; plain integer codes beside. Prints Markdown. CALIBRATION is what `eigenkv
@@ -29,6 +29,8 @@ const settings: readonly [name: string, options: CompressOptions][] = [
   ['kqSvd, water-filled', {method: 'kqSvd', spread: 'waterFilled'}],
   ['fisher', {method: 'fisher', spread: 'uniform'}],
   ['fisher, water-filled', {method: 'fisher', spread: 'waterFilled'}],
+  ['fisher, water-filled, centred', {method: 'fisher', spread: 'waterFilled', center: true}],
+  ['fisher, water-filled, behind the rotation', {method: 'fisher', spread: 'waterFilled', ropeMode: 'after'}],
 ];
 /** Every token in codes but those that wait for a group of 32: the sizes of the formats themselves. */
 const codes = (bits: 8 | 4 | 2) => quantized({bits, groupSize: 32, residual: 0});
@@ -45,6 +47,7 @@ async function main(args: string[]) {
       text: {type: 'string'},
       sample: {type: 'string'},
       tokens: {type: 'string', default: '2048'},
+      settings: {type: 'string', default: ''},
       ratios: {type: 'string', default: '0.8,0.6,0.4,0.25'},
     },
   });
@@ -64,6 +67,7 @@ async function main(args: string[]) {
   for (const ratio of values.ratios.split(',').map(Number)) {
     const made: [string, CompressedModel][] = [];
     for (const [name, options] of settings) {
+      if (!new RegExp(values.settings).test(name)) continue;
       if (options.method === 'fisher' && calibration.gradients === undefined) continue;
       made.push([
         name,

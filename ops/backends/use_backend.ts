@@ -3,6 +3,7 @@ import {BackendError, InvalidArgumentError, didYouMean} from '../errors.js';
 import {runsInNode} from './optional_package.js';
 import {importTensorflow} from './tensorflow.js';
 import {importWasm} from './wasm.js';
+import {wasmHeap} from './wasm_heap.js';
 import {importWebgpu} from './webgpu.js';
 import {webgpuIsLost} from './webgpu_device.js';
 
@@ -72,6 +73,7 @@ async function start(name: BackendName): Promise<void> {
     });
   }
   await tf.ready();
+  if (name === 'wasm') wasmHeap(); // guards its memory from the first tensor on
 }
 
 /** tfjs has named the new backend the current one before it knows whether it starts. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {EigenkvError} from '../errors.js';
+import {BackendError, EigenkvError} from '../errors.js';
 import {kernelsBinary} from '../assembly/kernels_binary.js';
 import type {WasmKernels} from './wasm_kernels.js';
 
@@ -58,6 +58,7 @@ function openHeap(backend: object): WasmHeap | undefined {
   const {wasm} = backend;
   const memory = wasm.wasmMemory ?? wasm.asm?.memory;
   if (!(memory instanceof WebAssembly.Memory)) return undefined;
+  guardMemory(wasm, memory);
   const module = new WebAssembly.Module(kernelsBinary());
   const instance = new WebAssembly.Instance(module, {env: {memory}});
   let scratchAddress = 0;
@@ -73,14 +74,37 @@ function openHeap(backend: object): WasmHeap | undefined {
     scratch: bytes => {
       if (bytes > scratchBytes) {
         if (scratchAddress !== 0) wasm._free(scratchAddress);
-        scratchBytes = Math.max(bytes, 1 << 17);
-        scratchAddress = wasm._malloc(scratchBytes) >>> 0;
+        scratchAddress = scratchBytes = 0; // for the case that there is no memory left
+        const wanted = Math.max(bytes, 1 << 17);
+        scratchAddress = wasm._malloc(wanted) >>> 0;
+        scratchBytes = wanted;
       }
       return scratchAddress;
     },
     // a new view each time: the heap may have grown since, and be it by looking up a word's address (of a tensor that
     // was made on another backend, which moves here then)
     store: (address, words) => new Int32Array(memory.buffer, address, words.length).set(words),
+  };
+}
+
+/**
+ * From now on an allocation for which there is no memory throws a BackendError, those of tfjs included: it would take the
+ * address 0 for a tensor's and write over what lies there.
+ */
+function guardMemory(wasm: TfjsWasmModule, memory: WebAssembly.Memory): void {
+  wasm._free(wasm._malloc(1)); // the first call makes tfjs put the bare function in the place of its loader
+  const malloc = wasm._malloc;
+  wasm._malloc = bytes => {
+    const address = malloc(bytes);
+    if (address === 0 && bytes > 0) {
+      const mebibytes = (count: number) => `${Math.ceil(count / 2 ** 20)} MiB`;
+      throw new BackendError(
+        `tfjs' wasm heap has ${mebibytes(memory.buffer.byteLength)} and could not grow by the ${mebibytes(bytes)} that were ` +
+          'asked for (4 GiB are the most it can have). Dispose of tensors, keep fewer tokens or smaller codes, or take a ' +
+          'smaller model.',
+      );
+    }
+    return address;
   };
 }
 

@@ -85,7 +85,7 @@ const losses = new WeakMap<object, string>();
  * (BackendError) or a tensor is larger than what can be bound (InvalidArgumentError).
  */
 export function guardDevice(backend: TfjsWebgpuBackend): void {
-  void backend.device.lost.then(({reason, message}) => {
+  const loss = backend.device.lost.then(({reason, message}) => {
     losses.set(backend, `${reason}: ${message}`);
   });
   const run = backend.runWebGPUProgram.bind(backend);
@@ -100,7 +100,8 @@ export function guardDevice(backend: TfjsWebgpuBackend): void {
     try {
       return await read(id);
     } catch (error) {
-      await Promise.resolve(); // a loss that made this fail is noted by then
+      // where this fails since the device is going, that is known a moment later
+      await Promise.race([loss, new Promise(resolve => setTimeout(resolve, 200))]);
       checkNotLost(backend, error);
       throw error;
     }

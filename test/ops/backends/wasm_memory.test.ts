@@ -1,0 +1,35 @@
+import {execFileSync} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+import {expect} from 'chai';
+
+// In processes of their own: what they do to tfjs' wasm backend would stay for the tests after them.
+
+/** What a scenario of wasm_memory_child.ts prints. */
+function scenario(name: string): unknown {
+  const child = fileURLToPath(new URL('wasm_memory_child.ts', import.meta.url));
+  const printed = execFileSync(process.execPath, ['--import', 'tsx', child, name], {encoding: 'utf8'});
+  return JSON.parse(printed.split('\n').at(-2)!);
+}
+
+describe('the wasm heap', () => {
+  it('that is full is told by an error, leaves caches as they were, and goes on when there is room', () => {
+    const {messages, tokens, sameAsNever, leaked} = scenario('full') as Record<string, unknown>;
+    expect(messages).to.be.an('array').with.length(2);
+    for (const message of messages as string[]) {
+      expect(message).to.match(
+        /^BackendError: tfjs' wasm heap has \d+ MiB and could not grow by the \d+ MiB/,
+      );
+    }
+    expect(tokens, 'tokens before and after the step that failed').to.deep.equal([40, 40]);
+    expect(sameAsNever, 'the step once more, as without the failure').to.equal(true);
+    expect(leaked, 'tensors of the step that failed').to.equal(0);
+  });
+
+  it('that tfjs hides is told once, and plain ops answer', () => {
+    const {warnings, fused, difference} = scenario('hidden') as Record<string, unknown>;
+    expect(warnings).to.be.an('array').with.length(1);
+    expect((warnings as string[])[0]).to.match(/fused kernels are off.*tfjs-backend-wasm 4\.22/);
+    expect(fused).to.equal(false);
+    expect(difference).to.be.lessThan(1e-5);
+  });
+});

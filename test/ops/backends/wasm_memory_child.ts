@@ -1,0 +1,86 @@
+import * as tf from '@tensorflow/tfjs';
+import '@tensorflow/tfjs-backend-wasm';
+import {KVCache} from '../../../cache/kv_cache.js';
+import {quantized} from '../../../cache/policies/quantized.js';
+import {attend} from '../../../ops/attend/index.js';
+import {useBackend} from '../../../ops/backends/use_backend.js';
+import {mergePartials} from '../../../ops/merge_partials/index.js';
+import {hasKernel} from '../../../ops/run_op.js';
+import {denseForm} from '../../support/attention_cases.js';
+import {randomFloats} from '../../support/random.js';
+
+// Scenarios of wasm_memory.test.ts. Each prints one line of JSON.
+
+interface WasmModule {
+  wasmMemory?: object;
+  readonly asm?: {readonly memory: WebAssembly.Memory};
+}
+
+const wasmModule = () => (tf.backend() as unknown as {readonly wasm: WasmModule}).wasm;
+
+const random = (seed: number, heads: number, tokens: number) =>
+  tf.tensor4d(randomFloats(seed, heads * tokens * 16), [1, heads, tokens, 16]);
+
+/** The memory may not grow any more, and tensors take all that is left. */
+async function full(): Promise<object> {
+  await useBackend('wasm');
+  const rows = [{depth: 0, heads: 2, kvHeads: 1, dim: 16, dimV: 16}];
+  const policy = quantized({bits: 8, groupSize: 8, residual: 4});
+  const [cache, other] = [new KVCache(rows, policy), new KVCache(rows, policy)];
+  const step = (into: KVCache, seed: number, tokens: number) =>
+    tf.tidy(() => {
+      const fresh = {queries: random(seed, 2, tokens), keys: random(seed + 1, 1, tokens)};
+      return into.attend(0, {...fresh, values: random(seed + 2, 1, tokens)}).dataSync();
+    });
+  [cache, other].forEach(each => step(each, 1, 40));
+  const expected = step(other, 4, 5000);
+
+  const memory = (wasmModule().wasmMemory ?? wasmModule().asm!.memory) as WebAssembly.Memory;
+  memory.grow = () => {
+    throw new RangeError('a faked limit');
+  };
+  const messages: string[] = [];
+  const failing = (run: () => unknown) => {
+    try {
+      run();
+    } catch (error) {
+      messages.push(String(error));
+    }
+  };
+  const filling: tf.Tensor[] = [];
+  const fill = (numbers: number) => {
+    for (;;) filling.push(tf.zeros([numbers]));
+  };
+  failing(() => fill(1 << 18)); // a MiB each, until there is none
+  const before = cache.tokens;
+  const {numTensors} = tf.memory();
+  failing(() => step(cache, 4, 5000)); // takes more than that
+  const leaked = tf.memory().numTensors - numTensors;
+  const tokens = [before, cache.tokens];
+  tf.dispose(filling);
+  const actual = step(cache, 4, 5000);
+  return {messages, tokens, leaked, sameAsNever: actual.every((x, i) => x === expected[i])};
+}
+
+/** The backend's memory is not where it is known to be. */
+async function hidden(): Promise<object> {
+  await tf.setBackend('wasm');
+  wasmModule().wasmMemory = {};
+  const warnings: string[] = [];
+  console.warn = (message: string) => warnings.push(message);
+  const run = () =>
+    tf.tidy(() =>
+      mergePartials([
+        attend(random(1, 2, 3), denseForm(random(2, 1, 70)), denseForm(random(3, 1, 70)), {
+          ...{tokens: 70, scale: 0.25, firstQuery: 60},
+        }),
+      ]).dataSync(),
+    );
+  const [fused, actual] = [hasKernel('Attend'), run()];
+  await tf.setBackend('cpu');
+  const expected = run();
+  const ours = warnings.filter(message => message.startsWith('eigenkv:')); // tfjs has a word to say about Node
+  return {warnings: ours, fused, difference: Math.max(...actual.map((x, i) => Math.abs(x - expected[i]!)))};
+}
+
+console.log(JSON.stringify(await (process.argv[2] === 'full' ? full() : hidden())));

@@ -186,10 +186,11 @@ export class Playground {
     if (task === 'generate' && this.measuresNext) this.measure();
   }
 
-  private fail({task, failure}: Extract<Reply, {kind: 'failed'}>): void {
+  private fail({failure}: Extract<Reply, {kind: 'failed'}>): void {
+    const wasLoading = this.current.running?.task === 'load';
     this.measuresNext = false;
     this.update({running: undefined, failure});
-    if (task === 'load' || !failure.outOfMemory) return;
+    if (wasLoading || !failure.outOfMemory) return;
     this.change({live: false}); // or it would end the same way again
     this.load(this.current.settings.backend);
     this.update({failure});

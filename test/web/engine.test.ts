@@ -8,7 +8,7 @@ import {measure} from '../../web/engine/measure.js';
 import {planSize} from '../../web/engine/plan_size.js';
 import type {Generation} from '../../web/engine/protocol.js';
 import {offeredNames, policyChoices} from '../../web/state/policy_choices.js';
-import {shareHeld} from '../../web/view/held_share.js';
+import {depthThatLostMost, shareHeld} from '../../web/view/held_share.js';
 import {expectNoLeak} from '../support/tensors.js';
 
 const prompt =
@@ -78,6 +78,8 @@ describe('the engine of the playground', () => {
     const row = generation.headsHolding.subarray(4 * tokens, 5 * tokens);
     expect(row.reduce((sum, heads) => sum + heads, 0)).to.be.within(2 * 7, 2 * 12);
     expect(Math.max(...row)).to.equal(2);
+    expect(depthThatLostMost(generation)).to.be.within(0, 8);
+    expect(depthThatLostMost(await write('full'))).to.equal(undefined);
     const cache = new KVCache(loaded.model, parsePolicy('full'));
     expect(await headsHolding(cache, 9, 0)).to.have.length(0);
     cache.dispose();

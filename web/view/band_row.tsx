@@ -2,6 +2,7 @@ import {removeBand, setPolicy, splitBand, startsOf} from '../state/bands.js';
 import {policyChoices, policyGroups} from '../state/policy_choices.js';
 import {bandLetter} from './band_letter.js';
 import type {PartProps} from './props.js';
+import {useDraft} from './use_draft.js';
 
 /** One band: its depths, its policy from a list or as text, and what can be done with it. */
 export function BandRow({index, playground, state}: PartProps & {readonly index: number}) {
@@ -10,6 +11,7 @@ export function BandRow({index, playground, state}: PartProps & {readonly index:
   const start = startsOf(bands)[index]!;
   const letter = bandLetter(index);
   const refusal = state.refused?.band === index ? state.refused.failure.message : undefined;
+  const [text, setDraft] = useDraft(policy);
   const isListed = policyChoices.some(choice => choice.policy === policy);
   const choose = (chosen: string) => {
     if (chosen !== '' && chosen !== policy) playground.changeBands(setPolicy(bands, index, chosen));
@@ -68,8 +70,13 @@ export function BandRow({index, playground, state}: PartProps & {readonly index:
         aria-label={`Policy of band ${letter} as text`}
         aria-invalid={refusal !== undefined}
         {...(refusal !== undefined && {'aria-describedby': `refusal-${index}`})}
-        value={policy}
-        onChange={({currentTarget}) => choose(currentTarget.value.trim())}
+        value={text}
+        onInput={({currentTarget}) => setDraft(currentTarget.value)}
+        onChange={() => {
+          setDraft(undefined);
+          choose(text.trim());
+        }}
+        onBlur={() => setDraft(undefined)}
       />
       {refusal !== undefined && (
         <p class="refusal small" id={`refusal-${index}`} role="alert">

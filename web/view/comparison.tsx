@@ -3,14 +3,14 @@ import {byteSize, short} from '../../src/cli/support/units.js';
 import type {Continuation, Generation} from '../engine/protocol.js';
 import type {PageState} from '../state/page_state.js';
 import {againstFloat32} from './against_float32.js';
-import {shareHeld} from './held_share.js';
+import {depthThatLostMost, shareHeld} from './held_share.js';
 import {SizeChart} from './size_chart.js';
 import {TokenText} from './token_text.js';
 
 /** Both continuations side by side, with what each costs. */
 export function Comparison({state}: {readonly state: PageState}) {
   const {generation, settings, running, model} = state;
-  const [depth, setDepth] = useState<number | undefined>(undefined);
+  const [chosen, setChosen] = useState<number | 'all' | undefined>(undefined);
   if (generation === undefined || model === undefined) {
     return (
       <p class="empty muted">{running ? 'The first tokens are on their way.' : 'Nothing was written yet.'}</p>
@@ -20,7 +20,8 @@ export function Comparison({state}: {readonly state: PageState}) {
   const float32Bytes = depths.reduce((sum, each) => sum + each.float32Bytes, 0);
   const against = againstFloat32(plan.bytes.at(-1) ?? NaN, float32Bytes);
   const isOld = generation.bands !== settings.bands;
-  const shown = depth !== undefined && depth < model.depths ? depth : undefined;
+  const wanted = chosen ?? depthThatLostMost(generation) ?? 'all';
+  const depth = wanted === 'all' || wanted >= model.depths ? undefined : wanted;
   return (
     <div class={isOld ? 'comparison old' : 'comparison'}>
       <p class="parting" aria-live="polite" data-testid="parting">
@@ -46,10 +47,10 @@ export function Comparison({state}: {readonly state: PageState}) {
               prompt={generation.prompt}
               written={plan.written}
               partsAt={generation.partsAt}
-              share={shareHeld(generation, model.kvHeads, shown)}
+              share={shareHeld(generation, model.kvHeads, depth)}
             />
           </p>
-          <Legend depths={model.depths} depth={shown} onDepth={setDepth} />
+          <Legend depths={model.depths} depth={depth} onDepth={setChosen} />
         </article>
       </div>
       <SizeChart full={full.bytes} plan={plan.bytes} promptTokens={generation.prompt.length} />
@@ -91,7 +92,7 @@ function Costs({
 interface LegendProps {
   readonly depths: number;
   readonly depth: number | undefined;
-  readonly onDepth: (depth: number | undefined) => void;
+  readonly onDepth: (depth: number | 'all') => void;
 }
 
 /** How to read the text of an evicting plan, and for which depth. */
@@ -103,10 +104,10 @@ function Legend({depths, depth, onDepth}: LegendProps) {
       <label>
         <select
           aria-label="Depth whose evicted tokens are shown"
-          value={depth ?? ''}
-          onChange={({currentTarget: {value}}) => onDepth(value === '' ? undefined : Number(value))}
+          value={depth ?? 'all'}
+          onChange={({currentTarget: {value}}) => onDepth(value === 'all' ? value : Number(value))}
         >
-          <option value="">all depths together</option>
+          <option value="all">all depths together</option>
           {Array.from({length: depths}, (_, index) => (
             <option key={index} value={index}>
               depth {index}

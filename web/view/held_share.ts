@@ -18,3 +18,13 @@ export function shareHeld(
     return holding / ((end - first) * kvHeads);
   });
 }
+
+/** The depth whose heads hold the fewest tokens, the first of such; undefined where every depth holds all. */
+export function depthThatLostMost({depths, headsHolding}: Generation): number | undefined {
+  const tokens = headsHolding.length / depths.length;
+  const held = depths.map((_, depth) =>
+    headsHolding.subarray(depth * tokens, (depth + 1) * tokens).reduce((sum, heads) => sum + heads, 0),
+  );
+  const least = Math.min(...held);
+  return least === Math.max(...held) && !headsHolding.includes(0) ? undefined : held.indexOf(least);
+}

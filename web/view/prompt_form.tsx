@@ -1,5 +1,6 @@
 import {type NumberName, isInRange, ranges} from '../state/settings.js';
 import type {PartProps} from './props.js';
+import {useDraft} from './use_draft.js';
 
 /** The prompt, how it is continued, and the buttons that start and stop. */
 export function PromptForm({playground, state}: PartProps) {
@@ -61,6 +62,7 @@ function NumberField({
   state,
 }: PartProps & {readonly name: NumberName; readonly label: string}) {
   const {least, most, whole} = ranges[name];
+  const [text, setDraft] = useDraft(String(state.settings[name]));
   return (
     <label class="field number">
       <span>{label}</span>
@@ -69,13 +71,12 @@ function NumberField({
         min={least}
         max={most}
         step={whole ? 1 : 0.1}
-        value={state.settings[name]}
+        value={text}
         onInput={({currentTarget: {value, valueAsNumber}}) => {
-          if (value !== '' && isInRange(name, valueAsNumber)) playground.change({[name]: valueAsNumber});
+          setDraft(value);
+          if (isInRange(name, valueAsNumber)) playground.change({[name]: valueAsNumber});
         }}
-        onBlur={({currentTarget}) => {
-          currentTarget.value = String(state.settings[name]);
-        }}
+        onBlur={() => setDraft(undefined)}
       />
     </label>
   );

@@ -1,8 +1,8 @@
 /**
- * What fine-tuning brings back: `npx tsx bench/fine_tune.ts CALIBRATION [--method M] [--ratio 0.25] [--epochs 3] [--rate 5e-4] [--window 128]`.
+ * What fine-tuning brings back: `npx tsx bench/fine_tune.ts CALIBRATION [--method M] [--ratio 0.25] [--rates 1e-3,2e-4] [--window 128]`.
  *
  * The embedded model is compressed, then trained to give the dense model's probabilities on the sample of its training text;
- * at the ends of epochs held-out text goes through it, latents as float32 and in 4 bits. Prints Markdown.
+ * one epoch for each learning rate; at the ends of epochs held-out text goes through it, latents as float32 and in 4 bits. Prints Markdown.
  */
 import * as tf from '@tensorflow/tfjs';
 import {parseArgs} from 'node:util';
@@ -24,8 +24,7 @@ async function main(args: string[]) {
     options: {
       method: {type: 'string', default: 'fisher'},
       ratio: {type: 'string', default: '0.25'},
-      epochs: {type: 'string', default: '3'},
-      rate: {type: 'string', default: '5e-4'},
+      rates: {type: 'string', default: '1e-3,2e-4'},
       window: {type: 'string', default: '128'},
       tokens: {type: 'string', default: '2048'},
     },
@@ -60,13 +59,14 @@ async function main(args: string[]) {
     }
   };
   await report(0, undefined);
-  await fineTune(model, train, {
-    teacher: loaded.model,
-    epochs: Number(values.epochs),
-    learningRate: Number(values.rate),
-    window: Number(values.window),
-    callbacks: [new EpochEnds((epoch, loss) => report(epoch + 1, loss))],
-  });
+  for (const [index, rate] of values.rates.split(',').entries()) {
+    await fineTune(model, train, {
+      teacher: loaded.model,
+      learningRate: Number(rate),
+      window: Number(values.window),
+      callbacks: [new EpochEnds((epoch, loss) => report(index + epoch + 1, loss))],
+    });
+  }
   model.dispose();
   loaded.dispose();
 }

@@ -94,8 +94,8 @@ class TensorReader {
       throw damaged(`the tensor ${name} is ${given}, and should be ${wanted} [${shape.join(', ')}]`);
     }
     this.read.add(name);
-    // a copy, which starts where numbers may start, and is the backend's to keep
-    const {buffer} = this.bytes.slice(stored.offset, stored.offset + stored.byteLength);
+    // a copy, which starts where numbers may start, and is the backend's to keep (slice of Node's Buffer would be none)
+    const {buffer} = Uint8Array.from(this.bytes.subarray(stored.offset, stored.offset + stored.byteLength));
     return dtype === 'int32' ? new Int32Array(buffer) : new Float32Array(buffer);
   }
 

@@ -95,6 +95,16 @@ describe('a snapshot', () => {
     cache.dispose();
   });
 
+  it('is read from a Buffer of Node, whose slices are no copies', async () => {
+    const cache = new KVCache([row(0)], full());
+    take(cache, 5, 1);
+    const bytes = await cache.save();
+    const restored = await KVCache.restore(Buffer.from(bytes), [row(0)]);
+    expect(await restored.save()).to.deep.equal(bytes);
+    cache.dispose();
+    restored.dispose();
+  });
+
   it('keeps every depth, also one without tokens, and the options', async () => {
     const rows = [row(0), row(1), row(2)];
     const plan = perDepth([quantized({bits: 4}), h2o({heavyBudget: 8, recentBudget: 8}), full()]);

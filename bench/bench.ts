@@ -6,8 +6,9 @@
  *     --rounds 8                           turns that each of the compared has
  *     --backend wasm                       or cpu
  *     --model FILE.gguf                    for `model`: a path or a hub id
- *     --peers FOLDER                       for `model`: where node-llama-cpp is installed (docs/PEERS.md)
- *     --gguf FILE,FILE                     for the peers: the same model in other types of weights; default: --model
+ *     --peers FOLDER                       for `model`: where the peers are installed (docs/PEERS.md)
+ *     --gguf FILE,FILE                     for llama.cpp: the same model in other types of weights; default: --model
+ *     --onnx FILE                          for onnxruntime: the same model as a graph (bench/peers/onnx_decoder.py)
  *     --keep FOLDER                        for `model`: keeps the filled caches there, for the next run
  *     --wait                               for `model`: times once a line comes on standard input, not before
  *     --json FILE, --svg FILE              writes the rows; draws decoding
@@ -19,7 +20,7 @@ import {useBackend} from '../ops/backends/use_backend.js';
 import {appendRows} from './append.js';
 import {decodeRows, modelShapes} from './decode.js';
 import {modelRows, openModel} from './model.js';
-import {openLlama} from './peers.js';
+import {openLlama, openOnnx} from './peers.js';
 import {prefillRows} from './prefill.js';
 import {decodeChart} from './support/chart.js';
 import {lineOf, type Row} from './support/row.js';
@@ -33,6 +34,7 @@ const {values: options} = parseArgs({
     model: {type: 'string'},
     peers: {type: 'string'},
     gguf: {type: 'string'},
+    onnx: {type: 'string'},
     keep: {type: 'string'},
     wait: {type: 'boolean', default: false},
     json: {type: 'string'},
@@ -83,14 +85,21 @@ if (options.svg !== undefined) await writeFile(options.svg, await decodeChart(ro
 
 /** Whole models, and their peers where those are installed. */
 async function reportModels(source: string): Promise<void> {
-  const {engine, ids} = await openModel(source, options.keep);
+  const {engine, ids, config} = await openModel(source, options.keep);
   const engines = [engine];
-  if (options.peers === undefined) report('No --peers: llama.cpp is left out.');
+  const {peers} = options;
+  if (peers === undefined) report('No --peers: llama.cpp and onnxruntime are left out.');
   else {
     const files = options.gguf?.split(',') ?? [source];
-    const llama = await openLlama(options.peers, files, ids, Math.max(...lengths) + 1024, options.keep);
-    if (typeof llama === 'string') report(llama);
-    else engines.push(llama);
+    const sizes = {depths: config.depths, kvHeads: config.kvHeads, dim: config.headDim};
+    const opened = [
+      await openLlama(peers, files, ids, Math.max(...lengths) + 1024, options.keep),
+      options.onnx === undefined ? 'No --onnx: left out.' : await openOnnx(peers, options.onnx, sizes),
+    ];
+    for (const peer of opened) {
+      if (typeof peer === 'string') report(peer);
+      else engines.push(peer);
+    }
   }
   for (const tokens of lengths) report(await modelRows(engines, tokens, rounds, filled));
   for (const each of engines) await each.dispose();

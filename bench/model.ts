@@ -7,7 +7,7 @@ import {full} from '../cache/policies/full.js';
 import {onlineSvd} from '../cache/policies/online_svd.js';
 import {quantized} from '../cache/policies/quantized.js';
 import type {Policy} from '../cache/policy.js';
-import {embeddedText, loadModel} from '../models/index.js';
+import {embeddedText, loadModel, type ModelConfig} from '../models/index.js';
 import {measure} from './support/measure.js';
 import type {Row} from './support/row.js';
 
@@ -40,8 +40,8 @@ const policies = {
 export async function openModel(
   source: string,
   keep?: string,
-): Promise<{engine: Engine; ids: readonly number[]}> {
-  const {model, tokenizer, name, dispose} = await loadModel(source);
+): Promise<{engine: Engine; ids: readonly number[]; config: ModelConfig}> {
+  const {model, tokenizer, config, name, dispose} = await loadModel(source);
   const ids = tokenizer.encode(await embeddedText('heldOut'));
   const snapshot = keep === undefined ? undefined : join(keep, 'full.safetensors');
   const read = async (cache: KVCache, tokens: number): Promise<void> => {
@@ -74,7 +74,7 @@ export async function openModel(
       return Promise.resolve();
     },
   };
-  return {engine, ids};
+  return {engine, ids, config};
 }
 
 /** The first tokens of a past, as a policy stores them. */

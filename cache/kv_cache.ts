@@ -192,7 +192,8 @@ export class KVCache implements AttentionCache {
    * (`h2o`, `lru`, `lfu`, `adaptive`) compress with the next tokens.
    *
    * @returns what happened at each depth whose policy changed.
-   * @throws InvalidArgumentError where the plan does not fit the model; the cache is as before then.
+   * @throws InvalidArgumentError where the plan does not fit the model; the cache is as before then. What a policy throws: the
+   *   depths before have changed then, and this one and those behind it have not.
    */
   async setPlan(plan: Plan | PolicyLike): Promise<PlanChange[]> {
     const policies = policiesOf(asPlan(plan), this.rows);
@@ -213,10 +214,21 @@ export class KVCache implements AttentionCache {
   private async reencode(depth: number, past: Past, policy: Policy): Promise<void> {
     const {scale, rope} = this.seen[depth]!;
     const opened = await reopen(past, rope);
-    const {past: next} = tf.tidy(() => {
-      const context = this.contextOf(depth, scale, rope);
-      return kept({past: policy.observes ? opened : policy.compress(opened, context)});
-    });
+    let next: Past;
+    try {
+      if (this.pasts[depth] !== past) {
+        throw new CacheStateError(
+          'This cache went on while its plan was changed; await the one, then do the other.',
+        );
+      }
+      ({past: next} = tf.tidy(() => {
+        const context = this.contextOf(depth, scale, rope);
+        return kept({past: policy.observes ? opened : policy.compress(opened, context)});
+      }));
+    } catch (error) {
+      tf.dispose(tensorsOfPast(opened));
+      throw error;
+    }
     this.replace(depth, opened);
     this.replace(depth, next); // frees what the policy did not take over
   }

@@ -100,7 +100,7 @@ function Legend({depths, depth, onDepth}: LegendProps) {
   return (
     <p class="legend small muted">
       Tokens that the cache <span class="held-4">holds</span>, <span class="held-1">holds in some heads</span>
-      , <span class="held-0">has evicted</span>:{' '}
+      , <span class="held-0">has evicted</span>, at{' '}
       <label>
         <select
           aria-label="Depth whose evicted tokens are shown"

@@ -20,8 +20,9 @@ function product(x: tf.Tensor2D, kernel: tf.Tensor2D): tf.Tensor {
     return {
       value: tf.matMul(rows, matrix),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => [
-        tf.matMul(dy, tf.transpose(saved[1]!)),
-        tf.matMul(tf.transpose(saved[0]!), dy),
+        // tidied, or all transposed kernels of a model would stay until its last gradient is there
+        tf.tidy(() => tf.matMul(dy, tf.transpose(saved[1]!))),
+        tf.tidy(() => tf.matMul(tf.transpose(saved[0]!), dy)),
       ],
     };
   });

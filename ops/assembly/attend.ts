@@ -1,12 +1,14 @@
+import {addBlock, scoreBlock} from './block_products';
 import {FormDescriptor} from './form_descriptor';
 import {
-  addSecondPass, areIntegerKeys, finishScores, foldQueries, integerKeyBytes, integerSums, mostIntegerRows, takeQueries,
+  addSecondPass, areIntegerKeys, finishScores, foldQueries, integerKeyBytes, integerSums, takeQueries,
 } from './integer_scores';
 import {addIntegerValues, areIntegerValues, reorderOutputs} from './integer_values';
 import {expOf, expOf4, maxOfLanes, sumOfLanes} from './math';
 import {addFourRows, addRow, multiplyAdd} from './multiply_add';
+import {blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
 import {rowsWorthTransposing, scoreFourRows, scoreRow, scoreRows, tileTokens, transposeTile} from './scores';
-import {dimOf, readTile, tileBytes} from './tiles';
+import {dimOf, isInPlace, readTile, tileBytes} from './tiles';
 
 // Attention over one segment, tile by tile with an online softmax (FlashAttention, arXiv 2205.14135). The query heads of
 // one key head lie side by side in memory, so their queries are one matrix of `rows` rows, and a tile is read once for
@@ -41,7 +43,11 @@ export function attend(
       memory.fill(out, 0, outBytes);
       store<f32>(out + ((<usize>dimV) << 2), -Infinity);
     }
-    if (rows < rowsWorthTransposing || (rows <= mostIntegerRows && areIntegerKeys(keyForm, rows))) {
+    if (rows < rowsWorthTransposing && !areIntegerKeys(keyForm, rows) && !areIntegerValues(valueForm, rows)) {
+      attendInBlocks(
+        queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+      );
+    } else if (rows < rowsWorthTransposing || areIntegerKeys(keyForm, rows)) {
       attendFewRows(
         queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
       );
@@ -118,6 +124,67 @@ function attendFewRows(
     from += count;
   }
   if (integerValues) reorderOutputs(valueForm, rows, partial, scratch);
+}
+
+/** Decoding over forms that are met as floats. */
+function attendInBlocks(
+  queries: usize,
+  keyForm: FormDescriptor,
+  valueForm: FormDescriptor,
+  partial: usize,
+  scratch: usize,
+  head: i32,
+  rows: i32,
+  queryTokens: i32,
+  lastVisible: i32,
+  causal: i32,
+  firstQuery: i32,
+  scale: f32,
+): void {
+  const dim = dimOf(keyForm),
+    dimV = dimOf(valueForm);
+  const blocks = scratch + max(tileBytes(keyForm), tileBytes(valueForm));
+  const bytes = blockBytes(dim, dimV);
+  // what is read in place is read ahead, if keys and values take turns often: after 8 KB
+  const few = (8192 / ((dim + dimV) << 2)) & ~3;
+  const keysInPlace = isInPlace(keyForm),
+    valuesInPlace = isInPlace(valueForm);
+  const tile = keysInPlace && valuesInPlace ? max(4, min(tileTokens, few)) : tileTokens;
+  let block = blocks;
+  for (let row = 0; row < rows; block += bytes) {
+    const some = blockRows(rows - row);
+    startBlock(block, queries + (<usize>(row * dim) << 2), some, dim, dimV, scale);
+    row += some;
+  }
+  for (let from = 0; from < lastVisible; from += tile) {
+    const count = min(tile, lastVisible - from);
+    const keys = readTile(keyForm, head, from, count, scratch);
+    block = blocks;
+    for (let row = 0; row < rows; block += bytes) {
+      const some = blockRows(rows - row);
+      scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + (<usize>((lastVisible - from) * dim) << 2) : 0);
+      if (causal) {
+        for (let r = 0; r < some; r++) {
+          hideTokens(block, some, r, firstQuery + ((row + r) % queryTokens) - from + 1, count);
+        }
+      }
+      softmaxBlock(block, some, count, dim, dimV);
+      row += some;
+    }
+    const values = readTile(valueForm, head, from, count, scratch);
+    block = blocks;
+    for (let row = 0; row < rows; block += bytes) {
+      const some = blockRows(rows - row);
+      addBlock(block, some, values, dim, dimV, count, valuesInPlace ? values + (<usize>((lastVisible - from) * dimV) << 2) : 0);
+      row += some;
+    }
+  }
+  block = blocks;
+  for (let row = 0; row < rows; block += bytes) {
+    const some = blockRows(rows - row);
+    finishBlock(block, some, dim, dimV, partial + (<usize>(row * (dimV + 2)) << 2));
+    row += some;
+  }
 }
 
 /** Prefill: keys are transposed, and four rows at a time meet eight keys in registers. */

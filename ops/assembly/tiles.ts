@@ -10,6 +10,11 @@ export function dimOf(form: FormDescriptor): i32 {
   return form.basis ? form.fullDim : form.dim;
 }
 
+/** Whether tokens are met where they are stored. */
+export function isInPlace(form: FormDescriptor): bool {
+  return form.kind == 0 && !form.basis;
+}
+
 /** Bytes that `readTile` may write at its scratch: the tile, and the latents it is made of behind it. */
 export function tileBytes(form: FormDescriptor): usize {
   return (<usize>(tileTokens * (form.basis ? form.fullDim + form.dim : form.dim))) << 2;

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {
+  blockScratchBytes,
   describeForm,
   descriptorBytes,
   integerScratchBytes,
@@ -21,7 +22,8 @@ export function attendWasm(inputs: Infos, attributes: AttendAttributes): tf.Tens
   const partial = heap.output([batch, heads, queryTokens, values.dim + 2], 'float32');
   const rebuilding = rebuildingOf(inputs, attributes);
   const tileBytes = tileScratchBytes(keys, rebuilding) + tileScratchBytes(values);
-  const workBytes = scoreScratchBytes(dim, 8) + integerScratchBytes(dim);
+  const workBytes =
+    scoreScratchBytes(dim, 8) + integerScratchBytes(dim) + blockScratchBytes(dim, values.dim);
   const keyAddress = heap.scratch(2 * descriptorBytes + tileBytes + workBytes);
   const valueAddress = keyAddress + descriptorBytes;
   heap.store(keyAddress, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));

@@ -84,6 +84,12 @@ export function scoreScratchBytes(dim: number, rows: number): number {
   return 4 * (tileTokens * (dim + rows) + 64);
 }
 
+/** Bytes of scratch memory for the rows that decoding meets in blocks, up to two of them: ops/assembly/row_blocks.ts. */
+export function blockScratchBytes(dim: number, dimV: number): number {
+  const channels = (of: number) => 16 * (of + 9); // a vector for each channel left over
+  return 2 * (48 + 16 * tileTokens + channels(dim) + channels(dimV));
+}
+
 /**
  * Bytes of scratch memory for up to 16 rows of queries that meet integer codes: in ops/assembly, `integerKeyBytes` and
  * `integerValueBytes`, and the rows' scores.

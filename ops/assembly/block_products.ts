@@ -1,0 +1,150 @@
+import {countOf, Four, One, Three, Two} from './counts';
+import {sumsOfLanes} from './math';
+import {outputsAt, queriesAt, scoresAt, scoreStep} from './row_blocks';
+
+// The products of decoding: a block of rows (row_blocks.ts) by a tile of dense keys, then of values. Memory bounds them, and what
+// they reach of it depends on the order of their reads: processors fetch ahead what is read in sequence. So both go through
+// their tile token by token, two at a time. Two rows of up to seven lines of memory are sequence enough; of longer ones, a number
+// of each line of the next two is loaded first, in sequence, for nothing but that.
+//
+// V8 moves all loads of a loop's body to its beginning, and x64 has 15 vector registers besides the scratch one: with four rows, two
+// keys are eight sums and six loads, two values eight weights and six loads. No more fit.
+
+/** Loads a number of each line of the two tokens behind `from`, where they are long, up to `end`. */
+// @ts-ignore: decorator
+@inline
+function readAhead(from: usize, rowBytes: usize, end: usize): void {
+  if (rowBytes < 512) return;
+  const to = min(from + 2 * rowBytes, end);
+  for (; from + 256 <= to; from += 256) {
+    load<u32>(from);
+    load<u32>(from, 64);
+    load<u32>(from, 128);
+    load<u32>(from, 192);
+  }
+}
+
+/** Scores of a block against `count` keys; `end` is behind the last key that may be read ahead. */
+export function scoreBlock(block: usize, rows: i32, keys: usize, dim: i32, count: i32, end: usize): void {
+  if (rows == 1) scoreRows<One>(block, keys, dim, count, end);
+  else if (rows == 2) scoreRows<Two>(block, keys, dim, count, end);
+  else if (rows == 3) scoreRows<Three>(block, keys, dim, count, end);
+  else scoreRows<Four>(block, keys, dim, count, end);
+}
+
+// @ts-ignore: decorator
+@inline
+function scoreRows<Rows>(block: usize, keys: usize, dim: i32, count: i32, end: usize): void {
+  const rows = countOf<Rows>();
+  const rowBytes = <usize>dim << 2,
+    vectorBytes = rowBytes & ~15;
+  const step = scoreStep(rows);
+  let out = block + scoresAt;
+  for (let token = 0; token < count; token += 2, out += 2 * step) {
+    let k0 = keys + <usize>token * rowBytes;
+    let k1 = token + 1 < count ? k0 + rowBytes : k0; // of an odd count the last is met twice
+    readAhead(k0 + 2 * rowBytes, rowBytes, end);
+    let a0 = f32x4.splat(0),
+      a1 = a0,
+      b0 = a0,
+      b1 = a0,
+      c0 = a0,
+      c1 = a0,
+      d0 = a0,
+      d1 = a0;
+    let q = block + queriesAt;
+    for (const last = k0 + vectorBytes; k0 < last; k0 += 16, k1 += 16, q += 16 * rows) {
+      const x = v128.load(k0),
+        y = v128.load(k1);
+      const a = v128.load(q);
+      a0 = f32x4.add(a0, f32x4.mul(a, x));
+      a1 = f32x4.add(a1, f32x4.mul(a, y));
+      if (rows > 1) {
+        const b = v128.load(q, 16);
+        b0 = f32x4.add(b0, f32x4.mul(b, x));
+        b1 = f32x4.add(b1, f32x4.mul(b, y));
+      }
+      if (rows > 2) {
+        const c = v128.load(q, 32);
+        c0 = f32x4.add(c0, f32x4.mul(c, x));
+        c1 = f32x4.add(c1, f32x4.mul(c, y));
+      }
+      if (rows > 3) {
+        const d = v128.load(q, 48);
+        d0 = f32x4.add(d0, f32x4.mul(d, x));
+        d1 = f32x4.add(d1, f32x4.mul(d, y));
+      }
+    }
+    if (rows == 1) {
+      let sums = sumsOfLanes(a0, a1, a0, a1);
+      for (let i = vectorBytes; i < rowBytes; i += 4, k0 += 4, k1 += 4, q += 16) {
+        sums = f32x4.add(sums, f32x4.mul(v128.load(q), v128.load32_lane(k1, v128.load32_splat(k0), 1)));
+      }
+      v128.store64_lane(out, sums, 0);
+    } else {
+      let s0 = sumsOfLanes(a0, b0, rows > 2 ? c0 : a0, rows > 3 ? d0 : b0),
+        s1 = sumsOfLanes(a1, b1, rows > 2 ? c1 : a1, rows > 3 ? d1 : b1);
+      for (let i = vectorBytes; i < rowBytes; i += 4, k0 += 4, k1 += 4, q += 16) {
+        const ofRows = v128.load(q);
+        s0 = f32x4.add(s0, f32x4.mul(ofRows, v128.load32_splat(k0)));
+        s1 = f32x4.add(s1, f32x4.mul(ofRows, v128.load32_splat(k1)));
+      }
+      v128.store(out, s0);
+      v128.store(out, s1, 16);
+    }
+  }
+}
+
+/** Adds `count` values, weighted by what softmax left of the scores, to a block's outputs; `end` as for keys. */
+export function addBlock(block: usize, rows: i32, values: usize, dim: i32, dimV: i32, count: i32, end: usize): void {
+  const outputs = block + outputsAt(dim);
+  if (count & 1) {
+    // the last one's neighbour: itself, with weight 0
+    const step = scoreStep(rows);
+    const beyond = block + scoresAt + <usize>count * step;
+    if (rows == 1) store<f32>(beyond, 0);
+    else v128.store(beyond, f32x4.splat(0));
+  }
+  if (rows == 1) addRows<One>(block + scoresAt, values, dimV, count, outputs, end);
+  else if (rows == 2) addRows<Two>(block + scoresAt, values, dimV, count, outputs, end);
+  else if (rows == 3) addRows<Three>(block + scoresAt, values, dimV, count, outputs, end);
+  else addRows<Four>(block + scoresAt, values, dimV, count, outputs, end);
+}
+
+// @ts-ignore: decorator
+@inline
+function addRows<Rows>(w: usize, values: usize, dimV: i32, count: i32, outputs: usize, end: usize): void {
+  const rows = countOf<Rows>();
+  const rowBytes = <usize>dimV << 2,
+    vectorBytes = rowBytes & ~15;
+  const step = scoreStep(rows);
+  for (let token = 0; token < count; token += 2, w += 2 * step) {
+    let v0 = values + <usize>token * rowBytes;
+    let v1 = token + 1 < count ? v0 + rowBytes : v0;
+    readAhead(v0 + 2 * rowBytes, rowBytes, end);
+    const a0 = v128.load32_splat(w),
+      a1 = v128.load32_splat(w + step);
+    const b0 = rows > 1 ? v128.load32_splat(w, 4) : a0,
+      b1 = rows > 1 ? v128.load32_splat(w + step, 4) : a0;
+    const c0 = rows > 2 ? v128.load32_splat(w, 8) : a0,
+      c1 = rows > 2 ? v128.load32_splat(w + step, 8) : a0;
+    const d0 = rows > 3 ? v128.load32_splat(w, 12) : a0,
+      d1 = rows > 3 ? v128.load32_splat(w + step, 12) : a0;
+    let out = outputs;
+    for (const last = v0 + vectorBytes; v0 < last; v0 += 16, v1 += 16, out += 16 * rows) {
+      const x = v128.load(v0),
+        y = v128.load(v1);
+      v128.store(out, f32x4.add(v128.load(out), f32x4.add(f32x4.mul(a0, x), f32x4.mul(a1, y))));
+      if (rows > 1) v128.store(out, f32x4.add(v128.load(out, 16), f32x4.add(f32x4.mul(b0, x), f32x4.mul(b1, y))), 16);
+      if (rows > 2) v128.store(out, f32x4.add(v128.load(out, 32), f32x4.add(f32x4.mul(c0, x), f32x4.mul(c1, y))), 32);
+      if (rows > 3) v128.store(out, f32x4.add(v128.load(out, 48), f32x4.add(f32x4.mul(d0, x), f32x4.mul(d1, y))), 48);
+    }
+    if (vectorBytes == rowBytes) continue;
+    const w0 = rows == 1 ? a0 : v128.load(w),
+      w1 = rows == 1 ? a1 : v128.load(w + step);
+    for (let i = vectorBytes; i < rowBytes; i += 4, v0 += 4, v1 += 4, out += 16) {
+      const sum = f32x4.add(f32x4.mul(w0, v128.load32_splat(v0)), f32x4.mul(w1, v128.load32_splat(v1)));
+      v128.store(out, f32x4.add(v128.load(out), sum));
+    }
+  }
+}

@@ -1,0 +1,128 @@
+import {expOf4, maxOfLanes, sumOfLanes} from './math';
+import {tileTokens} from './scores';
+
+// Decoding: the few rows of queries of one key head meet a tile of dense tokens in blocks of up to four. A block's scores,
+// later its weights, are a vector for each token with a lane for each row (of a single row: one number for each token), so that
+// the softmax serves all rows at once. Queries and outputs have four channels of each row side by side, so that a loop over
+// channels has one address for all rows; of the channels left over, a vector for each with a lane for each row. Lanes without
+// a row hold copies of another's and are never read.
+
+/** Rows of the next block where so many are left: blocks as equal as can be, of up to four. */
+export function blockRows(left: i32): i32 {
+  const blocks = (left + 3) >> 2;
+  return (left + blocks - 1) / blocks;
+}
+
+// A block in scratch memory: maxima, sums, and the factors of the latest tile, a vector each; scores; queries; outputs.
+
+const sumsAt: usize = 16;
+const factorsAt: usize = 32;
+export const scoresAt: usize = 48;
+export const queriesAt: usize = scoresAt + <usize>(tileTokens << 4);
+
+// @ts-ignore: decorator
+@inline
+export function outputsAt(dim: i32): usize {
+  return queriesAt + channelBytes(dim);
+}
+
+/** Bytes of the channels of a block's queries or outputs. */
+// @ts-ignore: decorator
+@inline
+function channelBytes(dim: i32): usize {
+  return <usize>((dim & ~3) + ((dim & 3) << 2)) << 4;
+}
+
+/** Bytes of a block in scratch memory, for keys of `dim` and values of `dimV`. */
+export function blockBytes(dim: i32, dimV: i32): usize {
+  return outputsAt(dim) + channelBytes(dimV);
+}
+
+/** Bytes from a token's scores to those of the next. */
+// @ts-ignore: decorator
+@inline
+export function scoreStep(rows: i32): usize {
+  return rows == 1 ? 4 : 16;
+}
+
+/** A block before its first token: its queries, times `scale`. */
+export function startBlock(block: usize, queries: usize, rows: i32, dim: i32, dimV: i32, scale: f32): void {
+  v128.store(block, f32x4.splat(-Infinity));
+  v128.store(block, f32x4.splat(0), sumsAt);
+  memory.fill(block + outputsAt(dim), 0, channelBytes(dimV));
+  const bytes = <usize>dim << 2,
+    vectorBytes = bytes & ~15;
+  const scales = f32x4.splat(scale);
+  let to = block + queriesAt;
+  for (let i: usize = 0; i < vectorBytes; i += 16) {
+    for (let row = 0; row < rows; row++, to += 16) {
+      v128.store(to, f32x4.mul(v128.load(queries + <usize>row * bytes + i), scales));
+    }
+  }
+  for (let i = vectorBytes; i < bytes; i += 4) {
+    for (let lane = 0; lane < 4; lane++, to += 4) {
+      store<f32>(to, load<f32>(queries + <usize>min(lane, rows - 1) * bytes + i) * scale);
+    }
+  }
+}
+
+/** A block's outputs, maxima and sums as rows of the partial. */
+export function finishBlock(block: usize, rows: i32, dim: i32, dimV: i32, partial: usize): void {
+  const bytes = <usize>dimV << 2,
+    vectorBytes = bytes & ~15;
+  for (let row: usize = 0; row < <usize>rows; row++, partial += bytes + 8) {
+    let from = block + outputsAt(dim) + (row << 4);
+    for (let i: usize = 0; i < vectorBytes; i += 16, from += <usize>rows << 4) v128.store(partial + i, v128.load(from));
+    from -= row * 12;
+    for (let i = vectorBytes; i < bytes; i += 4, from += 16) store<f32>(partial + i, load<f32>(from));
+    store<f32>(partial + bytes, load<f32>(block + (row << 2)));
+    store<f32>(partial + bytes, load<f32>(block + (row << 2), sumsAt), 4);
+  }
+}
+
+/** Hides from a row of a block its tokens from `visible` on. */
+export function hideTokens(block: usize, rows: i32, row: i32, visible: i32, count: i32): void {
+  const step = scoreStep(rows);
+  const scores = block + scoresAt + (<usize>row << 2);
+  for (let j = max(visible, 0); j < count; j++) store<f32>(scores + <usize>j * step, -Infinity);
+}
+
+/** Turns a block's scores into weights exp(s - m), m the maxima with these tokens, and rescales its outputs to m. */
+export function softmaxBlock(block: usize, rows: i32, count: i32, dim: i32, dimV: i32): void {
+  const scores = block + scoresAt;
+  const whole = (count + 3) & ~3;
+  if (rows == 1) for (let j = count; j < whole; j++) store<f32>(scores + (<usize>j << 2), -Infinity);
+  const end = scores + (rows == 1 ? <usize>whole << 2 : <usize>count << 4);
+  const oldMax = v128.load(block);
+  let newMax = oldMax;
+  for (let at = scores; at < end; at += 16) newMax = f32x4.pmax(newMax, v128.load(at));
+  if (rows == 1) newMax = f32x4.splat(maxOfLanes(newMax));
+  // where every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead
+  const shift = v128.andnot(newMax, f32x4.eq(newMax, f32x4.splat(-Infinity)));
+  let sums = f32x4.splat(0);
+  for (let at = scores; at < end; at += 16) {
+    const weights = expOf4(f32x4.sub(v128.load(at), shift));
+    sums = f32x4.add(sums, weights);
+    v128.store(at, weights);
+  }
+  if (rows == 1) sums = f32x4.splat(sumOfLanes(sums));
+  let before = v128.load(block, sumsAt);
+  if (v128.any_true(f32x4.ne(newMax, oldMax))) {
+    const factors = expOf4(f32x4.sub(oldMax, shift));
+    before = f32x4.mul(before, factors);
+    v128.store(block, newMax);
+    v128.store(block, factors, factorsAt);
+    scaleOutputs(block, rows, block + outputsAt(dim), dimV, factors);
+  }
+  v128.store(block, f32x4.add(before, sums), sumsAt);
+}
+
+function scaleOutputs(block: usize, rows: i32, outputs: usize, dimV: i32, factors: v128): void {
+  for (let row: usize = 0; row < <usize>rows; row++) {
+    const factor = v128.load32_splat(block + factorsAt + (row << 2));
+    let at = outputs + (row << 4);
+    for (let i = 0; i + 4 <= dimV; i += 4, at += <usize>rows << 4) v128.store(at, f32x4.mul(v128.load(at), factor));
+  }
+  let at = outputs + (<usize>((dimV >> 2) * rows) << 4);
+  for (let i = dimV & 3; i > 0; i--, at += 16) v128.store(at, f32x4.mul(v128.load(at), factors));
+}

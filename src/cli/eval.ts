@@ -7,7 +7,7 @@ import {planArgs, readPlans} from './support/plans.js';
 import {print, printJson} from './support/print.js';
 import {reportTable} from './support/report_table.js';
 import {readTextChoice, textArgs} from './support/text_args.js';
-import {writeReport} from './support/write_report.js';
+import {writeReport, writeReportPage} from './support/write_report.js';
 
 export const evalCommand = command(
   {
@@ -28,6 +28,11 @@ export const evalCommand = command(
         description: 'Write report.json and chart.svg into this folder',
         valueHint: 'FOLDER',
       },
+      report: {
+        type: 'string',
+        description: 'Write one page with the table and the chart to this file',
+        valueHint: 'FILE.html',
+      },
       ...jsonArg,
       ...commonArgs,
     },
@@ -44,6 +49,7 @@ export const evalCommand = command(
       const options = {...choice, policies, backend: args.backend, signal};
       const report = await evaluateModel(loaded, options).finally(() => loaded.dispose());
       const files = args.out === undefined ? [] : await writeReport(report, args.out);
+      if (args.report !== undefined) files.push(await writeReportPage(report, args.report));
       if (args.json) {
         printJson(report);
         return;
@@ -55,6 +61,7 @@ export const evalCommand = command(
   [
     'eigenkv eval --policy quantized:bits=4 --policy h2o',
     'eigenkv eval --policy all --tokens 2048 --out reports',
+    'eigenkv eval --policy all --report report.html',
     'eigenkv eval --plan plan.json --scenario memory',
     'eigenkv eval --model SmolLM2-135M.gguf --text book.txt --policy quantized:bits=8 --json',
   ],

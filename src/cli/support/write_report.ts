@@ -1,5 +1,7 @@
+import {basename, dirname} from 'node:path';
 import type {EvaluationReport} from '../../evaluate/index.js';
 import {chartSvg} from './chart.js';
+import {reportPage} from './report_page.js';
 import {jsonFile, writeFiles} from './write_files.js';
 
 /**
@@ -9,4 +11,14 @@ import {jsonFile, writeFiles} from './write_files.js';
  */
 export async function writeReport(report: EvaluationReport, folder: string): Promise<string[]> {
   return writeFiles(folder, {'report.json': jsonFile(report), 'chart.svg': await chartSvg(report)});
+}
+
+/**
+ * Writes an evaluation as one page.
+ * @returns its path.
+ * @throws TransferError where the disk fails.
+ */
+export async function writeReportPage(report: EvaluationReport, file: string): Promise<string> {
+  await writeFiles(dirname(file), {[basename(file)]: await reportPage(report)});
+  return file;
 }

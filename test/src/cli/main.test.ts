@@ -118,7 +118,10 @@ describe('eigenkv', () => {
       '--policy',
       'full',
     ];
-    const {code, stdout, stderr} = await eigenkv('eval', ...args, '--json', '--out', folder);
+    const {code, stdout, stderr} = await eigenkv(
+      ...['eval', ...args, '--json', '--out', folder],
+      ...['--report', join(folder, 'page.html')],
+    );
     expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
     const report = JSON.parse(stdout) as EvaluationReport;
     expect(report).to.include({model: 'embedded', tokens: 60, step: 16, backend: 'wasm'});
@@ -143,6 +146,7 @@ describe('eigenkv', () => {
     }
     expect(JSON.parse(await readFile(join(folder, 'report.json'), 'utf8'))).to.deep.equal(report);
     expect(await readFile(join(folder, 'chart.svg'), 'utf8')).to.match(/^<svg/);
+    expect(await readFile(join(folder, 'page.html'), 'utf8')).to.contain('quantized:bits=4,residual=0</td>');
   });
 
   it('generate: streams the text, the same for the same seed', async () => {

@@ -2,6 +2,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {chartSvg} from '../../../src/cli/support/chart.js';
 import {placeLabels} from '../../../src/cli/support/place_labels.js';
+import {reportPage} from '../../../src/cli/support/report_page.js';
 import {reportTable} from '../../../src/cli/support/report_table.js';
 import {byteSize, change, count, short, small, timesSmaller} from '../../../src/cli/support/units.js';
 import type {EvaluationReport} from '../../../src/evaluate/index.js';
@@ -64,6 +65,22 @@ describe('the table of a report', () => {
       /h2o:heavyBudget=8 .* 25\.25 ± 0\.5 .* \+23\.17 % .* 0\.012 .* 98\.7 % .* 1,000 .* 9\.2x smaller .* 3\.00 MiB/,
     );
     expect(lines[0]).to.contain('1,024 tokens').and.to.contain('some text');
+  });
+});
+
+describe('the page of a report', () => {
+  it('holds the table, the chart and the rows, and nothing from elsewhere', async () => {
+    const page = await reportPage(report);
+    expect(page).to.match(/^<!doctype html>/);
+    expect(page.match(/<tr>/g)).to.have.length(4);
+    expect(page).to.contain('<td>25.25 ± 0.5</td>').and.to.contain('<svg');
+    expect(page).to.contain('&#60;odd&#62; &#38; &#34;quoted&#34;').and.not.to.contain('<odd>');
+    expect(page).not.to.match(/<link|<img|src=|url\(|@import/);
+    const data = /<script type="application\/json" id="report">(.*)<\/script>/.exec(page)![1]!;
+    expect(JSON.parse(data)).to.deep.equal(report);
+    const hostile = await reportPage({...report, model: '</script><b>'});
+    expect(hostile.match(/<\/script>/g)).to.have.length(1);
+    expect(hostile).not.to.contain('<b>');
   });
 });
 

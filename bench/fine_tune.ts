@@ -1,5 +1,5 @@
 /**
- * What fine-tuning brings back: `npx tsx bench/fine_tune.ts CALIBRATION [--method M] [--ratio 0.25] [--rates 1e-3,2e-4] [--window 128]`.
+ * What fine-tuning brings back: `npx tsx bench/fine_tune.ts CALIBRATION [--method M] [--ratio 0.25] [--rates 7e-5,3e-5] [--window 128]`.
  *
  * The embedded model is compressed, then trained to give the dense model's probabilities on the sample of its training text;
  * one epoch for each learning rate; at the ends of epochs held-out text goes through it, latents as float32 and in 4 bits. Prints Markdown.
@@ -24,7 +24,7 @@ async function main(args: string[]) {
     options: {
       method: {type: 'string', default: 'fisher'},
       ratio: {type: 'string', default: '0.25'},
-      rates: {type: 'string', default: '1e-3,2e-4'},
+      rates: {type: 'string', default: '7e-5,3e-5'},
       window: {type: 'string', default: '128'},
       tokens: {type: 'string', default: '2048'},
     },

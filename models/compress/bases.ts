@@ -155,7 +155,17 @@ function optimalDirections(
   const [root, inverse] = symmetricPowers64(metric, dim, [0.5, -0.5], shift) as [Float64Array, Float64Array];
   const middle = multiply64(multiply64(root, features, dim, dim, dim), root, dim, dim, dim);
   const {vectors} = eigh64(middle, dim);
-  return [multiply64(vectors, root, dim, dim, dim), multiply64(vectors, inverse, dim, dim, dim)];
+  return balanced(multiply64(vectors, root, dim, dim, dim), multiply64(vectors, inverse, dim, dim, dim));
+}
+
+/**
+ * The same directions with latents of another unit, so that both sides are of a size: a metric's unit is arbitrary, and an optimizer whose
+ * steps are of one size for all weights (Adam) would spoil the smaller side.
+ */
+function balanced(encode: Float64Array, decode: Float64Array): [Float64Array, Float64Array] {
+  const squares = (matrix: Float64Array) => matrix.reduce((sum, x) => sum + x * x, 0);
+  const unit = (squares(decode) / squares(encode)) ** 0.25;
+  return [encode.map(x => x * unit), decode.map(x => x / unit)];
 }
 
 /**

@@ -77,8 +77,8 @@ export class Playground {
     this.update({text});
   }
 
-  /** Generates, then measures. */
-  run(): void {
+  /** Generates, then measures: after a change. */
+  private run(): void {
     this.generate();
     this.measuresNext = this.current.running?.task === 'generate';
   }

@@ -98,7 +98,7 @@ interface LegendProps {
 /** How to read the text of an evicting plan, and for which depth. */
 function Legend({depths, depth, onDepth}: LegendProps) {
   return (
-    <p class="legend small muted">
+    <p class="legend small">
       Tokens that the cache <span class="held-4">holds</span>, <span class="held-1">holds in some heads</span>
       , <span class="held-0">has evicted</span>, at{' '}
       <label>
@@ -120,11 +120,10 @@ function Legend({depths, depth, onDepth}: LegendProps) {
 }
 
 function partingText({partsAt, full, plan}: Generation, isRunning: boolean): string {
-  if (partsAt !== undefined) {
-    return partsAt === 0
-      ? 'The two part at the first token.'
-      : `The two write the same ${partsAt} ${partsAt === 1 ? 'token' : 'tokens'}, then they part.`;
-  }
-  const tokens = Math.min(full.written.length, plan.written.length);
-  return isRunning ? `The same ${tokens} tokens so far.` : `Both write the same ${tokens} tokens.`;
+  if (partsAt === 0) return 'The two part at the first token.';
+  if (partsAt !== undefined) return `The two write the same ${tokensText(partsAt)}, then they part.`;
+  const same = tokensText(Math.min(full.written.length, plan.written.length));
+  return isRunning ? `The same ${same} so far.` : `Both write the same ${same}.`;
 }
+
+const tokensText = (tokens: number) => (tokens === 1 ? 'token' : `${tokens} tokens`);

@@ -11,10 +11,10 @@ export function PromptForm({playground, state}: PartProps) {
       class="prompt"
       onSubmit={event => {
         event.preventDefault();
-        playground.run();
+        playground.generate();
       }}
       onKeyDown={event => {
-        if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) playground.run();
+        if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) playground.generate();
       }}
     >
       <label class="field wide">

@@ -29,6 +29,13 @@ export default defineConfig({
     assetsInlineLimit: 0, // data: addresses would hide files from the sizes below
     chunkSizeWarningLimit: 2500, // tfjs
   },
+  // all at once: what is found later would load the page anew
+  optimizeDeps: {
+    include: [
+      ...['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu'],
+      ...['@huggingface/tokenizers', 'ml-matrix', 'valibot'],
+    ],
+  },
   server: {fs: {allow: [fileURLToPath(new URL('..', import.meta.url))]}},
   plugins: [printSizes()],
 });

@@ -40,7 +40,7 @@ async function installDawn(): Promise<void> {
   const name = 'webgpu'; // no literal in the import: a browser's bundler must not look for native code
   let dawn: Dawn | undefined;
   await importOptional(name, async () => {
-    dawn = (await import(name)) as Dawn;
+    dawn = (await import(/* @vite-ignore */ name)) as Dawn;
   });
   if (dawn === undefined) {
     throw new BackendError(

@@ -3,6 +3,7 @@
  *
  *     --only prefill,decode,append,model   parts; default: the first three
  *     --tokens 1024,8192,32768             lengths
+ *     --shapes SmolLM2,Llama-7B            attention of which models, for prefill and decode; default: both
  *     --rounds 8                           turns that each of the compared has
  *     --backend wasm                       or cpu
  *     --model FILE.gguf                    for `model`: a path or a hub id
@@ -29,6 +30,7 @@ const {values: options} = parseArgs({
   options: {
     only: {type: 'string', default: 'prefill,decode,append'},
     tokens: {type: 'string', default: '1024,2048,4096,8192,16384,32768'},
+    shapes: {type: 'string', default: modelShapes.map(({name}) => name).join(',')},
     rounds: {type: 'string', default: '8'},
     backend: {type: 'string', default: 'wasm'},
     model: {type: 'string'},
@@ -43,6 +45,7 @@ const {values: options} = parseArgs({
 });
 const parts = options.only.split(',');
 const lengths = options.tokens.split(',').map(Number);
+const shapes = modelShapes.filter(({name}) => options.shapes.split(',').includes(name));
 const rounds = Number(options.rounds);
 const rows: Row[] = [];
 
@@ -61,12 +64,14 @@ if (options.backend !== 'wasm' && options.backend !== 'cpu') {
 await useBackend(options.backend);
 if (parts.includes('prefill')) {
   // beyond 4,096 tokens a prompt comes in chunks
-  for (const tokens of lengths.filter(length => length <= 4096)) {
-    report(await prefillRows({heads: 8, kvHeads: 8, dim: 64}, tokens, Math.min(rounds, 5)));
+  for (const shape of [{name: '8 heads of 64', heads: 8, kvHeads: 8, dim: 64}, ...shapes]) {
+    for (const tokens of lengths.filter(length => length <= 4096)) {
+      report(await prefillRows(shape, tokens, Math.min(rounds, 5)));
+    }
   }
 }
 if (parts.includes('decode')) {
-  for (const shape of modelShapes) {
+  for (const shape of shapes) {
     for (const tokens of lengths) {
       // all codecs together take three times what dense takes: a gigabyte of that, where WebAssembly has four
       const denseBytes = 8 * shape.kvHeads * shape.dim * tokens;
@@ -109,6 +114,7 @@ async function reportModels(source: string): Promise<void> {
 async function filled(): Promise<void> {
   if (!options.wait) return;
   console.log('Caches are filled: a line on standard input starts the timing.');
+  process.stdin.resume(); // a listener alone does not wake a stream that was paused
   await once(process.stdin, 'data');
   process.stdin.pause();
 }

@@ -2,7 +2,7 @@
  * What fine-tuning brings back: `npx tsx bench/fine_tune.ts CALIBRATION [--method M] [--ratio 0.25] [--rates 7e-5,3e-5] [--window 128]`.
  *
  * The embedded model is compressed, then trained to give the dense model's probabilities on the sample of its training text;
- * one epoch for each learning rate; at the ends of epochs held-out text goes through it, latents as float32 and in 4 bits. Prints Markdown.
+ * one epoch for each learning rate; at the ends of epochs held-out text goes through it, latents as float32 and in codes. Prints Markdown.
  */
 import * as tf from '@tensorflow/tfjs';
 import {parseArgs} from 'node:util';
@@ -16,6 +16,12 @@ import {
   loadModel,
 } from '../models/index.js';
 import {evaluate} from '../src/evaluate/index.js';
+
+/** Of every token but those that wait for a group of 32: 4 bits; and fewer for values, whose latents are of different sizes, so by channel. */
+const codes = [
+  quantized({bits: 4, groupSize: 32, residual: 0}),
+  quantized({keyBits: 4, valueBits: 2, valueAxis: 'channel', groupSize: 32, residual: 0}),
+];
 
 async function main(args: string[]) {
   const {values, positionals} = parseArgs({
@@ -46,14 +52,12 @@ async function main(args: string[]) {
   const report = async (epoch: number, loss: number | undefined) => {
     const [dense, ...rows] = await evaluate(loaded, heldOut, {
       tokens: Number(values.tokens),
-      compared: [
-        {name: 'tuned', model, policies: [full(), quantized({bits: 4, groupSize: 32, residual: 0})]},
-      ],
+      compared: [{name: 'tuned', model, policies: [full(), ...codes]}],
     });
     for (const {policy, perplexity, klDivergence, ratioToFloat32} of rows) {
       const change = 100 * (perplexity / dense!.perplexity - 1);
       console.log(
-        `| ${epoch} | ${loss?.toPrecision(3) ?? ''} | ${policy.includes('quantized') ? '4 bit' : 'float32'} | ` +
+        `| ${epoch} | ${loss?.toPrecision(3) ?? ''} | ${policy.slice('tuned, '.length)} | ` +
           `${change >= 0 ? '+' : ''}${change.toFixed(2)} % | ${klDivergence.toPrecision(3)} | ${ratioToFloat32.toFixed(3)} |`,
       );
     }

@@ -131,36 +131,49 @@ export function loadKeysText(constants: KeyConstants, tileTokens: number, stride
     return loadFunction('loadKeys', keys, {...names, ...rows}, {array: 'tile', stride});
   const {dim, pairs, interleaved, mean, positions} = rebuilt;
   const rank = keys.dim;
+  // an invocation rebuilds the same pair of channels of some tokens: it reads the basis once for all of them
+  const block = Math.min(4, tileTokens);
+  const meanOf = (channel: string) =>
+    mean ? `queries[uniforms.meanAt + head * ${dim} + ${channel}]` : '0.0';
+  const ofBlock = (text: (token: number) => string) =>
+    Array.from({length: block}, (_, t) => text(t)).join(' ');
   return `
     var<workgroup> latents : array<f32, ${tileTokens * rank}>;
     ${loadFunction('loadLatents', keys, {...names, ...rows}, {array: 'latents', stride: rank})}
-    fn channelOf(head : i32, row : i32, channel : i32) -> f32 {
-      var sum = ${mean ? `queries[uniforms.meanAt + head * ${dim} + channel]` : '0.0'};
-      let basis = uniforms.basisAt + head * ${rank * dim} + channel;
-      for (var r = 0; r < ${rank}; r++) { sum += latents[row * ${rank} + r] * queries[basis + r * ${dim}]; }
-      return sum;
-    }
-
     fn loadKeys(head : i32, start : i32, count : i32) {
       loadLatents(head, start, count);
       workgroupBarrier();
-      for (var i = i32(localIndex); i < count * ${dim - pairs}; i += ${workgroupSize}) {
-        let row = i / ${dim - pairs};
+      let blocks = (count + ${block - 1}) / ${block};
+      for (var i = i32(localIndex); i < blocks * ${dim - pairs}; i += ${workgroupSize}) {
+        let row = i / ${dim - pairs} * ${block};
         let pair = i % ${dim - pairs};
-        if (pair >= ${pairs}) {
-          tile[row * ${stride} + ${pairs} + pair] = channelOf(head, row, ${pairs} + pair);
-          continue;
+        let paired = pair < ${pairs};
+        let first = ${interleaved ? `select(${pairs} + pair, 2 * pair, paired)` : `select(${pairs} + pair, pair, paired)`};
+        let second = ${interleaved ? 'select(first, 2 * pair + 1, paired)' : `select(first, pair + ${pairs}, paired)`};
+        let meanA = ${meanOf('first')};
+        let meanB = ${meanOf('second')};
+        ${ofBlock(t => `var a${t} = meanA; var b${t} = meanB;`)}
+        let basis = uniforms.basisAt + head * ${rank * dim};
+        for (var r = 0; r < ${rank}; r++) {
+          let basisA = queries[basis + r * ${dim} + first];
+          let basisB = queries[basis + r * ${dim} + second];
+          ${ofBlock(t => `let z${t} = latents[(row + ${t}) * ${rank} + r]; a${t} += z${t} * basisA; b${t} += z${t} * basisB;`)}
         }
-        let position = ${positions ? 'positions[head * uniforms.positionRows + start + row]' : 'start + row'};
-        let c = queries[uniforms.cosAt + position * ${pairs} + pair];
-        let s = queries[uniforms.sinAt + position * ${pairs} + pair];
-        let first = ${interleaved ? '2 * pair' : 'pair'};
-        let second = ${interleaved ? '2 * pair + 1' : `pair + ${pairs}`};
-        let a = channelOf(head, row, first);
-        let b = channelOf(head, row, second);
-        tile[row * ${stride} + first] = a * c - b * s;
-        tile[row * ${stride} + second] = b * c + a * s;
+        ${ofBlock(t => `if (row + ${t} < count) { placeKey(head, start, row + ${t}, pair, first, second, a${t}, b${t}); }`)}
       }
+    }
+
+    // a pair of channels of a token, rotated; a channel without a partner as it is
+    fn placeKey(head : i32, start : i32, row : i32, pair : i32, first : i32, second : i32, a : f32, b : f32) {
+      if (pair >= ${pairs}) {
+        tile[row * ${stride} + first] = a;
+        return;
+      }
+      let position = ${positions ? 'positions[head * uniforms.positionRows + start + row]' : 'start + row'};
+      let c = queries[uniforms.cosAt + position * ${pairs} + pair];
+      let s = queries[uniforms.sinAt + position * ${pairs} + pair];
+      tile[row * ${stride} + first] = a * c - b * s;
+      tile[row * ${stride} + second] = b * c + a * s;
     }`;
 }
 

@@ -23,33 +23,40 @@
       }
     }
 
-    fn channelOf(head : i32, row : i32, channel : i32) -> f32 {
-      var sum = queries[uniforms.meanAt + head * 64 + channel];
-      let basis = uniforms.basisAt + head * 1024 + channel;
-      for (var r = 0; r < 16; r++) { sum += latents[row * 16 + r] * queries[basis + r * 64]; }
-      return sum;
-    }
-
     fn loadKeys(head : i32, start : i32, count : i32) {
       loadLatents(head, start, count);
       workgroupBarrier();
-      for (var i = i32(localIndex); i < count * 32; i += 64) {
-        let row = i / 32;
+      let blocks = (count + 3) / 4;
+      for (var i = i32(localIndex); i < blocks * 32; i += 64) {
+        let row = i / 32 * 4;
         let pair = i % 32;
-        if (pair >= 32) {
-          tile[row * 65 + 32 + pair] = channelOf(head, row, 32 + pair);
-          continue;
+        let paired = pair < 32;
+        let first = select(32 + pair, pair, paired);
+        let second = select(first, pair + 32, paired);
+        let meanA = queries[uniforms.meanAt + head * 64 + first];
+        let meanB = queries[uniforms.meanAt + head * 64 + second];
+        var a0 = meanA; var b0 = meanB; var a1 = meanA; var b1 = meanB; var a2 = meanA; var b2 = meanB; var a3 = meanA; var b3 = meanB;
+        let basis = uniforms.basisAt + head * 1024;
+        for (var r = 0; r < 16; r++) {
+          let basisA = queries[basis + r * 64 + first];
+          let basisB = queries[basis + r * 64 + second];
+          let z0 = latents[(row + 0) * 16 + r]; a0 += z0 * basisA; b0 += z0 * basisB; let z1 = latents[(row + 1) * 16 + r]; a1 += z1 * basisA; b1 += z1 * basisB; let z2 = latents[(row + 2) * 16 + r]; a2 += z2 * basisA; b2 += z2 * basisB; let z3 = latents[(row + 3) * 16 + r]; a3 += z3 * basisA; b3 += z3 * basisB;
         }
-        let position = positions[head * uniforms.positionRows + start + row];
-        let c = queries[uniforms.cosAt + position * 32 + pair];
-        let s = queries[uniforms.sinAt + position * 32 + pair];
-        let first = pair;
-        let second = pair + 32;
-        let a = channelOf(head, row, first);
-        let b = channelOf(head, row, second);
-        tile[row * 65 + first] = a * c - b * s;
-        tile[row * 65 + second] = b * c + a * s;
+        if (row + 0 < count) { placeKey(head, start, row + 0, pair, first, second, a0, b0); } if (row + 1 < count) { placeKey(head, start, row + 1, pair, first, second, a1, b1); } if (row + 2 < count) { placeKey(head, start, row + 2, pair, first, second, a2, b2); } if (row + 3 < count) { placeKey(head, start, row + 3, pair, first, second, a3, b3); }
       }
+    }
+
+    // a pair of channels of a token, rotated; a channel without a partner as it is
+    fn placeKey(head : i32, start : i32, row : i32, pair : i32, first : i32, second : i32, a : f32, b : f32) {
+      if (pair >= 32) {
+        tile[row * 65 + first] = a;
+        return;
+      }
+      let position = positions[head * uniforms.positionRows + start + row];
+      let c = queries[uniforms.cosAt + position * 32 + pair];
+      let s = queries[uniforms.sinAt + position * 32 + pair];
+      tile[row * 65 + first] = a * c - b * s;
+      tile[row * 65 + second] = b * c + a * s;
     }
     
     fn loadValues(head : i32, start : i32, count : i32) {

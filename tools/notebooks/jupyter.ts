@@ -8,13 +8,18 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 /** Python that has nbconvert; Debian's own, since others on the path seldom do. */
 const python = '/usr/bin/python3';
 
+export interface CellOutput {
+  readonly output_type: string;
+  /** Of the stream that `text` went to. */
+  readonly name?: string;
+  readonly text?: string | string[];
+  readonly data?: Readonly<Record<string, string | string[]>>;
+}
 export interface Cell {
   readonly cell_type: 'code' | 'markdown';
   readonly source: string | string[];
-  readonly outputs?: readonly {
-    readonly text?: string | string[];
-    readonly data?: Readonly<Record<string, unknown>>;
-  }[];
+  readonly execution_count?: number | null;
+  readonly outputs?: readonly CellOutput[];
 }
 export interface Notebook {
   readonly cells: readonly Cell[];

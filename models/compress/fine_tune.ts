@@ -11,7 +11,7 @@ export interface FineTuneOptions {
   /** Tokens of a piece of the text; each is a step of the optimizer. Default 128. */
   readonly window?: number;
   /**
-   * Of Adam. Default 5e-5: on the embedded model, with windows of 128 tokens, 2e-4 recovers less and 1e-3 makes the model worse than it was.
+   * Of Adam. Default 5e-5: on the embedded model, with windows of 128 tokens, 2e-4 recovers less.
    */
   readonly learningRate?: number;
   /**

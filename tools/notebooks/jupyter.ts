@@ -57,7 +57,7 @@ export async function installKernel(): Promise<string> {
 
 /**
  * Executes a notebook in its folder, and writes it back with its outputs.
- * @throws Error where a cell fails: its error stands in the message.
+ * @throws Error where a cell fails or complains: what it said stands in the message.
  */
 export async function executeNotebook(file: string, jupyterPath: string): Promise<Notebook> {
   await run(
@@ -70,12 +70,19 @@ export async function executeNotebook(file: string, jupyterPath: string): Promis
       'notebook',
       '--execute',
       '--inplace',
+      '--allow-errors',
       '--ExecutePreprocessor.timeout=900',
       basename(file),
     ],
     {JUPYTER_PATH: jupyterPath},
   );
   const notebook = JSON.parse(await readFile(file, 'utf8')) as Notebook;
+  // tslab's errors reach Jupyter without a word, but stand on the cell's stderr
+  const complaints = notebook.cells
+    .flatMap(({outputs = []}) => outputs)
+    .filter(({output_type: type, name}) => type === 'error' || name === 'stderr')
+    .map(({text = []}) => [text].flat().join(''));
+  if (complaints.length > 0) throw new Error(`${basename(file)} failed:\n${complaints.join('\n')}`);
   // when each cell ran says nothing, and changes every time
   return {...notebook, cells: notebook.cells.map(cell => ({...cell, metadata: {}}))};
 }

@@ -5,11 +5,11 @@ import type {Row} from './support/row.js';
 
 /** Causal attention of a prompt over itself, [1, heads, tokens, dim], forward, and with its gradient. */
 export async function prefillRows(
-  shape: {readonly heads: number; readonly kvHeads: number; readonly dim: number},
+  shape: {readonly name: string; readonly heads: number; readonly kvHeads: number; readonly dim: number},
   tokens: number,
   rounds: number,
 ): Promise<Row[]> {
-  const {heads, kvHeads, dim} = shape;
+  const {name, heads, kvHeads, dim} = shape;
   const q = tf.randomNormal<tf.Rank.R4>([1, heads, tokens, dim]);
   const k = tf.randomNormal<tf.Rank.R4>([1, kvHeads, tokens, dim]);
   const v = tf.randomNormal<tf.Rank.R4>([1, kvHeads, tokens, dim]);
@@ -35,10 +35,10 @@ export async function prefillRows(
   }
   const ms = await measure(tasks, rounds, 1);
   tf.dispose([q, k, v]);
-  const common = {backend: tf.getBackend(), shape: `[${heads}/${kvHeads}, T, ${dim}]`, tokens} as const;
+  const common = {backend: tf.getBackend(), shape: name, tokens} as const;
   // two products of 2 dim operations for each pair of a query and a token that it sees; seven with the gradient
   const pairs = (heads * tokens * (tokens + 1)) / 2;
-  const gigaflops = (products: number, name: string) => (products * 2 * dim * pairs) / ms[name]! / 1e6;
+  const gigaflops = (products: number, task: string) => (products * 2 * dim * pairs) / ms[task]! / 1e6;
   const plainMs = ms[plain];
   return [
     {

@@ -24,7 +24,7 @@ export async function decodeChart(rows: readonly Row[]): Promise<string> {
           scale: {type: 'log', base: 2},
           title: 'times as fast as dense float32',
         },
-        color: {field: 'codec', type: 'nominal'},
+        color: {field: 'codec', type: 'nominal', scale: {scheme: 'tableau20'}, legend: {labelLimit: 240}},
       },
     },
   };

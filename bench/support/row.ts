@@ -29,12 +29,13 @@ const columns: readonly [name: keyof Row, title: string, digits: number][] = [
   ['gigaflops', 'GFLOP/s', 1],
 ];
 
-/** A line of text: what was measured, ratios first. */
+/** A line of text: what was measured, ratios first, in columns. */
 export function lineOf(row: Row): string {
-  const what = `${row.op} ${row.shape} ${row.tokens} ${row.codec}`.padEnd(52);
-  const numbers = columns.flatMap(([name, title, digits]) => {
+  const what = `${row.op} ${row.shape} ${row.tokens} ${row.codec}`.padEnd(50);
+  const numbers = columns.map(([name, title, digits]) => {
     const value = row[name];
-    return typeof value === 'number' ? [`${value.toFixed(digits)} ${title}`] : [];
+    const text = typeof value === 'number' ? `${value.toFixed(digits).padStart(9)} ${title}` : '';
+    return text.padEnd(10 + title.length);
   });
-  return `${what} ${numbers.join(', ')}`;
+  return `${what} ${numbers.join('')}`.trimEnd();
 }

@@ -17,6 +17,12 @@ import {tileTokens} from './scores';
 /** Logarithm of the part of the attention so far from which on a token's score needs both passes: 1/256. */
 const significant: f32 = -5.545177;
 
+/**
+ * Where rounding moves scores by usually more than 1e-4, thousands of tokens do not make up for it, and every tile gets both
+ * passes. Codes and roundings spread evenly: the deviation is unit 2^bits sqrt(dim) / 12, and this is (12e-4)^2.
+ */
+const uncommon: f32 = 1.44e-6;
+
 /** What added to a small float32 leaves its nearest integer in the lowest bits: 1.5 * 2^23. */
 const magic: f32 = 12582912;
 const magicBits: i32 = 0x4b400000;
@@ -163,7 +169,8 @@ function foldQuery(query: usize, dim: i32, half: f32, scales: usize, rounded: us
     exact = f32x4.add(exact, f32x4.mul(f, v128.load(zeros + i)));
   }
   // numbers too large or small to be rounded: nothing is, and every score is computed exactly
-  const rounds = maxOfLanes(maxima) > 1e-33 && maxOfLanes(maxima) < 1e33;
+  // (and units, those of a second pass too, are normal numbers)
+  const rounds = maxOfLanes(maxima) > 1e-28 && maxOfLanes(maxima) < 1e33;
   const largest: f32 = rounds ? maxOfLanes(maxima) : 0;
   const inverse = f32x4.splat(rounds ? 32767 / largest : 0);
   const magics = f32x4.splat(magic),
@@ -410,6 +417,8 @@ export function finishScores(
   // what may be the new maximum has to be exact, too: rounding moves a score by less than this
   const error: f32 = unit * <f32>dim * <f32>(1 << (bits - 2));
   if (tileMax + error >= oldMax) return true;
+  const usual: f32 = unit * <f32>(1 << bits);
+  if (usual * usual * <f32>dim > uncommon) return true;
   // the logarithm of the whole sum only grows: what was too little once stays so
   if (tileMax < load<f32>(numbers, 12)) return false;
   const least: f32 = oldMax + logOf(load<f32>(tail, 4)) + significant;

@@ -155,7 +155,8 @@ function roundWeights(
     exact = f32x4.add(exact, f32x4.mul(w, v128.load(zeros + i)));
   }
   const largest = maxOfLanes(maxima);
-  const rounds = largest > 1e-33 && largest < 1e33;
+  // units, and those of a second pass, must be normal numbers
+  const rounds = largest > 1e-28 && largest < 1e33;
   const inverse = f32x4.splat(rounds ? 32767 / largest : 0);
   const magics = f32x4.splat(magic),
     integers = i32x4.splat(magicBits),

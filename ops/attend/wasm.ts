@@ -22,8 +22,7 @@ export function attendWasm(inputs: Infos, attributes: AttendAttributes): tf.Tens
   const partial = heap.output([batch, heads, queryTokens, values.dim + 2], 'float32');
   const rebuilding = rebuildingOf(inputs, attributes);
   const tileBytes = tileScratchBytes(keys, rebuilding) + tileScratchBytes(values);
-  const workBytes =
-    scoreScratchBytes(dim, 8) + integerScratchBytes(dim) + blockScratchBytes(dim, values.dim);
+  const workBytes = scoreScratchBytes(dim, 8) + integerScratchBytes(dim) + blockScratchBytes(dim, values.dim);
   const keyAddress = heap.scratch(2 * descriptorBytes + tileBytes + workBytes);
   const valueAddress = keyAddress + descriptorBytes;
   heap.store(keyAddress, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));

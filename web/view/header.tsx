@@ -1,4 +1,4 @@
-import {useEffect, useState} from 'preact/hooks';
+import {useLayoutEffect, useState} from 'preact/hooks';
 import {CopyLink} from './copy_link.js';
 
 const themes = ['auto', 'light', 'dark'] as const;
@@ -26,7 +26,7 @@ export function Header() {
 /** Light or dark, or as the system says. */
 function ThemeSwitch() {
   const [theme, setTheme] = useState(storedTheme);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.documentElement.dataset['theme'] = theme;
     storeTheme(theme);
   }, [theme]);

@@ -142,15 +142,20 @@ describe('the playground in a browser, on wasm', () => {
   it('is dark or light as the system is, or as the visitor wants', async () => {
     const visitor = await visit(`${quick}&live=off`, {colorScheme: 'dark'});
     await visitor.sees('model', /depths/);
-    const paper = () => visitor.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
-    const dark = await paper();
+    const isPaper = (colour: string) =>
+      visitor.page.waitForFunction(
+        wanted => getComputedStyle(document.body).backgroundColor === wanted,
+        colour,
+      );
+    const [dark, light] = ['rgb(15, 18, 20)', 'rgb(246, 247, 248)'];
+    await isPaper(dark);
     await visitor.page.getByRole('radio', {name: 'light'}).check();
-    expect(await paper()).not.to.equal(dark);
+    await isPaper(light);
     await visitor.page.reload();
     await visitor.sees('model', /depths/);
-    expect(await paper()).not.to.equal(dark);
+    await isPaper(light);
     await visitor.page.getByRole('radio', {name: 'auto'}).check();
-    expect(await paper()).to.equal(dark);
+    await isPaper(dark);
     await visitor.leaves();
   });
 

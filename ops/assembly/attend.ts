@@ -245,7 +245,7 @@ function anyVisible(row: i32, queryTokens: i32, firstQuery: i32, from: i32): boo
 /**
  * Turns the first `visible` scores of a row into weights exp(s - m') and the rest up to `count` into zeros; rescales the
  * row's state from its old maximum to m'. Scores behind `count`, up to a multiple of four, may be overwritten. Whether one
- * of the weights is more than 1/64 of the sum.
+ * of the weights is more than 1/128 of the sum.
  */
 function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV: i32): bool {
   const tail = state + ((<usize>dimV) << 2);
@@ -282,5 +282,5 @@ function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV:
   }
   sum += sumOfLanes(sums);
   store<f32>(tail, sum, 4);
-  return expOf(tileMax - newMax) * 64 > sum;
+  return expOf(tileMax - newMax) * 128 > sum;
 }

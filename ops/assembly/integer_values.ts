@@ -10,7 +10,7 @@ import {tileTokens} from './scores';
 //
 // with W the weights w rounded to 16 bits and `offset` exact. Two tokens' codes are interleaved in registers, so that one
 // integer multiply-add takes both. The error is near 1e-5 of the tile's largest weight; where one token of the tile carries
-// more than 1/64 of the attention so far, what rounding left out is added by a second pass with 16 more bits.
+// more than 1/128 of the attention so far, what rounding left out is added by a second pass with 16 more bits.
 //
 // Channels of the output stay in the order in which codes unpack until the head is done.
 

@@ -49,10 +49,13 @@ export function checkFresh(depth: number, row: CacheRow, fresh: FreshTokens, pas
       );
     }
   }
-  if (allFinite(keys) === false || allFinite(values) === false) {
-    throw new InvalidArgumentError(
-      `At depth ${depth}, keys or values hold NaN or infinity: check the model's weights and its input.`,
-    );
+  // queries too: a policy that adds up attention would carry a NaN on
+  for (const [name, tensor] of Object.entries({queries, keys, values})) {
+    if (allFinite(tensor) === false) {
+      throw new InvalidArgumentError(
+        `At depth ${depth}, ${name} hold NaN or infinity: check the model's weights and its input.`,
+      );
+    }
   }
   const pastBatch = past?.recent.keys.data.shape[0];
   if (pastBatch !== undefined && pastBatch !== batch) {

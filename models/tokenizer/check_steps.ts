@@ -1,4 +1,4 @@
-import {FormatError, ModelError} from '../../ops/errors.js';
+import {FormatError, ModelError, shown} from '../../ops/errors.js';
 import {library} from './library.js';
 import {checkPatternCost} from './pattern_cost.js';
 import {type TokenizerJson, isRecord} from './tokenizer_json.js';
@@ -44,16 +44,18 @@ type Step = Readonly<Record<string, unknown>>;
 const partsOfSequence = ['normalizers', 'pretokenizers', 'processors', 'decoders'];
 
 /** Unicode's longest expansions: a character to 18 by a compatibility form, to 4 by a canonical one, to 3 in lower case. */
-const growthOfType: Readonly<Record<string, number>> = {
-  NFKC: 18,
-  NFKD: 18,
-  Precompiled: 18,
-  NFC: 4,
-  NFD: 4,
-  Lowercase: 3,
-  BertNormalizer: 12,
-  ByteLevel: 3, // bytes of a character
-};
+const growthOfType: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    NFKC: 18,
+    NFKD: 18,
+    Precompiled: 18,
+    NFC: 4,
+    NFD: 4,
+    Lowercase: 3,
+    BertNormalizer: 12,
+    ByteLevel: 3, // bytes of a character
+  }),
+);
 
 class StepWalk {
   private steps = 0;
@@ -67,13 +69,11 @@ class StepWalk {
         `The tokenizer has more than ${maxSteps} steps, or sequences nested deeper than ${maxNesting}.`,
       );
     }
-    if (step['type'] === 'Sequence') return this.ofSequence(step, nesting);
-    if (step['type'] === 'TemplateProcessing') checkTemplate(step);
-    if (step['type'] === 'FixedLength') needInteger(step, 'length', 1, 2 ** 31);
-    const growth = Object.hasOwn(growthOfType, String(step['type']))
-      ? growthOfType[String(step['type'])]!
-      : 1;
-    return growth * growthByAffix(step) * growthByPattern(step);
+    const type = needString(step, 'type');
+    if (type === 'Sequence') return this.ofSequence(step, nesting);
+    if (type === 'TemplateProcessing') checkTemplate(step);
+    if (type === 'FixedLength') needInteger(step, 'length', 1, 2 ** 31);
+    return (growthOfType.get(type) ?? 1) * growthByAffix(step) * growthByPattern(step);
   }
 
   private ofSequence(step: Step, nesting: number): number {
@@ -150,13 +150,11 @@ function checkModel(model: TokenizerJson['model'] & Step): void {
     throw new FormatError('The unigram vocabulary of the tokenizer is not a list.');
   needInteger(model, 'unk_id', 0, model.vocab.length - 1);
   for (const entry of model.vocab as unknown[]) {
-    const [token, score] = entry as [string, unknown]; // readVocabulary saw to it that these are lists with a text
-    if (typeof score !== 'number' || token.length > maxUnigramLength) {
-      throw new FormatError(
-        `The tokenizer's vocabulary has the token ${JSON.stringify(token.slice(0, 100))} without a score, or of more than ` +
-          `${maxUnigramLength} characters.`,
-      );
-    }
+    const [token, score] = Array.isArray(entry) ? (entry as unknown[]) : [];
+    if (typeof token === 'string' && token.length <= maxUnigramLength && typeof score === 'number') continue;
+    throw new FormatError(
+      `The tokenizer's vocabulary has ${shown(entry)}; expected a token of at most ${maxUnigramLength} characters and its score.`,
+    );
   }
 }
 
@@ -185,6 +183,6 @@ function needInteger(step: Step, key: string, least: number, most: number): void
     if (key !== 'length') return;
   } else if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return;
   throw new FormatError(
-    `The tokenizer has ${key} = ${JSON.stringify(value)}; expected a whole number from ${least} to ${most}.`,
+    `The tokenizer has ${key} = ${shown(value)}; expected a whole number from ${least} to ${most}.`,
   );
 }

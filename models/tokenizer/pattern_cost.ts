@@ -53,9 +53,14 @@ interface Automaton {
   /** The set of characters of each place, as a pattern. */
   readonly places: readonly string[];
   readonly first: ReadonlyMap<number, number>;
-  readonly follow: readonly Map<number, number>[];
+  readonly follow: readonly (readonly Step[])[];
   /** Behind these the pattern may end, whatever stands around. */
   readonly ends: ReadonlySet<number>;
+}
+
+interface Step {
+  readonly to: number;
+  readonly ways: number;
 }
 
 /** What of a part of the pattern others join to. */
@@ -152,7 +157,7 @@ function automatonOf(node: PatternNode, source: string, inLook: boolean): Automa
   };
 
   const {first, ends} = build(node, inLook);
-  return {places, first, follow, ends};
+  return {places, first, ends, follow: follow.map(steps => Array.from(steps, ([to, ways]) => ({to, ways})))};
 }
 
 function hasRepetition(node: PatternNode): boolean {
@@ -234,20 +239,22 @@ function unfinishedPaths(
   other: Uint8Array,
 ): number {
   let counts = new Float64Array(places.length);
+  let next = new Float64Array(places.length);
   for (const [place, ways] of first) counts[place] = one[place] === 1 ? ways : 0;
   let total = 0;
   for (let i = 1; i <= wordLength; i++) {
     const character = i % 2 === 0 ? one : other;
-    const next = new Float64Array(places.length);
     let alive = false;
-    for (const [place, count] of counts.entries()) {
+    for (let place = 0; place < places.length; place++) {
+      const count = counts[place]!;
       if (count === 0) continue;
       alive = true;
       if (!ends.has(place)) total += count;
-      for (const [to, ways] of follow[place]!) if (character[to] === 1) next[to]! += count * ways;
+      for (const {to, ways} of follow[place]!) if (character[to] === 1) next[to]! += count * ways;
     }
     if (!alive) break;
-    counts = next;
+    [counts, next] = [next, counts];
+    next.fill(0);
   }
   return total;
 }
@@ -257,10 +264,10 @@ function unfinishedPaths(
  * reaches together, a pair of two different places then lies on a cycle with a pair of twice the same.
  */
 function isExponential({places, follow}: Automaton, matches: MatchTable): boolean {
-  const loops = components(places.length, place => follow[place]!.keys());
+  const loops = components(places.length, place => follow[place]!.map(({to}) => to));
   const inLoop = (from: number, to: number) => loops[from] === loops[to];
   for (const [from, followers] of follow.entries()) {
-    for (const [to, ways] of followers) if (ways > 1 && inLoop(from, to)) return true;
+    for (const {to, ways} of followers) if (ways > 1 && inLoop(from, to)) return true;
   }
   const share = (a: number, b: number) => matches.some(flags => flags[a] === 1 && flags[b] === 1);
   const count = places.length;
@@ -269,9 +276,9 @@ function isExponential({places, follow}: Automaton, matches: MatchTable): boolea
   );
   const ofPair = components(count * count, function* (pair) {
     const [a, b] = [Math.floor(pair / count), pair % count];
-    for (const toA of follow[a]!.keys()) {
+    for (const {to: toA} of follow[a]!) {
       if (!inLoop(a, toA)) continue;
-      for (const toB of follow[b]!.keys()) {
+      for (const {to: toB} of follow[b]!) {
         if (inLoop(b, toB) && together[toA * count + toB] === 1) yield toA * count + toB;
       }
     }

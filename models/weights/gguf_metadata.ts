@@ -8,7 +8,7 @@ const maxArrayDepth = 4;
 const maxKeys = 16_384;
 /** Texts, booleans and arrays in the arrays of a file, an array counting for as many as it takes memory. */
 const maxItems = 2 ** 20;
-const itemsOfArray = 16;
+const itemsOfArray = 256;
 
 /** Numbers of the format's value types (docs/gguf.md of ggml). */
 const boolType = 7;

@@ -1,4 +1,4 @@
-import {FormatError, ModelError, didYouMean} from '../errors.js';
+import {FormatError, ModelError, didYouMean, shown} from '../errors.js';
 import type {ByteSource} from './byte_source.js';
 
 /** What a file says of one tensor. */
@@ -147,12 +147,12 @@ export function elementCount(shape: readonly unknown[], tensorName: string, file
   let count = 1;
   for (const axis of shape) {
     if (typeof axis !== 'number' || !Number.isSafeInteger(axis) || axis < 0) {
-      throw new FormatError(`Tensor "${tensorName}" of ${fileName} has an axis of ${String(axis)} values.`);
+      throw new FormatError(`Tensor "${tensorName}" of ${fileName} has an axis of ${shown(axis)} values.`);
     }
     count *= axis;
     if (!Number.isSafeInteger(count)) {
       throw new FormatError(
-        `Tensor "${tensorName}" of ${fileName} claims more than 2^53 values: [${shape.join(', ')}].`,
+        `Tensor "${tensorName}" of ${fileName} claims more than 2^53 values: ${shown(shape)}.`,
       );
     }
   }

@@ -1,0 +1,124 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {KVCache, makeCodec, makePolicy, policyNames} from '../../cache/index.js';
+import {attend} from '../../ops/attend/index.js';
+import {decodeForm} from '../../ops/decode/index.js';
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {mergePartials} from '../../ops/merge_partials/index.js';
+import {attentionOracle} from '../support/attention_oracle.js';
+import {describeOnBackends} from '../support/backends.js';
+import {randomFloats} from '../support/random.js';
+import {codecVariants, variantName} from './variants.js';
+
+// Numbers at which storing and attending go wrong when they are computed naively, for every codec of the registry
+// (codec_contract.test.ts sees that none is missing): errors are counted in float64. docs/RELIABILITY.md states the bounds.
+
+const dim = 16;
+
+/** By token, channel and a random number of unit variance. */
+const inputs: Readonly<Record<string, (token: number, channel: number, random: number) => number>> = {
+  '1e30': (_t, _c, random) => 1e30 * random,
+  '1e-30': (_t, _c, random) => 1e-30 * random,
+  'from 1e-30 to 1e30': (t, c, random) => random * 10 ** (((7 * t + 13 * c) % 61) - 30),
+  'both signs of 1e36': (t, c) => ((t + c) % 2 === 0 ? 1e36 : -1e36), // sums over a head fit float32 up to there
+  'constants': () => -3.7,
+  'one huge outlier': (t, c, random) => (t === 1 && c === 5 ? 1e20 : random),
+  'one outlying token': (t, _c, random) => (t === 0 ? 1e6 : 1) * random,
+  'one outlying channel': (_t, c, random) => (c === 3 ? 1e6 : 1) * random,
+  'a small spread far from 0': (_t, _c, random) => 1e6 + random,
+  'denormal numbers': (_t, _c, random) => 1e-40 * random,
+  'zeros of both signs': (t, c) => ((t + c) % 2 === 0 ? 0 : -0),
+  'powers of two': (t, c) => 2 ** (((5 * t + 3 * c) % 30) - 15),
+};
+
+/** Rounding of the arithmetic beside the codec's own error: relative to the largest number, and where numbers are denormal. */
+const rounding = (largest: number): number => 1e-6 * largest + 2 ** -120;
+
+for (const variant of codecVariants) {
+  describeOnBackends(`codec ${variantName(variant)} at the extremes`, () => {
+    const codec = makeCodec(variant);
+    const tokens = 2 * codec.blockTokens;
+    const numbersOf = (make: (typeof inputs)[string], seed: number): Float32Array =>
+      randomFloats(seed, tokens * dim).map((random, i) => make(Math.floor(i / dim), i % dim, random));
+
+    it('keeps its error bound', () => {
+      for (const [name, make] of Object.entries(inputs)) {
+        const numbers = numbersOf(make, 3);
+        const largest = numbers.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+        tf.tidy(() => {
+          const x = tf.tensor4d(numbers, [1, 1, tokens, dim]);
+          const decoded = decodeForm(codec.encode(x), 0, tokens).dataSync();
+          const bound = tf.broadcastTo(codec.errorBound(x), x.shape).dataSync();
+          for (let i = 0; i < numbers.length; i++) {
+            const error = Math.abs(decoded[i]! - numbers[i]!);
+            const allowed = bound[i]! + rounding(largest);
+            if (!(error <= allowed)) {
+              expect.fail(`${name}: ${numbers[i]!} became ${decoded[i]!}, beyond ${allowed}`);
+            }
+          }
+        });
+      }
+    });
+
+    it('is attended as float64 attends what it decodes to', () => {
+      for (const [name, make] of Object.entries(inputs)) {
+        const [keys, values] = [numbersOf(make, 4), numbersOf(make, 5)];
+        const largest = keys.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-30);
+        // queries of such a size that scores are of a few units
+        const queries = randomFloats(6, 2 * dim).map(x => x / largest);
+        tf.tidy(() => {
+          const forms = [keys, values].map(side => codec.encode(tf.tensor4d(side, [1, 1, tokens, dim])));
+          const output = mergePartials([
+            attend(tf.tensor4d(queries, [1, 2, 1, dim]), forms[0]!, forms[1]!, {tokens, scale: 1}),
+          ]).dataSync();
+          const decoded = forms.map(form => decodeForm(form, 0, tokens).dataSync<'float32'>());
+          const {output: expected} = attentionOracle({
+            ...{batch: 1, heads: 2, kvHeads: 1, queryTokens: 1, capacity: tokens, tokens, dim, dimV: dim, scale: 1},
+            ...{queries, keys: decoded[0]!, values: decoded[1]!},
+          });
+          const largestValue = decoded[1]!.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+          for (let i = 0; i < expected.length; i++) {
+            const error = Math.abs(output[i]! - expected[i]!);
+            if (!(error <= 2e-5 * largestValue + 2 ** -120)) {
+              expect.fail(`${name}: ${output[i]!}; in float64 ${expected[i]!}, of values up to ${largestValue}`);
+            }
+          }
+        });
+      }
+    });
+  });
+}
+
+describeOnBackends('numbers that are none', () => {
+  const row = {depth: 0, heads: 2, kvHeads: 1, dim: 8, dimV: 8};
+  const fresh = (bad?: 'queries' | 'keys' | 'values', number = 0) => {
+    const side = (name: string, heads: number) => {
+      const numbers = randomFloats(heads, heads * 4 * row.dim);
+      if (name === bad) numbers[5] = number;
+      return tf.tensor4d(numbers, [1, heads, 4, row.dim]);
+    };
+    return {queries: side('queries', 2), keys: side('keys', 1), values: side('values', 1)};
+  };
+
+  for (const name of policyNames()) {
+    it(`are refused by ${name}, which stays as it was`, () => {
+      const cache = new KVCache([row], makePolicy({name}));
+      tf.tidy(() => void cache.attend(0, fresh()));
+      const before = tf.memory().numTensors;
+      for (const bad of ['queries', 'keys', 'values'] as const) {
+        for (const number of [NaN, Infinity, -Infinity]) {
+          expect(() => tf.tidy(() => cache.attend(0, fresh(bad, number))), `${number} in ${bad}`).to.throw(
+            InvalidArgumentError,
+            /NaN or infinity/,
+          );
+        }
+      }
+      expect(cache.tokens).to.equal(4);
+      expect(tf.memory().numTensors).to.equal(before);
+      const output = tf.tidy(() => cache.attend(0, fresh()));
+      expect([...output.dataSync()].every(Number.isFinite)).to.be.true;
+      output.dispose();
+      cache.dispose();
+    });
+  }
+});

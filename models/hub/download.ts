@@ -9,7 +9,7 @@ import {
   checkStatus,
   inspectRemote,
   readSize,
-  request,
+  requestFollowing,
 } from './remote_file.js';
 
 export interface TransferProgress {
@@ -20,6 +20,8 @@ export interface TransferProgress {
 }
 
 export interface DownloadOptions extends RequestOptions {
+  /** The most bytes that a file may have. Default: 256 MiB for .json files, 1 TiB for others. */
+  readonly maxBytes?: number;
   readonly onProgress?: (progress: TransferProgress) => void;
 }
 
@@ -44,10 +46,12 @@ export async function downloadFile(
       `There is no ${basename(path)} at ${url} (404). Check the names of model, revision and file.`,
     );
   }
+  const {maxBytes = path.endsWith('.json') ? 2 ** 28 : 2 ** 40} = options;
+  if ((remote.size ?? 0) > maxBytes) throw tooLarge(url, maxBytes);
   const partial = `${path}.${versionTag(remote.etag)}.partial`;
   try {
     await mkdir(dirname(path), {recursive: true}).catch(diskFailure(path));
-    await transfer(url, partial, remote, basename(path), options);
+    await transfer(url, partial, remote, basename(path), {...options, maxBytes});
     await checkHash(partial, remote, url);
     await rename(partial, path).catch(async (error: unknown) => {
       // another process finished the same file first
@@ -95,9 +99,13 @@ async function receive(
   start: number,
   remote: RemoteFile,
   file: string,
-  options: DownloadOptions,
+  {maxBytes = Infinity, ...options}: DownloadOptions,
 ): Promise<void> {
-  const response = await request(url, start > 0 ? {headers: {range: `bytes=${start}-`}} : {}, options);
+  const response = await requestFollowing(
+    url,
+    start > 0 ? {headers: {range: `bytes=${start}-`}} : {},
+    options,
+  );
   const resumed = response.status === 206 && contentRangeStart(response) === start;
   if (response.status === 416 || (response.status === 206 && !resumed)) {
     throw new TransferError(`${url} did not send the part that was asked for; run it again to start over.`);
@@ -119,6 +127,10 @@ async function receive(
       );
     });
     if (done) break;
+    if (position + value.length > maxBytes) {
+      await reader.cancel();
+      throw tooLarge(url, maxBytes);
+    }
     if (total !== undefined && position + value.length > total) {
       await reader.cancel();
       throw new TransferError(`${url} sends more than the ${total} bytes that it states; nothing was kept.`);
@@ -132,6 +144,12 @@ async function receive(
       `The transfer of ${file} ended after ${position} of ${total} bytes; run it again to continue from there.`,
     );
   }
+}
+
+function tooLarge(url: string, maxBytes: number): TransferError {
+  return new TransferError(
+    `${url} is larger than the ${maxBytes} bytes allowed (maxBytes); nothing was kept.`,
+  );
 }
 
 async function writeAll(

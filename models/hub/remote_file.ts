@@ -21,6 +21,16 @@ export class ResumableTransferError extends TransferError {}
 
 const maxRedirects = 5;
 
+/** Where a redirect leads. A transfer that began encrypted goes on so. */
+function redirectTarget(location: string, from: string): string {
+  const target = URL.canParse(location, from) ? new URL(location, from) : undefined;
+  const allowed = new URL(from).protocol === 'https:' ? ['https:'] : ['https:', 'http:'];
+  if (target !== undefined && allowed.includes(target.protocol)) return target.href;
+  throw new TransferError(
+    `${from} redirects to ${location}; only https is followed. Check the address of the hub.`,
+  );
+}
+
 /**
  * Asks for a file's size and hash. The hub states them (`x-linked-size`, `x-linked-etag`) in the redirect to its
  * storage, so redirects are not followed blindly. Undefined where there is no such file (404).
@@ -35,9 +45,9 @@ export async function inspectRemote(url: string, options: RequestOptions): Promi
     const redirected = status >= 300 && status < 400 && location !== null;
     const linkedEtag = headers.get('x-linked-etag');
     if (redirected && linkedEtag === null) {
-      const next = new URL(location, target);
-      if (next.origin === new URL(url).origin) {
-        target = next.href;
+      const next = redirectTarget(location, target);
+      if (new URL(next).origin === new URL(url).origin) {
+        target = next;
         continue;
       }
     }
@@ -52,8 +62,30 @@ export async function inspectRemote(url: string, options: RequestOptions): Promi
   throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);
 }
 
+/**
+ * A request of the file's own bytes that follows redirects, to hosts of others without the caller's headers.
+ * @throws TransferError where the network fails, a redirect leads from https to something else, or too many follow.
+ */
+export async function requestFollowing(
+  url: string,
+  init: RequestInit,
+  {headers, ...options}: RequestOptions,
+): Promise<Response> {
+  let target = url;
+  for (let redirects = 0; redirects <= maxRedirects; redirects++) {
+    const isOwn = new URL(target).origin === new URL(url).origin;
+    const given = {...options, ...(isOwn && headers && {headers})};
+    const response = await request(target, {...init, redirect: 'manual'}, given);
+    const location = response.headers.get('location');
+    if (response.status < 300 || response.status >= 400 || location === null) return response;
+    await response.body?.cancel();
+    target = redirectTarget(location, target);
+  }
+  throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);
+}
+
 /** A request of the file's own bytes; a network that fails is a TransferError. */
-export async function request(url: string, init: RequestInit, options: RequestOptions): Promise<Response> {
+async function request(url: string, init: RequestInit, options: RequestOptions): Promise<Response> {
   const {fetch = globalThis.fetch, headers, signal} = options;
   // lengths and ranges must count the file's own bytes, not compressed ones
   const allHeaders = {

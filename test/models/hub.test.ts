@@ -172,6 +172,50 @@ describe('downloads from the hub', () => {
     expect(requests).to.have.length(3);
   });
 
+  it('follow redirects from https to https only, and keep the token to the hub', async () => {
+    const asked: {url: string; authorization: string | null}[] = [];
+    /** A hub behind https whose file is at `storage`. */
+    const fetchFrom = (storage: string, states = true) => ({
+      endpoint: 'https://hub.test',
+      token: 'secret',
+      fetch: ((url: string, init: RequestInit) => {
+        asked.push({url, authorization: new Headers(init.headers).get('authorization')});
+        if (!url.startsWith('https://hub.test')) return Promise.resolve(new Response(content));
+        const stated = {'x-linked-etag': `"${sha256}"`, 'x-linked-size': String(content.length)};
+        const headers = {location: storage, ...(states && stated)};
+        return Promise.resolve(new Response(null, {status: 302, headers}));
+      }) as typeof fetch,
+    });
+    await fetchFile(fetchFrom('https://storage.test/x'));
+    expect(asked.map(({url}) => new URL(url).host)).to.deep.equal(['hub.test', 'hub.test', 'storage.test']);
+    expect(asked.map(({authorization}) => authorization)).to.deep.equal([
+      'Bearer secret',
+      'Bearer secret',
+      null,
+    ]);
+    await rm(options.cacheDirectory, {recursive: true});
+    for (const target of ['http://storage.test/x', 'file:///etc/hosts', 'data:,x', 'http://[']) {
+      await rejection(fetchFile(fetchFrom(target)), TransferError, /only https/);
+      await rejection(fetchFile(fetchFrom(target, false)), TransferError, /only https/);
+    }
+    await rejection(fetchFile(fetchFrom('https://hub.test/again')), TransferError, /more than 5 times/);
+    await mkdir(options.cacheDirectory, {recursive: true});
+    expect(await files()).to.deep.equal([]);
+  });
+
+  it('refuse files that are too large, stated or not', async () => {
+    linked(plain(content));
+    await rejection(fetchFile({maxBytes: content.length - 1}), TransferError, /larger than the 299999 bytes/);
+    expect(requests).to.deep.equal([`HEAD ${modelPath}`]);
+    answers[modelPath] = (request, response) => {
+      response.writeHead(200); // says no length
+      response.end(request.method === 'HEAD' ? undefined : content);
+    };
+    await rejection(fetchFile({maxBytes: content.length - 1}), TransferError, /larger than/);
+    expect(await files()).to.deep.equal([]);
+    await fetchFile({maxBytes: content.length});
+  });
+
   it('continue after a cut', async () => {
     linked(cutAfter(100_000, 1, plain(content)));
     const cut = await rejection(fetchFile(), TransferError, /model\.gguf was cut after \d+ bytes.*again/);

@@ -53,10 +53,6 @@ export class Playground {
     this.engine.load(backend, file);
     this.change({backend}, {runs: false});
   }
-  loadEmbedded(): void {
-    this.load(this.current.settings.backend, null);
-  }
-
   /** Changes settings. What needs a new run gets it, where `live` is on. */
   change(settings: Partial<Settings>, {runs = true}: {runs?: boolean} = {}): void {
     this.update({settings: {...this.current.settings, ...settings}});

@@ -45,7 +45,7 @@ export function ModelPanel({playground, state}: PartProps) {
           Open a .gguf, or drop it here
         </label>
         {file && (
-          <button type="button" class="quiet" onClick={() => playground.loadEmbedded()}>
+          <button type="button" class="quiet" onClick={() => playground.load(settings.backend, null)}>
             Back to the embedded model
           </button>
         )}

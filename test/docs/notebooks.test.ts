@@ -12,12 +12,7 @@ describe('notebooks', () => {
     expect(names).to.have.length.above(3);
     for (const name of names) {
       const {cells} = JSON.parse(await readFile(`${folder}${name}`, 'utf8')) as Notebook;
-      const code = cells.filter(cell => cell.cell_type === 'code');
-      const outputs = code.flatMap(cell => cell.outputs ?? []);
-      expect(
-        code.map(cell => cell.execution_count),
-        name,
-      ).to.deep.equal(code.map((_, i) => i + 1));
+      const outputs = cells.flatMap(cell => cell.outputs ?? []);
       expect(
         outputs.map(output => output.output_type),
         name,

@@ -18,7 +18,6 @@ export interface CellOutput {
 export interface Cell {
   readonly cell_type: 'code' | 'markdown';
   readonly source: string | string[];
-  readonly execution_count?: number | null;
   readonly outputs?: readonly CellOutput[];
 }
 export interface Notebook {

@@ -3,22 +3,26 @@ import {append} from '../ops/append/index.js';
 import {measure} from './support/measure.js';
 import type {Row} from './support/row.js';
 
-/** One token more for pasts of so many tokens, 3 heads of 64, in a buffer that has room. */
+/** Tokens that there is room for: more than a run appends. */
+const room = 16384;
+
+/** One token more, and one more, for pasts of so many tokens, 3 heads of 64, in a buffer that has room. */
 export async function appendRows(lengths: readonly number[], rounds: number): Promise<Row[]> {
   const fresh = tf.randomNormal<tf.Rank.R4>([1, 3, 1, 64]);
   const pasts = lengths.map(tokens => {
     const past = tf.randomNormal<tf.Rank.R4>([1, 3, tokens, 64]);
-    const buffer = append(undefined, past, 0, tokens + 64);
+    const buffer = append(undefined, past, 0, tokens + room);
     past.dispose();
-    return {tokens, buffer};
+    return {tokens, buffer, filled: tokens};
   });
   const tasks = Object.fromEntries(
     pasts.map(past => [
       String(past.tokens),
       () => {
-        const next = append(past.buffer, fresh, past.tokens, past.tokens + 64);
+        const next = append(past.buffer, fresh, past.filled, past.filled + room);
         if (next !== past.buffer) past.buffer.dispose();
         past.buffer = next;
+        past.filled += 1; // a second append to the same state would copy it
       },
     ]),
   );

@@ -32,6 +32,7 @@ export interface LineChart {
   readonly points: readonly LinePoint[];
 }
 
+const width = 620;
 const someColours = ['#1f5fa8', '#b33f00', '#5a9e4b', '#888888', '#8a4fa3', '#b08900'];
 
 /** Lines through points, as SVG: curves over epochs, tokens or depths. */
@@ -46,7 +47,7 @@ export function lineChartSvg({
   const series = [...new Set(points.map(point => point.series))];
   const spec: TopLevelSpec = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    ...{background: 'white', padding: 12, width: 620, height: 300},
+    ...{background: 'white', padding: 12, width, height: 300},
     title: {
       text: title,
       ...(subtitle !== undefined && {subtitle: [subtitle].flat()}),
@@ -80,7 +81,7 @@ export function lineChartSvg({
           title: null,
           orient: 'bottom',
           labelLimit: 420,
-          columns: 3,
+          columns: legendColumns(series),
           symbolType: 'stroke',
           symbolStrokeWidth: 3,
         },
@@ -90,6 +91,12 @@ export function lineChartSvg({
     config: chartConfig,
   };
   return svgOf(spec);
+}
+
+/** As many labels beside each other as fit under the chart, at six pixels a letter. */
+function legendColumns(labels: readonly string[]): number {
+  const longest = Math.max(...labels.map(({length}) => length));
+  return Math.max(1, Math.min(3, Math.floor(width / (6 * longest + 40))));
 }
 
 function axisOf({title, format, whole = false, zero = true}: LineAxis, values: readonly number[]) {

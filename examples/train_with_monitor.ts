@@ -61,7 +61,7 @@ function windows(ids: readonly number[]): {x: tf.Tensor2D; y: tf.Tensor} {
   return {x: shifted(0), y: tf.tidy(() => tf.oneHot(shifted(1), vocabSize))};
 }
 
-const [epochs, folder] = [Number(process.argv[2] ?? 24), process.argv[3] ?? 'reports/training'];
+const [epochs, folder] = [Number(process.argv[2] ?? 16), process.argv[3] ?? 'reports/training'];
 await useBackend('wasm');
 const [train, heldOut] = await Promise.all([embeddedText('trainSample'), embeddedText('heldOut')]);
 const model = gpt();

@@ -80,7 +80,7 @@ export function lineChartSvg({
         legend: {
           title: null,
           orient: 'bottom',
-          labelLimit: 420,
+          labelLimit: 0,
           columns: legendColumns(series),
           symbolType: 'stroke',
           symbolStrokeWidth: 3,

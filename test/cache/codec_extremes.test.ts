@@ -21,7 +21,7 @@ const inputs: Readonly<Record<string, (token: number, channel: number, random: n
   '1e-30': (_t, _c, random) => 1e-30 * random,
   'from 1e-30 to 1e30': (t, c, random) => random * 10 ** (((7 * t + 13 * c) % 61) - 30),
   'both signs of 1e36': (t, c) => ((t + c) % 2 === 0 ? 1e36 : -1e36), // sums over a head fit float32 up to there
-  'constants': () => -3.7,
+  constants: () => -3.7,
   'one huge outlier': (t, c, random) => (t === 1 && c === 5 ? 1e20 : random),
   'one outlying token': (t, _c, random) => (t === 0 ? 1e6 : 1) * random,
   'one outlying channel': (_t, c, random) => (c === 3 ? 1e6 : 1) * random,
@@ -73,14 +73,26 @@ for (const variant of codecVariants) {
           ]).dataSync();
           const decoded = forms.map(form => decodeForm(form, 0, tokens).dataSync<'float32'>());
           const {output: expected} = attentionOracle({
-            ...{batch: 1, heads: 2, kvHeads: 1, queryTokens: 1, capacity: tokens, tokens, dim, dimV: dim, scale: 1},
+            ...{
+              batch: 1,
+              heads: 2,
+              kvHeads: 1,
+              queryTokens: 1,
+              capacity: tokens,
+              tokens,
+              dim,
+              dimV: dim,
+              scale: 1,
+            },
             ...{queries, keys: decoded[0]!, values: decoded[1]!},
           });
           const largestValue = decoded[1]!.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
           for (let i = 0; i < expected.length; i++) {
             const error = Math.abs(output[i]! - expected[i]!);
             if (!(error <= 2e-5 * largestValue + 2 ** -120)) {
-              expect.fail(`${name}: ${output[i]!}; in float64 ${expected[i]!}, of values up to ${largestValue}`);
+              expect.fail(
+                `${name}: ${output[i]!}; in float64 ${expected[i]!}, of values up to ${largestValue}`,
+              );
             }
           }
         });

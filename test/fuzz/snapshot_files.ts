@@ -22,8 +22,14 @@ async function snapshotOf({name, options}: (typeof policies)[number]): Promise<U
   for (let step = 0; step < 3; step++) {
     for (const {depth, heads, kvHeads, dim} of rows) {
       tf.tidy(() => {
-        const random = (count: number) => tf.randomNormal<tf.Rank.R4>([1, count, 8, dim], 0, 1, 'float32', step + 1);
-        const fresh = {queries: random(heads), keys: random(kvHeads), values: random(kvHeads), rope: {theta: 100}};
+        const random = (count: number) =>
+          tf.randomNormal<tf.Rank.R4>([1, count, 8, dim], 0, 1, 'float32', step + 1);
+        const fresh = {
+          queries: random(heads),
+          keys: random(kvHeads),
+          values: random(kvHeads),
+          rope: {theta: 100},
+        };
         cache.attend(depth, fresh);
       });
     }

@@ -13,7 +13,8 @@ const unit = given.includes('--unit');
 const named = given.filter(text => /^\d/.test(text));
 const versions = named.length > 0 ? named : ['20', '22', '24'];
 const folder = mkdtempSync(join(tmpdir(), 'eigenkv-node-'));
-const run = (command, ...args) => execFileSync(command, args, {stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8'});
+const run = (command, ...args) =>
+  execFileSync(command, args, {stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8'});
 
 if (!existsSync('dist/src/index.js')) run('npm', 'run', 'build');
 try {
@@ -23,8 +24,21 @@ try {
     const node = join(home, 'node_modules', 'node', 'bin', 'node');
     const exact = run(node, '--version').trim();
     console.log(`${exact}: ${run(node, 'tools/node_versions/smoke.mjs').trim()}`);
-    run(node, 'dist/src/cli/main.js', 'memory', '--depths', '9', '--kv-heads', '2', '--dim', '64', '--tokens', '4096');
-    if (unit) console.log(run(node, '--import', 'tsx', 'node_modules/mocha/bin/mocha.js').trim().split('\n').at(-1));
+    run(
+      node,
+      'dist/src/cli/main.js',
+      'memory',
+      '--depths',
+      '9',
+      '--kv-heads',
+      '2',
+      '--dim',
+      '64',
+      '--tokens',
+      '4096',
+    );
+    if (unit)
+      console.log(run(node, '--import', 'tsx', 'node_modules/mocha/bin/mocha.js').trim().split('\n').at(-1));
   }
 } finally {
   rmSync(folder, {recursive: true, force: true});

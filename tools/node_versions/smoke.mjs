@@ -10,7 +10,8 @@ await useBackend('wasm');
 const {model, tokenizer, dispose} = await loadModel();
 const cache = new KVCache(model, quantized({bits: 8}));
 let text = '';
-for await (const piece of generate(model, tokenizer, 'It was a fine morning,', {cache, maxTokens: 40})) text += piece;
+for await (const piece of generate(model, tokenizer, 'It was a fine morning,', {cache, maxTokens: 40}))
+  text += piece;
 assert(text.length > 40 && cache.tokens > 40);
 
 const restored = await KVCache.restore(await cache.save(), model);

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, didYouMean, shown} from '../ops/errors.js';
+import type {OptionValue} from './codec.js';
 
 /** A whole number from `least` on. */
 export const atLeast = (least: number) =>
@@ -8,6 +9,21 @@ export const atLeast = (least: number) =>
     v.integer(`expected a whole number >= ${least}`),
     v.minValue(least, `expected a whole number >= ${least}`),
   );
+
+/** Options nest no deeper than a codec in a policy; a file of a stranger may, until recursion fails. */
+const maxNesting = 16;
+
+/** An option as it stands in JSON. */
+export const optionValue = v.custom<OptionValue>(
+  input => isOptionValue(input, 0),
+  `expected JSON nested at most ${maxNesting} deep`,
+);
+
+function isOptionValue(input: unknown, nesting: number): boolean {
+  if (input === null || typeof input !== 'object')
+    return input === null || ['number', 'string', 'boolean'].includes(typeof input);
+  return nesting < maxNesting && Object.values(input).every(inner => isOptionValue(inner, nesting + 1));
+}
 
 /** A share above 0, at most 1. */
 export const probability = v.pipe(

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, didYouMean} from '../../ops/errors.js';
-import type {OptionValue} from '../codec.js';
+import {optionValue} from '../options.js';
 import {isPlan, type Plan, type PolicyLike} from '../plan.js';
 import type {Policy} from '../policy.js';
 import {bands} from './bands.js';
@@ -8,16 +8,10 @@ import {perDepth} from './per_depth.js';
 import {type ScenarioName, scenario} from './scenario.js';
 import {uniform} from './uniform.js';
 
-/** Options nest no deeper than a codec in a policy; a file of a stranger may, until recursion fails. */
-const maxNesting = 16;
 /** As many as no model has depths. */
 const maxPolicies = 4096;
 
-const value = v.custom<OptionValue>(
-  input => isOptionValue(input, 0),
-  `expected JSON nested at most ${maxNesting} deep`,
-);
-const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), value), {})});
+const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), optionValue), {})});
 const shares = v.strictTuple([v.number(), v.number(), v.number()]);
 
 const schemas = {
@@ -75,12 +69,6 @@ function parse<Schema extends v.GenericSchema>(schema: Schema, json: unknown): v
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new InvalidArgumentError(`In this plan, "${v.getDotPath(issue) ?? ''}" is wrong: ${issue.message}.`);
-}
-
-function isOptionValue(input: unknown, nesting: number): boolean {
-  if (input === null || typeof input !== 'object')
-    return ['number', 'string', 'boolean'].includes(typeof input) || input === null;
-  return nesting < maxNesting && Object.values(input).every(inner => isOptionValue(inner, nesting + 1));
 }
 
 /** A plan from a plan, or the same policy everywhere. */

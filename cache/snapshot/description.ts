@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import {FormatError} from '../../ops/errors.js';
-import type {OptionValue} from '../codec.js';
-import {atLeast} from '../options.js';
+import {parseJsonText} from '../../ops/files/json_text.js';
+import {atLeast, optionValue} from '../options.js';
 import {formLayoutSchema} from './form_layout.js';
 
 // What a snapshot says in JSON; its tensors lie beside it. Everything is checked before it is believed.
@@ -10,17 +10,6 @@ import {formLayoutSchema} from './form_layout.js';
 const maxTokens = 2 ** 24;
 const count = v.pipe(atLeast(0), v.maxValue(maxTokens, `expected at most ${maxTokens}`));
 const finite = v.pipe(v.number(), v.finite());
-
-const optionValue: v.GenericSchema<OptionValue> = v.lazy(() =>
-  v.union([
-    v.number(),
-    v.string(),
-    v.boolean(),
-    v.null(),
-    v.array(optionValue),
-    v.record(v.string(), optionValue),
-  ]),
-);
 
 const rope = v.strictObject({
   theta: v.exactOptional(finite),
@@ -104,13 +93,7 @@ export type SegmentDescription = v.InferOutput<typeof segment>;
 
 /** @throws FormatError where the JSON of a snapshot is not what `writeSnapshot` makes. */
 export function parseDescription(text: string): Description {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new FormatError('What this snapshot says of its cache is not JSON; save the cache again.', {cause});
-  }
-  const result = v.safeParse(schema, json);
+  const result = v.safeParse(schema, parseJsonText(text, 'What this snapshot says of its cache'));
   if (!result.success) {
     const [issue] = result.issues;
     throw damaged(`"${v.getDotPath(issue) ?? ''}" is wrong: ${issue.message}`);

@@ -23,7 +23,7 @@ export function parseJsonText(text: string, name: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new FormatError(`${name} is not JSON; download it again.`, {cause: error});
+    throw new FormatError(`${name} is not JSON; get it again from where it came.`, {cause: error});
   }
 }
 

@@ -47,6 +47,9 @@ async function readAll(file: TensorFile): Promise<void> {
 /** Numbers of all tensors as float32: 4-bit codes become 7.2 times as long. */
 const widened = (bytes: Uint8Array): number => 8 * bytes.length;
 
+/** What looking through a tokenizer's patterns and encoding `probes` leaves behind as garbage. */
+const usedTokenizer = 16 * 2 ** 20;
+
 const tensors = {
   __metadata__: {format: 'pt'},
   a: {dtype: 'F32', shape: [2, 3], data_offsets: [0, 24]},
@@ -132,7 +135,7 @@ export const readers: readonly Reader[] = [
     name: 'gguf',
     whole: [readFileSync(golden('models/tiny/llama_biases/model.gguf'))].map(bytes => new Uint8Array(bytes)),
     inputs: fc.oneof(damagedBytes([ggufFile, readFileSync(golden('weights/types.gguf'))]), hostileGguf),
-    extraBytes: widened,
+    extraBytes: bytes => widened(bytes) + usedTokenizer,
     async read(bytes) {
       await readAll(await openTensorFile(bytesSource(bytes)));
       const parts = await partsOfGguf(await openGguf(bytesSource(bytes)), 'model.gguf');
@@ -144,6 +147,7 @@ export const readers: readonly Reader[] = [
     name: 'tokenizer.json',
     whole: tokenizerFiles.map(text => utf8.encode(text)),
     inputs: damagedTexts(tokenizerFiles, hostileTokenizerTexts),
+    extraBytes: () => usedTokenizer,
     read: bytes => Promise.resolve().then(() => useTokenizer(tokenizerFromJson(jsonOf(bytes), {}))),
   },
   {

@@ -1,6 +1,7 @@
 /** The past of a model: codecs, policies, plans and the cache itself. */
 export {type UniformSizes, uniformRows} from './cache_row.js';
-export type {Codec, Options} from './codec.js';
+export type {LatentKeys} from './attend_past.js';
+export type {Codec, Options, OptionValue} from './codec.js';
 export * as codecs from './codecs/index.js';
 export {
   type AttentionCache,
@@ -13,7 +14,9 @@ export {
   type PlanChange,
 } from './kv_cache.js';
 export * as mechanics from './mechanics.js';
-export type {Past, Segment} from './past.js';
+export type {LeastUsedOptions} from './least_used.js';
+export type {Observation} from './observe.js';
+export type {DenseSegment, Past, PastEvents, Segment} from './past.js';
 export type {Plan, PlanJson, PolicyLike} from './plan.js';
 export * from './plans/index.js';
 export * from './policies/index.js';
@@ -30,3 +33,16 @@ export {
   registerPolicy,
   type Spec,
 } from './registry.js';
+export type {RopeTables} from './rope_tables.js';
+export type {
+  DenseForm,
+  Float8Form,
+  Float8Layout,
+  Form,
+  IntegerForm,
+  IntegerLayout,
+  LowRankForm,
+  TokenForm,
+} from '../ops/forms.js';
+export type {Rotation} from '../ops/rotate/index.js';
+export type {RopeConfig, RopeScaling} from '../ops/rotate/rope.js';

@@ -1,6 +1,6 @@
 /**
  * Trains a small GPT on text, and looks at the end of every other epoch what plans cost the model as it is then: does a model
- * that has learnt more bear less compression? Some minutes on wasm, nothing to download:
+ * that has learnt more bear less compression? A minute or so on wasm, nothing to download:
  *
  *     npm run example:training                            # or: npx tsx examples/train_with_monitor.ts [epochs [folder]]
  *

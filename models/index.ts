@@ -10,3 +10,4 @@ export {type LoadedModel, loadModel} from './load_model.js';
 export type {ModelConfig} from './model_config.js';
 export {buildModel} from './registry.js';
 export {type StreamDecoder, type Tokenizer, streamDecoder} from './tokenizer.js';
+export type {TokenizerJson} from './tokenizer/tokenizer_json.js';

@@ -22,4 +22,4 @@ export type {CompressionRow} from './compression_rows.js';
 export {type FineTuneOptions, fineTune} from './fine_tune.js';
 export type {MeasuredErrors} from './feature_sample.js';
 export type {DistanceWeights} from './rotated_metric.js';
-export type {DepthStatistics} from './statistics.js';
+export type {DepthStatistics, SumSide} from './statistics.js';

@@ -3,7 +3,7 @@ export {type AnalyzeRanksOptions, type RankAnalysis, analyzeRanks} from './analy
 export {AttentionWindow, type AttentionRank} from './attention_window.js';
 export {FeatureGrams, type FeatureGramsOptions, type GramSide} from '../../../cache/watch/feature_grams.js';
 export {type Feature, type FeatureRank, featureRanks} from './feature_ranks.js';
-export type {TextOrIds} from './measured_texts.js';
+export type {TextOrIds, WatchedModel} from './measured_texts.js';
 export {type SeenTokens, WatchedCache, type Watcher} from '../../../cache/watch/watched_cache.js';
 export {type RankVerdict, type WeightGroup, type WeightSummary, weightSummary} from './weight_summary.js';
 export {

@@ -65,7 +65,7 @@ export function planFromJson(json: unknown): Plan {
 }
 
 function parse<Schema extends v.GenericSchema>(schema: Schema, json: unknown): v.InferOutput<Schema> {
-  const result = v.safeParse(schema, json);
+  const result = v.safeParse(schema, json, {abortEarly: true}); // a text of a stranger can be wrong thousands of times
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new InvalidArgumentError(`In this plan, "${v.getDotPath(issue) ?? ''}" is wrong: ${issue.message}.`);

@@ -93,7 +93,9 @@ export type SegmentDescription = v.InferOutput<typeof segment>;
 
 /** @throws FormatError where the JSON of a snapshot is not what `writeSnapshot` makes. */
 export function parseDescription(text: string): Description {
-  const result = v.safeParse(schema, parseJsonText(text, 'What this snapshot says of its cache'));
+  const result = v.safeParse(schema, parseJsonText(text, 'What this snapshot says of its cache'), {
+    abortEarly: true,
+  });
   if (!result.success) {
     const [issue] = result.issues;
     throw damaged(`"${v.getDotPath(issue) ?? ''}" is wrong: ${issue.message}`);

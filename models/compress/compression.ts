@@ -145,7 +145,7 @@ export function compressionFromJson(json: unknown, {depths, headDim}: AttentionC
         `version ${version}. Update eigenkv.`,
     );
   }
-  const result = v.safeParse(schema, json);
+  const result = v.safeParse(schema, json, {abortEarly: true}); // a text of a stranger can be wrong thousands of times
   if (!result.success) {
     const [issue] = result.issues;
     throw new ModelError(

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
-import {KVCache, parsePolicy, policyNames, useBackend} from '../../src/index.js';
+import * as policies from '../../cache/policies/index.js';
+import {KVCache, parsePolicy, useBackend} from '../../src/index.js';
 import {type LoadedModel, loadModel} from '../../models/index.js';
 import {failureOf} from '../../web/engine/failure.js';
 import {generatePair} from '../../web/engine/generate_pair.js';
@@ -34,7 +35,7 @@ describe('the engine of the playground', () => {
 
   it('offers every policy, each choice as the command line reads it', () => {
     for (const {policy} of policyChoices) expect(() => parsePolicy(policy), policy).not.to.throw();
-    expect([...offeredNames].sort()).to.deep.equal(policyNames().sort());
+    expect([...offeredNames].sort()).to.deep.equal(Object.keys(policies).sort()); // the registry may have some of other tests
   });
 
   it('writes the same twice where the plan keeps everything, and leaks nothing', async () => {

@@ -1,10 +1,12 @@
+import {fork} from 'node:child_process';
+import {once} from 'node:events';
 import {mkdir, mkdtemp, readFile, readdir, rm, writeFile} from 'node:fs/promises';
 import {join, relative} from 'node:path';
-import {fileURLToPath, pathToFileURL} from 'node:url';
+import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import ts from 'typescript';
-import {useBackend} from '../../ops/backends/use_backend.js';
 import {type MarkdownExample, markdownExamples} from '../../tools/markdown_examples.js';
+import type {ExampleResult} from './run_examples.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -83,23 +85,16 @@ function complaints(files: readonly string[]): string[] {
     });
 }
 
-/** Runs a module, and gives what it printed. */
-async function printed(file: string): Promise<string> {
-  const write = process.stdout.write.bind(process.stdout);
-  const log = console.log;
-  let text = '';
-  process.stdout.write = (chunk: string | Uint8Array) => {
-    text += String(chunk);
-    return true;
-  };
-  console.log = (...values: unknown[]) => void (text += `${values.map(String).join(' ')}\n`);
-  try {
-    await import(pathToFileURL(file).href);
-    return text;
-  } finally {
-    process.stdout.write = write;
-    console.log = log;
-  }
+/** Runs modules in a process of their own. */
+async function resultsOf(files: readonly string[]): Promise<ExampleResult[]> {
+  const results: ExampleResult[] = [];
+  const child = fork(join(root, 'test/docs/run_examples.ts'), files, {
+    execArgv: ['--import', 'tsx'],
+    cwd: root,
+  });
+  child.on('message', message => results.push(message as ExampleResult));
+  await once(child, 'exit');
+  return results;
 }
 
 describe('examples of the pages', function () {
@@ -109,7 +104,6 @@ describe('examples of the pages', function () {
   let examples: PageExample[];
 
   before(async () => {
-    await useBackend('wasm');
     const cache = join(root, 'node_modules', '.cache');
     await mkdir(cache, {recursive: true});
     folder = await mkdtemp(join(cache, 'examples-'));
@@ -125,13 +119,15 @@ describe('examples of the pages', function () {
   });
 
   it('run, unless marked; what they say they print, they print', async () => {
-    for (const {place, file, words, code} of examples) {
-      if (words.some(word => notRun.includes(word))) continue;
-      const text = await printed(file).catch((error: unknown) => {
-        throw new Error(`${place} does not run.`, {cause: error});
-      });
+    const run = examples.filter(({words}) => !words.some(word => notRun.includes(word)));
+    const results = new Map(
+      (await resultsOf(run.map(({file}) => file))).map(result => [result.file, result]),
+    );
+    for (const {place, file, code} of run) {
+      const {error, printed = ''} = results.get(file) ?? {error: 'the process ended before'};
+      if (error !== undefined) throw new Error(`${place} does not run: ${error}`);
       for (const [, expected] of code.matchAll(/; \/\/ prints (.+)$/gm))
-        expect(text, place).to.include(expected);
+        expect(printed, place).to.include(expected);
     }
   });
 });

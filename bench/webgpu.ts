@@ -16,6 +16,7 @@ import {encodeFloat8} from '../ops/float8/index.js';
 import {formBytes, type Form, type TokenForm} from '../ops/forms.js';
 import {quantize} from '../ops/integer/index.js';
 import {project} from '../ops/low_rank/index.js';
+import {asTfjsWebgpuBackend} from '../ops/backends/webgpu_device.js';
 
 const [rounds, queue] = [5, 10];
 const longestPrefill = 4096;
@@ -125,7 +126,7 @@ async function measure(op: Row['op'], heads: Heads, tokens: number): Promise<Row
     };
   });
   const plain = {run: () => plainAttention(queries, keys, values), times: [] as number[]};
-  const {limits} = (tf.backend() as unknown as {readonly device: GPUDevice}).device;
+  const {limits} = asTfjsWebgpuBackend(tf.backend())!.device;
   const plainFits = 4 * heads.heads * queryTokens * tokens <= limits.maxStorageBufferBindingSize;
   const timed = plainFits ? [...runs, plain] : runs;
   for (const {run} of timed) await time(run); // compiles

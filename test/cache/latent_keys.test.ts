@@ -7,6 +7,7 @@ import {InvalidArgumentError} from '../../ops/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {policyVariants, variantName} from './variants.js';
+import {skip} from '../support/skip.js';
 
 const [batch, heads, kvHeads, dim, rank, tokens] = [2, 6, 2, 16, 6, 40];
 
@@ -92,7 +93,7 @@ for (const [name, rope] of Object.entries({'without rotation': undefined, rotate
     }
 
     it('every policy stores them, within its budget, and leaks nothing', async function () {
-      if (backend === 'cpu') this.skip(); // four seconds there, and nothing but references that others test
+      if (backend === 'cpu') skip(this, 'four seconds on cpu, of nothing but references that others test');
       for (const variant of policyVariants) {
         const policy = makePolicy(withinRank(variant));
         await expectNoLeak(() => {

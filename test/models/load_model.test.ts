@@ -18,6 +18,7 @@ import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {type Golden, asBatch, logitsOf, meanNll, tinyJson, tinyPath} from './architectures/tiny_models.js';
 import {sharedGolden, sharedModels, skipWithout} from './shared_models.js';
 import {rejection} from './weights/rejection.js';
+import {skip} from '../support/skip.js';
 
 describe('loadModel', () => {
   let folder: string;
@@ -388,12 +389,12 @@ describe('loadModel', () => {
     it('SmolLM2 predicts as NumPy does', async function () {
       const path = await findSmolLM2();
       if (path === undefined || process.env['EIGENKV_TEST_SMOLLM2'] === undefined) {
-        console.log(
+        skip(
+          this,
           path === undefined
-            ? '      skipped: SmolLM2 is not in the cache directory (npm run fetch:smollm2)'
-            : '      skipped: takes half a minute and 1.6 GB; set EIGENKV_TEST_SMOLLM2=1 to run it',
+            ? 'SmolLM2 is not in the cache directory (npm run fetch:smollm2)'
+            : 'takes half a minute and 1.6 GB; set EIGENKV_TEST_SMOLLM2=1 to run it',
         );
-        this.skip();
       }
       this.timeout(600_000);
       const file = new URL('../golden/models/smollm2.json', import.meta.url);

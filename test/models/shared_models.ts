@@ -1,5 +1,6 @@
 import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
+import {skip} from '../support/skip.js';
 
 /** Small trained models for development, beside the checkout where there are some; never part of the package. */
 const shared = new URL('../../../shared/data/models/', import.meta.url);
@@ -26,7 +27,5 @@ export async function sharedGolden(path: string): Promise<SharedGolden> {
 
 /** Skips a test, saying why, where a file is missing. */
 export function skipWithout(context: Mocha.Context, path: string): void {
-  if (existsSync(path)) return;
-  console.log(`      skipped: there is no ${path}`);
-  context.skip();
+  if (!existsSync(path)) skip(context, `there is no ${path}`);
 }

@@ -7,6 +7,7 @@ import {type Tokenizer, streamDecoder, tokenizerFromGguf, tokenizerFromJson} fro
 import {openTensorPath} from '../../models/weights/open_tensor_file.js';
 import type {MetadataValue} from '../../ops/files/tensor_file.js';
 import {FormatError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {skip} from '../support/skip.js';
 
 interface Golden {
   texts: Record<string, string>;
@@ -93,8 +94,7 @@ describe('a tokenizer from a GGUF vocabulary', () => {
   it('of SmolLM2 gives the ids of the Rust library', async function () {
     const path = await findSmolLM2();
     if (path === undefined) {
-      console.log('      skipped: SmolLM2 is not in the cache directory (npm run fetch:smollm2)');
-      return this.skip();
+      return skip(this, 'SmolLM2 is not in the cache directory (npm run fetch:smollm2)');
     }
     const file = await openTensorPath(path);
     const tokenizer = tokenizerFromGguf(file.metadata);
@@ -114,8 +114,7 @@ describe('a tokenizer from a GGUF vocabulary', () => {
   ] as const) {
     it(`of ${folder} gives the ids of its golden.json`, async function () {
       if (!existsSync(new URL(`${folder}/${name}`, shared))) {
-        console.log(`      skipped: ${folder} is not beside this checkout`);
-        return this.skip();
+        return skip(this, `${folder} is not beside this checkout`);
       }
       const file = await openTensorPath(new URL(`${folder}/${name}`, shared).pathname);
       const tokenizer = tokenizerFromGguf(file.metadata);

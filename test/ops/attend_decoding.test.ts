@@ -10,6 +10,7 @@ import {denseForm, disposeForm, optionsOf, problemOf, tensorsOfProblem} from '..
 import {attentionOracle} from '../support/attention_oracle.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose} from '../support/tensors.js';
+import {skip} from '../support/skip.js';
 
 // What the wasm kernel does for few rows of queries: blocks of up to four rows, two tokens at a time, channels by fours and
 // single ones, and long rows read ahead.
@@ -67,9 +68,9 @@ describeOnBackends(
       });
     }
 
-    // EIGENKV_TEST_LARGE_HEAP=1 npx mocha test/ops/attend_decoding.test.ts: takes 3.5 GB and some seconds
     it('reads tensors beyond 2 GiB of heap', async function () {
-      if (process.env['EIGENKV_TEST_LARGE_HEAP'] === undefined) this.skip();
+      if (process.env['EIGENKV_TEST_LARGE_HEAP'] === undefined)
+        skip(this, 'takes 3.5 GB and some seconds; set EIGENKV_TEST_LARGE_HEAP=1 to run it');
       const filler = Array.from({length: 9}, () => tf.zeros([2 ** 26])); // 256 MiB each
       const x = tf.randomNormal<tf.Rank.R4>([1, 1, 2000, 128], 0, 1, 'float32', 1);
       const query = tf.randomNormal<tf.Rank.R4>([1, 1, 1, 128], 0, 1, 'float32', 2);

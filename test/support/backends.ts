@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {backendNames, useBackend, type BackendName} from '../../ops/backends/use_backend.js';
+import {gpuDevice} from './gpu_device.js';
 
 /**
  * The backends to test on: cpu and wasm, which every machine has, and those named in EIGENKV_TEST_BACKENDS
@@ -35,10 +36,9 @@ export function describeOnBackends(
 
 /** A shader that does not compile throws nothing: its command buffer is refused, and old numbers stay where they were. */
 function failOnShaderErrors(): void {
-  const device = () => (tf.backend() as unknown as {readonly device: GPUDevice}).device;
-  beforeEach(() => device().pushErrorScope('validation'));
+  beforeEach(() => gpuDevice().pushErrorScope('validation'));
   afterEach(async () => {
-    const error = await device().popErrorScope();
+    const error = await gpuDevice().popErrorScope();
     if (error !== null) throw new Error(`WebGPU refused a program: ${error.message}`);
   });
 }

@@ -8,6 +8,7 @@ import {fileStore} from '../../../cache/stores/index.js';
 import {TransferError} from '../../../ops/errors.js';
 import {rejection} from '../../models/weights/rejection.js';
 import {killDuringSave} from '../../slow/kill_during_save.js';
+import {skip} from '../../support/skip.js';
 
 const run = promisify(execFile);
 
@@ -24,8 +25,7 @@ async function mounted(context: Mocha.Context, name: string, options: string): P
   try {
     await run('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', at]);
   } catch (error) {
-    console.log(`      skipped: this user mounts no tmpfs (${String(error).trim()})`);
-    context.skip();
+    skip(context, `this user mounts no tmpfs (${String(error).trim()})`);
   }
   return at;
 }

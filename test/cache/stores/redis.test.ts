@@ -12,6 +12,7 @@ import {quantized} from '../../../cache/policies/index.js';
 import {type ByteStore, redisStore} from '../../../cache/stores/index.js';
 import {TransferError} from '../../../ops/errors.js';
 import {rejection} from '../../models/weights/rejection.js';
+import {skip} from '../../support/skip.js';
 
 /** A server of its own for these tests, on a free port, that writes nothing to the disk. */
 class Server {
@@ -50,10 +51,7 @@ describe('a Redis or Valkey server', () => {
   before(async function () {
     const started = await Server.start();
     if (started === undefined) {
-      console.log(
-        '      skipped: there is no valkey-server and no redis-server (apt-get install redis-server)',
-      );
-      this.skip();
+      skip(this, 'there is no valkey-server and no redis-server (apt-get install redis-server)');
     }
     server = started;
   });

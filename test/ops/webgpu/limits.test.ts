@@ -17,15 +17,15 @@ import {randomLowRank, randomRotation, randomTokens, type TokenStorage} from '..
 import {expectAsOnCpu} from '../../support/on_both.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
+import {skip} from '../../support/skip.js';
+import {gpuDevice} from '../../support/gpu_device.js';
 
 // Tensors larger than what a shader binds. The driver's limit is 128 MiB or more; here it is made to look smaller.
-
-const device = () => (tf.backend() as unknown as {readonly device: GPUDevice}).device;
 
 /** Runs with a limit of so many bytes on webgpu; on cpu there is none. */
 function withLimit<Result>(bytes: number, run: () => Result): Result {
   if (tf.getBackend() !== 'webgpu') return run();
-  const limited = device();
+  const limited = gpuDevice();
   const own = Object.getOwnPropertyDescriptor(limited, 'limits');
   const limits = new Proxy(limited.limits, {
     get: (real, name) =>
@@ -196,8 +196,9 @@ describeOnBackends(
       }));
 
     it('are attended where the driver itself binds no more', async function () {
-      const most = device().limits.maxStorageBufferBindingSize;
-      if (most > 2 ** 28) this.skip(); // only a small limit is worth a tensor of its size
+      const most = gpuDevice().limits.maxStorageBufferBindingSize;
+      if (most > 2 ** 28)
+        skip(this, `this driver binds ${most} bytes; only a small limit is worth a tensor of its size`);
       const kvHeads = 4;
       const tokens = Math.floor(most / (4 * kvHeads * 64)) + 64;
       // token t of head h has the key t % 7 and the value t % 5 + h in all channels

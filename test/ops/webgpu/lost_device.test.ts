@@ -10,13 +10,15 @@ import {rejection} from '../../models/weights/rejection.js';
 import {testBackends} from '../../support/backends.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose} from '../../support/tensors.js';
+import {skip} from '../../support/skip.js';
+import {gpuDevice} from '../../support/gpu_device.js';
 
 const lost =
   /The GPU device was lost \(destroyed: .*useBackend\('webgpu'\) for a new one.*restore the cache/s;
 
 describe('a lost GPU device', function () {
   before(function () {
-    if (!testBackends.includes('webgpu')) this.skip();
+    if (!testBackends.includes('webgpu')) skip(this, 'no webgpu under test (EIGENKV_TEST_BACKENDS=webgpu)');
   });
 
   let former: string | undefined;
@@ -30,7 +32,7 @@ describe('a lost GPU device', function () {
   });
 
   const loseDevice = async () => {
-    const {device} = tf.backend() as unknown as {readonly device: GPUDevice};
+    const device = gpuDevice();
     device.destroy();
     await device.lost;
   };

@@ -3,6 +3,7 @@ import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {ggufBytes} from '../../models/weights/file_bytes.js';
 import {stage} from './support.js';
+import {skip} from '../../support/skip.js';
 
 /** A trained model of 260,000 parameters, where this machine has it. */
 const stories = fileURLToPath(
@@ -42,8 +43,7 @@ describe('files given to the playground', () => {
 
   it('are loaded where they hold a model, and left again', async function () {
     if (!existsSync(stories)) {
-      console.log('      skipped: shared/data/models is not on this machine');
-      this.skip();
+      skip(this, 'shared/data/models is not on this machine');
     }
     const visitor = await visit();
     await visitor.page.locator('input[type=file]').setInputFiles(stories);

@@ -79,6 +79,24 @@ export function decodeFunctions(...layouts: readonly TokenLayout[]): string {
   return [...new Set(functions)].join('');
 }
 
+/**
+ * WGSL that decodes rows of a form to `result`, float32, a unit an invocation: `uniforms.count` tokens of each head from
+ * `uniforms.first` on.
+ */
+export function decodeRows(layout: TokenLayout, names: FormNames): string {
+  const store = (channel: string, number: string) => `result[row * ${layout.dim} + ${channel}] = ${number};`;
+  return `
+    ${decodeFunctions(layout)}
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let unit = index % ${unitsOfRow(layout)};
+      let row = index / ${unitsOfRow(layout)};
+      let head = row / uniforms.count;
+      let token = uniforms.first + row % uniforms.count;
+      ${decodeUnit(layout, names, store)}
+    }`;
+}
+
 /** A group's word holds its scale as bfloat16 in the upper half and its zero point in the lower. */
 export const integerFunctions = `
     fn integerScale(group : u32) -> f32 { return bitcast<f32>(group & 0xffff0000u); }

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {decodeFunctions, decodeUnit, quotientFunction, unitsOfRow} from '../backends/webgpu_forms.js';
+import {decodeRows, quotientFunction} from '../backends/webgpu_forms.js';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {Float8Layout} from '../forms.js';
@@ -107,25 +107,9 @@ export const float8CodesShader: Shader<EncodeFloat8Options, 'dim' | 'words'> = {
 export const decodeFloat8Shader: Shader<Float8Layout, 'first' | 'count' | 'rows' | 'scaleRows'> = {
   name: 'DecodeFloat8',
   uniforms: integers('first', 'count', 'rows', 'scaleRows'),
-  code: layout => {
-    const names = {
-      data: 'codes',
-      params: 'scales',
-      dataRows: 'uniforms.rows',
-      paramRows: 'uniforms.scaleRows',
-    };
-    const full = {kind: 'float8' as const, ...layout};
-    const store = (channel: string, number: string) =>
-      `result[row * ${layout.dim} + ${channel}] = ${number};`;
-    return `
-    ${decodeFunctions(full)}
-    fn main(index : i32) {
-      if (index >= uniforms.size) { return; }
-      let unit = index % ${unitsOfRow(full)};
-      let row = index / ${unitsOfRow(full)};
-      let head = row / uniforms.count;
-      let token = uniforms.first + row % uniforms.count;
-      ${decodeUnit(full, names, store)}
-    }`;
-  },
+  code: layout =>
+    decodeRows(
+      {kind: 'float8', ...layout},
+      {data: 'codes', params: 'scales', dataRows: 'uniforms.rows', paramRows: 'uniforms.scaleRows'},
+    ),
 };

@@ -1,11 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {
-  decodeFunctions,
-  decodeUnit,
-  integerFunctions,
-  quotientFunction,
-  unitsOfRow,
-} from '../backends/webgpu_forms.js';
+import {decodeRows, integerFunctions, quotientFunction, unitsOfRow} from '../backends/webgpu_forms.js';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {IntegerLayout} from '../forms.js';
@@ -150,25 +144,9 @@ export const packCodesShader: Shader<PackConstants, PackUniform> = {
 export const dequantizeShader: Shader<IntegerLayout, 'first' | 'count' | 'rows' | 'paramRows'> = {
   name: 'Dequantize',
   uniforms: integers('first', 'count', 'rows', 'paramRows'),
-  code: layout => {
-    const names = {
-      data: 'codes',
-      params: 'params',
-      dataRows: 'uniforms.rows',
-      paramRows: 'uniforms.paramRows',
-    };
-    const full = {kind: 'integer' as const, ...layout};
-    const store = (channel: string, number: string) =>
-      `result[row * ${layout.dim} + ${channel}] = ${number};`;
-    return `
-    ${decodeFunctions(full)}
-    fn main(index : i32) {
-      if (index >= uniforms.size) { return; }
-      let unit = index % ${unitsOfRow(full)};
-      let row = index / ${unitsOfRow(full)};
-      let head = row / uniforms.count;
-      let token = uniforms.first + row % uniforms.count;
-      ${decodeUnit(full, names, store)}
-    }`;
-  },
+  code: layout =>
+    decodeRows(
+      {kind: 'integer', ...layout},
+      {data: 'codes', params: 'params', dataRows: 'uniforms.rows', paramRows: 'uniforms.paramRows'},
+    ),
 };

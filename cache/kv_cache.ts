@@ -2,16 +2,11 @@ import * as tf from '@tensorflow/tfjs';
 import {CacheStateError, InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
-import {
-  type CacheRow,
-  type CacheableModel,
-  cacheRows,
-  planOfLayers,
-  uncompressedNumbers,
-} from './cache_row.js';
+import {type CacheRow, type CacheableModel, cacheRows, planOfLayers} from './cache_row.js';
+import {type DepthReport, depthReport} from './depth_report.js';
 import {modelFingerprint} from './fingerprint.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './fresh_tokens.js';
-import {type Past, pastBytes, tensorsOfPast, tokensHeld} from './past.js';
+import {type Past, tensorsOfPast, tokensHeld} from './past.js';
 import {type Plan, type PolicyLike, specOf} from './plan.js';
 import {asPlan, perDepth} from './plans/index.js';
 import {type Context, type Policy, step} from './policy.js';
@@ -23,8 +18,10 @@ import {checkSameModel, checkSamePolicies} from './snapshot/check_same.js';
 import {openSnapshot} from './snapshot/read_snapshot.js';
 import {writeSnapshot} from './snapshot/write_snapshot.js';
 import {tokensBefore, truncated} from './truncate.js';
+import {checkStep, expectWholeStep} from './whole_step.js';
 
 export type {CacheRow, CacheableModel} from './cache_row.js';
+export type {DepthReport} from './depth_report.js';
 export type {FreshTokens} from './fresh_tokens.js';
 
 /** What an attention layer asks of a past: `KVCache`, or whatever stands in for it to watch or to change the attention. */
@@ -45,20 +42,6 @@ export interface KVCacheOptions {
    * defined at any position, but nothing was trained there. Default false.
    */
   readonly beyondContext?: boolean;
-}
-
-/** How one depth of a cache stands. */
-export interface DepthReport {
-  readonly depth: number;
-  readonly policy: string;
-  /** Tokens that came in. */
-  readonly tokensSeen: number;
-  /** Tokens that each head still holds. */
-  readonly tokensHeld: number;
-  /** True bytes: codes, scales, positions, spare room. */
-  readonly byteSize: number;
-  /** What all tokens seen would take as float32. */
-  readonly float32Bytes: number;
 }
 
 /** What a change of plan did at one depth. */
@@ -108,7 +91,7 @@ export class KVCache implements AttentionCache {
 
   /** Tokens that went through the whole model: the position of the next one. */
   get tokens(): number {
-    return Math.min(...this.rows.map((_, depth) => this.tokensSeen(depth)));
+    return Math.min(...this.tokensOfDepths());
   }
 
   /** Tokens that came into one depth. */
@@ -128,19 +111,7 @@ export class KVCache implements AttentionCache {
 
   /** One row per depth. */
   report(): DepthReport[] {
-    return this.rows.map((row, depth) => {
-      const past = this.pasts[depth];
-      const tokensSeen = past?.tokensSeen ?? 0;
-      const batch = past?.recent.keys.data.shape[0] ?? 0;
-      return {
-        depth,
-        policy: this.policies[depth]!.name,
-        tokensSeen,
-        tokensHeld: past === undefined ? 0 : tokensHeld(past),
-        byteSize: past === undefined ? 0 : pastBytes(past),
-        float32Bytes: batch * row.kvHeads * uncompressedNumbers(row) * tokensSeen * 4,
-      };
-    });
+    return this.rows.map((row, depth) => depthReport(row, this.policies[depth]!.name, this.pasts[depth]));
   }
 
   /**
@@ -160,7 +131,7 @@ export class KVCache implements AttentionCache {
     }
     const past = this.pasts[depth];
     checkFresh(depth, this.rows[depth]!, fresh, past);
-    this.checkStep(depth, fresh.queries.shape[2]);
+    checkStep(this.tokensOfDepths(), depth, fresh.queries.shape[2]);
     const {queries, keys, values, rope: config, keyBasis} = fresh;
     const dim = queries.shape[3];
     const rope = config && this.ropeTables(config, dim);
@@ -262,7 +233,7 @@ export class KVCache implements AttentionCache {
         'These two caches have other sizes or policies; make one with the model and the plan of the other.',
       );
     }
-    other.expectWholeStep();
+    expectWholeStep(other.tokensOfDepths());
     this.reset();
     this.seen = other.seen.map(({scale, rope}) => ({
       scale,
@@ -316,7 +287,7 @@ export class KVCache implements AttentionCache {
 
   /**
    * The cache as the bytes of a safetensors file, whose format docs/SNAPSHOTS.md describes. It may go on meanwhile: what is
-   * saved is what it holds now. Beside the bytes one tensor of the cache is in the host's memory at a time.
+   * saved is what it holds now. Beside the bytes one tensor of the cache, and its copy without spare room, is in the host's memory at a time.
    *
    * @throws CacheStateError where a step ended in its middle.
    */
@@ -407,29 +378,9 @@ export class KVCache implements AttentionCache {
     for (const tensor of new Set(tensorsOfPast(old))) if (!still.has(tensor)) release(tensor);
   }
 
-  /** All depths take the same tokens in, each once, before the next ones come. */
-  private checkStep(depth: number, tokens: number): void {
-    const [least, most] = this.tokensOfDepths();
-    if (this.tokensSeen(depth) === least && (most === least || most === least + tokens)) return;
-    throw this.unfinishedStep();
-  }
-
-  private expectWholeStep(): void {
-    const [least, most] = this.tokensOfDepths();
-    if (least !== most) throw this.unfinishedStep();
-  }
-
-  private tokensOfDepths(): [least: number, most: number] {
-    const seen = this.rows.map((_, depth) => this.tokensSeen(depth));
-    return [Math.min(...seen), Math.max(...seen)];
-  }
-
-  private unfinishedStep(): CacheStateError {
-    const [least, most] = this.tokensOfDepths();
-    return new CacheStateError(
-      `A step of this cache ended in its middle: some depths hold ${most} tokens and others ${least}. truncate(${least}) takes ` +
-        'it back where its policies allow that; else reset() it, or go on from a fork or a snapshot of before.',
-    );
+  /** Tokens that came into each depth. */
+  private tokensOfDepths(): number[] {
+    return this.rows.map((_, depth) => this.tokensSeen(depth));
   }
 
   private ropeTables(config: RopeConfig, dim: number): RopeTables {

@@ -94,6 +94,16 @@ export function attentionStatistics(
   }
 }
 
+/**
+ * e^(score - logSum), at most 1: a large score is rounded otherwise than the sum that it is part of, which then may be less by
+ * more than e^x can take.
+ */
+// @ts-ignore: decorator
+@inline
+export function probabilitiesOf4(scores: v128, logSums: v128): v128 {
+  return expOf4(f32x4.pmin(f32x4.sub(scores, logSums), f32x4.splat(0)));
+}
+
 // @ts-ignore: decorator
 @inline
 function visibleTokens(causal: i32, firstQuery: i32, query: i32, from: i32, count: i32): i32 {
@@ -106,7 +116,7 @@ function takeRow(scores: usize, visible: i32, logSum: f32, statistic: i32, masse
   const shift = f32x4.splat(logSum);
   for (let j = 0; j < visible; j += 4) {
     const at = (<usize>j) << 2;
-    const p = expOf4(f32x4.sub(v128.load(scores + at), shift));
+    const p = probabilitiesOf4(v128.load(scores + at), shift);
     if (statistic != mass) {
       v128.store(best + at, f32x4.max(v128.load(best + at), p));
     } else if (j + 4 <= visible) {

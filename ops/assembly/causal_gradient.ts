@@ -1,4 +1,4 @@
-import {expOf4} from './math';
+import {probabilitiesOf4} from './attention_statistics';
 import {multiplyAdd} from './multiply_add';
 import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
 
@@ -117,7 +117,7 @@ function softmaxGradient(
     ds = f32x4.splat(d),
     scales = f32x4.splat(scale);
   for (let i: usize = 0; i < <usize>visible << 2; i += 16) {
-    const p = expOf4(f32x4.sub(v128.load(scores + i), logSums));
+    const p = probabilitiesOf4(v128.load(scores + i), logSums);
     v128.store(scores + i, p);
     v128.store(dScores + i, f32x4.mul(f32x4.mul(p, scales), f32x4.sub(v128.load(dScores + i), ds)));
   }

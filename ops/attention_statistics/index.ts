@@ -37,6 +37,9 @@ export interface AttentionStatisticsOptions {
  * max + ln(sum) over *all* segments, `p_ij = exp(scale * q_i . k_j - logSum_i)` are the final probabilities. Tile by
  * tile: never a matrix of queries x tokens.
  *
+ * A p is at most 1, and its relative error below `e^d - 1` with `d = (|score| + |logSum|) 2^-22 + 1e-6`: scores of millions are
+ * known to one unit. A mass rounds once more for each query.
+ *
  * @param queries float32 `[batch, heads, queryTokens, dim]`, as in `attend`.
  * @param keys a form of this segment's tokens.
  * @param logSum float32 `[batch, heads, queryTokens, 1]`: see `partialLogSum`. A query at -Infinity gives nothing.

@@ -22,7 +22,7 @@ export function attentionStatisticsReference(
     const count = Math.min(tileTokens, tokens - from);
     const keys = readKeysReference(inputs, attributes, from, count);
     const scores = tf.mul(tf.matMul(queries, keys, false, true), scale);
-    const p = tf.exp(tf.sub(scores, shifts));
+    const p = tf.exp(tf.minimum(tf.sub(scores, shifts), 0)); // large scores round differently from their sum
     const visible =
       firstQuery === undefined ? undefined : visibility(rows, queryTokens, count, firstQuery - from);
     const masked = visible === undefined ? p : tf.where(visible, p, tf.zerosLike(p));

@@ -115,7 +115,7 @@ export const attentionStatisticsShader: Shader<StatisticsConstants, keyof typeof
               let q = (i / ${tiles.tokens}) * ${dim};
               var sum = 0.0;
               for (var d = 0; d < ${dim}; d++) { sum += queryTile[q + d] * tile[token * ${stride} + d]; }
-              p = exp(sum * uniforms.scale - logSumOfRow);
+              p = exp(min(sum * uniforms.scale - logSumOfRow, 0.0));
             }
           }
           probabilities[i] = p;

@@ -6,7 +6,8 @@ import {batchedMatMulWasm} from './wasm.js';
 
 /**
  * One small matrix product per head: `out = A B` for each pair of matrices in the last two axes, all leading axes equal.
- * No gradient: it serves the cache, not training.
+ * No gradient: it serves the cache, not training. Each number is right to (k + 2) 2^-24 of its sum |a_i b_i|, as far as that
+ * fits float32.
  *
  * tfjs' own batched matMul is slow on wasm: [3, 8192, 32] x [3, 32, 32] took 23 ms, head by head 8.3 ms, this kernel 1.4 ms.
  *

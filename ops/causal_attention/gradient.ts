@@ -19,6 +19,9 @@ export type GradientInputs = {
  *     P = exp(scale * Q K^T - logSum)    D = rowsum(dO * O)    dS = P * (dO V^T - D)
  *     dQ = scale * dS K                  dK = scale * dS^T Q   dV = P^T dO
  *
+ * Where scores are so large that float32 rounds them by a unit (10^7), P is off by that, but never above 1; see
+ * `attentionStatistics`. Beyond that, results are within 2e-5 of the sums of the magnitudes that they add up.
+ *
  * The wasm kernel works tile by tile: its memory beyond the result does not grow with the text.
  *
  * @returns the gradients of queries, keys and values, of their shapes.

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {visibility} from '../attend/reference.js';
 import type {GradientInputs} from './gradient.js';
 
 /** `causalAttentionGradient` in plain tfjs ops, with the T x T matrix of one call. */
@@ -12,7 +13,8 @@ export function causalGradientReference(inputs: GradientInputs, {scale}: {scale:
   const q = grouped(queries);
   const dOut = grouped(dy);
   const scores = tf.mul(tf.matMul(q, keys, false, true), scale);
-  const p = tf.softmax(tf.add(scores, causalMask(tokens, heads / kvHeads)));
+  const visible = visibility(rows, tokens, tokens, 0);
+  const p = tf.softmax(tf.where(visible, scores, tf.fill(scores.shape, -Infinity)));
   const d = tf.sum(tf.mul(dOut, grouped(output)), 3, true);
   const dScores = tf.mul(p, tf.sub(tf.matMul(dOut, values, false, true), d));
   const gradients = [
@@ -21,16 +23,4 @@ export function causalGradientReference(inputs: GradientInputs, {scale}: {scale:
     tf.matMul(p, dOut, true),
   ];
   return tf.concat(gradients.map(gradient => tf.reshape(gradient, [-1])));
-}
-
-/** 0 where a query may look, -1e30 where not: `[1, 1, group * tokens, tokens]`. */
-function causalMask(tokens: number, group: number): tf.Tensor {
-  const position = tf.range(0, tokens, 1, 'int32');
-  const hidden = tf.greater(tf.reshape(position, [1, tokens]), tf.reshape(position, [tokens, 1]));
-  return tf.tile(tf.reshape(tf.mul(tf.cast(hidden, 'float32'), -1e30), [1, 1, tokens, tokens]), [
-    1,
-    1,
-    group,
-    1,
-  ]);
 }

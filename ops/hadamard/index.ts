@@ -11,6 +11,8 @@ import {hadamardWebgpu} from './webgpu.js';
  * itself. Symmetric and its own inverse, so scores of transformed queries and keys are those of the plain ones, while
  * outlier channels are spread over all (QuaRot, Ashkboos et al., 2024, arXiv 2404.00456). Differentiable.
  *
+ * Each number is right to (block + 2) 2^-24 of sum |x| / sqrt(block) over its block; a block's sum |x| must fit float32.
+ *
  * @param x float32 `[..., dim]`.
  * @throws InvalidArgumentError where dim is odd: there is nothing to mix.
  */

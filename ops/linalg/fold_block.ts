@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../batched_matmul/index.js';
 import {InvalidArgumentError} from '../errors.js';
+import {allFinite} from '../finite/index.js';
 import {eigh, eighAsync, type Eigen} from './eigh/index.js';
 
 /**
@@ -44,6 +45,8 @@ export type Fold = Spectrum & {
  * a first fold, E^T F B'^T B' = (1 - B'^T B') F^T F B'^T B' = 0, as B' are eigenvectors of F^T F, and a fold turns it into
  * E^T C B B'^T B' plus such a term. So the whole squared error is the sum of all `discarded`.
  *
+ * Squares must fit float32: what is larger than 10^18 is refused, and what is smaller than 10^-18 counts as zero.
+ *
  * M is float32, so directions with less than 1e-7 of the largest s^2 are noise, and so is as much of `discarded`. B' is
  * orthonormal and C' B' = C B B'^T B' a true projection even then.
  *
@@ -53,7 +56,8 @@ export type Fold = Spectrum & {
  * @param past the spectrum of the tokens so far; nothing, or one of rank 0, for the first block.
  * @param block X, float32 `[n, tokens, dim]`.
  * @param rankLimit the highest rank to keep.
- * @throws InvalidArgumentError where shapes do not fit; BackendError on webgpu: await `foldBlockAsync`.
+ * @throws InvalidArgumentError where shapes do not fit, or squares overflow (not seen on GPU backends, which cannot be read at
+ *   once); BackendError on webgpu: await `foldBlockAsync`.
  */
 export function foldBlock(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: number): Fold {
   const known = checked(past, block, rankLimit);
@@ -89,6 +93,11 @@ function turnTo(
   rankLimit: number,
 ): Fold {
   const [n, tokens, dim] = block.shape;
+  if (allFinite(values) === false) {
+    throw new InvalidArgumentError(
+      'foldBlock got tokens whose squares leave float32 (numbers beyond 1e18, or NaN); a low rank needs smaller ones.',
+    );
+  }
   const rank = Math.min(rankLimit, (past?.basis.shape[1] ?? 0) + tokens, dim);
   const energies = tf.relu(values); // rounding leaves small negative numbers where there is no energy
   const basis = tf.slice(vectors, [0, 0, 0], [n, rank, dim]);

@@ -59,11 +59,11 @@ export function rangeFinder(
 }
 
 /**
- * Columns made orthonormal. tf.linalg.qr divides by zero at a column that the former ones span exactly (a zero matrix, for
- * one), so noise far below float32's precision is added first; such columns become directions without meaning.
+ * Columns made orthonormal. tf.linalg.qr divides by zero at a column that the former ones span exactly (of a matrix of one
+ * rank, for one), so noise of float32's precision is added first; such columns become directions without meaning.
  */
 function orthonormal(columns: tf.Tensor3D, seed: number): tf.Tensor3D {
-  const noise = tf.randomNormal(columns.shape, 0, 1e-12, 'float32', seed + 1);
+  const noise = tf.randomNormal(columns.shape, 0, 1e-7, 'float32', seed + 1);
   const regular = tf.add(divide(columns, lengths(columns, [1, 2])), noise);
   // matrix by matrix: a stack that is taller than wide makes tf.linalg.qr throw (it gives R the wrong shape)
   return tf.stack(tf.unstack(regular).map(matrix => tf.linalg.qr(matrix)[0])) as tf.Tensor3D;

@@ -8,7 +8,8 @@ import {expandPartialWebgpu} from './webgpu.js';
 
 /**
  * Coefficients of vectors in a basis of each key head: `z = x basis^T`. With orthonormal rows of the basis, `z basis` is
- * the nearest point to x in their span: this encodes keys and values to latents, and projects queries.
+ * the nearest point to x in their span: this encodes keys and values to latents, and projects queries. Each coefficient is
+ * right to (dim + 2) 2^-24 of its sum |x_i b_i|.
  *
  * @param x float32 `[batch, heads, tokens, dim]`; `heads` is a multiple of `kvHeads`, as in `attend`.
  * @param basis float32 `[batch, kvHeads, rank, dim]`.
@@ -40,7 +41,8 @@ export type Expansion = {
 
 /**
  * The partial of attention over tokens `v = z basis + mean`, from that over their latents z, since both are linear in the
- * weights: `[output, max, sum] -> [output basis + sum mean, max + shift, sum]`.
+ * weights: `[output, max, sum] -> [output basis + sum mean, max + shift, sum]`. Outputs are right to (rank + 3) 2^-24 of the
+ * sum of the magnitudes that they add up.
  *
  * @param partial float32 `[batch, heads, tokens, rank + 2]`: see `attend`.
  * @returns float32 `[batch, heads, tokens, dimV + 2]`; the same tensor where there is nothing to do.

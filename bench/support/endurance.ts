@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import {KVCache} from '../../cache/index.js';
+import {type AttentionCache, KVCache} from '../../cache/index.js';
 import type {Policy} from '../../cache/policy.js';
 import {seededRandom} from '../../models/generate/random.js';
 import {sampleToken} from '../../models/generate/sampling.js';
+import {evictionRuleOf, type ScoreDrift, ScoreReplay} from './score_replay.js';
 import {type Drift, TokenLog} from './token_log.js';
 
 /** How a cache stood at one moment of a long run. */
@@ -20,6 +21,8 @@ export interface Checkpoint {
   /** Tokens that a head holds, the most over all depths. */
   readonly held: number;
   readonly drift: Drift;
+  /** So far; absent where the policy does not go by attention. */
+  readonly scores?: ScoreDrift;
 }
 
 export interface EnduranceReport {
@@ -33,6 +36,8 @@ export interface EnduranceReport {
   readonly leakedTensors: number;
   readonly leakedBytes: number;
   readonly worstDrift: Omit<Drift, 'tokens'>;
+  /** At the end, where the policy goes by attention. */
+  readonly scores?: ScoreDrift;
   /** Logits of the prompt through a new cache are the same bits before and after. */
   readonly modelIntact: boolean;
   /** What is not as it must be; empty where all is well. */
@@ -55,7 +60,8 @@ const keyTolerance = 5e-7;
 
 /**
  * Generates `tokens` tokens (temperature 0.9) through one cache, and sees at each checkpoint that bytes and tensors are flat,
- * numbers finite, the budget held, and every key and value that is held the one that came in at its position.
+ * numbers finite, the budget held, and every key and value that is held the one that came in at its position. Where the policy
+ * goes by attention, a replay in float64 judges its scores and every eviction.
  */
 export async function endure(
   model: tf.LayersModel,
@@ -66,12 +72,14 @@ export async function endure(
   const before = tf.memory();
   const cache = new KVCache(model, policy, {beyondContext: true});
   const log = new TokenLog(cache);
+  const rule = evictionRuleOf(policy);
+  const replay = rule && new ScoreReplay(cache, rule, log);
   const random = seededRandom(seed);
   const seen: Checkpoint[] = [];
   const every = Math.ceil(tokens / checkpoints);
   let next = prompt;
   for (let done = 0; done < tokens; done++) {
-    const logits = await logitsOf(model, next, log);
+    const logits = await logitsOf(model, next, replay ?? log);
     next = [sampleToken(logits, {temperature: 0.9}, random)]; // throws where logits are not finite
     if ((done + 1) % every !== 0 && done + 1 !== tokens) continue;
     const checkpoint = {
@@ -83,10 +91,12 @@ export async function endure(
       rss: process.memoryUsage().rss,
       held: Math.max(...cache.report().map(({tokensHeld}) => tokensHeld)),
       drift: await log.compare(),
+      ...(replay && {scores: await replay.compare()}),
     };
     seen.push(checkpoint);
     onCheckpoint?.(checkpoint);
   }
+  const scores = seen.at(-1)?.scores;
   cache.dispose();
   const after = tf.memory();
   const again = await logitsOf(model, prompt, new KVCache(model), true);
@@ -102,12 +112,13 @@ export async function endure(
       keys: worst(seen.map(({drift}) => drift.keys)),
       values: worst(seen.map(({drift}) => drift.values)),
     },
+    ...(scores && {scores}),
     modelIntact: reference.every((logit, i) => Object.is(logit, again[i])),
   });
 }
 
 function judged({tokenBudget}: Policy, report: Omit<EnduranceReport, 'faults'>): EnduranceReport {
-  const {checkpoints, bytesSpread, leakedTensors, leakedBytes, worstDrift, modelIntact} = report;
+  const {checkpoints, bytesSpread, leakedTensors, leakedBytes, worstDrift, scores, modelIntact} = report;
   const flat = checkpoints.slice(1);
   const held = Math.max(...checkpoints.map(row => row.held));
   const faults: string[] = [];
@@ -121,6 +132,7 @@ function judged({tokenBudget}: Policy, report: Omit<EnduranceReport, 'faults'>):
   check(leakedTensors === 0 && leakedBytes === 0, `${leakedTensors} tensors, ${leakedBytes} bytes leaked`);
   check(worstDrift.keys <= keyTolerance, `keys drifted by ${worstDrift.keys}`);
   check(worstDrift.values === 0, `values drifted by ${worstDrift.values}`);
+  check(scores === undefined || scores.faults.length === 0, scores?.faults.slice(0, 3).join('; ') ?? '');
   check(modelIntact, "the model's weights changed");
   return {...report, faults};
 }
@@ -129,7 +141,7 @@ function judged({tokenBudget}: Policy, report: Omit<EnduranceReport, 'faults'>):
 async function logitsOf(
   model: tf.LayersModel,
   ids: readonly number[],
-  cache: KVCache | TokenLog,
+  cache: AttentionCache,
   temporary = false,
 ): Promise<Float32Array> {
   const logits = tf.tidy(

@@ -1,8 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens, KVCache} from '../../cache/index.js';
-import {type Segment, segmentsOf} from '../../cache/past.js';
+import {segmentsOf} from '../../cache/past.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
-import {type RopeConfig, ropeFrequencies} from '../../ops/rotate/rope.js';
+import type {RopeConfig} from '../../ops/rotate/rope.js';
+import {hostSegment, rotated} from './host_rows.js';
 
 /** How far what a cache holds lies from what came in, over all depths and heads. */
 export interface Drift {
@@ -103,53 +104,6 @@ function write(log: Map<number, Float32Array>, fresh: tf.Tensor4D, first: number
     }
     log.set(first + token, row);
   }
-}
-
-async function hostSegment({keys, values, tokens, positions}: Segment) {
-  if (keys.kind !== 'dense' || values.kind !== 'dense') {
-    throw new Error('only policies that store tokens as they came can be compared with a log');
-  }
-  const heads = keys.data.shape[1];
-  const listed = typeof positions === 'number' ? undefined : await positions.data<'float32'>();
-  const rows = listed === undefined ? 0 : listed.length / heads;
-  return {
-    positions: Array.from({length: heads}, (_, head) =>
-      Array.from({length: tokens}, (_, row) =>
-        listed === undefined ? (positions as number) + row : listed[head * rows + row]!,
-      ),
-    ),
-    keys: await hostRows(keys.data),
-    values: await hostRows(values.data),
-  };
-}
-
-async function hostRows(data: tf.Tensor4D) {
-  const numbers = await data.data<'float32'>();
-  const [, , capacity, dim] = data.shape;
-  return {
-    dim,
-    row: (head: number, row: number) => {
-      const at = (head * capacity + row) * dim;
-      return numbers.subarray(at, at + dim);
-    },
-  };
-}
-
-/** A key turned to its position in float64, channel i with channel i + dim / 2 (or 2i with 2i + 1). */
-function rotated(key: Float32Array, position: number, rope: RopeConfig | undefined): Float64Array {
-  const out = Float64Array.from(key);
-  if (rope === undefined) return out;
-  const {frequencies, magnitude} = ropeFrequencies(rope, key.length);
-  frequencies.forEach((frequency, pair) => {
-    const [i, j] = rope.interleaved ? [2 * pair, 2 * pair + 1] : [pair, pair + frequencies.length];
-    const [cos, sin] = [
-      Math.cos(position * frequency) * magnitude,
-      Math.sin(position * frequency) * magnitude,
-    ];
-    out[i] = key[i]! * cos - key[j]! * sin;
-    out[j] = key[j]! * cos + key[i]! * sin;
-  });
-  return out;
 }
 
 /** The largest difference of two rows; NaN where one is not a number. */

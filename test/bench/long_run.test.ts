@@ -1,8 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {endure} from '../../bench/support/endurance.js';
+import {evictionRuleOf, ScoreReplay} from '../../bench/support/score_replay.js';
 import {TokenLog} from '../../bench/support/token_log.js';
 import {KVCache, makePolicy, policyNames} from '../../cache/index.js';
+import {evict} from '../../cache/evict.js';
+import type {Policy} from '../../cache/policy.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {tinyModel} from '../support/tiny_model.js';
 
@@ -37,6 +40,11 @@ describe('a long run', () => {
       expect(report.checkpoints.map(({tokens}) => tokens)).to.deep.equal([100, 200, 300]);
       expect(report.worstDrift.keys).to.be.below(5e-7);
       expect(report.checkpoints.at(-1)!.drift.tokens).to.be.above(100); // two depths of two key heads
+      if (name === 'sliding') return; // does not go by attention
+      expect(report.scores!.scores).to.be.above(300);
+      expect(report.scores!.evictedTokens).to.be.above(4 * 250);
+      expect(report.scores!.closeCalls).to.be.below(report.scores!.evictedTokens / 100);
+      expect(report.scores!.worst).to.be.below(1e-5);
     });
   }
 
@@ -70,4 +78,53 @@ describe('a long run', () => {
       cache.dispose();
     }
   });
+
+  for (const name of ['h2o', 'lfu', 'lru']) {
+    it(`finds a wrong score of ${name}`, async () => {
+      const {cache, replay, generate} = replayed(makePolicy({name, options: small[name]!}));
+      generate(70);
+      expect((await replay.compare()).faults).to.deep.equal([]);
+      const {scores} = cache.past(1)!.held['heavy']!;
+      const changed = scores!.dataSync<'float32'>(); // the wasm backend gives a copy
+      changed[3]! += name === 'h2o' ? 1e-3 : 1;
+      Object.assign(cache.past(1)!.held['heavy']!, {scores: tf.tensor4d(changed, scores!.shape)});
+      expect((await replay.compare()).faults)
+        .to.have.length(1)
+        .and.match(/depth 1, head 0, position \d+: the score/);
+      cache.dispose();
+    });
+
+    it(`finds one wrong eviction of ${name}`, async () => {
+      const policy = makePolicy({name, options: small[name]!});
+      const rule = evictionRuleOf(policy)!;
+      let evictions = 0;
+      const wrong: Policy = {
+        ...policy,
+        compress: (past, context) => {
+          const kept = policy.compress(past, context);
+          // the third time at depth 0, those that are worth most go
+          if (kept.events === past.events || context.depth === 1 || ++evictions !== 3) return kept;
+          return evict(past, {...rule, worth: scores => tf.neg(scores)});
+        },
+      };
+      const {cache, replay, generate} = replayed(wrong);
+      generate(70);
+      expect((await replay.compare()).faults[0]).to.match(/depth 0, head 0, token \d+: position \d+ went/);
+      cache.dispose();
+    });
+  }
+
+  /** A cache behind a replay, and what feeds it. */
+  function replayed(policy: Policy) {
+    const cache = new KVCache(model, policy);
+    const replay = new ScoreReplay(cache, evictionRuleOf(policy)!);
+    const generate = (tokens: number) => {
+      for (let i = 0; i < tokens; i++) {
+        const ids = tf.tensor2d([(7 * i) % 90], [1, 1], 'int32');
+        tf.tidy(() => void model.apply(ids, {cache: replay}));
+        ids.dispose();
+      }
+    };
+    return {cache, replay, generate};
+  }
 });

@@ -4,9 +4,14 @@ import {BackendError} from '../errors.js';
  * Imports a package that may not be installed, and says whether it is.
  *
  * @param load the import itself: `() => import('name')` for packages that browsers use, so that bundlers see it.
+ * @param otherwise what to do without it, for the error's text.
  * @throws BackendError where the package is there and fails to load.
  */
-export async function importOptional(name: string, load: () => Promise<unknown>): Promise<boolean> {
+export async function importOptional(
+  name: string,
+  load: () => Promise<unknown>,
+  otherwise = 'use another backend',
+): Promise<boolean> {
   try {
     await load();
     return true;
@@ -14,7 +19,7 @@ export async function importOptional(name: string, load: () => Promise<unknown>)
     if (isMissing(error, name)) return false;
     const reason = error instanceof Error ? firstLine(error.message) : `${String(error)}.`;
     throw new BackendError(
-      `${name} is installed but does not load: ${reason} Install it again, or use another backend.`,
+      `${name} is installed but does not load: ${reason} Install it again, or ${otherwise}.`,
       {cause: error},
     );
   }

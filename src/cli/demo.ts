@@ -7,6 +7,7 @@ import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {print} from './support/print.js';
 import {reportTable} from './support/report_table.js';
+import {chartInstallation, hasCharts} from './support/svg.js';
 import {writeReport} from './support/write_report.js';
 
 const prompt = 'It was a fine morning, and Elizabeth';
@@ -36,7 +37,9 @@ export const demo = command(
         const policies = [policy, quantized({bits: 4}), quantized({bits: 2})];
         const report = await evaluateModel(loaded, {policies, tokens, step: 64, backend, signal});
         print(reportTable(report));
-        for (const file of await writeReport(report, out)) print(`Wrote ${file}`);
+        const chart = await hasCharts();
+        for (const file of await writeReport(report, out, chart)) print(`Wrote ${file}`);
+        if (!chart) print(`For its chart: ${chartInstallation}`);
 
         print('\nGenerated through a cache of 8-bit keys and values:\n');
         process.stdout.write(prompt);

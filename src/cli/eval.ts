@@ -6,6 +6,7 @@ import {loadForCommand, modelArgs} from './support/load.js';
 import {planArgs, readPlans} from './support/plans.js';
 import {print, printJson} from './support/print.js';
 import {reportTable} from './support/report_table.js';
+import {expectCharts} from './support/svg.js';
 import {readTextChoice, textArgs} from './support/text_args.js';
 import {writeReport, writeReportPage} from './support/write_report.js';
 
@@ -43,6 +44,7 @@ export const evalCommand = command(
         scenario: everyValue(rawArgs, 'scenario'),
       };
       const policies = await readPlans(given, 'quantized');
+      if (args.out !== undefined || args.report !== undefined) await expectCharts();
       const choice = await readTextChoice(args, 3);
       const signal = interruptSignal();
       const loaded = await loadForCommand(args, signal);

@@ -9,6 +9,7 @@ import {monitorTable} from './support/monitor_table.js';
 import {planArgs, readPlan} from './support/plans.js';
 import {print, printJson} from './support/print.js';
 import {progressBar} from './support/progress.js';
+import {expectCharts} from './support/svg.js';
 import {type TextChoice, defaultTokens, readTextChoice, textArgs} from './support/text_args.js';
 import {jsonFile, writeFiles} from './support/write_files.js';
 
@@ -32,6 +33,7 @@ export const monitorCommand = command(
     },
     async run({args}) {
       const plan = await readPlan(args, 'quantized');
+      if (args.out !== undefined) await expectCharts();
       const choice = await readTextChoice(args);
       const signal = interruptSignal();
       const loaded = await loadForCommand(args, signal);

@@ -6,6 +6,7 @@ import {featureChart, weightChart} from './rank_charts.js';
 import {rankReport, shortRankReport} from './rank_report.js';
 import {rankTables} from './rank_tables.js';
 import {readText} from './read_text.js';
+import {expectCharts} from './svg.js';
 import {jsonFile, writeFiles} from './write_files.js';
 
 interface InspectRanksArgs {
@@ -20,6 +21,7 @@ interface InspectRanksArgs {
 /** `eigenkv inspect --ranks`: loads the weights, sends a text through, and prints ranks. */
 export async function inspectRanks(args: InspectRanksArgs): Promise<void> {
   const tokens = wholeNumber(args.tokens, 'tokens') ?? 1024;
+  if (args.out !== undefined) await expectCharts();
   const text = args.text === undefined ? undefined : await readText(args.text);
   const signal = interruptSignal();
   const loaded = await loadForCommand(args, signal);

@@ -1,4 +1,6 @@
 import type {Config, TopLevelSpec} from 'vega-lite';
+import {importOptional} from '../../../ops/backends/optional_package.js';
+import {BackendError} from '../../../ops/errors.js';
 
 /** How all charts look. */
 export const chartConfig: Config = {
@@ -7,9 +9,38 @@ export const chartConfig: Config = {
   axis: {gridColor: '#eeeeee'},
 };
 
-/** A Vega-Lite chart drawn as SVG, without a canvas. */
+const otherwise = 'leave the charts out';
+
+/**
+ * Whether vega and vega-lite are there. They draw the charts and nothing else, and are most of what would have to be installed: so
+ * they are optional peers, loaded (in half a second) where a chart is wanted.
+ *
+ * @throws BackendError where one is there and does not load.
+ */
+export async function hasCharts(): Promise<boolean> {
+  const found = await Promise.all([
+    importOptional('vega', () => import('vega'), otherwise),
+    importOptional('vega-lite', () => import('vega-lite'), otherwise),
+  ]);
+  return found.every(Boolean);
+}
+
+export const chartInstallation = 'npm install vega@6 vega-lite@6';
+
+/** @throws BackendError where charts cannot be drawn: before minutes are spent on what one would show. */
+export async function expectCharts(): Promise<void> {
+  if (await hasCharts()) return;
+  throw new BackendError(
+    `Charts are drawn by vega and vega-lite, which are not installed: ${chartInstallation}, or ${otherwise}.`,
+  );
+}
+
+/**
+ * A Vega-Lite chart drawn as SVG, without a canvas.
+ * @throws BackendError where vega or vega-lite is not installed.
+ */
 export async function svgOf(spec: TopLevelSpec): Promise<string> {
-  // half a second that only those wait for who want a chart
+  await expectCharts();
   const [{View, parse}, {compile}] = await Promise.all([import('vega'), import('vega-lite')]);
   const view = new View(parse(compile(spec).spec), {renderer: 'none'});
   try {

@@ -1,18 +1,22 @@
 import {addBlock, scoreBlock} from './block_products';
 import {FormDescriptor} from './form_descriptor';
 import {
-  addSecondPass, areIntegerKeys, finishScores, foldQueries, integerKeyBytes, integerSums, takeQueries,
-} from './integer_scores';
-import {addIntegerValues, areIntegerValues, reorderOutputs} from './integer_values';
+  areIntegerKeys, groupBytes, integerBlockBytes, readGroup, scoreIntegerBlock, startIntegers,
+} from './integer_keys';
+import {addIntegerBlock, areIntegerValues, integerValueBytes} from './integer_values';
 import {expOf, expOf4, maxOfLanes, sumOfLanes} from './math';
-import {addFourRows, addRow, multiplyAdd} from './multiply_add';
+import {addFourRows, addRow} from './multiply_add';
 import {blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
-import {rowsWorthTransposing, scoreFourRows, scoreRow, scoreRows, tileTokens, transposeTile} from './scores';
+import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
 import {dimOf, isInPlace, readTile, tileBytes} from './tiles';
+import {toChannels, toUnpacked} from './unpacked';
 
 // Attention over one segment, tile by tile with an online softmax (FlashAttention, arXiv 2205.14135). The query heads of
 // one key head lie side by side in memory, so their queries are one matrix of `rows` rows, and a tile is read once for
 // all of them. A row of the partial is [output of dimV floats, max, sum]; it is also the running state.
+
+/** Up to so many rows of queries are met in blocks; with more, transposing the tiles of keys pays. */
+const fewRows: i32 = 16;
 
 export function attend(
   queries: usize,
@@ -43,11 +47,7 @@ export function attend(
       memory.fill(out, 0, outBytes);
       store<f32>(out + ((<usize>dimV) << 2), -Infinity);
     }
-    if (rows < rowsWorthTransposing && !areIntegerKeys(keyForm, rows) && !areIntegerValues(valueForm, rows)) {
-      attendInBlocks(
-        queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
-      );
-    } else if (rows < rowsWorthTransposing || areIntegerKeys(keyForm, rows)) {
+    if (rows <= fewRows) {
       attendFewRows(
         queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
       );
@@ -62,8 +62,8 @@ export function attend(
 }
 
 /**
- * Decoding: keys and values take turns in the same scratch memory, so that both tiles stay in the first-level cache. Integer
- * forms are met as integers where their groups allow it.
+ * Decoding: keys and values take turns, tile by tile. Integer forms are met as integers where their groups allow it, others as
+ * floats, where they lie or decoded to scratch memory.
  */
 function attendFewRows(
   queries: usize,
@@ -81,110 +81,77 @@ function attendFewRows(
 ): void {
   const dim = dimOf(keyForm),
     dimV = dimOf(valueForm);
-  const outBytes = (<usize>(dimV + 2)) << 2;
-  const columnBytes = (<usize>tileTokens) << 2;
-  const integerKeys = areIntegerKeys(keyForm, rows),
-    integerValues = areIntegerValues(valueForm, rows);
-  const scores = scratch + max(tileBytes(keyForm), tileBytes(valueForm));
-  const keyScratch = scores + <usize>rows * columnBytes;
-  const valueScratch = keyScratch + (integerKeys ? integerKeyBytes(dim, rows) : 0);
-  if (integerKeys) takeQueries(keyForm, queries, rows, scale, keyScratch);
-  for (let from = 0; from < lastVisible; ) {
-    let count = min(tileTokens, lastVisible - from);
-    if (integerKeys) {
-      const group = from / keyForm.groupSize;
-      count = min(count, (group + 1) * keyForm.groupSize - from); // a tile lies within a group
-      foldQueries(keyForm, head, group, rows, keyScratch);
-      integerSums(keyForm, head, from, count, rows, keyScratch, scores);
-    } else {
-      scoreRows(queries, rows, readTile(keyForm, head, from, count, scratch), dim, count, scale, scores);
-    }
-    if (integerKeys) {
-      let twice: u32 = 0;
-      for (let row = 0; row < rows; row++) {
-        const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
-        const tail = partial + <usize>row * outBytes + ((<usize>dimV) << 2);
-        const ofRow = scores + <usize>row * columnBytes;
-        if (visible > 0 && finishScores(keyForm, head, from, row, visible, tail, keyScratch, ofRow)) twice |= 1 << row;
-      }
-      if (twice) addSecondPass(keyForm, head, from, count, rows, twice, keyScratch, scores);
-    }
-    let peaked: u32 = 0;
-    for (let row = 0; row < rows; row++) {
-      const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
-      const state = partial + <usize>row * outBytes;
-      if (softmaxRow(scores + <usize>row * columnBytes, visible, count, state, dimV)) peaked |= 1 << row;
-    }
-    if (integerValues) {
-      addIntegerValues(valueForm, head, from, count, scores, rows, peaked, partial, valueScratch);
-    } else {
-      const valueTile = readTile(valueForm, head, from, count, scratch);
-      multiplyAdd(scores, columnBytes, valueTile, partial, outBytes, rows, count, dimV);
-    }
-    from += count;
-  }
-  if (integerValues) reorderOutputs(valueForm, rows, partial, scratch);
-}
-
-/** Decoding over forms that are met as floats. */
-function attendInBlocks(
-  queries: usize,
-  keyForm: FormDescriptor,
-  valueForm: FormDescriptor,
-  partial: usize,
-  scratch: usize,
-  head: i32,
-  rows: i32,
-  queryTokens: i32,
-  lastVisible: i32,
-  causal: i32,
-  firstQuery: i32,
-  scale: f32,
-): void {
-  const dim = dimOf(keyForm),
-    dimV = dimOf(valueForm);
-  const blocks = scratch + max(tileBytes(keyForm), tileBytes(valueForm));
-  const bytes = blockBytes(dim, dimV);
-  // what is read in place is read ahead, if keys and values take turns often: after 8 KB
-  const few = (8192 / ((dim + dimV) << 2)) & ~3;
+  const integerKeys = areIntegerKeys(keyForm),
+    integerValues = areIntegerValues(valueForm);
   const keysInPlace = isInPlace(keyForm),
     valuesInPlace = isInPlace(valueForm);
-  const tile = keysInPlace && valuesInPlace ? max(4, min(tileTokens, few)) : tileTokens;
+  const scales = scratch + max(tileBytes(keyForm), tileBytes(valueForm));
+  const weights = scales + (integerKeys ? groupBytes(dim) : 0);
+  const blocks = weights + (integerValues ? integerValueBytes : 0);
+  const integersAt = blockBytes(dim, dimV);
+  const bytes = integersAt + (integerKeys ? integerBlockBytes(dim) : 0);
+
+  let from = queries;
+  if (integerKeys) {
+    from = scratch;
+    toUnpacked(queries, from, rows, dim, keyForm.encoding & 0xff);
+  }
   let block = blocks;
   for (let row = 0; row < rows; block += bytes) {
     const some = blockRows(rows - row);
-    startBlock(block, queries + (<usize>(row * dim) << 2), some, dim, dimV, scale);
+    startBlock(block, from + (<usize>(row * dim) << 2), some, dim, dimV, scale);
+    if (integerKeys) startIntegers(block + integersAt);
     row += some;
   }
-  for (let from = 0; from < lastVisible; from += tile) {
-    const count = min(tile, lastVisible - from);
-    const keys = readTile(keyForm, head, from, count, scratch);
+
+  // what is read in place is read ahead, if keys and values take turns often: after 8 KB; what is decoded has to stay in the
+  // first-level cache until it is met
+  const few = (8192 / ((dim + dimV) << 2)) & ~3;
+  let tile = tileTokens;
+  if (keysInPlace && valuesInPlace) tile = max(4, min(tileTokens, few));
+  else if (!integerKeys || !integerValues) tile = tileTokens / 2;
+  let groupEnd = 0;
+  for (let token = 0; token < lastVisible; ) {
+    if (integerKeys && token == groupEnd) {
+      readGroup(keyForm, head, token / keyForm.groupSize, scales);
+      groupEnd += keyForm.groupSize;
+    }
+    const end = integerKeys ? min(groupEnd, lastVisible) : lastVisible;
+    const count = min(tile, end - token);
+    const tokensLeft = <usize>(lastVisible - token);
+    const keys: usize = integerKeys ? 0 : readTile(keyForm, head, token, count, scratch);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
-      scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + (<usize>((lastVisible - from) * dim) << 2) : 0);
+      if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyForm, head, token, count, scales);
+      else scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + ((tokensLeft * dim) << 2) : 0);
       if (causal) {
         for (let r = 0; r < some; r++) {
-          hideTokens(block, some, r, firstQuery + ((row + r) % queryTokens) - from + 1, count);
+          hideTokens(block, some, r, firstQuery + ((row + r) % queryTokens) - token + 1, count);
         }
       }
       softmaxBlock(block, some, count, dim, dimV);
       row += some;
     }
-    const values = readTile(valueForm, head, from, count, scratch);
+    const values: usize = integerValues ? 0 : readTile(valueForm, head, token, count, scratch);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
-      addBlock(block, some, values, dim, dimV, count, valuesInPlace ? values + (<usize>((lastVisible - from) * dimV) << 2) : 0);
+      if (integerValues) addIntegerBlock(block, some, valueForm, head, token, count, dim, weights);
+      else addBlock(block, some, values, dim, dimV, count, valuesInPlace ? values + ((tokensLeft * dimV) << 2) : 0);
       row += some;
     }
+    token += count;
   }
+
+  const outBytes = <usize>(dimV + 2) << 2;
   block = blocks;
   for (let row = 0; row < rows; block += bytes) {
     const some = blockRows(rows - row);
-    finishBlock(block, some, dim, dimV, partial + (<usize>(row * (dimV + 2)) << 2));
+    finishBlock(block, some, dim, dimV, partial + <usize>row * outBytes);
     row += some;
   }
+  if (integerValues) toChannels(partial, outBytes, rows, dimV, valueForm.encoding & 0xff, scratch);
 }
 
 /** Prefill: keys are transposed, and four rows at a time meet eight keys in registers. */
@@ -244,14 +211,13 @@ function anyVisible(row: i32, queryTokens: i32, firstQuery: i32, from: i32): boo
 
 /**
  * Turns the first `visible` scores of a row into weights exp(s - m') and the rest up to `count` into zeros; rescales the
- * row's state from its old maximum to m'. Scores behind `count`, up to a multiple of four, may be overwritten. Whether one
- * of the weights is more than 1/128 of the sum.
+ * row's state from its old maximum to m'. Scores behind `count`, up to a multiple of four, may be overwritten.
  */
-function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV: i32): bool {
+function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV: i32): void {
   const tail = state + ((<usize>dimV) << 2);
   if (visible <= 0) {
     memory.fill(scores, 0, (<usize>count) << 2);
-    return false;
+    return;
   }
   const whole = (visible + 3) & ~3;
   for (let j = visible; j < whole; j++) store<f32>(scores + ((<usize>j) << 2), -Infinity);
@@ -282,5 +248,4 @@ function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV:
   }
   sum += sumOfLanes(sums);
   store<f32>(tail, sum, 4);
-  return expOf(tileMax - newMax) * 128 > sum;
 }

@@ -24,6 +24,12 @@ export class Four {
 }
 // @ts-ignore: decorator
 @unmanaged
+export class Five {
+  x: u32;
+  y: u8;
+}
+// @ts-ignore: decorator
+@unmanaged
 export class Eight {
   x: u64;
 }

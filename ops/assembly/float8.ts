@@ -1,9 +1,10 @@
+import {countOf, Five, Four} from './counts';
 import {maxOfLanes} from './math';
 
 // Eight-bit floats as ops/forms.ts describes them: x ~ decode(code) * scale, four codes a word.
 // A code without its sign, moved up to where float32 keeps exponent and mantissa, is the number times 2^-120 (e4m3) or
 // 2^-112 (e5m2), subnormals included; multiplying by that power of two decodes it. Codes of NaN and infinity get their
-// bits set afterwards.
+// bits set afterwards. Loops have the bits of the exponent as a type: see counts.ts.
 
 const e4m3: i32 = 0;
 const e5m2: i32 = 1;
@@ -15,75 +16,58 @@ function powerOf(format: i32): f32 {
   return reinterpret<f32>(format == e4m3 ? 0x7b800000 : 0x77800000); // 2^120, 2^112
 }
 
-/** Codes in the topmost byte of each lane, the other bytes zero: their bits where float32 has them, the sign on top. */
-// @ts-ignore: decorator
-@inline
-function inPlace(codes: v128, format: i32): v128 {
-  if (format == e4m3) return v128.and(i32x4.shr_s(codes, 4), i32x4.splat(0x87f00000));
-  return v128.and(i32x4.shr_s(codes, 3), i32x4.splat(0x8fe00000));
+/** Decodes `count` rows of codes, one behind the other, to rows of `dim` floats. */
+export function decodeFloat8Rows(codes: usize, scales: usize, count: i32, dim: i32, format: i32, out: usize): void {
+  const codeBytes = <usize>((dim + 3) >> 2) << 2;
+  const isPlain = !anySpecial(codes, <usize>count * codeBytes, format);
+  for (let row = 0; row < count; row++, codes += codeBytes, scales += 4, out += <usize>dim << 2) {
+    const scale = load<f32>(scales);
+    // Both factors at once where their product is no infinity: as exact, since one is a power of two.
+    const whole = isPlain && scale < 128 ? dim & ~7 : 0;
+    if (format == e4m3) decodeEights<Four>(codes, whole, scale * powerOf(e4m3), out);
+    else decodeEights<Five>(codes, whole, scale * powerOf(e5m2), out);
+    for (let channel = <usize>whole; channel < <usize>dim; channel++) {
+      store<f32>(out + (channel << 2), decode(load<u8>(codes + channel), format) * scale);
+    }
+  }
 }
 
-/** Four numbers of any codes. */
-// @ts-ignore: decorator
-@inline
-function decodeTop4(codes: v128, format: i32): v128 {
-  const rest = v128.andnot(codes, i32x4.splat(0x80000000));
-  const special = format == e4m3
-    ? i32x4.eq(rest, i32x4.splat(0x7f000000))
-    : v128.and(i32x4.gt_s(rest, i32x4.splat(0x7bffffff)), i32x4.splat(0x7f800000));
-  return v128.or(f32x4.mul(inPlace(codes, format), f32x4.splat(powerOf(format))), special);
-}
-
-/** Whether the first `channels` codes, a multiple of sixteen, have a NaN or an infinity among them. */
-function anySpecial(codes: usize, channels: i32, format: i32): bool {
-  const largest = i8x16.splat(format == e4m3 ? 0x7e : 0x7b);
+/** Whether a NaN or an infinity is among some codes. */
+function anySpecial(codes: usize, bytes: usize, format: i32): bool {
+  const largest = format == e4m3 ? 0x7e : 0x7b;
+  const vectors = codes + (bytes & ~15),
+    end = codes + bytes;
   let found = i8x16.splat(0);
-  for (const end = codes + <usize>channels; codes < end; codes += 16) {
-    found = v128.or(found, i8x16.gt_s(v128.and(v128.load(codes), i8x16.splat(0x7f)), largest));
+  for (; codes < vectors; codes += 16) {
+    found = v128.or(found, i8x16.gt_s(v128.and(v128.load(codes), i8x16.splat(0x7f)), i8x16.splat(<i8>largest)));
   }
-  return v128.any_true(found);
+  if (v128.any_true(found)) return true;
+  for (; codes < end; codes++) if ((load<u8>(codes) & 0x7f) > largest) return true;
+  return false;
 }
 
-/** One row of codes, decoded to `dim` floats at `out`. */
-export function decodeFloat8Row(codes: usize, scale: f32, dim: i32, format: i32, out: usize): void {
-  const whole = dim & ~15;
-  // Both factors at once where their product is no infinity: as exact, since one is a power of two.
-  if (scale < 128 && !anySpecial(codes, whole, format)) {
-    if (format == e4m3) decode16s(codes, whole, scale * powerOf(e4m3), e4m3, out);
-    else decode16s(codes, whole, scale * powerOf(e5m2), e5m2, out);
-  } else {
-    decodeSingly(codes, 0, whole, scale, format, out);
-  }
-  decodeSingly(codes, whole, dim, scale, format, out);
-}
-
-/** Sixteen codes at a time, none of them a NaN or an infinity. */
+/** Eight codes at a time, none of them a NaN or an infinity. */
 // @ts-ignore: decorator
 @inline
-function decode16s(codes: usize, channels: i32, factor: f32, format: i32, out: usize): void {
+function decodeEights<ExponentBits>(codes: usize, channels: i32, factor: f32, out: usize): void {
+  const bits = countOf<ExponentBits>();
   const zero = i32x4.splat(0);
   const factors = f32x4.splat(factor);
-  for (const end = codes + <usize>channels; codes < end; codes += 16, out += 64) {
-    const c = v128.load(codes);
-    // each code's byte goes to the top of a lane of its own
-    const low = v128.shuffle<u8>(zero, c, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    const high = v128.shuffle<u8>(zero, c, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    const c0 = v128.shuffle<u16>(zero, low, 0, 8, 1, 9, 2, 10, 3, 11);
-    const c1 = v128.shuffle<u16>(zero, low, 4, 12, 5, 13, 6, 14, 7, 15);
-    const c2 = v128.shuffle<u16>(zero, high, 0, 8, 1, 9, 2, 10, 3, 11);
-    const c3 = v128.shuffle<u16>(zero, high, 4, 12, 5, 13, 6, 14, 7, 15);
-    v128.store(out, f32x4.mul(inPlace(c0, format), factors));
-    v128.store(out, f32x4.mul(inPlace(c1, format), factors), 16);
-    v128.store(out, f32x4.mul(inPlace(c2, format), factors), 32);
-    v128.store(out, f32x4.mul(inPlace(c3, format), factors), 48);
+  for (const end = codes + <usize>channels; codes < end; codes += 8, out += 32) {
+    // widened with its sign and moved up: the upper half of a float32, once copies of the sign are away
+    const upper = v128.and(i16x8.shl(v128.load_ext<i8>(codes), bits), i16x8.splat(<i16>(bits == 4 ? 0x87f0 : 0x8fe0)));
+    v128.store(out, f32x4.mul(v128.shuffle<u16>(zero, upper, 0, 8, 1, 9, 2, 10, 3, 11), factors));
+    v128.store(out, f32x4.mul(v128.shuffle<u16>(zero, upper, 4, 12, 5, 13, 6, 14, 7, 15), factors), 16);
   }
 }
 
-function decodeSingly(codes: usize, channel: i32, end: i32, scale: f32, format: i32, out: usize): void {
-  for (; channel < end; channel++) {
-    const code = decodeTop4(i32x4.splat((<i32>load<u8>(codes + <usize>channel)) << 24), format);
-    store<f32>(out + ((<usize>channel) << 2), f32x4.extract_lane(code, 0) * scale);
-  }
+/** The number of any code. */
+function decode(code: u32, format: i32): f32 {
+  const rest = code & 0x7f,
+    sign = (code & 0x80) << 24;
+  if (format == e4m3) return rest == 0x7f ? NaN : reinterpret<f32>(sign | (rest << 20)) * powerOf(e4m3);
+  if (rest > 0x7b) return reinterpret<f32>(sign | (rest << 21) | 0x7f800000);
+  return reinterpret<f32>(sign | (rest << 21)) * powerOf(e5m2);
 }
 
 /** Decodes tokens `from .. from + count` of every head: out [heads, count, dim]. */
@@ -99,11 +83,9 @@ export function decodeFloat8(
   format: i32,
 ): void {
   const codeBytes = <usize>((dim + 3) >> 2) << 2;
-  for (let head = 0; head < heads; head++) {
-    for (let token = from; token < from + count; token++, out += <usize>dim << 2) {
-      const row = <usize>(head * rows + token);
-      decodeFloat8Row(codes + row * codeBytes, load<f32>(scales + (row << 2)), dim, format, out);
-    }
+  for (let head = 0; head < heads; head++, out += <usize>(count * dim) << 2) {
+    const first = <usize>(head * rows + from);
+    decodeFloat8Rows(codes + first * codeBytes, scales + (first << 2), count, dim, format, out);
   }
 }
 

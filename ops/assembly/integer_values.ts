@@ -1,385 +1,290 @@
+import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {FormDescriptor} from './form_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
-import {codesOf, Eight, Four, mostIntegerRows, Two, unpackedPlace} from './integer_scores';
 import {maxOfLanes, sumOfLanes} from './math';
+import {integersOf, isRoundable, largestInteger, pairsOf, restUnit, shifted, shiftedRest, wholeOf} from './rounding';
+import {outputsAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
+import {channelAt, codeOf, codesOf, dot} from './unpacked';
 
-// Weighted sums of integer values whose groups run along channels, in integers. Within a group of channels,
+// Weighted sums of integer values whose groups run along channels, added to the outputs of a block of rows (row_blocks.ts) in
+// integers. Within a group of channels,
 //
 //     sum_j p_j v_j = sum_j w_j (code_j + zero_j) = unit * sum_j W_j code_j + offset        w_j = p_j s_j
 //
 // with W the weights w rounded to 16 bits and `offset` exact. Two tokens' codes are interleaved in registers, so that one
 // integer multiply-add takes both. The error is near 1e-5 of the tile's largest weight; where one token of the tile carries
-// more than 1/128 of the attention so far, what rounding left out is added by a second pass with 16 more bits.
-//
-// Channels of the output stay in the order in which codes unpack until the head is done.
-
-const magic: f32 = 12582912;
-const magicBits: i32 = 0x4b400000;
-/** What one unit of a second pass is of one of the first. */
-const residualUnit: f32 = 1.0 / 32768;
+// more than 1/128 of the attention so far, what rounding left is added, too, with 16 more bits.
 
 /** Whether values may be added up in integers. */
-export function areIntegerValues(form: FormDescriptor, rows: i32): bool {
-  return (
-    form.kind == 1 &&
-    form.encoding >> 8 == 1 &&
-    rows <= mostIntegerRows &&
-    form.dim % 32 == 0 &&
-    form.groupSize % 32 == 0
-  );
+export function areIntegerValues(form: FormDescriptor): bool {
+  if (form.kind != 1 || form.encoding >> 8 != 1) return false;
+  const eightBytes = 64 / (form.encoding & 0xff); // so many channels
+  return form.dim % eightBytes == 0 && form.groupSize % eightBytes == 0;
 }
 
-// Scratch: [scales, zeros] of the tile's tokens, floats; the weights of a row, floats; the rounded weights, 16 bits each, pairs
-// of three rows side by side where they are taken by threes; what rounding left of them, likewise; then for each row its
-// numbers: unit, offset, offset of the second pass.
+// Scratch: scales and zero points of a tile's tokens, floats; the products w, laid out like a block's scores; the rounded ones
+// and what rounding left of them, 16 bits each, two tokens of each row side by side; then, a lane for each row, the largest
+// products, and units and offsets of the rounded ones and of what rounding left.
 
-const floatBytes: usize = tileTokens << 2;
-const halfBytes: usize = tileTokens << 1;
-/** From a rounded weight to what rounding left of it. */
-const restBytes: usize = <usize>mostIntegerRows * halfBytes;
+const zerosAt: usize = tileTokens << 2;
+const productsAt: usize = 2 * zerosAt;
+const roundedAt: usize = productsAt + (tileTokens << 4);
+const restsAt: usize = roundedAt + (tileTokens << 3);
+const largestAt: usize = restsAt + (tileTokens << 3);
+const unitsAt: usize = largestAt + 16;
+const offsetsAt: usize = unitsAt + 16;
+const restUnitsAt: usize = offsetsAt + 16;
+const restOffsetsAt: usize = restUnitsAt + 16;
 
 /** Bytes of scratch memory for the weights of integer values. */
-export function integerValueBytes(): usize {
-  return 3 * floatBytes + 2 * restBytes + 16 * mostIntegerRows;
-}
+export const integerValueBytes: usize = restOffsetsAt + 16;
 
-// @ts-ignore: decorator
-@inline
-function roundedAt(scratch: usize, row: i32, rows: i32): usize {
-  const block = row - (row % 3);
-  const first = scratch + 3 * floatBytes + <usize>block * halfBytes;
-  return block + 3 <= rows ? first + <usize>((row - block) << 2) : first + <usize>(row - block) * halfBytes;
-}
-
-// @ts-ignore: decorator
-@inline
-function tailAt(scratch: usize, row: i32): usize {
-  return scratch + 3 * floatBytes + 2 * restBytes + <usize>(row << 4);
-}
-
-/**
- * partial rows += weights [rows, tileTokens] . values of tokens `from .. from + count`. Bit r of `peaked`: row r needs both
- * passes.
- */
-export function addIntegerValues(
-  form: FormDescriptor, head: i32, from: i32, count: i32, weights: usize, rows: i32, peaked: u32, partial: usize,
-  scratch: usize,
+/** Adds values `from .. from + count`, weighted by what softmax left of a block's scores, to its outputs in unpacked order. */
+export function addIntegerBlock(
+  block: usize, rows: i32, form: FormDescriptor, head: i32, from: i32, count: i32, dim: i32, scratch: usize,
 ): void {
-  const dim = form.dim,
-    groupSize = form.groupSize,
+  const groupSize = form.groupSize,
     bits = form.encoding & 0xff;
-  const outBytes = <usize>(dim + 2) << 2;
-  const groups = (dim + groupSize - 1) / groupSize;
+  const codeBytes = <usize>rowWords(form.dim, bits) << 2;
+  const codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
+  const groups = (form.dim + groupSize - 1) / groupSize;
   for (let group = 0; group < groups; group++) {
-    readParams(form, head, from, count, group, groups, scratch);
     const first = group * groupSize;
-    const channels = min(groupSize, dim - first);
+    const bytes = <usize>((min(groupSize, form.dim - first) * bits) >> 3);
+    const codesOfGroup = codes + <usize>((first * bits) >> 3);
+    const outputs = block + outputsAt(dim) + (<usize>(first * rows) << 2);
+    readTokens(form, head, from, count, group, groups, scratch);
+    const isPeaked = weigh(block, rows, count, scratch);
     for (let row = 0; row < rows; row++) {
-      const isPeaked = ((peaked >> row) & 1) != 0;
-      const rounded = roundedAt(scratch, row, rows);
-      const step: usize = row - (row % 3) + 3 <= rows ? 12 : 4;
-      const ofRow = weights + <usize>row * floatBytes;
-      if (!roundWeights(ofRow, count, bits, isPeaked, scratch, rounded, step, tailAt(scratch, row))) {
-        addSlowly(form, head, from, count, first, channels, partial + <usize>row * outBytes, scratch);
-      }
+      const largest = load<f32>(scratch + (<usize>row << 2), largestAt);
+      if (isRoundable(largest) || largest == 0) continue;
+      addSlowly(row, rows, codesOfGroup, codeBytes, count, <i32>(bytes << 3) / bits, bits, outputs, scratch);
     }
-    if (bits == 8) addOfBits<Eight>(form, head, from, count, first, channels, rows, peaked, partial, scratch);
-    else if (bits == 4) addOfBits<Four>(form, head, from, count, first, channels, rows, peaked, partial, scratch);
-    else addOfBits<Two>(form, head, from, count, first, channels, rows, peaked, partial, scratch);
+    roundWeights(rows, count, <f32>(1 << (bits - 1)), isPeaked, scratch);
+    addProducts(codesOfGroup, codeBytes, bytes, count, bits, rows, scratch + roundedAt, scratch + unitsAt, outputs);
+    if (!isPeaked) continue;
+    addProducts(codesOfGroup, codeBytes, bytes, count, bits, rows, scratch + restsAt, scratch + restUnitsAt, outputs);
   }
 }
 
-/** One row in floats, where its weights are too large or too small to be rounded. */
-function addSlowly(
-  form: FormDescriptor, head: i32, from: i32, count: i32, first: i32, channels: i32, out: usize, scales: usize,
-): void {
-  const dim = form.dim,
-    bits = form.encoding & 0xff;
-  const codeBytes = <usize>rowWords(dim, bits) << 2;
-  const half: f32 = <f32>(1 << (bits - 1));
-  let codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
-  for (let token: usize = 0; token < (<usize>count) << 2; token += 4, codes += codeBytes) {
-    const zero = load<f32>(scales + floatBytes + token) - half,
-      weight = load<f32>(scales + 2 * floatBytes + token);
-    for (let channel = first; channel < first + channels; channel++) {
-      const bit = channel * bits;
-      const code = (<u32>load<u8>(codes + <usize>(bit >> 3)) >> (bit & 7)) & ((1 << bits) - 1);
-      const to = out + (<usize>unpackedPlace(channel, dim, bits) << 2);
-      store<f32>(to, load<f32>(to) + weight * (<f32>code + zero));
-    }
-  }
-}
-
-/** Scales, and zero points plus half the range of the codes, of one group of channels of a tile's tokens. */
-function readParams(
-  form: FormDescriptor, head: i32, from: i32, count: i32, group: i32, groups: i32, scales: usize,
-): void {
-  const zeros = scales + floatBytes;
+/** Scales, and zero points plus half the range of the codes, of one group of channels of a tile's tokens; zeros behind. */
+function readTokens(form: FormDescriptor, head: i32, from: i32, count: i32, group: i32, groups: i32, scales: usize): void {
   const half = f32x4.splat(<f32>(1 << ((form.encoding & 0xff) - 1)));
   let params = <usize>form.params + (<usize>((head * form.paramRows + from) * groups + group) << 2);
-  const whole = count & ~3;
-  if (groups == 1) {
-    for (let i: usize = 0; i < <usize>whole << 2; i += 16) {
-      const p = v128.load(params + i);
-      v128.store(scales + i, scaleOf(p));
-      v128.store(zeros + i, f32x4.add(f32x4.convert_i32x4_s(zeroOf(p)), half));
-    }
-    params += <usize>whole << 2;
+  const whole = groups == 1 ? count & ~3 : 0;
+  for (const end = scales + (<usize>whole << 2); scales < end; scales += 16, params += 16) {
+    const p = v128.load(params);
+    v128.store(scales, scaleOf(p));
+    v128.store(scales, f32x4.add(f32x4.convert_i32x4_s(zeroOf(p)), half), zerosAt);
   }
-  for (let token = groups == 1 ? whole : 0; token < count; token++, params += <usize>groups << 2) {
+  for (let token = whole; token < count; token++, scales += 4, params += <usize>groups << 2) {
     const p = v128.load32_splat(params);
-    v128.store32_lane(scales + (<usize>token << 2), scaleOf(p), 0);
-    v128.store32_lane(zeros + (<usize>token << 2), f32x4.add(f32x4.convert_i32x4_s(zeroOf(p)), half), 0);
+    v128.store32_lane(scales, scaleOf(p), 0);
+    v128.store32_lane(scales, f32x4.add(f32x4.convert_i32x4_s(zeroOf(p)), half), 0, zerosAt);
   }
-  for (let token = count; token < ((count + 7) & ~7); token++) {
-    store<f32>(scales + (<usize>token << 2), 0);
-    store<f32>(zeros + (<usize>token << 2), 0);
+  for (let token = count; token < ((count + 7) & ~7); token++, scales += 4) {
+    store<f32>(scales, 0);
+    store<f32>(scales, 0, zerosAt);
   }
 }
 
-/** Folds a row's weights with the scales and rounds them. False, and zeros: too large or small a number among them. */
-function roundWeights(
-  weights: usize, count: i32, bits: i32, isPeaked: bool, scales: usize, rounded: usize, step: usize, tail: usize,
-): bool {
-  const zeros = scales + floatBytes,
-    products = zeros + floatBytes;
-  const bytes = <usize>((count + 7) & ~7) << 2;
-  for (let i = <usize>count << 2; i < bytes; i += 4) store<f32>(weights + i, 0);
+/** Vectors of a block's weights, a pair of vectors at least: of four tokens of a single row, or of a token of all rows. */
+// @ts-ignore: decorator
+@inline
+function vectorsOf(rows: i32, count: i32): i32 {
+  return rows == 1 ? ((count + 7) >> 3) << 1 : (count + 1) & ~1;
+}
+
+/** Weights times scales, the largest of them and their offsets. Whether a weight is more than 1/128 of the sum so far. */
+function weigh(block: usize, rows: i32, count: i32, scratch: usize): bool {
+  let weights = block + scoresAt,
+    products = scratch + productsAt,
+    scales = scratch;
+  const end = weights + (<usize>vectorsOf(rows, count) << 4);
+  memory.fill(weights + <usize>count * scoreStep(rows), 0, end - weights - <usize>count * scoreStep(rows));
   let maxima = f32x4.splat(0),
+    largest = maxima,
     exact = maxima;
-  for (let i: usize = 0; i < bytes; i += 16) {
-    const w = f32x4.mul(v128.load(weights + i), v128.load(scales + i));
-    v128.store(products + i, w);
-    maxima = f32x4.pmax(maxima, w);
-    exact = f32x4.add(exact, f32x4.mul(w, v128.load(zeros + i)));
+  for (; weights < end; weights += 16, products += 16, scales += rows == 1 ? 16 : 4) {
+    const weight = v128.load(weights);
+    const scale = rows == 1 ? v128.load(scales) : v128.load32_splat(scales),
+      zero = rows == 1 ? v128.load(scales, zerosAt) : v128.load32_splat(scales, zerosAt);
+    const product = f32x4.mul(weight, scale);
+    v128.store(products, product);
+    maxima = f32x4.pmax(maxima, weight);
+    largest = f32x4.pmax(largest, product);
+    exact = f32x4.add(exact, f32x4.mul(product, zero));
   }
-  const largest = maxOfLanes(maxima);
-  // units, and those of a second pass, must be normal numbers
-  const rounds = largest > 1e-28 && largest < 1e33;
-  const inverse = f32x4.splat(rounds ? 32767 / largest : 0);
-  const magics = f32x4.splat(magic),
-    integers = i32x4.splat(magicBits),
-    residuals = f32x4.splat(32768);
+  if (rows == 1) {
+    largest = f32x4.splat(maxOfLanes(largest));
+    exact = f32x4.splat(sumOfLanes(exact));
+  }
+  v128.store(scratch, largest, largestAt);
+  v128.store(scratch, exact, offsetsAt);
+  return v128.any_true(f32x4.gt(f32x4.mul(maxima, f32x4.splat(128)), v128.load(block, sumsAt)));
+}
+
+/** Rounds the products, and what that leaves, too, where it is wanted. */
+function roundWeights(rows: i32, count: i32, half: f32, withRests: bool, scratch: usize): void {
+  for (let lane = scratch; lane < scratch + 16; lane += 4) {
+    const largest = load<f32>(lane, largestAt);
+    const rounds = isRoundable(largest);
+    store<f32>(lane, rounds ? largest / largestInteger : 0, unitsAt);
+    store<f32>(lane, rounds ? largestInteger / largest : 0, largestAt);
+    if (!rounds && largest != 0) store<f32>(lane, 0, offsetsAt); // added already
+  }
+  const units = v128.load(scratch, unitsAt),
+    inverse = v128.load(scratch, largestAt);
   let sums = f32x4.splat(0),
     errors = sums;
-  for (let i: usize = 0; i < bytes; i += 32, rounded += 4 * step) {
-    const x = f32x4.mul(v128.load(products + i), inverse),
-      y = f32x4.mul(v128.load(products + i, 16), inverse);
-    const low = f32x4.add(x, magics),
-      high = f32x4.add(y, magics);
-    const wholeX = f32x4.sub(low, magics),
-      wholeY = f32x4.sub(high, magics);
-    sums = f32x4.add(sums, f32x4.add(wholeX, wholeY));
-    const restX = f32x4.sub(x, wholeX),
-      restY = f32x4.sub(y, wholeY);
+  let products = scratch + productsAt,
+    rounded = scratch + roundedAt;
+  for (let i = vectorsOf(rows, count); i > 0; i -= 2, products += 32, rounded += 16) {
+    const x = f32x4.mul(v128.load(products), inverse),
+      y = f32x4.mul(v128.load(products, 16), inverse);
+    const first = shifted(x),
+      second = shifted(y);
+    sums = f32x4.add(sums, f32x4.add(wholeOf(first), wholeOf(second)));
+    v128.store(rounded, rows == 1 ? integersOf(first, second) : pairsOf(first, second));
+    if (!withRests) continue;
+    const restX = f32x4.sub(x, wholeOf(first)),
+      restY = f32x4.sub(y, wholeOf(second));
     errors = f32x4.add(errors, f32x4.add(restX, restY));
-    storePairs(rounded, step, i16x8.narrow_i32x4_s(i32x4.sub(low, integers), i32x4.sub(high, integers)));
-    if (!isPeaked) continue;
-    const lowRest = f32x4.add(f32x4.mul(restX, residuals), magics),
-      highRest = f32x4.add(f32x4.mul(restY, residuals), magics);
-    storePairs(
-      rounded + restBytes, step, i16x8.narrow_i32x4_s(i32x4.sub(lowRest, integers), i32x4.sub(highRest, integers)),
-    );
+    const firstRest = shiftedRest(restX),
+      secondRest = shiftedRest(restY);
+    v128.store(rounded, rows == 1 ? integersOf(firstRest, secondRest) : pairsOf(firstRest, secondRest), restsAt - roundedAt);
   }
-  const half: f32 = <f32>(1 << (bits - 1));
-  const unit: f32 = rounds ? largest / 32767 : 0;
-  store<f32>(tail, unit);
-  // of nothing but zeros, and NaN, this leaves NaN where there is one
-  const isSlow = !rounds && largest != 0;
-  store<f32>(tail, isSlow ? 0 : sumOfLanes(exact) - half * unit * sumOfLanes(sums), 4);
-  store<f32>(tail, -half * unit * sumOfLanes(errors), 8);
-  return !isSlow;
+  if (rows == 1) {
+    sums = f32x4.splat(sumOfLanes(sums));
+    errors = f32x4.splat(sumOfLanes(errors));
+  }
+  const middles = f32x4.mul(units, f32x4.splat(half));
+  v128.store(scratch, f32x4.sub(v128.load(scratch, offsetsAt), f32x4.mul(middles, sums)), offsetsAt);
+  v128.store(scratch, f32x4.mul(units, f32x4.splat(restUnit)), restUnitsAt);
+  v128.store(scratch, f32x4.neg(f32x4.mul(middles, errors)), restOffsetsAt);
 }
 
-// @ts-ignore: decorator
-@inline
-function storePairs(to: usize, step: usize, pairs: v128): void {
-  v128.store32_lane(to, pairs, 0);
-  v128.store32_lane(to + step, pairs, 1);
-  v128.store32_lane(to + 2 * step, pairs, 2);
-  v128.store32_lane(to + 3 * step, pairs, 3);
-}
-
-// @ts-ignore: decorator
-@inline
-function addOfBits<Width>(
-  form: FormDescriptor, head: i32, from: i32, count: i32, first: i32, channels: i32, rows: i32, peaked: u32,
-  partial: usize, scratch: usize,
+/** outputs += units * (weights . codes) + offsets, for `bytes` of codes of each of some tokens; offsets lie behind units. */
+function addProducts(
+  codes: usize, codeBytes: usize, bytes: usize, count: i32, bits: i32, rows: i32, weights: usize, units: usize, outputs: usize,
 ): void {
-  const bits = <i32>offsetof<Width>();
-  const codeBytes = <usize>rowWords(form.dim, bits) << 2;
-  const codes =
-    <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes + <usize>((first * bits) >> 3);
-  const outBytes = <usize>(form.dim + 2) << 2;
-  const plane = codeBytes << 2; // outputs of the lowest codes of all bytes, then those of the next
-  let out = partial + (<usize>((first * bits) >> 3) << 2);
-  let row = 0;
-  for (; row + 3 <= rows; row += 3, out += 3 * outBytes, peaked >>= 3) {
-    const tail = tailAt(scratch, row),
-      w = roundedAt(scratch, row, rows);
-    addThreeRows<Width>(codes, codeBytes, count, channels, plane, tail, w, 1, out, outBytes);
-    if (peaked & 7) {
-      addThreeRows<Width>(codes, codeBytes, count, channels, plane, tail, w + restBytes, residualUnit, out, outBytes);
-    }
-  }
-  for (; row < rows; row++, out += outBytes, peaked >>= 1) {
-    const tail = tailAt(scratch, row),
-      w = roundedAt(scratch, row, rows);
-    addRow<Width>(codes, codeBytes, count, channels, plane, tail, w, 1, out, outBytes);
-    if (peaked & 1) addRow<Width>(codes, codeBytes, count, channels, plane, tail, w + restBytes, residualUnit, out, outBytes);
+  const pairs = count >> 1;
+  addPairs(codes, codeBytes, bytes, pairs, bits, rows, weights, units, outputs);
+  if (count & 1) {
+    // the last one's neighbour: itself, with weight 0
+    v128.store(units, f32x4.splat(0), 16);
+    weights += <usize>pairs * (rows == 1 ? 4 : 16);
+    addPairs(codes + <usize>(count - 1) * codeBytes, 0, bytes, 1, bits, rows, weights, units, outputs);
   }
 }
 
-/** Codes k of eight bytes each of two tokens, widened to 16 bits and interleaved: of the first four bytes, of the others. */
-// @ts-ignore: decorator
-@inline
-function lowPairs(x: v128, y: v128): v128 {
-  return v128.shuffle<u16>(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
-}
-
-// @ts-ignore: decorator
-@inline
-function highPairs(x: v128, y: v128): v128 {
-  return v128.shuffle<u16>(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
-}
-
-// @ts-ignore: decorator
-@inline
-function dot(sum: v128, a: v128, b: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(a, b));
-}
-
-// @ts-ignore: decorator
-@inline
-function addTo(out: usize, low: v128, high: v128, unit: f32, offset: f32): void {
-  const units = f32x4.splat(unit),
-    offsets = f32x4.splat(offset);
-  const x = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(low), units), offsets);
-  const y = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(high), units), offsets);
-  v128.store(out, f32x4.add(v128.load(out), x));
-  v128.store(out, f32x4.add(v128.load(out, 16), y), 16);
-}
-
-/** One pass for three rows: eight channels at a time, down the pairs of tokens. */
-// @ts-ignore: decorator
-@inline
-function addThreeRows<Width>(
-  codes: usize, codeBytes: usize, count: i32, channels: i32, plane: usize, tail: usize, weights: usize, part: f32, out: usize,
-  outBytes: usize,
+function addPairs(
+  codes: usize, codeBytes: usize, bytes: usize, pairs: i32, bits: i32, rows: i32, weights: usize, units: usize, outputs: usize,
 ): void {
-  const bits = <i32>offsetof<Width>();
-  for (const end = codes + <usize>((channels * bits) >> 3); codes < end; codes += 8, out += 32) {
-    addEightOfThree<Width>(codes, codeBytes, count, 0, tail, weights, part, out, outBytes);
-    if (bits <= 4) addEightOfThree<Width>(codes, codeBytes, count, 1, tail, weights, part, out + plane, outBytes);
+  if (bits == 8) addOfBits<Eight>(codes, codeBytes, bytes, pairs, rows, weights, units, outputs);
+  else if (bits == 4) addOfBits<Four>(codes, codeBytes, bytes, pairs, rows, weights, units, outputs);
+  else addOfBits<Two>(codes, codeBytes, bytes, pairs, rows, weights, units, outputs);
+}
+
+// @ts-ignore: decorator
+@inline
+function addOfBits<Bits>(
+  codes: usize, codeBytes: usize, bytes: usize, pairs: i32, rows: i32, weights: usize, units: usize,
+  outputs: usize,
+): void {
+  if (rows == 1) addOfRows<Bits, One>(codes, codeBytes, bytes, pairs, weights, units, outputs);
+  else if (rows == 2) addOfRows<Bits, Two>(codes, codeBytes, bytes, pairs, weights, units, outputs);
+  else if (rows == 3) addOfRows<Bits, Three>(codes, codeBytes, bytes, pairs, weights, units, outputs);
+  else addOfRows<Bits, Four>(codes, codeBytes, bytes, pairs, weights, units, outputs);
+}
+
+function addOfRows<Bits, Rows>(
+  codes: usize, codeBytes: usize, bytes: usize, pairs: i32, weights: usize, units: usize, out: usize,
+): void {
+  const bits = countOf<Bits>(),
+    rows = countOf<Rows>();
+  for (const end = codes + bytes; codes < end; codes += 8, out += <usize>(8 / bits) * 32 * rows) {
+    addEight<Bits, Rows>(codes, codeBytes, pairs, 0, weights, units, out);
+    if (bits < 8) addEight<Bits, Rows>(codes, codeBytes, pairs, 1, weights, units, out + 32 * rows);
     if (bits == 2) {
-      addEightOfThree<Width>(codes, codeBytes, count, 2, tail, weights, part, out + 2 * plane, outBytes);
-      addEightOfThree<Width>(codes, codeBytes, count, 3, tail, weights, part, out + 3 * plane, outBytes);
+      addEight<Bits, Rows>(codes, codeBytes, pairs, 2, weights, units, out + 64 * rows);
+      addEight<Bits, Rows>(codes, codeBytes, pairs, 3, weights, units, out + 96 * rows);
     }
   }
 }
 
+/** Code k of each of eight bytes, down the pairs of tokens. */
 // @ts-ignore: decorator
 @inline
-function addEightOfThree<Width>(
-  codes: usize, codeBytes: usize, count: i32, k: i32, tail: usize, w: usize, part: f32, out: usize, outBytes: usize,
+function addEight<Bits, Rows>(
+  codes: usize, codeBytes: usize, pairs: i32, k: i32, w: usize, units: usize, out: usize,
 ): void {
+  const rows = countOf<Rows>();
+  const step: usize = rows == 1 ? 4 : 16;
   let a0 = i32x4.splat(0),
     a1 = a0,
     b0 = a0,
     b1 = a0,
     c0 = a0,
-    c1 = a0;
-  for (const end = w + <usize>((count >> 1) * 12); w < end; w += 12, codes += 2 * codeBytes) {
-    const x = codesOf<Width>(v128.load_ext<u8>(codes), k),
-      y = codesOf<Width>(v128.load_ext<u8>(codes + codeBytes), k);
-    const low = lowPairs(x, y),
-      high = highPairs(x, y);
-    const wa = v128.load32_splat(w);
-    a0 = dot(a0, wa, low);
-    a1 = dot(a1, wa, high);
-    const wb = v128.load32_splat(w, 4);
-    b0 = dot(b0, wb, low);
-    b1 = dot(b1, wb, high);
-    const wc = v128.load32_splat(w, 8);
-    c0 = dot(c0, wc, low);
-    c1 = dot(c1, wc, high);
-  }
-  if (count & 1) {
-    // the neighbour of the last has weight 0
-    const x = codesOf<Width>(v128.load_ext<u8>(codes), k),
-      y = codesOf<Width>(v128.load_ext<u8>(codes), k);
-    const low = lowPairs(x, y),
-      high = highPairs(x, y);
-    const wa = v128.load32_splat(w);
-    a0 = dot(a0, wa, low);
-    a1 = dot(a1, wa, high);
-    const wb = v128.load32_splat(w, 4);
-    b0 = dot(b0, wb, low);
-    b1 = dot(b1, wb, high);
-    const wc = v128.load32_splat(w, 8);
-    c0 = dot(c0, wc, low);
-    c1 = dot(c1, wc, high);
-  }
-  const offset: usize = part == 1 ? 4 : 8;
-  addTo(out, a0, a1, part * load<f32>(tail), load<f32>(tail + offset));
-  addTo(out + outBytes, b0, b1, part * load<f32>(tail + 16), load<f32>(tail + 16 + offset));
-  addTo(out + 2 * outBytes, c0, c1, part * load<f32>(tail + 32), load<f32>(tail + 32 + offset));
-}
-
-/** One pass for one row. */
-// @ts-ignore: decorator
-@inline
-function addRow<Width>(
-  codes: usize, codeBytes: usize, count: i32, channels: i32, plane: usize, tail: usize, weights: usize, part: f32, out: usize,
-  outBytes: usize,
-): void {
-  const bits = <i32>offsetof<Width>();
-  for (const end = codes + <usize>((channels * bits) >> 3); codes < end; codes += 8, out += 32) {
-    addEight<Width>(codes, codeBytes, count, 0, tail, weights, part, out, outBytes);
-    if (bits <= 4) addEight<Width>(codes, codeBytes, count, 1, tail, weights, part, out + plane, outBytes);
-    if (bits == 2) {
-      addEight<Width>(codes, codeBytes, count, 2, tail, weights, part, out + 2 * plane, outBytes);
-      addEight<Width>(codes, codeBytes, count, 3, tail, weights, part, out + 3 * plane, outBytes);
+    c1 = a0,
+    d0 = a0,
+    d1 = a0;
+  for (const end = w + <usize>pairs * step; w < end; w += step, codes += 2 * codeBytes) {
+    const x = codesOf<Bits>(v128.load_ext<u8>(codes), k),
+      y = codesOf<Bits>(v128.load_ext<u8>(codes + codeBytes), k);
+    const low = v128.shuffle<u16>(x, y, 0, 8, 1, 9, 2, 10, 3, 11),
+      high = v128.shuffle<u16>(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+    const a = v128.load32_splat(w);
+    a0 = dot(a0, a, low);
+    a1 = dot(a1, a, high);
+    if (rows > 1) {
+      const b = v128.load32_splat(w, 4);
+      b0 = dot(b0, b, low);
+      b1 = dot(b1, b, high);
+    }
+    if (rows > 2) {
+      const c = v128.load32_splat(w, 8);
+      c0 = dot(c0, c, low);
+      c1 = dot(c1, c, high);
+    }
+    if (rows > 3) {
+      const d = v128.load32_splat(w, 12);
+      d0 = dot(d0, d, low);
+      d1 = dot(d1, d, high);
     }
   }
+  addTo(out, rows, a0, a1, units);
+  if (rows > 1) addTo(out + 16, rows, b0, b1, units + 4);
+  if (rows > 2) addTo(out + 32, rows, c0, c1, units + 8);
+  if (rows > 3) addTo(out + 48, rows, d0, d1, units + 12);
 }
 
+/** Eight channels of one row. */
 // @ts-ignore: decorator
 @inline
-function addEight<Width>(
-  codes: usize, codeBytes: usize, count: i32, k: i32, tail: usize, w: usize, part: f32, out: usize, outBytes: usize,
-): void {
-  let a0 = i32x4.splat(0),
-    a1 = a0;
-  for (const end = w + (<usize>(count >> 1) << 2); w < end; w += 4, codes += 2 * codeBytes) {
-    const x = codesOf<Width>(v128.load_ext<u8>(codes), k),
-      y = codesOf<Width>(v128.load_ext<u8>(codes + codeBytes), k);
-    const weights = v128.load32_splat(w);
-    a0 = dot(a0, weights, lowPairs(x, y));
-    a1 = dot(a1, weights, highPairs(x, y));
-  }
-  if (count & 1) {
-    const x = codesOf<Width>(v128.load_ext<u8>(codes), k),
-      y = codesOf<Width>(v128.load_ext<u8>(codes), k);
-    const weights = v128.load32_splat(w);
-    a0 = dot(a0, weights, lowPairs(x, y));
-    a1 = dot(a1, weights, highPairs(x, y));
-  }
-  addTo(out, a0, a1, part * load<f32>(tail), load<f32>(tail + <usize>(part == 1 ? 4 : 8)));
+function addTo(out: usize, rows: i32, low: v128, high: v128, units: usize): void {
+  const unit = v128.load32_splat(units),
+    offset = v128.load32_splat(units, 16);
+  const x = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(low), unit), offset),
+    y = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(high), unit), offset);
+  v128.store(out, f32x4.add(v128.load(out), x));
+  out += <usize>rows << 4;
+  v128.store(out, f32x4.add(v128.load(out), y));
 }
 
-/** The channels of a head's outputs from the order of unpacked codes into their own. */
-export function reorderOutputs(form: FormDescriptor, rows: i32, partial: usize, scratch: usize): void {
-  const dim = form.dim,
-    bits = form.encoding & 0xff;
-  if (bits == 8) return;
-  const bytes = <usize>dim << 2;
-  for (let row = 0; row < rows; row++, partial += bytes + 8) {
-    memory.copy(scratch, partial, bytes);
-    for (let channel = 0; channel < dim; channel++) {
-      const place = unpackedPlace(channel, dim, bits);
-      store<f32>(partial + (<usize>channel << 2), load<f32>(scratch + (<usize>place << 2)));
+/** One row in floats, where its weights are too large or too small to be rounded. */
+function addSlowly(
+  row: i32, rows: i32, codes: usize, codeBytes: usize, count: i32, channels: i32, bits: i32, outputs: usize, scratch: usize,
+): void {
+  const half = 1 << (bits - 1);
+  for (let token: usize = 0; token < <usize>count; token++, codes += codeBytes) {
+    const product = load<f32>(scratch + token * scoreStep(rows) + (<usize>row << 2), productsAt),
+      zero = load<f32>(scratch + (token << 2), zerosAt);
+    for (let place = 0; place < channels; place++) {
+      const to = outputs + (<usize>((place >> 2) * rows + row) << 4) + (<usize>(place & 3) << 2);
+      const code = <f32>(codeOf(codes, channelAt(place, bits), bits) - half);
+      store<f32>(to, load<f32>(to) + product * (code + zero));
     }
   }
 }

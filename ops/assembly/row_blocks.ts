@@ -15,7 +15,7 @@ export function blockRows(left: i32): i32 {
 
 // A block in scratch memory: maxima, sums, and the factors of the latest tile, a vector each; scores; queries; outputs.
 
-const sumsAt: usize = 16;
+export const sumsAt: usize = 16;
 const factorsAt: usize = 32;
 export const scoresAt: usize = 48;
 export const queriesAt: usize = scoresAt + <usize>(tileTokens << 4);

@@ -1,5 +1,5 @@
 import {dequantizeTile} from './dequantize';
-import {decodeFloat8Row} from './float8';
+import {decodeFloat8Rows} from './float8';
 import {FormDescriptor} from './form_descriptor';
 import {multiplyAdd} from './multiply_add';
 import {rotate} from './rotate';
@@ -39,11 +39,7 @@ function readStored(form: FormDescriptor, head: i32, from: i32, count: i32, scra
   }
   const codeBytes = (<usize>((dim + 3) >> 2)) << 2;
   const scales = <usize>form.params + ((<usize>(head * form.paramRows + from)) << 2);
-  for (let token: usize = 0; token < <usize>count; token++) {
-    const codes = <usize>form.data + (first + token) * codeBytes;
-    const out = scratch + ((token * <usize>dim) << 2);
-    decodeFloat8Row(codes, load<f32>(scales + (token << 2)), dim, form.encoding, out);
-  }
+  decodeFloat8Rows(<usize>form.data + first * codeBytes, scales, count, dim, form.encoding, scratch);
   return scratch;
 }
 

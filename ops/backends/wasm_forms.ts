@@ -84,21 +84,18 @@ export function scoreScratchBytes(dim: number, rows: number): number {
   return 4 * (tileTokens * (dim + rows) + 64);
 }
 
-/** Bytes of scratch memory for the rows that decoding meets in blocks, up to two of them: ops/assembly/row_blocks.ts. */
+/** Bytes of scratch memory for four blocks of rows that decoding meets together: ops/assembly/row_blocks.ts. */
 export function blockScratchBytes(dim: number, dimV: number): number {
   const channels = (of: number) => 16 * (of + 9); // a vector for each channel left over
-  return 2 * (48 + 16 * tileTokens + channels(dim) + channels(dimV));
+  return 4 * (48 + 16 * tileTokens + channels(dim) + channels(dimV));
 }
 
 /**
- * Bytes of scratch memory for up to 16 rows of queries that meet integer codes: in ops/assembly, `integerKeyBytes` and
- * `integerValueBytes`, and the rows' scores.
+ * Bytes of scratch memory for what these blocks need beside to meet integer codes: in ops/assembly, `groupBytes`,
+ * `integerBlockBytes` for each and `integerValueBytes`.
  */
 export function integerScratchBytes(dim: number): number {
-  const rows = 16;
-  const keys = dim * (8 + 4 * rows) + 3 * 4 * tileTokens + rows * (dim * 8 + 16);
-  const values = 3 * 4 * tileTokens + 2 * rows * 2 * tileTokens + 16 * rows;
-  return keys + values + rows * 4 * tileTokens;
+  return 8 * dim + 4 * (64 + 32 * dim) + (40 * tileTokens + 80);
 }
 
 /** Bytes of scratch memory for the gradient of attention: a tile of keys and of values, and three of tile by tile numbers. */

@@ -20,7 +20,7 @@ const dims = fc.constantFrom(1, 2, 3, 4, 7, 64, 65, 127, 128, 130, 255, 256);
 const cases = fc.record({
   batch: fc.constant(1),
   kvHeads: fc.integer({min: 1, max: 2}),
-  group: fc.integer({min: 1, max: 7}),
+  group: fc.integer({min: 1, max: 17}),
   queryTokens: fc.constant(1),
   tokens: fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(31, 32, 33, 63, 64, 65, 129)),
   spare: fc.integer({min: 0, max: 2}),

@@ -4,30 +4,30 @@ import fc from 'fast-check';
 import {attend} from '../../ops/attend/index.js';
 import type {IntegerForm} from '../../ops/forms.js';
 import {dequantize, quantize} from '../../ops/integer/index.js';
-import {disposeForm, optionsOf, problemOf, tensorsOfProblem} from '../support/attention_cases.js';
+import {denseForm, disposeForm, optionsOf, problemOf, tensorsOfProblem} from '../support/attention_cases.js';
 import {attentionOracle} from '../support/attention_oracle.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose} from '../support/tensors.js';
 
-// Integer forms in the layouts that the wasm kernel meets in integers: keys in groups of 16 tokens or more, values in groups
-// of 32 channels, few rows of queries. Other layouts are a matter of attend's own test.
+// Integer forms in the layouts that the wasm kernel meets in integers: keys in groups of 16 tokens or more, up to 16 rows of
+// queries. Other layouts are a matter of attend's own test.
 
 const cases = fc.record({
   batch: fc.constant(1),
   kvHeads: fc.integer({min: 1, max: 2}),
-  group: fc.integer({min: 1, max: 8}), // rows by threes and by ones
+  group: fc.integer({min: 1, max: 9}), // blocks of one to four rows
   queryTokens: fc.constantFrom(1, 1, 1, 2, 3),
   tokens: fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(63, 64, 65, 97, 128, 129, 700)),
   spare: fc.integer({min: 0, max: 70}),
-  dim: fc.constantFrom(32, 64, 96),
-  dimV: fc.constantFrom(32, 64, 96),
+  dim: fc.constantFrom(16, 32, 48, 64, 80, 96, 128),
+  dimV: fc.constantFrom(8, 16, 32, 48, 64, 80, 96, 128),
   causalOffset: fc.option(fc.integer({min: -70, max: 3}), {nil: undefined}),
   spread: fc.constantFrom(0.1, 1, 4),
   seed: fc.integer(),
   bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
   bitsV: fc.constantFrom(8 as const, 4 as const, 2 as const),
   keyGroup: fc.constantFrom(16, 32, 64, 128),
-  valueGroup: fc.constantFrom(32, 64),
+  valueGroup: fc.constantFrom(8, 32, 64),
   symmetric: fc.boolean(),
   /** What the tokens are multiplied by: the sizes that rounding to 16 bits cannot hold take a way of their own. */
   size: fc.constantFrom(1, 1, 1, 1e-30, 1e15),
@@ -52,6 +52,26 @@ describeOnBackends(
             ...{symmetric: false, size: 1, peaks: 0},
           });
         }
+      }
+    });
+
+    it('holds the largest sums of products, of any dim', async () => {
+      for (const dim of [256, 512, 1024]) {
+        // equal queries round to the largest integer, and all but one key to the largest code
+        const keys = tf.tidy(() =>
+          tf.ones<tf.Rank.R4>([1, 1, 64, dim]).sub(tf.oneHot([7], 64).reshape([1, 1, 64, 1])),
+        );
+        const form = quantize(keys as tf.Tensor4D, {
+          ...{dim, bits: 8, groupAxis: 'channel', groupSize: 64, symmetric: false},
+        });
+        const values = tf.ones<tf.Rank.R4>([1, 1, 64, 1]);
+        const queries = tf.fill<tf.Rank.R4>([1, 1, 1, dim], 0.01);
+        const partial = attend(queries, form, denseForm(values), {tokens: 64, scale: 1});
+        const [, largest, sum] = await partial.data();
+        expect(largest, `largest score at dim ${dim}`).to.be.closeTo(0.01 * dim, 1e-5 * dim);
+        expect(sum, `sum at dim ${dim}`).to.be.closeTo(63 + Math.exp(-0.01 * dim), 1e-3);
+        tf.dispose([keys, values, queries, partial]);
+        disposeForm(form);
       }
     });
 

@@ -1,0 +1,326 @@
+import {countOf, Eight, Four, One, Three, Two} from './counts';
+import {FormDescriptor} from './form_descriptor';
+import {rowWords, scaleOf, zeroOf} from './integer';
+import {integerSumsOfLanes, maxOfLanes, sumOfLanes} from './math';
+import {integersOf, isRoundable, largestInteger, restUnit, shifted, shiftedRest, wholeOf} from './rounding';
+import {queriesAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
+import {channelAt, codeOf, codesOf, dot} from './unpacked';
+
+// Scores of a block of rows (row_blocks.ts) against integer keys whose groups run along tokens, in integers. Within a group,
+//
+//     q . k_j = sum_c (q_c s_c) (code_jc + zero_c) = unit * sum_c Q_c code_jc + offset
+//
+// with Q the folded query q_c s_c rounded to 16 bits and `offset` exact: one integer multiply-add serves eight channels, and
+// no key is decoded. Rounding leaves a score wrong by near 3e-5 for usual heads: too much where a single token carries much of
+// the attention, and nothing where thousands share it. So tokens that carry more than 1/256 of the attention so far are met
+// again, by what rounding left of the queries, with 16 more bits.
+
+/** Logarithm of the part of the attention so far from which on a token's score needs what rounding left: 1/256. */
+const significant: f32 = -5.545177;
+
+/**
+ * Where rounding moves scores by usually more than 1e-4, thousands of tokens do not make up for it, and every token is met
+ * twice. Codes and roundings spread evenly: the deviation is unit 2^bits sqrt(dim) / 12, and this is (12e-4)^2.
+ */
+const uncommon: f32 = 1.44e-6;
+
+/** Whether keys may be met in integers; a sum of `dim` products of codes and 16 bits fits 32. */
+export function areIntegerKeys(form: FormDescriptor): bool {
+  const bits = form.encoding & 0xff;
+  return (
+    form.kind == 1 &&
+    !form.basis &&
+    form.encoding >> 8 == 0 &&
+    form.groupSize >= 16 &&
+    form.dim << bits <= 65536 &&
+    form.dim % max(16, 64 / bits) == 0
+  );
+}
+
+// What a block has beside for integer keys: units, offsets, and offsets of what rounding left, a lane for each row; the group
+// that they belong to; whether it has numbers that cannot be rounded; then the folded queries, four channels of each row side
+// by side, and the rounded ones and what rounding left of them, eight.
+
+const offsetsAt: usize = 16;
+const restOffsetsAt: usize = 32;
+const groupAt: usize = 48;
+const slowAt: usize = 52;
+const foldedAt: usize = 64;
+
+// @ts-ignore: decorator
+@inline
+function roundedAt(dim: i32, rows: i32): usize {
+  return foldedAt + <usize>((dim * rows) << 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function restsAt(dim: i32, rows: i32): usize {
+  return roundedAt(dim, rows) + <usize>((dim * rows) << 1);
+}
+
+/** Bytes that a block has beside for integer keys. */
+export function integerBlockBytes(dim: i32): usize {
+  return restsAt(dim, 4) + <usize>(dim << 3);
+}
+
+/** What a block has beside, before its first token. */
+export function startIntegers(integers: usize): void {
+  store<i32>(integers, -1, groupAt);
+}
+
+/** Bytes of what `readGroup` writes. */
+export function groupBytes(dim: i32): usize {
+  return <usize>dim << 3;
+}
+
+/** Scales of a group of tokens, and zero points plus half the range of the codes, as floats in unpacked order. */
+export function readGroup(form: FormDescriptor, head: i32, group: i32, scales: usize): void {
+  const dim = form.dim,
+    bits = form.encoding & 0xff;
+  let params = <usize>form.params + (<usize>((head * form.paramRows + group) * dim) << 2);
+  const end = params + (<usize>dim << 2);
+  const zeros = <usize>dim << 2;
+  const half = f32x4.splat(<f32>(1 << (bits - 1)));
+  if (bits == 8) {
+    for (; params < end; params += 16, scales += 16) storeParams(v128.load(params), half, scales, zeros);
+    return;
+  }
+  const step = <usize>(32 / bits); // from a code to the next in unpacked order
+  for (; params < end; params += 8 * step) {
+    for (let first = params; first < params + step; first += 4, scales += 32) {
+      storeParams(fourParams(first, step), half, scales, zeros);
+      storeParams(fourParams(first + 4 * step, step), half, scales + 16, zeros);
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function fourParams(from: usize, step: usize): v128 {
+  let p = v128.load32_zero(from);
+  p = v128.load32_lane(from + step, p, 1);
+  p = v128.load32_lane(from + 2 * step, p, 2);
+  return v128.load32_lane(from + 3 * step, p, 3);
+}
+
+// @ts-ignore: decorator
+@inline
+function storeParams(params: v128, half: v128, scales: usize, zeros: usize): void {
+  v128.store(scales, scaleOf(params));
+  v128.store(scales + zeros, f32x4.add(f32x4.convert_i32x4_s(zeroOf(params)), half));
+}
+
+/** Scores of a block against keys `from .. from + count`, all of one group, whose numbers `readGroup` left at `scales`. */
+export function scoreIntegerBlock(
+  block: usize, integers: usize, rows: i32, form: FormDescriptor, head: i32, from: i32, count: i32, scales: usize,
+): void {
+  const dim = form.dim,
+    bits = form.encoding & 0xff;
+  const half = <f32>(1 << (bits - 1));
+  const group = from / form.groupSize;
+  if (load<i32>(integers, groupAt) != group) {
+    foldQueries(integers, block + queriesAt, rows, scales, dim, half);
+    store<i32>(integers, group, groupAt);
+  }
+  const codeBytes = <usize>rowWords(dim, bits) << 2;
+  const codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
+  const scores = block + scoresAt;
+  if (load<i32>(integers, slowAt)) {
+    scoreSlowly(integers, rows, codes, codeBytes, count, dim, bits, scales, scores);
+    return;
+  }
+  const units = v128.load(integers);
+  const rounded = integers + roundedAt(dim, rows);
+  addProducts(codes, codeBytes, count, bits, rounded, rows, units, v128.load(integers, offsetsAt), 0, scores);
+
+  const least = leastExact(block, units, dim, bits);
+  const restUnits = f32x4.mul(units, f32x4.splat(restUnit));
+  const step = rows == 1 ? 4 : 1; // tokens of a vector of scores
+  const end = scores + (<usize>((count + step - 1) / step) << 4);
+  let largest = v128.load(scores);
+  for (let at = scores + 16; at < end; at += 16) largest = f32x4.pmax(largest, v128.load(at));
+  if (!v128.any_true(f32x4.ge(largest, least))) return;
+  roundRests(integers, rows, dim, half);
+  const rests = integers + restsAt(dim, rows);
+  for (let at = scores; at < end; at += 16) {
+    if (!v128.any_true(f32x4.ge(v128.load(at), least))) continue;
+    const token = <i32>((at - scores) >> 4) * step;
+    do at += 16;
+    while (at < end && v128.any_true(f32x4.ge(v128.load(at), least)));
+    const some = min(count, <i32>((at - scores) >> 4) * step) - token;
+    addProducts(
+      codes + <usize>token * codeBytes, codeBytes, some, bits, rests, rows, restUnits, v128.load(integers, restOffsetsAt), 1,
+      scores + <usize>token * scoreStep(rows),
+    );
+  }
+}
+
+/** The scores from which on tokens are met twice: those of much attention, and those that may be the largest so far. */
+// @ts-ignore: decorator
+@inline
+function leastExact(block: usize, units: v128, dim: i32, bits: i32): v128 {
+  // ln x of a positive number from its bits as an integer: too little, by up to 0.06; far below 0 for 0
+  const steps = f32x4.sub(f32x4.convert_i32x4_s(v128.load(block, sumsAt)), f32x4.splat(1065353216));
+  const logs = f32x4.mul(steps, f32x4.splat(8.262958294867817e-8)); // ln 2 / 2^23
+  const error = f32x4.mul(units, f32x4.splat(<f32>((dim << bits) >> 2))); // rounding moves a score by less
+  const below = f32x4.pmin(f32x4.add(logs, f32x4.splat(significant)), f32x4.neg(error));
+  const usual = f32x4.mul(units, f32x4.splat(<f32>(1 << bits)));
+  const isUncommon = f32x4.gt(f32x4.mul(f32x4.mul(usual, usual), f32x4.splat(<f32>dim)), f32x4.splat(uncommon));
+  return v128.bitselect(f32x4.splat(-Infinity), f32x4.add(v128.load(block), below), isUncommon);
+}
+
+/** The row whose numbers a lane holds: lanes without a row hold another's, the same that `addProducts` gives them. */
+// @ts-ignore: decorator
+@inline
+function rowOfLane(lane: i32, rows: i32): i32 {
+  return lane < rows ? lane : rows == 1 ? 0 : lane - 2;
+}
+
+/** Folds a group's scales and zero points into a block's queries and rounds them. */
+function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, dim: i32, half: f32): void {
+  const bytes = <usize>dim << 2,
+    step = <usize>rows << 4;
+  store<i32>(integers, 0, slowAt);
+  for (let row = 0; row < rows; row++) {
+    let query = queries + (<usize>row << 4),
+      folded = integers + foldedAt + (<usize>row << 4);
+    let maxima = f32x4.splat(0),
+      exact = maxima;
+    for (let i: usize = 0; i < bytes; i += 16, query += step, folded += step) {
+      const f = f32x4.mul(v128.load(query), v128.load(scales + i));
+      v128.store(folded, f);
+      maxima = f32x4.pmax(maxima, f32x4.abs(f));
+      exact = f32x4.add(exact, f32x4.mul(f, v128.load(scales + i + bytes)));
+    }
+    const largest = maxOfLanes(maxima);
+    const rounds = isRoundable(largest);
+    if (!rounds && largest != 0) store<i32>(integers, 1, slowAt);
+    const unit: f32 = rounds ? largest / largestInteger : 0;
+    const inverse = f32x4.splat(rounds ? largestInteger / largest : 0);
+    folded = integers + foldedAt + (<usize>row << 4);
+    let sums = f32x4.splat(0);
+    let rounded = integers + roundedAt(dim, rows) + (<usize>row << 4);
+    for (let i: usize = 0; i < bytes; i += 32, folded += 2 * step, rounded += step) {
+      const low = shifted(f32x4.mul(v128.load(folded), inverse)),
+        high = shifted(f32x4.mul(v128.load(folded + step), inverse));
+      sums = f32x4.add(sums, f32x4.add(wholeOf(low), wholeOf(high)));
+      v128.store(rounded, integersOf(low, high));
+    }
+    const offset: f32 = sumOfLanes(exact) - half * unit * sumOfLanes(sums);
+    for (let lane = row; lane < 4; lane++) {
+      if (rowOfLane(lane, rows) != row) continue;
+      store<f32>(integers + (<usize>lane << 2), unit);
+      store<f32>(integers + (<usize>lane << 2), offset, offsetsAt);
+    }
+  }
+}
+
+/** What rounding left of the folded queries, rounded to 16 bits. */
+function roundRests(integers: usize, rows: i32, dim: i32, half: f32): void {
+  const step = <usize>rows << 4;
+  for (let row = 0; row < rows; row++) {
+    const unit = load<f32>(integers + (<usize>row << 2));
+    const inverse = f32x4.splat(unit == 0 ? 0 : 1 / unit);
+    let folded = integers + foldedAt + (<usize>row << 4),
+      rounded = integers + roundedAt(dim, rows) + (<usize>row << 4),
+      rests = integers + restsAt(dim, rows) + (<usize>row << 4);
+    let sums = f32x4.splat(0);
+    for (let i = 0; i < dim; i += 8, folded += 2 * step, rounded += step, rests += step) {
+      const q = v128.load(rounded);
+      const low = f32x4.sub(f32x4.mul(v128.load(folded), inverse), f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(q)));
+      const high = f32x4.sub(f32x4.mul(v128.load(folded + step), inverse), f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(q)));
+      sums = f32x4.add(sums, f32x4.add(low, high));
+      v128.store(rests, integersOf(shiftedRest(low), shiftedRest(high)));
+    }
+    const offset: f32 = -half * unit * sumOfLanes(sums);
+    for (let lane = row; lane < 4; lane++) {
+      if (rowOfLane(lane, rows) == row) store<f32>(integers + (<usize>lane << 2), offset, restOffsetsAt);
+    }
+  }
+}
+
+/** scores (`adds`: +)= units * (queries . codes) + offsets, for each of some tokens. */
+function addProducts(
+  codes: usize, codeBytes: usize, count: i32, bits: i32, queries: usize, rows: i32, units: v128, offsets: v128, adds: i32,
+  scores: usize,
+): void {
+  if (bits == 8) addOfBits<Eight>(codes, codeBytes, count, queries, rows, units, offsets, adds, scores);
+  else if (bits == 4) addOfBits<Four>(codes, codeBytes, count, queries, rows, units, offsets, adds, scores);
+  else addOfBits<Two>(codes, codeBytes, count, queries, rows, units, offsets, adds, scores);
+}
+
+// @ts-ignore: decorator
+@inline
+function addOfBits<Bits>(
+  codes: usize, codeBytes: usize, count: i32, queries: usize, rows: i32, units: v128, offsets: v128, adds: i32, scores: usize,
+): void {
+  if (rows == 1) addOfRows<Bits, One>(codes, codeBytes, count, queries, units, offsets, adds, scores);
+  else if (rows == 2) addOfRows<Bits, Two>(codes, codeBytes, count, queries, units, offsets, adds, scores);
+  else if (rows == 3) addOfRows<Bits, Three>(codes, codeBytes, count, queries, units, offsets, adds, scores);
+  else addOfRows<Bits, Four>(codes, codeBytes, count, queries, units, offsets, adds, scores);
+}
+
+// A token after the other, sixteen codes in an iteration: those of sixteen bytes, or two of each of eight. V8 moves all loads of a
+// loop's body to its beginning: four rows are four sums, eight loads of queries and two of codes, and no more registers are free.
+
+function addOfRows<Bits, Rows>(
+  codes: usize, codeBytes: usize, count: i32, queries: usize, units: v128, offsets: v128, adds: i32, scores: usize,
+): void {
+  const bits = countOf<Bits>(),
+    rows = countOf<Rows>();
+  for (let token = 0; token < count; token++) {
+    let a = i32x4.splat(0),
+      b = a,
+      c = a,
+      d = a;
+    let q = queries;
+    const end = codes + codeBytes;
+    for (let at = codes; at < end; at += bits == 8 ? 16 : 8) {
+      let shift = 0;
+      do {
+        const low = v128.load_ext<u8>(at);
+        const bytes = bits == 2 ? i16x8.shr_u(low, shift) : low;
+        const x = codesOf<Bits>(bytes, 0),
+          y = bits == 8 ? v128.load_ext<u8>(at, 8) : codesOf<Bits>(bytes, 1);
+        a = dot(dot(a, v128.load(q), x), v128.load(q, 16 * rows), y);
+        if (rows > 1) b = dot(dot(b, v128.load(q, 16), x), v128.load(q, 16 + 16 * rows), y);
+        if (rows > 2) c = dot(dot(c, v128.load(q, 32), x), v128.load(q, 32 + 16 * rows), y);
+        if (rows > 3) d = dot(dot(d, v128.load(q, 48), x), v128.load(q, 48 + 16 * rows), y);
+        q += 32 * rows;
+        shift += 4; // of two bits, then the upper two codes of each byte
+      } while (bits == 2 && shift < 8);
+    }
+    const sums = rows == 1 ? integerSumsOfLanes(a, a, a, a) : integerSumsOfLanes(a, b, rows > 2 ? c : a, rows > 3 ? d : b);
+    let score = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sums), units), offsets);
+    if (rows == 1) {
+      if (adds) score = f32x4.add(score, v128.load32_zero(scores));
+      v128.store32_lane(scores, score, 0);
+      scores += 4;
+    } else {
+      if (adds) score = f32x4.add(score, v128.load(scores));
+      v128.store(scores, score);
+      scores += 16;
+    }
+    codes = end;
+  }
+}
+
+/** Scores by the folded queries themselves, where some are too large or too small to be rounded. */
+function scoreSlowly(
+  integers: usize, rows: i32, codes: usize, codeBytes: usize, count: i32, dim: i32, bits: i32, scales: usize, scores: usize,
+): void {
+  const zeros = scales + (<usize>dim << 2);
+  const half = 1 << (bits - 1);
+  for (let token = 0; token < count; token++, codes += codeBytes) {
+    for (let row = 0; row < rows; row++) {
+      let sum: f32 = 0;
+      for (let place = 0; place < dim; place++) {
+        const folded = integers + foldedAt + (<usize>((place >> 2) * rows + row) << 4) + (<usize>(place & 3) << 2);
+        const code = <f32>(codeOf(codes, channelAt(place, bits), bits) - half);
+        sum += load<f32>(folded) * (code + load<f32>(zeros + (<usize>place << 2)));
+      }
+      store<f32>(scores + (<usize>(token * (rows == 1 ? 1 : 4) + row) << 2), sum);
+    }
+  }
+}

@@ -27,7 +27,7 @@ export interface DownloadOptions extends RequestOptions {
 
 /**
  * Transfers a URL into `path` (Node only): into a `.partial` file named after the content's version, continued there
- * by HTTP Range where an earlier transfer was cut, compared with the size and SHA-256 that the hub states, and renamed
+ * by HTTP Range where an earlier transfer was cut, compared with the size and hash that the hub states, and renamed
  * at the end. Where the network fails, the partial file waits for the next call; any other failure leaves nothing.
  * @returns false where the server has no such file (404) and `optional` is set, else true.
  * @throws TransferError where network, server or disk fail, or the content is not what the hub states.
@@ -121,6 +121,7 @@ async function receive(
   for (;;) {
     const {done, value} = await reader.read().catch((error: unknown) => {
       options.signal?.throwIfAborted();
+      if (position === total) return {done: true, value: undefined} as const; // a connection that breaks behind the last byte
       throw new ResumableTransferError(
         `The transfer of ${file} was cut after ${position} bytes; run it again to continue from there.`,
         {cause: error},
@@ -166,20 +167,33 @@ async function writeAll(
   }
 }
 
-async function checkHash(partial: string, {sha256}: RemoteFile, url: string): Promise<void> {
-  if (sha256 === undefined) return;
-  const actual = await fileSha256(partial);
-  if (actual === sha256) return;
+async function checkHash(partial: string, {hash}: RemoteFile, url: string): Promise<void> {
+  if (hash === undefined) return;
+  const actual = await (hash.algorithm === 'SHA-256' ? fileSha256 : fileGitSha1)(partial);
+  if (actual === hash.hex) return;
   throw new TransferError(
-    `What came from ${url} has the SHA-256 ${actual}, not ${sha256}; it was removed. Try again.`,
+    `What came from ${url} has the ${hash.algorithm} ${actual}, not ${hash.hex}; it was removed. Try again.`,
   );
 }
 
 /** The SHA-256 of a file, in hexadecimal (Node only). */
-export async function fileSha256(path: string): Promise<string> {
+export function fileSha256(path: string): Promise<string> {
+  return fileHash(path, 'sha256', '');
+}
+
+/** What git calls a file's content: the SHA-1 of `blob SIZE`, a zero byte and the content. */
+async function fileGitSha1(path: string): Promise<string> {
+  const {stat} = process.getBuiltinModule('node:fs/promises');
+  const {size} = await stat(path).catch((error: unknown) => {
+    throw diskError(error, `read ${path}`);
+  });
+  return fileHash(path, 'sha1', `blob ${size}\0`);
+}
+
+async function fileHash(path: string, algorithm: string, before: string): Promise<string> {
   const {createReadStream} = process.getBuiltinModule('node:fs');
   const {createHash} = process.getBuiltinModule('node:crypto');
-  const hash = createHash('sha256');
+  const hash = createHash(algorithm).update(before);
   try {
     for await (const chunk of createReadStream(path, {highWaterMark: 1 << 20})) {
       hash.update(chunk as Uint8Array);

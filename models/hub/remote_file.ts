@@ -11,9 +11,15 @@ export interface RequestOptions {
 /** What a server says of a file before it is transferred. */
 export interface RemoteFile {
   readonly size: number | undefined;
-  readonly sha256: string | undefined;
+  readonly hash: ContentHash | undefined;
   /** Names this version of the content. */
   readonly etag: string | undefined;
+}
+
+/** What a file's content must have: of large files the SHA-256, of small ones git's name for it, which is a SHA-1. */
+export interface ContentHash {
+  readonly algorithm: 'SHA-256' | 'git SHA-1';
+  readonly hex: string;
 }
 
 /** The network or the server failed: what came before is good, and the next call continues it. */
@@ -33,14 +39,17 @@ function redirectTarget(location: string, from: string): string {
 
 /**
  * Asks for a file's size and hash. The hub states them (`x-linked-size`, `x-linked-etag`) in the redirect to its
- * storage, so redirects are not followed blindly. Undefined where there is no such file (404).
+ * storage, so redirects are not followed blindly; of files that lie in git itself the etag is git's hash. Undefined where there
+ * is no such file (404).
  */
 export async function inspectRemote(url: string, options: RequestOptions): Promise<RemoteFile | undefined> {
   let target = url;
+  let ofGit = false;
   for (let redirects = 0; redirects <= maxRedirects; redirects++) {
     const response = await request(target, {method: 'HEAD', redirect: 'manual'}, options);
     const {status, headers} = response;
     if (status === 404) return undefined;
+    ofGit ||= headers.has('x-repo-commit'); // a hub's answer: of other servers forty digits may be the hash of anything
     const location = headers.get('location');
     const redirected = status >= 300 && status < 400 && location !== null;
     const linkedEtag = headers.get('x-linked-etag');
@@ -55,7 +64,7 @@ export async function inspectRemote(url: string, options: RequestOptions): Promi
     const etag = cleanEtag(linkedEtag ?? (redirected ? null : headers.get('etag')));
     return {
       etag,
-      sha256: etag !== undefined && /^[0-9a-f]{64}$/.test(etag) ? etag : undefined,
+      hash: hashOf(etag, ofGit),
       size: readSize(headers.get('x-linked-size') ?? (redirected ? null : headers.get('content-length'))),
     };
   }
@@ -84,7 +93,10 @@ export async function requestFollowing(
   throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);
 }
 
-/** A request of the file's own bytes; a network that fails is a TransferError. */
+/**
+ * A request of the file's own bytes; a network that fails is a TransferError. It is made twice at most: a connection that was kept
+ * from the request before, and that the server has closed since, shows only when it is used.
+ */
 async function request(url: string, init: RequestInit, options: RequestOptions): Promise<Response> {
   const {fetch = globalThis.fetch, headers, signal} = options;
   // lengths and ranges must count the file's own bytes, not compressed ones
@@ -93,8 +105,12 @@ async function request(url: string, init: RequestInit, options: RequestOptions):
     ...headers,
     ...(init.headers as Record<string, string> | undefined),
   };
+  const ask = () => fetch(url, {...init, headers: allHeaders, ...(signal && {signal})});
   try {
-    return await fetch(url, {...init, headers: allHeaders, ...(signal && {signal})});
+    return await ask().catch((error: unknown) => {
+      if (signal?.aborted === true) throw error;
+      return ask();
+    });
   } catch (error) {
     signal?.throwIfAborted();
     throw new ResumableTransferError(
@@ -114,6 +130,12 @@ export function checkStatus({ok, status}: Response, url: string): void {
         ? 'the server is busy or broken: try again later'
         : 'check the names of model, revision and file';
   throw new ResumableTransferError(`${url} answered ${status}: ${advice}.`);
+}
+
+function hashOf(etag: string | undefined, ofGit: boolean): ContentHash | undefined {
+  if (etag === undefined) return undefined;
+  if (/^[0-9a-f]{64}$/.test(etag)) return {algorithm: 'SHA-256', hex: etag};
+  return ofGit && /^[0-9a-f]{40}$/.test(etag) ? {algorithm: 'git SHA-1', hex: etag} : undefined;
 }
 
 /** A weak etag names no bytes. */

@@ -254,6 +254,44 @@ describe('downloads from the hub', () => {
     expect(await files()).to.deep.equal([]);
   });
 
+  it('compare files that lie in git with its hash', async () => {
+    const text = '{"vocab": "caf\u00e9"}\n';
+    const oid = '8e343874d96eaea53de99ca73bd0878e951cecc6'; // git hash-object
+    const answerOf = (body: string, header: Record<string, string>): Answer => {
+      const serve = plain(body, `"${oid}"`);
+      return (request, response) => {
+        for (const [name, value] of Object.entries(header)) response.setHeader(name, value);
+        serve(request, response);
+      };
+    };
+    const ofHub = {'x-repo-commit': 'f'.repeat(40)};
+    const damaged = text.replace('vocab', 'vocaB');
+    answers[modelPath] = answerOf(damaged, ofHub);
+    await rejection(fetchFile(), TransferError, new RegExp(`git SHA-1 [0-9a-f]{40}, not ${oid}`));
+    expect(await files()).to.deep.equal([]);
+    answers[modelPath] = answerOf(text, ofHub);
+    expect(await readFile(await fetchFile(), 'utf8')).to.equal(text);
+    // forty digits of a server that is no hub say nothing
+    await rm(await fetchFile());
+    answers[modelPath] = answerOf(damaged, {});
+    expect(await readFile(await fetchFile(), 'utf8')).to.equal(damaged);
+  });
+
+  it('ask again where a kept connection is gone', async () => {
+    linked(plain(content));
+    const storage = answers['/storage']!;
+    let gone = 0;
+    answers['/storage'] = (request, response) => {
+      if (gone++ === 0) request.socket.destroy();
+      else storage(request, response);
+    };
+    expect(await readFile(await fetchFile())).to.deep.equal(content);
+    expect(gone).to.equal(2);
+    answers['/storage'] = request => request.socket.destroy();
+    await rm(await fetchFile());
+    await rejection(fetchFile(), TransferError, /cannot be reached/);
+  });
+
   it('refuse more bytes than stated and keep nothing', async () => {
     linked(plain(Buffer.concat([content, content])));
     await rejection(fetchFile(), TransferError, /more than the 300000 bytes/);

@@ -46,7 +46,7 @@ export async function* safetensorsChunks(
 ): AsyncGenerator<Uint8Array> {
   const ordered = await inFileOrder(tensors);
   yield headerBytes(ordered, metadata);
-  yield* dataChunks(ordered);
+  for (const tensor of ordered) yield* dataChunks(tensor);
 }
 
 /** A whole safetensors file in memory, and one tensor beside it; see `safetensorsChunks`. */
@@ -60,21 +60,26 @@ export async function writeSafetensors(
   const bytes = new Uint8Array(header.length + dataLength);
   bytes.set(header);
   let offset = header.length;
-  for await (const chunk of dataChunks(ordered)) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
+  for (const tensor of ordered) offset = await copyData(tensor, bytes, offset);
   return bytes;
 }
 
-async function* dataChunks(ordered: readonly TensorToWrite[]): AsyncGenerator<Uint8Array> {
-  for (const tensor of ordered) {
-    if (tensor.dtype === 'F16') {
-      yield* float16Chunks(tensor.name, checkLength(tensor, await tensor.data()));
-    } else {
-      const values = checkLength(tensor, await tensor.data());
-      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-    }
+/** A function of its own, as `dataChunks` is for one tensor: a loop would hold the last one while it waits for the next. */
+async function copyData(tensor: TensorToWrite, bytes: Uint8Array, from: number): Promise<number> {
+  let offset = from;
+  for await (const chunk of dataChunks(tensor)) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return offset;
+}
+
+async function* dataChunks(tensor: TensorToWrite): AsyncGenerator<Uint8Array> {
+  if (tensor.dtype === 'F16') {
+    yield* float16Chunks(tensor.name, checkLength(tensor, await tensor.data()));
+  } else {
+    const values = checkLength(tensor, await tensor.data());
+    yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   }
 }
 

@@ -31,7 +31,12 @@ export function leastUsed(name: string, statistic: 'lastUse' | 'uses', options: 
         budget: maxCacheSize - recentBudget,
         recentBudget,
         sinks: 0,
-        worth: (used, positions) => tf.add(used, tf.div(positions, past.tokensSeen)),
+        // of equals the oldest; counted from the newest position, since beside a large number float32 has no room for a fraction
+        worth: (used, positions) =>
+          tf.add(
+            statistic === 'lastUse' ? tf.sub(used, past.tokensSeen) : used,
+            tf.div(positions, past.tokensSeen),
+          ),
       }),
   };
 }

@@ -36,7 +36,8 @@ export function evictionRuleOf({name, options}: Pick<Policy, 'name' | 'options'>
     statistic: name === 'lru' ? 'lastUse' : 'uses',
     threshold: number('threshold'),
     ...{budget: size - recentBudget, recentBudget, sinks: 0},
-    worth: (score, position, seen) => score + position / seen, // of equals the oldest goes
+    // of equals the oldest goes; the last use is counted from the newest position
+    worth: (score, position, seen) => (name === 'lru' ? score - seen : score) + position / seen,
   };
 }
 

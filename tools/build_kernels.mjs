@@ -1,5 +1,6 @@
-// Compiles ops/assembly to WebAssembly and writes it, as base64, into ops/assembly/kernels_binary.ts, which is committed:
-// nobody needs the compiler to use the package. `--check` only says whether the committed file is up to date.
+// Compiles ops/assembly to WebAssembly, once with plain and once with relaxed SIMD, and writes both, as base64, into
+// ops/assembly/kernels_binary.ts and kernels_relaxed_binary.ts, which are committed: nobody needs the compiler to use the
+// package. `--check` only says whether the committed files are up to date.
 import {execFileSync} from 'node:child_process';
 import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
@@ -7,13 +8,42 @@ import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const target = join(root, 'ops/assembly/kernels_binary.ts');
+const builds = [
+  {
+    file: 'kernels_binary.ts',
+    about: 'The compiled kernels.',
+    name: 'kernelsBinary',
+    features: ['simd'],
+  },
+  {
+    file: 'kernels_relaxed_binary.ts',
+    about:
+      'The compiled kernels for engines with relaxed SIMD, where a multiplication and an addition are one instruction.',
+    name: 'relaxedKernelsBinary',
+    features: ['simd', 'relaxed-simd'],
+  },
+];
 const folder = mkdtempSync(join(tmpdir(), 'eigenkv-kernels-'));
 try {
-  const wasm = join(folder, 'kernels.wasm');
+  for (const build of builds) {
+    const target = join(root, 'ops/assembly', build.file);
+    const text = textOf(build);
+    if (!process.argv.includes('--check')) {
+      writeFileSync(target, text);
+    } else if (readFileSync(target, 'utf8') !== text) {
+      console.error(`ops/assembly/${build.file} is older than its sources: run npm run build:kernels`);
+      process.exitCode = 1;
+    }
+  }
+} finally {
+  rmSync(folder, {recursive: true, force: true});
+}
+
+function textOf({about, name, features}) {
+  const wasm = join(folder, `${name}.wasm`);
   // no allocator, no data segment, tfjs' own memory: nothing of ours may overwrite its heap
-  const flags =
-    '-O3 --noAssert --runtime stub --use abort= --importMemory --noExportMemory --enable simd'.split(' ');
+  const flags = '-O3 --noAssert --runtime stub --use abort= --importMemory --noExportMemory'.split(' ');
+  for (const feature of features) flags.push('--enable', feature);
   const compiler = join(root, 'node_modules/assemblyscript/bin/asc.js');
   execFileSync(process.execPath, [compiler, join(root, 'ops/assembly/index.ts'), '-o', wasm, ...flags], {
     stdio: 'inherit',
@@ -21,24 +51,14 @@ try {
   const lines = readFileSync(wasm)
     .toString('base64')
     .match(/.{1,100}/g);
-  const text = `// Made by tools/build_kernels.mjs from the sources beside this file; do not edit.
+  return `// Made by tools/build_kernels.mjs from the sources beside this file; do not edit.
 const base64 = [
 ${lines.map(line => `  '${line}',`).join('\n')}
 ].join('');
 
-/** The compiled kernels. */
-export function kernelsBinary(): Uint8Array<ArrayBuffer> {
+/** ${about} */
+export function ${name}(): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(base64), character => character.charCodeAt(0));
 }
 `;
-  if (process.argv.includes('--check')) {
-    if (readFileSync(target, 'utf8') !== text) {
-      console.error('ops/assembly/kernels_binary.ts is older than its sources: run npm run build:kernels');
-      process.exitCode = 1;
-    }
-  } else {
-    writeFileSync(target, text);
-  }
-} finally {
-  rmSync(folder, {recursive: true, force: true});
 }

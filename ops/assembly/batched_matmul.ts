@@ -1,3 +1,5 @@
+import {madd} from './math';
+
 // out = A B for each of `count` pairs of matrices. Eight columns of B are laid side by side in scratch (zeros beyond the
 // last column), then four rows of A at a time meet them: 4 x 8 sums stay in registers.
 
@@ -97,17 +99,17 @@ function multiplyTile(
     const b0 = v128.load(panel),
       b1 = v128.load(panel, 16);
     const v0 = v128.load32_splat(a0);
-    s00 = f32x4.add(s00, f32x4.mul(v0, b0));
-    s01 = f32x4.add(s01, f32x4.mul(v0, b1));
+    s00 = madd(v0, b0, s00);
+    s01 = madd(v0, b1, s01);
     const v1 = v128.load32_splat(a1);
-    s10 = f32x4.add(s10, f32x4.mul(v1, b0));
-    s11 = f32x4.add(s11, f32x4.mul(v1, b1));
+    s10 = madd(v1, b0, s10);
+    s11 = madd(v1, b1, s11);
     const v2 = v128.load32_splat(a2);
-    s20 = f32x4.add(s20, f32x4.mul(v2, b0));
-    s21 = f32x4.add(s21, f32x4.mul(v2, b1));
+    s20 = madd(v2, b0, s20);
+    s21 = madd(v2, b1, s21);
     const v3 = v128.load32_splat(a3);
-    s30 = f32x4.add(s30, f32x4.mul(v3, b0));
-    s31 = f32x4.add(s31, f32x4.mul(v3, b1));
+    s30 = madd(v3, b0, s30);
+    s31 = madd(v3, b1, s31);
     panel += 32;
     a0 += innerStride;
     a1 += innerStride;

@@ -1,8 +1,8 @@
 import {countOf, Four, One, Three, Two} from './counts';
-import {sumsOfLanes} from './math';
+import {madd, sumsOfLanes} from './math';
 import {outputsAt, queriesAt, scoresAt, scoreStep} from './row_blocks';
 
-// The products of decoding: a block of rows (row_blocks.ts) by a tile of dense keys, then of values. Memory bounds them, and what
+// The products of decoding: a block of rows (row_blocks.ts) by a tile of dense keys, then of values. Where memory bounds them, what
 // they reach of it depends on the order of their reads: processors fetch ahead what is read in sequence. So both go through
 // their tile token by token, two at a time. Two rows of up to seven lines of memory are sequence enough; of longer ones, a number
 // of each line of the next two is loaded first, in sequence, for nothing but that.
@@ -57,28 +57,28 @@ function scoreRows<Rows>(block: usize, keys: usize, dim: i32, count: i32, end: u
       const x = v128.load(k0),
         y = v128.load(k1);
       const a = v128.load(q);
-      a0 = f32x4.add(a0, f32x4.mul(a, x));
-      a1 = f32x4.add(a1, f32x4.mul(a, y));
+      a0 = madd(a, x, a0);
+      a1 = madd(a, y, a1);
       if (rows > 1) {
         const b = v128.load(q, 16);
-        b0 = f32x4.add(b0, f32x4.mul(b, x));
-        b1 = f32x4.add(b1, f32x4.mul(b, y));
+        b0 = madd(b, x, b0);
+        b1 = madd(b, y, b1);
       }
       if (rows > 2) {
         const c = v128.load(q, 32);
-        c0 = f32x4.add(c0, f32x4.mul(c, x));
-        c1 = f32x4.add(c1, f32x4.mul(c, y));
+        c0 = madd(c, x, c0);
+        c1 = madd(c, y, c1);
       }
       if (rows > 3) {
         const d = v128.load(q, 48);
-        d0 = f32x4.add(d0, f32x4.mul(d, x));
-        d1 = f32x4.add(d1, f32x4.mul(d, y));
+        d0 = madd(d, x, d0);
+        d1 = madd(d, y, d1);
       }
     }
     if (rows == 1) {
       let sums = sumsOfLanes(a0, a1, a0, a1);
       for (let i = vectorBytes; i < rowBytes; i += 4, k0 += 4, k1 += 4, q += 16) {
-        sums = f32x4.add(sums, f32x4.mul(v128.load(q), v128.load32_lane(k1, v128.load32_splat(k0), 1)));
+        sums = madd(v128.load(q), v128.load32_lane(k1, v128.load32_splat(k0), 1), sums);
       }
       v128.store64_lane(out, sums, 0);
     } else {
@@ -86,8 +86,8 @@ function scoreRows<Rows>(block: usize, keys: usize, dim: i32, count: i32, end: u
         s1 = sumsOfLanes(a1, b1, rows > 2 ? c1 : a1, rows > 3 ? d1 : b1);
       for (let i = vectorBytes; i < rowBytes; i += 4, k0 += 4, k1 += 4, q += 16) {
         const ofRows = v128.load(q);
-        s0 = f32x4.add(s0, f32x4.mul(ofRows, v128.load32_splat(k0)));
-        s1 = f32x4.add(s1, f32x4.mul(ofRows, v128.load32_splat(k1)));
+        s0 = madd(ofRows, v128.load32_splat(k0), s0);
+        s1 = madd(ofRows, v128.load32_splat(k1), s1);
       }
       v128.store(out, s0);
       v128.store(out, s1, 16);
@@ -134,16 +134,16 @@ function addRows<Rows>(w: usize, values: usize, dimV: i32, count: i32, outputs: 
     for (const last = v0 + vectorBytes; v0 < last; v0 += 16, v1 += 16, out += 16 * rows) {
       const x = v128.load(v0),
         y = v128.load(v1);
-      v128.store(out, f32x4.add(v128.load(out), f32x4.add(f32x4.mul(a0, x), f32x4.mul(a1, y))));
-      if (rows > 1) v128.store(out, f32x4.add(v128.load(out, 16), f32x4.add(f32x4.mul(b0, x), f32x4.mul(b1, y))), 16);
-      if (rows > 2) v128.store(out, f32x4.add(v128.load(out, 32), f32x4.add(f32x4.mul(c0, x), f32x4.mul(c1, y))), 32);
-      if (rows > 3) v128.store(out, f32x4.add(v128.load(out, 48), f32x4.add(f32x4.mul(d0, x), f32x4.mul(d1, y))), 48);
+      v128.store(out, f32x4.add(v128.load(out), madd(a1, y, f32x4.mul(a0, x))));
+      if (rows > 1) v128.store(out, f32x4.add(v128.load(out, 16), madd(b1, y, f32x4.mul(b0, x))), 16);
+      if (rows > 2) v128.store(out, f32x4.add(v128.load(out, 32), madd(c1, y, f32x4.mul(c0, x))), 32);
+      if (rows > 3) v128.store(out, f32x4.add(v128.load(out, 48), madd(d1, y, f32x4.mul(d0, x))), 48);
     }
     if (vectorBytes == rowBytes) continue;
     const w0 = rows == 1 ? a0 : v128.load(w),
       w1 = rows == 1 ? a1 : v128.load(w + step);
     for (let i = vectorBytes; i < rowBytes; i += 4, v0 += 4, v1 += 4, out += 16) {
-      const sum = f32x4.add(f32x4.mul(w0, v128.load32_splat(v0)), f32x4.mul(w1, v128.load32_splat(v1)));
+      const sum = madd(w1, v128.load32_splat(v1), f32x4.mul(w0, v128.load32_splat(v0)));
       v128.store(out, f32x4.add(v128.load(out), sum));
     }
   }

@@ -1,7 +1,7 @@
 import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {FormDescriptor} from './form_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
-import {integerSumsOfLanes, maxOfLanes, sumOfLanes} from './math';
+import {integerSumsOfLanes, madd, maxOfLanes, sumOfLanes} from './math';
 import {integersOf, isRoundable, largestInteger, restUnit, shifted, shiftedRest, wholeOf} from './rounding';
 import {queriesAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {channelAt, codeOf, codesOf, dot} from './unpacked';
@@ -191,7 +191,7 @@ function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, 
       const f = f32x4.mul(v128.load(query), v128.load(scales + i));
       v128.store(folded, f);
       maxima = f32x4.pmax(maxima, f32x4.abs(f));
-      exact = f32x4.add(exact, f32x4.mul(f, v128.load(scales + i + bytes)));
+      exact = madd(f, v128.load(scales + i + bytes), exact);
     }
     const largest = maxOfLanes(maxima);
     const rounds = isRoundable(largest);
@@ -292,7 +292,7 @@ function addOfRows<Bits, Rows>(
       } while (bits == 2 && shift < 8);
     }
     const sums = rows == 1 ? integerSumsOfLanes(a, a, a, a) : integerSumsOfLanes(a, b, rows > 2 ? c : a, rows > 3 ? d : b);
-    let score = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(sums), units), offsets);
+    let score = madd(f32x4.convert_i32x4_s(sums), units, offsets);
     if (rows == 1) {
       if (adds) score = f32x4.add(score, v128.load32_zero(scores));
       v128.store32_lane(scores, score, 0);

@@ -1,7 +1,7 @@
 import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {FormDescriptor} from './form_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
-import {maxOfLanes, sumOfLanes} from './math';
+import {madd, maxOfLanes, sumOfLanes} from './math';
 import {integersOf, isRoundable, largestInteger, pairsOf, restUnit, shifted, shiftedRest, wholeOf} from './rounding';
 import {outputsAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
@@ -114,7 +114,7 @@ function weigh(block: usize, rows: i32, count: i32, scratch: usize): bool {
     v128.store(products, product);
     maxima = f32x4.pmax(maxima, weight);
     largest = f32x4.pmax(largest, product);
-    exact = f32x4.add(exact, f32x4.mul(product, zero));
+    exact = madd(product, zero, exact);
   }
   if (rows == 1) {
     largest = f32x4.splat(maxOfLanes(largest));
@@ -266,8 +266,8 @@ function addEight<Bits, Rows>(
 function addTo(out: usize, rows: i32, low: v128, high: v128, units: usize): void {
   const unit = v128.load32_splat(units),
     offset = v128.load32_splat(units, 16);
-  const x = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(low), unit), offset),
-    y = f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(high), unit), offset);
+  const x = madd(f32x4.convert_i32x4_s(low), unit, offset),
+    y = madd(f32x4.convert_i32x4_s(high), unit, offset);
   v128.store(out, f32x4.add(v128.load(out), x));
   out += <usize>rows << 4;
   v128.store(out, f32x4.add(v128.load(out), y));

@@ -1,3 +1,5 @@
+import {madd} from './math';
+
 // out += a b in registers: rows of a are `aBytes` apart, those of out `outBytes`, and b [inner, columns] is contiguous.
 // It adds weighted values, rebuilds keys from their latents and expands outputs by a basis.
 
@@ -51,17 +53,17 @@ export function addFourRows(
       const v0 = v128.load(value),
         v1 = v128.load(value, 16);
       const wa = v128.load32_splat(w);
-      a0 = f32x4.add(a0, f32x4.mul(wa, v0));
-      a1 = f32x4.add(a1, f32x4.mul(wa, v1));
+      a0 = madd(wa, v0, a0);
+      a1 = madd(wa, v1, a1);
       const wb = v128.load32_splat(w + aBytes);
-      b0 = f32x4.add(b0, f32x4.mul(wb, v0));
-      b1 = f32x4.add(b1, f32x4.mul(wb, v1));
+      b0 = madd(wb, v0, b0);
+      b1 = madd(wb, v1, b1);
       const wc = v128.load32_splat(w + 2 * aBytes);
-      c0 = f32x4.add(c0, f32x4.mul(wc, v0));
-      c1 = f32x4.add(c1, f32x4.mul(wc, v1));
+      c0 = madd(wc, v0, c0);
+      c1 = madd(wc, v1, c1);
       const wd = v128.load32_splat(w + 3 * aBytes);
-      d0 = f32x4.add(d0, f32x4.mul(wd, v0));
-      d1 = f32x4.add(d1, f32x4.mul(wd, v1));
+      d0 = madd(wd, v0, d0);
+      d1 = madd(wd, v1, d1);
     }
     v128.store(to, a0);
     v128.store(to, a1, 16);
@@ -105,14 +107,14 @@ function addThreeRows(
       const v0 = v128.load(value),
         v1 = v128.load(value, 16);
       const wa = v128.load32_splat(w);
-      a0 = f32x4.add(a0, f32x4.mul(wa, v0));
-      a1 = f32x4.add(a1, f32x4.mul(wa, v1));
+      a0 = madd(wa, v0, a0);
+      a1 = madd(wa, v1, a1);
       const wb = v128.load32_splat(w + aBytes);
-      b0 = f32x4.add(b0, f32x4.mul(wb, v0));
-      b1 = f32x4.add(b1, f32x4.mul(wb, v1));
+      b0 = madd(wb, v0, b0);
+      b1 = madd(wb, v1, b1);
       const wc = v128.load32_splat(w + 2 * aBytes);
-      c0 = f32x4.add(c0, f32x4.mul(wc, v0));
-      c1 = f32x4.add(c1, f32x4.mul(wc, v1));
+      c0 = madd(wc, v0, c0);
+      c1 = madd(wc, v1, c1);
     }
     v128.store(to, a0);
     v128.store(to, a1, 16);
@@ -139,10 +141,10 @@ export function addRow(a: usize, b: usize, out: usize, inner: i32, columns: i32)
     let value = b + i;
     for (let j = 0; j < inner; j++, value += rowBytes) {
       const weight = v128.load32_splat(a + ((<usize>j) << 2));
-      s0 = f32x4.add(s0, f32x4.mul(weight, v128.load(value)));
-      s1 = f32x4.add(s1, f32x4.mul(weight, v128.load(value, 16)));
-      s2 = f32x4.add(s2, f32x4.mul(weight, v128.load(value, 32)));
-      s3 = f32x4.add(s3, f32x4.mul(weight, v128.load(value, 48)));
+      s0 = madd(weight, v128.load(value), s0);
+      s1 = madd(weight, v128.load(value, 16), s1);
+      s2 = madd(weight, v128.load(value, 32), s2);
+      s3 = madd(weight, v128.load(value, 48), s3);
     }
     v128.store(to, s0);
     v128.store(to, s1, 16);
@@ -158,7 +160,7 @@ function addColumns(a: usize, b: usize, out: usize, inner: i32, rowBytes: usize,
     let sums = v128.load(out + i);
     for (let j = 0; j < inner; j++) {
       const weight = v128.load32_splat(a + ((<usize>j) << 2));
-      sums = f32x4.add(sums, f32x4.mul(weight, v128.load(b + <usize>j * rowBytes + i)));
+      sums = madd(weight, v128.load(b + <usize>j * rowBytes + i), sums);
     }
     v128.store(out + i, sums);
   }

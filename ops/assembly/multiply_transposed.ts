@@ -1,4 +1,4 @@
-import {sumOfLanes, sumsOfLanes} from './math';
+import {madd, sumOfLanes, sumsOfLanes} from './math';
 
 // x w^T, where both lie row by row: dot products of rows, four rows of w at a time, in registers with one or two rows of x.
 
@@ -62,24 +62,24 @@ function dotTwoByFour(x: usize, w: usize, rowBytes: usize, out: usize, outBytes:
     const a = v128.load(x + i),
       b = v128.load(x1 + i);
     const c0 = v128.load(w + i);
-    a0 = f32x4.add(a0, f32x4.mul(a, c0));
-    b0 = f32x4.add(b0, f32x4.mul(b, c0));
+    a0 = madd(a, c0, a0);
+    b0 = madd(b, c0, b0);
     const c1 = v128.load(w1 + i);
-    a1 = f32x4.add(a1, f32x4.mul(a, c1));
-    b1 = f32x4.add(b1, f32x4.mul(b, c1));
+    a1 = madd(a, c1, a1);
+    b1 = madd(b, c1, b1);
     const c2 = v128.load(w2 + i);
-    a2 = f32x4.add(a2, f32x4.mul(a, c2));
-    b2 = f32x4.add(b2, f32x4.mul(b, c2));
+    a2 = madd(a, c2, a2);
+    b2 = madd(b, c2, b2);
     const c3 = v128.load(w3 + i);
-    a3 = f32x4.add(a3, f32x4.mul(a, c3));
-    b3 = f32x4.add(b3, f32x4.mul(b, c3));
+    a3 = madd(a, c3, a3);
+    b3 = madd(b, c3, b3);
   }
   let a = sumsOfLanes(a0, a1, a2, a3),
     b = sumsOfLanes(b0, b1, b2, b3);
   for (; i < rowBytes; i += 4) {
     const c = f32x4(load<f32>(w + i), load<f32>(w1 + i), load<f32>(w2 + i), load<f32>(w3 + i));
-    a = f32x4.add(a, f32x4.mul(v128.load32_splat(x + i), c));
-    b = f32x4.add(b, f32x4.mul(v128.load32_splat(x1 + i), c));
+    a = madd(v128.load32_splat(x + i), c, a);
+    b = madd(v128.load32_splat(x1 + i), c, b);
   }
   v128.store(out, a);
   v128.store(out + outBytes, b);
@@ -102,12 +102,12 @@ function dotLanes(x: usize, w: usize, rowBytes: usize): v128 {
     a3 = a0;
   let i: usize = 0;
   for (; i + 64 <= rowBytes; i += 64) {
-    a0 = f32x4.add(a0, f32x4.mul(v128.load(x + i), v128.load(w + i)));
-    a1 = f32x4.add(a1, f32x4.mul(v128.load(x + i, 16), v128.load(w + i, 16)));
-    a2 = f32x4.add(a2, f32x4.mul(v128.load(x + i, 32), v128.load(w + i, 32)));
-    a3 = f32x4.add(a3, f32x4.mul(v128.load(x + i, 48), v128.load(w + i, 48)));
+    a0 = madd(v128.load(x + i), v128.load(w + i), a0);
+    a1 = madd(v128.load(x + i, 16), v128.load(w + i, 16), a1);
+    a2 = madd(v128.load(x + i, 32), v128.load(w + i, 32), a2);
+    a3 = madd(v128.load(x + i, 48), v128.load(w + i, 48), a3);
   }
-  for (; i + 16 <= rowBytes; i += 16) a0 = f32x4.add(a0, f32x4.mul(v128.load(x + i), v128.load(w + i)));
+  for (; i + 16 <= rowBytes; i += 16) a0 = madd(v128.load(x + i), v128.load(w + i), a0);
   for (; i < rowBytes; i += 4) {
     const product = load<f32>(x + i) * load<f32>(w + i);
     a1 = f32x4.add(a1, f32x4.replace_lane(f32x4.splat(0), 0, product));

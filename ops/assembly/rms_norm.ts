@@ -1,4 +1,4 @@
-import {sumOfLanes} from './math';
+import {madd, sumOfLanes} from './math';
 
 /** out = x / sqrt(mean(x^2) + epsilon) * gain, row by row. */
 export function rmsNorm(x: usize, gain: usize, out: usize, rows: i32, dim: i32, epsilon: f32): void {
@@ -8,7 +8,7 @@ export function rmsNorm(x: usize, gain: usize, out: usize, rows: i32, dim: i32, 
     let squares = f32x4.splat(0);
     for (let i: usize = 0; i < vectorBytes; i += 16) {
       const value = v128.load(x + i);
-      squares = f32x4.add(squares, f32x4.mul(value, value));
+      squares = madd(value, value, squares);
     }
     let sum = sumOfLanes(squares);
     for (let i = vectorBytes; i < bytes; i += 4) sum += load<f32>(x + i) * load<f32>(x + i);

@@ -1,3 +1,5 @@
+import {madd} from './math';
+
 /**
  * Rotates pairs of channels: (a, b) -> (a cos - b sin, b cos + a sin). x, out [heads, tokens, dim]; cos, sin [tokens, pairs];
  * halves: a pair is channels (i, i + pairs); interleaved: (2i, 2i + 1). Channels from 2 * pairs on are copied.
@@ -34,7 +36,7 @@ export function rotate(
           const cosine = v128.load(c + i),
             sine = v128.load(s + i);
           v128.store(out + i, f32x4.sub(f32x4.mul(a, cosine), f32x4.mul(b, sine)));
-          v128.store(out + halfBytes + i, f32x4.add(f32x4.mul(b, cosine), f32x4.mul(a, sine)));
+          v128.store(out + halfBytes + i, madd(a, sine, f32x4.mul(b, cosine)));
         }
         for (; i < halfBytes; i += 4) {
           const a = load<f32>(x + i),

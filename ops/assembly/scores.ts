@@ -1,4 +1,4 @@
-import {sumOfLanes, sumsOfLanes} from './math';
+import {madd, sumOfLanes, sumsOfLanes} from './math';
 
 // Scores of queries against one tile of dense keys.
 
@@ -80,17 +80,17 @@ export function scoreFourRows(
       const k0 = v128.load(column),
         k1 = v128.load(column, 16);
       const qa = v128.load32_splat(q);
-      a0 = f32x4.add(a0, f32x4.mul(qa, k0));
-      a1 = f32x4.add(a1, f32x4.mul(qa, k1));
+      a0 = madd(qa, k0, a0);
+      a1 = madd(qa, k1, a1);
       const qb = v128.load32_splat(q + rowBytes);
-      b0 = f32x4.add(b0, f32x4.mul(qb, k0));
-      b1 = f32x4.add(b1, f32x4.mul(qb, k1));
+      b0 = madd(qb, k0, b0);
+      b1 = madd(qb, k1, b1);
       const qc = v128.load32_splat(q + 2 * rowBytes);
-      c0 = f32x4.add(c0, f32x4.mul(qc, k0));
-      c1 = f32x4.add(c1, f32x4.mul(qc, k1));
+      c0 = madd(qc, k0, c0);
+      c1 = madd(qc, k1, c1);
       const qd = v128.load32_splat(q + 3 * rowBytes);
-      d0 = f32x4.add(d0, f32x4.mul(qd, k0));
-      d1 = f32x4.add(d1, f32x4.mul(qd, k1));
+      d0 = madd(qd, k0, d0);
+      d1 = madd(qd, k1, d1);
     }
     const to = out + ((<usize>token) << 2);
     v128.store(to, f32x4.mul(a0, scales));
@@ -145,14 +145,14 @@ function scoreThreeRows(q0: usize, tile: usize, rowBytes: usize, count: i32, sca
       const x = v128.load(k0 + i),
         y = v128.load(k1 + i);
       const a = v128.load(q0 + i);
-      a0 = f32x4.add(a0, f32x4.mul(a, x));
-      a1 = f32x4.add(a1, f32x4.mul(a, y));
+      a0 = madd(a, x, a0);
+      a1 = madd(a, y, a1);
       const b = v128.load(q1 + i);
-      b0 = f32x4.add(b0, f32x4.mul(b, x));
-      b1 = f32x4.add(b1, f32x4.mul(b, y));
+      b0 = madd(b, x, b0);
+      b1 = madd(b, y, b1);
       const c = v128.load(q2 + i);
-      c0 = f32x4.add(c0, f32x4.mul(c, x));
-      c1 = f32x4.add(c1, f32x4.mul(c, y));
+      c0 = madd(c, x, c0);
+      c1 = madd(c, y, c1);
     }
     let ab = sumsOfLanes(a0, a1, b0, b1);
     let cc = sumsOfLanes(c0, c1, c0, c1);
@@ -162,8 +162,8 @@ function scoreThreeRows(q0: usize, tile: usize, rowBytes: usize, count: i32, sca
       const keys = f32x4(x, y, x, y);
       const a = load<f32>(q0 + i),
         b = load<f32>(q1 + i);
-      ab = f32x4.add(ab, f32x4.mul(f32x4(a, a, b, b), keys));
-      cc = f32x4.add(cc, f32x4.mul(v128.load32_splat(q2 + i), keys));
+      ab = madd(f32x4(a, a, b, b), keys, ab);
+      cc = madd(v128.load32_splat(q2 + i), keys, cc);
     }
     ab = f32x4.mul(ab, f32x4.splat(scale));
     cc = f32x4.mul(cc, f32x4.splat(scale));
@@ -195,18 +195,15 @@ export function scoreRow(query: usize, tile: usize, dim: i32, count: i32, scale:
       d = a;
     for (let i: usize = 0; i < vectorBytes; i += 16) {
       const q = v128.load(query + i);
-      a = f32x4.add(a, f32x4.mul(q, v128.load(k0 + i)));
-      b = f32x4.add(b, f32x4.mul(q, v128.load(k1 + i)));
-      c = f32x4.add(c, f32x4.mul(q, v128.load(k2 + i)));
-      d = f32x4.add(d, f32x4.mul(q, v128.load(k3 + i)));
+      a = madd(q, v128.load(k0 + i), a);
+      b = madd(q, v128.load(k1 + i), b);
+      c = madd(q, v128.load(k2 + i), c);
+      d = madd(q, v128.load(k3 + i), d);
     }
     let sums = sumsOfLanes(a, b, c, d);
     for (let i = vectorBytes; i < rowBytes; i += 4) {
       const q = v128.load32_splat(query + i);
-      sums = f32x4.add(
-        sums,
-        f32x4.mul(q, f32x4(load<f32>(k0 + i), load<f32>(k1 + i), load<f32>(k2 + i), load<f32>(k3 + i))),
-      );
+      sums = madd(q, f32x4(load<f32>(k0 + i), load<f32>(k1 + i), load<f32>(k2 + i), load<f32>(k3 + i)), sums);
     }
     v128.store(out + ((<usize>token) << 2), f32x4.mul(sums, f32x4.splat(scale)));
   }
@@ -214,7 +211,7 @@ export function scoreRow(query: usize, tile: usize, dim: i32, count: i32, scale:
     const key = tile + <usize>token * rowBytes;
     let sums = f32x4.splat(0);
     for (let i: usize = 0; i < vectorBytes; i += 16)
-      sums = f32x4.add(sums, f32x4.mul(v128.load(query + i), v128.load(key + i)));
+      sums = madd(v128.load(query + i), v128.load(key + i), sums);
     let sum = sumOfLanes(sums);
     for (let i = vectorBytes; i < rowBytes; i += 4) sum += load<f32>(query + i) * load<f32>(key + i);
     store<f32>(out + ((<usize>token) << 2), sum * scale);

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError, EigenkvError} from '../errors.js';
 import {kernelsBinary} from '../assembly/kernels_binary.js';
+import {relaxedKernelsBinary} from '../assembly/kernels_relaxed_binary.js';
 import type {WasmKernels} from './wasm_kernels.js';
 
 /**
@@ -10,6 +11,8 @@ import type {WasmKernels} from './wasm_kernels.js';
 export interface WasmHeap {
   /** Our compiled kernels, on tfjs' own memory. */
   readonly kernels: WasmKernels;
+  /** Whether these are the kernels for relaxed SIMD, which round a multiplication and an addition once. */
+  readonly relaxedSimd: boolean;
   /** The address of a tensor's first byte. */
   address(tensor: tf.TensorInfo): number;
   /** A new tensor whose values are not set. */
@@ -59,12 +62,15 @@ function openHeap(backend: object): WasmHeap | undefined {
   const memory = wasm.wasmMemory ?? wasm.asm?.memory;
   if (!(memory instanceof WebAssembly.Memory)) return undefined;
   guardMemory(wasm, memory);
-  const module = new WebAssembly.Module(kernelsBinary());
+  const relaxed = relaxedKernelsBinary();
+  const relaxedSimd = WebAssembly.validate(relaxed);
+  const module = new WebAssembly.Module(relaxedSimd ? relaxed : kernelsBinary());
   const instance = new WebAssembly.Instance(module, {env: {memory}});
   let scratchAddress = 0;
   let scratchBytes = 0;
   return {
     kernels: instance.exports as unknown as WasmKernels,
+    relaxedSimd,
     address: tensor => {
       const entry = backend.dataIdMap.get(tensor.dataId);
       if (entry === undefined) throw new EigenkvError('A tensor was used after it was disposed of.');

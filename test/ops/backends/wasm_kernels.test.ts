@@ -1,6 +1,8 @@
+import {setFlagsFromString} from 'node:v8';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {kernelsBinary} from '../../../ops/assembly/kernels_binary.js';
+import {relaxedKernelsBinary} from '../../../ops/assembly/kernels_relaxed_binary.js';
 import {append} from '../../../ops/append/index.js';
 import {attend} from '../../../ops/attend/index.js';
 import {wasmHeap} from '../../../ops/backends/wasm_heap.js';
@@ -11,27 +13,37 @@ import {describeOnBackends} from '../../support/backends.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose} from '../../support/tensors.js';
 
-describe('the compiled kernels', () => {
-  const binary = kernelsBinary();
+for (const [name, binaryOf] of [
+  ['plain', kernelsBinary],
+  ['relaxed', relaxedKernelsBinary],
+] as const) {
+  describe(`the compiled kernels for ${name} SIMD`, () => {
+    const binary = binaryOf();
 
-  it('export exactly the functions of WasmKernels', () => {
-    const exports = WebAssembly.Module.exports(new WebAssembly.Module(binary));
-    expect(exports.every(({kind}) => kind === 'function')).to.be.true;
-    expect(exports.map(({name}) => name).sort()).to.deep.equal([...wasmKernelNames].sort());
-  });
+    // Node 20 has relaxed SIMD behind a flag
+    const asksForFlag = !WebAssembly.validate(binary);
+    before(() => asksForFlag && setFlagsFromString('--experimental-wasm-relaxed-simd'));
+    after(() => asksForFlag && setFlagsFromString('--no-experimental-wasm-relaxed-simd'));
 
-  it("import tfjs' memory and nothing else", () => {
-    const imports = WebAssembly.Module.imports(new WebAssembly.Module(binary));
-    expect(imports).to.deep.equal([{module: 'env', name: 'memory', kind: 'memory'}]);
-  });
+    it('export exactly the functions of WasmKernels', () => {
+      const exports = WebAssembly.Module.exports(new WebAssembly.Module(binary));
+      expect(exports.every(({kind}) => kind === 'function')).to.be.true;
+      expect(exports.map(({name}) => name).sort()).to.deep.equal([...wasmKernelNames].sort());
+    });
 
-  it("have no data segment and no start function, which would write into tfjs' heap", () => {
-    const sections = sectionIds(binary);
-    expect(sections).to.include.members([1, 3, 7, 10]); // types, functions, exports, code: the reader works
-    expect(sections).to.not.include(11, 'a data segment');
-    expect(sections).to.not.include(8, 'a start function');
+    it("import tfjs' memory and nothing else", () => {
+      const imports = WebAssembly.Module.imports(new WebAssembly.Module(binary));
+      expect(imports).to.deep.equal([{module: 'env', name: 'memory', kind: 'memory'}]);
+    });
+
+    it("have no data segment and no start function, which would write into tfjs' heap", () => {
+      const sections = sectionIds(binary);
+      expect(sections).to.include.members([1, 3, 7, 10]); // types, functions, exports, code: the reader works
+      expect(sections).to.not.include(11, 'a data segment');
+      expect(sections).to.not.include(8, 'a start function');
+    });
   });
-});
+}
 
 describeOnBackends(
   'the heap of the kernels',
@@ -57,6 +69,10 @@ describeOnBackends(
       await expectClose(tf.slice(buffer, [0, 0, 0, 0], [-1, -1, 70, -1]), keys, 0);
       await expectClose(run(), expected, 0);
       tf.dispose([queries, keys, values, expected, after, buffer, ...large]);
+    });
+
+    it('has the kernels for relaxed SIMD exactly where the engine takes them', () => {
+      expect(wasmHeap()!.relaxedSimd).to.equal(WebAssembly.validate(relaxedKernelsBinary()));
     });
 
     it('has scratch memory of any size, which moves as it grows', () => {

@@ -13,8 +13,14 @@ const unit = given.includes('--unit');
 const named = given.filter(text => /^\d/.test(text));
 const versions = named.length > 0 ? named : ['20', '22', '24'];
 const folder = mkdtempSync(join(tmpdir(), 'eigenkv-node-'));
-const run = (command, ...args) =>
-  execFileSync(command, args, {stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8'});
+const run = (command, ...args) => {
+  try {
+    return execFileSync(command, args, {stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8'});
+  } catch (error) {
+    process.stderr.write(error.stdout ?? '');
+    throw error;
+  }
+};
 
 if (!existsSync('dist/src/index.js')) run('npm', 'run', 'build');
 try {
@@ -37,8 +43,10 @@ try {
       '--tokens',
       '4096',
     );
-    if (unit)
-      console.log(run(node, '--import', 'tsx', 'node_modules/mocha/bin/mocha.js').trim().split('\n').at(-1));
+    if (unit) {
+      const output = run(node, '--import', 'tsx', 'node_modules/mocha/bin/mocha.js');
+      console.log(output.match(/^ *\d+ (passing|pending|failing).*$/gm)?.join('\n') ?? output);
+    }
   }
 } finally {
   rmSync(folder, {recursive: true, force: true});

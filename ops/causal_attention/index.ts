@@ -10,7 +10,8 @@ import {causalAttentionGradient} from './gradient.js';
  *     out_i = sum_{j <= i} softmax_j(scale * q_i . k_j) v_j
  *
  * Grouped-query attention: `heads` is a multiple of `kvHeads` (Ainslie et al., 2023, arXiv 2305.13245). Differentiable in
- * all three; the backward pass recomputes the probabilities (Dao et al., 2022, arXiv 2205.14135).
+ * all three; the backward pass recomputes the probabilities (Dao et al., 2022, arXiv 2205.14135). Right to 2e-6 of the largest
+ * value; of its gradient see `causalAttentionGradient`.
  *
  * @param queries float32 `[batch, heads, tokens, dim]`
  * @param keys float32 `[batch, kvHeads, tokens, dim]`

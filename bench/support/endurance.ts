@@ -3,7 +3,8 @@ import {type AttentionCache, KVCache} from '../../cache/index.js';
 import type {Policy} from '../../cache/policy.js';
 import {seededRandom} from '../../models/generate/random.js';
 import {sampleToken} from '../../models/generate/sampling.js';
-import {evictionRuleOf, type ScoreDrift, ScoreReplay} from './score_replay.js';
+import {evictionRuleOf} from './eviction_rule.js';
+import {type ScoreDrift, ScoreReplay} from './score_replay.js';
 import {type Drift, TokenLog} from './token_log.js';
 
 /** How a cache stood at one moment of a long run. */

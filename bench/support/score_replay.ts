@@ -1,45 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens, KVCache} from '../../cache/index.js';
 import {type Past, segmentsOf} from '../../cache/past.js';
-import type {Policy} from '../../cache/policy.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
+import type {EvictionRule} from './eviction_rule.js';
+import {type HostKey, type Share, attention, rounding} from './host_attention.js';
 import {type HostSegment, hostSegment, rotated} from './host_rows.js';
-
-/** How a policy that goes by attention chooses, by its documentation. */
-export interface EvictionRule {
-  readonly statistic: 'mass' | 'uses' | 'lastUse';
-  /** From which probability on a token is used. */
-  readonly threshold: number;
-  /** The most tokens that a head keeps beside the `recentBudget` newest ones; the first `sinks` among them always. */
-  readonly budget: number;
-  readonly recentBudget: number;
-  readonly sinks: number;
-  /** What a token is worth, by its score, its position and the tokens that came in. */
-  readonly worth: (score: number, position: number, seen: number) => number;
-}
-
-/** The rule of a policy by its name and options; none where it does not go by attention. */
-export function evictionRuleOf({name, options}: Pick<Policy, 'name' | 'options'>): EvictionRule | undefined {
-  const number = (key: string) => Number(options[key]);
-  if (name === 'h2o') {
-    return {
-      ...{statistic: 'mass', threshold: 0},
-      ...{budget: number('heavyBudget'), recentBudget: number('recentBudget'), sinks: number('sinks')},
-      worth: (score, position, seen) => (options['normalize'] === true ? score / (seen - position) : score),
-    };
-  }
-  if (name !== 'lru' && name !== 'lfu') return undefined;
-  const size = number('maxCacheSize');
-  const recentBudget = Math.ceil(size / 16);
-  return {
-    statistic: name === 'lru' ? 'lastUse' : 'uses',
-    threshold: number('threshold'),
-    ...{budget: size - recentBudget, recentBudget, sinks: 0},
-    // of equals the oldest goes; the last use is counted from the newest position
-    worth: (score, position, seen) => (name === 'lru' ? score - seen : score) + position / seen,
-  };
-}
 
 /** What a replay found so far. */
 export interface ScoreDrift {
@@ -57,11 +23,8 @@ export interface ScoreDrift {
 }
 
 /** A token that a head holds. Its score in float64, and the least and the most that float32 may have made of it. */
-interface Held {
+interface Held extends HostKey {
   readonly position: number;
-  /** Rotated, in float64. */
-  readonly key: Float64Array;
-  readonly length: number;
   score: number;
   least: number;
   most: number;
@@ -263,34 +226,6 @@ export class ScoreReplay implements AttentionCache {
       }
     }
   }
-}
-
-/** What one rounding of float32 takes, relative. */
-const rounding = 2 ** -24;
-
-/** A probability, and how far float32 may be off: `attentionStatistics` states it for scores that are right. */
-interface Share {
-  readonly p: number;
-  readonly error: number;
-}
-
-function attention(query: Float64Array, tokens: readonly Held[], scale: number): Share[] {
-  const scores = tokens.map(({key}) => {
-    let sum = 0;
-    for (let i = 0; i < key.length; i++) sum += query[i]! * key[i]!;
-    return sum * scale;
-  });
-  const max = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const logSum = max + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - max), 0));
-  // a dot product of rotated rows rounds so often; by Cauchy and Schwarz the magnitudes add up to no more than the lengths' product
-  const longest = tokens.reduce((most, {length}) => Math.max(most, length), 0);
-  const perLength = (query.length + 8) * rounding * scale * Math.hypot(...query);
-  return scores.map((score, i) => {
-    const p = Math.exp(score - logSum);
-    const lost =
-      (Math.abs(score) + Math.abs(logSum)) * 4 * rounding + 4e-6 + perLength * (tokens[i]!.length + longest);
-    return {p, error: p * Math.expm1(lost)};
-  });
 }
 
 /** The rows of one head, turned to their positions. */

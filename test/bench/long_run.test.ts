@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {endure} from '../../bench/support/endurance.js';
-import {evictionRuleOf, ScoreReplay} from '../../bench/support/score_replay.js';
+import {evictionRuleOf} from '../../bench/support/eviction_rule.js';
+import {ScoreReplay} from '../../bench/support/score_replay.js';
 import {TokenLog} from '../../bench/support/token_log.js';
 import {KVCache, makePolicy, policyNames} from '../../cache/index.js';
 import {evict} from '../../cache/evict.js';

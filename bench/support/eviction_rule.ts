@@ -1,0 +1,36 @@
+import type {Policy} from '../../cache/policy.js';
+
+/** How a policy that goes by attention chooses, by its documentation. */
+export interface EvictionRule {
+  readonly statistic: 'mass' | 'uses' | 'lastUse';
+  /** From which probability on a token is used. */
+  readonly threshold: number;
+  /** The most tokens that a head keeps beside the `recentBudget` newest ones; the first `sinks` among them always. */
+  readonly budget: number;
+  readonly recentBudget: number;
+  readonly sinks: number;
+  /** What a token is worth, by its score, its position and the tokens that came in. */
+  readonly worth: (score: number, position: number, seen: number) => number;
+}
+
+/** The rule of a policy by its name and options; none where it does not go by attention. */
+export function evictionRuleOf({name, options}: Pick<Policy, 'name' | 'options'>): EvictionRule | undefined {
+  const number = (key: string) => Number(options[key]);
+  if (name === 'h2o') {
+    return {
+      ...{statistic: 'mass', threshold: 0},
+      ...{budget: number('heavyBudget'), recentBudget: number('recentBudget'), sinks: number('sinks')},
+      worth: (score, position, seen) => (options['normalize'] === true ? score / (seen - position) : score),
+    };
+  }
+  if (name !== 'lru' && name !== 'lfu') return undefined;
+  const size = number('maxCacheSize');
+  const recentBudget = Math.ceil(size / 16);
+  return {
+    statistic: name === 'lru' ? 'lastUse' : 'uses',
+    threshold: number('threshold'),
+    ...{budget: size - recentBudget, recentBudget, sinks: 0},
+    // of equals the oldest goes; the last use is counted from the newest position
+    worth: (score, position, seen) => (name === 'lru' ? score - seen : score) + position / seen,
+  };
+}

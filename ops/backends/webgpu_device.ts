@@ -80,25 +80,35 @@ function isTfjsWebgpuBackend(backend: object): backend is TfjsWebgpuBackend {
 /** Why the device of a backend was lost. */
 const losses = new WeakMap<object, string>();
 
+/** What the driver said when it had no memory, until somebody was told. */
+const shortages = new WeakMap<object, string>();
+
 /**
  * From now on every program of this backend, tfjs' own included, and every reading of a tensor throws where the device is lost
- * (BackendError) or a tensor is larger than what can be bound (InvalidArgumentError).
+ * (BackendError) or a tensor is larger than what can be bound (InvalidArgumentError); the next one does after the device ran
+ * out of memory (BackendError), which drivers report some time after the program that asked for it.
  */
 export function guardDevice(backend: TfjsWebgpuBackend): void {
   const loss = backend.device.lost.then(({reason, message}) => {
     losses.set(backend, `${reason}: ${message}`);
   });
+  backend.device.addEventListener('uncapturederror', ({error}) => {
+    if (error instanceof GPUOutOfMemoryError) shortages.set(backend, error.message.split('\n', 1)[0]!);
+  });
   const run = backend.runWebGPUProgram.bind(backend);
   const read = backend.read.bind(backend);
   backend.runWebGPUProgram = (program, inputs, dtype, uniforms, output) => {
     checkNotLost(backend);
+    checkNotShort(backend);
     for (const {shape} of output === undefined ? inputs : [...inputs, output]) checkBinding(backend, shape);
     return run(program, inputs, dtype, uniforms, output);
   };
   backend.read = async id => {
     checkNotLost(backend);
     try {
-      return await read(id);
+      const numbers = await read(id);
+      checkNotShort(backend); // all errors of what was submitted before have been reported by now
+      return numbers;
     } catch (error) {
       // where this fails since the device is going, that is known a moment later
       await Promise.race([loss, new Promise(resolve => setTimeout(resolve, 200))]);
@@ -129,6 +139,16 @@ function checkNotLost(backend: TfjsWebgpuBackend, cause?: unknown): void {
     `The GPU device was lost (${loss}) and its tensors with it: call useBackend('webgpu') for a new one, or ` +
       "useBackend('wasm'); then load the model again and restore the cache from its snapshot.",
     {cause},
+  );
+}
+
+function checkNotShort(backend: TfjsWebgpuBackend): void {
+  const shortage = shortages.get(backend);
+  if (shortage === undefined) return;
+  shortages.delete(backend);
+  throw new BackendError(
+    `The GPU ran out of memory (${shortage}), and what was computed meanwhile is not valid: dispose of the cache and of tensors ` +
+      'that are not needed, then restore the cache from its snapshot; keep fewer tokens or store them in a smaller codec.',
   );
 }
 

@@ -54,6 +54,25 @@ describe('a lost GPU device', function () {
     await rejected;
   });
 
+  it('is not taken for one that ran out of memory, which is told once', async () => {
+    const short = /The GPU ran out of memory \(no room\).*dispose of the cache.*restore/s;
+    const runOut = () =>
+      gpuDevice().dispatchEvent(
+        new GPUUncapturedErrorEvent('uncapturederror', {
+          cancelable: true,
+          error: new GPUOutOfMemoryError('no room'),
+        }),
+      );
+    const x = tf.ones<tf.Rank.R4>([1, 1, 1, 4]);
+    hadamard(x).dispose();
+    runOut();
+    expect(() => hadamard(x)).to.throw(BackendError, short);
+    const y = hadamard(x);
+    runOut();
+    await rejection(y.data(), BackendError, short);
+    await expectClose(hadamard(x), [2, 0, 0, 0], 1e-6);
+  });
+
   it('is replaced by useBackend, where a snapshot of the cache goes on as if nothing had been', async () => {
     const rows = [{depth: 0, heads: 2, kvHeads: 1, dim: 16, dimV: 16}];
     const part = (seed: number, heads: number, tokens: number) =>

@@ -436,8 +436,9 @@ describeOnBackends('attention entropies without the attention matrix', () => {
           golden.attention.flatMap(head => head[name]),
           [batch, heads, tokens, 1],
         );
-      await expectClose(tf.concat(found.entropy, 2), expected('entropies'), 2e-6, 'entropy');
-      await expectClose(tf.concat(found.renyi2, 2), expected('renyi2s'), 2e-6, 'Renyi-2');
+      // differences of numbers of a few units, each of exponentials within 2e-7 (1 + |score|): plain ops are off by 3.3e-6
+      await expectClose(tf.concat(found.entropy, 2), expected('entropies'), 5e-6, 'entropy');
+      await expectClose(tf.concat(found.renyi2, 2), expected('renyi2s'), 5e-6, 'Renyi-2');
       tf.dispose([found]);
       cache.dispose();
       watched.dispose();

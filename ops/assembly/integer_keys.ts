@@ -12,17 +12,17 @@ import {channelAt, codeOf, codesOf, dot} from './unpacked';
 //
 // with Q the folded query q_c s_c rounded to 16 bits and `offset` exact: one integer multiply-add serves eight channels, and
 // no key is decoded. Rounding leaves a score wrong by near 3e-5 for usual heads: too much where a single token carries much of
-// the attention, and nothing where thousands share it. So tokens that carry more than 1/256 of the attention so far are met
-// again, by what rounding left of the queries, with 16 more bits.
+// the attention, and nothing where thousands share it. So tokens that carry more than a small part of the attention so far,
+// 1/256 for usual heads, are met again by what rounding left of the queries, with 16 more bits.
 
-/** Logarithm of the part of the attention so far from which on a token's score needs what rounding left: 1/256. */
+/** Logarithm of the part of the attention so far from which on a token is met twice, whatever rounding leaves: 1/256. */
 const significant: f32 = -5.545177;
 
 /**
- * Where rounding moves scores by usually more than 1e-4, thousands of tokens do not make up for it, and every token is met
- * twice. Codes and roundings spread evenly: the deviation is unit 2^bits sqrt(dim) / 12, and this is (12e-4)^2.
+ * The deviation of an output, in sizes of values, that tokens met once may leave: with scores wrong by d, tokens of less than a
+ * part t of the attention leave d sqrt(t) at most. (sum_j p_j^2 <= t where p_j <= t.)
  */
-const uncommon: f32 = 1.44e-6;
+const tolerance: f32 = 4e-6;
 
 /** Whether keys may be met in integers; a sum of `dim` products of codes and 16 bits fits 32. */
 export function areIntegerKeys(form: FormDescriptor): bool {
@@ -160,14 +160,21 @@ export function scoreIntegerBlock(
 // @ts-ignore: decorator
 @inline
 function leastExact(block: usize, units: v128, dim: i32, bits: i32): v128 {
-  // ln x of a positive number from its bits as an integer: too little, by up to 0.06; far below 0 for 0
-  const steps = f32x4.sub(f32x4.convert_i32x4_s(v128.load(block, sumsAt)), f32x4.splat(1065353216));
-  const logs = f32x4.mul(steps, f32x4.splat(8.262958294867817e-8)); // ln 2 / 2^23
+  // codes and roundings spread evenly: the variance of what rounding leaves of a score is (unit 2^bits)^2 dim / 144
+  const steps = f32x4.mul(units, f32x4.splat(<f32>(1 << bits) / tolerance));
+  const variance = f32x4.mul(f32x4.mul(steps, steps), f32x4.splat(<f32>dim / 144)); // in squares of the tolerance
+  const part = f32x4.pmin(f32x4.splat(significant), f32x4.neg(roughLog(variance)));
   const error = f32x4.mul(units, f32x4.splat(<f32>((dim << bits) >> 2))); // rounding moves a score by less
-  const below = f32x4.pmin(f32x4.add(logs, f32x4.splat(significant)), f32x4.neg(error));
-  const usual = f32x4.mul(units, f32x4.splat(<f32>(1 << bits)));
-  const isUncommon = f32x4.gt(f32x4.mul(f32x4.mul(usual, usual), f32x4.splat(<f32>dim)), f32x4.splat(uncommon));
-  return v128.bitselect(f32x4.splat(-Infinity), f32x4.add(v128.load(block), below), isUncommon);
+  const below = f32x4.pmin(f32x4.add(roughLog(v128.load(block, sumsAt)), part), f32x4.neg(error));
+  return f32x4.add(v128.load(block), below);
+}
+
+/** ln x of a positive number from its bits as an integer: too little, by up to 0.06. Of 0: -88. */
+// @ts-ignore: decorator
+@inline
+function roughLog(x: v128): v128 {
+  const steps = f32x4.sub(f32x4.convert_i32x4_s(x), f32x4.splat(1065353216));
+  return f32x4.mul(steps, f32x4.splat(8.262958294867817e-8)); // ln 2 / 2^23
 }
 
 /** The row whose numbers a lane holds: lanes without a row hold another's, the same that `addProducts` gives them. */

@@ -17,6 +17,7 @@
 import {once} from 'node:events';
 import {writeFile} from 'node:fs/promises';
 import {parseArgs} from 'node:util';
+import {hasRelaxedSimd} from '../ops/backends/relaxed_simd.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {appendRows} from './append.js';
 import {decodeRows, modelShapes} from './decode.js';
@@ -62,6 +63,7 @@ if (options.backend !== 'wasm' && options.backend !== 'cpu') {
   throw new Error(`--backend ${options.backend}: expected wasm or cpu (WebGPU has a bench of its own).`);
 }
 await useBackend(options.backend);
+if (options.backend === 'wasm') report(`Kernels for ${hasRelaxedSimd() ? 'relaxed' : 'plain'} SIMD.`);
 if (parts.includes('prefill')) {
   // beyond 4,096 tokens a prompt comes in chunks
   for (const shape of [{name: '8 heads of 64', heads: 8, kvHeads: 8, dim: 64}, ...shapes]) {

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {BackendError, EigenkvError} from '../errors.js';
 import {kernelsBinary} from '../assembly/kernels_binary.js';
 import {relaxedKernelsBinary} from '../assembly/kernels_relaxed_binary.js';
+import {hasRelaxedSimd} from './relaxed_simd.js';
 import type {WasmKernels} from './wasm_kernels.js';
 
 /**
@@ -11,8 +12,6 @@ import type {WasmKernels} from './wasm_kernels.js';
 export interface WasmHeap {
   /** Our compiled kernels, on tfjs' own memory. */
   readonly kernels: WasmKernels;
-  /** Whether these are the kernels for relaxed SIMD, which round a multiplication and an addition once. */
-  readonly relaxedSimd: boolean;
   /** The address of a tensor's first byte. */
   address(tensor: tf.TensorInfo): number;
   /** A new tensor whose values are not set. */
@@ -62,15 +61,12 @@ function openHeap(backend: object): WasmHeap | undefined {
   const memory = wasm.wasmMemory ?? wasm.asm?.memory;
   if (!(memory instanceof WebAssembly.Memory)) return undefined;
   guardMemory(wasm, memory);
-  const relaxed = relaxedKernelsBinary();
-  const relaxedSimd = WebAssembly.validate(relaxed);
-  const module = new WebAssembly.Module(relaxedSimd ? relaxed : kernelsBinary());
+  const module = new WebAssembly.Module(hasRelaxedSimd() ? relaxedKernelsBinary() : kernelsBinary());
   const instance = new WebAssembly.Instance(module, {env: {memory}});
   let scratchAddress = 0;
   let scratchBytes = 0;
   return {
     kernels: instance.exports as unknown as WasmKernels,
-    relaxedSimd,
     address: tensor => {
       const entry = backend.dataIdMap.get(tensor.dataId);
       if (entry === undefined) throw new EigenkvError('A tensor was used after it was disposed of.');

@@ -5,6 +5,7 @@ import {kernelsBinary} from '../../../ops/assembly/kernels_binary.js';
 import {relaxedKernelsBinary} from '../../../ops/assembly/kernels_relaxed_binary.js';
 import {append} from '../../../ops/append/index.js';
 import {attend} from '../../../ops/attend/index.js';
+import {hasRelaxedSimd} from '../../../ops/backends/relaxed_simd.js';
 import {wasmHeap} from '../../../ops/backends/wasm_heap.js';
 import {wasmKernelNames} from '../../../ops/backends/wasm_kernels.js';
 import {mergePartials} from '../../../ops/merge_partials/index.js';
@@ -21,9 +22,19 @@ for (const [name, binaryOf] of [
     const binary = binaryOf();
 
     // Node 20 has relaxed SIMD behind a flag
-    const asksForFlag = !WebAssembly.validate(binary);
+    const asksForFlag = !hasRelaxedSimd();
     before(() => asksForFlag && setFlagsFromString('--experimental-wasm-relaxed-simd'));
     after(() => asksForFlag && setFlagsFromString('--no-experimental-wasm-relaxed-simd'));
+
+    it('are valid exactly where they are chosen', () => {
+      expect(WebAssembly.validate(binary)).to.equal(name === 'plain' || hasRelaxedSimd());
+      expect(hasRelaxedSimd(), 'with the flag').to.be.true;
+      if (!asksForFlag) return;
+      setFlagsFromString('--no-experimental-wasm-relaxed-simd');
+      expect(WebAssembly.validate(binary), 'without the flag').to.equal(name === 'plain');
+      expect(hasRelaxedSimd(), 'without the flag').to.be.false;
+      setFlagsFromString('--experimental-wasm-relaxed-simd');
+    });
 
     it('export exactly the functions of WasmKernels', () => {
       const exports = WebAssembly.Module.exports(new WebAssembly.Module(binary));
@@ -69,10 +80,6 @@ describeOnBackends(
       await expectClose(tf.slice(buffer, [0, 0, 0, 0], [-1, -1, 70, -1]), keys, 0);
       await expectClose(run(), expected, 0);
       tf.dispose([queries, keys, values, expected, after, buffer, ...large]);
-    });
-
-    it('has the kernels for relaxed SIMD exactly where the engine takes them', () => {
-      expect(wasmHeap()!.relaxedSimd).to.equal(WebAssembly.validate(relaxedKernelsBinary()));
     });
 
     it('has scratch memory of any size, which moves as it grows', () => {

@@ -12,11 +12,12 @@ export function madd(a: v128, b: v128, c: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function expOf4(x: v128): v128 {
-  // e^x = 2^t; pmax is one instruction where max is six, and a NaN passes, as the first operand
-  const t = f32x4.pmax(f32x4.mul(x, f32x4.splat(1.4426950408889634)), f32x4.splat(-127));
+  // e^x = 2^t, t = x / ln 2; pmax is one instruction where max is six, and a NaN passes, as the first operand
+  const above = f32x4.pmax(x, f32x4.splat(-88.029692)); // t >= -127
+  const inverse = f32x4.splat(1.4426950408889634);
   // t rounded, by adding 1.5 * 2^23, which leaves the integer in the lowest bits; 127 more, and they are an exponent's
-  const shifted = f32x4.add(t, f32x4.splat(12583039));
-  const r = f32x4.sub(t, f32x4.sub(shifted, f32x4.splat(12583039)));
+  const shifted = madd(above, inverse, f32x4.splat(12583039));
+  const r = madd(above, inverse, f32x4.sub(f32x4.splat(12583039), shifted));
   // minimax polynomial of degree 5 for 2^r on [-1/2, 1/2], exact at 0, within 9.2e-8 (fitted by Lawson's iteration)
   let p = f32x4.splat(1.3264727271e-3);
   p = madd(p, r, f32x4.splat(9.6715127560e-3));

@@ -12,6 +12,7 @@ import {quantized} from '../../../cache/policies/quantized.js';
 import {sliding} from '../../../cache/policies/sliding.js';
 import type {Policy} from '../../../cache/policy.js';
 import {dense} from '../../../cache/segments.js';
+import {hasRelaxedSimd} from '../../../ops/backends/relaxed_simd.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {InvalidArgumentError} from '../../../ops/errors.js';
 import {rotate} from '../../../ops/rotate/index.js';
@@ -436,9 +437,10 @@ describeOnBackends('attention entropies without the attention matrix', () => {
           golden.attention.flatMap(head => head[name]),
           [batch, heads, tokens, 1],
         );
-      // differences of numbers of a few units, each of exponentials within 2e-7 (1 + |score|): plain ops are off by 3.3e-6
-      await expectClose(tf.concat(found.entropy, 2), expected('entropies'), 5e-6, 'entropy');
-      await expectClose(tf.concat(found.renyi2, 2), expected('renyi2s'), 5e-6, 'Renyi-2');
+      // differences of numbers of a few units: plain ops in place of the kernels are off by 3.3e-6, kernels that fuse by 2.1e-6
+      const tolerance = tf.getBackend() === 'wasm' && hasRelaxedSimd() ? 3.3e-6 : 2e-6;
+      await expectClose(tf.concat(found.entropy, 2), expected('entropies'), tolerance, 'entropy');
+      await expectClose(tf.concat(found.renyi2, 2), expected('renyi2s'), tolerance, 'Renyi-2');
       tf.dispose([found]);
       cache.dispose();
       watched.dispose();

@@ -20,7 +20,6 @@ import {RopeTables} from '../cache/rope_tables.js';
 import {findSmolLM2} from '../models/hub.js';
 import {loadModel} from '../models/load_model.js';
 import {useBackend} from '../ops/backends/use_backend.js';
-import {mergePartials} from '../ops/merge_partials/index.js';
 import {rotate} from '../ops/rotate/index.js';
 
 const measuredSteps = 96;
@@ -108,7 +107,7 @@ function measure(shapes: readonly Shape[], policy: Policy, tokens: number, model
 function attendAgain(cache: KVCache, depth: number, queries: tf.Tensor4D, rope?: RopeTables): void {
   const past = cache.past(depth)!;
   const rotated = rope ? rotate(queries, rope.rotation(past.tokensSeen - 1, 1)) : queries;
-  mergePartials(attendPast(past, rotated, {scale: 1 / Math.sqrt(queries.shape[3]), ...(rope && {rope})}));
+  attendPast(past, rotated, {scale: 1 / Math.sqrt(queries.shape[3]), ...(rope && {rope})});
 }
 
 /** Milliseconds of a step of the model without its attention; the median of some. */

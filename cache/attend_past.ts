@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {attend, type AttendOptions, type Partial} from '../ops/attend/index.js';
+import {attendSegments} from '../ops/attend/segments.js';
 import {batchedMatMul} from '../ops/batched_matmul/index.js';
 import type {Form, LowRankForm} from '../ops/forms.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
@@ -28,8 +29,18 @@ export interface LatentKeys {
   readonly rope?: RopeTables;
 }
 
-/** Partials of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
-export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): Partial[] {
+/** Attention of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
+export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
+  const segments = segmentsOf(past).map(segment => ({
+    keys: keysToMeet(segment.keys, context),
+    values: segment.values,
+    ...attendOptions(segment, past, queries, context),
+  }));
+  return attendSegments(queries, segments, context.scale);
+}
+
+/** The same before it is merged: a partial for each segment. */
+export function partialsOfPast(past: Past, queries: tf.Tensor4D, context: AttendContext): Partial[] {
   return segmentsOf(past).map(segment =>
     attend(
       queries,

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {mergePartials} from '../ops/merge_partials/index.js';
 import {partialLogSum} from '../ops/merge_partials/log_sum.js';
-import {type AttendContext, attendPast} from './attend_past.js';
+import {type AttendContext, attendPast, partialsOfPast} from './attend_past.js';
 import type {Options} from './codec.js';
 import {type Observation, observe} from './observe.js';
 import {type Past, noEvents} from './past.js';
@@ -61,10 +61,12 @@ export function step(
   const start = past?.tokensSeen ?? 0;
   const recent = appendDense(past?.recent, fresh.keys, fresh.values, start, context.expectedTokens);
   const extended: Past = {held: {}, events: noEvents, ...past, recent, tokensSeen: start + tokens};
-  const partials = attendPast(extended, fresh.queries, context);
-  const output = mergePartials(partials);
-  const observed = policy.observes
-    ? observe(extended, policy.observes, fresh.queries, partialLogSum(partials), context)
-    : extended;
-  return {output, past: policy.compress(observed, {...context, queries: fresh.queries})};
+  const {queries} = fresh;
+  const compressed = (attended: Past) => policy.compress(attended, {...context, queries});
+  if (policy.observes === undefined) {
+    return {output: attendPast(extended, queries, context), past: compressed(extended)};
+  }
+  const partials = partialsOfPast(extended, queries, context);
+  const observed = observe(extended, policy.observes, queries, partialLogSum(partials), context);
+  return {output: mergePartials(partials), past: compressed(observed)};
 }

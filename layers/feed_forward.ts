@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../ops/errors.js';
+import {linear} from '../ops/linear/index.js';
 import {
   type KernelInitializer,
   type LayerArgs,
@@ -10,7 +11,6 @@ import {
   onlyTensor,
   positive,
 } from './layer_args.js';
-import {project} from './project.js';
 
 const activations = {
   silu: (x: tf.Tensor) => tf.mul(x, tf.sigmoid(x)),
@@ -105,7 +105,7 @@ export class FeedForward extends tf.layers.Layer {
   }
 
   private project(name: string, x: tf.Tensor): tf.Tensor {
-    return project(x, this.kernels[name]!.read(), this.kernels[`${name}Bias`]?.read());
+    return linear(x, this.kernels[name]!.read(), {bias: this.kernels[`${name}Bias`]?.read()});
   }
 }
 

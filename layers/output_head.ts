@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {linear} from '../ops/linear/index.js';
 import {
   type KernelInitializer,
   type LayerArgs,
@@ -9,7 +10,6 @@ import {
   onlyTensor,
   positive,
 } from './layer_args.js';
-import {project} from './project.js';
 
 export interface OutputHeadArgs extends LayerArgs {
   vocabSize: number;
@@ -39,7 +39,7 @@ export class OutputHead extends tf.layers.Layer {
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return tf.tidy(() => project(onlyTensor(inputs, this.name), this.kernel!.read()));
+    return tf.tidy(() => linear(onlyTensor(inputs, this.name), this.kernel!.read()));
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {

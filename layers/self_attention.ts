@@ -4,7 +4,7 @@ import {type Spec, makePolicy} from '../cache/registry.js';
 import {InvalidArgumentError} from '../ops/errors.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {cachedAttention} from './cached_attention.js';
-import {joinHeads, splitHeads} from './heads.js';
+import {type Projection, fromHeads, toHeads} from './heads.js';
 import {
   type CallArgs,
   type KernelInitializer,
@@ -16,7 +16,6 @@ import {
   onlyTensor,
   positive,
 } from './layer_args.js';
-import {project} from './project.js';
 
 /** What all attention layers of eigenkv take. */
 export interface SelfAttentionArgs extends LayerArgs {
@@ -113,10 +112,10 @@ export abstract class SelfAttention extends tf.layers.Layer {
     return tf.tidy(() => {
       const x = onlyTensor(inputs, this.name);
       const {numHeads, numKvHeads} = this.options;
-      const queries = splitHeads(this.project('query', x), numHeads);
-      const keys = splitHeads(this.project('key', x), numKvHeads);
-      const values = splitHeads(this.project('value', x), numKvHeads);
-      return this.project('output', joinHeads(this.attend({queries, keys, values}, kwargs.cache)));
+      const queries = toHeads(x, numHeads, this.projection('query'));
+      const keys = toHeads(x, numKvHeads, this.projection('key'));
+      const values = toHeads(x, numKvHeads, this.projection('value'));
+      return fromHeads(this.attend({queries, keys, values}, kwargs.cache), this.projection('output'));
     });
   }
 
@@ -175,8 +174,8 @@ export abstract class SelfAttention extends tf.layers.Layer {
     if (bias) this.addVariable(`${name}_bias`, [outputs]);
   }
 
-  private project(name: string, x: tf.Tensor): tf.Tensor {
-    return project(x, this.variable(`${name}_kernel`), this.variables[`${name}_bias`]?.read());
+  private projection(name: string): Projection {
+    return {kernel: this.variable(`${name}_kernel`), bias: this.variables[`${name}_bias`]?.read()};
   }
 }
 

@@ -44,10 +44,12 @@ export function runOp<Inputs extends Record<string, tf.Tensor | undefined>, Attr
   attributes: Attributes,
 ): tf.Tensor {
   if (!hasKernel(op.name)) return tf.tidy(() => op.reference(inputs, attributes));
-  const present = Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined));
-  return tf
-    .engine()
-    .runKernel<tf.Tensor>(kernelName(op.name), present as tf.NamedTensorMap, attributes as tf.NamedAttrMap);
+  const present: tf.NamedTensorMap = {};
+  for (const name in inputs) {
+    const tensor = inputs[name];
+    if (tensor !== undefined) present[name] = tensor;
+  }
+  return tf.engine().runKernel<tf.Tensor>(kernelName(op.name), present, attributes as tf.NamedAttrMap);
 }
 
 /** Whether the current backend runs this op by a fused kernel. */

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {hostNumbers} from '../../ops/host_numbers.js';
-import {mergePartials} from '../../ops/merge_partials/index.js';
 import {attendPast} from '../attend_past.js';
 import {dense as denseCodec} from '../codecs/dense.js';
 import {integer} from '../codecs/integer.js';
@@ -46,7 +45,7 @@ export function adaptive(options: AdaptiveOptions = {}): Policy {
       const block = sealable(past.recent.tokens, residual, narrowest);
       if (block === 0 || context.queries === undefined) return past;
       const queries = latestQueries(context.queries, past.recent.tokens - block);
-      const exact = mergePartials(attendPast(past, queries, context));
+      const exact = attendPast(past, queries, context);
       let chosen = past;
       for (const [name, codecs] of levels) {
         chosen = sealAs(name, past, block, codecs, context);
@@ -89,6 +88,6 @@ function latestQueries(queries: tf.Tensor4D, tokensBehind: number): tf.Tensor4D 
 }
 
 function relativeError(exact: tf.Tensor4D, past: Past, queries: tf.Tensor4D, context: Context): number {
-  const output = mergePartials(attendPast(past, queries, context));
+  const output = attendPast(past, queries, context);
   return hostNumbers(tf.divNoNan(tf.norm(tf.sub(output, exact)), tf.norm(exact)))[0]!;
 }

@@ -4,6 +4,7 @@ import {rowWords, scaleOf, zeroOf} from './integer';
 import {integerSumsOfLanes, madd, maxOfLanes, sumOfLanes} from './math';
 import {integersOf, isRoundable, largestInteger, restUnit, shifted, shiftedRest, wholeOf} from './rounding';
 import {queriesAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
+import {tileTokens} from './scores';
 import {channelAt, codeOf, codesOf, dot} from './unpacked';
 
 // Scores of a block of rows (row_blocks.ts) against integer keys whose groups run along tokens, in integers. Within a group,
@@ -38,14 +39,15 @@ export function areIntegerKeys(form: FormDescriptor): bool {
 }
 
 // What a block has beside for integer keys: units, offsets, and offsets of what rounding left, a lane for each row; the group
-// that they belong to; whether it has numbers that cannot be rounded; then the folded queries, four channels of each row side
-// by side, and the rounded ones and what rounding left of them, eight.
+// that they belong to; whether it has numbers that cannot be rounded; the tokens of the tile that are met twice; then the folded
+// queries, four channels of each row side by side, and the rounded ones and what rounding left of them, eight.
 
 const offsetsAt: usize = 16;
 const restOffsetsAt: usize = 32;
 const groupAt: usize = 48;
 const slowAt: usize = 52;
-const foldedAt: usize = 64;
+const twiceAt: usize = 64;
+const foldedAt: usize = twiceAt + tileTokens;
 
 // @ts-ignore: decorator
 @inline
@@ -132,7 +134,7 @@ export function scoreIntegerBlock(
   }
   const units = v128.load(integers);
   const rounded = integers + roundedAt(dim, rows);
-  addProducts(codes, codeBytes, count, bits, rounded, rows, units, v128.load(integers, offsetsAt), 0, scores);
+  scoreProducts(codes, codeBytes, count, bits, rounded, rows, units, v128.load(integers, offsetsAt), scores);
 
   const least = leastExact(block, units, dim, bits);
   const restUnits = f32x4.mul(units, f32x4.splat(restUnit));
@@ -141,19 +143,29 @@ export function scoreIntegerBlock(
   let largest = v128.load(scores);
   for (let at = scores + 16; at < end; at += 16) largest = f32x4.pmax(largest, v128.load(at));
   if (!v128.any_true(f32x4.ge(largest, least))) return;
-  roundRests(integers, rows, dim, half);
-  const rests = integers + restsAt(dim, rows);
-  for (let at = scores; at < end; at += 16) {
-    if (!v128.any_true(f32x4.ge(v128.load(at), least))) continue;
-    const token = <i32>((at - scores) >> 4) * step;
-    do at += 16;
-    while (at < end && v128.any_true(f32x4.ge(v128.load(at), least)));
-    const some = min(count, <i32>((at - scores) >> 4) * step) - token;
-    addProducts(
-      codes + <usize>token * codeBytes, codeBytes, some, bits, rests, rows, restUnits, v128.load(integers, restOffsetsAt), 1,
-      scores + <usize>token * scoreStep(rows),
-    );
+  const twice = integers + twiceAt;
+  const some = listAtLeast(least, scores, rows, count, twice);
+  addRests(
+    codes, codeBytes, twice, some, bits, integers + restsAt(dim, rows), rows, restUnits, v128.load(integers, restOffsetsAt), scores,
+  );
+}
+
+/** Lists the tokens with a score of `least` or more, a byte each. Without a branch: there would be no telling where it goes. */
+function listAtLeast(least: v128, scores: usize, rows: i32, count: i32, list: usize): i32 {
+  let to = list;
+  if (rows == 1) {
+    const number = f32x4.extract_lane(least, 0);
+    for (let token = 0; token < count; token++, scores += 4) {
+      store<u8>(to, <u8>token);
+      to += <usize>(load<f32>(scores) >= number);
+    }
+  } else {
+    for (let token = 0; token < count; token++, scores += 16) {
+      store<u8>(to, <u8>token);
+      to += <usize>v128.any_true(f32x4.ge(v128.load(scores), least));
+    }
   }
+  return <i32>(to - list);
 }
 
 /** The scores from which on tokens are met twice: those of much attention, and those that may be the largest so far. */
@@ -177,14 +189,14 @@ function roughLog(x: v128): v128 {
   return f32x4.mul(steps, f32x4.splat(8.262958294867817e-8)); // ln 2 / 2^23
 }
 
-/** The row whose numbers a lane holds: lanes without a row hold another's, the same that `addProducts` gives them. */
+/** The row whose numbers a lane holds: lanes without a row hold another's, the same that `productsOf` gives them. */
 // @ts-ignore: decorator
 @inline
 function rowOfLane(lane: i32, rows: i32): i32 {
   return lane < rows ? lane : rows == 1 ? 0 : lane - 2;
 }
 
-/** Folds a group's scales and zero points into a block's queries and rounds them. */
+/** Folds a group's scales and zero points into a block's queries; rounds them, and what that leaves. */
 function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, dim: i32, half: f32): void {
   const bytes = <usize>dim << 2,
     step = <usize>rows << 4;
@@ -206,111 +218,133 @@ function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, 
     const unit: f32 = rounds ? largest / largestInteger : 0;
     const inverse = f32x4.splat(rounds ? largestInteger / largest : 0);
     folded = integers + foldedAt + (<usize>row << 4);
-    let sums = f32x4.splat(0);
+    let sums = f32x4.splat(0),
+      errors = sums;
     let rounded = integers + roundedAt(dim, rows) + (<usize>row << 4);
+    const rests = restsAt(dim, rows) - roundedAt(dim, rows);
     for (let i: usize = 0; i < bytes; i += 32, folded += 2 * step, rounded += step) {
-      const low = shifted(f32x4.mul(v128.load(folded), inverse)),
-        high = shifted(f32x4.mul(v128.load(folded + step), inverse));
-      sums = f32x4.add(sums, f32x4.add(wholeOf(low), wholeOf(high)));
+      const x = f32x4.mul(v128.load(folded), inverse),
+        y = f32x4.mul(v128.load(folded + step), inverse);
+      const low = shifted(x),
+        high = shifted(y);
       v128.store(rounded, integersOf(low, high));
+      const wholeX = wholeOf(low),
+        wholeY = wholeOf(high);
+      sums = f32x4.add(sums, f32x4.add(wholeX, wholeY));
+      const restX = f32x4.sub(x, wholeX),
+        restY = f32x4.sub(y, wholeY);
+      errors = f32x4.add(errors, f32x4.add(restX, restY));
+      v128.store(rounded + rests, integersOf(shiftedRest(restX), shiftedRest(restY)));
     }
-    const offset: f32 = sumOfLanes(exact) - half * unit * sumOfLanes(sums);
+    const middle: f32 = half * unit;
+    const offset: f32 = sumOfLanes(exact) - middle * sumOfLanes(sums);
+    const restOffset: f32 = -middle * sumOfLanes(errors);
     for (let lane = row; lane < 4; lane++) {
       if (rowOfLane(lane, rows) != row) continue;
       store<f32>(integers + (<usize>lane << 2), unit);
       store<f32>(integers + (<usize>lane << 2), offset, offsetsAt);
+      store<f32>(integers + (<usize>lane << 2), restOffset, restOffsetsAt);
     }
   }
 }
 
-/** What rounding left of the folded queries, rounded to 16 bits. */
-function roundRests(integers: usize, rows: i32, dim: i32, half: f32): void {
-  const step = <usize>rows << 4;
-  for (let row = 0; row < rows; row++) {
-    const unit = load<f32>(integers + (<usize>row << 2));
-    const inverse = f32x4.splat(unit == 0 ? 0 : 1 / unit);
-    let folded = integers + foldedAt + (<usize>row << 4),
-      rounded = integers + roundedAt(dim, rows) + (<usize>row << 4),
-      rests = integers + restsAt(dim, rows) + (<usize>row << 4);
-    let sums = f32x4.splat(0);
-    for (let i = 0; i < dim; i += 8, folded += 2 * step, rounded += step, rests += step) {
-      const q = v128.load(rounded);
-      const low = f32x4.sub(f32x4.mul(v128.load(folded), inverse), f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(q)));
-      const high = f32x4.sub(f32x4.mul(v128.load(folded + step), inverse), f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(q)));
-      sums = f32x4.add(sums, f32x4.add(low, high));
-      v128.store(rests, integersOf(shiftedRest(low), shiftedRest(high)));
-    }
-    const offset: f32 = -half * unit * sumOfLanes(sums);
-    for (let lane = row; lane < 4; lane++) {
-      if (rowOfLane(lane, rows) == row) store<f32>(integers + (<usize>lane << 2), offset, restOffsetsAt);
-    }
+/** scores = units * (queries . codes) + offsets, for each of some tokens. */
+function scoreProducts(
+  codes: usize, codeBytes: usize, count: i32, bits: i32, queries: usize, rows: i32, units: v128, offsets: v128, scores: usize,
+): void {
+  if (bits == 8) scoreOfBits<Eight>(codes, codeBytes, count, queries, rows, units, offsets, scores);
+  else if (bits == 4) scoreOfBits<Four>(codes, codeBytes, count, queries, rows, units, offsets, scores);
+  else scoreOfBits<Two>(codes, codeBytes, count, queries, rows, units, offsets, scores);
+}
+
+// @ts-ignore: decorator
+@inline
+function scoreOfBits<Bits>(
+  codes: usize, codeBytes: usize, count: i32, queries: usize, rows: i32, units: v128, offsets: v128, scores: usize,
+): void {
+  if (rows == 1) scoreOfRows<Bits, One>(codes, codeBytes, count, queries, units, offsets, scores);
+  else if (rows == 2) scoreOfRows<Bits, Two>(codes, codeBytes, count, queries, units, offsets, scores);
+  else if (rows == 3) scoreOfRows<Bits, Three>(codes, codeBytes, count, queries, units, offsets, scores);
+  else scoreOfRows<Bits, Four>(codes, codeBytes, count, queries, units, offsets, scores);
+}
+
+function scoreOfRows<Bits, Rows>(
+  codes: usize, codeBytes: usize, count: i32, queries: usize, units: v128, offsets: v128, scores: usize,
+): void {
+  const rows = countOf<Rows>();
+  for (let token = 0; token < count; token++, codes += codeBytes) {
+    const score = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes, codeBytes, queries)), units, offsets);
+    if (rows == 1) v128.store32_lane(scores, score, 0);
+    else v128.store(scores, score);
+    scores += rows == 1 ? 4 : 16;
   }
 }
 
-/** scores (`adds`: +)= units * (queries . codes) + offsets, for each of some tokens. */
-function addProducts(
-  codes: usize, codeBytes: usize, count: i32, bits: i32, queries: usize, rows: i32, units: v128, offsets: v128, adds: i32,
+/** scores += units * (queries . codes) + offsets, for each of the listed tokens. */
+function addRests(
+  codes: usize, codeBytes: usize, list: usize, count: i32, bits: i32, queries: usize, rows: i32, units: v128, offsets: v128,
   scores: usize,
 ): void {
-  if (bits == 8) addOfBits<Eight>(codes, codeBytes, count, queries, rows, units, offsets, adds, scores);
-  else if (bits == 4) addOfBits<Four>(codes, codeBytes, count, queries, rows, units, offsets, adds, scores);
-  else addOfBits<Two>(codes, codeBytes, count, queries, rows, units, offsets, adds, scores);
+  if (bits == 8) addOfBits<Eight>(codes, codeBytes, list, count, queries, rows, units, offsets, scores);
+  else if (bits == 4) addOfBits<Four>(codes, codeBytes, list, count, queries, rows, units, offsets, scores);
+  else addOfBits<Two>(codes, codeBytes, list, count, queries, rows, units, offsets, scores);
 }
 
 // @ts-ignore: decorator
 @inline
 function addOfBits<Bits>(
-  codes: usize, codeBytes: usize, count: i32, queries: usize, rows: i32, units: v128, offsets: v128, adds: i32, scores: usize,
+  codes: usize, codeBytes: usize, list: usize, count: i32, queries: usize, rows: i32, units: v128, offsets: v128, scores: usize,
 ): void {
-  if (rows == 1) addOfRows<Bits, One>(codes, codeBytes, count, queries, units, offsets, adds, scores);
-  else if (rows == 2) addOfRows<Bits, Two>(codes, codeBytes, count, queries, units, offsets, adds, scores);
-  else if (rows == 3) addOfRows<Bits, Three>(codes, codeBytes, count, queries, units, offsets, adds, scores);
-  else addOfRows<Bits, Four>(codes, codeBytes, count, queries, units, offsets, adds, scores);
+  if (rows == 1) addOfRows<Bits, One>(codes, codeBytes, list, count, queries, units, offsets, scores);
+  else if (rows == 2) addOfRows<Bits, Two>(codes, codeBytes, list, count, queries, units, offsets, scores);
+  else if (rows == 3) addOfRows<Bits, Three>(codes, codeBytes, list, count, queries, units, offsets, scores);
+  else addOfRows<Bits, Four>(codes, codeBytes, list, count, queries, units, offsets, scores);
 }
 
-// A token after the other, sixteen codes in an iteration: those of sixteen bytes, or two of each of eight. V8 moves all loads of a
-// loop's body to its beginning: four rows are four sums, eight loads of queries and two of codes, and no more registers are free.
-
 function addOfRows<Bits, Rows>(
-  codes: usize, codeBytes: usize, count: i32, queries: usize, units: v128, offsets: v128, adds: i32, scores: usize,
+  codes: usize, codeBytes: usize, list: usize, count: i32, queries: usize, units: v128, offsets: v128, scores: usize,
 ): void {
+  const rows = countOf<Rows>();
+  for (const end = list + <usize>count; list < end; list++) {
+    const token = <usize>load<u8>(list);
+    const at = scores + token * (rows == 1 ? 4 : 16);
+    const rest = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes + token * codeBytes, codeBytes, queries)), units, offsets);
+    if (rows == 1) v128.store32_lane(at, f32x4.add(rest, v128.load32_zero(at)), 0);
+    else v128.store(at, f32x4.add(rest, v128.load(at)));
+  }
+}
+
+/**
+ * The sums queries . codes of one token, a lane for each row, in iterations of sixteen codes: those of sixteen bytes, or two of
+ * each of eight. V8 moves all loads of a loop's body to its beginning: four rows are four sums, eight loads of queries and two
+ * of codes, and no more registers are free.
+ */
+// @ts-ignore: decorator
+@inline
+function productsOf<Bits, Rows>(codes: usize, codeBytes: usize, queries: usize): v128 {
   const bits = countOf<Bits>(),
     rows = countOf<Rows>();
-  for (let token = 0; token < count; token++) {
-    let a = i32x4.splat(0),
-      b = a,
-      c = a,
-      d = a;
-    let q = queries;
-    const end = codes + codeBytes;
-    for (let at = codes; at < end; at += bits == 8 ? 16 : 8) {
-      let shift = 0;
-      do {
-        const low = v128.load_ext<u8>(at);
-        const bytes = bits == 2 ? i16x8.shr_u(low, shift) : low;
-        const x = codesOf<Bits>(bytes, 0),
-          y = bits == 8 ? v128.load_ext<u8>(at, 8) : codesOf<Bits>(bytes, 1);
-        a = dot(dot(a, v128.load(q), x), v128.load(q, 16 * rows), y);
-        if (rows > 1) b = dot(dot(b, v128.load(q, 16), x), v128.load(q, 16 + 16 * rows), y);
-        if (rows > 2) c = dot(dot(c, v128.load(q, 32), x), v128.load(q, 32 + 16 * rows), y);
-        if (rows > 3) d = dot(dot(d, v128.load(q, 48), x), v128.load(q, 48 + 16 * rows), y);
-        q += 32 * rows;
-        shift += 4; // of two bits, then the upper two codes of each byte
-      } while (bits == 2 && shift < 8);
-    }
-    const sums = rows == 1 ? integerSumsOfLanes(a, a, a, a) : integerSumsOfLanes(a, b, rows > 2 ? c : a, rows > 3 ? d : b);
-    let score = madd(f32x4.convert_i32x4_s(sums), units, offsets);
-    if (rows == 1) {
-      if (adds) score = f32x4.add(score, v128.load32_zero(scores));
-      v128.store32_lane(scores, score, 0);
-      scores += 4;
-    } else {
-      if (adds) score = f32x4.add(score, v128.load(scores));
-      v128.store(scores, score);
-      scores += 16;
-    }
-    codes = end;
+  let a = i32x4.splat(0),
+    b = a,
+    c = a,
+    d = a;
+  let q = queries;
+  for (const end = codes + codeBytes; codes < end; codes += bits == 8 ? 16 : 8) {
+    let shift = 0;
+    do {
+      const low = v128.load_ext<u8>(codes);
+      const bytes = bits == 2 ? i16x8.shr_u(low, shift) : low;
+      const x = codesOf<Bits>(bytes, 0),
+        y = bits == 8 ? v128.load_ext<u8>(codes, 8) : codesOf<Bits>(bytes, 1);
+      a = dot(dot(a, v128.load(q), x), v128.load(q, 16 * rows), y);
+      if (rows > 1) b = dot(dot(b, v128.load(q, 16), x), v128.load(q, 16 + 16 * rows), y);
+      if (rows > 2) c = dot(dot(c, v128.load(q, 32), x), v128.load(q, 32 + 16 * rows), y);
+      if (rows > 3) d = dot(dot(d, v128.load(q, 48), x), v128.load(q, 48 + 16 * rows), y);
+      q += 32 * rows;
+      shift += 4; // of two bits, then the upper two codes of each byte
+    } while (bits == 2 && shift < 8);
   }
+  return rows == 1 ? integerSumsOfLanes(a, a, a, a) : integerSumsOfLanes(a, b, rows > 2 ? c : a, rows > 3 ? d : b);
 }
 
 /** Scores by the folded queries themselves, where some are too large or too small to be rounded. */

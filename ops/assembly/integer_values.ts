@@ -2,7 +2,7 @@ import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {FormDescriptor} from './form_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
 import {madd, maxOfLanes, sumOfLanes} from './math';
-import {integersOf, isRoundable, largestInteger, pairsOf, restUnit, shifted, shiftedRest, wholeOf} from './rounding';
+import {integersOf, isRoundable, largestInteger, pairsOf, shifted, wholeOf} from './rounding';
 import {outputsAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
 import {channelAt, codeOf, codesOf, dot} from './unpacked';
@@ -13,8 +13,11 @@ import {channelAt, codeOf, codesOf, dot} from './unpacked';
 //     sum_j p_j v_j = sum_j w_j (code_j + zero_j) = unit * sum_j W_j code_j + offset        w_j = p_j s_j
 //
 // with W the weights w rounded to 16 bits and `offset` exact. Two tokens' codes are interleaved in registers, so that one
-// integer multiply-add takes both. The error is near 1e-5 of the tile's largest weight; where one token of the tile carries
-// more than 1/128 of the attention so far, what rounding left is added, too, with 16 more bits.
+// integer multiply-add takes both. The error is near 1e-5 of the tile's largest weight, so those that carry more than 1/64 of the
+// attention so far are left out there and added in floats: few, but of much weight.
+
+/** The part of the attention so far from which on what rounding left of a token's weight is added. */
+const significant: f32 = 1.0 / 64;
 
 /** Whether values may be added up in integers. */
 export function areIntegerValues(form: FormDescriptor): bool {
@@ -23,22 +26,20 @@ export function areIntegerValues(form: FormDescriptor): bool {
   return form.dim % eightBytes == 0 && form.groupSize % eightBytes == 0;
 }
 
-// Scratch: scales and zero points of a tile's tokens, floats; the products w, laid out like a block's scores; the rounded ones
-// and what rounding left of them, 16 bits each, two tokens of each row side by side; then, a lane for each row, the largest
-// products, and units and offsets of the rounded ones and of what rounding left.
+// Scratch: scales and zero points of a tile's tokens, floats; the products w, laid out like a block's scores; the rounded ones,
+// 16 bits each, two tokens of each row side by side; a list of tokens; then, a lane for each row, the largest products, and units
+// and offsets of the rounded ones.
 
 const zerosAt: usize = tileTokens << 2;
 const productsAt: usize = 2 * zerosAt;
 const roundedAt: usize = productsAt + (tileTokens << 4);
-const restsAt: usize = roundedAt + (tileTokens << 3);
-const largestAt: usize = restsAt + (tileTokens << 3);
+const listAt: usize = roundedAt + (tileTokens << 3);
+const largestAt: usize = listAt + tileTokens;
 const unitsAt: usize = largestAt + 16;
 const offsetsAt: usize = unitsAt + 16;
-const restUnitsAt: usize = offsetsAt + 16;
-const restOffsetsAt: usize = restUnitsAt + 16;
 
 /** Bytes of scratch memory for the weights of integer values. */
-export const integerValueBytes: usize = restOffsetsAt + 16;
+export const integerValueBytes: usize = offsetsAt + 16;
 
 /** Adds values `from .. from + count`, weighted by what softmax left of a block's scores, to its outputs in unpacked order. */
 export function addIntegerBlock(
@@ -55,16 +56,16 @@ export function addIntegerBlock(
     const codesOfGroup = codes + <usize>((first * bits) >> 3);
     const outputs = block + outputsAt(dim) + (<usize>(first * rows) << 2);
     readTokens(form, head, from, count, group, groups, scratch);
-    const isPeaked = weigh(block, rows, count, scratch);
+    const peak = f32x4.mul(v128.load(block, sumsAt), f32x4.splat(significant));
+    const isPeaked = weigh(block, rows, count, peak, scratch);
     for (let row = 0; row < rows; row++) {
       const largest = load<f32>(scratch + (<usize>row << 2), largestAt);
       if (isRoundable(largest) || largest == 0) continue;
       addSlowly(row, rows, codesOfGroup, codeBytes, count, <i32>(bytes << 3) / bits, bits, outputs, scratch);
     }
-    roundWeights(rows, count, <f32>(1 << (bits - 1)), isPeaked, scratch);
-    addProducts(codesOfGroup, codeBytes, bytes, count, bits, rows, scratch + roundedAt, scratch + unitsAt, outputs);
-    if (!isPeaked) continue;
-    addProducts(codesOfGroup, codeBytes, bytes, count, bits, rows, scratch + restsAt, scratch + restUnitsAt, outputs);
+    roundWeights(rows, count, bits, scratch);
+    addProducts(codesOfGroup, codeBytes, bytes, count, bits, rows, scratch, outputs);
+    if (isPeaked) addPeaked(block, peak, codesOfGroup, codeBytes, bytes, count, bits, rows, scratch, outputs);
   }
 }
 
@@ -96,23 +97,24 @@ function vectorsOf(rows: i32, count: i32): i32 {
   return rows == 1 ? ((count + 7) >> 3) << 1 : (count + 1) & ~1;
 }
 
-/** Weights times scales, the largest of them and their offsets. Whether a weight is more than 1/128 of the sum so far. */
-function weigh(block: usize, rows: i32, count: i32, scratch: usize): bool {
+/** Weights up to `peak` times scales, the largest of these products and their offsets. Whether there are weights above. */
+function weigh(block: usize, rows: i32, count: i32, peak: v128, scratch: usize): bool {
   let weights = block + scoresAt,
     products = scratch + productsAt,
     scales = scratch;
   const end = weights + (<usize>vectorsOf(rows, count) << 4);
   memory.fill(weights + <usize>count * scoreStep(rows), 0, end - weights - <usize>count * scoreStep(rows));
-  let maxima = f32x4.splat(0),
-    largest = maxima,
-    exact = maxima;
+  let above = f32x4.splat(0),
+    largest = above,
+    exact = above;
   for (; weights < end; weights += 16, products += 16, scales += rows == 1 ? 16 : 4) {
     const weight = v128.load(weights);
     const scale = rows == 1 ? v128.load(scales) : v128.load32_splat(scales),
       zero = rows == 1 ? v128.load(scales, zerosAt) : v128.load32_splat(scales, zerosAt);
-    const product = f32x4.mul(weight, scale);
+    const isAbove = f32x4.gt(weight, peak);
+    const product = v128.andnot(f32x4.mul(weight, scale), isAbove);
     v128.store(products, product);
-    maxima = f32x4.pmax(maxima, weight);
+    above = v128.or(above, isAbove);
     largest = f32x4.pmax(largest, product);
     exact = madd(product, zero, exact);
   }
@@ -122,11 +124,11 @@ function weigh(block: usize, rows: i32, count: i32, scratch: usize): bool {
   }
   v128.store(scratch, largest, largestAt);
   v128.store(scratch, exact, offsetsAt);
-  return v128.any_true(f32x4.gt(f32x4.mul(maxima, f32x4.splat(128)), v128.load(block, sumsAt)));
+  return v128.any_true(above);
 }
 
-/** Rounds the products, and what that leaves, too, where it is wanted. */
-function roundWeights(rows: i32, count: i32, half: f32, withRests: bool, scratch: usize): void {
+/** Rounds the products. */
+function roundWeights(rows: i32, count: i32, bits: i32, scratch: usize): void {
   for (let lane = scratch; lane < scratch + 16; lane += 4) {
     const largest = load<f32>(lane, largestAt);
     const rounds = isRoundable(largest);
@@ -136,8 +138,7 @@ function roundWeights(rows: i32, count: i32, half: f32, withRests: bool, scratch
   }
   const units = v128.load(scratch, unitsAt),
     inverse = v128.load(scratch, largestAt);
-  let sums = f32x4.splat(0),
-    errors = sums;
+  let sums = f32x4.splat(0);
   let products = scratch + productsAt,
     rounded = scratch + roundedAt;
   for (let i = vectorsOf(rows, count); i > 0; i -= 2, products += 32, rounded += 16) {
@@ -147,35 +148,25 @@ function roundWeights(rows: i32, count: i32, half: f32, withRests: bool, scratch
       second = shifted(y);
     sums = f32x4.add(sums, f32x4.add(wholeOf(first), wholeOf(second)));
     v128.store(rounded, rows == 1 ? integersOf(first, second) : pairsOf(first, second));
-    if (!withRests) continue;
-    const restX = f32x4.sub(x, wholeOf(first)),
-      restY = f32x4.sub(y, wholeOf(second));
-    errors = f32x4.add(errors, f32x4.add(restX, restY));
-    const firstRest = shiftedRest(restX),
-      secondRest = shiftedRest(restY);
-    v128.store(rounded, rows == 1 ? integersOf(firstRest, secondRest) : pairsOf(firstRest, secondRest), restsAt - roundedAt);
   }
-  if (rows == 1) {
-    sums = f32x4.splat(sumOfLanes(sums));
-    errors = f32x4.splat(sumOfLanes(errors));
-  }
-  const middles = f32x4.mul(units, f32x4.splat(half));
+  if (rows == 1) sums = f32x4.splat(sumOfLanes(sums));
+  const middles = f32x4.mul(units, f32x4.splat(<f32>(1 << (bits - 1))));
   v128.store(scratch, f32x4.sub(v128.load(scratch, offsetsAt), f32x4.mul(middles, sums)), offsetsAt);
-  v128.store(scratch, f32x4.mul(units, f32x4.splat(restUnit)), restUnitsAt);
-  v128.store(scratch, f32x4.neg(f32x4.mul(middles, errors)), restOffsetsAt);
 }
 
-/** outputs += units * (weights . codes) + offsets, for `bytes` of codes of each of some tokens; offsets lie behind units. */
+/** outputs += units * (rounded weights . codes) + offsets, for `bytes` of codes of each of some tokens. */
 function addProducts(
-  codes: usize, codeBytes: usize, bytes: usize, count: i32, bits: i32, rows: i32, weights: usize, units: usize, outputs: usize,
+  codes: usize, codeBytes: usize, bytes: usize, count: i32, bits: i32, rows: i32, scratch: usize, outputs: usize,
 ): void {
   const pairs = count >> 1;
+  const weights = scratch + roundedAt,
+    units = scratch + unitsAt;
   addPairs(codes, codeBytes, bytes, pairs, bits, rows, weights, units, outputs);
   if (count & 1) {
     // the last one's neighbour: itself, with weight 0
     v128.store(units, f32x4.splat(0), 16);
-    weights += <usize>pairs * (rows == 1 ? 4 : 16);
-    addPairs(codes + <usize>(count - 1) * codeBytes, 0, bytes, 1, bits, rows, weights, units, outputs);
+    const last = weights + <usize>pairs * (rows == 1 ? 4 : 16);
+    addPairs(codes + <usize>(count - 1) * codeBytes, 0, bytes, 1, bits, rows, last, units, outputs);
   }
 }
 
@@ -190,8 +181,7 @@ function addPairs(
 // @ts-ignore: decorator
 @inline
 function addOfBits<Bits>(
-  codes: usize, codeBytes: usize, bytes: usize, pairs: i32, rows: i32, weights: usize, units: usize,
-  outputs: usize,
+  codes: usize, codeBytes: usize, bytes: usize, pairs: i32, rows: i32, weights: usize, units: usize, outputs: usize,
 ): void {
   if (rows == 1) addOfRows<Bits, One>(codes, codeBytes, bytes, pairs, weights, units, outputs);
   else if (rows == 2) addOfRows<Bits, Two>(codes, codeBytes, bytes, pairs, weights, units, outputs);
@@ -271,6 +261,52 @@ function addTo(out: usize, rows: i32, low: v128, high: v128, units: usize): void
   v128.store(out, f32x4.add(v128.load(out), x));
   out += <usize>rows << 4;
   v128.store(out, f32x4.add(v128.load(out), y));
+}
+
+/** outputs += weights above `peak` times values, in floats. */
+function addPeaked(
+  block: usize, peak: v128, codes: usize, codeBytes: usize, bytes: usize, count: i32, bits: i32, rows: i32, scratch: usize,
+  outputs: usize,
+): void {
+  // listed without a branch, since there is no telling where it would go
+  const list = scratch + listAt,
+    step = scoreStep(rows);
+  let end = list,
+    weights = block + scoresAt;
+  for (let token = 0; token < count; token++, weights += step) {
+    store<u8>(end, <u8>token);
+    const weight = rows == 1 ? v128.load32_splat(weights) : v128.load(weights);
+    end += <usize>v128.any_true(f32x4.gt(weight, peak));
+  }
+  const largestCode = (1 << bits) - 1;
+  const mask = i16x8.splat(<i16>largestCode),
+    half = f32x4.splat(<f32>(1 << (bits - 1)));
+  const factors = scratch + productsAt; // the products have been added
+  for (let at = list; at < end; at++) {
+    const token = <usize>load<u8>(at);
+    weights = block + scoresAt + token * step;
+    const weight = rows == 1 ? v128.load32_splat(weights) : v128.load(weights);
+    const scale = v128.load32_splat(scratch + (token << 2)),
+      zero = f32x4.sub(v128.load32_splat(scratch + (token << 2), zerosAt), half);
+    v128.store(factors, f32x4.mul(v128.and(weight, f32x4.gt(weight, peak)), scale));
+    let out = outputs;
+    const first = codes + token * codeBytes;
+    for (let code = first; code < first + bytes; code += 8) {
+      const eight = v128.load_ext<u8>(code);
+      for (let shift = 0; shift < 8; shift += bits) {
+        const x = v128.and(i16x8.shr_u(eight, shift), mask);
+        const low = f32x4.add(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(x)), zero),
+          high = f32x4.add(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(x)), zero);
+        for (let row = 0; row < rows; row++, out += 16) {
+          const factor = v128.load32_splat(factors + (<usize>row << 2));
+          const next = out + (<usize>rows << 4);
+          v128.store(out, madd(factor, low, v128.load(out)));
+          v128.store(next, madd(factor, high, v128.load(next)));
+        }
+        out += <usize>rows << 4;
+      }
+    }
+  }
 }
 
 /** One row in floats, where its weights are too large or too small to be rounded. */

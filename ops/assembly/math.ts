@@ -5,27 +5,54 @@ export function madd(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(c, f32x4.mul(a, b));
 }
 
-/**
- * e^x of four numbers, for x <= 88 (softmax weights: x <= 0): relative error below 2e-7 (1 + |x|); 0 below -88. Few constants,
- * since each holds a register for the whole of a loop.
- */
+/** e^x of four numbers, for x <= 88 (softmax weights: x <= 0): relative error below 2e-7 (1 + |x|); 0 below -88. */
 // @ts-ignore: decorator
 @inline
 export function expOf4(x: v128): v128 {
-  // e^x = 2^t, t = x / ln 2; pmax is one instruction where max is six, and a NaN passes, as the first operand
-  const above = f32x4.pmax(x, f32x4.splat(-88.029692)); // t >= -127
-  const inverse = f32x4.splat(1.4426950408889634);
-  // t rounded, by adding 1.5 * 2^23, which leaves the integer in the lowest bits; 127 more, and they are an exponent's
-  const shifted = madd(above, inverse, f32x4.splat(12583039));
-  const r = madd(above, inverse, f32x4.sub(f32x4.splat(12583039), shifted));
-  // minimax polynomial of degree 5 for 2^r on [-1/2, 1/2], exact at 0, within 9.2e-8 (fitted by Lawson's iteration)
-  let p = f32x4.splat(1.3264727271e-3);
-  p = madd(p, r, f32x4.splat(9.6715127560e-3));
-  p = madd(p, r, f32x4.splat(5.5507337441e-2));
-  p = madd(p, r, f32x4.splat(2.4022242084e-1));
-  p = madd(p, r, f32x4.splat(6.9314697760e-1));
-  p = madd(p, r, f32x4.splat(1));
-  return f32x4.mul(p, i32x4.shl(shifted, 23)); // the exponent of -127 is that of 0
+  const bounded = boundedBelow(x);
+  const shifted = roundedPower(bounded);
+  return f32x4.mul(powerOf(restOfPower(bounded, shifted)), exponentOf(shifted));
+}
+
+// e^x = 2^t = 2^r 2^n, t = x / ln 2, n the nearest integer. In a loop over many numbers, what comes before the polynomial is a
+// loop of its own, and the polynomial another: processors work at as many numbers at once as their queues hold steps.
+
+/** x, not below where t is -127; pmax is one instruction where max is six, and a NaN passes, as the first operand. */
+// @ts-ignore: decorator
+@inline
+export function boundedBelow(x: v128): v128 {
+  return f32x4.pmax(x, f32x4.splat(-88.029692));
+}
+
+/** t rounded, by adding 1.5 * 2^23, which leaves the integer in the lowest bits; 127 more, and they are an exponent's. */
+// @ts-ignore: decorator
+@inline
+export function roundedPower(x: v128): v128 {
+  return madd(x, f32x4.splat(1.4426950408889634), f32x4.splat(12583039));
+}
+
+/** r = t - n. */
+// @ts-ignore: decorator
+@inline
+export function restOfPower(x: v128, shifted: v128): v128 {
+  return madd(x, f32x4.splat(1.4426950408889634), f32x4.sub(f32x4.splat(12583039), shifted));
+}
+
+/** 2^n; 0 for n = -127. */
+// @ts-ignore: decorator
+@inline
+export function exponentOf(shifted: v128): v128 {
+  return i32x4.shl(shifted, 23);
+}
+
+/** 2^r on [-1/2, 1/2]: minimax polynomial of degree 5, exact at 0, within 9.2e-8 (fitted by Lawson's iteration), in pairs. */
+// @ts-ignore: decorator
+@inline
+export function powerOf(r: v128): v128 {
+  const square = f32x4.mul(r, r);
+  let p = madd(f32x4.splat(1.3264727271e-3), r, f32x4.splat(9.6715127560e-3));
+  p = madd(p, square, madd(f32x4.splat(5.5507337441e-2), r, f32x4.splat(2.4022242084e-1)));
+  return madd(p, square, madd(f32x4.splat(6.9314697760e-1), r, f32x4.splat(1)));
 }
 
 // @ts-ignore: decorator

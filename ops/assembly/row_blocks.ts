@@ -1,4 +1,4 @@
-import {expOf4, maxOfLanes, sumOfLanes} from './math';
+import {boundedBelow, expOf4, exponentOf, maxOfLanes, powerOf, restOfPower, roundedPower, sumOfLanes} from './math';
 import {tileTokens} from './scores';
 
 // Decoding: the few rows of queries of one key head meet a tile of dense tokens in blocks of up to four. A block's scores,
@@ -13,12 +13,14 @@ export function blockRows(left: i32): i32 {
   return (left + blocks - 1) / blocks;
 }
 
-// A block in scratch memory: maxima, sums, and the factors of the latest tile, a vector each; scores; queries; outputs.
+// A block in scratch memory: maxima, sums, and the factors of the latest tile, a vector each; scores; room for as many
+// exponents; queries; outputs.
 
 export const sumsAt: usize = 16;
 const factorsAt: usize = 32;
 export const scoresAt: usize = 48;
-export const queriesAt: usize = scoresAt + <usize>(tileTokens << 4);
+const exponentsAt: usize = scoresAt + <usize>(tileTokens << 4);
+export const queriesAt: usize = exponentsAt + <usize>(tileTokens << 4);
 
 // @ts-ignore: decorator
 @inline
@@ -101,7 +103,13 @@ export function softmaxBlock(block: usize, rows: i32, count: i32, dim: i32, dimV
   const shift = v128.andnot(newMax, f32x4.eq(newMax, f32x4.splat(-Infinity)));
   let sums = f32x4.splat(0);
   for (let at = scores; at < end; at += 16) {
-    const weights = expOf4(f32x4.sub(v128.load(at), shift));
+    const x = boundedBelow(f32x4.sub(v128.load(at), shift));
+    const shifted = roundedPower(x);
+    v128.store(at, restOfPower(x, shifted));
+    v128.store(at, exponentOf(shifted), exponentsAt - scoresAt);
+  }
+  for (let at = scores; at < end; at += 16) {
+    const weights = f32x4.mul(powerOf(v128.load(at)), v128.load(at, exponentsAt - scoresAt));
     sums = f32x4.add(sums, weights);
     v128.store(at, weights);
   }

@@ -75,25 +75,36 @@ function attendTokens(
   queries: tf.Tensor4D,
   keys: StoredKeys,
   values: TokenForm,
-  {tokens, scale, firstQuery, keyRotation}: AttendOptions,
+  options: AttendOptions,
 ): Partial {
+  const {inputs, attributes} = storedSegment(keys, values, options);
+  return runOp(attendOp, {queries, ...inputs}, attributes) as Partial;
+}
+
+/** A segment as kernels take it. */
+export function storedSegment(
+  keys: StoredKeys,
+  values: TokenForm,
+  {tokens, scale, firstQuery, keyRotation}: AttendOptions,
+): {inputs: SegmentInputs; attributes: AttendAttributes} {
   const stored = storedKeys(keys, tokens, keyRotation);
   const [valueData, valueParams] = dataAndParams(values);
-  return runOp(
-    attendOp,
-    {queries, ...stored.inputs, valueData, ...(valueParams && {valueParams})},
-    {
+  return {
+    inputs: {...stored.inputs, valueData, ...(valueParams && {valueParams})},
+    attributes: {
       ...stored.attributes,
       values: layoutOf(values),
       tokens,
       scale,
       ...(firstQuery !== undefined && {firstQuery}),
     },
-  ) as Partial;
+  };
 }
 
 /** The tensors of both forms by role; `Params` only where a form has scales. */
-export type AttendInputs = KeyInputs & {queries: tf.Tensor; valueData: tf.Tensor; valueParams?: tf.Tensor};
+export type SegmentInputs = KeyInputs & {valueData: tf.Tensor; valueParams?: tf.Tensor};
+
+export type AttendInputs = SegmentInputs & {queries: tf.Tensor};
 
 export interface AttendAttributes extends KeyAttributes {
   readonly values: TokenLayout;
@@ -108,7 +119,8 @@ export const attendOp = defineOp<AttendInputs, AttendAttributes>({
   kernels: {wasm: attendWasm, webgpu: attendWebgpu},
 });
 
-function checkAttend(queries: tf.Tensor4D, keys: Form, values: Form, {tokens}: AttendOptions): void {
+/** @throws InvalidArgumentError where queries, keys and values do not fit. */
+export function checkAttend(queries: tf.Tensor4D, keys: Form, values: Form, {tokens}: AttendOptions): void {
   checkQueries(queries, keys, tokens);
   checkForm(values, 'values');
   const {batch, kvHeads} = headsOf(keys);

@@ -7,31 +7,51 @@ import {
   scoreScratchBytes,
   tileScratchBytes,
 } from '../backends/wasm_forms.js';
-import {wasmHeap} from '../backends/wasm_heap.js';
+import {wasmHeap, type WasmHeap} from '../backends/wasm_heap.js';
 import type {AttendAttributes, AttendInputs} from './index.js';
 import {rebuildingOf} from './stored_keys.js';
 
-type Infos = {[Name in keyof AttendInputs]: tf.TensorInfo};
+export type AttendInfos = {[Name in keyof AttendInputs]: tf.TensorInfo};
 
 /** `attend` fused on tfjs' heap: every stored byte is read once per call, tile by tile. */
-export function attendWasm(inputs: Infos, attributes: AttendAttributes): tf.TensorInfo {
+export function attendWasm(inputs: AttendInfos, attributes: AttendAttributes): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const {tokens, scale, firstQuery, keys, values} = attributes;
-  const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
-  const kvHeads = inputs.keyData.shape[1]!;
-  const partial = heap.output([batch, heads, queryTokens, values.dim + 2], 'float32');
-  const rebuilding = rebuildingOf(inputs, attributes);
-  const tileBytes = tileScratchBytes(keys, rebuilding) + tileScratchBytes(values);
+  const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];
+  const partial = heap.output([batch, heads, queryTokens, attributes.values.dim + 2], 'float32');
+  const work = heap.scratch(attendWorkBytes(inputs, attributes));
+  attendInto(heap.address(partial), heap, inputs, attributes, work);
+  return partial;
+}
+
+/** Bytes of scratch memory that `attendInto` works in. */
+export function attendWorkBytes(inputs: AttendInfos, attributes: AttendAttributes): number {
+  const {keys, values} = attributes;
+  const dim = inputs.queries.shape[3]!;
+  const tileBytes = tileScratchBytes(keys, rebuildingOf(inputs, attributes)) + tileScratchBytes(values);
   const workBytes = scoreScratchBytes(dim, 8) + integerScratchBytes(dim) + blockScratchBytes(dim, values.dim);
-  const keyAddress = heap.scratch(2 * descriptorBytes + tileBytes + workBytes);
-  const valueAddress = keyAddress + descriptorBytes;
-  heap.store(keyAddress, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
+  return 2 * descriptorBytes + tileBytes + workBytes;
+}
+
+/** Writes the partial of one segment to an address. */
+export function attendInto(
+  partial: number,
+  heap: WasmHeap,
+  inputs: AttendInfos,
+  attributes: AttendAttributes,
+  work: number,
+): void {
+  const {tokens, scale, firstQuery, keys, values} = attributes;
+  const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];
+  const kvHeads = inputs.keyData.shape[1]!;
+  const valueAddress = work + descriptorBytes;
+  const rebuilding = rebuildingOf(inputs, attributes);
+  heap.store(work, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
   heap.store(valueAddress, describeForm(heap, values, inputs.valueData, inputs.valueParams));
   heap.kernels.attend(
     heap.address(inputs.queries),
-    keyAddress,
+    work,
     valueAddress,
-    heap.address(partial),
+    partial,
     valueAddress + descriptorBytes,
     batch * kvHeads,
     heads / kvHeads,
@@ -41,5 +61,4 @@ export function attendWasm(inputs: Infos, attributes: AttendAttributes): tf.Tens
     firstQuery ?? 0,
     scale,
   );
-  return partial;
 }

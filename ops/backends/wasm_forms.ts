@@ -87,7 +87,7 @@ export function scoreScratchBytes(dim: number, rows: number): number {
 /** Bytes of scratch memory for four blocks of rows that decoding meets together: ops/assembly/row_blocks.ts. */
 export function blockScratchBytes(dim: number, dimV: number): number {
   const channels = (of: number) => 16 * (of + 9); // a vector for each channel left over
-  return 4 * (48 + 16 * tileTokens + channels(dim) + channels(dimV));
+  return 4 * (48 + 32 * tileTokens + channels(dim) + channels(dimV));
 }
 
 /**
@@ -95,7 +95,7 @@ export function blockScratchBytes(dim: number, dimV: number): number {
  * `integerBlockBytes` for each and `integerValueBytes`.
  */
 export function integerScratchBytes(dim: number): number {
-  return 8 * dim + 4 * (64 + 32 * dim) + (40 * tileTokens + 80);
+  return 8 * dim + 4 * (64 + tileTokens + 32 * dim) + (33 * tileTokens + 48);
 }
 
 /** Bytes of scratch memory for the gradient of attention: a tile of keys and of values, and three of tile by tile numbers. */

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {differentiable} from '../differentiable.js';
 
 /**
  * Rows of a table by id: `out[b, t] = table[ids[b, t]]`. Differentiable in the table on every backend (the gradient of
@@ -12,14 +13,11 @@ export function embed(ids: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor3D {
   const [batch, tokens] = ids.shape;
   const [rows, dim] = table.shape;
   const flat: tf.Tensor1D = tf.cast(tf.reshape(ids, [batch * tokens]), 'int32');
-  const lookup = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [rowsOfTable, save] = args as [tf.Tensor2D, tf.GradSaveFunc];
-    save([flat]); // the caller's tidy may end before the backward pass
-    return {
-      value: tf.gather(rowsOfTable, flat),
-      gradFunc: (dy: tf.Tensor, [savedIds]: tf.Tensor[]) =>
-        tf.matMul(tf.transpose(tf.oneHot(savedIds as tf.Tensor1D, rows) as tf.Tensor2D), dy),
-    };
-  });
-  return tf.reshape(lookup(table), [batch, tokens, dim]);
+  const looked = differentiable(
+    [table],
+    [flat],
+    () => tf.gather(table, flat),
+    (dy, [savedIds]) => tf.matMul(tf.transpose(tf.oneHot(savedIds as tf.Tensor1D, rows) as tf.Tensor2D), dy),
+  );
+  return tf.reshape(looked, [batch, tokens, dim]);
 }

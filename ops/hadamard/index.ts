@@ -1,4 +1,5 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
+import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {hadamardReference} from './reference.js';
@@ -23,11 +24,12 @@ export function hadamard<T extends tf.Tensor>(x: T): T {
       `x [${x.shape.join(', ')}] has no even last axis; a Hadamard transform needs one that a power of two divides.`,
     );
   }
-  const gradient = tf.customGrad((input: tf.Tensor | tf.GradSaveFunc) => ({
-    value: runOp(hadamardOp, {x: input as tf.Tensor}, {block}),
-    gradFunc: (dy: tf.Tensor) => hadamard(dy),
-  }));
-  return gradient(x) as T;
+  return differentiable(
+    [x],
+    [],
+    () => runOp(hadamardOp, {x}, {block}),
+    dy => hadamard(dy),
+  ) as T;
 }
 
 /** How many channels one transform mixes: the largest power of two that divides dim. */

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {inverseRms, rmsNormReference} from './reference.js';
@@ -22,15 +23,12 @@ export function rmsNorm(x: tf.Tensor, gain: tf.Tensor, epsilon: number): tf.Tens
       `gain [${gain.shape.join(', ')}] does not fit x [${x.shape.join(', ')}]: expected [${dim ?? ''}].`,
     );
   }
-  const gradient = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [input, gains, save] = args as [tf.Tensor, tf.Tensor, tf.GradSaveFunc];
-    save([input, gains]);
-    return {
-      value: runOp(rmsNormOp, {x: input, gain: gains}, {epsilon}),
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => rmsNormGradient(dy, saved[0]!, saved[1]!, epsilon),
-    };
-  });
-  return gradient(x, gain);
+  return differentiable(
+    [x, gain],
+    [x, gain],
+    () => runOp(rmsNormOp, {x, gain}, {epsilon}),
+    (dy, saved) => rmsNormGradient(dy, saved[0]!, saved[1]!, epsilon),
+  );
 }
 
 function rmsNormGradient(dy: tf.Tensor, x: tf.Tensor, gain: tf.Tensor, epsilon: number): tf.Tensor[] {

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../errors.js';
 import {expectRank4} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
@@ -35,20 +36,17 @@ export function rotate(x: tf.Tensor4D, rotation: Rotation): tf.Tensor4D {
     );
   }
   const attributes = {interleaved: rotation.interleaved ?? false};
-  const gradient = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [input, save] = args as [tf.Tensor, tf.GradSaveFunc];
-    const {cos, sin} = rotation;
-    save([cos, sin]); // the caller's tidy may end before the backward pass
-    return {
-      value: runOp(rotateOp, {x: input, cos, sin}, attributes),
-      // the transpose of a rotation turns back
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const [savedCos, savedSin] = saved as [tf.Tensor2D, tf.Tensor2D];
-        return rotate(dy as tf.Tensor4D, {...rotation, cos: savedCos, sin: tf.neg(savedSin)});
-      },
-    };
-  });
-  return gradient(x) as tf.Tensor4D;
+  const {cos, sin} = rotation;
+  return differentiable(
+    [x],
+    [cos, sin],
+    () => runOp(rotateOp, {x, cos, sin}, attributes),
+    // the transpose of a rotation turns back
+    (dy, saved) => {
+      const [savedCos, savedSin] = saved as [tf.Tensor2D, tf.Tensor2D];
+      return rotate(dy as tf.Tensor4D, {...rotation, cos: savedCos, sin: tf.neg(savedSin)});
+    },
+  ) as tf.Tensor4D;
 }
 
 export const rotateOp = defineOp<{x: tf.Tensor; cos: tf.Tensor; sin: tf.Tensor}, {interleaved: boolean}>({

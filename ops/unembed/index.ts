@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {unembedReference} from './reference.js';
@@ -22,15 +23,12 @@ export function unembed(x: tf.Tensor2D, embedding: tf.Tensor2D): tf.Tensor2D {
         '[vocab, dim] of the same dim.',
     );
   }
-  const gradient = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [rows, matrix, save] = args as [tf.Tensor2D, tf.Tensor2D, tf.GradSaveFunc];
-    save([rows, matrix]);
-    return {
-      value: runOp(unembedOp, {x: rows, embedding: matrix}, {}),
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => unembedGradient(dy as tf.Tensor2D, saved),
-    };
-  });
-  return gradient(x, embedding) as tf.Tensor2D;
+  return differentiable(
+    [x, embedding],
+    [x, embedding],
+    () => runOp(unembedOp, {x, embedding}, {}),
+    (dy, saved) => unembedGradient(dy as tf.Tensor2D, saved),
+  ) as tf.Tensor2D;
 }
 
 function unembedGradient(dy: tf.Tensor2D, saved: tf.Tensor[]): tf.Tensor[] {

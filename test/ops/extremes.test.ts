@@ -7,6 +7,7 @@ import {embed} from '../../ops/embed/index.js';
 import {allFinite} from '../../ops/finite/index.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
+import {linear} from '../../ops/linear/index.js';
 import {expandPartial, project} from '../../ops/low_rank/index.js';
 import {mergePartials} from '../../ops/merge_partials/index.js';
 import {partialLogSum} from '../../ops/merge_partials/log_sum.js';
@@ -119,6 +120,20 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
     return [
       sums('y', hadamard(x), expected),
       sums('dx', tf.grad(input => hadamard(input))(x, x), expected), // the matrix is symmetric
+    ];
+  },
+
+  linear: ({numbers, weights}) => {
+    const [x, kernel] = [
+      tf.tensor2d(numbers, [rows, dim]),
+      tf.tensor2d(transposed(weights, dim), [dim, rows]),
+    ];
+    const dy = randomFloats(9, rows * rows);
+    const [dx, dKernel] = tf.grads((a, w) => linear(a, w))([x, kernel], tf.tensor2d(dy, [rows, rows]));
+    return [
+      sums('y', linear(x, kernel), productsOf(numbers, weights, dim)),
+      sums('dx', dx!, productsOf(dy, transposed(weights, dim), rows), rows),
+      sums('dKernel', dKernel!, productsOf(transposed(numbers, dim), transposed(dy, rows), rows), rows),
     ];
   },
 

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {append} from '../../ops/append/index.js';
 import {attend} from '../../ops/attend/index.js';
+import {attendSegments} from '../../ops/attend/segments.js';
 import {attentionStatistics} from '../../ops/attention_statistics/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
@@ -16,6 +17,7 @@ import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {dequantize, quantize} from '../../ops/integer/index.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
+import {linear} from '../../ops/linear/index.js';
 import {project} from '../../ops/low_rank/index.js';
 import {mergePartials} from '../../ops/merge_partials/index.js';
 import {partialLogSum} from '../../ops/merge_partials/log_sum.js';
@@ -40,6 +42,7 @@ const runs: Record<string, () => unknown> = {
     attend(queries, denseForm(x), denseForm(x), {...options, tokens: 600});
     attend(queries, quantize(x, integers), encodeFloat8(x, {format: 'e4m3'}), options);
     const lowRank = {kind: 'lowRank', dim: 4, rank: 2, latents: denseForm(ones(1, 2, 6, 2))} as const;
+    attendSegments(queries, [{keys: denseForm(x), values: denseForm(x), tokens: 6}], 0.5);
     const shared = {basis: ones(1, 2, 2, 4), mean: ones(1, 2, 1, 4)};
     const form: LowRankForm = {...lowRank, ...shared};
     attend(queries, form, form, options);
@@ -76,6 +79,8 @@ const runs: Record<string, () => unknown> = {
   hadamard: () => gradients(hadamard, ones(1, 2, 3, 4)),
   integer: () => dequantize(quantize(ones(1, 2, 3, 4), integers), 0, 3),
   linalg: () => eigh(tf.ones([1, 3, 3])),
+  linear: () =>
+    gradients((x, kernel, bias) => linear(x, kernel, {bias}), ones(1, 2, 3, 4), matrix(4, 5), tf.ones([5])),
   low_rank: () => project(ones(1, 4, 3, 4), ones(1, 2, 2, 4)),
   merge_partials: () => {
     mergePartials([ones(1, 2, 3, 6), ones(1, 2, 3, 6)]);
@@ -95,7 +100,7 @@ const runs: Record<string, () => unknown> = {
 const {webgpu, tensorflow} = readGolden('ops/tfjs_kernels.json') as {webgpu: string[]; tensorflow: string[]};
 
 /** What tfjs calls the passes of a customGrad in a profile. */
-const passes = ['forward', 'backward'];
+const passes = ['forward', 'backward', 'unnamed scope'];
 
 describe('references', () => {
   let former: string | undefined;

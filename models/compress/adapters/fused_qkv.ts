@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {joinHeads, splitHeads} from '../../../layers/heads.js';
-import {project} from '../../../layers/project.js';
 import {ModelError} from '../../../ops/errors.js';
+import {linear} from '../../../ops/linear/index.js';
 import {columnSlice} from '../../load/layouts.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
@@ -62,11 +62,11 @@ function partsOf({kernel, output, bias, outputBias}: FusedVariables, heads: numb
   return {
     project(x) {
       const [queries, keys, values] = tf
-        .split(project(x, kernel.read(), bias?.read()), 3, -1)
+        .split(linear(x, kernel.read(), {bias: bias?.read()}), 3, -1)
         .map(part => splitHeads(part, heads)) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
       return {queries, keys, values};
     },
-    output: attended => project(joinHeads(attended), output.read(), outputBias?.read()),
+    output: attended => linear(joinHeads(attended), output.read(), {bias: outputBias?.read()}),
   };
 }
 

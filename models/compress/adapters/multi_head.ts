@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {joinHeads, splitHeads} from '../../../layers/heads.js';
-import {project} from '../../../layers/project.js';
 import {ModelError} from '../../../ops/errors.js';
+import {linear} from '../../../ops/linear/index.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
 /**
@@ -73,7 +73,7 @@ function partsOf(
 ): AttentionParts {
   const through = (x: tf.Tensor, side: Side, shape: [number, number]) => {
     const {kernel, bias} = variables[side];
-    return project(x, tf.reshape(kernel.read(), shape), bias && tf.reshape(bias.read(), [-1]));
+    return linear(x, tf.reshape(kernel.read(), shape), {bias: bias && tf.reshape(bias.read(), [-1])});
   };
   const ofHeads = (x: tf.Tensor, side: Side) => splitHeads(through(x, side, [modelDim, -1]), heads);
   return {

@@ -31,11 +31,12 @@ export interface LatentKeys {
 
 /** Attention of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
 export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
-  const segments = segmentsOf(past).map(segment => ({
-    keys: keysToMeet(segment.keys, context),
-    values: segment.values,
-    ...attendOptions(segment, past, queries, context),
-  }));
+  const segments = segmentsOf(past).map(segment =>
+    Object.assign(attendOptions(segment, past, queries, context), {
+      keys: keysToMeet(segment.keys, context),
+      values: segment.values,
+    }),
+  );
   return attendSegments(queries, segments, context.scale);
 }
 
@@ -86,13 +87,9 @@ export function attendOptions(
     : keys.kind === 'lowRank' && keys.rotate === true
       ? rope
       : undefined;
-  const keyRotation = tables && {...tables.upTo(past.tokensSeen), positions: wholePositions(positions)};
-  return {
-    tokens,
-    scale,
-    ...(causal && {firstQuery: tokens - queries.shape[2]}),
-    ...(keyRotation && {keyRotation}),
-  };
+  const seen = causal ? {tokens, scale, firstQuery: tokens - queries.shape[2]} : {tokens, scale};
+  if (tables === undefined) return seen;
+  return {...seen, keyRotation: {...tables.upTo(past.tokensSeen), positions: wholePositions(positions)}};
 }
 
 /** Positions as rows of a table. */

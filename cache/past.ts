@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {type DenseForm, type Form, formBytes, tensorsOf} from '../ops/forms.js';
+import {type DenseForm, type Form, formBytes, mapTensors} from '../ops/forms.js';
 
 /** A run of tokens of one depth: their keys in one codec's form, their values in another's (or the same). */
 export interface Segment {
@@ -55,15 +55,16 @@ export function segmentsOf(past: Past): Segment[] {
 
 /** Every tensor of a past. */
 export function tensorsOfPast(past: Past): tf.Tensor[] {
-  return [
-    ...[...Object.values(past.held), past.recent].flatMap(tensorsOfSegment),
-    ...Object.values(past.extras ?? {}),
-  ];
+  const tensors = [...Object.values(past.held), past.recent].flatMap(tensorsOfSegment);
+  return past.extras === undefined ? tensors : [...tensors, ...Object.values(past.extras)];
 }
 
 function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor[] {
-  const forms = [keys, values].flatMap(form => Object.values(tensorsOf(form)).map(({tensor}) => tensor));
-  return [...forms, ...(typeof positions === 'number' ? [] : [positions]), ...(scores ? [scores] : [])];
+  const tensors: tf.Tensor[] = [];
+  for (const form of [keys, values]) mapTensors(form, tensor => (tensors.push(tensor), tensor));
+  if (typeof positions !== 'number') tensors.push(positions);
+  if (scores !== undefined) tensors.push(scores);
+  return tensors;
 }
 
 /** Tokens that a past holds for each head: what is left of `tokensSeen` after evictions. */

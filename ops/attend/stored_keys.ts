@@ -49,7 +49,7 @@ export function storedKeys(
 ): {inputs: KeyInputs; attributes: KeyAttributes} {
   if (keys.kind !== 'lowRank') {
     const [keyData, keyParams] = dataAndParams(keys);
-    return {inputs: {keyData, ...(keyParams && {keyParams})}, attributes: {keys: layoutOf(keys)}};
+    return {inputs: keyParams ? {keyData, keyParams} : {keyData}, attributes: {keys: layoutOf(keys)}};
   }
   if (rotation === undefined) {
     throw new InvalidArgumentError(
@@ -118,9 +118,9 @@ function checkRotation(keys: LowRankForm, tokens: number, {cos, sin, positions}:
 
 /** The rebuilding of keys for the kernels of the wasm backend; nothing where keys are stored as they are. */
 export function rebuildingOf(inputs: KeyInfos, {rotation}: KeyAttributes): Rebuilding | undefined {
+  if (rotation === undefined) return undefined;
   const {keyBasis, keyMean, cos, sin, positions} = inputs;
-  if (rotation === undefined || keyBasis === undefined || cos === undefined || sin === undefined)
-    return undefined;
+  if (keyBasis === undefined || cos === undefined || sin === undefined) return undefined;
   return {basis: keyBasis, mean: keyMean, cos, sin, positions, ...rotation};
 }
 

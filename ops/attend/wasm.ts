@@ -8,25 +8,30 @@ import {
   tileScratchBytes,
 } from '../backends/wasm_forms.js';
 import {wasmHeap, type WasmHeap} from '../backends/wasm_heap.js';
-import type {AttendAttributes, AttendInputs} from './index.js';
+import type {AttendAttributes, SegmentInputs} from './index.js';
 import {rebuildingOf} from './stored_keys.js';
 
-export type AttendInfos = {[Name in keyof AttendInputs]: tf.TensorInfo};
+type Infos = {[Name in keyof SegmentInputs]: tf.TensorInfo};
+type SegmentInfos = {readonly inputs: Infos; readonly attributes: AttendAttributes};
 
 /** `attend` fused on tfjs' heap: every stored byte is read once per call, tile by tile. */
-export function attendWasm(inputs: AttendInfos, attributes: AttendAttributes): tf.TensorInfo {
+export function attendWasm(
+  inputs: Infos & {queries: tf.TensorInfo},
+  attributes: AttendAttributes,
+): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];
+  const {queries} = inputs;
+  const [batch, heads, queryTokens] = queries.shape as [number, number, number];
   const partial = heap.output([batch, heads, queryTokens, attributes.values.dim + 2], 'float32');
-  const work = heap.scratch(attendWorkBytes(inputs, attributes));
-  attendInto(heap.address(partial), heap, inputs, attributes, work);
+  const work = heap.scratch(attendWorkBytes(queries, {inputs, attributes}));
+  attendInto(heap.address(partial), heap, queries, {inputs, attributes}, work);
   return partial;
 }
 
 /** Bytes of scratch memory that `attendInto` works in. */
-export function attendWorkBytes(inputs: AttendInfos, attributes: AttendAttributes): number {
+export function attendWorkBytes(queries: tf.TensorInfo, {inputs, attributes}: SegmentInfos): number {
   const {keys, values} = attributes;
-  const dim = inputs.queries.shape[3]!;
+  const dim = queries.shape[3]!;
   const tileBytes = tileScratchBytes(keys, rebuildingOf(inputs, attributes)) + tileScratchBytes(values);
   const workBytes = scoreScratchBytes(dim, 8) + integerScratchBytes(dim) + blockScratchBytes(dim, values.dim);
   return 2 * descriptorBytes + tileBytes + workBytes;
@@ -36,19 +41,19 @@ export function attendWorkBytes(inputs: AttendInfos, attributes: AttendAttribute
 export function attendInto(
   partial: number,
   heap: WasmHeap,
-  inputs: AttendInfos,
-  attributes: AttendAttributes,
+  queries: tf.TensorInfo,
+  {inputs, attributes}: SegmentInfos,
   work: number,
 ): void {
   const {tokens, scale, firstQuery, keys, values} = attributes;
-  const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];
+  const [batch, heads, queryTokens] = queries.shape as [number, number, number];
   const kvHeads = inputs.keyData.shape[1]!;
   const valueAddress = work + descriptorBytes;
   const rebuilding = rebuildingOf(inputs, attributes);
   heap.store(work, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
   heap.store(valueAddress, describeForm(heap, values, inputs.valueData, inputs.valueParams));
   heap.kernels.attend(
-    heap.address(inputs.queries),
+    heap.address(queries),
     work,
     valueAddress,
     partial,

@@ -28,35 +28,39 @@ export function describeForm(
   params: tf.TensorInfo | undefined,
   rebuilding?: Rebuilding,
 ): number[] {
-  const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
-  const words = [
-    ['dense', 'integer', 'float8'].indexOf(layout.kind),
+  return [
+    kinds.indexOf(layout.kind),
     heap.address(data),
     data.shape[2]!,
     layout.dim,
-    addressOf(params),
+    params === undefined ? 0 : heap.address(params),
     params?.shape[2] ?? 0,
-    ...encodingOf(layout),
-    ...(rebuilding === undefined ? [] : describeRebuilding(rebuilding, addressOf)),
+    encodingOf(layout),
+    layout.kind === 'integer' ? layout.groupSize : 0,
+    ...(rebuilding === undefined ? nothingToRebuild : describeRebuilding(rebuilding, heap)),
   ];
-  return [...words, ...Array<number>(descriptorBytes / 4 - words.length).fill(0)];
 }
 
-function encodingOf(layout: TokenLayout): [encoding: number, groupSize: number] {
+const nothingToRebuild = Array<number>(11).fill(0);
+
+const kinds = ['dense', 'integer', 'float8'];
+
+function encodingOf(layout: TokenLayout): number {
   switch (layout.kind) {
     case 'dense':
-      return [0, 0];
+      return 0;
     case 'integer':
-      return [layout.bits | ((layout.groupAxis === 'channel' ? 0 : 1) << 8), layout.groupSize];
+      return layout.bits | ((layout.groupAxis === 'channel' ? 0 : 1) << 8);
     case 'float8':
-      return [layout.format === 'e4m3' ? 0 : 1, 0];
+      return layout.format === 'e4m3' ? 0 : 1;
   }
 }
 
 function describeRebuilding(
   {basis, mean, cos, sin, interleaved, positions, firstPosition}: Rebuilding,
-  addressOf: (tensor: tf.TensorInfo | undefined) => number,
+  heap: WasmHeap,
 ): number[] {
+  const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
   const [tablePositions, pairs] = cos.shape as [number, number];
   return [
     addressOf(basis),

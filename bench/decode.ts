@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {attend, type KeyRotation} from '../ops/attend/index.js';
+import type {KeyRotation} from '../ops/attend/index.js';
+import {attendSegments} from '../ops/attend/segments.js';
 import {formBytes, tensorsOf, type Form} from '../ops/forms.js';
-import {mergePartials} from '../ops/merge_partials/index.js';
 import {benchCodecs} from './support/codecs.js';
 import {measure} from './support/measure.js';
 import {memoryReader} from './support/read_bandwidth.js';
@@ -38,14 +38,14 @@ export async function decodeRows(shape: ModelShape, tokens: number, rounds: numb
       keys: keys(tokensOfDim),
       values: values(tokensOfDim),
     })),
-    options: {tokens, scale, ...(rotated === true && {keyRotation: rotation})},
+    options: {tokens, ...(rotated === true && {keyRotation: rotation})},
   }));
   const bytesOf = ({keys, values}: {keys: Form; values: Form}) => formBytes(keys) + formBytes(values);
   const denseBytes = bytesOf(held[0]!.segments[0]!);
   const tasks: {[name: string]: () => void} = {};
   for (const {codec, segments, options} of held) {
     tasks[codec] = inTurn(segments, ({keys, values}) => {
-      tf.tidy(() => void mergePartials([attend(queries, keys, values, options)]));
+      tf.tidy(() => void attendSegments(queries, [{keys, values, ...options}], scale));
     });
   }
   const dense = held[0]!.segments.map(({keys, values}) => ({

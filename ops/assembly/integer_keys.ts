@@ -1,8 +1,8 @@
 import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {FormDescriptor} from './form_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
-import {integerSumsOfLanes, madd, maxOfLanes, sumOfLanes} from './math';
-import {integersOf, isRoundable, largestInteger, restUnit, shifted, shiftedRest, wholeOf} from './rounding';
+import {integerSumsOfLanes, madd, maximaOfLanes, sumsOfLanes} from './math';
+import {areSlow, integersOf, inverseUnitsOf, restUnit, shifted, shiftedRest, unitsOf, wholeOf} from './rounding';
 import {queriesAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
 import {channelAt, codeOf, codesOf, dot} from './unpacked';
@@ -39,15 +39,16 @@ export function areIntegerKeys(form: FormDescriptor): bool {
 }
 
 // What a block has beside for integer keys: units, offsets, and offsets of what rounding left, a lane for each row; the group
-// that they belong to; whether it has numbers that cannot be rounded; the tokens of the tile that are met twice; then the folded
-// queries, four channels of each row side by side, and the rounded ones and what rounding left of them, eight.
+// that they belong to; whether it has numbers that cannot be rounded; the tokens of the tile that are met twice; some vectors for each
+// row on the way; then the folded queries, four channels of each row side by side, and the rounded ones and what rounding left of them, eight.
 
 const offsetsAt: usize = 16;
 const restOffsetsAt: usize = 32;
 const groupAt: usize = 48;
 const slowAt: usize = 52;
 const twiceAt: usize = 64;
-const foldedAt: usize = twiceAt + tileTokens;
+const partsAt: usize = twiceAt + tileTokens;
+const foldedAt: usize = partsAt + 192;
 
 // @ts-ignore: decorator
 @inline
@@ -189,21 +190,14 @@ function roughLog(x: v128): v128 {
   return f32x4.mul(steps, f32x4.splat(8.262958294867817e-8)); // ln 2 / 2^23
 }
 
-/** The row whose numbers a lane holds: lanes without a row hold another's, the same that `productsOf` gives them. */
-// @ts-ignore: decorator
-@inline
-function rowOfLane(lane: i32, rows: i32): i32 {
-  return lane < rows ? lane : rows == 1 ? 0 : lane - 2;
-}
-
 /** Folds a group's scales and zero points into a block's queries; rounds them, and what that leaves. */
 function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, dim: i32, half: f32): void {
   const bytes = <usize>dim << 2,
-    step = <usize>rows << 4;
-  store<i32>(integers, 0, slowAt);
-  for (let row = 0; row < rows; row++) {
-    let query = queries + (<usize>row << 4),
-      folded = integers + foldedAt + (<usize>row << 4);
+    step = <usize>rows << 4,
+    parts = integers + partsAt;
+  for (let row: usize = 0; row < step; row += 16) {
+    let query = queries + row,
+      folded = integers + foldedAt + row;
     let maxima = f32x4.splat(0),
       exact = maxima;
     for (let i: usize = 0; i < bytes; i += 16, query += step, folded += step) {
@@ -212,17 +206,21 @@ function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, 
       maxima = f32x4.pmax(maxima, f32x4.abs(f));
       exact = madd(f, v128.load(scales + i + bytes), exact);
     }
-    const largest = maxOfLanes(maxima);
-    const rounds = isRoundable(largest);
-    if (!rounds && largest != 0) store<i32>(integers, 1, slowAt);
-    const unit: f32 = rounds ? largest / largestInteger : 0;
-    const inverse = f32x4.splat(rounds ? largestInteger / largest : 0);
-    folded = integers + foldedAt + (<usize>row << 4);
+    v128.store(parts + row, maxima);
+    v128.store(parts + row, exact, 64);
+  }
+  const largest = maxOfRows(parts, rows);
+  store<i32>(integers, <i32>v128.any_true(areSlow(largest)), slowAt);
+  const exact = sumOfRows(parts + 64, rows);
+  v128.store(parts, inverseUnitsOf(largest));
+  for (let row: usize = 0; row < step; row += 16) {
+    const inverse = v128.load32_splat(parts + (row >> 2));
+    let folded = integers + foldedAt + row,
+      rounded = integers + roundedAt(dim, rows) + row,
+      rests = integers + restsAt(dim, rows) + row;
     let sums = f32x4.splat(0),
       errors = sums;
-    let rounded = integers + roundedAt(dim, rows) + (<usize>row << 4);
-    const rests = restsAt(dim, rows) - roundedAt(dim, rows);
-    for (let i: usize = 0; i < bytes; i += 32, folded += 2 * step, rounded += step) {
+    for (let i: usize = 0; i < bytes; i += 32, folded += 2 * step, rounded += step, rests += step) {
       const x = f32x4.mul(v128.load(folded), inverse),
         y = f32x4.mul(v128.load(folded + step), inverse);
       const low = shifted(x),
@@ -234,18 +232,38 @@ function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, 
       const restX = f32x4.sub(x, wholeX),
         restY = f32x4.sub(y, wholeY);
       errors = f32x4.add(errors, f32x4.add(restX, restY));
-      v128.store(rounded + rests, integersOf(shiftedRest(restX), shiftedRest(restY)));
+      v128.store(rests, integersOf(shiftedRest(restX), shiftedRest(restY)));
     }
-    const middle: f32 = half * unit;
-    const offset: f32 = sumOfLanes(exact) - middle * sumOfLanes(sums);
-    const restOffset: f32 = -middle * sumOfLanes(errors);
-    for (let lane = row; lane < 4; lane++) {
-      if (rowOfLane(lane, rows) != row) continue;
-      store<f32>(integers + (<usize>lane << 2), unit);
-      store<f32>(integers + (<usize>lane << 2), offset, offsetsAt);
-      store<f32>(integers + (<usize>lane << 2), restOffset, restOffsetsAt);
-    }
+    v128.store(parts + row, sums, 64);
+    v128.store(parts + row, errors, 128);
   }
+  const units = unitsOf(largest);
+  const middles = f32x4.mul(units, f32x4.splat(half));
+  v128.store(integers, units);
+  v128.store(integers, f32x4.sub(exact, f32x4.mul(middles, sumOfRows(parts + 64, rows))), offsetsAt);
+  v128.store(integers, f32x4.neg(f32x4.mul(middles, sumOfRows(parts + 128, rows))), restOffsetsAt);
+}
+
+/** The sums of a vector for each row, a lane for each. */
+// @ts-ignore: decorator
+@inline
+function sumOfRows(parts: usize, rows: i32): v128 {
+  return sumsOfLanes(v128.load(parts), v128.load(partOf(1, parts, rows)), v128.load(partOf(2, parts, rows)), v128.load(partOf(3, parts, rows)));
+}
+
+/** The largest numbers of a vector for each row, a lane for each. */
+// @ts-ignore: decorator
+@inline
+function maxOfRows(parts: usize, rows: i32): v128 {
+  return maximaOfLanes(v128.load(parts), v128.load(partOf(1, parts, rows)), v128.load(partOf(2, parts, rows)), v128.load(partOf(3, parts, rows)));
+}
+
+/** The vector of the row whose numbers a lane holds: lanes without a row hold another's, the same as in `productsOf`. */
+// @ts-ignore: decorator
+@inline
+function partOf(lane: i32, parts: usize, rows: i32): usize {
+  const row = lane < rows ? lane : rows == 1 ? 0 : lane - 2;
+  return parts + (<usize>row << 4);
 }
 
 /** scores = units * (queries . codes) + offsets, for each of some tokens. */

@@ -2,7 +2,7 @@ import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {FormDescriptor} from './form_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
 import {madd, maxOfLanes, sumOfLanes} from './math';
-import {integersOf, isRoundable, largestInteger, pairsOf, shifted, wholeOf} from './rounding';
+import {areSlow, integersOf, inverseUnitsOf, pairsOf, shifted, unitsOf, wholeOf} from './rounding';
 import {outputsAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
 import {channelAt, codeOf, codesOf, dot} from './unpacked';
@@ -58,10 +58,13 @@ export function addIntegerBlock(
     readTokens(form, head, from, count, group, groups, scratch);
     const peak = f32x4.mul(v128.load(block, sumsAt), f32x4.splat(significant));
     const isPeaked = weigh(block, rows, count, peak, scratch);
-    for (let row = 0; row < rows; row++) {
-      const largest = load<f32>(scratch + (<usize>row << 2), largestAt);
-      if (isRoundable(largest) || largest == 0) continue;
-      addSlowly(row, rows, codesOfGroup, codeBytes, count, <i32>(bytes << 3) / bits, bits, outputs, scratch);
+    const slow = areSlow(v128.load(scratch, largestAt));
+    if (v128.any_true(slow)) {
+      v128.store(scratch, slow, unitsAt);
+      for (let row = 0; row < rows; row++) {
+        if (!load<i32>(scratch + (<usize>row << 2), unitsAt)) continue;
+        addSlowly(row, rows, codesOfGroup, codeBytes, count, <i32>(bytes << 3) / bits, bits, outputs, scratch);
+      }
     }
     roundWeights(rows, count, bits, scratch);
     addProducts(codesOfGroup, codeBytes, bytes, count, bits, rows, scratch, outputs);
@@ -103,7 +106,7 @@ function weigh(block: usize, rows: i32, count: i32, peak: v128, scratch: usize):
     products = scratch + productsAt,
     scales = scratch;
   const end = weights + (<usize>vectorsOf(rows, count) << 4);
-  memory.fill(weights + <usize>count * scoreStep(rows), 0, end - weights - <usize>count * scoreStep(rows));
+  for (let at = weights + <usize>count * scoreStep(rows); at < end; at += 4) store<f32>(at, 0);
   let above = f32x4.splat(0),
     largest = above,
     exact = above;
@@ -129,15 +132,9 @@ function weigh(block: usize, rows: i32, count: i32, peak: v128, scratch: usize):
 
 /** Rounds the products. */
 function roundWeights(rows: i32, count: i32, bits: i32, scratch: usize): void {
-  for (let lane = scratch; lane < scratch + 16; lane += 4) {
-    const largest = load<f32>(lane, largestAt);
-    const rounds = isRoundable(largest);
-    store<f32>(lane, rounds ? largest / largestInteger : 0, unitsAt);
-    store<f32>(lane, rounds ? largestInteger / largest : 0, largestAt);
-    if (!rounds && largest != 0) store<f32>(lane, 0, offsetsAt); // added already
-  }
-  const units = v128.load(scratch, unitsAt),
-    inverse = v128.load(scratch, largestAt);
+  const largest = v128.load(scratch, largestAt);
+  const units = unitsOf(largest),
+    inverse = inverseUnitsOf(largest);
   let sums = f32x4.splat(0);
   let products = scratch + productsAt,
     rounded = scratch + roundedAt;
@@ -151,7 +148,9 @@ function roundWeights(rows: i32, count: i32, bits: i32, scratch: usize): void {
   }
   if (rows == 1) sums = f32x4.splat(sumOfLanes(sums));
   const middles = f32x4.mul(units, f32x4.splat(<f32>(1 << (bits - 1))));
-  v128.store(scratch, f32x4.sub(v128.load(scratch, offsetsAt), f32x4.mul(middles, sums)), offsetsAt);
+  const exact = v128.andnot(v128.load(scratch, offsetsAt), areSlow(largest)); // slow rows are added by themselves
+  v128.store(scratch, units, unitsAt);
+  v128.store(scratch, f32x4.sub(exact, f32x4.mul(middles, sums)), offsetsAt);
 }
 
 /** outputs += units * (rounded weights . codes) + offsets, for `bytes` of codes of each of some tokens. */

@@ -6,15 +6,36 @@ const magic: f32 = 12582912;
 const magicBits: i32 = 0x4b400000;
 
 /** The largest integer that a number is rounded to. */
-export const largestInteger: f32 = 32767;
+const largestInteger: f32 = 32767;
 /** What one unit of a rounded rest is of one of the numbers. */
 export const restUnit: f32 = 1.0 / 32768;
 
-/** Whether a row with this largest magnitude can be rounded: units, those of rests too, must be normal numbers. */
+/** Which rows with these largest magnitudes can be rounded: units, those of rests too, must be normal numbers. */
 // @ts-ignore: decorator
 @inline
-export function isRoundable(largest: f32): bool {
-  return largest > 1e-28 && largest < 1e33;
+function areRoundable(largest: v128): v128 {
+  return v128.and(f32x4.gt(largest, f32x4.splat(1e-28)), f32x4.lt(largest, f32x4.splat(1e33)));
+}
+
+/** Which rows have numbers, and none that can be rounded. */
+// @ts-ignore: decorator
+@inline
+export function areSlow(largest: v128): v128 {
+  return v128.andnot(f32x4.ne(largest, f32x4.splat(0)), areRoundable(largest));
+}
+
+/** What an integer stands for; 0 for rows that cannot be rounded. */
+// @ts-ignore: decorator
+@inline
+export function unitsOf(largest: v128): v128 {
+  return v128.and(f32x4.div(largest, f32x4.splat(largestInteger)), areRoundable(largest));
+}
+
+/** What numbers are multiplied by, before they are rounded. */
+// @ts-ignore: decorator
+@inline
+export function inverseUnitsOf(largest: v128): v128 {
+  return v128.and(f32x4.div(f32x4.splat(largestInteger), largest), areRoundable(largest));
 }
 
 /** Floats with their nearest integers in the lowest bits, for `integersOf`. */

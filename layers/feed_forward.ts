@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../ops/errors.js';
 import {linear} from '../ops/linear/index.js';
+import {swiglu} from '../ops/swiglu/index.js';
 import {
   type KernelInitializer,
   type LayerArgs,
@@ -72,10 +73,8 @@ export class FeedForward extends tf.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
     return tf.tidy(() => {
       const x = onlyTensor(inputs, this.name);
-      const activate = activations[this.config.activation];
       const up = this.project('up', x);
-      const hidden = this.config.gated ? tf.mul(activate(this.project('gate', x)), up) : activate(up);
-      return this.project('down', hidden);
+      return this.project('down', this.config.gated ? this.gate(x, up) : this.activate(up));
     });
   }
 
@@ -102,6 +101,15 @@ export class FeedForward extends tf.layers.Layer {
         'float32',
         tf.initializers.zeros(),
       );
+  }
+
+  private gate(x: tf.Tensor, up: tf.Tensor): tf.Tensor {
+    const gate = this.project('gate', x);
+    return this.config.activation === 'silu' ? swiglu(gate, up) : tf.mul(this.activate(gate), up);
+  }
+
+  private activate(x: tf.Tensor): tf.Tensor {
+    return activations[this.config.activation](x);
   }
 
   private project(name: string, x: tf.Tensor): tf.Tensor {

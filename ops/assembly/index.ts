@@ -12,6 +12,7 @@ export {hadamard} from './hadamard';
 export {appendRows} from './append';
 export {rotate} from './rotate';
 export {rmsNorm} from './rms_norm';
+export {swiglu} from './swiglu';
 export {unembed} from './multiply_transposed';
 export {eigh} from './eigh';
 export {batchedMatMul} from './batched_matmul';

@@ -79,6 +79,7 @@ export interface WasmKernels {
     interleaved: number,
   ): void;
   rmsNorm(x: number, gain: number, out: number, rows: number, dim: number, epsilon: number): void;
+  swiglu(gate: number, up: number, out: number, count: number): void;
   attentionStatistics(
     queries: number,
     keys: number,
@@ -168,6 +169,7 @@ export const wasmKernelNames = namesOf({
   appendRows: true,
   rotate: true,
   rmsNorm: true,
+  swiglu: true,
   attentionStatistics: true,
   partialLogSum: true,
   float8Scales: true,

@@ -13,6 +13,7 @@ import {mergePartials} from '../../ops/merge_partials/index.js';
 import {partialLogSum} from '../../ops/merge_partials/log_sum.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
+import {swiglu} from '../../ops/swiglu/index.js';
 import {unembed} from '../../ops/unembed/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {extremes, type MakeNumber} from '../support/extremes.js';
@@ -238,6 +239,22 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
         return sums(way === 1 ? 'y' : 'dx', way === 1 ? run(x) : tf.grad(run)(x, x), turned, 2);
       }),
     );
+  },
+
+  swiglu: ({numbers, weights}) => {
+    const [gate, up] = [tf.tensor1d(numbers), tf.tensor1d(weights)];
+    const expected = numbers.map((x, i) => (x * weights[i]!) / (1 + Math.exp(-x)));
+    const [, dUp] = tf.grads((a, b) => swiglu(a, b))([gate, up]);
+    const silu = Float64Array.from(numbers, x => x / (1 + Math.exp(-x)));
+    return [
+      {
+        ...{what: 'y', actual: swiglu(gate, up), expected},
+        // silu of a denormal number is one
+        allowed: i =>
+          8 * ulp * Math.abs(numbers[i]! * weights[i]!) + 2 ** -149 * Math.abs(weights[i]!) + floor,
+      },
+      {...{what: 'dUp', actual: dUp!, expected: silu}, allowed: i => 8 * ulp * Math.abs(numbers[i]!) + floor},
+    ];
   },
 
   unembed: ({numbers, weights}) => {

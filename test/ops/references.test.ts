@@ -23,6 +23,7 @@ import {mergePartials} from '../../ops/merge_partials/index.js';
 import {partialLogSum} from '../../ops/merge_partials/log_sum.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
+import {swiglu} from '../../ops/swiglu/index.js';
 import {unembed} from '../../ops/unembed/index.js';
 import {denseForm} from '../support/attention_cases.js';
 import {readGolden} from '../support/golden.js';
@@ -93,6 +94,7 @@ const runs: Record<string, () => unknown> = {
       gradients(x => rotate(x as tf.Tensor4D, rotation), ones(1, 2, 3, 5));
     }
   },
+  swiglu: () => gradients((gate, up) => swiglu(gate, up), ones(1, 2, 3, 4), ones(1, 2, 3, 4)),
   unembed: () =>
     gradients((x, table) => unembed(x as tf.Tensor2D, table as tf.Tensor2D), matrix(3, 4), matrix(5, 4)),
 };

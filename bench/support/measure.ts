@@ -4,7 +4,8 @@ import {Bench} from 'tinybench';
  * Times tasks that take turns, so that a busy machine is busy for all of them: the median milliseconds of each.
  *
  * @param tasks called again and again; they dispose of what they make.
- * @param rounds how often each has its turn, after one to warm up.
+ * @param rounds how often each has its turn, after one to warm up: until JavaScript around a kernel is compiled, which takes
+ *   hundreds of calls, it costs a third of a millisecond.
  * @param each how often it runs in a turn; one run's time is what counts.
  */
 export async function measure(
@@ -14,7 +15,8 @@ export async function measure(
 ): Promise<{[name: string]: number}> {
   const samples = new Map<string, number[]>(Object.keys(tasks).map(name => [name, []]));
   for (let round = 0; round <= rounds; round++) {
-    const bench = new Bench({time: 0, iterations: each, warmup: false, retainSamples: true, throws: true});
+    const time = round === 0 ? warmUpMs : 0;
+    const bench = new Bench({time, iterations: each, warmup: false, retainSamples: true, throws: true});
     for (const [name, task] of Object.entries(tasks)) bench.add(name, task);
     for (const {name, result} of await bench.run()) {
       if (result.state === 'completed' && round > 0) {
@@ -24,6 +26,8 @@ export async function measure(
   }
   return Object.fromEntries([...samples].map(([name, times]) => [name, median(times)]));
 }
+
+const warmUpMs = 300;
 
 function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b);

@@ -4,14 +4,16 @@ import {Bench} from 'tinybench';
  * Times tasks that take turns, so that a busy machine is busy for all of them: the median milliseconds of each.
  *
  * @param tasks called again and again; they dispose of what they make.
- * @param rounds how often each has its turn, after one to warm up: until JavaScript around a kernel is compiled, which takes
- *   hundreds of calls, it costs a third of a millisecond.
+ * @param rounds how often each has its turn, after one to warm up.
  * @param each how often it runs in a turn; one run's time is what counts.
+ * @param warmUpMs how long it runs at least in its first turn: until the JavaScript around a kernel is compiled, which takes
+ *   hundreds of calls, it costs a fifth of a millisecond.
  */
 export async function measure(
   tasks: {readonly [name: string]: () => void | Promise<void>},
   rounds: number,
   each = 3,
+  warmUpMs = 300,
 ): Promise<{[name: string]: number}> {
   const samples = new Map<string, number[]>(Object.keys(tasks).map(name => [name, []]));
   for (let round = 0; round <= rounds; round++) {
@@ -26,8 +28,6 @@ export async function measure(
   }
   return Object.fromEntries([...samples].map(([name, times]) => [name, median(times)]));
 }
-
-const warmUpMs = 300;
 
 function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b);

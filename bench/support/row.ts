@@ -34,7 +34,10 @@ export function lineOf(row: Row): string {
   const what = `${row.op} ${row.shape} ${row.tokens} ${row.codec}`.padEnd(50);
   const numbers = columns.map(([name, title, digits]) => {
     const value = row[name];
-    const text = typeof value === 'number' ? `${value.toFixed(digits).padStart(9)} ${title}` : '';
+    const text =
+      typeof value === 'number'
+        ? `${(Math.abs(value) < 0.01 ? value.toPrecision(2) : value.toFixed(digits)).padStart(9)} ${title}`
+        : '';
     return text.padEnd(10 + title.length);
   });
   return `${what} ${numbers.join('')}`.trimEnd();

@@ -1,11 +1,11 @@
-import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {FormDescriptor} from './form_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
-import {integerSumsOfLanes, madd, maximaOfLanes, sumsOfLanes} from './math';
+import {addRests, scoreProducts} from './integer_scores';
+import {madd, maximaOfLanes, sumsOfLanes} from './math';
 import {areSlow, integersOf, inverseUnitsOf, restUnit, shifted, shiftedRest, unitsOf, wholeOf} from './rounding';
 import {queriesAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
-import {channelAt, codeOf, codesOf, dot} from './unpacked';
+import {channelAt, codeOf} from './unpacked';
 
 // Scores of a block of rows (row_blocks.ts) against integer keys whose groups run along tokens, in integers. Within a group,
 //
@@ -38,15 +38,16 @@ export function areIntegerKeys(form: FormDescriptor): bool {
   );
 }
 
-// What a block has beside for integer keys: units, offsets, and offsets of what rounding left, a lane for each row; the group
+// What a block has beside for integer keys: units and offsets, and those of what rounding left, a lane for each row; the group
 // that they belong to; whether it has numbers that cannot be rounded; the tokens of the tile that are met twice; some vectors for each
 // row on the way; then the folded queries, four channels of each row side by side, and the rounded ones and what rounding left of them, eight.
 
 const offsetsAt: usize = 16;
-const restOffsetsAt: usize = 32;
-const groupAt: usize = 48;
-const slowAt: usize = 52;
-const twiceAt: usize = 64;
+const restUnitsAt: usize = 32;
+const restOffsetsAt: usize = 48;
+const groupAt: usize = 64;
+const slowAt: usize = 68;
+const twiceAt: usize = 80;
 const partsAt: usize = twiceAt + tileTokens;
 const foldedAt: usize = partsAt + 192;
 
@@ -135,10 +136,9 @@ export function scoreIntegerBlock(
   }
   const units = v128.load(integers);
   const rounded = integers + roundedAt(dim, rows);
-  scoreProducts(codes, codeBytes, count, bits, rounded, rows, units, v128.load(integers, offsetsAt), scores);
+  scoreProducts(codes, codeBytes, count, bits, rounded, rows, integers, scores);
 
   const least = leastExact(block, units, dim, bits);
-  const restUnits = f32x4.mul(units, f32x4.splat(restUnit));
   const step = rows == 1 ? 4 : 1; // tokens of a vector of scores
   const end = scores + (<usize>((count + step - 1) / step) << 4);
   let largest = v128.load(scores);
@@ -147,7 +147,7 @@ export function scoreIntegerBlock(
   const twice = integers + twiceAt;
   const some = listAtLeast(least, scores, rows, count, twice);
   addRests(
-    codes, codeBytes, twice, some, bits, integers + restsAt(dim, rows), rows, restUnits, v128.load(integers, restOffsetsAt), scores,
+    codes, codeBytes, twice, some, bits, integers + restsAt(dim, rows), rows, integers + restUnitsAt, scores,
   );
 }
 
@@ -241,6 +241,7 @@ function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, 
   const middles = f32x4.mul(units, f32x4.splat(half));
   v128.store(integers, units);
   v128.store(integers, f32x4.sub(exact, f32x4.mul(middles, sumOfRows(parts + 64, rows))), offsetsAt);
+  v128.store(integers, f32x4.mul(units, f32x4.splat(restUnit)), restUnitsAt);
   v128.store(integers, f32x4.neg(f32x4.mul(middles, sumOfRows(parts + 128, rows))), restOffsetsAt);
 }
 
@@ -264,105 +265,6 @@ function maxOfRows(parts: usize, rows: i32): v128 {
 function partOf(lane: i32, parts: usize, rows: i32): usize {
   const row = lane < rows ? lane : rows == 1 ? 0 : lane - 2;
   return parts + (<usize>row << 4);
-}
-
-/** scores = units * (queries . codes) + offsets, for each of some tokens. */
-function scoreProducts(
-  codes: usize, codeBytes: usize, count: i32, bits: i32, queries: usize, rows: i32, units: v128, offsets: v128, scores: usize,
-): void {
-  if (bits == 8) scoreOfBits<Eight>(codes, codeBytes, count, queries, rows, units, offsets, scores);
-  else if (bits == 4) scoreOfBits<Four>(codes, codeBytes, count, queries, rows, units, offsets, scores);
-  else scoreOfBits<Two>(codes, codeBytes, count, queries, rows, units, offsets, scores);
-}
-
-// @ts-ignore: decorator
-@inline
-function scoreOfBits<Bits>(
-  codes: usize, codeBytes: usize, count: i32, queries: usize, rows: i32, units: v128, offsets: v128, scores: usize,
-): void {
-  if (rows == 1) scoreOfRows<Bits, One>(codes, codeBytes, count, queries, units, offsets, scores);
-  else if (rows == 2) scoreOfRows<Bits, Two>(codes, codeBytes, count, queries, units, offsets, scores);
-  else if (rows == 3) scoreOfRows<Bits, Three>(codes, codeBytes, count, queries, units, offsets, scores);
-  else scoreOfRows<Bits, Four>(codes, codeBytes, count, queries, units, offsets, scores);
-}
-
-function scoreOfRows<Bits, Rows>(
-  codes: usize, codeBytes: usize, count: i32, queries: usize, units: v128, offsets: v128, scores: usize,
-): void {
-  const rows = countOf<Rows>();
-  for (let token = 0; token < count; token++, codes += codeBytes) {
-    const score = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes, codeBytes, queries)), units, offsets);
-    if (rows == 1) v128.store32_lane(scores, score, 0);
-    else v128.store(scores, score);
-    scores += rows == 1 ? 4 : 16;
-  }
-}
-
-/** scores += units * (queries . codes) + offsets, for each of the listed tokens. */
-function addRests(
-  codes: usize, codeBytes: usize, list: usize, count: i32, bits: i32, queries: usize, rows: i32, units: v128, offsets: v128,
-  scores: usize,
-): void {
-  if (bits == 8) addOfBits<Eight>(codes, codeBytes, list, count, queries, rows, units, offsets, scores);
-  else if (bits == 4) addOfBits<Four>(codes, codeBytes, list, count, queries, rows, units, offsets, scores);
-  else addOfBits<Two>(codes, codeBytes, list, count, queries, rows, units, offsets, scores);
-}
-
-// @ts-ignore: decorator
-@inline
-function addOfBits<Bits>(
-  codes: usize, codeBytes: usize, list: usize, count: i32, queries: usize, rows: i32, units: v128, offsets: v128, scores: usize,
-): void {
-  if (rows == 1) addOfRows<Bits, One>(codes, codeBytes, list, count, queries, units, offsets, scores);
-  else if (rows == 2) addOfRows<Bits, Two>(codes, codeBytes, list, count, queries, units, offsets, scores);
-  else if (rows == 3) addOfRows<Bits, Three>(codes, codeBytes, list, count, queries, units, offsets, scores);
-  else addOfRows<Bits, Four>(codes, codeBytes, list, count, queries, units, offsets, scores);
-}
-
-function addOfRows<Bits, Rows>(
-  codes: usize, codeBytes: usize, list: usize, count: i32, queries: usize, units: v128, offsets: v128, scores: usize,
-): void {
-  const rows = countOf<Rows>();
-  for (const end = list + <usize>count; list < end; list++) {
-    const token = <usize>load<u8>(list);
-    const at = scores + token * (rows == 1 ? 4 : 16);
-    const rest = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes + token * codeBytes, codeBytes, queries)), units, offsets);
-    if (rows == 1) v128.store32_lane(at, f32x4.add(rest, v128.load32_zero(at)), 0);
-    else v128.store(at, f32x4.add(rest, v128.load(at)));
-  }
-}
-
-/**
- * The sums queries . codes of one token, a lane for each row, in iterations of sixteen codes: those of sixteen bytes, or two of
- * each of eight. V8 moves all loads of a loop's body to its beginning: four rows are four sums, eight loads of queries and two
- * of codes, and no more registers are free.
- */
-// @ts-ignore: decorator
-@inline
-function productsOf<Bits, Rows>(codes: usize, codeBytes: usize, queries: usize): v128 {
-  const bits = countOf<Bits>(),
-    rows = countOf<Rows>();
-  let a = i32x4.splat(0),
-    b = a,
-    c = a,
-    d = a;
-  let q = queries;
-  for (const end = codes + codeBytes; codes < end; codes += bits == 8 ? 16 : 8) {
-    let shift = 0;
-    do {
-      const low = v128.load_ext<u8>(codes);
-      const bytes = bits == 2 ? i16x8.shr_u(low, shift) : low;
-      const x = codesOf<Bits>(bytes, 0),
-        y = bits == 8 ? v128.load_ext<u8>(codes, 8) : codesOf<Bits>(bytes, 1);
-      a = dot(dot(a, v128.load(q), x), v128.load(q, 16 * rows), y);
-      if (rows > 1) b = dot(dot(b, v128.load(q, 16), x), v128.load(q, 16 + 16 * rows), y);
-      if (rows > 2) c = dot(dot(c, v128.load(q, 32), x), v128.load(q, 32 + 16 * rows), y);
-      if (rows > 3) d = dot(dot(d, v128.load(q, 48), x), v128.load(q, 48 + 16 * rows), y);
-      q += 32 * rows;
-      shift += 4; // of two bits, then the upper two codes of each byte
-    } while (bits == 2 && shift < 8);
-  }
-  return rows == 1 ? integerSumsOfLanes(a, a, a, a) : integerSumsOfLanes(a, b, rows > 2 ? c : a, rows > 3 ? d : b);
 }
 
 /** Scores by the folded queries themselves, where some are too large or too small to be rounded. */

@@ -99,7 +99,7 @@ export function blockScratchBytes(dim: number, dimV: number): number {
  * `integerBlockBytes` for each and `integerValueBytes`.
  */
 export function integerScratchBytes(dim: number): number {
-  return 8 * dim + 4 * (256 + tileTokens + 32 * dim) + (33 * tileTokens + 48);
+  return 8 * dim + 4 * (272 + tileTokens + 32 * dim) + (33 * tileTokens + 48);
 }
 
 /** Bytes of scratch memory for the gradient of attention: a tile of keys and of values, and three of tile by tile numbers. */

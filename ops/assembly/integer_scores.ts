@@ -1,0 +1,108 @@
+import {countOf, Eight, Four, One, Three, Two} from './counts';
+import {integerSumsOfLanes, madd} from './math';
+import {codesOf, dot} from './unpacked';
+
+// The products of integer keys (integer_keys.ts): a block's rounded queries against a tile's codes, a token after the other.
+
+/** scores = units * (queries . codes) + offsets, for each of some tokens; offsets lie behind units. */
+export function scoreProducts(
+  codes: usize, codeBytes: usize, count: i32, bits: i32, queries: usize, rows: i32, units: usize, scores: usize,
+): void {
+  if (bits == 8) scoreOfBits<Eight>(codes, codeBytes, count, queries, rows, units, scores);
+  else if (bits == 4) scoreOfBits<Four>(codes, codeBytes, count, queries, rows, units, scores);
+  else scoreOfBits<Two>(codes, codeBytes, count, queries, rows, units, scores);
+}
+
+// @ts-ignore: decorator
+@inline
+function scoreOfBits<Bits>(
+  codes: usize, codeBytes: usize, count: i32, queries: usize, rows: i32, units: usize, scores: usize,
+): void {
+  if (rows == 1) scoreOfRows<Bits, One>(codes, codeBytes, count, queries, units, scores);
+  else if (rows == 2) scoreOfRows<Bits, Two>(codes, codeBytes, count, queries, units, scores);
+  else if (rows == 3) scoreOfRows<Bits, Three>(codes, codeBytes, count, queries, units, scores);
+  else scoreOfRows<Bits, Four>(codes, codeBytes, count, queries, units, scores);
+}
+
+function scoreOfRows<Bits, Rows>(
+  codes: usize, codeBytes: usize, count: i32, queries: usize, units: usize, scores: usize,
+): void {
+  const rows = countOf<Rows>(),
+    unit = v128.load(units),
+    offset = v128.load(units, 16);
+  for (let token = 0; token < count; token++, codes += codeBytes) {
+    const score = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes, codeBytes, queries)), unit, offset);
+    if (rows == 1) v128.store32_lane(scores, score, 0);
+    else v128.store(scores, score);
+    scores += rows == 1 ? 4 : 16;
+  }
+}
+
+/** scores += units * (queries . codes) + offsets, for each of the tokens of a list, a byte each. */
+export function addRests(
+  codes: usize, codeBytes: usize, list: usize, count: i32, bits: i32, queries: usize, rows: i32, units: usize,
+  scores: usize,
+): void {
+  if (bits == 8) addOfBits<Eight>(codes, codeBytes, list, count, queries, rows, units, scores);
+  else if (bits == 4) addOfBits<Four>(codes, codeBytes, list, count, queries, rows, units, scores);
+  else addOfBits<Two>(codes, codeBytes, list, count, queries, rows, units, scores);
+}
+
+// @ts-ignore: decorator
+@inline
+function addOfBits<Bits>(
+  codes: usize, codeBytes: usize, list: usize, count: i32, queries: usize, rows: i32, units: usize, scores: usize,
+): void {
+  if (rows == 1) addOfRows<Bits, One>(codes, codeBytes, list, count, queries, units, scores);
+  else if (rows == 2) addOfRows<Bits, Two>(codes, codeBytes, list, count, queries, units, scores);
+  else if (rows == 3) addOfRows<Bits, Three>(codes, codeBytes, list, count, queries, units, scores);
+  else addOfRows<Bits, Four>(codes, codeBytes, list, count, queries, units, scores);
+}
+
+function addOfRows<Bits, Rows>(
+  codes: usize, codeBytes: usize, list: usize, count: i32, queries: usize, units: usize, scores: usize,
+): void {
+  const rows = countOf<Rows>(),
+    unit = v128.load(units),
+    offset = v128.load(units, 16);
+  for (const end = list + <usize>count; list < end; list++) {
+    const token = <usize>load<u8>(list);
+    const at = scores + token * (rows == 1 ? 4 : 16);
+    const rest = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes + token * codeBytes, codeBytes, queries)), unit, offset);
+    if (rows == 1) v128.store32_lane(at, f32x4.add(rest, v128.load32_zero(at)), 0);
+    else v128.store(at, f32x4.add(rest, v128.load(at)));
+  }
+}
+
+/**
+ * The sums queries . codes of one token, a lane for each row, in iterations of sixteen codes: those of sixteen bytes, or two of
+ * each of eight. V8 moves all loads of a loop's body to its beginning: four rows are four sums, eight loads of queries and two
+ * of codes, and no more registers are free.
+ */
+// @ts-ignore: decorator
+@inline
+function productsOf<Bits, Rows>(codes: usize, codeBytes: usize, queries: usize): v128 {
+  const bits = countOf<Bits>(),
+    rows = countOf<Rows>();
+  let a = i32x4.splat(0),
+    b = a,
+    c = a,
+    d = a;
+  let q = queries;
+  for (const end = codes + codeBytes; codes < end; codes += bits == 8 ? 16 : 8) {
+    let shift = 0;
+    do {
+      const low = v128.load_ext<u8>(codes);
+      const bytes = bits == 2 ? i16x8.shr_u(low, shift) : low;
+      const x = codesOf<Bits>(bytes, 0),
+        y = bits == 8 ? v128.load_ext<u8>(codes, 8) : codesOf<Bits>(bytes, 1);
+      a = dot(dot(a, v128.load(q), x), v128.load(q, 16 * rows), y);
+      if (rows > 1) b = dot(dot(b, v128.load(q, 16), x), v128.load(q, 16 + 16 * rows), y);
+      if (rows > 2) c = dot(dot(c, v128.load(q, 32), x), v128.load(q, 32 + 16 * rows), y);
+      if (rows > 3) d = dot(dot(d, v128.load(q, 48), x), v128.load(q, 48 + 16 * rows), y);
+      q += 32 * rows;
+      shift += 4; // of two bits, then the upper two codes of each byte
+    } while (bits == 2 && shift < 8);
+  }
+  return rows == 1 ? integerSumsOfLanes(a, a, a, a) : integerSumsOfLanes(a, b, rows > 2 ? c : a, rows > 3 ? d : b);
+}

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {attend, type AttendOptions, type Partial} from '../ops/attend/index.js';
-import {attendSegments} from '../ops/attend/segments.js';
+import {type AttendedSegment, attendSegments} from '../ops/attend/segments.js';
 import {batchedMatMul} from '../ops/batched_matmul/index.js';
 import type {Form, LowRankForm} from '../ops/forms.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
@@ -31,24 +31,26 @@ export interface LatentKeys {
 
 /** Attention of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
 export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
-  const segments = segmentsOf(past).map(segment =>
-    Object.assign(attendOptions(segment, past, queries, context), {
-      keys: keysToMeet(segment.keys, context),
-      values: segment.values,
-    }),
-  );
-  return attendSegments(queries, segments, context.scale);
+  return attendSegments(queries, segmentsToMeet(past, queries, context), context.scale);
 }
 
 /** The same before it is merged: a partial for each segment. */
 export function partialsOfPast(past: Past, queries: tf.Tensor4D, context: AttendContext): Partial[] {
+  return segmentsToMeet(past, queries, context).map(segment =>
+    attend(queries, segment.keys, segment.values, segment),
+  );
+}
+
+function segmentsToMeet(
+  past: Past,
+  queries: tf.Tensor4D,
+  context: AttendContext,
+): (AttendedSegment & AttendOptions)[] {
   return segmentsOf(past).map(segment =>
-    attend(
-      queries,
-      keysToMeet(segment.keys, context),
-      segment.values,
-      attendOptions(segment, past, queries, context),
-    ),
+    Object.assign(attendOptions(segment, past, queries, context), {
+      keys: keysToMeet(segment.keys, context),
+      values: segment.values,
+    }),
   );
 }
 

@@ -16,7 +16,7 @@ import {channelAt, codeOf, codesOf, dot} from './unpacked';
 // integer multiply-add takes both. The error is near 1e-5 of the tile's largest weight, so those that carry more than 1/64 of the
 // attention so far are left out there and added in floats: few, but of much weight.
 
-/** The part of the attention so far from which on what rounding left of a token's weight is added. */
+/** The part of the attention so far from which on a token is added in floats. */
 const significant: f32 = 1.0 / 64;
 
 /** Whether values may be added up in integers. */

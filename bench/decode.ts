@@ -38,14 +38,14 @@ export async function decodeRows(shape: ModelShape, tokens: number, rounds: numb
       keys: keys(tokensOfDim),
       values: values(tokensOfDim),
     })),
-    options: {tokens, ...(rotated === true && {keyRotation: rotation})},
+    options: {tokens, scale, ...(rotated === true && {keyRotation: rotation})},
   }));
   const bytesOf = ({keys, values}: {keys: Form; values: Form}) => formBytes(keys) + formBytes(values);
   const denseBytes = bytesOf(held[0]!.segments[0]!);
   const tasks: {[name: string]: () => void} = {};
   for (const {codec, segments, options} of held) {
     tasks[codec] = inTurn(segments, ({keys, values}) => {
-      tf.tidy(() => void attendSegments(queries, [{keys, values, ...options}], scale));
+      tf.tidy(() => void attendSegments(queries, [{keys, values, ...options}]));
     });
   }
   const dense = held[0]!.segments.map(({keys, values}) => ({

@@ -31,7 +31,7 @@ export interface LatentKeys {
 
 /** Attention of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
 export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
-  return attendSegments(queries, segmentsToMeet(past, queries, context), context.scale);
+  return attendSegments(queries, segmentsToMeet(past, queries, context));
 }
 
 /** The same before it is merged: a partial for each segment. */
@@ -41,11 +41,7 @@ export function partialsOfPast(past: Past, queries: tf.Tensor4D, context: Attend
   );
 }
 
-function segmentsToMeet(
-  past: Past,
-  queries: tf.Tensor4D,
-  context: AttendContext,
-): (AttendedSegment & AttendOptions)[] {
+function segmentsToMeet(past: Past, queries: tf.Tensor4D, context: AttendContext): AttendedSegment[] {
   return segmentsOf(past).map(segment =>
     Object.assign(attendOptions(segment, past, queries, context), {
       keys: keysToMeet(segment.keys, context),

@@ -61,7 +61,12 @@ export function tensorsOfPast(past: Past): tf.Tensor[] {
 
 function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor[] {
   const tensors: tf.Tensor[] = [];
-  for (const form of [keys, values]) mapTensors(form, tensor => (tensors.push(tensor), tensor));
+  for (const form of [keys, values]) {
+    mapTensors(form, tensor => {
+      tensors.push(tensor);
+      return tensor;
+    });
+  }
   if (typeof positions !== 'number') tensors.push(positions);
   if (scores !== undefined) tensors.push(scores);
   return tensors;

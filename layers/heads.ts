@@ -10,7 +10,7 @@ export function splitHeads(x: tf.Tensor, heads: number): tf.Tensor4D {
 }
 
 /** `[batch, heads, tokens, dim]` to `[batch, tokens, heads * dim]`. */
-export function joinHeads(x: tf.Tensor4D): tf.Tensor3D {
+function joinHeads(x: tf.Tensor4D): tf.Tensor3D {
   const [batch, heads, tokens, dim] = x.shape;
   const moved = tokens === 1 ? x : tf.transpose(x, [0, 2, 1, 3]);
   return tf.reshape(moved, [batch, tokens, heads * dim]);

@@ -39,8 +39,9 @@ export function areIntegerKeys(form: FormDescriptor): bool {
 }
 
 // What a block has beside for integer keys: units and offsets, and those of what rounding left, a lane for each row; the group
-// that they belong to; whether it has numbers that cannot be rounded; the tokens of the tile that are met twice; some vectors for each
-// row on the way; then the folded queries, four channels of each row side by side, and the rounded ones and what rounding left of them, eight.
+// that they belong to; whether it has numbers that cannot be rounded; the tokens of the tile that are met twice; three vectors for
+// each row while queries are folded; then the folded queries, four channels of each row side by side, and the rounded ones and
+// what rounding left of them, eight.
 
 const offsetsAt: usize = 16;
 const restUnitsAt: usize = 32;
@@ -249,22 +250,22 @@ function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, 
 // @ts-ignore: decorator
 @inline
 function sumOfRows(parts: usize, rows: i32): v128 {
-  return sumsOfLanes(v128.load(parts), v128.load(partOf(1, parts, rows)), v128.load(partOf(2, parts, rows)), v128.load(partOf(3, parts, rows)));
+  return sumsOfLanes(v128.load(parts), partOf(1, parts, rows), partOf(2, parts, rows), partOf(3, parts, rows));
 }
 
 /** The largest numbers of a vector for each row, a lane for each. */
 // @ts-ignore: decorator
 @inline
 function maxOfRows(parts: usize, rows: i32): v128 {
-  return maximaOfLanes(v128.load(parts), v128.load(partOf(1, parts, rows)), v128.load(partOf(2, parts, rows)), v128.load(partOf(3, parts, rows)));
+  return maximaOfLanes(v128.load(parts), partOf(1, parts, rows), partOf(2, parts, rows), partOf(3, parts, rows));
 }
 
 /** The vector of the row whose numbers a lane holds: lanes without a row hold another's, the same as in `productsOf`. */
 // @ts-ignore: decorator
 @inline
-function partOf(lane: i32, parts: usize, rows: i32): usize {
+function partOf(lane: i32, parts: usize, rows: i32): v128 {
   const row = lane < rows ? lane : rows == 1 ? 0 : lane - 2;
-  return parts + (<usize>row << 4);
+  return v128.load(parts + (<usize>row << 4));
 }
 
 /** Scores by the folded queries themselves, where some are too large or too small to be rounded. */

@@ -8,66 +8,53 @@ import {codesOf, dot} from './unpacked';
 export function scoreProducts(
   codes: usize, codeBytes: usize, count: i32, bits: i32, queries: usize, rows: i32, units: usize, scores: usize,
 ): void {
-  if (bits == 8) scoreOfBits<Eight>(codes, codeBytes, count, queries, rows, units, scores);
-  else if (bits == 4) scoreOfBits<Four>(codes, codeBytes, count, queries, rows, units, scores);
-  else scoreOfBits<Two>(codes, codeBytes, count, queries, rows, units, scores);
-}
-
-// @ts-ignore: decorator
-@inline
-function scoreOfBits<Bits>(
-  codes: usize, codeBytes: usize, count: i32, queries: usize, rows: i32, units: usize, scores: usize,
-): void {
-  if (rows == 1) scoreOfRows<Bits, One>(codes, codeBytes, count, queries, units, scores);
-  else if (rows == 2) scoreOfRows<Bits, Two>(codes, codeBytes, count, queries, units, scores);
-  else if (rows == 3) scoreOfRows<Bits, Three>(codes, codeBytes, count, queries, units, scores);
-  else scoreOfRows<Bits, Four>(codes, codeBytes, count, queries, units, scores);
-}
-
-function scoreOfRows<Bits, Rows>(
-  codes: usize, codeBytes: usize, count: i32, queries: usize, units: usize, scores: usize,
-): void {
-  const rows = countOf<Rows>(),
-    unit = v128.load(units),
-    offset = v128.load(units, 16);
-  for (let token = 0; token < count; token++, codes += codeBytes) {
-    const score = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes, codeBytes, queries)), unit, offset);
-    if (rows == 1) v128.store32_lane(scores, score, 0);
-    else v128.store(scores, score);
-    scores += rows == 1 ? 4 : 16;
-  }
+  ofBits(codes, codeBytes, 0, count, bits, queries, rows, units, scores);
 }
 
 /** scores += units * (queries . codes) + offsets, for each of the tokens of a list, a byte each. */
 export function addRests(
-  codes: usize, codeBytes: usize, list: usize, count: i32, bits: i32, queries: usize, rows: i32, units: usize,
-  scores: usize,
+  codes: usize, codeBytes: usize, list: usize, count: i32, bits: i32, queries: usize, rows: i32, units: usize, scores: usize,
 ): void {
-  if (bits == 8) addOfBits<Eight>(codes, codeBytes, list, count, queries, rows, units, scores);
-  else if (bits == 4) addOfBits<Four>(codes, codeBytes, list, count, queries, rows, units, scores);
-  else addOfBits<Two>(codes, codeBytes, list, count, queries, rows, units, scores);
+  ofBits(codes, codeBytes, list, count, bits, queries, rows, units, scores);
+}
+
+function ofBits(
+  codes: usize, codeBytes: usize, list: usize, count: i32, bits: i32, queries: usize, rows: i32, units: usize, scores: usize,
+): void {
+  if (bits == 8) ofRows<Eight>(codes, codeBytes, list, count, queries, rows, units, scores);
+  else if (bits == 4) ofRows<Four>(codes, codeBytes, list, count, queries, rows, units, scores);
+  else ofRows<Two>(codes, codeBytes, list, count, queries, rows, units, scores);
 }
 
 // @ts-ignore: decorator
 @inline
-function addOfBits<Bits>(
+function ofRows<Bits>(
   codes: usize, codeBytes: usize, list: usize, count: i32, queries: usize, rows: i32, units: usize, scores: usize,
 ): void {
-  if (rows == 1) addOfRows<Bits, One>(codes, codeBytes, list, count, queries, units, scores);
-  else if (rows == 2) addOfRows<Bits, Two>(codes, codeBytes, list, count, queries, units, scores);
-  else if (rows == 3) addOfRows<Bits, Three>(codes, codeBytes, list, count, queries, units, scores);
-  else addOfRows<Bits, Four>(codes, codeBytes, list, count, queries, units, scores);
+  if (rows == 1) scoreOrAdd<Bits, One>(codes, codeBytes, list, count, queries, units, scores);
+  else if (rows == 2) scoreOrAdd<Bits, Two>(codes, codeBytes, list, count, queries, units, scores);
+  else if (rows == 3) scoreOrAdd<Bits, Three>(codes, codeBytes, list, count, queries, units, scores);
+  else scoreOrAdd<Bits, Four>(codes, codeBytes, list, count, queries, units, scores);
 }
 
-function addOfRows<Bits, Rows>(
+function scoreOrAdd<Bits, Rows>(
   codes: usize, codeBytes: usize, list: usize, count: i32, queries: usize, units: usize, scores: usize,
 ): void {
   const rows = countOf<Rows>(),
+    step: usize = rows == 1 ? 4 : 16,
     unit = v128.load(units),
     offset = v128.load(units, 16);
+  if (list == 0) {
+    for (const end = codes + <usize>count * codeBytes; codes < end; codes += codeBytes, scores += step) {
+      const score = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes, codeBytes, queries)), unit, offset);
+      if (rows == 1) v128.store32_lane(scores, score, 0);
+      else v128.store(scores, score);
+    }
+    return;
+  }
   for (const end = list + <usize>count; list < end; list++) {
     const token = <usize>load<u8>(list);
-    const at = scores + token * (rows == 1 ? 4 : 16);
+    const at = scores + token * step;
     const rest = madd(f32x4.convert_i32x4_s(productsOf<Bits, Rows>(codes + token * codeBytes, codeBytes, queries)), unit, offset);
     if (rows == 1) v128.store32_lane(at, f32x4.add(rest, v128.load32_zero(at)), 0);
     else v128.store(at, f32x4.add(rest, v128.load(at)));

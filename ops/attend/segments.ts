@@ -16,7 +16,7 @@ import {
 import {attendInto, attendWorkBytes} from './wasm.js';
 
 /** A run of stored tokens, and how queries look at it. */
-export interface AttendedSegment extends Omit<AttendOptions, 'scale'> {
+export interface AttendedSegment extends AttendOptions {
   readonly keys: Form;
   readonly values: Form;
 }
@@ -28,36 +28,39 @@ export interface AttendedSegment extends Omit<AttendOptions, 'scale'> {
  *
  * @param queries float32 `[batch, heads, queryTokens, dim]`.
  * @param segments disjoint runs of tokens, at least one.
- * @param scale factor of the scores.
  * @returns float32 `[batch, heads, queryTokens, dimV]`; zeros for a query that sees no token.
  * @throws InvalidArgumentError where shapes do not fit.
  */
-export function attendSegments(
+export function attendSegments(queries: tf.Tensor4D, segments: readonly AttendedSegment[]): tf.Tensor4D {
+  // the partials of a long prompt are too large for scratch memory
+  const stored = queries.shape[2] > fewTokens ? undefined : storedSegments(queries, segments);
+  if (stored !== undefined) return runOp(attendSegmentsOp, {queries}, {segments: stored}) as tf.Tensor4D;
+  return tf.tidy(() =>
+    mergePartials(segments.map(segment => attend(queries, segment.keys, segment.values, segment))),
+  );
+}
+
+/** The segments as the kernel takes them; nothing where one has latents, whose basis they would have to be met in. */
+function storedSegments(
   queries: tf.Tensor4D,
   segments: readonly AttendedSegment[],
-  scale: number,
-): tf.Tensor4D {
+): StoredSegment[] | undefined {
+  const [first] = segments;
+  if (first === undefined)
+    throw new InvalidArgumentError('attendSegments got no segment; it needs at least one.');
   const stored: StoredSegment[] = [];
   for (const segment of segments) {
     const {keys, values} = segment;
-    // latents have a basis to be met in; and the partials of a long prompt are too large for scratch memory
-    if (keys.kind === 'lowRank' || values.kind === 'lowRank' || queries.shape[2] > fewTokens) {
-      return tf.tidy(() =>
-        mergePartials(segments.map(one => attend(queries, one.keys, one.values, {...one, scale}))),
-      );
-    }
-    const options = {...segment, scale};
-    checkAttend(queries, keys, values, options);
-    if (values.dim !== segments[0]!.values.dim) {
+    if (keys.kind === 'lowRank' || values.kind === 'lowRank') return undefined;
+    checkAttend(queries, keys, values, segment);
+    if (values.dim !== first.values.dim) {
       throw new InvalidArgumentError(
-        `Segments have values of dim ${segments[0]!.values.dim} and ${values.dim}; all must be equal.`,
+        `Segments have values of dim ${first.values.dim} and ${values.dim}; all must be equal.`,
       );
     }
-    stored.push(storedSegment(keys, values, options));
+    stored.push(storedSegment(keys, values, segment));
   }
-  if (stored.length === 0)
-    throw new InvalidArgumentError('attendSegments got no segment; it needs at least one.');
-  return runOp(attendSegmentsOp, {queries}, {segments: stored}) as tf.Tensor4D;
+  return stored;
 }
 
 const fewTokens = 16;

@@ -31,7 +31,7 @@ export function linear(
   }
   const wanted = shape ?? [...x.shape.slice(0, -1), outputs];
   if (bias === undefined) return product(x, kernel, wanted);
-  return tf.tidy(() => tf.reshape(tf.add(product(x, kernel, [rows, outputs]), bias), [...wanted]));
+  return tf.reshape(tf.add(product(x, kernel, [rows, outputs]), bias), [...wanted]);
 }
 
 function product(x: tf.Tensor, kernel: tf.Tensor, shape: readonly number[]): tf.Tensor {

@@ -44,13 +44,13 @@ describeOnBackends('attendSegments', backend => {
             return stored;
           });
           segments.push({
-            ...{keys: sides[0]!.form, values: sides[1]!.form, tokens: to - from},
+            ...{keys: sides[0]!.form, values: sides[1]!.form, tokens: to - from, scale},
             ...(firstQuery !== undefined && {firstQuery: firstQuery - from}),
           });
           decoded.push([sides[0]!.decoded, sides[1]!.decoded]);
           from = to;
         }
-        const run = () => attendSegments(tensors.queries, segments, scale);
+        const run = () => attendSegments(tensors.queries, segments);
         const output = run();
         const whole = [0, 1].map(side =>
           tf.concat(
@@ -83,29 +83,29 @@ describeOnBackends('attendSegments', backend => {
     ];
     const basis = tf.eye(4).reshape<tf.Tensor4D>([1, 1, 4, 4]).tile<tf.Tensor4D>([1, 2, 1, 1]);
     const lowRank: LowRankForm = {kind: 'lowRank', dim: 4, rank: 4, latents: denseForm(x), basis};
-    const segment = (keys: Form, values: Form): AttendedSegment => ({keys, values, tokens: 9});
+    const segment = (keys: Form, values: Form): AttendedSegment => ({keys, values, tokens: 9, scale: 0.5});
     const plain = segment(denseForm(x), denseForm(x));
     for (const few of [queries, tf.slice(queries, [0, 0, 0, 0], [-1, -1, 1, -1])]) {
       const expected = tf.tidy(() =>
         mergePartials([0, 1].map(() => attend(few, denseForm(x), denseForm(x), {tokens: 9, scale: 0.5}))),
       );
       for (const first of [plain, segment(lowRank, denseForm(x)), segment(denseForm(x), lowRank)]) {
-        const output = attendSegments(few, [first, plain], 0.5);
+        const output = attendSegments(few, [first, plain]);
         await expectClose(output, expected, 2e-6);
         output.dispose();
       }
       expected.dispose();
     }
-    await expectNoLeak(() => attendSegments(queries, [segment(lowRank, lowRank), plain], 0.5));
+    await expectNoLeak(() => attendSegments(queries, [segment(lowRank, lowRank), plain]));
     tf.dispose([x, queries, basis]);
   });
 
   it('gives zeros to a query that sees no token, and leaks nothing', async () => {
     const [queries, x] = [tf.ones<tf.Rank.R4>([1, 2, 1, 4]), tf.ones<tf.Rank.R4>([1, 1, 5, 4])];
-    const empty = {keys: denseForm(x), values: denseForm(x), tokens: 0};
-    const output = attendSegments(queries, [empty, empty], 1);
+    const empty = {keys: denseForm(x), values: denseForm(x), tokens: 0, scale: 1};
+    const output = attendSegments(queries, [empty, empty]);
     await expectClose(output, new Float32Array(8), 0);
-    await expectNoLeak(() => attendSegments(queries, [empty, {...empty, tokens: 3}], 1));
+    await expectNoLeak(() => attendSegments(queries, [empty, {...empty, tokens: 3}]));
     tf.dispose([queries, x, output]);
   });
 
@@ -113,13 +113,13 @@ describeOnBackends('attendSegments', backend => {
     const ones = (...shape: number[]) => tf.ones<tf.Rank.R4>(shape as [number, number, number, number]);
     const queries = ones(1, 2, 1, 4);
     const segment = (dimV: number, tokens: number) => ({
-      ...{keys: denseForm(ones(1, 1, 5, 4)), values: denseForm(ones(1, 1, 5, dimV)), tokens},
+      ...{keys: denseForm(ones(1, 1, 5, 4)), values: denseForm(ones(1, 1, 5, dimV)), tokens, scale: 1},
     });
-    expect(() => attendSegments(queries, [], 1)).to.throw(InvalidArgumentError, /at least one/);
-    expect(() => attendSegments(queries, [segment(3, 5), segment(2, 5)], 1)).to.throw(
+    expect(() => attendSegments(queries, [])).to.throw(InvalidArgumentError, /at least one/);
+    expect(() => attendSegments(queries, [segment(3, 5), segment(2, 5)])).to.throw(
       InvalidArgumentError,
       /dim 3 and 2/,
     );
-    expect(() => attendSegments(queries, [segment(3, 6)], 1)).to.throw(InvalidArgumentError, /tokens = 6/);
+    expect(() => attendSegments(queries, [segment(3, 6)])).to.throw(InvalidArgumentError, /tokens = 6/);
   });
 });

@@ -78,7 +78,8 @@ describeOnBackends('linear', () => {
 
   it('leaks nothing, with its gradient', async () => {
     const [x, kernel, bias] = [tf.ones([2, 3]), tf.ones([3, 2]), tf.ones([2])];
-    await expectNoLeak(() => linear(x, kernel, {bias}));
+    await expectNoLeak(() => linear(x, kernel));
+    await expectNoLeak(() => tf.tidy(() => linear(x, kernel, {bias})));
     await expectNoLeak(() => tf.grads((a, w) => linear(a, w, {bias}))([x, kernel]));
   });
 

@@ -43,7 +43,7 @@ const runs: Record<string, () => unknown> = {
     attend(queries, denseForm(x), denseForm(x), {...options, tokens: 600});
     attend(queries, quantize(x, integers), encodeFloat8(x, {format: 'e4m3'}), options);
     const lowRank = {kind: 'lowRank', dim: 4, rank: 2, latents: denseForm(ones(1, 2, 6, 2))} as const;
-    attendSegments(queries, [{keys: denseForm(x), values: denseForm(x), tokens: 6}], 0.5);
+    attendSegments(queries, [{keys: denseForm(x), values: denseForm(x), tokens: 6, scale: 0.5}]);
     const shared = {basis: ones(1, 2, 2, 4), mean: ones(1, 2, 1, 4)};
     const form: LowRankForm = {...lowRank, ...shared};
     attend(queries, form, form, options);
@@ -102,7 +102,7 @@ const runs: Record<string, () => unknown> = {
 const {webgpu, tensorflow} = readGolden('ops/tfjs_kernels.json') as {webgpu: string[]; tensorflow: string[]};
 
 /** What tfjs calls the passes of a customGrad in a profile. */
-const passes = ['forward', 'backward', 'unnamed scope'];
+const passes = ['forward', 'backward'];
 
 describe('references', () => {
   let former: string | undefined;

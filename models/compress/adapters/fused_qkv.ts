@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {joinHeads, splitHeads} from '../../../layers/heads.js';
+import {fromHeads, splitHeads} from '../../../layers/heads.js';
 import {ModelError} from '../../../ops/errors.js';
 import {linear} from '../../../ops/linear/index.js';
 import {columnSlice} from '../../load/layouts.js';
@@ -66,7 +66,7 @@ function partsOf({kernel, output, bias, outputBias}: FusedVariables, heads: numb
         .map(part => splitHeads(part, heads)) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
       return {queries, keys, values};
     },
-    output: attended => linear(joinHeads(attended), output.read(), {bias: outputBias?.read()}),
+    output: attended => fromHeads(attended, {kernel: output.read(), bias: outputBias?.read()}),
   };
 }
 

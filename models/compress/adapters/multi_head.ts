@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {joinHeads, splitHeads} from '../../../layers/heads.js';
+import {type Projection, fromHeads, toHeads} from '../../../layers/heads.js';
 import {ModelError} from '../../../ops/errors.js';
-import {linear} from '../../../ops/linear/index.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
 /**
@@ -71,14 +70,14 @@ function partsOf(
   heads: number,
   modelDim: number,
 ): AttentionParts {
-  const through = (x: tf.Tensor, side: Side, shape: [number, number]) => {
+  const projection = (side: Side, shape: [number, number]): Projection => {
     const {kernel, bias} = variables[side];
-    return linear(x, tf.reshape(kernel.read(), shape), {bias: bias && tf.reshape(bias.read(), [-1])});
+    return {kernel: tf.reshape(kernel.read(), shape), bias: bias && tf.reshape(bias.read(), [-1])};
   };
-  const ofHeads = (x: tf.Tensor, side: Side) => splitHeads(through(x, side, [modelDim, -1]), heads);
+  const ofHeads = (x: tf.Tensor, side: Side) => toHeads(x, heads, projection(side, [modelDim, -1]));
   return {
     project: x => ({queries: ofHeads(x, 'query'), keys: ofHeads(x, 'key'), values: ofHeads(x, 'value')}),
-    output: attended => through(joinHeads(attended), 'output', [-1, modelDim]),
+    output: attended => fromHeads(attended, projection('output', [-1, modelDim])),
   };
 }
 

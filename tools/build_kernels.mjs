@@ -43,6 +43,8 @@ function textOf({about, name, features}) {
   const wasm = join(folder, `${name}.wasm`);
   // no allocator, no data segment, tfjs' own memory: nothing of ours may overwrite its heap
   const flags = '-O3 --noAssert --runtime stub --use abort= --importMemory --noExportMemory'.split(' ');
+  // any memory that has a maximum, as a shared one must have; ops/backends/link_kernels.ts asks for a shared one where it is
+  flags.push('--initialMemory', '1', '--maximumMemory', '65536');
   for (const feature of features) flags.push('--enable', feature);
   const compiler = join(root, 'node_modules/assemblyscript/bin/asc.js');
   execFileSync(process.execPath, [compiler, join(root, 'ops/assembly/index.ts'), '-o', wasm, ...flags], {

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {BackendError, EigenkvError} from '../errors.js';
 import {kernelsBinary} from '../assembly/kernels_binary.js';
 import {relaxedKernelsBinary} from '../assembly/kernels_relaxed_binary.js';
+import {linkKernels} from './link_kernels.js';
 import {hasRelaxedSimd} from './relaxed_simd.js';
 import type {WasmKernels} from './wasm_kernels.js';
 
@@ -37,32 +38,39 @@ interface TfjsWasmBackend {
 
 const heaps = new WeakMap<object, WasmHeap | 'missing'>();
 
-/** The heap of the current wasm backend, or nothing (said once) where its internals are not what we know. */
+/**
+ * The heap of the current wasm backend, or nothing (said once) where its internals are not what we know, or the engine does not
+ * run our kernels on its memory.
+ */
 export function wasmHeap(): WasmHeap | undefined {
   const backend: unknown = tf.backend();
   if (typeof backend !== 'object' || backend === null) return undefined;
   let heap = heaps.get(backend);
   if (heap === undefined) {
-    heap = openHeap(backend) ?? 'missing';
-    heaps.set(backend, heap);
-    if (heap === 'missing') {
+    try {
+      heap = openHeap(backend);
+    } catch (error) {
+      heap = 'missing';
       console.warn(
-        'eigenkv: this version of tfjs-backend-wasm hides its memory; fused kernels are off and plain ops run ' +
-          'instead (several times slower). Known to work: @tensorflow/tfjs-backend-wasm 4.22.',
+        'eigenkv: fused kernels are off and plain ops run instead (several times slower), since ' +
+          `${error instanceof Error ? error.message : String(error)}. Known to work: ` +
+          '@tensorflow/tfjs-backend-wasm 4.22, in engines with WebAssembly SIMD.',
       );
     }
+    heaps.set(backend, heap);
   }
   return heap === 'missing' ? undefined : heap;
 }
 
-function openHeap(backend: object): WasmHeap | undefined {
-  if (!isTfjsWasmBackend(backend)) return undefined;
+/** @throws Error whose message completes "since ..." where there is none. */
+function openHeap(backend: object): WasmHeap {
+  const hidden = 'this version of tfjs-backend-wasm hides its memory';
+  if (!isTfjsWasmBackend(backend)) throw new Error(hidden);
   const {wasm} = backend;
   const memory = wasm.wasmMemory ?? wasm.asm?.memory;
-  if (!(memory instanceof WebAssembly.Memory)) return undefined;
+  if (!(memory instanceof WebAssembly.Memory)) throw new Error(hidden);
   guardMemory(wasm, memory);
-  const module = new WebAssembly.Module(hasRelaxedSimd() ? relaxedKernelsBinary() : kernelsBinary());
-  const instance = new WebAssembly.Instance(module, {env: {memory}});
+  const instance = linkKernels(hasRelaxedSimd() ? relaxedKernelsBinary() : kernelsBinary(), memory);
   let scratchAddress = 0;
   let scratchBytes = 0;
   return {
@@ -114,6 +122,7 @@ function isTfjsWasmBackend(backend: object): backend is TfjsWasmBackend {
   const candidate = backend as Partial<TfjsWasmBackend>;
   return (
     typeof candidate.wasm?._malloc === 'function' &&
+    typeof candidate.wasm._free === 'function' &&
     typeof candidate.dataIdMap?.get === 'function' &&
     typeof candidate.makeOutput === 'function'
   );

@@ -8,7 +8,10 @@ import {isShared} from '../shared_memory.js';
  * @throws where the engine refuses the module or the memory: WebAssembly's CompileError or LinkError, a RangeError where it
  *   compiles no module of this size at once, what a page's policy (CSP) makes of it.
  */
-export function linkKernels(binary: Uint8Array<ArrayBuffer>, memory: WebAssembly.Memory): WebAssembly.Instance {
+export function linkKernels(
+  binary: Uint8Array<ArrayBuffer>,
+  memory: WebAssembly.Memory,
+): WebAssembly.Instance {
   if (isShared(memory.buffer)) importSharedMemory(binary);
   return new WebAssembly.Instance(new WebAssembly.Module(binary), {env: {memory}});
 }

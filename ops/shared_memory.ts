@@ -2,7 +2,7 @@
  * Whether a buffer is shared between threads. Asked by its name: pages that are not cross-origin isolated have such buffers
  * (of a WebAssembly.Memory) and no `SharedArrayBuffer` to ask for.
  */
-export function isShared(buffer: ArrayBufferLike): buffer is SharedArrayBuffer {
+export function isShared(buffer: unknown): buffer is SharedArrayBuffer {
   return Object.prototype.toString.call(buffer) === '[object SharedArrayBuffer]';
 }
 

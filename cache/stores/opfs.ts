@@ -1,3 +1,4 @@
+import {unshared} from '../../ops/shared_memory.js';
 import {type ByteStore, type StoreOptions, byteStore} from './store.js';
 
 /** What this store needs of a `FileSystemDirectoryHandle`. */
@@ -49,7 +50,7 @@ export function opfsStore({
     async set(name: string, bytes: Uint8Array) {
       const writable = await (await fileOf(name, true)).createWritable();
       try {
-        await writable.write(new Uint8Array(bytes)); // a copy in memory that no other thread shares
+        await writable.write(unshared(bytes));
         await writable.close();
       } catch (error) {
         await writable.abort().catch(() => undefined);

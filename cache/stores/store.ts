@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import {EigenkvError, FormatError, InvalidArgumentError, TransferError} from '../../ops/errors.js';
+import {isShared, unshared} from '../../ops/shared_memory.js';
 import {checkOptions, positiveNumber} from '../options.js';
 
 /** Bytes under names: where snapshots are kept. `byteStore` makes one of anything that has `get` and `set`. */
@@ -34,7 +35,8 @@ const plainName = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/;
 
 /**
  * A store of anything that gets and sets by name, at once or as a promise: errors become typed ones, what it gives must be
- * bytes (a Uint8Array or an ArrayBuffer; null and undefined are none), and it must answer in time.
+ * bytes (a Uint8Array or its buffer; null and undefined are none), and it must answer in time. What it is given to keep lies in memory
+ * that no other thread shares.
  *
  *     const store = byteStore(new Map());
  *
@@ -48,7 +50,7 @@ export function byteStore(store: GetAndSet, options: StoreOptions = {}, what = '
       const given = await inTime(() => store.get(name), timeoutMs, action);
       if (given === undefined || given === null) return undefined;
       if (given instanceof Uint8Array) return given;
-      if (given instanceof ArrayBuffer) return new Uint8Array(given);
+      if (given instanceof ArrayBuffer || isShared(given)) return new Uint8Array(given);
       throw new FormatError(
         `The ${what} gave ${typeof given === 'object' ? 'an object' : `a ${typeof given}`} for "${name}"; expected the bytes ` +
           'that were set. Something else writes under this name, or the client decodes bytes to text.',
@@ -56,7 +58,7 @@ export function byteStore(store: GetAndSet, options: StoreOptions = {}, what = '
     },
     async set(name, bytes) {
       const action = `set "${plain(name)}" in the ${what}`;
-      await inTime(() => store.set(name, bytes), timeoutMs, action);
+      await inTime(() => store.set(name, unshared(bytes)), timeoutMs, action);
     },
   };
 }

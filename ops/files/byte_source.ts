@@ -1,4 +1,5 @@
 import {FormatError, InvalidArgumentError} from '../errors.js';
+import {unshared} from '../shared_memory.js';
 import {diskError, errorCode} from './disk.js';
 
 /** Something of known size whose bytes are read by ranges: a file, a browser's Blob or File, bytes in memory. */
@@ -68,7 +69,7 @@ export function blobSource(blob: Blob, name = 'name' in blob ? String(blob.name)
   };
 }
 
-/** Bytes in memory; reads are views of them. */
+/** Bytes in memory; reads are views of them, or copies where threads share them. */
 export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
   return {
     name,
@@ -77,7 +78,7 @@ export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
     // eslint-disable-next-line @typescript-eslint/require-await
     async read(offset, length) {
       checkRange(name, bytes.length, offset, length);
-      return bytes.subarray(offset, offset + length);
+      return unshared(bytes.subarray(offset, offset + length));
     },
     close: () => Promise.resolve(),
   };

@@ -1,5 +1,6 @@
 import type {Tokenizer} from '../../models/tokenizer.js';
 import {FormatError, InvalidArgumentError} from '../../ops/errors.js';
+import {unshared} from '../../ops/shared_memory.js';
 
 /**
  * The ids of a text to measure: special tokens written out in it are read as any other text.
@@ -16,7 +17,7 @@ export function textIds(tokenizer: Tokenizer, text: string | Uint8Array, name = 
 
 function decodeUtf8(bytes: Uint8Array, name: string): string {
   try {
-    return new TextDecoder('utf-8', {fatal: true}).decode(bytes);
+    return new TextDecoder('utf-8', {fatal: true}).decode(unshared(bytes));
   } catch (error) {
     throw new FormatError(`${name} is not UTF-8; convert it, or give another file.`, {cause: error});
   }

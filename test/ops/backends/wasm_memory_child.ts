@@ -74,11 +74,11 @@ const obstacles: Readonly<Record<string, () => void>> = {
   },
   /** The page's policy, or the engine, lets nothing more be compiled. */
   forbidden: () => {
-    WebAssembly.Module = class {
-      constructor() {
+    WebAssembly.Module = new Proxy(WebAssembly.Module, {
+      construct() {
         throw new WebAssembly.CompileError('code generation disallowed by embedder');
-      }
-    } as unknown as typeof WebAssembly.Module;
+      },
+    });
   },
 };
 

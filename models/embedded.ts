@@ -3,68 +3,88 @@ import {TransferError} from '../ops/errors.js';
 import {type ModelParts, partsOfHubFiles} from './load/model_parts.js';
 import {bytesSource} from '../ops/files/byte_source.js';
 import {parseJsonText} from '../ops/files/json_text.js';
+import {fetchFrom, placesOf} from '../ops/files/package_file.js';
 import {openSafetensors} from '../ops/files/safetensors.js';
 
 /** The small model that comes with the package; models/embedded/README.md says what it is and what it is not. */
 const name = 'embedded';
 
-/**
- * Its files beside this module, each written out: a bundler that meets `new URL('...', import.meta.url)` puts that very file
- * beside what it bundles. (`npm run build` copies the folder to dist/models.)
- */
-const files = {
-  config: new URL('./embedded/config.json', import.meta.url),
-  tokenizer: new URL('./embedded/tokenizer.json', import.meta.url),
-  weights: new URL('./embedded/model.safetensors', import.meta.url),
-  heldOut: new URL('./embedded/held_out.txt', import.meta.url),
-  trainSample: new URL('./embedded/train_sample.txt', import.meta.url),
+/** Of its files those that the model is made of; each is written out, for bundlers to see. (`npm run build` copies the folder.) */
+const modelFiles = {
+  'config.json': () => new URL('./embedded/config.json', import.meta.url),
+  'tokenizer.json': () => new URL('./embedded/tokenizer.json', import.meta.url),
+  'model.safetensors': () => new URL('./embedded/model.safetensors', import.meta.url),
 } as const;
+
+const texts = {heldOut: 'held_out.txt', trainSample: 'train_sample.txt'} as const;
 
 /**
  * A text that comes with the package: `heldOut` (120 kB) to measure on, which the embedded model never saw, or `trainSample`
- * (180 kB) to calibrate on.
+ * (180 kB) to calibrate on. Bundlers leave them out; where one is wanted in a bundle, its address is
+ * `new URL('eigenkv/embedded/held_out.txt', import.meta.url)`.
  * @throws TransferError where it cannot be read.
  */
-export async function embeddedText(text: 'heldOut' | 'trainSample'): Promise<string> {
-  return new TextDecoder().decode(await read(files[text]));
+export async function embeddedText(text: keyof typeof texts): Promise<string> {
+  return new TextDecoder().decode((await read(texts[text])).bytes);
 }
 
 /**
- * The parts of the embedded model, its weights whole in memory (9 MB): from the disk in Node, in a browser by `fetch` from
- * beside this module.
- * @throws TransferError where they cannot be read.
+ * The parts of the embedded model, its weights whole in memory (9 MB): from the disk in Node, in a browser by `fetch`.
+ * @throws TransferError where they cannot be read, which says where they were looked for.
  */
 export async function embeddedParts(): Promise<{parts: ModelParts; source: string}> {
-  const json = async (url: URL) => parseJsonText(new TextDecoder().decode(await read(url)), url.href);
-  const hubFiles = {config: await json(files.config), tokenizer: await json(files.tokenizer)};
-  const weights = await openSafetensors(bytesSource(await read(files.weights), 'model.safetensors'));
-  return {parts: await partsOfHubFiles(hubFiles, weights, name), source: sourceFolder()};
+  const json = async (file: 'config.json' | 'tokenizer.json') => {
+    const {bytes, url} = await read(file);
+    return parseJsonText(new TextDecoder().decode(bytes), url);
+  };
+  const hubFiles = {config: await json('config.json'), tokenizer: await json('tokenizer.json')};
+  const {bytes, url} = await read('model.safetensors');
+  const weights = await openSafetensors(bytesSource(bytes, 'model.safetensors'));
+  return {parts: await partsOfHubFiles(hubFiles, weights, name), source: sourceFolder(url)};
 }
 
 /** What `loadModel` takes to load it again: in Node its folder. */
-function sourceFolder(): string {
-  const folder = new URL('.', files.weights);
+function sourceFolder(weights: string): string {
+  if (!URL.canParse('.', weights)) return weights; // a bundler may have put the file into its code
+  const folder = new URL('.', weights);
   return isOnDisk(folder) ? process.getBuiltinModule('node:url').fileURLToPath(folder) : folder.href;
 }
 
 const isOnDisk = (url: URL) => url.protocol === 'file:' && runsInNode();
 
-async function read(url: URL): Promise<Uint8Array> {
+type File = keyof typeof modelFiles | (typeof texts)[keyof typeof texts];
+
+const isOfModel = (file: File): file is keyof typeof modelFiles => file in modelFiles;
+
+/** Where it is seen from here; undefined where a bundler gave the model's files names of its own, or there is no import.meta.url. */
+function besideModel(file: File): URL | undefined {
   try {
-    return isOnDisk(url)
-      ? await process.getBuiltinModule('node:fs/promises').readFile(url)
-      : await fetchBytes(url);
-  } catch (cause) {
-    throw new TransferError(
-      `Of the embedded model, ${url.href} cannot be read: install the package again, or let the bundler copy what ` +
-        '`new URL(..., import.meta.url)` names.',
-      {cause},
-    );
+    if (isOfModel(file)) return modelFiles[file]();
+    const weights = modelFiles['model.safetensors']();
+    return weights.href.endsWith('/embedded/model.safetensors') ? new URL(file, weights) : undefined;
+  } catch {
+    return undefined;
   }
 }
 
-async function fetchBytes(url: URL): Promise<Uint8Array> {
-  const response = await fetch(url);
-  if (!response.ok) throw new TransferError(`${url.href} answers ${response.status}.`);
-  return new Uint8Array(await response.arrayBuffer());
+async function read(file: File): Promise<{bytes: Uint8Array; url: string}> {
+  const beside = besideModel(file);
+  try {
+    if (beside !== undefined && isOnDisk(beside)) {
+      return {bytes: await process.getBuiltinModule('node:fs/promises').readFile(beside), url: beside.href};
+    }
+    const copy = `embedded/${file}`;
+    const places = placesOf({
+      ...{name: 'eigenkv', path: `dist/models/${copy}`, reference: copy, copy},
+      url: beside?.href,
+    });
+    return await fetchFrom(places);
+  } catch (cause) {
+    const tried = cause instanceof TransferError ? cause.message : `${String(beside)} is not there.`;
+    throw new TransferError(
+      `Of the embedded model, ${file} cannot be read: ${tried} Install the package again; or copy the folder ` +
+        'node_modules/eigenkv/dist/models/embedded beside the script, as bundlers do that know `new URL(..., import.meta.url)`.',
+      {cause},
+    );
+  }
 }

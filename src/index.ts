@@ -3,7 +3,14 @@
  */
 export * from '../cache/index.js';
 export * from '../layers/index.js';
-export {type BackendName, backendNames, defaultBackend, useBackend} from '../ops/backends/use_backend.js';
+export {
+  type BackendName,
+  type BackendOptions,
+  backendNames,
+  defaultBackend,
+  useBackend,
+} from '../ops/backends/use_backend.js';
+export type {WasmFileMap, WasmPaths} from '../ops/backends/wasm_files.js';
 export {
   BackendError,
   CacheStateError,

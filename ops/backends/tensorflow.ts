@@ -17,8 +17,7 @@ export async function importTensorflow(): Promise<void> {
   }
   restoreIsNullOrUndefined();
   for (const name of packages) {
-    // the name is no literal, so that a browser's bundler does not look for native code
-    if (await importOptional(name, () => import(/* @vite-ignore */ name))) return;
+    if ((await importOptional(name)) !== undefined) return;
   }
   throw new BackendError(
     "The 'tensorflow' backend needs one of two packages: npm install @tensorflow/tfjs-node@4.22, or " +

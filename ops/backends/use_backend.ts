@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError, InvalidArgumentError, didYouMean} from '../errors.js';
+import {BackendError, InvalidArgumentError, didYouMean, shown} from '../errors.js';
 import {runsInNode} from './optional_package.js';
 import {importTensorflow} from './tensorflow.js';
 import {importWasm} from './wasm.js';
+import {type WasmPaths, checkWasmPaths} from './wasm_files.js';
 import {wasmHeap} from './wasm_heap.js';
 import {importWebgpu} from './webgpu.js';
 import {webgpuIsLost} from './webgpu_device.js';
@@ -15,37 +16,64 @@ export type BackendName = (typeof backendNames)[number];
 /** The backend to take where the user named none: the one with all fused kernels, which runs in Node and in browsers. */
 export const defaultBackend: BackendName = 'wasm';
 
+export interface BackendOptions {
+  /**
+   * Where a browser finds tfjs' three .wasm files: a folder's address (ending in `/`) or an object with the address of each, as
+   * tfjs' `setWasmPaths`. Default: what Vite and webpack made of them; otherwise the package in a node_modules folder or with a
+   * host of packages, beside the script, or beside the page. In Node: the package's own files. Other backends than wasm, and a
+   * wasm that runs already, have no use for it.
+   */
+  readonly wasmPaths?: WasmPaths;
+}
+
 /**
  * Imports a backend's package, starts the backend and makes it the current one. Nothing is imported for `cpu` and `webgl`,
  * which are part of `@tensorflow/tfjs`. docs/BACKENDS.md says what each one needs and what runs fused on it. A webgpu backend
  * whose device was lost is replaced by a new one; the tensors of the old one are gone.
  *
- * @throws InvalidArgumentError for an unknown name; BackendError where the package is missing or the backend cannot start
- *   here. The backend that was current before then still is.
+ * @throws InvalidArgumentError for an unknown name or option; BackendError where the package is missing, a file of it is not found
+ *   (which says where it was looked for), or the backend cannot start here. The backend that was current before then still is.
  */
-export async function useBackend(name: BackendName): Promise<void> {
+export async function useBackend(name: BackendName, options: BackendOptions = {}): Promise<void> {
   const given: string = name;
   if (!backendNames.includes(name)) {
     throw new InvalidArgumentError(
       `backend = "${given}"; expected one of ${backendNames.join(', ')}.${didYouMean(given, backendNames)}`,
     );
   }
-  if (tf.getBackend() === name && !(name === 'webgpu' && webgpuIsLost())) {
+  const wasmPaths = checkedPaths(options);
+  if (isRunning(name) && !(name === 'webgpu' && webgpuIsLost())) {
     await tf.ready();
     return;
   }
   const former: string | undefined = tf.getBackend();
   try {
-    await importers[name]();
-    await start(name);
+    let fault: BackendError | undefined;
+    if (name === 'wasm') fault = await importWasm(wasmPaths);
+    else await importers[name]();
+    await start(name, fault);
   } catch (error) {
     await restore(former);
     throw error;
   }
 }
 
-const importers: {readonly [Name in BackendName]: () => Promise<void>} = {
-  wasm: importWasm,
+/** tfjs names a backend the current one also where its start failed. */
+function isRunning(name: BackendName): boolean {
+  return tf.getBackend() === name && name in tf.engine().registry;
+}
+
+function checkedPaths({wasmPaths, ...others}: BackendOptions): WasmPaths | undefined {
+  const [other] = Object.keys(others);
+  if (other !== undefined) {
+    throw new InvalidArgumentError(
+      `useBackend has no option "${other}" (${shown(Object.values(others)[0])}); its only one is wasmPaths.`,
+    );
+  }
+  return wasmPaths === undefined ? undefined : checkWasmPaths(wasmPaths);
+}
+
+const importers: {readonly [Name in Exclude<BackendName, 'wasm'>]: () => Promise<void>} = {
   cpu: () => Promise.resolve(),
   webgl: () => {
     if (!runsInNode()) return Promise.resolve();
@@ -55,7 +83,8 @@ const importers: {readonly [Name in BackendName]: () => Promise<void>} = {
   tensorflow: importTensorflow,
 };
 
-async function start(name: BackendName): Promise<void> {
+/** @param fault what is thrown where it fails, which is tried all the same. */
+async function start(name: BackendName, fault: BackendError | undefined): Promise<void> {
   if (!tf.engine().backendNames().includes(name)) {
     throw new BackendError(
       `TensorFlow.js has no '${name}' backend although its package was imported: most likely two copies of ` +
@@ -67,13 +96,17 @@ async function start(name: BackendName): Promise<void> {
     failure = error;
     return false;
   });
-  if (!started) {
-    throw new BackendError(`The '${name}' backend did not start: use 'wasm', which runs everywhere.`, {
-      cause: failure,
-    });
-  }
+  if (!started) throw fault ?? new BackendError(whyNotStarted(name), {cause: failure});
   await tf.ready();
   if (name === 'wasm') wasmHeap(); // guards its memory from the first tensor on
+}
+
+function whyNotStarted(name: BackendName): string {
+  if (name !== 'wasm') return `The '${name}' backend did not start: use 'wasm', which runs everywhere.`;
+  return (
+    "The 'wasm' backend did not start; tfjs says above what was in its way. A page's Content-Security-Policy has to allow " +
+    "'wasm-unsafe-eval' in script-src, and blob: in worker-src where the page is cross-origin isolated. Or use 'webgl' or 'cpu'."
+  );
 }
 
 /** tfjs has named the new backend the current one before it knows whether it starts. */

@@ -1,21 +1,53 @@
 import {BackendError} from '../errors.js';
-import {importOptional} from './optional_package.js';
+import {runsInNode, throwUnlessMissing} from './optional_package.js';
+import {type WasmPaths, findWasmFiles, mapOf} from './wasm_files.js';
 
 /**
- * Imports tfjs-backend-wasm. In Node it finds its .wasm files beside itself; in a browser they are fetched from the page's
- * own script folder unless `setWasmPaths` of that package names another one.
+ * Imports tfjs-backend-wasm and tells it where its .wasm files are. In Node it finds them beside itself.
  *
- * @throws BackendError where the package is not installed.
+ * @param paths where they are instead.
+ * @returns the error to throw if the start fails, where a page does not find them in the usual places: tfjs' own `setWasmPaths` may
+ *   have named another one.
+ * @throws BackendError where the package is not installed, or the files are not where `paths` says.
  */
-export async function importWasm(): Promise<void> {
-  const installed = await importOptional(
-    '@tensorflow/tfjs-backend-wasm',
-    () => import('@tensorflow/tfjs-backend-wasm'),
-  );
-  if (!installed) {
+export async function importWasm(paths?: WasmPaths): Promise<BackendError | undefined> {
+  const {setWasmPaths, version_wasm: version} = await importPackage();
+  if (runsInNode()) {
+    if (paths !== undefined) setPaths(paths);
+    return undefined;
+  }
+  try {
+    setPaths(await findWasmFiles(paths, version));
+    return undefined;
+  } catch (fault) {
+    if (paths === undefined && fault instanceof BackendError) return fault;
+    throw fault;
+  }
+
+  function setPaths(to: WasmPaths): void {
+    // tfjs reads files where there are folders, and fetches what has a scheme
+    const fetches = runsInNode() && Object.values(mapOf(to)).some(url => /^(https?|data|blob):/.test(url));
+    try {
+      setWasmPaths(to, fetches);
+    } catch (cause) {
+      throw new BackendError(
+        "The 'wasm' backend failed to start before, and tfjs tries no other files after that: load the page anew (in Node, " +
+          "start again), with useBackend('wasm', {wasmPaths}) first.",
+        {cause},
+      );
+    }
+  }
+}
+
+async function importPackage() {
+  try {
+    return await import('@tensorflow/tfjs-backend-wasm');
+  } catch (error) {
+    throwUnlessMissing(error, ['@tensorflow/tfjs-backend-wasm']);
     throw new BackendError(
       "The 'wasm' backend needs a package: npm install @tensorflow/tfjs-backend-wasm@4.22. " +
         "Or use the 'cpu' backend, which is much slower.",
+      {cause: error},
     );
   }
 }

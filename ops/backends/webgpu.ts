@@ -12,23 +12,23 @@ export async function importWebgpu(): Promise<void> {
   if (webgpuIsLost()) forgetLostDevice();
   if (runsInNode() && navigatorGpu() === undefined) await installDawn();
   await requireAdapter();
+  if (isRegistered()) return; // somebody imported it: in bundles that is the only way
   // registers itself only if navigator.gpu is there: imported last
-  const installed = await importOptional(
-    '@tensorflow/tfjs-backend-webgpu',
-    () => import('@tensorflow/tfjs-backend-webgpu'),
-  );
-  if (!installed) {
+  if ((await importOptional('@tensorflow/tfjs-backend-webgpu')) === undefined) {
     throw new BackendError(
-      "The 'webgpu' backend needs a package: npm install @tensorflow/tfjs-backend-webgpu@4.22. Or use 'wasm'.",
+      "The 'webgpu' backend needs a package: npm install @tensorflow/tfjs-backend-webgpu@4.22; in code that is bundled for " +
+        "browsers, import '@tensorflow/tfjs-backend-webgpu' as well. Or use 'wasm'.",
     );
   }
-  if (!tf.engine().backendNames().includes('webgpu')) {
+  if (!isRegistered()) {
     throw new BackendError(
       '@tensorflow/tfjs-backend-webgpu was imported before navigator.gpu existed and registered nothing: let ' +
         "useBackend('webgpu') import it, or set navigator.gpu first.",
     );
   }
 }
+
+const isRegistered = () => tf.engine().backendNames().includes('webgpu');
 
 /** What npm's `webgpu` package exports; it is not a dependency, so its own types are not there. */
 interface Dawn {
@@ -37,11 +37,7 @@ interface Dawn {
 }
 
 async function installDawn(): Promise<void> {
-  const name = 'webgpu'; // no literal in the import: a browser's bundler must not look for native code
-  let dawn: Dawn | undefined;
-  await importOptional(name, async () => {
-    dawn = (await import(/* @vite-ignore */ name)) as Dawn;
-  });
+  const dawn = (await importOptional('webgpu')) as Dawn | undefined;
   if (dawn === undefined) {
     throw new BackendError(
       "The 'webgpu' backend needs Dawn in Node: npm install webgpu (docs/backends/webgpu.md). Or use 'wasm'.",

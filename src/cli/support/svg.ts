@@ -1,5 +1,5 @@
 import type {Config, TopLevelSpec} from 'vega-lite';
-import {importOptional} from '../../../ops/backends/optional_package.js';
+import {throwUnlessMissing} from '../../../ops/backends/optional_package.js';
 import {BackendError} from '../../../ops/errors.js';
 
 /** How all charts look. */
@@ -18,18 +18,29 @@ const otherwise = 'leave the charts out';
  * @throws BackendError where one is there and does not load.
  */
 export async function hasCharts(): Promise<boolean> {
-  const found = await Promise.all([
-    importOptional('vega', () => import('vega'), otherwise),
-    importOptional('vega-lite', () => import('vega-lite'), otherwise),
-  ]);
-  return found.every(Boolean);
+  return (await loadCharts()) !== undefined;
+}
+
+/** Undefined where one is not installed. */
+async function loadCharts() {
+  try {
+    return {vega: await import('vega'), vegaLite: await import('vega-lite')};
+  } catch (error) {
+    throwUnlessMissing(error, ['vega', 'vega-lite'], otherwise);
+    return undefined;
+  }
 }
 
 export const chartInstallation = 'npm install vega@6 vega-lite@6';
 
 /** @throws BackendError where charts cannot be drawn: before minutes are spent on what one would show. */
 export async function expectCharts(): Promise<void> {
-  if (await hasCharts()) return;
+  await loadNeededCharts();
+}
+
+async function loadNeededCharts() {
+  const charts = await loadCharts();
+  if (charts !== undefined) return charts;
   throw new BackendError(
     `Charts are drawn by vega and vega-lite, which are not installed: ${chartInstallation}, or ${otherwise}.`,
   );
@@ -40,8 +51,10 @@ export async function expectCharts(): Promise<void> {
  * @throws BackendError where vega or vega-lite is not installed.
  */
 export async function svgOf(spec: TopLevelSpec): Promise<string> {
-  await expectCharts();
-  const [{View, parse}, {compile}] = await Promise.all([import('vega'), import('vega-lite')]);
+  const {
+    vega: {View, parse},
+    vegaLite: {compile},
+  } = await loadNeededCharts();
   const view = new View(parse(compile(spec).spec), {renderer: 'none'});
   try {
     return await view.toSVG();

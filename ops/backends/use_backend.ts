@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {BackendError, InvalidArgumentError, didYouMean, shown} from '../errors.js';
 import {runsInNode} from './optional_package.js';
 import {importTensorflow} from './tensorflow.js';
-import {importWasm} from './wasm.js';
+import {importWasm, startWasm} from './wasm.js';
 import {type WasmPaths, checkWasmPaths} from './wasm_files.js';
 import {wasmHeap} from './wasm_heap.js';
 import {importWebgpu} from './webgpu.js';
@@ -92,7 +92,7 @@ async function start(name: BackendName, fault: BackendError | undefined): Promis
     );
   }
   let failure: unknown;
-  const started = await tf.setBackend(name).catch((error: unknown) => {
+  const started = await (name === 'wasm' ? startWasm() : tf.setBackend(name)).catch((error: unknown) => {
     failure = error;
     return false;
   });

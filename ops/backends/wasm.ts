@@ -1,6 +1,8 @@
+import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../errors.js';
 import {runsInNode, throwUnlessMissing} from './optional_package.js';
 import {type WasmPaths, findWasmFiles, mapOf} from './wasm_files.js';
+import {avoidThreadsThatCannotRun, startWithThreads} from './wasm_threads.js';
 
 /**
  * Imports tfjs-backend-wasm and tells it where its .wasm files are. In Node it finds them beside itself.
@@ -16,6 +18,7 @@ export async function importWasm(paths?: WasmPaths): Promise<BackendError | unde
     if (paths !== undefined) setPaths(paths);
     return undefined;
   }
+  await avoidThreadsThatCannotRun();
   try {
     setPaths(await findWasmFiles(paths, version));
     return undefined;
@@ -37,6 +40,12 @@ export async function importWasm(paths?: WasmPaths): Promise<BackendError | unde
       );
     }
   }
+}
+
+/** Whether tfjs' wasm backend started. */
+export function startWasm(): Promise<boolean> {
+  const start = () => tf.setBackend('wasm');
+  return runsInNode() ? start() : startWithThreads(start);
 }
 
 async function importPackage() {

@@ -2,8 +2,9 @@ import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {dirname, join} from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
 import {expect} from 'chai';
+import {useBackend} from '../../ops/backends/use_backend.js';
+import {wasmFileNames} from '../../ops/backends/wasm_files.js';
 
 // For mocha's --require: tfjs' wasm heap becomes one that is shared between threads, as on cross-origin-isolated pages. tfjs' own
 // threaded build does not start in Node; its plain SIMD build does with one flag of its memory changed.
@@ -12,12 +13,6 @@ const packageFolder = dirname(createRequire(import.meta.url).resolve('@tensorflo
 const binary = readFileSync(join(packageFolder, 'tfjs-backend-wasm-simd.wasm'));
 shareMemory(binary);
 const url = `data:application/wasm;base64,${binary.toString('base64')}`;
-const names = [
-  'tfjs-backend-wasm.wasm',
-  'tfjs-backend-wasm-simd.wasm',
-  'tfjs-backend-wasm-threaded-simd.wasm',
-];
-setWasmPaths(Object.fromEntries(names.map(name => [name, url])), true);
 
 /** Makes the memory that a module defines a shared one, in place. */
 function shareMemory(module: Uint8Array): void {
@@ -41,8 +36,12 @@ function shareMemory(module: Uint8Array): void {
   module[at] = 3;
 }
 
-/** Root hooks: the tests between them ran on such a heap. */
+/** Root hooks: the tests between them run on such a heap. */
 export const mochaHooks = {
+  async beforeAll(): Promise<void> {
+    const [plain, simd, threaded] = wasmFileNames;
+    await useBackend('wasm', {wasmPaths: {[plain]: url, [simd]: url, [threaded]: url}});
+  },
   async afterAll(): Promise<void> {
     await tf.setBackend('wasm');
     const {wasm} = tf.backend() as unknown as {wasm: {asm: {memory: WebAssembly.Memory}}};

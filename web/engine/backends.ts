@@ -1,7 +1,3 @@
-import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
-import plainUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm?url';
-import simdUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-simd.wasm?url';
-import threadedUrl from '@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm-threaded-simd.wasm?url';
 import {BackendError, useBackend} from '../../src/index.js';
 import type {BrowserBackend} from './protocol.js';
 
@@ -12,12 +8,8 @@ import type {BrowserBackend} from './protocol.js';
 export async function startBackend(
   wanted: BrowserBackend,
 ): Promise<{backend: BrowserBackend; fallback?: string}> {
-  setWasmPaths({
-    'tfjs-backend-wasm.wasm': plainUrl,
-    'tfjs-backend-wasm-simd.wasm': simdUrl,
-    'tfjs-backend-wasm-threaded-simd.wasm': threadedUrl,
-  });
   try {
+    if (wanted === 'webgpu') await import('@tensorflow/tfjs-backend-webgpu');
     await useBackend(wanted);
     return {backend: wanted};
   } catch (error) {

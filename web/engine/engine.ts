@@ -16,7 +16,11 @@ export class Engine {
   private stopRunning = new AbortController();
   private running: Promise<void> = Promise.resolve();
 
-  constructor(private readonly post: (answer: Answered) => void) {}
+  /** @param readText gives the held-out text that comes with the package. */
+  constructor(
+    private readonly post: (answer: Answered) => void,
+    private readonly readText = () => embeddedText('heldOut'),
+  ) {}
 
   take({id, ...request}: Asked): void {
     const send = (reply: Reply) => this.post({id, ...reply});
@@ -78,7 +82,7 @@ export class Engine {
       headDim: config.headDim,
       contextLength: config.contextLength,
       ...started,
-      sampleText: (await embeddedText('heldOut')).slice(0, sampleCharacters),
+      sampleText: (await this.readText()).slice(0, sampleCharacters),
     };
     send({kind: 'loaded', model: facts});
   }

@@ -1,6 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {defaultBackend, useBackend, type BackendName} from '../../../ops/backends/use_backend.js';
+import {
+  type BackendName,
+  type BackendOptions,
+  defaultBackend,
+  useBackend,
+} from '../../../ops/backends/use_backend.js';
 import {BackendError, InvalidArgumentError} from '../../../ops/errors.js';
 import {rejection} from '../../models/weights/rejection.js';
 
@@ -39,6 +44,31 @@ describe('useBackend', () => {
     expect(error.message)
       .to.include('wasm, cpu, webgpu, webgl, tensorflow')
       .and.include('Did you mean "wasm"?');
+    expect(tf.getBackend()).to.equal('cpu');
+  });
+
+  it('says what is wrong with where the files of wasm are, and with other options', async () => {
+    await useBackend('cpu');
+    const refused = async (options: unknown, message: RegExp) => {
+      await rejection(useBackend('wasm', options as BackendOptions), InvalidArgumentError, message);
+      expect(tf.getBackend()).to.equal('cpu');
+    };
+    await refused(
+      {wasmPaths: {'tfjs-backend-wasm.wasm': '/a.wasm'}},
+      /Missing: tfjs-backend-wasm-simd\.wasm, tfjs-b/,
+    );
+    for (const wrong of [5, null, [], true, {'tfjs-backend-wasm-simd.wasm': 5}]) {
+      await refused({wasmPaths: wrong}, /wasmPaths = .*; expected a folder's address, or an object/);
+    }
+    await refused({wasmPath: '/folder/'}, /no option "wasmPath" \("\/folder\/"\); its only one is wasmPaths/);
+  });
+
+  it('takes no notice of paths where there is nothing to find', async () => {
+    await useBackend('wasm');
+    const backend = tf.backend();
+    await useBackend('wasm', {wasmPaths: '/no/such/folder/'});
+    expect(tf.backend()).to.equal(backend);
+    await useBackend('cpu', {wasmPaths: '/no/such/folder/'});
     expect(tf.getBackend()).to.equal('cpu');
   });
 

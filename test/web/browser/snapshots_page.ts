@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs';
-import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
 import {KVCache, bands, h2o, indexedDbStore, opfsStore, quantized} from '../../../cache/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {tinyModel} from '../../support/tiny_model.js';
@@ -13,7 +12,6 @@ declare global {
   function restoreAndGoOn(): Promise<{indexedDb: number[]; opfs: number[]; unknown: unknown[]}>;
 }
 
-setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
 await useBackend('wasm');
 const model = tinyModel();
 const stores = {indexedDb: indexedDbStore(), opfs: opfsStore()};

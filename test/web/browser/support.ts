@@ -17,8 +17,16 @@ const types: Readonly<Record<string, string>> = {
   '.json': 'application/json',
 };
 
+/** What makes a page cross-origin isolated: it may share memory between threads. */
+export const isolationHeaders: Readonly<Record<string, string>> = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+};
+
 /** A host of static files that knows no more than that, under a path of its own. */
-async function servePage(): Promise<{url: string; close: () => void}> {
+async function servePage(
+  headers: Readonly<Record<string, string>>,
+): Promise<{url: string; close: () => void}> {
   const prefix = '/some/path/';
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '', 'http://localhost').pathname;
@@ -26,7 +34,10 @@ async function servePage(): Promise<{url: string; close: () => void}> {
     const found = path.startsWith(prefix) && !file.includes('..');
     const bytes = found ? readFile(builtPage + file) : Promise.reject(new Error('not here'));
     bytes.then(
-      content => response.writeHead(200, {'content-type': types[extname(file)] ?? 'text/plain'}).end(content),
+      content =>
+        response
+          .writeHead(200, {'content-type': types[extname(file)] ?? 'text/plain', ...headers})
+          .end(content),
       () => response.writeHead(404).end(),
     );
   });
@@ -51,8 +62,11 @@ export async function launchOrSkip(
   return chromium.launch({executablePath: chromiumPath, args: [...switches]});
 }
 
-/** A browser and a host for all tests of a suite, which is skipped where there is no browser. */
-export function stage(): {
+/**
+ * A browser and a host for all tests of a suite, which is skipped where there is no browser.
+ * @param headers with which the host answers besides.
+ */
+export function stage(headers: Readonly<Record<string, string>> = {}): {
   readonly browser: () => Browser;
   readonly url: () => string;
   readonly visit: (hash: string, options?: BrowserContextOptions) => Promise<Visitor>;
@@ -60,7 +74,7 @@ export function stage(): {
   let started: {browser: Browser; url: string; close: () => void} | undefined;
   before(async function () {
     const browser = await launchOrSkip(this);
-    started = {browser, ...(await servePage())};
+    started = {browser, ...(await servePage(headers))};
   });
   after(async () => {
     await started?.browser.close();
@@ -74,12 +88,15 @@ export function stage(): {
 /** Someone who looks at the page, and at its console. */
 export class Visitor {
   private readonly complaints: string[] = [];
+  /** The names of the files that it asked for. */
+  readonly files = new Set<string>();
 
   private constructor(readonly page: Page) {
     page.on('pageerror', error => this.complaints.push(error.message));
     page.on('console', message => {
       if (['error', 'warning'].includes(message.type())) this.complaints.push(message.text());
     });
+    page.on('request', request => this.files.add(request.url().split('/').at(-1)!));
     page.on('requestfailed', request => this.complaints.push(`failed: ${request.url()}`));
   }
 

@@ -1,4 +1,4 @@
-import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
+import '@tensorflow/tfjs-backend-webgpu'; // in a page it is imported by its name, or not found
 
 // The page that run.ts opens in Chromium, with test files in its address: mocha's browser build runs what mocha runs in Node.
 
@@ -8,7 +8,6 @@ declare global {
   function reportEnd(passed: number, failed: number): Promise<void>;
 }
 
-setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
 mocha.setup({ui: 'bdd', timeout: 300_000, reporter: 'spec'});
 for (const file of new URLSearchParams(location.search).getAll('file')) {
   await import(/* @vite-ignore */ `/${file}`);

@@ -47,7 +47,10 @@ export function positive(value: number, option: string, layer: string): number {
 /** How a layer's matrices start: by Glorot's rule, or as zeros, which is quick where weights are set right after. */
 export type KernelInitializer = 'glorotUniform' | 'zeros';
 
-export function initializerOf(name: KernelInitializer) {
+/** tfjs does not export its name. */
+export type Initializer = ReturnType<typeof tf.initializers.glorotUniform>;
+
+export function initializerOf(name: KernelInitializer): Initializer {
   return name === 'zeros' ? tf.initializers.zeros() : tf.initializers.glorotUniform({});
 }
 

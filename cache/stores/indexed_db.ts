@@ -1,10 +1,13 @@
 import {type ByteStore, type StoreOptions, byteStore} from './store.js';
 
+/** An `IDBFactory`, where the types of browsers are there. */
+type DatabaseFactory = typeof globalThis extends {readonly indexedDB: infer Factory} ? Factory : unknown;
+
 export interface IndexedDbOptions extends StoreOptions {
   /** The database; made where it is not there. Default "eigenkv". */
   readonly database?: string;
   /** Default: the browser's. */
-  readonly factory?: IDBFactory;
+  readonly factory?: DatabaseFactory;
 }
 
 const objectStore = 'snapshots';

@@ -1,15 +1,21 @@
 import {type ByteStore, type StoreOptions, byteStore} from './store.js';
 
+/** Node's class `Buffer`, where its types are installed. */
+type BufferClass = typeof globalThis extends {readonly Buffer: infer Class} ? Class : unknown;
+
+/** A `Buffer`, the same way. */
+type BufferLike = BufferClass extends abstract new (...args: never) => infer Instance ? Instance : Uint8Array;
+
 /** A client as `ioredis` and `iovalkey` have it. */
 export interface IoRedisClient {
   getBuffer(key: string): Promise<Uint8Array | null>;
-  set(key: string, bytes: Buffer): Promise<unknown>;
+  set(key: string, bytes: BufferLike): Promise<unknown>;
 }
 
 /** A client as `redis` (and `@redis/client`) has it, from version 5 on. */
 export interface NodeRedisClient {
-  withTypeMapping(mapping: {36: typeof Buffer}): {get(key: string): Promise<unknown>};
-  set(key: string, bytes: Buffer): Promise<unknown>;
+  withTypeMapping(mapping: {36: BufferClass}): {get(key: string): Promise<unknown>};
+  set(key: string, bytes: BufferLike): Promise<unknown>;
 }
 
 export interface RedisOptions extends StoreOptions {

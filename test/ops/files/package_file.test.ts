@@ -47,9 +47,7 @@ describe('the places where a page looks for a file of a package', () => {
   ] as const) {
     it(`are the package's own folder on ${what}`, () => {
       expect(placesOf(wasm(script))).to.deep.equal([`${modules}${ofWasm}`]);
-      expect(placesOf(config(script))).to.deep.equal([
-        `${modules}eigenkv/dist/models/embedded/config.json`,
-      ]);
+      expect(placesOf(config(script))).to.deep.equal([`${modules}eigenkv/dist/models/embedded/config.json`]);
     });
   }
 

@@ -19,8 +19,8 @@ const sources: Readonly<Record<string, string>> = {
   'eigenkv/evaluate': 'src/evaluate/index.js',
 };
 
-/** Marks behind the language of examples that are only compiled: fragments, and what needs a download or another package. */
-const notRun = ['sketch', 'downloads', 'installs'];
+/** Marks behind the language of examples that are only compiled: fragments, and what needs a download, another package or a page. */
+const notRun = ['sketch', 'downloads', 'installs', 'browser'];
 
 interface PageExample extends MarkdownExample {
   /** `README.md:25` */

@@ -1,28 +1,35 @@
 /**
  * `npm run test:package`: packs the package, installs it into an empty project beside gpt-tfjs and tfjs, and follows the README's
- * drop-in guide to the letter, from every kind of module that TypeScript and Node know. Needs the npm registry; some minutes.
+ * drop-in guide to the letter, from every kind of module that TypeScript and Node know; and its page for browsers, with README's packages
+ * alone, built by Vite, webpack and esbuild and run in Chromium. Needs the npm registry; some minutes.
  */
 import {mkdtemp, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {checkNanoGpt} from './nanogpt.js';
 import {checkNotebook} from './notebook.js';
-import {makeProject} from './project.js';
+import {makeProject, makePageProject} from './project.js';
+import {checkBundlers} from './bundlers.js';
 import {guideOf} from './guide.js';
 import {checkCommonJs, checkTypeScript} from './modules.js';
+import {checkTypes} from './types.js';
 
 const keep = process.argv.includes('--keep');
 const folder = await mkdtemp(join(tmpdir(), 'eigenkv-package-'));
+const pageFolder = await mkdtemp(join(tmpdir(), 'eigenkv-page-')); // none inside the other, where packages would be found
 try {
-  await makeProject(folder);
+  const packed = await makeProject(folder);
   const guide = await guideOf('README.md', 'gpt-tfjs');
   for (const resolution of ['node16', 'bundler', 'node10'] as const)
     await checkTypeScript(folder, guide, resolution);
+  await checkTypes(folder);
   await checkCommonJs(folder, guide);
   await checkNotebook(folder, guide);
   await checkNanoGpt(folder, await guideOf('docs/guides/drop_in.md', 'NanoGptAttention'));
+  await makePageProject(pageFolder, packed);
+  await checkBundlers(pageFolder, await guideOf('README.md', 'document.body'));
   console.log('The package works where it is installed.');
 } finally {
-  if (keep) console.log(`Left: ${folder}`);
-  else await rm(folder, {recursive: true, force: true});
+  if (keep) console.log(`Left: ${folder}, ${pageFolder}`);
+  else await Promise.all([folder, pageFolder].map(path => rm(path, {recursive: true, force: true})));
 }

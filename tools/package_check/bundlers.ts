@@ -1,102 +1,91 @@
-import {cp, mkdir, readFile, readdir, stat, writeFile} from 'node:fs/promises';
+import {mkdir, readFile, readdir, rm, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {gzipSync} from 'node:zlib';
 import ts from 'typescript';
 import {noChromium} from '../../test/support/chromium.js';
+import {guideOf} from './guide.js';
 import {run} from './run.js';
-import {serveFolder, startVite} from './serve.js';
-import {openChromium} from './visit.js';
+import {type Served, serveFolder, startVite} from './serve.js';
+import {type Visits, openChromium} from './visit.js';
 
-const packages = ['vite@8', 'esbuild@0.28', 'webpack@5', 'webpack-cli@7'];
+const tools = ['vite@8', 'esbuild@0.28', 'webpack@5', 'webpack-cli@7'];
 
-/** A built page: where it lies, and what has to happen for it. */
-interface Bundle {
+/** How README says that a bundler is used. */
+interface Bundler {
   readonly name: string;
-  readonly build: (app: string) => Promise<string>;
+  /** Lines of a shell, which write into dist/. */
+  readonly build: string;
+  /** The page's line for the script. */
+  readonly script: string;
 }
 
-const bin = (app: string, tool: string) => join(app, 'node_modules', tool);
-
-const bundles: readonly Bundle[] = [
-  {
-    name: 'Vite',
-    async build(app) {
-      await writeFile(join(app, 'index.html'), page('<script type="module" src="/src/main.ts"></script>'));
-      await run(app, process.execPath, [bin(app, 'vite/bin/vite.js'), 'build']);
-      return join(app, 'dist');
-    },
-  },
-  {
-    name: 'webpack',
-    async build(app) {
-      const folder = join(app, 'dist-webpack');
-      const args = ['--mode', 'production', '--entry', './src/main.js', '--output-path', folder];
-      const printed = await run(app, process.execPath, [
-        bin(app, 'webpack-cli/bin/cli.js'),
-        'build',
-        ...args,
-      ]);
-      const warnings = printed.match(
-        /^WARNING in (?!asset size limit|entrypoint size limit|webpack perf).*$/gm,
-      );
-      if (warnings !== null) throw new Error(`webpack warns:\n${printed}`);
-      await writeFile(join(folder, 'index.html'), page('<script defer src="main.js"></script>'));
-      return folder;
-    },
-  },
-  {
-    name: 'esbuild',
-    async build(app) {
-      const folder = join(app, 'dist-esbuild');
-      const args = ['--bundle', '--minify', '--format=esm', `--outfile=${folder}/main.js`];
-      await run(app, process.execPath, [bin(app, 'esbuild/bin/esbuild'), 'src/main.ts', ...args]);
-      const wasm = join(app, 'node_modules/@tensorflow/tfjs-backend-wasm/dist');
-      for (const file of await readdir(wasm))
-        if (file.endsWith('.wasm')) await cp(join(wasm, file), join(folder, file));
-      const embedded = join(app, 'node_modules/eigenkv/dist/models/embedded');
-      await cp(embedded, join(folder, 'embedded'), {recursive: true});
-      await writeFile(join(folder, 'index.html'), page('<script type="module" src="main.js"></script>'));
-      return folder;
-    },
-  },
-];
-
-const page = (script: string) =>
-  `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">${script}\n`;
+/** The rows of README's table of bundlers, and the lines below it for esbuild. */
+function bundlersOf(readme: string): Bundler[] {
+  return ['Vite', 'webpack', 'esbuild'].map(name => {
+    const row = new RegExp(`^\\| ${name}\\b.*$`, 'm').exec(readme)?.[0] ?? '';
+    const script = /`(<script [^`]+)`/.exec(row)?.[1];
+    const build = /`(npx [^`]+)`/.exec(row)?.[1] ?? /^```\n(npx esbuild [^]+?)^```$/m.exec(readme)?.[1];
+    if (script === undefined || build === undefined)
+      throw new Error(`README.md does not say how ${name} is used.`);
+    return {name, build, script};
+  });
+}
 
 /**
- * README's page, with README's packages and each bundler alone: built, and run in Chromium, on a cross-origin-isolated page and on
- * another one; with Vite also as it serves the sources.
+ * README's page, with README's packages and each bundler alone: built by README's lines, and run in Chromium, on a
+ * cross-origin-isolated page and on another one; with Vite also as it serves the sources.
  *
  * @param app a folder with the package and what its README says to install beside it.
  */
-export async function checkBundlers(app: string, code: string): Promise<void> {
-  await run(app, 'npm', ['install', '--no-audit', '--no-fund', '--save-dev', ...packages]);
+export async function checkBundlers(app: string): Promise<void> {
+  await run(app, 'npm', ['install', '--no-audit', '--no-fund', '--save-dev', ...tools]);
+  const code = await guideOf('README.md', 'document.body');
   await mkdir(join(app, 'src'));
   await writeFile(join(app, 'src/main.ts'), code);
   const options = {target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext};
   await writeFile(join(app, 'src/main.js'), ts.transpileModule(code, {compilerOptions: options}).outputText);
   const browser = await openChromium();
-  if (browser === undefined) console.log(`The bundles are built and not visited: ${noChromium}`);
+  if (browser === undefined) console.log(`README's page is built and not visited: ${noChromium}`);
   try {
-    for (const {name, build} of bundles) {
-      const folder = await build(app);
-      const visited: string[] = [];
-      for (const isolated of [false, true]) {
-        if (browser === undefined) break;
-        const server = await serveFolder(folder, isolated);
-        visited.push(await browser.visit(server.url, isolated).finally(() => server.close()));
-      }
-      console.log(`${name}: ${await sizes(folder)}${visited.map(text => `; ${text}`).join('')}.`);
-    }
-    if (browser === undefined) return;
-    for (const isolated of [false, true]) {
-      const server = await startVite(app, isolated);
-      const text = await browser.visit(server.url, isolated).finally(() => server.close());
-      console.log(`Vite's server: ${text}.`);
+    for (const bundler of bundlersOf(await readFile(new URL('../../README.md', import.meta.url), 'utf8'))) {
+      const folder = await build(app, bundler);
+      const visit = (isolated: boolean) => visited(browser, () => serveFolder(folder, isolated), isolated);
+      console.log(`${bundler.name}: ${await sizes(folder)}${await visit(false)}${await visit(true)}.`);
+      if (bundler.name !== 'Vite') continue;
+      const develop = (isolated: boolean) => visited(browser, () => startVite(app, isolated), isolated);
+      console.log(`Vite's server${await develop(false)}${await develop(true)}.`);
     }
   } finally {
     await browser?.close();
+  }
+}
+
+/** Builds into a folder that was not there. */
+async function build(app: string, {name, build: lines, script}: Bundler): Promise<string> {
+  const page = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">${script}\n`;
+  const folder = join(app, 'dist');
+  await rm(folder, {recursive: true, force: true});
+  if (name === 'Vite') await writeFile(join(app, 'index.html'), page);
+  const printed = await run(app, 'sh', ['-ec', lines]);
+  // webpack finds all that computes too large
+  const warnings = printed.match(/^WARNING in (?!asset size limit|entrypoint size limit|webpack perf).*$/gm);
+  if (warnings !== null) throw new Error(`${name} warns:\n${printed}`);
+  if (name !== 'Vite') await writeFile(join(folder, 'index.html'), page);
+  return folder;
+}
+
+/** What a browser saw there, in words; nothing without a browser. */
+async function visited(
+  browser: Visits | undefined,
+  serve: () => Promise<Served>,
+  isolated: boolean,
+): Promise<string> {
+  if (browser === undefined) return '';
+  const server = await serve();
+  try {
+    return `; ${await browser.visit(server.url, isolated)}`;
+  } finally {
+    server.close();
   }
 }
 

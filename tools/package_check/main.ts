@@ -27,7 +27,7 @@ try {
   await checkNotebook(folder, guide);
   await checkNanoGpt(folder, await guideOf('docs/guides/drop_in.md', 'NanoGptAttention'));
   await makePageProject(pageFolder, packed);
-  await checkBundlers(pageFolder, await guideOf('README.md', 'document.body'));
+  await checkBundlers(pageFolder);
   console.log('The package works where it is installed.');
 } finally {
   if (keep) console.log(`Left: ${folder}, ${pageFolder}`);

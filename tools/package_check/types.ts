@@ -29,7 +29,7 @@ export async function checkTypes(folder: string): Promise<void> {
     ['esnext', 'bundler'],
   ] as const) {
     const compiler = {module, moduleResolution, target: 'es2022', noEmit: true};
-    const both = {lib: ['es2022', 'dom'], types: ['node']};
+    const both = {lib: ['es2022', 'dom']};
     const errors = await compile(folder, {...compiler, ...both});
     if (errors.length > 0) throw new Error(`The declarations do not compile:\n${errors.join('\n')}`);
     await expectOursClean(folder, {...compiler, ...both, strict: true});

@@ -34,7 +34,16 @@ export interface BackendOptions {
  * @throws InvalidArgumentError for an unknown name or option; BackendError where the package is missing, a file of it is not found
  *   (which says where it was looked for), or the backend cannot start here. The backend that was current before then still is.
  */
-export async function useBackend(name: BackendName, options: BackendOptions = {}): Promise<void> {
+export function useBackend(name: BackendName, options: BackendOptions = {}): Promise<void> {
+  const started = underWay.then(() => startBackend(name, options));
+  underWay = started.catch(() => undefined);
+  return started;
+}
+
+/** One start at a time: tfjs gives up on a backend that is starting when another start begins, of the same one too. */
+let underWay: Promise<void> = Promise.resolve();
+
+async function startBackend(name: BackendName, options: BackendOptions): Promise<void> {
   const given: string = name;
   if (!backendNames.includes(name)) {
     throw new InvalidArgumentError(
@@ -104,7 +113,7 @@ async function start(name: BackendName, fault: BackendError | undefined): Promis
 function whyNotStarted(name: BackendName): string {
   if (name !== 'wasm') return `The '${name}' backend did not start: use 'wasm', which runs everywhere.`;
   return (
-    "The 'wasm' backend did not start; tfjs says above what was in its way. A page's Content-Security-Policy has to allow " +
+    "The 'wasm' backend did not start; tfjs says on the console what was in its way. A page's Content-Security-Policy has to allow " +
     "'wasm-unsafe-eval' in script-src, and blob: in worker-src where the page is cross-origin isolated. Or use 'webgl' or 'cpu'."
   );
 }

@@ -78,6 +78,21 @@ describe('useBackend in a browser', () => {
     });
   }
 
+  it('may be called again before it is done', async () => {
+    const {page} = await open(isolationHeaders);
+    const starts = await page.evaluate(() =>
+      Promise.all([
+        globalThis.start('wasm'),
+        globalThis.start('wasm'),
+        globalThis.start('cpu'),
+        globalThis.start('wasm'),
+      ]),
+    );
+    expect(starts).to.deep.equal([{}, {}, {}, {}]);
+    expect(await page.evaluate(() => globalThis.compute())).to.include({fused: true, sharedMemory: true});
+    await page.context().close();
+  });
+
   it('names the address that failed, and takes another one on the same page', async () => {
     const {page} = await open(notIsolated);
     const {error} = await startWasm(page, '/no/such/');

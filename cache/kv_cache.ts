@@ -148,6 +148,7 @@ export class KVCache implements AttentionCache {
       return kept(
         step(policy, past, rotated, {
           ...this.contextOf(depth, scale, rotates),
+          ...(fresh.window !== undefined && {window: fresh.window}),
           ...(latentKeys && {latentKeys}),
         }),
       );

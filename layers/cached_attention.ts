@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../cache/kv_cache.js';
+import {InvalidArgumentError} from '../ops/errors.js';
 import {causalAttention} from '../ops/causal_attention/index.js';
 import {rotate} from '../ops/rotate/index.js';
 import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
@@ -40,7 +41,12 @@ export function cachedAttention(
 }
 
 /** Causal attention of a text over itself, without a cache: differentiable. */
-export function attendOverItself({queries, keys, values, rope, scale}: FreshTokens): tf.Tensor4D {
+export function attendOverItself({queries, keys, values, rope, scale, window}: FreshTokens): tf.Tensor4D {
+  if (window !== undefined) {
+    throw new InvalidArgumentError(
+      'Attention within a local window needs a cache: without one there is no gradient for it.',
+    );
+  }
   const [, , tokens, dim] = queries.shape;
   const factor = scale ?? 1 / Math.sqrt(dim);
   if (rope === undefined) return causalAttention(queries, keys, values, factor);

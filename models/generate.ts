@@ -4,6 +4,7 @@ import {KVCache} from '../cache/kv_cache.js';
 import {atLeast, checkOptions} from '../cache/options.js';
 import type {PrefixCache} from '../cache/prefix_cache.js';
 import {ContextLengthError, InvalidArgumentError} from '../ops/errors.js';
+import {contextOf} from './attach/context.js';
 import {waitingEvents} from './generate/event_loop.js';
 import {seededRandom} from './generate/random.js';
 import {sampleToken} from './generate/sampling.js';
@@ -44,7 +45,7 @@ export interface GenerateIdsOptions {
   readonly seed?: number;
   /** Tokens of the prompt that are computed at once. Default 128. */
   readonly prefillChunk?: number;
-  /** Tokens that the model can hold, `config.contextLength` of a loaded model. Default: not checked here. */
+  /** Tokens that the model can hold, `config.contextLength` of a loaded model. Default: what the model's layers say. */
   readonly contextLength?: number;
   /** Tokens that end the text; they are not given out. Default: none. */
   readonly eosIds?: readonly number[];
@@ -127,10 +128,11 @@ export async function* generateIds(
     options,
   );
   if (ids.length === 0) throw new InvalidArgumentError('There are no ids to continue; give one or more.');
+  const {tables, tokens} = contextOf(model);
   const count = countThatFits(
     (cache?.tokens ?? 0) + ids.length,
     maxTokens,
-    cache?.beyondContext === true ? undefined : contextLength,
+    cache?.beyondContext === true ? tables : Math.min(tokens, contextLength ?? Infinity),
   );
   const random = seededRandom(seed);
   const past = cache ?? new KVCache(model, undefined, {expectedTokens: ids.length + count});
@@ -158,7 +160,7 @@ export async function* generateIds(
   }
 }
 
-function countThatFits(promptEnd: number, maxTokens?: number, contextLength = Infinity): number {
+function countThatFits(promptEnd: number, maxTokens: number | undefined, contextLength: number): number {
   const room = contextLength - promptEnd;
   if (room < (maxTokens ?? 1)) {
     throw new ContextLengthError(

@@ -37,7 +37,7 @@ export async function checkAttached(
   const others = placed.map(({layer}) => layer).filter(layer => !('cacheRow' in layer));
   const reach = Math.min(mostModelTokens, Math.max(...others.map(namedWindow), 0) + 3);
   const length = Math.min(most, Math.max(modelTokens, reach));
-  const constant = await constantWeights(model);
+  const constant = await constantWeights(model, attentions);
   const findings: Finding[] = [];
   try {
     withVariedWeights(constant, () =>

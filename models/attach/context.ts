@@ -91,14 +91,14 @@ function tablesIn(layer: tf.layers.Layer): NamedTable[] {
     tableOfShape(originalName.replace(ownName, ''), shape),
   );
   const ofFields = Object.entries(layer).flatMap(([name, value]: [string, unknown]) => {
-    if (value instanceof tf.Tensor) return tableOfShape(name, shapeOf(value));
+    if (isTensor(value)) return tableOfShape(name, value.shape);
     if (!(value instanceof tf.layers.Layer)) return [];
     return value.weights.flatMap(({shape}) => tableOfShape(name, shape));
   });
   return [...ofWeights, ...ofFields];
 }
 
-const shapeOf = ({shape}: tf.Tensor) => shape;
+const isTensor = (value: unknown): value is tf.Tensor => value instanceof tf.Tensor;
 
 /** Leading axes of one are no part of a table. */
 function tableOfShape(name: string, shape: readonly (number | null)[]): NamedTable | [] {

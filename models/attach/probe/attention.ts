@@ -12,10 +12,8 @@ import {type Finding, differences, firstBeyond, largestOf, tokensOf} from './fin
  */
 const tolerance = 1e-4;
 
-/** Tokens at which scores are made large, where caps and additional keys show. */
-const hotTokens = 64;
-/** Tokens over which a layer is compared with itself. */
-const briefTokens = 16;
+/** Tokens at which scores are made large, where caps show, and over which a layer is compared with itself. */
+const briefTokens = 64;
 /** Scores of a text's tokens spread by so much: mild, where each token counts, and hot, where few do. */
 const spreads = {mild: 1.5, hot: 6};
 
@@ -33,7 +31,7 @@ export function probeAttention(attached: AttachedAttention, context: number, tok
   const {attention, layer} = attached;
   const named = namedWindow(layer);
   const most = Math.floor(Math.sqrt(mostScores / attention.heads));
-  const wanted = Math.min(context, Math.max(tokens, Math.max(named, attention.window ?? 0) + hotTokens));
+  const wanted = Math.min(context, Math.max(tokens, Math.max(named, attention.window ?? 0) + briefTokens));
   const length = Math.min(wanted, most);
   if (length < wanted && attention.window === undefined && named >= length) {
     throw new ModelError(
@@ -41,10 +39,9 @@ export function probeAttention(attached: AttachedAttention, context: number, tok
         'Infinity where nothing is left out.',
     );
   }
-  const brief = Math.min(hotTokens, length);
   return [
+    compared(attached, statesFor(attached, [2, Math.min(briefTokens, length)], spreads.hot), context),
     compared(attached, statesFor(attached, [1, length], spreads.mild), context),
-    compared(attached, statesFor(attached, [2, brief], spreads.hot), context),
   ];
 }
 
@@ -66,7 +63,7 @@ function statesFor(
   const meanSquares = tf.mul(tf.mean(tf.square(queries)), tf.mean(tf.square(keys)));
   const natural = tf.mul(tf.sqrt(tf.mul(meanSquares, headDim)), Math.abs(scale));
   // scores go by the square of what comes in, up to biases and norms
-  return tf.mul(x, tf.clipByValue(tf.sqrt(tf.div(spread, tf.add(natural, 1e-30))), 1e-3, 1e3));
+  return tf.mul(x, tf.clipByValue(tf.sqrt(tf.div(spread, tf.add(natural, 1e-30))), 1e-6, 1e6));
 }
 
 function compared(attached: AttachedAttention, x: tf.Tensor, context: number): Finding {
@@ -83,45 +80,64 @@ function compared(attached: AttachedAttention, x: tf.Tensor, context: number): F
   const start = tokensOf(x, 0, brief);
   const again = originalOf(attached, start);
   const half = originalOf(attached, tokensOf(x, 0, Math.ceil(brief / 2)));
+  const another = tf.concat([tf.neg(tokensOf(start, 0, 1)), tokensOf(start, 1, brief - 1)], 1);
   return {
     numbers: tf.concat([
       largestOf(whole),
       largestOf(tf.sub(again, originalOf(attached, start))),
       largestOf(tf.sub(half, tokensOf(again, 0, half.shape[1]!))),
+      differences(again, originalOf(attached, another)),
       differences(whole, stepped),
     ]),
-    judge([largest = NaN, byChance = NaN, byFuture = NaN, ...byToken]) {
+    judge(numbers) {
+      const [largest = NaN, byChance = NaN, byFuture = NaN] = numbers;
+      const ofFirstToken = numbers.subarray(3, 3 + brief);
       const bound = tolerance * largest;
-      const first = firstBeyond(Float32Array.from(byToken), bound);
+      const first = firstBeyond(numbers.subarray(3 + brief), bound);
       if (!Number.isFinite(largest)) {
         throw new ModelError(
           `${nameOf(attached)} gives numbers that are not finite; its weights are damaged.`,
         );
       }
       if (first < 0) return;
+      const why = reason(first, {
+        byChance: byChance > bound,
+        byFuture: byFuture > bound,
+        window: first < brief ? windowOf(ofFirstToken, 1e-3 * bound, first) : first,
+      });
       throw new ModelError(
-        `${nameOf(attached)} is not what its adapter says: ${reason(first, tokens, byChance > bound, byFuture > bound)} ` +
-          'docs/guides/adapters.md says what an adapter can tell; {check: false} leaves this out.',
+        `${nameOf(attached)} is not what its adapter says, over ${tokens} tokens: ${why} docs/guides/adapters.md says what an adapter ` +
+          'can tell; {check: false} leaves this out.',
       );
     },
   };
 }
 
+/** How a layer's output at a token depends on others. */
+interface Dependence {
+  readonly byChance: boolean;
+  readonly byFuture: boolean;
+  /** Tokens that the first one has an influence on, where the difference begins behind these. */
+  readonly window: number | undefined;
+}
+
+/** A difference may begin a few tokens late, where the token that is left out happens to have no weight. */
+function windowOf(influences: Float32Array, least: number, first: number): number | undefined {
+  const window = influences.findLastIndex(influence => influence > least) + 1;
+  return window <= first && first < window + 4 ? window : undefined;
+}
+
 /** What a difference that begins at a token is most often. */
-function reason(first: number, tokens: number, byChance: boolean, byFuture: boolean): string {
+function reason(first: number, {byChance, byFuture, window}: Dependence): string {
   if (byChance)
     return 'it gives other numbers for the same tokens each time: dropout that is active, or a state.';
   if (byFuture) return 'it is not causal, its output at a token depends on those behind it.';
   if (first === 0) {
     return 'it differs from the first token on: weights or biases in another layout, keys beside those of the tokens (sinks), a residual.';
   }
-  if (first === 1) {
-    return (
-      'it agrees at the first token and differs from the second on: another scale, rotary positions, biases of scores (ALiBi), ' +
-      'caps of scores, norms of queries and keys.'
-    );
-  }
-  return `it agrees for ${first} tokens of ${tokens} and differs from then on: a local window of ${first}? Its adapter can say "window".`;
+  const agrees = `it agrees for ${first} token${first === 1 ? '' : 's'} and differs from then on:`;
+  if (window !== undefined) return `${agrees} a local window of ${window}? Its adapter can say "window".`;
+  return `${agrees} another scale, rotary positions, biases of scores (ALiBi), caps of scores, norms of queries and keys.`;
 }
 
 /** A layer over a text, as it is without a cache. */

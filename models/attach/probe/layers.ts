@@ -72,6 +72,11 @@ function comparedHalves(
         : tf.tensor1d([Infinity, 0]),
     judge([difference = NaN, largest = NaN]) {
       if (difference <= tolerance * largest) return;
+      if (Number.isNaN(difference)) {
+        throw new ModelError(
+          `Layer "${layer.name}" (${layer.getClassName()}) gives numbers that are not finite; its weights are damaged.`,
+        );
+      }
       throw new ModelError(
         `With a cache the model would predict otherwise than without: layer "${layer.name}" (${layer.getClassName()}) gives other ` +
           'numbers for tokens when those before or behind them are not given with them. It computes from positions and no position ' +

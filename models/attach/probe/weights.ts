@@ -4,11 +4,19 @@ import type {LayersModel} from '@tensorflow/tfjs';
 type Variable = LayersModel['weights'][number];
 
 /**
- * The weights of a model that are the same number throughout: what nobody trained yet (embeddings of zeros, gates at 0, biases,
- * scales of norms). Where they are zeros, what lies behind them shows in no output, whatever it computes.
+ * The weights of a model that are the same number throughout: what nobody trained yet (embeddings of zeros, gates at 0, scales of
+ * norms). Where they are zeros, what lies behind them shows in no output, whatever it computes. Biases hide nothing, but those of
+ * attention, which may be biases of scores.
  */
-export async function constantWeights(model: LayersModel): Promise<Variable[]> {
-  const floats = [...new Set(model.weights)].filter(
+export async function constantWeights(
+  model: LayersModel,
+  attentions: readonly {readonly layer: tf.layers.Layer}[],
+): Promise<Variable[]> {
+  const ofAttention = new Set(attentions.flatMap(({layer}) => layer.weights));
+  const hiding = model.weights.filter(
+    variable => ofAttention.has(variable) || !/(bias|beta)$/.test(variable.originalName),
+  );
+  const floats = [...new Set(hiding)].filter(
     ({dtype, shape, constraint}) =>
       dtype === 'float32' && !shape.includes(0) && (constraint as unknown) == null, // written back, it would be constrained
   );

@@ -160,7 +160,7 @@ describe('positions beyond a table of them are refused before anything is comput
       const model = modelOf(begin);
       await expectContext(model, rows);
       const cache = await attachCache(model);
-      const [parts, whole] = tf.tidy(() => {
+      const [parts, whole] = tf.tidy<[tf.Tensor, tf.Tensor]>(() => {
         const x = textOf(rows);
         const steps = [0, 5, 6].map((from, i) => tf.slice(x, [0, from], [1, [5, 1, 6][i]!]));
         return [
@@ -170,7 +170,7 @@ describe('positions beyond a table of them are refused before anything is comput
           ),
           model.apply(x) as tf.Tensor,
         ];
-      }) as [tf.Tensor, tf.Tensor];
+      });
       await expectClose(parts, whole, 1e-5);
       tf.dispose([parts, whole]);
       cache.dispose();

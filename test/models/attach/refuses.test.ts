@@ -85,6 +85,14 @@ describe('attachCache refuses what it cannot imitate', () => {
     await expectRefusal(model, ModelError, /"wide" .*window of 8192 tokens.*must say "window"/s);
   });
 
+  it('no model for a context of a token or two', async () => {
+    for (const length of [1, 2]) {
+      const model = modelWith([plain()], {length});
+      (await attachCache(model)).dispose();
+      model.dispose();
+    }
+  });
+
   it('no window that the context never fills', async () => {
     const model = modelWith([new OddAttention({odd: {window: 32}})], {length: 32});
     (await attachCache(model)).dispose();

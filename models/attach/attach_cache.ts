@@ -13,8 +13,7 @@ export interface AttachOptions extends KVCacheOptions {
   readonly check?: boolean;
   /**
    * How many tokens attention is compared over, so that windows up to there are seen; fewer where the context is shorter, more where a
-   * layer's config names a wider one. Default 512: 0.4 s of a core for a GPT of three small
-   * layers, 8 s for one of 13 million weights.
+   * layer's config names a wider one. Default 512: 0.4 s of a core for a GPT of three small layers, 8 s for one of 13 million weights.
    */
   readonly checkTokens?: number;
 }

@@ -1,6 +1,6 @@
 import {ModelError} from '../../ops/errors.js';
 import type {GgufVocabulary} from './gguf_vocabulary.js';
-import {bytesOnly, gpt2Pattern, isolate} from './unicode_rules.js';
+import {gpt2Pattern} from './steps/pre_tokenizers.js';
 
 interface Splitting {
   /** Patterns applied one after the other; each isolates its matches. */
@@ -10,6 +10,14 @@ interface Splitting {
   readonly ignoreMerges?: boolean;
   readonly addBos?: boolean;
 }
+
+/** A step that keeps every match and everything between matches as pieces of their own. */
+function isolate(pattern: string): object {
+  return {type: 'Split', pattern: {Regex: pattern}, behavior: 'Isolated', invert: false};
+}
+
+/** The byte-level step after a split: bytes to their printable characters. */
+const bytesOnly = {type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false};
 
 const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const wordsAndSpaces = (numbers: string): string =>

@@ -1,3 +1,4 @@
+import {byteToken} from './steps/decoders.js';
 import type {Tokenizer} from './tokenizer.js';
 
 /** Turns tokens into text while they are generated. */
@@ -13,15 +14,19 @@ const maxWindow = 16;
 
 /**
  * A decoder whose pieces, joined, are `tokenizer.decode` of all tokens: a space that belongs between two words is
- * kept, and a character whose bytes are spread over tokens comes whole.
+ * kept, and a character whose bytes are spread over tokens comes whole. A row of tokens `<0x..>` comes when it has ended: all
+ * of it is text, or none.
  */
 export function streamDecoder(tokenizer: Tokenizer, options: {skipSpecial?: boolean} = {}): StreamDecoder {
   /** The last tokens; `given` characters of their text were returned. */
   let window: number[] = [];
   let given = 0;
+  const isByte = (id: number): boolean =>
+    byteToken.test(tokenizer.token(id)) && tokenizer.decode([id], options) !== tokenizer.token(id);
   return {
     push(id) {
       window.push(id);
+      if (isByte(id)) return '';
       const text = tokenizer.decode(window, options);
       // bytes that may still become a character decode to one U+FFFD at the end
       const certain = text.endsWith('\ufffd') ? text.length - 1 : text.length;

@@ -1,8 +1,7 @@
-import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {EigenkvError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
 import {checkSteps} from './check_steps.js';
-import {type LibraryTokenizer, library} from './library.js';
-import {type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
-import {withLiteralContents, withUnicodeRules} from './unicode_rules.js';
+import {buildPipeline} from './pipeline.js';
+import {type AddedToken, type TokenizerJson, isRecord, readAddedTokens, readVocabulary} from './tokenizer_json.js';
 
 /** Text to token ids and back. An object of plain functions: `{...tokenizer, eosIds}` is a tokenizer too. */
 export interface Tokenizer {
@@ -20,8 +19,7 @@ export interface Tokenizer {
    */
   encode(text: string, options?: {addSpecial?: boolean; parseSpecial?: boolean}): number[];
   /**
-   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Bytes that are not UTF-8 become
-   * U+FFFD; spaces before punctuation are left as they are.
+   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Bytes that are not UTF-8 become U+FFFD.
    * @throws InvalidArgumentError for an id that the vocabulary does not have.
    */
   decode(ids: ArrayLike<number>, options?: {skipSpecial?: boolean}): string;
@@ -35,36 +33,32 @@ export interface SpecialIds {
   readonly eosIds: readonly number[];
 }
 
-/** A tokenizer over a checked tokenizer.json object, run by the library @huggingface/tokenizers. */
+/** A tokenizer over a checked tokenizer.json object. */
 export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds): Tokenizer {
   checkSteps(json);
-  const tokens = tokenTable(json);
-  const tokenizer = startLibrary(json);
-  let plain: LibraryTokenizer | undefined;
-  const vocabSize = tokens.length;
-  for (const id of bosId === undefined ? eosIds : [bosId, ...eosIds]) checkId(tokens, id);
+  const vocabulary = readVocabulary(json);
+  const added = readAddedTokens(json);
+  const tokens = tokenTable(vocabulary, added);
+  const pipeline = guarded(() => buildPipeline(json, vocabulary, added, tokens));
+  const {before, after} = pipeline.frame;
+  for (const id of [...(bosId === undefined ? [] : [bosId]), ...eosIds]) checkId(tokens, id);
+  for (const id of [...before, ...after]) {
+    if (tokens[id] !== undefined) continue;
+    throw new ModelError(`The tokenizer puts the id ${id} around a text, which no token has; convert it again.`);
+  }
+  warnOfLengths(json);
   return {
-    vocabSize,
+    vocabSize: tokens.length,
     ...(bosId !== undefined && {bosId}),
     eosIds,
     json,
     encode(text, {addSpecial = true, parseSpecial = true} = {}) {
-      const encoder = parseSpecial ? tokenizer : (plain ??= startLibrary(withoutSpecial(json)));
-      const {ids} = guarded(() => encoder.encode(text, {add_special_tokens: addSpecial}));
-      return ids.map(id => {
-        if (id !== undefined && tokens[id] !== undefined) return id;
-        throw new ModelError(
-          `The tokenizer has no token for a part of this text (${id === undefined ? 'and none for what is unknown' : `id ${id}`}); ` +
-            'use another conversion of the model.',
-        );
-      });
+      const ids = guarded(() => pipeline.encode(text, parseSpecial));
+      return addSpecial ? [...before, ...ids, ...after] : ids;
     },
     decode(ids, {skipSpecial = true} = {}) {
-      if (ids.length === 0) return '';
       const known = Array.from(ids, id => checkId(tokens, id));
-      return guarded(() =>
-        tokenizer.decode(known, {skip_special_tokens: skipSpecial, clean_up_tokenization_spaces: false}),
-      );
+      return known.length === 0 ? '' : guarded(() => pipeline.decode(known, skipSpecial));
     },
     token(id) {
       return tokens[checkId(tokens, id)]!;
@@ -72,11 +66,12 @@ export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds)
   };
 }
 
-/** Runs the library, whose own errors are of no type. */
+/** What JavaScript throws where a text grows beyond its strings and arrays becomes an error of ours. */
 function guarded<T>(run: () => T): T {
   try {
     return run();
   } catch (error) {
+    if (error instanceof EigenkvError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new ModelError(
       `The tokenizer fails: ${reason}. Give it a shorter text, or use another conversion of the model.`,
@@ -85,25 +80,24 @@ function guarded<T>(run: () => T): T {
   }
 }
 
-/** The same tokenizer finding no special tokens in a text. They stay in the vocabulary, for what is put around it. */
-function withoutSpecial(json: TokenizerJson): TokenizerJson {
-  const added = readAddedTokens(json);
-  const special = Object.fromEntries(
-    added.filter(token => token.special).map(({content, id}) => [content, id]),
+/** Files keep how a training run cut and padded its batches; a text that is encoded here stays whole, as in transformers. */
+function warnOfLengths({truncation, padding}: TokenizerJson): void {
+  const pads = isRecord(padding) && (padding['strategy'] !== 'BatchLongest' || typeof padding['pad_to_multiple_of'] === 'number');
+  const ignored = [...(truncation === null ? [] : ['truncation']), ...(pads ? ['padding'] : [])];
+  if (ignored.length === 0) return;
+  console.warn(
+    `eigenkv: tokenizer.json asks for ${ignored.join(' and ')} of every text. Texts are encoded whole all the same; ` +
+      `set ${ignored.join(' and ')} to null in the file to be rid of this warning.`,
   );
-  const {vocab} = json.model;
-  return {
-    ...json,
-    // a unigram vocabulary is a list, and holds its special tokens already
-    model: Array.isArray(vocab) ? json.model : {...json.model, vocab: {...vocab, ...special}},
-    added_tokens: json.added_tokens.filter((_, i) => !added[i]!.special),
-  };
 }
 
 /** The token of every id; ids that no token has are holes. */
-function tokenTable(json: TokenizerJson): readonly (string | undefined)[] {
+function tokenTable(
+  vocabulary: ReadonlyMap<string, number>,
+  added: readonly AddedToken[],
+): readonly (string | undefined)[] {
   const tokens: (string | undefined)[] = [];
-  for (const [token, id] of readVocabulary(json)) {
+  for (const [token, id] of vocabulary) {
     if (tokens[id] !== undefined) {
       throw new ModelError(
         `The tokenizer gives the id ${id} to "${tokens[id]}" and to "${token}"; convert it again.`,
@@ -111,7 +105,20 @@ function tokenTable(json: TokenizerJson): readonly (string | undefined)[] {
     }
     tokens[id] = token;
   }
-  for (const {content, id} of readAddedTokens(json)) tokens[id] = content;
+  const addedIds = new Map<number, string>();
+  for (const {content, id} of added) {
+    const other = vocabulary.get(content) ?? id;
+    const twin = addedIds.get(id) ?? content;
+    if (other !== id || twin !== content) {
+      throw new ModelError(
+        `The tokenizer gives the added token "${content}" the id ${id}, but ` +
+          (other === id ? `"${twin}" has it too` : `its vocabulary says ${other}`) +
+          '; convert it again.',
+      );
+    }
+    addedIds.set(id, content);
+    tokens[id] = content;
+  }
   return tokens;
 }
 
@@ -120,32 +127,4 @@ function checkId(tokens: readonly (string | undefined)[], id: number): number {
   throw new InvalidArgumentError(
     `There is no token ${id}; the vocabulary has the ids 0 to ${tokens.length - 1}.`,
   );
-}
-
-function startLibrary(json: TokenizerJson): LibraryTokenizer {
-  let tokenizer: LibraryTokenizer;
-  try {
-    tokenizer = new library.Tokenizer(
-      {
-        ...json,
-        normalizer: withLiteralContents(json.normalizer),
-        pre_tokenizer: withLiteralContents(withUnicodeRules(json.pre_tokenizer)),
-        decoder: withLiteralContents(json.decoder),
-      },
-      {clean_up_tokenization_spaces: false},
-    );
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ModelError(`The tokenizer cannot be started: ${reason}.`, {cause: error});
-  }
-  keepByteOrderMarks(tokenizer);
-  return tokenizer;
-}
-
-/** The library's byte fallback drops U+FEFF, as TextDecoder does unless told not to (0.2.0). */
-function keepByteOrderMarks({decoder}: LibraryTokenizer): void {
-  for (const step of decoder instanceof library.SequenceDecoder ? decoder.decoders : [decoder]) {
-    if (step instanceof library.ByteFallbackDecoder)
-      step.text_decoder = new TextDecoder('utf-8', {ignoreBOM: true});
-  }
 }

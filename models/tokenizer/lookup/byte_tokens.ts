@@ -1,0 +1,9 @@
+/** The ids of the tokens `<0x00>` to `<0xFF>`, by byte; some may be missing. */
+export function byteTokens(vocabulary: ReadonlyMap<string, number>): ReadonlyMap<number, number> {
+  const ids = new Map<number, number>();
+  for (let byte = 0; byte < 256; byte++) {
+    const id = vocabulary.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
+    if (id !== undefined) ids.set(byte, id);
+  }
+  return ids;
+}

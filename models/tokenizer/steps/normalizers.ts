@@ -1,0 +1,63 @@
+import {ModelError, shown} from '../../../ops/errors.js';
+import {isRecord} from '../tokenizer_json.js';
+import {bertNormalizer} from './bert_normalizer.js';
+import {byteCharacters} from './bytes.js';
+import {leadingSpaces, lowerCase, trailingSpaces} from './characters.js';
+import {type Fields, needBoolean, needString} from './fields.js';
+import {type Part, type Step, eachCharacter, prepend, removeAll, replaceAll, slicePart} from './part.js';
+import {cutterOf, readPattern} from './patterns.js';
+import {precompiledNormalizer} from './precompiled.js';
+import {listOf} from './sequence.js';
+
+const normalizers: Readonly<Record<string, (step: Fields) => Step>> = {
+  BertNormalizer: bertNormalizer,
+  ByteLevel: () => eachCharacter(byteCharacters),
+  Lowercase: () => eachCharacter(lowerCase),
+  NFC: () => eachCharacter(text => text.normalize('NFC')),
+  NFD: () => eachCharacter(text => text.normalize('NFD')),
+  NFKC: () => eachCharacter(text => text.normalize('NFKC')),
+  NFKD: () => eachCharacter(text => text.normalize('NFKD')),
+  Nmt: nmtNormalizer,
+  Precompiled: precompiledNormalizer,
+  Prepend(step) {
+    const content = needString(step, 'prepend');
+    return part => (part.text === '' ? part : prepend(part, content));
+  },
+  Replace: step => replaceAll(cutterOf(readPattern(step['pattern'])), needString(step, 'content')),
+  Sequence(step) {
+    const steps = listOf(step, 'normalizers').map(readNormalizer);
+    return part => steps.reduce((before, one) => one(before), part);
+  },
+  Strip: stripNormalizer,
+  StripAccents: () => removeAll(/\p{M}/gu),
+};
+
+/** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
+export function readNormalizer(step: unknown): Step {
+  if (step === null) return part => part;
+  const type = isRecord(step) ? step['type'] : undefined;
+  const make = typeof type === 'string' && Object.hasOwn(normalizers, type) ? normalizers[type] : undefined;
+  if (make !== undefined && isRecord(step)) return make(step);
+  throw new ModelError(
+    `The tokenizer has a normalizer of the type ${shown(type)}; ${Object.keys(normalizers).join(', ')} are known.`,
+  );
+}
+
+function stripNormalizer(step: Fields): Step {
+  const left = needBoolean(step, 'strip_left');
+  const right = needBoolean(step, 'strip_right');
+  return (part: Part) => {
+    const start = left ? leadingSpaces(part.text) : 0;
+    const end = part.text.length - (right ? trailingSpaces(part.text) : 0);
+    return slicePart(part, Math.min(start, end), end);
+  };
+}
+
+/** The rules of `nmt` of SentencePiece, as the library `tokenizers` has them. */
+function nmtNormalizer(): Step {
+  const remove = removeAll(/[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/gu);
+  const blank = eachCharacter(text =>
+    text.replace(/[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/gu, ' '),
+  );
+  return part => blank(remove(part));
+}

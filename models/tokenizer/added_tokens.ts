@@ -65,7 +65,7 @@ function treeOf(spellings: readonly (readonly [string, AddedToken])[]): Node {
 function longestAt(root: Node, text: string, start: number): {token: AddedToken; end: number} | undefined {
   let longest: {token: AddedToken; end: number} | undefined;
   let node: Node | undefined = root;
-  for (let end = start; end < text.length; ) {
+  for (let end = start; end < text.length;) {
     node = node.children.get(text.charCodeAt(end++));
     if (node === undefined) break;
     if (node.token !== undefined) longest = {token: node.token, end};
@@ -74,5 +74,7 @@ function longestAt(root: Node, text: string, start: number): {token: AddedToken;
 }
 
 function touchesWord(text: string, start: number, end: number): boolean {
-  return wordBefore.test(text.slice(Math.max(0, start - 2), start)) || wordBehind.test(text.slice(end, end + 2));
+  return (
+    wordBefore.test(text.slice(Math.max(0, start - 2), start)) || wordBehind.test(text.slice(end, end + 2))
+  );
 }

@@ -1,7 +1,13 @@
 import {EigenkvError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
 import {checkSteps} from './check_steps.js';
 import {buildPipeline} from './pipeline.js';
-import {type AddedToken, type TokenizerJson, isRecord, readAddedTokens, readVocabulary} from './tokenizer_json.js';
+import {
+  type AddedToken,
+  type TokenizerJson,
+  isRecord,
+  readAddedTokens,
+  readVocabulary,
+} from './tokenizer_json.js';
 
 /** Text to token ids and back. An object of plain functions: `{...tokenizer, eosIds}` is a tokenizer too. */
 export interface Tokenizer {
@@ -44,7 +50,9 @@ export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds)
   for (const id of [...(bosId === undefined ? [] : [bosId]), ...eosIds]) checkId(tokens, id);
   for (const id of [...before, ...after]) {
     if (tokens[id] !== undefined) continue;
-    throw new ModelError(`The tokenizer puts the id ${id} around a text, which no token has; convert it again.`);
+    throw new ModelError(
+      `The tokenizer puts the id ${id} around a text, which no token has; convert it again.`,
+    );
   }
   warnOfLengths(json);
   return {
@@ -82,7 +90,9 @@ function guarded<T>(run: () => T): T {
 
 /** Files keep how a training run cut and padded its batches; a text that is encoded here stays whole, as in transformers. */
 function warnOfLengths({truncation, padding}: TokenizerJson): void {
-  const pads = isRecord(padding) && (padding['strategy'] !== 'BatchLongest' || typeof padding['pad_to_multiple_of'] === 'number');
+  const pads =
+    isRecord(padding) &&
+    (padding['strategy'] !== 'BatchLongest' || typeof padding['pad_to_multiple_of'] === 'number');
   const ignored = [...(truncation === null ? [] : ['truncation']), ...(pads ? ['padding'] : [])];
   if (ignored.length === 0) return;
   console.warn(

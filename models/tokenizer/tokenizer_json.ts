@@ -61,9 +61,20 @@ export function checkTokenizerJson(value: unknown): TokenizerJson {
 }
 
 /** Old files do not name the model. */
-function modelType({type, vocab, merges, continuing_subword_prefix: prefix}: Record<string, unknown>): string {
+function modelType({
+  type,
+  vocab,
+  merges,
+  continuing_subword_prefix: prefix,
+}: Record<string, unknown>): string {
   if (type === undefined || type === null)
-    return Array.isArray(vocab) ? 'Unigram' : merges ? 'BPE' : typeof prefix === 'string' ? 'WordPiece' : 'WordLevel';
+    return Array.isArray(vocab)
+      ? 'Unigram'
+      : merges
+        ? 'BPE'
+        : typeof prefix === 'string'
+          ? 'WordPiece'
+          : 'WordLevel';
   if (typeof type === 'string' && modelTypes.includes(type)) return type;
   throw new ModelError(
     `The tokenizer has a model of the type ${JSON.stringify(type)}; ${modelTypes.join(', ')} are known.`,

@@ -1,17 +1,8 @@
-import {FormatError, ModelError} from '../../../ops/errors.js';
-import {utf8} from '../steps/bytes.js';
+import {FormatError, ModelError, shown} from '../../../ops/errors.js';
 import {type Fields, needBoolean} from '../steps/fields.js';
+import {byteTokens, spell} from './byte_tokens.js';
 import type {Lookup} from './lookup.js';
-import {MergeQueue} from './merge_queue.js';
-import {byteTokens} from './byte_tokens.js';
-
-/** A pair of tokens as one number: ids are below 2^24. */
-const pairKey = (left: number, right: number): number => left * 2 ** 24 + right;
-
-interface Merge {
-  readonly rank: number;
-  readonly id: number;
-}
+import {type Merge, mergeAll, pairKey} from './merging.js';
 
 /** Pieces of a text that are looked up again and again; longer ones, and more of them, are not kept. */
 const maxKeptPieces = 10_000;
@@ -32,6 +23,7 @@ export function bpeLookup(model: Fields, vocabulary: ReadonlyMap<string, number>
     unknown: typeof unknown === 'string' ? unknown : undefined,
     fusesUnknown: needBoolean(model, 'fuse_unk', false),
     bytes: needBoolean(model, 'byte_fallback', false) ? byteTokens(vocabulary) : undefined,
+    leaveOut: warnOnce(),
   };
   const ignoresMerges = needBoolean(model, 'ignore_merges', false);
   refuseDropout(model['dropout']);
@@ -56,6 +48,21 @@ interface BpeOptions {
   readonly unknown: string | undefined;
   readonly fusesUnknown: boolean;
   readonly bytes: ReadonlyMap<number, number> | undefined;
+  /** Told of each character that has no token, where there is none for what is unknown. */
+  readonly leaveOut: (character: string) => void;
+}
+
+/** Python's library leaves such characters out without a word. */
+function warnOnce(): (character: string) => void {
+  let warned = false;
+  return character => {
+    if (warned) return;
+    warned = true;
+    console.warn(
+      `eigenkv: the tokenizer has no token for "${character}" and none for what is unknown (unk_token): such characters ` +
+        'are left out of every text.',
+    );
+  };
 }
 
 function textOr(value: unknown, fallback: string): string {
@@ -65,7 +72,7 @@ function textOr(value: unknown, fallback: string): string {
 function refuseDropout(dropout: unknown): void {
   if (dropout === undefined || dropout === null || dropout === 0) return;
   throw new ModelError(
-    `The tokenizer leaves merges out at random (dropout ${String(dropout)}), as in training; set dropout to null in tokenizer.json.`,
+    `The tokenizer leaves merges out at random (dropout ${shown(dropout)}), as in training; set dropout to null in tokenizer.json.`,
   );
 }
 
@@ -81,13 +88,17 @@ function readMerges(
     if (typeof merge === 'string' && merge.startsWith('#version')) continue;
     const [left, right] = pairOf(merge);
     if (!right.startsWith(prefix)) {
-      throw new ModelError(`The tokenizer merges "${left}" with "${right}", which does not begin with "${prefix}".`);
+      throw new ModelError(
+        `The tokenizer merges "${left}" with "${right}", which does not begin with "${prefix}".`,
+      );
     }
     const token = left + right.slice(prefix.length);
     const ids = [left, right, token].map(one => {
       const id = vocabulary.get(one);
       if (id !== undefined) return id;
-      throw new ModelError(`The tokenizer merges "${left}" with "${right}", but its vocabulary lacks "${one}".`);
+      throw new ModelError(
+        `The tokenizer merges "${left}" with "${right}", but its vocabulary lacks "${one}".`,
+      );
     });
     out.set(pairKey(ids[0]!, ids[1]!), {rank: rank++, id: ids[2]!});
   }
@@ -95,25 +106,30 @@ function readMerges(
 }
 
 function pairOf(merge: unknown): readonly [string, string] {
-  const parts: readonly unknown[] = typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
+  const parts: readonly unknown[] =
+    typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
   const [left, right] = parts;
   if (parts.length === 2 && typeof left === 'string' && typeof right === 'string') return [left, right];
   throw new FormatError(`The tokenizer has a merge that is not two tokens: ${JSON.stringify(merge)}.`);
 }
 
 /** A token for each character, or for each of its bytes, or the unknown one. */
-function symbolsOf(part: string, {vocabulary, prefix, suffix, unknown, fusesUnknown, bytes}: BpeOptions): number[] {
+function symbolsOf(
+  part: string,
+  {vocabulary, prefix, suffix, unknown, fusesUnknown, bytes, leaveOut}: BpeOptions,
+): number[] {
   const symbols: number[] = [];
   const unknownId = unknown === undefined ? undefined : vocabulary.get(unknown);
   // an unknown token waits until the next known one, as in Rust: byte tokens go before it
-  let waiting = 0;
+  let waiting = false;
   const flush = (): void => {
-    if (waiting > 0) symbols.push(...new Array<number>(waiting).fill(unknownId!));
-    waiting = 0;
+    if (waiting) symbols.push(unknownId!);
+    waiting = false;
   };
   let at = 0;
   for (const character of part) {
-    const written = (at === 0 ? '' : prefix) + character + (at + character.length === part.length ? suffix : '');
+    const written =
+      (at === 0 ? '' : prefix) + character + (at + character.length === part.length ? suffix : '');
     at += character.length;
     const id = vocabulary.get(written);
     if (id !== undefined) {
@@ -124,52 +140,12 @@ function symbolsOf(part: string, {vocabulary, prefix, suffix, unknown, fusesUnkn
     const spelled = bytes && spell(written, bytes);
     if (spelled !== undefined) symbols.push(...spelled);
     else if (unknown !== undefined) {
-      if (unknownId === undefined) throw new ModelError(`The tokenizer has no token "${unknown}" for what is unknown.`);
-      if (waiting > 0 && !fusesUnknown) flush();
-      waiting = 1;
-    } else throw new ModelError(`The tokenizer has no token for "${character}", and none for what is unknown.`);
+      if (unknownId === undefined)
+        throw new ModelError(`The tokenizer has no token "${unknown}" for what is unknown.`);
+      if (!fusesUnknown) flush();
+      waiting = true;
+    } else leaveOut(character);
   }
   flush();
   return symbols;
 }
-
-/** The tokens of all bytes of a text, where there is one for each. */
-export function spell(text: string, bytes: ReadonlyMap<number, number>): number[] | undefined {
-  const ids: number[] = [];
-  for (const byte of utf8.encode(text)) {
-    const id = bytes.get(byte);
-    if (id === undefined) return undefined;
-    ids.push(id);
-  }
-  return ids;
-}
-
-/** Joins neighbours until none can be. `next` and `before` chain the symbols that are left. */
-function mergeAll(symbols: number[], merges: ReadonlyMap<number, Merge>): readonly number[] {
-  if (symbols.length < 2) return symbols;
-  const next = Int32Array.from(symbols, (_, i) => (i + 1 < symbols.length ? i + 1 : -1));
-  const before = Int32Array.from(symbols, (_, i) => i - 1);
-  const queue = new MergeQueue();
-  const offer = (left: number): void => {
-    if (left < 0 || next[left]! < 0) return;
-    const merge = merges.get(pairKey(symbols[left]!, symbols[next[left]!]!));
-    if (merge !== undefined) queue.push(merge.rank, left, merge.id);
-  };
-  for (let i = 0; i + 1 < symbols.length; i++) offer(i);
-  for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
-    const {at, id} = entry;
-    const right = symbols[at] === gone ? -1 : next[at]!;
-    // its pair may have changed since it was offered
-    if (right < 0 || merges.get(pairKey(symbols[at]!, symbols[right]!))?.id !== id) continue;
-    symbols[at] = id;
-    symbols[right] = gone;
-    next[at] = next[right]!;
-    if (next[at]! >= 0) before[next[at]!] = at;
-    offer(before[at]!);
-    offer(at);
-  }
-  return symbols.filter(symbol => symbol !== gone);
-}
-
-/** In place of a symbol that became part of the one before it. */
-const gone = -1;

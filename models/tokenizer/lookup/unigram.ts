@@ -1,7 +1,6 @@
 import {ModelError} from '../../../ops/errors.js';
 import {type Fields, needBoolean} from '../steps/fields.js';
-import {spell} from './bpe.js';
-import {byteTokens} from './byte_tokens.js';
+import {byteTokens, spell} from './byte_tokens.js';
 import type {Lookup} from './lookup.js';
 
 /** Subtracted from the lowest score for a character that no token begins with (SentencePiece's kUnkPenalty). */
@@ -26,12 +25,16 @@ export function unigramLookup(model: Fields, vocabulary: ReadonlyMap<string, num
 }
 
 function readScores(vocab: unknown): readonly number[] {
-  return Array.isArray(vocab) ? vocab.map((entry: unknown) => (Array.isArray(entry) ? Number(entry[1]) : NaN)) : [];
+  return Array.isArray(vocab)
+    ? vocab.map((entry: unknown) => (Array.isArray(entry) ? Number(entry[1]) : NaN))
+    : [];
 }
 
 function need(unknown: number | undefined): number {
   if (unknown !== undefined) return unknown;
-  throw new ModelError('The tokenizer has no token for a part of this text, and none for what is unknown (unk_id).');
+  throw new ModelError(
+    'The tokenizer has no token for a part of this text, and none for what is unknown (unk_id).',
+  );
 }
 
 interface Scored {
@@ -57,13 +60,15 @@ function bestPath({vocabulary, scores, longest, unknown, unknownScore}: Scored):
       from[end] = start;
       isUnknown[end] = id === unknown ? 1 : 0;
     };
-    for (let start = 0, width = 1; start < size; start += width) {
-      width = part.codePointAt(start)! > 0xffff ? 2 : 1;
+    let start = 0;
+    for (const {length: width} of part) {
       for (let end = start + 1; end <= Math.min(size, start + longest); end++) {
         const id = vocabulary.get(part.slice(start, end));
         if (id !== undefined) offer(start, end, scores[id]!, id);
       }
-      if (!vocabulary.has(part.slice(start, start + width))) offer(start, start + width, unknownScore, need(unknown));
+      if (!vocabulary.has(part.slice(start, start + width)))
+        offer(start, start + width, unknownScore, need(unknown));
+      start += width;
     }
     return piecesOf(part, from, isUnknown);
   };

@@ -8,7 +8,7 @@ export function wordPieceLookup(model: Fields, vocabulary: ReadonlyMap<string, n
   const unknown = unknownId(needString(model, 'unk_token'), vocabulary);
   const longest = readInteger(model, 'max_input_chars_per_word', 0, Number.MAX_SAFE_INTEGER) ?? 100;
   return part => {
-    const characters = [...part];
+    const characters = Array.from(part);
     if (characters.length > longest) return [unknown()];
     const ids: number[] = [];
     for (let start = 0, end: number; start < characters.length; start = end) {
@@ -34,6 +34,8 @@ function unknownId(token: string, vocabulary: ReadonlyMap<string, number>): () =
   return () => {
     const id = vocabulary.get(token);
     if (id !== undefined) return id;
-    throw new ModelError(`The tokenizer has no token for a part of this text, and none for what is unknown ("${token}").`);
+    throw new ModelError(
+      `The tokenizer has no token for a part of this text, and none for what is unknown ("${token}").`,
+    );
   };
 }

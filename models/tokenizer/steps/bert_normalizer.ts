@@ -14,7 +14,10 @@ export function bertNormalizer(step: Fields): Step {
   const lower = needBoolean(step, 'lowercase');
   const steps: Step[] = [];
   if (needBoolean(step, 'clean_text')) {
-    steps.push(removeAll(removed), eachCharacter(text => text.replace(blanks, ' ')));
+    steps.push(
+      removeAll(removed),
+      eachCharacter(text => text.replace(blanks, ' ')),
+    );
   }
   if (needBoolean(step, 'handle_chinese_chars')) {
     steps.push(eachCharacter(text => text.replace(ideographs, ' $& ')));

@@ -50,7 +50,9 @@ export function readDecoder(step: unknown): Decoder {
 
 /** With nothing to look for, between all characters and around them, as Rust has it. */
 function replaceText(text: string, from: string, to: string): string {
-  return from === '' ? [to, ...Array.from(text, character => character + to)].join('') : text.replaceAll(from, () => to);
+  return from === ''
+    ? [to, ...Array.from(text, character => character + to)].join('')
+    : text.replaceAll(from, () => to);
 }
 
 /** A token with a character that stands for no byte is text itself. */
@@ -137,7 +139,7 @@ function stripDecoder(step: Fields): Decoder {
   const stop = needInteger(step, 'stop', 0, Number.MAX_SAFE_INTEGER);
   return tokens =>
     tokens.map(token => {
-      const characters = [...token];
+      const characters = Array.from(token);
       const others = characters.findIndex(character => character !== content);
       const from = Math.min(start, others < 0 ? characters.length : others);
       const trailing = characters.length - 1 - characters.findLastIndex(character => character !== content);

@@ -12,7 +12,7 @@ export function needString(step: Fields, key: string): string {
 /** One character, which may be two code units. */
 export function needCharacter(step: Fields, key: string): string {
   const text = needString(step, key);
-  if ([...text].length === 1) return text;
+  if (Array.from(text).length === 1) return text;
   throw new FormatError(`The tokenizer has ${key} = ${shown(text)}; expected one character.`);
 }
 
@@ -20,7 +20,9 @@ export function needCharacter(step: Fields, key: string): string {
 export function needBoolean(step: Fields, key: string, fallback?: boolean): boolean {
   const value = step[key] ?? fallback;
   if (typeof value === 'boolean') return value;
-  throw new FormatError(`The tokenizer has a step ${String(step['type'])} with ${key} = ${shown(value)}; expected true or false.`);
+  throw new FormatError(
+    `The tokenizer has a step ${String(step['type'])} with ${key} = ${shown(value)}; expected true or false.`,
+  );
 }
 
 /** A key that may be missing, but not be anything but a whole number within limits. */
@@ -28,7 +30,9 @@ export function readInteger(step: Fields, key: string, least: number, most: numb
   const value = step[key];
   if (value === undefined || value === null) return undefined;
   if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new FormatError(`The tokenizer has ${key} = ${shown(value)}; expected a whole number from ${least} to ${most}.`);
+  throw new FormatError(
+    `The tokenizer has ${key} = ${shown(value)}; expected a whole number from ${least} to ${most}.`,
+  );
 }
 
 export function needInteger(step: Fields, key: string, least: number, most: number): number {

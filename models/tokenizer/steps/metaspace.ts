@@ -36,6 +36,8 @@ export function metaspace(step: Fields): (part: Part) => Part[] {
     const adds = scheme === 'always' || (scheme === 'first' && replaced.first > 0);
     const whole = adds && !replaced.text.startsWith(replacement) ? prepend(replaced, replacement) : replaced;
     if (!split) return [whole];
-    return splitStretches(cut(whole.text), 'MergedWithNext').map(({start, end}) => slicePart(whole, start, end));
+    return splitStretches(cut(whole.text), 'MergedWithNext').map(({start, end}) =>
+      slicePart(whole, start, end),
+    );
   };
 }

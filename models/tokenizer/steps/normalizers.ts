@@ -53,9 +53,19 @@ function stripNormalizer(step: Fields): Step {
   };
 }
 
-/** The rules of `nmt` of SentencePiece, as the library `tokenizers` has them. */
+/** Control characters that SentencePiece's rules `nmt` remove, as ranges of code points. */
+const removedByNmt = [
+  [0x1, 0x8],
+  [0xb, 0xb],
+  [0xe, 0x1f],
+  [0x7f, 0x7f],
+  [0x8f, 0x8f],
+  [0x9f, 0x9f],
+] as const;
+
 function nmtNormalizer(): Step {
-  const remove = removeAll(/[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/gu);
+  const ranges = removedByNmt.map(([from, to]) => `\\u{${from.toString(16)}}-\\u{${to.toString(16)}}`);
+  const remove = removeAll(new RegExp(`[${ranges.join('')}]`, 'gu'));
   const blank = eachCharacter(text =>
     text.replace(/[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/gu, ' '),
   );

@@ -75,6 +75,11 @@ class Rewriter {
         return this.close();
       case '[':
         return this.characterClass();
+      case '^':
+        // no line begins at the very end of a text
+        this.at++;
+        this.atom = this.place();
+        return this.write('(?:\\A|(?<=\\n)(?!\\z))');
       case '|':
         this.write(this.take(/\|/y)!);
         this.atom = undefined;
@@ -114,7 +119,8 @@ class Rewriter {
       throw this.refusal(`the repetition "${quantifier}"`);
     }
     if (!plain) {
-      this.write(quantifier);
+      // Ruby repeats what is repeated already: from one or none on, the count says nothing more
+      this.write(quantifier.replace(/^\{(?:0*1,\d*)\}\+$/, '+').replace(/^\{0*,\d*\}\+$/, '*'));
       this.atom = undefined;
       return;
     }

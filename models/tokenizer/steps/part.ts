@@ -26,7 +26,10 @@ export function slicePart({text, first}: Part, start: number, end: number): Part
 
 /** A step that changes characters where they stand: none goes, none comes before the first. */
 export function eachCharacter(change: (text: string) => string): Step {
-  return ({text, first}) => ({text: change(text), first: first === 0 ? 0 : change(text.slice(0, first)).length});
+  return ({text, first}) => ({
+    text: change(text),
+    first: first === 0 ? 0 : change(text.slice(0, first)).length,
+  });
 }
 
 /** Where `find` matches, `content` instead. Each character of it counts as coming from the end of the match. */

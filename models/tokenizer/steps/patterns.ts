@@ -60,6 +60,11 @@ export function cutterOfRegExp(expression: RegExp): Cut {
       if (match === null) break;
       const start = match.index;
       const end = start + match[0].length;
+      if (splitsPair(text, start)) {
+        // V8 finds empty matches there (Node 20)
+        from = start + 1;
+        continue;
+      }
       if (start === end && end === lastEnd) {
         // an empty match right behind another one is none
         from += (text.codePointAt(from) ?? 0) > 0xffff ? 2 : 1;
@@ -72,4 +77,9 @@ export function cutterOfRegExp(expression: RegExp): Cut {
     if (before !== text.length) out.push({start: before, end: text.length, matched: false});
     return out;
   };
+}
+
+/** Whether a place lies between the halves of one character. */
+function splitsPair(text: string, at: number): boolean {
+  return at > 0 && (text.codePointAt(at - 1) ?? 0) > 0xffff;
 }

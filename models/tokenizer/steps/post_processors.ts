@@ -20,7 +20,9 @@ const postProcessors: Readonly<Record<string, (step: Fields) => Frame>> = {
       .map(readPostProcessor)
       .filter(({before, after}) => before.length + after.length > 0);
     if (frames.length <= 1) return frames[0] ?? nothing;
-    throw new ModelError('The tokenizer has two post-processors that put tokens around a text; eigenkv takes one.');
+    throw new ModelError(
+      'The tokenizer has two post-processors that put tokens around a text; eigenkv takes one.',
+    );
   },
   TemplateProcessing: template,
 };
@@ -29,7 +31,8 @@ const postProcessors: Readonly<Record<string, (step: Fields) => Frame>> = {
 export function readPostProcessor(step: unknown): Frame {
   if (step === null) return nothing;
   const type = isRecord(step) ? step['type'] : undefined;
-  const make = typeof type === 'string' && Object.hasOwn(postProcessors, type) ? postProcessors[type] : undefined;
+  const make =
+    typeof type === 'string' && Object.hasOwn(postProcessors, type) ? postProcessors[type] : undefined;
   if (make !== undefined && isRecord(step)) return make(step);
   throw new ModelError(
     `The tokenizer has a post-processor of the type ${shown(type)}; ${Object.keys(postProcessors).join(', ')} are known.`,
@@ -40,7 +43,9 @@ function aroundText(step: Fields): Frame {
   const id = (key: string): number => {
     const pair = step[key];
     if (Array.isArray(pair) && typeof pair[1] === 'number') return pair[1];
-    throw new FormatError(`The tokenizer has a post-processor with ${key} = ${shown(pair)}; expected a token and its id.`);
+    throw new FormatError(
+      `The tokenizer has a post-processor with ${key} = ${shown(pair)}; expected a token and its id.`,
+    );
   };
   return {before: [id('cls')], after: [id('sep')]};
 }
@@ -54,15 +59,21 @@ function template(step: Fields): Frame {
     const {SpecialToken: token, Sequence: sequence} = isRecord(piece) ? piece : {};
     if (isRecord(sequence) && sequence['id'] === 'A' && into === before) into = after;
     else if (isRecord(token)) into.push(...idsOf(token['id'], special));
-    else throw new FormatError(`The tokenizer's template has the part ${shown(piece)}; expected one text A and special tokens.`);
+    else
+      throw new FormatError(
+        `The tokenizer's template has the part ${shown(piece)}; expected one text A and special tokens.`,
+      );
   }
   if (into === after) return {before, after};
   throw new FormatError("The tokenizer's template leaves the text out.");
 }
 
 function idsOf(name: unknown, special: unknown): readonly number[] {
-  const entry = isRecord(special) && typeof name === 'string' && Object.hasOwn(special, name) ? special[name] : undefined;
+  const entry =
+    isRecord(special) && typeof name === 'string' && Object.hasOwn(special, name) ? special[name] : undefined;
   const ids = isRecord(entry) ? entry['ids'] : undefined;
   if (Array.isArray(ids) && ids.every(id => typeof id === 'number')) return ids;
-  throw new ModelError(`The tokenizer's template names ${shown(name)}, which is none of its special tokens with ids.`);
+  throw new ModelError(
+    `The tokenizer's template names ${shown(name)}, which is none of its special tokens with ids.`,
+  );
 }

@@ -24,7 +24,8 @@ const preTokenizers: Readonly<Record<string, (step: Fields) => PreTokenizer>> = 
   BertPreTokenizer: () => inTurn([splitAt(cutAtSpaces, 'Removed'), splitAt(cutAtPunctuation, 'Isolated')]),
   ByteLevel: byteLevel,
   CharDelimiterSplit: delimiterSplit,
-  Digits: step => splitAt(cutAt('\\p{N}'), needBoolean(step, 'individual_digits') ? 'Isolated' : 'Contiguous'),
+  Digits: step =>
+    splitAt(cutAt('\\p{N}'), needBoolean(step, 'individual_digits') ? 'Isolated' : 'Contiguous'),
   FixedLength: step => fixedLength(needInteger(step, 'length', 1, 2 ** 31)),
   Metaspace: metaspace,
   Punctuation: step => splitAt(cutAtPunctuation, needWord(step, 'behavior', splitBehaviors, 'Isolated')),
@@ -46,7 +47,8 @@ const preTokenizers: Readonly<Record<string, (step: Fields) => PreTokenizer>> = 
 export function readPreTokenizer(step: unknown): PreTokenizer {
   if (step === null) return part => [part];
   const type = isRecord(step) ? step['type'] : undefined;
-  const make = typeof type === 'string' && Object.hasOwn(preTokenizers, type) ? preTokenizers[type] : undefined;
+  const make =
+    typeof type === 'string' && Object.hasOwn(preTokenizers, type) ? preTokenizers[type] : undefined;
   if (make !== undefined && isRecord(step)) return make(step);
   throw new ModelError(
     `The tokenizer has a pre-tokenizer of the type ${shown(type)}; ${Object.keys(preTokenizers).join(', ')} are known.`,

@@ -83,7 +83,10 @@ function textAt(texts: Uint8Array, start: number): string {
 }
 
 function longestText(texts: Uint8Array): number {
-  return utf8Text.decode(texts).split('\0').reduce((longest, text) => Math.max(longest, text.length), 0);
+  return utf8Text
+    .decode(texts)
+    .split('\0')
+    .reduce((longest, text) => Math.max(longest, text.length), 0);
 }
 
 /** How many times as long a text may become. */

@@ -1,6 +1,12 @@
 import type {Stretch} from './part.js';
 
-export const splitBehaviors = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const;
+export const splitBehaviors = [
+  'Removed',
+  'Isolated',
+  'MergedWithPrevious',
+  'MergedWithNext',
+  'Contiguous',
+] as const;
 
 /** What becomes of the matches of a pattern that splits a text. */
 export type SplitBehavior = (typeof splitBehaviors)[number];

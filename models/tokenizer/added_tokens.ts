@@ -27,20 +27,13 @@ export function addedTokenFinder(spellings: readonly (readonly [string, AddedTok
     const {text} = part;
     const sections: Section[] = [];
     let done = 0;
-    for (let at = 0; at < text.length;) {
-      const found = longestAt(root, text, at);
-      if (found === undefined) {
-        at++;
-        continue;
-      }
-      const {token, end} = found;
-      const at0 = at;
-      at = end;
-      if ((token.special && !parseSpecial) || (token.singleWord && touchesWord(text, at0, end))) continue;
-      const start = token.lstrip ? Math.max(at0 - trailingSpaces(text, at0), done) : at0;
+    for (const {token, begin, end} of occurrences(root, text)) {
+      if ((token.special && !parseSpecial) || (token.singleWord && touchesWord(text, begin, end))) continue;
+      const start = token.lstrip ? Math.max(begin - trailingSpaces(text, begin), done) : begin;
       if (done < start) sections.push(slicePart(part, done, start));
-      sections.push({id: token.id});
       done = token.rstrip ? end + leadingSpaces(text.slice(end)) : end;
+      // white space may have gone with the token before
+      if (start < done) sections.push({id: token.id});
     }
     if (done < text.length) sections.push(slicePart(part, done, text.length));
     return sections;
@@ -62,13 +55,27 @@ function treeOf(spellings: readonly (readonly [string, AddedToken])[]): Node {
   return root;
 }
 
-function longestAt(root: Node, text: string, start: number): {token: AddedToken; end: number} | undefined {
-  let longest: {token: AddedToken; end: number} | undefined;
+interface Occurrence {
+  readonly token: AddedToken;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** The leftmost, and of those that begin at one place the longest; none begins inside of another. */
+function* occurrences(root: Node, text: string): Generator<Occurrence> {
+  for (let at = 0; at < text.length;) {
+    const found = longestAt(root, text, at);
+    if (found !== undefined) yield found;
+    at = found?.end ?? at + 1;
+  }
+}
+
+function longestAt(root: Node, text: string, begin: number): Occurrence | undefined {
+  let longest: Occurrence | undefined;
   let node: Node | undefined = root;
-  for (let end = start; end < text.length;) {
+  for (let end = begin; node !== undefined && end < text.length;) {
     node = node.children.get(text.charCodeAt(end++));
-    if (node === undefined) break;
-    if (node.token !== undefined) longest = {token: node.token, end};
+    if (node?.token !== undefined) longest = {token: node.token, begin, end};
   }
   return longest;
 }

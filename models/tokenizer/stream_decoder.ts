@@ -21,12 +21,20 @@ export function streamDecoder(tokenizer: Tokenizer, options: {skipSpecial?: bool
   /** The last tokens; `given` characters of their text were returned. */
   let window: number[] = [];
   let given = 0;
-  const isByte = (id: number): boolean =>
-    byteToken.test(tokenizer.token(id)) && tokenizer.decode([id], options) !== tokenizer.token(id);
+  let inRow = false;
+  /** Whether a row of byte tokens is not known to have ended: special tokens that are left out do not end it. */
+  const rowGoesOn = (id: number): boolean => {
+    const token = tokenizer.token(id);
+    const isByte = byteToken.test(token);
+    if (!isByte && !inRow) return false;
+    const alone = tokenizer.decode([id], options);
+    inRow = isByte ? inRow || alone !== token : alone === '';
+    return inRow;
+  };
   return {
     push(id) {
       window.push(id);
-      if (isByte(id)) return '';
+      if (rowGoesOn(id)) return '';
       const text = tokenizer.decode(window, options);
       // bytes that may still become a character decode to one U+FFFD at the end
       const certain = text.endsWith('\ufffd') ? text.length - 1 : text.length;
@@ -42,6 +50,7 @@ export function streamDecoder(tokenizer: Tokenizer, options: {skipSpecial?: bool
       const piece = tokenizer.decode(window, options).slice(given);
       window = [];
       given = 0;
+      inRow = false;
       return piece;
     },
   };

@@ -83,19 +83,19 @@ function modelType({
 
 /** Every token with its id, added tokens not included. */
 export function readVocabulary({model}: TokenizerJson): ReadonlyMap<string, number> {
-  // a unigram vocabulary is a list of [token, score], every other one an object
-  const entries: [unknown, unknown][] = Array.isArray(model.vocab)
-    ? model.vocab.map((entry, id) => [Array.isArray(entry) ? entry[0] : undefined, id])
-    : Object.entries(model.vocab);
   const vocabulary = new Map<string, number>();
-  for (const [token, id] of entries) {
-    if (typeof token !== 'string' || !isId(id)) {
+  const add = (token: unknown, id: unknown): void => {
+    if (typeof token === 'string' && isId(id)) vocabulary.set(token, id);
+    else {
       throw new FormatError(
         `The tokenizer's vocabulary maps ${JSON.stringify(token)} to ${JSON.stringify(id)}.`,
       );
     }
-    vocabulary.set(token, id);
-  }
+  };
+  // a unigram vocabulary is a list of [token, score], every other one an object
+  if (Array.isArray(model.vocab)) {
+    model.vocab.forEach((entry, id) => add(Array.isArray(entry) ? entry[0] : undefined, id));
+  } else for (const [token, id] of Object.entries(model.vocab)) add(token, id);
   if (vocabulary.size === 0) throw new FormatError('The vocabulary of the tokenizer is empty.');
   return vocabulary;
 }

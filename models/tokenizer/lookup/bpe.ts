@@ -93,14 +93,14 @@ function readMerges(
       );
     }
     const token = left + right.slice(prefix.length);
-    const ids = [left, right, token].map(one => {
-      const id = vocabulary.get(one);
-      if (id !== undefined) return id;
+    const [leftId, rightId, id] = [vocabulary.get(left), vocabulary.get(right), vocabulary.get(token)];
+    if (leftId === undefined || rightId === undefined || id === undefined) {
+      const missing = [left, right, token].find(one => !vocabulary.has(one));
       throw new ModelError(
-        `The tokenizer merges "${left}" with "${right}", but its vocabulary lacks "${one}".`,
+        `The tokenizer merges "${left}" with "${right}", but its vocabulary lacks "${missing}".`,
       );
-    });
-    out.set(pairKey(ids[0]!, ids[1]!), {rank: rank++, id: ids[2]!});
+    }
+    out.set(pairKey(leftId, rightId), {rank: rank++, id});
   }
   return out;
 }

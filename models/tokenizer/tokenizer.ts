@@ -44,7 +44,7 @@ export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds)
   checkSteps(json);
   const vocabulary = readVocabulary(json);
   const added = readAddedTokens(json);
-  const tokens = tokenTable(vocabulary, added);
+  const tokens = tokenTable(json, vocabulary, added);
   const pipeline = guarded(() => buildPipeline(json, vocabulary, added, tokens));
   const {before, after} = pipeline.frame;
   for (const id of [...(bosId === undefined ? [] : [bosId]), ...eosIds]) checkId(tokens, id);
@@ -103,6 +103,7 @@ function warnOfLengths({truncation, padding}: TokenizerJson): void {
 
 /** The token of every id; ids that no token has are holes. */
 function tokenTable(
+  {model}: TokenizerJson,
   vocabulary: ReadonlyMap<string, number>,
   added: readonly AddedToken[],
 ): readonly (string | undefined)[] {
@@ -115,18 +116,24 @@ function tokenTable(
     }
     tokens[id] = token;
   }
-  const addedIds = new Map<number, string>();
+  // a list may have a token twice; texts get the last one's id
+  if (Array.isArray(model.vocab)) {
+    for (const [id, entry] of model.vocab.entries()) if (Array.isArray(entry)) tokens[id] = String(entry[0]);
+  }
+  const addedIds = new Map<string, number>();
+  const addedAt = new Map<number, string>();
   for (const {content, id} of added) {
-    const other = vocabulary.get(content) ?? id;
-    const twin = addedIds.get(id) ?? content;
-    if (other !== id || twin !== content) {
+    const known = vocabulary.get(content) ?? addedIds.get(content) ?? id;
+    const other = addedAt.get(id) ?? content;
+    if (known !== id || other !== content) {
       throw new ModelError(
         `The tokenizer gives the added token "${content}" the id ${id}, but ` +
-          (other === id ? `"${twin}" has it too` : `its vocabulary says ${other}`) +
+          (known === id ? `"${other}" has it too` : `elsewhere ${known}`) +
           '; convert it again.',
       );
     }
-    addedIds.set(id, content);
+    addedIds.set(content, id);
+    addedAt.set(id, content);
     tokens[id] = content;
   }
   return tokens;

@@ -99,7 +99,17 @@ describe('what a tokenizer.json may not ask for', () => {
     'an added token with another id than its own': [
       {added_tokens: [{id: 9, content: 'ab', special: false}]},
       ModelError,
-      /"ab" the id 9, but its vocabulary says 3/,
+      /"ab" the id 9, but elsewhere 3/,
+    ],
+    'an added token of two ids': [
+      {
+        added_tokens: [
+          {id: 8, content: 'x', special: false},
+          {id: 9, content: 'x', special: false},
+        ],
+      },
+      ModelError,
+      /"x" the id 9, but elsewhere 8/,
     ],
     'two added tokens of one id': [
       {
@@ -187,6 +197,17 @@ describe('a tokenizer', () => {
     expect(open({pre_tokenizer: {type: 'FixedLength', length: 1}}).encode('a\udf63b')).to.deep.equal([
       1, 4, 2,
     ]);
+  });
+
+  it('knows both ids of a token that a unigram vocabulary has twice', () => {
+    const twice = [
+      ['<unk>', 0],
+      ['a', -1],
+      ['a', -2],
+    ];
+    const tokenizer = open({model: {type: 'Unigram', unk_id: 0, vocab: twice}, decoder: {type: 'Fuse'}});
+    expect(tokenizer.encode('a')).to.deep.equal([2]);
+    expect(tokenizer.decode([1, 2])).to.equal('aa');
   });
 
   it('streams the bytes of a character when their row has ended', () => {

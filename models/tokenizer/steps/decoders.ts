@@ -1,15 +1,13 @@
-import {ModelError, shown} from '../../../ops/errors.js';
-import {isRecord} from '../tokenizer_json.js';
 import {byteOfCharacter, utf8, utf8Text} from './bytes.js';
 import {type Fields, needBoolean, needCharacter, needInteger, needString} from './fields.js';
 import {readMetaspace} from './metaspace.js';
 import {cutterOf, readPattern} from './patterns.js';
-import {listOf} from './sequence.js';
+import {type Makers, listOf, makeStep} from './make_step.js';
 
 /** Tokens to texts that, joined, are the text. */
 export type Decoder = (tokens: readonly string[]) => readonly string[];
 
-const decoders: Readonly<Record<string, (step: Fields) => Decoder>> = {
+const decoders: Makers<Decoder> = {
   BPEDecoder(step) {
     const suffix = needString(step, 'suffix');
     return tokens => tokens.map((token, i) => replaceText(token, suffix, i === tokens.length - 1 ? '' : ' '));
@@ -40,12 +38,7 @@ const decoders: Readonly<Record<string, (step: Fields) => Decoder>> = {
 /** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
 export function readDecoder(step: unknown): Decoder {
   if (step === null) return tokens => [tokens.join(' ')];
-  const type = isRecord(step) ? step['type'] : undefined;
-  const make = typeof type === 'string' && Object.hasOwn(decoders, type) ? decoders[type] : undefined;
-  if (make !== undefined && isRecord(step)) return make(step);
-  throw new ModelError(
-    `The tokenizer has a decoder of the type ${shown(type)}; ${Object.keys(decoders).join(', ')} are known.`,
-  );
+  return makeStep(step, 'decoder', decoders);
 }
 
 /** With nothing to look for, between all characters and around them, as Rust has it. */

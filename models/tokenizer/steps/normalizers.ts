@@ -1,5 +1,3 @@
-import {ModelError, shown} from '../../../ops/errors.js';
-import {isRecord} from '../tokenizer_json.js';
 import {bertNormalizer} from './bert_normalizer.js';
 import {byteCharacters} from './bytes.js';
 import {leadingSpaces, lowerCase, trailingSpaces} from './characters.js';
@@ -7,9 +5,9 @@ import {type Fields, needBoolean, needString} from './fields.js';
 import {type Part, type Step, eachCharacter, prepend, removeAll, replaceAll, slicePart} from './part.js';
 import {cutterOf, readPattern} from './patterns.js';
 import {precompiledNormalizer} from './precompiled.js';
-import {listOf} from './sequence.js';
+import {type Makers, listOf, makeStep} from './make_step.js';
 
-const normalizers: Readonly<Record<string, (step: Fields) => Step>> = {
+const normalizers: Makers<Step> = {
   BertNormalizer: bertNormalizer,
   ByteLevel: () => eachCharacter(byteCharacters),
   Lowercase: () => eachCharacter(lowerCase),
@@ -35,12 +33,7 @@ const normalizers: Readonly<Record<string, (step: Fields) => Step>> = {
 /** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
 export function readNormalizer(step: unknown): Step {
   if (step === null) return part => part;
-  const type = isRecord(step) ? step['type'] : undefined;
-  const make = typeof type === 'string' && Object.hasOwn(normalizers, type) ? normalizers[type] : undefined;
-  if (make !== undefined && isRecord(step)) return make(step);
-  throw new ModelError(
-    `The tokenizer has a normalizer of the type ${shown(type)}; ${Object.keys(normalizers).join(', ')} are known.`,
-  );
+  return makeStep(step, 'normalizer', normalizers);
 }
 
 function stripNormalizer(step: Fields): Step {

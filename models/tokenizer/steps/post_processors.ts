@@ -1,7 +1,7 @@
 import {FormatError, ModelError, shown} from '../../../ops/errors.js';
 import {isRecord} from '../tokenizer_json.js';
 import type {Fields} from './fields.js';
-import {listOf} from './sequence.js';
+import {type Makers, listOf, makeStep} from './make_step.js';
 
 /** What stands around each text. */
 export interface Frame {
@@ -11,7 +11,7 @@ export interface Frame {
 
 const nothing: Frame = {before: [], after: []};
 
-const postProcessors: Readonly<Record<string, (step: Fields) => Frame>> = {
+const postProcessors: Makers<Frame> = {
   BertProcessing: aroundText,
   ByteLevel: () => nothing, // changes where tokens are said to lie, not which they are
   RobertaProcessing: aroundText,
@@ -30,13 +30,7 @@ const postProcessors: Readonly<Record<string, (step: Fields) => Frame>> = {
 /** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
 export function readPostProcessor(step: unknown): Frame {
   if (step === null) return nothing;
-  const type = isRecord(step) ? step['type'] : undefined;
-  const make =
-    typeof type === 'string' && Object.hasOwn(postProcessors, type) ? postProcessors[type] : undefined;
-  if (make !== undefined && isRecord(step)) return make(step);
-  throw new ModelError(
-    `The tokenizer has a post-processor of the type ${shown(type)}; ${Object.keys(postProcessors).join(', ')} are known.`,
-  );
+  return makeStep(step, 'post-processor', postProcessors);
 }
 
 function aroundText(step: Fields): Frame {

@@ -1,12 +1,10 @@
-import {ModelError, shown} from '../../../ops/errors.js';
-import {isRecord} from '../tokenizer_json.js';
 import {byteCharacters} from './bytes.js';
 import {punctuation, spaces, wordCharacters} from './characters.js';
 import {type Fields, needBoolean, needCharacter, needInteger, needWord} from './fields.js';
 import {metaspace} from './metaspace.js';
 import {type Cut, type Part, eachCharacter, prepend, slicePart} from './part.js';
 import {cutterOf, cutterOfRegExp, readPattern} from './patterns.js';
-import {listOf} from './sequence.js';
+import {type Makers, listOf, makeStep} from './make_step.js';
 import {type SplitBehavior, splitBehaviors, splitStretches} from './split.js';
 
 /** Takes a part apart, before the model looks its parts up. */
@@ -20,7 +18,7 @@ const cutAt = (characters: string): Cut => cutterOfRegExp(new RegExp(`[${charact
 const cutAtSpaces = cutAt(spaces);
 const cutAtPunctuation = cutAt(punctuation);
 
-const preTokenizers: Readonly<Record<string, (step: Fields) => PreTokenizer>> = {
+const preTokenizers: Makers<PreTokenizer> = {
   BertPreTokenizer: () => inTurn([splitAt(cutAtSpaces, 'Removed'), splitAt(cutAtPunctuation, 'Isolated')]),
   ByteLevel: byteLevel,
   CharDelimiterSplit: delimiterSplit,
@@ -46,13 +44,7 @@ const preTokenizers: Readonly<Record<string, (step: Fields) => PreTokenizer>> = 
 /** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
 export function readPreTokenizer(step: unknown): PreTokenizer {
   if (step === null) return part => [part];
-  const type = isRecord(step) ? step['type'] : undefined;
-  const make =
-    typeof type === 'string' && Object.hasOwn(preTokenizers, type) ? preTokenizers[type] : undefined;
-  if (make !== undefined && isRecord(step)) return make(step);
-  throw new ModelError(
-    `The tokenizer has a pre-tokenizer of the type ${shown(type)}; ${Object.keys(preTokenizers).join(', ')} are known.`,
-  );
+  return makeStep(step, 'pre-tokenizer', preTokenizers);
 }
 
 function inTurn(steps: readonly PreTokenizer[]): PreTokenizer {

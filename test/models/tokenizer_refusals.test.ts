@@ -152,6 +152,8 @@ describe('what a tokenizer.json may not ask for', () => {
     '[[:print:]]': /cannot be read/,
     '\\p{Klingon}': /cannot be read/,
   };
+  it('is a pattern of a whole page', () =>
+    expect(() => translatePattern('a++'.repeat(4000))).to.throw(ModelError, /more than 8192 characters/));
   for (const [pattern, message] of Object.entries(patterns)) {
     it(`is the pattern ${pattern}`, () =>
       expect(() => translatePattern(pattern)).to.throw(ModelError, message));

@@ -15,14 +15,12 @@ export function rewriteOniguruma(
   return new Rewriter(source, compile).rewrite();
 }
 
-/** A place in both texts that are written. */
-interface Place {
-  readonly run: number;
-  readonly judged: number;
-}
+/** Characters of a pattern; real ones have some hundreds. */
+const maxLength = 8192;
 
 interface Group {
-  readonly at: Place;
+  /** Where in `run` it begins. */
+  readonly at: number;
   readonly fold: boolean;
   readonly behind: boolean;
   readonly atomic: boolean;
@@ -46,8 +44,8 @@ class Rewriter {
   private fold = false;
   /** Inside of a look behind, which JavaScript matches from its end. */
   private behind = false;
-  /** Where the last thing that can be repeated begins. */
-  private atom: Place | undefined;
+  /** Where in `run` the last thing begins that can be repeated. */
+  private atom: number | undefined;
   private letterBefore = '';
 
   constructor(
@@ -56,12 +54,14 @@ class Rewriter {
   ) {}
 
   rewrite(): {run: string; judged: string} {
+    if (this.source.length > maxLength) throw this.refusal(`more than ${maxLength} characters`);
     while (this.at < this.source.length) this.next();
     return {run: this.run, judged: this.judged};
   }
 
   private next(): void {
-    const quantifier = this.atom && this.take(/(?:[*+?]|\{(?:\d+(?:,\d*)?|,\d+)\})[+?]?/y);
+    const quantifier =
+      this.atom === undefined ? undefined : this.take(/(?:[*+?]|\{(?:\d+(?:,\d*)?|,\d+)\})[+?]?/y);
     if (quantifier !== undefined) return this.repeat(quantifier);
     const escape = this.take(/\\(?:[pPxu]\{[^}]*\}|x[\da-fA-F]{2}|u[\da-fA-F]{4}|c[A-Za-z]|[^])/y);
     if (escape !== undefined) return this.escape(escape);
@@ -78,7 +78,7 @@ class Rewriter {
       case '^':
         // no line begins at the very end of a text
         this.at++;
-        this.atom = this.place();
+        this.atom = this.run.length;
         return this.write('(?:\\A|(?<=\\n)(?!\\z))');
       case '|':
         this.write(this.take(/\|/y)!);
@@ -96,14 +96,10 @@ class Rewriter {
     return match;
   }
 
-  private write(text: string, judged = text): void {
+  private write(text: string): void {
     this.run += text;
-    this.judged += judged;
+    this.judged += text;
     this.letterBefore = '';
-  }
-
-  private place(): Place {
-    return {run: this.run.length, judged: this.judged.length};
   }
 
   private refusal(what: string): ModelError {
@@ -114,38 +110,34 @@ class Rewriter {
   }
 
   private repeat(quantifier: string): void {
-    const plain = quantifier.length > 1 && !quantifier.startsWith('{') && quantifier.endsWith('+');
+    const possessive = /^[*+?]\+$/.test(quantifier);
     if (/^\{\d+\}\?$/.test(quantifier) || /^(?:[*+?]|\{,?\d)/.test(this.source.slice(this.at, this.at + 3))) {
       throw this.refusal(`the repetition "${quantifier}"`);
     }
-    if (!plain) {
-      // Ruby repeats what is repeated already: from one or none on, the count says nothing more
-      this.write(quantifier.replace(/^\{(?:0*1,\d*)\}\+$/, '+').replace(/^\{0*,\d*\}\+$/, '*'));
-      this.atom = undefined;
-      return;
-    }
-    this.write(quantifier.slice(0, -1));
-    this.neverGoBack(this.atom!);
+    // Ruby repeats what is repeated already: from one or none on, the count says nothing more
+    const plain = quantifier.replace(/^\{0*1,\d*\}\+$/, '+').replace(/^\{0*,\d*\}\+$/, '*');
+    this.write(possessive ? quantifier.slice(0, 1) : plain);
+    if (possessive) this.neverGoBack(this.atom!);
     this.atom = undefined;
   }
 
   /** What was written since `from` is matched once, and never in another way. */
-  private neverGoBack(from: Place): void {
+  private neverGoBack(from: number): void {
     if (this.behind) throw this.refusal('what never goes back inside of a look behind');
     const name = `_${this.names++}`;
-    this.run = `${this.run.slice(0, from.run)}(?:(?=(?<${name}>${this.run.slice(from.run)}))\\k<${name}>)`;
+    this.run = `${this.run.slice(0, from)}(?:(?=(?<${name}>${this.run.slice(from)}))\\k<${name}>)`;
   }
 
   private escape(escape: string): void {
     // where a match began, what is left out, any grapheme, any line end, boundaries of graphemes, calls of groups
     if (/^\\[GKXRNOyYg]/.test(escape)) throw this.refusal(`"${escape}"`);
     if (this.fold && /^\\[xu]/.test(escape)) throw this.refusal(`"${escape}" of any case`);
-    this.atom = this.place();
+    this.atom = this.run.length;
     this.write(escape);
   }
 
   private open(open: string): void {
-    this.groups.push({at: this.place(), fold: this.fold, behind: this.behind, atomic: open === '(?>'});
+    this.groups.push({at: this.run.length, fold: this.fold, behind: this.behind, atomic: open === '(?>'});
     if (open === '(?i:') this.fold = true;
     if (open.startsWith('(?<=') || open.startsWith('(?<!')) this.behind = true;
     this.write(open === '(?>' ? '(?:' : open);
@@ -173,7 +165,7 @@ class Rewriter {
     } while (depth > 0);
     let text = this.source.slice(start, this.at);
     if (this.fold) text = this.foldedClass(text);
-    this.atom = this.place();
+    this.atom = this.run.length;
     this.write(text);
   }
 
@@ -188,7 +180,7 @@ class Rewriter {
   }
 
   private literal(character: string): void {
-    this.atom = this.place();
+    this.atom = this.run.length;
     if (!this.fold) return this.write(character);
     this.refuseFurtherCases(character);
     const letter = character.toLowerCase();

@@ -4,7 +4,7 @@ import {type Fields, needString} from './fields.js';
 import type {Step} from './part.js';
 
 /** Code units that a character may become; the longest of Unicode's own have 18. */
-export const maxPrecompiledGrowth = 64;
+const maxPrecompiledGrowth = 64;
 
 /**
  * A normalizer that SentencePiece compiled (Kudo and Richardson 2018, arXiv 1808.06226): a double-array trie (Aoe 1989) of UTF-8 texts, and what

@@ -1,5 +1,6 @@
 import {FormatError, ModelError, shown} from '../../ops/errors.js';
 import {checkPatternCost} from './pattern_cost.js';
+import {leastLength, parsePattern} from './pattern_nodes.js';
 import {type Fields, needString, readInteger} from './steps/fields.js';
 import {readPattern, translatePattern} from './steps/patterns.js';
 import {precompiledGrowth} from './steps/precompiled.js';
@@ -103,13 +104,13 @@ function growthByPattern(step: Fields): number {
   return shortest === 0 ? 1 + content.length : Math.max(1, content.length / shortest);
 }
 
-/** Characters that a pattern matches at least: 0 or 1 of a regular expression, all of a text. */
+/** Characters that a pattern matches at least. */
 function checkPattern(pattern: unknown): number {
   const read = readPattern(pattern);
   if ('text' in read) return read.text.length;
   const {judged} = translatePattern(read.source);
   checkPatternCost(judged.source);
-  return judged.test('') ? 0 : 1;
+  return leastLength(parsePattern(judged.source));
 }
 
 function checkTemplate({single}: Fields): void {

@@ -64,6 +64,9 @@ describe('steps of a tokenizer', () => {
       /65 characters/,
     );
     tokenizerFromJson({...sentencePiece, normalizer: sequence(12, replace('aa'))}); // 4,096 times
+    // a match of nothing leaves everything in place and writes something beside it
+    const beside = {type: 'Replace', pattern: {Regex: '(?=a)'}, content: 'a'};
+    refused(sentencePiece!, {normalizer: sequence(13, beside)}, ModelError, /8192 times as long/);
   });
 
   it('may not nest or be without end', () => {

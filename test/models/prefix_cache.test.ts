@@ -105,7 +105,9 @@ const body = () => {
     const cache = new KVCache(model, full());
     const continued = async (options: GenerateIdsOptions) => {
       cache.reset();
-      await generateIds(model, [5, 6, 7], {cache, maxTokens: 1}).next();
+      const begun = generateIds(model, [5, 6, 7], {cache, maxTokens: 1});
+      await begun.next();
+      await begun.return();
       await cache.truncate(3);
       const given: number[] = [];
       for await (const id of generateIds(model, ids, {cache, maxTokens: 5, ...options})) given.push(id);

@@ -6,6 +6,7 @@ import type {Plan} from '../../cache/plan.js';
 import {full} from '../../cache/policies/full.js';
 import type {Policy} from '../../cache/policy.js';
 import {waitingEvents} from '../../models/generate/event_loop.js';
+import {checkIds} from '../../models/token_ids.js';
 import {InvalidArgumentError} from '../../ops/errors.js';
 import {type Reference, predictionsOf, referenceOf} from './compare_logits.js';
 import {measuredStep} from './measured_step.js';
@@ -58,7 +59,7 @@ const schema = v.strictObject({step: v.optional(atLeast(1), 64), tokens: v.optio
  * A text that is longer than the model's context is cut into windows of the context, each with a fresh cache. The first
  * token of a window is not predicted. Bytes are those at the end of the first window, the longest.
  *
- * @param ids of the text; three or more.
+ * @param ids of the text; three or more, all of the models' vocabularies.
  * @returns one row for `full`, then one for each other policy in the order given, then those of the compared models.
  * @throws InvalidArgumentError where `ids` or options are not fit; the signal's reason.
  */
@@ -69,6 +70,7 @@ export async function evaluate(
 ): Promise<EvaluationRow[]> {
   const {step, tokens = ids.length} = checkOptions('evaluate', schema, numbers);
   checkLength(ids.length, tokens);
+  for (const each of [model, ...compared.map(other => other.model)]) checkIds(ids, each);
   const others = policies.filter(policy => policyLabel(policy) !== 'full');
   const runs = [
     ...[full(), ...others].map(policy => new PolicyRun(model, policy)),

@@ -129,9 +129,14 @@ export class KVCache implements AttentionCache {
     return this.#pasts[depth];
   }
 
-  /** True bytes of all that is stored: codes, scales, positions, spare room. */
+  /** True bytes of all that is kept: codes, scales, positions, spare room of all depths, and what the depths share. */
   get byteSize(): number {
-    return this.report().reduce((sum, {byteSize}) => sum + byteSize, 0);
+    return this.report().reduce((sum, {byteSize}) => sum + byteSize, this.sharedBytes);
+  }
+
+  /** Of `byteSize`, what no depth has alone: tables of rotary positions, where stored keys are rotated as they are attended. */
+  get sharedBytes(): number {
+    return [...this.#ropes.values()].reduce((sum, {byteSize}) => sum + byteSize, 0);
   }
 
   /** One row per depth. */
@@ -163,6 +168,16 @@ export class KVCache implements AttentionCache {
     const seen = this.#tokensOfDepths();
     checkStep(seen, depth, fresh.queries.shape[2]);
     if (past !== undefined && isWholeStep(seen)) this.#binding.checkWeights();
+    try {
+      return this.#step(policy, depth, fresh);
+    } finally {
+      // the next step is at other positions
+      if (isWholeStep(this.#tokensOfDepths())) this.#ropes.forEach(tables => tables.forgetLatest());
+    }
+  }
+
+  #step(policy: Policy, depth: number, fresh: FreshTokens): tf.Tensor4D {
+    const past = this.#pasts[depth];
     const {queries, keys, values, rope: config, keyBasis} = fresh;
     const dim = queries.shape[3];
     const rope = config && this.#ropeTables(config, dim);
@@ -323,7 +338,7 @@ export class KVCache implements AttentionCache {
     const former = this.#pasts.map(past => past!);
     const before = await Promise.all(
       former.map((past, depth) =>
-        past.tokensSeen === tokens ? [] : tokensBefore(past, tokens, this.#policies[depth]!),
+        past.tokensSeen === tokens ? Promise.resolve([]) : tokensBefore(past, tokens, this.#policies[depth]!),
       ),
     );
     if (former.some((past, depth) => past !== this.#pasts[depth])) {

@@ -6,9 +6,10 @@ import {type Plan, type PolicyLike, asPolicy, specOf} from '../plan.js';
  * @throws InvalidArgumentError where these are no policies, or, when it meets a model, where that has another number of depths.
  */
 export function perDepth(policies: readonly PolicyLike[]): Plan {
-  if (!Array.isArray(policies)) {
+  const given: unknown = policies;
+  if (!Array.isArray(given)) {
     throw new InvalidArgumentError(
-      `perDepth(${shown(policies)}); expected a list of policies, one for each depth.`,
+      `perDepth(${shown(given)}); expected a list of policies, one for each depth.`,
     );
   }
   const listed = policies.map(policy => asPolicy(policy));

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {expectMovable} from '../ops/backends/residence.js';
 import {CacheStateError, InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
@@ -164,6 +165,7 @@ export class KVCache implements AttentionCache {
     this.#leases.expectFree('another step');
     if (past === undefined) this.#binding.checkFirstLayer(depth, fresh.layer);
     else this.#binding.checkLayer(depth, fresh.layer);
+    if (past !== undefined) expectMovable(past.recent.keys.data);
     checkFresh(depth, this.#rows[depth]!, fresh, past);
     const seen = this.#tokensOfDepths();
     checkStep(seen, depth, fresh.queries.shape[2]);

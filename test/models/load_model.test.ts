@@ -396,7 +396,6 @@ describe('loadModel', () => {
             : 'takes half a minute and 1.6 GB; set EIGENKV_TEST_SMOLLM2=1 to run it',
         );
       }
-      this.timeout(600_000);
       const file = new URL('../golden/models/smollm2.json', import.meta.url);
       const golden = JSON.parse(await readFile(file, 'utf8')) as {
         ids: number[];

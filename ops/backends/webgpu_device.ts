@@ -111,7 +111,7 @@ export function guardDevice(backend: TfjsWebgpuBackend): void {
       return numbers;
     } catch (error) {
       // where this fails since the device is going, that is known a moment later
-      await Promise.race([loss, new Promise(resolve => setTimeout(resolve, 200))]);
+      await Promise.race([loss, new Promise(resolve => setTimeout(resolve, 2000))]);
       checkNotLost(backend, error);
       throw error;
     }

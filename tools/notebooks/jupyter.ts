@@ -70,7 +70,10 @@ export async function executeNotebook(file: string, jupyterPath: string): Promis
       '--execute',
       '--inplace',
       '--allow-errors',
-      '--ExecutePreprocessor.timeout=900',
+      // seconds for a cell, for the kernel to start, and for a cell's last output (4 by default, then outputs are lost)
+      '--ExecutePreprocessor.timeout=3600',
+      '--ExecutePreprocessor.startup_timeout=600',
+      '--ExecutePreprocessor.iopub_timeout=600',
       basename(file),
     ],
     {JUPYTER_PATH: jupyterPath},

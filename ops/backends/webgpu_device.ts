@@ -110,7 +110,7 @@ export function guardDevice(backend: TfjsWebgpuBackend): void {
       checkNotShort(backend); // all errors of what was submitted before have been reported by now
       return numbers;
     } catch (error) {
-      // where this fails since the device is going, that is known a moment later
+      // where this fails since the device is going, that is known a moment later; where much else runs, the moment is long
       await Promise.race([loss, new Promise(resolve => setTimeout(resolve, 2000))]);
       checkNotLost(backend, error);
       throw error;

@@ -61,7 +61,7 @@ describe("what save takes of the host's memory", () => {
   async function watched(run: () => Promise<Uint8Array>) {
     const live = () => {
       collect();
-      collect({type: 'minor'}); // the first hands arrays to a thread that frees them
+      collect({type: 'minor'}); // the first hands arrays to a thread that frees them, and any after it waits for that
       return process.memoryUsage().arrayBuffers;
     };
     await new Promise(setImmediate); // what the test before awaited is let go

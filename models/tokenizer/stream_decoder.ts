@@ -21,6 +21,7 @@ export function streamDecoder(tokenizer: Tokenizer, options: {skipSpecial?: bool
   let given = 0;
   return {
     push(id) {
+      if (tokenizer.isSilent?.(id, options) === true) return ''; // in the window many would hide the text before them
       window.push(id);
       const text = tokenizer.decode(window, options);
       // bytes that may still become a character decode to one U+FFFD at the end

@@ -6,7 +6,7 @@ import {withLiteralContents, withUnicodeRules} from './unicode_rules.js';
 
 /** Text to token ids and back. An object of plain functions: `{...tokenizer, eosIds}` is a tokenizer too. */
 export interface Tokenizer {
-  /** One more than the largest id; the model's may be larger, never smaller. */
+  /** One more than the largest id. The model's may be larger: then the last ids are padding and have no text. */
   readonly vocabSize: number;
   readonly bosId?: number;
   /** Every token that ends a text: end of sequence, of turn, of message. */
@@ -20,13 +20,21 @@ export interface Tokenizer {
    */
   encode(text: string, options?: {addSpecial?: boolean; parseSpecial?: boolean}): number[];
   /**
-   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Bytes that are not UTF-8 become
-   * U+FFFD; spaces before punctuation are left as they are.
-   * @throws InvalidArgumentError for an id that the vocabulary does not have.
+   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Ids that no token has, such as those of
+   * a padded vocabulary, give no text. Bytes that are not UTF-8 become U+FFFD; spaces before punctuation are left as they are.
+   * @throws InvalidArgumentError for what is no id: a whole number from 0 to 2^31 - 1.
    */
   decode(ids: ArrayLike<number>, options?: {skipSpecial?: boolean}): string;
-  /** A token as the vocabulary spells it (`Ġthe`, `▁the`, `<0x0A>`); throws as `decode` does. */
+  /**
+   * A token as the vocabulary spells it (`Ġthe`, `▁the`, `<0x0A>`).
+   * @throws InvalidArgumentError for an id that no token has.
+   */
   token(id: number): string;
+  /**
+   * Whether `decode` passes over this id, whatever stands beside it: it has no token, or a special one that is left out.
+   * A tokenizer of your own may do without; then no id is passed over.
+   */
+  isSilent?(id: number, options?: {skipSpecial?: boolean}): boolean;
 }
 
 /** Ids that the source of a vocabulary knows and its JSON does not say. */
@@ -42,7 +50,7 @@ export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds)
   const tokenizer = startLibrary(json);
   let plain: LibraryTokenizer | undefined;
   const vocabSize = tokens.length;
-  for (const id of bosId === undefined ? eosIds : [bosId, ...eosIds]) checkId(tokens, id);
+  const specialIds = new Set(readAddedTokens(json).flatMap(({id, special}) => (special ? [id] : [])));
   return {
     vocabSize,
     ...(bosId !== undefined && {bosId}),
@@ -60,15 +68,21 @@ export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds)
       });
     },
     decode(ids, {skipSpecial = true} = {}) {
-      if (ids.length === 0) return '';
-      const known = Array.from(ids, id => checkId(tokens, id));
+      const known = Array.from(ids, checkId).filter(id => tokens[id] !== undefined);
+      if (known.length === 0) return '';
       return guarded(() =>
         tokenizer.decode(known, {skip_special_tokens: skipSpecial, clean_up_tokenization_spaces: false}),
       );
     },
     token(id) {
-      return tokens[checkId(tokens, id)]!;
+      const token = tokens[checkId(id)];
+      if (token !== undefined) return token;
+      throw new InvalidArgumentError(
+        `There is no token ${id}; the vocabulary has the ids 0 to ${vocabSize - 1}.`,
+      );
     },
+    isSilent: (id, {skipSpecial = true} = {}) =>
+      tokens[checkId(id)] === undefined || (skipSpecial && specialIds.has(id)),
   };
 }
 
@@ -115,11 +129,9 @@ function tokenTable(json: TokenizerJson): readonly (string | undefined)[] {
   return tokens;
 }
 
-function checkId(tokens: readonly (string | undefined)[], id: number): number {
-  if (tokens[id] !== undefined) return id;
-  throw new InvalidArgumentError(
-    `There is no token ${id}; the vocabulary has the ids 0 to ${tokens.length - 1}.`,
-  );
+function checkId(id: number): number {
+  if (Number.isInteger(id) && id >= 0 && id < 2 ** 31) return id;
+  throw new InvalidArgumentError(`${String(id)} is no id of a token; give whole numbers from 0 on.`);
 }
 
 function startLibrary(json: TokenizerJson): LibraryTokenizer {

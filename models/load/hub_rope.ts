@@ -78,7 +78,9 @@ export function ropeFromHub(keys: HubRopeKeys): RopeConfig {
   const kind = newerType ?? type ?? 'default';
   const takesOriginal = kind === 'llama3' || kind === 'yarn' || kind === 'longrope';
   const given =
-    takesOriginal && original !== undefined ? {...inside, original_max_position_embeddings: original} : inside;
+    takesOriginal && original !== undefined
+      ? {...inside, original_max_position_embeddings: original}
+      : inside;
   const scaling = scalingFromHub(kind, given, context, where);
   return {theta, ...(scaling && {scaling})};
 }

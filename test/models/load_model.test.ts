@@ -1,90 +1,40 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {copyFile, mkdir, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {copyFile, mkdir, readFile} from 'node:fs/promises';
 import {type Server, createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
-import {tmpdir} from 'node:os';
 import {basename, join} from 'node:path';
 import {KVCache} from '../../cache/index.js';
 import {saveModel} from '../../models/convert.js';
 import {findSmolLM2} from '../../models/hub.js';
 import type {LoadProgress} from '../../models/load/find_parts.js';
-import {type LoadedModel, loadModel} from '../../models/load_model.js';
-import {openTensorPath} from '../../models/weights/open_tensor_file.js';
-import {type TensorToWrite, writeSafetensors} from '../../ops/files/write_safetensors.js';
+import {loadModel} from '../../models/load_model.js';
+import type {TensorToWrite} from '../../ops/files/write_safetensors.js';
 import {FormatError, InvalidArgumentError, ModelError, TransferError} from '../../ops/errors.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
-import {type Golden, asBatch, logitsOf, meanNll, tinyJson, tinyPath} from './architectures/tiny_models.js';
+import {asBatch, logitsOf, meanNll, tinyPath} from './architectures/tiny_models.js';
+import {type HubFolders, hubFolders} from './hub_folders.js';
 import {sharedGolden, sharedModels, skipWithout} from './shared_models.js';
 import {rejection} from './weights/rejection.js';
 import {skip} from '../support/skip.js';
 
 describe('loadModel', () => {
+  let folders: HubFolders;
   let folder: string;
   /** A whole model in the hub's files. */
   let whole: string;
+  let changed: HubFolders['changed'];
+  let readWhole: HubFolders['readWhole'];
+  let weightsWith: HubFolders['weightsWith'];
+  let expectGolden: HubFolders['expectGolden'];
 
   before(async () => {
     await useBackend('wasm');
-    folder = await mkdtemp(join(tmpdir(), 'eigenkv-load-'));
-    whole = join(folder, 'whole');
-    const loaded = await loadModel(tinyPath('llama_biases', 'model.gguf'));
-    await saveModel(loaded, whole);
-    loaded.dispose();
+    folders = await hubFolders('llama_biases');
+    ({folder, whole, changed, readWhole, weightsWith, expectGolden} = folders);
   });
-  after(() => rm(folder, {recursive: true}));
-
-  /** A copy of the whole model with some files changed, or left out where undefined. */
-  async function changed(name: string, files: Readonly<Record<string, unknown>>): Promise<string> {
-    const copy = join(folder, name);
-    await mkdir(copy, {recursive: true});
-    for (const file of ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors']) {
-      if (!(file in files)) await copyFile(join(whole, file), join(copy, file));
-    }
-    for (const [file, content] of Object.entries(files)) {
-      if (content === undefined) continue;
-      const isText = typeof content === 'string' || content instanceof Uint8Array;
-      await writeFile(join(copy, file), isText ? content : JSON.stringify(content));
-    }
-    return copy;
-  }
-
-  const readWhole = async (file: string) =>
-    JSON.parse(await readFile(join(whole, file), 'utf8')) as Record<string, unknown>;
-
-  /** The whole model's weights, changed. */
-  async function weightsWith(change: (tensor: TensorToWrite) => TensorToWrite[]): Promise<Uint8Array> {
-    const file = await openTensorPath(join(whole, 'model.safetensors'));
-    const tensors = [...file.tensors.values()].flatMap(({name, shape}) =>
-      change({name, shape, dtype: 'F32', data: () => file.readFloat32(name)}),
-    );
-    const bytes = await writeSafetensors(tensors);
-    await file.close();
-    return bytes;
-  }
-
-  /** A model with what was said while it was loaded. */
-  async function loadWarned(path: string): Promise<{loaded: LoadedModel; warnings: string[]}> {
-    const warnings: string[] = [];
-    const loaded = await loadModel(path, {onWarning: message => warnings.push(message)});
-    return {loaded, warnings};
-  }
-
-  /** The whole model's tokenizer.json, with so many tokens fewer than the embedding has rows. */
-  async function withoutLastTokens(count: number): Promise<Record<string, unknown>> {
-    const json = await readWhole('tokenizer.json');
-    const model = json['model'] as {vocab: Record<string, number>; merges: readonly [string, string][]};
-    const vocab = Object.fromEntries(Object.entries(model.vocab).filter(([, id]) => id < 61 - count));
-    const merges = model.merges.filter(([a, b]) => [a, b, a + b].every(token => token in vocab));
-    return {...json, model: {...model, vocab, merges}};
-  }
-
-  const expectGolden = async (loaded: LoadedModel): Promise<void> => {
-    const golden = await tinyJson<Golden>('llama_biases', 'golden.json');
-    await expectClose(await logitsOf(loaded.model, golden.ids), golden.logits.data, 1e-4);
-    loaded.dispose();
-  };
+  after(() => folders.remove());
 
   it('reads a GGUF file, a folder of it, and a Blob of it', async () => {
     const path = tinyPath('llama_biases', 'model.gguf');
@@ -105,33 +55,6 @@ describe('loadModel', () => {
       expect(loaded.source).to.equal(join(whole, file).replace(/\/$/, ''));
       await expectGolden(loaded);
     }
-  });
-
-  it('reads shards by their index', async () => {
-    const file = await openTensorPath(join(whole, 'model.safetensors'));
-    const names = [...file.tensors.keys()];
-    const shard = (name: string) => `model-0000${1 + (names.indexOf(name) % 2)}-of-00002.safetensors`;
-    const shards: Record<string, Uint8Array> = {};
-    for (const which of new Set(names.map(shard))) {
-      const tensors = names
-        .filter(name => shard(name) === which)
-        .map((name): TensorToWrite => ({
-          name,
-          shape: file.tensors.get(name)!.shape,
-          dtype: 'F32',
-          data: () => file.readFloat32(name),
-        }));
-      shards[which] = await writeSafetensors(tensors);
-    }
-    await file.close();
-    const path = await changed('sharded', {
-      'model.safetensors': undefined,
-      'model.safetensors.index.json': {
-        weight_map: Object.fromEntries(names.map(name => [name, shard(name)])),
-      },
-      ...shards,
-    });
-    await expectGolden(await loadModel(path));
   });
 
   it('reads weights whose names lack the prefix', async () => {
@@ -157,51 +80,6 @@ describe('loadModel', () => {
         /generation_config.json has eos_token_id = .*; expected an id/,
       );
     }
-  });
-
-  it('leaves out first and last tokens that the model does not have, and says so', async () => {
-    const config = await readWhole('config.json');
-    const wrong: [ends: unknown, left: number[]][] = [
-      [61, [2]],
-      [[2, 50256], [2]],
-      [-1, [2]],
-      [2 ** 32 - 1, [2]],
-    ];
-    for (const [eos, left] of wrong) {
-      const path = await changed('ends_beyond', {'config.json': {...config, eos_token_id: eos}});
-      const {loaded, warnings} = await loadWarned(path);
-      expect(loaded.tokenizer.eosIds).to.deep.equal(left);
-      expect(warnings).to.have.length(1);
-      expect(warnings[0]).to.match(/has the ids 0 to 60: they count as not given/);
-      loaded.dispose();
-    }
-    const path = await changed('start_beyond', {
-      'config.json': {...config, bos_token_id: 99},
-      'tokenizer_config.json': undefined,
-      'tokenizer.json': {...(await readWhole('tokenizer.json')), added_tokens: []},
-    });
-    const {loaded, warnings} = await loadWarned(path);
-    expect(loaded.tokenizer).to.not.have.property('bosId');
-    expect(warnings[0]).to.include('99');
-    loaded.dispose();
-  });
-
-  it('may end at a token of the padding', async () => {
-    const {loaded, warnings} = await loadWarned(
-      await changed('padded', {
-        'tokenizer.json': await withoutLastTokens(5),
-        'generation_config.json': {eos_token_id: [2, 60]},
-      }),
-    );
-    expect(loaded.tokenizer.vocabSize).to.equal(56);
-    expect(loaded.tokenizer.eosIds).to.deep.equal([2, 60]);
-    expect(warnings).to.deep.equal([]);
-    const saved = join(folder, 'padded_saved');
-    await saveModel({...loaded, tokenizer: {...loaded.tokenizer, eosIds: [60, 2]}}, saved);
-    const again = await loadModel(saved);
-    expect([...again.tokenizer.eosIds].sort()).to.deep.equal([2, 60]);
-    again.dispose();
-    loaded.dispose();
   });
 
   it('tells how far it is, and gives its source', async () => {

@@ -5,6 +5,7 @@ import {type IncomingMessage, type Server, type ServerResponse, createServer} fr
 import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
+import {gzipSync} from 'node:zlib';
 import {
   type HubOptions,
   type TransferProgress,
@@ -388,6 +389,42 @@ describe('downloads from the hub', () => {
     expect(authorization).to.equal('Bearer secret');
   });
 
+  it('refuse compressed answers by name', async () => {
+    for (const encoding of ['gzip', 'br', 'zstd']) {
+      answers[modelPath] = (request, response) => {
+        response.writeHead(200, {'content-encoding': encoding, 'content-length': 20});
+        response.end(request.method === 'HEAD' ? undefined : gzipSync(''));
+      };
+      await rejection(
+        fetchFile(),
+        TransferError,
+        new RegExp(`model.gguf answers in compressed form \\(content-encoding: ${encoding}\\)`),
+      );
+      expect(await files()).to.deep.equal([]);
+    }
+    answers[modelPath] = (request, response) => {
+      response.setHeader('content-encoding', 'identity');
+      plain(content)(request, response);
+    };
+    await fetchFile();
+  });
+
+  it('keep nothing that is not the file', async () => {
+    const foreign: [body: Buffer | string, message: RegExp][] = [
+      ['<!doctype html><title>Log in</title>', /is a web page, not the file.*It was removed/],
+      ['version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n', /is a git-lfs pointer/],
+      [gzipSync('GGUF'), /is compressed \(gzip\)/],
+      ['', /is empty/],
+    ];
+    for (const [body, message] of foreign) {
+      answers[modelPath] = plain(body);
+      await rejection(fetchFile(), TransferError, message);
+      expect(await files()).to.deep.equal([]);
+    }
+    answers['/o/n/resolve/main/page.html'] = plain('<!doctype html>');
+    await fetchModelFile('o/n', 'page.html', options); // what was asked for
+  });
+
   describe('of a whole model', () => {
     const at = (file: string) => `/o/n/resolve/v1/${file}`;
     const index = JSON.stringify({weight_map: {a: 'model-1.safetensors', b: 'model-2.safetensors'}});
@@ -411,6 +448,20 @@ describe('downloads from the hub', () => {
       expect(requests)
         .to.include(`GET ${at('tokenizer.json')}`)
         .and.not.include(`GET ${at('model.safetensors')}`);
+    });
+
+    it('take the older files of its tokenizer where they are', async () => {
+      answers[at('model.safetensors')] = plain('weights');
+      const all = [
+        'added_tokens.json',
+        'config.json',
+        'special_tokens_map.json',
+        'tokenizer.json',
+        'tokenizer_config.json',
+      ];
+      for (const file of all) answers[at(file)] = plain('{}');
+      const folder = await fetchModel('o/n@v1', options);
+      expect(await readdir(folder)).to.include.members(all);
     });
 
     it('take an index and its shards', async () => {

@@ -85,7 +85,7 @@ function tokenIds(config: unknown, key: string, file: string): number[] {
 }
 
 /**
- * A model on disk (Node only): a .gguf file, a folder of the hub's files, or one of the weight files in such a folder.
+ * A model on disk (Node only): a .gguf file, a folder of the hub's files, or one of the files in such a folder.
  * @throws InvalidArgumentError where a file that a model needs is missing, naming it.
  */
 export async function partsOfPath(path: string, warn: Warn = warnOnConsole): Promise<ModelParts> {
@@ -95,7 +95,7 @@ export async function partsOfPath(path: string, warn: Warn = warnOnConsole): Pro
     const {file, isGguf} = await weightsOfFolder(path);
     return isGguf ? partsOfPath(join(path, file), warn) : partsOfFolder(path, file, warn);
   }
-  if (basename(path) === 'config.json') return partsOfPath(dirname(path), warn);
+  if (/\.json$/.test(path) && !/\.index\.json$/.test(path)) return partsOfPath(dirname(path), warn);
   const weights = await openTensorPath(path);
   return weights.format === 'gguf'
     ? partsOfGguf(weights, basename(path), warn)

@@ -28,7 +28,7 @@ const namedTokens = [
   'cls_token',
   'mask_token',
 ];
-const listsOfTokens = ['extra_special_tokens', 'additional_special_tokens'];
+const listsOfTokens = ['model_specific_special_tokens', 'extra_special_tokens', 'additional_special_tokens'];
 
 /**
  * Tokens that the files beside a tokenizer.json name and it lacks, as `transformers` 5 adds them: first `added_tokens_decoder` of

@@ -1,6 +1,6 @@
 import {FormatError, InvalidArgumentError} from '../../ops/errors.js';
 import {type ByteSource, openFileSource} from '../../ops/files/byte_source.js';
-import {errorCode} from '../../ops/files/disk.js';
+import {diskError, errorCode} from '../../ops/files/disk.js';
 import {foreignBytes, foreignContent} from '../../ops/files/foreign_content.js';
 import {openSafetensors} from '../../ops/files/safetensors.js';
 import type {TensorFile} from '../../ops/files/tensor_file.js';
@@ -103,7 +103,7 @@ async function filesBeside(path: string): Promise<readonly string[]> {
   const {dirname} = process.getBuiltinModule('node:path');
   return readdir(dirname(path)).catch((error: unknown) => {
     if (errorCode(error) === 'EACCES') return []; // a folder may give its files and not their list
-    throw error;
+    throw diskError(error, `list the folder of ${path}`);
   });
 }
 

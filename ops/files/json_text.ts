@@ -33,7 +33,16 @@ export function parseJsonText(given: string | Uint8Array, name: string): unknown
 function textOf(bytes: Uint8Array, name: string): string {
   const foreign = foreignContent(bytes);
   if (foreign !== undefined) throw new FormatError(`${name} ${foreign}.`);
-  return new TextDecoder().decode(bytes);
+  try {
+    return new TextDecoder('utf-8', {fatal: true}).decode(bytes);
+  } catch (error) {
+    throw new FormatError(
+      `${name} is no text in UTF-8: it is compressed, damaged or another file. Get it again.`,
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 function checkNesting(text: string, name: string): void {

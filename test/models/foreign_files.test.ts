@@ -83,6 +83,9 @@ describe('a file that is another', () => {
     const path = join(folder, 'brotli');
     await writeFile(path, brotliCompressSync('{"a": 1}'.repeat(9)));
     await rejection(openTensorPath(path), FormatError, /is not a whole safetensors file/);
+    const index = join(folder, 'x.safetensors.index.json');
+    await writeFile(index, brotliCompressSync('{"a": 1}'.repeat(9)));
+    await rejection(openTensorPath(index), FormatError, /no text in UTF-8: it is compressed, damaged/);
     await rejection(
       loadModel(new File(['no model'], 'chosen.gguf')),
       FormatError,

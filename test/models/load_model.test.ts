@@ -49,7 +49,7 @@ describe('loadModel', () => {
   });
 
   it('reads a folder of safetensors, by any of its files too', async () => {
-    for (const file of ['', 'model.safetensors', 'config.json']) {
+    for (const file of ['', 'model.safetensors', 'config.json', 'tokenizer.json']) {
       const loaded = await loadModel(join(whole, file));
       expect(loaded.name).to.equal('whole');
       expect(loaded.source).to.equal(join(whole, file).replace(/\/$/, ''));

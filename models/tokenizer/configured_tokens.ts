@@ -73,9 +73,10 @@ interface WantedToken {
 
 /** The tokens that the tokenizer lacks, once each, with the ids that the Rust library gives them. */
 function withIds(json: TokenizerJson, wanted: readonly (WantedToken | undefined)[], warn: Warn): object[] {
-  const vocabulary = readVocabulary(json);
   const added = readAddedTokens(json);
   const known = new Set(added.map(({content}) => content));
+  if (wanted.every(token => token === undefined || known.has(token.content))) return [];
+  const vocabulary = readVocabulary(json);
   const taken = new Set(added.map(({id}) => id));
   let next = added.reduce((end, {id}) => Math.max(end, id + 1), vocabulary.size);
   const moved: string[] = [];

@@ -19,8 +19,6 @@ const knownVocabularies: readonly KnownVocabulary[] = [
     tokens: {0: '!', 128000: '<|begin_of_text|>', 128001: '<|end_of_text|>'},
   },
   {pre: 'qwen2', minTokens: 151_646, tokens: {0: '!', 151643: '<|endoftext|>', 151644: '<|im_start|>'}},
-  {pre: 'deepseek-coder', minTokens: 32_022, tokens: {32013: '<｜begin▁of▁sentence｜>'}},
-  {pre: 'deepseek-llm', minTokens: 100_002, tokens: {100000: '<｜begin▁of▁sentence｜>'}},
 ];
 
 /**

@@ -20,8 +20,9 @@ const indexEnd = '.safetensors.index.json';
 export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
   try {
     const start = await source.read(0, Math.min(foreignBytes, source.size));
-    const isGguf = String.fromCharCode(...start.subarray(0, 4)) === 'GGUF' || source.name.endsWith('.gguf');
-    if (isGguf) return await openGguf(source);
+    const isGguf = String.fromCharCode(...start.subarray(0, 4)) === 'GGUF';
+    // what is neither is judged by its name
+    if (isGguf || (source.name.endsWith('.gguf') && start[8] !== 0x7b)) return await openGguf(source);
     const foreign = foreignContent(start);
     if (foreign !== undefined) throw new FormatError(`${source.name} ${foreign}.`);
     return await openSafetensors(source);

@@ -93,7 +93,7 @@ function join(files: readonly {file: TensorFile; name: string}[]): TensorFile {
   if (missing.length > 0) {
     throw new InvalidArgumentError(
       `Of the ${parts.length} parts of this split GGUF file ${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} missing; ` +
-        `give ${missing.length === 1 ? 'it' : 'them'} too: ${namesOf(missing, files[0]!.name)}.`,
+        `give all of them in one list, with ${namesOf(missing, files[0]!.name)}.`,
     );
   }
   return joinComplete(parts.filter(part => part !== undefined));

@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {copyFile, mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {brotliCompressSync, gzipSync} from 'node:zlib';
@@ -70,9 +70,12 @@ describe('a file that is another', () => {
     const header = `{${' '.repeat(0x8b1f - 2)}}`;
     const path = join(folder, 'header.safetensors');
     await writeFile(path, safetensorsBytes(header));
-    const file = await openTensorPath(path);
-    expect(file.tensors.size).to.equal(0);
-    await file.close();
+    await copyFile(path, join(folder, 'header.gguf')); // whatever it is called
+    for (const name of ['header.safetensors', 'header.gguf']) {
+      const file = await openTensorPath(join(folder, name));
+      expect([file.format, file.tensors.size]).to.deep.equal(['safetensors', 0]);
+      await file.close();
+    }
   });
 
   it('is JSON with a mark at its start', () => {

@@ -4,6 +4,7 @@ import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {findSmolLM2} from '../../models/hub.js';
 import {type Tokenizer, streamDecoder, tokenizerFromGguf, tokenizerFromJson} from '../../models/tokenizer.js';
+import {assumedSplitting} from '../../models/tokenizer/known_vocabularies.js';
 import {openTensorPath} from '../../models/weights/open_tensor_file.js';
 import type {MetadataValue} from '../../ops/files/tensor_file.js';
 import {FormatError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
@@ -293,7 +294,12 @@ describe('a tokenizer from a GGUF vocabulary', () => {
         // one token of it is another: no more that vocabulary
         const [id] = Object.keys(landmarks).slice(-1);
         const other = tokens.map((token, i) => (i === Number(id) ? '<|other|>' : token));
-        expect(warned({...unnamed, ...changes, tokens: other}).warnings).to.have.length(1);
+        const said: string[] = [];
+        expect(assumedSplitting({tokens: other}, message => said.push(message))).to.equal('default');
+        expect(said).to.have.length(1);
+        expect(assumedSplitting({tokens: tokens.slice(0, 1000)}, message => said.push(message))).to.equal(
+          'default',
+        );
       });
     }
 

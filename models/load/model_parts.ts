@@ -54,6 +54,7 @@ export async function partsOfHubFiles(
   return closingOnError(weights, async () => {
     if (!isRecord(files.config)) throw new FormatError(`The config.json of ${name} is not a JSON object.`);
     const config = await withOwnHead(configFromHub(files.config), weights, warn);
+    sayWhatIsHeld(config, warn);
     const tokenizer = tokenizerFromJson(files.tokenizer, files.tokenizerConfig ?? {}, files, warn);
     return {
       name,
@@ -62,6 +63,16 @@ export async function partsOfHubFiles(
       weights,
     };
   });
+}
+
+/** Keys that were rotated cannot follow a rotation that changes with the text's length. */
+function sayWhatIsHeld({rope}: ModelConfig, warn: Warn): void {
+  const {scaling} = rope ?? {};
+  if (scaling?.type !== 'dynamic' || scaling.maxPositions <= scaling.originalMaxPositions) return;
+  warn(
+    `config.json has the rotation "dynamic", which changes with the length of a text; it is held as for ${scaling.maxPositions} ` +
+      'tokens. Shorter texts come out otherwise than in transformers.',
+  );
 }
 
 /** The configs name first and last tokens too, and often more of them than the tokenizer's own files. */

@@ -1,7 +1,6 @@
 import {FormatError, InvalidArgumentError} from '../../ops/errors.js';
 import {type ByteSource, openFileSource} from '../../ops/files/byte_source.js';
 import {diskError, errorCode} from '../../ops/files/disk.js';
-import {foreignBytes, foreignContent} from '../../ops/files/foreign_content.js';
 import {openSafetensors} from '../../ops/files/safetensors.js';
 import type {TensorFile} from '../../ops/files/tensor_file.js';
 import {openGguf} from './gguf.js';
@@ -19,13 +18,11 @@ const indexEnd = '.safetensors.index.json';
  */
 export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
   try {
-    const start = await source.read(0, Math.min(foreignBytes, source.size));
+    const start = await source.read(0, Math.min(9, source.size));
     const isGguf = String.fromCharCode(...start.subarray(0, 4)) === 'GGUF';
-    // what is neither is judged by its name
-    if (isGguf || (source.name.endsWith('.gguf') && start[8] !== 0x7b)) return await openGguf(source);
-    const foreign = foreignContent(start);
-    if (foreign !== undefined) throw new FormatError(`${source.name} ${foreign}.`);
-    return await openSafetensors(source);
+    // what is neither GGUF nor begins a header of safetensors is judged by its name
+    const isCalledGguf = start[8] !== 0x7b && source.name.endsWith('.gguf');
+    return isGguf || isCalledGguf ? await openGguf(source) : await openSafetensors(source);
   } catch (error) {
     await source.close();
     throw error;

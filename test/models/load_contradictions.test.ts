@@ -150,6 +150,21 @@ describe('files of a model that contradict each other', () => {
       loaded.dispose();
     });
 
+    it('say that a rotation which changes with the text is held', async () => {
+      const config = await readWhole('config.json');
+      const dynamic = (scaling: object) =>
+        changed('dynamic', {
+          'config.json': {...config, rope_scaling: {type: 'dynamic', factor: 2, ...scaling}},
+        });
+      const held = await loadWarned(await dynamic({original_max_position_embeddings: 32}));
+      expect(held.warnings).to.have.length(1);
+      expect(held.warnings[0]).to.match(/"dynamic", which changes .* held as for 64 tokens/);
+      held.loaded.dispose();
+      const plain = await loadWarned(await dynamic({}));
+      expect(plain.warnings).to.deep.equal([]);
+      await expectGolden(plain.loaded); // within its context nothing is scaled
+    });
+
     it('say so on the console where nobody listens', async () => {
       const config = {...(await readWhole('config.json')), attention_bias: false};
       const path = await changed('console', {'config.json': config});

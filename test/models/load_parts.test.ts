@@ -201,6 +201,8 @@ describe('a model in several files', () => {
           /no file .*model-00002-of-00002.safetensors/,
         );
       }
+      await writeFile(join(copy, shardOf(1)), 'version https://git-lfs.github.com/spec/v1\noid sha256:0\n');
+      await rejection(loadModel(copy), FormatError, /00002-of-00002.safetensors is a git-lfs pointer/);
       await rename(join(copy, 'model.safetensors.index.json'), join(copy, 'index.json'));
       await rejection(
         loadModel(join(copy, shardOf(0))),

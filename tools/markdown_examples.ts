@@ -1,33 +1,41 @@
 /** A piece of code that stands in a page. */
 export interface MarkdownExample {
   readonly language: 'ts' | 'js';
-  /** What stands behind the language. */
-  readonly words: readonly string[];
-  /** With its setup before it. */
+  /** With the blocks that it continues before it. */
   readonly code: string;
   /** The line of the page where the code begins, from 1. */
   readonly line: number;
+  /** What it prints, where a `text` block follows it at once. */
+  readonly printed?: string;
 }
 
-const setupOrFence = /^<!-- setup\n(?<setup>[^]*?)^-->$|^```(?<info>[^\n]*)\n(?<code>[^]*?)^```$/gm;
+/** A fenced block, also where a list indents it. */
+const fence = /^(?<indent> *)```(?<language>[^\n]*)\n(?<body>[^]*?)^ *```$/gm;
+
+/** The first line of a block that is no example by itself: readers paste it below the one before. */
+export const continues = '// continues the block above';
 
 /**
- * The TypeScript and JavaScript of a page. An invisible comment `<!-- setup ... -->` holds lines that belong before the next
- * block, as the names that it takes for granted.
+ * The TypeScript and JavaScript of a page, each piece as it runs when it is pasted.
+ * @throws Error where a block continues one that is not there.
  */
 export function markdownExamples(markdown: string): MarkdownExample[] {
   const examples: MarkdownExample[] = [];
-  let setup = '';
-  for (const match of markdown.matchAll(setupOrFence)) {
-    const {info, code = '', ...groups} = match.groups!;
-    if (info === undefined) {
-      setup = groups['setup']!;
-      continue;
-    }
-    const [language = '', ...words] = info.split(/\s+/);
+  let end = 0;
+  for (const match of markdown.matchAll(fence)) {
+    const {indent = '', language = '', body = ''} = match.groups!;
     const line = markdown.slice(0, match.index).split('\n').length + 1;
-    if (language === 'ts' || language === 'js') examples.push({language, words, code: setup + code, line});
-    setup = '';
+    const last = examples.at(-1);
+    if (language === 'ts' || language === 'js') {
+      const code = body.replaceAll(new RegExp(`^${indent}`, 'gm'), '');
+      const isContinued = code.startsWith(`${continues}\n`);
+      if (isContinued && last?.language !== language)
+        throw new Error(`Line ${line}: there is no block of ${language} above that it could continue.`);
+      examples.push({language, code: isContinued ? last!.code + code : code, line});
+    } else if (language === 'text' && last !== undefined && markdown.slice(end, match.index).trim() === '') {
+      examples[examples.length - 1] = {...last, printed: body};
+    }
+    end = match.index + match[0].length;
   }
   return examples;
 }

@@ -115,9 +115,11 @@ function checkLength(given: number, tokens: number): void {
 
 /** Packs weights and compiles kernels in the shapes that are timed, which the first policy would pay for else. */
 async function warmUp(model: tf.LayersModel, ids: readonly number[]): Promise<void> {
-  const cache = new KVCache(model);
+  const cache = new KVCache(model, full());
   try {
-    for (const step of [ids, ids.slice(0, 1)]) await measuredStep(model, step, cache);
+    await measuredStep(model, ids, cache);
+    await cache.truncate(Math.max(1, ids.length - 1)); // the step may fill the model's context
+    await measuredStep(model, ids.slice(0, 1), cache);
   } finally {
     cache.dispose();
   }

@@ -1,3 +1,5 @@
+import {isBuiltin} from 'node:module';
+
 /** A piece of code that stands in a page. */
 export interface MarkdownExample {
   readonly language: 'ts' | 'js';
@@ -38,4 +40,22 @@ export function markdownExamples(markdown: string): MarkdownExample[] {
     end = match.index + match[0].length;
   }
   return examples;
+}
+
+/** The places of code that name a module of a package: what stands before it, and its name. */
+export const importOf = /(from |import\(|^import )'([^'.][^']*)'/gm;
+
+/** The packages that code imports, without Node's own: `@tensorflow/tfjs` of `@tensorflow/tfjs/dist/x.js`. */
+export function importedPackages(code: string): string[] {
+  const names = [...code.matchAll(importOf)].map(([, , from]) => from!).filter(from => !isBuiltin(from));
+  return [
+    ...new Set(
+      names.map(name =>
+        name
+          .split('/')
+          .slice(0, name.startsWith('@') ? 2 : 1)
+          .join('/'),
+      ),
+    ),
+  ];
 }

@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import {expect} from 'chai';
 import {parsePolicy, scenario} from '../../src/index.js';
 import {run as runProcess} from '../../tools/package_check/run.js';
-import {pages, root} from './pages.js';
+import {pages, root} from '../../tools/markdown_pages.js';
 
 /** A command line in a page, as words. */
 interface ShownCommand {

@@ -2,7 +2,7 @@ import {readFile} from 'node:fs/promises';
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {parsePolicy, scenario} from '../../src/index.js';
+import {parsePolicy, planFromJson, scenario} from '../../src/index.js';
 import {run as runProcess} from '../../tools/package_check/run.js';
 import {pages, root} from '../../tools/markdown_pages.js';
 
@@ -56,19 +56,37 @@ describe('commands of the pages', function () {
   this.timeout(600_000); // a process for each command's help, on a machine that may be busy
 
   let commands: ShownCommand[];
+  let scripts: Readonly<Record<string, string>>;
   before(async () => {
     commands = await shownCommands();
+    const text = await readFile(join(root, 'package.json'), 'utf8');
+    ({scripts} = JSON.parse(text) as {scripts: Record<string, string>});
   });
 
-  it('run scripts that package.json has', async () => {
-    const {scripts} = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
-      scripts: Record<string, string>;
-    };
+  it('run scripts that package.json has', () => {
     const run = commands.filter(({words: [first, second]}) => first === 'npm' && second === 'run');
     expect(run).to.have.length.above(10);
     expect(run.filter(({words}) => !Object.hasOwn(scripts, words[2]!)).map(({place}) => place)).to.deep.equal(
       [],
     );
+  });
+
+  it('give these scripts only what their files take', async () => {
+    const wrong: string[] = [];
+    for (const {place, words} of commands.filter(({words}) => words[1] === 'run' && words.includes('--'))) {
+      const file = /\S+\.m?ts\b|\S+\.mjs\b/.exec(scripts[words[2]!] ?? '')?.[0];
+      const source = await readFile(join(root, file!), 'utf8');
+      const given = words.slice(words.indexOf('--') + 1);
+      const options = given.map(word => /^\[?--([\w-]+)/.exec(word)?.[1]).filter(name => name !== undefined);
+      wrong.push(
+        ...options
+          .filter(name => !new RegExp(`\\b${name}\\b`).test(source))
+          .map(name => `${place}: --${name}`),
+      );
+      const takesWords = !source.includes('parseArgs') || source.includes('allowPositionals');
+      if (!takesWords && !given[0]!.startsWith('--')) wrong.push(`${place}: ${given[0]!}`);
+    }
+    expect(wrong).to.deep.equal([]);
   });
 
   it('name files that are there', () => {
@@ -100,6 +118,20 @@ describe('commands of the pages', function () {
       );
     }
     expect(wrong).to.deep.equal([]);
+  });
+
+  it('show plans that can be read', async () => {
+    const lines = (await pages()).flatMap(({name, text}) =>
+      [...text.matchAll(/^```json\n([^]*?)^```$/gm)].flatMap(([, body]) =>
+        body!
+          .trim()
+          .split('\n')
+          .map(line => ({name, line})),
+      ),
+    );
+    expect(lines).to.have.length.above(3);
+    for (const {name, line} of lines)
+      expect(() => planFromJson(JSON.parse(line)), `${name}: ${line}`).not.to.throw();
   });
 
   it('name policies and scenarios that there are', () => {

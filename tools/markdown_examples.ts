@@ -7,6 +7,8 @@ export interface MarkdownExample {
   readonly code: string;
   /** The line of the page where the code begins, from 1. */
   readonly line: number;
+  /** Its first line says `// in a browser`: it needs a page around it. */
+  readonly inBrowser?: true;
   /** What it prints, where a `text` block follows it at once. */
   readonly printed?: string;
 }
@@ -17,9 +19,12 @@ const fence = /^(?<indent> *)```(?<language>[^\n]*)\n(?<body>[^]*?)^ *```$/gm;
 /** The first line of a block that is no example by itself: readers paste it below the one before. */
 export const continues = '// continues the block above';
 
+/** The first line of a block that Node does not run. */
+const browserOnly = '// in a browser';
+
 /**
  * The TypeScript and JavaScript of a page, each piece as it runs when it is pasted.
- * @throws Error where a block continues one that is not there.
+ * @throws Error where a block continues one that is not there, or has words behind its language, which no reader sees.
  */
 export function markdownExamples(markdown: string): MarkdownExample[] {
   const examples: MarkdownExample[] = [];
@@ -28,12 +33,16 @@ export function markdownExamples(markdown: string): MarkdownExample[] {
     const {indent = '', language = '', body = ''} = match.groups!;
     const line = markdown.slice(0, match.index).split('\n').length + 1;
     const last = examples.at(-1);
+    if (/^(?:(?:ts|js)\b.|typescript|javascript)/.test(language))
+      throw new Error(`Line ${line}: a block of "${language}"; say \`ts\` or \`js\`, and all else in words.`);
     if (language === 'ts' || language === 'js') {
       const code = body.replaceAll(new RegExp(`^${indent}`, 'gm'), '');
       const isContinued = code.startsWith(`${continues}\n`);
       if (isContinued && last?.language !== language)
         throw new Error(`Line ${line}: there is no block of ${language} above that it could continue.`);
-      examples.push({language, code: isContinued ? last!.code + code : code, line});
+      const whole = isContinued ? last!.code + code : code;
+      const inBrowser = whole.startsWith(`${browserOnly}\n`);
+      examples.push({language, code: whole, line, ...(inBrowser && {inBrowser})});
     } else if (language === 'text' && last !== undefined && markdown.slice(end, match.index).trim() === '') {
       examples[examples.length - 1] = {...last, printed: body};
     }

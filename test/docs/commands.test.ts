@@ -1,10 +1,10 @@
-import {readFile} from 'node:fs/promises';
 import {existsSync} from 'node:fs';
+import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {parsePolicy, planFromJson, scenario} from '../../src/index.js';
-import {run as runProcess} from '../../tools/package_check/run.js';
 import {pages, root} from '../../tools/markdown_pages.js';
+import {run as runProcess} from '../../tools/package_check/run.js';
 
 /** A command line in a page, as words. */
 interface ShownCommand {
@@ -13,8 +13,9 @@ interface ShownCommand {
   readonly words: readonly string[];
 }
 
-/** Lines of indented and of fenced blocks without a language, and code inside sentences. */
-const shownCode = /^(?: {4}|\t)(?<line>.+)$|^```(?:sh)?\n(?<block>[^]*?)^```$|`(?<span>[^`\n]+)`/gm;
+/** Indented lines, fenced blocks, and code inside sentences. */
+const shownCode =
+  /^ *```(?<language>\w*)\n(?<block>[^]*?)^ *```$|^(?: {4}|\t)(?<line>.+)$|`(?<span>[^`\n]+)`/gm;
 
 const starts = ['npm', 'npx', 'eigenkv', 'node', 'sh', 'python', '.venv/bin/python'];
 
@@ -22,7 +23,9 @@ const starts = ['npm', 'npx', 'eigenkv', 'node', 'sh', 'python', '.venv/bin/pyth
 async function shownCommands(): Promise<ShownCommand[]> {
   return (await pages()).flatMap(({name, text}) =>
     [...text.replaceAll(/\\\n\s*/g, '').matchAll(shownCode)]
-      .flatMap(({groups}) => Object.values(groups!).find(Boolean)!.split('\n'))
+      .map(({groups}) => groups as Partial<Record<string, string>>)
+      .filter(({language = ''}) => ['', 'sh'].includes(language))
+      .flatMap(({line, block, span}) => (line ?? block ?? span ?? '').split('\n'))
       .flatMap(line => line.split(/ && |, or /))
       .map(line => ({place: `${name}: ${line.trim()}`, words: wordsOf(line)}))
       .filter(({words}) => starts.includes(words[0] ?? '')),

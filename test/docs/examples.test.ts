@@ -102,19 +102,24 @@ async function resultOf(file: string): Promise<ExampleResult> {
   const child = fork(join(root, 'test/docs/run_example.ts'), [file], {
     execArgv: ['--import', 'tsx'],
     cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
+  let complaints = '';
+  child.stderr?.on('data', data => (complaints += String(data)));
   const results: ExampleResult[] = [];
   child.on('message', message => results.push(message as ExampleResult));
   // the exit may be known before the last message is
   const [[code]] = (await Promise.all([once(child, 'exit'), once(child, 'disconnect')])) as [[number | null], unknown];
   const [result = {printed: '', error: 'it sent no result'}] = results;
   // what fails behind its back, such as a callback that nobody waits for, ends the process only
-  return code === 0 ? result : {error: `the process ended with ${code ?? 'a signal'}`, ...result};
+  return code === 0
+    ? result
+    : {error: `the process ended with ${code ?? 'a signal'}: ${complaints}`, ...result};
 }
 
-/** Whether all of its packages are there: those of backends that only some machines can have are not. */
-const canRun = ({packages}: PageExample) =>
+/** Whether Node runs it and all of its packages are there: those of backends that only some machines can have are not. */
+const canRun = ({packages, inBrowser}: PageExample) =>
+  inBrowser !== true &&
   packages.every(name => name === 'eigenkv' || existsSync(join(root, 'node_modules', name)));
 
 describe('examples of the pages', () => {

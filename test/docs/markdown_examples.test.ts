@@ -42,6 +42,18 @@ describe('markdownExamples', () => {
     ]);
   });
 
+  it('tells what a browser runs', () => {
+    const code = '// in a browser\ndocument.title;\n';
+    expect(markdownExamples(`\`\`\`ts\n${code}\`\`\``)).to.deep.equal([
+      {language: 'ts', code, line: 2, inBrowser: true},
+    ]);
+  });
+
+  it('refuses words that no reader sees', () => {
+    expect(() => markdownExamples('```ts sketch\na;\n```')).to.throw('Line 2: a block of "ts sketch"');
+    expect(() => markdownExamples('```typescript\na;\n```')).to.throw('say `ts` or `js`');
+  });
+
   it('refuses a block that continues nothing', () => {
     expect(() => markdownExamples(page.slice(5).join('\n'))).to.throw(
       'Line 2: there is no block of ts above',

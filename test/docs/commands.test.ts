@@ -55,9 +55,7 @@ async function optionsOf(name: string): Promise<Set<string>> {
   return new Set(help.match(/--[\w-]+/g));
 }
 
-describe('commands of the pages', function () {
-  this.timeout(600_000); // a process for each command's help, on a machine that may be busy
-
+describe('commands of the pages', () => {
   let commands: ShownCommand[];
   let scripts: Readonly<Record<string, string>>;
   before(async () => {

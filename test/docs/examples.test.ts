@@ -109,7 +109,10 @@ async function resultOf(file: string): Promise<ExampleResult> {
   const results: ExampleResult[] = [];
   child.on('message', message => results.push(message as ExampleResult));
   // the exit may be known before the last message is
-  const [[code]] = (await Promise.all([once(child, 'exit'), once(child, 'disconnect')])) as [[number | null], unknown];
+  const [[code]] = (await Promise.all([once(child, 'exit'), once(child, 'disconnect')])) as [
+    [number | null],
+    unknown,
+  ];
   const [result = {printed: '', error: 'it sent no result'}] = results;
   // what fails behind its back, such as a callback that nobody waits for, ends the process only
   return code === 0

@@ -61,7 +61,7 @@ const schema = v.strictObject({step: v.optional(atLeast(1), 64), tokens: v.optio
  *
  * @param ids of the text; three or more, all of the models' vocabularies.
  * @returns one row for `full`, then one for each other policy in the order given, then those of the compared models.
- * @throws InvalidArgumentError where `ids` or options are not fit; the signal's reason.
+ * @throws InvalidArgumentError where `ids` or options are not fit, or vocabularies differ; the signal's reason.
  */
 export async function evaluate(
   {model, config}: EvaluatedModel,
@@ -70,7 +70,8 @@ export async function evaluate(
 ): Promise<EvaluationRow[]> {
   const {step, tokens = ids.length} = checkOptions('evaluate', schema, numbers);
   checkLength(ids.length, tokens);
-  for (const each of [model, ...compared.map(other => other.model)]) checkIds(ids, each);
+  checkVocabularies(model, compared);
+  checkIds(ids, model);
   const others = policies.filter(policy => policyLabel(policy) !== 'full');
   const runs = [
     ...[full(), ...others].map(policy => new PolicyRun(model, policy)),
@@ -94,7 +95,7 @@ export async function evaluate(
     for (const [index, window] of windows.entries()) {
       for (const run of runs) run.startWindow(window.length);
       await evaluateWindow(window, stepsOf(window.length, step, index === 0), runs, afterStep);
-      if (index === 0) for (const run of runs) run.measureBytes();
+      if (index === 0) for (const run of runs) run.measureBytes(runs[0]!.float32Bytes());
     }
     return runs.map(run => run.row());
   } finally {
@@ -109,6 +110,19 @@ function checkLength(given: number, tokens: number): void {
   if (tokens > given) {
     throw new InvalidArgumentError(
       `tokens = ${tokens}, but the text has only ${given}; ask for fewer or give a longer text.`,
+    );
+  }
+}
+
+/** Logits of one vocabulary cannot be compared with those of another. */
+function checkVocabularies(model: tf.LayersModel, compared: readonly ComparedModel[]): void {
+  const sizeOf = ({outputs}: tf.LayersModel) => outputs[0]?.shape.at(-1);
+  const size = sizeOf(model);
+  for (const {name, model: other} of compared) {
+    if (sizeOf(other) === size) continue;
+    throw new InvalidArgumentError(
+      `${name} has logits of ${sizeOf(other)} tokens and the model that it is compared with of ${size}: their vocabularies differ. ` +
+        'Compare models of the same tokens, such as one and what compressModel made of it.',
     );
   }
 }

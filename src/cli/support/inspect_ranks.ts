@@ -16,6 +16,7 @@ interface InspectRanksArgs {
   readonly tokens?: string | undefined;
   readonly out?: string | undefined;
   readonly json?: boolean | undefined;
+  readonly chosen: readonly string[] | undefined;
 }
 
 /** `eigenkv inspect --ranks`: loads the weights, sends a text through, and prints ranks. */
@@ -41,6 +42,6 @@ export async function inspectRanks(args: InspectRanksArgs): Promise<void> {
     printJson(json);
     return;
   }
-  print(rankTables(report));
+  print(rankTables(report, {chosen: args.chosen}));
   for (const file of files) print(`Wrote ${file}`);
 }

@@ -76,8 +76,8 @@ export const memory = command(
     },
   },
   [
-    'eigenkv memory --depths 32 --kv-heads 32 --dim 128 --tokens 4096 --bytes 2    # LLaMA-7B: 2 GiB',
-    'eigenkv memory --model HuggingFaceTB/SmolLM2-135M --tokens 8192',
+    'eigenkv memory --depths 32 --kv-heads 32 --dim 128 --tokens 4096    # LLaMA-7B: 2 GiB',
+    'eigenkv memory --model small.gguf --tokens 8192',
   ],
 );
 

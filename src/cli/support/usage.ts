@@ -46,14 +46,21 @@ function descriptionOf({description = '', default: fallback}: ArgsDef[string]): 
   return typeof fallback === 'string' ? `${description}. Default: ${fallback}` : description;
 }
 
-/** A command line, broken before its options as a shell takes it. */
+/** A command line, broken as a shell takes it: before its options, and before a word where an option has no room. */
 function commandLines(example: string, width: number): string[] {
   const lines: string[] = [];
-  for (const part of example.split(/ (?=--)/)) {
+  const room = width - textWidth(' \\');
+  const parts = example.split(/ (?=--)/);
+  for (const part of parts.flatMap(part =>
+    textWidth(part) + 6 > room ? part.split(outsideQuotes) : [part],
+  )) {
     const last = lines.at(-1);
     if (last === undefined) lines.push(`  ${part}`);
-    else if (textWidth(`${last} ${part} \\`) <= width) lines[lines.length - 1] = `${last} ${part}`;
+    else if (textWidth(`${last} ${part}`) <= room) lines[lines.length - 1] = `${last} ${part}`;
     else lines.push(`      ${part}`);
   }
   return lines.map((line, i) => (i < lines.length - 1 ? `${line} \\` : line));
 }
+
+/** A space that no quotes are around. */
+const outsideQuotes = / (?=(?:[^"]*"[^"]*")*[^"]*$)/;

@@ -18,10 +18,9 @@ export interface Surroundings {
 
 /** The command line as its users run it: a process of its own, its output piped. Ends when the process does, whenever that is. */
 export function eigenkvIn({env = {}, onOutput}: Surroundings, ...args: string[]): Promise<Result> {
-  const {NO_COLOR: _no, FORCE_COLOR: _force, COLUMNS: _columns, ...ours} = process.env;
   const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {
     cwd: root,
-    env: {...ours, ...env},
+    env: {...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, COLUMNS: undefined, ...env},
   });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (data: Buffer) => {

@@ -1,0 +1,140 @@
+import {stripVTControlCharacters} from 'node:util';
+import {expect} from 'chai';
+import {calibrateCommand} from '../../../src/cli/calibrate.js';
+import {compressCommand} from '../../../src/cli/compress.js';
+import {demo} from '../../../src/cli/demo.js';
+import {evalCommand} from '../../../src/cli/eval.js';
+import {generateCommand} from '../../../src/cli/generate.js';
+import {inspect} from '../../../src/cli/inspect.js';
+import {memory} from '../../../src/cli/memory.js';
+import {monitorCommand} from '../../../src/cli/monitor.js';
+import {bold, outputWidth} from '../../../src/cli/support/terminal.js';
+import {skip} from '../../support/skip.js';
+import {eigenkvIn} from './support/eigenkv.js';
+import {hasTerminals, onTerminal} from './support/terminal_session.js';
+import {widestLine} from './support/wide.js';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Runs with another stdout and other variables than this process has. */
+function with_<Result>(
+  stdout: {readonly isTTY: boolean; readonly columns?: number},
+  variables: Environment,
+  run: () => Result,
+): Result {
+  const names = ['NO_COLOR', 'FORCE_COLOR', 'COLUMNS', 'TERM'];
+  const before = {isTTY: process.stdout.isTTY, columns: process.stdout.columns};
+  const environment = Object.fromEntries(names.map(name => [name, process.env[name]]));
+  const set = (values: Environment) => {
+    for (const name of names) {
+      const value = values[name];
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  };
+  Object.assign(process.stdout, {columns: undefined, ...stdout});
+  set({TERM: 'xterm', ...variables});
+  try {
+    return run();
+  } finally {
+    Object.assign(process.stdout, before);
+    set(environment);
+  }
+}
+
+const pipe = {isTTY: false};
+const terminal = {isTTY: true, columns: 80};
+
+describe('the terminal', () => {
+  it('is as wide as it says, 100 in a pipe, or what COLUMNS says there', () => {
+    expect(with_({isTTY: true, columns: 57}, {COLUMNS: '30'}, outputWidth)).to.equal(57);
+    expect(with_({isTTY: true, columns: 0}, {}, outputWidth)).to.equal(80);
+    expect(with_(pipe, {}, outputWidth)).to.equal(100);
+    expect(with_(pipe, {COLUMNS: '30'}, outputWidth)).to.equal(30);
+    for (const COLUMNS of ['', '0', '-3', 'wide']) expect(with_(pipe, {COLUMNS}, outputWidth)).to.equal(100);
+  });
+
+  it('gets bold heads, unless NO_COLOR is set; a pipe where FORCE_COLOR asks for them', () => {
+    const styled = '\u001b[1mhead\u001b[22m';
+    const head = () => bold('head');
+    expect(with_(terminal, {}, head)).to.equal(styled);
+    expect(with_(terminal, {NO_COLOR: '1'}, head)).to.equal('head');
+    expect(with_(terminal, {NO_COLOR: 'false', FORCE_COLOR: '1'}, head)).to.equal('head');
+    expect(with_(terminal, {NO_COLOR: ''}, head)).to.equal(styled);
+    expect(with_(terminal, {TERM: 'dumb'}, head)).to.equal('head');
+    expect(with_(terminal, {FORCE_COLOR: '0'}, head)).to.equal('head');
+    expect(with_(pipe, {}, head)).to.equal('head');
+    expect(with_(pipe, {FORCE_COLOR: '1'}, head)).to.equal(styled);
+  });
+
+  it('shows the help of every command within its width', () => {
+    const commands = {
+      ...{calibrateCommand, compressCommand, demo, evalCommand},
+      ...{generateCommand, inspect, memory, monitorCommand},
+    };
+    for (const [name, command] of Object.entries(commands)) {
+      for (const columns of [40, 60, 80, 120]) {
+        const help = with_({isTTY: true, columns}, {}, () => command.usage());
+        expect(widestLine(help), `${name} at ${columns}`).to.be.at.most(columns);
+        expect(help, name).to.contain('--import').and.to.contain('Examples');
+      }
+    }
+    for (const command of [evalCommand, monitorCommand, inspect, memory, compressCommand, demo]) {
+      expect(command.usage()).to.match(/--columns A,B\s+Columns to show: \w+, \w+/);
+    }
+  });
+
+  it('shows every table within its width, without escapes in a pipe', async () => {
+    const shape = ['--depths', '32', '--kv-heads', '32', '--dim', '128', '--tokens', '4096'];
+    const commands = [
+      ['--help'],
+      ['memory', ...shape],
+      ['inspect'],
+      ['inspect', '--columns', 'all'],
+      ['eval', '--tokens', '24', '--step', '8'],
+      ['eval', '--tokens', '24', '--step', '8', '--columns', 'all'],
+      ['monitor', '--tokens', '24', '--step', '8', '--scenario', 'memory'],
+    ];
+    for (const [i, COLUMNS] of ['40', '60', '80', undefined].entries()) {
+      const env = COLUMNS === undefined ? {} : {COLUMNS};
+      for (const args of commands.filter((_, j) => j % 4 === i || j === 1)) {
+        const {code, stdout, stderr} = await eigenkvIn({env}, ...args);
+        expect({code, stderr}, args.join(' ')).to.deep.equal({code: 0, stderr: ''});
+        expect(widestLine(stdout), args.join(' ')).to.be.at.most(Number(COLUMNS ?? 100));
+        expect(stripVTControlCharacters(stdout)).to.equal(stdout);
+      }
+    }
+  }).timeout(600_000);
+});
+
+describe('on a terminal', function () {
+  this.timeout(600_000); // these wait for what is shown, however long a busy machine takes
+
+  before(function () {
+    if (!hasTerminals()) skip(this, 'there is no `script` of util-linux, which makes a terminal.');
+  });
+
+  it('tables fit, and bold is all their style', async () => {
+    const {code, output} = await onTerminal({columns: 50}, 'inspect');
+    expect(code).to.equal(0);
+    expect(widestLine(output)).to.be.at.most(50);
+    const styles = new Set(Array.from(output.matchAll(/\u001b\[[^A-Za-z]*[A-Za-z]/g), ([style]) => style));
+    expect([...styles].sort()).to.deep.equal(['\u001b[1m', '\u001b[22m']);
+    const plain = await onTerminal({columns: 50, env: {NO_COLOR: '1'}}, 'inspect');
+    expect(plain.output).to.equal(stripVTControlCharacters(output));
+  });
+
+  it('ctrl-C ends a bar, leaves the cursor and the wrapping alone, and exits with 130', async () => {
+    let pressed = false;
+    const type = (output: string) => {
+      if (pressed || !output.includes('Evaluating [')) return undefined;
+      pressed = true;
+      return '\u0003';
+    };
+    const {code, output} = await onTerminal({type}, 'eval', '--policy', 'all', '--tokens', '20000');
+    expect(pressed).to.equal(true);
+    expect(code).to.equal(130);
+    expect(output).to.match(/Interrupted\.\n$/);
+    expect(output).not.to.match(/\u001b\[\?(25l|7l)/);
+  });
+});

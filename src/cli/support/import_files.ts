@@ -32,7 +32,7 @@ async function importFile(file: string): Promise<void> {
   if ((await registered()) === before) {
     process.stderr.write(
       `${file} registered no policy and no adapter of attention here. If it should have, let it import the same copy of eigenkv ` +
-        `as this command: ${new URL('../../', import.meta.url).href}\n`,
+        `as this command (${new URL('../../', import.meta.url).href}), as an ES module: .mjs, .mts, or with "type": "module" in its package.json.\n`,
     );
   }
 }

@@ -16,9 +16,18 @@ export interface Surroundings {
   readonly onOutput?: (child: ChildProcess, stdout: string, stderr: string) => void;
 }
 
-/** The command line as its users run it: a process of its own, its output piped. Ends when the process does, whenever that is. */
-export function eigenkvIn({env = {}, onOutput}: Surroundings, ...args: string[]): Promise<Result> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {
+/** The command line as its users run it: a process of its own, its output piped. */
+export function eigenkv(...args: string[]): Promise<Result> {
+  return eigenkvIn({}, ...args);
+}
+
+export function eigenkvIn(surroundings: Surroundings, ...args: string[]): Promise<Result> {
+  return nodeIn(surroundings, 'src/cli/main.ts', ...args);
+}
+
+/** Node with tsx in the root of the project. Ends when the process does, whenever that is. */
+export function nodeIn({env = {}, onOutput}: Surroundings, ...args: string[]): Promise<Result> {
+  const child = spawn(process.execPath, ['--import', 'tsx', ...args], {
     cwd: root,
     env: {...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, COLUMNS: undefined, ...env},
   });
@@ -35,8 +44,4 @@ export function eigenkvIn({env = {}, onOutput}: Surroundings, ...args: string[])
     child.on('error', reject);
     child.on('close', code => resolve({code, stdout, stderr}));
   });
-}
-
-export function eigenkv(...args: string[]): Promise<Result> {
-  return eigenkvIn({}, ...args);
 }

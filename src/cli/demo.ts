@@ -1,6 +1,7 @@
 import {KVCache} from '../../cache/kv_cache.js';
 import {quantized} from '../../cache/policies/quantized.js';
 import {type LoadedModel, generate} from '../../models/index.js';
+import {policyLabel} from '../evaluate/index.js';
 import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {evaluateModel} from './support/evaluate_model.js';
@@ -51,8 +52,8 @@ export const demo = command(
           if (!hasChart) print(`For its chart: ${chartInstallation}`);
           print('\nGenerated through a cache of 8-bit keys and values:\n');
         }
-        const {text, run} = await generateText(loaded, {shows: !json, signal});
-        if (json) printJson({...report, files, prompt, generated: text, ...run});
+        const generation = await generateText(loaded, {shows: !json, signal});
+        if (json) printJson({...report, files, generation});
       } finally {
         loaded.dispose();
       }
@@ -73,7 +74,7 @@ async function generateText(
     const options = {...sampling, cache, contextLength: config.contextLength, signal};
     const text = await streamText(run.watch(generate(model, tokenizer, prompt, options)), {prompt, shows});
     if (shows) process.stderr.write(`${run.summaryLine()}\n`);
-    return {text, run: run.summary()};
+    return {prompt, policy: policyLabel(policy), text, ...run.summary()};
   } finally {
     cache.dispose();
   }

@@ -4,7 +4,7 @@ import {root} from './eigenkv.js';
 /** Whether there is util-linux' `script`, which runs a command on a terminal of its own. */
 export function hasTerminals(): boolean {
   const {stdout} = spawnSync('script', ['--version'], {encoding: 'utf8'});
-  return /util-linux/.test(stdout ?? '');
+  return String(stdout).includes('util-linux'); // null where there is none
 }
 
 export interface Session {

@@ -20,6 +20,7 @@ import {type MonitorRow, type WeightSpectrum, weightSummary} from '../../../src/
 import {rejection} from '../../models/weights/rejection.js';
 import {type Result, eigenkv} from './support/eigenkv.js';
 import {tablesIn} from './support/tables.js';
+import {widestLine} from './support/wide.js';
 
 const overall = {
   policy: 'scenario(name=memory)',
@@ -139,6 +140,16 @@ describe('the table of a monitor', () => {
       ['1', 'quantized', ...numbers],
       ['all', '', ...numbers],
     ]);
+  });
+
+  it('fits, as those of ranks do', () => {
+    for (const width of [40, 60, 80, 100, 120]) {
+      for (const text of [monitorTable(report, {width}), rankTables(rankReport, {width})]) {
+        expect(widestLine(text)).to.be.at.most(width);
+        expect(tablesIn(text)[0]!.heads[0]).to.equal('depth');
+        expect(text.replaceAll('\n', ' ')).to.match(/Not shown: .* \(--columns all, or names\)/);
+      }
+    }
   });
 
   it('says the policy of each depth only where they differ', () => {

@@ -8,25 +8,26 @@ import {generateCommand} from '../../../src/cli/generate.js';
 import {inspect} from '../../../src/cli/inspect.js';
 import {memory} from '../../../src/cli/memory.js';
 import {monitorCommand} from '../../../src/cli/monitor.js';
+import type {Command} from '../../../src/cli/support/command.js';
 import {bold, outputWidth} from '../../../src/cli/support/terminal.js';
 import {skip} from '../../support/skip.js';
-import {eigenkvIn} from './support/eigenkv.js';
+import {printed} from './support/printed.js';
 import {hasTerminals, onTerminal} from './support/terminal_session.js';
 import {widestLine} from './support/wide.js';
 
 /** Runs with another stdout and other variables than this process has. */
-function withOutput<Result>(
+async function withOutput<Result>(
   stdout: {readonly isTTY: boolean; readonly columns?: number},
   variables: Readonly<Record<string, string>>,
-  run: () => Result,
-): Result {
+  run: () => Result | Promise<Result>,
+): Promise<Result> {
   const before = {isTTY: process.stdout.isTTY, columns: process.stdout.columns};
   const {env} = process;
   const none = {NO_COLOR: undefined, FORCE_COLOR: undefined, COLUMNS: undefined};
   Object.assign(process.stdout, {columns: undefined, ...stdout});
   process.env = {...env, ...none, TERM: 'xterm', ...variables};
   try {
-    return run();
+    return await run();
   } finally {
     Object.assign(process.stdout, before);
     process.env = env;
@@ -37,36 +38,36 @@ const pipe = {isTTY: false};
 const terminal = {isTTY: true, columns: 80};
 
 describe('the terminal', () => {
-  it('is as wide as it says, 100 in a pipe, or what COLUMNS says there', () => {
-    expect(withOutput({isTTY: true, columns: 57}, {COLUMNS: '30'}, outputWidth)).to.equal(57);
-    expect(withOutput({isTTY: true, columns: 0}, {}, outputWidth)).to.equal(80);
-    expect(withOutput(pipe, {}, outputWidth)).to.equal(100);
-    expect(withOutput(pipe, {COLUMNS: '30'}, outputWidth)).to.equal(30);
+  it('is as wide as it says, 100 in a pipe, or what COLUMNS says there', async () => {
+    expect(await withOutput({isTTY: true, columns: 57}, {COLUMNS: '30'}, outputWidth)).to.equal(57);
+    expect(await withOutput({isTTY: true, columns: 0}, {}, outputWidth)).to.equal(80);
+    expect(await withOutput(pipe, {}, outputWidth)).to.equal(100);
+    expect(await withOutput(pipe, {COLUMNS: '30'}, outputWidth)).to.equal(30);
     for (const COLUMNS of ['', '0', '-3', 'wide'])
-      expect(withOutput(pipe, {COLUMNS}, outputWidth)).to.equal(100);
+      expect(await withOutput(pipe, {COLUMNS}, outputWidth)).to.equal(100);
   });
 
-  it('gets bold heads, unless NO_COLOR is set; a pipe where FORCE_COLOR asks for them', () => {
+  it('gets bold heads, unless NO_COLOR is set; a pipe where FORCE_COLOR asks for them', async () => {
     const styled = '\u001b[1mhead\u001b[22m';
     const head = () => bold('head');
-    expect(withOutput(terminal, {}, head)).to.equal(styled);
-    expect(withOutput(terminal, {NO_COLOR: '1'}, head)).to.equal('head');
-    expect(withOutput(terminal, {NO_COLOR: 'false', FORCE_COLOR: '1'}, head)).to.equal('head');
-    expect(withOutput(terminal, {NO_COLOR: ''}, head)).to.equal(styled);
-    expect(withOutput(terminal, {TERM: 'dumb'}, head)).to.equal('head');
-    expect(withOutput(terminal, {FORCE_COLOR: '0'}, head)).to.equal('head');
-    expect(withOutput(pipe, {}, head)).to.equal('head');
-    expect(withOutput(pipe, {FORCE_COLOR: '1'}, head)).to.equal(styled);
+    expect(await withOutput(terminal, {}, head)).to.equal(styled);
+    expect(await withOutput(terminal, {NO_COLOR: '1'}, head)).to.equal('head');
+    expect(await withOutput(terminal, {NO_COLOR: 'false', FORCE_COLOR: '1'}, head)).to.equal('head');
+    expect(await withOutput(terminal, {NO_COLOR: ''}, head)).to.equal(styled);
+    expect(await withOutput(terminal, {TERM: 'dumb'}, head)).to.equal('head');
+    expect(await withOutput(terminal, {FORCE_COLOR: '0'}, head)).to.equal('head');
+    expect(await withOutput(pipe, {}, head)).to.equal('head');
+    expect(await withOutput(pipe, {FORCE_COLOR: '1'}, head)).to.equal(styled);
   });
 
-  it('shows the help of every command within its width', () => {
+  it('shows the help of every command within its width', async () => {
     const commands = {
       ...{calibrateCommand, compressCommand, demo, evalCommand},
       ...{generateCommand, inspect, memory, monitorCommand},
     };
     for (const [name, command] of Object.entries(commands)) {
       for (const columns of [40, 60, 80, 120]) {
-        const help = withOutput({isTTY: true, columns}, {}, () => command.usage());
+        const help = await withOutput({isTTY: true, columns}, {}, () => command.usage());
         expect(widestLine(help), `${name} at ${columns}`).to.be.at.most(columns);
         expect(help, name).to.contain('--import').and.to.contain('Examples');
       }
@@ -78,22 +79,22 @@ describe('the terminal', () => {
 
   it('shows every table within its width, without escapes in a pipe', async () => {
     const shape = ['--depths', '32', '--kv-heads', '32', '--dim', '128', '--tokens', '4096'];
-    const commands = [
-      ['--help'],
-      ['memory', ...shape],
-      ['inspect'],
-      ['inspect', '--columns', 'all'],
-      ['eval', '--tokens', '24', '--step', '8'],
-      ['eval', '--tokens', '24', '--step', '8', '--columns', 'all'],
-      ['monitor', '--tokens', '24', '--step', '8', '--scenario', 'memory'],
+    const steps = ['--tokens', '24', '--step', '8'];
+    const tables: [Command, string[]][] = [
+      [memory, shape],
+      [inspect, []],
+      [evalCommand, steps],
+      [monitorCommand, [...steps, '--scenario', 'memory']],
     ];
-    for (const [i, COLUMNS] of ['40', '60', '80', undefined].entries()) {
-      const env = COLUMNS === undefined ? {} : {COLUMNS};
-      for (const args of commands.filter((_, j) => j % 4 === i || j === 1)) {
-        const {code, stdout, stderr} = await eigenkvIn({env}, ...args);
-        expect({code, stderr}, args.join(' ')).to.deep.equal({code: 0, stderr: ''});
-        expect(widestLine(stdout), args.join(' ')).to.be.at.most(Number(COLUMNS ?? 100));
-        expect(stripVTControlCharacters(stdout)).to.equal(stdout);
+    for (const [command, args] of tables) {
+      for (const columns of [40, 60, 80, 120, undefined]) {
+        const variables = columns === undefined ? {} : {COLUMNS: String(columns)};
+        const all = columns === 60 ? ['--columns', 'all'] : [];
+        const text = await withOutput(pipe, variables, () => printed(() => command.run([...args, ...all])));
+        const label = `${args.join(' ')} at ${columns}`;
+        expect(widestLine(text), label).to.be.at.most(columns ?? 100);
+        expect(text, label).to.equal(stripVTControlCharacters(text));
+        expect(text, label).to.match(columns === 60 ? /\w/ : /──/);
       }
     }
   }).timeout(600_000);

@@ -3,8 +3,8 @@ import {root} from './eigenkv.js';
 
 /** Whether there is util-linux' `script`, which runs a command on a terminal of its own. */
 export function hasTerminals(): boolean {
-  const {stdout} = spawnSync('script', ['--version'], {encoding: 'utf8'});
-  return String(stdout).includes('util-linux'); // null where there is none
+  const {error, stdout} = spawnSync('script', ['--version'], {encoding: 'utf8'});
+  return error === undefined && stdout.includes('util-linux');
 }
 
 export interface Session {

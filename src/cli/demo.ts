@@ -8,7 +8,7 @@ import {evaluateModel} from './support/evaluate_model.js';
 import {GenerationRun} from './support/generation_run.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
-import {print, printJson} from './support/print.js';
+import {print, printJson, printNote, printWritten} from './support/print.js';
 import {reportColumnNames, reportTable} from './support/report_table.js';
 import {streamText} from './support/stream_text.js';
 import {chartInstallation, hasCharts} from './support/svg.js';
@@ -48,7 +48,7 @@ export const demo = command(
         const hasChart = await hasCharts();
         const files = await writeReport(report, out, hasChart);
         if (!json) {
-          for (const file of files) print(`Wrote ${file}`);
+          printWritten(files);
           if (!hasChart) print(`For its chart: ${chartInstallation}`);
           print('\nGenerated through a cache of 8-bit keys and values:\n');
         }
@@ -73,7 +73,7 @@ async function generateText(
   try {
     const options = {...sampling, cache, contextLength: config.contextLength, signal};
     const text = await streamText(run.watch(generate(model, tokenizer, prompt, options)), {prompt, shows});
-    if (shows) process.stderr.write(`${run.summaryLine()}\n`);
+    if (shows) printNote(run.summaryLine());
     return {prompt, policy: policyLabel(policy), text, ...run.summary()};
   } finally {
     cache.dispose();

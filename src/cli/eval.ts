@@ -6,7 +6,7 @@ import {type EvaluateModelOptions, evaluateModel} from './support/evaluate_model
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {planArgs, readPlans} from './support/plans.js';
-import {print, printJson} from './support/print.js';
+import {print, printJson, printWritten} from './support/print.js';
 import {reportColumnNames, reportTable} from './support/report_table.js';
 import {expectCharts} from './support/svg.js';
 import {readTextChoice, textArgs} from './support/text_args.js';
@@ -62,7 +62,7 @@ export const evalCommand = command(
         return;
       }
       print(reportTable(report, {chosen}));
-      for (const file of files) print(`Wrote ${file}`);
+      printWritten(files);
     },
   },
   [

@@ -7,7 +7,7 @@ import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {planArgs, readPlan} from './support/plans.js';
-import {printJson} from './support/print.js';
+import {printJson, printNote} from './support/print.js';
 import {streamText} from './support/stream_text.js';
 
 export const generateCommand = command(
@@ -66,7 +66,7 @@ export const generateCommand = command(
           printJson({...about, ...run.summary()});
         }
       } finally {
-        if (!args.json && run.hasStarted) process.stderr.write(`${run.summaryLine()}\n`);
+        if (!args.json && run.hasStarted) printNote(run.summaryLine());
         cache.dispose();
         loaded.dispose();
       }

@@ -8,7 +8,7 @@ import {loadForCommand, modelArgs} from './support/load.js';
 import {type NamedMonitorReport, bytesChart, errorChart, rankChart} from './support/monitor_charts.js';
 import {monitorColumnNames, monitorTable} from './support/monitor_table.js';
 import {planArgs, readPlan} from './support/plans.js';
-import {print, printJson} from './support/print.js';
+import {print, printJson, printWritten} from './support/print.js';
 import {progressBar} from './support/progress.js';
 import {expectCharts} from './support/svg.js';
 import {type TextChoice, defaultTokens, readTextChoice, textArgs} from './support/text_args.js';
@@ -48,7 +48,7 @@ export const monitorCommand = command(
         return;
       }
       print(monitorTable(report, {chosen}));
-      for (const file of files) print(`Wrote ${file}`);
+      printWritten(files);
     },
   },
   [

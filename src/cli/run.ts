@@ -2,8 +2,8 @@ import {readFile} from 'node:fs/promises';
 import {EigenkvError, InvalidArgumentError, didYouMean} from '../../ops/errors.js';
 import type {Command} from './support/command.js';
 import {exitCodes} from './support/exit_codes.js';
-import {print} from './support/print.js';
-import {outputWidth, singleLine} from './support/terminal.js';
+import {print, printNote} from './support/print.js';
+import {outputWidth} from './support/terminal.js';
 import {entries} from './support/usage.js';
 import {UsageError} from './support/usage_error.js';
 import {wrapped} from './support/wrap.js';
@@ -123,19 +123,25 @@ async function version(): Promise<string> {
 
 function failure(error: unknown, verbose: boolean): number {
   if (error instanceof Error && error.name === 'AbortError') {
-    process.stderr.write('Interrupted.\n');
+    printNote('Interrupted.');
     return exitCodes.interrupted;
   }
-  process.stderr.write(`${message(error, verbose)}\n`);
+  if (verbose) process.stderr.write(`${stackOf(error)}\n`);
+  else printNote(messageOf(error));
   const usage = error instanceof InvalidArgumentError || error instanceof UsageError;
   return usage ? exitCodes.usage : exitCodes.failed;
 }
 
-function message(error: unknown, verbose: boolean): string {
+function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (verbose) return [error.stack, causeOf(error)].filter(Boolean).join('\n');
-  if (error instanceof EigenkvError) return singleLine(error.message);
-  return singleLine(`${error.name}: ${error.message} (--verbose shows where.)`);
+  return error instanceof EigenkvError
+    ? error.message
+    : `${error.name}: ${error.message} (--verbose shows where.)`;
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return [error.stack, causeOf(error)].filter(Boolean).join('\n');
 }
 
 function causeOf({cause}: Error): string | undefined {

@@ -3,6 +3,7 @@ import {resolve} from 'node:path';
 import {pathToFileURL} from 'node:url';
 import {policyNames} from '../../../cache/registry.js';
 import {InvalidArgumentError} from '../../../ops/errors.js';
+import {printNote} from './print.js';
 
 /**
  * Imports modules of the user, which register policies and adapters.
@@ -30,9 +31,9 @@ async function importFile(file: string): Promise<void> {
     throw new InvalidArgumentError(`--import = "${file}" cannot be imported: ${reasonOf(cause)}`, {cause});
   }
   if ((await registered()) === before) {
-    process.stderr.write(
+    printNote(
       `${file} registered no policy and no adapter of attention here. If it should have, let it import the same copy of eigenkv ` +
-        `as this command (${new URL('../../', import.meta.url).href}), as an ES module: .mjs, .mts, or with "type": "module" in its package.json.\n`,
+        `as this command (${new URL('../../', import.meta.url).href}), as an ES module: .mjs, .mts, or with "type": "module" in its package.json.`,
     );
   }
 }

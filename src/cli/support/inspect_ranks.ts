@@ -1,7 +1,7 @@
 import {wholeNumber} from './arguments.js';
 import {interruptSignal} from './interrupt.js';
 import {loadForCommand} from './load.js';
-import {print, printJson} from './print.js';
+import {print, printJson, printWritten} from './print.js';
 import {featureChart, weightChart} from './rank_charts.js';
 import {rankReport, shortRankReport} from './rank_report.js';
 import {rankTables} from './rank_tables.js';
@@ -43,5 +43,5 @@ export async function inspectRanks(args: InspectRanksArgs): Promise<void> {
     return;
   }
   print(rankTables(report, {chosen: args.chosen}));
-  for (const file of files) print(`Wrote ${file}`);
+  printWritten(files);
 }

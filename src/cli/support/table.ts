@@ -103,9 +103,12 @@ function widthsOf(columns: readonly Measured[], width: number): number[] {
   for (const align of ['left', 'right'] as const) {
     for (const [i, column] of columns.entries()) {
       if (column.align !== align) continue;
-      const more = Math.min(spare, column.most - column.least);
-      widths[i]! += more;
-      spare -= more;
+      const wide = Math.min(column.least + spare, column.most);
+      const used = Math.max(
+        ...[column.head, ...column.cells].flatMap(text => wrapped(text, wide)).map(textWidth),
+      );
+      spare -= used - column.least;
+      widths[i] = used;
     }
   }
   return widths;

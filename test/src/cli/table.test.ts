@@ -87,9 +87,9 @@ describe('tables', () => {
     ];
     const lines = tableText(columns, strange, {width: 80}).split('\n').slice(-4, -1);
     // what follows a name of four columns stands where it does behind four letters
-    expect(lines[0]).to.equal('文字              1       2');
-    expect(lines[1]).to.equal('e\u0301e\u0301                1       2');
-    expect(lines[2]).to.equal('ab c              1       2');
+    expect(lines[0]).to.equal('文字             1       2');
+    expect(lines[1]).to.equal('e\u0301e\u0301               1       2');
+    expect(lines[2]).to.equal('ab c             1       2');
   });
 
   it('are never wider than the terminal, whatever is in them', () => {

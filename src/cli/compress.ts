@@ -16,7 +16,7 @@ import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {embeddedName} from './support/model_name.js';
-import {print, printJson, printNote, printProse} from './support/print.js';
+import {print, printJson, printNote, printProse, printWritten} from './support/print.js';
 import {progressBar} from './support/progress.js';
 import {readText} from './support/read_text.js';
 import {shellWord} from './support/shell_word.js';
@@ -233,5 +233,7 @@ function report(
       'the cache. Errors are relative: the calibration predicts them, a sample text shows them.',
   );
   for (const warning of warnings) printNote(warning);
-  print(`Wrote ${out}. What it costs against the model that it was made of:\n  ${evaluation(out, source)}`);
+  printWritten([out]);
+  printProse('What it costs against the model that it was made of:');
+  print(`  ${evaluation(out, source)}`);
 }

@@ -53,9 +53,11 @@ const commands: Readonly<Record<string, ListedCommand>> = {
 /** Runs a command line (without `node` and the script) and gives its exit code. Nothing is thrown. */
 export async function run(argv: readonly string[]): Promise<number> {
   // a reader that has enough, as `head` does, is no failure
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed);
-  });
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed);
+    });
+  }
   try {
     return await dispatch(argv);
   } catch (error) {

@@ -50,7 +50,7 @@ export function rankTables(report: RankReport, options: TableOptions = {}): stri
           byWeight,
           '',
           prose(
-            'Shares of the full rank, means over depths. Random: what a random matrix of the same shape has; against it, at 90 %.',
+            'Shares of the full rank that hold 90 % and 99 % of the energy, means over depths. Random: what a random matrix of the same shape has; against it, at 90 %.',
           ),
         ]),
     '',
@@ -107,10 +107,10 @@ function weightTable(weights: readonly WeightSummary[], options: TableOptions): 
   const columns: NamedColumns<(typeof weightColumns)[number], WeightSummary> = {
     weights: {head: 'weights', cell: row => groupNames[row.weight] ?? row.weight, align: 'left'},
     matrices: {head: 'matrices', cell: row => count(row.matrices), extra: true},
-    energy90: {head: '90 % of energy', cell: row => percent(row.share90, 0)},
-    random90: {head: 'random at 90 %', cell: row => percent(row.randomShare90, 0)},
-    energy99: {head: '99 % of energy', cell: row => percent(row.share99, 0)},
-    random99: {head: 'random at 99 %', cell: row => percent(row.randomShare99, 0)},
+    energy90: {head: 'energy, 90 %', cell: row => percent(row.share90, 0)},
+    random90: {head: 'random, 90 %', cell: row => percent(row.randomShare90, 0)},
+    energy99: {head: 'energy, 99 %', cell: row => percent(row.share99, 0)},
+    random99: {head: 'random, 99 %', cell: row => percent(row.randomShare99, 0)},
     stable: {head: 'stable rank', cell: row => fixed(row.stableRank, 1)},
     toRandom: {head: 'against random', cell: row => `${fixed(row.toRandom, 2)}x`},
     verdict: {head: 'verdict', cell: row => row.verdict, align: 'left'},

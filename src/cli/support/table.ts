@@ -35,7 +35,7 @@ export interface TableOptions {
 const gap = '  ';
 
 /** A column of text is broken into lines before another column is left out, but not below this. */
-const narrowText = 18;
+const narrowText = 16;
 
 /**
  * A table as text, never wider than `width`: columns are left out from the last one on, and named below; where fewer than two
@@ -72,8 +72,8 @@ interface Measured {
   readonly cells: readonly string[];
   /** It can be this narrow. */
   readonly least: number;
-  /** More than this is of no use to it. */
-  readonly most: number;
+  /** The widths that would help it, in the order in which columns get them: fewer lines of text, then of the head. */
+  readonly wishes: readonly number[];
 }
 
 function measure<Row>({name, head, cell, align = 'right'}: Column<Row>, rows: readonly Row[]): Measured {
@@ -81,9 +81,17 @@ function measure<Row>({name, head, cell, align = 'right'}: Column<Row>, rows: re
   const widest = (texts: readonly string[]) => Math.max(0, ...texts.map(textWidth));
   const word = widest(head.split(' '));
   const cellWidth = widest(cells);
-  const headWidth = textWidth(head) <= longestHead ? textWidth(head) : word;
   const least = Math.max(word, align === 'left' ? Math.min(cellWidth, narrowText) : cellWidth);
-  return {name, head, align, cells, least, most: Math.max(least, cellWidth, headWidth)};
+  const oneLine = textWidth(head);
+  const wishes = [cellWidth, twoLines(head, least), oneLine <= longestHead ? oneLine : least];
+  return {name, head, align, cells, least, wishes};
+}
+
+/** The least width, of this or more, at which a head takes two lines or one. */
+function twoLines(head: string, least: number): number {
+  let width = least;
+  while (wrapped(head, width).length > 2) width++;
+  return width;
 }
 
 const leastWidth = (columns: readonly Measured[]) =>
@@ -100,14 +108,12 @@ function fitting(columns: readonly Measured[], width: number): readonly Measured
 function widthsOf(columns: readonly Measured[], width: number): number[] {
   const widths = columns.map(({least}) => least);
   let spare = width - leastWidth(columns);
-  for (const align of ['left', 'right'] as const) {
-    for (const [i, column] of columns.entries()) {
-      if (column.align !== align) continue;
-      const wide = Math.min(column.least + spare, column.most);
-      const used = Math.max(
-        ...[column.head, ...column.cells].flatMap(text => wrapped(text, wide)).map(textWidth),
-      );
-      spare -= used - column.least;
+  for (const wish of [0, 1, 2]) {
+    for (const [i, {head, cells, wishes}] of columns.entries()) {
+      const wide = Math.min(widths[i]! + spare, Math.max(widths[i]!, wishes[wish]!));
+      const lines = [head, ...cells].flatMap(text => wrapped(text, wide));
+      const used = Math.max(...lines.map(textWidth));
+      spare -= used - widths[i]!;
       widths[i] = used;
     }
   }

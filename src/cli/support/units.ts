@@ -12,9 +12,9 @@ export function count(number: number): string {
 }
 
 /** "1 token", "1,234 tokens" */
-export function counted(number: number, one: string, many = `${one}s`): string {
+export function counted(number: number, one: string): string {
   const shown = count(number);
-  return `${shown} ${shown === '1' ? one : many}`;
+  return `${shown} ${one}${shown === '1' ? '' : 's'}`;
 }
 
 /** So many digits behind the point, as long as they are of use: 20.50, 1.2e+9. */
@@ -43,6 +43,7 @@ export function small(number: number): string {
 /** How far a number lies from another: +0.14 %, -3.20 %, 0.00 %. */
 export function change(number: number, from: number): string {
   const percent = 100 * (number / from - 1);
+  if (Number.isNaN(percent)) return unknown(percent);
   const shown = Math.abs(percent) >= 1000 ? short(percent) : fixed(percent, 2);
   return `${percent > 0 && Number(shown) !== 0 ? '+' : ''}${shown} %`;
 }
@@ -51,6 +52,7 @@ export function change(number: number, from: number): string {
 export function percent(share: number, digits?: number): string {
   const value = 100 * share;
   const size = Math.abs(value);
+  if (!Number.isFinite(value)) return unknown(value);
   if (digits !== undefined) return `${fixed(value, digits)} %`;
   if (size > 0 && size < 0.001) return '< 0.001 %';
   if (size > 0 && size < 0.095) return `${Number(value.toPrecision(1))} %`;

@@ -106,7 +106,7 @@ describe('units', () => {
       timesSmaller(0),
       byteSize(NaN),
       fixed(Infinity, 2),
-    ]).to.deep.equal([...['- %', '-', '-', '-', 'infinite']]);
+    ]).to.deep.equal([...['-', '-', '-', '-', 'infinite']]);
     const numbers = fc.double({noNaN: true, noDefaultInfinity: true});
     const shown = [
       count,

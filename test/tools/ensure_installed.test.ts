@@ -15,9 +15,7 @@ mkdirSync('node_modules', {recursive: true});
 writeFileSync('node_modules/.package-lock.json', '{}');
 `;
 
-describe('what npm start and npm test install', function () {
-  this.timeout(600_000); // these wait for processes, however long a busy machine takes
-
+describe('what npm start and npm test install', () => {
   let root: string;
   before(async function () {
     if (process.platform === 'win32') skip(this, 'npm is stood in for by an executable script.');

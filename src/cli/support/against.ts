@@ -1,4 +1,5 @@
-import {cacheRows, planOfLayers} from '../../../cache/cache_row.js';
+import {cacheRows} from '../../../cache/attention_layers.js';
+import {planOfLayers} from '../../../cache/cache_row.js';
 import type {Plan} from '../../../cache/plan.js';
 import type {LoadedModel, Tokenizer} from '../../../models/index.js';
 import {InvalidArgumentError} from '../../../ops/errors.js';

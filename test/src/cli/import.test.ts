@@ -15,9 +15,7 @@ const policyModule = (name: string) => `
     compress: past => mechanics.evict(past, {budget: 1, recentBudget: newest, sinks: 1, worth: (_s, _p, keys) => keys.sum(-1, true)}),
   }));`;
 
-describe('--import', function () {
-  this.timeout(600_000); // these wait for processes, however long a busy machine takes
-
+describe('--import', () => {
   let folder: string;
   const at = (name: string) => join(folder, name);
   before(async () => {

@@ -15,9 +15,7 @@ import {eigenkv} from './support/eigenkv.js';
 
 const lines = (text: string) => text.trimEnd().split('\n');
 
-describe('eigenkv', function () {
-  this.timeout(600_000); // these wait for processes, however long a busy machine takes
-
+describe('eigenkv', () => {
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'eigenkv-cli-'));

@@ -8,9 +8,7 @@ import {eigenkvIn} from './support/eigenkv.js';
 
 // What the command line does as a process among others. Everything here waits for an event, never for a clock.
 
-describe('the process of a command', function () {
-  this.timeout(600_000);
-
+describe('the process of a command', () => {
   it('ends quietly where its reader has enough', async () => {
     let closed = false;
     const {code, stderr} = await eigenkvIn(

@@ -97,12 +97,10 @@ describe('the terminal', () => {
         expect(text, label).to.match(columns === 60 ? /\w/ : /──/);
       }
     }
-  }).timeout(600_000);
+  });
 });
 
-describe('on a terminal', function () {
-  this.timeout(600_000); // these wait for what is shown, however long a busy machine takes
-
+describe('on a terminal', () => {
   before(function () {
     if (!hasTerminals()) skip(this, 'there is no `script` of util-linux, which makes a terminal.');
   });

@@ -23,6 +23,8 @@ export interface FreshTokens {
   readonly rope?: RopeConfig;
   /** Factor of the scores. Default 1 / sqrt(dim). */
   readonly scale?: number;
+  /** The attention layer that brings these tokens: a cache refuses those of another model. Absent where plain code does. */
+  readonly layer?: object;
 }
 
 /**

@@ -92,7 +92,7 @@ function attachAttention(
   Object.defineProperty(layer, 'cacheRow', {value: row, configurable: true});
   const undo = replaceCall(layer, contextLength, (x, cache) => {
     const {queries, keys, values} = parts.project(x);
-    return parts.output(cachedAttention(queries, keys, values, {cache, depth, rope}));
+    return parts.output(cachedAttention(queries, keys, values, {cache, depth, rope, layer}));
   });
   return () => {
     Reflect.deleteProperty(layer, 'cacheRow');

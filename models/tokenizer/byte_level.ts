@@ -27,7 +27,7 @@ const gpt2: Splitting = {patterns: [gpt2Pattern]};
 const smollm: Splitting = {patterns: ['\\p{N}', gpt2Pattern]};
 const llama3: Splitting = {patterns: [wordsAndSpaces('\\p{N}{1,3}')], ignoreMerges: true, addBos: true};
 const qwen2: Splitting = {patterns: [wordsAndSpaces('\\p{N}')], normalizer: {type: 'NFC'}};
-/** What llama.cpp does with files older than `tokenizer.ggml.pre`. */
+/** What llama.cpp does with files older than `tokenizer.ggml.pre`, unless the vocabulary is a known one. */
 const unnamed: Splitting = {
   patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2Pattern, '\\p{N}+', '[0-9][0-9][0-9]'],
 };

@@ -1,4 +1,5 @@
 import {ModelError} from '../../ops/errors.js';
+import type {Warn} from '../../ops/warn.js';
 import {type AddedTokenFinder, addedTokenFinder} from './added_tokens.js';
 import {bpeLookup} from './lookup/bpe.js';
 import type {Lookup} from './lookup/lookup.js';
@@ -22,6 +23,7 @@ export interface Pipeline {
 
 /**
  * @param tokens the token of every id.
+ * @param warn is told, once, of characters that no token stands for.
  * @throws FormatError, ModelError where a step is not known, or lacks what it needs.
  */
 export function buildPipeline(
@@ -29,10 +31,11 @@ export function buildPipeline(
   vocabulary: ReadonlyMap<string, number>,
   added: readonly AddedToken[],
   tokens: readonly (string | undefined)[],
+  warn: Warn,
 ): Pipeline {
   const normalize = readNormalizer(json.normalizer);
   const preTokenize = readPreTokenizer(json.pre_tokenizer);
-  const lookup = readLookup(json, vocabulary);
+  const lookup = readLookup(json, vocabulary, warn);
   const decoder = readDecoder(json.decoder);
   const normalized = normalizedSpellings(added, normalize);
   const findAsWritten = finder(added, token => (token.normalized ? undefined : token.content));
@@ -62,10 +65,10 @@ export function buildPipeline(
   };
 }
 
-function readLookup({model}: TokenizerJson, vocabulary: ReadonlyMap<string, number>): Lookup {
+function readLookup({model}: TokenizerJson, vocabulary: ReadonlyMap<string, number>, warn: Warn): Lookup {
   switch (model.type) {
     case 'BPE':
-      return bpeLookup(model, vocabulary);
+      return bpeLookup(model, vocabulary, warn);
     case 'Unigram':
       return unigramLookup(model, vocabulary);
     case 'WordPiece':

@@ -33,6 +33,7 @@ export function streamDecoder(tokenizer: Tokenizer, options: {skipSpecial?: bool
   };
   return {
     push(id) {
+      if (tokenizer.isSilent?.(id, options) === true) return ''; // in the window many would hide the text before them
       window.push(id);
       if (rowGoesOn(id)) return '';
       const text = tokenizer.decode(window, options);

@@ -1,4 +1,5 @@
 import {EigenkvError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {type Warn, warnOnConsole} from '../../ops/warn.js';
 import {checkSteps} from './check_steps.js';
 import {buildPipeline} from './pipeline.js';
 import {
@@ -11,7 +12,7 @@ import {
 
 /** Text to token ids and back. An object of plain functions: `{...tokenizer, eosIds}` is a tokenizer too. */
 export interface Tokenizer {
-  /** One more than the largest id; the model's may be larger, never smaller. */
+  /** One more than the largest id. The model's may be larger: then the last ids are padding and have no text. */
   readonly vocabSize: number;
   readonly bosId?: number;
   /** Every token that ends a text: end of sequence, of turn, of message. */
@@ -25,12 +26,21 @@ export interface Tokenizer {
    */
   encode(text: string, options?: {addSpecial?: boolean; parseSpecial?: boolean}): number[];
   /**
-   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Bytes that are not UTF-8 become U+FFFD.
-   * @throws InvalidArgumentError for an id that the vocabulary does not have.
+   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Ids that no token has, such as those of
+   * a padded vocabulary, give no text. Bytes that are not UTF-8 become U+FFFD.
+   * @throws InvalidArgumentError for what is no id: a whole number from 0 to 2^31 - 1.
    */
   decode(ids: ArrayLike<number>, options?: {skipSpecial?: boolean}): string;
-  /** A token as the vocabulary spells it (`Ġthe`, `▁the`, `<0x0A>`); throws as `decode` does. */
+  /**
+   * A token as the vocabulary spells it (`Ġthe`, `▁the`, `<0x0A>`).
+   * @throws InvalidArgumentError for an id that no token has.
+   */
   token(id: number): string;
+  /**
+   * Whether `decode` passes over this id, whatever stands beside it: it has no token, or a special one that is left out.
+   * A tokenizer of your own may do without; then no id is passed over.
+   */
+  isSilent?(id: number, options?: {skipSpecial?: boolean}): boolean;
 }
 
 /** Ids that the source of a vocabulary knows and its JSON does not say. */
@@ -40,23 +50,28 @@ export interface SpecialIds {
 }
 
 /** A tokenizer over a checked tokenizer.json object. */
-export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds): Tokenizer {
+export function buildTokenizer(
+  json: TokenizerJson,
+  {bosId, eosIds}: SpecialIds,
+  warn: Warn = warnOnConsole,
+): Tokenizer {
   checkSteps(json);
   const vocabulary = readVocabulary(json);
   const added = readAddedTokens(json);
   const tokens = tokenTable(json, vocabulary, added);
-  const pipeline = guarded(() => buildPipeline(json, vocabulary, added, tokens));
+  const pipeline = guarded(() => buildPipeline(json, vocabulary, added, tokens, warn));
   const {before, after} = pipeline.frame;
-  for (const id of [...(bosId === undefined ? [] : [bosId]), ...eosIds]) checkId(tokens, id);
   for (const id of [...before, ...after]) {
     if (tokens[id] !== undefined) continue;
     throw new ModelError(
       `The tokenizer puts the id ${id} around a text, which no token has; convert it again.`,
     );
   }
-  warnOfLengths(json);
+  warnOfLengths(json, warn);
+  const vocabSize = tokens.length;
+  const specialIds = new Set(added.flatMap(({id, special}) => (special ? [id] : [])));
   return {
-    vocabSize: tokens.length,
+    vocabSize,
     ...(bosId !== undefined && {bosId}),
     eosIds,
     json,
@@ -65,12 +80,18 @@ export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds)
       return addSpecial ? [...before, ...ids, ...after] : ids;
     },
     decode(ids, {skipSpecial = true} = {}) {
-      const known = Array.from(ids, id => checkId(tokens, id));
+      const known = Array.from(ids, checkId).filter(id => tokens[id] !== undefined);
       return known.length === 0 ? '' : guarded(() => pipeline.decode(known, skipSpecial));
     },
     token(id) {
-      return tokens[checkId(tokens, id)]!;
+      const token = tokens[checkId(id)];
+      if (token !== undefined) return token;
+      throw new InvalidArgumentError(
+        `There is no token ${id}; the vocabulary has the ids 0 to ${vocabSize - 1}.`,
+      );
     },
+    isSilent: (id, {skipSpecial = true} = {}) =>
+      tokens[checkId(id)] === undefined || (skipSpecial && specialIds.has(id)),
   };
 }
 
@@ -89,14 +110,14 @@ function guarded<T>(run: () => T): T {
 }
 
 /** Files keep how a training run cut and padded its batches; a text that is encoded here stays whole, as in transformers. */
-function warnOfLengths({truncation, padding}: TokenizerJson): void {
+function warnOfLengths({truncation, padding}: TokenizerJson, warn: Warn): void {
   const pads =
     isRecord(padding) &&
     (padding['strategy'] !== 'BatchLongest' || typeof padding['pad_to_multiple_of'] === 'number');
   const ignored = [...(truncation === null ? [] : ['truncation']), ...(pads ? ['padding'] : [])];
   if (ignored.length === 0) return;
-  console.warn(
-    `eigenkv: tokenizer.json asks for ${ignored.join(' and ')} of every text. Texts are encoded whole all the same; ` +
+  warn(
+    `tokenizer.json asks for ${ignored.join(' and ')} of every text. Texts are encoded whole all the same; ` +
       `set ${ignored.join(' and ')} to null in the file to be rid of this warning.`,
   );
 }
@@ -139,9 +160,7 @@ function tokenTable(
   return tokens;
 }
 
-function checkId(tokens: readonly (string | undefined)[], id: number): number {
-  if (tokens[id] !== undefined) return id;
-  throw new InvalidArgumentError(
-    `There is no token ${id}; the vocabulary has the ids 0 to ${tokens.length - 1}.`,
-  );
+function checkId(id: number): number {
+  if (Number.isInteger(id) && id >= 0 && id < 2 ** 31) return id;
+  throw new InvalidArgumentError(`${String(id)} is no id of a token; give whole numbers from 0 on.`);
 }

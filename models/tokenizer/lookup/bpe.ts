@@ -1,4 +1,5 @@
 import {FormatError, ModelError, shown} from '../../../ops/errors.js';
+import type {Warn} from '../../../ops/warn.js';
 import {type Fields, needBoolean} from '../steps/fields.js';
 import {byteTokens, spell} from './byte_tokens.js';
 import type {Lookup} from './lookup.js';
@@ -13,7 +14,7 @@ const maxKeptLength = 256;
  * the list of merges becomes one token, again and again.
  * @throws FormatError where merges are no pairs, ModelError where the vocabulary lacks one of their tokens.
  */
-export function bpeLookup(model: Fields, vocabulary: ReadonlyMap<string, number>): Lookup {
+export function bpeLookup(model: Fields, vocabulary: ReadonlyMap<string, number>, warn: Warn): Lookup {
   const {continuing_subword_prefix: prefix, end_of_word_suffix: suffix, unk_token: unknown} = model;
   const options: BpeOptions = {
     vocabulary,
@@ -23,7 +24,7 @@ export function bpeLookup(model: Fields, vocabulary: ReadonlyMap<string, number>
     unknown: typeof unknown === 'string' ? unknown : undefined,
     fusesUnknown: needBoolean(model, 'fuse_unk', false),
     bytes: needBoolean(model, 'byte_fallback', false) ? byteTokens(vocabulary) : undefined,
-    leaveOut: warnOnce(),
+    leaveOut: warnOnce(warn),
   };
   const ignoresMerges = needBoolean(model, 'ignore_merges', false);
   refuseDropout(model['dropout']);
@@ -53,13 +54,13 @@ interface BpeOptions {
 }
 
 /** Python's library leaves such characters out without a word. */
-function warnOnce(): (character: string) => void {
+function warnOnce(warn: Warn): (character: string) => void {
   let warned = false;
   return character => {
     if (warned) return;
     warned = true;
-    console.warn(
-      `eigenkv: the tokenizer has no token for "${character}" and none for what is unknown (unk_token): such characters ` +
+    warn(
+      `The tokenizer has no token for "${character}" and none for what is unknown (unk_token): such characters ` +
         'are left out of every text.',
     );
   };

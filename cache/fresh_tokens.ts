@@ -25,6 +25,8 @@ export interface FreshTokens {
   readonly scale?: number;
   /** Tokens that each token sees, itself included, in layers that look back no further. Default: all before it. */
   readonly window?: number;
+  /** The attention layer that brings these tokens: a cache refuses those of another model. Absent where plain code does. */
+  readonly layer?: object;
 }
 
 /**

@@ -14,6 +14,11 @@ export interface CachedAttentionOptions {
   readonly rope?: RopeConfig | undefined;
   /** Factor of the scores. Default 1 / sqrt(dim). */
   readonly scale?: number;
+  /**
+   * The layer that asks, for custom layers (`this`): a cache refuses tokens of another model's layer. Default: none, and the caller
+   * sees to it that each model has a cache of its own.
+   */
+  readonly layer?: object;
 }
 
 /**
@@ -34,9 +39,16 @@ export function cachedAttention(
   queries: tf.Tensor4D,
   keys: tf.Tensor4D,
   values: tf.Tensor4D,
-  {cache, depth = 0, rope, scale}: CachedAttentionOptions = {},
+  {cache, depth = 0, rope, scale, layer}: CachedAttentionOptions = {},
 ): tf.Tensor4D {
-  const fresh = {queries, keys, values, ...(rope && {rope}), ...(scale !== undefined && {scale})};
+  const fresh = {
+    queries,
+    keys,
+    values,
+    ...(rope && {rope}),
+    ...(scale !== undefined && {scale}),
+    ...(layer && {layer}),
+  };
   return cache === undefined ? attendOverItself(fresh) : cache.attend(depth, fresh);
 }
 

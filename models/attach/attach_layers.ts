@@ -70,12 +70,13 @@ export function attendWithCache(
   {rope, scale, window, parts}: KnownAttention,
   x: tf.Tensor,
   cache: AttentionCache,
-  {depth, context}: {readonly depth: number; readonly context: number},
+  {depth, context, layer}: {readonly depth: number; readonly context: number; readonly layer?: object},
 ): tf.Tensor {
   const attended = cache.attend(depth, {
     ...parts.project(x),
     ...(rope && {rope}),
     ...(scale !== undefined && {scale}),
+    ...(layer && {layer}),
     ...(window !== undefined && window < context && {window}), // a window as wide as the context is none
   });
   return parts.output(attended, x);
@@ -92,7 +93,7 @@ function attachAttention(
   Object.defineProperty(layer, 'cacheRow', {value: row, configurable: true});
   const undo = withCache(layer, context, (x, cache) => {
     const most = cache.beyondContext === true ? Infinity : context.tokens;
-    return attendWithCache(attention, x, cache, {depth, context: most});
+    return attendWithCache(attention, x, cache, {depth, context: most, layer});
   });
   return () => {
     Reflect.deleteProperty(layer, 'cacheRow');

@@ -5,6 +5,7 @@
 import {mkdtemp, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {checkExamples} from './examples.js';
 import {checkNanoGpt} from './nanogpt.js';
 import {checkNotebook} from './notebook.js';
 import {makeProject} from './project.js';
@@ -20,6 +21,7 @@ try {
     await checkTypeScript(folder, guide, resolution);
   await checkCommonJs(folder, guide);
   await checkNotebook(folder, guide);
+  await checkExamples(folder);
   await checkNanoGpt(folder, await guideOf('docs/guides/drop_in.md', 'NanoGptAttention'));
   console.log('The package works where it is installed.');
 } finally {

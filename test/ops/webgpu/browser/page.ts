@@ -9,7 +9,7 @@ declare global {
 }
 
 setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/');
-mocha.setup({ui: 'bdd', timeout: 300_000, reporter: 'spec'});
+mocha.setup({ui: 'bdd', timeout: 600_000, reporter: 'spec'});
 for (const file of new URLSearchParams(location.search).getAll('file')) {
   await import(/* @vite-ignore */ `/${file}`);
 }

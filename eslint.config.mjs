@@ -20,6 +20,17 @@ const noImportOfNode = ['ImportExpression', "ImportDeclaration[importKind!='type
   selector: `${node}[source.value=/^node:/]`,
   message: "Bundlers for browsers follow imports of node: and fail: process.getBuiltinModule('node:...').",
 }));
+/** What fails on a machine that does much else. */
+const clocksInTests = [
+  {
+    selector: "CallExpression[callee.property.name='timeout']",
+    message: 'One limit for all tests, in .mocharc.json: those of their own are too short on a busy machine.',
+  },
+  {
+    selector: "MemberExpression[object.name='performance'][property.name='now']",
+    message: 'Count steps, bytes or tokens, or measure in bench/: on a busy machine everything takes long.',
+  },
+];
 
 export default tseslint.config(
   {ignores: ['dist', 'web/dist', 'node_modules', 'reports', 'ops/assembly', 'models/embedded', '.venv']},
@@ -55,6 +66,10 @@ export default tseslint.config(
       '@typescript-eslint/no-unsafe-member-access': 'off',
       'no-restricted-syntax': ['error', ...brokenInTfjs],
     },
+  },
+  {
+    files: ['test/**/*.test.ts', 'test/**/*.browser.ts'],
+    rules: {'no-restricted-syntax': ['error', ...brokenInTfjs, ...clocksInTests]},
   },
   {
     files: ['**/*.mjs', '**/*.cjs'],

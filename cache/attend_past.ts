@@ -3,6 +3,7 @@ import {attend, type AttendOptions, type Partial} from '../ops/attend/index.js';
 import {type AttendedSegment, attendSegments} from '../ops/attend/segments.js';
 import {batchedMatMul} from '../ops/batched_matmul/index.js';
 import type {Form, LowRankForm} from '../ops/forms.js';
+import {mergePartials} from '../ops/merge_partials/index.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 
@@ -10,6 +11,8 @@ import type {RopeTables} from './rope_tables.js';
 export interface AttendContext {
   /** Factor of the scores, 1 / sqrt(dim of the uncompressed head). */
   readonly scale: number;
+  /** Tokens that a query sees, its own included, in layers that look back no further. Default: all. */
+  readonly window?: number;
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables;
   /** What the stored keys are latents of, where an attention layer compresses them itself; `rope` is absent then. */
@@ -31,6 +34,7 @@ export interface LatentKeys {
 
 /** Attention of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
 export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
+  if (context.window !== undefined) return mergePartials(partialsOfPast(past, queries, context));
   return attendSegments(queries, segmentsToMeet(past, queries, context));
 }
 
@@ -76,7 +80,7 @@ export function attendOptions(
   segment: Segment,
   past: Past,
   queries: tf.Tensor4D,
-  {scale, rope, latentKeys}: AttendContext,
+  {scale, window: size, rope, latentKeys}: AttendContext,
 ): AttendOptions {
   const {keys, tokens, positions} = segment;
   const causal = segment === past.recent && queries.shape[2] > 1;
@@ -85,7 +89,12 @@ export function attendOptions(
     : keys.kind === 'lowRank' && keys.rotate === true
       ? rope
       : undefined;
-  const seen = causal ? {tokens, scale, firstQuery: tokens - queries.shape[2]} : {tokens, scale};
+  const seen: AttendOptions = {tokens, scale};
+  if (causal) Object.assign(seen, {firstQuery: tokens - queries.shape[2]});
+  if (size !== undefined) {
+    const firstQuery = past.tokensSeen - queries.shape[2];
+    Object.assign(seen, {window: {size, firstQuery, positions}});
+  }
   if (tables === undefined) return seen;
   return {...seen, keyRotation: {...tables.upTo(past.tokensSeen), positions: wholePositions(positions)}};
 }

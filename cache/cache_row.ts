@@ -1,4 +1,3 @@
-import {InvalidArgumentError} from '../ops/errors.js';
 import type {Plan, PolicyLike} from './plan.js';
 import {perDepth} from './plans/index.js';
 import {full} from './policies/full.js';
@@ -28,34 +27,6 @@ export interface CacheRow {
  */
 export interface CacheableModel {
   readonly layers: readonly object[];
-}
-
-/** The rows of a model, by depth. */
-export function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow[] {
-  const found = 'layers' in model ? model.layers.flatMap(rowOf) : [...model];
-  const rows = found.sort((a, b) => a.depth - b.depth);
-  if (rows.length === 0) {
-    throw new InvalidArgumentError(
-      'This model has no attention layer that knows caches; build it with the layers of eigenkv, or attach a cache to it.',
-    );
-  }
-  rows.forEach(({depth}, index) => {
-    if (depth !== index) {
-      throw new InvalidArgumentError(
-        `The depths of the model's attention layers are ${rows.map(row => row.depth).join(', ')}; expected 0, 1, 2 and so on, each once.`,
-      );
-    }
-  });
-  return rows;
-}
-
-function rowOf(layer: object): CacheRow | CacheRow[] {
-  if ('cacheRow' in layer) return layer.cacheRow as CacheRow;
-  return isModel(layer) ? layer.layers.flatMap(rowOf) : [];
-}
-
-function isModel(layer: object): layer is CacheableModel {
-  return 'layers' in layer && Array.isArray(layer.layers);
 }
 
 /** The sizes of a model whose attention is the same at every depth. */

@@ -19,6 +19,11 @@ export interface Codec {
   /** Keys are wanted as they are before their rotation, where the model rotates. */
   readonly unrotated?: boolean;
   /**
+   * Numbers that all tokens of a run share, for each head: a basis, a mean. The first tokens of a run stay exact until these are
+   * worth their bytes. Absent: none.
+   */
+  sharedNumbers?(dim: number): number;
+  /**
    * Encodes float32 `[batch, kvHeads, tokens, dim]`; tokens is a multiple of `blockTokens`. `like` is the form of earlier
    * tokens of the same run: what all tokens of a run share (a basis, a mean) is taken from it, so that the forms of two
    * runs appended are the form of both. Pure; inside the caller's tidy.

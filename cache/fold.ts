@@ -5,17 +5,19 @@ import {foldBlock} from '../ops/linalg/fold_block.js';
 import {rotate} from '../ops/rotate/index.js';
 import {defaultRank} from './options.js';
 import type {Past, Segment} from './past.js';
-import {type SealContext, appendSegment, dense, firstTokens, withoutOldest} from './segments.js';
+import {type SealContext, appendSegment, dense, firstTokens, paysFor, withoutOldest} from './segments.js';
 
 /**
  * Folds the `tokens` oldest tokens of `recent` into the truncated singular value decomposition that the held segment
  * `old` is: factors only, never a reconstruction. Keys are folded as they were before their rotation. The discarded
  * energy of all folds (squared Frobenius error, per head) and the energy that came in are added up in `extras`, so that
- * the relative error so far is known exactly: see `foldBlock`.
+ * the relative error so far is known exactly: see `foldBlock`. The first tokens wait until they pay for the basis.
  */
 export function foldOldest(past: Past, tokens: number, rank: number | null, context: SealContext): Past {
   if (tokens <= 0) return past;
   const {recent, held, extras = {}, events} = past;
+  const pays = ({dim}: DenseForm) => paysFor(tokens, dim, dim * Math.min(rank ?? defaultRank(dim), dim));
+  if (held['old'] === undefined && !(pays(recent.keys) && pays(recent.values))) return past;
   const rotation = context.rope?.inverse(recent.positions, tokens);
   const freshKeys = firstTokens(recent.keys, tokens);
   const keys = foldSide(

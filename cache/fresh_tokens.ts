@@ -23,13 +23,23 @@ export interface FreshTokens {
   readonly rope?: RopeConfig;
   /** Factor of the scores. Default 1 / sqrt(dim). */
   readonly scale?: number;
+  /** Tokens that each token sees, itself included, in layers that look back no further. Default: all before it. */
+  readonly window?: number;
+  /** The attention layer that brings these tokens: a cache refuses those of another model. Absent where plain code does. */
+  readonly layer?: object;
 }
 
 /**
- * @throws InvalidArgumentError where shapes do not fit the layer or the past, or numbers are not finite.
+ * @throws InvalidArgumentError where shapes do not fit the layer or the past, a window is no number of tokens, or numbers are
+ *   not finite.
  */
 export function checkFresh(depth: number, row: CacheRow, fresh: FreshTokens, past: Past | undefined): void {
-  const {queries, keys, values, keyBasis, keyMean} = fresh;
+  const {queries, keys, values, keyBasis, keyMean, window = 1} = fresh;
+  if (!Number.isInteger(window) || window < 1) {
+    throw new InvalidArgumentError(
+      `At depth ${depth}, a window of ${window} tokens came; it must be a whole number, 1 or more.`,
+    );
+  }
   const {heads, kvHeads, dim, dimV, headDim = dim} = row;
   const [batch, , tokens] = queries.shape;
   const queryDim = keyBasis === undefined ? dim : headDim;

@@ -6,6 +6,7 @@ export * as codecs from './codecs/index.js';
 export {
   type AttentionCache,
   type CacheableModel,
+  type CacheLease,
   type CacheRow,
   type DepthReport,
   type FreshTokens,

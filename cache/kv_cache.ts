@@ -1,11 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
+import {expectMovable} from '../ops/backends/residence.js';
 import {CacheStateError, InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
-import {type CacheRow, type CacheableModel, cacheRows, planOfLayers} from './cache_row.js';
+import {attentionLayers, cacheRows} from './attention_layers.js';
+import {type CacheRow, type CacheableModel, planOfLayers} from './cache_row.js';
 import {type DepthReport, depthReport} from './depth_report.js';
 import {modelFingerprint} from './fingerprint.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './fresh_tokens.js';
+import {type CacheLease, Leases} from './lease.js';
+import {ModelBinding} from './model_binding.js';
 import {type Past, tensorsOfPast, tokensHeld} from './past.js';
 import {type Plan, type PolicyLike, specOf} from './plan.js';
 import {asPlan, perDepth} from './plans/index.js';
@@ -18,11 +22,12 @@ import {checkSameModel, checkSamePolicies} from './snapshot/check_same.js';
 import {openSnapshot} from './snapshot/read_snapshot.js';
 import {writeSnapshot} from './snapshot/write_snapshot.js';
 import {tokensBefore, truncated} from './truncate.js';
-import {checkStep, expectWholeStep} from './whole_step.js';
+import {checkStep, expectWholeStep, isWholeStep} from './whole_step.js';
 
 export type {CacheRow, CacheableModel} from './cache_row.js';
 export type {DepthReport} from './depth_report.js';
 export type {FreshTokens} from './fresh_tokens.js';
+export type {CacheLease} from './lease.js';
 
 /** What an attention layer asks of a past: `KVCache`, or whatever stands in for it to watch or to change the attention. */
 export interface AttentionCache {
@@ -61,57 +66,83 @@ export interface PlanChange {
  *     const cache = new KVCache(model, uniform(quantized({bits: 8})));
  *     const logits = model.apply(ids, {cache});   // and again with the next ids
  *     cache.dispose();
+ *
+ * Give it to `model.apply`: `model.predict` takes no keyword arguments, and tfjs drops a cache that is given to it without a word.
+ * `dispose` alone frees it: `tf.dispose` and `tf.tidy` see none of its tensors (all fields are private ones of JavaScript, as
+ * tfjs frees whatever it finds in an object, the model's weights too).
  */
 export class KVCache implements AttentionCache {
-  private readonly rows: readonly CacheRow[];
-  readonly beyondContext: boolean;
-  private policies: readonly Policy[];
-  private readonly pasts: (Past | undefined)[];
+  readonly #model: CacheableModel | readonly CacheRow[];
+  readonly #rows: readonly CacheRow[];
+  readonly #binding: ModelBinding;
+  readonly #leases = new Leases();
+  readonly #beyondContext: boolean;
+  #policies: readonly Policy[];
+  readonly #pasts: (Past | undefined)[];
   /** How the tokens of each depth came in. */
-  private seen: {readonly scale: number; readonly rope?: RopeTables}[] = [];
-  private readonly ropes = new Map<string, RopeTables>();
-  private readonly expectedTokens: number | undefined;
+  #seen: {readonly scale: number; readonly rope?: RopeTables}[] = [];
+  readonly #ropes = new Map<string, RopeTables>();
+  readonly #expectedTokens: number | undefined;
 
   /**
    * @param model the model whose past this is, or its `CacheRow`s.
    * @param plan which policy stands where; a single policy stands everywhere. Default: what the layers ask for, `full()` else.
-   * @throws InvalidArgumentError where the model has no attention layer that knows caches.
+   * @throws InvalidArgumentError where the model has no attention layer that knows caches, or applies one more than once; where
+   *   the plan is none.
    */
   constructor(
-    readonly model: CacheableModel | readonly CacheRow[],
+    model: CacheableModel | readonly CacheRow[],
     plan?: Plan | PolicyLike,
     options: KVCacheOptions = {},
   ) {
-    this.rows = cacheRows(model);
-    this.policies = policiesOf(asPlan(plan ?? planOfLayers(this.rows)), this.rows);
-    this.pasts = this.rows.map(() => undefined);
-    this.expectedTokens = options.expectedTokens;
-    this.beyondContext = options.beyondContext ?? false;
+    const layers = attentionLayers(model);
+    this.#model = model;
+    this.#rows = layers.map(({row}) => row);
+    this.#binding = new ModelBinding(model, layers);
+    this.#policies = policiesOf(asPlan(plan ?? planOfLayers(this.#rows)), this.#rows);
+    this.#pasts = this.#rows.map(() => undefined);
+    this.#expectedTokens = options.expectedTokens;
+    this.#beyondContext = options.beyondContext ?? false;
+  }
+
+  /** The model whose past this is, or its rows, as it was given. */
+  get model(): CacheableModel | readonly CacheRow[] {
+    return this.#model;
+  }
+
+  /** See `KVCacheOptions`. */
+  get beyondContext(): boolean {
+    return this.#beyondContext;
   }
 
   /** Tokens that went through the whole model: the position of the next one. */
   get tokens(): number {
-    return Math.min(...this.tokensOfDepths());
+    return Math.min(...this.#tokensOfDepths());
   }
 
   /** Tokens that came into one depth. */
   tokensSeen(depth: number): number {
-    return this.pasts[depth]?.tokensSeen ?? 0;
+    return this.#pasts[depth]?.tokensSeen ?? 0;
   }
 
   /** How one depth's past lies: for inspection; its tensors stay the cache's. */
   past(depth: number): Past | undefined {
-    return this.pasts[depth];
+    return this.#pasts[depth];
   }
 
-  /** True bytes of all that is stored: codes, scales, positions, spare room. */
+  /** True bytes of all that is kept: codes, scales, positions, spare room of all depths, and what the depths share. */
   get byteSize(): number {
-    return this.report().reduce((sum, {byteSize}) => sum + byteSize, 0);
+    return this.report().reduce((sum, {byteSize}) => sum + byteSize, this.sharedBytes);
+  }
+
+  /** Of `byteSize`, what no depth has alone: tables of rotary positions, where stored keys are rotated as they are attended. */
+  get sharedBytes(): number {
+    return [...this.#ropes.values()].reduce((sum, {byteSize}) => sum + byteSize, 0);
   }
 
   /** One row per depth. */
   report(): DepthReport[] {
-    return this.rows.map((row, depth) => depthReport(row, this.policies[depth]!.name, this.pasts[depth]));
+    return this.#rows.map((row, depth) => depthReport(row, this.#policies[depth]!.name, this.#pasts[depth]));
   }
 
   /**
@@ -119,22 +150,39 @@ export class KVCache implements AttentionCache {
    * way into the past. Called by attention layers.
    *
    * @returns float32 `[batch, heads, tokens, dimV]`.
-   * @throws InvalidArgumentError where shapes do not fit the model or the past, or what a policy throws: this depth is as
-   *   before then. CacheStateError where the step before did not reach all depths.
+   * @throws InvalidArgumentError where shapes do not fit the model or the past, or the layer is another model's, or what a policy
+   *   throws: this depth is as before then. CacheStateError where the step before did not reach all depths, the model's weights
+   *   changed since the first token, or a generation uses this cache.
    */
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
-    const policy = this.policies[depth];
+    const policy = this.#policies[depth];
     if (policy === undefined) {
       throw new InvalidArgumentError(
-        `This cache has the depths 0 to ${this.rows.length - 1}; there is no depth ${depth}.`,
+        `This cache has the depths 0 to ${this.#rows.length - 1}; there is no depth ${depth}.`,
       );
     }
-    const past = this.pasts[depth];
-    checkFresh(depth, this.rows[depth]!, fresh, past);
-    checkStep(this.tokensOfDepths(), depth, fresh.queries.shape[2]);
+    const past = this.#pasts[depth];
+    this.#leases.expectFree('another step');
+    if (past === undefined) this.#binding.checkFirstLayer(depth, fresh.layer);
+    else this.#binding.checkLayer(depth, fresh.layer);
+    if (past !== undefined) expectMovable(past.recent.keys.data);
+    checkFresh(depth, this.#rows[depth]!, fresh, past);
+    const seen = this.#tokensOfDepths();
+    checkStep(seen, depth, fresh.queries.shape[2]);
+    if (past !== undefined && isWholeStep(seen)) this.#binding.checkWeights();
+    try {
+      return this.#step(policy, depth, fresh);
+    } finally {
+      // the next step is at other positions
+      if (isWholeStep(this.#tokensOfDepths())) this.#ropes.forEach(tables => tables.forgetLatest());
+    }
+  }
+
+  #step(policy: Policy, depth: number, fresh: FreshTokens): tf.Tensor4D {
+    const past = this.#pasts[depth];
     const {queries, keys, values, rope: config, keyBasis} = fresh;
     const dim = queries.shape[3];
-    const rope = config && this.ropeTables(config, dim);
+    const rope = config && this.#ropeTables(config, dim);
     const rotates = keyBasis === undefined ? rope : undefined; // of the keys that are stored
     const scale = fresh.scale ?? 1 / Math.sqrt(dim);
     const {output, past: next} = tf.tidy(() => {
@@ -147,13 +195,15 @@ export class KVCache implements AttentionCache {
       const latentKeys = latentKeysOf(fresh, rope);
       return kept(
         step(policy, past, rotated, {
-          ...this.contextOf(depth, scale, rotates),
+          ...this.#contextOf(depth, scale, rotates),
+          ...(fresh.window !== undefined && {window: fresh.window}),
           ...(latentKeys && {latentKeys}),
         }),
       );
     });
-    this.seen[depth] = {scale, ...(rotates && {rope: rotates})};
-    this.replace(depth, next);
+    if (past === undefined) this.#binding.bind(depth, fresh.layer);
+    this.#seen[depth] = {scale, ...(rotates && {rope: rotates})};
+    this.#replace(depth, next);
     return output;
   }
 
@@ -167,14 +217,15 @@ export class KVCache implements AttentionCache {
    *   depths before have changed then, and this one and those behind it have not.
    */
   async setPlan(plan: Plan | PolicyLike): Promise<PlanChange[]> {
-    const policies = policiesOf(asPlan(plan), this.rows);
+    this.#leases.expectFree('setPlan');
+    const policies = policiesOf(asPlan(plan), this.#rows);
     const changes: PlanChange[] = [];
     for (const [depth, policy] of policies.entries()) {
-      const former = this.policies[depth]!;
+      const former = this.#policies[depth]!;
       if (JSON.stringify(specOf(policy)) === JSON.stringify(specOf(former))) continue;
-      const past = this.pasts[depth];
-      if (past !== undefined) await this.reencode(depth, past, policy);
-      this.policies = this.policies.map((old, at) => (at === depth ? policy : old));
+      const past = this.#pasts[depth];
+      if (past !== undefined) await this.#reencode(depth, past, policy);
+      this.#policies = this.#policies.map((old, at) => (at === depth ? policy : old));
       const evictedTokens = past === undefined ? 0 : past.tokensSeen - tokensHeld(past);
       const carriedTokens = past === undefined ? 0 : tokensHeld(past);
       changes.push({depth, from: former.name, to: policy.name, carriedTokens, evictedTokens});
@@ -182,26 +233,44 @@ export class KVCache implements AttentionCache {
     return changes;
   }
 
-  private async reencode(depth: number, past: Past, policy: Policy): Promise<void> {
-    const {scale, rope} = this.seen[depth]!;
+  async #reencode(depth: number, past: Past, policy: Policy): Promise<void> {
+    const {scale, rope} = this.#seen[depth]!;
     const opened = await reopen(past, rope);
     let next: Past;
     try {
-      if (this.pasts[depth] !== past) {
+      if (this.#pasts[depth] !== past) {
         throw new CacheStateError(
           'This cache went on while its plan was changed; await the one, then do the other.',
         );
       }
       ({past: next} = tf.tidy(() => {
-        const context = this.contextOf(depth, scale, rope);
+        const context = this.#contextOf(depth, scale, rope);
         return kept({past: policy.observes ? opened : policy.compress(opened, context)});
       }));
     } catch (error) {
       tf.dispose(tensorsOfPast(opened));
       throw error;
     }
-    this.replace(depth, opened);
-    this.replace(depth, next); // frees what the policy did not take over
+    this.#replace(depth, opened);
+    this.#replace(depth, next); // frees what the policy did not take over
+  }
+
+  /**
+   * Takes this cache for several steps, as a generation does: until its end every other step, and what else changes the cache
+   * (`setPlan`, `truncate`, `continueFrom`, `reset`, `dispose`), is a CacheStateError. Looking at it, `fork` and `save` are free.
+   *
+   *     const lease = cache.lease('my loop');
+   *     try {
+   *       const logits = lease.run(() => model.apply(ids, {cache}));
+   *     } finally {
+   *       lease.end();
+   *     }
+   *
+   * @param holder who takes it, as errors say it.
+   * @throws CacheStateError where it is taken.
+   */
+  lease(holder: string): CacheLease {
+    return this.#leases.take(holder);
   }
 
   /**
@@ -211,9 +280,9 @@ export class KVCache implements AttentionCache {
    * @throws CacheStateError where a step ended in its middle.
    */
   fork(): KVCache {
-    const {model, policies, expectedTokens, beyondContext} = this;
-    const fork = new KVCache(model, perDepth(policies), {
-      beyondContext,
+    const expectedTokens = this.#expectedTokens;
+    const fork = new KVCache(this.#model, perDepth(this.#policies), {
+      beyondContext: this.#beyondContext,
       ...(expectedTokens !== undefined && {expectedTokens}),
     });
     fork.continueFrom(this);
@@ -223,31 +292,33 @@ export class KVCache implements AttentionCache {
   /**
    * Forgets its own tokens and goes on from those of another cache, as `fork` does; its options stay.
    *
-   * @throws InvalidArgumentError where the other one is of other sizes or policies, CacheStateError where a step of it ended
-   *   in its middle; the cache is as before then.
+   * @throws InvalidArgumentError where the other one is of other sizes, policies or another model, CacheStateError where a step of
+   *   it ended in its middle; the cache is as before then.
    */
   continueFrom(other: KVCache): void {
+    this.#leases.expectFree('continueFrom');
     if (other === this) return;
     if (this.signature !== other.signature) {
       throw new InvalidArgumentError(
         'These two caches have other sizes or policies; make one with the model and the plan of the other.',
       );
     }
-    expectWholeStep(other.tokensOfDepths());
-    this.reset();
-    this.seen = other.seen.map(({scale, rope}) => ({
+    expectWholeStep(other.#tokensOfDepths());
+    this.#binding.bindAs(other.#binding);
+    this.#forget();
+    this.#seen = other.#seen.map(({scale, rope}) => ({
       scale,
-      ...(rope && {rope: this.ropeTables(rope.config, rope.dim)}),
+      ...(rope && {rope: this.#ropeTables(rope.config, rope.dim)}),
     }));
-    for (const [depth, past] of other.pasts.entries()) {
+    for (const [depth, past] of other.#pasts.entries()) {
       if (past !== undefined) new Set(tensorsOfPast(past)).forEach(share);
-      this.pasts[depth] = past;
+      this.#pasts[depth] = past;
     }
   }
 
   /** What two caches have in common that can go on from each other's tokens: sizes and policies, as text. */
   get signature(): string {
-    return JSON.stringify([this.rows.map(row => ({...row, policy: undefined})), this.policies.map(specOf)]);
+    return JSON.stringify([this.#rows.map(row => ({...row, policy: undefined})), this.#policies.map(specOf)]);
   }
 
   /**
@@ -257,6 +328,7 @@ export class KVCache implements AttentionCache {
    *   into what it stores of them: the message names the policy. The cache is as before then.
    */
   async truncate(tokens: number): Promise<void> {
+    this.#leases.expectFree('truncate');
     if (!Number.isInteger(tokens) || tokens < 0 || tokens > this.tokens) {
       throw new InvalidArgumentError(
         `truncate(${tokens}): expected a whole number from 0 to the ${this.tokens} tokens that there are.`,
@@ -266,11 +338,13 @@ export class KVCache implements AttentionCache {
       this.reset();
       return;
     }
-    const former = this.pasts.map(past => past!);
+    const former = this.#pasts.map(past => past!);
     const before = await Promise.all(
-      former.map((past, depth) => tokensBefore(past, tokens, this.policies[depth]!)),
+      former.map((past, depth) =>
+        past.tokensSeen === tokens ? Promise.resolve([]) : tokensBefore(past, tokens, this.#policies[depth]!),
+      ),
     );
-    if (former.some((past, depth) => past !== this.pasts[depth])) {
+    if (former.some((past, depth) => past !== this.#pasts[depth])) {
       throw new CacheStateError(
         'This cache went on while it was to be truncated; await the one, then do the other.',
       );
@@ -278,23 +352,25 @@ export class KVCache implements AttentionCache {
     const pasts: Past[] = [];
     tf.tidy(() => {
       for (const [depth, past] of former.entries()) {
-        pasts.push(truncated(past, tokens, before[depth]!, this.policies[depth]!, this.seen[depth]!.rope));
+        pasts.push(truncated(past, tokens, before[depth]!, this.#policies[depth]!, this.#seen[depth]!.rope));
       }
       for (const past of pasts) kept({past});
     });
-    pasts.forEach((past, depth) => this.replace(depth, past));
+    pasts.forEach((past, depth) => this.#replace(depth, past));
   }
 
   /**
    * The cache as the bytes of a safetensors file, whose format docs/SNAPSHOTS.md describes. It may go on meanwhile: what is
    * saved is what it holds now. Beside the bytes one tensor of the cache, and its copy without spare room, is in the host's memory at a time.
    *
-   * @throws CacheStateError where a step ended in its middle.
+   * @throws CacheStateError where a step ended in its middle, or the model's weights changed since its first token came.
    */
   async save(): Promise<Uint8Array> {
     const still = this.fork();
     try {
-      return await writeSnapshot(still.state(), await modelFingerprint(this.model));
+      const fingerprint = await modelFingerprint(this.#model);
+      if (still.tokens > 0) still.#binding.checkWeights(); // those that the fingerprint is of
+      return await writeSnapshot(still.#state(), fingerprint);
     } finally {
       still.dispose();
     }
@@ -320,75 +396,88 @@ export class KVCache implements AttentionCache {
       beyondContext,
       ...(expectedTokens !== undefined && {expectedTokens}),
     });
-    checkSamePolicies(snapshot, cache.policies.map(specOf));
+    checkSamePolicies(snapshot, cache.#policies.map(specOf));
     tf.tidy(() => {
       for (const [depth, state] of snapshot.depths().entries()) {
         if (state === undefined) continue;
         const {past, scale, rope} = state;
-        cache.seen[depth] = {scale, ...(rope && {rope: cache.ropeTables(rope, cache.rows[depth]!.dim)})};
-        cache.pasts[depth] = kept({past}).past;
+        cache.#seen[depth] = {scale, ...(rope && {rope: cache.#ropeTables(rope, cache.#rows[depth]!.dim)})};
+        cache.#pasts[depth] = kept({past}).past;
+        cache.#binding.bind(depth, undefined);
       }
     });
     return cache;
   }
 
-  private state(): CacheState {
-    const {rows, policies, expectedTokens, beyondContext} = this;
+  #state(): CacheState {
+    const expectedTokens = this.#expectedTokens;
     return {
-      rows,
-      policies: policies.map(specOf),
+      rows: this.#rows,
+      policies: this.#policies.map(specOf),
       ...(expectedTokens !== undefined && {expectedTokens}),
-      beyondContext,
-      depths: this.pasts.map((past, depth) => {
+      beyondContext: this.#beyondContext,
+      depths: this.#pasts.map((past, depth) => {
         if (past === undefined) return undefined;
-        const {scale, rope} = this.seen[depth]!;
+        const {scale, rope} = this.#seen[depth]!;
         return {past, scale, ...(rope && {rope: rope.config})};
       }),
     };
   }
 
-  /** Forgets all tokens; the plan stays. */
+  /**
+   * Forgets all tokens; the plan stays.
+   * @throws CacheStateError where a generation uses this cache.
+   */
   reset(): void {
-    this.pasts.forEach((_, depth) => this.replace(depth, undefined));
+    this.#leases.expectFree('reset');
+    this.#forget();
   }
 
-  /** Frees every tensor. The cache is empty and may be used again. */
+  /**
+   * Frees every tensor. The cache is empty and may be used again.
+   * @throws CacheStateError where a generation uses this cache.
+   */
   dispose(): void {
-    this.reset();
-    for (const tables of this.ropes.values()) tables.dispose();
-    this.ropes.clear();
+    this.#leases.expectFree('dispose');
+    this.#forget();
+    for (const tables of this.#ropes.values()) tables.dispose();
+    this.#ropes.clear();
   }
 
-  private contextOf(depth: number, scale: number, rope?: RopeTables): Context {
-    const {expectedTokens} = this;
+  #forget(): void {
+    this.#pasts.forEach((_, depth) => this.#replace(depth, undefined));
+  }
+
+  #contextOf(depth: number, scale: number, rope?: RopeTables): Context {
+    const expectedTokens = this.#expectedTokens;
     return {
       depth,
-      depths: this.rows.length,
+      depths: this.#rows.length,
       scale,
       ...(rope && {rope}),
       ...(expectedTokens !== undefined && {expectedTokens}),
     };
   }
 
-  private replace(depth: number, next: Past | undefined): void {
-    const old = this.pasts[depth];
-    this.pasts[depth] = next;
+  #replace(depth: number, next: Past | undefined): void {
+    const old = this.#pasts[depth];
+    this.#pasts[depth] = next;
     if (old === undefined) return;
     const still = new Set(next === undefined ? [] : tensorsOfPast(next));
     for (const tensor of new Set(tensorsOfPast(old))) if (!still.has(tensor)) release(tensor);
   }
 
   /** Tokens that came into each depth. */
-  private tokensOfDepths(): number[] {
-    return this.rows.map((_, depth) => this.tokensSeen(depth));
+  #tokensOfDepths(): number[] {
+    return this.#rows.map((_, depth) => this.tokensSeen(depth));
   }
 
-  private ropeTables(config: RopeConfig, dim: number): RopeTables {
+  #ropeTables(config: RopeConfig, dim: number): RopeTables {
     const key = JSON.stringify([config, dim]);
-    let tables = this.ropes.get(key);
+    let tables = this.#ropes.get(key);
     if (tables === undefined) {
       tables = new RopeTables(config, dim);
-      this.ropes.set(key, tables);
+      this.#ropes.set(key, tables);
     }
     return tables;
   }

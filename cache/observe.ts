@@ -45,14 +45,19 @@ export function observe(
 
 /** The scores so far; those of fresh tokens start at 0, or, for `lastUse`, at their own position. */
 function knownScores(segment: Segment, {statistic}: Observation): tf.Tensor4D {
-  const {scores, tokens, positions, keys} = segment;
+  const {scores, tokens, keys} = segment;
   const {batch, kvHeads} = headsOf(keys);
   const known = scores?.shape[2] ?? 0;
   if (scores !== undefined && known === tokens) return scores;
   const missing = tokens - known;
   const fresh: tf.Tensor4D =
-    statistic === 'lastUse'
-      ? runPositions((positions as number) + known, missing, keys)
-      : tf.zeros([batch, kvHeads, missing, 1]);
+    statistic === 'lastUse' ? positionsFrom(segment, known, missing) : tf.zeros([batch, kvHeads, missing, 1]);
   return scores === undefined ? fresh : tf.concat([scores, fresh], 2);
+}
+
+/** Of a run, or of tokens that another policy kept, which may lie anywhere. */
+function positionsFrom({positions, keys}: Segment, from: number, tokens: number): tf.Tensor4D {
+  return typeof positions === 'number'
+    ? runPositions(positions + from, tokens, keys)
+    : tf.slice(positions, [0, 0, from, 0], [-1, -1, tokens, -1]);
 }

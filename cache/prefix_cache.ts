@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import {Digest} from '../ops/digest.js';
 import type {KVCache} from './kv_cache.js';
+import type {CacheLease} from './lease.js';
 import {atLeast, checkOptions} from './options.js';
 import {tokensHeld} from './past.js';
 
@@ -60,16 +61,23 @@ export class PrefixCache {
    * is left to be computed.
    *
    * @param step tokens of a prompt that are computed at once: where tokens are compressed, the state depends on it.
-   * @returns tokens that need not be computed.
+   * @param lease of the cache, where the caller holds one.
+   * @returns tokens that need not be computed; where it throws, the cache is as before.
    */
-  async resume(cache: KVCache, ids: readonly number[], step: number): Promise<number> {
+  async resume(cache: KVCache, ids: readonly number[], step: number, lease?: CacheLease): Promise<number> {
     const chain = this.chainOf(cache, ids.slice(0, -1), step);
     for (let chunks = chain.length; chunks > 0; chunks--) {
       const tokens = chunks * this.chunkTokens;
       const entry = this.known(chain[chunks - 1]!, ids.slice(0, tokens));
       if (entry === undefined) continue;
-      cache.continueFrom(entry.cache);
-      await cache.truncate(tokens);
+      const state = entry.cache.fork();
+      try {
+        await state.truncate(tokens);
+        if (lease === undefined) cache.continueFrom(state);
+        else lease.run(() => cache.continueFrom(state));
+      } finally {
+        state.dispose();
+      }
       return tokens;
     }
     return 0;

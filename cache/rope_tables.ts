@@ -7,60 +7,75 @@ import {type RopeConfig, ropeFrequencies, rotationFor} from '../ops/rotate/rope.
  * tokens need no others than their own, so that a past which stays small keeps no table of all positions of a long text.
  */
 export class RopeTables {
-  private table: Rotation | undefined;
-  private latest: {readonly start: number; readonly tokens: number; readonly rotation: Rotation} | undefined;
+  #table: Rotation | undefined;
+  #latest: {readonly start: number; readonly tokens: number; readonly rotation: Rotation} | undefined;
 
   constructor(
     readonly config: RopeConfig,
     readonly dim: number,
   ) {}
 
+  /** Bytes of the tables that are there now. */
+  get byteSize(): number {
+    return bytesOf(this.#table) + bytesOf(this.#latest?.rotation);
+  }
+
   /**
    * The rotation of tokens at positions `start .. start + tokens`. Its tensors stay the property of this object, until it is
-   * asked for another run: all depths of a step ask for the same.
+   * asked for another run or told to forget: all depths of a step ask for the same.
    */
   rotation(start: number, tokens: number): Rotation {
-    const {latest} = this;
+    const latest = this.#latest;
     if (latest?.start === start && latest.tokens === tokens) return latest.rotation;
-    const rotation = rotationFor(this.config, this.dim, start, tokens);
-    tf.keep(rotation.cos);
-    tf.keep(rotation.sin);
+    const rotation = kept(rotationFor(this.config, this.dim, start, tokens));
     this.forgetLatest();
-    this.latest = {start, tokens, rotation};
+    this.#latest = {start, tokens, rotation};
     return rotation;
   }
 
   /** What turns rotated keys at positions `start .. start + tokens` back; its tensors belong to the caller's tidy. */
   inverse(start: number, tokens: number): Rotation {
-    const {cos, sin, ...rest} = this.upTo(start + tokens);
-    const rows = (table: tf.Tensor2D) => tf.slice(table, [start, 0], [tokens, table.shape[1]]);
+    const {cos, sin, ...rest} = rotationFor(this.config, this.dim, start, tokens);
     const {magnitude} = ropeFrequencies(this.config, this.dim); // YaRN lengthens keys as it turns them
     const shrink = 1 / magnitude ** 2;
-    return {...rest, cos: tf.mul(rows(cos), shrink), sin: tf.mul(rows(sin), -shrink)};
+    return {...rest, cos: tf.mul(cos, shrink), sin: tf.mul(sin, -shrink)};
   }
 
   /** Tables of at least the positions 0 .. positions, rows by position; they stay the property of this object. */
   upTo(positions: number): Rotation {
-    const rows = this.table?.cos.shape[0] ?? 0;
-    if (this.table !== undefined && positions <= rows) return this.table;
-    const {cos, sin, ...rest} = rotationFor(this.config, this.dim, 0, Math.max(256, 2 * rows, positions));
-    this.forgetTable();
-    this.table = {...rest, cos: tf.keep(cos), sin: tf.keep(sin)};
-    return this.table;
+    const table = this.#table;
+    if (table !== undefined && positions <= table.cos.shape[0]) return table;
+    const rows = positions + Math.max(spareRows, Math.ceil(positions / 16));
+    this.#table = kept(rotationFor(this.config, this.dim, 0, rows));
+    free(table);
+    return this.#table;
+  }
+
+  /** Gives back the rotation of the last run. */
+  forgetLatest(): void {
+    free(this.#latest?.rotation);
+    this.#latest = undefined;
   }
 
   dispose(): void {
-    this.forgetTable();
+    free(this.#table);
+    this.#table = undefined;
     this.forgetLatest();
   }
-
-  private forgetTable(): void {
-    if (this.table !== undefined) tf.dispose([this.table.cos, this.table.sin]);
-    this.table = undefined;
-  }
-
-  private forgetLatest(): void {
-    if (this.latest !== undefined) tf.dispose([this.latest.rotation.cos, this.latest.rotation.sin]);
-    this.latest = undefined;
-  }
 }
+
+/** Rows more than needed, so that a table does not grow with each token. */
+const spareRows = 16;
+
+function kept(rotation: Rotation): Rotation {
+  tf.keep(rotation.cos);
+  tf.keep(rotation.sin);
+  return rotation;
+}
+
+function free(rotation: Rotation | undefined): void {
+  if (rotation !== undefined) tf.dispose([rotation.cos, rotation.sin]);
+}
+
+const bytesOf = (rotation: Rotation | undefined) =>
+  rotation === undefined ? 0 : 4 * (rotation.cos.size + rotation.sin.size);

@@ -25,8 +25,8 @@ export interface SealContext {
 export const moveTokens = 16;
 
 /**
- * Takes fresh dense tokens in behind those that are there: O(fresh tokens), amortised. The buffer grows by an eighth, so
- * that spare room stays small and a token is copied eight times at most, in all; never beyond `expectedTokens`.
+ * Takes fresh dense tokens in behind those that are there: O(fresh tokens), amortised. The buffer grows by a sixteenth, so
+ * that spare room stays small and a token is copied sixteen times at most, in all; never beyond `expectedTokens`.
  */
 export function appendDense(
   recent: DenseSegment | undefined,
@@ -77,8 +77,11 @@ function appendPositions(
   return append(former as tf.Tensor4D | undefined, positions, at, capacity);
 }
 
+/** A short text has spare room for a few tokens, or it would take more than without any compression. */
+const spareTokens = 4;
+
 function grownCapacity(tokens: number, expectedTokens = Infinity): number {
-  const grown = Math.ceil((tokens * 1.125) / 16) * 16;
+  const grown = tokens + Math.max(spareTokens, Math.ceil(tokens / 16));
   return tokens <= expectedTokens ? Math.min(grown, expectedTokens) : grown;
 }
 
@@ -98,13 +101,24 @@ export function earlyTokens(budget: number): number {
 }
 
 /**
+ * Whether so many tokens make a beginning: what a run shares beside its tokens must not take more than they save. Asked for a
+ * third of their numbers, since latents are half of them and more.
+ */
+export function paysFor(tokens: number, dim: number, sharedNumbers: number): boolean {
+  return tokens * dim >= 3 * sharedNumbers;
+}
+
+/**
  * Moves the `tokens` oldest tokens of `recent` into the held segment `old`, encoded once; `tokens` is a multiple of both
- * codecs' blocks.
+ * codecs' blocks. The first of them wait until they pay for what their run shares.
  */
 export function seal(past: Past, tokens: number, codecs: SideCodecs, context: SealContext): Past {
   if (tokens <= 0) return past;
   const {recent, held, events} = past;
   const {old} = held;
+  const pays = (codec: Codec, {dim}: DenseForm) => paysFor(tokens, dim, codec.sharedNumbers?.(dim) ?? 0);
+  if (old === undefined && !(pays(codecs.keys, recent.keys) && pays(codecs.values, recent.values)))
+    return past;
   const sealed: Segment = {
     keys: encodeKeys(
       firstTokens(recent.keys, tokens),

@@ -13,8 +13,13 @@ export function checkStep(seen: readonly number[], depth: number, tokens: number
 
 /** @throws CacheStateError where some depths hold more tokens than others. */
 export function expectWholeStep(seen: readonly number[]): void {
+  if (!isWholeStep(seen)) throw unfinished(...extremes(seen));
+}
+
+/** Whether all depths hold equally many tokens: none of them has begun the next step. */
+export function isWholeStep(seen: readonly number[]): boolean {
   const [least, most] = extremes(seen);
-  if (least !== most) throw unfinished(least, most);
+  return least === most;
 }
 
 const extremes = (seen: readonly number[]) => [Math.min(...seen), Math.max(...seen)] as const;

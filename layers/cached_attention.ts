@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../cache/kv_cache.js';
+import {InvalidArgumentError} from '../ops/errors.js';
 import {causalAttention} from '../ops/causal_attention/index.js';
 import {rotate} from '../ops/rotate/index.js';
 import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
@@ -13,6 +14,11 @@ export interface CachedAttentionOptions {
   readonly rope?: RopeConfig | undefined;
   /** Factor of the scores. Default 1 / sqrt(dim). */
   readonly scale?: number;
+  /**
+   * The layer that asks, for custom layers (`this`): a cache refuses tokens of another model's layer. Default: none, and the caller
+   * sees to it that each model has a cache of its own.
+   */
+  readonly layer?: object;
 }
 
 /**
@@ -33,14 +39,26 @@ export function cachedAttention(
   queries: tf.Tensor4D,
   keys: tf.Tensor4D,
   values: tf.Tensor4D,
-  {cache, depth = 0, rope, scale}: CachedAttentionOptions = {},
+  {cache, depth = 0, rope, scale, layer}: CachedAttentionOptions = {},
 ): tf.Tensor4D {
-  const fresh = {queries, keys, values, ...(rope && {rope}), ...(scale !== undefined && {scale})};
+  const fresh = {
+    queries,
+    keys,
+    values,
+    ...(rope && {rope}),
+    ...(scale !== undefined && {scale}),
+    ...(layer && {layer}),
+  };
   return cache === undefined ? attendOverItself(fresh) : cache.attend(depth, fresh);
 }
 
 /** Causal attention of a text over itself, without a cache: differentiable. */
-export function attendOverItself({queries, keys, values, rope, scale}: FreshTokens): tf.Tensor4D {
+export function attendOverItself({queries, keys, values, rope, scale, window}: FreshTokens): tf.Tensor4D {
+  if (window !== undefined) {
+    throw new InvalidArgumentError(
+      'Attention within a local window needs a cache: without one there is no gradient for it.',
+    );
+  }
   const [, , tokens, dim] = queries.shape;
   const factor = scale ?? 1 / Math.sqrt(dim);
   if (rope === undefined) return causalAttention(queries, keys, values, factor);

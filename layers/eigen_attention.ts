@@ -142,7 +142,8 @@ export class EigenAttention extends SelfAttention {
     const fresh =
       useEigen && cache !== undefined ? this.latent(projected, start) : this.rebuilt(projected, start);
     const wide = useEigen ? fresh : {...fresh, ...this.padded(fresh)};
-    const output = cache === undefined ? attendOverItself(wide) : cache.attend(this.options.depth, wide);
+    const output =
+      cache === undefined ? attendOverItself(wide) : cache.attend(this.options.depth, {...wide, layer: this});
     return useEigen ? output : tf.slice(output, [0, 0, 0, 0], [-1, -1, -1, value]);
   }
 

@@ -50,6 +50,7 @@ export class FeedForward extends tf.layers.Layer {
 
   constructor(args: FeedForwardArgs) {
     super(args);
+    this.supportsMasking = true; // a mask passes on to the attention behind, which refuses it
     const {hiddenDim, activation = 'silu', gated = true, useBias = false} = args;
     positive(hiddenDim, 'hiddenDim', this.name);
     if (!(activation in activations)) {

@@ -11,6 +11,8 @@ export interface CallArgs {
   readonly cache?: AttentionCache;
   /** Only the last token's logits are wanted: the rest is not computed. */
   readonly lastTokenOnly?: boolean;
+  /** A padding mask: tfjs puts one here where an embedding has `maskZero`. Attention refuses it. */
+  readonly mask?: unknown;
   readonly [name: string]: unknown;
 }
 
@@ -22,6 +24,27 @@ export function onlyTensor(inputs: tf.Tensor | tf.Tensor[], layer: string): tf.T
     throw new InvalidArgumentError(`Layer "${layer}" got ${tensors.length} inputs; it takes one tensor.`);
   }
   return tensor;
+}
+
+/** What callers name a mask of tokens. A keyword that no layer reads is dropped without a word. */
+const maskNames = [
+  'mask',
+  'attentionMask',
+  'attention_mask',
+  'paddingMask',
+  'padding_mask',
+  'keyPaddingMask',
+];
+
+/** @throws InvalidArgumentError where a mask of tokens was given: no attention here can leave tokens out. */
+export function refuseMask(kwargs: CallArgs, layer: string): void {
+  const name = maskNames.find(mask => kwargs[mask] !== undefined && kwargs[mask] !== null);
+  if (name === undefined) return;
+  throw new InvalidArgumentError(
+    `Layer "${layer}" got a mask (${name}; an embedding with maskZero makes one), and attention here is causal over all tokens: padding ` +
+      'would be attended to. Give texts one at a time or of equal length, without maskZero; or pad on the right, where no token of ' +
+      'the text looks, and read the outputs of its own tokens.',
+  );
 }
 
 /** The only shape among a layer's input shapes. */

@@ -32,6 +32,7 @@ export class PositionEmbedding extends tf.layers.Layer {
 
   constructor(args: PositionEmbeddingArgs) {
     super(args);
+    this.supportsMasking = true; // a mask passes on to the attention behind, which refuses it
     const {maxPositions, kernelInitializer = 'glorotUniform'} = args;
     positive(maxPositions, 'maxPositions', this.name);
     this.config = {maxPositions, kernelInitializer};

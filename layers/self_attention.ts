@@ -15,6 +15,7 @@ import {
   onlyShape,
   onlyTensor,
   positive,
+  refuseMask,
 } from './layer_args.js';
 
 /** What all attention layers of eigenkv take. */
@@ -109,6 +110,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor {
+    refuseMask(kwargs, this.name);
     return tf.tidy(() => {
       const x = onlyTensor(inputs, this.name);
       const {numHeads, numKvHeads} = this.options;
@@ -131,7 +133,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
   protected attend(projected: Projected, cache: AttentionCache | undefined): tf.Tensor4D {
     const {queries, keys, values} = projected;
     const {rope, depth} = this.options;
-    return cachedAttention(queries, keys, values, {cache, depth, rope});
+    return cachedAttention(queries, keys, values, {cache, depth, rope, layer: this});
   }
 
   /** The dim of an uncompressed head. */

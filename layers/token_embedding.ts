@@ -30,7 +30,7 @@ export interface TokenEmbeddingArgs extends LayerArgs {
  *
  * As the first layer of a model it also refuses texts that are too long, before anything is computed: with a
  * `contextLength`, ids beyond it, counted from the start of the cache's text, are a ContextLengthError
- * (unless the cache was made to go `beyondContext`).
+ * (unless the cache was made to go `beyondContext`). Ids that are none of the vocabulary are an InvalidArgumentError.
  */
 export class TokenEmbedding extends tf.layers.Layer {
   /** @nocollapse */
@@ -46,6 +46,11 @@ export class TokenEmbedding extends tf.layers.Layer {
     positive(dim, 'dim', this.name);
     if (contextLength !== undefined) positive(contextLength, 'contextLength', this.name);
     this.config = {vocabSize, dim, ...(contextLength !== undefined && {contextLength}), kernelInitializer};
+  }
+
+  /** Tokens that it knows: ids are from 0 to this, exclusive. */
+  get vocabSize(): number {
+    return this.config.vocabSize;
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {

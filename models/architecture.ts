@@ -25,8 +25,6 @@ export interface Architecture {
   readonly hubPrefix: string;
   /** Where the variables of the model lie in a GGUF file of this `general.architecture`. */
   ggufWeights(config: ModelConfig, ggufType: string): StoredWeight[];
-  /** Tensors that files carry and the model does not need: masks, frequencies, a second copy of tied weights. */
-  isIgnored(tensor: string, config: ModelConfig): boolean;
 }
 
 export interface BuildOptions {

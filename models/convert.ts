@@ -83,8 +83,8 @@ function hubIds({bosId, eosIds}: Tokenizer): Record<string, unknown> {
   };
 }
 
-function tokenizerConfig({bosId, eosIds, token}: Tokenizer): Record<string, unknown> {
-  const [end] = eosIds;
+function tokenizerConfig({bosId, eosIds, token, isSilent}: Tokenizer): Record<string, unknown> {
+  const end = eosIds.find(id => isSilent?.(id, {skipSpecial: false}) !== true); // padding may end a text, and has no name
   return {
     tokenizer_class: 'PreTrainedTokenizerFast',
     clean_up_tokenization_spaces: false,

@@ -2,7 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {outputHead} from '../layers/output_head.js';
 import {tokenEmbedding} from '../layers/token_embedding.js';
 import {tokenSelection} from '../layers/token_selection.js';
-import {EigenkvError} from '../ops/errors.js';
+import type {CallArgs} from '../layers/layer_args.js';
+import {EigenkvError, InvalidArgumentError} from '../ops/errors.js';
+import {readableNumbers} from '../ops/host_numbers.js';
 import type {BuildOptions} from './architecture.js';
 import type {ModelConfig} from './model_config.js';
 
@@ -48,7 +50,18 @@ export function decoder(
   }
   const last = behind(behind(x, tokenSelection({name: 'selection'})), parts.norm('final_norm'));
   const head = tiedEmbeddings ? embedding : outputHead({name: 'output', vocabSize, kernelInitializer});
-  return tf.model({inputs: ids, outputs: behind(last, head), name: 'decoder'});
+  return new Decoder({inputs: ids, outputs: behind(last, head), name: 'decoder'});
+}
+
+/** The model, which looks at ids that come as floating point numbers before tfjs rounds them: 1.5 or NaN would be another token. */
+class Decoder extends tf.LayersModel {
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor | tf.Tensor[] {
+    const [ids] = [inputs].flat();
+    const numbers = ids?.dtype === 'float32' ? readableNumbers(ids) : undefined;
+    const wrong = numbers?.find(id => !Number.isInteger(id));
+    if (wrong === undefined) return super.call(inputs, kwargs);
+    throw new InvalidArgumentError(`${wrong} is no id of a token; give whole numbers, as an int32 tensor.`);
+  }
 }
 
 /** The output of a layer put behind others in the model's graph. */

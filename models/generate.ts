@@ -1,13 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {KVCache} from '../cache/kv_cache.js';
+import {type CacheLease, KVCache} from '../cache/kv_cache.js';
 import {atLeast, checkOptions} from '../cache/options.js';
 import type {PrefixCache} from '../cache/prefix_cache.js';
 import {ContextLengthError, InvalidArgumentError} from '../ops/errors.js';
+import {contextOf} from './attach/context.js';
 import {waitingEvents} from './generate/event_loop.js';
 import {seededRandom} from './generate/random.js';
 import {sampleToken} from './generate/sampling.js';
 import {stopFilter} from './generate/stop_strings.js';
+import {checkIds} from './token_ids.js';
 import {type Tokenizer, streamDecoder} from './tokenizer.js';
 
 const schema = v.strictObject({
@@ -44,7 +46,7 @@ export interface GenerateIdsOptions {
   readonly seed?: number;
   /** Tokens of the prompt that are computed at once. Default 128. */
   readonly prefillChunk?: number;
-  /** Tokens that the model can hold, `config.contextLength` of a loaded model. Default: not checked here. */
+  /** Tokens that the model can hold, `config.contextLength` of a loaded model. Default: what the model's layers say. */
   readonly contextLength?: number;
   /** Tokens that end the text; they are not given out. Default: none. */
   readonly eosIds?: readonly number[];
@@ -114,7 +116,8 @@ function promptIds(tokenizer: Tokenizer, prompt: string, continues: boolean): nu
 /**
  * Continues token ids; `generate` without the text. See there for how it ends and what it throws.
  *
- * @param ids the prompt; at least one.
+ * @param ids the prompt; at least one, of the model's vocabulary.
+ * @throws CacheStateError where another generation uses `cache`, or a policy's or the model's state does not allow it.
  */
 export async function* generateIds(
   model: tf.LayersModel,
@@ -127,19 +130,23 @@ export async function* generateIds(
     options,
   );
   if (ids.length === 0) throw new InvalidArgumentError('There are no ids to continue; give one or more.');
+  checkIds(ids, model);
+  const {tables, tokens} = contextOf(model);
   const count = countThatFits(
     (cache?.tokens ?? 0) + ids.length,
     maxTokens,
-    cache?.beyondContext === true ? undefined : contextLength,
+    cache?.beyondContext === true ? tables : Math.min(tokens, contextLength ?? Infinity),
   );
   const random = seededRandom(seed);
   const past = cache ?? new KVCache(model, undefined, {expectedTokens: ids.length + count});
+  const lease = past.lease('a generation');
+  const take: TakeTokens = fresh => lease.run(() => apply(model, fresh, past));
   let waiting: number | undefined; // generated and given out, not in the past yet
   try {
     signal?.throwIfAborted();
-    let logits = await prefill(model, ids, past, prefillChunk, {
+    let logits = await prefill(take, ids, past, prefillChunk, {
       ...(signal && {signal}),
-      ...(prefixes && past.tokens === 0 && {prefixes}),
+      ...(prefixes && past.tokens === 0 && {prefixes, lease}),
     });
     for (let done = 0; done < count; done++) {
       const id = sampleToken(logits, sampling, random);
@@ -150,15 +157,19 @@ export async function* generateIds(
       signal?.throwIfAborted();
       if (done === count - 1) return;
       waiting = undefined;
-      logits = await lastLogits(model, [id], past);
+      logits = await lastLogits(take([id]));
     }
   } finally {
-    if (cache === undefined) past.dispose();
-    else if (waiting !== undefined) apply(model, [waiting], cache).dispose();
+    try {
+      if (cache !== undefined && waiting !== undefined) take([waiting]).dispose();
+    } finally {
+      lease.end();
+      if (cache === undefined) past.dispose();
+    }
   }
 }
 
-function countThatFits(promptEnd: number, maxTokens?: number, contextLength = Infinity): number {
+function countThatFits(promptEnd: number, maxTokens: number | undefined, contextLength: number): number {
   const room = contextLength - promptEnd;
   if (room < (maxTokens ?? 1)) {
     throw new ContextLengthError(
@@ -171,19 +182,19 @@ function countThatFits(promptEnd: number, maxTokens?: number, contextLength = In
 
 /** Takes the prompt in, some tokens at a time and those that are known from before at once; the logits of its last one. */
 async function prefill(
-  model: tf.LayersModel,
+  take: TakeTokens,
   ids: readonly number[],
   cache: KVCache,
   chunk: number,
-  {prefixes, signal}: Pick<GenerateIdsOptions, 'prefixes' | 'signal'>,
+  {prefixes, signal, lease}: Pick<GenerateIdsOptions, 'prefixes' | 'signal'> & {lease?: CacheLease},
 ): Promise<Float32Array> {
-  let start = (await prefixes?.resume(cache, ids, chunk)) ?? 0;
+  let start = (await prefixes?.resume(cache, ids, chunk, lease)) ?? 0;
   const boundary = prefixes?.chunkTokens ?? Infinity;
   for (;;) {
     const room = boundary - (start % boundary);
     const end = Math.min(start + Math.min(chunk, room), ids.length);
     const isLast = end === ids.length;
-    const logits = apply(model, ids.slice(start, end), cache);
+    const logits = take(ids.slice(start, end));
     try {
       if (end % boundary === 0) prefixes?.remember(cache, ids.slice(0, end), chunk);
       if (isLast) return await numbersOfLast(logits);
@@ -201,18 +212,16 @@ async function numbersOfLast(logits: tf.Tensor): Promise<Float32Array> {
   return values.subarray(values.length - logits.shape.at(-1)!);
 }
 
-async function lastLogits(
-  model: tf.LayersModel,
-  ids: readonly number[],
-  cache: KVCache,
-): Promise<Float32Array> {
-  const logits = apply(model, ids, cache);
+async function lastLogits(logits: tf.Tensor): Promise<Float32Array> {
   try {
     return await numbersOfLast(logits);
   } finally {
     logits.dispose();
   }
 }
+
+/** A step of the model over the cache of this generation: the logits of its last token. */
+type TakeTokens = (ids: readonly number[]) => tf.Tensor;
 
 /** Takes ids into the cache; the logits of the last one, float32 `[1, 1, vocab]`. */
 function apply(model: tf.LayersModel, ids: readonly number[], cache: KVCache): tf.Tensor {

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
 import {defaultBackend, useBackend} from '../ops/backends/use_backend.js';
-import {ModelError} from '../ops/errors.js';
 import {checkedWeights} from './load/check_weights.js';
 import {fillWeights} from './load/fill_weights.js';
 import {type LoadModelOptions, findParts} from './load/find_parts.js';
@@ -28,16 +27,19 @@ export interface LoadedModel {
  * shards), or a model on the Hugging Face hub (`owner/name`, `owner/name:file.gguf`), which is downloaded once into the
  * user's cache directory. A path that exists comes before a hub id that reads the same. In a browser, a GGUF `File`.
  *
+ * Of a split GGUF file (`model-00001-of-00003.gguf`) any part stands for all, which lie beside it or on the hub; in a browser, a
+ * list of all of them. What the files contradict each other in, and what then was assumed or left out, goes to `onWarning`.
+ *
  * Weights of whatever dtype become float32, read one tensor at a time. Where no backend of TensorFlow.js was chosen or
  * used yet, the default one (wasm) is started.
  *
  * @param pathOrHubId default: the small model that comes with the package.
- * @throws InvalidArgumentError where there is no such file, or one that a model needs is missing; ModelError where config,
+ * @throws InvalidArgumentError where there is no such file, or one that a model needs or a part of it is missing; ModelError where config,
  *   weights and tokenizer do not fit each other or the architecture is unknown; FormatError for damaged files;
  *   TransferError where network or disk fail.
  */
 export async function loadModel(
-  pathOrHubId?: string | Blob,
+  pathOrHubId?: string | Blob | readonly Blob[],
   options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   options.signal?.throwIfAborted();
@@ -58,15 +60,9 @@ function currentBackend(): string | undefined {
 async function assemble(
   {config, tokenizer, weights, name}: ModelParts,
   source: string,
-  {onProgress, signal}: LoadModelOptions,
+  {onProgress, onWarning, signal}: LoadModelOptions,
 ): Promise<LoadedModel> {
-  if (tokenizer.vocabSize > config.vocabSize) {
-    throw new ModelError(
-      `The tokenizer of ${source} has ${tokenizer.vocabSize} tokens, but its model knows ${config.vocabSize}: they are of ` +
-        'different models.',
-    );
-  }
-  const stored = checkedWeights(weights, config);
+  const stored = checkedWeights(weights, config, onWarning);
   const model = buildModel(config, {kernelInitializer: 'zeros'});
   try {
     await fillWeights(model, stored, weights, {

@@ -17,3 +17,10 @@ export function hostNumbers(tensor: tf.Tensor): Float32Array | Int32Array {
   // eslint-disable-next-line no-restricted-syntax -- see above
   return tensor.dataSync<'float32' | 'int32'>();
 }
+
+/** The same where a tensor can be read at once; `undefined` on GPU backends. For checks of what comes in. */
+export function readableNumbers(tensor: tf.Tensor): Float32Array | Int32Array | undefined {
+  const backend = tf.getBackend();
+  const reads = backend === 'cpu' || backend === 'wasm' || backend === 'tensorflow';
+  return reads ? hostNumbers(tensor) : undefined;
+}

@@ -28,7 +28,7 @@ module.exports = {
       comment: 'printing, argv and charts live in src/cli',
       severity: 'error',
       from: {path: '^(ops|cache|layers|models|src/evaluate)/'},
-      to: {path: 'node_modules/(citty|cli-progress|console-table-printer|vega|vega-lite)/'},
+      to: {path: 'node_modules/(citty|cli-progress|string-width|vega|vega-lite)/'},
     },
     {
       name: 'one-file-per-backend-touches-its-internals',

@@ -1,33 +1,70 @@
+import {isBuiltin} from 'node:module';
+
 /** A piece of code that stands in a page. */
 export interface MarkdownExample {
   readonly language: 'ts' | 'js';
-  /** What stands behind the language. */
-  readonly words: readonly string[];
-  /** With its setup before it. */
+  /** With the blocks that it continues before it. */
   readonly code: string;
   /** The line of the page where the code begins, from 1. */
   readonly line: number;
+  /** Its first line says `// in a browser`: it needs a page around it. */
+  readonly inBrowser?: true;
+  /** What it prints, where a `text` block follows it at once. */
+  readonly printed?: string;
 }
 
-const setupOrFence = /^<!-- setup\n(?<setup>[^]*?)^-->$|^```(?<info>[^\n]*)\n(?<code>[^]*?)^```$/gm;
+/** A fenced block, also where a list indents it. */
+const fence = /^(?<indent> *)```(?<language>[^\n]*)\n(?<body>[^]*?)^ *```$/gm;
+
+/** The first line of a block that is no example by itself: readers paste it below the one before. */
+export const continues = '// continues the block above';
+
+/** The first line of a block that Node does not run. */
+const browserOnly = '// in a browser';
 
 /**
- * The TypeScript and JavaScript of a page. An invisible comment `<!-- setup ... -->` holds lines that belong before the next
- * block, as the names that it takes for granted.
+ * The TypeScript and JavaScript of a page, each piece as it runs when it is pasted.
+ * @throws Error where a block continues one that is not there, or has words behind its language, which no reader sees.
  */
 export function markdownExamples(markdown: string): MarkdownExample[] {
   const examples: MarkdownExample[] = [];
-  let setup = '';
-  for (const match of markdown.matchAll(setupOrFence)) {
-    const {info, code = '', ...groups} = match.groups!;
-    if (info === undefined) {
-      setup = groups['setup']!;
-      continue;
-    }
-    const [language = '', ...words] = info.split(/\s+/);
+  let end = 0;
+  for (const match of markdown.matchAll(fence)) {
+    const {indent = '', language = '', body = ''} = match.groups!;
     const line = markdown.slice(0, match.index).split('\n').length + 1;
-    if (language === 'ts' || language === 'js') examples.push({language, words, code: setup + code, line});
-    setup = '';
+    const last = examples.at(-1);
+    if (/^(?:(?:ts|js)\b.|typescript|javascript)/.test(language))
+      throw new Error(`Line ${line}: a block of "${language}"; say \`ts\` or \`js\`, and all else in words.`);
+    if (language === 'ts' || language === 'js') {
+      const code = body.replaceAll(new RegExp(`^${indent}`, 'gm'), '');
+      const isContinued = code.startsWith(`${continues}\n`);
+      if (isContinued && last?.language !== language)
+        throw new Error(`Line ${line}: there is no block of ${language} above that it could continue.`);
+      const whole = isContinued ? last!.code + code : code;
+      const inBrowser = whole.startsWith(`${browserOnly}\n`);
+      examples.push({language, code: whole, line, ...(inBrowser && {inBrowser})});
+    } else if (language === 'text' && last !== undefined && markdown.slice(end, match.index).trim() === '') {
+      examples[examples.length - 1] = {...last, printed: body};
+    }
+    end = match.index + match[0].length;
   }
   return examples;
+}
+
+/** The places of code that name a module of a package: what stands before it, and its name. */
+export const importOf = /(from |import\(|^import )'([^'.][^']*)'/gm;
+
+/** The packages that code imports, without Node's own: `@tensorflow/tfjs` of `@tensorflow/tfjs/dist/x.js`. */
+export function importedPackages(code: string): string[] {
+  const names = [...code.matchAll(importOf)].map(([, , from]) => from!).filter(from => !isBuiltin(from));
+  return [
+    ...new Set(
+      names.map(name =>
+        name
+          .split('/')
+          .slice(0, name.startsWith('@') ? 2 : 1)
+          .join('/'),
+      ),
+    ),
+  ];
 }

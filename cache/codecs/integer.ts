@@ -39,6 +39,7 @@ export function integer(options: IntegerOptions = {}): Codec {
     name: 'integer',
     options: checked,
     blockTokens: groupAxis === 'channel' ? groupSize : 1,
+    sharedNumbers: dim => (center || rotate ? dim * dim : 0) + (center ? dim : 0),
     encode: (x, like) => (center || rotate ? turned(x, like, checked, plain) : plain(x)),
     errorBound: x =>
       tf.tidy(() => {

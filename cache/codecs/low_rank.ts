@@ -24,7 +24,7 @@ export type LowRankOptions = v.InferInput<typeof schema>;
  * of those tokens per key head, so that their squared error is the least possible (Eckart and Young, 1936). A rank that is
  * not given is 32, and half of a head's numbers where that is less. Later tokens
  * of the run are projected on the same basis. `energy` picks the smallest rank, at most `rank`, which keeps that share of
- * the squares in every head. `center` takes the mean of the first tokens off before. Latents are stored by any codec of
+ * the squares in every head of a text (in a batch, texts that need fewer directions than their neighbours get zeros for the rest). `center` takes the mean of the first tokens off before. Latents are stored by any codec of
  * single numbers: low rank and 4 bits are one option.
  *
  * Keys are wanted before their rotation: rotary positions raise their rank (Eigen Attention, arXiv 2408.05646).
@@ -40,6 +40,7 @@ export function lowRank(options: LowRankOptions = {}): Codec {
     options: checked,
     blockTokens: latents.blockTokens,
     unrotated: true,
+    sharedNumbers: dim => dim * (mostDirections(checked, dim) + (checked.center ? 1 : 0)),
     encode(x, like): LowRankForm {
       const shared = basisOf(x, like);
       const {basis, mean} = shared;
@@ -78,19 +79,26 @@ function bestBasis(
   // squares of huge numbers would overflow; a scale of the whole head changes no direction
   const scaled: tf.Tensor3D = tf.div(centred, tf.maximum(tf.max(tf.abs(centred), [1, 2], true), 2 ** -126));
   const {values, vectors} = eigh(batchedMatMul(scaled, scaled, {transposeA: true}));
-  const most = Math.min(rank ?? (energy === null ? defaultRank(dim) : dim), dim);
-  const kept = energy === null ? most : Math.min(most, rankOfEnergy(values, energy));
-  const basis: tf.Tensor4D = tf.reshape(tf.slice(vectors, [0, 0, 0], [-1, kept, -1]), [
+  const most = mostDirections({rank, energy}, dim);
+  const ranks = energy === null ? [most] : ranksOfEnergy(values, energy, batch).map(of => Math.min(most, of));
+  const kept = Math.max(...ranks);
+  const directions: tf.Tensor4D = tf.reshape(tf.slice(vectors, [0, 0, 0], [-1, kept, -1]), [
     batch,
     kvHeads,
     kept,
     dim,
   ]);
+  const alike = ranks.every(of => of === kept);
+  const basis: tf.Tensor4D = alike ? directions : tf.mul(directions, ofRanks(ranks, kept));
   return mean ? {basis, mean} : {basis};
 }
 
-/** The smallest rank, at least 1, that keeps a share of the squares in every head; `squares` are `[n, dim]`. */
-function rankOfEnergy(squares: tf.Tensor2D, energy: number): number {
+function mostDirections({rank, energy}: {rank: number | null; energy: number | null}, dim: number): number {
+  return Math.min(rank ?? (energy === null ? defaultRank(dim) : dim), dim);
+}
+
+/** For each text the smallest rank, at least 1, that keeps a share of the squares in all of its heads; `squares` are `[n, dim]`. */
+function ranksOfEnergy(squares: tf.Tensor2D, energy: number, batch: number): number[] {
   const [n, dim] = squares.shape;
   const numbers = hostNumbers(squares);
   const ranks = Array.from({length: n}, (_, head) =>
@@ -99,5 +107,14 @@ function rankOfEnergy(squares: tf.Tensor2D, energy: number): number {
       energy,
     ),
   );
-  return Math.max(1, ...ranks);
+  const heads = n / batch;
+  return Array.from({length: batch}, (_, text) =>
+    Math.max(1, ...ranks.slice(text * heads, (text + 1) * heads)),
+  );
+}
+
+/** 1 for directions within the rank of a text, 0 for those that only its neighbours need: `[batch, 1, kept, 1]`. */
+function ofRanks(ranks: readonly number[], kept: number): tf.Tensor4D {
+  const used = ranks.flatMap(rank => Array.from({length: kept}, (_, i) => (i < rank ? 1 : 0)));
+  return tf.tensor4d(used, [ranks.length, 1, kept, 1]);
 }

@@ -1,12 +1,18 @@
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError, shown} from '../../ops/errors.js';
 import {type Plan, type PolicyLike, asPolicy, specOf} from '../plan.js';
 
 /**
  * A policy for each depth, in order.
- * @throws InvalidArgumentError, when it meets a model, where that has another number of depths.
+ * @throws InvalidArgumentError where these are no policies, or, when it meets a model, where that has another number of depths.
  */
 export function perDepth(policies: readonly PolicyLike[]): Plan {
-  const listed = policies.map(asPolicy);
+  const given: unknown = policies;
+  if (!Array.isArray(given)) {
+    throw new InvalidArgumentError(
+      `perDepth(${shown(given)}); expected a list of policies, one for each depth.`,
+    );
+  }
+  const listed = policies.map(policy => asPolicy(policy));
   return {
     policyFor(depth, depths) {
       const policy = listed[depth];

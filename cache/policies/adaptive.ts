@@ -1,7 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
+import {decodeForm} from '../../ops/decode/index.js';
+import {type Form, mapTensors, tensorsOf} from '../../ops/forms.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
+import {inWiderCodes} from '../../ops/integer/index.js';
 import {attendPast} from '../attend_past.js';
+import type {Codec} from '../codec.js';
 import {dense as denseCodec} from '../codecs/dense.js';
 import {integer} from '../codecs/integer.js';
 import {atLeast, checkOptions, positiveNumber} from '../options.js';
@@ -10,7 +14,7 @@ import type {Context, Policy} from '../policy.js';
 import {
   type SideCodecs,
   appendSegment,
-  encodeKeys,
+  dense,
   firstTokens,
   runPositions,
   sealable,
@@ -28,32 +32,58 @@ export type AdaptiveOptions = v.InferInput<typeof schema>;
 /**
  * Picks the storage of each block as it leaves the recent tokens: 2, 4 or 8 bits, the fewest with which the attention
  * output of the latest queries stays within `tolerance` (relative error `||out - out'|| / ||out||` over the whole past),
- * and float32 where none does.
+ * and float32 where none does. Each text of a batch has its own: what it gets does not depend on its neighbours, only the
+ * bytes do, since a block takes the room of the widest codes that one of its texts needs.
  */
 export function adaptive(options: AdaptiveOptions = {}): Policy {
   const checked = checkOptions('adaptive', schema, options);
   const {tolerance, residual, groupSize} = checked;
-  const levels: readonly (readonly [string, SideCodecs])[] = [
-    ...([2, 4, 8] as const).map(bits => [`bits${bits}`, integers(bits, groupSize)] as const),
-    ['exact', {keys: denseCodec(), values: denseCodec()}],
+  const levels: readonly Level[] = [
+    ...([2, 4, 8] as const).map(bits => ({name: `bits${bits}`, codecs: integers(bits, groupSize)})),
+    {name: 'exact', codecs: {keys: denseCodec(), values: denseCodec()}},
   ];
-  const [, narrowest] = levels[0]!;
   return {
     name: 'adaptive',
     options: checked,
     compress(past, context) {
-      const block = sealable(past.recent.tokens, residual, narrowest);
+      const block = sealable(past.recent.tokens, residual, levels[0]!.codecs);
       if (block === 0 || context.queries === undefined) return past;
       const queries = latestQueries(context.queries, past.recent.tokens - block);
       const exact = attendPast(past, queries, context);
-      let chosen = past;
-      for (const [name, codecs] of levels) {
-        chosen = sealAs(name, past, block, codecs, context);
-        if (name === 'exact' || relativeError(exact, chosen, queries, context) <= tolerance) break;
+      const [keys, values] = [firstTokens(past.recent.keys, block), firstTokens(past.recent.values, block)];
+      let open = Array.from({length: queries.shape[0]}, (_, text) => text); // texts without a level yet
+      const chosen: number[] = [];
+      for (const [index, {name, codecs}] of levels.entries()) {
+        const encoded = {keys: codecs.keys.encode(keys), values: codecs.values.encode(values)};
+        const sealed = sealAs(name, past, block, encoded, context);
+        const errors = name === 'exact' ? [] : relativeErrors(exact, sealed, queries, context);
+        for (const text of open) if ((errors[text] ?? 0) <= tolerance) chosen[text] = index;
+        open = open.filter(text => chosen[text] === undefined);
+        if (open.length > 0) continue;
+        if (chosen.every(level => level === index)) return sealed;
+        const own = chosen.map(level => levels[level]!.codecs);
+        const mixed = {
+          keys: encodedByText(
+            keys,
+            own.map(of => of.keys),
+            encoded.keys,
+          ),
+          values: encodedByText(
+            values,
+            own.map(of => of.values),
+            encoded.values,
+          ),
+        };
+        return sealAs(name, past, block, mixed, context);
       }
-      return chosen;
+      return past;
     },
   };
+}
+
+interface Level {
+  readonly name: string;
+  readonly codecs: SideCodecs;
 }
 
 function integers(bits: 8 | 4 | 2, groupSize: number): SideCodecs {
@@ -64,21 +94,36 @@ function integers(bits: 8 | 4 | 2, groupSize: number): SideCodecs {
 }
 
 /** Moves the oldest recent tokens into the held segment of that name; blocks of a name need not follow each other. */
-function sealAs(name: string, past: Past, tokens: number, codecs: SideCodecs, context: Context): Past {
+function sealAs(
+  name: string,
+  past: Past,
+  tokens: number,
+  encoded: Pick<Segment, 'keys' | 'values'>,
+  {expectedTokens}: Context,
+): Past {
   const {recent, held, events} = past;
-  const first = recent.positions;
-  const block: Segment = {
-    keys: encodeKeys(firstTokens(recent.keys, tokens), first, codecs.keys, held[name]?.keys, context.rope),
-    values: codecs.values.encode(firstTokens(recent.values, tokens), held[name]?.values),
-    tokens,
-    positions: runPositions(first, tokens, recent.keys),
-  };
+  const block: Segment = {...encoded, tokens, positions: runPositions(recent.positions, tokens, recent.keys)};
   return {
     ...past,
-    held: {...held, [name]: appendSegment(held[name], block, context.expectedTokens)},
+    held: {...held, [name]: appendSegment(held[name], block, expectedTokens)},
     recent: withoutOldest(recent, tokens),
     events: {...events, seals: events.seals + 1},
   };
+}
+
+/** Each text by a codec of its own, whose numbers are then laid out like `widest`: they stay what they were. */
+function encodedByText(x: tf.Tensor4D, codecs: readonly Codec[], widest: Form): Form {
+  const forms = codecs.map((codec, text) => {
+    const form = codec.encode(tf.slice(x, [text, 0, 0, 0], [1, -1, -1, -1]));
+    if (form.kind === 'integer' && widest.kind === 'integer') return inWiderCodes(form, widest.bits);
+    return dense(decodeForm(form, 0, x.shape[2]));
+  });
+  return mapTensors(widest, (_, name) =>
+    tf.concat(
+      forms.map(form => tensorsOf(form)[name]!.tensor),
+      0,
+    ),
+  );
 }
 
 /** The last queries: as many as there are tokens behind the block, so that all of them see all of it. */
@@ -87,7 +132,14 @@ function latestQueries(queries: tf.Tensor4D, tokensBehind: number): tf.Tensor4D 
   return tf.slice(queries, [0, 0, queries.shape[2] - count, 0], [-1, -1, count, -1]);
 }
 
-function relativeError(exact: tf.Tensor4D, past: Past, queries: tf.Tensor4D, context: Context): number {
+/** One of each text. */
+function relativeErrors(
+  exact: tf.Tensor4D,
+  past: Past,
+  queries: tf.Tensor4D,
+  context: Context,
+): ArrayLike<number> {
+  const norm = (x: tf.Tensor) => tf.sqrt(tf.sum(tf.square(x), [1, 2, 3]));
   const output = attendPast(past, queries, context);
-  return hostNumbers(tf.divNoNan(tf.norm(tf.sub(output, exact)), tf.norm(exact)))[0]!;
+  return hostNumbers(tf.divNoNan(norm(tf.sub(output, exact)), norm(exact)));
 }

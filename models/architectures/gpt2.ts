@@ -31,8 +31,6 @@ export const gpt2: Architecture = {
   // but for an output head of its own, the hub's matrices are "Conv1D", [inputs, outputs]
   hubWeights: config => names(config).map(name => storedAs(name.hub, name, name.hub === 'lm_head.weight')),
   ggufWeights: config => names(config).map(name => storedAs(name.gguf, name, isKernel(name))),
-  isIgnored: (tensor, {tiedEmbeddings}) =>
-    /\.attn\.(bias|masked_bias)$/.test(tensor) || (tiedEmbeddings && tensor === 'lm_head.weight'),
 };
 
 function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {

@@ -36,9 +36,6 @@ export const llama: Architecture = {
   hubPrefix: 'model.',
   hubWeights: config => names(config).map(name => storedAs(name.hub, name, isKernel(name))),
   ggufWeights,
-  isIgnored: (tensor, {tiedEmbeddings}) =>
-    /(^|\.)(rotary_emb\.inv_freq|rope_freqs\.weight)$/.test(tensor) ||
-    (tiedEmbeddings && tensor === 'lm_head.weight'),
 };
 
 function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {

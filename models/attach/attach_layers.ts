@@ -1,98 +1,99 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, CacheRow} from '../../cache/kv_cache.js';
-import {cachedAttention} from '../../layers/cached_attention.js';
 import type {CallArgs} from '../../layers/layer_args.js';
-import {ContextLengthError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
-import {
-  type DenseAttention,
-  attentionAdapterNames,
-  describeAttention,
-  isAttention,
-} from '../compress/adapters/index.js';
+import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {type ModelContext, checkContext, contextOf} from './context.js';
+import {type FoundAttention, type KnownAttention, findAttention} from './find_attention.js';
+import {type PlacedLayer, entryLayers, placedLayers} from './graph.js';
 import {type PositionAdapter, positionAdapterOf} from './position_adapters.js';
+
+/** A layer's `call`. */
+export type LayerCall = (inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs) => tf.Tensor | tf.Tensor[];
+
+/** An attention layer of somebody else, and what it did before. */
+export interface AttachedAttention extends PlacedLayer {
+  readonly attention: KnownAttention;
+  readonly original: LayerCall;
+}
 
 /** What was done to a model's layers. */
 export interface AttachedLayers {
-  /** Tokens that the attention layers can attend to, where they have a limit. */
-  readonly contextLength: number;
-  /** Makes them as they were. */
+  readonly placed: readonly PlacedLayer[];
+  readonly attentions: readonly AttachedAttention[];
+  readonly context: ModelContext;
+  /** Makes them as they were; those that were attached before stay so. */
   undo(): void;
 }
 
-/** Layers that know already: they are left alone when another cache is attached. */
-const attached = new WeakSet<tf.layers.Layer>();
+/** What layers did before: those that know caches already are left alone when another one is attached. */
+const originals = new WeakMap<tf.layers.Layer, LayerCall>();
+/** Layers that look at the length of their input. */
+const entries = new WeakSet<tf.layers.Layer>();
 
 /**
  * Teaches the layers of a model what to do where `apply` is given a cache.
- * @throws ModelError where there is no attention, or one that no adapter knows.
+ * @throws ModelError where there is no attention, or some that a cache cannot stand in for.
  */
 export function attachLayers(model: tf.LayersModel): AttachedLayers {
-  const layers = layersOf(model);
-  const attentions = attentionsOf(layers);
-  const contextLength = Math.min(...attentions.map(({attention}) => attention?.contextLength ?? Infinity));
-  const fresh = layers.filter(layer => !attached.has(layer));
-  const undos = [
-    ...attentions.flatMap(({layer, attention}, depth) =>
-      attention === undefined ? [] : [attachAttention(layer, attention, depth, contextLength)],
-    ),
-    ...fresh.flatMap(layer => {
-      const adapter = positionAdapterOf(layer);
-      return adapter === undefined ? [] : [attachPositions(layer, adapter, contextLength)];
-    }),
-  ];
-  return {contextLength, undo: () => undos.forEach(undo => undo())};
+  const placed = placedLayers(model);
+  const found = findAttention(placed);
+  const context = contextOf(model);
+  const undos: (() => void)[] = [];
+  for (const [depth, {layer, attention}] of found.entries()) {
+    if (attention === undefined || originals.has(layer)) continue;
+    undos.push(attachAttention(layer, attention, depth, context));
+  }
+  for (const {layer} of placed) {
+    const adapter = positionAdapterOf(layer);
+    if (adapter !== undefined && !originals.has(layer)) undos.push(attachPositions(layer, adapter, context));
+  }
+  if (undos.length > 0) {
+    // layers of ours look by themselves
+    for (const layer of entryLayers(model)) if (!entries.has(layer)) undos.push(attachEntry(layer, context));
+  }
+  return {
+    placed,
+    attentions: attachedOf(found),
+    context,
+    undo: () => undos.reverse().forEach(undo => undo()),
+  };
 }
 
-/** The layers of a model and of the models inside it, in their order. */
-function layersOf(model: tf.LayersModel): tf.layers.Layer[] {
-  return model.layers.flatMap(layer => (layer instanceof tf.LayersModel ? layersOf(layer) : [layer]));
-}
-
-/** An attention layer, and how its adapter describes it; nothing where it takes a cache already. */
-interface FoundAttention {
-  readonly layer: tf.layers.Layer;
-  readonly attention?: Required<Pick<DenseAttention, 'parts'>> & DenseAttention;
-}
-
-/** The attention layers in the order of the model. */
-function attentionsOf(layers: readonly tf.layers.Layer[]): FoundAttention[] {
-  const found = layers.flatMap((layer): FoundAttention | [] => {
-    if ('cacheRow' in layer) return {layer};
-    const attention = describeAttention(layer);
-    if (attention === undefined) return [];
-    const {parts} = attention;
-    if (parts !== undefined) return {layer, attention: {...attention, parts}};
-    throw new ModelError(
-      `The adapter of layer "${layer.name}" (${layer.getClassName()}) does not say how the layer projects: its description has ` +
-        'no "parts". docs/guides/adapters.md says what they are.',
-    );
+const attachedOf = (found: readonly FoundAttention[]): AttachedAttention[] =>
+  found.flatMap(({attention, ...place}) => {
+    const original = originals.get(place.layer);
+    return attention === undefined || original === undefined ? [] : {...place, attention, original};
   });
-  const strangers = layers.filter(layer => isAttention(layer) && !found.some(known => known.layer === layer));
-  if (found.length > 0 && strangers.length === 0) return found;
-  throw new ModelError(
-    (strangers.length > 0
-      ? `No adapter knows the attention layers ${listed(strangers)}.`
-      : `No adapter knows an attention layer among those of the model: ${listed(layers)}.`) +
-      ` There are adapters for ${attentionAdapterNames().join(', ')}; docs/guides/adapters.md shows how to write one, a screen ` +
-      'long, for registerAttentionAdapter.',
-  );
-}
 
-/** Names and classes, as errors show them. */
-const listed = (layers: readonly tf.layers.Layer[]) =>
-  layers.map(layer => `"${layer.name}" (${layer.getClassName()})`).join(', ');
+/** Attention as its adapter describes it, over a cache and into it: `[batch, tokens, model dim]` of x of the same shape. */
+export function attendWithCache(
+  {rope, scale, window, parts}: KnownAttention,
+  x: tf.Tensor,
+  cache: AttentionCache,
+  {depth, context, layer}: {readonly depth: number; readonly context: number; readonly layer?: object},
+): tf.Tensor {
+  const attended = cache.attend(depth, {
+    ...parts.project(x),
+    ...(rope && {rope}),
+    ...(scale !== undefined && {scale}),
+    ...(layer && {layer}),
+    ...(window !== undefined && window < context && {window}), // a window as wide as the context is none
+  });
+  return parts.output(attended, x);
+}
 
 function attachAttention(
   layer: tf.layers.Layer,
-  {heads, kvHeads, headDim: dim, rope, parts}: Required<FoundAttention>['attention'],
+  attention: KnownAttention,
   depth: number,
-  contextLength: number,
+  context: ModelContext,
 ): () => void {
+  const {heads, kvHeads, headDim: dim} = attention;
   const row: CacheRow = {depth, heads, kvHeads, dim, dimV: dim};
   Object.defineProperty(layer, 'cacheRow', {value: row, configurable: true});
-  const undo = replaceCall(layer, contextLength, (x, cache) => {
-    const {queries, keys, values} = parts.project(x);
-    return parts.output(cachedAttention(queries, keys, values, {cache, depth, rope}));
+  const undo = withCache(layer, context, (x, cache) => {
+    const most = cache.beyondContext === true ? Infinity : context.tokens;
+    return attendWithCache(attention, x, cache, {depth, context: most, layer});
   });
   return () => {
     Reflect.deleteProperty(layer, 'cacheRow');
@@ -103,32 +104,59 @@ function attachAttention(
 function attachPositions(
   layer: tf.layers.Layer,
   {behind}: PositionAdapter,
-  contextLength: number,
+  context: ModelContext,
 ): () => void {
-  return replaceCall(layer, contextLength, (x, {tokens: start}, original) => behind(x, start, original));
+  return withCache(layer, context, (x, {tokens: start}, original) => behind(x, start, original));
+}
+
+/** Texts that are too long are refused where they come in, before anything is computed of them; without a cache, too. */
+function attachEntry(layer: tf.layers.Layer, context: ModelContext): () => void {
+  entries.add(layer);
+  const undo = replaceCall(layer, original => (inputs, kwargs) => {
+    const [x] = Array.isArray(inputs) ? inputs : [inputs];
+    checkContext(context, x?.shape[1] ?? 0, kwargs.cache);
+    return original(inputs, kwargs);
+  });
+  return () => {
+    entries.delete(layer);
+    undo();
+  };
 }
 
 /**
- * A layer's call with a cache; without one it stays what it is.
+ * What a layer does with a cache; without one it stays what it is.
  * @returns what undoes it.
  */
-function replaceCall(
+function withCache(
   layer: tf.layers.Layer,
-  contextLength: number,
-  withCache: (x: tf.Tensor, cache: AttentionCache, original: (x: tf.Tensor) => tf.Tensor) => tf.Tensor,
+  context: ModelContext,
+  call: (x: tf.Tensor, cache: AttentionCache, original: (x: tf.Tensor) => tf.Tensor) => tf.Tensor,
+): () => void {
+  const undo = replaceCall(layer, original => {
+    originals.set(layer, original);
+    return (inputs, kwargs) => {
+      const {cache} = kwargs;
+      if (cache === undefined) return original(inputs, kwargs);
+      const x = onlyInput(layer, inputs);
+      checkCall(layer, kwargs);
+      checkContext(context, x.shape[1] ?? 0, cache);
+      return tf.tidy(() => call(x, cache, other => original([other], kwargs) as tf.Tensor));
+    };
+  });
+  return () => {
+    originals.delete(layer);
+    undo();
+  };
+}
+
+/** @returns what puts the former call back. */
+export function replaceCall(
+  layer: tf.layers.Layer,
+  replaced: (original: LayerCall) => LayerCall,
 ): () => void {
   const own = Object.getOwnPropertyDescriptor(layer, 'call');
-  const original = layer.call.bind(layer);
-  layer.call = (inputs, kwargs: CallArgs) => {
-    const {cache} = kwargs;
-    if (cache === undefined) return original(inputs, kwargs);
-    const x = onlyInput(layer, inputs);
-    checkCall(layer, x, kwargs, cache, contextLength);
-    return tf.tidy(() => withCache(x, cache, other => original([other], kwargs) as tf.Tensor));
-  };
-  attached.add(layer);
+  layer.call = replaced(layer.call.bind(layer));
   return () => {
-    attached.delete(layer);
     if (own === undefined) Reflect.deleteProperty(layer, 'call');
     else Object.defineProperty(layer, 'call', own);
   };
@@ -143,23 +171,15 @@ function onlyInput(layer: tf.layers.Layer, inputs: tf.Tensor | tf.Tensor[]): tf.
   );
 }
 
-function checkCall(
-  layer: tf.layers.Layer,
-  x: tf.Tensor,
-  {mask}: CallArgs,
-  {tokens: past, beyondContext}: AttentionCache,
-  contextLength: number,
-): void {
+function checkCall({name}: tf.layers.Layer, {mask, training}: CallArgs): void {
   if (mask !== undefined && mask !== null) {
     throw new InvalidArgumentError(
-      `Layer "${layer.name}" got a padding mask (maskZero?); a cache takes texts without padding, one at a time or of equal length.`,
+      `Layer "${name}" got a padding mask (maskZero?); a cache takes texts without padding, one at a time or of equal length.`,
     );
   }
-  const tokens = x.shape[1] ?? 0;
-  if (past + tokens > contextLength && beyondContext !== true) {
-    throw new ContextLengthError(
-      `The model's context is ${contextLength} tokens; ${tokens} behind the ${past} of the cache were given. Shorten the text or ` +
-        'start a new cache.',
+  if (training === true) {
+    throw new InvalidArgumentError(
+      `Layer "${name}" got {training: true} with a cache, over which nothing is dropped and nothing learned; leave one of them out.`,
     );
   }
 }

@@ -15,6 +15,11 @@ export interface PositionAdapter {
    * @param call the layer itself, which takes the first token that it is given for the text's first.
    */
   behind(x: tf.Tensor, start: number, call: (x: tf.Tensor) => tf.Tensor): tf.Tensor;
+  /**
+   * The most tokens that the layer has positions for; longer texts are refused, with a cache and without. Default: the rows of its
+   * table of positions, where it has weights that can be nothing else, or what its config calls maxLength or sequenceLength.
+   */
+  tokens?(layer: tf.layers.Layer): number | undefined;
 }
 
 /**

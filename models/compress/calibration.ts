@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import {atLeast, checkOptions} from '../../cache/options.js';
 import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
 import {waitingEvents} from '../generate/event_loop.js';
+import {checkIds} from '../token_ids.js';
 import type {Tokenizer} from '../tokenizer.js';
 import {type DenseAttention, denseAttentions} from './adapters/index.js';
 import {fingerprintOf} from '../../cache/fingerprint.js';
@@ -65,7 +66,7 @@ const gradientWindow = 128;
  * the texts. With `gradientTokens` the same of gradients: see `watchGradients`.
  *
  * @param texts strings, or ids.
- * @throws InvalidArgumentError where there is no token, no attention layer that an adapter knows, or gradients are asked of a
+ * @throws InvalidArgumentError where there is no token or one that is no id, no attention layer that an adapter knows, or gradients are asked of a
  *   layer that takes no cache; ModelError where a feature is NaN; the signal's reason.
  */
 export async function calibrate(
@@ -77,6 +78,7 @@ export async function calibrate(
   const attentions = denseAttentions(model);
   const fixed = model.inputs[0]?.shape[1] ?? undefined; // models of others may take texts of one length only
   const ids = texts.map(text => idsOf(text, tokenizer));
+  for (const text of ids) checkIds(text, model);
   const length = fixed ?? Math.min(window, config?.contextLength ?? window);
   const pieces = piecesOf(ids, tokens, length, fixed);
   const gradientPieces =

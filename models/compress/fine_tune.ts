@@ -4,6 +4,7 @@ import {atLeast, checkOptions, positiveNumber} from '../../cache/options.js';
 import {EigenAttention} from '../../layers/index.js';
 import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
 import {waitingEvents} from '../generate/event_loop.js';
+import {checkIds} from '../token_ids.js';
 
 export interface FineTuneOptions {
   /** Default 1. */
@@ -47,6 +48,7 @@ export async function fineTune(
   {teacher, callbacks = [], onProgress, signal, ...numbers}: FineTuneOptions = {},
 ): Promise<number[]> {
   const {epochs, window, learningRate} = checkOptions('fineTune', schema, numbers);
+  checkIds(ids, model);
   const variables = trainedVariables(model);
   const windows = Math.floor(ids.length / window);
   if (windows === 0) {

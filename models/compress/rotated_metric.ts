@@ -28,9 +28,10 @@ export function rotatedMetric(
   const expectation = (f: (angle: number) => number, g: (angle: number) => number) => {
     const table = new Float64Array(dim * dim);
     chances.forEach((chance, distance) => {
+      const [left, right] = [f, g].map(of => turns.map(turn => of(distance * turn)));
       for (let c = 0; c < dim; c++) {
-        const left = chance * f(distance * turns[c]!);
-        for (let e = 0; e < dim; e++) table[c * dim + e]! += left * g(distance * turns[e]!);
+        const weight = chance * left![c]!;
+        for (let e = 0; e < dim; e++) table[c * dim + e]! += weight * right![e]!;
       }
     });
     return table;

@@ -2,6 +2,7 @@ import type {FileHandle} from 'node:fs/promises';
 import {TransferError} from '../../ops/errors.js';
 import {diskError, errorCode} from '../../ops/files/disk.js';
 import {isFile} from './cache_directory.js';
+import {checkContent, checkHash} from './check_content.js';
 import {
   type RemoteFile,
   type RequestOptions,
@@ -53,6 +54,7 @@ export async function downloadFile(
     await mkdir(dirname(path), {recursive: true}).catch(diskFailure(path));
     await transfer(url, partial, remote, basename(path), {...options, maxBytes});
     await checkHash(partial, remote, url);
+    await checkContent(partial, path, url);
     await rename(partial, path).catch(async (error: unknown) => {
       // another process finished the same file first
       if (errorCode(error) !== 'ENOENT' || !(await isFile(path))) throw diskFailureOf(error, path);
@@ -111,6 +113,7 @@ async function receive(
     throw new TransferError(`${url} did not send the part that was asked for; run it again to start over.`);
   }
   checkStatus(response, url);
+  await checkNotCompressed(response, url);
   let position = resumed ? start : 0;
   // a server that knows no ranges sends all of it again
   if (!resumed && start > 0) await handle.truncate(0).catch(diskFailure(file));
@@ -167,41 +170,15 @@ async function writeAll(
   }
 }
 
-async function checkHash(partial: string, {hash}: RemoteFile, url: string): Promise<void> {
-  if (hash === undefined) return;
-  const actual = await (hash.algorithm === 'SHA-256' ? fileSha256 : fileGitSha1)(partial);
-  if (actual === hash.hex) return;
+/** Lengths and ranges of a compressed answer count other bytes than the file's, and not every kind is undone on the way. */
+async function checkNotCompressed({headers, body}: Response, url: string): Promise<void> {
+  const encoding = headers.get('content-encoding') ?? 'identity';
+  if (encoding === 'identity') return;
+  await body?.cancel();
   throw new TransferError(
-    `What came from ${url} has the ${hash.algorithm} ${actual}, not ${hash.hex}; it was removed. Try again.`,
+    `${url} answers in compressed form (content-encoding: ${encoding}) though it was asked for the file as it is. Use another ` +
+      'mirror of the hub, or have the server or the proxy before it send these files uncompressed.',
   );
-}
-
-/** The SHA-256 of a file, in hexadecimal (Node only). */
-export function fileSha256(path: string): Promise<string> {
-  return fileHash(path, 'sha256', '');
-}
-
-/** What git calls a file's content: the SHA-1 of `blob SIZE`, a zero byte and the content. */
-async function fileGitSha1(path: string): Promise<string> {
-  const {stat} = process.getBuiltinModule('node:fs/promises');
-  const {size} = await stat(path).catch((error: unknown) => {
-    throw diskError(error, `read ${path}`);
-  });
-  return fileHash(path, 'sha1', `blob ${size}\0`);
-}
-
-async function fileHash(path: string, algorithm: string, before: string): Promise<string> {
-  const {createReadStream} = process.getBuiltinModule('node:fs');
-  const {createHash} = process.getBuiltinModule('node:crypto');
-  const hash = createHash(algorithm).update(before);
-  try {
-    for await (const chunk of createReadStream(path, {highWaterMark: 1 << 20})) {
-      hash.update(chunk as Uint8Array);
-    }
-  } catch (error) {
-    throw diskError(error, `read ${path}`);
-  }
-  return hash.digest('hex');
 }
 
 function versionTag(etag: string | undefined): string {

@@ -1,6 +1,7 @@
 import {FormatError, InvalidArgumentError, TransferError} from '../../ops/errors.js';
 import {writeFileAtomically} from '../../ops/files/disk.js';
 import {parseShardIndex} from '../weights/sharded_safetensors.js';
+import {namesOfParts} from '../weights/split_gguf.js';
 import {isFile, modelCacheDirectory} from './cache_directory.js';
 import {type DownloadOptions, downloadFile} from './download.js';
 import {type HubId, checkFileName, parseHubId} from './hub_id.js';
@@ -19,14 +20,15 @@ export interface HubOptions extends DownloadOptions {
 
 /**
  * The files of a model on the hub, downloaded once into the cache directory (Node only).
- * With a file in the id (`owner/name:model.gguf`): that file. Without: config.json, tokenizer.json and
- * model.safetensors, or its index and all shards, plus tokenizer_config.json and generation_config.json where there.
+ * With a file in the id (`owner/name:model.gguf`): that file, and where its name is that of one part of a split GGUF file
+ * (`model-00001-of-00003.gguf`), all parts. Without: config.json, tokenizer.json and model.safetensors, or its index and all
+ * shards, plus tokenizer_config.json and what else of `optionalFiles` is there.
  * @returns the path of the file, or of the folder that holds the files: what a local model would have.
  * @throws InvalidArgumentError for a text that is no hub id, TransferError where network, hub or disk fail.
  */
 export async function fetchModel(id: string, options: HubOptions = {}): Promise<string> {
   const hubId = parseHubId(id);
-  if (hubId.file !== undefined) return fetchModelFile(hubId, hubId.file, options);
+  if (hubId.file !== undefined) return fetchParts(hubId, hubId.file, options);
   const {join} = process.getBuiltinModule('node:path');
   const folder = await modelFolder(hubId, options);
   if (await isComplete(folder)) return folder;
@@ -43,8 +45,7 @@ export async function fetchModel(id: string, options: HubOptions = {}): Promise<
     );
   }
   await get('tokenizer.json');
-  await get('tokenizer_config.json', true);
-  await get('generation_config.json', true);
+  for (const file of optionalFiles) await get(file, true);
   if (!(await get('model.safetensors', true))) {
     if (!(await get('model.safetensors.index.json', true))) {
       throw new TransferError(
@@ -55,6 +56,21 @@ export async function fetchModel(id: string, options: HubOptions = {}): Promise<
   }
   await markComplete(folder, files);
   return folder;
+}
+
+/** What a model may have beside its config, its tokenizer and its weights. */
+const optionalFiles = [
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'generation_config.json',
+];
+
+/** The path of the file that was named, with the other parts of it beside it. */
+async function fetchParts(id: HubId, file: string, options: HubOptions): Promise<string> {
+  const path = await fetchModelFile(id, file, options);
+  for (const part of namesOfParts(file) ?? []) await ensureFile(id, part, options, false);
+  return path;
 }
 
 /** One file of a model on the hub; its path in the cache directory. See `fetchModel`. */
@@ -110,7 +126,7 @@ async function modelFolder({owner, name, revision}: HubId, {cacheDirectory}: Hub
 async function shardsOf(indexPath: string): Promise<readonly string[]> {
   const {readFile, rm} = process.getBuiltinModule('node:fs/promises');
   try {
-    return parseShardIndex(await readFile(indexPath, 'utf8'), indexPath).fileNames;
+    return parseShardIndex(await readFile(indexPath), indexPath).fileNames;
   } catch (error) {
     // a damaged index must not stay in the cache as if it were good
     if (error instanceof FormatError) await rm(indexPath, {force: true});

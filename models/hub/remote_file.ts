@@ -62,10 +62,11 @@ export async function inspectRemote(url: string, options: RequestOptions): Promi
     }
     if (!redirected) checkStatus(response, url);
     const etag = cleanEtag(linkedEtag ?? (redirected ? null : headers.get('etag')));
+    const isOwn = !redirected && (headers.get('content-encoding') ?? 'identity') === 'identity';
     return {
       etag,
       hash: hashOf(etag, ofGit),
-      size: readSize(headers.get('x-linked-size') ?? (redirected ? null : headers.get('content-length'))),
+      size: readSize(headers.get('x-linked-size') ?? (isOwn ? headers.get('content-length') : null)),
     };
   }
   throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);

@@ -3,7 +3,10 @@ import {InvalidArgumentError} from '../../ops/errors.js';
 import {embeddedParts} from '../embedded.js';
 import {fetchModel, isHubId} from '../hub.js';
 import {blobSource} from '../../ops/files/byte_source.js';
+import type {TensorFile} from '../../ops/files/tensor_file.js';
+import {type Warn, warnOnConsole} from '../../ops/warn.js';
 import {openGguf} from '../weights/gguf.js';
+import {joinGgufParts, splitOf} from '../weights/split_gguf.js';
 import {type ModelParts, partsOfGguf, partsOfPath} from './model_parts.js';
 
 export interface LoadProgress {
@@ -17,6 +20,10 @@ export interface LoadProgress {
 
 export interface LoadModelOptions {
   readonly onProgress?: (progress: LoadProgress) => void;
+  /**
+   * Takes what the user should know: what the files contradict each other in and was assumed, or left out. Default: the console.
+   */
+  readonly onWarning?: (message: string) => void;
   /** Ends loading between two tensors, or a download at once, with the signal's reason; nothing stays in memory. */
   readonly signal?: AbortSignal;
 }
@@ -26,18 +33,16 @@ export interface LoadModelOptions {
  * See `loadModel` for what may be given and what is thrown.
  */
 export async function findParts(
-  given: string | Blob | undefined,
+  given: string | Blob | readonly Blob[] | undefined,
   options: LoadModelOptions = {},
 ): Promise<{parts: ModelParts; source: string}> {
+  const {onWarning = warnOnConsole} = options;
   if (given === undefined) return embeddedParts();
-  if (typeof given !== 'string') {
-    const file = blobSource(given);
-    return {parts: await partsOfGguf(await openGguf(file), file.name), source: file.name};
-  }
+  if (typeof given !== 'string') return partsOfBlobs(given instanceof Blob ? [given] : given, onWarning);
   if (!runsInNode()) {
     throw new InvalidArgumentError(
       `"${given}" names a file or a model on the hub, which a browser does not open: give the File that the user chose ` +
-        '(a .gguf), or nothing for the model that comes with the package.',
+        '(a .gguf, or a list of all its parts), or nothing for the model that comes with the package.',
     );
   }
   const {stat} = process.getBuiltinModule('node:fs/promises');
@@ -46,7 +51,7 @@ export async function findParts(
     () => true,
     () => false,
   );
-  if (isLocal) return {parts: await partsOfPath(resolve(given)), source: resolve(given)};
+  if (isLocal) return {parts: await partsOfPath(resolve(given), onWarning), source: resolve(given)};
   // a mistyped path of a weight file also reads as owner/name; the hub need not be asked for those
   if (!isHubId(given) || /^[^:]*\.(gguf|safetensors|json)$/.test(given)) {
     throw new InvalidArgumentError(
@@ -54,7 +59,33 @@ export async function findParts(
         'and model.safetensors, or a hub id: owner/name, or owner/name:file.gguf.',
     );
   }
-  return {parts: {...(await partsOfPath(await download(given, options))), name: given}, source: given};
+  if (/:.*\.(safetensors|json)$/.test(given)) {
+    throw new InvalidArgumentError(
+      `${given} is one of the files of a model, and none without the others. Give ${given.replace(/:.*/s, '')}: then all of them ` +
+        'are downloaded.',
+    );
+  }
+  const path = await download(given, options);
+  return {parts: {...(await partsOfPath(path, onWarning)), name: given}, source: given};
+}
+
+/** A GGUF file as a Blob, or all parts of a split one. */
+async function partsOfBlobs(
+  blobs: readonly Blob[],
+  warn: Warn,
+): Promise<{parts: ModelParts; source: string}> {
+  const files: {file: TensorFile; name: string}[] = [];
+  for (const blob of blobs) {
+    const source = blobSource(blob);
+    files.push({file: await openGguf(source), name: source.name});
+  }
+  const [first] = files;
+  if (first === undefined) {
+    throw new InvalidArgumentError('There is no file in the list; give a GGUF file, or all parts of one.');
+  }
+  const isWhole = files.length === 1 && splitOf(first.file, first.name) === undefined;
+  const weights = isWhole ? first.file : await joinGgufParts(files);
+  return {parts: await partsOfGguf(weights, first.name, warn), source: first.name};
 }
 
 function download(id: string, {onProgress, signal}: LoadModelOptions): Promise<string> {

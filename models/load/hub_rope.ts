@@ -15,7 +15,7 @@ const scalings = {
     factor: positive,
     low_freq_factor: positive,
     high_freq_factor: positive,
-    original_max_position_embeddings: count,
+    original_max_position_embeddings: maybe(count),
   }),
   yarn: v.object({
     factor: maybe(positive),
@@ -42,33 +42,59 @@ const typeSchema = v.object({
   rope_type: maybe(v.picklist(names, `expected one of ${names.join(', ')}`)),
 });
 
+const wholeHeads = maybe(v.literal(1, 'eigenkv rotates whole heads only'));
+const scalingObject = maybe(v.looseObject({}, 'expected an object or null'));
+
 export const hubRopeEntries = {
   max_position_embeddings: count,
+  original_max_position_embeddings: maybe(count),
   rope_theta: maybe(positive),
-  rope_scaling: maybe(v.looseObject({}, 'expected an object or null')),
-  rope_parameters: maybe(v.looseObject({}, 'expected an object or null')),
-  partial_rotary_factor: maybe(v.literal(1, 'eigenkv rotates whole heads only')),
+  rope_scaling: scalingObject,
+  rope_parameters: scalingObject,
+  partial_rotary_factor: wholeHeads,
 };
 type HubRopeKeys = v.InferOutput<v.ObjectSchema<typeof hubRopeEntries, undefined>>;
 
+/** What may stand beside a scaling's own keys, or at the top level of config.json. */
+const besideSchema = v.object({rope_theta: maybe(positive), partial_rotary_factor: wholeHeads});
+
 /**
  * Rotary positions from a hub config: `rope_theta` with `rope_scaling`, or both in `rope_parameters`, as newer files have
- * them.
- * @throws ModelError for an unknown type, or a key that its type needs and lacks.
+ * them. Of both objects `rope_scaling` counts, and of an original context beside and inside them the one beside, as in
+ * `transformers` 5.
+ * @throws ModelError for an unknown type, a key that its type needs and lacks, or rotations that differ by layer.
  */
 export function ropeFromHub(keys: HubRopeKeys): RopeConfig {
-  const {max_position_embeddings: context, rope_parameters: parameters} = keys;
-  const where = parameters ? 'rope_parameters of config.json' : 'rope_scaling of config.json';
-  const given = parameters ?? keys.rope_scaling ?? {};
-  const theta =
-    readKeys(v.object({rope_theta: maybe(positive)}), given, where).rope_theta ?? keys.rope_theta ?? 10000;
-  const {type, rope_type: newerType} = readKeys(typeSchema, given, where);
+  const {max_position_embeddings: context, original_max_position_embeddings: original} = keys;
+  const isOlder = keys.rope_scaling !== undefined && Object.keys(keys.rope_scaling).length > 0;
+  const where = isOlder ? 'rope_scaling of config.json' : 'rope_parameters of config.json';
+  const inside = (isOlder ? keys.rope_scaling : keys.rope_parameters) ?? {};
+  checkOneForAllLayers(inside, where);
+  const {rope_theta: theta = keys.rope_theta ?? 10000} = readKeys(besideSchema, inside, where);
+  const {type, rope_type: newerType} = readKeys(typeSchema, inside, where);
   if (type !== undefined && newerType !== undefined && type !== newerType) {
     throw new ModelError(`${where} has rope_type = "${newerType}" and type = "${type}"; they must agree.`);
   }
-  const scaling = scalingFromHub(newerType ?? type ?? 'default', given, context, where);
+  const kind = newerType ?? type ?? 'default';
+  const takesOriginal = kind === 'llama3' || kind === 'yarn' || kind === 'longrope';
+  const given =
+    takesOriginal && original !== undefined
+      ? {...inside, original_max_position_embeddings: original}
+      : inside;
+  const scaling = scalingFromHub(kind, given, context, where);
   return {theta, ...(scaling && {scaling})};
 }
+
+/** Files of models with windows have an object for each kind of layer, which would read as one that says nothing. */
+function checkOneForAllLayers(given: Readonly<Record<string, unknown>>, where: string): void {
+  const layers = Object.keys(given).find(key => typeof given[key] === 'object' && isLayerType(key));
+  if (layers === undefined) return;
+  throw new ModelError(
+    `${where} has a rotation of its own for layers of the type "${layers}"; eigenkv rotates all layers alike.`,
+  );
+}
+
+const isLayerType = (key: string) => key.endsWith('_attention');
 
 function scalingFromHub(
   type: string,
@@ -96,7 +122,7 @@ function scalingFromHub(
         factor: keys.factor,
         lowFreqFactor: keys.low_freq_factor,
         highFreqFactor: keys.high_freq_factor,
-        originalMaxPositions: keys.original_max_position_embeddings,
+        originalMaxPositions: keys.original_max_position_embeddings ?? context,
       };
     }
     case 'yarn':

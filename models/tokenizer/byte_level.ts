@@ -1,6 +1,6 @@
 import {ModelError} from '../../ops/errors.js';
 import type {GgufVocabulary} from './gguf_vocabulary.js';
-import {bytesOnly, gpt2Pattern, isolate} from './unicode_rules.js';
+import {gpt2Pattern} from './steps/pre_tokenizers.js';
 
 interface Splitting {
   /** Patterns applied one after the other; each isolates its matches. */
@@ -11,6 +11,14 @@ interface Splitting {
   readonly addBos?: boolean;
 }
 
+/** A step that keeps every match and everything between matches as pieces of their own. */
+function isolate(pattern: string): object {
+  return {type: 'Split', pattern: {Regex: pattern}, behavior: 'Isolated', invert: false};
+}
+
+/** The byte-level step after a split: bytes to their printable characters. */
+const bytesOnly = {type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false};
+
 const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const wordsAndSpaces = (numbers: string): string =>
   `${contractions}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
@@ -19,7 +27,7 @@ const gpt2: Splitting = {patterns: [gpt2Pattern]};
 const smollm: Splitting = {patterns: ['\\p{N}', gpt2Pattern]};
 const llama3: Splitting = {patterns: [wordsAndSpaces('\\p{N}{1,3}')], ignoreMerges: true, addBos: true};
 const qwen2: Splitting = {patterns: [wordsAndSpaces('\\p{N}')], normalizer: {type: 'NFC'}};
-/** What llama.cpp does with files older than `tokenizer.ggml.pre`. */
+/** What llama.cpp does with files older than `tokenizer.ggml.pre`, unless the vocabulary is a known one. */
 const unnamed: Splitting = {
   patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2Pattern, '\\p{N}+', '[0-9][0-9][0-9]'],
 };

@@ -1,6 +1,9 @@
 import {FormatError, ModelError, shown} from '../../ops/errors.js';
-import {library} from './library.js';
 import {checkPatternCost} from './pattern_cost.js';
+import {leastLength, parsePattern} from './pattern_nodes.js';
+import {type Fields, needString, readInteger} from './steps/fields.js';
+import {readPattern, translatePattern} from './steps/patterns.js';
+import {precompiledGrowth} from './steps/precompiled.js';
 import {type TokenizerJson, isRecord} from './tokenizer_json.js';
 
 // What the steps of a tokenizer.json from a stranger could do to whom runs them: never end, or take all memory. Real files
@@ -39,8 +42,6 @@ export function checkSteps(json: TokenizerJson): void {
   }
 }
 
-type Step = Readonly<Record<string, unknown>>;
-
 const partsOfSequence = ['normalizers', 'pretokenizers', 'processors', 'decoders'];
 
 /** Unicode's longest expansions: a character to 18 by a compatibility form, to 4 by a canonical one, to 3 in lower case. */
@@ -48,7 +49,6 @@ const growthOfType: ReadonlyMap<string, number> = new Map(
   Object.entries({
     NFKC: 18,
     NFKD: 18,
-    Precompiled: 18,
     NFC: 4,
     NFD: 4,
     Lowercase: 3,
@@ -72,11 +72,11 @@ class StepWalk {
     const type = needString(step, 'type');
     if (type === 'Sequence') return this.ofSequence(step, nesting);
     if (type === 'TemplateProcessing') checkTemplate(step);
-    if (type === 'FixedLength') needInteger(step, 'length', 1, 2 ** 31);
+    if (type === 'Precompiled') return precompiledGrowth(step);
     return (growthOfType.get(type) ?? 1) * growthByAffix(step) * growthByPattern(step);
   }
 
-  private ofSequence(step: Step, nesting: number): number {
+  private ofSequence(step: Fields, nesting: number): number {
     let product = 1;
     for (const name of partsOfSequence) {
       const parts = step[name] ?? [];
@@ -88,49 +88,32 @@ class StepWalk {
   }
 }
 
-/** A step that writes something for each space, or once before a text. */
-function growthByAffix(step: Step): number {
-  const lengths = ['replacement', 'str_rep', 'prepend', 'prefix', 'suffix'].map(key =>
-    affixLength(step, key),
-  );
-  return Math.max(1, ...lengths);
+/** A step that writes something for each space, before a text, or, where it looks for nothing, between all characters. */
+function growthByAffix(step: Fields): number {
+  const lengths = ['replacement', 'prepend', 'prefix'].map(key => affixLength(step, key));
+  const looksForNothing = ['suffix', 'pad_token', 'word_delimiter_token'].some(key => step[key] === '');
+  return Math.max(1, ...lengths) * (looksForNothing ? 3 : 1);
 }
 
-function growthByPattern(step: Step): number {
+function growthByPattern(step: Fields): number {
   if (step['type'] !== 'Replace' && step['type'] !== 'Split') return 1;
   const shortest = checkPattern(step['pattern']);
   if (step['type'] === 'Split') return 1;
-  const {content = ''} = step;
-  if (typeof content !== 'string')
-    throw new FormatError('The tokenizer replaces something by what is not a text.');
+  const content = needString(step, 'content');
   // where nothing matches, content comes between any two characters
   return shortest === 0 ? 1 + content.length : Math.max(1, content.length / shortest);
 }
 
-/** Characters that a pattern matches at least: 0 or 1 of a regular expression, all of a text. */
+/** Characters that a pattern matches at least. */
 function checkPattern(pattern: unknown): number {
-  const {String: text, Regex: source} = isRecord(pattern) ? pattern : {};
-  if (typeof text === 'string' && source === undefined) return text.length;
-  if (typeof source !== 'string') throw new FormatError('The tokenizer has a step with no pattern.');
-  const compiled = compile(source);
-  checkPatternCost(compiled.source);
-  return compiled.test('') ? 0 : 1;
+  const read = readPattern(pattern);
+  if ('text' in read) return read.text.length;
+  const {judged} = translatePattern(read.source);
+  checkPatternCost(judged.source);
+  return leastLength(parsePattern(judged.source));
 }
 
-/** What JavaScript will run: the library translates from the syntax of Oniguruma. */
-function compile(source: string): RegExp {
-  try {
-    const {pattern} = new library.SplitPreTokenizer({pattern: {Regex: source}, invert: false});
-    if (pattern !== null) return pattern;
-  } catch (error) {
-    throw new ModelError(`The tokenizer has a pattern that cannot be read: ${source.slice(0, 200)}.`, {
-      cause: error,
-    });
-  }
-  throw new FormatError('The tokenizer has a step with no pattern.');
-}
-
-function checkTemplate({single}: Step): void {
+function checkTemplate({single}: Fields): void {
   if (!Array.isArray(single) || single.length > maxTemplate) {
     throw new FormatError(`The tokenizer's template is not a list of at most ${maxTemplate} parts.`);
   }
@@ -138,17 +121,17 @@ function checkTemplate({single}: Step): void {
   if (texts > 1) throw new ModelError("The tokenizer's template repeats the text.");
 }
 
-function checkModel(model: TokenizerJson['model'] & Step): void {
+function checkModel(model: TokenizerJson['model'] & Fields): void {
   for (const key of ['continuing_subword_prefix', 'continuing_subword_suffix', 'end_of_word_suffix']) {
     affixLength(model, key);
   }
   for (const key of ['unk_token'])
     if (model[key] !== undefined && model[key] !== null) needString(model, key);
-  if (model.type === 'WordPiece') needInteger(model, 'max_input_chars_per_word', 0, maxWordLength);
-  if (model.type !== 'Unigram') return;
+  if (model['type'] === 'WordPiece') readInteger(model, 'max_input_chars_per_word', 0, maxWordLength);
+  if (model['type'] !== 'Unigram') return;
   if (!Array.isArray(model.vocab))
     throw new FormatError('The unigram vocabulary of the tokenizer is not a list.');
-  needInteger(model, 'unk_id', 0, model.vocab.length - 1);
+  readInteger(model, 'unk_id', 0, model.vocab.length - 1);
   for (const entry of model.vocab as unknown[]) {
     const [token, score] = Array.isArray(entry) ? (entry as unknown[]) : [];
     if (typeof token === 'string' && token.length <= maxUnigramLength && typeof score === 'number') continue;
@@ -158,7 +141,7 @@ function checkModel(model: TokenizerJson['model'] & Step): void {
   }
 }
 
-function affixLength(step: Step, key: string): number {
+function affixLength(step: Fields, key: string): number {
   const value = step[key];
   if (value === undefined || value === null) return 0;
   const text = needString(step, key);
@@ -168,21 +151,4 @@ function affixLength(step: Step, key: string): number {
     );
   }
   return text.length;
-}
-
-function needString(step: Step, key: string): string {
-  const value = step[key];
-  if (typeof value === 'string') return value;
-  throw new FormatError(`The tokenizer has a ${key} that is not a text.`);
-}
-
-/** A key that may be missing, but not be anything but a whole number within limits. */
-function needInteger(step: Step, key: string, least: number, most: number): void {
-  const value = step[key];
-  if (value === undefined || value === null) {
-    if (key !== 'length') return;
-  } else if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return;
-  throw new FormatError(
-    `The tokenizer has ${key} = ${shown(value)}; expected a whole number from ${least} to ${most}.`,
-  );
 }

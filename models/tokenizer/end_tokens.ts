@@ -6,12 +6,21 @@ const endTokens: ReadonlySet<string> = new Set([
   '</s>', // Llama 2, Mistral
   '<|endoftext|>', // GPT-2, SmolLM, Qwen
   '<|im_end|>', // ChatML: SmolLM-Instruct, Qwen
-  '<|end_of_text|>', // Llama 3
+  '<|end_of_text|>', // Llama 3, Granite
   '<|eot_id|>', // Llama 3, end of turn
   '<|eom_id|>', // Llama 3, end of message
   '<|end|>', // Phi 3
   '<end_of_turn>', // Gemma
   '<eos>', // Gemma
+  '<end_of_utterance>', // SmolVLM
+  '<｜end▁of▁sentence｜>', // DeepSeek
+  '<|return|>', // gpt-oss
+  '<|call|>',
+  '<EOT>', // Code Llama
+  '_<EOT>', // MPT
+  '▁<EOT>', // Code Llama, as SentencePiece spells it
+  '[EOT]', // Kimi K2
+  '[EOS]',
 ]);
 
 export function isEndToken(token: string): boolean {

@@ -1,8 +1,9 @@
 import {ModelError} from '../../ops/errors.js';
 import type {Metadata} from '../../ops/files/tensor_file.js';
+import {type Warn, warnOnConsole} from '../../ops/warn.js';
 import {byteLevelSteps} from './byte_level.js';
-import {isEndToken} from './end_tokens.js';
 import {type GgufVocabulary, readGgufVocabulary, tokenType} from './gguf_vocabulary.js';
+import {assumedSplitting} from './known_vocabularies.js';
 import {sentencePieceSteps} from './sentence_pieces.js';
 import {type Tokenizer, buildTokenizer} from './tokenizer.js';
 import {checkTokenizerJson} from './tokenizer_json.js';
@@ -12,10 +13,10 @@ import {checkTokenizerJson} from './tokenizer_json.js';
  * BPE (`llama`), written as the tokenizer.json that the model's authors would have shipped.
  * @throws ModelError where the vocabulary is missing, of another kind, or contradicts itself.
  */
-export function tokenizerFromGguf(metadata: Metadata): Tokenizer {
-  const vocabulary = readGgufVocabulary(metadata);
-  const vocab = vocabObject(vocabulary.tokens);
-  const steps = stepsOf(vocabulary, vocab);
+export function tokenizerFromGguf(metadata: Metadata, warn: Warn = warnOnConsole): Tokenizer {
+  const vocabulary = readGgufVocabulary(metadata, warn);
+  const vocab = vocabObject(vocabulary);
+  const steps = stepsOf(vocabulary, vocab, warn);
   const json = checkTokenizerJson({
     version: '1.0',
     model: steps.model,
@@ -25,13 +26,16 @@ export function tokenizerFromGguf(metadata: Metadata): Tokenizer {
     post_processor: frame(vocabulary, steps.addBos),
     decoder: steps.decoder,
   });
-  return buildTokenizer(json, {bosId: vocabulary.bosId, eosIds: endIds(vocabulary)});
+  return buildTokenizer(json, {bosId: vocabulary.bosId, eosIds: vocabulary.eosIds}, warn);
 }
 
-function stepsOf(vocabulary: GgufVocabulary, vocab: object) {
+function stepsOf(vocabulary: GgufVocabulary, vocab: object, warn: Warn) {
   switch (vocabulary.model) {
     case 'gpt2':
-      return byteLevelSteps(vocabulary, vocab);
+      return byteLevelSteps(
+        {...vocabulary, pre: vocabulary.pre ?? assumedSplitting(vocabulary, warn)},
+        vocab,
+      );
     case 'llama':
       return sentencePieceSteps(vocabulary, vocab);
     default:
@@ -42,11 +46,15 @@ function stepsOf(vocabulary: GgufVocabulary, vocab: object) {
   }
 }
 
-/** Without a prototype, so that a token called `__proto__` is a token. */
-function vocabObject(tokens: readonly string[]): object {
+/**
+ * Tokens that fill up a vocabulary (`[PAD151646]`, of the type "unused") are no text, as in llama.cpp: they are left out. Without
+ * a prototype, so that a token called `__proto__` is a token.
+ */
+function vocabObject({tokens, types, bosId, eosIds, unknownId}: GgufVocabulary): object {
   const vocab = Object.create(null) as Record<string, number>;
+  const named = new Set([bosId, unknownId, ...eosIds]);
   tokens.forEach((token, id) => {
-    vocab[token] = id;
+    if (types[id] !== tokenType.unused || named.has(id)) vocab[token] = id;
   });
   return vocab;
 }
@@ -82,11 +90,4 @@ function frame({tokens, bosId, eosIds, addEos}: GgufVocabulary, addBos: boolean)
       ]),
     ),
   };
-}
-
-function endIds({tokens, types, eosIds}: GgufVocabulary): number[] {
-  const spelled = tokens.flatMap((token, id) =>
-    types[id] === tokenType.control && isEndToken(token) ? [id] : [],
-  );
-  return [...new Set([...eosIds, ...spelled])];
 }

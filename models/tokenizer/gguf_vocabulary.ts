@@ -1,4 +1,5 @@
 import {ModelError} from '../../ops/errors.js';
+import type {Warn} from '../../ops/warn.js';
 import {
   metadataBoolean,
   metadataNumber,
@@ -7,6 +8,7 @@ import {
   metadataStrings,
 } from '../weights/gguf_metadata.js';
 import type {Metadata} from '../../ops/files/tensor_file.js';
+import {isEndToken} from './end_tokens.js';
 
 /** What a GGUF file says of its tokens, checked. Source: docs/gguf.md of ggml-org/ggml, "Tokenizer". */
 export interface GgufVocabulary {
@@ -14,10 +16,12 @@ export interface GgufVocabulary {
   readonly model: string;
   readonly pre: string | undefined;
   readonly tokens: readonly string[];
+  /** Of `tokenType`. What is spelled as an end of texts is a control token whatever the file says, as in llama.cpp. */
   readonly types: ArrayLike<number>;
   readonly scores: ArrayLike<number> | undefined;
   readonly merges: readonly string[] | undefined;
   readonly bosId: number | undefined;
+  /** Every token that ends a text: those that the file names, then those that are spelled so. */
   readonly eosIds: readonly number[];
   readonly unknownId: number | undefined;
   readonly addBos: boolean | undefined;
@@ -30,8 +34,11 @@ export const tokenType = {normal: 1, unknown: 2, control: 3, userDefined: 4, unu
 
 const prefix = 'tokenizer.ggml.';
 
-/** @throws ModelError where a list or a needed key is missing, or ids and lengths contradict each other. */
-export function readGgufVocabulary(metadata: Metadata): GgufVocabulary {
+/**
+ * Ids outside the vocabulary count as not given, with a warning.
+ * @throws ModelError where a list or a needed key is missing, or lengths contradict each other.
+ */
+export function readGgufVocabulary(metadata: Metadata, warn: Warn): GgufVocabulary {
   const tokens = metadataStrings(metadata, `${prefix}tokens`);
   const model = metadataString(metadata, `${prefix}model`);
   if (tokens === undefined || tokens.length === 0 || model === undefined) {
@@ -42,13 +49,17 @@ export function readGgufVocabulary(metadata: Metadata): GgufVocabulary {
   const twice =
     tokens.length === new Set(tokens).size ? undefined : tokens.find((t, id) => tokens.indexOf(t) !== id);
   if (twice !== undefined) throw new ModelError(`The GGUF file's vocabulary has the token "${twice}" twice.`);
-  const id = (key: string): number | undefined => readId(metadata, `${prefix}${key}_token_id`, tokens.length);
+  const id = (key: string): number | undefined =>
+    readId(metadata, `${prefix}${key}_token_id`, tokens.length, warn);
   const bosId = id('bos');
   const unknownId = id('unknown');
   const named = ['eos', 'eot', 'eom'].map(id).filter(end => end !== undefined);
-  const types =
+  const spelled = tokens.flatMap((token, i) => (isEndToken(token) ? [i] : []));
+  const types = Array.from(
     list(metadata, 'token_type', tokens.length) ??
-    guessTypes(tokens, [bosId, unknownId, id('padding'), ...named]);
+      guessTypes(tokens, [bosId, unknownId, id('padding'), ...named]),
+  );
+  for (const end of spelled) types[end] = tokenType.control;
   return {
     model,
     pre: metadataString(metadata, `${prefix}pre`),
@@ -57,7 +68,7 @@ export function readGgufVocabulary(metadata: Metadata): GgufVocabulary {
     scores: list(metadata, 'scores', tokens.length),
     merges: metadataStrings(metadata, `${prefix}merges`),
     bosId,
-    eosIds: [...new Set(named)],
+    eosIds: [...new Set([...named, ...spelled])],
     unknownId,
     addBos: metadataBoolean(metadata, `${prefix}add_bos_token`),
     addEos: metadataBoolean(metadata, `${prefix}add_eos_token`) ?? false,
@@ -65,10 +76,18 @@ export function readGgufVocabulary(metadata: Metadata): GgufVocabulary {
   };
 }
 
-function readId(metadata: Metadata, key: string, vocabSize: number): number | undefined {
+function readId(metadata: Metadata, key: string, vocabSize: number, warn: Warn): number | undefined {
   const id = metadataNumber(metadata, key);
   if (id === undefined || (Number.isInteger(id) && id >= 0 && id < vocabSize)) return id;
-  throw new ModelError(`The GGUF file's ${key} is ${id}, but its vocabulary has ${vocabSize} tokens.`);
+  if (!Number.isInteger(id)) {
+    throw new ModelError(
+      `The GGUF file's ${key} is ${id}; an id is a whole number. Convert the model again.`,
+    );
+  }
+  warn(
+    `The GGUF file's ${key} is ${id}, but its vocabulary has the ids 0 to ${vocabSize - 1}: it counts as not given.`,
+  );
+  return undefined;
 }
 
 function list(metadata: Metadata, key: string, vocabSize: number): ArrayLike<number> | undefined {

@@ -83,3 +83,19 @@ function limits(sign: string): [least: number, most: number] {
   const [, least, comma, most] = /(\d+)(,?)(\d*)/.exec(sign)!;
   return [Number(least), comma === '' ? Number(least) : most === '' ? Infinity : Number(most)];
 }
+
+/** Characters that a pattern consumes at least. */
+export function leastLength(node: PatternNode): number {
+  switch (node.kind) {
+    case 'set':
+      return 1;
+    case 'look':
+      return 0;
+    case 'sequence':
+      return node.parts.reduce((sum, part) => sum + leastLength(part), 0);
+    case 'choice':
+      return Math.min(...node.options.map(leastLength));
+    case 'repeat':
+      return node.least * leastLength(node.body);
+  }
+}

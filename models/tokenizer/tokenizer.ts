@@ -1,12 +1,18 @@
-import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {EigenkvError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {type Warn, warnOnConsole} from '../../ops/warn.js';
 import {checkSteps} from './check_steps.js';
-import {type LibraryTokenizer, library} from './library.js';
-import {type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
-import {withLiteralContents, withUnicodeRules} from './unicode_rules.js';
+import {buildPipeline} from './pipeline.js';
+import {
+  type AddedToken,
+  type TokenizerJson,
+  isRecord,
+  readAddedTokens,
+  readVocabulary,
+} from './tokenizer_json.js';
 
 /** Text to token ids and back. An object of plain functions: `{...tokenizer, eosIds}` is a tokenizer too. */
 export interface Tokenizer {
-  /** One more than the largest id; the model's may be larger, never smaller. */
+  /** One more than the largest id. The model's may be larger: then the last ids are padding and have no text. */
   readonly vocabSize: number;
   readonly bosId?: number;
   /** Every token that ends a text: end of sequence, of turn, of message. */
@@ -20,13 +26,21 @@ export interface Tokenizer {
    */
   encode(text: string, options?: {addSpecial?: boolean; parseSpecial?: boolean}): number[];
   /**
-   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Bytes that are not UTF-8 become
-   * U+FFFD; spaces before punctuation are left as they are.
-   * @throws InvalidArgumentError for an id that the vocabulary does not have.
+   * The inverse of `encode`. `skipSpecial` (default true) leaves special tokens out. Ids that no token has, such as those of
+   * a padded vocabulary, give no text. Bytes that are not UTF-8 become U+FFFD.
+   * @throws InvalidArgumentError for what is no id: a whole number from 0 to 2^31 - 1.
    */
   decode(ids: ArrayLike<number>, options?: {skipSpecial?: boolean}): string;
-  /** A token as the vocabulary spells it (`Ġthe`, `▁the`, `<0x0A>`); throws as `decode` does. */
+  /**
+   * A token as the vocabulary spells it (`Ġthe`, `▁the`, `<0x0A>`).
+   * @throws InvalidArgumentError for an id that no token has.
+   */
   token(id: number): string;
+  /**
+   * Whether `decode` passes over this id, whatever stands beside it: it has no token, or a special one that is left out.
+   * A tokenizer of your own may do without; then no id is passed over.
+   */
+  isSilent?(id: number, options?: {skipSpecial?: boolean}): boolean;
 }
 
 /** Ids that the source of a vocabulary knows and its JSON does not say. */
@@ -35,48 +49,58 @@ export interface SpecialIds {
   readonly eosIds: readonly number[];
 }
 
-/** A tokenizer over a checked tokenizer.json object, run by the library @huggingface/tokenizers. */
-export function buildTokenizer(json: TokenizerJson, {bosId, eosIds}: SpecialIds): Tokenizer {
+/** A tokenizer over a checked tokenizer.json object. */
+export function buildTokenizer(
+  json: TokenizerJson,
+  {bosId, eosIds}: SpecialIds,
+  warn: Warn = warnOnConsole,
+): Tokenizer {
   checkSteps(json);
-  const tokens = tokenTable(json);
-  const tokenizer = startLibrary(json);
-  let plain: LibraryTokenizer | undefined;
+  const vocabulary = readVocabulary(json);
+  const added = readAddedTokens(json);
+  const tokens = tokenTable(json, vocabulary, added);
+  const pipeline = guarded(() => buildPipeline(json, vocabulary, added, tokens, warn));
+  const {before, after} = pipeline.frame;
+  for (const id of [...before, ...after]) {
+    if (tokens[id] !== undefined) continue;
+    throw new ModelError(
+      `The tokenizer puts the id ${id} around a text, which no token has; convert it again.`,
+    );
+  }
+  warnOfLengths(json, warn);
   const vocabSize = tokens.length;
-  for (const id of bosId === undefined ? eosIds : [bosId, ...eosIds]) checkId(tokens, id);
+  const specialIds = new Set(added.flatMap(({id, special}) => (special ? [id] : [])));
   return {
     vocabSize,
     ...(bosId !== undefined && {bosId}),
     eosIds,
     json,
     encode(text, {addSpecial = true, parseSpecial = true} = {}) {
-      const encoder = parseSpecial ? tokenizer : (plain ??= startLibrary(withoutSpecial(json)));
-      const {ids} = guarded(() => encoder.encode(text, {add_special_tokens: addSpecial}));
-      return ids.map(id => {
-        if (id !== undefined && tokens[id] !== undefined) return id;
-        throw new ModelError(
-          `The tokenizer has no token for a part of this text (${id === undefined ? 'and none for what is unknown' : `id ${id}`}); ` +
-            'use another conversion of the model.',
-        );
-      });
+      const ids = guarded(() => pipeline.encode(text, parseSpecial));
+      return addSpecial ? [...before, ...ids, ...after] : ids;
     },
     decode(ids, {skipSpecial = true} = {}) {
-      if (ids.length === 0) return '';
-      const known = Array.from(ids, id => checkId(tokens, id));
-      return guarded(() =>
-        tokenizer.decode(known, {skip_special_tokens: skipSpecial, clean_up_tokenization_spaces: false}),
-      );
+      const known = Array.from(ids, checkId).filter(id => tokens[id] !== undefined);
+      return known.length === 0 ? '' : guarded(() => pipeline.decode(known, skipSpecial));
     },
     token(id) {
-      return tokens[checkId(tokens, id)]!;
+      const token = tokens[checkId(id)];
+      if (token !== undefined) return token;
+      throw new InvalidArgumentError(
+        `There is no token ${id}; the vocabulary has the ids 0 to ${vocabSize - 1}.`,
+      );
     },
+    isSilent: (id, {skipSpecial = true} = {}) =>
+      tokens[checkId(id)] === undefined || (skipSpecial && specialIds.has(id)),
   };
 }
 
-/** Runs the library, whose own errors are of no type. */
+/** What JavaScript throws where a text grows beyond its strings and arrays becomes an error of ours. */
 function guarded<T>(run: () => T): T {
   try {
     return run();
   } catch (error) {
+    if (error instanceof EigenkvError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new ModelError(
       `The tokenizer fails: ${reason}. Give it a shorter text, or use another conversion of the model.`,
@@ -85,25 +109,27 @@ function guarded<T>(run: () => T): T {
   }
 }
 
-/** The same tokenizer finding no special tokens in a text. They stay in the vocabulary, for what is put around it. */
-function withoutSpecial(json: TokenizerJson): TokenizerJson {
-  const added = readAddedTokens(json);
-  const special = Object.fromEntries(
-    added.filter(token => token.special).map(({content, id}) => [content, id]),
+/** Files keep how a training run cut and padded its batches; a text that is encoded here stays whole, as in transformers. */
+function warnOfLengths({truncation, padding}: TokenizerJson, warn: Warn): void {
+  const pads =
+    isRecord(padding) &&
+    (padding['strategy'] !== 'BatchLongest' || typeof padding['pad_to_multiple_of'] === 'number');
+  const ignored = [...(truncation === null ? [] : ['truncation']), ...(pads ? ['padding'] : [])];
+  if (ignored.length === 0) return;
+  warn(
+    `tokenizer.json asks for ${ignored.join(' and ')} of every text. Texts are encoded whole all the same; ` +
+      `set ${ignored.join(' and ')} to null in the file to be rid of this warning.`,
   );
-  const {vocab} = json.model;
-  return {
-    ...json,
-    // a unigram vocabulary is a list, and holds its special tokens already
-    model: Array.isArray(vocab) ? json.model : {...json.model, vocab: {...vocab, ...special}},
-    added_tokens: json.added_tokens.filter((_, i) => !added[i]!.special),
-  };
 }
 
 /** The token of every id; ids that no token has are holes. */
-function tokenTable(json: TokenizerJson): readonly (string | undefined)[] {
+function tokenTable(
+  {model}: TokenizerJson,
+  vocabulary: ReadonlyMap<string, number>,
+  added: readonly AddedToken[],
+): readonly (string | undefined)[] {
   const tokens: (string | undefined)[] = [];
-  for (const [token, id] of readVocabulary(json)) {
+  for (const [token, id] of vocabulary) {
     if (tokens[id] !== undefined) {
       throw new ModelError(
         `The tokenizer gives the id ${id} to "${tokens[id]}" and to "${token}"; convert it again.`,
@@ -111,41 +137,30 @@ function tokenTable(json: TokenizerJson): readonly (string | undefined)[] {
     }
     tokens[id] = token;
   }
-  for (const {content, id} of readAddedTokens(json)) tokens[id] = content;
+  // a list may have a token twice; texts get the last one's id
+  if (Array.isArray(model.vocab)) {
+    for (const [id, entry] of model.vocab.entries()) if (Array.isArray(entry)) tokens[id] = String(entry[0]);
+  }
+  const addedIds = new Map<string, number>();
+  const addedAt = new Map<number, string>();
+  for (const {content, id} of added) {
+    const known = vocabulary.get(content) ?? addedIds.get(content) ?? id;
+    const other = addedAt.get(id) ?? content;
+    if (known !== id || other !== content) {
+      throw new ModelError(
+        `The tokenizer gives the added token "${content}" the id ${id}, but ` +
+          (known === id ? `"${other}" has it too` : `elsewhere ${known}`) +
+          '; convert it again.',
+      );
+    }
+    addedIds.set(content, id);
+    addedAt.set(id, content);
+    tokens[id] = content;
+  }
   return tokens;
 }
 
-function checkId(tokens: readonly (string | undefined)[], id: number): number {
-  if (tokens[id] !== undefined) return id;
-  throw new InvalidArgumentError(
-    `There is no token ${id}; the vocabulary has the ids 0 to ${tokens.length - 1}.`,
-  );
-}
-
-function startLibrary(json: TokenizerJson): LibraryTokenizer {
-  let tokenizer: LibraryTokenizer;
-  try {
-    tokenizer = new library.Tokenizer(
-      {
-        ...json,
-        normalizer: withLiteralContents(json.normalizer),
-        pre_tokenizer: withLiteralContents(withUnicodeRules(json.pre_tokenizer)),
-        decoder: withLiteralContents(json.decoder),
-      },
-      {clean_up_tokenization_spaces: false},
-    );
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ModelError(`The tokenizer cannot be started: ${reason}.`, {cause: error});
-  }
-  keepByteOrderMarks(tokenizer);
-  return tokenizer;
-}
-
-/** The library's byte fallback drops U+FEFF, as TextDecoder does unless told not to (0.2.0). */
-function keepByteOrderMarks({decoder}: LibraryTokenizer): void {
-  for (const step of decoder instanceof library.SequenceDecoder ? decoder.decoders : [decoder]) {
-    if (step instanceof library.ByteFallbackDecoder)
-      step.text_decoder = new TextDecoder('utf-8', {ignoreBOM: true});
-  }
+function checkId(id: number): number {
+  if (Number.isInteger(id) && id >= 0 && id < 2 ** 31) return id;
+  throw new InvalidArgumentError(`${String(id)} is no id of a token; give whole numbers from 0 on.`);
 }

@@ -1,22 +1,29 @@
 import {FormatError, ModelError} from '../../ops/errors.js';
 
-/** The parts of a tokenizer.json that are checked here; the library reads the rest. */
+/** The parts of a tokenizer.json. What its steps hold is read where they are built. */
 export interface TokenizerJson {
-  readonly model: {readonly type?: unknown; readonly vocab: object; readonly merges?: unknown};
+  readonly model: Readonly<Record<string, unknown>> & {readonly vocab: object};
   readonly added_tokens: readonly unknown[];
   readonly normalizer: unknown;
   readonly pre_tokenizer: unknown;
   readonly post_processor: unknown;
   readonly decoder: unknown;
+  readonly truncation: unknown;
+  readonly padding: unknown;
 }
 
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
   readonly special: boolean;
+  /** Looked for in the normalized text, spelled as it is there. */
+  readonly normalized: boolean;
+  readonly singleWord: boolean;
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
 }
 
-const modelTypes: readonly string[] = ['BPE', 'Unigram', 'WordPiece'];
+const modelTypes: readonly string[] = ['BPE', 'Unigram', 'WordPiece', 'WordLevel'];
 
 /** Far above real vocabularies (the largest have some 260,000 tokens), far below what would exhaust memory. */
 const maxVocabSize = 2 ** 24;
@@ -27,7 +34,7 @@ const maxAddedCharacters = 2 ** 16;
 
 /**
  * An object read from a tokenizer.json, its absent steps filled with null.
- * @throws FormatError where it is not one, ModelError where merges name tokens that the vocabulary lacks.
+ * @throws FormatError where it is not one, ModelError where its model is of no known type.
  */
 export function checkTokenizerJson(value: unknown): TokenizerJson {
   if (!isRecord(value) || !isRecord(value['model']) || !isRecordOrList(value['model']['vocab'])) {
@@ -46,16 +53,28 @@ export function checkTokenizerJson(value: unknown): TokenizerJson {
     pre_tokenizer: value['pre_tokenizer'] ?? null,
     post_processor: value['post_processor'] ?? null,
     decoder: value['decoder'] ?? null,
+    truncation: value['truncation'] ?? null,
+    padding: value['padding'] ?? null,
   };
-  if (json.model.type === 'BPE') checkMerges(value['model'], readVocabulary(json));
   readAddedTokens(json);
   return json;
 }
 
-/** Old files do not name the model; the library would take a BPE model without some keys for another kind. */
-function modelType({type, vocab, merges}: Record<string, unknown>): string {
+/** Old files do not name the model. */
+function modelType({
+  type,
+  vocab,
+  merges,
+  continuing_subword_prefix: prefix,
+}: Record<string, unknown>): string {
   if (type === undefined || type === null)
-    return Array.isArray(vocab) ? 'Unigram' : merges ? 'BPE' : 'WordPiece';
+    return Array.isArray(vocab)
+      ? 'Unigram'
+      : merges
+        ? 'BPE'
+        : typeof prefix === 'string'
+          ? 'WordPiece'
+          : 'WordLevel';
   if (typeof type === 'string' && modelTypes.includes(type)) return type;
   throw new ModelError(
     `The tokenizer has a model of the type ${JSON.stringify(type)}; ${modelTypes.join(', ')} are known.`,
@@ -64,19 +83,19 @@ function modelType({type, vocab, merges}: Record<string, unknown>): string {
 
 /** Every token with its id, added tokens not included. */
 export function readVocabulary({model}: TokenizerJson): ReadonlyMap<string, number> {
-  // a unigram vocabulary is a list of [token, score], every other one an object
-  const entries: [unknown, unknown][] = Array.isArray(model.vocab)
-    ? model.vocab.map((entry, id) => [Array.isArray(entry) ? entry[0] : undefined, id])
-    : Object.entries(model.vocab);
   const vocabulary = new Map<string, number>();
-  for (const [token, id] of entries) {
-    if (typeof token !== 'string' || !isId(id)) {
+  const add = (token: unknown, id: unknown): void => {
+    if (typeof token === 'string' && isId(id)) vocabulary.set(token, id);
+    else {
       throw new FormatError(
         `The tokenizer's vocabulary maps ${JSON.stringify(token)} to ${JSON.stringify(id)}.`,
       );
     }
-    vocabulary.set(token, id);
-  }
+  };
+  // a unigram vocabulary is a list of [token, score], every other one an object
+  if (Array.isArray(model.vocab)) {
+    model.vocab.forEach((entry, id) => add(Array.isArray(entry) ? entry[0] : undefined, id));
+  } else for (const [token, id] of Object.entries(model.vocab)) add(token, id);
   if (vocabulary.size === 0) throw new FormatError('The vocabulary of the tokenizer is empty.');
   return vocabulary;
 }
@@ -93,14 +112,29 @@ export function readAddedTokens(json: TokenizerJson): readonly AddedToken[] {
         `The tokenizer has an added token without content or id: ${JSON.stringify(token)}.`,
       );
     }
-    return {id: token['id'], content: token['content'], special: token['special'] === true};
+    const special = token['special'] === true;
+    return {
+      id: token['id'],
+      content: token['content'],
+      special,
+      normalized: typeof token['normalized'] === 'boolean' ? token['normalized'] : !special,
+      singleWord: token['single_word'] === true,
+      lstrip: token['lstrip'] === true,
+      rstrip: token['rstrip'] === true,
+    };
   });
-  const long = added.find(({content}) => content.length > maxAddedLength);
-  const characters = charactersOfTree(added.map(({content}) => content).sort());
-  if (long === undefined && characters <= maxAddedCharacters) return added;
+  checkAddedLengths(added.map(({content}) => content));
+  return added;
+}
+
+/** @throws ModelError where the spellings of added tokens would fill memory. */
+export function checkAddedLengths(spellings: readonly string[]): void {
+  const long = spellings.find(({length}) => length > maxAddedLength);
+  const characters = charactersOfTree([...spellings].sort());
+  if (long === undefined && characters <= maxAddedCharacters) return;
   throw new ModelError(
     `The tokenizer's added tokens are too long: ${characters} different characters in all (at most ${maxAddedCharacters}), ` +
-      `${long?.content.length ?? maxAddedLength} in one (at most ${maxAddedLength}).`,
+      `${long?.length ?? maxAddedLength} in one (at most ${maxAddedLength}).`,
   );
 }
 
@@ -114,26 +148,6 @@ function charactersOfTree(sorted: readonly string[]): number {
     nodes += text.length - common;
   });
   return nodes;
-}
-
-function checkMerges(model: Record<string, unknown>, vocabulary: ReadonlyMap<string, number>): void {
-  const {merges} = model;
-  if (!Array.isArray(merges)) throw new FormatError('The BPE model of the tokenizer has no list of merges.');
-  // with affixes the merged token is spelled differently; then the parts alone are checked
-  const plain = !model['continuing_subword_prefix'] && !model['end_of_word_suffix'];
-  for (const merge of merges as unknown[]) {
-    const parts: unknown[] = typeof merge === 'string' ? merge.split(' ') : Array.isArray(merge) ? merge : [];
-    const [left, right] = parts;
-    if (parts.length !== 2 || typeof left !== 'string' || typeof right !== 'string') {
-      throw new FormatError(`The tokenizer has a merge that is not two tokens: ${JSON.stringify(merge)}.`);
-    }
-    for (const token of plain ? [left, right, left + right] : [left, right]) {
-      if (vocabulary.has(token)) continue;
-      throw new ModelError(
-        `The tokenizer merges "${left}" with "${right}", but its vocabulary lacks "${token}".`,
-      );
-    }
-  }
 }
 
 function isId(value: unknown): value is number {

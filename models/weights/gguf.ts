@@ -1,7 +1,9 @@
+import {FormatError} from '../../ops/errors.js';
 import type {ByteSource} from '../../ops/files/byte_source.js';
+import {foreignBytes, foreignContent} from '../../ops/files/foreign_content.js';
 import {GgufCursor} from './gguf_cursor.js';
 import {readMetadata} from './gguf_metadata.js';
-import {ggmlTypes, readableTypes} from './gguf_types.js';
+import {ggmlTypes, readableTypes, removedTypes} from './gguf_types.js';
 import {type StoredTensor, type TensorFile, elementCount, tensorFile} from '../../ops/files/tensor_file.js';
 
 const magic = 0x46554747; // "GGUF", little endian
@@ -20,7 +22,7 @@ const maxAxes = 4;
 export async function openGguf(source: ByteSource): Promise<TensorFile> {
   try {
     const cursor = new GgufCursor(source);
-    await checkVersion(cursor);
+    await checkVersion(cursor, source);
     const tensorCount = cursor.checkCount(await cursor.uint64('the tensor count'), 0, 'tensors', maxTensors);
     const metadata = await readMetadata(cursor, await cursor.uint64('the metadata count'));
     const alignment = metadata.get('general.alignment') ?? defaultAlignment;
@@ -40,9 +42,12 @@ export async function openGguf(source: ByteSource): Promise<TensorFile> {
   }
 }
 
-async function checkVersion(cursor: GgufCursor): Promise<void> {
-  if ((await cursor.uint32('its first word')) !== magic)
+async function checkVersion(cursor: GgufCursor, source: ByteSource): Promise<void> {
+  if (source.size < 4 || (await cursor.uint32('its first word')) !== magic) {
+    const foreign = foreignContent(await source.read(0, Math.min(foreignBytes, source.size)));
+    if (foreign !== undefined) throw new FormatError(`${source.name} ${foreign}.`);
     throw cursor.damaged('it does not begin with "GGUF"');
+  }
   const version = await cursor.uint32('the version');
   if (version === 2 || version === 3) return;
   const swapped = (version & 0xffff) === 0 && version !== 0;
@@ -89,11 +94,7 @@ async function readEntry(cursor: GgufCursor, fileName: string): Promise<StoredTe
   const type = await cursor.uint32(`the type of "${name}"`);
   const offset = Number(await cursor.uint64(`the offset of "${name}"`));
   const encoding = ggmlTypes.get(type);
-  if (encoding === undefined) {
-    throw cursor.damaged(
-      `tensor "${name}" has the unknown type ${type}; eigenkv reads ${readableTypes.join(', ')}`,
-    );
-  }
+  if (encoding === undefined) throw unknownType(type, name, fileName);
   const values = elementCount(shape, name, fileName);
   const {dtype, blockSize, blockBytes} = encoding;
   if ((shape.at(-1) ?? 1) % blockSize !== 0) {
@@ -102,6 +103,17 @@ async function readEntry(cursor: GgufCursor, fileName: string): Promise<StoredTe
     );
   }
   return {name, dtype, shape, byteLength: (values / blockSize) * blockBytes, offset, encoding};
+}
+
+function unknownType(type: number, tensor: string, fileName: string): FormatError {
+  const removed = removedTypes.get(type);
+  return new FormatError(
+    `Tensor "${tensor}" of ${fileName} ` +
+      (removed === undefined
+        ? `has the type ${type}, which eigenkv does not know: it is newer, or the file is damaged. `
+        : `is stored as ${removed} (type ${type}), which ggml has removed. `) +
+      `Take or make a file of these types: ${readableTypes.join(', ')}.`,
+  );
 }
 
 function checkLayout(

@@ -49,6 +49,18 @@ export const ggmlTypes: ReadonlyMap<number, Encoding> = new Map([
   [41, blocks('Q1_0', 128, 18)],
 ]);
 
+/** Numbers that ggml gave up, and what they were called: their files cannot be read by anyone any more. */
+export const removedTypes: ReadonlyMap<number, string> = new Map([
+  [4, 'Q4_2'],
+  [5, 'Q4_3'],
+  [31, 'Q4_0_4_4'],
+  [32, 'Q4_0_4_8'],
+  [33, 'Q4_0_8_8'],
+  [36, 'IQ4_NL_4_4'],
+  [37, 'IQ4_NL_4_8'],
+  [38, 'IQ4_NL_8_8'],
+]);
+
 /** The types that are read, for messages. */
 export const readableTypes: readonly string[] = [...ggmlTypes.values()]
   .filter(t => t.decode)

@@ -2,7 +2,8 @@ import {FormatError} from '../../ops/errors.js';
 import {parseJsonText} from '../../ops/files/json_text.js';
 import type {ByteSource} from '../../ops/files/byte_source.js';
 import {openSafetensors} from '../../ops/files/safetensors.js';
-import {type Metadata, type TensorFile, type TensorInfo, findTensor} from '../../ops/files/tensor_file.js';
+import type {Metadata, TensorFile} from '../../ops/files/tensor_file.js';
+import {closeAll, joinedFiles} from './joined_files.js';
 
 /** What `model.safetensors.index.json` says: which file holds which tensor. */
 export interface ShardIndex {
@@ -18,7 +19,10 @@ const maxShards = 10_000;
  * Reads the text of a `model.safetensors.index.json`. Every shard must be a plain file name beside the index.
  * @throws FormatError where it is no such index, or a name would lead out of its folder.
  */
-export function parseShardIndex(text: string, indexName = 'model.safetensors.index.json'): ShardIndex {
+export function parseShardIndex(
+  text: string | Uint8Array,
+  indexName = 'model.safetensors.index.json',
+): ShardIndex {
   const index = parseJsonText(text, indexName);
   const weightMap =
     typeof index === 'object' && index !== null && 'weight_map' in index ? index.weight_map : undefined;
@@ -58,34 +62,23 @@ export async function openShardedSafetensors(
   openShard: (fileName: string) => Promise<ByteSource>,
 ): Promise<TensorFile> {
   const shards = new Map<string, TensorFile>();
-  const close = async (): Promise<void> => {
-    await Promise.all([...shards.values()].map(shard => shard.close()));
-  };
   try {
     for (const fileName of index.fileNames)
       shards.set(fileName, await openSafetensors(await openShard(fileName)));
-    const tensors = new Map<string, TensorInfo>();
+    const fileOf = new Map<string, TensorFile>();
     for (const [name, fileName] of index.fileOfTensor) {
-      const tensor = shards.get(fileName)?.tensors.get(name);
-      if (tensor === undefined) {
+      const shard = shards.get(fileName);
+      if (shard?.tensors.has(name) !== true) {
         throw new FormatError(
           `The index puts tensor "${name}" into ${fileName}, which lacks it; download both again.`,
         );
       }
-      tensors.set(name, tensor);
+      fileOf.set(name, shard);
     }
-    return {
-      format: 'safetensors',
-      tensors,
-      metadata: mergedMetadata(shards.values()),
-      async readFloat32(name) {
-        findTensor(tensors, name, `${index.fileNames[0]!} and its fellow shards`);
-        return shards.get(index.fileOfTensor.get(name)!)!.readFloat32(name);
-      },
-      close,
-    };
+    const name = `${index.fileNames[0]!} and its fellow shards`;
+    return joinedFiles([...shards.values()], fileOf, mergedMetadata(shards.values()), name);
   } catch (error) {
-    await close();
+    await closeAll(shards.values());
     throw error;
   }
 }

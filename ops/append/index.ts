@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {bringToCurrentBackend} from '../backends/residence.js';
 import {tensorflowEager} from '../backends/tensorflow_eager.js';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import {webgpuPrograms} from '../backends/webgpu_programs.js';
@@ -38,6 +39,7 @@ export function append(
       ? tf.clone(fresh)
       : tf.tidy(() => tf.concat([tf.slice(buffer, [0, 0, 0, 0], [-1, -1, at, -1]), fresh], 2));
   }
+  if (buffer !== undefined) bringToCurrentBackend(buffer); // the current backend may have changed since it was made
   if (buffer !== undefined && needed <= buffer.shape[2] && (rowsWritten.get(buffer.dataId) ?? at) <= at) {
     if (rows > 0) writeRows(buffer, fresh, at, rows);
     rowsWritten.set(buffer.dataId, needed);

@@ -14,10 +14,12 @@ import {
   type KeyRotation,
   type StoredKeys,
 } from './stored_keys.js';
+import type {Visibility} from './visibility.js';
 import {attendWasm} from './wasm.js';
 import {attendWebgpu} from './webgpu.js';
 
 export type {KeyRotation} from './stored_keys.js';
+export type {LocalWindow} from './visibility.js';
 
 /**
  * Attention over one segment before normalisation, as one float32 tensor `[batch, heads, tokens, dimV + 2]`: the weighted
@@ -27,13 +29,11 @@ export type {KeyRotation} from './stored_keys.js';
 export type Partial = tf.Tensor4D;
 
 /** What attention over one segment needs to know beyond its tensors. */
-export interface AttendOptions {
+export interface AttendOptions extends Visibility {
   /** How many of the segment's tokens are valid. */
   readonly tokens: number;
   /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
   readonly scale: number;
-  /** Causal attention: the index, within the segment, of query 0's own token. Query i sees tokens 0 .. firstQuery + i. */
-  readonly firstQuery?: number;
   /** The rotation of keys that were stored before it; needed there, and ignored by other forms. */
   readonly keyRotation?: KeyRotation;
 }
@@ -47,6 +47,7 @@ export interface AttendOptions {
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
  * Low-rank forms are met in the space of their latents: queries are projected once, and the summed output expanded once.
+ * Local windows have no kernel yet: they take plain tfjs ops on every backend, over the tokens that a run has within them.
  *
  * Normalised, outputs lie within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
  * other forms decode to, for scores up to millions; beyond, scores themselves are rounded by more than softmax forgives.
@@ -78,6 +79,10 @@ function attendTokens(
   options: AttendOptions,
 ): Partial {
   const {inputs, attributes} = storedSegment(keys, values, options);
+  const {window} = options;
+  if (window !== undefined) {
+    return tf.tidy(() => attendReference({queries, ...inputs}, {...attributes, window}) as Partial);
+  }
   return runOp(attendOp, {queries, ...inputs}, attributes) as Partial;
 }
 
@@ -107,11 +112,10 @@ export type SegmentInputs = KeyInputs & {valueData: tf.Tensor; valueParams?: tf.
 
 export type AttendInputs = SegmentInputs & {queries: tf.Tensor};
 
-export interface AttendAttributes extends KeyAttributes {
+export interface AttendAttributes extends KeyAttributes, Visibility {
   readonly values: TokenLayout;
   readonly tokens: number;
   readonly scale: number;
-  readonly firstQuery?: number;
 }
 
 export const attendOp = defineOp<AttendInputs, AttendAttributes>({

@@ -2,13 +2,14 @@ import * as tf from '@tensorflow/tfjs';
 import {readTokensReference} from '../decode/reference.js';
 import type {AttendAttributes, AttendInputs} from './index.js';
 import {readKeysReference} from './stored_keys.js';
+import {firstVisible, visibleTokens} from './visibility.js';
 
 /** Tokens decoded at a time: few enough that no dense copy of a cache ever exists. */
 export const tileTokens = 512;
 
 /** `attend` in plain tfjs ops: every backend has them. Differentiable where both forms are dense and one tile is enough. */
 export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): tf.Tensor {
-  const {tokens, scale, firstQuery, values} = attributes;
+  const {tokens, scale, values} = attributes;
   const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
   const kvHeads = inputs.keyData.shape[1]!;
   const rows = (heads / kvHeads) * queryTokens; // a group's query heads lie side by side: one matrix a key head
@@ -18,13 +19,12 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
     max: tf.fill([batch, kvHeads, rows, 1], -Infinity),
     sum: tf.zeros([batch, kvHeads, rows, 1]),
   };
-  for (let from = 0; from < tokens; from += tileTokens) {
+  for (let from = firstVisible(attributes, tokens); from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
     const keyTile = readKeysReference(inputs, attributes, from, count);
     const valueTile = readTokensReference(inputs.valueData, inputs.valueParams, values, from, count);
     const scores = tf.mul(tf.matMul(queries, keyTile, false, true), scale);
-    const visible =
-      firstQuery === undefined ? undefined : visibility(rows, queryTokens, count, firstQuery - from);
+    const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     total = addTile(
       total,
       visible ? tf.where(visible, scores, tf.fill(scores.shape, -Infinity)) : scores,
@@ -53,17 +53,4 @@ function addTile(total: Sums, scores: tf.Tensor, values: tf.Tensor): Sums {
     max,
     sum: tf.add(tf.mul(total.sum, rescale), tf.sum(weights, 3, true)),
   };
-}
-
-/** bool `[1, 1, rows, count]`: row r is query `r % queryTokens`, which sees columns 0 .. firstQuery + that. */
-export function visibility(rows: number, queryTokens: number, count: number, firstQuery: number): tf.Tensor {
-  const last = tf.add(tf.range(0, queryTokens, 1, 'int32'), firstQuery);
-  const lastOfRow = tf.tile(last, [rows / queryTokens]);
-  const columns = tf.range(0, count, 1, 'int32');
-  return tf.reshape(tf.lessEqual(tf.reshape(columns, [1, count]), tf.reshape(lastOfRow, [rows, 1])), [
-    1,
-    1,
-    rows,
-    count,
-  ]);
 }

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {checkQueries} from '../attend/checks.js';
 import {inLatentSpace} from '../attend/latent_space.js';
 import {storedKeys, type KeyAttributes, type KeyInputs, type KeyRotation} from '../attend/stored_keys.js';
+import type {Visibility} from '../attend/visibility.js';
 import {InvalidArgumentError} from '../errors.js';
 import type {Form} from '../forms.js';
 import {defineOp, runOp} from '../run_op.js';
@@ -18,13 +19,11 @@ import {attentionStatisticsWebgpu} from './webgpu.js';
  */
 export type AttentionStatistic = 'mass' | 'uses' | 'lastUse';
 
-export interface AttentionStatisticsOptions {
+export interface AttentionStatisticsOptions extends Visibility {
   /** How many of the segment's tokens are valid. */
   readonly tokens: number;
   /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
   readonly scale: number;
-  /** Causal attention: the index, within the segment, of query 0's own token. */
-  readonly firstQuery?: number;
   readonly statistic: AttentionStatistic;
   /** From which probability on a token is used, in (0, 1]; needed for `uses` and `lastUse`. */
   readonly threshold?: number;
@@ -52,30 +51,30 @@ export function attentionStatistics(
   logSum: tf.Tensor4D,
   options: AttentionStatisticsOptions,
 ): tf.Tensor3D {
-  const {tokens, scale, firstQuery, statistic, keyRotation} = options;
+  const {tokens, scale, firstQuery, window, statistic, keyRotation} = options;
   checkQueries(queries, keys, tokens);
   checkLogSum(logSum, queries);
   const threshold = checkThreshold(options);
   return tf.tidy(() => {
     const met = inLatentSpace(queries, keys, scale);
     const stored = storedKeys(met.keys, tokens, keyRotation);
-    return runOp(
-      attentionStatisticsOp,
-      {
-        queries: met.queries,
-        // what is missing of a query's scores is missing of its sum as well
-        logSum: met.shift === undefined ? logSum : tf.sub(logSum, met.shift),
-        ...stored.inputs,
-      },
-      {
-        ...stored.attributes,
-        tokens,
-        scale,
-        statistic,
-        threshold,
-        ...(firstQuery !== undefined && {firstQuery}),
-      },
-    );
+    const inputs = {
+      queries: met.queries,
+      // what is missing of a query's scores is missing of its sum as well
+      logSum: met.shift === undefined ? logSum : tf.sub(logSum, met.shift),
+      ...stored.inputs,
+    };
+    const attributes = {
+      ...stored.attributes,
+      tokens,
+      scale,
+      statistic,
+      threshold,
+      ...(firstQuery !== undefined && {firstQuery}),
+    };
+    return window === undefined
+      ? runOp(attentionStatisticsOp, inputs, attributes)
+      : attentionStatisticsReference(inputs, {...attributes, window}); // no kernel yet, as in `attend`
   }) as tf.Tensor3D;
 }
 
@@ -100,10 +99,9 @@ function checkThreshold({statistic, threshold}: AttentionStatisticsOptions): num
 
 export type AttentionStatisticsInputs = KeyInputs & {queries: tf.Tensor; logSum: tf.Tensor};
 
-export interface AttentionStatisticsAttributes extends KeyAttributes {
+export interface AttentionStatisticsAttributes extends KeyAttributes, Visibility {
   readonly tokens: number;
   readonly scale: number;
-  readonly firstQuery?: number;
   readonly statistic: AttentionStatistic;
   readonly threshold: number;
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {tileTokens, visibility} from '../attend/reference.js';
+import {tileTokens} from '../attend/reference.js';
 import {readKeysReference} from '../attend/stored_keys.js';
+import {visibleTokens} from '../attend/visibility.js';
 import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './index.js';
 
 /** `attentionStatistics` in plain tfjs ops, tile by tile. */
@@ -8,7 +9,7 @@ export function attentionStatisticsReference(
   inputs: AttentionStatisticsInputs,
   attributes: AttentionStatisticsAttributes,
 ): tf.Tensor {
-  const {tokens, scale, firstQuery} = attributes;
+  const {tokens, scale} = attributes;
   const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
   const kvHeads = inputs.keyData.shape[1]!;
   const group = heads / kvHeads;
@@ -23,8 +24,7 @@ export function attentionStatisticsReference(
     const keys = readKeysReference(inputs, attributes, from, count);
     const scores = tf.mul(tf.matMul(queries, keys, false, true), scale);
     const p = tf.exp(tf.minimum(tf.sub(scores, shifts), 0)); // large scores round differently from their sum
-    const visible =
-      firstQuery === undefined ? undefined : visibility(rows, queryTokens, count, firstQuery - from);
+    const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     const masked = visible === undefined ? p : tf.where(visible, p, tf.zerosLike(p));
     tiles.push(statisticOf(tf.reshape(masked, [batch * kvHeads, group, queryTokens, count]), attributes));
   }

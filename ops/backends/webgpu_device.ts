@@ -105,16 +105,14 @@ export function guardDevice(backend: TfjsWebgpuBackend): void {
   };
   backend.read = async id => {
     checkNotLost(backend);
-    try {
-      const numbers = await read(id);
-      checkNotShort(backend); // all errors of what was submitted before have been reported by now
-      return numbers;
-    } catch (error) {
-      // where this fails since the device is going, that is known a moment later
-      await Promise.race([loss, new Promise(resolve => setTimeout(resolve, 200))]);
+    const numbers = await read(id).catch(async (error: unknown) => {
+      // where this fails since the device is going, that is known a moment later; where much else runs, the moment is long
+      await Promise.race([loss, new Promise(resolve => setTimeout(resolve, 2000))]);
       checkNotLost(backend, error);
       throw error;
-    }
+    });
+    checkNotShort(backend); // all errors of what was submitted before have been reported by now
+    return numbers;
   };
 }
 

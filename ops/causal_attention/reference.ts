@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {visibility} from '../attend/reference.js';
+import {visibleTokens} from '../attend/visibility.js';
 import type {GradientInputs} from './gradient.js';
 
 /** `causalAttentionGradient` in plain tfjs ops, with the T x T matrix of one call. */
@@ -13,7 +13,7 @@ export function causalGradientReference(inputs: GradientInputs, {scale}: {scale:
   const q = grouped(queries);
   const dOut = grouped(dy);
   const scores = tf.mul(tf.matMul(q, keys, false, true), scale);
-  const visible = visibility(rows, tokens, tokens, 0);
+  const visible = visibleTokens({firstQuery: 0}, rows, tokens, 0, tokens)!;
   const p = tf.softmax(tf.where(visible, scores, tf.fill(scores.shape, -Infinity)));
   const d = tf.sum(tf.mul(dOut, grouped(output)), 3, true);
   const dScores = tf.mul(p, tf.sub(tf.matMul(dOut, values, false, true), d));

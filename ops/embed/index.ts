@@ -1,17 +1,22 @@
 import * as tf from '@tensorflow/tfjs';
 import {differentiable} from '../differentiable.js';
+import {InvalidArgumentError} from '../errors.js';
+import {readableNumbers} from '../host_numbers.js';
 
 /**
  * Rows of a table by id: `out[b, t] = table[ids[b, t]]`. Differentiable in the table on every backend (the gradient of
  * tf.gather needs a kernel that wasm lacks): dTable = onehot(ids)^T dy.
  *
- * @param ids int32 `[batch, tokens]`, each from 0 to rows - 1 (not checked: backends differ in what they do beyond).
+ * @param ids int32 `[batch, tokens]`, each from 0 to rows - 1.
  * @param table float32 `[rows, dim]`.
  * @returns float32 `[batch, tokens, dim]`.
+ * @throws InvalidArgumentError where an id is none of a row, on backends that can be read at once (backends differ in what they do
+ *   with one; GPUs give zeros or a row of another id).
  */
 export function embed(ids: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor3D {
   const [batch, tokens] = ids.shape;
   const [rows, dim] = table.shape;
+  checkIds(ids, rows);
   const flat: tf.Tensor1D = tf.cast(tf.reshape(ids, [batch * tokens]), 'int32');
   const looked = differentiable(
     [table],
@@ -20,4 +25,17 @@ export function embed(ids: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor3D {
     (dy, [savedIds]) => tf.matMul(tf.transpose(tf.oneHot(savedIds as tf.Tensor1D, rows) as tf.Tensor2D), dy),
   );
   return tf.reshape(looked, [batch, tokens, dim]);
+}
+
+function checkIds(ids: tf.Tensor2D, rows: number): void {
+  const numbers = readableNumbers(ids);
+  if (numbers === undefined) return;
+  for (let at = 0; at < numbers.length; at++) {
+    const id = numbers[at]!;
+    if (id >= 0 && id < rows && Number.isInteger(id)) continue;
+    const [text, token] = [Math.floor(at / ids.shape[1]), at % ids.shape[1]];
+    throw new InvalidArgumentError(
+      `The id of token ${token} of text ${text} is ${id}; expected a whole number from 0 to ${rows - 1}: the vocabulary has ${rows} tokens.`,
+    );
+  }
 }

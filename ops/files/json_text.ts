@@ -1,4 +1,5 @@
 import {FormatError} from '../errors.js';
+import {foreignContent} from './foreign_content.js';
 
 /** Deeper than any file of a model nests (tokenizer.json: 8), and far from what recursion over it could not take. */
 const maxDepth = 64;
@@ -15,15 +16,32 @@ const entryBytes = 24;
  * `JSON.parse` for texts of strangers: one pass over the text sees, before anything is made of it, that it does not nest
  * deeper than 64 and would not take more than 16 MiB and eight times its length of memory (`[[],[],[],...` takes 13 times).
  *
+ * @param given the text, or the bytes of a file in UTF-8, with or without a mark at its start.
  * @param name what messages call the text.
- * @throws FormatError where it is not JSON, or beyond these limits.
+ * @throws FormatError where it is not JSON, or beyond these limits. It names what a file is instead, where that can be seen.
  */
-export function parseJsonText(text: string, name: string): unknown {
+export function parseJsonText(given: string | Uint8Array, name: string): unknown {
+  const text = typeof given === 'string' ? given : textOf(given, name);
   checkNesting(text, name);
   try {
     return JSON.parse(text);
   } catch (error) {
     throw new FormatError(`${name} is not JSON; get it again from where it came.`, {cause: error});
+  }
+}
+
+function textOf(bytes: Uint8Array, name: string): string {
+  const foreign = foreignContent(bytes);
+  if (foreign !== undefined) throw new FormatError(`${name} ${foreign}.`);
+  try {
+    return new TextDecoder('utf-8', {fatal: true}).decode(bytes);
+  } catch (error) {
+    throw new FormatError(
+      `${name} is no text in UTF-8: it is compressed, damaged or another file. Get it again.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -1,5 +1,6 @@
 import {FormatError} from '../errors.js';
 import type {ByteSource} from './byte_source.js';
+import {foreignBytes, foreignContent} from './foreign_content.js';
 import {parseJsonText} from './json_text.js';
 import {
   bf16,
@@ -67,8 +68,10 @@ export async function readSafetensorsHeader(
 }
 
 async function readHeader(source: ByteSource): Promise<{header: object; dataStart: number}> {
+  const start = await source.read(0, Math.min(foreignBytes, source.size));
+  const foreign = foreignContent(start);
+  if (foreign !== undefined) throw new FormatError(`${source.name} ${foreign}.`);
   if (source.size < 8) throw notSafetensors(source.name, `it has only ${source.size} bytes`);
-  const start = await source.read(0, 8);
   const headerBytes = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true));
   if (headerBytes > maxHeaderBytes) {
     throw notSafetensors(

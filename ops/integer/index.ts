@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
 import {expectRank4, type IntegerForm, type IntegerLayout} from '../forms.js';
+import {hostNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {dequantizeReference, groupParametersReference, packCodesReference} from './reference.js';
 import {dequantizeWasm, groupParametersWasm, packCodesWasm} from './wasm.js';
@@ -40,6 +41,28 @@ export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerForm 
   const params = runOp(groupParametersOp, {x}, options) as tf.Tensor4D;
   const codes = runOp(packCodesOp, {x, params}, options) as tf.Tensor4D;
   return {kind: 'integer', dim, bits, groupAxis, groupSize, codes, params};
+}
+
+/**
+ * The same tokens in codes of more bits, as those of neighbours need them: every number decodes to what it did. Codes are moved to
+ * the middle of the wider range, around which attention computes with the least rounding.
+ */
+export function inWiderCodes(form: IntegerForm, bits: IntegerForm['bits']): IntegerForm {
+  if (bits === form.bits) return form;
+  const {dim, groupAxis, groupSize} = form;
+  const wider = {dim, bits, groupAxis, groupSize};
+  const shift = 2 ** (bits - 1) - 2 ** (form.bits - 1);
+  const words = Int32Array.from(hostNumbers(form.params), word => withLowerZero(word, shift));
+  const params = tf.tensor4d(words, form.params.shape, 'int32');
+  const x = dequantize(form, 0, form.codes.shape[2]);
+  const codes = runOp(packCodesOp, {x, params}, {...wider, symmetric: false}) as tf.Tensor4D;
+  return {kind: 'integer', ...wider, codes, params};
+}
+
+/** Parameters whose zero point is lower, where 16 bits have room for that; a group of zeros has no scale and stays. */
+function withLowerZero(word: number, shift: number): number {
+  const zero = ((word << 16) >> 16) - shift;
+  return word >>> 16 === 0 || zero < -32768 ? word : (word & 0xffff0000) | (zero & 0xffff);
 }
 
 /**

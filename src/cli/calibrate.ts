@@ -14,7 +14,7 @@ import {loadForCommand, modelArgs} from './support/load.js';
 import {print, printJson} from './support/print.js';
 import {progressBar} from './support/progress.js';
 import {readText} from './support/read_text.js';
-import {count} from './support/units.js';
+import {counted} from './support/units.js';
 import {UsageError} from './support/usage_error.js';
 
 /** Enough that every direction of a head of 64 or 128 numbers shows; some minutes for a model of 135M parameters. */
@@ -84,8 +84,9 @@ export const calibrateCommand = command(
         printJson({out, tokens: calibration.tokens, depths: depths.length, fingerprint});
         return;
       }
+      // on one line, however long: paths are copied
       print(
-        `Wrote ${out}: ${count(calibration.tokens)} tokens at ${depths.length} depths of the model ${fingerprint}`,
+        `Wrote ${out}: ${counted(calibration.tokens, 'token')} at ${counted(depths.length, 'depth')} of the model ${fingerprint}`,
       );
     },
   },

@@ -2,7 +2,6 @@ import {parsePolicy} from '../../cache/registry.js';
 import {
   type CompressOptions,
   type CompressedModel,
-  type CompressionRow,
   type LoadedModel,
   basisMethods,
   compressModel,
@@ -11,14 +10,17 @@ import {
   saveModel,
 } from '../../models/index.js';
 import {given, positiveNumber} from './support/arguments.js';
+import {compressionColumnNames, compressionTable} from './support/compression_table.js';
+import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
-import {print, printJson} from './support/print.js';
+import {embeddedName} from './support/model_name.js';
+import {print, printJson, printNote, printProse, printWritten} from './support/print.js';
 import {progressBar} from './support/progress.js';
 import {readText} from './support/read_text.js';
-import {tableText} from './support/table.js';
-import {count} from './support/units.js';
+import {shellWord} from './support/shell_word.js';
+import {count, counted, percent} from './support/units.js';
 import {UsageError} from './support/usage_error.js';
 
 /** Tokens that errors and their cost are measured on: a few seconds for each depth of a model of 135M parameters. */
@@ -92,10 +94,11 @@ export const compressCommand = command(
         valueHint: 'NAME',
       },
       out: {type: 'string', description: 'Write the model into this folder', valueHint: 'FOLDER'},
+      ...columnsArg(compressionColumnNames),
       ...jsonArg,
       ...commonArgs,
     },
-    async run({args}) {
+    async run({args, rawArgs}) {
       const {out, calibration: path, dtype} = args;
       if (out === undefined) throw new UsageError('--out is missing; name the folder to write.');
       if (path === undefined) {
@@ -106,6 +109,7 @@ export const compressCommand = command(
       if (dtype !== 'F32' && dtype !== 'F16')
         throw new UsageError(`--dtype = "${dtype}"; expected F32 or F16.`);
       const options = readOptions(args);
+      const chosen = readColumns(rawArgs, compressionColumnNames);
       const text = args.text === undefined ? undefined : new TextDecoder().decode(await readText(args.text));
       const calibration = await loadCalibration(path);
       const signal = interruptSignal();
@@ -124,7 +128,9 @@ export const compressCommand = command(
         bar.stop();
         await save(loaded, compressed, out, dtype);
         compressed.model.dispose();
-        report(compressed, out, args.json === true);
+        const source = args.model ?? embeddedName;
+        if (args.json) printJson(jsonOf(compressed, out, source));
+        else report(compressed, out, source, chosen);
       } finally {
         bar.stop();
         loaded.dispose();
@@ -134,7 +140,7 @@ export const compressCommand = command(
   [
     'eigenkv compress --calibration embedded.safetensors --ratio 0.4 --out small',
     'eigenkv compress --model SmolLM2-135M.gguf --calibration a.safetensors --ratio 0.6 --policy quantized:bits=4 --out small',
-    'eigenkv eval --model small --policy quantized:bits=4',
+    'eigenkv eval --model small --against SmolLM2-135M.gguf',
   ],
 );
 
@@ -192,40 +198,42 @@ async function save(
   await saveModel({model, config: {...config, compression}, tokenizer}, folder, {dtype});
 }
 
-function report(
+/** What shows how the model that was written stands against the one that it was made of. */
+const evaluation = (out: string, source: string) =>
+  `eigenkv eval --model ${shellWord(out)} --against ${shellWord(source)}`;
+
+function jsonOf(
   {rows, storedNumbers, denseNumbers, warnings, compression}: CompressedModel,
   out: string,
-  json: boolean,
+  source: string,
 ) {
-  if (json) {
-    printJson({
-      out,
-      storedNumbers,
-      denseNumbers,
-      ratio: storedNumbers / denseNumbers,
-      compression,
-      rows,
-      warnings,
-    });
-    return;
-  }
-  const percent = (share: number | undefined) =>
-    share === undefined ? '-' : `${(100 * share).toFixed(1)} %`;
-  const columns = [
-    {head: 'depth', cell: (row: CompressionRow) => String(row.depth)},
-    {head: 'key rank', cell: (row: CompressionRow) => String(row.keyRank)},
-    {head: 'scores off, predicted', cell: (row: CompressionRow) => percent(row.keyError)},
-    {head: 'measured', cell: (row: CompressionRow) => percent(row.measured?.keyError)},
-    {head: 'value rank', cell: (row: CompressionRow) => String(row.valueRank)},
-    {head: 'V W_O off, predicted', cell: (row: CompressionRow) => percent(row.valueError)},
-    {head: 'measured ', cell: (row: CompressionRow) => percent(row.measured?.valueError)},
-    {head: 'attention off, measured', cell: (row: CompressionRow) => percent(row.measured?.outputError)},
-  ];
-  print(tableText(columns, rows));
-  print(
-    `${count(storedNumbers)} of ${count(denseNumbers)} numbers a token are stored: ${(storedNumbers / denseNumbers).toFixed(2)} of the ` +
-      'cache. Errors are relative: the calibration predicts them, a sample text shows them.',
+  const ratio = storedNumbers / denseNumbers;
+  return {
+    out,
+    source,
+    storedNumbers,
+    denseNumbers,
+    ratio,
+    compression,
+    rows,
+    warnings,
+    evaluation: evaluation(out, source),
+  };
+}
+
+function report(
+  {rows, storedNumbers, denseNumbers, warnings}: CompressedModel,
+  out: string,
+  source: string,
+  chosen: readonly string[] | undefined,
+): void {
+  print(`${compressionTable(rows, chosen)}\n`);
+  printProse(
+    `${count(storedNumbers)} of ${counted(denseNumbers, 'number')} a token are stored: ${percent(storedNumbers / denseNumbers)} of ` +
+      'the cache. Errors are relative: the calibration predicts them, a sample text shows them.',
   );
-  for (const warning of warnings) process.stderr.write(`${warning}\n`);
-  print(`Wrote ${out}; see what it costs with "eigenkv eval --model ${out}".`);
+  for (const warning of warnings) printNote(warning);
+  printWritten([out]);
+  printProse('What it costs against the model that it was made of:');
+  print(`  ${evaluation(out, source)}`);
 }

@@ -1,12 +1,16 @@
 import {KVCache} from '../../cache/kv_cache.js';
 import {quantized} from '../../cache/policies/quantized.js';
-import {generate} from '../../models/index.js';
-import {command, commonArgs} from './support/command.js';
+import {type LoadedModel, generate} from '../../models/index.js';
+import {policyLabel} from '../evaluate/index.js';
+import {columnsArg, readColumns} from './support/columns_arg.js';
+import {command, commonArgs, jsonArg} from './support/command.js';
 import {evaluateModel} from './support/evaluate_model.js';
+import {GenerationRun} from './support/generation_run.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
-import {print} from './support/print.js';
-import {reportTable} from './support/report_table.js';
+import {print, printJson, printNote, printWritten} from './support/print.js';
+import {reportColumnNames, reportTable} from './support/report_table.js';
+import {streamText} from './support/stream_text.js';
 import {chartInstallation, hasCharts} from './support/svg.js';
 import {writeReport} from './support/write_report.js';
 
@@ -14,6 +18,9 @@ const prompt = 'It was a fine morning, and Elizabeth';
 
 /** A context of the embedded model: some seconds. */
 const tokens = 1024;
+
+/** Of the paragraph. */
+const policy = quantized({bits: 8});
 
 export const demo = command(
   {
@@ -26,32 +33,27 @@ export const demo = command(
         default: 'reports',
         valueHint: 'FOLDER',
       },
+      ...columnsArg(reportColumnNames),
+      ...jsonArg,
       ...commonArgs,
     },
-    async run({args: {backend, out}}) {
+    async run({args: {backend, out, json = false}, rawArgs}) {
+      const chosen = readColumns(rawArgs, reportColumnNames);
       const signal = interruptSignal();
       const loaded = await loadForCommand({backend}, signal);
-      const {model, tokenizer, config} = loaded;
-      const policy = quantized({bits: 8});
       try {
         const policies = [policy, quantized({bits: 4}), quantized({bits: 2})];
         const report = await evaluateModel(loaded, {policies, tokens, step: 64, backend, signal});
-        print(reportTable(report));
-        const chart = await hasCharts();
-        for (const file of await writeReport(report, out, chart)) print(`Wrote ${file}`);
-        if (!chart) print(`For its chart: ${chartInstallation}`);
-
-        print('\nGenerated through a cache of 8-bit keys and values:\n');
-        process.stdout.write(prompt);
-        const cache = new KVCache(model, policy);
-        const sampling = {maxTokens: 160, temperature: 0.8, topP: 0.95, seed: 1};
-        try {
-          const options = {...sampling, cache, contextLength: config.contextLength, signal};
-          for await (const text of generate(model, tokenizer, prompt, options)) process.stdout.write(text);
-        } finally {
-          cache.dispose();
+        if (!json) print(reportTable(report, {chosen}));
+        const hasChart = await hasCharts();
+        const files = await writeReport(report, out, hasChart);
+        if (!json) {
+          printWritten(files);
+          if (!hasChart) print(`For its chart: ${chartInstallation}`);
+          print('\nGenerated through a cache of 8-bit keys and values:\n');
         }
-        print('');
+        const generation = await generateText(loaded, {shows: !json, signal});
+        if (json) printJson({...report, files, generation});
       } finally {
         loaded.dispose();
       }
@@ -59,3 +61,21 @@ export const demo = command(
   },
   ['npm start', 'eigenkv demo --out reports'],
 );
+
+/** A paragraph, printed as it comes where `shows`, and what it took. */
+async function generateText(
+  {model, tokenizer, config}: LoadedModel,
+  {shows, signal}: {readonly shows: boolean; readonly signal: AbortSignal},
+) {
+  const cache = new KVCache(model, policy);
+  const run = new GenerationRun(cache, tokenizer.encode(prompt).length);
+  const sampling = {maxTokens: 160, temperature: 0.8, topP: 0.95, seed: 1};
+  try {
+    const options = {...sampling, cache, contextLength: config.contextLength, signal};
+    const text = await streamText(run.watch(generate(model, tokenizer, prompt, options)), {prompt, shows});
+    if (shows) printNote(run.summaryLine());
+    return {prompt, policy: policyLabel(policy), text, ...run.summary()};
+  } finally {
+    cache.dispose();
+  }
+}

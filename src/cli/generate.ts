@@ -2,11 +2,13 @@ import {KVCache} from '../../cache/kv_cache.js';
 import {type GenerateOptions, generate} from '../../models/index.js';
 import {policyLabel} from '../evaluate/index.js';
 import {everyValue, given, positiveNumber, wholeNumber} from './support/arguments.js';
+import {GenerationRun} from './support/generation_run.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {planArgs, readPlan} from './support/plans.js';
-import {print, printJson} from './support/print.js';
+import {printJson, printNote} from './support/print.js';
+import {streamText} from './support/stream_text.js';
 
 export const generateCommand = command(
   {
@@ -15,7 +17,7 @@ export const generateCommand = command(
       prompt: {type: 'positional', required: true, description: 'The text to continue'},
       ...modelArgs,
       ...planArgs,
-      'max-tokens': {type: 'string', description: 'At most so many tokens. Default: 256', valueHint: 'N'},
+      tokens: {type: 'string', description: 'At most so many new tokens. Default: 256', valueHint: 'N'},
       temperature: {
         type: 'string',
         description: 'Above 0, tokens are drawn; 0 takes the most probable',
@@ -36,7 +38,7 @@ export const generateCommand = command(
     async run({args, rawArgs}) {
       const plan = await readPlan(args, 'full');
       const sampling = given({
-        maxTokens: wholeNumber(args['max-tokens'], 'max-tokens'),
+        maxTokens: wholeNumber(args.tokens, 'tokens'),
         temperature: positiveNumber(args.temperature, 'temperature'),
         topK: wholeNumber(args['top-k'], 'top-k'),
         topP: positiveNumber(args['top-p'], 'top-p'),
@@ -53,27 +55,18 @@ export const generateCommand = command(
         cache,
         signal,
       };
+      const run = new GenerationRun(cache, tokenizer.encode(args.prompt).length || 1);
       try {
-        const start = performance.now();
-        const text = await streamText(
-          generate(model, tokenizer, args.prompt, options),
-          args.prompt,
-          !args.json,
-        );
-        const seconds = (performance.now() - start) / 1000;
-        const {tokens: cacheTokens, byteSize: cacheBytes} = cache;
+        const text = await streamText(run.watch(generate(model, tokenizer, args.prompt, options)), {
+          prompt: process.stdout.isTTY ? args.prompt : '',
+          shows: !args.json,
+        });
         if (args.json) {
-          printJson({
-            model: loaded.name,
-            policy: policyLabel(plan),
-            prompt: args.prompt,
-            text,
-            cacheTokens,
-            cacheBytes,
-            seconds,
-          });
+          const about = {model: loaded.name, policy: policyLabel(plan), prompt: args.prompt, text};
+          printJson({...about, ...run.summary()});
         }
       } finally {
+        if (!args.json && run.hasStarted) printNote(run.summaryLine());
         cache.dispose();
         loaded.dispose();
       }
@@ -81,22 +74,7 @@ export const generateCommand = command(
   },
   [
     'eigenkv generate "It was a fine morning" --temperature 0.8 --seed 1',
-    'eigenkv generate "Once upon a time" --policy quantized:bits=8 --max-tokens 100',
+    'eigenkv generate "Once upon a time" --policy quantized:bits=8 --tokens 100',
     'eigenkv generate "Q: 2 + 2?\\nA:" --model SmolLM2-135M.gguf --stop "\\n"',
   ],
 );
-
-/** Shows text as it comes, on a terminal behind its prompt; gives all of it. */
-async function streamText(pieces: AsyncIterable<string>, prompt: string, shows: boolean): Promise<string> {
-  let text = '';
-  if (shows && process.stdout.isTTY) process.stdout.write(prompt);
-  try {
-    for await (const piece of pieces) {
-      text += piece;
-      if (shows) process.stdout.write(piece);
-    }
-  } finally {
-    if (shows && text !== '') print('');
-  }
-  return text;
-}

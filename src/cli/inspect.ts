@@ -2,15 +2,23 @@ import {parsePolicy} from '../../cache/registry.js';
 import type {ModelParts} from '../../models/load/model_parts.js';
 import type {TensorFile} from '../../ops/files/tensor_file.js';
 import {cacheBytesPerToken} from '../evaluate/index.js';
+import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {inspectRanks} from './support/inspect_ranks.js';
 import {modelArgs, startBackend} from './support/load.js';
 import {openParts} from './support/open_parts.js';
 import {print, printJson} from './support/print.js';
-import {tableText} from './support/table.js';
-import {byteSize, count, timesSmaller} from './support/units.js';
+import {rankColumnNames} from './support/rank_tables.js';
+import {type NamedColumns, columnsOf, tableText} from './support/table.js';
+import {outputWidth} from './support/terminal.js';
+import {byteSize, count, counted, timesSmaller} from './support/units.js';
 import {UsageError} from './support/usage_error.js';
+import {hanging, wrappedText} from './support/wrap.js';
+
+const weightColumnNames = ['dtype', 'tensors', 'parameters', 'size'] as const;
+const cacheColumnNames = ['storage', 'bytes', 'context', 'float32'] as const;
+const columnNames = [...weightColumnNames, ...cacheColumnNames];
 
 /** Shown beside float32 and float16, which are arithmetic. */
 const measuredPolicies = ['quantized:bits=8', 'quantized:bits=4', 'quantized:bits=2'];
@@ -26,16 +34,12 @@ export const inspect = command(
         'What is in a model, and how large its cache gets; weights stay on the disk unless their ranks are asked for',
     },
     args: {
-      model: {
-        type: 'positional',
-        required: false,
-        description:
-          'A .gguf or .safetensors file, a folder, or a hub id. Default: the model that comes along',
-      },
-      backend: modelArgs.backend,
+      path: {type: 'positional', required: false, description: 'The model, as --model takes it'},
+      ...modelArgs,
       ranks: {
         type: 'boolean',
-        description: 'Ranks of weights, of keys, values and attention matrices instead; takes a minute or so',
+        description:
+          'Ranks of weights, of keys, values and attention matrices instead; loads the weights and takes a minute or so',
       },
       text: {
         type: 'string',
@@ -52,21 +56,27 @@ export const inspect = command(
         description: 'With --ranks: write ranks.json, ranks.svg and weights.svg into this folder',
         valueHint: 'FOLDER',
       },
+      ...columnsArg(columnNames, `With --ranks: ${rankColumnNames.join(', ')}. `),
       ...jsonArg,
       ...commonArgs,
     },
-    async run({args}) {
+    async run({args, rawArgs}) {
+      if (args.path !== undefined && args.model !== undefined) {
+        throw new UsageError(`"${args.path}" and --model "${args.model}" are two models; give one of them.`);
+      }
+      const model = args.path ?? args.model;
+      const chosen = readColumns(rawArgs, args.ranks ? rankColumnNames : columnNames);
       if (args.ranks) {
-        await inspectRanks(args);
+        await inspectRanks({...args, model, chosen});
         return;
       }
       const alone = (['text', 'tokens', 'out'] as const).find(name => args[name] !== undefined);
       if (alone !== undefined) throw new UsageError(`--${alone} goes with --ranks.`);
-      const parts = await openParts(args.model, interruptSignal());
+      const parts = await openParts(model, interruptSignal());
       await startBackend(args.backend);
       const summary = await closing(parts.weights, () => summaryOf(parts));
       if (args.json) printJson({source: parts.source, ...summary});
-      else print(summaryText(summary));
+      else print(summaryText(summary, chosen));
     },
   },
   [
@@ -94,7 +104,8 @@ function summaryOf({name, config, tokenizer, weights}: ModelParts) {
   const float32 = 2 * depths * kvHeads * headDim * 4;
   const measured = measuredPolicies.map(policy => ({
     storage: policy,
-    bytesPerToken: cacheBytesPerToken(config, parsePolicy(policy), tokens),
+    // every depth is alike, so that one is enough to measure
+    bytesPerToken: depths * cacheBytesPerToken({...config, depths: 1}, parsePolicy(policy), tokens),
   }));
   return {
     name,
@@ -129,51 +140,53 @@ function dtypesOf({
 
 const valuesOf = (shape: readonly number[]) => shape.reduce((product, axis) => product * axis, 1);
 
-function summaryText({
-  name,
-  format,
-  config,
-  parameters,
-  dtypes,
-  tokenizer,
-  cache,
-  cacheTokens,
-}: Summary): string {
+function summaryText(summary: Summary, chosen: readonly string[] | undefined): string {
+  const {config, dtypes, cache, cacheTokens} = summary;
+  const width = outputWidth();
+  const float32 = cache[0]!.bytesPerToken;
+  const weights: NamedColumns<(typeof weightColumnNames)[number], Summary['dtypes'][number]> = {
+    dtype: {head: 'weights as', cell: row => row.dtype, align: 'left'},
+    tensors: {head: 'tensors', cell: row => count(row.tensors)},
+    parameters: {head: 'parameters', cell: row => count(row.parameters)},
+    size: {head: 'size', cell: row => byteSize(row.bytes)},
+  };
+  const caches: NamedColumns<(typeof cacheColumnNames)[number], Summary['cache'][number]> = {
+    storage: {head: 'cache as', cell: row => row.storage, align: 'left'},
+    bytes: {head: 'bytes/token', cell: row => count(row.bytesPerToken)},
+    context: {
+      head: counted(config.contextLength, 'token'),
+      cell: row => byteSize(row.bytesPerToken * config.contextLength),
+    },
+    float32: {head: 'than float32', cell: row => timesSmaller(float32 / row.bytesPerToken)},
+  };
+  const facts = Object.entries(factsOf(summary));
+  const indent = Math.max(...facts.map(([key]) => key.length)) + 2;
+  return [
+    facts.flatMap(([key, value]) => hanging(key, value, {width, indent})).join('\n'),
+    tableText(columnsOf(weightColumnNames, weights), dtypes, {chosen}),
+    tableText(columnsOf(cacheColumnNames, caches), cache, {chosen}),
+    wrappedText(
+      `Policies as measured at ${counted(cacheTokens, 'token')}, their scales and exact recent tokens included.`,
+      width,
+    ),
+  ]
+    .filter(part => part !== '')
+    .join('\n\n');
+}
+
+function factsOf({name, format, config, parameters, tokenizer}: Summary): Readonly<Record<string, string>> {
   const {architecture, depths, dim, heads, kvHeads, headDim, hiddenDim, vocabSize, contextLength} = config;
-  const facts = {
+  const {eosIds} = tokenizer;
+  return {
     name: `${name} (${format})`,
     architecture: `${architecture}, ${config.tiedEmbeddings ? 'tied' : 'separate'} output head`,
     parameters: count(parameters),
     depths: String(depths),
     dim: `${count(dim)}, feed-forward ${count(hiddenDim)}`,
-    heads: `${heads} query heads, ${kvHeads} key and value heads, ${headDim} numbers each`,
-    context: `${count(contextLength)} tokens`,
+    heads: `${counted(heads, 'query head')}, ${counted(kvHeads, 'key and value head')}, ${counted(headDim, 'number')} each`,
+    context: counted(contextLength, 'token'),
     vocabulary: `${count(vocabSize)} in the model, ${count(tokenizer.vocabSize)} in the tokenizer`,
-    'ends at': tokenizer.eosIds.length === 0 ? 'no token' : `token ${tokenizer.eosIds.join(', ')}`,
+    'ends at':
+      eosIds.length === 0 ? 'no token' : `${eosIds.length === 1 ? 'token' : 'tokens'} ${eosIds.join(', ')}`,
   };
-  const width = Math.max(...Object.keys(facts).map(key => key.length));
-  const float32 = cache[0]!.bytesPerToken;
-  return [
-    ...Object.entries(facts).map(([key, value]) => `${key.padEnd(width)}  ${value}`),
-    '',
-    tableText(
-      [
-        {head: 'weights as', cell: row => row.dtype, align: 'left'},
-        {head: 'tensors', cell: row => count(row.tensors)},
-        {head: 'parameters', cell: row => count(row.parameters)},
-        {head: 'size', cell: row => byteSize(row.bytes)},
-      ],
-      dtypes,
-    ),
-    tableText(
-      [
-        {head: 'cache as', cell: row => row.storage, align: 'left'},
-        {head: 'bytes a token', cell: row => count(row.bytesPerToken)},
-        {head: `${count(contextLength)} tokens`, cell: row => byteSize(row.bytesPerToken * contextLength)},
-        {head: 'against float32', cell: row => timesSmaller(float32 / row.bytesPerToken)},
-      ],
-      cache,
-    ),
-    `Policies as measured at ${count(cacheTokens)} tokens, their scales and exact recent tokens included.`,
-  ].join('\n');
 }

@@ -1,10 +1,11 @@
 import type {ModelConfig} from '../../models/model_config.js';
 import {wholeNumber} from './support/arguments.js';
+import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
-import {print, printJson} from './support/print.js';
-import {tableText} from './support/table.js';
-import {byteSize, count, timesSmaller} from './support/units.js';
+import {print, printJson, printProse} from './support/print.js';
+import {type NamedColumns, columnsOf, tableText} from './support/table.js';
+import {byteSize, counted, short, timesSmaller} from './support/units.js';
 import {UsageError} from './support/usage_error.js';
 
 /** What a cache holds: its shape, without the bytes of a number. */
@@ -25,6 +26,8 @@ const dtypes = [
   {dtype: 'int2', bytes: 0.25},
 ];
 
+const columnNames = ['dtype', 'bytes', 'size', 'float32'] as const;
+
 export const memory = command(
   {
     meta: {name: 'memory', description: 'Size of the cache of any Transformer, by arithmetic'},
@@ -39,11 +42,13 @@ export const memory = command(
       },
       bytes: {type: 'string', description: 'Bytes of a number: 2 is float16', default: '2', valueHint: 'N'},
       batch: {type: 'string', description: 'Texts at the same time', default: '1', valueHint: 'N'},
-      model: {type: 'string', description: 'Take the shape of this model', valueHint: 'FILE|FOLDER|HUB ID'},
+      model: {type: 'string', description: 'Take the shape of this model', valueHint: 'MODEL'},
+      ...columnsArg(columnNames),
       ...jsonArg,
       ...commonArgs,
     },
-    async run({args}) {
+    async run({args, rawArgs}) {
+      const chosen = readColumns(rawArgs, columnNames);
       const bytes = bytesOfNumber(args.bytes);
       const shape = await shapeOf(args);
       const total = cacheBytes(shape, bytes);
@@ -58,29 +63,39 @@ export const memory = command(
         });
         return;
       }
-      const {depths, kvHeads, dim, tokens, batch} = shape;
-      print(
-        `2 (keys, values) x ${depths} depths x ${kvHeads} KV heads x ${dim} numbers x ${count(tokens)} tokens x ` +
-          `${batch} ${batch === 1 ? 'text' : 'texts'} x ${bytes} ${bytes === 1 ? 'byte' : 'bytes'} = ${byteSize(total)}`,
-      );
-      print(
-        tableText(
-          [
-            {head: 'numbers as', cell: row => row.dtype, align: 'left'},
-            {head: 'bytes a token', cell: row => count(row.bytes / shape.tokens)},
-            {head: `${count(tokens)} tokens`, cell: row => byteSize(row.bytes)},
-            {head: 'against float32', cell: row => timesSmaller(rows[0]!.bytes / row.bytes)},
-          ],
-          rows,
-        ),
-      );
+      printProse(sentenceOf(shape, bytes, total));
+      print('');
+      const float32 = rows[0]!.bytes;
+      const columns: NamedColumns<(typeof columnNames)[number], DtypeRow> = {
+        dtype: {head: 'numbers as', cell: row => row.dtype, align: 'left'},
+        bytes: {head: 'bytes/token', cell: row => short(row.bytes / shape.tokens)},
+        size: {head: counted(shape.tokens, 'token'), cell: row => byteSize(row.bytes)},
+        float32: {head: 'than float32', cell: row => timesSmaller(float32 / row.bytes)},
+      };
+      print(tableText(columnsOf(columnNames, columns), rows, {chosen}));
     },
   },
   [
-    'eigenkv memory --depths 32 --kv-heads 32 --dim 128 --tokens 4096 --bytes 2    # LLaMA-7B: 2 GiB',
-    'eigenkv memory --model HuggingFaceTB/SmolLM2-135M --tokens 8192',
+    'eigenkv memory --depths 32 --kv-heads 32 --dim 128 --tokens 4096    # LLaMA-7B: 2 GiB',
+    'eigenkv memory --model small.gguf --tokens 8192',
   ],
 );
+
+type DtypeRow = (typeof dtypes)[number];
+
+/** The arithmetic, written out. */
+function sentenceOf({depths, kvHeads, dim, tokens, batch}: CacheShape, bytes: number, total: number): string {
+  const factors = [
+    '2 (keys, values)',
+    counted(depths, 'depth'),
+    counted(kvHeads, 'KV head'),
+    counted(dim, 'number'),
+    counted(tokens, 'token'),
+    ...(batch === 1 ? [] : [counted(batch, 'text')]),
+    `${bytes} ${bytes === 1 ? 'byte' : 'bytes'}`,
+  ];
+  return `${factors.join(' x ')} = ${byteSize(total)}`;
+}
 
 /** Keys and values of every depth, head, token and text. */
 function cacheBytes({depths, kvHeads, dim, tokens, batch}: CacheShape, bytes: number): number {

@@ -1,13 +1,14 @@
 import type {Plan} from '../../cache/plan.js';
 import {type LoadedModel, embeddedText} from '../../models/index.js';
 import {monitor, policyLabel, textIds} from '../evaluate/index.js';
+import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {type NamedMonitorReport, bytesChart, errorChart, rankChart} from './support/monitor_charts.js';
-import {monitorTable} from './support/monitor_table.js';
+import {monitorColumnNames, monitorTable} from './support/monitor_table.js';
 import {planArgs, readPlan} from './support/plans.js';
-import {print, printJson} from './support/print.js';
+import {print, printJson, printWritten} from './support/print.js';
 import {progressBar} from './support/progress.js';
 import {expectCharts} from './support/svg.js';
 import {type TextChoice, defaultTokens, readTextChoice, textArgs} from './support/text_args.js';
@@ -23,6 +24,7 @@ export const monitorCommand = command(
       ...modelArgs,
       ...textArgs,
       ...planArgs,
+      ...columnsArg(monitorColumnNames),
       out: {
         type: 'string',
         description: 'Write monitor.json and the charts errors.svg, bytes.svg and ranks.svg into this folder',
@@ -31,8 +33,9 @@ export const monitorCommand = command(
       ...jsonArg,
       ...commonArgs,
     },
-    async run({args}) {
+    async run({args, rawArgs}) {
       const plan = await readPlan(args, 'quantized');
+      const chosen = readColumns(rawArgs, monitorColumnNames);
       if (args.out !== undefined) await expectCharts();
       const choice = await readTextChoice(args);
       const signal = interruptSignal();
@@ -44,8 +47,8 @@ export const monitorCommand = command(
         printJson(withoutSpectra(report));
         return;
       }
-      print(monitorTable(report));
-      for (const file of files) print(`Wrote ${file}`);
+      print(monitorTable(report, {chosen}));
+      printWritten(files);
     },
   },
   [

@@ -1,8 +1,12 @@
 import {readFile} from 'node:fs/promises';
 import {EigenkvError, InvalidArgumentError, didYouMean} from '../../ops/errors.js';
 import type {Command} from './support/command.js';
-import {print} from './support/print.js';
+import {exitCodes} from './support/exit_codes.js';
+import {print, printNote} from './support/print.js';
+import {outputWidth} from './support/terminal.js';
+import {entries} from './support/usage.js';
 import {UsageError} from './support/usage_error.js';
+import {wrapped} from './support/wrap.js';
 
 interface ListedCommand {
   readonly summary: string;
@@ -46,14 +50,14 @@ const commands: Readonly<Record<string, ListedCommand>> = {
   },
 };
 
-const exitCodes = {ok: 0, failed: 1, usage: 2, interrupted: 130};
-
 /** Runs a command line (without `node` and the script) and gives its exit code. Nothing is thrown. */
 export async function run(argv: readonly string[]): Promise<number> {
   // a reader that has enough, as `head` does, is no failure
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed);
-  });
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed);
+    });
+  }
   try {
     return await dispatch(argv);
   } catch (error) {
@@ -64,7 +68,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 async function dispatch([name, ...rest]: readonly string[]): Promise<number> {
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     const [topic] = rest;
-    print(name === 'help' && topic !== undefined ? await (await find(topic)).usage() : overview());
+    print(name === 'help' && topic !== undefined ? (await find(topic)).usage() : overview());
     return name === undefined ? exitCodes.usage : exitCodes.ok;
   }
   if (name === '--version' || name === '-v') {
@@ -72,7 +76,7 @@ async function dispatch([name, ...rest]: readonly string[]): Promise<number> {
     return exitCodes.ok;
   }
   const command = await find(name);
-  if (asksForHelp(rest)) print(await command.usage());
+  if (asksForHelp(rest)) print(command.usage());
   else await command.run(rest);
   return exitCodes.ok;
 }
@@ -94,16 +98,19 @@ function asksForHelp(args: readonly string[]): boolean {
 }
 
 function overview(): string {
-  const width = Math.max(...Object.keys(commands).map(name => name.length));
+  const width = outputWidth();
   return [
-    'eigenkv: KV-cache compression for TensorFlow.js Transformers',
+    ...wrapped('eigenkv: KV-cache compression for TensorFlow.js Transformers', width),
     '',
     'Usage: eigenkv COMMAND [options]',
     '',
-    ...Object.entries(commands).map(([name, {summary}]) => `  ${name.padEnd(width)}  ${summary}`),
+    ...entries(
+      Object.entries(commands).map(([name, {summary}]) => [name, summary]),
+      width,
+    ),
     '',
-    'eigenkv COMMAND --help shows its options and examples.',
-    'Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted.',
+    ...wrapped('eigenkv COMMAND --help shows its options and examples.', width),
+    ...wrapped('Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted.', width),
   ].join('\n');
 }
 
@@ -118,26 +125,27 @@ async function version(): Promise<string> {
 
 function failure(error: unknown, verbose: boolean): number {
   if (error instanceof Error && error.name === 'AbortError') {
-    process.stderr.write('Interrupted.\n');
+    printNote('Interrupted.');
     return exitCodes.interrupted;
   }
-  process.stderr.write(`${message(error, verbose)}\n`);
-  const usage = error instanceof InvalidArgumentError || error instanceof UsageError || isCittyError(error);
+  if (verbose) process.stderr.write(`${stackOf(error)}\n`);
+  else printNote(messageOf(error));
+  const usage = error instanceof InvalidArgumentError || error instanceof UsageError;
   return usage ? exitCodes.usage : exitCodes.failed;
 }
 
-function message(error: unknown, verbose: boolean): string {
+function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (verbose) return [error.stack, causeOf(error)].filter(Boolean).join('\n');
-  if (error instanceof EigenkvError || isCittyError(error)) return error.message;
-  return `${error.name}: ${error.message} (--verbose shows where.)`;
+  return error instanceof EigenkvError
+    ? error.message
+    : `${error.name}: ${error.message} (--verbose shows where.)`;
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return [error.stack, causeOf(error)].filter(Boolean).join('\n');
 }
 
 function causeOf({cause}: Error): string | undefined {
   return cause instanceof Error ? `Caused by ${cause.stack ?? cause.message}` : undefined;
-}
-
-/** citty does not export the class of its errors. */
-function isCittyError(error: unknown): boolean {
-  return error instanceof Error && error.name === 'CLIError';
 }

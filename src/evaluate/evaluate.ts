@@ -6,6 +6,7 @@ import type {Plan} from '../../cache/plan.js';
 import {full} from '../../cache/policies/full.js';
 import type {Policy} from '../../cache/policy.js';
 import {waitingEvents} from '../../models/generate/event_loop.js';
+import {checkIds} from '../../models/token_ids.js';
 import {InvalidArgumentError} from '../../ops/errors.js';
 import {type Reference, predictionsOf, referenceOf} from './compare_logits.js';
 import {measuredStep} from './measured_step.js';
@@ -58,9 +59,9 @@ const schema = v.strictObject({step: v.optional(atLeast(1), 64), tokens: v.optio
  * A text that is longer than the model's context is cut into windows of the context, each with a fresh cache. The first
  * token of a window is not predicted. Bytes are those at the end of the first window, the longest.
  *
- * @param ids of the text; three or more.
+ * @param ids of the text; three or more, all of the models' vocabularies.
  * @returns one row for `full`, then one for each other policy in the order given, then those of the compared models.
- * @throws InvalidArgumentError where `ids` or options are not fit; the signal's reason.
+ * @throws InvalidArgumentError where `ids` or options are not fit, or vocabularies differ; the signal's reason.
  */
 export async function evaluate(
   {model, config}: EvaluatedModel,
@@ -69,6 +70,8 @@ export async function evaluate(
 ): Promise<EvaluationRow[]> {
   const {step, tokens = ids.length} = checkOptions('evaluate', schema, numbers);
   checkLength(ids.length, tokens);
+  checkVocabularies(model, compared);
+  checkIds(ids, model);
   const others = policies.filter(policy => policyLabel(policy) !== 'full');
   const runs = [
     ...[full(), ...others].map(policy => new PolicyRun(model, policy)),
@@ -92,7 +95,7 @@ export async function evaluate(
     for (const [index, window] of windows.entries()) {
       for (const run of runs) run.startWindow(window.length);
       await evaluateWindow(window, stepsOf(window.length, step, index === 0), runs, afterStep);
-      if (index === 0) for (const run of runs) run.measureBytes();
+      if (index === 0) for (const run of runs) run.measureBytes(runs[0]!.float32Bytes());
     }
     return runs.map(run => run.row());
   } finally {
@@ -111,11 +114,26 @@ function checkLength(given: number, tokens: number): void {
   }
 }
 
+/** Logits of one vocabulary cannot be compared with those of another. */
+function checkVocabularies(model: tf.LayersModel, compared: readonly ComparedModel[]): void {
+  const sizeOf = ({outputs}: tf.LayersModel) => outputs[0]?.shape.at(-1);
+  const size = sizeOf(model);
+  for (const {name, model: other} of compared) {
+    if (sizeOf(other) === size) continue;
+    throw new InvalidArgumentError(
+      `${name} has logits of ${sizeOf(other)} tokens and the model that it is compared with of ${size}: their vocabularies differ. ` +
+        'Compare models of the same tokens, such as one and what compressModel made of it.',
+    );
+  }
+}
+
 /** Packs weights and compiles kernels in the shapes that are timed, which the first policy would pay for else. */
 async function warmUp(model: tf.LayersModel, ids: readonly number[]): Promise<void> {
-  const cache = new KVCache(model);
+  const cache = new KVCache(model, full());
   try {
-    for (const step of [ids, ids.slice(0, 1)]) await measuredStep(model, step, cache);
+    await measuredStep(model, ids, cache);
+    await cache.truncate(Math.max(1, ids.length - 1)); // the step may fill the model's context
+    await measuredStep(model, ids.slice(0, 1), cache);
   } finally {
     cache.dispose();
   }

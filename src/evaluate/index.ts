@@ -1,5 +1,5 @@
 /** What compression costs and saves over a text. Returns rows, prints nothing. */
-export {type CachedShape, cacheBytesPerToken} from './cache_bytes.js';
+export {type CachedShape, cacheBytes, cacheBytesPerToken} from './cache_bytes.js';
 export {EpochEvaluation, type EpochCallbackOptions, type EpochRow, epochCallback} from './epoch_callback.js';
 export {type ComparedModel, type EvaluateOptions, type EvaluatedModel, evaluate} from './evaluate.js';
 export {type MonitorOptions, monitor} from './monitor.js';

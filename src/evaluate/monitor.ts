@@ -6,7 +6,7 @@ import {asPlan} from '../../cache/plans/index.js';
 import {ExactBeside} from './monitor/exact_beside.js';
 import {reconstructionSquares} from './monitor/reconstruction.js';
 import type {MonitorMoment, MonitorReport} from './monitor/report.js';
-import {type Totals, addDepths, addTexts, measuresOf, totalsOf} from './monitor/totals.js';
+import {type Totals, addDepths, addTexts, measuresOf, totalsOf, withBytes} from './monitor/totals.js';
 import {policyLabel} from './policy_label.js';
 import {FeatureGrams} from '../../cache/watch/feature_grams.js';
 import {type FeatureRank, featureRanks} from './ranks/feature_ranks.js';
@@ -54,6 +54,7 @@ export async function monitor(
   );
   const grams = new FeatureGrams({sides: ['keys', 'values']});
   const totals: Totals[] = [];
+  let sharedBytes = 0;
   const timeline: MonitorMoment[] = [];
   try {
     for (const [text, ids] of idsOfTexts.entries()) {
@@ -73,12 +74,16 @@ export async function monitor(
         for (const [depth, ofText] of (await measureText(cache, exact)).entries()) {
           totals[depth] = addTexts(totals[depth], ofText);
         }
+        sharedBytes += cache.sharedBytes;
       } finally {
         cache.dispose();
         exact.dispose();
       }
     }
-    return {...reportOf(totals, await featureRanks(grams, ['keys', 'values']), asPlan(plan)), timeline};
+    return {
+      ...reportOf(totals, sharedBytes, await featureRanks(grams, ['keys', 'values']), asPlan(plan)),
+      timeline,
+    };
   } finally {
     grams.dispose();
   }
@@ -103,6 +108,7 @@ async function measureText(cache: KVCache, exact: ExactBeside): Promise<Totals[]
 
 function reportOf(
   totals: readonly Totals[],
+  sharedBytes: number,
   ranks: readonly FeatureRank[],
   plan: Plan,
 ): Omit<MonitorReport, 'timeline'> {
@@ -123,16 +129,15 @@ function reportOf(
     policy: policyLabel(plan),
     keyRank: rankOf('keys'),
     valueRank: rankOf('values'),
-    ...measuresOf(addDepths(totals)),
+    ...measuresOf(withBytes(addDepths(totals), sharedBytes)),
   };
   return {rows, overall, ranks};
 }
 
 function sizeOf(cache: KVCache): Omit<MonitorMoment, 'text'> {
-  const report = cache.report();
   return {
     tokens: cache.tokens,
-    float32Bytes: report.reduce((sum, depth) => sum + depth.float32Bytes, 0),
-    compressedBytes: report.reduce((sum, depth) => sum + depth.byteSize, 0),
+    float32Bytes: cache.report().reduce((sum, depth) => sum + depth.float32Bytes, 0),
+    compressedBytes: cache.byteSize,
   };
 }

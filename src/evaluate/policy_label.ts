@@ -14,6 +14,10 @@ export function policyLabel(policy: Plan | Policy): string {
   if (!('policyFor' in policy)) return specLabel(policy);
   const {plan, ...parts} = policy.toJSON();
   if (plan === 'uniform') return partLabel(parts['policy']);
+  if (plan === 'perDepth') {
+    const [first, ...others] = Array.isArray(parts['policies']) ? parts['policies'].map(partLabel) : [];
+    if (first !== undefined && others.every(label => label === first)) return first;
+  }
   if (plan === 'scenario') return `scenario ${partLabel(parts['name'])}`;
   const labels = Object.entries(parts).map(([name, part]) => `${name}=${partLabel(part)}`);
   return `${plan}(${labels.join(', ')})`;

@@ -59,11 +59,16 @@ export class PolicyRun {
     }
   }
 
-  /** Bytes as they are now, at the end of a window. */
-  measureBytes(): void {
-    const cache = this.currentCache();
-    const {byteSize, tokens} = cache;
-    const float32Bytes = cache.report().reduce((sum, depth) => sum + depth.float32Bytes, 0);
+  /** What the keys and values of all tokens so far take as float32. */
+  float32Bytes(): number {
+    return this.currentCache()
+      .report()
+      .reduce((sum, depth) => sum + depth.float32Bytes, 0);
+  }
+
+  /** Bytes as they are now, at the end of a window, beside those of all keys and values in float32. */
+  measureBytes(float32Bytes: number): void {
+    const {byteSize, tokens} = this.currentCache();
     this.bytes = {
       bytesPerToken: byteSize / tokens,
       ratioToFloat32: byteSize / float32Bytes,

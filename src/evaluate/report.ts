@@ -12,7 +12,10 @@ export interface EvaluationRow {
   readonly top1Agreement: number;
   /** All that the cache stores (scales, positions and spare room too) by the tokens that it saw. */
   readonly bytesPerToken: number;
-  /** Bytes of the cache / bytes of all its keys and values in float32: 0.25 is a quarter. */
+  /**
+   * Bytes of the cache / bytes of all keys and values in float32: 0.25 is a quarter. Of a compared model, those of the model that
+   * it is compared with.
+   */
   readonly ratioToFloat32: number;
   /** The same against float16: half the bytes, so twice the number. */
   readonly ratioToFloat16: number;
@@ -27,6 +30,8 @@ export interface EvaluationRow {
 /** An evaluation with what is needed to do it again. */
 export interface EvaluationReport {
   readonly model: string;
+  /** The model whose full cache is the first row, where it is another one than `model`. */
+  readonly against?: string;
   readonly text: string;
   /** Tokens of the text that were evaluated. */
   readonly tokens: number;

@@ -50,6 +50,27 @@ for (const variant of codecVariants) {
       }
     });
 
+    it('stores a text in a batch as it stores it alone', async () => {
+      const tokens = blocks(4);
+      const x = tf.tidy(() =>
+        tf.concat<tf.Tensor4D>([
+          random([1, 2, tokens, 12], 4),
+          tf.tile<tf.Tensor4D>(random([1, 2, tokens, 3], 5), [1, 1, 1, 4]), // of rank 3
+          tf.zeros([1, 2, tokens, 12]),
+        ]),
+      );
+      const [batch, alone] = tf.tidy(() => [
+        decodeForm(codec.encode(x), 0, tokens),
+        tf.concat(
+          [0, 1, 2].map(text =>
+            decodeForm(codec.encode(tf.slice(x, [text, 0, 0, 0], [1, -1, -1, -1])), 0, tokens),
+          ),
+        ),
+      ]);
+      await expectClose(batch, alone, 1e-5);
+      tf.dispose([x, batch, alone]);
+    });
+
     it('attends as dense attention over the decoded tokens does', async () => {
       await fc.assert(
         fc.asyncProperty(

@@ -44,7 +44,7 @@ describeOnBackends('KVCache', () => {
       }
     });
     expect(cache.byteSize).to.equal(300 * 2 * 32 * 4);
-    expect(buffers.size, 'buffers in 300 tokens').to.be.below(24);
+    expect(buffers.size, 'buffers in 300 tokens: of a sixteenth more each, four at least').to.be.below(40);
     tf.tidy(() => cache.attend(0, fresh(1)));
     expect(cache.past(0)!.tokensSeen, 'more than expected works too').to.equal(301);
     cache.dispose();

@@ -18,10 +18,13 @@ import {onlineSvd} from '../../cache/policies/online_svd.js';
 import {quantized} from '../../cache/policies/quantized.js';
 import {sliding} from '../../cache/policies/sliding.js';
 import {adaptive} from '../../cache/policies/adaptive.js';
+import type {Policy} from '../../cache/policy.js';
+import {makePolicy} from '../../cache/registry.js';
 import {InvalidArgumentError} from '../../ops/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
-import {throughJson} from './variants.js';
+import {rejection} from '../models/weights/rejection.js';
+import {policyVariants, throughJson, variantName} from './variants.js';
 
 describe('plans', () => {
   it('cut any number of depths into three bands by shares', () => {
@@ -167,6 +170,43 @@ describeOnBackends('a change of plan on a running cache', () => {
         cache.dispose();
       }
     }
+  });
+
+  for (const from of policyVariants) {
+    it(`from ${variantName(from)} to every other: steps go on, within its budget`, async () => {
+      for (const to of policyVariants) {
+        const policy = makePolicy(to);
+        const {cache, output} = await run(makePolicy(from), policy);
+        tf.tidy(() => void cache.attend(0, tokens(1, 8)));
+        const past = cache.past(0)!;
+        expect(past.tokensSeen, variantName(to)).to.equal(64);
+        expect(tokensHeld(past), variantName(to)).to.be.at.most(policy.tokenBudget ?? 64);
+        expect([...(await output.data())].every(Number.isFinite)).to.equal(true);
+        output.dispose();
+        cache.dispose();
+      }
+    });
+  }
+
+  it('refuses what is no plan, says what it may be, and stays as it was', async () => {
+    const cache = new KVCache([row], full());
+    const wrong = [
+      ['quantized', /"quantized" is no plan.*parsePolicy/],
+      [[full(), full()], /perDepth/],
+      [4, /4 is no plan/],
+      [quantized, /a function is no plan.*Call it/],
+      [{plan: 'uniform', policy: {name: 'full'}}, /planFromJson/],
+      [{bits: 8}, /no plan and no policy/],
+      [{name: 'quantised'}, /There is no policy "quantised".*"quantized"/],
+    ] as const;
+    for (const [given, message] of wrong) {
+      const plan = given as unknown as Policy;
+      expect(() => new KVCache([row], plan)).to.throw(InvalidArgumentError, message);
+      expect(() => uniform(plan)).to.throw(InvalidArgumentError, message);
+      await rejection(cache.setPlan(plan), InvalidArgumentError, message);
+    }
+    expect(() => perDepth('full' as unknown as Policy[])).to.throw(InvalidArgumentError, /expected a list/);
+    expect(cache.report()[0]!.policy).to.equal('full');
   });
 
   it('takes no later tokens for the first ones, where those are gone', async () => {

@@ -98,8 +98,41 @@ const shardIndex = JSON.stringify({
   weight_map: {a: 'model-00001-of-00002.safetensors', b: 'model-00002-of-00002.safetensors'},
 });
 
+/** Files beside a tokenizer.json, in one text. */
+const tokenizerFilesBeside = [
+  {
+    tokenizerConfig: {
+      bos_token: '<s>',
+      eos_token: {content: '<|im_end|>', lstrip: true},
+      pad_token: null,
+      extra_special_tokens: ['<img>', {content: '<tool>'}],
+      added_tokens_decoder: {
+        900: {content: '<|im_start|>', special: true, normalized: false},
+        901: {content: '<|im_end|>', special: true},
+      },
+    },
+  },
+  {
+    tokenizerConfig: {},
+    specialTokensMap: {eos_token: '</s>', unk_token: {content: '<unk>'}, additional_special_tokens: ['<x>']},
+    addedTokens: {'<x>': 900, '<y>': 901},
+  },
+].map(files => JSON.stringify(files));
+
+const quiet = () => undefined;
+
 /** Whoever reads it uses it: encodes and decodes texts that make bad patterns and growing steps show. */
-function useTokenizer(tokenizer: Tokenizer): void {
+function useTokenizer(open: () => Tokenizer): void {
+  const warn = console.warn;
+  console.warn = () => undefined; // of characters without a token, for thousands of files
+  try {
+    useTexts(open());
+  } finally {
+    console.warn = warn;
+  }
+}
+
+function useTexts(tokenizer: Tokenizer): void {
   for (const text of probes) {
     const ids = tokenizer.encode(text);
     tokenizer.encode(text.slice(0, 50), {addSpecial: false, parseSpecial: false});
@@ -138,9 +171,9 @@ export const readers: readonly Reader[] = [
     extraBytes: bytes => widened(bytes) + usedTokenizer,
     async read(bytes) {
       await readAll(await openTensorFile(bytesSource(bytes)));
-      const parts = await partsOfGguf(await openGguf(bytesSource(bytes)), 'model.gguf');
-      useTokenizer(parts.tokenizer);
-      checkedWeights(parts.weights, parts.config);
+      const parts = await partsOfGguf(await openGguf(bytesSource(bytes)), 'model.gguf', quiet);
+      useTokenizer(() => parts.tokenizer);
+      checkedWeights(parts.weights, parts.config, quiet);
     },
   },
   {
@@ -148,7 +181,20 @@ export const readers: readonly Reader[] = [
     whole: tokenizerFiles.map(text => utf8.encode(text)),
     inputs: damagedTexts(tokenizerFiles, hostileTokenizerTexts),
     extraBytes: () => usedTokenizer,
-    read: bytes => Promise.resolve().then(() => useTokenizer(tokenizerFromJson(jsonOf(bytes), {}))),
+    read: bytes => Promise.resolve().then(() => useTokenizer(() => tokenizerFromJson(jsonOf(bytes), {}))),
+  },
+  {
+    name: 'tokenizer_config.json',
+    whole: tokenizerFilesBeside.map(text => utf8.encode(text)),
+    inputs: damagedTexts(tokenizerFilesBeside),
+    extraBytes: () => usedTokenizer,
+    read: bytes =>
+      Promise.resolve().then(() => {
+        const files = jsonOf(bytes);
+        if (!isRecord(files)) throw new FormatError('no object'); // the files come one by one
+        const json: unknown = JSON.parse(tokenizerFiles[0]!);
+        useTokenizer(() => tokenizerFromJson(json, files['tokenizerConfig'], files, quiet));
+      }),
   },
   {
     name: 'config.json',
@@ -158,7 +204,7 @@ export const readers: readonly Reader[] = [
       const keys = jsonOf(bytes);
       if (!isRecord(keys)) throw new FormatError('no object'); // as `partsOfHubFiles` does
       const file = await openSafetensors(bytesSource(weights));
-      checkedWeights(file, configFromHub(keys));
+      checkedWeights(file, configFromHub(keys), quiet);
     },
   },
   {

@@ -115,9 +115,20 @@ const wordPiece = {
   },
 };
 
+/** A trie of Darts that knows U+0009, which becomes a space: ten units, then the text. */
+const charsmap = (() => {
+  const bytes = new Uint8Array(4 + 40 + 2);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, 40, true);
+  view.setUint32(4 + 4 * 9, 9 | (1 << 8) | (8 << 10), true); // the label, that a value follows, where: 9 ^ 8
+  view.setUint32(4 + 4 * 1, 0x80000000, true);
+  bytes.set([0x20, 0], 44);
+  return btoa(String.fromCharCode(...bytes));
+})();
+
 const unigram = {
   added_tokens: [added(0, '<unk>'), added(45, '<extra>', false)],
-  normalizer: {type: 'Precompiled', precompiled_charsmap: 'AAAA'},
+  normalizer: {type: 'Precompiled', precompiled_charsmap: charsmap},
   pre_tokenizer: {
     type: 'Sequence',
     pretokenizers: [
@@ -208,6 +219,15 @@ export const hostileTokenizerTexts: readonly string[] = [
       ) as never[]),
     ),
   },
+  {type: 'Precompiled', precompiled_charsmap: btoa(`\x04\0\0\0\0\0\0\0${'x'.repeat(5000)}\0`)},
+  {type: 'Precompiled', precompiled_charsmap: '////'},
+  {type: 'Split', pattern: {Regex: '(?>a+)+b'}, behavior: 'Contiguous', invert: true},
+  {type: 'Split', pattern: {Regex: '(a++|b?)*c'}, behavior: 'MergedWithNext', invert: false},
+  {type: 'Split', pattern: {Regex: '(?i:[a-z]+)*ſ'}, behavior: 'Removed', invert: false},
+  {type: 'Split', pattern: {String: ''}, behavior: 'Isolated', invert: true},
+  {type: 'Metaspace', replacement: '😀', prepend_scheme: 'first', split: true},
+  {type: 'CharDelimiterSplit', delimiter: ''},
+  {type: 'WordPiece', prefix: '', cleanup: true},
   {type: 'FixedLength', length: 0},
   {type: 'FixedLength', length: -1},
   {type: 'FixedLength', length: 1e-9},

@@ -5,6 +5,7 @@ import {type IncomingMessage, type Server, type ServerResponse, createServer} fr
 import type {AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
+import {gzipSync} from 'node:zlib';
 import {
   type HubOptions,
   type TransferProgress,
@@ -109,6 +110,7 @@ describe('downloads from the hub', () => {
     server.close(done);
   });
   beforeEach(async () => {
+    breakConnection = () => undefined;
     answers = {};
     requests = [];
     const {port} = server.address() as AddressInfo;
@@ -139,12 +141,19 @@ describe('downloads from the hub', () => {
     answers['/storage'] = storage;
   }
 
-  /** Sends the first `bytes` and breaks the connection, as often as `times`, then answers as `then`. */
-  function cutAfter(bytes: number, times: number, then: Answer): Answer {
+  /** Breaks the connection that `cutAfter` holds open. */
+  let breakConnection: () => void = () => undefined;
+
+  /** Sends the first `bytes` and breaks the connection once some of them came in; from then on answers as `then`. */
+  function cutAfter(bytes: number, then: Answer): Answer {
+    let isCut = false;
     return (request, response) => {
-      if (request.method !== 'GET' || times-- <= 0) return then(request, response);
-      response.writeHead(200, {'content-length': content.length});
-      response.write(content.subarray(0, bytes), () => setTimeout(() => response.destroy(), 20));
+      if (request.method !== 'GET' || isCut) return then(request, response);
+      response.writeHead(200, {'content-length': content.length}).write(content.subarray(0, bytes));
+      breakConnection = () => {
+        isCut = true;
+        response.destroy();
+      };
     };
   }
 
@@ -155,7 +164,13 @@ describe('downloads from the hub', () => {
       .map(entry => entry.name)
       .sort();
   };
-  const fetchFile = (extra: HubOptions = {}) => fetchModel('o/n:model.gguf', {...options, ...extra});
+  const fetchFile = (extra: HubOptions = {}) => {
+    const onProgress = (step: TransferProgress) => {
+      extra.onProgress?.(step);
+      if (step.receivedBytes > 0) breakConnection();
+    };
+    return fetchModel('o/n:model.gguf', {...options, ...extra, onProgress});
+  };
 
   it('keep the file and ask no more', async () => {
     linked(plain(content));
@@ -218,7 +233,7 @@ describe('downloads from the hub', () => {
   });
 
   it('continue after a cut', async () => {
-    linked(cutAfter(100_000, 1, plain(content)));
+    linked(cutAfter(100_000, plain(content)));
     const cut = await rejection(fetchFile(), TransferError, /model\.gguf was cut after \d+ bytes.*again/);
     const received = Number(/after (\d+) bytes/.exec(cut.message)?.[1]);
     expect(received).to.be.within(1, 100_000);
@@ -232,13 +247,13 @@ describe('downloads from the hub', () => {
   it('start over where the server knows no ranges', async () => {
     const whole: Answer = (_request, response) =>
       response.writeHead(200, {'content-length': content.length}).end(content);
-    linked(cutAfter(50_000, 1, whole));
+    linked(cutAfter(50_000, whole));
     await rejection(fetchFile(), TransferError);
     expect(await readFile(await fetchFile())).to.deep.equal(content);
   });
 
   it('do not join parts of different versions', async () => {
-    linked(cutAfter(50_000, 1, plain(content)), createHash('sha256').update('other').digest('hex'));
+    linked(cutAfter(50_000, plain(content)), createHash('sha256').update('other').digest('hex'));
     await rejection(fetchFile(), TransferError);
     linked(plain(content));
     requests = [];
@@ -354,7 +369,7 @@ describe('downloads from the hub', () => {
   });
 
   it('can be aborted and continued', async () => {
-    linked(cutAfter(100_000, 1, plain(content)));
+    linked(cutAfter(100_000, plain(content)));
     const abort = new AbortController();
     const stop = (step: TransferProgress) => {
       if (step.receivedBytes > 0) abort.abort();
@@ -372,6 +387,42 @@ describe('downloads from the hub', () => {
     };
     await fetchFile({token: 'secret'});
     expect(authorization).to.equal('Bearer secret');
+  });
+
+  it('refuse compressed answers by name', async () => {
+    for (const encoding of ['gzip', 'br', 'zstd']) {
+      answers[modelPath] = (request, response) => {
+        response.writeHead(200, {'content-encoding': encoding, 'content-length': 20});
+        response.end(request.method === 'HEAD' ? undefined : gzipSync(''));
+      };
+      await rejection(
+        fetchFile(),
+        TransferError,
+        new RegExp(`model.gguf answers in compressed form \\(content-encoding: ${encoding}\\)`),
+      );
+      expect(await files()).to.deep.equal([]);
+    }
+    answers[modelPath] = (request, response) => {
+      response.setHeader('content-encoding', 'identity');
+      plain(content)(request, response);
+    };
+    await fetchFile();
+  });
+
+  it('keep nothing that is not the file', async () => {
+    const foreign: [body: Buffer | string, message: RegExp][] = [
+      ['<!doctype html><title>Log in</title>', /is a web page, not the file.*It was removed/],
+      ['version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n', /is a git-lfs pointer/],
+      [gzipSync('GGUF'), /is compressed \(gzip\)/],
+      ['', /is empty/],
+    ];
+    for (const [body, message] of foreign) {
+      answers[modelPath] = plain(body);
+      await rejection(fetchFile(), TransferError, message);
+      expect(await files()).to.deep.equal([]);
+    }
+    answers['/o/n/resolve/main/page.html'] = plain('<!doctype html>');
+    await fetchModelFile('o/n', 'page.html', options); // what was asked for
   });
 
   describe('of a whole model', () => {
@@ -397,6 +448,20 @@ describe('downloads from the hub', () => {
       expect(requests)
         .to.include(`GET ${at('tokenizer.json')}`)
         .and.not.include(`GET ${at('model.safetensors')}`);
+    });
+
+    it('take the older files of its tokenizer where they are', async () => {
+      answers[at('model.safetensors')] = plain('weights');
+      const all = [
+        'added_tokens.json',
+        'config.json',
+        'special_tokens_map.json',
+        'tokenizer.json',
+        'tokenizer_config.json',
+      ];
+      for (const file of all) answers[at(file)] = plain('{}');
+      const folder = await fetchModel('o/n@v1', options);
+      expect(await readdir(folder)).to.include.members(all);
     });
 
     it('take an index and its shards', async () => {

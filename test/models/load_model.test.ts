@@ -1,74 +1,40 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {copyFile, mkdir, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {copyFile, mkdir, readFile} from 'node:fs/promises';
 import {type Server, createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
-import {tmpdir} from 'node:os';
 import {basename, join} from 'node:path';
 import {KVCache} from '../../cache/index.js';
 import {saveModel} from '../../models/convert.js';
 import {findSmolLM2} from '../../models/hub.js';
 import type {LoadProgress} from '../../models/load/find_parts.js';
-import {type LoadedModel, loadModel} from '../../models/load_model.js';
-import {openTensorPath} from '../../models/weights/open_tensor_file.js';
-import {type TensorToWrite, writeSafetensors} from '../../ops/files/write_safetensors.js';
+import {loadModel} from '../../models/load_model.js';
+import type {TensorToWrite} from '../../ops/files/write_safetensors.js';
 import {FormatError, InvalidArgumentError, ModelError, TransferError} from '../../ops/errors.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
-import {type Golden, asBatch, logitsOf, meanNll, tinyJson, tinyPath} from './architectures/tiny_models.js';
+import {asBatch, logitsOf, meanNll, tinyPath} from './architectures/tiny_models.js';
+import {type HubFolders, hubFolders} from './hub_folders.js';
 import {sharedGolden, sharedModels, skipWithout} from './shared_models.js';
 import {rejection} from './weights/rejection.js';
 import {skip} from '../support/skip.js';
 
 describe('loadModel', () => {
+  let folders: HubFolders;
   let folder: string;
   /** A whole model in the hub's files. */
   let whole: string;
+  let changed: HubFolders['changed'];
+  let readWhole: HubFolders['readWhole'];
+  let weightsWith: HubFolders['weightsWith'];
+  let expectGolden: HubFolders['expectGolden'];
 
   before(async () => {
     await useBackend('wasm');
-    folder = await mkdtemp(join(tmpdir(), 'eigenkv-load-'));
-    whole = join(folder, 'whole');
-    const loaded = await loadModel(tinyPath('llama_biases', 'model.gguf'));
-    await saveModel(loaded, whole);
-    loaded.dispose();
+    folders = await hubFolders('llama_biases');
+    ({folder, whole, changed, readWhole, weightsWith, expectGolden} = folders);
   });
-  after(() => rm(folder, {recursive: true}));
-
-  /** A copy of the whole model with some files changed, or left out where undefined. */
-  async function changed(name: string, files: Readonly<Record<string, unknown>>): Promise<string> {
-    const copy = join(folder, name);
-    await mkdir(copy, {recursive: true});
-    for (const file of ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'model.safetensors']) {
-      if (!(file in files)) await copyFile(join(whole, file), join(copy, file));
-    }
-    for (const [file, content] of Object.entries(files)) {
-      if (content === undefined) continue;
-      const isText = typeof content === 'string' || content instanceof Uint8Array;
-      await writeFile(join(copy, file), isText ? content : JSON.stringify(content));
-    }
-    return copy;
-  }
-
-  const readWhole = async (file: string) =>
-    JSON.parse(await readFile(join(whole, file), 'utf8')) as Record<string, unknown>;
-
-  /** The whole model's weights, changed. */
-  async function weightsWith(change: (tensor: TensorToWrite) => TensorToWrite[]): Promise<Uint8Array> {
-    const file = await openTensorPath(join(whole, 'model.safetensors'));
-    const tensors = [...file.tensors.values()].flatMap(({name, shape}) =>
-      change({name, shape, dtype: 'F32', data: () => file.readFloat32(name)}),
-    );
-    const bytes = await writeSafetensors(tensors);
-    await file.close();
-    return bytes;
-  }
-
-  const expectGolden = async (loaded: LoadedModel): Promise<void> => {
-    const golden = await tinyJson<Golden>('llama_biases', 'golden.json');
-    await expectClose(await logitsOf(loaded.model, golden.ids), golden.logits.data, 1e-4);
-    loaded.dispose();
-  };
+  after(() => folders.remove());
 
   it('reads a GGUF file, a folder of it, and a Blob of it', async () => {
     const path = tinyPath('llama_biases', 'model.gguf');
@@ -83,39 +49,12 @@ describe('loadModel', () => {
   });
 
   it('reads a folder of safetensors, by any of its files too', async () => {
-    for (const file of ['', 'model.safetensors', 'config.json']) {
+    for (const file of ['', 'model.safetensors', 'config.json', 'tokenizer.json']) {
       const loaded = await loadModel(join(whole, file));
       expect(loaded.name).to.equal('whole');
       expect(loaded.source).to.equal(join(whole, file).replace(/\/$/, ''));
       await expectGolden(loaded);
     }
-  });
-
-  it('reads shards by their index', async () => {
-    const file = await openTensorPath(join(whole, 'model.safetensors'));
-    const names = [...file.tensors.keys()];
-    const shard = (name: string) => `model-0000${1 + (names.indexOf(name) % 2)}-of-00002.safetensors`;
-    const shards: Record<string, Uint8Array> = {};
-    for (const which of new Set(names.map(shard))) {
-      const tensors = names
-        .filter(name => shard(name) === which)
-        .map((name): TensorToWrite => ({
-          name,
-          shape: file.tensors.get(name)!.shape,
-          dtype: 'F32',
-          data: () => file.readFloat32(name),
-        }));
-      shards[which] = await writeSafetensors(tensors);
-    }
-    await file.close();
-    const path = await changed('sharded', {
-      'model.safetensors': undefined,
-      'model.safetensors.index.json': {
-        weight_map: Object.fromEntries(names.map(name => [name, shard(name)])),
-      },
-      ...shards,
-    });
-    await expectGolden(await loadModel(path));
   });
 
   it('reads weights whose names lack the prefix', async () => {
@@ -133,8 +72,14 @@ describe('loadModel', () => {
     expect(loaded.tokenizer.eosIds).to.deep.equal([2, 7]);
     expect(loaded.tokenizer.bosId).to.equal(1);
     loaded.dispose();
-    const wrong = await changed('ends', {'generation_config.json': {eos_token_id: 61}});
-    await rejection(loadModel(wrong), ModelError, /generation_config.json has eos_token_id = 61/);
+    for (const ends of [1.5, '2', [2, true], {}]) {
+      const wrong = await changed('ends', {'generation_config.json': {eos_token_id: ends}});
+      await rejection(
+        loadModel(wrong),
+        ModelError,
+        /generation_config.json has eos_token_id = .*; expected an id/,
+      );
+    }
   });
 
   it('tells how far it is, and gives its source', async () => {
@@ -230,14 +175,12 @@ describe('loadModel', () => {
       await rejection(loadModel(await changed('bad5', {'model.safetensors': cut})), FormatError);
     });
 
-    it('a tokenizer with more tokens than the model knows', async () => {
+    it('a tokenizer of another model, which has many more tokens', async () => {
+      const extra = Array.from({length: 100}, (_, i) => ({id: 61 + i, content: `<extra ${i}>`}));
       const other = await changed('tokenizer', {
-        'tokenizer.json': {
-          ...(await readWhole('tokenizer.json')),
-          added_tokens: [{id: 61, content: '<extra>', special: true}],
-        },
+        'tokenizer.json': {...(await readWhole('tokenizer.json')), added_tokens: extra},
       });
-      await rejection(loadModel(other), ModelError, /has 62 tokens, but its model knows 61/);
+      await rejection(loadModel(other), ModelError, /has 161 tokens, but its model knows 61/);
     });
 
     const wrongWeights: [string, (tensor: TensorToWrite) => TensorToWrite[], RegExp][] = [
@@ -253,14 +196,6 @@ describe('loadModel', () => {
             ? [{...tensor, shape: [31], data: () => new Float32Array(31)}]
             : [tensor],
         /"model.norm.weight" is \[31\]; by the model's config it should be \[32\]/,
-      ],
-      [
-        'has one too many',
-        tensor =>
-          tensor.name === 'model.norm.weight'
-            ? [tensor, {...tensor, name: 'model.layers.0.self_attn.q_norm.weight'}]
-            : [tensor],
-        /1 tensors that a model of this config has no place for, such as "model.layers.0.self_attn.q_norm.weight"/,
       ],
       ...[NaN, Infinity, -Infinity].map(
         (wrong): [string, (tensor: TensorToWrite) => TensorToWrite[], RegExp] => [
@@ -279,13 +214,6 @@ describe('loadModel', () => {
         await expectNoLeak(() => rejection(loadModel(path), ModelError, message).then(() => undefined));
       });
     }
-
-    it('biases that the config does not name', async () => {
-      const path = await changed('biases', {
-        'config.json': {...(await readWhole('config.json')), attention_bias: false},
-      });
-      await rejection(loadModel(path), ModelError, /8 tensors .* such as "model.layers.0.self_attn/);
-    });
 
     it('sizes that only the config has, before it takes memory for them', async () => {
       const config = await readWhole('config.json');
@@ -396,7 +324,6 @@ describe('loadModel', () => {
             : 'takes half a minute and 1.6 GB; set EIGENKV_TEST_SMOLLM2=1 to run it',
         );
       }
-      this.timeout(600_000);
       const file = new URL('../golden/models/smollm2.json', import.meta.url);
       const golden = JSON.parse(await readFile(file, 'utf8')) as {
         ids: number[];

@@ -1,7 +1,17 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {adaptive, full, h2o, layered, onlineSvd, quantized} from '../../cache/policies/index.js';
+import {
+  adaptive,
+  full,
+  h2o,
+  layered,
+  lfu,
+  lru,
+  onlineSvd,
+  quantized,
+  sliding,
+} from '../../cache/policies/index.js';
 import type {Policy} from '../../cache/policy.js';
 import {PrefixCache} from '../../cache/prefix_cache.js';
 import {type GenerateIdsOptions, generate, generateIds} from '../../models/generate.js';
@@ -54,6 +64,9 @@ const body = () => {
     quantized: quantized({residual: 4, groupSize: 4}),
     onlineSvd: onlineSvd({rank: 4, updateFreq: 5}),
     h2o: h2o({heavyBudget: 12, recentBudget: 8}),
+    lru: lru({maxCacheSize: 20}),
+    lfu: lfu({maxCacheSize: 20}),
+    sliding: sliding({window: 16}),
     layered: layered({shortTermSize: 8, longTermBits: 4}),
     adaptive: adaptive({residual: 4, groupSize: 4}),
   };
@@ -105,7 +118,9 @@ const body = () => {
     const cache = new KVCache(model, full());
     const continued = async (options: GenerateIdsOptions) => {
       cache.reset();
-      await generateIds(model, [5, 6, 7], {cache, maxTokens: 1}).next();
+      const begun = generateIds(model, [5, 6, 7], {cache, maxTokens: 1});
+      await begun.next();
+      await begun.return();
       await cache.truncate(3);
       const given: number[] = [];
       for await (const id of generateIds(model, ids, {cache, maxTokens: 5, ...options})) given.push(id);

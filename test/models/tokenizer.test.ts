@@ -4,6 +4,7 @@ import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {findSmolLM2} from '../../models/hub.js';
 import {type Tokenizer, streamDecoder, tokenizerFromGguf, tokenizerFromJson} from '../../models/tokenizer.js';
+import {assumedSplitting} from '../../models/tokenizer/known_vocabularies.js';
 import {openTensorPath} from '../../models/weights/open_tensor_file.js';
 import type {MetadataValue} from '../../ops/files/tensor_file.js';
 import {FormatError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
@@ -56,6 +57,29 @@ const sentencePieceKeys: Keys = {
   unknown_token_id: 0,
 };
 const gguf = (base: Keys, changes: Keys = {}) => tokenizerFromGguf(metadata({...base, ...changes}));
+/** A tokenizer with what was said while it was made. */
+function warned(keys: Keys): {tokenizer: Tokenizer; warnings: string[]} {
+  const warnings: string[] = [];
+  return {tokenizer: tokenizerFromGguf(metadata(keys), message => warnings.push(message)), warnings};
+}
+
+/** The golden byte-level tokens with other ids, so that a vocabulary of this size has the `landmarks` at theirs. */
+function movedVocabulary(size: number, landmarks: Readonly<Record<number, string>>) {
+  const tokens = new Array<string>(size);
+  for (const [id, token] of Object.entries(landmarks)) tokens[Number(id)] = token;
+  const placed = new Map(Object.entries(landmarks).map(([id, token]) => [token, Number(id)]));
+  let free = 0;
+  const newIds = byteLevel.tokens.map(token => {
+    const id = placed.get(token);
+    if (id !== undefined) return id;
+    while (tokens[free] !== undefined) free++;
+    tokens[free] = token;
+    return free;
+  });
+  for (let id = 0; id < size; id++) tokens[id] ??= `<filler ${id}>`;
+  return {tokens, newIds};
+}
+
 const kinds: Record<string, Tokenizer> = {
   'byte-level': gguf(byteLevelKeys),
   SentencePiece: gguf(sentencePieceKeys),
@@ -161,6 +185,138 @@ describe('a tokenizer from a GGUF vocabulary', () => {
     expect(gguf(byteLevelKeys, {eos_token_id: 2, eot_token_id: 5}).eosIds).to.deep.equal([2, 5, 0]);
   });
 
+  it('stops at what is spelled as an end, of whatever type', () => {
+    const plain = byteLevel.tokens.slice(3);
+    const spellings = [
+      ...[
+        '<|im_end|>',
+        '<|eot_id|>',
+        '<|eom_id|>',
+        '<|end|>',
+        '<end_of_turn>',
+        '<|endoftext|>',
+        '<|end_of_text|>',
+      ],
+      ...[
+        '<eos>',
+        '</s>',
+        '<EOT>',
+        '_<EOT>',
+        '[EOT]',
+        '[EOS]',
+        '<end_of_utterance>',
+        '<|return|>',
+        '<|call|>',
+      ],
+    ];
+    const tokens = [...plain, ...spellings];
+    const ends = spellings.map((_, i) => plain.length + i);
+    for (const type of [0, 1, 3, 4, 5]) {
+      const types = Int32Array.from(tokens, (_, id) => (id < plain.length ? 1 : type));
+      const changes = {tokens, token_type: types, eos_token_id: undefined};
+      const tokenizer = gguf(byteLevelKeys, changes);
+      expect(tokenizer.eosIds, `type ${type}`).to.deep.equal(ends);
+      // and it is special: found in a text, left out of it
+      expect(tokenizer.encode('a<|im_end|>').slice(-1)).to.deep.equal([ends[0]]);
+      expect(tokenizer.decode(ends)).to.equal('');
+      expect(tokenizer.encode('<|im_end|>', {parseSpecial: false})).to.not.include(ends[0]);
+      expect(
+        gguf(byteLevelKeys, {...changes, eos_token_id: 7, eot_token_id: 8, eom_token_id: 9}).eosIds,
+      ).to.deep.equal([7, 8, 9, ...ends]);
+    }
+    const untyped = gguf(byteLevelKeys, {tokens, token_type: undefined, eos_token_id: undefined});
+    expect(untyped.eosIds).to.deep.equal(ends);
+    const pieces = gguf(sentencePieceKeys, {
+      token_type: new Int32Array(sentencePiece.types.map(() => 1)),
+      eos_token_id: undefined,
+    });
+    expect(pieces.eosIds).to.deep.equal([sentencePiece.tokens.indexOf('</s>')]);
+  });
+
+  it('leaves ids outside the vocabulary out, and says so', () => {
+    for (const key of ['eos_token_id', 'eot_token_id', 'eom_token_id', 'bos_token_id', 'unknown_token_id']) {
+      for (const id of [sentencePiece.tokens.length, 2 ** 32 - 1, -1]) {
+        const {tokenizer, warnings} = warned({...sentencePieceKeys, [key]: id});
+        expect(warnings, key).to.have.length(1);
+        expect(warnings[0]).to.include(`tokenizer.ggml.${key} is ${id}, but its vocabulary has the ids 0 to`);
+        expect(tokenizer.eosIds).to.deep.equal([2]);
+        expect(tokenizer.bosId).to.equal(key === 'bos_token_id' ? undefined : 1);
+      }
+    }
+  });
+
+  it('gives no text for tokens that only fill it up', () => {
+    const tokens = [...byteLevel.tokens, '[PAD1]', '[PAD2]'];
+    const types = Int32Array.from(tokens, (token, id) =>
+      id >= byteLevel.tokens.length ? 5 : byteLevel.special.includes(token) ? 3 : 1,
+    );
+    const tokenizer = gguf(byteLevelKeys, {tokens, token_type: types});
+    const ids = tokenizer.encode('a the');
+    expect(tokenizer.decode([...ids, tokens.length - 1, ...ids], {skipSpecial: false})).to.equal(
+      'a thea the',
+    );
+    expect(tokenizer.encode('[PAD1]')).to.deep.equal(kinds['byte-level']!.encode('[PAD1]'));
+  });
+
+  describe('without a rule of splitting', () => {
+    const unnamed = {...byteLevelKeys, pre: undefined};
+
+    it('splits as llama.cpp does, and says so', () => {
+      const {tokenizer, warnings} = warned(unnamed);
+      expect(warnings).to.have.length(1);
+      expect(warnings[0]).to.match(/does not say how its vocabulary splits .*tokenizer.ggml.pre.*"default"/);
+      for (const [name, text] of Object.entries(golden.texts)) {
+        expect(tokenizer.encode(text, {addSpecial: false}), name).to.deep.equal(
+          byteLevel.ids['default']![name],
+        );
+      }
+      expect(warned({...byteLevelKeys, pre: 'default'}).warnings).to.deep.equal([]);
+      expect(warned(sentencePieceKeys).warnings).to.deep.equal([]);
+    });
+
+    const published: [pre: string, size: number, landmarks: Record<number, string>][] = [
+      ['smollm', 49_152, {0: '<|endoftext|>', 1: '<|im_start|>', 2: '<|im_end|>'}],
+      ['gpt-2', 50_257, {0: '!', 50256: '<|endoftext|>'}],
+      ['llama-bpe', 128_256, {0: '!', 128000: '<|begin_of_text|>', 128001: '<|end_of_text|>'}],
+      ['qwen2', 151_936, {0: '!', 151643: '<|endoftext|>', 151644: '<|im_start|>'}],
+    ];
+    for (const [pre, size, landmarks] of published) {
+      it(`splits as "${pre}" where it is that vocabulary`, () => {
+        const {tokens, newIds} = movedVocabulary(size, landmarks);
+        const changes = {tokens, token_type: undefined, eos_token_id: undefined};
+        const {tokenizer, warnings} = warned({...unnamed, ...changes});
+        expect(warnings).to.deep.equal([]);
+        for (const [name, text] of Object.entries(golden.texts)) {
+          if (name === 'special') continue; // its tokens have other types here
+          const expected = byteLevel.ids[pre]![name]!.map(id => newIds[id]!);
+          expect(tokenizer.encode(text, {addSpecial: false}), name).to.deep.equal(expected);
+        }
+        // one token of it is another: no more that vocabulary
+        const [id] = Object.keys(landmarks).slice(-1);
+        const other = tokens.map((token, i) => (i === Number(id) ? '<|other|>' : token));
+        const said: string[] = [];
+        expect(assumedSplitting({tokens: other}, message => said.push(message))).to.equal('default');
+        expect(said).to.have.length(1);
+        expect(assumedSplitting({tokens: tokens.slice(0, 1000)}, message => said.push(message))).to.equal(
+          'default',
+        );
+      });
+    }
+
+    it('of SmolLM2 gives the ids of the Rust library', async function () {
+      const path = await findSmolLM2();
+      if (path === undefined)
+        return skip(this, 'SmolLM2 is not in the cache directory (npm run fetch:smollm2)');
+      const file = await openTensorPath(path);
+      await file.close();
+      const older = new Map([...file.metadata].filter(([key]) => key !== 'tokenizer.ggml.pre'));
+      const tokenizer = tokenizerFromGguf(older, message => expect.fail(message));
+      for (const [name, ids] of Object.entries(golden.smollm2.ids)) {
+        expect(tokenizer.encode(golden.texts[name]!), name).to.deep.equal(ids);
+      }
+    });
+  });
+
   it('knows types of tokens where the file does not say them', () => {
     const tokenizer = gguf(sentencePieceKeys, {token_type: undefined});
     for (const [name, ids] of Object.entries(sentencePiece.ids)) {
@@ -192,7 +348,6 @@ describe('a tokenizer from a GGUF vocabulary', () => {
     'a merge of nothing': [byteLevelKeys, {merges: [' a', 'a ']}],
     'a merge of unknown tokens': [byteLevelKeys, {merges: ['ÿÿÿÿ ÿÿÿÿ']}],
     'a merge into an unknown token': [byteLevelKeys, {merges: [`${first} ${second}`]}],
-    'an end beyond the vocabulary': [byteLevelKeys, {eos_token_id: byteLevel.tokens.length}],
     'a start that is no whole number': [byteLevelKeys, {bos_token_id: 0.5}],
     'a start that is text': [byteLevelKeys, {bos_token_id: '1'}],
     'no scores': [sentencePieceKeys, {scores: undefined}],
@@ -237,7 +392,6 @@ describe('a tokenizer from tokenizer.json', () => {
       vocabSize: byteLevel.tokens.length,
     });
     expect(tokenizerFromJson(json, {bos_token: null, eos_token: null})).to.not.have.property('bosId');
-    expect(() => tokenizerFromJson(json, {eos_token: '</s>'})).to.throw(ModelError, /eos_token "<\/s>"/);
     expect(() => tokenizerFromJson(json, [])).to.throw(FormatError);
   });
 
@@ -321,12 +475,47 @@ for (const [kind, tokenizer] of Object.entries(kinds)) {
       expect(ids.slice(0, 1)).to.deep.equal(tokenizer.encode('a').slice(0, 1)); // with the first token, if it has one
     });
 
-    it('refuses ids that it does not have', () => {
-      for (const id of [-1, tokenizer.vocabSize, 0.5, NaN, 2 ** 32]) {
-        expect(() => tokenizer.decode([id])).to.throw(InvalidArgumentError);
-        expect(() => tokenizer.token(id)).to.throw(InvalidArgumentError);
+    it('refuses what is no id', () => {
+      for (const id of [-1, 0.5, NaN, 2 ** 31, 2 ** 32 + 3, Infinity]) {
+        expect(() => tokenizer.decode([id])).to.throw(InvalidArgumentError, /is no id of a token/);
+        expect(() => tokenizer.token(id)).to.throw(InvalidArgumentError, /is no id of a token/);
+        expect(() => streamDecoder(tokenizer).push(id)).to.throw(InvalidArgumentError, /is no id of a token/);
       }
+      expect(() => tokenizer.token(tokenizer.vocabSize)).to.throw(InvalidArgumentError, /There is no token/);
       expect(tokenizer.decode([])).to.equal('');
+    });
+
+    it('passes over ids that no token has, wherever they stand', () => {
+      const padding = [tokenizer.vocabSize, tokenizer.vocabSize + 7, 2 ** 31 - 1];
+      expect(tokenizer.decode(padding)).to.equal('');
+      expect(tokenizer.decode(padding, {skipSpecial: false})).to.equal('');
+      fc.assert(
+        fc.property(
+          anyText,
+          fc.array(fc.tuple(fc.nat(), fc.constantFrom(...padding)), {maxLength: 40}),
+          fc.boolean(),
+          (text, inserted, skipSpecial) => {
+            const ids = tokenizer.encode(text);
+            const padded = [...ids];
+            for (const [at, id] of inserted) padded.splice(at % (padded.length + 1), 0, id);
+            const whole = tokenizer.decode(ids, {skipSpecial});
+            expect(tokenizer.decode(padded, {skipSpecial})).to.equal(whole);
+            const stream = streamDecoder(tokenizer, {skipSpecial});
+            expect(padded.map(id => stream.push(id)).join('') + stream.flush()).to.equal(whole);
+          },
+        ),
+        {numRuns: 200},
+      );
+    });
+
+    it('keeps the space after any number of tokens without text', () => {
+      const silent = [tokenizer.vocabSize, tokenizer.eosIds[0]!];
+      const [a, ...words] = tokenizer.encode('a the end', {addSpecial: false});
+      for (const id of silent) {
+        const ids = [a!, ...new Array<number>(60).fill(id), ...words];
+        const stream = streamDecoder(tokenizer);
+        expect(ids.map(each => stream.push(each)).join('') + stream.flush()).to.equal(tokenizer.decode(ids));
+      }
     });
 
     it('streams long texts in constant time a token', () => {

@@ -1,13 +1,12 @@
 import {expect} from 'chai';
-import {library} from '../../models/tokenizer/library.js';
 import {checkPatternCost} from '../../models/tokenizer/pattern_cost.js';
+import {translatePattern} from '../../models/tokenizer/steps/patterns.js';
 import {tokenizerFromJson} from '../../models/tokenizer.js';
 import {FormatError, ModelError} from '../../ops/errors.js';
 import {endlessPatterns, tokenizerFiles} from '../fuzz/tokenizer_files.js';
 
-/** The pattern that JavaScript runs for one of a tokenizer.json. */
-const translated = (pattern: string): string =>
-  new library.SplitPreTokenizer({pattern: {Regex: pattern}, invert: false}).pattern!.source;
+/** The pattern of JavaScript that is judged for one of a tokenizer.json. */
+const translated = (pattern: string): string => translatePattern(pattern).judged.source;
 
 /** Patterns of tokenizers that people use. */
 const usual: Record<string, string> = {
@@ -65,6 +64,9 @@ describe('steps of a tokenizer', () => {
       /65 characters/,
     );
     tokenizerFromJson({...sentencePiece, normalizer: sequence(12, replace('aa'))}); // 4,096 times
+    // a match of nothing leaves everything in place and writes something beside it
+    const beside = {type: 'Replace', pattern: {Regex: '(?=a)'}, content: 'a'};
+    refused(sentencePiece!, {normalizer: sequence(13, beside)}, ModelError, /8192 times as long/);
   });
 
   it('may not nest or be without end', () => {
@@ -115,7 +117,8 @@ describe('steps of a tokenizer', () => {
       type: 'TemplateProcessing',
       single: [{SpecialToken: {id: 'nobody'}}, {Sequence: {id: 'A'}}],
     };
-    const {encode} = tokenizerFromJson({...byteLevel, post_processor: template});
-    expect(() => encode('a')).to.throw(ModelError, /no token for a part/);
+    refused(byteLevel!, {post_processor: template}, ModelError, /names "nobody"/);
+    const beyond = {...template, special_tokens: {nobody: {id: 'nobody', ids: [99], tokens: ['nobody']}}};
+    refused(byteLevel!, {post_processor: beyond}, ModelError, /id 99 around a text/);
   });
 });

@@ -1,8 +1,9 @@
-import {type ChildProcess, spawn} from 'node:child_process';
+import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {mkdtemp, readdir, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
 import {fileStore} from '../../cache/stores/file.js';
 import {crc32} from '../../ops/crc32.js';
@@ -84,22 +85,21 @@ async function killed(
   first: number,
   afterMs: number,
 ): Promise<{done: number; begun: number}> {
-  const child: ChildProcess = spawn(
+  const child = spawn(
     process.execPath,
     ['--import', 'tsx', fileURLToPath(import.meta.url), 'save', folder, String(first)],
     {stdio: ['ignore', 'pipe', 'inherit']},
   );
   const ended = once(child, 'exit');
-  let said = '';
-  child.stdout!.on('data', data => (said += String(data)));
-  while (!said.includes('begins')) await new Promise(resolve => setTimeout(resolve, 2));
-  await new Promise(resolve => setTimeout(resolve, afterMs));
-  child.kill('SIGKILL');
+  const said = new Map<string, number>();
+  let kill: NodeJS.Timeout | undefined;
+  for await (const line of createInterface(child.stdout)) {
+    const [word, count] = line.split(' ');
+    said.set(word!, Number(count));
+    kill ??= setTimeout(() => child.kill('SIGKILL'), afterMs);
+  }
   await ended;
-  await new Promise(resolve => setTimeout(resolve, 5)); // what it said last comes in
-  const last = (word: string) =>
-    Number([...said.matchAll(new RegExp(`${word} (\\d+)\n`, 'g'))].at(-1)?.[1] ?? -1);
-  return {done: last('done'), begun: last('begins')};
+  return {done: said.get('done') ?? -1, begun: said.get('begins') ?? -1};
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

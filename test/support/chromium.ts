@@ -20,3 +20,6 @@ export const chromiumSwitches = [
   '--enable-unsafe-webgpu',
   '--use-webgpu-adapter=swiftshader',
 ];
+
+/** Milliseconds that a browser may take for one thing, on a machine that does much else; below the limit of a whole test. */
+export const patience = 300_000;

@@ -2,40 +2,28 @@ import {access, mkdir, readFile, writeFile} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {isThere, run} from '../package_check/run.js';
+import {type Notebook, textOf, tidied} from './notebook.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Python that has nbconvert; Debian's own, since others on the path seldom do. */
-const python = '/usr/bin/python3';
+/** Where a Python with nbconvert may be: the one that PYTHON names, the first on the path, Debian's. */
+const pythons = [process.env['PYTHON'] ?? [], 'python3', '/usr/bin/python3'].flat();
 
-export interface CellOutput {
-  readonly output_type: string;
-  /** Of the stream that `text` went to. */
-  readonly name?: string;
-  readonly text?: string | string[];
-  readonly data?: Readonly<Record<string, string | string[]>>;
-}
-export interface Cell {
-  readonly cell_type: 'code' | 'markdown';
-  readonly source: string | string[];
-  readonly outputs?: readonly CellOutput[];
-}
-export interface Notebook {
-  readonly cells: readonly Cell[];
+/** A Python that can execute notebooks, or none. */
+export async function findPython(): Promise<string | undefined> {
+  for (const python of pythons) if (await isThere(python, ['-m', 'nbconvert', '--version'])) return python;
+  return undefined;
 }
 
-/** Why notebooks cannot be executed here; nothing where they can. */
-export async function whyNoJupyter(): Promise<string | undefined> {
-  if (await isThere(python, ['-m', 'nbconvert', '--version'])) return undefined;
-  return `There is no Jupyter: ${python} has no nbconvert (apt-get install jupyter-nbconvert python3-nbconvert jupyter-client).`;
-}
+/** Said where there is none. */
+export const noJupyter = `skipped, no nbconvert in ${pythons.join(', ')} (pip install nbconvert jupyter-client; or give PYTHON=PATH).`;
 
 /**
  * Installs tslab and its kernel, once, into a folder that git ignores: apart from the dependencies, since it brings a TypeScript of
  * its own, whose `tsc` would take the place of ours.
  * @returns the folder of Jupyter's data.
  */
-export async function installKernel(): Promise<string> {
+async function installKernel(python: string): Promise<string> {
   const folder = join(root, 'node_modules', '.cache', 'tslab-1.0.22');
   const data = join(folder, 'jupyter');
   const tslab = join(folder, 'node_modules', '.bin', 'tslab');
@@ -58,7 +46,8 @@ export async function installKernel(): Promise<string> {
  * Executes a notebook in its folder, and writes it back with its outputs.
  * @throws Error where a cell fails or complains: what it said stands in the message.
  */
-export async function executeNotebook(file: string, jupyterPath: string): Promise<Notebook> {
+export async function executeNotebook(file: string, python: string): Promise<Notebook> {
+  const jupyterPath = await installKernel(python);
   await run(
     dirname(file),
     python,
@@ -70,7 +59,10 @@ export async function executeNotebook(file: string, jupyterPath: string): Promis
       '--execute',
       '--inplace',
       '--allow-errors',
-      '--ExecutePreprocessor.timeout=900',
+      // seconds for a cell, for the kernel to start, and for a cell's last output (4 by default, then outputs are lost)
+      '--ExecutePreprocessor.timeout=3600',
+      '--ExecutePreprocessor.startup_timeout=600',
+      '--ExecutePreprocessor.iopub_timeout=600',
       basename(file),
     ],
     {JUPYTER_PATH: jupyterPath},
@@ -80,8 +72,7 @@ export async function executeNotebook(file: string, jupyterPath: string): Promis
   const complaints = notebook.cells
     .flatMap(({outputs = []}) => outputs)
     .filter(({output_type: type, name}) => type === 'error' || name === 'stderr')
-    .map(({text = []}) => [text].flat().join(''));
+    .map(({text}) => textOf(text));
   if (complaints.length > 0) throw new Error(`${basename(file)} failed:\n${complaints.join('\n')}`);
-  // when each cell ran says nothing, and changes every time
-  return {...notebook, cells: notebook.cells.map(cell => ({...cell, metadata: {}}))};
+  return tidied(notebook);
 }

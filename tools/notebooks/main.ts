@@ -1,13 +1,16 @@
 /**
- * `npm run notebooks`: executes notebooks/ with the built package and writes their outputs back; `-- --check` only executes them. Names
- * of notebooks may follow: `npm run notebooks -- 4_write`. Skips, and says why, where there is no Jupyter.
+ * `npm run notebooks`: executes notebooks/ with the built package and writes their outputs back; with `-- --check` it compares them with
+ * those that are there and fails where they differ. Names of notebooks may follow: `npm run notebooks -- 4_write`. Skips, and says why,
+ * where there is no Jupyter.
  */
 import {copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {run} from '../package_check/run.js';
-import {executeNotebook, installKernel, whyNoJupyter} from './jupyter.js';
+import {differences} from './differences.js';
+import {executeNotebook, findPython, noJupyter} from './jupyter.js';
+import type {Notebook} from './notebook.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const source = join(root, 'notebooks');
@@ -15,12 +18,11 @@ const source = join(root, 'notebooks');
 const [flags, names] = [true, false].map(isFlag =>
   process.argv.slice(2).filter(arg => arg.startsWith('--') === isFlag),
 );
-const reason = await whyNoJupyter();
-if (reason === undefined) await executeAll();
-else console.log(`Notebooks: skipped. ${reason}`);
+const python = await findPython();
+if (python === undefined) console.log(`Notebooks: ${noJupyter}`);
+else await executeAll(python);
 
-async function executeAll(): Promise<void> {
-  const kernel = await installKernel();
+async function executeAll(python: string): Promise<void> {
   await run(root, 'npm', ['run', 'build']);
   const folder = await mkdtemp(join(tmpdir(), 'eigenkv-notebooks-'));
   try {
@@ -31,14 +33,21 @@ async function executeAll(): Promise<void> {
     )) {
       const started = performance.now();
       await copyFile(join(source, file), join(folder, file));
-      const notebook = await executeNotebook(join(folder, file), kernel);
-      if (!flags!.includes('--check'))
-        await writeFile(join(source, file), `${JSON.stringify(notebook, undefined, 1)}\n`);
+      const notebook = await executeNotebook(join(folder, file), python);
+      if (flags!.includes('--check')) await expectSame(file, notebook);
+      else await writeFile(join(source, file), `${JSON.stringify(notebook, undefined, 1)}\n`);
       console.log(`${file}: ${Math.round((performance.now() - started) / 1000)} s`);
     }
   } finally {
     await rm(folder, {recursive: true, force: true});
   }
+}
+
+/** @throws Error where the notebook that is there shows something else. */
+async function expectSame(file: string, notebook: Notebook): Promise<void> {
+  const found = differences(JSON.parse(await readFile(join(source, file), 'utf8')) as Notebook, notebook);
+  if (found.length === 0) return;
+  throw new Error(`${file} is not what a run gives (npm run notebooks):\n${found.join('\n')}`);
 }
 
 /** What a project that installed the package would have, as links: tslab finds packages as old Node did, by folders alone. */

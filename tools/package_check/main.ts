@@ -6,6 +6,7 @@
 import {mkdtemp, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {checkExamples} from './examples.js';
 import {checkNanoGpt} from './nanogpt.js';
 import {checkNotebook} from './notebook.js';
 import {makeProject, makePageProject} from './project.js';
@@ -25,6 +26,7 @@ try {
   await checkTypes(folder);
   await checkCommonJs(folder, guide);
   await checkNotebook(folder, guide);
+  await checkExamples(folder);
   await checkNanoGpt(folder, await guideOf('docs/guides/drop_in.md', 'NanoGptAttention'));
   await makePageProject(pageFolder, packed);
   await checkBundlers(pageFolder);

@@ -24,8 +24,12 @@ export async function run(
 }
 
 /** Whether a command is there to be run. */
-export async function isThere(command: string, args: readonly string[] = ['--version']): Promise<boolean> {
-  return execute(command, [...args]).then(
+export async function isThere(
+  command: string,
+  args: readonly string[] = ['--version'],
+  folder?: string,
+): Promise<boolean> {
+  return execute(command, [...args], {cwd: folder}).then(
     () => true,
     () => false,
   );

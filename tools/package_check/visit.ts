@@ -36,9 +36,13 @@ export async function openChromium(): Promise<Visits | undefined> {
         if (/\.wasm$/.test(request.url())) builds.add(request.url().split('/').at(-1)!);
       });
       await page.goto(url);
-      const written = page.waitForFunction(() => /bytes for \d+ tokens/.test(document.title), undefined, {
-        timeout: timeoutMs,
-      });
+      const written = page.waitForFunction(
+        () => document.title.endsWith('times smaller than float32'),
+        undefined,
+        {
+          timeout: timeoutMs,
+        },
+      );
       await Promise.race([written, failure]).catch((error: unknown) => {
         throw new Error(`${url} did not write its text: ${String(error)}\n${complaints.join('\n')}`);
       });
@@ -51,6 +55,8 @@ export async function openChromium(): Promise<Visits | undefined> {
       if (complaints.length > 0) throw new Error(`${url} complains:\n${complaints.join('\n')}`);
       if (seen.isolated !== isolated) throw new Error(`${url}: cross-origin isolated is ${seen.isolated}.`);
       if (seen.text.length < 100) throw new Error(`${url} wrote only: ${seen.text}`);
+      if (!(Number.parseFloat(seen.title.split(', ')[1] ?? '') > 2))
+        throw new Error(`${url} compresses little: ${seen.title}`);
       if (builds.size !== 1) throw new Error(`${url} asked for ${[...builds].join(', ')}.`);
       return `${isolated ? 'isolated' : 'not isolated'}: ${seen.title}`;
     },

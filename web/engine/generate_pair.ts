@@ -31,6 +31,7 @@ export async function generatePair(
       plan: plan.state(),
       ...(partsAt !== undefined && {partsAt}),
       depths: plan.cache.report().map(({byteSize, float32Bytes}) => ({bytes: byteSize, float32Bytes})),
+      sharedBytes: plan.cache.sharedBytes,
       headsHolding: await headsHolding(plan.cache, depths, plan.cache.tokens),
     };
   };

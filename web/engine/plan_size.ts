@@ -1,11 +1,13 @@
-import {cacheBytesPerToken, parsePolicy} from '../../src/index.js';
+import {cacheBytes, parsePolicy} from '../../src/index.js';
 import type {LoadedModel} from '../../models/index.js';
 import type {Band} from '../state/bands.js';
 import {failureOf} from './failure.js';
 import type {Reply} from './protocol.js';
 
 /** Sizes of single depths of one shape, by policy and tokens: dragging an edge asks for the same ones again and again. */
-const known = new Map<string, number>();
+const known = new Map<string, DepthBytes>();
+
+type DepthBytes = ReturnType<typeof cacheBytes>;
 
 /** What a plan would store of a prompt and all that is to be written, on caches of zeros; or which band cannot be. */
 export function planSize(
@@ -16,25 +18,31 @@ export function planSize(
 ): Reply {
   const tokens = tokenizer.encode(prompt).length + maxTokens;
   const bytes: number[] = [];
+  let sharedBytes = 0;
   for (const [band, {depths, policy}] of bands.entries()) {
     try {
       const ofDepth = depthBytes(config, policy, tokens);
-      bytes.push(...Array<number>(depths).fill(ofDepth));
+      bytes.push(...Array<number>(depths).fill(ofDepth.byteSize - ofDepth.sharedBytes));
+      if (depths > 0) sharedBytes = Math.max(sharedBytes, ofDepth.sharedBytes); // one table serves all depths
     } catch (error) {
       return {kind: 'refused', band, failure: failureOf(error)};
     }
   }
   return {
     kind: 'sized',
-    size: {tokens, bytes, float32Bytes: tokens * config.kvHeads * config.headDim * 2 * 4},
+    size: {tokens, bytes, sharedBytes, float32Bytes: tokens * config.kvHeads * config.headDim * 2 * 4},
   };
 }
 
-function depthBytes({kvHeads, headDim}: LoadedModel['config'], policy: string, tokens: number): number {
-  const key = `${policy} ${tokens} ${kvHeads} ${headDim}`;
+function depthBytes(
+  {kvHeads, headDim, rope}: LoadedModel['config'],
+  policy: string,
+  tokens: number,
+): DepthBytes {
+  const key = JSON.stringify([policy, tokens, kvHeads, headDim, rope]);
   let bytes = known.get(key);
   if (bytes === undefined) {
-    bytes = tokens * cacheBytesPerToken({depths: 1, kvHeads, headDim}, parsePolicy(policy), tokens);
+    bytes = cacheBytes({depths: 1, kvHeads, headDim, ...(rope && {rope})}, parsePolicy(policy), tokens);
     known.set(key, bytes);
   }
   return bytes;

@@ -76,6 +76,8 @@ export interface PlanSize {
   readonly tokens: number;
   /** Of each depth. */
   readonly bytes: readonly number[];
+  /** Of all depths together: tables of rotary positions. */
+  readonly sharedBytes: number;
   /** Of each depth alike, in float32. */
   readonly float32Bytes: number;
 }
@@ -90,6 +92,8 @@ export interface Generation {
   readonly partsAt?: number;
   /** Of each depth of the plan's cache: true bytes, and those of all tokens seen in float32. */
   readonly depths: readonly {readonly bytes: number; readonly float32Bytes: number}[];
+  /** Of all depths together: tables of rotary positions. */
+  readonly sharedBytes: number;
   /** How many key heads of a depth still hold a token: `[depths, tokens]`, row-major; prompt first. */
   readonly headsHolding: Uint8Array;
 }

@@ -24,12 +24,10 @@ export function planTotals(state: PageState): (DepthSize & {tokens: number}) | u
   const {settings, generation, size} = state;
   const total = (number: (depth: DepthSize) => number) =>
     sizes.reduce((sum, depth) => sum + number(depth), 0);
+  const written = generation?.bands === settings.bands ? generation : undefined;
   return {
-    tokens:
-      generation?.bands === settings.bands
-        ? generation.headsHolding.length / sizes.length
-        : (size?.tokens ?? 0),
-    bytes: total(({bytes}) => bytes),
+    tokens: written ? written.headsHolding.length / sizes.length : (size?.tokens ?? 0),
+    bytes: total(({bytes}) => bytes) + ((written ?? size)?.sharedBytes ?? 0),
     float32Bytes: total(({float32Bytes}) => float32Bytes),
   };
 }

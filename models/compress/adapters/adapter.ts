@@ -21,8 +21,11 @@ export interface DenseWeights {
 export interface AttentionParts {
   /** Queries, keys and values of hidden states `[batch, tokens, model dim]`, not rotated. */
   project(x: tf.Tensor): Projected;
-  /** The layer's output `[batch, tokens, model dim]`, of attention `[batch, heads, tokens, headDim]`. */
-  output(attended: tf.Tensor4D): tf.Tensor;
+  /**
+   * The layer's output `[batch, tokens, model dim]`, of attention `[batch, heads, tokens, headDim]` and of its input
+   * `[batch, tokens, model dim]`, for layers that add it or gate by it.
+   */
+  output(attended: tf.Tensor4D, x: tf.Tensor): tf.Tensor;
 }
 
 /** An attention layer of a model: what compression and caches need to know of it. */
@@ -32,6 +35,10 @@ export interface DenseAttention {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly rope?: RopeConfig;
+  /** Factor of the scores. Default 1 / sqrt(headDim). */
+  readonly scale?: number;
+  /** Tokens that each token sees, itself included, where the layer looks back no further. Default: all before it. */
+  readonly window?: number;
   /** Tokens that the layer can attend to, where it has a limit. */
   readonly contextLength?: number;
   /** What `attachCache` computes with; absent in layers that take a cache themselves. */

@@ -47,11 +47,35 @@ export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
         'with registerAttentionAdapter.',
     );
   }
-  const found = model.layers.flatMap(layer => describeAttention(layer) ?? []);
+  const found = model.layers.flatMap(layer => describeAttention(layer) ?? []).map(withUsualScale);
   if (found.length === 0) {
     throw new InvalidArgumentError('This model has no attention layer to compress.');
   }
   return found.sort((a, b) => depthOf(a) - depthOf(b));
+}
+
+/**
+ * The same attention with scores by 1 / sqrt(headDim): queries take up what differs, since compressed layers scale by nothing else.
+ * @throws InvalidArgumentError where it looks back no further than a window, which compressed layers cannot.
+ */
+function withUsualScale({scale, ...attention}: DenseAttention): DenseAttention {
+  const {layer, headDim, window, read} = attention;
+  if (window !== undefined && window < (attention.contextLength ?? Infinity)) {
+    throw new InvalidArgumentError(
+      `Layer "${layer.name}" (${layer.getClassName()}) attends within a window of ${window} tokens; compressed layers attend to all.`,
+    );
+  }
+  if (scale === undefined) return attention;
+  const factor = scale * Math.sqrt(headDim);
+  const scaled = (numbers: Float32Array) => numbers.map(number => number * factor);
+  return {
+    ...attention,
+    async read() {
+      const weights = await read();
+      const {query, queryBias} = weights;
+      return {...weights, query: scaled(query), ...(queryBias && {queryBias: scaled(queryBias)})};
+    },
+  };
 }
 
 /**

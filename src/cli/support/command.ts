@@ -1,48 +1,57 @@
-import {parseArgs, stripVTControlCharacters} from 'node:util';
-import {type ArgsDef, type CommandDef, renderUsage, runCommand} from 'citty';
+import {parseArgs} from 'node:util';
+import {type ArgsDef, type CommandDef, runCommand} from 'citty';
 import {didYouMean} from '../../../ops/errors.js';
+import {everyValue} from './arguments.js';
+import {usageText} from './usage.js';
 import {UsageError} from './usage_error.js';
 
 /** A command of the command line, whatever its options are. */
 export interface Command {
   /** What --help shows. */
-  usage(): Promise<string>;
+  usage(): string;
   /** @throws UsageError for options that it does not have; whatever the command throws. */
   run(rawArgs: readonly string[]): Promise<void>;
 }
 
 /** Every command has these. */
 export const commonArgs = {
+  import: {
+    type: 'string',
+    description:
+      'An ES module that registers policies or adapters of yours, imported first; may be repeated. It must import the copy of ' +
+      'eigenkv that this command is of',
+    valueHint: 'FILE',
+  },
   verbose: {type: 'boolean', description: 'Show stack traces of errors'},
 } as const satisfies ArgsDef;
 
 export const jsonArg = {json: {type: 'boolean', description: 'Print JSON'}} as const satisfies ArgsDef;
 
+/** What a command is called, in one line what it does, and its options. */
+export interface Definition<Args extends ArgsDef> extends CommandDef<Args> {
+  readonly meta: {readonly name: string; readonly description: string};
+  readonly args: Args;
+}
+
 /** A citty command that refuses unknown options and shows examples in its help. */
 export function command<const Args extends ArgsDef>(
-  definition: CommandDef<Args> & {readonly args: Args},
+  definition: Definition<Args>,
   examples: readonly string[],
 ): Command {
   return {
-    async usage() {
-      const usage = await renderUsage(definition, {meta: {name: 'eigenkv'}});
-      const lines = [usage, 'EXAMPLES', '', ...examples.map(example => `  ${example}`)];
-      return plainUnlessTerminal(lines.join('\n').replace(/ +$/gm, ''));
-    },
+    usage: () => usageText(definition.meta, definition.args, examples),
     async run(rawArgs) {
-      checkArguments(definition.args, rawArgs);
+      checkArguments(definition.meta.name, definition.args, rawArgs);
+      const files = everyValue(rawArgs, 'import');
+      // imported where it is needed, for it needs TensorFlow.js
+      if (files.length > 0) await (await import('./import_files.js')).importFiles(files);
       await runCommand(definition, {rawArgs: [...rawArgs]});
     },
   };
 }
 
-/** citty colours its help even where it goes into a file. */
-function plainUnlessTerminal(text: string): string {
-  return process.stdout.isTTY ? text : stripVTControlCharacters(text);
-}
-
 /** citty takes unknown options in silence; a typing error must not. */
-function checkArguments(definitions: ArgsDef, rawArgs: readonly string[]): void {
+function checkArguments(command: string, definitions: ArgsDef, rawArgs: readonly string[]): void {
   const {tokens} = parseArgs({
     args: [...rawArgs],
     options: nodeOptions(definitions),
@@ -51,18 +60,17 @@ function checkArguments(definitions: ArgsDef, rawArgs: readonly string[]): void 
     strict: false,
     tokens: true,
   });
-  let positionals = Object.values(definitions).filter(({type}) => type === 'positional').length;
+  const positionals = Object.entries(definitions).filter(([, {type}]) => type === 'positional');
+  const given = tokens.filter(({kind}) => kind === 'positional').length;
+  let left = positionals.length;
   for (const token of tokens) {
-    if (token.kind === 'positional' && --positionals < 0) {
+    if (token.kind === 'positional' && --left < 0) {
       throw new UsageError(`"${token.value}" is one argument too many; put text with spaces into quotes.`);
     }
     if (token.kind !== 'option') continue;
     const definition = definitions[token.name];
     if (definition === undefined || definition.type === 'positional') {
-      const names = Object.keys(definitions).filter(name => definitions[name]?.type !== 'positional');
-      throw new UsageError(
-        `There is no option ${token.rawName}; there are ${names.map(name => `--${name}`).join(', ')}.${didYouMean(token.name, names)}`,
-      );
+      throw new UsageError(unknownOption(command, token.rawName, definitions));
     }
     if (definition.type === 'string' && (token.value === undefined || token.value === '')) {
       throw new UsageError(`${token.rawName} needs a value${hint(definition.valueHint)}.`);
@@ -71,6 +79,22 @@ function checkArguments(definitions: ArgsDef, rawArgs: readonly string[]): void 
       throw new UsageError(`${token.rawName} takes no value; leave "${token.value}" out.`);
     }
   }
+  const [missing] = positionals.slice(given).filter(([, {required}]) => required !== false);
+  if (missing !== undefined) {
+    const [name, {description = ''}] = missing;
+    throw new UsageError(`${name.toUpperCase()} is missing: ${description}.`);
+  }
+}
+
+function unknownOption(command: string, rawName: string, definitions: ArgsDef): string {
+  const names = Object.keys(definitions).filter(name => definitions[name]?.type !== 'positional');
+  const given = rawName.replace(/^-+(no-)?/, '');
+  // of `--max-tokens`, which is far from it by its letters, `--tokens` is meant
+  const part = names.find(name => given.split(/[-_]/).includes(name));
+  const near = part === undefined ? didYouMean(given, names) : ` Did you mean "${part}"?`;
+  return near === ''
+    ? `There is no option ${rawName}; there are ${names.map(name => `--${name}`).join(', ')}.`
+    : `There is no option ${rawName}.${near.replace('"', '"--')} (eigenkv ${command} --help shows all.)`;
 }
 
 function nodeOptions(definitions: ArgsDef): Record<string, {type: 'string' | 'boolean'}> {

@@ -1,7 +1,7 @@
 import {wholeNumber} from './arguments.js';
 import {interruptSignal} from './interrupt.js';
 import {loadForCommand} from './load.js';
-import {print, printJson} from './print.js';
+import {print, printJson, printWritten} from './print.js';
 import {featureChart, weightChart} from './rank_charts.js';
 import {rankReport, shortRankReport} from './rank_report.js';
 import {rankTables} from './rank_tables.js';
@@ -16,6 +16,7 @@ interface InspectRanksArgs {
   readonly tokens?: string | undefined;
   readonly out?: string | undefined;
   readonly json?: boolean | undefined;
+  readonly chosen: readonly string[] | undefined;
 }
 
 /** `eigenkv inspect --ranks`: loads the weights, sends a text through, and prints ranks. */
@@ -41,6 +42,6 @@ export async function inspectRanks(args: InspectRanksArgs): Promise<void> {
     printJson(json);
     return;
   }
-  print(rankTables(report));
-  for (const file of files) print(`Wrote ${file}`);
+  print(rankTables(report, {chosen: args.chosen}));
+  printWritten(files);
 }

@@ -1,9 +1,18 @@
-/** A signal that ctrl-C aborts; pressed again, it ends the process at once. */
+import {exitCodes} from './exit_codes.js';
+
+let current: AbortSignal | undefined;
+
+/** A signal that ctrl-C aborts; pressed again, it ends the process at once. All commands of a process share it. */
 export function interruptSignal(): AbortSignal {
+  if (current !== undefined && !current.aborted) return current;
   const controller = new AbortController();
   process.once('SIGINT', () => {
     controller.abort();
-    process.once('SIGINT', () => process.exit(130));
+    process.once('SIGINT', () => {
+      if (process.stderr.isTTY) process.stderr.write('\n'); // behind what a bar had drawn
+      process.exit(exitCodes.interrupted);
+    });
   });
-  return controller.signal;
+  current = controller.signal;
+  return current;
 }

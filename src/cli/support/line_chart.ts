@@ -77,14 +77,7 @@ export function lineChartSvg({
         field: 'series',
         type: 'nominal',
         scale: {domain: series, range: series.map((_, i) => colours[i % colours.length]!)},
-        legend: {
-          title: null,
-          orient: 'bottom',
-          labelLimit: 0,
-          columns: legendColumns(series),
-          symbolType: 'stroke',
-          symbolStrokeWidth: 3,
-        },
+        legend: series.length > 1 ? legendOf(series) : null,
       },
       detail: {field: 'part'},
     },
@@ -92,6 +85,17 @@ export function lineChartSvg({
   };
   return svgOf(spec);
 }
+
+/** Below the chart. */
+const legendOf = (series: readonly string[]) =>
+  ({
+    title: null,
+    orient: 'bottom',
+    labelLimit: 0,
+    columns: legendColumns(series),
+    symbolType: 'stroke',
+    symbolStrokeWidth: 3,
+  }) as const;
 
 /** As many labels beside each other as fit under the chart, at six pixels a letter. */
 function legendColumns(labels: readonly string[]): number {

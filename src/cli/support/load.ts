@@ -7,15 +7,15 @@ import {
   defaultBackend,
   useBackend,
 } from '../../../ops/backends/use_backend.js';
+import {embeddedName, pathOrHubId} from './model_name.js';
 import {progressBar} from './progress.js';
 
 /** Options of every command that computes. */
 export const modelArgs = {
   model: {
     type: 'string',
-    description:
-      'A .gguf or .safetensors file, a folder, or a hub id. Default: the small model that comes along',
-    valueHint: 'FILE|FOLDER|HUB ID',
+    description: `A .gguf or .safetensors file, a folder, or a hub id. Default: ${embeddedName}, which comes along`,
+    valueHint: 'MODEL',
   },
   backend: {
     type: 'string',
@@ -38,7 +38,7 @@ export async function loadForCommand(
   await startBackend(backend);
   const bars = {download: progressBar('Downloading'), weights: progressBar('Loading weights')};
   try {
-    return await loadModel(model, {
+    return await loadModel(pathOrHubId(model), {
       signal,
       onProgress: ({stage, done, total}) => bars[stage].update(done, total),
     });

@@ -1,5 +1,6 @@
 import {findParts} from '../../../models/load/find_parts.js';
 import type {ModelParts} from '../../../models/load/model_parts.js';
+import {pathOrHubId} from './model_name.js';
 import {progressBar} from './progress.js';
 
 /** A model's parts without its weights in memory, a download's progress shown; the caller closes `weights`. */
@@ -9,7 +10,7 @@ export async function openParts(
 ): Promise<ModelParts & {source: string}> {
   const bar = progressBar('Downloading');
   try {
-    const {parts, source} = await findParts(model, {
+    const {parts, source} = await findParts(pathOrHubId(model), {
       signal,
       onProgress: ({done, total}) => bar.update(done, total),
     });

@@ -10,7 +10,7 @@ import {UsageError} from './usage_error.js';
 export const planArgs = {
   policy: {
     type: 'string',
-    description: 'name, or name:option=value,option=value, at every depth',
+    description: 'A name, or name:option=value,option=value, at every depth',
     valueHint: 'P',
   },
   plan: {type: 'string', description: 'A plan in a file, as plan.toJSON() gives it', valueHint: 'FILE'},
@@ -28,10 +28,10 @@ export interface GivenPlans {
   readonly scenario: readonly string[];
 }
 
-/** Every plan that was given, policies first; the default where none was. `all` is every registered policy. */
-export async function readPlans(given: GivenPlans, defaultPolicy: string): Promise<(Plan | Policy)[]> {
+/** Every plan that was given, policies first; the defaults where none was. `all` is every registered policy. */
+export async function readPlans(given: GivenPlans, defaults: readonly string[]): Promise<(Plan | Policy)[]> {
   const none = given.policy.length + given.plan.length + given.scenario.length === 0;
-  const policies = await Promise.all((none ? [defaultPolicy] : given.policy).map(readPolicies));
+  const policies = await Promise.all((none ? defaults : given.policy).map(readPolicies));
   const plans = await Promise.all(given.plan.map(readPlanFile));
   return [...policies.flat(), ...plans, ...given.scenario.map(readScenario)];
 }
@@ -49,7 +49,7 @@ export async function readPlan(
   }
   const listed = (value: string | undefined) => (value === undefined ? [] : [value]);
   const given = {policy: listed(policy), plan: listed(plan), scenario: listed(need)};
-  const [first, ...others] = await readPlans(given, defaultPolicy);
+  const [first, ...others] = await readPlans(given, [defaultPolicy]);
   if (first === undefined || others.length > 0) throw new UsageError('This command takes one plan.');
   return asPlan(first);
 }

@@ -37,7 +37,7 @@ ${body}
 </tbody>
 </table>
 </div>
-<p class="note">${escaped(reportNote)} The first row is the same model with its full cache. Made by <code>eigenkv eval</code>.</p>
+<p class="note">${escaped(reportNote(report))} The first row is the full cache. Made by <code>eigenkv eval</code>.</p>
 </main>
 <script type="application/json" id="report">${data}</script>
 </body>

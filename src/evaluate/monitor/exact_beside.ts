@@ -45,11 +45,17 @@ export class ExactBeside implements Watcher {
       values,
       ...(rope && {rope}),
       ...(fresh.scale !== undefined && {scale: fresh.scale}),
+      ...(fresh.window !== undefined && {window: fresh.window}),
     });
     this.latents[depth] = fresh.latentsOf;
     const {recent} = this.past(depth);
     const scale = fresh.scale ?? 1 / Math.sqrt(queries.shape[3]);
-    const entropies = attentionEntropies(rotation ? rotate(queries, rotation) : queries, recent, scale);
+    const entropies = attentionEntropies(
+      rotation ? rotate(queries, rotation) : queries,
+      recent,
+      scale,
+      fresh.window,
+    );
     const terms = [
       tf.sum(tf.squaredDifference(output, exactOutput)),
       tf.sum(tf.square(exactOutput)),
@@ -106,14 +112,21 @@ export class ExactBeside implements Watcher {
  * are what attention gives that takes the keys for its values, once with the scores and once with twice the scores.
  *
  * @param queries float32 `[batch, heads, tokens, dim]`, rotated as the keys are.
+ * @param window tokens that a query sees. Default: all.
  */
 export function attentionEntropies(
   queries: tf.Tensor4D,
   {keys, tokens}: Pick<Past['recent'], 'keys' | 'tokens'>,
   scale: number,
+  window?: number,
 ): {entropy: tf.Tensor4D; renyi2: tf.Tensor4D} {
   const firstQuery = tokens - queries.shape[2];
-  const over = (factor: number) => attend(queries, keys, keys, {tokens, scale: factor, firstQuery});
+  const seen = {
+    tokens,
+    firstQuery,
+    ...(window !== undefined && {window: {size: window, firstQuery, positions: 0}}),
+  };
+  const over = (factor: number) => attend(queries, keys, keys, {...seen, scale: factor});
   const [once, twice] = [over(scale), over(2 * scale)];
   const logSum = partialLogSum([once]);
   const expectedScore = tf.mul(tf.sum(tf.mul(queries, mergePartials([once])), 3, true), scale);

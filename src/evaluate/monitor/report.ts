@@ -31,7 +31,7 @@ export interface MonitorRow {
   readonly evictedTokens: number;
 }
 
-/** All depths: bytes and events added up, ranks and entropies averaged, errors over all numbers of all depths together. */
+/** All depths: bytes and events added up, and the bytes that depths share (`KVCache.sharedBytes`); ranks and entropies averaged, errors over all numbers of all depths together. */
 export type MonitorOverall = Omit<MonitorRow, 'depth'>;
 
 /** The size of the whole cache after a step. */

@@ -34,6 +34,11 @@ export function addDepths(totals: readonly Totals[]): Totals {
   return totals.reduce(addNumbers);
 }
 
+/** With bytes that no depth has alone. */
+export function withBytes(totals: Totals, bytes: number): Totals {
+  return {...totals, compressedBytes: totals.compressedBytes + bytes};
+}
+
 function addNumbers(a: Totals, b: Totals): Totals {
   const names = Object.keys(a) as (keyof Totals)[];
   return Object.fromEntries(names.map(name => [name, a[name] + b[name]])) as unknown as Totals;

@@ -1,4 +1,5 @@
 import type {LoadedModel} from '../../../models/index.js';
+import {checkIds} from '../../../models/token_ids.js';
 import {InvalidArgumentError} from '../../../ops/errors.js';
 import {textIds} from '../text.js';
 
@@ -10,10 +11,10 @@ export type WatchedModel = Pick<LoadedModel, 'model' | 'config' | 'tokenizer'>;
 
 /**
  * The ids of texts, each cut to `tokens` and to the model's context.
- * @throws InvalidArgumentError where there is no text, or an empty one.
+ * @throws InvalidArgumentError where there is no text, or an empty one, or an id is none of the vocabulary.
  */
 export function measuredIds(
-  {tokenizer, config}: Pick<WatchedModel, 'config' | 'tokenizer'>,
+  {model, tokenizer, config}: WatchedModel,
   texts: readonly TextOrIds[],
   tokens: number,
 ): number[][] {
@@ -22,6 +23,7 @@ export function measuredIds(
     const name = texts.length === 1 ? 'The text' : `Text ${index}`;
     const ids = typeof text === 'string' ? textIds(tokenizer, text, name) : text;
     if (ids.length === 0) throw new InvalidArgumentError(`${name} has no tokens; give some to measure.`);
+    checkIds(ids, model);
     return ids.slice(0, Math.min(tokens, config.contextLength));
   });
 }

@@ -4,9 +4,9 @@ import {Redis} from 'ioredis';
 import {type ChildProcess, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {access, constants, mkdtemp, rm} from 'node:fs/promises';
-import {createServer} from 'node:net';
 import {tmpdir} from 'node:os';
 import {delimiter, join} from 'node:path';
+import {createInterface} from 'node:readline';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {quantized} from '../../../cache/policies/index.js';
 import {type ByteStore, redisStore} from '../../../cache/stores/index.js';
@@ -14,10 +14,10 @@ import {TransferError} from '../../../ops/errors.js';
 import {rejection} from '../../models/weights/rejection.js';
 import {skip} from '../../support/skip.js';
 
-/** A server of its own for these tests, on a free port, that writes nothing to the disk. */
+/** A server of its own for these tests, at a socket of its own, that writes nothing to the disk. */
 class Server {
   private constructor(
-    readonly port: number,
+    readonly path: string,
     private readonly process: ChildProcess,
     private readonly folder: string,
   ) {}
@@ -25,12 +25,12 @@ class Server {
   static async start(): Promise<Server | undefined> {
     const program = await firstOf(['valkey-server', 'redis-server']);
     if (program === undefined) return undefined;
-    const port = await freePort();
     const folder = await mkdtemp(join(tmpdir(), 'eigenkv-redis-'));
-    const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder];
+    const path = join(folder, 'socket');
+    const options = ['--port', '0', '--unixsocket', path, '--save', '', '--dir', folder];
     const started = spawn(program, options, {stdio: ['ignore', 'pipe', 'ignore']});
-    for await (const line of started.stdout) if (String(line).includes('eady to accept')) break;
-    return new Server(port, started, folder);
+    for await (const line of createInterface(started.stdout)) if (line.includes('eady to accept')) break;
+    return new Server(path, started, folder);
   }
 
   /** Stops answering, as a hung machine does, or goes on. */
@@ -63,7 +63,7 @@ describe('a Redis or Valkey server', () => {
   }
   const clients: Record<string, () => Promise<Connected>> = {
     async ioredis() {
-      const client = new Redis(server.port, {lazyConnect: true, retryStrategy: () => null});
+      const client = new Redis({path: server.path, lazyConnect: true, retryStrategy: () => null});
       client.on('error', () => undefined);
       await client.connect();
       return {
@@ -72,7 +72,7 @@ describe('a Redis or Valkey server', () => {
       };
     },
     async redis() {
-      const client = createClient({socket: {port: server.port, reconnectStrategy: false}});
+      const client = createClient({socket: {path: server.path, reconnectStrategy: false}});
       client.on('error', () => undefined);
       await client.connect();
       return {
@@ -130,14 +130,4 @@ async function firstOf(programs: readonly string[]): Promise<string | undefined>
     }
   }
   return undefined;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('there is no free port');
-  return address.port;
 }

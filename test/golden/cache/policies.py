@@ -11,7 +11,7 @@ from math import ceil, lcm
 import numpy as np
 
 from storage import expect_clear, float8, hadamard, quantise, right_singular
-from text import DIM, attend, rotate
+from text import BATCH, DIM, KV_HEADS, attend, rotate
 
 ROTATION_NOISE = 3e-7  # of the largest number: what float32 cosines, products and sums may do to a rotated key
 
@@ -72,6 +72,11 @@ def early(budget):
     return min(16, ceil(budget / 16)) - 1
 
 
+def pays(tokens, shared):
+    """The first tokens of a run wait until what they share (a basis, a mean) is a third of their own numbers."""
+    return len(tokens) * DIM >= 3 * shared
+
+
 class Full:
     def settle(self, heads, step):
         pass
@@ -85,12 +90,13 @@ class Quantized:
                  residual=32, symmetric=False, center=False, rotate=False):
         self.sides = [(keyBits or bits, keyAxis), (valueBits or bits, valueAxis)]
         self.group, self.residual, self.symmetric, self.center, self.turn = groupSize, residual, symmetric, center, rotate
+        self.shared = (DIM * DIM if center or rotate else 0) + (DIM if center else 0)
         self.lot = lot_of(*(groupSize if axis == "channel" else 1 for _, axis in self.sides))
 
     def settle(self, heads, step):
         for head in heads:
             positions = oldest_recent(head, self.residual, self.lot)
-            if positions:
+            if positions and ("old" in head.parts or pays(positions, self.shared)):
                 keys, values = head.matrices(positions)
                 head.move(positions, "old", self.stored(head, 0, keys, head.noise(keys)), self.stored(head, 1, values, 0.0))
 
@@ -119,7 +125,9 @@ class Float8:
 
 
 class Adaptive:
-    """Each block in 2, 4 or 8 bits: the fewest with which the outputs of the latest queries stay within `tolerance`."""
+    """Each block in 2, 4 or 8 bits, for each text the fewest with which the outputs of its latest queries stay within `tolerance`.
+
+    The block lies in the segment of the widest that a text of the batch needs."""
 
     def __init__(self, tolerance=0.02, residual=32, groupSize=32):
         self.tolerance, self.residual, self.group = tolerance, residual, groupSize
@@ -130,6 +138,18 @@ class Adaptive:
             return
         behind = len(heads[0].parts["recent"]) - len(positions)
         asked = [head_queries[-max(behind, 1) :] for head_queries in step.queries]
+        texts = [slice(text * KV_HEADS, (text + 1) * KV_HEADS) for text in range(BATCH)]
+        chosen = [self.choose(heads[text], positions, asked[text]) for text in texts]
+        widest = max(chosen)
+        for text, bits in zip(texts, chosen):
+            for head in heads[text]:
+                if bits == 32:
+                    head.move(positions, "exact")
+                    continue
+                keys, values = zip(*self.stored(head, positions, bits)().values())
+                head.move(positions, "exact" if widest == 32 else f"bits{widest}", keys, values)
+
+    def choose(self, heads, positions, asked):
         exact = outputs([head.held() for head in heads], asked)
         for bits in (2, 4, 8):
             stored = [self.stored(head, positions, bits) for head in heads]
@@ -137,12 +157,8 @@ class Adaptive:
             error = np.linalg.norm(tried - exact) / np.linalg.norm(exact)
             expect_clear(abs(error / self.tolerance - 1), 2e-3, "a level")
             if error <= self.tolerance:
-                for head, block in zip(heads, stored):
-                    keys, values = zip(*block().values())
-                    head.move(positions, f"bits{bits}", keys, values)
-                return
-        for head in heads:
-            head.move(positions, "exact")
+                return bits
+        return 32
 
     def stored(self, head, positions, bits):
         keys, values = head.matrices(positions)
@@ -185,8 +201,9 @@ class OnlineSvd:
 
     def settle(self, heads, step):
         for head in heads:
-            if len(head.parts["recent"]) >= self.every:
-                fold(head, sorted(head.parts["recent"]), self.rank)
+            recent = sorted(head.parts["recent"])
+            if len(recent) >= self.every and ("old" in head.parts or pays(recent, DIM * self.rank)):
+                fold(head, recent, self.rank)
 
 
 class Layered:

@@ -11,7 +11,7 @@ What the converter does, and a loader must undo or follow:
 - Llama 3's scaling becomes a tensor of divisors, rope_freqs.weight.
 - A tied head has no tensor of its own.
 
-Each file has a SentencePiece vocabulary of 61 tokens, so that it is whole.
+Each file has a SentencePiece vocabulary of 61 tokens, so that it is whole. split/ has one of them in parts, as gguf-python splits.
 """
 
 import json
@@ -36,12 +36,12 @@ GPT2_NAMES = {
 }
 
 
-def write_llama(name):
+def write_llama(name, path=None, **options):
     keys, tensors = read(name)
     kind = keys["model_type"]
     heads, kv_heads = keys["num_attention_heads"], keys["num_key_value_heads"]
     dim = keys["hidden_size"] // heads
-    writer = start(name, kind)
+    writer = start(name, kind, path, **options)
     writer.add_context_length(keys["max_position_embeddings"])
     writer.add_embedding_length(keys["hidden_size"])
     writer.add_block_count(keys["num_hidden_layers"])
@@ -103,8 +103,8 @@ def read(name):
     return json.loads((folder / "config.json").read_text()), load_file(folder / "model.safetensors")
 
 
-def start(name, kind):
-    writer = gguf.GGUFWriter(TINY / name / "model.gguf", kind)
+def start(name, kind, path=None, **options):
+    writer = gguf.GGUFWriter(path or TINY / name / "model.gguf", kind, **options)
     writer.add_name(f"tiny {name}")
     letters = string.ascii_letters + " .,!?-"
     tokens = ["<unk>", "<s>", "</s>"] + ["\u2581" if letter == " " else letter for letter in letters]
@@ -131,3 +131,6 @@ if __name__ == "__main__":
     write_gpt2("gpt2")
     for model in ("llama_biases", "llama_rope_llama3", "qwen2"):
         write_llama(model)
+    split = TINY.parent / "split"
+    split.mkdir(exist_ok=True)
+    write_llama("llama_biases", split / "tiny", split_max_tensors=12)

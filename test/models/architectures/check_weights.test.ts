@@ -25,21 +25,53 @@ function fileFor(config: ModelConfig, further: readonly string[] = []): TensorFi
 describe('the tensors of a file', () => {
   before(() => useBackend('wasm'));
 
+  /** How many weights there are, and what was said. */
+  function checked(config: ModelConfig, further: readonly string[]): [weights: number, warnings: string[]] {
+    const warnings: string[] = [];
+    const weights = checkedWeights(fileFor(config, further), config, message => warnings.push(message));
+    return [weights.length, warnings];
+  }
+
   it('may include what is not needed', async () => {
     const tied = await tinyConfig('llama_rope_llama3');
-    const inverse = 'model.layers.0.self_attn.rotary_emb.inv_freq';
-    expect(checkedWeights(fileFor(tied, [inverse, 'lm_head.weight']), tied)).to.have.length(2 * 9 + 2);
+    const buffers = [
+      'model.layers.0.self_attn.rotary_emb.inv_freq',
+      'model.rotary_emb.inv_freq',
+      'model.rotary_emb.cos_cached',
+      'model.position_ids',
+      'position_ids',
+      'model.embeddings.position_ids',
+    ];
+    expect(checked(tied, [...buffers, 'lm_head.weight'])).to.deep.equal([2 * 9 + 2, []]);
     const gpt2 = await tinyConfig('gpt2');
     const masks = ['transformer.h.0.attn.bias', 'h.1.attn.bias', 'transformer.h.0.attn.masked_bias'];
-    expect(checkedWeights(fileFor(gpt2, [...masks, 'lm_head.weight']), gpt2)).to.have.length(3 * 12 + 4);
+    expect(checked(gpt2, [...masks, 'position_ids', 'lm_head.weight'])).to.deep.equal([3 * 12 + 4, []]);
     const untied = {...gpt2, tiedEmbeddings: false};
-    expect(checkedWeights(fileFor(untied), untied)).to.have.length(3 * 12 + 5);
+    expect(checked(untied, [])).to.deep.equal([3 * 12 + 5, []]);
   });
 
-  it('must not include what the model has no place for', async () => {
+  it('are left out where the model has no place for them, with a warning that names them', async () => {
     const tied = await tinyConfig('llama_rope_llama3');
     const norm = 'model.layers.0.self_attn.k_norm.weight';
-    expect(() => checkedWeights(fileFor(tied, [norm]), tied)).to.throw(ModelError, norm);
+    const [weights, warnings] = checked(tied, [norm, 'extra.inv_freqs']);
+    expect(weights).to.equal(2 * 9 + 2);
+    expect(warnings).to.have.length(1);
+    expect(warnings[0]).to.include(
+      `2 tensors that a model of this config has no place for: "${norm}", "extra.inv_freqs".`,
+    );
+    const many = Array.from({length: 1000}, (_, i) => `extra.${i}`);
+    const [, [long]] = checked(tied, many);
+    expect(long).to.include('"extra.7" and 992 more');
+    expect(long!.length).to.be.below(2000);
+  });
+
+  it('must include the output head where it is not the embedding', async () => {
+    const config = {...(await tinyConfig('llama_rope_llama3')), tiedEmbeddings: false};
+    const file = fileFor({...config, tiedEmbeddings: true});
+    expect(() => checkedWeights(file, config)).to.throw(
+      ModelError,
+      /lack the tensor "lm_head.weight".*tie_word_embeddings/,
+    );
   });
 
   it('must fit into the memory of wasm', async () => {

@@ -95,6 +95,13 @@ describe('config.json', () => {
       /changes with the length/,
     ],
     ['llama_biases', {rope_scaling: 'linear'}, /rope_scaling = "linear"/],
+    ['llama_biases', {rope_parameters: {partial_rotary_factor: 0.5}}, /partial_rotary_factor = 0.5/],
+    ['llama_biases', {original_max_position_embeddings: 1.5}, /original_max_position_embeddings = 1.5/],
+    [
+      'llama_biases',
+      {rope_parameters: {full_attention: {rope_theta: 5}, sliding_attention: {rope_theta: 7}}},
+      /rotation of its own for layers of the type "full_attention"/,
+    ],
     ['llama_biases', {quantization_config: {quant_method: 'gptq'}}, /quantization_config/],
     ['llama_biases', {model_type: 'llma'}, /"llma"; eigenkv knows .*Did you mean "llama"/],
     ['llama_biases', {model_type: undefined}, /does not say what architecture/],
@@ -175,6 +182,39 @@ describe('rotary positions of a hub config', () => {
       const newer = {...keys, rope_parameters: {...(rope_scaling as Keys), rope_theta}};
       expect(configFromHub(newer)).to.deep.equal(await tinyConfig(name));
     }
+  });
+
+  it('take an original context from beside the scaling as from inside it', async () => {
+    for (const name of ['llama_rope_llama3', 'llama_rope_yarn']) {
+      const {rope_theta, rope_scaling, ...keys} = await tinyJson<Keys>(name, 'config.json');
+      const {original_max_position_embeddings: original, rope_type, ...scaling} = rope_scaling as Keys;
+      const expected = await tinyConfig(name);
+      const beside = {...keys, original_max_position_embeddings: original};
+      const spellings: Keys[] = [
+        {...beside, rope_theta, rope_scaling: {rope_type, ...scaling}},
+        {...beside, rope_theta, rope_scaling: {type: rope_type, ...scaling}},
+        {...beside, rope_theta, rope_parameters: {rope_type, ...scaling}},
+        {...beside, rope_parameters: {type: rope_type, ...scaling, rope_theta}},
+        {...beside, rope_scaling: {rope_type, ...scaling, rope_theta}, rope_theta: 3},
+        {...beside, rope_scaling: null, rope_parameters: {rope_type, ...scaling, rope_theta}},
+        {...beside, rope_scaling: {}, rope_parameters: {rope_type, ...scaling, rope_theta}},
+        // what stands beside wins, as in the hub's library
+        {...beside, rope_theta, rope_scaling: {rope_type, ...scaling, original_max_position_embeddings: 7}},
+        {...beside, rope_scaling: {rope_type, ...scaling, rope_theta}, rope_parameters: {factor: 9}},
+      ];
+      for (const spelling of spellings) {
+        expect(configFromHub(spelling), JSON.stringify(spelling)).to.deep.equal(expected);
+      }
+      // nowhere: the model's context
+      expect(
+        ropeFromHub({max_position_embeddings: 96, rope_scaling: {rope_type, ...scaling}}).scaling,
+      ).to.deep.include({originalMaxPositions: 96});
+    }
+    // a model that says where it was trained, and is not stretched
+    const plain = await tinyJson<Keys>('llama_biases', 'config.json');
+    expect(configFromHub({...plain, original_max_position_embeddings: 32})).to.deep.equal(
+      await tinyConfig('llama_biases'),
+    );
   });
 
   it('follow yarn’s own keys', () => {

@@ -1,36 +1,17 @@
-import {spawn} from 'node:child_process';
 import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../ops/errors.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {generateCommand} from '../../../src/cli/generate.js';
 import {memory} from '../../../src/cli/memory.js';
+import type {GenerationSummary} from '../../../src/cli/support/generation_run.js';
+import {byteSize} from '../../../src/cli/support/units.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import type {EvaluationReport} from '../../../src/evaluate/index.js';
 import {rejection} from '../../models/weights/rejection.js';
-
-interface Result {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** The command line as its users run it: a process of its own, its output piped. */
-function eigenkv(...args: string[]): Promise<Result> {
-  const root = fileURLToPath(new URL('../../..', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {cwd: root});
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
-  child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', code => resolve({code, stdout, stderr}));
-  });
-}
+import {eigenkv} from './support/eigenkv.js';
 
 const lines = (text: string) => text.trimEnd().split('\n');
 
@@ -50,10 +31,19 @@ describe('eigenkv', () => {
   });
 
   it('answers typing errors with what is near, in one line and with code 2', async () => {
-    const results = await Promise.all([eigenkv('evl'), eigenkv('memory', '--dept', '3')]);
+    const results = await Promise.all([
+      eigenkv('evl'),
+      eigenkv('memory', '--dept', '3'),
+      eigenkv('generate', 'x', '--max-tokens', '8'),
+      eigenkv('generate', '--tokens', '8'),
+      eigenkv('memory', '--depths', '3', '--columns', 'dtype,byte'),
+    ]);
     const expected = [
       /no command "evl".*Did you mean "eval"\?$/,
-      /no option --dept\b.*Did you mean "depths"\?$/,
+      /^There is no option --dept\. Did you mean "--depths"\? \(eigenkv memory --help shows all\.\)$/,
+      /^There is no option --max-tokens\. Did you mean "--tokens"\?/,
+      /^PROMPT is missing/,
+      /no column "byte"; there are dtype, bytes, size, float32, all\. Did you mean "bytes"\?$/,
     ];
     for (const [i, {code, stdout, stderr}] of results.entries()) {
       expect(stderr.trimEnd()).to.match(expected[i]!);
@@ -76,7 +66,7 @@ describe('eigenkv', () => {
     await rejection(memory.run([...shape, '--bytes', '-2']), UsageError, /--bytes = "-2"/);
 
     const none = join(folder, 'none');
-    await rejection(generateCommand.run([]), Error, /PROMPT/);
+    await rejection(generateCommand.run([]), UsageError, /PROMPT is missing/);
     await rejection(
       generateCommand.run(['x', '--policy', 'quantised']),
       InvalidArgumentError,
@@ -102,9 +92,7 @@ describe('eigenkv', () => {
     expect(text.stdout).to.contain('= 2.00 GiB').and.to.contain('2.0x smaller');
     expect(text.stdout).not.to.contain('\u001b'); // no colours in a pipe
     expect(JSON.parse(json.stdout)).to.include({bytes: 2 ** 31, depths: 32, tokens: 4096, batch: 1});
-    expect(await memory.usage())
-      .to.contain('EXAMPLES')
-      .and.to.contain('eigenkv memory --depths 32');
+    expect(memory.usage()).to.contain('Examples').and.to.contain('eigenkv memory --depths 32');
   });
 
   it('eval: a JSON report, its files, and nothing on stderr in a pipe', async () => {
@@ -150,15 +138,26 @@ describe('eigenkv', () => {
   });
 
   it('generate: streams the text, the same for the same seed', async () => {
-    const args = ['It was a fine morning', '--max-tokens', '8', '--temperature', '0.8', '--seed', '1'];
+    const args = ['It was a fine morning', '--tokens', '8', '--temperature', '0.8', '--seed', '1'];
     const [text, json] = await Promise.all([
       eigenkv('generate', ...args, '--policy', 'quantized'),
       eigenkv('generate', ...args, '--policy', 'quantized', '--json'),
     ]);
-    expect(text).to.include({code: 0, stderr: ''});
-    const {text: generated, ...rest} = JSON.parse(json.stdout) as {text: string};
+    expect([text.code, json.code, json.stderr]).to.deep.equal([0, 0, '']);
+    const {text: generated, ...rest} = JSON.parse(json.stdout) as {text: string} & GenerationSummary;
     expect(text.stdout).to.equal(`${generated}\n`);
     expect(rest).to.include({model: 'embedded', policy: 'quantized', prompt: 'It was a fine morning'});
+    const {tokens, cacheTokens, cacheBytes, float32Bytes, ratioToFloat32, tokensPerSecond, seconds} = rest;
+    expect(tokens).to.equal(8);
+    // keys and values of 9 depths, 2 heads, 64 numbers, 4 bytes
+    expect(float32Bytes).to.equal(cacheTokens * 2 * 9 * 2 * 64 * 4);
+    expect(ratioToFloat32).to.equal(cacheBytes / float32Bytes);
+    expect(tokensPerSecond).to.be.above(0);
+    expect(seconds).to.be.above(0);
+    expect(text.stderr).to.match(
+      /^8 tokens, [\d.,]+ tokens\/s; cache of \d+ tokens: [\d.]+ KiB, .* float32 \([\d.]+ KiB\)\n$/,
+    );
+    expect(text.stderr).to.contain(`cache of ${cacheTokens} tokens: ${byteSize(cacheBytes)}, `);
   });
 
   it('says where an error is from only when asked', async () => {

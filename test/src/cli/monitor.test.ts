@@ -1,8 +1,6 @@
-import {spawn} from 'node:child_process';
 import {mkdtemp, readFile, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../ops/errors.js';
 import {inspect} from '../../../src/cli/inspect.js';
@@ -13,13 +11,16 @@ import {
   errorChart,
   rankChart,
 } from '../../../src/cli/support/monitor_charts.js';
-import {monitorTable} from '../../../src/cli/support/monitor_table.js';
+import {monitorColumnNames, monitorTable} from '../../../src/cli/support/monitor_table.js';
 import {featureChart, weightChart} from '../../../src/cli/support/rank_charts.js';
 import type {RankReport} from '../../../src/cli/support/rank_report.js';
-import {rankTables} from '../../../src/cli/support/rank_tables.js';
+import {rankColumnNames, rankTables} from '../../../src/cli/support/rank_tables.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import {type MonitorRow, type WeightSpectrum, weightSummary} from '../../../src/evaluate/index.js';
 import {rejection} from '../../models/weights/rejection.js';
+import {type Result, eigenkv} from './support/eigenkv.js';
+import {tablesIn} from './support/tables.js';
+import {widestLine} from './support/wide.js';
 
 const overall = {
   policy: 'scenario(name=memory)',
@@ -102,25 +103,59 @@ const rankReport: RankReport = {
 };
 
 const textsOf = (svg: string) => [...svg.matchAll(/<(?:text|tspan)[^>]*>([^<]+)/g)].map(([, text]) => text!);
-const tableOf = (text: string) => text.split('\n').filter(line => /^[│┌├└]/.test(line));
-
 describe('the table of a monitor', () => {
+  const all = {chosen: [...monitorColumnNames], width: 300};
+
   it('has a line for each depth and one for all, aligned, and units in its head', () => {
-    const table = tableOf(monitorTable(report));
-    expect(new Set(table.map(line => line.length)).size).to.equal(1);
-    expect(table).to.have.length(7);
-    expect(table[1]).to.match(
-      /K rank \(of 64\).*entropy \(nats\).*than float32|than float32.*entropy \(nats\)/,
-    );
-    expect(table[3]).to.match(
-      /^│ +0 │ h2o +│ 2\.00 MiB │ +512 KiB │ 4\.0x smaller │ +1,000 │ +41\.3 │ +48\.5 │ +1\.23 │ +0\.99 │ +12\.3 % │ +4\.56 % │ +0\.01 % │ +7 │ +5 │ +1,234 │$/,
-    );
-    expect(table[5]).to.match(/^│ +all │ +│ 2\.00 MiB/);
+    const [table] = tablesIn(monitorTable(report, all));
+    expect(table!.heads).to.deep.equal([
+      ...['depth', 'policy', 'cache', 'than float32', 'K error', 'V error', 'output error', 'K rank (of 64)'],
+      ...[
+        'V rank (of 64)',
+        'evicted (tokens)',
+        'held (tokens)',
+        'float32',
+        'entropy (nats)',
+        'Renyi-2 (nats)',
+      ],
+      ...['seals', 'folds'],
+    ]);
+    const numbers = [
+      ...[
+        '512 KiB',
+        '4.0x smaller',
+        '12.3 %',
+        '4.56 %',
+        '0.01 %',
+        '41.3',
+        '48.5',
+        '1,234',
+        '1,000',
+        '2.00 MiB',
+      ],
+      ...['1.23', '0.99', '7', '5'],
+    ];
+    expect(table!.rows).to.deep.equal([
+      ['0', 'h2o', ...numbers],
+      ['1', 'quantized', ...numbers],
+      ['all', '', ...numbers],
+    ]);
+  });
+
+  it('fits, as those of ranks do', () => {
+    for (const width of [40, 60, 80, 100, 120]) {
+      for (const text of [monitorTable(report, {width}), rankTables(rankReport, {width})]) {
+        expect(widestLine(text)).to.be.at.most(width);
+        expect(tablesIn(text)[0]!.heads[0]).to.equal('depth');
+        expect(text.replaceAll('\n', ' ')).to.match(/Not shown: .* \(--columns all, or names\)/);
+      }
+    }
   });
 
   it('says the policy of each depth only where they differ', () => {
     const alike = {...report, rows: rows.map(row => ({...row, policy: 'h2o'}))};
-    expect(tableOf(monitorTable(alike))[1]).not.to.contain('policy');
+    expect(tablesIn(monitorTable(alike))[0]!.heads).not.to.contain('policy');
+    expect(tablesIn(monitorTable(report))[0]!.heads).to.contain('policy');
   });
 });
 
@@ -155,18 +190,21 @@ describe('the charts of a monitor', () => {
 
 describe('ranks on paper', () => {
   it('stand in a table by depth, one by weight, and a verdict', () => {
-    const text = rankTables(rankReport);
-    const lines = tableOf(text);
-    const starts = lines.flatMap((line, i) => (line.startsWith('┌') ? [i] : []));
-    for (const part of [lines.slice(0, starts[1]), lines.slice(starts[1])]) {
-      expect(new Set(part.map(line => line.length)).size).to.equal(1);
-    }
-    expect(lines[3]).to.match(
-      /│ +0 │ 30\.5 \(2\.5\) │ +32\.5 \(2\.5\) │.* 40\.5 \(2\.5\) │ +101\.0 \(9\.0\) │ +1\.50 │ +1\.25 │/,
+    const text = rankTables(rankReport, {chosen: [...rankColumnNames], width: 300});
+    const [byDepth, byWeight] = tablesIn(text);
+    expect(byDepth!.heads).to.deep.equal([
+      ...['depth', 'K', 'K rotated', 'V', 'Q', 'KQ^T', 'KQ^T rotated', 'attention (of 256)'],
+      ...['entropy (nats)', 'Renyi-2 (nats)'],
+    ]);
+    expect(byDepth!.rows).to.deep.equal(
+      ['0', 'all'].map(depth => [
+        ...[depth, '30.5 (2.5)', '32.5 (2.5)', '34.5 (2.5)', '36.5 (2.5)', '38.5 (2.5)', '40.5 (2.5)'],
+        ...['101.0 (9.0)', '1.50', '1.25'],
+      ]),
     );
-    expect(text).to.match(
-      /│ all of attention +│ +4 │ +20 % │ +50 % │ +40 % │ +77 % │ +12\.5 │ +0\.40x │ low rank +│/,
-    );
+    expect(byWeight!.rows).to.deep.include([
+      ...['all of attention', '20 %', '50 %', '0.40x', 'low rank', '40 %', '77 %', '12.5', '4'],
+    ]);
     expect(text).to.contain(
       "Attention's weights: low rank (20 % of the full rank hold 90 % of the energy, 0.40x",
     );
@@ -240,22 +278,3 @@ describe('eigenkv monitor and inspect --ranks', () => {
     ]);
   });
 });
-
-interface Result {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** The command line as its users run it. */
-function eigenkv(...args: string[]): Promise<Result> {
-  const root = fileURLToPath(new URL('../../..', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {cwd: root});
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
-  child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', code => resolve({code, stdout, stderr}));
-  });
-}

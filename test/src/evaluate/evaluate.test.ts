@@ -5,6 +5,8 @@ import {full} from '../../../cache/policies/full.js';
 import {quantized} from '../../../cache/policies/quantized.js';
 import type {Policy} from '../../../cache/policy.js';
 import {KVCache} from '../../../cache/kv_cache.js';
+import {sliding} from '../../../cache/policies/sliding.js';
+import {attention, outputHead, positionEmbedding, tokenEmbedding} from '../../../layers/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {FormatError, InvalidArgumentError} from '../../../ops/errors.js';
 import {evaluate, policyLabel, textIds} from '../../../src/evaluate/index.js';
@@ -36,6 +38,23 @@ describe('evaluate', () => {
     expect(row!.bytesPerToken).to.equal(2 * 2 * (8 + 8) * 4);
     expect(row!.ratioToFloat32).to.equal(1);
     expect(row!.ratioToFloat16).to.equal(2);
+  });
+
+  it('takes a step as long as the context of the model', async () => {
+    const input = tf.input({shape: [null], dtype: 'int32'});
+    const layers = [
+      tokenEmbedding({vocabSize, dim: 8}),
+      positionEmbedding({maxPositions: 16}),
+      attention({numHeads: 2, depth: 0}),
+      outputHead({vocabSize}),
+    ];
+    const output = layers.reduce((x, layer) => layer.apply(x) as tf.SymbolicTensor, input);
+    const short = tf.model({inputs: input, outputs: output});
+    const options = {policies: [sliding({window: 4})], step: 16, tokens: 32};
+    const rows = await evaluate({model: short, config: {contextLength: 16}}, ids, options);
+    expect(rows.map(({policy}) => policy)).to.deep.equal(['full', 'sliding:window=4']);
+    for (const {perplexity} of rows) expect(perplexity).to.be.within(0.5 * vocabSize, 2 * vocabSize); // untrained
+    short.dispose();
   });
 
   it('agrees with the definitions, computed apart from it', async () => {

@@ -2,6 +2,7 @@ import {expect} from 'chai';
 import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {ggufBytes} from '../../models/weights/file_bytes.js';
+import {patience} from '../../support/chromium.js';
 import {stage} from './support.js';
 import {skip} from '../../support/skip.js';
 
@@ -57,6 +58,7 @@ describe('files given to the playground', () => {
 
   it('may be too large for the tab: it says so, and begins anew without running at once', async () => {
     const context = await browser().newContext();
+    context.setDefaultTimeout(patience);
     const page = await context.newPage();
     await page.addInitScript({path: fileURLToPath(new URL('poor_worker.mjs', import.meta.url))});
     await page.goto(url());

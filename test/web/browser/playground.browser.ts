@@ -138,7 +138,9 @@ for (const isolated of [false, true]) {
       await visitor.page.getByRole('button', {name: 'Generate'}).click();
       await visitor.sees('parting', /write|part/);
       await visitor.page.getByRole('button', {name: 'Stop'}).click();
-      await visitor.waitsForTheEnd(5000);
+      await visitor.waitsForTheEnd();
+      const written = visitor.page.getByTestId('full-text').locator('.written > span');
+      expect(await written.count()).to.be.within(1, 799);
       await visitor.leaves();
     });
 

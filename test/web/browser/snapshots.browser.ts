@@ -5,7 +5,7 @@ import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {type BrowserContext, type Page, chromium} from 'playwright-core';
 import {type ViteDevServer, createServer} from 'vite';
-import {chromiumPath, chromiumSwitches, noChromium} from '../../support/chromium.js';
+import {chromiumPath, chromiumSwitches, noChromium, patience} from '../../support/chromium.js';
 import {skip} from '../../support/skip.js';
 import {isolationHeaders} from './support.js';
 
@@ -63,8 +63,9 @@ for (const isolated of [false, true]) {
 
     /** The page, in a browser that finds what the one before it left. */
     async function open(): Promise<Page> {
-      const options = {executablePath: chromiumPath!, args: chromiumSwitches};
+      const options = {executablePath: chromiumPath!, args: chromiumSwitches, timeout: patience};
       context = await chromium.launchPersistentContext(profile, options);
+      context.setDefaultTimeout(patience);
       const page = context.pages()[0] ?? (await context.newPage());
       await page.goto(`${server!.resolvedUrls!.local[0]}test/web/browser/snapshots.html`);
       await ready(page);

@@ -4,7 +4,7 @@ import {readFile} from 'node:fs/promises';
 import {extname} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
-import {chromiumPath, chromiumSwitches, noChromium} from '../../support/chromium.js';
+import {chromiumPath, chromiumSwitches, noChromium, patience} from '../../support/chromium.js';
 
 /** Where `npm run web:build` puts the page. */
 export const builtPage = fileURLToPath(new URL('../../../web/dist/', import.meta.url));
@@ -59,7 +59,7 @@ export async function launchOrSkip(
     console.log(`      ${noChromium}`);
     return context.skip();
   }
-  return chromium.launch({executablePath: chromiumPath, args: [...switches]});
+  return chromium.launch({executablePath: chromiumPath, args: [...switches], timeout: patience});
 }
 
 /**
@@ -102,7 +102,7 @@ export class Visitor {
 
   static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Visitor> {
     const context = await browser.newContext(options);
-    context.setDefaultTimeout(90_000); // of a machine that does much else
+    context.setDefaultTimeout(patience);
     const visitor = new Visitor(await context.newPage());
     await visitor.page.goto(url);
     return visitor;
@@ -119,8 +119,8 @@ export class Visitor {
   }
 
   /** Waits until nothing runs any more. */
-  async waitsForTheEnd(timeout = 60_000): Promise<void> {
-    await this.page.getByRole('button', {name: 'Stop', disabled: true}).waitFor({timeout});
+  async waitsForTheEnd(): Promise<void> {
+    await this.page.getByRole('button', {name: 'Stop', disabled: true}).waitFor();
   }
 
   /** Ends the visit; nothing may have been complained of on the console. */

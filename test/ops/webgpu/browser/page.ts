@@ -8,7 +8,7 @@ declare global {
   function reportEnd(passed: number, failed: number): Promise<void>;
 }
 
-mocha.setup({ui: 'bdd', timeout: 300_000, reporter: 'spec'});
+mocha.setup({ui: 'bdd', timeout: 600_000, reporter: 'spec'});
 for (const file of new URLSearchParams(location.search).getAll('file')) {
   await import(/* @vite-ignore */ `/${file}`);
 }

@@ -8,7 +8,7 @@
 import {fileURLToPath} from 'node:url';
 import {chromium} from 'playwright-core';
 import {createServer} from 'vite';
-import {chromiumPath, chromiumSwitches, noChromium} from '../../../support/chromium.js';
+import {chromiumPath, chromiumSwitches, noChromium, patience} from '../../../support/chromium.js';
 
 const chosenFiles = [
   'test/ops/webgpu/attention.test.ts',
@@ -46,9 +46,10 @@ async function testIn(executablePath: string): Promise<boolean> {
     server: {host: '127.0.0.1', port: 0, hmr: false, watch: null},
   });
   await server.listen();
-  const browser = await chromium.launch({executablePath, args: chromiumSwitches});
+  const browser = await chromium.launch({executablePath, args: chromiumSwitches, timeout: patience});
   try {
     const page = await browser.newPage();
+    page.setDefaultTimeout(patience);
     const ended = new Promise<{passed: number; failed: number}>((resolve, reject) => {
       page.on('pageerror', reject);
       void page.exposeFunction('reportLine', (line: string) => console.log(line));

@@ -1,12 +1,9 @@
 import {pathToFileURL} from 'node:url';
-import {useBackend} from '../../ops/backends/use_backend.js';
 
-// Runs the modules that it is given, one after the other, and sends what each printed. In a process of its own: what they import is a
-// second copy of the package, whose layers would take the places of the first one's among tfjs' classes.
+// Runs one module in a process of its own, as a reader runs what was pasted, and sends what it printed.
 
 /** What a module printed, or why it did not run. */
 export interface ExampleResult {
-  readonly file: string;
   readonly printed: string;
   readonly error?: string;
 }
@@ -20,12 +17,12 @@ async function run(file: string): Promise<ExampleResult> {
   console.log = (...values: unknown[]) => void (printed += `${values.map(String).join(' ')}\n`);
   try {
     await import(pathToFileURL(file).href);
-    return {file, printed};
+    return {printed};
   } catch (error) {
-    return {file, printed, error: error instanceof Error ? (error.stack ?? error.message) : String(error)};
+    return {printed, error: error instanceof Error ? (error.stack ?? error.message) : String(error)};
   }
 }
 
-await useBackend('wasm');
-for (const file of process.argv.slice(2)) process.send?.(await run(file));
+const [file] = process.argv.slice(2);
+if (file !== undefined) process.send?.(await run(file));
 process.disconnect();

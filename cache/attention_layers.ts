@@ -1,0 +1,82 @@
+import {InvalidArgumentError} from '../ops/errors.js';
+import type {CacheRow, CacheableModel} from './cache_row.js';
+
+/** One attention layer of a model. */
+export interface AttentionLayer {
+  readonly row: CacheRow;
+  /** The layer itself; absent where only its row was given. */
+  readonly layer?: object;
+}
+
+/**
+ * The attention layers of a model, by depth.
+ *
+ * @throws InvalidArgumentError where there is none, depths are missing or doubled, or the model applies a layer more than once:
+ *   a cache has one past for each depth, and would count each token as often.
+ */
+export function attentionLayers(model: CacheableModel | readonly CacheRow[]): AttentionLayer[] {
+  const found: AttentionLayer[] = 'layers' in model ? layersIn(model) : model.map(row => ({row}));
+  found.sort((a, b) => a.row.depth - b.row.depth);
+  if (found.length === 0) {
+    throw new InvalidArgumentError(
+      'This model has no attention layer that knows caches; build it with the layers of eigenkv, or attach a cache to it.',
+    );
+  }
+  found.forEach(({row: {depth}}, index) => {
+    if (depth !== index) {
+      throw new InvalidArgumentError(
+        `The depths of the model's attention layers are ${found.map(({row}) => row.depth).join(', ')}; expected 0, 1, 2 and so on, each once.`,
+      );
+    }
+  });
+  return found;
+}
+
+/** The rows of a model, by depth. */
+export function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow[] {
+  return attentionLayers(model).map(({row}) => row);
+}
+
+function layersIn(model: CacheableModel): AttentionLayer[] {
+  const applications = applicationsIn(model);
+  return model.layers.flatMap(layer => {
+    const found = 'cacheRow' in layer ? [{row: layer.cacheRow as CacheRow, layer}] : nested(layer);
+    const times = applications?.get(layer) ?? 1;
+    if (found.length > 0 && times > 1) throw appliedAgain(layer, times);
+    return found;
+  });
+}
+
+function nested(layer: object): AttentionLayer[] {
+  return isModel(layer) ? layersIn(layer) : [];
+}
+
+function isModel(layer: object): layer is CacheableModel {
+  return 'layers' in layer && Array.isArray(layer.layers);
+}
+
+/** What of a `tf.LayersModel` says how often it applies each of its layers: it lists a layer once, and a node for each time. */
+interface Graph {
+  readonly nodesByDepth: Readonly<Record<string, readonly {readonly outboundLayer: object}[]>>;
+}
+
+function applicationsIn(model: object): Map<object, number> | undefined {
+  if (!isGraph(model)) return undefined;
+  const times = new Map<object, number>();
+  for (const {outboundLayer} of Object.values(model.nodesByDepth).flat()) {
+    times.set(outboundLayer, (times.get(outboundLayer) ?? 0) + 1);
+  }
+  return times;
+}
+
+function isGraph(model: object): model is Graph {
+  return 'nodesByDepth' in model && typeof model.nodesByDepth === 'object' && model.nodesByDepth !== null;
+}
+
+function appliedAgain(layer: object, times: number): InvalidArgumentError {
+  const name = 'name' in layer ? ` "${String(layer.name)}"` : '';
+  return new InvalidArgumentError(
+    `This model applies its layer${name} ${times} times, and a cache has one past for each depth: give each application an attention ` +
+      'layer and a depth of its own (with equal weights, where they are to be shared), or use the model without a cache.',
+  );
+}

@@ -1,0 +1,25 @@
+import type * as tf from '@tensorflow/tfjs';
+import {TokenEmbedding} from '../layers/token_embedding.js';
+import {InvalidArgumentError} from '../ops/errors.js';
+
+/**
+ * Asked where ids come in as numbers: tfjs rounds, wraps or drops what is no id when it makes a tensor of them.
+ *
+ * @throws InvalidArgumentError where one is not a whole number from 0 to the model's vocabulary.
+ */
+export function checkIds(ids: readonly number[], model: tf.LayersModel): void {
+  const size = vocabSizeOf(model);
+  for (let at = 0; at < ids.length; at++) {
+    const id = ids[at]!;
+    if (Number.isInteger(id) && id >= 0 && id < size) continue;
+    throw new InvalidArgumentError(
+      `ids[${at}] = ${String(id)}; expected a whole number from 0 to ${size - 1}: this model's vocabulary has ${size} tokens.`,
+    );
+  }
+}
+
+/** Ids that a model knows: those of its embedding, or, in a model of others, of its logits. */
+function vocabSizeOf(model: tf.LayersModel): number {
+  const embedding = model.layers.find(layer => layer instanceof TokenEmbedding);
+  return embedding?.vocabSize ?? model.outputs[0]?.shape.at(-1) ?? 2 ** 31;
+}

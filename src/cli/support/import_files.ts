@@ -1,0 +1,54 @@
+import {stat} from 'node:fs/promises';
+import {resolve} from 'node:path';
+import {pathToFileURL} from 'node:url';
+import {policyNames} from '../../../cache/registry.js';
+import {InvalidArgumentError} from '../../../ops/errors.js';
+import {printNote} from './print.js';
+
+/**
+ * Imports modules of the user, which register policies and adapters.
+ * @throws InvalidArgumentError where there is no such file, or where it throws: it is named.
+ */
+export async function importFiles(files: readonly string[]): Promise<void> {
+  for (const file of files) await importFile(file);
+}
+
+async function importFile(file: string): Promise<void> {
+  const path = resolve(file);
+  const isFile = await stat(path).then(
+    found => found.isFile(),
+    () => false,
+  );
+  if (!isFile) {
+    throw new InvalidArgumentError(
+      `--import = "${file}"; there is no such file. Give an ES module that calls registerPolicy or registers adapters.`,
+    );
+  }
+  const before = await registered();
+  try {
+    await import(pathToFileURL(path).href);
+  } catch (cause) {
+    throw new InvalidArgumentError(`--import = "${file}" cannot be imported: ${reasonOf(cause)}`, {cause});
+  }
+  if ((await registered()) === before) {
+    printNote(
+      `${file} registered no policy and no adapter of attention here. If it should have, let it import the same copy of eigenkv ` +
+        `as this command (${new URL('../../', import.meta.url).href}), as an ES module: .mjs, .mts, or with "type": "module" in its package.json.`,
+    );
+  }
+}
+
+/** How many things modules can add to. The adapters are loaded here already, for a module that registers one loads them. */
+async function registered(): Promise<number> {
+  const {attentionAdapterNames} = await import('../../../models/compress/adapters/index.js');
+  return policyNames().length + attentionAdapterNames().length;
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  if ('code' in cause && cause.code === 'ERR_UNKNOWN_FILE_EXTENSION') {
+    return 'this Node reads no such file. Compile TypeScript to JavaScript, or set NODE_OPTIONS="--import tsx".';
+  }
+  const [first = ''] = cause.message.split('\n');
+  return `${cause.name}: ${first} (--verbose shows where.)`;
+}

@@ -1,0 +1,61 @@
+import {singleLine, textWidth} from './terminal.js';
+
+/**
+ * A text in lines of at most `width` columns, broken between words; a word that is wider is broken behind `,`, `:`, `/`, or
+ * anywhere where that does not help.
+ */
+export function wrapped(text: string, width: number): string[] {
+  const room = Math.max(2, width); // a wide character takes two columns
+  const lines: string[] = [];
+  let line = '';
+  for (const word of singleLine(text).trim().split(' ')) {
+    const joined = line === '' ? word : `${line} ${word}`;
+    if (textWidth(joined) <= room) {
+      line = joined;
+      continue;
+    }
+    if (line !== '') lines.push(line);
+    const pieces = piecesOf(word, room);
+    lines.push(...pieces.slice(0, -1));
+    line = pieces.at(-1) ?? '';
+  }
+  return [...lines, line];
+}
+
+/** The same as one text; each line of the given text is a paragraph. */
+export function wrappedText(text: string, width: number): string {
+  return text
+    .split('\n')
+    .flatMap(paragraph => wrapped(paragraph, width))
+    .join('\n');
+}
+
+/** A term and what is said of it, side by side: what does not fit beside the term goes below, indented as far. */
+export function hanging(
+  term: string,
+  text: string,
+  {width, indent}: {width: number; indent: number},
+): string[] {
+  const first = `${term}${' '.repeat(Math.max(0, indent - textWidth(term)))}`;
+  const lines = wrapped(text, width - indent);
+  if (textWidth(first) > indent)
+    return [...wrapped(first, width), ...lines.map(line => ' '.repeat(indent) + line)];
+  return lines.map((line, i) => (i === 0 ? first : ' '.repeat(indent)) + line);
+}
+
+function piecesOf(word: string, width: number): string[] {
+  const parts = word
+    .split(/(?<=[,:/\\])/)
+    .flatMap(part => (textWidth(part) <= width ? [part] : graphemes(part)));
+  const pieces: string[] = [];
+  for (const part of parts) {
+    const last = pieces.at(-1);
+    if (last !== undefined && textWidth(last + part) <= width) pieces[pieces.length - 1] = last + part;
+    else pieces.push(part);
+  }
+  return pieces;
+}
+
+const segmenter = new Intl.Segmenter();
+
+const graphemes = (text: string) => Array.from(segmenter.segment(text), ({segment}) => segment);

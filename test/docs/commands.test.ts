@@ -1,0 +1,152 @@
+import {existsSync} from 'node:fs';
+import {readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {parsePolicy, planFromJson, scenario} from '../../src/index.js';
+import {pages, root} from '../../tools/markdown_pages.js';
+import {run as runProcess} from '../../tools/package_check/run.js';
+
+/** A command line in a page, as words. */
+interface ShownCommand {
+  /** `README.md: npm run web` */
+  readonly place: string;
+  readonly words: readonly string[];
+}
+
+/** Indented lines, fenced blocks, and code inside sentences. */
+const shownCode =
+  /^ *```(?<language>\w*)\n(?<block>[^]*?)^ *```$|^(?: {4}|\t)(?<line>.+)$|`(?<span>[^`\n]+)`/gm;
+
+const starts = ['npm', 'npx', 'eigenkv', 'node', 'sh', 'python', '.venv/bin/python'];
+
+/** All commands of the pages; what stands behind `#` is for people, and a line that ends in a backslash goes on. */
+async function shownCommands(): Promise<ShownCommand[]> {
+  return (await pages()).flatMap(({name, text}) =>
+    [...text.replaceAll(/\\\n\s*/g, '').matchAll(shownCode)]
+      .map(({groups}) => groups as Partial<Record<string, string>>)
+      .filter(({language = ''}) => ['', 'sh'].includes(language))
+      .flatMap(({line, block, span}) => (line ?? block ?? span ?? '').split('\n'))
+      .flatMap(line => line.split(/ && |, or /))
+      .map(line => ({place: `${name}: ${line.trim()}`, words: wordsOf(line)}))
+      .filter(({words}) => starts.includes(words[0] ?? '')),
+  );
+}
+
+/** As a shell takes a line apart, without the variables that are set before the command. */
+function wordsOf(line: string): string[] {
+  const words = line.match(/#.*|"[^"]*"|'[^']*'|\S+/g) ?? [];
+  const comment = words.findIndex(word => word.startsWith('#'));
+  return words
+    .slice(0, comment < 0 ? undefined : comment)
+    .map(word => word.replace(/^(["'])(.*)\1$/, '$2'))
+    .filter((_, i, all) => !all.slice(0, i + 1).every(before => /^[A-Z_]+=/.test(before)));
+}
+
+/** The words behind `eigenkv`, however it is started; nothing for other commands. */
+function argumentsOf({words}: ShownCommand): readonly string[] | undefined {
+  const at = words[0] === 'npx' ? 1 : 0;
+  return words[at] === 'eigenkv' ? words.slice(at + 1) : undefined;
+}
+
+/** The options that the help of a command of eigenkv lists. */
+async function optionsOf(name: string): Promise<Set<string>> {
+  // in a process of its own, as people run it: a second copy of the package would take the layers of the first one's places
+  const help = await runProcess(root, process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'help', name]);
+  return new Set(help.match(/--[\w-]+/g));
+}
+
+describe('commands of the pages', () => {
+  let commands: ShownCommand[];
+  let scripts: Readonly<Record<string, string>>;
+  before(async () => {
+    commands = await shownCommands();
+    const text = await readFile(join(root, 'package.json'), 'utf8');
+    ({scripts} = JSON.parse(text) as {scripts: Record<string, string>});
+  });
+
+  it('run scripts that package.json has', () => {
+    const run = commands.filter(({words: [first, second]}) => first === 'npm' && second === 'run');
+    expect(run).to.have.length.above(10);
+    expect(run.filter(({words}) => !Object.hasOwn(scripts, words[2]!)).map(({place}) => place)).to.deep.equal(
+      [],
+    );
+  });
+
+  it('give these scripts only what their files take', async () => {
+    const wrong: string[] = [];
+    for (const {place, words} of commands.filter(({words}) => words[1] === 'run' && words.includes('--'))) {
+      const file = /\S+\.m?ts\b|\S+\.mjs\b/.exec(scripts[words[2]!] ?? '')?.[0];
+      const source = await readFile(join(root, file!), 'utf8');
+      const given = words.slice(words.indexOf('--') + 1);
+      const options = given.map(word => /^\[?--([\w-]+)/.exec(word)?.[1]).filter(name => name !== undefined);
+      wrong.push(
+        ...options
+          .filter(name => !new RegExp(`\\b${name}\\b`).test(source))
+          .map(name => `${place}: --${name}`),
+      );
+      const takesWords = !source.includes('parseArgs') || source.includes('allowPositionals');
+      if (!takesWords && !given[0]!.startsWith('--')) wrong.push(`${place}: ${given[0]!}`);
+    }
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it('name files that are there', () => {
+    const floors = ['bench', 'tools', 'test', 'examples', 'src', 'models'];
+    const missing = commands.flatMap(({place, words}) =>
+      words
+        .filter(word => floors.includes(word.split('/')[0]!) && word.includes('/') && !word.includes('*'))
+        .filter(word => !existsSync(join(root, word)))
+        .map(word => `${place}: ${word}`),
+    );
+    expect(missing).to.deep.equal([]);
+  });
+
+  it('give eigenkv commands and options that it has', async () => {
+    const help = new Map<string, Set<string>>();
+    const wrong: string[] = [];
+    const ours = commands.filter(command => argumentsOf(command) !== undefined);
+    expect(ours).to.have.length.above(10);
+    for (const command of ours) {
+      const [name, ...rest] = argumentsOf(command)!;
+      if (name === undefined || /^[A-Z]+$/.test(name)) continue; // the package itself, or `eigenkv COMMAND`
+      if (!help.has(name)) help.set(name, await optionsOf(name));
+      const known = help.get(name)!;
+      const options = rest
+        .filter(word => word.startsWith('--') && word !== '--')
+        .map(word => word.split('=')[0]!);
+      wrong.push(
+        ...options.filter(option => !known.has(option)).map(option => `${command.place}: ${option}`),
+      );
+    }
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it('show plans that can be read', async () => {
+    const lines = (await pages()).flatMap(({name, text}) =>
+      [...text.matchAll(/^```json\n([^]*?)^```$/gm)].flatMap(([, body]) =>
+        body!
+          .trim()
+          .split('\n')
+          .map(line => ({name, line})),
+      ),
+    );
+    expect(lines).to.have.length.above(3);
+    for (const {name, line} of lines)
+      expect(() => planFromJson(JSON.parse(line)), `${name}: ${line}`).not.to.throw();
+  });
+
+  it('name policies and scenarios that there are', () => {
+    const own = commands.filter(({words}) => !words.includes('--import')); // policies of a reader's own module
+    const values = own.flatMap(({place, words}) =>
+      words.flatMap((word, i) =>
+        /^--(policy|scenario)$/.test(word) ? [{place, kind: word, value: words[i + 1]!}] : [],
+      ),
+    );
+    expect(values).to.have.length.above(5);
+    for (const {place, kind, value} of values) {
+      if (value === 'all') continue;
+      const read = () => (kind === '--policy' ? parsePolicy(value) : scenario(value as 'memory'));
+      expect(read, place).not.to.throw();
+    }
+  });
+});

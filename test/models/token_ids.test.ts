@@ -1,0 +1,100 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {KVCache} from '../../cache/kv_cache.js';
+import {generateIds} from '../../models/generate.js';
+import {buildModel, type ModelConfig} from '../../models/index.js';
+import {useBackend} from '../../ops/backends/use_backend.js';
+import {InvalidArgumentError} from '../../ops/errors.js';
+import {epochCallback, evaluate} from '../../src/evaluate/index.js';
+import {describeOnBackends} from '../support/backends.js';
+import {rejection} from './weights/rejection.js';
+
+const config: ModelConfig = {
+  architecture: 'llama',
+  vocabSize: 97,
+  contextLength: 64,
+  depths: 1,
+  dim: 8,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 4,
+  hiddenDim: 8,
+  activation: 'silu',
+  rope: {theta: 10_000},
+  normEpsilon: 1e-5,
+  biases: {queryKeyValue: false, attentionOutput: false, feedForward: false},
+  tiedEmbeddings: false,
+};
+const noIds: [unknown, RegExp][] = [
+  [1.5, /1\.5/],
+  [NaN, /NaN/],
+  [undefined, /undefined/],
+  [null, /null/],
+  ['5', /5/],
+  [2 ** 32 + 3, /4294967299/],
+  [97, /97.*0 to 96/],
+  [-1, /-1/],
+  [Infinity, /Infinity/],
+];
+
+describe('Ids that are no ids', () => {
+  let model: tf.LayersModel;
+  before(async () => {
+    await useBackend('wasm');
+    model = buildModel(config, {kernelInitializer: 'glorotUniform'});
+  });
+  after(() => void model.dispose());
+
+  for (const [id, message] of noIds) {
+    const ids = [4, id as number, 5, 6];
+    it(`such as ${String(id)} (${typeof id}) are refused where they come in as numbers`, async () => {
+      const cache = new KVCache(model);
+      await rejection(generateIds(model, ids, {cache, maxTokens: 2}).next(), InvalidArgumentError, message);
+      expect(cache.tokens).to.equal(0);
+      await rejection(evaluate({model, config}, ids), InvalidArgumentError, message);
+      const callback = epochCallback({text: ids});
+      callback.setParams({epochs: 1});
+      callback.setModel(model);
+      await rejection(callback.onEpochEnd(0), InvalidArgumentError, message);
+    });
+  }
+
+  it('are refused in tensors of floating point numbers, which tfjs would round', () => {
+    tf.tidy(() => {
+      for (const wrong of [1.5, NaN]) {
+        expect(() => model.apply(tf.tensor2d([[4, wrong]])), String(wrong)).to.throw(InvalidArgumentError);
+      }
+      expect((model.apply(tf.tensor2d([[4, 5]])) as tf.Tensor).shape, 'whole ones are taken').to.deep.equal([
+        1, 2, 97,
+      ]);
+    });
+  });
+});
+
+describeOnBackends(
+  'Ids beyond the vocabulary',
+  () => {
+    it('are refused by apply and predict, in every text of a batch', () => {
+      const model = buildModel(config, {kernelInitializer: 'glorotUniform'});
+      tf.tidy(() => {
+        for (const wrong of [97, -1]) {
+          const batch = tf.tensor2d(
+            [
+              [1, 2, 3],
+              [4, wrong, 6],
+            ],
+            [2, 3],
+            'int32',
+          );
+          const cache = new KVCache(model);
+          const message = /token 1 of text 1 is (97|-1).*0 to 96/;
+          expect(() => model.apply(batch, {cache})).to.throw(InvalidArgumentError, message);
+          expect(() => model.predict(batch)).to.throw(InvalidArgumentError, message);
+          expect(cache.tokens).to.equal(0);
+        }
+      });
+      model.dispose();
+    });
+  },
+  ['cpu', 'wasm'],
+);

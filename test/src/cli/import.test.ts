@@ -1,0 +1,111 @@
+import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import type {EvaluationReport} from '../../../src/evaluate/index.js';
+import {eigenkv, nodeIn} from './support/eigenkv.js';
+
+/** A policy that keeps the newest tokens, in a module that imports the very files that the command line has. */
+const policyModule = (name: string) => `
+  import {mechanics, registerPolicy} from ${JSON.stringify(new URL('../../../cache/index.ts', import.meta.url).href)};
+  registerPolicy('${name}', ({newest = 16} = {}) => ({
+    name: '${name}',
+    options: {newest},
+    tokenBudget: newest,
+    compress: past => mechanics.evict(past, {budget: 1, recentBudget: newest, sinks: 1, worth: (_s, _p, keys) => keys.sum(-1, true)}),
+  }));`;
+
+describe('--import', () => {
+  let folder: string;
+  const at = (name: string) => join(folder, name);
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'eigenkv-import-'));
+  });
+  after(() => rm(folder, {recursive: true}));
+
+  it('adds policies of the user, of several files, with their options', async () => {
+    await writeFile(at('one of mine.mjs'), policyModule('mine'));
+    await writeFile(at('other.mts'), `${policyModule('other')}\nexport const typed: number = 1;`);
+    const {code, stdout, stderr} = await eigenkv(
+      ...[
+        'eval',
+        '--import',
+        at('one of mine.mjs'),
+        '--import',
+        at('other.mts'),
+        '--tokens',
+        '40',
+        '--step',
+        '8',
+      ],
+      ...['--policy', 'mine:newest=20', '--policy', 'other', '--json'],
+    );
+    expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
+    const {rows} = JSON.parse(stdout) as EvaluationReport;
+    expect(rows.map(({policy}) => policy)).to.deep.equal(['full', 'mine:newest=20', 'other']);
+  });
+
+  it('says of a file that there is not, is a folder, throws or is no module, which it is', async () => {
+    await mkdir(at('folder'));
+    const sources = {
+      'throws.mjs': 'throw new RangeError("of its own");',
+      'no_error.mjs': 'throw "a text";',
+      'syntax.mjs': 'export const =',
+      'imports.mjs': 'import "./nowhere.mjs";',
+      'taken.mjs': policyModule('h2o'),
+    };
+    for (const [name, source] of Object.entries(sources)) await writeFile(at(name), source);
+    const cases: [string, RegExp][] = [
+      ['none.mjs', /--import = ".*none\.mjs"; there is no such file/],
+      ['folder', /--import = ".*folder"; there is no such file/],
+      ['throws.mjs', /--import = ".*throws\.mjs" cannot be imported: RangeError: of its own/],
+      ['no_error.mjs', /no_error\.mjs" cannot be imported: a text/],
+      ['syntax.mjs', /syntax\.mjs" cannot be imported: /],
+      ['imports.mjs', /imports\.mjs" cannot be imported: .*nowhere\.mjs/],
+      ['taken.mjs', /taken\.mjs" cannot be imported: InvalidArgumentError: There is a policy "h2o" already/],
+    ];
+    const found = await importedOneByOne(cases.map(([name]) => at(name)));
+    for (const [i, [name, message]] of cases.entries()) {
+      expect(found[i]!.error, name)
+        .to.match(/^InvalidArgumentError: /)
+        .and.to.match(message);
+    }
+    // any command, before it does anything
+    const {code, stdout, stderr} = await eigenkv('memory', '--import', at('throws.mjs'));
+    expect({code, stdout}).to.deep.equal({code: 2, stdout: ''});
+    expect(stderr).to.match(
+      /^--import = ".*throws\.mjs" cannot be imported: RangeError: of its own[^\n]*\n$/,
+    );
+  });
+
+  it('says so where a file registered nothing here, as one does that imports another copy', async () => {
+    await writeFile(at('nothing.mjs'), 'export {};');
+    await writeFile(at('something.mjs'), policyModule('something'));
+    const [nothing, something] = await importedOneByOne([at('nothing.mjs'), at('something.mjs')]);
+    expect(nothing!.warned).to.match(
+      /nothing\.mjs registered no policy and no adapter of attention here.*same copy of eigenkv/,
+    );
+    expect(something).to.deep.equal({warned: ''});
+  });
+});
+
+interface Imported {
+  readonly error?: string;
+  readonly warned: string;
+}
+
+/** What importing each file says, in a process where there is one copy of the package: a test runner loads files in ways of its own. */
+async function importedOneByOne(files: readonly string[]): Promise<Imported[]> {
+  const program = `
+    const {importFiles} = await import('./src/cli/support/import_files.ts');
+    const found = [];
+    for (const file of ${JSON.stringify(files)}) {
+      let warned = '';
+      process.stderr.write = text => ((warned += text), true);
+      const error = await importFiles([file]).then(() => undefined, String);
+      found.push({error, warned});
+    }
+    console.log(JSON.stringify(found));`;
+  const {stdout} = await nodeIn({}, '--input-type=module', '--eval', program);
+  return JSON.parse(stdout) as Imported[];
+}

@@ -1,0 +1,81 @@
+import {copyFile, mkdtemp, open, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {expect} from 'chai';
+import {cacheBytesPerToken} from '../../../src/evaluate/index.js';
+import {parsePolicy} from '../../../cache/registry.js';
+import {useBackend} from '../../../ops/backends/use_backend.js';
+import {inspect} from '../../../src/cli/inspect.js';
+import {UsageError} from '../../../src/cli/support/usage_error.js';
+import {rejection} from '../../models/weights/rejection.js';
+import {skip} from '../../support/skip.js';
+import {printed} from './support/printed.js';
+
+interface Inspected {
+  readonly parameters: number;
+  readonly dtypes: readonly {readonly dtype: string; readonly bytes: number}[];
+  readonly config: {readonly depths: number; readonly kvHeads: number; readonly headDim: number};
+  readonly cache: readonly {readonly storage: string; readonly bytesPerToken: number}[];
+  readonly cacheTokens: number;
+}
+
+const json = async (...args: string[]) =>
+  JSON.parse(await printed(() => inspect.run([...args, '--json']))) as Inspected;
+
+describe('eigenkv inspect', () => {
+  it('reads headers only: weights that no memory holds take no time', async function () {
+    if (process.platform === 'win32') skip(this, 'files are not sparse here.');
+    const folder = await mkdtemp(join(tmpdir(), 'eigenkv-inspect-'));
+    try {
+      const embedded = fileURLToPath(new URL('../../../models/embedded', import.meta.url));
+      for (const name of ['config.json', 'tokenizer.json']) {
+        await copyFile(join(embedded, name), join(folder, name));
+      }
+      const bytes = 2 ** 36; // 64 GiB, of which only the header is on the disk
+      const header = JSON.stringify({
+        huge: {dtype: 'F32', shape: [2 ** 17, 2 ** 17], data_offsets: [0, bytes]},
+      });
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64LE(BigInt(header.length));
+      const file = await open(join(folder, 'model.safetensors'), 'w');
+      await file.write(Buffer.concat([length, Buffer.from(header)]));
+      await file.truncate(8 + header.length + bytes);
+      await file.close();
+      const {parameters, dtypes} = await json(folder);
+      expect(parameters).to.equal(2 ** 34);
+      expect(dtypes).to.deep.equal([{dtype: 'F32', tensors: 1, parameters: 2 ** 34, bytes}]);
+      expect(await printed(() => inspect.run([folder]))).to.match(/F32 +1 +17,179,869,184 +64\.00 GiB/);
+    } finally {
+      await rm(folder, {recursive: true});
+    }
+  });
+
+  it('gives the bytes of a cache of all depths, measured on one', async () => {
+    const {config, cache, cacheTokens} = await json();
+    await useBackend('wasm');
+    for (const {storage, bytesPerToken} of cache.slice(2)) {
+      expect(bytesPerToken).to.equal(cacheBytesPerToken(config, parsePolicy(storage), cacheTokens));
+    }
+    expect(cache[0]!.bytesPerToken).to.equal(2 * config.depths * config.kvHeads * config.headDim * 4);
+  });
+
+  it('takes the model with --model or without it, not both', async () => {
+    expect(await json('--model', 'embedded')).to.deep.equal(await json('embedded'));
+    await rejection(
+      inspect.run(['a.gguf', '--model', 'b.gguf']),
+      UsageError,
+      /"a\.gguf" and --model "b\.gguf"/,
+    );
+    await rejection(
+      inspect.run(['--columns', 'depth']),
+      UsageError,
+      /no column "depth"; there are dtype, tensors/,
+    );
+    await rejection(
+      inspect.run(['--ranks', '--columns', 'dtype']),
+      UsageError,
+      /no column "dtype"; there are depth, keys/,
+    );
+  });
+});

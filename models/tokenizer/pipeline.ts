@@ -3,6 +3,7 @@ import type {Warn} from '../../ops/warn.js';
 import {type AddedTokenFinder, addedTokenFinder} from './added_tokens.js';
 import {bpeLookup} from './lookup/bpe.js';
 import type {Lookup} from './lookup/lookup.js';
+import {type LookupSource, withoutSpecial} from './lookup/without_special.js';
 import {unigramLookup} from './lookup/unigram.js';
 import {wordLevelLookup, wordPieceLookup} from './lookup/words.js';
 import {readDecoder} from './steps/decoders.js';
@@ -19,6 +20,8 @@ export interface Pipeline {
   /** @param parseSpecial whether special tokens written out in the text are found. */
   encode(text: string, parseSpecial: boolean): number[];
   decode(ids: readonly number[], skipSpecial: boolean): string;
+  /** Whether `decode` leaves this id out where it skips special tokens. */
+  isSkipped(id: number): boolean;
 }
 
 /**
@@ -35,13 +38,17 @@ export function buildPipeline(
 ): Pipeline {
   const normalize = readNormalizer(json.normalizer);
   const preTokenize = readPreTokenizer(json.pre_tokenizer);
-  const lookup = readLookup(json, vocabulary, warn);
+  const special = new Set(added.filter(token => token.special).map(({content}) => content));
+  const source: LookupSource = {model: json.model, vocabulary};
+  const leaveOut = warnOnce(warn);
+  const lookup = readLookup(source, leaveOut);
+  const plainLookup = withoutSpecial(lookup, source, special, plain => readLookup(plain, leaveOut));
   const decoder = readDecoder(json.decoder);
   const normalized = normalizedSpellings(added, normalize);
   const findAsWritten = finder(added, token => (token.normalized ? undefined : token.content));
   const findNormalized = finder(added, token => normalized.get(token.id));
-  const special = new Set(added.filter(token => token.special).map(({content}) => content));
   const decoded = (id: number): string => normalized.get(id) ?? tokens[id]!;
+  const isSkipped = (id: number): boolean => special.has(decoded(id));
   return {
     frame: readPostProcessor(json.post_processor),
     encode(text, parseSpecial) {
@@ -52,23 +59,25 @@ export function buildPipeline(
         for (const section of 'id' in outer ? [outer] : findNormalized(normalize(outer), parseSpecial)) {
           if ('id' in section) ids.push(section.id);
           else if (section.text !== '') {
-            for (const part of preTokenize(section)) for (const id of lookup(part.text)) ids.push(id);
+            const idsOf = parseSpecial ? lookup : plainLookup;
+            for (const part of preTokenize(section)) for (const id of idsOf(part.text)) ids.push(id);
           }
         }
       }
       return ids;
     },
     decode(ids, skipSpecial) {
-      const spelled = ids.map(decoded);
-      return decoder(skipSpecial ? spelled.filter(token => !special.has(token)) : spelled).join('');
+      const kept = skipSpecial ? ids.filter(id => !isSkipped(id)) : ids;
+      return decoder(kept.map(decoded)).join('');
     },
+    isSkipped,
   };
 }
 
-function readLookup({model}: TokenizerJson, vocabulary: ReadonlyMap<string, number>, warn: Warn): Lookup {
-  switch (model.type) {
+function readLookup({model, vocabulary}: LookupSource, leaveOut: (character: string) => void): Lookup {
+  switch (model['type']) {
     case 'BPE':
-      return bpeLookup(model, vocabulary, warn);
+      return bpeLookup(model, vocabulary, leaveOut);
     case 'Unigram':
       return unigramLookup(model, vocabulary);
     case 'WordPiece':
@@ -76,8 +85,21 @@ function readLookup({model}: TokenizerJson, vocabulary: ReadonlyMap<string, numb
     case 'WordLevel':
       return wordLevelLookup(model, vocabulary);
     default:
-      throw new ModelError(`The tokenizer has a model of the type ${JSON.stringify(model.type)}.`);
+      throw new ModelError(`The tokenizer has a model of the type ${JSON.stringify(model['type'])}.`);
   }
+}
+
+/** Python's library leaves characters that no token stands for out without a word. */
+function warnOnce(warn: Warn): (character: string) => void {
+  let warned = false;
+  return character => {
+    if (warned) return;
+    warned = true;
+    warn(
+      `The tokenizer has no token for "${character}" and none for what is unknown (unk_token): such characters ` +
+        'are left out of every text.',
+    );
+  };
 }
 
 /** How added tokens that are looked for in normalized text are spelled there, by id; they are decoded so, too. */

@@ -22,7 +22,8 @@ export interface Tokenizer {
   /**
    * `addSpecial` (default true) adds what the model expects around a text, such as its first token. `parseSpecial`
    * (default true) gives special tokens written out in the text (`<|im_end|>`) their ids; false reads them as any other
-   * text, as is right for text that is measured or comes from strangers.
+   * text, as is right for text that is measured or comes from strangers: no text becomes a special token then, but for the
+   * unknown one.
    */
   encode(text: string, options?: {addSpecial?: boolean; parseSpecial?: boolean}): number[];
   /**
@@ -69,7 +70,6 @@ export function buildTokenizer(
   }
   warnOfLengths(json, warn);
   const vocabSize = tokens.length;
-  const specialIds = new Set(added.flatMap(({id, special}) => (special ? [id] : [])));
   return {
     vocabSize,
     ...(bosId !== undefined && {bosId}),
@@ -91,7 +91,7 @@ export function buildTokenizer(
       );
     },
     isSilent: (id, {skipSpecial = true} = {}) =>
-      tokens[checkId(id)] === undefined || (skipSpecial && specialIds.has(id)),
+      tokens[checkId(id)] === undefined || (skipSpecial && pipeline.isSkipped(id)),
   };
 }
 

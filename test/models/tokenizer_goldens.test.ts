@@ -78,11 +78,20 @@ describe("tokenizers give what Python's tokenizers gives", () => {
   }
 
   it('and stream it', () => {
-    for (const golden of goldens.cases.filter(({name}) => name.startsWith('as '))) {
+    // of a decoder on its own, later tokens may change what the earlier ones became
+    for (const golden of goldens.cases.filter(
+      ({name}) => !name.startsWith('decoder:') && !refusedFiles.has(name),
+    )) {
       const tokenizer = open(golden);
-      for (const [ids, text] of golden.decoded) {
-        const stream = streamDecoder(tokenizer);
-        expect(ids.map(id => stream.push(id)).join('') + stream.flush(), golden.name).to.equal(text);
+      for (const [ids, text, whole = text] of golden.decoded) {
+        for (const [skipSpecial, expected] of [
+          [true, text],
+          [false, whole],
+        ] as const) {
+          if (expected === null) continue;
+          const stream = streamDecoder(tokenizer, {skipSpecial});
+          expect(ids.map(id => stream.push(id)).join('') + stream.flush(), golden.name).to.equal(expected);
+        }
       }
     }
   });

@@ -1,5 +1,4 @@
 import {FormatError, ModelError, shown} from '../../../ops/errors.js';
-import type {Warn} from '../../../ops/warn.js';
 import {type Fields, needBoolean} from '../steps/fields.js';
 import {byteTokens, spell} from './byte_tokens.js';
 import type {Lookup} from './lookup.js';
@@ -12,9 +11,14 @@ const maxKeptLength = 256;
 /**
  * Byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909): of the pairs of neighbours in a part, the one that comes first in
  * the list of merges becomes one token, again and again.
+ * @param leaveOut is told of each character that has no token, where there is none for what is unknown.
  * @throws FormatError where merges are no pairs, ModelError where the vocabulary lacks one of their tokens.
  */
-export function bpeLookup(model: Fields, vocabulary: ReadonlyMap<string, number>, warn: Warn): Lookup {
+export function bpeLookup(
+  model: Fields,
+  vocabulary: ReadonlyMap<string, number>,
+  leaveOut: (character: string) => void,
+): Lookup {
   const {continuing_subword_prefix: prefix, end_of_word_suffix: suffix, unk_token: unknown} = model;
   const options: BpeOptions = {
     vocabulary,
@@ -24,7 +28,7 @@ export function bpeLookup(model: Fields, vocabulary: ReadonlyMap<string, number>
     unknown: typeof unknown === 'string' ? unknown : undefined,
     fusesUnknown: needBoolean(model, 'fuse_unk', false),
     bytes: needBoolean(model, 'byte_fallback', false) ? byteTokens(vocabulary) : undefined,
-    leaveOut: warnOnce(warn),
+    leaveOut,
   };
   const ignoresMerges = needBoolean(model, 'ignore_merges', false);
   refuseDropout(model['dropout']);
@@ -49,21 +53,7 @@ interface BpeOptions {
   readonly unknown: string | undefined;
   readonly fusesUnknown: boolean;
   readonly bytes: ReadonlyMap<number, number> | undefined;
-  /** Told of each character that has no token, where there is none for what is unknown. */
   readonly leaveOut: (character: string) => void;
-}
-
-/** Python's library leaves such characters out without a word. */
-function warnOnce(warn: Warn): (character: string) => void {
-  let warned = false;
-  return character => {
-    if (warned) return;
-    warned = true;
-    warn(
-      `The tokenizer has no token for "${character}" and none for what is unknown (unk_token): such characters ` +
-        'are left out of every text.',
-    );
-  };
 }
 
 function textOr(value: unknown, fallback: string): string {
@@ -82,12 +72,9 @@ function readMerges(
   vocabulary: ReadonlyMap<string, number>,
   prefix: string,
 ): ReadonlyMap<number, Merge> {
-  if (!Array.isArray(merges)) throw new FormatError('The BPE model of the tokenizer has no list of merges.');
   const out = new Map<number, Merge>();
   let rank = 0;
-  for (const merge of merges as unknown[]) {
-    if (typeof merge === 'string' && merge.startsWith('#version')) continue;
-    const [left, right] = pairOf(merge);
+  for (const [left, right] of pairsOf(merges)) {
     if (!right.startsWith(prefix)) {
       throw new ModelError(
         `The tokenizer merges "${left}" with "${right}", which does not begin with "${prefix}".`,
@@ -104,6 +91,13 @@ function readMerges(
     out.set(pairKey(leftId, rightId), {rank: rank++, id});
   }
   return out;
+}
+
+/** The pairs of tokens of a model's `merges`, which come as texts or as lists. */
+export function pairsOf(merges: unknown): (readonly [string, string])[] {
+  if (!Array.isArray(merges)) throw new FormatError('The BPE model of the tokenizer has no list of merges.');
+  const isPair = (merge: unknown) => typeof merge !== 'string' || !merge.startsWith('#version');
+  return (merges as unknown[]).filter(isPair).map(pairOf);
 }
 
 function pairOf(merge: unknown): readonly [string, string] {

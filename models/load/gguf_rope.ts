@@ -28,17 +28,27 @@ export async function ropeFromGguf(
       `The GGUF file has divisors [${divisors.shape.join(', ')}] (${frequencyDivisors}); heads of ${headDim} need [${headDim / 2}].`,
     );
   }
-  const scaling = divisors
-    ? {type: 'divisors' as const, divisors: Array.from(await file.readFloat32(frequencyDivisors))}
-    : scalingFromGguf(keys, context);
+  const named = scalingFromGguf(keys, context);
+  const scaling = divisors ? withDivisors(await file.readFloat32(frequencyDivisors), named) : named;
   return {theta: keys.number('rope.freq_base') ?? 10000, ...(scaling && {scaling})};
 }
 
+/** Frequencies are divided by both: by the numbers of the tensor, and by the factor of the metadata, as in llama.cpp. */
+function withDivisors(divisors: Float32Array, named: RopeScaling | undefined): RopeScaling {
+  if (named !== undefined && named.type !== 'linear') {
+    throw new ModelError(
+      `The GGUF file has rope.scaling.type = "${named.type}" and divisors of its own (${frequencyDivisors}); eigenkv takes one of them.`,
+    );
+  }
+  const factor = named?.factor ?? 1;
+  return {type: 'divisors', divisors: Array.from(divisors, divisor => divisor * factor)};
+}
+
+/** A factor without a type is linear, and a factor of 0 is none, as in llama.cpp. */
 function scalingFromGguf(keys: GgufKeys, context: number): RopeScaling | undefined {
-  const older = keys.number('rope.scale_linear');
-  const type = keys.string('rope.scaling.type') ?? (older === undefined ? 'none' : 'linear');
-  const factor = keys.number('rope.scaling.factor') ?? older;
-  if (type === 'none' || (type === 'linear' && (factor === undefined || factor === 1))) return undefined;
+  const type = keys.string('rope.scaling.type') ?? 'linear';
+  const factor = keys.number('rope.scaling.factor') ?? keys.number('rope.scale_linear');
+  if (type === 'none' || (type === 'linear' && [undefined, 0, 1].includes(factor))) return undefined;
   if (type !== 'linear' && type !== 'yarn') {
     throw new ModelError(
       `The GGUF file has rope.scaling.type = "${type}"; eigenkv knows none, linear, yarn and ${frequencyDivisors}.`,

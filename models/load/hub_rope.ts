@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {ModelError} from '../../ops/errors.js';
+import {ModelError, shown} from '../../ops/errors.js';
 import type {RopeConfig, RopeScaling} from '../../ops/rotate/rope.js';
 import {count, maybe, positive, readKeys} from './config_keys.js';
 
@@ -76,6 +76,11 @@ export function ropeFromHub(keys: HubRopeKeys): RopeConfig {
     throw new ModelError(`${where} has rope_type = "${newerType}" and type = "${type}"; they must agree.`);
   }
   const kind = newerType ?? type ?? 'default';
+  if (newerType === undefined && type === undefined && 'factor' in inside && inside['factor'] !== 1) {
+    throw new ModelError(
+      `${where} has factor = ${shown(inside['factor'])} and no rope_type that says what it does; add the model's own.`,
+    );
+  }
   const takesOriginal = kind === 'llama3' || kind === 'yarn' || kind === 'longrope';
   const given =
     takesOriginal && original !== undefined

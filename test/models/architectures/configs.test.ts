@@ -74,6 +74,16 @@ describe('config.json', () => {
     ],
     ['llama_biases', {rope_scaling: {rope_type: 'linear', type: 'yarn', factor: 2}}, /must agree/],
     ['llama_biases', {rope_scaling: {type: 'linear'}}, /lacks the key "factor"/],
+    [
+      'llama_biases',
+      {rope_scaling: {factor: 2}},
+      /rope_scaling of config.json has factor = 2 and no rope_type/,
+    ],
+    [
+      'llama_biases',
+      {rope_scaling: null, rope_parameters: {rope_theta: 1e4, factor: 2}},
+      /rope_parameters of config.json has factor = 2 and no rope_type/,
+    ],
     ['llama_biases', {rope_scaling: {rope_type: 'llama3', factor: 8}}, /lacks the key "low_freq_factor"/],
     [
       'llama_biases',
@@ -345,6 +355,13 @@ describe('GGUF metadata', () => {
       (await configFromGguf(fileOf(change, tensors))).rope?.scaling;
     expect(await scaling({'llama.rope.scaling.type': 'none'})).to.equal(undefined);
     expect(await scaling({'llama.rope.scale_linear': 2})).to.deep.equal({type: 'linear', factor: 2});
+    expect(await scaling({'llama.rope.scaling.factor': 2})).to.deep.equal({type: 'linear', factor: 2});
+    expect(await scaling({'llama.rope.scaling.type': 'none', 'llama.rope.scaling.factor': 2})).to.equal(
+      undefined,
+    );
+    expect(await scaling({'llama.rope.scaling.type': 'linear', 'llama.rope.scaling.factor': 0})).to.equal(
+      undefined,
+    );
     const yarn = {'llama.rope.scaling.type': 'yarn', 'llama.rope.scaling.factor': 4};
     expect(await scaling({...yarn, 'llama.rope.scaling.original_context_length': 16})).to.deep.equal({
       type: 'yarn',
@@ -356,10 +373,13 @@ describe('GGUF metadata', () => {
       originalMaxPositions: 64,
       attentionFactor: 0.5 * (0.1 * Math.log(4) + 1),
     });
-    expect(await scaling(yarn, {'rope_freqs.weight': [4]})).to.deep.equal({
+    const divisors = {'rope_freqs.weight': [4]};
+    expect(await scaling({}, divisors)).to.deep.equal({type: 'divisors', divisors: [1, 1, 2, 8]});
+    expect(await scaling({'llama.rope.scaling.factor': 2}, divisors)).to.deep.equal({
       type: 'divisors',
-      divisors: [1, 1, 2, 8],
+      divisors: [2, 2, 4, 16],
     });
+    await rejection(configFromGguf(fileOf(yarn, divisors)), ModelError, /"yarn" and divisors of its own/);
   });
 
   const refused: [Record<string, MetadataValue | undefined>, RegExp][] = [

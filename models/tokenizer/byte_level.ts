@@ -41,9 +41,12 @@ const splittings: ReadonlyMap<string, Splitting> = new Map([
   ['gpt2', gpt2],
   ['smollm', smollm],
   ['starcoder', smollm],
+  ['refact', smollm],
   ['llama-bpe', llama3],
   ['llama3', llama3],
+  ['llama-v3', llama3],
   ['qwen2', qwen2],
+  ['deepseek-r1-qwen', qwen2],
   ['default', unnamed],
 ]);
 

@@ -14,6 +14,7 @@ import {isEndToken} from './end_tokens.js';
 export interface GgufVocabulary {
   /** `gpt2`: byte-level BPE with merges. `llama`: SentencePiece BPE with scores. */
   readonly model: string;
+  /** Undefined where the file does not say it, or as an empty text. */
   readonly pre: string | undefined;
   readonly tokens: readonly string[];
   /** Of `tokenType`. What is spelled as an end of texts is a control token whatever the file says, as in llama.cpp. */
@@ -59,10 +60,11 @@ export function readGgufVocabulary(metadata: Metadata, warn: Warn): GgufVocabula
     list(metadata, 'token_type', tokens.length) ??
       guessTypes(tokens, [bosId, unknownId, id('padding'), ...named]),
   );
+  const pre = metadataString(metadata, `${prefix}pre`);
   for (const end of spelled) types[end] = tokenType.control;
   return {
     model,
-    pre: metadataString(metadata, `${prefix}pre`),
+    pre: pre === '' ? undefined : pre,
     tokens,
     types,
     scores: list(metadata, 'scores', tokens.length),

@@ -262,16 +262,35 @@ describe('a tokenizer from a GGUF vocabulary', () => {
     const unnamed = {...byteLevelKeys, pre: undefined};
 
     it('splits as llama.cpp does, and says so', () => {
-      const {tokenizer, warnings} = warned(unnamed);
-      expect(warnings).to.have.length(1);
-      expect(warnings[0]).to.match(/does not say how its vocabulary splits .*tokenizer.ggml.pre.*"default"/);
-      for (const [name, text] of Object.entries(golden.texts)) {
-        expect(tokenizer.encode(text, {addSpecial: false}), name).to.deep.equal(
-          byteLevel.ids['default']![name],
+      for (const pre of [undefined, '']) {
+        const {tokenizer, warnings} = warned({...unnamed, pre});
+        expect(warnings).to.have.length(1);
+        expect(warnings[0]).to.match(
+          /does not say how its vocabulary splits .*tokenizer.ggml.pre.*"default"/,
         );
+        for (const [name, text] of Object.entries(golden.texts)) {
+          expect(tokenizer.encode(text, {addSpecial: false}), name).to.deep.equal(
+            byteLevel.ids['default']![name],
+          );
+        }
       }
       expect(warned({...byteLevelKeys, pre: 'default'}).warnings).to.deep.equal([]);
       expect(warned(sentencePieceKeys).warnings).to.deep.equal([]);
+    });
+
+    it('knows further names of a rule', () => {
+      for (const [pre, same] of [
+        ['deepseek-r1-qwen', 'qwen2'],
+        ['llama-v3', 'llama-bpe'],
+        ['refact', 'starcoder'],
+      ] as const) {
+        const texts = Object.values(golden.texts);
+        const [ids, expected] = [pre, same].map(name => {
+          const {tokenizer} = warned({...byteLevelKeys, pre: name});
+          return texts.map(text => tokenizer.encode(text));
+        });
+        expect(ids, pre).to.deep.equal(expected);
+      }
     });
 
     const published: [pre: string, size: number, landmarks: Record<number, string>][] = [

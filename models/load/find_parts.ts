@@ -1,5 +1,5 @@
 import {runsInNode} from '../../ops/backends/optional_package.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError, shown} from '../../ops/errors.js';
 import {embeddedParts} from '../embedded.js';
 import {fetchModel, isHubId} from '../hub.js';
 import {blobSource} from '../../ops/files/byte_source.js';
@@ -38,7 +38,7 @@ export async function findParts(
 ): Promise<{parts: ModelParts; source: string}> {
   const {onWarning = warnOnConsole} = options;
   if (given === undefined) return embeddedParts();
-  if (typeof given !== 'string') return partsOfBlobs(given instanceof Blob ? [given] : given, onWarning);
+  if (typeof given !== 'string') return partsOfBlobs(checkedBlobs(given), onWarning);
   if (!runsInNode()) {
     throw new InvalidArgumentError(
       `"${given}" names a file or a model on the hub, which a browser does not open: give the File that the user chose ` +
@@ -67,6 +67,17 @@ export async function findParts(
   }
   const path = await download(given, options);
   return {parts: {...(await partsOfPath(path, onWarning)), name: given}, source: given};
+}
+
+/** @throws InvalidArgumentError where something else was given, as JavaScript may. */
+function checkedBlobs(given: unknown): readonly Blob[] {
+  const list: readonly unknown[] = Array.isArray(given) ? given : [given];
+  const isBlob = (one: unknown): one is Blob => one instanceof Blob;
+  if (list.every(isBlob)) return list;
+  throw new InvalidArgumentError(
+    `A model is loaded from ${shown(list.find(one => !isBlob(one)))}, which is no Blob. Give a path or a hub id as one text, a File or ` +
+      'another Blob of a .gguf, or a list of the Blobs of all its parts.',
+  );
 }
 
 /** A GGUF file as a Blob, or all parts of a split one. */

@@ -1,5 +1,5 @@
 import {FormatError, InvalidArgumentError} from '../../ops/errors.js';
-import type {TensorFile} from '../../ops/files/tensor_file.js';
+import type {Metadata, TensorFile} from '../../ops/files/tensor_file.js';
 import {metadataNumber} from './gguf_metadata.js';
 import {closeAll, joinedFiles} from './joined_files.js';
 
@@ -19,9 +19,12 @@ const maxParts = 1000;
 const partName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;
 
 /** @throws FormatError where the file says that it is a part which cannot be. */
-export function splitOf({metadata}: TensorFile, name: string): GgufSplit | undefined {
+export function splitOf({metadata, tensors}: TensorFile, name: string): GgufSplit | undefined {
   const count = metadataNumber(metadata, 'split.count') ?? 1;
-  if (count === 0 || count === 1) return undefined;
+  if (count === 0 || count === 1) {
+    checkTensorCount(metadata, tensors.size, name);
+    return undefined;
+  }
   const no = metadataNumber(metadata, 'split.no') ?? -1;
   if (
     Number.isInteger(count) &&
@@ -115,13 +118,17 @@ function joinComplete(parts: readonly {file: TensorFile; name: string}[]): Tenso
       fileOf.set(tensor, file);
     }
   }
+  for (const {file, name} of parts) checkTensorCount(file.metadata, fileOf.size, name);
   const {file: first, name} = parts[0]!;
-  const claimed = metadataNumber(first.metadata, 'split.tensors.count') ?? fileOf.size;
-  if (claimed !== fileOf.size) {
-    throw new FormatError(
-      `The parts of ${name} hold ${fileOf.size} tensors, but it says ${claimed}: they are of different files. Download them again.`,
-    );
-  }
   const files = parts.map(part => part.file);
   return joinedFiles(files, fileOf, first.metadata, `${name} and the other parts`);
+}
+
+function checkTensorCount(metadata: Metadata, count: number, name: string): void {
+  const claimed = metadataNumber(metadata, 'split.tensors.count') ?? count;
+  if (claimed === count) return;
+  throw new FormatError(
+    `${name} and what belongs to it hold ${count} tensors, but it says ${claimed}: a part is missing, or of another file. Download ` +
+      'all again.',
+  );
 }

@@ -129,6 +129,33 @@ describe('a model in several files', () => {
       await rejection(loadModel(folder), InvalidArgumentError, /3 GGUF files; name one of them/);
     });
 
+    it('does not count as whole where tensors are missing', async () => {
+      const bytes = await readFile(new URL(names[0]!, split));
+      const key = 'split.count';
+      const value = bytes.indexOf(key) + key.length + 4; // behind the key's type
+      expect(bytes.readUInt16LE(value)).to.equal(3);
+      for (const count of [0, 1]) {
+        bytes.writeUInt16LE(count, value);
+        await rejection(loadModel(new Blob([bytes])), FormatError, /hold \d+ tensors, but it says \d+/);
+      }
+    });
+
+    it('is nothing but text or Blobs', async () => {
+      const [blob] = await blobs([0]);
+      for (const given of [
+        null,
+        5,
+        {},
+        [names[0]],
+        [blob, {}],
+        new Uint8Array(4),
+        new URL('file:///a.gguf'),
+      ]) {
+        const load = Reflect.apply(loadModel, undefined, [given]) as Promise<unknown>;
+        await rejection(load, InvalidArgumentError, /no Blob. Give a path or a hub id/);
+      }
+    });
+
     it('must be of one piece', async () => {
       const folder = await partsAs('mixed');
       const key = (name: string, value: number) => keyValue(name, ggufTypes.uint32, u32(value));
@@ -141,7 +168,7 @@ describe('a model in several files', () => {
       const path = join(folder, names[1]!);
       const first = join(folder, names[0]!);
       await writeFile(path, part(3));
-      await rejection(loadModel(first), FormatError, /hold \d+ tensors, but it says \d+: .*different files/);
+      await rejection(loadModel(first), FormatError, /hold \d+ tensors, but it says \d+: .*of another file/);
       await writeFile(path, part(3, 1, ['token_embd.weight']));
       await rejection(loadModel(first), FormatError, /"token_embd.weight", which another part holds too/);
       await writeFile(path, part(4));

@@ -25,6 +25,7 @@ export function findAttention(placed: readonly PlacedLayer[]): FoundAttention[] 
   const found = placed.flatMap((place): FoundAttention | [] => {
     const {layer} = place;
     const attention = describeAttention(layer);
+    if (attention !== undefined) checkReach(attention);
     if (attention?.parts !== undefined) return {...place, attention: {...attention, parts: attention.parts}};
     if ('cacheRow' in layer) return place;
     if (attention === undefined) return [];
@@ -52,6 +53,17 @@ export function findAttention(placed: readonly PlacedLayer[]): FoundAttention[] 
   }
   found.forEach(checkPlace);
   return found;
+}
+
+/** Adapters are plain JavaScript at times: a window of NaN tokens would be none without a word. */
+function checkReach({layer, window, contextLength}: DenseAttention): void {
+  for (const [name, tokens] of Object.entries({window, contextLength})) {
+    if (tokens === undefined || tokens === Infinity || (Number.isInteger(tokens) && tokens >= 1)) continue;
+    throw new ModelError(
+      `The adapter of layer "${layer.name}" (${layer.getClassName()}) says ${name} = ${tokens}; expected a whole number of tokens, or ` +
+        'Infinity.',
+    );
+  }
 }
 
 function checkPlace({layer, applications, nodes}: FoundAttention): void {

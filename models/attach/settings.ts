@@ -27,7 +27,10 @@ function numbersIn(name: string, value: unknown, levels: number): Settings {
 
 /** The largest number whose name says that it is a stretch of tokens which the layer looks over; 0 where there is none. */
 export const namedWindow = (layer: tf.layers.Layer) =>
-  largestNamed(layer, /window|lookback|attentionspan|localcontext|localsize|kernelsize|poolsize/);
+  largestNamed(
+    layer,
+    /window|lookback|span|band(width|size)|radius|maxdistance|localcontext|localsize|kernelsize|poolsize/,
+  );
 
 /** The number whose name says that it is the most tokens which the layer takes. */
 export function namedContext(layer: tf.layers.Layer): number | undefined {

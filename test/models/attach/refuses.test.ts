@@ -61,6 +61,10 @@ describe('attachCache refuses what it cannot imitate', () => {
     'sliding_window',
     'attention_window',
     'localWindow',
+    'attn_span',
+    'bandWidth',
+    'radius',
+    'max_distance',
   ]) {
     it(`a local window of 600 that the config calls ${name}`, async () => {
       const model = modelWith([new OddAttention({name: 'local', odd: {window: 600}, says: {[name]: 600}})]);

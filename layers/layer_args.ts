@@ -26,19 +26,14 @@ export function onlyTensor(inputs: tf.Tensor | tf.Tensor[], layer: string): tf.T
   return tensor;
 }
 
-/** What callers name a mask of tokens. A keyword that no layer reads is dropped without a word. */
-const maskNames = [
-  'mask',
-  'attentionMask',
-  'attention_mask',
-  'paddingMask',
-  'padding_mask',
-  'keyPaddingMask',
-];
-
-/** @throws InvalidArgumentError where a mask of tokens was given: no attention here can leave tokens out. */
+/**
+ * A keyword that no layer reads is dropped without a word, and callers have many names for a mask of tokens (`attention_mask`,
+ * `attnMask`, `keyPaddingMask`).
+ *
+ * @throws InvalidArgumentError where one was given: no attention here can leave tokens out.
+ */
 export function refuseMask(kwargs: CallArgs, layer: string): void {
-  const name = maskNames.find(mask => kwargs[mask] !== undefined && kwargs[mask] !== null);
+  const name = Object.keys(kwargs).find(key => /mask/i.test(key) && Boolean(kwargs[key]));
   if (name === undefined) return;
   throw new InvalidArgumentError(
     `Layer "${layer}" got a mask (${name}; an embedding with maskZero makes one), and attention here is causal over all tokens: padding ` +

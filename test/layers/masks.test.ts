@@ -50,7 +50,7 @@ describe('A mask of tokens', () => {
     }
   }
 
-  for (const mask of ['mask', 'attentionMask', 'attention_mask', 'paddingMask']) {
+  for (const mask of ['mask', 'attentionMask', 'attention_mask', 'attn_mask', 'keyMask', 'paddingmask']) {
     it(`given as ${mask} is refused, not dropped`, () => {
       const model = modelOf({}, [attention(options)]);
       tf.tidy(() => {

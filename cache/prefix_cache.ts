@@ -1,5 +1,7 @@
 import * as v from 'valibot';
 import {Digest} from '../ops/digest.js';
+import {InvalidArgumentError} from '../ops/errors.js';
+import {expectList} from './id_list.js';
 import type {KVCache} from './kv_cache.js';
 import type {CacheLease} from './lease.js';
 import {atLeast, checkOptions} from './options.js';
@@ -65,6 +67,7 @@ export class PrefixCache {
    * @returns tokens that need not be computed; where it throws, the cache is as before.
    */
   async resume(cache: KVCache, ids: readonly number[], step: number, lease?: CacheLease): Promise<number> {
+    expectList(ids, 'ids');
     const chain = this.chainOf(cache, ids.slice(0, -1), step);
     for (let chunks = chain.length; chunks > 0; chunks--) {
       const tokens = chunks * this.chunkTokens;
@@ -83,8 +86,17 @@ export class PrefixCache {
     return 0;
   }
 
-  /** Keeps what a cache holds as the state behind `ids`: a whole number of chunks, and all that came into the cache. */
+  /**
+   * Keeps what a cache holds as the state behind `ids`: a whole number of chunks, and all that came into the cache.
+   * @throws InvalidArgumentError where they are not as many, or no ids.
+   */
   remember(cache: KVCache, ids: readonly number[], step: number): void {
+    expectList(ids, 'ids');
+    if (ids.length !== cache.tokens) {
+      throw new InvalidArgumentError(
+        `PrefixCache.remember got ${ids.length} ids for a cache of ${cache.tokens} tokens; give the ids of all that came into it.`,
+      );
+    }
     const chain = this.chainOf(cache, ids, step);
     const last = chain.at(-1);
     if (last === undefined || this.known(last, ids) !== undefined) return;
@@ -130,6 +142,8 @@ export class PrefixCache {
 
   /** The hash behind each whole chunk. */
   private chainOf(cache: KVCache, ids: readonly number[], step: number): string[] {
+    const wrong = ids.findIndex(id => !Number.isInteger(id) || id < 0 || id >= 2 ** 31); // the hash is of int32
+    if (wrong >= 0) throw new InvalidArgumentError(`ids[${wrong}] = ${ids[wrong]} is no id of a token.`);
     let hash = JSON.stringify([this.modelNumber(cache.model), cache.signature, step]);
     return Array.from({length: Math.floor(ids.length / this.chunkTokens)}, (_, chunk) => {
       const tokens = Int32Array.from(ids.slice(chunk * this.chunkTokens, (chunk + 1) * this.chunkTokens));

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../cache/kv_cache.js';
-import {InvalidArgumentError} from '../ops/errors.js';
+import {InvalidArgumentError, shown} from '../ops/errors.js';
 import {causalAttention} from '../ops/causal_attention/index.js';
 import {rotate} from '../ops/rotate/index.js';
 import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
@@ -49,7 +49,17 @@ export function cachedAttention(
     ...(scale !== undefined && {scale}),
     ...(layer && {layer}),
   };
-  return cache === undefined ? attendOverItself(fresh) : cache.attend(depth, fresh);
+  if (cache === undefined) return attendOverItself(fresh);
+  expectCache(cache);
+  return cache.attend(depth, fresh);
+}
+
+/** Callers of plain JavaScript give anything as `{cache}`. */
+function expectCache(given: unknown): void {
+  if (typeof given === 'object' && given !== null && 'attend' in given) return;
+  throw new InvalidArgumentError(
+    `{cache: ${shown(given)}} is no cache; expected a KVCache of this model, or no cache at all.`,
+  );
 }
 
 /** Causal attention of a text over itself, without a cache: differentiable. */

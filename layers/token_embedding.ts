@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {ContextLengthError} from '../ops/errors.js';
+import {ContextLengthError, InvalidArgumentError} from '../ops/errors.js';
 import {embed} from '../ops/embed/index.js';
 import {unembed} from '../ops/unembed/index.js';
 import {
@@ -80,6 +80,11 @@ export class TokenEmbedding extends tf.layers.Layer {
       }
       const table = this.table!.read() as tf.Tensor2D;
       const {dim, vocabSize} = this.config;
+      if (x.rank !== 2 && (x.rank < 3 || x.shape.at(-1) !== dim)) {
+        throw new InvalidArgumentError(
+          `Layer "${this.name}" got [${x.shape.join(', ')}]; expected ids [batch, tokens], or hidden states [batch, tokens, ${dim}].`,
+        );
+      }
       if (x.rank === 2) return embed(x as tf.Tensor2D, table);
       const logits = unembed(tf.reshape(x, [-1, dim]), table);
       return tf.reshape(logits, [...x.shape.slice(0, -1), vocabSize]);

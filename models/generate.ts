@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
+import {expectList} from '../cache/id_list.js';
 import {type CacheLease, KVCache} from '../cache/kv_cache.js';
 import {atLeast, checkOptions} from '../cache/options.js';
 import type {PrefixCache} from '../cache/prefix_cache.js';
@@ -129,8 +130,9 @@ export async function* generateIds(
     schema,
     options,
   );
-  if (ids.length === 0) throw new InvalidArgumentError('There are no ids to continue; give one or more.');
   checkIds(ids, model);
+  if (ids.length === 0) throw new InvalidArgumentError('There are no ids to continue; give one or more.');
+  expectList(eosIds, 'eosIds');
   const {tables, tokens} = contextOf(model);
   const count = countThatFits(
     (cache?.tokens ?? 0) + ids.length,

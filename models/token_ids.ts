@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import {expectList} from '../cache/id_list.js';
 import {TokenEmbedding} from '../layers/token_embedding.js';
 import {InvalidArgumentError} from '../ops/errors.js';
 
@@ -8,6 +9,7 @@ import {InvalidArgumentError} from '../ops/errors.js';
  * @throws InvalidArgumentError where one is not a whole number from 0 to the model's vocabulary.
  */
 export function checkIds(ids: readonly number[], model: tf.LayersModel): void {
+  expectList(ids, 'ids');
   const size = vocabSizeOf(model);
   for (let at = 0; at < ids.length; at++) {
     const id = ids[at]!;

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
+import {PrefixCache} from '../../cache/prefix_cache.js';
 import {generateIds} from '../../models/generate.js';
 import {buildModel, type ModelConfig} from '../../models/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
@@ -44,6 +45,49 @@ describe('Ids that are no ids', () => {
     model = buildModel(config, {kernelInitializer: 'glorotUniform'});
   });
   after(() => void model.dispose());
+
+  it('in what is no list are refused by name', async () => {
+    const tensor = tf.tensor1d([1, 2], 'int32');
+    for (const given of [tensor, 5, 'ab', null, undefined, new Set([1])]) {
+      const ids = given as unknown as number[];
+      await rejection(generateIds(model, ids).next(), InvalidArgumentError, /ids is .*expected a list/);
+      const eos = generateIds(model, [1], {eosIds: ids, maxTokens: 1}).next();
+      if (given !== undefined) await rejection(eos, InvalidArgumentError, /eosIds is .*expected a list/);
+      const cache = new KVCache(model);
+      const prefixes = new PrefixCache({chunkTokens: 1});
+      await rejection(prefixes.resume(cache, ids, 1), InvalidArgumentError, /expected a list/);
+      expect(() => prefixes.remember(cache, ids, 1)).to.throw(InvalidArgumentError, /expected a list/);
+    }
+    tensor.dispose();
+  });
+
+  it('or are others than a cache took in, are not remembered as its beginning', () => {
+    const cache = new KVCache(model);
+    const prefixes = new PrefixCache({chunkTokens: 2});
+    tf.tidy(() => void model.apply(tf.tensor2d([[1, 2]], [1, 2], 'int32'), {cache}));
+    for (const ids of [[1], [1, 2, 3, 4], [1, 2.5], [NaN, 2], [2 ** 32 + 1, 2]]) {
+      expect(() => prefixes.remember(cache, ids, 1), ids.join()).to.throw(InvalidArgumentError);
+    }
+    expect(prefixes.byteSize).to.equal(0);
+    cache.dispose();
+  });
+
+  it('and tensors of another rank are refused by the shape', () => {
+    tf.tidy(() => {
+      const tensors = [tf.tensor1d([1, 2], 'int32'), tf.scalar(3, 'int32'), tf.zeros([1, 1, 2], 'int32')];
+      for (const ids of tensors) {
+        expect(() => model.apply(ids)).to.throw(InvalidArgumentError, /expected ids \[batch, tokens\]/);
+      }
+      const ids = tf.tensor2d([[2 ** 32, 2]]); // int32 would make it 0
+      expect(() => model.apply(ids)).to.throw(InvalidArgumentError, /4294967296/);
+      for (const cache of [null, {}, 'x']) {
+        expect(() => model.apply(tf.zeros([1, 2], 'int32'), {cache})).to.throw(
+          InvalidArgumentError,
+          /no cache/,
+        );
+      }
+    });
+  });
 
   for (const [id, message] of noIds) {
     const ids = [4, id as number, 5, 6];

@@ -1,5 +1,7 @@
-import {InvalidArgumentError} from '../ops/errors.js';
+import * as v from 'valibot';
+import {InvalidArgumentError, shown} from '../ops/errors.js';
 import type {CacheRow, CacheableModel} from './cache_row.js';
+import {atLeast} from './options.js';
 
 /** One attention layer of a model. */
 export interface AttentionLayer {
@@ -15,7 +17,7 @@ export interface AttentionLayer {
  *   a cache has one past for each depth, and would count each token as often.
  */
 export function attentionLayers(model: CacheableModel | readonly CacheRow[]): AttentionLayer[] {
-  const found: AttentionLayer[] = 'layers' in model ? layersIn(model) : model.map(row => ({row}));
+  const found = isModel(model) ? layersIn(model) : layersOfRows(model);
   found.sort((a, b) => a.row.depth - b.row.depth);
   if (found.length === 0) {
     throw new InvalidArgumentError(
@@ -37,6 +39,14 @@ export function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow
   return attentionLayers(model).map(({row}) => row);
 }
 
+const rowSchema = v.looseObject({
+  depth: atLeast(0),
+  heads: atLeast(1),
+  kvHeads: atLeast(1),
+  dim: atLeast(1),
+  dimV: atLeast(1),
+});
+
 function layersIn(model: CacheableModel): AttentionLayer[] {
   const applications = applicationsIn(model);
   return model.layers.flatMap(layer => {
@@ -47,12 +57,24 @@ function layersIn(model: CacheableModel): AttentionLayer[] {
   });
 }
 
+/** Callers of plain JavaScript give anything. */
+function layersOfRows(given: unknown): AttentionLayer[] {
+  if (Array.isArray(given) && given.every(isRow)) return given.map(row => ({row}));
+  throw new InvalidArgumentError(
+    `A cache is of a model with layers, or of rows such as uniformRows() makes, whose sizes are whole numbers and whose heads a multiple of kvHeads; got ${shown(given)}.`,
+  );
+}
+
+function isRow(row: unknown): row is CacheRow {
+  return v.is(rowSchema, row) && row.heads % row.kvHeads === 0;
+}
+
 function nested(layer: object): AttentionLayer[] {
   return isModel(layer) ? layersIn(layer) : [];
 }
 
-function isModel(layer: object): layer is CacheableModel {
-  return 'layers' in layer && Array.isArray(layer.layers);
+function isModel(layer: unknown): layer is CacheableModel {
+  return typeof layer === 'object' && layer !== null && 'layers' in layer && Array.isArray(layer.layers);
 }
 
 /** What of a `tf.LayersModel` says how often it applies each of its layers: it lists a layer once, and a node for each time. */

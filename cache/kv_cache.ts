@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
 import {expectMovable} from '../ops/backends/residence.js';
 import {CacheStateError, InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
@@ -10,8 +11,9 @@ import {modelFingerprint} from './fingerprint.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './fresh_tokens.js';
 import {type CacheLease, Leases} from './lease.js';
 import {ModelBinding} from './model_binding.js';
+import {atLeast, checkOptions} from './options.js';
 import {type Past, tensorsOfPast, tokensHeld} from './past.js';
-import {type Plan, type PolicyLike, specOf} from './plan.js';
+import {type Plan, type PolicyLike, asPolicy, specOf} from './plan.js';
 import {asPlan, perDepth} from './plans/index.js';
 import {type Context, type Policy, step} from './policy.js';
 import {reopen} from './reopen.js';
@@ -48,6 +50,11 @@ export interface KVCacheOptions {
    */
   readonly beyondContext?: boolean;
 }
+
+const optionsSchema = v.strictObject({
+  expectedTokens: v.optional(atLeast(0)),
+  beyondContext: v.optional(v.boolean('expected true or false'), false),
+});
 
 /** What a change of plan did at one depth. */
 export interface PlanChange {
@@ -95,14 +102,15 @@ export class KVCache implements AttentionCache {
     plan?: Plan | PolicyLike,
     options: KVCacheOptions = {},
   ) {
+    const {expectedTokens, beyondContext} = checkOptions('KVCache', optionsSchema, options);
     const layers = attentionLayers(model);
     this.#model = model;
     this.#rows = layers.map(({row}) => row);
     this.#binding = new ModelBinding(model, layers);
     this.#policies = policiesOf(asPlan(plan ?? planOfLayers(this.#rows)), this.#rows);
     this.#pasts = this.#rows.map(() => undefined);
-    this.#expectedTokens = options.expectedTokens;
-    this.#beyondContext = options.beyondContext ?? false;
+    this.#expectedTokens = expectedTokens;
+    this.#beyondContext = beyondContext;
   }
 
   /** The model whose past this is, or its rows, as it was given. */
@@ -235,7 +243,7 @@ export class KVCache implements AttentionCache {
 
   async #reencode(depth: number, past: Past, policy: Policy): Promise<void> {
     const {scale, rope} = this.#seen[depth]!;
-    const opened = await reopen(past, rope);
+    const opened = await stillHeld(past, () => reopen(past, rope));
     let next: Past;
     try {
       if (this.#pasts[depth] !== past) {
@@ -341,7 +349,9 @@ export class KVCache implements AttentionCache {
     const former = this.#pasts.map(past => past!);
     const before = await Promise.all(
       former.map((past, depth) =>
-        past.tokensSeen === tokens ? Promise.resolve([]) : tokensBefore(past, tokens, this.#policies[depth]!),
+        past.tokensSeen === tokens
+          ? Promise.resolve([])
+          : stillHeld(past, () => tokensBefore(past, tokens, this.#policies[depth]!)),
       ),
     );
     if (former.some((past, depth) => past !== this.#pasts[depth])) {
@@ -486,10 +496,21 @@ export class KVCache implements AttentionCache {
 /** The policy of every depth, each checked against the sizes of its heads. */
 function policiesOf(plan: Plan, rows: readonly CacheRow[]): Policy[] {
   return rows.map((row, depth) => {
-    const policy = plan.policyFor(depth, rows.length);
+    const policy = asPolicy(plan.policyFor(depth, rows.length));
     policy.check?.(row);
     return policy;
   });
+}
+
+/** What is awaited may read a past to its end, though the cache goes on or is disposed meanwhile. */
+async function stillHeld<Result>(past: Past, work: () => Promise<Result>): Promise<Result> {
+  const tensors = new Set(tensorsOfPast(past));
+  tensors.forEach(share);
+  try {
+    return await work();
+  } finally {
+    tensors.forEach(release);
+  }
 }
 
 /** Keeps the tensors of a past beyond the tidy that made them. */

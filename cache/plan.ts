@@ -17,7 +17,7 @@ export type PolicyLike = Policy | Spec;
 
 /** Whether this is a plan (and not a single policy). */
 export function isPlan(value: Plan | PolicyLike): value is Plan {
-  return isObject(value) && 'policyFor' in value;
+  return isObject(value) && 'policyFor' in value && typeof value.policyFor === 'function';
 }
 
 /**
@@ -25,10 +25,11 @@ export function isPlan(value: Plan | PolicyLike): value is Plan {
  * @throws InvalidArgumentError where it is neither.
  */
 export function asPolicy(policy: PolicyLike): Policy {
-  if (!isObject(policy)) throw noPolicy(policy);
-  if ('compress' in policy) return policy;
-  if (typeof policy.name !== 'string' || 'plan' in policy) throw noPolicy(policy);
-  return makePolicy(policy);
+  if (!isObject(policy) || typeof policy.name !== 'string' || 'plan' in policy) throw noPolicy(policy);
+  if (!('compress' in policy)) return makePolicy(policy);
+  const {compress}: {compress: unknown} = policy;
+  if (typeof compress !== 'function') throw noPolicy(policy);
+  return policy;
 }
 
 /** A policy's name and options. */

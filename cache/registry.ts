@@ -1,4 +1,4 @@
-import {InvalidArgumentError, didYouMean} from '../ops/errors.js';
+import {InvalidArgumentError, didYouMean, shown} from '../ops/errors.js';
 import type {Codec, Options} from './codec.js';
 import * as codecs from './codecs/index.js';
 import * as policies from './policies/index.js';
@@ -29,14 +29,17 @@ export function codecNames(): string[] {
   return [...codecFactories.keys()];
 }
 
-/** Makes a policy by name. Options that are missing have the policy's defaults. */
-export function makePolicy({name, options}: Spec): Policy {
-  return make('policy', policyFactories, name, options);
+/**
+ * Makes a policy by name. Options that are missing have the policy's defaults.
+ * @throws InvalidArgumentError where there is none of that name, it does not take the options, or something stands beside them.
+ */
+export function makePolicy(spec: Spec): Policy {
+  return make('policy', policyFactories, spec);
 }
 
-/** Makes a codec by name. Options that are missing have the codec's defaults. */
-export function makeCodec({name, options}: Spec): Codec {
-  return make('codec', codecFactories, name, options);
+/** Makes a codec by name; see `makePolicy`. */
+export function makeCodec(spec: Spec): Codec {
+  return make('codec', codecFactories, spec);
 }
 
 /**
@@ -55,6 +58,12 @@ export function registerPolicy(name: string, factory: Factory<Policy>): void {
  * `true`, `false`, or text.
  */
 export function parsePolicy(text: string): Policy {
+  const given: unknown = text;
+  if (typeof given !== 'string') {
+    throw new InvalidArgumentError(
+      `parsePolicy(${shown(given)}); expected a text, such as "quantized:bits=8".`,
+    );
+  }
   const [name = '', ...rest] = text.split(':');
   const listed = rest.join(':');
   const options = new Map<string, string | number | boolean>();
@@ -75,12 +84,20 @@ function optionValue(text: string): string | number | boolean {
   return Number.isNaN(Number(text)) ? text : Number(text);
 }
 
-function make<Made>(
-  kind: string,
-  factories: Map<string, Factory<Made>>,
-  name: string,
-  options: Options = {},
-): Made {
+function make<Made>(kind: string, factories: Map<string, Factory<Made>>, spec: Spec): Made {
+  const given: unknown = spec;
+  if (!isSpec(given)) {
+    throw new InvalidArgumentError(
+      `${shown(given)} is no ${kind}; expected its name and options: {name: "...", options: {...}}.`,
+    );
+  }
+  const {name, options, ...beside} = given;
+  const [dropped] = Object.keys(beside);
+  if (options === undefined && dropped !== undefined) {
+    throw new InvalidArgumentError(
+      `${shown(given)} has "${dropped}" beside its name; options stand in "options": {name: "${name}", options: {...}}.`,
+    );
+  }
   const factory = factories.get(name);
   if (factory === undefined) {
     const names = [...factories.keys()];
@@ -88,5 +105,15 @@ function make<Made>(
       `There is no ${kind} "${name}"; there are ${names.join(', ')}.${didYouMean(name, names)}`,
     );
   }
-  return factory(options);
+  return factory(options ?? {});
+}
+
+/** Callers of plain JavaScript give anything. */
+function isSpec(given: unknown): given is Spec {
+  if (typeof given !== 'object' || given === null || !('name' in given)) return false;
+  const options = 'options' in given ? given.options : undefined;
+  return (
+    typeof given.name === 'string' &&
+    (options === undefined || (typeof options === 'object' && options !== null))
+  );
 }

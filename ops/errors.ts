@@ -46,9 +46,19 @@ export class TransferError extends EigenkvError {
 
 /** A value as messages show it: as JSON, its first 200 characters. */
 export function shown(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value); // JSON has neither NaN nor undefined
-  const text = typeof value === 'function' ? 'a function' : JSON.stringify(value);
+  if (typeof value === 'function') return 'a function';
+  const text = jsonOf(value) ?? String(value);
   return text.length > 200 ? `${text.slice(0, 200)}...` : text;
+}
+
+/** Nothing of what JSON does not have: NaN, undefined, symbols, big integers, objects that hold themselves. */
+function jsonOf(value: unknown): string | undefined {
+  if (typeof value === 'number') return undefined;
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return typeof value === 'object' ? 'an object that JSON cannot hold' : undefined;
+  }
 }
 
 /** Longer names are no slips of the pen, and of more names than these the nearest is not looked for: files of strangers. */

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError, shown} from '../../ops/errors.js';
 import {checkOptions} from '../options.js';
 import {type Plan, type PolicyLike, asPolicy, specOf} from '../plan.js';
 import {layered} from '../policies/layered.js';
@@ -30,6 +30,12 @@ const schema = v.strictObject({
  * output layers compress little (8 bits).
  */
 export function bands(options: BandsOptions = {}): Plan {
+  const given: unknown = options;
+  if (typeof given !== 'object' || given === null) {
+    throw new InvalidArgumentError(
+      `bands(${shown(given)}); expected an object with any of shallow, deep, output and shares.`,
+    );
+  }
   const {
     shallow = layered({longTermBits: 4, rankOf: 'keys'}),
     deep = quantized({keyBits: 8, valueBits: 4}),

@@ -1,4 +1,4 @@
-import {InvalidArgumentError, didYouMean} from '../../ops/errors.js';
+import {InvalidArgumentError, didYouMean, shown} from '../../ops/errors.js';
 import type {Plan} from '../plan.js';
 import {adaptive} from '../policies/adaptive.js';
 import {h2o} from '../policies/h2o.js';
@@ -24,8 +24,11 @@ export const scenarioNames = Object.keys(scenarios) as ScenarioName[];
 
 /** The plan recommended for a need: `memory`, `longContext`, `realTime` or `accuracy`. */
 export function scenario(name: ScenarioName): Plan {
-  const given: string = name;
-  if (!Object.hasOwn(scenarios, name)) {
+  const given: unknown = name;
+  if (typeof given !== 'string') {
+    throw new InvalidArgumentError(`scenario(${shown(given)}); expected one of ${scenarioNames.join(', ')}.`);
+  }
+  if (!Object.hasOwn(scenarios, given)) {
     throw new InvalidArgumentError(
       `There is no scenario "${given}"; there are ${scenarioNames.join(', ')}.${didYouMean(given, scenarioNames)}`,
     );

@@ -1,9 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {KVCache} from '../../cache/kv_cache.js';
+import {type CacheRow, KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
 import {full} from '../../cache/policies/full.js';
 import {quantized} from '../../cache/policies/quantized.js';
-import {makeCodec, makePolicy, parsePolicy, policyNames, registerPolicy} from '../../cache/registry.js';
+import {
+  type Spec,
+  makeCodec,
+  makePolicy,
+  parsePolicy,
+  policyNames,
+  registerPolicy,
+} from '../../cache/registry.js';
 import {InvalidArgumentError} from '../../ops/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 
@@ -93,6 +100,34 @@ describeOnBackends('KVCache', () => {
     expect(() => new KVCache([row(0), row(2)])).to.throw(InvalidArgumentError, /0, 2/);
     expect(() => new KVCache([row(0), row(0)])).to.throw(InvalidArgumentError, /0, 0/);
   });
+
+  it('refuses what is no model, no rows or no option, which plain JavaScript can give', () => {
+    const noModels: unknown[] = [
+      undefined,
+      null,
+      5,
+      'x',
+      {},
+      [],
+      [null],
+      {layers: 5},
+      [{...row(0), dim: NaN}],
+    ];
+    for (const given of [...noModels, [{depth: 0}], [{...row(0), heads: 3, kvHeads: 2}]]) {
+      expect(() => new KVCache(given as CacheRow[]), JSON.stringify(given)).to.throw(InvalidArgumentError);
+    }
+    for (const given of [
+      {expectedTokens: NaN},
+      {expectedTokens: '9'},
+      {beyondContext: 1},
+      {expected: 9},
+      null,
+      5,
+    ]) {
+      const make = () => new KVCache([row(0)], full(), given as KVCacheOptions);
+      expect(make, JSON.stringify(given)).to.throw(InvalidArgumentError);
+    }
+  });
 });
 
 function noTokens() {
@@ -101,6 +136,27 @@ function noTokens() {
 }
 
 describe('the registry', () => {
+  it('refuses a text that is none, and specs with more beside name and options, which would be dropped', () => {
+    for (const given of [undefined, null, 5, {}, 5n, Symbol('x')]) {
+      expect(() => parsePolicy(given as string)).to.throw(InvalidArgumentError, /expected a text/);
+    }
+    for (const given of [
+      undefined,
+      null,
+      5,
+      'full',
+      quantized,
+      [],
+      {},
+      {name: 5},
+      {name: 'full', options: 'x'},
+    ]) {
+      expect(() => makePolicy(given as Spec)).to.throw(InvalidArgumentError);
+    }
+    const beside = {name: 'quantized', bits: 4} as Spec; // of 8 bits, if it were taken
+    expect(() => makePolicy(beside)).to.throw(InvalidArgumentError, /"bits" beside its name/);
+  });
+
   it('reads policies as the command line writes them', () => {
     expect(parsePolicy('full').name).to.equal('full');
     expect(parsePolicy('quantized:bits=4,residual=64,symmetric=true').options).to.deep.include({

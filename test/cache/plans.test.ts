@@ -3,6 +3,8 @@ import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {tokensHeld} from '../../cache/past.js';
 import {
+  type BandsOptions,
+  type ScenarioName,
   bandOf,
   bands,
   perDepth,
@@ -20,7 +22,7 @@ import {sliding} from '../../cache/policies/sliding.js';
 import {adaptive} from '../../cache/policies/adaptive.js';
 import type {Policy} from '../../cache/policy.js';
 import {makePolicy} from '../../cache/registry.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {CacheStateError, InvalidArgumentError} from '../../ops/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {rejection} from '../models/weights/rejection.js';
@@ -197,6 +199,12 @@ describeOnBackends('a change of plan on a running cache', () => {
       [quantized, /a function is no plan.*Call it/],
       [{plan: 'uniform', policy: {name: 'full'}}, /planFromJson/],
       [{bits: 8}, /no plan and no policy/],
+      [{name: 'quantized', bits: 4}, /"bits" beside its name/],
+      [{policyFor: 3}, /no plan and no policy/],
+      [{name: 'mine', compress: 3}, /no plan and no policy/],
+      [{compress: (past: unknown) => past}, /no plan and no policy/],
+      [Symbol('full'), /Symbol\(full\) is no plan/],
+      [5n, /5 is no plan/],
       [{name: 'quantised'}, /There is no policy "quantised".*"quantized"/],
     ] as const;
     for (const [given, message] of wrong) {
@@ -206,7 +214,31 @@ describeOnBackends('a change of plan on a running cache', () => {
       await rejection(cache.setPlan(plan), InvalidArgumentError, message);
     }
     expect(() => perDepth('full' as unknown as Policy[])).to.throw(InvalidArgumentError, /expected a list/);
+    for (const given of [undefined, null, 'full', {name: 'nope'}]) {
+      const plan = {policyFor: () => given as unknown as Policy, toJSON: () => ({plan: 'mine'})};
+      expect(() => new KVCache([row], plan)).to.throw(InvalidArgumentError);
+    }
+    for (const given of [null, 'memory', 5]) {
+      expect(() => bands(given as BandsOptions)).to.throw(
+        InvalidArgumentError,
+        /bands\(.*expected an object/,
+      );
+      if (given !== 'memory')
+        expect(() => scenario(given as unknown as ScenarioName)).to.throw(InvalidArgumentError);
+    }
     expect(cache.report()[0]!.policy).to.equal('full');
+  });
+
+  it('is refused where the cache goes while it waits', async () => {
+    for (const meanwhile of ['dispose', 'reset'] as const) {
+      const {cache, output} = await run(full(), full());
+      const change = rejection(cache.setPlan(quantized()), CacheStateError, /went on/);
+      cache[meanwhile]();
+      await change;
+      expect(cache.report()[0]!.policy).to.equal('full');
+      output.dispose();
+      cache.dispose();
+    }
   });
 
   it('takes no later tokens for the first ones, where those are gone', async () => {

@@ -8,7 +8,7 @@ export interface CodecVariant extends Spec {
 }
 
 export const codecVariants: readonly CodecVariant[] = [
-  {name: 'dense', incompressible: true},
+  {name: 'dense', options: {}, incompressible: true},
   {name: 'integer'},
   {name: 'integer', options: {bits: 8, groupAxis: 'channel', groupSize: 8}},
   {name: 'integer', options: {bits: 4, groupAxis: 'token', groupSize: 16}},
@@ -37,7 +37,7 @@ export interface PolicyVariant extends Spec {
 }
 
 export const policyVariants: readonly PolicyVariant[] = [
-  {name: 'full', outputError: 1e-5, keyError: 0},
+  {name: 'full', options: {}, outputError: 1e-5, keyError: 0},
   {name: 'quantized', options: {groupSize: 8, residual: 4}, outputError: 0.02, keyError: 0.05},
   {name: 'quantized', options: {bits: 4, groupSize: 4, residual: 0}, outputError: 0.25, keyError: 0.5},
   {name: 'quantized', options: {bits: 2, groupSize: 3, residual: 5}, outputError: 0.8, keyError: 1.5},

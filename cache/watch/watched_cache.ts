@@ -46,6 +46,10 @@ export class WatchedCache implements AttentionCache {
     return this.cache.tokens;
   }
 
+  get beyondContext(): boolean {
+    return this.cache.beyondContext ?? false;
+  }
+
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
     const start = this.cache.tokens; // of the whole model: the depths behind this one still lack the fresh tokens
     return tf.tidy(() => {

@@ -27,6 +27,10 @@ export class TruncatedCache implements AttentionCache {
     return this.cache.tokens;
   }
 
+  get beyondContext(): boolean {
+    return this.cache.beyondContext ?? false;
+  }
+
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
     return tf.tidy(() => this.cache.attend(depth, this.truncated(depth, fresh)));
   }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {KVCache, makePolicy, policyNames} from '../../cache/index.js';
+import {KVCache, makePolicy, policyNames, sliding} from '../../cache/index.js';
+import {WatchedCache} from '../../cache/watch/watched_cache.js';
 import {generateIds} from '../../models/generate.js';
 import {loadModel} from '../../models/load_model.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
@@ -44,6 +45,18 @@ describe('a text beyond the context of the embedded model', function () {
       cache.dispose();
     });
   }
+
+  it('is watched as well', () => {
+    const {model, config} = loaded;
+    const cache = new KVCache(model, sliding({window: 36}), {beyondContext: true});
+    const watched = new WatchedCache(cache, []);
+    for (let tokens = 0; tokens <= config.contextLength; tokens += 256) {
+      tf.tidy(() => void model.apply(tf.fill([1, 256], 7, 'int32'), {cache: watched, lastTokenOnly: true}));
+    }
+    expect(cache.tokens).to.be.greaterThan(config.contextLength);
+    watched.dispose();
+    cache.dispose();
+  });
 
   it('is refused by a cache that was not made for it', async () => {
     const cache = new KVCache(loaded.model);

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Plan} from '../../cache/plan.js';
-import type {Policy} from '../../cache/policy.js';
+import type {Plan, PolicyLike} from '../../cache/plan.js';
 import type {Tokenizer} from '../../models/tokenizer.js';
 import {InvalidArgumentError} from '../../ops/errors.js';
 import {type EvaluateOptions, evaluate} from './evaluate.js';
@@ -9,7 +8,7 @@ import {textIds} from './text.js';
 
 export interface EpochCallbackOptions extends Pick<EvaluateOptions, 'step' | 'tokens' | 'signal'> {
   /** What to compare with `full`, which is always evaluated. */
-  readonly plans?: readonly (Plan | Policy)[];
+  readonly plans?: readonly (Plan | PolicyLike)[];
   /** A text that the model is not trained on, or its ids. */
   readonly text: string | readonly number[];
   /** Needed where `text` is no ids. */

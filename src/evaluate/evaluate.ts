@@ -2,12 +2,12 @@ import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {KVCache} from '../../cache/kv_cache.js';
 import {atLeast, checkOptions} from '../../cache/options.js';
-import type {Plan} from '../../cache/plan.js';
+import {type Plan, type PolicyLike, asPolicy, isPlan} from '../../cache/plan.js';
 import {full} from '../../cache/policies/full.js';
 import type {Policy} from '../../cache/policy.js';
 import {waitingEvents} from '../../models/generate/event_loop.js';
 import {checkIds} from '../../models/token_ids.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError, shown} from '../../ops/errors.js';
 import {type Reference, predictionsOf, referenceOf} from './compare_logits.js';
 import {measuredStep} from './measured_step.js';
 import {policyLabel} from './policy_label.js';
@@ -16,7 +16,7 @@ import type {EvaluationRow} from './report.js';
 
 export interface EvaluateOptions {
   /** What to compare with `full`, which is always the first row. Default: only `full`. */
-  readonly policies?: readonly (Plan | Policy)[];
+  readonly policies?: readonly (Plan | PolicyLike)[];
   /** Tokens that come into the cache at a time: they attend exactly among themselves, then compressed. Default 64. */
   readonly step?: number;
   /** Other models over the same text, such as compressed ones of the same weights. Default: none. */
@@ -34,7 +34,7 @@ export interface ComparedModel {
   readonly name: string;
   readonly model: tf.LayersModel;
   /** Default: `full`. */
-  readonly policies?: readonly (Plan | Policy)[];
+  readonly policies?: readonly (Plan | PolicyLike)[];
 }
 
 /** What of a loaded model is evaluated. */
@@ -68,15 +68,15 @@ export async function evaluate(
   ids: readonly number[],
   {policies = [], compared = [], onProgress, signal, ...numbers}: EvaluateOptions = {},
 ): Promise<EvaluationRow[]> {
+  checkIds(ids, model);
   const {step, tokens = ids.length} = checkOptions('evaluate', schema, numbers);
   checkLength(ids.length, tokens);
   checkVocabularies(model, compared);
-  checkIds(ids, model);
-  const others = policies.filter(policy => policyLabel(policy) !== 'full');
+  const others = plansOf(policies).filter(policy => policyLabel(policy) !== 'full');
   const runs = [
     ...[full(), ...others].map(policy => new PolicyRun(model, policy)),
     ...compared.flatMap(({name, model: other, policies: ofOther = [full()]}) =>
-      ofOther.map(policy => new PolicyRun(other, policy, name)),
+      plansOf(ofOther).map(policy => new PolicyRun(other, policy, name)),
     ),
   ];
   const windows = windowsOf(ids.slice(0, tokens), config.contextLength);
@@ -101,6 +101,17 @@ export async function evaluate(
   } finally {
     for (const run of runs) run.dispose();
   }
+}
+
+/** @throws InvalidArgumentError where they are no list, or one of them is neither plan nor policy. */
+function plansOf(policies: readonly (Plan | PolicyLike)[]): (Plan | Policy)[] {
+  const given: unknown = policies;
+  if (!Array.isArray(given)) {
+    throw new InvalidArgumentError(
+      `evaluate: policies = ${shown(given)}; expected a list of plans and policies.`,
+    );
+  }
+  return policies.map(policy => (isPlan(policy) ? policy : asPolicy(policy)));
 }
 
 function checkLength(given: number, tokens: number): void {

@@ -40,6 +40,26 @@ describe('evaluate', () => {
     expect(row!.ratioToFloat16).to.equal(2);
   });
 
+  it('takes policies by name, and refuses what is no list of plans and policies', async () => {
+    const rows = await evaluate(loaded(), ids, {policies: [{name: 'quantized'}], tokens: 40});
+    expect(rows.map(({policy}) => policy)).to.deep.equal(['full', 'quantized']);
+    for (const given of [
+      'quantized',
+      5,
+      null,
+      full(),
+      [5],
+      [null],
+      ['quantized'],
+      [{name: 'full', bits: 4}],
+    ]) {
+      const policies = given as unknown as Policy[];
+      await rejection(evaluate(loaded(), ids, {policies}), InvalidArgumentError, /expected|beside its name/);
+      const compared = [{name: 'other', model, policies}];
+      await rejection(evaluate(loaded(), ids, {compared}), InvalidArgumentError, /expected|beside its name/);
+    }
+  });
+
   it('takes a step as long as the context of the model', async () => {
     const input = tf.input({shape: [null], dtype: 'int32'});
     const layers = [

@@ -43,7 +43,7 @@ export async function checkBundlers(app: string): Promise<void> {
   await mkdir(join(app, 'src'));
   await writeFile(join(app, 'src/main.ts'), code);
   const options = {target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext};
-  await writeFile(join(app, 'src/main.js'), ts.transpileModule(code, {compilerOptions: options}).outputText);
+  await writeFile(join(app, 'src/main.mjs'), ts.transpileModule(code, {compilerOptions: options}).outputText);
   const browser = await openChromium();
   if (browser === undefined) console.log(`README's page is built and not visited: ${noChromium}`);
   try {

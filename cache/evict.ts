@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
 import type {DenseForm} from '../ops/forms.js';
 import {gatherRows, gatherTokens} from '../ops/gather_tokens/index.js';
+import {atLeast, checkOptions} from './options.js';
 import {type Past, type Segment, tokensHeld} from './past.js';
 import {dense, earlyTokens, firstTokens, runPositions, withoutOldest} from './segments.js';
 
@@ -19,6 +21,9 @@ export interface Eviction {
   readonly worth: (scores: tf.Tensor4D, positions: tf.Tensor4D, keys: tf.Tensor4D) => tf.Tensor;
 }
 
+/** Policies of one's own pass on what they are given: on the command line that is any text. */
+const schema = v.strictObject({budget: atLeast(1), recentBudget: atLeast(0), sinks: atLeast(0)});
+
 /** Beyond all other worth. Not Infinity: the TopK of tfjs compares two of those by their difference, and errs. */
 const priceless = 3e38;
 
@@ -27,8 +32,11 @@ const priceless = 3e38;
  * and keeps those of them which are worth most, each head its own. Memory is really freed: what stays is gathered into
  * new buffers. So that this copy is not due at every step, the few that are worth least go early, and `budget` is what
  * they grow to again: see `earlyTokens`.
+ *
+ * @throws InvalidArgumentError where a budget is no whole number, or `budget` is below 1.
  */
-export function evict(past: Past, {budget, recentBudget, sinks, worth}: Eviction): Past {
+export function evict(past: Past, {worth, ...budgets}: Eviction): Past {
+  const {budget, recentBudget, sinks} = checkOptions('evict', schema, budgets);
   const total = tokensHeld(past);
   if (total <= budget + recentBudget) return past;
   const leaving = Math.max(0, past.recent.tokens - recentBudget);

@@ -5,7 +5,7 @@ import type {OptionValue} from './codec.js';
 /** A whole number from `least` on. */
 export const atLeast = (least: number) =>
   v.pipe(
-    v.number(),
+    v.number(`expected a whole number >= ${least}`),
     v.integer(`expected a whole number >= ${least}`),
     v.minValue(least, `expected a whole number >= ${least}`),
   );

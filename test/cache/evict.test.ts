@@ -1,12 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {evict} from '../../cache/evict.js';
+import {type Eviction, evict} from '../../cache/evict.js';
 import {KVCache, type Policy, mechanics, uniformRows} from '../../cache/index.js';
 import {type Past, noEvents} from '../../cache/past.js';
 import {dense, earlyTokens} from '../../cache/segments.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {decodeForm} from '../../ops/decode/index.js';
+import {InvalidArgumentError} from '../../ops/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
 
@@ -86,6 +87,28 @@ describe('a policy made of mechanics', () => {
     const positions = await (heavy.positions as tf.Tensor4D).data();
     expect(ascending([...positions])).to.deep.equal(kept.slice(0, -4));
     cache.dispose();
+  });
+});
+
+describe('evict', () => {
+  it('refuses budgets that are none, before and after there is something to evict', () => {
+    const right = {budget: 8, recentBudget: 4, sinks: 2};
+    const wrong: [object, RegExp][] = [
+      [{budget: '8'}, /evict: budget = "8"; expected a whole number >= 1/],
+      [{budget: 0}, /evict: budget = 0; expected a whole number >= 1/],
+      [{budget: 1.5}, /evict: budget = 1\.5; expected a whole number >= 1/],
+      [{recentBudget: NaN}, /evict: recentBudget = NaN; expected a whole number >= 0/],
+      [{sinks: undefined}, /evict: sinks = undefined; expected a whole number >= 0/],
+    ];
+    for (const [change, message] of wrong) {
+      for (const tokens of [4, 40]) {
+        const given = {...right, ...change, worth: (score: tf.Tensor) => score} as Eviction;
+        tf.tidy(() => {
+          const past = pastOf(randomFloats(1, tokens));
+          expect(() => evict(past, given)).to.throw(InvalidArgumentError, message);
+        });
+      }
+    }
   });
 });
 

@@ -14,13 +14,17 @@ export type WasmFileName = (typeof wasmFileNames)[number];
 /** The address of each file. */
 export type WasmFileMap = {readonly [Name in WasmFileName]: string};
 
-/** Where a page finds tfjs' .wasm files: the folder, ending in `/`, or the address of each file; as tfjs' `setWasmPaths`. */
+/** Where a page finds tfjs' .wasm files: the folder, or the address of each file; as tfjs' `setWasmPaths`, but that a folder may lack its last `/`. */
 export type WasmPaths = string | WasmFileMap;
 
-/** @throws InvalidArgumentError where it is neither text nor a map that names all three files. */
+/**
+ * The paths, a folder with its last `/`.
+ *
+ * @throws InvalidArgumentError where it is neither text nor a map that names all three files.
+ */
 export function checkWasmPaths(paths: WasmPaths): WasmPaths {
   const given: unknown = paths;
-  if (typeof given === 'string') return given;
+  if (typeof given === 'string') return /(^|[/\\])$/.test(given) ? given : `${given}/`;
   const map = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {};
   const missing = wasmFileNames.filter(name => typeof map[name] !== 'string');
   if (missing.length === 0) return paths;

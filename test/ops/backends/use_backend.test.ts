@@ -6,6 +6,7 @@ import {
   defaultBackend,
   useBackend,
 } from '../../../ops/backends/use_backend.js';
+import {checkWasmPaths} from '../../../ops/backends/wasm_files.js';
 import {BackendError, InvalidArgumentError} from '../../../ops/errors.js';
 import {rejection} from '../../models/weights/rejection.js';
 
@@ -61,6 +62,14 @@ describe('useBackend', () => {
       await refused({wasmPaths: wrong}, /wasmPaths = .*; expected a folder's address, or an object/);
     }
     await refused({wasmPath: '/folder/'}, /no option "wasmPath" \("\/folder\/"\); its only one is wasmPaths/);
+  });
+
+  it('takes a folder of wasm files with or without its last slash', () => {
+    for (const folder of ['', '/', '/files/', 'https://host/files/', 'C:\\files\\']) {
+      expect(checkWasmPaths(folder)).to.equal(folder);
+    }
+    expect(checkWasmPaths('/files')).to.equal('/files/');
+    expect(checkWasmPaths('https://host/files')).to.equal('https://host/files/');
   });
 
   it('takes no notice of paths where there is nothing to find', async () => {

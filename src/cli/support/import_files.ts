@@ -1,3 +1,4 @@
+import {Console} from 'node:console';
 import {stat} from 'node:fs/promises';
 import {resolve} from 'node:path';
 import {pathToFileURL} from 'node:url';
@@ -6,10 +7,12 @@ import {InvalidArgumentError} from '../../../ops/errors.js';
 import {printNote} from './print.js';
 
 /**
- * Imports modules of the user, which register policies and adapters.
+ * Imports modules of the user, which register policies and adapters. What they print with `console`, then and later, goes to
+ * stderr: stdout is for results.
  * @throws InvalidArgumentError where there is no such file, or where it throws: it is named.
  */
 export async function importFiles(files: readonly string[]): Promise<void> {
+  if (files.length > 0) Object.assign(console, new Console(process.stderr));
   for (const file of files) await importFile(file);
 }
 
@@ -47,8 +50,9 @@ async function registered(): Promise<number> {
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   if ('code' in cause && cause.code === 'ERR_UNKNOWN_FILE_EXTENSION') {
-    return 'this Node reads no such file. Compile TypeScript to JavaScript, or set NODE_OPTIONS="--import tsx".';
+    return 'this Node reads no such file. For TypeScript, take Node 22.18 or newer, or npm install tsx and set NODE_OPTIONS="--import tsx".';
   }
   const [first = ''] = cause.message.split('\n');
-  return `${cause.name}: ${first} (--verbose shows where.)`;
+  const types = cause instanceof SyntaxError ? ' TypeScript belongs into an .mts file.' : '';
+  return `${cause.name}: ${first} (--verbose shows where.)${types}`;
 }

@@ -51,6 +51,7 @@ describe('--import', () => {
       'throws.mjs': 'throw new RangeError("of its own");',
       'no_error.mjs': 'throw "a text";',
       'syntax.mjs': 'export const =',
+      'typed.mjs': 'export const one: number = 1;',
       'imports.mjs': 'import "./nowhere.mjs";',
       'taken.mjs': policyModule('h2o'),
     };
@@ -61,6 +62,10 @@ describe('--import', () => {
       ['throws.mjs', /--import = ".*throws\.mjs" cannot be imported: RangeError: of its own/],
       ['no_error.mjs', /no_error\.mjs" cannot be imported: a text/],
       ['syntax.mjs', /syntax\.mjs" cannot be imported: /],
+      [
+        'typed.mjs',
+        /typed\.mjs" cannot be imported: SyntaxError: .*TypeScript belongs into an \.mts file\.$/,
+      ],
       ['imports.mjs', /imports\.mjs" cannot be imported: .*nowhere\.mjs/],
       ['taken.mjs', /taken\.mjs" cannot be imported: InvalidArgumentError: There is a policy "h2o" already/],
     ];
@@ -76,6 +81,17 @@ describe('--import', () => {
     expect(stderr).to.match(
       /^--import = ".*throws\.mjs" cannot be imported: RangeError: of its own[^\n]*\n$/,
     );
+  });
+
+  it('leaves stdout to results, whatever a module prints', async () => {
+    await writeFile(at('talks.mjs'), `${policyModule('talks')}\nconsole.log('loaded'); console.table([1]);`);
+    const {code, stdout, stderr} = await eigenkv(
+      ...['memory', '--depths', '1', '--kv-heads', '1', '--dim', '2', '--tokens', '3', '--json'],
+      ...['--import', at('talks.mjs')],
+    );
+    expect(code).to.equal(0);
+    expect(JSON.parse(stdout)).to.be.an('object');
+    expect(stderr).to.match(/^loaded\n/);
   });
 
   it('says so where a file registered nothing here, as one does that imports another copy', async () => {
@@ -105,7 +121,7 @@ async function importedOneByOne(files: readonly string[]): Promise<Imported[]> {
       const error = await importFiles([file]).then(() => undefined, String);
       found.push({error, warned});
     }
-    console.log(JSON.stringify(found));`;
+    process.stdout.write(JSON.stringify(found));`;
   const {stdout} = await nodeIn({}, '--input-type=module', '--eval', program);
   return JSON.parse(stdout) as Imported[];
 }

@@ -57,7 +57,11 @@ export const calibrateCommand = command(
         valueHint: 'FILE',
       },
       other: {type: 'positional', required: false, description: 'The second file of --merge'},
-      out: {type: 'string', description: 'Write the calibration here', valueHint: 'FILE.safetensors'},
+      out: {
+        type: 'string',
+        description: 'Write the calibration here, a .safetensors file',
+        valueHint: 'FILE',
+      },
       ...jsonArg,
       ...commonArgs,
     },

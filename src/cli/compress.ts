@@ -9,7 +9,7 @@ import {
   loadCalibration,
   saveModel,
 } from '../../models/index.js';
-import {given, positiveNumber} from './support/arguments.js';
+import {given, positiveNumber, share} from './support/arguments.js';
 import {compressionColumnNames, compressionTable} from './support/compression_table.js';
 import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
@@ -171,7 +171,7 @@ function readOptions(args: CompressArgs): CompressOptions {
   return {
     ...given(named),
     ...given({
-      ratio: positiveNumber(args.ratio, 'ratio'),
+      ratio: share(args.ratio, 'ratio'),
       errorBudget: positiveNumber(args['error-budget'], 'error-budget'),
       ranks: args.ranks === undefined ? undefined : readRanks(args.ranks),
       plan: args.policy === undefined ? undefined : parsePolicy(args.policy),

@@ -1,7 +1,7 @@
 import {KVCache} from '../../cache/kv_cache.js';
 import {type GenerateOptions, generate} from '../../models/index.js';
 import {policyLabel} from '../evaluate/index.js';
-import {everyValue, given, positiveNumber, wholeNumber} from './support/arguments.js';
+import {everyValue, given, positiveNumber, share, wholeNumber} from './support/arguments.js';
 import {GenerationRun} from './support/generation_run.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
@@ -41,7 +41,7 @@ export const generateCommand = command(
         maxTokens: wholeNumber(args.tokens, 'tokens'),
         temperature: positiveNumber(args.temperature, 'temperature'),
         topK: wholeNumber(args['top-k'], 'top-k'),
-        topP: positiveNumber(args['top-p'], 'top-p'),
+        topP: share(args['top-p'], 'top-p'),
         seed: wholeNumber(args.seed, 'seed', 0),
       });
       const signal = interruptSignal();
@@ -75,6 +75,6 @@ export const generateCommand = command(
   [
     'eigenkv generate "It was a fine morning" --temperature 0.8 --seed 1',
     'eigenkv generate "Once upon a time" --policy quantized:bits=8 --tokens 100',
-    'eigenkv generate "Q: 2 + 2?\\nA:" --model SmolLM2-135M.gguf --stop "\\n"',
+    'eigenkv generate "Q: 2 + 2? A:" --model SmolLM2-135M.gguf --stop "Q:"',
   ],
 );

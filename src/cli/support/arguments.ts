@@ -30,6 +30,11 @@ export function positiveNumber(value: string | undefined, option: string): numbe
   return checkedNumber(value, option, 'a number >= 0', x => Number.isFinite(x) && x >= 0);
 }
 
+/** A number above 0, at most 1, or nothing where the option was not given. */
+export function share(value: string | undefined, option: string): number | undefined {
+  return checkedNumber(value, option, 'a number above 0, at most 1', x => x > 0 && x <= 1);
+}
+
 function checkedNumber(
   value: string | undefined,
   option: string,

@@ -21,11 +21,11 @@ export function compressionTable(rows: readonly CompressionRow[], chosen?: reado
     depth: {head: 'depth', cell: row => String(row.depth)},
     keyRank: {head: 'key rank', cell: row => String(row.keyRank)},
     valueRank: {head: 'value rank', cell: row => String(row.valueRank)},
-    output: {head: 'attention off, measured', cell: row => shown(row.measured?.outputError)},
-    keyMeasured: {head: 'scores off, measured', cell: row => shown(row.measured?.keyError)},
-    valueMeasured: {head: 'V W_O off, measured', cell: row => shown(row.measured?.valueError)},
-    keyPredicted: {head: 'scores off, predicted', cell: row => shown(row.keyError)},
-    valuePredicted: {head: 'V W_O off, predicted', cell: row => shown(row.valueError)},
+    output: {head: 'attention error, measured', cell: row => shown(row.measured?.outputError)},
+    keyMeasured: {head: 'score error, measured', cell: row => shown(row.measured?.keyError)},
+    valueMeasured: {head: 'V W_O error, measured', cell: row => shown(row.measured?.valueError)},
+    keyPredicted: {head: 'score error, predicted', cell: row => shown(row.keyError)},
+    valuePredicted: {head: 'V W_O error, predicted', cell: row => shown(row.valueError)},
   };
   return tableText(columnsOf(compressionColumnNames, columns), rows, {chosen});
 }

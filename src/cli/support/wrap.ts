@@ -36,11 +36,15 @@ export function hanging(
   text: string,
   {width, indent}: {width: number; indent: number},
 ): string[] {
-  const first = `${term}${' '.repeat(Math.max(0, indent - textWidth(term)))}`;
   const lines = wrapped(text, width - indent);
-  if (textWidth(first) > indent)
-    return [...wrapped(first, width), ...lines.map(line => ' '.repeat(indent) + line)];
-  return lines.map((line, i) => (i === 0 ? first : ' '.repeat(indent)) + line);
+  const space = ' '.repeat(indent);
+  const room = indent - textWidth(term);
+  if (room > 0) return lines.map((line, i) => (i === 0 ? term + ' '.repeat(room) : space) + line);
+  const start = ' '.repeat(term.length - term.trimStart().length);
+  return [
+    ...wrapped(term, width - start.length).map(line => start + line),
+    ...lines.map(line => space + line),
+  ];
 }
 
 function piecesOf(word: string, width: number): string[] {

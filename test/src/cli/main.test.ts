@@ -66,6 +66,10 @@ describe('eigenkv', () => {
     await rejection(memory.run([...shape, '--bytes', '-2']), UsageError, /--bytes = "-2"/);
 
     const none = join(folder, 'none');
+    for (const share of ['0', '1.5', 'x']) {
+      const refusal = /^--top-p = ".*"; expected a number above 0, at most 1\.$/;
+      await rejection(generateCommand.run(['x', '--top-p', share]), UsageError, refusal);
+    }
     await rejection(generateCommand.run([]), UsageError, /PROMPT is missing/);
     await rejection(
       generateCommand.run(['x', '--policy', 'quantised']),

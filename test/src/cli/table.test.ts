@@ -134,6 +134,9 @@ describe('wrapped text', () => {
   it('hangs beside its term, or below a long one', () => {
     expect(hanging('a', 'one two', {width: 8, indent: 4})).to.deep.equal(['a   one', '    two']);
     expect(hanging('a long one', 'two', {width: 12, indent: 4})).to.deep.equal(['a long one', '    two']);
+    expect(hanging('four', 'two', {width: 12, indent: 4})).to.deep.equal(['four', '    two']);
+    expect(hanging('  --an A', 'b', {width: 9, indent: 4})).to.deep.equal(['  --an A', '    b']);
+    expect(hanging('  --an A', 'b', {width: 7, indent: 4})).to.deep.equal(['  --an', '  A', '    b']);
   });
 });
 

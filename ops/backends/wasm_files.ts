@@ -14,7 +14,10 @@ export type WasmFileName = (typeof wasmFileNames)[number];
 /** The address of each file. */
 export type WasmFileMap = {readonly [Name in WasmFileName]: string};
 
-/** Where a page finds tfjs' .wasm files: the folder, or the address of each file; as tfjs' `setWasmPaths`, but that a folder may lack its last `/`. */
+/**
+ * Where a page finds tfjs' .wasm files: the folder, or the address of each file. As tfjs' `setWasmPaths`, but that a folder
+ * may lack its last `/`.
+ */
 export type WasmPaths = string | WasmFileMap;
 
 /**

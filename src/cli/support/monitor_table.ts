@@ -40,8 +40,8 @@ export function monitorTable(report: NamedMonitorReport, options: TableOptions =
     tableText(monitorColumns(report), [...rows, {...overall, depth: 'all'}], options),
     '',
     wrappedText(
-      'Cache: all bytes that are kept (of all depths: with what they share, such as rotary tables), and float32: the exact keys and values of all tokens as float32 numbers. Errors are relative ' +
-        '(Frobenius): of K and V over the tokens held at the end, of the attention output against the exact past. Ranks hold 99 % of ' +
+      'Cache: all bytes that are kept (of all depths: with what they share, such as rotary tables), and float32: the exact keys ' +
+        'and values of all tokens as float32 numbers. Errors are relative (Frobenius): of K and V over the tokens held at the end, of the attention output against the exact past. Ranks hold 99 % of ' +
         'the energy of the exact K (before rotation) and V, means over heads. Evicted: tokens of each head.',
       width,
     ),

@@ -56,12 +56,24 @@ export function decoder(
 /** The model, which looks at ids that come as floating point numbers before tfjs rounds them: 1.5, NaN or 2^32 would be another token. */
 class Decoder extends tf.LayersModel {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor | tf.Tensor[] {
-    const [ids] = [inputs].flat();
-    const numbers = ids?.dtype === 'float32' ? readableNumbers(ids) : undefined;
-    const wrong = numbers?.find(id => !Number.isInteger(id) || Math.abs(id) >= 2 ** 31); // int32 has no others
-    if (wrong === undefined) return super.call(inputs, kwargs);
-    throw new InvalidArgumentError(`${wrong} is no id of a token; give whole numbers, as an int32 tensor.`);
+    [inputs].flat().forEach(expectIds);
+    return super.call(inputs, kwargs);
   }
+
+  override predict(
+    x: tf.Tensor | tf.Tensor[],
+    options?: {batchSize?: number; verbose?: boolean},
+  ): tf.Tensor | tf.Tensor[] {
+    [x].flat().forEach(expectIds);
+    return super.predict(x, options);
+  }
+}
+
+function expectIds(ids: tf.Tensor): void {
+  const numbers = ids.dtype === 'float32' ? readableNumbers(ids) : undefined;
+  const wrong = numbers?.find(id => !Number.isInteger(id) || Math.abs(id) >= 2 ** 31); // int32 has no others
+  if (wrong === undefined) return;
+  throw new InvalidArgumentError(`${wrong} is no id of a token; give whole numbers, as an int32 tensor.`);
 }
 
 /** The output of a layer put behind others in the model's graph. */

@@ -67,9 +67,10 @@ async function generateText(
   {model, tokenizer, config}: LoadedModel,
   {shows, signal}: {readonly shows: boolean; readonly signal: AbortSignal},
 ) {
-  const cache = new KVCache(model, policy);
-  const run = new GenerationRun(cache, tokenizer.encode(prompt).length);
   const sampling = {maxTokens: 160, temperature: 0.8, topP: 0.95, seed: 1};
+  const promptTokens = tokenizer.encode(prompt).length;
+  const cache = new KVCache(model, policy, {expectedTokens: promptTokens + sampling.maxTokens});
+  const run = new GenerationRun(cache, promptTokens);
   try {
     const options = {...sampling, cache, contextLength: config.contextLength, signal};
     const text = await streamText(run.watch(generate(model, tokenizer, prompt, options)), {prompt, shows});

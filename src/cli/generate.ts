@@ -47,7 +47,9 @@ export const generateCommand = command(
       const signal = interruptSignal();
       const loaded = await loadForCommand(args, signal);
       const {model, tokenizer, config} = loaded;
-      const cache = new KVCache(model, plan);
+      const promptTokens = tokenizer.encode(args.prompt).length || 1;
+      const expectedTokens = Math.min(promptTokens + (sampling.maxTokens ?? 256), config.contextLength);
+      const cache = new KVCache(model, plan, {expectedTokens});
       const options: GenerateOptions = {
         ...sampling,
         stop: everyValue(rawArgs, 'stop'),
@@ -55,7 +57,7 @@ export const generateCommand = command(
         cache,
         signal,
       };
-      const run = new GenerationRun(cache, tokenizer.encode(args.prompt).length || 1);
+      const run = new GenerationRun(cache, promptTokens);
       try {
         const text = await streamText(run.watch(generate(model, tokenizer, args.prompt, options)), {
           prompt: process.stdout.isTTY ? args.prompt : '',

@@ -107,6 +107,7 @@ describe('Ids that are no ids', () => {
     tf.tidy(() => {
       for (const wrong of [1.5, NaN]) {
         expect(() => model.apply(tf.tensor2d([[4, wrong]])), String(wrong)).to.throw(InvalidArgumentError);
+        expect(() => model.predict(tf.tensor2d([[4, wrong]])), String(wrong)).to.throw(InvalidArgumentError);
       }
       expect((model.apply(tf.tensor2d([[4, 5]])) as tf.Tensor).shape, 'whole ones are taken').to.deep.equal([
         1, 2, 97,

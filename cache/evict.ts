@@ -35,9 +35,9 @@ const priceless = 3e38;
  *
  * @throws InvalidArgumentError where a budget is no whole number, or `budget` is below 1.
  */
-export function evict(past: Past, {worth, ...budgets}: Eviction): Past {
-  if (tokensHeld(past) <= budgets.budget + budgets.recentBudget) return past;
-  const {budget, recentBudget, sinks} = checkOptions('evict', schema, budgets);
+export function evict(past: Past, {budget, recentBudget, sinks, worth}: Eviction): Past {
+  checkOptions('evict', schema, {budget, recentBudget, sinks});
+  if (tokensHeld(past) <= budget + recentBudget) return past;
   const leaving = Math.max(0, past.recent.tokens - recentBudget);
   const candidates = withCandidates(past.held['heavy'], past.recent, leaving);
   const {scores, positions} = candidates;

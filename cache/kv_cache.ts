@@ -3,22 +3,23 @@ import * as v from 'valibot';
 import {expectMovable} from '../ops/backends/residence.js';
 import {CacheStateError, InvalidArgumentError} from '../ops/errors.js';
 import {rotate} from '../ops/rotate/index.js';
-import type {RopeConfig} from '../ops/rotate/rope.js';
+import type {AttentionCache} from './attention_cache.js';
 import {attentionLayers, cacheRows} from './attention_layers.js';
 import {type CacheRow, type CacheableModel, planOfLayers} from './cache_row.js';
+import {type PlanChange, planChange, reencoded} from './change_plan.js';
 import {type DepthReport, depthReport} from './depth_report.js';
 import {modelFingerprint} from './fingerprint.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './fresh_tokens.js';
 import {type CacheLease, Leases} from './lease.js';
 import {ModelBinding} from './model_binding.js';
 import {atLeast, checkOptions} from './options.js';
-import {type Past, tensorsOfPast, tokensHeld} from './past.js';
-import {type Plan, type PolicyLike, asPolicy, specOf} from './plan.js';
+import type {Past} from './past.js';
+import {kept, releasePast, sharePast, stillHeld} from './past_tensors.js';
+import {type Plan, type PolicyLike, specOf} from './plan.js';
 import {asPlan, perDepth} from './plans/index.js';
+import {policiesOf} from './plans/policies_of.js';
 import {type Context, type Policy, step} from './policy.js';
-import {reopen} from './reopen.js';
-import {RopeTables} from './rope_tables.js';
-import {release, share} from './shared_tensors.js';
+import {type RopeTables, RopeTableSet} from './rope_tables.js';
 import type {CacheState} from './snapshot/cache_state.js';
 import {checkSameModel, checkSamePolicies} from './snapshot/check_same.js';
 import {openSnapshot} from './snapshot/read_snapshot.js';
@@ -26,20 +27,12 @@ import {writeSnapshot} from './snapshot/write_snapshot.js';
 import {tokensBefore, truncated} from './truncate.js';
 import {checkStep, expectWholeStep, isWholeStep} from './whole_step.js';
 
+export type {AttentionCache} from './attention_cache.js';
 export type {CacheRow, CacheableModel} from './cache_row.js';
+export type {PlanChange} from './change_plan.js';
 export type {DepthReport} from './depth_report.js';
 export type {FreshTokens} from './fresh_tokens.js';
 export type {CacheLease} from './lease.js';
-
-/** What an attention layer asks of a past: `KVCache`, or whatever stands in for it to watch or to change the attention. */
-export interface AttentionCache {
-  /** Tokens that went through the whole model: the position of the next one. */
-  readonly tokens: number;
-  /** See `KVCacheOptions`. */
-  readonly beyondContext?: boolean;
-  /** See `KVCache.attend`. */
-  attend(depth: number, fresh: FreshTokens): tf.Tensor4D;
-}
 
 export interface KVCacheOptions {
   /** Tokens to expect in all: buffers grow to this and no further. Longer texts work too. */
@@ -55,17 +48,6 @@ const optionsSchema = v.strictObject({
   expectedTokens: v.optional(atLeast(0)),
   beyondContext: v.optional(v.boolean('expected true or false'), false),
 });
-
-/** What a change of plan did at one depth. */
-export interface PlanChange {
-  readonly depth: number;
-  readonly from: string;
-  readonly to: string;
-  /** Tokens that each head held, and now holds under the new policy. */
-  readonly carriedTokens: number;
-  /** Tokens that the former policy had evicted: they stay lost. */
-  readonly evictedTokens: number;
-}
 
 /**
  * The past of a whole model: one policy and one `Past` per depth. The only place that keeps and disposes tensors.
@@ -88,7 +70,7 @@ export class KVCache implements AttentionCache {
   readonly #pasts: (Past | undefined)[];
   /** How the tokens of each depth came in. */
   #seen: {readonly scale: number; readonly rope?: RopeTables}[] = [];
-  readonly #ropes = new Map<string, RopeTables>();
+  readonly #ropes = new RopeTableSet();
   readonly #expectedTokens: number | undefined;
 
   /**
@@ -145,7 +127,7 @@ export class KVCache implements AttentionCache {
 
   /** Of `byteSize`, what no depth has alone: tables of rotary positions, where stored keys are rotated as they are attended. */
   get sharedBytes(): number {
-    return [...this.#ropes.values()].reduce((sum, {byteSize}) => sum + byteSize, 0);
+    return this.#ropes.byteSize;
   }
 
   /** One row per depth. */
@@ -179,10 +161,11 @@ export class KVCache implements AttentionCache {
     checkStep(seen, depth, fresh.queries.shape[2]);
     if (past !== undefined && isWholeStep(seen)) this.#binding.checkWeights();
     try {
-      return this.#step(policy, depth, fresh);
+      const output = this.#step(policy, depth, fresh);
+      seen[depth] = this.tokensSeen(depth);
+      return output;
     } finally {
-      // the next step is at other positions
-      if (isWholeStep(this.#tokensOfDepths())) this.#ropes.forEach(tables => tables.forgetLatest());
+      if (isWholeStep(seen)) this.#ropes.forgetLatest(); // the next step is at other positions
     }
   }
 
@@ -190,7 +173,7 @@ export class KVCache implements AttentionCache {
     const past = this.#pasts[depth];
     const {queries, keys, values, rope: config, keyBasis} = fresh;
     const dim = queries.shape[3];
-    const rope = config && this.#ropeTables(config, dim);
+    const rope = config && this.#ropes.of(config, dim);
     const rotates = keyBasis === undefined ? rope : undefined; // of the keys that are stored
     const scale = fresh.scale ?? 1 / Math.sqrt(dim);
     const {output, past: next} = tf.tidy(() => {
@@ -234,31 +217,15 @@ export class KVCache implements AttentionCache {
       const past = this.#pasts[depth];
       if (past !== undefined) await this.#reencode(depth, past, policy);
       this.#policies = this.#policies.map((old, at) => (at === depth ? policy : old));
-      const evictedTokens = past === undefined ? 0 : past.tokensSeen - tokensHeld(past);
-      const carriedTokens = past === undefined ? 0 : tokensHeld(past);
-      changes.push({depth, from: former.name, to: policy.name, carriedTokens, evictedTokens});
+      changes.push(planChange(depth, former, policy, past));
     }
     return changes;
   }
 
   async #reencode(depth: number, past: Past, policy: Policy): Promise<void> {
     const {scale, rope} = this.#seen[depth]!;
-    const opened = await stillHeld(past, () => reopen(past, rope));
-    let next: Past;
-    try {
-      if (this.#pasts[depth] !== past) {
-        throw new CacheStateError(
-          'This cache went on while its plan was changed; await the one, then do the other.',
-        );
-      }
-      ({past: next} = tf.tidy(() => {
-        const context = this.#contextOf(depth, scale, rope);
-        return kept({past: policy.observes ? opened : policy.compress(opened, context)});
-      }));
-    } catch (error) {
-      tf.dispose(tensorsOfPast(opened));
-      throw error;
-    }
+    const context = this.#contextOf(depth, scale, rope);
+    const {opened, next} = await reencoded(past, policy, context, () => this.#pasts[depth] === past);
     this.#replace(depth, opened);
     this.#replace(depth, next); // frees what the policy did not take over
   }
@@ -316,10 +283,10 @@ export class KVCache implements AttentionCache {
     this.#forget();
     this.#seen = other.#seen.map(({scale, rope}) => ({
       scale,
-      ...(rope && {rope: this.#ropeTables(rope.config, rope.dim)}),
+      ...(rope && {rope: this.#ropes.of(rope.config, rope.dim)}),
     }));
     for (const [depth, past] of other.#pasts.entries()) {
-      if (past !== undefined) new Set(tensorsOfPast(past)).forEach(share);
+      if (past !== undefined) sharePast(past);
       this.#pasts[depth] = past;
     }
   }
@@ -411,7 +378,7 @@ export class KVCache implements AttentionCache {
       for (const [depth, state] of snapshot.depths().entries()) {
         if (state === undefined) continue;
         const {past, scale, rope} = state;
-        cache.#seen[depth] = {scale, ...(rope && {rope: cache.#ropeTables(rope, cache.#rows[depth]!.dim)})};
+        cache.#seen[depth] = {scale, ...(rope && {rope: cache.#ropes.of(rope, cache.#rows[depth]!.dim)})};
         cache.#pasts[depth] = kept({past}).past;
         cache.#binding.bind(depth, undefined);
       }
@@ -450,8 +417,7 @@ export class KVCache implements AttentionCache {
   dispose(): void {
     this.#leases.expectFree('dispose');
     this.#forget();
-    for (const tables of this.#ropes.values()) tables.dispose();
-    this.#ropes.clear();
+    this.#ropes.dispose();
   }
 
   #forget(): void {
@@ -472,49 +438,11 @@ export class KVCache implements AttentionCache {
   #replace(depth: number, next: Past | undefined): void {
     const old = this.#pasts[depth];
     this.#pasts[depth] = next;
-    if (old === undefined) return;
-    const still = new Set(next === undefined ? [] : tensorsOfPast(next));
-    for (const tensor of new Set(tensorsOfPast(old))) if (!still.has(tensor)) release(tensor);
+    if (old !== undefined) releasePast(old, next);
   }
 
   /** Tokens that came into each depth. */
   #tokensOfDepths(): number[] {
     return this.#rows.map((_, depth) => this.tokensSeen(depth));
   }
-
-  #ropeTables(config: RopeConfig, dim: number): RopeTables {
-    const key = JSON.stringify([config, dim]);
-    let tables = this.#ropes.get(key);
-    if (tables === undefined) {
-      tables = new RopeTables(config, dim);
-      this.#ropes.set(key, tables);
-    }
-    return tables;
-  }
-}
-
-/** The policy of every depth, each checked against the sizes of its heads. */
-function policiesOf(plan: Plan, rows: readonly CacheRow[]): Policy[] {
-  return rows.map((row, depth) => {
-    const policy = asPolicy(plan.policyFor(depth, rows.length));
-    policy.check?.(row);
-    return policy;
-  });
-}
-
-/** What is awaited may read a past to its end, though the cache goes on or is disposed meanwhile. */
-async function stillHeld<Result>(past: Past, work: () => Promise<Result>): Promise<Result> {
-  const tensors = new Set(tensorsOfPast(past));
-  tensors.forEach(share);
-  try {
-    return await work();
-  } finally {
-    tensors.forEach(release);
-  }
-}
-
-/** Keeps the tensors of a past beyond the tidy that made them. */
-function kept<Result extends {past: Past}>(result: Result): Result & tf.TensorContainerObject {
-  for (const tensor of tensorsOfPast(result.past)) tf.keep(tensor);
-  return result as Result & tf.TensorContainerObject;
 }

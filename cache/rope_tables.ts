@@ -64,6 +64,34 @@ export class RopeTables {
   }
 }
 
+/** The tables of all rotations of a cache; the layers of a model mostly share one. */
+export class RopeTableSet {
+  readonly #tables = new Map<string, RopeTables>();
+
+  of(config: RopeConfig, dim: number): RopeTables {
+    const key = JSON.stringify([config, dim]);
+    let tables = this.#tables.get(key);
+    if (tables === undefined) {
+      tables = new RopeTables(config, dim);
+      this.#tables.set(key, tables);
+    }
+    return tables;
+  }
+
+  get byteSize(): number {
+    return [...this.#tables.values()].reduce((sum, {byteSize}) => sum + byteSize, 0);
+  }
+
+  forgetLatest(): void {
+    for (const tables of this.#tables.values()) tables.forgetLatest();
+  }
+
+  dispose(): void {
+    for (const tables of this.#tables.values()) tables.dispose();
+    this.#tables.clear();
+  }
+}
+
 /** Rows more than needed, so that a table does not grow with each token. */
 const spareRows = 16;
 

@@ -5,6 +5,7 @@ import {InvalidArgumentError} from '../ops/errors.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {cachedAttention} from './cached_attention.js';
 import {type Projection, fromHeads, toHeads} from './heads.js';
+import {maskingLayer} from './mask_sources.js';
 import {
   type CallArgs,
   type KernelInitializer,
@@ -58,6 +59,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
   protected readonly options: Omit<SelfAttentionArgs, keyof LayerArgs> &
     Required<Pick<SelfAttentionArgs, 'numKvHeads' | 'depth' | 'kernelInitializer'>>;
   private uncompressedDim: number | undefined;
+  private maskedBy: tf.layers.Layer | undefined;
   private readonly variables: Record<string, tf.LayerVariable> = {};
 
   constructor(args: SelfAttentionArgs) {
@@ -109,8 +111,19 @@ export abstract class SelfAttention extends tf.layers.Layer {
     super.build(inputShape);
   }
 
+  /** Looks at the graph in front of it once, since tfjs may lose a mask on the way: see `maskingLayer`. */
+  override apply(
+    inputs: tf.Tensor | tf.Tensor[] | tf.SymbolicTensor | tf.SymbolicTensor[],
+    kwargs?: CallArgs,
+  ): tf.Tensor | tf.Tensor[] | tf.SymbolicTensor | tf.SymbolicTensor[] {
+    for (const input of [inputs].flat()) {
+      if (input instanceof tf.SymbolicTensor) this.maskedBy ??= maskingLayer(input);
+    }
+    return super.apply(inputs, kwargs);
+  }
+
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor {
-    refuseMask(kwargs, this.name);
+    refuseMask(this.maskedBy === undefined ? kwargs : {mask: this.maskedBy}, this.name);
     return tf.tidy(() => {
       const x = onlyTensor(inputs, this.name);
       const {numHeads, numKvHeads} = this.options;

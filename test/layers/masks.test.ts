@@ -66,6 +66,22 @@ describe('A mask of tokens', () => {
     });
   }
 
+  it('that tfjs loses in a model inside the model, or in a sum with what has none, is refused all the same', () => {
+    const embedding = (maskZero: boolean) => tf.layers.embedding({inputDim: 10, outputDim: 8, maskZero});
+    const inner = tf.model({inputs: ids, outputs: embedding(true).apply(ids) as tf.SymbolicTensor});
+    const sum = tf.layers
+      .add()
+      .apply([embedding(false).apply(ids), embedding(true).apply(ids)] as tf.SymbolicTensor[]);
+    for (const masked of [inner.apply(ids), sum] as tf.SymbolicTensor[]) {
+      const model = tf.model({inputs: ids, outputs: attention(options).apply(masked) as tf.SymbolicTensor});
+      tf.tidy(() => {
+        const text = tf.tensor2d([[0, 0, 5, 6]], [1, 4], 'int32');
+        expect(() => model.apply(text)).to.throw(InvalidArgumentError, /got a mask/);
+        expect(() => model.predict(text)).to.throw(InvalidArgumentError, /got a mask/);
+      });
+    }
+  });
+
   it('does not stop layers that compute token by token', () => {
     const model = modelOf({maskZero: true}, [rmsNormalization(), feedForward({hiddenDim: 8})]);
     tf.tidy(() => {

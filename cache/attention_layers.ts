@@ -73,7 +73,8 @@ function nested(layer: object): AttentionLayer[] {
   return isModel(layer) ? layersIn(layer) : [];
 }
 
-function isModel(layer: unknown): layer is CacheableModel {
+/** Whether this has layers, as a model does, or a model inside it. */
+export function isModel(layer: unknown): layer is CacheableModel {
   return typeof layer === 'object' && layer !== null && 'layers' in layer && Array.isArray(layer.layers);
 }
 

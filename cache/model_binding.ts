@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {CacheStateError, InvalidArgumentError} from '../ops/errors.js';
-import type {AttentionLayer} from './attention_layers.js';
-import type {CacheableModel} from './cache_row.js';
+import {type AttentionLayer, isModel} from './attention_layers.js';
 
 /**
  * Whose past a cache holds: which attention layer wrote each depth, and with which weights of the model. Keys and values of other
@@ -82,11 +81,7 @@ function expectSame(depth: number, own: object | undefined, layer: object | unde
 
 function variablesOf(model: object): tf.LayerVariable[] {
   if (model instanceof tf.layers.Layer) return model.weights; // a model is one
-  return isCacheable(model) ? model.layers.flatMap(variablesOf) : [];
-}
-
-function isCacheable(model: object): model is CacheableModel {
-  return 'layers' in model && Array.isArray(model.layers);
+  return isModel(model) ? model.layers.flatMap(variablesOf) : [];
 }
 
 const nameOf = (layer: object) => ('name' in layer ? `"${String(layer.name)}"` : 'without a name');

@@ -36,7 +36,7 @@ export function refuseMask(kwargs: CallArgs, layer: string): void {
   const name = Object.keys(kwargs).find(key => /mask/i.test(key) && Boolean(kwargs[key]));
   if (name === undefined) return;
   throw new InvalidArgumentError(
-    `Layer "${layer}" got a mask (${name}; an embedding with maskZero makes one), and attention here is causal over all tokens: padding ` +
+    `Layer "${layer}" got a padding mask (${name}; an embedding with maskZero makes one), and attention here is causal over all tokens: padding ` +
       'would be attended to. Give texts one at a time or of equal length, without maskZero; or pad on the right, where no token of ' +
       'the text looks, and read the outputs of its own tokens.',
   );

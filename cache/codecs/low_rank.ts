@@ -24,8 +24,9 @@ export type LowRankOptions = v.InferInput<typeof schema>;
  * of those tokens per key head, so that their squared error is the least possible (Eckart and Young, 1936). A rank that is
  * not given is 32, and half of a head's numbers where that is less. Later tokens
  * of the run are projected on the same basis. `energy` picks the smallest rank, at most `rank`, which keeps that share of
- * the squares in every head of a text (in a batch, texts that need fewer directions than their neighbours get zeros for the rest). `center` takes the mean of the first tokens off before. Latents are stored by any codec of
- * single numbers: low rank and 4 bits are one option.
+ * the squares in every head of a text; in a batch, texts that need fewer directions than their neighbours get zeros for the
+ * rest. `center` takes the mean of the first tokens off before. Latents are stored by any codec of single numbers: low rank
+ * and 4 bits are one option.
  *
  * Keys are wanted before their rotation: rotary positions raise their rank (Eigen Attention, arXiv 2408.05646).
  */

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, CacheRow} from '../../cache/kv_cache.js';
-import type {CallArgs} from '../../layers/layer_args.js';
+import {type CallArgs, refuseMask} from '../../layers/layer_args.js';
 import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
 import {type ModelContext, checkContext, contextOf} from './context.js';
 import {type FoundAttention, type KnownAttention, findAttention} from './find_attention.js';
@@ -171,13 +171,9 @@ function onlyInput(layer: tf.layers.Layer, inputs: tf.Tensor | tf.Tensor[]): tf.
   );
 }
 
-function checkCall({name}: tf.layers.Layer, {mask, training}: CallArgs): void {
-  if (mask !== undefined && mask !== null) {
-    throw new InvalidArgumentError(
-      `Layer "${name}" got a padding mask (maskZero?); a cache takes texts without padding, one at a time or of equal length.`,
-    );
-  }
-  if (training === true) {
+function checkCall({name}: tf.layers.Layer, kwargs: CallArgs): void {
+  refuseMask(kwargs, name);
+  if (kwargs['training'] === true) {
     throw new InvalidArgumentError(
       `Layer "${name}" got {training: true} with a cache, over which nothing is dropped and nothing learned; leave one of them out.`,
     );

@@ -1,7 +1,8 @@
+import type {Policy} from '../../cache/policy.js';
 import {parsePolicy} from '../../cache/registry.js';
 import type {ModelParts} from '../../models/load/model_parts.js';
 import type {TensorFile} from '../../ops/files/tensor_file.js';
-import {cacheBytesPerToken} from '../evaluate/index.js';
+import {type CachedShape, cacheBytes} from '../evaluate/index.js';
 import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
@@ -104,8 +105,7 @@ function summaryOf({name, config, tokenizer, weights}: ModelParts) {
   const float32 = 2 * depths * kvHeads * headDim * 4;
   const measured = measuredPolicies.map(policy => ({
     storage: policy,
-    // every depth is alike, so that one is enough to measure
-    bytesPerToken: depths * cacheBytesPerToken({...config, depths: 1}, parsePolicy(policy), tokens),
+    bytesPerToken: bytesOfAllDepths(config, parsePolicy(policy), tokens) / tokens,
   }));
   return {
     name,
@@ -139,6 +139,12 @@ function dtypesOf({
 }
 
 const valuesOf = (shape: readonly number[]) => shape.reduce((product, axis) => product * axis, 1);
+
+/** Every depth is alike, so that one is enough to measure; what they share counts once. */
+function bytesOfAllDepths(shape: CachedShape, policy: Policy, tokens: number): number {
+  const {byteSize, sharedBytes} = cacheBytes({...shape, depths: 1}, policy, tokens);
+  return shape.depths * (byteSize - sharedBytes) + sharedBytes;
+}
 
 function summaryText(summary: Summary, chosen: readonly string[] | undefined): string {
   const {config, dtypes, cache, cacheTokens} = summary;

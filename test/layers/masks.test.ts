@@ -43,7 +43,8 @@ describe('A mask of tokens', () => {
             () => model.predict(text),
             () => model.apply(text, {cache: new KVCache(model)}),
           ];
-          for (const apply of refused) expect(apply).to.throw(InvalidArgumentError, /got a mask.*maskZero/);
+          for (const apply of refused)
+            expect(apply).to.throw(InvalidArgumentError, /got a padding mask.*maskZero/);
         });
         model.dispose();
       });
@@ -76,8 +77,8 @@ describe('A mask of tokens', () => {
       const model = tf.model({inputs: ids, outputs: attention(options).apply(masked) as tf.SymbolicTensor});
       tf.tidy(() => {
         const text = tf.tensor2d([[0, 0, 5, 6]], [1, 4], 'int32');
-        expect(() => model.apply(text)).to.throw(InvalidArgumentError, /got a mask/);
-        expect(() => model.predict(text)).to.throw(InvalidArgumentError, /got a mask/);
+        expect(() => model.apply(text)).to.throw(InvalidArgumentError, /got a padding mask/);
+        expect(() => model.predict(text)).to.throw(InvalidArgumentError, /got a padding mask/);
       });
     }
   });

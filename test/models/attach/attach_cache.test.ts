@@ -340,6 +340,19 @@ describe('attachCache', () => {
       model.dispose();
     });
 
+    it('masks that come by another name', async () => {
+      const {model} = smallGpt();
+      const cache = await attachCache(model);
+      const ids = tf.tensor2d([[1, 2]], [1, 2], 'int32');
+      expect(() => model.apply(ids, {cache, attention_mask: tf.ones([1, 2])})).to.throw(
+        InvalidArgumentError,
+        /got a padding mask \(attention_mask/,
+      );
+      expect(cache.tokens).to.equal(0);
+      cache.dispose();
+      model.dispose();
+    });
+
     it('plans that do not fit, and models that it cannot compare', async () => {
       const {model} = smallGpt();
       await rejection(

@@ -49,6 +49,7 @@ export default tseslint.config(
   },
   {
     files: [
+      'base/**/*.ts',
       'ops/**/*.ts',
       'cache/**/*.ts',
       'layers/**/*.ts',

@@ -7,7 +7,7 @@
  * measured once, and `attend` at all depths.
  */
 import * as tf from '@tensorflow/tfjs';
-import {attendPast} from '../cache/attend_past.js';
+import {attendPast} from '../cache/past/attend_past.js';
 import {
   type AttentionCache,
   KVCache,
@@ -16,9 +16,9 @@ import {
   parsePolicy,
   policyNames,
 } from '../cache/index.js';
-import {RopeTables} from '../cache/rope_tables.js';
-import {findSmolLM2} from '../models/hub.js';
-import {loadModel} from '../models/load_model.js';
+import {RopeTables} from '../cache/past/rope_tables.js';
+import {findSmolLM2} from '../models/hub/index.js';
+import {loadModel} from '../models/load.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {rotate} from '../ops/rotate/index.js';
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import type {KeyRotation} from '../ops/attend/index.js';
-import {attendSegments} from '../ops/attend/segments.js';
-import {formBytes, tensorsOf, type Form} from '../ops/forms.js';
+import type {KeyRotation} from '../ops/attention/attend/index.js';
+import {attendSegments} from '../ops/attention/attend/segments.js';
+import {formBytes, tensorsOf, type Form} from '../ops/encodings/encoding.js';
 import {benchCodecs} from './support/codecs.js';
 import {measure} from './support/measure.js';
 import {memoryReader} from './support/read_bandwidth.js';

@@ -11,7 +11,7 @@
 import {appendFileSync} from 'node:fs';
 import {parseArgs} from 'node:util';
 import {makePolicy, parsePolicy, policyNames} from '../cache/index.js';
-import {loadModel} from '../models/load_model.js';
+import {loadModel} from '../models/load.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {type Checkpoint, endure} from './support/endurance.js';
 

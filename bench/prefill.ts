@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {causalAttention} from '../ops/causal_attention/index.js';
+import {causalAttention} from '../ops/attention/causal/index.js';
 import {measure} from './support/measure.js';
 import type {Row} from './support/row.js';
 

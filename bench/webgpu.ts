@@ -9,11 +9,11 @@
  */
 import {writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
-import {attend} from '../ops/attend/index.js';
+import {attend} from '../ops/attention/attend/index.js';
 import {useBackend} from '../ops/backends/use_backend.js';
-import {EigenkvError} from '../ops/errors.js';
+import {EigenkvError} from '../base/errors.js';
 import {encodeFloat8} from '../ops/float8/index.js';
-import {formBytes, type Form, type TokenForm} from '../ops/forms.js';
+import {formBytes, type Form, type TokenForm} from '../ops/encodings/encoding.js';
 import {quantize} from '../ops/integer/index.js';
 import {project} from '../ops/low_rank/index.js';
 import {asTfjsWebgpuBackend} from '../ops/backends/webgpu_device.js';

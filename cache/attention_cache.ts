@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {FreshTokens} from './fresh_tokens.js';
+import type {FreshTokens} from './past/fresh_tokens.js';
 
 /** What an attention layer asks of a past: `KVCache`, or whatever stands in for it to watch or to change the attention. */
 export interface AttentionCache {

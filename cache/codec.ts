@@ -1,14 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {Form} from '../ops/forms.js';
+import type {Form} from '../ops/encodings/encoding.js';
 
-/** Options of a codec, policy or plan, as they stand in JSON. */
-export type Options = Readonly<Record<string, OptionValue>>;
-export type OptionValue =
-  number | string | boolean | null | readonly OptionValue[] | {readonly [name: string]: OptionValue};
+export type {Options, OptionValue} from '../base/options.js';
+import type {Options} from '../base/options.js';
 
 /**
  * *How* one side (keys or values) of a run of tokens is stored. A codec only encodes: attention, decoding, appending and
- * sizes belong to the forms that it makes (ops/forms.ts), so that keys and values may have codecs of their own.
+ * sizes belong to the forms that it makes (ops/encodings/encoding.ts), so that keys and values may have codecs of their own.
  */
 export interface Codec {
   readonly name: string;

@@ -1,11 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
-import {mergePartials} from '../ops/merge_partials/index.js';
-import {partialLogSum} from '../ops/merge_partials/log_sum.js';
-import {type AttendContext, attendPast, partialsOfPast} from './attend_past.js';
+import {mergePartials} from '../ops/attention/merge_partials/index.js';
+import {partialLogSum} from '../ops/attention/merge_partials/log_sum.js';
+import {type AttendContext, attendPast, partialsOfPast} from './past/attend_past.js';
 import type {Options} from './codec.js';
-import {type Observation, observe} from './observe.js';
-import {type Past, noEvents} from './past.js';
-import {appendDense} from './segments.js';
+import {type Observation, observe} from './past/observe.js';
+import {type Past, noEvents} from './past/past.js';
+import {appendDense} from './past/segments.js';
 
 /**
  * *Which* tokens of one depth stay, and in which codec. A policy is one pure function from a past with fresh tokens in

@@ -1,4 +1,4 @@
-import {InvalidArgumentError, didYouMean, shown} from '../ops/errors.js';
+import {InvalidArgumentError, didYouMean, shown} from '../base/errors.js';
 import type {Codec, Options} from './codec.js';
 import * as codecs from './codecs/index.js';
 import * as policies from './policies/index.js';

@@ -9,7 +9,7 @@
 import {mkdir, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import {lineChartSvg} from '../src/charts.js';
+import {lineChartSvg} from '../src/report/charts.js';
 import {
   type EpochRow,
   attention,

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../cache/kv_cache.js';
-import {InvalidArgumentError, shown} from '../ops/errors.js';
-import {causalAttention} from '../ops/causal_attention/index.js';
+import {InvalidArgumentError, shown} from '../base/errors.js';
+import {causalAttention} from '../ops/attention/causal/index.js';
 import {rotate} from '../ops/rotate/index.js';
 import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
 

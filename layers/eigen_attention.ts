@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, CacheRow, FreshTokens} from '../cache/kv_cache.js';
-import {InvalidArgumentError} from '../ops/errors.js';
+import {InvalidArgumentError} from '../base/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import {rotationFor} from '../ops/rotate/rope.js';
 import {attendOverItself} from './cached_attention.js';

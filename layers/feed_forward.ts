@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../ops/errors.js';
+import {InvalidArgumentError} from '../base/errors.js';
 import {linear} from '../ops/linear/index.js';
 import {swiglu} from '../ops/swiglu/index.js';
 import {

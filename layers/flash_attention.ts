@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {CacheRow} from '../cache/kv_cache.js';
-import {InvalidArgumentError} from '../ops/errors.js';
+import {InvalidArgumentError} from '../base/errors.js';
 import {SelfAttention, type SelfAttentionArgs} from './self_attention.js';
 
 export interface FlashAttentionArgs extends SelfAttentionArgs {

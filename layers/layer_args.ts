@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../ops/errors.js';
+import {InvalidArgumentError} from '../base/errors.js';
 import type {AttentionCache} from '../cache/kv_cache.js';
 
 /** What every tf.layers.Layer takes (tfjs does not export its name). */

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {embed} from '../ops/embed/index.js';
-import {ContextLengthError} from '../ops/errors.js';
+import {ContextLengthError} from '../base/errors.js';
 import {
   type CallArgs,
   type KernelInitializer,

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, CacheRow, FreshTokens} from '../cache/kv_cache.js';
 import {type Spec, makePolicy} from '../cache/registry.js';
-import {InvalidArgumentError} from '../ops/errors.js';
+import {InvalidArgumentError} from '../base/errors.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {cachedAttention} from './cached_attention.js';
 import {type Projection, fromHeads, toHeads} from './heads.js';

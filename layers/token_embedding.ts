@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {ContextLengthError, InvalidArgumentError} from '../ops/errors.js';
+import {ContextLengthError, InvalidArgumentError} from '../base/errors.js';
 import {embed} from '../ops/embed/index.js';
-import {unembed} from '../ops/unembed/index.js';
+import {unembed} from '../ops/lm_head/index.js';
 import {
   type CallArgs,
   type KernelInitializer,

@@ -1,13 +1,13 @@
 /** Whole models: loading, building, saving, generating. */
 export * from './attach/index.js';
 export * from './compress/index.js';
-export {type SaveModelOptions, saveModel} from './convert.js';
-export {embeddedText} from './embedded.js';
-export {type GenerateIdsOptions, type GenerateOptions, generate, generateIds} from './generate.js';
-export {findSmolLM2, modelCacheDirectory} from './hub.js';
-export type {LoadModelOptions, LoadProgress} from './load/find_parts.js';
-export {type LoadedModel, loadModel} from './load_model.js';
-export type {ModelConfig} from './model_config.js';
-export {buildModel} from './registry.js';
-export {type StreamDecoder, type Tokenizer, streamDecoder} from './tokenizer.js';
+export {type SaveModelOptions, saveModel} from './save.js';
+export {embeddedText} from './embedded_model.js';
+export {type GenerateIdsOptions, type GenerateOptions, generate, generateIds} from './generate/generate.js';
+export {findSmolLM2, modelCacheDirectory} from './hub/index.js';
+export type {LoadModelOptions, LoadProgress} from './formats/find_parts.js';
+export {type LoadedModel, loadModel} from './load.js';
+export type {ModelConfig} from './architectures/model_config.js';
+export {buildModel} from './architectures/registry.js';
+export {type StreamDecoder, type Tokenizer, streamDecoder} from './tokenizer/index.js';
 export type {TokenizerJson} from './tokenizer/tokenizer_json.js';

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
-import {expectList} from '../cache/id_list.js';
+import {expectList} from '../cache/sharing/id_list.js';
 import {TokenEmbedding} from '../layers/token_embedding.js';
-import {InvalidArgumentError} from '../ops/errors.js';
+import {InvalidArgumentError} from '../base/errors.js';
 
 /**
  * Asked where ids come in as numbers: tfjs rounds, wraps or drops what is no id when it makes a tensor of them.

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {webgpuPrograms} from './backends/webgpu_programs.js';
-import {BackendError} from './errors.js';
+import {BackendError} from '../base/errors.js';
 
 /**
  * webgl and webgpu pass int32 through float32 in tfjs' own ops: packed words above 2^24 would be corrupted in silence. On

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from './errors.js';
+import {BackendError} from '../base/errors.js';
 
 /**
  * A tensor's numbers, at once: for references that loop over them on cpu, where the tensor's memory is the host's, and for what

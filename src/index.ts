@@ -20,5 +20,5 @@ export {
   InvalidArgumentError,
   ModelError,
   TransferError,
-} from '../ops/errors.js';
+} from '../base/errors.js';
 export * from './evaluate/index.js';

@@ -1,4 +1,4 @@
-// Copies the embedded model beside the module that reads it, dist/models/embedded.js.
+// Copies the embedded model beside the module that reads it, dist/models/embedded_model.js.
 import {cpSync, mkdirSync} from 'node:fs';
 
 const from = new URL('../models/embedded/', import.meta.url);

@@ -5,8 +5,14 @@
 import {spawn} from 'node:child_process';
 import {mkdir, mkdtemp, readdir, rename, rm, stat} from 'node:fs/promises';
 import {join} from 'node:path';
-import {EigenkvError, TransferError} from '../ops/errors.js';
-import {type TransferProgress, fetchModel, fileSha256, modelCacheDirectory, smolLM2} from '../models/hub.js';
+import {EigenkvError, TransferError} from '../base/errors.js';
+import {
+  type TransferProgress,
+  fetchModel,
+  fileSha256,
+  modelCacheDirectory,
+  smolLM2,
+} from '../models/hub/index.js';
 
 async function main(): Promise<void> {
   const directory = await modelCacheDirectory();

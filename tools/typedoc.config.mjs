@@ -9,7 +9,7 @@ export default {
     '../cache/index.ts',
     '../models/index.ts',
     '../src/evaluate/index.ts',
-    '../src/charts.ts',
+    '../src/report/charts.ts',
   ],
   tsconfig: '../tsconfig.build.json',
   out: '../reports/api',

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {encodeFloat8} from '../../ops/float8/index.js';
-import type {Form, TokenForm} from '../../ops/forms.js';
+import type {Form, TokenForm} from '../../ops/encodings/encoding.js';
 import {quantize} from '../../ops/integer/index.js';
 
 /** How a codec stores the two sides of one depth, given tokens of any dim; what it makes is the caller's to dispose of. */

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {type AttentionCache, KVCache} from '../../cache/index.js';
 import type {Policy} from '../../cache/policy.js';
-import {seededRandom} from '../../models/generate/random.js';
+import {seededRandom} from '../../base/random.js';
 import {sampleToken} from '../../models/generate/sampling.js';
 import {evictionRuleOf} from './eviction_rule.js';
 import {type ScoreDrift, ScoreReplay} from './score_replay.js';

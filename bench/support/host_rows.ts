@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {Segment} from '../../cache/past.js';
+import type {Segment} from '../../cache/past/past.js';
 import {type RopeConfig, ropeFrequencies} from '../../ops/rotate/rope.js';
 
 /** A dense segment on the host, of one text: by head and row. */

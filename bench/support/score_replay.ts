@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens, KVCache} from '../../cache/index.js';
-import {type Past, segmentsOf} from '../../cache/past.js';
+import {type Past, segmentsOf} from '../../cache/past/past.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import type {EvictionRule} from './eviction_rule.js';

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens, KVCache} from '../../cache/index.js';
-import {segmentsOf} from '../../cache/past.js';
+import {segmentsOf} from '../../cache/past/past.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {hostSegment, rotated} from './host_rows.js';

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import type {Codec, Options} from '../codec.js';
-import {checkOptions} from '../options.js';
-import {dense as denseForm} from '../segments.js';
+import {checkOptions} from '../../base/options.js';
+import {dense as denseForm} from '../past/segments.js';
 
 /** Float32 numbers as they are: lossless, 4 bytes each. */
 export function dense(options: Options = {}): Codec {

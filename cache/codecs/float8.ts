@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {encodeFloat8} from '../../ops/float8/index.js';
 import type {Codec} from '../codec.js';
-import {checkOptions} from '../options.js';
+import {checkOptions} from '../../base/options.js';
 
 const schema = v.strictObject({
   format: v.optional(v.picklist(['e4m3', 'e5m2'], 'expected "e4m3" or "e5m2"'), 'e4m3'),

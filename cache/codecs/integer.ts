@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import type {Form, IntegerForm, LowRankForm} from '../../ops/forms.js';
+import type {Form, IntegerForm, LowRankForm} from '../../ops/encodings/encoding.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {quantize} from '../../ops/integer/index.js';
 import {project} from '../../ops/low_rank/index.js';
 import type {Codec} from '../codec.js';
-import {atLeast, checkOptions, oneOf} from '../options.js';
+import {atLeast, checkOptions, oneOf} from '../../base/options.js';
 
 const flag = v.boolean('expected true or false');
 const schema = v.strictObject({

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {InvalidArgumentError, didYouMean} from '../../ops/errors.js';
+import {InvalidArgumentError, didYouMean} from '../../base/errors.js';
 import type {Codec, Options} from '../codec.js';
 import {dense} from './dense.js';
 import {float8} from './float8.js';

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
-import type {Form, LowRankForm, TokenForm} from '../../ops/forms.js';
+import type {Form, LowRankForm, TokenForm} from '../../ops/encodings/encoding.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
 import {effectiveRank} from '../../ops/linalg/ranks.js';
 import {project} from '../../ops/low_rank/index.js';
 import type {Codec} from '../codec.js';
-import {atLeast, checkOptions, defaultRank, probability} from '../options.js';
+import {atLeast, checkOptions, defaultRank, probability} from '../../base/options.js';
 import {latentsCodec, latentsSchema} from './latents.js';
 
 const schema = v.strictObject({

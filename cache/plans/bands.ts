@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import {InvalidArgumentError, shown} from '../../ops/errors.js';
-import {checkOptions} from '../options.js';
-import {type Plan, type PolicyLike, asPolicy, specOf} from '../plan.js';
+import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {checkOptions} from '../../base/options.js';
+import {type Plan, type PolicyLike, asPolicy, specOf} from './plan.js';
 import {layered} from '../policies/layered.js';
 import {quantized} from '../policies/quantized.js';
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import {InvalidArgumentError, didYouMean} from '../../ops/errors.js';
-import {optionValue} from '../options.js';
-import {isPlan, type Plan, type PolicyLike} from '../plan.js';
+import {InvalidArgumentError, didYouMean} from '../../base/errors.js';
+import {optionValue} from '../../base/options.js';
+import {isPlan, type Plan, type PolicyLike} from './plan.js';
 import type {Policy} from '../policy.js';
 import {bands} from './bands.js';
 import {perDepth} from './per_depth.js';

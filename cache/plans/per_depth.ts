@@ -1,5 +1,5 @@
-import {InvalidArgumentError, shown} from '../../ops/errors.js';
-import {type Plan, type PolicyLike, asPolicy, specOf} from '../plan.js';
+import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {type Plan, type PolicyLike, asPolicy, specOf} from './plan.js';
 
 /**
  * A policy for each depth, in order.

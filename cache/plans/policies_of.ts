@@ -1,5 +1,5 @@
-import type {CacheRow} from '../cache_row.js';
-import {type Plan, asPolicy} from '../plan.js';
+import type {CacheRow} from '../binding/layer_shape.js';
+import {type Plan, asPolicy} from './plan.js';
 import type {Policy} from '../policy.js';
 
 /**

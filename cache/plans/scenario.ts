@@ -1,5 +1,5 @@
-import {InvalidArgumentError, didYouMean, shown} from '../../ops/errors.js';
-import type {Plan} from '../plan.js';
+import {InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
+import type {Plan} from './plan.js';
 import {adaptive} from '../policies/adaptive.js';
 import {h2o} from '../policies/h2o.js';
 import {layered} from '../policies/layered.js';

@@ -1,4 +1,4 @@
-import {type Plan, type PolicyLike, asPolicy, specOf} from '../plan.js';
+import {type Plan, type PolicyLike, asPolicy, specOf} from './plan.js';
 
 /** The same policy at every depth. */
 export function uniform(policy: PolicyLike): Plan {

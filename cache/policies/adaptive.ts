@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {decodeForm} from '../../ops/decode/index.js';
-import {type Form, mapTensors, tensorsOf} from '../../ops/forms.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
+import {type Form, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import {inWiderCodes} from '../../ops/integer/index.js';
-import {attendPast} from '../attend_past.js';
+import {attendPast} from '../past/attend_past.js';
 import type {Codec} from '../codec.js';
 import {dense as denseCodec} from '../codecs/dense.js';
 import {integer} from '../codecs/integer.js';
-import {atLeast, checkOptions, positiveNumber} from '../options.js';
-import type {Past, Segment} from '../past.js';
+import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
+import type {Past, Segment} from '../past/past.js';
 import type {Context, Policy} from '../policy.js';
 import {
   type SideCodecs,
@@ -19,7 +19,7 @@ import {
   runPositions,
   sealable,
   withoutOldest,
-} from '../segments.js';
+} from '../past/segments.js';
 
 const schema = v.strictObject({
   tolerance: v.optional(positiveNumber, 0.02),

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import {float8 as float8Codec} from '../codecs/float8.js';
-import {atLeast, checkOptions} from '../options.js';
+import {atLeast, checkOptions} from '../../base/options.js';
 import type {Policy} from '../policy.js';
-import {seal, sealable} from '../segments.js';
+import {seal, sealable} from '../past/segments.js';
 
 const schema = v.strictObject({
   format: v.optional(v.picklist(['e4m3', 'e5m2'], 'expected "e4m3" or "e5m2"'), 'e4m3'),

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type {Options} from '../codec.js';
-import {checkOptions} from '../options.js';
+import {checkOptions} from '../../base/options.js';
 import type {Policy} from '../policy.js';
 
 /** Keeps every token exactly as it is: the baseline that all others are measured against. */

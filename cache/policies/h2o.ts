@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {evict} from '../evict.js';
-import {atLeast, checkOptions} from '../options.js';
+import {evict} from '../past/evict.js';
+import {atLeast, checkOptions} from '../../base/options.js';
 import type {Policy} from '../policy.js';
 
 const schema = v.strictObject({

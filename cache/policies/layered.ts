@@ -1,11 +1,11 @@
 import * as v from 'valibot';
 import {integer} from '../codecs/integer.js';
 import {lowRank} from '../codecs/low_rank.js';
-import {foldOldest} from '../fold.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
-import {atLeast, checkOptions, checkRank, oneOf} from '../options.js';
+import {foldOldest} from '../past/update_svd.js';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {atLeast, checkOptions, checkRank, oneOf} from '../../base/options.js';
 import type {Policy} from '../policy.js';
-import {type SideCodecs, keepSinks, seal, sealable} from '../segments.js';
+import {type SideCodecs, keepSinks, seal, sealable} from '../past/segments.js';
 
 const schema = v.strictObject({
   sinks: v.optional(atLeast(0), 4),

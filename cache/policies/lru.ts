@@ -1,4 +1,4 @@
-import {type LeastUsedOptions, leastUsed} from '../least_used.js';
+import {type LeastUsedOptions, leastUsed} from '../keepers/least_used.js';
 import type {Policy} from '../policy.js';
 
 export type LruOptions = LeastUsedOptions;

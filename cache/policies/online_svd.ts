@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import {foldOldest} from '../fold.js';
-import {atLeast, checkOptions, checkRank} from '../options.js';
+import {foldOldest} from '../past/update_svd.js';
+import {atLeast, checkOptions, checkRank} from '../../base/options.js';
 import type {Policy} from '../policy.js';
 
 const schema = v.strictObject({

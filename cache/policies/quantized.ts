@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import {integer} from '../codecs/integer.js';
-import {atLeast, checkOptions, oneOf} from '../options.js';
+import {atLeast, checkOptions, oneOf} from '../../base/options.js';
 import type {Policy} from '../policy.js';
-import {seal, sealable} from '../segments.js';
+import {seal, sealable} from '../past/segments.js';
 
 const axis = v.picklist(['channel', 'token'], 'expected "channel" or "token"');
 const flag = v.boolean('expected true or false');

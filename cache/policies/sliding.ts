@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {keepTokens} from '../evict.js';
-import {atLeast, checkOptions} from '../options.js';
-import type {Past, Segment} from '../past.js';
+import {keepTokens} from '../past/evict.js';
+import {atLeast, checkOptions} from '../../base/options.js';
+import type {Past, Segment} from '../past/past.js';
 import type {Policy} from '../policy.js';
-import {earlyTokens, keepSinks, withoutOldest} from '../segments.js';
+import {earlyTokens, keepSinks, withoutOldest} from '../past/segments.js';
 
 const schema = v.strictObject({
   window: v.optional(atLeast(1), 508),

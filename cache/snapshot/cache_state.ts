@@ -1,6 +1,6 @@
 import type {RopeConfig} from '../../ops/rotate/rope.js';
-import type {CacheRow} from '../cache_row.js';
-import type {Past} from '../past.js';
+import type {CacheRow} from '../binding/layer_shape.js';
+import type {Past} from '../past/past.js';
 import type {Spec} from '../registry.js';
 
 /** All that a cache is, as plain data and tensors: what a snapshot holds. */

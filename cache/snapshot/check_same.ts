@@ -1,5 +1,5 @@
-import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
-import type {CacheRow} from '../cache_row.js';
+import {InvalidArgumentError, ModelError} from '../../base/errors.js';
+import type {CacheRow} from '../binding/layer_shape.js';
 import type {Spec} from '../registry.js';
 import type {OpenSnapshot} from './read_snapshot.js';
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import {FormatError} from '../../ops/errors.js';
-import {parseJsonText} from '../../ops/files/json_text.js';
-import {atLeast, optionValue} from '../options.js';
+import {FormatError} from '../../base/errors.js';
+import {parseJsonText} from '../../base/files/json_text.js';
+import {atLeast, optionValue} from '../../base/options.js';
 import {formLayoutSchema} from './form_layout.js';
 
 // What a snapshot says in JSON; its tensors lie beside it. Everything is checked before it is believed.

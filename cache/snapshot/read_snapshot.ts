@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
-import {crc32} from '../../ops/crc32.js';
-import {FormatError} from '../../ops/errors.js';
-import {bytesSource} from '../../ops/files/byte_source.js';
-import {readSafetensorsHeader} from '../../ops/files/safetensors.js';
-import type {StoredTensor} from '../../ops/files/tensor_file.js';
+import {crc32} from '../../base/crc32.js';
+import {FormatError} from '../../base/errors.js';
+import {bytesSource} from '../../base/files/byte_source.js';
+import {readSafetensorsHeader} from '../../base/files/safetensors.js';
+import type {StoredTensor} from '../../base/files/tensor_file.js';
 import {ropeFrequencies} from '../../ops/rotate/rope.js';
-import type {DenseSegment, Segment} from '../past.js';
+import type {DenseSegment, Segment} from '../past/past.js';
 import type {DepthState} from './cache_state.js';
 import {
   type DepthDescription,

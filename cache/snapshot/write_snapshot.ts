@@ -1,9 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
-import {crc32} from '../../ops/crc32.js';
-import {CacheStateError} from '../../ops/errors.js';
-import {type TensorToWrite, writeSafetensors} from '../../ops/files/write_safetensors.js';
-import {type Form, headsOf, tensorsOf} from '../../ops/forms.js';
-import type {Segment} from '../past.js';
+import {crc32} from '../../base/crc32.js';
+import {CacheStateError} from '../../base/errors.js';
+import {type TensorToWrite, writeSafetensors} from '../../base/files/write_safetensors.js';
+import {type Form, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
+import type {Segment} from '../past/past.js';
 import type {CacheState, DepthState} from './cache_state.js';
 import type {DepthDescription, Description, SegmentDescription} from './description.js';
 import {formLayout} from './form_layout.js';

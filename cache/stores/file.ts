@@ -1,4 +1,4 @@
-import {diskError, errorCode, writeFileAtomically} from '../../ops/files/disk.js';
+import {diskError, errorCode, writeFileAtomically} from '../../base/files/disk.js';
 import {type ByteStore, type StoreOptions, byteStore} from './store.js';
 
 /**

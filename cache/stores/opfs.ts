@@ -1,4 +1,4 @@
-import {unshared} from '../../ops/shared_memory.js';
+import {unshared} from '../../base/shared_memory.js';
 import {type ByteStore, type StoreOptions, byteStore} from './store.js';
 
 /** What this store needs of a `FileSystemDirectoryHandle`. */

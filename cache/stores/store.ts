@@ -1,7 +1,7 @@
 import * as v from 'valibot';
-import {EigenkvError, FormatError, InvalidArgumentError, TransferError} from '../../ops/errors.js';
-import {isShared, unshared} from '../../ops/shared_memory.js';
-import {checkOptions, positiveNumber} from '../options.js';
+import {EigenkvError, FormatError, InvalidArgumentError, TransferError} from '../../base/errors.js';
+import {isShared, unshared} from '../../base/shared_memory.js';
+import {checkOptions, positiveNumber} from '../../base/options.js';
 
 /** Bytes under names: where snapshots are kept. `byteStore` makes one of anything that has `get` and `set`. */
 export interface ByteStore {

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../kv_cache.js';
-import {RopeTables} from '../rope_tables.js';
-import {decodeForm} from '../../ops/decode/index.js';
+import {RopeTables} from '../past/rope_tables.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
 import type {Rotation} from '../../ops/rotate/index.js';
-import {keysToMeet} from '../attend_past.js';
-import {latentKeysOf} from '../fresh_tokens.js';
+import {keysToMeet} from '../past/attend_past.js';
+import {latentKeysOf} from '../past/fresh_tokens.js';
 
 /** What a watcher sees of the fresh tokens of one depth: float32, queries and keys **not** rotated. */
 export interface SeenTokens extends Omit<FreshTokens, 'keyBasis' | 'keyMean'> {

@@ -9,12 +9,12 @@ import {
   isKernel,
   storedAs,
   weightNames,
-} from '../architecture.js';
+} from './architecture.js';
 import {attentionLayer, attentionSizes} from '../compress/compression.js';
-import {decoder} from '../decoder.js';
-import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../load/config_keys.js';
-import type {ModelConfig} from '../model_config.js';
-import type {TensorFile} from '../../ops/files/tensor_file.js';
+import {decoder} from './decoder.js';
+import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
+import type {ModelConfig} from './model_config.js';
+import type {TensorFile} from '../../base/files/tensor_file.js';
 
 /**
  * GPT-2 (Radford et al., 2019, "Language models are unsupervised multitask learners"): learned positions, layer norms,

@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {feedForward} from '../../layers/feed_forward.js';
 import {rmsNormalization} from '../../layers/rms_normalization.js';
-import {ModelError} from '../../ops/errors.js';
+import {ModelError} from '../../base/errors.js';
 import {
   type Architecture,
   type BuildOptions,
@@ -11,15 +11,15 @@ import {
   isKernel,
   storedAs,
   weightNames,
-} from '../architecture.js';
+} from './architecture.js';
 import {attentionLayer, attentionSizes, hasOutputBias} from '../compress/compression.js';
-import {decoder} from '../decoder.js';
-import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../load/config_keys.js';
-import {ropeFromGguf} from '../load/gguf_rope.js';
-import {hubRopeEntries, ropeFromHub, ropeToHub} from '../load/hub_rope.js';
-import type {ModelConfig} from '../model_config.js';
-import {metadataString} from '../weights/gguf_metadata.js';
-import type {TensorFile} from '../../ops/files/tensor_file.js';
+import {decoder} from './decoder.js';
+import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
+import {ropeFromGguf} from '../formats/gguf_rope.js';
+import {hubRopeEntries, ropeFromHub, ropeToHub} from '../formats/hub_rope.js';
+import type {ModelConfig} from './model_config.js';
+import {metadataString} from '../../base/files/gguf_metadata.js';
+import type {TensorFile} from '../../base/files/tensor_file.js';
 
 /**
  * Llama 2 and 3 and what is built like them: SmolLM2, TinyLlama, Qwen2 (Touvron et al., 2023, arXiv 2307.09288; Grattafiori

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
-import type {Plan, PolicyLike} from '../../cache/plan.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import type {Plan, PolicyLike} from '../../cache/plans/plan.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {attachLayers} from './attach_layers.js';
 import {checkAttached} from './check_attached.js';
 

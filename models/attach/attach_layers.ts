@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, CacheRow} from '../../cache/kv_cache.js';
 import {type CallArgs, refuseMask} from '../../layers/layer_args.js';
-import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {type ModelContext, checkContext, contextOf} from './context.js';
-import {type FoundAttention, type KnownAttention, findAttention} from './find_attention.js';
+import {type FoundAttention, type KnownAttention, findAttention} from '../adapters/find_attention.js';
 import {type PlacedLayer, entryLayers, placedLayers} from './graph.js';
 import {type PositionAdapter, positionAdapterOf} from './position_adapters.js';
 

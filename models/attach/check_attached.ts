@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import type {AttachedLayers} from './attach_layers.js';
 import {probeAttention} from './probe/attention.js';
 import {type Finding, judgeAll} from './probe/finding.js';

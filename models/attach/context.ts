@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache} from '../../cache/kv_cache.js';
 import {PositionEmbedding, TokenEmbedding} from '../../layers/index.js';
-import {ContextLengthError} from '../../ops/errors.js';
-import {describeAttention} from '../compress/adapters/index.js';
+import {ContextLengthError} from '../../base/errors.js';
+import {describeAttention} from '../adapters/index.js';
 import {type GraphNode, type PlacedLayer, placedLayers} from './graph.js';
 import {positionAdapterOf} from './position_adapters.js';
 import {namedContext} from './settings.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 
 /**
  * How a layer that computes from the positions of its tokens goes on behind a cache, where it is given only the new ones.

@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import type {DepthBases} from './depth_bases.js';
 
 /** How many numbers of a head are stored, by depth. */

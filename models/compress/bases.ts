@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {eigh64} from '../../ops/linalg/float64.js';
 import {multiply64, symmetricPowers64, transpose64} from '../../ops/linalg/matrix64.js';
 

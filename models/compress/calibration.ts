@@ -1,12 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {atLeast, checkOptions} from '../../cache/options.js';
-import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {atLeast, checkOptions} from '../../base/options.js';
+import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {waitingEvents} from '../generate/event_loop.js';
 import {checkIds} from '../token_ids.js';
-import type {Tokenizer} from '../tokenizer.js';
-import {type DenseAttention, denseAttentions} from './adapters/index.js';
-import {fingerprintOf} from '../../cache/fingerprint.js';
+import type {Tokenizer} from '../tokenizer/index.js';
+import {type DenseAttention, denseAttentions} from '../adapters/index.js';
+import {fingerprintOf} from '../../cache/binding/fingerprint.js';
 import {type DepthStatistics, StatisticsWatcher, added, gradientSides} from './statistics.js';
 import {watchFeatures} from './watch_features.js';
 import {watchGradients} from './watch_gradients.js';

@@ -1,7 +1,7 @@
-import {FormatError} from '../../ops/errors.js';
-import {openTensorPath} from '../weights/open_tensor_file.js';
-import type {TensorFile} from '../../ops/files/tensor_file.js';
-import {type TensorToWrite, writeSafetensorsFile} from '../../ops/files/write_safetensors.js';
+import {FormatError} from '../../base/errors.js';
+import {openTensorPath} from '../../base/files/open_tensor_file.js';
+import type {TensorFile} from '../../base/files/tensor_file.js';
+import {type TensorToWrite, writeSafetensorsFile} from '../../base/files/write_safetensors.js';
 import type {Calibration} from './calibration.js';
 import {type DepthStatistics, gramSides, sumSides} from './statistics.js';
 

@@ -1,11 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {checkOptions, positiveNumber, probability} from '../../cache/options.js';
-import {type Plan, type PolicyLike, specOf} from '../../cache/plan.js';
+import {checkOptions, positiveNumber, probability} from '../../base/options.js';
+import {type Plan, type PolicyLike, specOf} from '../../cache/plans/plan.js';
 import {asPlan} from '../../cache/plans/index.js';
 import type {Spec} from '../../cache/registry.js';
 import type {RopeMode} from '../../layers/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {allotRanks} from './allot_ranks.js';
 import {type BasisMethod, basisMethods} from './bases.js';
 import type {Calibration} from './calibration.js';

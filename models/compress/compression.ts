@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import {attention} from '../../layers/attention.js';
 import {type RopeMode, eigenAttention} from '../../layers/eigen_attention.js';
 import type {SelfAttentionArgs} from '../../layers/self_attention.js';
-import {ModelError} from '../../ops/errors.js';
+import {ModelError} from '../../base/errors.js';
 
 /** How the attention of a model was compressed: what of it is not in the weights. */
 export interface ModelCompression {

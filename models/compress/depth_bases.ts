@@ -1,7 +1,7 @@
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {multiply64, transpose64} from '../../ops/linalg/matrix64.js';
 import type {RopeMode} from '../../layers/index.js';
-import type {DenseAttention, DenseWeights} from './adapters/index.js';
+import type {DenseAttention, DenseWeights} from '../adapters/index.js';
 import {type BasisMethod, type OrderedBasis, keyBasis, orderedBasis} from './bases.js';
 import {type DistanceWeights, rotatedMetric} from './rotated_metric.js';
 import type {Calibration} from './calibration.js';

@@ -5,7 +5,7 @@ import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import type {RopeMode} from '../../layers/index.js';
-import type {DenseAttention} from './adapters/index.js';
+import type {DenseAttention} from '../adapters/index.js';
 import type {DepthBases} from './depth_bases.js';
 import {TruncatedCache} from './truncated_cache.js';
 import {watchFeatures} from './watch_features.js';

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {atLeast, checkOptions, positiveNumber} from '../../cache/options.js';
+import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
 import {EigenAttention} from '../../layers/index.js';
-import {InvalidArgumentError, ModelError} from '../../ops/errors.js';
+import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {waitingEvents} from '../generate/event_loop.js';
 import {checkIds} from '../token_ids.js';
 

@@ -6,7 +6,7 @@ export {
   type DenseWeights,
   fusedQkvAdapter,
   registerAttentionAdapter,
-} from './adapters/index.js';
+} from '../adapters/index.js';
 export {type BasisMethod, basisMethods} from './bases.js';
 export {
   type CalibrateOptions,

@@ -1,5 +1,5 @@
 import type {RopeMode} from '../../layers/index.js';
-import type {DenseAttention, DenseWeights} from './adapters/index.js';
+import type {DenseAttention, DenseWeights} from '../adapters/index.js';
 import type {OrderedBasis} from './bases.js';
 import type {DepthBases} from './depth_bases.js';
 

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../../ops/errors.js';
-import {type DenseAttention, type DenseWeights, denseAttentions} from './adapters/index.js';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {type DenseAttention, type DenseWeights, denseAttentions} from '../adapters/index.js';
 import {type Calibration, checkCalibration} from './calibration.js';
 import {type BasesOptions, type DepthBases, depthBases} from './depth_bases.js';
 

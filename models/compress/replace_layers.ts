@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {EigenAttention, type EigenAttentionArgs} from '../../layers/index.js';
-import {EigenkvError, InvalidArgumentError} from '../../ops/errors.js';
+import {EigenkvError, InvalidArgumentError} from '../../base/errors.js';
 import type {EigenWeights} from './merge_weights.js';
 
 /** A layer that takes the place of another one. */

@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {type RopeConfig, ropeFrequencies} from '../../ops/rotate/rope.js';
 
 /** How far attention is taken to look back: all distances alike, or ever less. */

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {FeatureGrams, type GramSide} from '../../cache/watch/feature_grams.js';
 import {KeptSums} from '../../cache/watch/kept_sums.js';
 import type {SeenTokens, Watcher} from '../../cache/watch/watched_cache.js';
-import {ModelError} from '../../ops/errors.js';
+import {ModelError} from '../../base/errors.js';
 import {rotate} from '../../ops/rotate/index.js';
 
 /** What sums of features are kept of, beside their Gram matrices: the sides that have a mean to take off. */

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../../cache/kv_cache.js';
-import {RopeTables} from '../../cache/rope_tables.js';
+import {RopeTables} from '../../cache/past/rope_tables.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import type {RopeMode} from '../../layers/index.js';

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../cache/kv_cache.js';
 import {WatchedCache, type Watcher} from '../../cache/watch/watched_cache.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
-import type {DenseAttention} from './adapters/index.js';
+import type {DenseAttention} from '../adapters/index.js';
 
 export interface WatchOptions {
   /** Tokens that go through the model at a time, where it takes a cache; else all at once. */

@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../../cache/kv_cache.js';
 import type {Watcher} from '../../cache/watch/watched_cache.js';
 import {attendOverItself} from '../../layers/cached_attention.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
-import type {DenseAttention} from './adapters/index.js';
+import type {DenseAttention} from '../adapters/index.js';
 
 /**
  * Shows a watcher, in place of keys and values, what a change of them costs: of each token's key (not rotated) and value the gradient

@@ -1,4 +1,4 @@
-import {ModelError} from '../../ops/errors.js';
+import {ModelError} from '../../base/errors.js';
 
 /** How a token is drawn from logits. */
 export interface Sampling {

@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 
 /**
  * Where downloaded models are kept (Node only): `$EIGENKV_CACHE`, else `$XDG_CACHE_HOME/eigenkv`, else the platform's

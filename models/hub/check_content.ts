@@ -1,6 +1,6 @@
-import {TransferError} from '../../ops/errors.js';
-import {diskError} from '../../ops/files/disk.js';
-import {foreignBytes, foreignContent} from '../../ops/files/foreign_content.js';
+import {TransferError} from '../../base/errors.js';
+import {diskError} from '../../base/files/disk.js';
+import {foreignBytes, foreignContent} from '../../base/files/foreign_content.js';
 import type {RemoteFile} from './remote_file.js';
 
 /** @throws TransferError where a file that was transferred has not the hash that its server states. */

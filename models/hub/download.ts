@@ -1,6 +1,6 @@
 import type {FileHandle} from 'node:fs/promises';
-import {TransferError} from '../../ops/errors.js';
-import {diskError, errorCode} from '../../ops/files/disk.js';
+import {TransferError} from '../../base/errors.js';
+import {diskError, errorCode} from '../../base/files/disk.js';
 import {isFile} from './cache_directory.js';
 import {checkContent, checkHash} from './check_content.js';
 import {

@@ -1,7 +1,7 @@
-import {FormatError, InvalidArgumentError, TransferError} from '../../ops/errors.js';
-import {writeFileAtomically} from '../../ops/files/disk.js';
-import {parseShardIndex} from '../weights/sharded_safetensors.js';
-import {namesOfParts} from '../weights/split_gguf.js';
+import {FormatError, InvalidArgumentError, TransferError} from '../../base/errors.js';
+import {writeFileAtomically} from '../../base/files/disk.js';
+import {parseShardIndex} from '../../base/files/sharded_safetensors.js';
+import {namesOfParts} from '../../base/files/split_gguf.js';
 import {isFile, modelCacheDirectory} from './cache_directory.js';
 import {type DownloadOptions, downloadFile} from './download.js';
 import {type HubId, checkFileName, parseHubId} from './hub_id.js';

@@ -1,4 +1,4 @@
-import {TransferError} from '../../ops/errors.js';
+import {TransferError} from '../../base/errors.js';
 
 export interface RequestOptions {
   /** The function that talks to the network; default: the global `fetch`. */

@@ -1,4 +1,4 @@
-import {ModelError} from '../../ops/errors.js';
+import {ModelError} from '../../base/errors.js';
 import type {GgufVocabulary} from './gguf_vocabulary.js';
 import {gpt2Pattern} from './steps/pre_tokenizers.js';
 

@@ -1,4 +1,4 @@
-import {FormatError, ModelError, shown} from '../../ops/errors.js';
+import {FormatError, ModelError, shown} from '../../base/errors.js';
 import {checkPatternCost} from './pattern_cost.js';
 import {leastLength, parsePattern} from './pattern_nodes.js';
 import {type Fields, needString, readInteger} from './steps/fields.js';

@@ -1,5 +1,5 @@
-import {FormatError} from '../../ops/errors.js';
-import type {Warn} from '../../ops/warn.js';
+import {FormatError} from '../../base/errors.js';
+import type {Warn} from '../../base/warn.js';
 import {type TokenizerJson, isRecord, readAddedTokens, readVocabulary} from './tokenizer_json.js';
 
 /** The files beside a tokenizer.json that name tokens, parsed; undefined where there is none. */

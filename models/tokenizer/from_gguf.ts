@@ -1,6 +1,6 @@
-import {ModelError} from '../../ops/errors.js';
-import type {Metadata} from '../../ops/files/tensor_file.js';
-import {type Warn, warnOnConsole} from '../../ops/warn.js';
+import {ModelError} from '../../base/errors.js';
+import type {Metadata} from '../../base/files/tensor_file.js';
+import {type Warn, warnOnConsole} from '../../base/warn.js';
 import {byteLevelSteps} from './byte_level.js';
 import {type GgufVocabulary, readGgufVocabulary, tokenType} from './gguf_vocabulary.js';
 import {assumedSplitting} from './known_vocabularies.js';

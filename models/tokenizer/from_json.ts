@@ -1,4 +1,4 @@
-import {type Warn, warnOnConsole} from '../../ops/warn.js';
+import {type Warn, warnOnConsole} from '../../base/warn.js';
 import {type TokenizerFiles, configuredTokens} from './configured_tokens.js';
 import {isEndToken} from './end_tokens.js';
 import {type Tokenizer, buildTokenizer} from './tokenizer.js';

@@ -1,13 +1,13 @@
-import {ModelError} from '../../ops/errors.js';
-import type {Warn} from '../../ops/warn.js';
+import {ModelError} from '../../base/errors.js';
+import type {Warn} from '../../base/warn.js';
 import {
   metadataBoolean,
   metadataNumber,
   metadataNumbers,
   metadataString,
   metadataStrings,
-} from '../weights/gguf_metadata.js';
-import type {Metadata} from '../../ops/files/tensor_file.js';
+} from '../../base/files/gguf_metadata.js';
+import type {Metadata} from '../../base/files/tensor_file.js';
 import {isEndToken} from './end_tokens.js';
 
 /** What a GGUF file says of its tokens, checked. Source: docs/gguf.md of ggml-org/ggml, "Tokenizer". */

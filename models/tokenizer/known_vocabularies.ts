@@ -1,4 +1,4 @@
-import type {Warn} from '../../ops/warn.js';
+import type {Warn} from '../../base/warn.js';
 import type {GgufVocabulary} from './gguf_vocabulary.js';
 
 /** A published byte-level vocabulary, by what fine-tuned and padded copies of it keep: tokens at their ids, and its size. */

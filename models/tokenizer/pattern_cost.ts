@@ -1,4 +1,4 @@
-import {ModelError} from '../../ops/errors.js';
+import {ModelError} from '../../base/errors.js';
 import {type PatternNode, parsePattern} from './pattern_nodes.js';
 
 /** Places of a pattern that consume a character, repetitions written out; real patterns have some sixty. */

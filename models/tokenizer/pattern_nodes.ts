@@ -1,4 +1,4 @@
-import {ModelError} from '../../ops/errors.js';
+import {ModelError} from '../../base/errors.js';
 
 /** A regular expression of JavaScript (flag `u`) as a tree. */
 export type PatternNode =

@@ -1,5 +1,5 @@
-import {ModelError} from '../../ops/errors.js';
-import type {Warn} from '../../ops/warn.js';
+import {ModelError} from '../../base/errors.js';
+import type {Warn} from '../../base/warn.js';
 import {type AddedTokenFinder, addedTokenFinder} from './added_tokens.js';
 import {bpeLookup} from './lookup/bpe.js';
 import type {Lookup} from './lookup/lookup.js';

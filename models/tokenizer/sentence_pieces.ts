@@ -1,4 +1,4 @@
-import {ModelError} from '../../ops/errors.js';
+import {ModelError} from '../../base/errors.js';
 import type {TokenizerSteps} from './byte_level.js';
 import {type GgufVocabulary, tokenType} from './gguf_vocabulary.js';
 

@@ -1,5 +1,5 @@
-import {EigenkvError, InvalidArgumentError, ModelError} from '../../ops/errors.js';
-import {type Warn, warnOnConsole} from '../../ops/warn.js';
+import {EigenkvError, InvalidArgumentError, ModelError} from '../../base/errors.js';
+import {type Warn, warnOnConsole} from '../../base/warn.js';
 import {checkSteps} from './check_steps.js';
 import {buildPipeline} from './pipeline.js';
 import {

@@ -1,4 +1,4 @@
-import {FormatError, ModelError} from '../../ops/errors.js';
+import {FormatError, ModelError} from '../../base/errors.js';
 
 /** The parts of a tokenizer.json. What its steps hold is read where they are built. */
 export interface TokenizerJson {

@@ -1,5 +1,5 @@
 import {addBlock, scoreBlock} from './block_products';
-import {FormDescriptor} from './form_descriptor';
+import {FormDescriptor} from './encoding_descriptor';
 import {
   areIntegerKeys, groupBytes, integerBlockBytes, readGroup, scoreIntegerBlock, startIntegers,
 } from './integer_keys';

@@ -1,5 +1,5 @@
 import {rowWords, scaleOf, zeroOf} from './integer';
-import {FormDescriptor} from './form_descriptor';
+import {FormDescriptor} from './encoding_descriptor';
 
 /** Sixteen codes in order, one a byte. */
 // @ts-ignore: decorator

@@ -1,7 +1,7 @@
 import {countOf, Five, Four} from './counts';
 import {maxOfLanes} from './math';
 
-// Eight-bit floats as ops/forms.ts describes them: x ~ decode(code) * scale, four codes a word.
+// Eight-bit floats as ops/encodings/encoding.ts describes them: x ~ decode(code) * scale, four codes a word.
 // A code without its sign, moved up to where float32 keeps exponent and mantissa, is the number times 2^-120 (e4m3) or
 // 2^-112 (e5m2), subnormals included; multiplying by that power of two decodes it. Codes of NaN and infinity get their
 // bits set afterwards. Loops have the bits of the exponent as a type: see counts.ts.

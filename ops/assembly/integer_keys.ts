@@ -1,4 +1,4 @@
-import {FormDescriptor} from './form_descriptor';
+import {FormDescriptor} from './encoding_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
 import {addRests, scoreProducts} from './integer_scores';
 import {madd, maximaOfLanes, sumsOfLanes} from './math';

@@ -1,5 +1,5 @@
 import {countOf, Eight, Four, One, Three, Two} from './counts';
-import {FormDescriptor} from './form_descriptor';
+import {FormDescriptor} from './encoding_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
 import {madd, maxOfLanes, sumOfLanes} from './math';
 import {areSlow, integersOf, inverseUnitsOf, pairsOf, shifted, unitsOf, wholeOf} from './rounding';

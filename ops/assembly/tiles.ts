@@ -1,6 +1,6 @@
 import {dequantizeTile} from './dequantize';
 import {decodeFloat8Rows} from './float8';
-import {FormDescriptor} from './form_descriptor';
+import {FormDescriptor} from './encoding_descriptor';
 import {multiplyAdd} from './multiply_add';
 import {rotate} from './rotate';
 import {tileTokens} from './scores';

@@ -1,4 +1,4 @@
-import {isShared} from '../shared_memory.js';
+import {isShared} from '../../base/shared_memory.js';
 
 /**
  * Our kernels on a memory of any kind. They are compiled for memory of one thread; where a memory is shared (tfjs' threaded build

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from '../errors.js';
+import {BackendError} from '../../base/errors.js';
 
 // A tensor lies on the backend that was current when it was made, until a kernel of another one needs it.
 

@@ -1,5 +1,5 @@
-import {BackendError} from '../errors.js';
-import {importOptional, runsInNode} from './optional_package.js';
+import {BackendError} from '../../base/errors.js';
+import {importOptional, runsInNode} from '../../base/optional_package.js';
 
 /** Both register the backend `tensorflow`; the first one that is installed wins. */
 const packages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];

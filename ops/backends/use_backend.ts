@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError, InvalidArgumentError, didYouMean, shown} from '../errors.js';
-import {runsInNode} from './optional_package.js';
+import {BackendError, InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
+import {runsInNode} from '../../base/optional_package.js';
 import {importTensorflow} from './tensorflow.js';
 import {importWasm, startWasm} from './wasm.js';
 import {type WasmPaths, checkWasmPaths} from './wasm_files.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from '../errors.js';
-import {runsInNode, throwUnlessMissing} from './optional_package.js';
+import {BackendError} from '../../base/errors.js';
+import {runsInNode, throwUnlessMissing} from '../../base/optional_package.js';
 import {type WasmPaths, findWasmFiles, mapOf} from './wasm_files.js';
 import {avoidThreadsThatCannotRun, startWithThreads} from './wasm_threads.js';
 

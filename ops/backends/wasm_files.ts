@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError, InvalidArgumentError, shown} from '../errors.js';
-import {type PackageFile, fetchFrom, placesOf} from '../files/package_file.js';
+import {BackendError, InvalidArgumentError, shown} from '../../base/errors.js';
+import {type PackageFile, fetchFrom, placesOf} from '../../base/files/package_file.js';
 
 /** tfjs' builds: without SIMD, with it, and with threads for cross-origin-isolated pages. One of them is fetched. */
 export const wasmFileNames = [

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError, EigenkvError} from '../errors.js';
+import {BackendError, EigenkvError} from '../../base/errors.js';
 import {kernelsBinary} from '../assembly/kernels_binary.js';
 import {relaxedKernelsBinary} from '../assembly/kernels_relaxed_binary.js';
 import {linkKernels} from './link_kernels.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from '../errors.js';
-import {importOptional, runsInNode} from './optional_package.js';
+import {BackendError} from '../../base/errors.js';
+import {importOptional, runsInNode} from '../../base/optional_package.js';
 import {forgetLostDevice, webgpuIsLost} from './webgpu_device.js';
 
 /**

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError, InvalidArgumentError} from '../errors.js';
+import {BackendError, InvalidArgumentError} from '../../base/errors.js';
 
 // tfjs-backend-webgpu's internals, and what may go wrong with its device: tfjs leaves that to the driver, which logs it at most.
 

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {batchedMatMulReference, type BatchedMatMulAttributes} from './reference.js';
 import {batchedMatMulWasm} from './wasm.js';

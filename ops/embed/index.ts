@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {differentiable} from '../differentiable.js';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {readableNumbers} from '../host_numbers.js';
 
 /**

@@ -1,4 +1,4 @@
-import type {Float8Layout} from '../forms.js';
+import type {Float8Layout} from '../encodings/encoding.js';
 
 /** What tells the two formats apart. A normal number is `2^(exponent - bias) * (1 + mantissa / 2^mantissaBits)`. */
 export interface Float8Format {

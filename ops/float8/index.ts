@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type Float8Form, type Float8Layout} from '../forms.js';
+import {expectRank4, type Float8Form, type Float8Layout} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
 import {decodeFloat8Reference, float8CodesReference, float8ScalesReference} from './reference.js';
 import {decodeFloat8Wasm, float8CodesWasm, float8ScalesWasm} from './wasm.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Float8Layout} from '../forms.js';
+import type {Float8Layout} from '../encodings/encoding.js';
 import {hostNumbers} from '../host_numbers.js';
 import {float8Formats, type Float8Format} from './formats.js';
 import type {DecodeFloat8Attributes, EncodeFloat8Options} from './index.js';

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
-import type {Float8Layout} from '../forms.js';
+import type {Float8Layout} from '../encodings/encoding.js';
 import {float8Formats} from './formats.js';
 import type {DecodeFloat8Attributes, EncodeFloat8Options} from './index.js';
 

@@ -1,8 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
-import {decodeRows, quotientFunction} from '../backends/webgpu_forms.js';
+import {decodeRows, quotientFunction} from '../backends/webgpu_encodings.js';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import type {Float8Layout} from '../forms.js';
+import type {Float8Layout} from '../encodings/encoding.js';
 import {float8Formats} from './formats.js';
 import type {DecodeFloat8Attributes, EncodeFloat8Options} from './index.js';
 

@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 
 /** The error of so many indices that name none of the rows. */
 export function indicesOutside(count: number, rows: number): InvalidArgumentError {

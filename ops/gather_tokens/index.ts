@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type Form, headsOf, mapTensors} from '../forms.js';
+import {expectRank4, type Form, headsOf, mapTensors} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
 import {indicesOutside} from './checks.js';
 import {gatherRowsReference} from './reference.js';

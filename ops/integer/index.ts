@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type IntegerForm, type IntegerLayout} from '../forms.js';
+import {expectRank4, type IntegerForm, type IntegerLayout} from '../encodings/encoding.js';
 import {hostNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {dequantizeReference, groupParametersReference, packCodesReference} from './reference.js';

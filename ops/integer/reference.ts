@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {IntegerLayout} from '../forms.js';
+import type {IntegerLayout} from '../encodings/encoding.js';
 import {hostNumbers} from '../host_numbers.js';
 import type {DequantizeAttributes, QuantizeOptions} from './index.js';
 

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {describeForm, descriptorBytes} from '../backends/wasm_forms.js';
+import {describeForm, descriptorBytes} from '../backends/wasm_encodings.js';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import type {DequantizeAttributes, QuantizeOptions} from './index.js';
 

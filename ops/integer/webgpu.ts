@@ -1,8 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
-import {decodeRows, integerFunctions, quotientFunction, unitsOfRow} from '../backends/webgpu_forms.js';
+import {decodeRows, integerFunctions, quotientFunction, unitsOfRow} from '../backends/webgpu_encodings.js';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import type {IntegerLayout} from '../forms.js';
+import type {IntegerLayout} from '../encodings/encoding.js';
 import type {DequantizeAttributes, QuantizeOptions} from './index.js';
 
 type Shape4 = [number, number, number, number];

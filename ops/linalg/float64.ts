@@ -1,5 +1,5 @@
 import {EigenvalueDecomposition, Matrix, SingularValueDecomposition} from 'ml-matrix';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 
 /** Eigenvalues in descending order, and the eigenvectors as rows: `vectors[i * dim + j]` is component j of vector i. */
 export interface Eigen64 {

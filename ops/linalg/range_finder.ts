@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../batched_matmul/index.js';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {eigh} from './eigh/index.js';
 import {divide, largestMagnitude, lengths} from './lengths.js';
 

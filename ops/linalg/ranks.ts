@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 
 /**
  * The smallest r whose r largest singular values hold a share `energy` of the whole:

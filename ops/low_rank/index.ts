@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../errors.js';
-import {expectRank4} from '../forms.js';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {expectRank4} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
 import {expandPartialReference, projectReference} from './reference.js';
 import {expandPartialWasm, projectWasm} from './wasm.js';

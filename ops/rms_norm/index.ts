@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {differentiable} from '../differentiable.js';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {defineOp, runOp} from '../run_op.js';
 import {inverseRms, rmsNormReference} from './reference.js';
 import {rmsNormWasm} from './wasm.js';

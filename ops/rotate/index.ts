@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {differentiable} from '../differentiable.js';
-import {InvalidArgumentError} from '../errors.js';
-import {expectRank4} from '../forms.js';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {expectRank4} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
 import {rotateReference} from './reference.js';
 import {rotateWasm} from './wasm.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import type {Rotation} from './index.js';
 
 /** The angles of a rotary position embedding, as they stand in a model's config. */

@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {
   type Calibration,
   calibrate,
@@ -14,7 +14,7 @@ import {loadForCommand, modelArgs} from './support/load.js';
 import {print, printJson} from './support/print.js';
 import {progressBar} from './support/progress.js';
 import {readText} from './support/read_text.js';
-import {counted} from './support/units.js';
+import {counted} from '../../base/units.js';
 import {UsageError} from './support/usage_error.js';
 
 /** Enough that every direction of a head of 64 or 128 numbers shows; some minutes for a model of 135M parameters. */

@@ -10,7 +10,7 @@ import {
   saveModel,
 } from '../../models/index.js';
 import {given, positiveNumber, share} from './support/arguments.js';
-import {compressionColumnNames, compressionTable} from './support/compression_table.js';
+import {compressionColumnNames, compressionTable} from '../report/compression_table.js';
 import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
@@ -20,7 +20,7 @@ import {print, printJson, printNote, printProse, printWritten} from './support/p
 import {progressBar} from './support/progress.js';
 import {readText} from './support/read_text.js';
 import {shellWord} from './support/shell_word.js';
-import {count, counted, percent} from './support/units.js';
+import {count, counted, percent} from '../../base/units.js';
 import {UsageError} from './support/usage_error.js';
 
 /** Tokens that errors and their cost are measured on: a few seconds for each depth of a model of 135M parameters. */

@@ -9,9 +9,9 @@ import {GenerationRun} from './support/generation_run.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {print, printJson, printNote, printWritten} from './support/print.js';
-import {reportColumnNames, reportTable} from './support/report_table.js';
+import {reportColumnNames, reportTable} from '../report/report_table.js';
 import {streamText} from './support/stream_text.js';
-import {chartInstallation, hasCharts} from './support/svg.js';
+import {chartInstallation, hasCharts} from '../report/svg.js';
 import {writeReport} from './support/write_report.js';
 
 const prompt = 'It was a fine morning, and Elizabeth';

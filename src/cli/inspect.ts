@@ -1,7 +1,7 @@
 import type {Policy} from '../../cache/policy.js';
 import {parsePolicy} from '../../cache/registry.js';
-import type {ModelParts} from '../../models/load/model_parts.js';
-import type {TensorFile} from '../../ops/files/tensor_file.js';
+import type {ModelParts} from '../../models/formats/model_parts.js';
+import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type CachedShape, cacheBytes} from '../evaluate/index.js';
 import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
@@ -10,12 +10,12 @@ import {inspectRanks} from './support/inspect_ranks.js';
 import {modelArgs, startBackend} from './support/load.js';
 import {openParts} from './support/open_parts.js';
 import {print, printJson} from './support/print.js';
-import {rankColumnNames} from './support/rank_tables.js';
-import {type NamedColumns, columnsOf, tableText} from './support/table.js';
-import {outputWidth} from './support/terminal.js';
-import {byteSize, count, counted, timesSmaller} from './support/units.js';
+import {rankColumnNames} from '../report/rank_tables.js';
+import {type NamedColumns, columnsOf, tableText} from '../report/table.js';
+import {outputWidth} from '../report/terminal.js';
+import {byteSize, count, counted, timesSmaller} from '../../base/units.js';
 import {UsageError} from './support/usage_error.js';
-import {hanging, wrappedText} from './support/wrap.js';
+import {hanging, wrappedText} from '../report/wrap.js';
 
 const weightColumnNames = ['dtype', 'tensors', 'parameters', 'size'] as const;
 const cacheColumnNames = ['storage', 'bytes', 'context', 'float32'] as const;

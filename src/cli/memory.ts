@@ -1,11 +1,11 @@
-import type {ModelConfig} from '../../models/model_config.js';
+import type {ModelConfig} from '../../models/architectures/model_config.js';
 import {wholeNumber} from './support/arguments.js';
 import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {print, printJson, printProse} from './support/print.js';
-import {type NamedColumns, columnsOf, tableText} from './support/table.js';
-import {byteSize, counted, short, timesSmaller} from './support/units.js';
+import {type NamedColumns, columnsOf, tableText} from '../report/table.js';
+import {byteSize, counted, short, timesSmaller} from '../../base/units.js';
 import {UsageError} from './support/usage_error.js';
 
 /** What a cache holds: its shape, without the bytes of a number. */

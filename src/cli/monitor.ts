@@ -1,16 +1,16 @@
-import type {Plan} from '../../cache/plan.js';
+import type {Plan} from '../../cache/plans/plan.js';
 import {type LoadedModel, embeddedText} from '../../models/index.js';
 import {monitor, policyLabel, textIds} from '../evaluate/index.js';
 import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
-import {type NamedMonitorReport, bytesChart, errorChart, rankChart} from './support/monitor_charts.js';
-import {monitorColumnNames, monitorTable} from './support/monitor_table.js';
+import {type NamedMonitorReport, bytesChart, errorChart, rankChart} from '../report/monitor_charts.js';
+import {monitorColumnNames, monitorTable} from '../report/monitor_table.js';
 import {planArgs, readPlan} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
 import {progressBar} from './support/progress.js';
-import {expectCharts} from './support/svg.js';
+import {expectCharts} from '../report/svg.js';
 import {type TextChoice, defaultTokens, readTextChoice, textArgs} from './support/text_args.js';
 import {jsonFile, writeFiles} from './support/write_files.js';
 

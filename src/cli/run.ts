@@ -1,12 +1,12 @@
 import {readFile} from 'node:fs/promises';
-import {EigenkvError, InvalidArgumentError, didYouMean} from '../../ops/errors.js';
+import {EigenkvError, InvalidArgumentError, didYouMean} from '../../base/errors.js';
 import type {Command} from './support/command.js';
 import {exitCodes} from './support/exit_codes.js';
 import {print, printNote} from './support/print.js';
-import {outputWidth} from './support/terminal.js';
+import {outputWidth} from '../report/terminal.js';
 import {entries} from './support/usage.js';
 import {UsageError} from './support/usage_error.js';
-import {wrapped} from './support/wrap.js';
+import {wrapped} from '../report/wrap.js';
 
 interface ListedCommand {
   readonly summary: string;

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {uniformRows} from '../../cache/cache_row.js';
+import {uniformRows} from '../../cache/binding/layer_shape.js';
 import {KVCache} from '../../cache/kv_cache.js';
-import type {Plan} from '../../cache/plan.js';
+import type {Plan} from '../../cache/plans/plan.js';
 import type {Policy} from '../../cache/policy.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 

@@ -1,5 +1,5 @@
 import {largest} from '../../models/generate/sampling.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 
 /** What the full cache's model says of a few positions: its distributions p, kept to compare others with. */
 export interface Reference {

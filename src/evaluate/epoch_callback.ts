@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Plan, PolicyLike} from '../../cache/plan.js';
-import type {Tokenizer} from '../../models/tokenizer.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import type {Plan, PolicyLike} from '../../cache/plans/plan.js';
+import type {Tokenizer} from '../../models/tokenizer/index.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {type EvaluateOptions, evaluate} from './evaluate.js';
 import type {EvaluationRow} from './report.js';
 import {textIds} from './text.js';

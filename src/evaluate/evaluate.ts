@@ -1,13 +1,13 @@
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {KVCache} from '../../cache/kv_cache.js';
-import {atLeast, checkOptions} from '../../cache/options.js';
-import {type Plan, type PolicyLike, asPolicy, isPlan} from '../../cache/plan.js';
+import {atLeast, checkOptions} from '../../base/options.js';
+import {type Plan, type PolicyLike, asPolicy, isPlan} from '../../cache/plans/plan.js';
 import {full} from '../../cache/policies/full.js';
 import type {Policy} from '../../cache/policy.js';
 import {waitingEvents} from '../../models/generate/event_loop.js';
 import {checkIds} from '../../models/token_ids.js';
-import {InvalidArgumentError, shown} from '../../ops/errors.js';
+import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {type Reference, predictionsOf, referenceOf} from './compare_logits.js';
 import {measuredStep} from './measured_step.js';
 import {policyLabel} from './policy_label.js';

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import type {Options} from '../../cache/codec.js';
-import type {Plan} from '../../cache/plan.js';
+import type {Plan} from '../../cache/plans/plan.js';
 import type {Policy} from '../../cache/policy.js';
 import {makePolicy, policyNames} from '../../cache/registry.js';
 

@@ -1,6 +1,6 @@
-import type {Tokenizer} from '../../models/tokenizer.js';
-import {FormatError, InvalidArgumentError} from '../../ops/errors.js';
-import {unshared} from '../../ops/shared_memory.js';
+import type {Tokenizer} from '../../models/tokenizer/index.js';
+import {FormatError, InvalidArgumentError} from '../../base/errors.js';
+import {unshared} from '../../base/shared_memory.js';
 
 /**
  * The ids of a text to measure: special tokens written out in it are read as any other text.

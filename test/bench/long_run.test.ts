@@ -5,7 +5,7 @@ import {evictionRuleOf} from '../../bench/support/eviction_rule.js';
 import {ScoreReplay} from '../../bench/support/score_replay.js';
 import {TokenLog} from '../../bench/support/token_log.js';
 import {KVCache, makePolicy, policyNames} from '../../cache/index.js';
-import {evict} from '../../cache/evict.js';
+import {evict} from '../../cache/past/evict.js';
 import type {Policy} from '../../cache/policy.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {tinyModel} from '../support/tiny_model.js';

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {makePolicy} from '../../cache/registry.js';
 import {type BackendName, useBackend} from '../../ops/backends/use_backend.js';
-import {BackendError} from '../../ops/errors.js';
+import {BackendError} from '../../base/errors.js';
 import {testBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
 import {expectClose} from '../support/tensors.js';

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache, makeCodec, makePolicy, policyNames} from '../../cache/index.js';
-import {attend} from '../../ops/attend/index.js';
-import {decodeForm} from '../../ops/decode/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
-import {mergePartials} from '../../ops/merge_partials/index.js';
+import {attend} from '../../ops/attention/attend/index.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {attentionOracle} from '../support/attention_oracle.js';
 import {describeOnBackends} from '../support/backends.js';
 import {extremes} from '../support/extremes.js';

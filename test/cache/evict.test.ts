@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {type Eviction, evict} from '../../cache/evict.js';
+import {type Eviction, evict} from '../../cache/past/evict.js';
 import {KVCache, type Policy, mechanics, uniformRows} from '../../cache/index.js';
-import {type Past, noEvents} from '../../cache/past.js';
-import {dense, earlyTokens} from '../../cache/segments.js';
+import {type Past, noEvents} from '../../cache/past/past.js';
+import {dense, earlyTokens} from '../../cache/past/segments.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
-import {decodeForm} from '../../ops/decode/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
 

@@ -5,9 +5,9 @@ import {perDepth} from '../../cache/plans/index.js';
 import {full, layered, onlineSvd, quantized} from '../../cache/policies/index.js';
 import type {Policy} from '../../cache/policy.js';
 import {byteStore} from '../../cache/stores/index.js';
-import {CacheStateError, FormatError, TransferError} from '../../ops/errors.js';
-import {generateIds} from '../../models/generate.js';
-import {rejection} from '../models/weights/rejection.js';
+import {CacheStateError, FormatError, TransferError} from '../../base/errors.js';
+import {generateIds} from '../../models/generate/generate.js';
+import {rejection} from '../base/files/rejection.js';
 import {describeOnBackends} from '../support/backends.js';
 import {tinyModel} from '../support/tiny_model.js';
 

@@ -11,7 +11,7 @@ import {
   policyNames,
   registerPolicy,
 } from '../../cache/registry.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 
 const row = (depth: number) => ({depth, heads: 2, kvHeads: 1, dim: 32, dimV: 32});

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {uniform} from '../../cache/plans/index.js';
 import {type Spec, makePolicy} from '../../cache/registry.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {policyVariants, variantName} from './variants.js';

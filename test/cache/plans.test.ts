@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {tokensHeld} from '../../cache/past.js';
+import {tokensHeld} from '../../cache/past/past.js';
 import {
   type BandsOptions,
   type ScenarioName,
@@ -22,10 +22,10 @@ import {sliding} from '../../cache/policies/sliding.js';
 import {adaptive} from '../../cache/policies/adaptive.js';
 import type {Policy} from '../../cache/policy.js';
 import {makePolicy} from '../../cache/registry.js';
-import {CacheStateError, InvalidArgumentError} from '../../ops/errors.js';
+import {CacheStateError, InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
-import {rejection} from '../models/weights/rejection.js';
+import {rejection} from '../base/files/rejection.js';
 import {policyVariants, throughJson, variantName} from './variants.js';
 
 describe('plans', () => {

@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../cache/kv_cache.js';
 import {makePolicy} from '../../cache/registry.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
-import {BackendError} from '../../ops/errors.js';
+import {BackendError} from '../../base/errors.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
 import {expectClose} from '../support/tensors.js';
-import {rejection} from '../models/weights/rejection.js';
+import {rejection} from '../base/files/rejection.js';
 import {policyVariants, variantName} from './variants.js';
 
 // The contract test reads at once, which webgpu cannot: here every policy answers there as it does on wasm.

@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {type DepthReport, KVCache} from '../../cache/kv_cache.js';
-import {type Past, segmentsOf, tensorsOfPast, tokensHeld} from '../../cache/past.js';
+import {type Past, segmentsOf, tensorsOfPast, tokensHeld} from '../../cache/past/past.js';
 import {planFromJson, uniform} from '../../cache/plans/index.js';
 import {makePolicy, policyNames} from '../../cache/registry.js';
-import {CacheStateError} from '../../ops/errors.js';
-import {causalAttention} from '../../ops/causal_attention/index.js';
-import {decodeForm} from '../../ops/decode/index.js';
+import {CacheStateError} from '../../base/errors.js';
+import {causalAttention} from '../../ops/attention/causal/index.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import {describeOnBackends} from '../support/backends.js';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache, makePolicy} from '../../cache/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
 import {policyVariants, variantName} from './variants.js';

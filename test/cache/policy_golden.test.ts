@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {type Past, type Segment, segmentsOf} from '../../cache/past.js';
+import {type Past, type Segment, segmentsOf} from '../../cache/past/past.js';
 import {makePolicy, policyNames} from '../../cache/registry.js';
 import type {Options} from '../../cache/codec.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache, makePolicy} from '../../cache/index.js';
 import type {Spec} from '../../cache/registry.js';
-import {tensorsOfPast} from '../../cache/past.js';
+import {tensorsOfPast} from '../../cache/past/past.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {randomFloats} from '../support/random.js';
 

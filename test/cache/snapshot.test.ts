@@ -5,18 +5,18 @@ import {KVCache} from '../../cache/kv_cache.js';
 import {bands, perDepth} from '../../cache/plans/index.js';
 import {adaptive, full, h2o, layered, onlineSvd, quantized} from '../../cache/policies/index.js';
 import {registerPolicy} from '../../cache/registry.js';
-import {crc32} from '../../ops/crc32.js';
+import {crc32} from '../../base/crc32.js';
 import {
   CacheStateError,
   EigenkvError,
   FormatError,
   InvalidArgumentError,
   ModelError,
-} from '../../ops/errors.js';
-import {bytesSource} from '../../ops/files/byte_source.js';
-import {openSafetensors} from '../../ops/files/safetensors.js';
+} from '../../base/errors.js';
+import {bytesSource} from '../../base/files/byte_source.js';
+import {openSafetensors} from '../../base/files/safetensors.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
-import {rejection} from '../models/weights/rejection.js';
+import {rejection} from '../base/files/rejection.js';
 import {expectNoLeak} from '../support/tensors.js';
 import {tinyModel} from '../support/tiny_model.js';
 

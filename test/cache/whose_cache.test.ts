@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {PrefixCache} from '../../cache/prefix_cache.js';
+import {PrefixCache} from '../../cache/sharing/prefix_cache.js';
 import {full, h2o, lfu, lru, quantized} from '../../cache/policies/index.js';
 import {WatchedCache} from '../../cache/watch/watched_cache.js';
 import {attention} from '../../layers/index.js';
-import {generateIds} from '../../models/generate.js';
+import {generateIds} from '../../models/generate/generate.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
-import {CacheStateError, InvalidArgumentError} from '../../ops/errors.js';
-import {rejection} from '../models/weights/rejection.js';
+import {CacheStateError, InvalidArgumentError} from '../../base/errors.js';
+import {rejection} from '../base/files/rejection.js';
 import {tinyModel} from '../support/tiny_model.js';
 
 // A cache is of one model, of its weights as they are, and of one user at a time. Everything else is plausible text of nobody.

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {type Past, segmentsOf} from '../../cache/past.js';
+import {type Past, segmentsOf} from '../../cache/past/past.js';
 import {makePolicy} from '../../cache/registry.js';
 import {attendOverItself} from '../../layers/cached_attention.js';
-import {decodeForm} from '../../ops/decode/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import {describeOnBackends} from '../support/backends.js';

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import {concat, ggufBytes, ggufString, ggufTypes, keyValue, u32, u64} from '../models/weights/file_bytes.js';
+import {concat, ggufBytes, ggufString, ggufTypes, keyValue, u32, u64} from '../base/files/file_bytes.js';
 
 // GGUF files whose structure is sound but for what it says: lengths, counts, types, offsets, nesting.
 

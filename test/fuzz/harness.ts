@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {EigenkvError} from '../../ops/errors.js';
+import {EigenkvError} from '../../base/errors.js';
 
 /** Something that reads what strangers wrote. */
 export interface Reader {

@@ -1,11 +1,11 @@
 import {expect} from 'chai';
 import {setFlagsFromString} from 'node:v8';
 import {runInNewContext} from 'node:vm';
-import {openGguf} from '../../models/weights/gguf.js';
-import {FormatError} from '../../ops/errors.js';
-import {bytesSource} from '../../ops/files/byte_source.js';
-import {parseJsonText} from '../../ops/files/json_text.js';
-import {openSafetensors} from '../../ops/files/safetensors.js';
+import {openGguf} from '../../base/files/gguf.js';
+import {FormatError} from '../../base/errors.js';
+import {bytesSource} from '../../base/files/byte_source.js';
+import {parseJsonText} from '../../base/files/json_text.js';
+import {openSafetensors} from '../../base/files/safetensors.js';
 import {
   concat,
   ggufBytes,
@@ -15,8 +15,8 @@ import {
   safetensorsBytes,
   u32,
   u64,
-} from '../models/weights/file_bytes.js';
-import {rejection} from '../models/weights/rejection.js';
+} from '../base/files/file_bytes.js';
+import {rejection} from '../base/files/rejection.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import {concat} from '../models/weights/file_bytes.js';
+import {concat} from '../base/files/file_bytes.js';
 
 // How valid files are damaged: their bytes, and the values of their JSON. All of it from fast-check, so that a failure shrinks
 // and its seed repeats it.

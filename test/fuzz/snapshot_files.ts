@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {KVCache, type CacheRow, makePolicy} from '../../cache/index.js';
-import {crc32} from '../../ops/crc32.js';
-import {concat, u32, u64} from '../models/weights/file_bytes.js';
+import {crc32} from '../../base/crc32.js';
+import {concat, u32, u64} from '../base/files/file_bytes.js';
 import type {Reader} from './harness.js';
 import {damagedBytes, damagedJson} from './mutations.js';
 

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {KVCache, quantized, uniformRows} from '../../cache/index.js';
 import {cachedAttention} from '../../layers/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {attentionOracle} from '../support/attention_oracle.js';
 import {randomFloats} from '../support/random.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {policyNames} from '../../cache/registry.js';
 import {type EigenAttentionArgs, eigenAttention, flashAttention} from '../../layers/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose} from '../support/tensors.js';
 

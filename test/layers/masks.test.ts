@@ -11,7 +11,7 @@ import {
   rmsNormalization,
 } from '../../layers/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 
 const ids = tf.input({shape: [null], dtype: 'int32'});
 const options = {numHeads: 2};

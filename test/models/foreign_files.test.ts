@@ -3,12 +3,12 @@ import {copyFile, mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {brotliCompressSync, gzipSync} from 'node:zlib';
-import {loadModel} from '../../models/load_model.js';
-import {openTensorPath} from '../../models/weights/open_tensor_file.js';
-import {FormatError} from '../../ops/errors.js';
-import {parseJsonText} from '../../ops/files/json_text.js';
-import {ggufBytes, safetensorsBytes} from './weights/file_bytes.js';
-import {rejection} from './weights/rejection.js';
+import {loadModel} from '../../models/load.js';
+import {openTensorPath} from '../../base/files/open_tensor_file.js';
+import {FormatError} from '../../base/errors.js';
+import {parseJsonText} from '../../base/files/json_text.js';
+import {ggufBytes, safetensorsBytes} from '../base/files/file_bytes.js';
+import {rejection} from '../base/files/rejection.js';
 
 const text = (content: string) => Buffer.from(content, 'latin1');
 const pointer =

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {PrefixCache} from '../../cache/prefix_cache.js';
-import {generateIds} from '../../models/generate.js';
+import {PrefixCache} from '../../cache/sharing/prefix_cache.js';
+import {generateIds} from '../../models/generate/generate.js';
 import {buildModel, type ModelConfig} from '../../models/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {epochCallback, evaluate} from '../../src/evaluate/index.js';
 import {describeOnBackends} from '../support/backends.js';
-import {rejection} from './weights/rejection.js';
+import {rejection} from '../base/files/rejection.js';
 
 const config: ModelConfig = {
   architecture: 'llama',

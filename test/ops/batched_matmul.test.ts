@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {batchedMatMul, batchedMatMulOp} from '../../ops/batched_matmul/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {hasKernel} from '../../ops/run_op.js';
 import {describeOnBackends} from '../support/backends.js';
 import {readGolden, type GoldenArray} from '../support/golden.js';

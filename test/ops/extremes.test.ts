@@ -9,12 +9,12 @@ import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {linear} from '../../ops/linear/index.js';
 import {expandPartial, project} from '../../ops/low_rank/index.js';
-import {mergePartials} from '../../ops/merge_partials/index.js';
-import {partialLogSum} from '../../ops/merge_partials/log_sum.js';
+import {mergePartials} from '../../ops/attention/merge_partials/index.js';
+import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {swiglu} from '../../ops/swiglu/index.js';
-import {unembed} from '../../ops/unembed/index.js';
+import {unembed} from '../../ops/lm_head/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {extremes, type MakeNumber} from '../support/extremes.js';
 import {randomFloats} from '../support/random.js';
@@ -272,9 +272,9 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
 
 /** Ops whose extremes are tested where their forms, scores or matrices are. */
 const elsewhere: Readonly<Record<string, string>> = {
-  attend: 'test/ops/attend_extremes.test.ts',
-  attention_statistics: 'test/ops/attend_extremes.test.ts',
-  causal_attention: 'test/ops/attend_extremes.test.ts',
+  attend: 'test/ops/attention/attend_extremes.test.ts',
+  attention_statistics: 'test/ops/attention/attend_extremes.test.ts',
+  causal_attention: 'test/ops/attention/attend_extremes.test.ts',
   decode: 'test/cache/codec_extremes.test.ts',
   float8: 'test/cache/codec_extremes.test.ts',
   integer: 'test/cache/codec_extremes.test.ts',

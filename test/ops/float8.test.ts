@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {decodeForm} from '../../ops/decode/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {decodeFloat8, encodeFloat8} from '../../ops/float8/index.js';
-import {formBytes, type Float8Form} from '../../ops/forms.js';
+import {formBytes, type Float8Form} from '../../ops/encodings/encoding.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {readGolden, type GoldenArray} from '../support/golden.js';
 import {randomFloats} from '../support/random.js';

@@ -1,12 +1,18 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {decodeForm} from '../../ops/decode/index.js';
-import {InvalidArgumentError} from '../../ops/errors.js';
-import {capacityOf, formBytes, tensorsOf, type Form} from '../../ops/forms.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {capacityOf, formBytes, tensorsOf, type Form} from '../../ops/encodings/encoding.js';
 import {gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
-import {disposeForm, lowRankStorages, randomLowRank, randomTokens, tokenStorages} from '../support/forms.js';
+import {
+  disposeForm,
+  lowRankStorages,
+  randomLowRank,
+  randomTokens,
+  tokenStorages,
+} from '../support/encodings.js';
 import {randomStream} from '../support/random.js';
 import {withReference} from '../support/reference.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {BackendError, InvalidArgumentError} from '../../ops/errors.js';
-import type {IntegerForm} from '../../ops/forms.js';
+import {BackendError, InvalidArgumentError} from '../../base/errors.js';
+import type {IntegerForm} from '../../ops/encodings/encoding.js';
 import {dequantize, quantize, type QuantizeOptions} from '../../ops/integer/index.js';
 import {disposeForm} from '../support/attention_cases.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';

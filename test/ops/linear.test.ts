@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {linear} from '../../ops/linear/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';

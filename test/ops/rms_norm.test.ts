@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {numericGradient} from '../support/numeric_gradient.js';

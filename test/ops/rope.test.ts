@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {ropeFrequencies, rotationFor, type RopeConfig, type RopeScaling} from '../../ops/rotate/rope.js';
 import {readGolden} from '../support/golden.js';
 import {expectClose} from '../support/tensors.js';

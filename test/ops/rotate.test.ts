@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {InvalidArgumentError} from '../../ops/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {rotate, type Rotation} from '../../ops/rotate/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {goldenTensor, readGolden, type GoldenArray} from '../support/golden.js';

@@ -6,7 +6,7 @@ import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
 import {fileStore} from '../../cache/stores/file.js';
-import {crc32} from '../../ops/crc32.js';
+import {crc32} from '../../base/crc32.js';
 import {randomStream} from '../support/random.js';
 
 // `npm run test:kills`: kills a process with SIGKILL while it saves, at random moments, and looks at what is left.

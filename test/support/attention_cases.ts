@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import fc from 'fast-check';
-import type {AttendOptions} from '../../ops/attend/index.js';
-import {tensorsOf, type DenseForm, type Form} from '../../ops/forms.js';
+import type {AttendOptions} from '../../ops/attention/attend/index.js';
+import {tensorsOf, type DenseForm, type Form} from '../../ops/encodings/encoding.js';
 import {dequantize, quantize} from '../../ops/integer/index.js';
 import type {AttentionProblem} from './attention_oracle.js';
 import {randomFloats} from './random.js';

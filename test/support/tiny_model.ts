@@ -7,7 +7,7 @@ import {
   tokenEmbedding,
   tokenSelection,
 } from '../../layers/index.js';
-import type {Tokenizer} from '../../models/tokenizer.js';
+import type {Tokenizer} from '../../models/tokenizer/index.js';
 import {randomFloats} from './random.js';
 
 /** Two special tokens and every printable ASCII character. */

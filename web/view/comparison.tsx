@@ -1,5 +1,5 @@
 import {useState} from 'preact/hooks';
-import {byteSize, short} from '../../src/cli/support/units.js';
+import {byteSize, short} from '../../base/units.js';
 import type {Continuation, Generation} from '../engine/protocol.js';
 import type {PageState} from '../state/page_state.js';
 import {againstFloat32} from './against_float32.js';

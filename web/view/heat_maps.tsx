@@ -1,4 +1,4 @@
-import {short} from '../../src/cli/support/units.js';
+import {short} from '../../base/units.js';
 import type {Measurement, ModelFacts} from '../engine/protocol.js';
 
 interface HeatMapsProps {

@@ -1,4 +1,4 @@
-import {count} from '../../src/cli/support/units.js';
+import {count} from '../../base/units.js';
 import {HeatMaps} from './heat_maps.js';
 import {MeasureTable} from './measure_table.js';
 import type {PartProps} from './props.js';

@@ -1,4 +1,4 @@
-import {change, short, small, timesSmaller} from '../../src/cli/support/units.js';
+import {change, short, small, timesSmaller} from '../../base/units.js';
 import type {EvaluationRow} from '../../src/index.js';
 import type {Measurement} from '../engine/protocol.js';
 

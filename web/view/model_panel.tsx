@@ -1,4 +1,4 @@
-import {count} from '../../src/cli/support/units.js';
+import {count} from '../../base/units.js';
 import type {BrowserBackend} from '../engine/protocol.js';
 import {backends} from '../state/settings.js';
 import type {PartProps} from './props.js';

@@ -1,4 +1,4 @@
-import {count} from '../../src/cli/support/units.js';
+import {count} from '../../base/units.js';
 import {againstFloat32} from './against_float32.js';
 import {BandRow} from './band_row.js';
 import {LayerStack} from './layer_stack.js';

@@ -1,4 +1,4 @@
-import {byteSize, count} from '../../src/cli/support/units.js';
+import {byteSize, count} from '../../base/units.js';
 
 interface SizeChartProps {
   /** Bytes after the prompt and after each token. */

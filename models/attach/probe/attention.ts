@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {full} from '../../../cache/policies/full.js';
-import {EigenkvError, ModelError} from '../../../ops/errors.js';
+import {EigenkvError, ModelError} from '../../../base/errors.js';
 import {type AttachedAttention, attendWithCache} from '../attach_layers.js';
 import {namedWindow} from '../settings.js';
 import {type Finding, differences, firstBeyond, largestOf, tokensOf} from './finding.js';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache} from '../../../cache/kv_cache.js';
 import type {CallArgs} from '../../../layers/layer_args.js';
-import {EigenkvError, ModelError} from '../../../ops/errors.js';
+import {EigenkvError, ModelError} from '../../../base/errors.js';
 import {type LayerCall, replaceCall} from '../attach_layers.js';
 import {type Finding, differences, largestOf, tokensOf} from './finding.js';
 

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {full} from '../../../cache/policies/full.js';
-import {EigenkvError, ModelError} from '../../../ops/errors.js';
-import {seededRandom} from '../../generate/random.js';
+import {EigenkvError, ModelError} from '../../../base/errors.js';
+import {seededRandom} from '../../../base/random.js';
 import {entryLayers} from '../graph.js';
 import {namedVocabulary} from '../settings.js';
 import {type Finding, asFloats, differences, firstBeyond, largestOf, tokensOf} from './finding.js';

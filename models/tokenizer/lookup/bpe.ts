@@ -1,4 +1,4 @@
-import {FormatError, ModelError, shown} from '../../../ops/errors.js';
+import {FormatError, ModelError, shown} from '../../../base/errors.js';
 import {type Fields, needBoolean} from '../steps/fields.js';
 import {byteTokens, spell} from './byte_tokens.js';
 import type {Lookup} from './lookup.js';

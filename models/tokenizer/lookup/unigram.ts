@@ -1,4 +1,4 @@
-import {ModelError} from '../../../ops/errors.js';
+import {ModelError} from '../../../base/errors.js';
 import {type Fields, needBoolean} from '../steps/fields.js';
 import {byteTokens, spell} from './byte_tokens.js';
 import type {Lookup} from './lookup.js';

@@ -1,4 +1,4 @@
-import {ModelError} from '../../../ops/errors.js';
+import {ModelError} from '../../../base/errors.js';
 import {type Fields, needString, readInteger} from '../steps/fields.js';
 import type {Lookup} from './lookup.js';
 

@@ -1,4 +1,4 @@
-import {FormatError, shown} from '../../../ops/errors.js';
+import {FormatError, shown} from '../../../base/errors.js';
 
 /** A step of a tokenizer.json, its keys not yet checked. */
 export type Fields = Readonly<Record<string, unknown>>;

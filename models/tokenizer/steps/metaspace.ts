@@ -1,4 +1,4 @@
-import {ModelError} from '../../../ops/errors.js';
+import {ModelError} from '../../../base/errors.js';
 import {type Fields, needBoolean, needCharacter, needWord} from './fields.js';
 import {type Part, prepend, replaceAll, slicePart} from './part.js';
 import {cutterOf} from './patterns.js';

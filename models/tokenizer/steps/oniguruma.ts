@@ -1,4 +1,4 @@
-import {ModelError} from '../../../ops/errors.js';
+import {ModelError} from '../../../base/errors.js';
 
 /**
  * Readies a pattern in the syntax of Oniguruma (Ruby) for the library's translation to JavaScript, which takes possessive

@@ -1,4 +1,4 @@
-import {FormatError, ModelError} from '../../../ops/errors.js';
+import {FormatError, ModelError} from '../../../base/errors.js';
 import {library} from '../library.js';
 import {isRecord} from '../tokenizer_json.js';
 import {rewriteOniguruma} from './oniguruma.js';

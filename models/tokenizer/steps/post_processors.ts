@@ -1,4 +1,4 @@
-import {FormatError, ModelError, shown} from '../../../ops/errors.js';
+import {FormatError, ModelError, shown} from '../../../base/errors.js';
 import {isRecord} from '../tokenizer_json.js';
 import type {Fields} from './fields.js';
 import {type Makers, listOf, makeStep} from './make_step.js';

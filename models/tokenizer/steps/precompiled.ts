@@ -1,4 +1,4 @@
-import {FormatError, ModelError} from '../../../ops/errors.js';
+import {FormatError, ModelError} from '../../../base/errors.js';
 import {utf8, utf8Text} from './bytes.js';
 import {type Fields, needString} from './fields.js';
 import type {Step} from './part.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../../errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {defineOp, hasKernel, runOp} from '../../run_op.js';
 import {eighReference, packedEigenvectors} from './reference.js';
 import {eighWasm} from './wasm.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from '../../errors.js';
+import {BackendError} from '../../../base/errors.js';
 import {eigh64} from '../float64.js';
 
 /** `eigh` by ml-matrix in float64 on the host, where tensors can be read at once (not on webgpu). */

@@ -1,10 +1,10 @@
-import {cacheRows} from '../../../cache/attention_layers.js';
-import {planOfLayers} from '../../../cache/cache_row.js';
-import type {Plan} from '../../../cache/plan.js';
+import {cacheRows} from '../../../cache/binding/attention_layers.js';
+import {planOfLayers} from '../../../cache/binding/layer_shape.js';
+import type {Plan} from '../../../cache/plans/plan.js';
 import type {LoadedModel, Tokenizer} from '../../../models/index.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {embeddedName} from './model_name.js';
-import {count} from './units.js';
+import {count} from '../../../base/units.js';
 
 export const againstArg = {
   against: {

@@ -1,4 +1,4 @@
-import {didYouMean} from '../../../ops/errors.js';
+import {didYouMean} from '../../../base/errors.js';
 import {everyValue} from './arguments.js';
 import {UsageError} from './usage_error.js';
 

@@ -1,6 +1,6 @@
 import {parseArgs} from 'node:util';
 import {type ArgsDef, type CommandDef, runCommand} from 'citty';
-import {didYouMean} from '../../../ops/errors.js';
+import {didYouMean} from '../../../base/errors.js';
 import {everyValue} from './arguments.js';
 import {usageText} from './usage.js';
 import {UsageError} from './usage_error.js';

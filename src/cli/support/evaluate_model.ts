@@ -1,5 +1,5 @@
 import {cpus} from 'node:os';
-import type {Plan} from '../../../cache/plan.js';
+import type {Plan} from '../../../cache/plans/plan.js';
 import {full} from '../../../cache/policies/full.js';
 import type {Policy} from '../../../cache/policy.js';
 import {type LoadedModel, embeddedText} from '../../../models/index.js';

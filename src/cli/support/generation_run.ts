@@ -1,5 +1,5 @@
 import type {KVCache} from '../../../cache/kv_cache.js';
-import {byteSize, comparedWith, counted, short} from './units.js';
+import {byteSize, comparedWith, counted, short} from '../../../base/units.js';
 
 /** What a generation took, in the keys of the JSON. */
 export interface GenerationSummary {

@@ -3,7 +3,7 @@ import {stat} from 'node:fs/promises';
 import {resolve} from 'node:path';
 import {pathToFileURL} from 'node:url';
 import {policyNames} from '../../../cache/registry.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {printNote} from './print.js';
 
 /**
@@ -43,7 +43,7 @@ async function importFile(file: string): Promise<void> {
 
 /** How many things modules can add to. The adapters are loaded here already, for a module that registers one loads them. */
 async function registered(): Promise<number> {
-  const {attentionAdapterNames} = await import('../../../models/compress/adapters/index.js');
+  const {attentionAdapterNames} = await import('../../../models/adapters/index.js');
   return policyNames().length + attentionAdapterNames().length;
 }
 

@@ -2,11 +2,11 @@ import {wholeNumber} from './arguments.js';
 import {interruptSignal} from './interrupt.js';
 import {loadForCommand} from './load.js';
 import {print, printJson, printWritten} from './print.js';
-import {featureChart, weightChart} from './rank_charts.js';
+import {featureChart, weightChart} from '../../report/rank_charts.js';
 import {rankReport, shortRankReport} from './rank_report.js';
-import {rankTables} from './rank_tables.js';
+import {rankTables} from '../../report/rank_tables.js';
 import {readText} from './read_text.js';
-import {expectCharts} from './svg.js';
+import {expectCharts} from '../../report/svg.js';
 import {jsonFile, writeFiles} from './write_files.js';
 
 interface InspectRanksArgs {

@@ -1,5 +1,5 @@
-import {findParts} from '../../../models/load/find_parts.js';
-import type {ModelParts} from '../../../models/load/model_parts.js';
+import {findParts} from '../../../models/formats/find_parts.js';
+import type {ModelParts} from '../../../models/formats/model_parts.js';
 import {pathOrHubId} from './model_name.js';
 import {progressBar} from './progress.js';
 

@@ -1,8 +1,8 @@
-import type {Plan} from '../../../cache/plan.js';
+import type {Plan} from '../../../cache/plans/plan.js';
 import {asPlan, planFromJson, scenario, scenarioNames} from '../../../cache/plans/index.js';
 import type {Policy} from '../../../cache/policy.js';
 import {makePolicy, parsePolicy, policyNames} from '../../../cache/registry.js';
-import {FormatError} from '../../../ops/errors.js';
+import {FormatError} from '../../../base/errors.js';
 import {readText} from './read_text.js';
 import {UsageError} from './usage_error.js';
 

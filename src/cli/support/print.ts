@@ -1,5 +1,5 @@
-import {outputWidth, singleLine} from './terminal.js';
-import {wrappedText} from './wrap.js';
+import {outputWidth, singleLine} from '../../report/terminal.js';
+import {wrappedText} from '../../report/wrap.js';
 
 /** Results go to stdout, everything else to stderr. */
 export function print(text: string): void {

@@ -1,5 +1,5 @@
 import {readFile} from 'node:fs/promises';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 
 /**
  * A file that the user named, as bytes.

@@ -1,6 +1,6 @@
 import type {ArgsDef} from 'citty';
-import {bold, outputWidth, textWidth} from './terminal.js';
-import {hanging, wrapped} from './wrap.js';
+import {bold, outputWidth, textWidth} from '../../report/terminal.js';
+import {hanging, wrapped} from '../../report/wrap.js';
 
 /** The help of a command: what it does, its arguments and options, and examples, in lines that fit the output. */
 export function usageText(

@@ -1,4 +1,4 @@
-import {EigenkvError} from '../../../ops/errors.js';
+import {EigenkvError} from '../../../base/errors.js';
 
 /** A command line that cannot be run as it was written: exit code 2. */
 export class UsageError extends EigenkvError {}

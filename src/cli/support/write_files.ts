@@ -1,6 +1,6 @@
 import {mkdir} from 'node:fs/promises';
 import {join} from 'node:path';
-import {diskError, writeFileAtomically} from '../../../ops/files/disk.js';
+import {diskError, writeFileAtomically} from '../../../base/files/disk.js';
 
 /**
  * Writes texts by their file names into a folder, which is made where it is not there.

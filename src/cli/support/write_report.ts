@@ -1,7 +1,7 @@
 import {basename, dirname} from 'node:path';
 import type {EvaluationReport} from '../../evaluate/index.js';
-import {chartSvg} from './chart.js';
-import {reportPage} from './report_page.js';
+import {chartSvg} from '../../report/evaluation_chart.js';
+import {reportPage} from '../../report/report_page.js';
 import {jsonFile, writeFiles} from './write_files.js';
 
 /**

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {full} from '../../../cache/policies/full.js';
-import type {Past} from '../../../cache/past.js';
-import {attend} from '../../../ops/attend/index.js';
-import {mergePartials} from '../../../ops/merge_partials/index.js';
-import {partialLogSum} from '../../../ops/merge_partials/log_sum.js';
+import type {Past} from '../../../cache/past/past.js';
+import {attend} from '../../../ops/attention/attend/index.js';
+import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
+import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
 import {KeptSums} from '../../../cache/watch/kept_sums.js';

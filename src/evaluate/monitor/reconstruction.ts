@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import {type DenseSegment, type Past, type Segment, segmentsOf} from '../../../cache/past.js';
-import {RopeTables} from '../../../cache/rope_tables.js';
-import {keysToMeet} from '../../../cache/attend_past.js';
+import {type DenseSegment, type Past, type Segment, segmentsOf} from '../../../cache/past/past.js';
+import {RopeTables} from '../../../cache/past/rope_tables.js';
+import {keysToMeet} from '../../../cache/past/attend_past.js';
 import type {SeenTokens} from '../../../cache/watch/watched_cache.js';
-import {type Form, headsOf} from '../../../ops/forms.js';
-import {decodeForm} from '../../../ops/decode/index.js';
+import {type Form, headsOf} from '../../../ops/encodings/encoding.js';
+import {decodeForm} from '../../../ops/encodings/decode.js';
 import {gatherRows} from '../../../ops/gather_tokens/index.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';

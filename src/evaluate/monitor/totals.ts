@@ -1,5 +1,5 @@
 import type {DepthReport} from '../../../cache/kv_cache.js';
-import type {PastEvents} from '../../../cache/past.js';
+import type {PastEvents} from '../../../cache/past/past.js';
 import type {DepthSums} from './exact_beside.js';
 import type {ReconstructionSquares} from './reconstruction.js';
 import type {MonitorRow} from './report.js';

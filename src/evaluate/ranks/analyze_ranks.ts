@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {KVCache} from '../../../cache/kv_cache.js';
-import {atLeast, checkOptions, probability} from '../../../cache/options.js';
+import {atLeast, checkOptions, probability} from '../../../base/options.js';
 import {mean} from '../statistics.js';
 import {type AttentionRank, AttentionWindow} from './attention_window.js';
 import {FeatureGrams} from '../../../cache/watch/feature_grams.js';

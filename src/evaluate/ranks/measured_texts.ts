@@ -1,6 +1,6 @@
 import type {LoadedModel} from '../../../models/index.js';
 import {checkIds} from '../../../models/token_ids.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {textIds} from '../text.js';
 
 /** A text, or its ids. */

@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 
 /** Steps of the integral: enough for five digits. */
 const steps = 2000;

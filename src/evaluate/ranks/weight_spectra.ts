@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {Attention, FeedForward} from '../../../layers/index.js';
 import {waitingEvents} from '../../../models/generate/event_loop.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {eighAsync} from '../../../ops/linalg/eigh/index.js';
 import {effectiveRank, stableRank} from '../../../ops/linalg/ranks.js';
 import {randomRankShare} from './random_matrix.js';

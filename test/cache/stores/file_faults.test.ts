@@ -5,8 +5,8 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {promisify} from 'node:util';
 import {fileStore} from '../../../cache/stores/index.js';
-import {TransferError} from '../../../ops/errors.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {TransferError} from '../../../base/errors.js';
+import {rejection} from '../../base/files/rejection.js';
 import {killDuringSave} from '../../slow/kill_during_save.js';
 import {skip} from '../../support/skip.js';
 

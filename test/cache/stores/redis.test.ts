@@ -10,8 +10,8 @@ import {createInterface} from 'node:readline';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {quantized} from '../../../cache/policies/index.js';
 import {type ByteStore, redisStore} from '../../../cache/stores/index.js';
-import {TransferError} from '../../../ops/errors.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {TransferError} from '../../../base/errors.js';
+import {rejection} from '../../base/files/rejection.js';
 import {skip} from '../../support/skip.js';
 
 /** A server of its own for these tests, at a socket of its own, that writes nothing to the disk. */

@@ -10,8 +10,8 @@ import {
   indexedDbStore,
   opfsStore,
 } from '../../../cache/stores/index.js';
-import {FormatError, InvalidArgumentError, TransferError} from '../../../ops/errors.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {FormatError, InvalidArgumentError, TransferError} from '../../../base/errors.js';
+import {rejection} from '../../base/files/rejection.js';
 import {fakeOpfs} from './fake_opfs.js';
 
 const bytesOf = (length: number, seed: number) => Uint8Array.from({length}, (_, i) => (i * 31 + seed) % 251);

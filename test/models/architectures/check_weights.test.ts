@@ -1,10 +1,10 @@
 import {expect} from 'chai';
-import {checkedWeights} from '../../../models/load/check_weights.js';
-import type {ModelConfig} from '../../../models/model_config.js';
-import {architectureOf} from '../../../models/registry.js';
-import type {TensorFile} from '../../../ops/files/tensor_file.js';
+import {checkedWeights} from '../../../models/formats/check_weights.js';
+import type {ModelConfig} from '../../../models/architectures/model_config.js';
+import {architectureOf} from '../../../models/architectures/registry.js';
+import type {TensorFile} from '../../../base/files/tensor_file.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {ModelError} from '../../../ops/errors.js';
+import {ModelError} from '../../../base/errors.js';
 import {tinyConfig} from './tiny_models.js';
 
 /** A file that holds what a model of this config needs, and tensors of these names besides. */

@@ -1,13 +1,18 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {readFile} from 'node:fs/promises';
-import {ropeFromHub, ropeToHub} from '../../../models/load/hub_rope.js';
-import type {ModelConfig} from '../../../models/model_config.js';
-import {architectureOf, buildModel, configFromGguf, configFromHub} from '../../../models/registry.js';
-import type {MetadataValue, TensorFile} from '../../../ops/files/tensor_file.js';
-import {ModelError} from '../../../ops/errors.js';
+import {ropeFromHub, ropeToHub} from '../../../models/formats/hub_rope.js';
+import type {ModelConfig} from '../../../models/architectures/model_config.js';
+import {
+  architectureOf,
+  buildModel,
+  configFromGguf,
+  configFromHub,
+} from '../../../models/architectures/registry.js';
+import type {MetadataValue, TensorFile} from '../../../base/files/tensor_file.js';
+import {ModelError} from '../../../base/errors.js';
 import {type RopeScaling, ropeFrequencies} from '../../../ops/rotate/rope.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 import {tinyConfig, tinyJson, tinyModels} from './tiny_models.js';
 
 type Keys = Record<string, unknown>;

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {readdir} from 'node:fs/promises';
 import {existsSync} from 'node:fs';
 import {KVCache} from '../../../cache/index.js';
-import {architectures} from '../../../models/registry.js';
+import {architectures} from '../../../models/architectures/registry.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 import {

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {readdirSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
-import {checkedWeights} from '../../../models/load/check_weights.js';
-import {fillWeights} from '../../../models/load/fill_weights.js';
-import type {ModelConfig} from '../../../models/model_config.js';
-import {buildModel, configFromGguf, configFromHub} from '../../../models/registry.js';
-import {openTensorPath} from '../../../models/weights/open_tensor_file.js';
+import {checkedWeights} from '../../../models/formats/check_weights.js';
+import {fillWeights} from '../../../models/formats/fill_weights.js';
+import type {ModelConfig} from '../../../models/architectures/model_config.js';
+import {buildModel, configFromGguf, configFromHub} from '../../../models/architectures/registry.js';
+import {openTensorPath} from '../../../base/files/open_tensor_file.js';
 
 /** The folder of small random models; test/golden/models/tiny_models.py and tiny_gguf.py made them. */
 const tiny = new URL('../../golden/models/tiny/', import.meta.url);

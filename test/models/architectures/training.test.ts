@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache, quantized} from '../../../cache/index.js';
-import {buildModel} from '../../../models/registry.js';
-import type {ModelConfig} from '../../../models/model_config.js';
-import {ContextLengthError} from '../../../ops/errors.js';
+import {buildModel} from '../../../models/architectures/registry.js';
+import type {ModelConfig} from '../../../models/architectures/model_config.js';
+import {ContextLengthError} from '../../../base/errors.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 import {asBatch, logitsOf} from './tiny_models.js';

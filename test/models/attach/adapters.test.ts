@@ -10,13 +10,13 @@ import {
   registerAttentionAdapter,
   type AttentionAdapter,
 } from '../../../models/index.js';
-import {tokensHeld} from '../../../cache/past.js';
+import {tokensHeld} from '../../../cache/past/past.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {InvalidArgumentError, ModelError} from '../../../ops/errors.js';
+import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {evaluate} from '../../../src/evaluate/index.js';
 import {OddAttention, type OddArgs, modelWith, oddSizes} from '../../support/odd_attention.js';
 import {expectClose} from '../../support/tensors.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 
 type Description = ReturnType<AttentionAdapter['describe']>;
 

@@ -10,13 +10,13 @@ import {
   registerPositionAdapter,
 } from '../../../models/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {ContextLengthError, InvalidArgumentError, ModelError} from '../../../ops/errors.js';
+import {ContextLengthError, InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {evaluate} from '../../../src/evaluate/index.js';
 import {CausalSelfAttention, MultiHeadAttention, modelOf} from '../../support/other_attentions.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 
 const prompt = [5, 17, 3];
 const coarse = quantized({bits: 4, groupSize: 16, residual: 16});

@@ -6,10 +6,10 @@ import {attention, outputHead, positionEmbedding, tokenEmbedding} from '../../..
 import {attachCache, generateIds, paddedBehind, registerPositionAdapter} from '../../../models/index.js';
 import {contextOf} from '../../../models/attach/context.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {ContextLengthError} from '../../../ops/errors.js';
+import {ContextLengthError} from '../../../base/errors.js';
 import {OddAttention} from '../../support/odd_attention.js';
 import {expectClose} from '../../support/tensors.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 
 const [dim, vocab, rows] = [16, 40, 12];
 

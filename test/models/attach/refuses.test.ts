@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {attachCache} from '../../../models/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {EigenkvError, InvalidArgumentError, ModelError} from '../../../ops/errors.js';
+import {EigenkvError, InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {
   OddAttention,
   type Oddities,
@@ -10,7 +10,7 @@ import {
   modelWith,
   oddSizes,
 } from '../../support/odd_attention.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 
 /** A layer of a function. */
 function layerOf(className: string, compute: (x: tf.Tensor) => tf.Tensor): tf.layers.Layer {

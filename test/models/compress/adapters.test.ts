@@ -9,7 +9,7 @@ import {
 } from '../../../models/index.js';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {InvalidArgumentError, ModelError} from '../../../ops/errors.js';
+import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {
   CausalSelfAttention,
   GptAttention,
@@ -18,7 +18,7 @@ import {
 } from '../../support/other_attentions.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose} from '../../support/tensors.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 
 const [tokens, vocab] = [20, 40];
 const ids = Array.from(randomFloats(3, 8 * tokens), x => Math.floor(Math.abs(x) * 1000) % vocab);

@@ -7,8 +7,8 @@ import {
   uniformRanks,
   waterFilledRanks,
 } from '../../../models/compress/allotment.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
-import {rejection} from '../weights/rejection.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import {rejection} from '../../base/files/rejection.js';
 
 /** A side whose directions are worth these, the largest first. */
 function sideOf(depth: number, side: 'keys' | 'values', worths: readonly number[], sensitivity = 1): Side {

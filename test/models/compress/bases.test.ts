@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {type BasisMethod, basisMethods, keyBasis, orderedBasis} from '../../../models/compress/bases.js';
 import {rotatedMetric} from '../../../models/compress/rotated_metric.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {multiply64, transpose64} from '../../../ops/linalg/matrix64.js';
 import {type GoldenArray, readGolden} from '../../support/golden.js';
 import {randomFloats} from '../../support/random.js';

@@ -10,14 +10,14 @@ import {
   mergeCalibrations,
   saveCalibration,
 } from '../../../models/index.js';
-import {writeSafetensors} from '../../../ops/files/write_safetensors.js';
+import {writeSafetensors} from '../../../base/files/write_safetensors.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {FormatError, InvalidArgumentError} from '../../../ops/errors.js';
+import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import {rotationFor} from '../../../ops/rotate/rope.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 
 const [heads, kvHeads, dim] = [4, 2, 8]; // of the tiny model
 const text = 'It is a truth universally acknowledged, that a single man in possession of a good fortune';

@@ -16,19 +16,19 @@ import {
   loadModel,
   saveModel,
 } from '../../../models/index.js';
-import {denseAttentions} from '../../../models/compress/adapters/index.js';
+import {denseAttentions} from '../../../models/adapters/index.js';
 import {costedSides} from '../../../models/compress/allotment.js';
 import {keyBasis} from '../../../models/compress/bases.js';
 import {prepare} from '../../../models/compress/prepare.js';
 import {watchFeatures} from '../../../models/compress/watch_features.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {evaluate} from '../../../src/evaluate/index.js';
-import {InvalidArgumentError, ModelError} from '../../../ops/errors.js';
+import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {multiply64, transpose64} from '../../../ops/linalg/matrix64.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 
 const text =
   'It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a wife.';

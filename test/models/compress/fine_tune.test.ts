@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {calibrate, compressModel, fineTune} from '../../../models/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {InvalidArgumentError, ModelError} from '../../../ops/errors.js';
+import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {type EpochRow, epochCallback} from '../../../src/evaluate/index.js';
 import {expectNoLeak} from '../../support/tensors.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
-import {rejection} from '../weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 
 const ids = characterTokenizer.encode(
   'It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness',

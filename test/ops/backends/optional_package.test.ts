@@ -1,7 +1,7 @@
 import {expect} from 'chai';
-import {importOptional, runsInNode, throwUnlessMissing} from '../../../ops/backends/optional_package.js';
-import {BackendError} from '../../../ops/errors.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {importOptional, runsInNode, throwUnlessMissing} from '../../../base/optional_package.js';
+import {BackendError} from '../../../base/errors.js';
+import {rejection} from '../../base/files/rejection.js';
 
 const moduleOf = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
 

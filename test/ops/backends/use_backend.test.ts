@@ -7,8 +7,8 @@ import {
   useBackend,
 } from '../../../ops/backends/use_backend.js';
 import {checkWasmPaths} from '../../../ops/backends/wasm_files.js';
-import {BackendError, InvalidArgumentError} from '../../../ops/errors.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {BackendError, InvalidArgumentError} from '../../../base/errors.js';
+import {rejection} from '../../base/files/rejection.js';
 
 describe('useBackend', () => {
   let former: string | undefined;

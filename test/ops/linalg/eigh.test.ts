@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {eigh, eighAsync, eighOp, type Eigen} from '../../../ops/linalg/eigh/index.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {describeOnBackends} from '../../support/backends.js';

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {eighAsync} from '../../../ops/linalg/eigh/index.js';
-import {foldBlock, type Fold} from '../../../ops/linalg/fold_block.js';
+import {foldBlock, type Fold} from '../../../ops/linalg/update_svd.js';
 import {rangeFinder} from '../../../ops/linalg/range_finder.js';
 import {svdAsync} from '../../../ops/linalg/svd.js';
 import {describeOnBackends} from '../../support/backends.js';

@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {eigh64, svd64} from '../../../ops/linalg/float64.js';
 import {readGolden, type GoldenArray} from '../../support/golden.js';
 import {randomFloats} from '../../support/random.js';

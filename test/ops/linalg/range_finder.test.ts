@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {svd64} from '../../../ops/linalg/float64.js';
 import {rangeFinder} from '../../../ops/linalg/range_finder.js';
 import {describeOnBackends} from '../../support/backends.js';

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {attend} from '../../../ops/attend/index.js';
+import {attend} from '../../../ops/attention/attend/index.js';
 import {
   attentionStatistics,
   type AttentionStatisticsOptions,
-} from '../../../ops/attention_statistics/index.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
-import type {Form} from '../../../ops/forms.js';
-import {mergePartials} from '../../../ops/merge_partials/index.js';
-import {partialLogSum} from '../../../ops/merge_partials/log_sum.js';
+} from '../../../ops/attention/statistics/index.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import type {Form} from '../../../ops/encodings/encoding.js';
+import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
+import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {
   randomLowRank,
@@ -16,7 +16,7 @@ import {
   randomTokens,
   type LowRankStorage,
   type TokenStorage,
-} from '../../support/forms.js';
+} from '../../support/encodings.js';
 import {expectAsOnCpu} from '../../support/on_both.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';

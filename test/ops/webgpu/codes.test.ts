@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {append} from '../../../ops/append/index.js';
-import {decodeForm} from '../../../ops/decode/index.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {decodeForm} from '../../../ops/encodings/decode.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {encodeFloat8} from '../../../ops/float8/index.js';
 import {gatherRows, gatherTokens} from '../../../ops/gather_tokens/index.js';
 import {hadamard} from '../../../ops/hadamard/index.js';
 import {quantize, type QuantizeOptions} from '../../../ops/integer/index.js';
 import {expandPartial} from '../../../ops/low_rank/index.js';
-import {unembed} from '../../../ops/unembed/index.js';
+import {unembed} from '../../../ops/lm_head/index.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {goldenTensor, readGolden, type GoldenArray} from '../../support/golden.js';
 import {expectAsOnCpu} from '../../support/on_both.js';

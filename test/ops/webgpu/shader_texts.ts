@@ -1,18 +1,18 @@
 import {appendShader} from '../../../ops/append/webgpu.js';
-import {attendShader, unseenShader} from '../../../ops/attend/webgpu.js';
-import {packShader} from '../../../ops/attend/webgpu_keys.js';
-import {tilesFor} from '../../../ops/attend/webgpu_tiles.js';
-import {attentionStatisticsShader} from '../../../ops/attention_statistics/webgpu.js';
+import {attendShader, unseenShader} from '../../../ops/attention/attend/webgpu.js';
+import {packShader} from '../../../ops/attention/attend/webgpu_keys.js';
+import {tilesFor} from '../../../ops/attention/attend/webgpu_tiles.js';
+import {attentionStatisticsShader} from '../../../ops/attention/statistics/webgpu.js';
 import {copyShader} from '../../../ops/backends/webgpu_heads.js';
 import {decodeFloat8Shader, float8CodesShader, float8ScalesShader} from '../../../ops/float8/webgpu.js';
 import {gatherRowsShader} from '../../../ops/gather_tokens/webgpu.js';
 import {hadamardShader} from '../../../ops/hadamard/webgpu.js';
 import {dequantizeShader, groupParametersShader, packCodesShader} from '../../../ops/integer/webgpu.js';
 import {expandPartialShader} from '../../../ops/low_rank/webgpu.js';
-import {joinShader} from '../../../ops/merge_partials/webgpu.js';
+import {joinShader} from '../../../ops/attention/merge_partials/webgpu.js';
 import {rmsNormShader} from '../../../ops/rms_norm/webgpu.js';
 import {rotateShader} from '../../../ops/rotate/webgpu.js';
-import {unembedShader} from '../../../ops/unembed/webgpu.js';
+import {unembedShader} from '../../../ops/lm_head/webgpu.js';
 
 const dense = {kind: 'dense', dim: 64} as const;
 const int4 = {kind: 'integer', dim: 64, bits: 4, groupAxis: 'channel', groupSize: 32} as const;

@@ -1,6 +1,6 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {expect} from 'chai';
-import {tilesFor} from '../../../ops/attend/webgpu_tiles.js';
+import {tilesFor} from '../../../ops/attention/attend/webgpu_tiles.js';
 import {shaderTexts} from './shader_texts.js';
 
 const golden = new URL('../../golden/webgpu/', import.meta.url);

@@ -5,12 +5,12 @@ import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {embeddedText, loadModel} from '../../../models/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {calibrateCommand} from '../../../src/cli/calibrate.js';
 import {compressCommand} from '../../../src/cli/compress.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {type EvaluationReport, evaluate, textIds} from '../../../src/evaluate/index.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 import {printed} from './support/printed.js';
 
 const tokens = 48;

@@ -2,12 +2,12 @@ import {expect} from 'chai';
 import {mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {FormatError, InvalidArgumentError} from '../../../ops/errors.js';
+import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
 import {calibrateCommand} from '../../../src/cli/calibrate.js';
 import {compressCommand} from '../../../src/cli/compress.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 import {printed} from './support/printed.js';
 
 describe('eigenkv calibrate and compress', () => {

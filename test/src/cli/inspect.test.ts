@@ -8,7 +8,7 @@ import {parsePolicy} from '../../../cache/registry.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {inspect} from '../../../src/cli/inspect.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 import {skip} from '../../support/skip.js';
 import {printed} from './support/printed.js';
 

@@ -2,15 +2,15 @@ import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {generateCommand} from '../../../src/cli/generate.js';
 import {memory} from '../../../src/cli/memory.js';
 import type {GenerationSummary} from '../../../src/cli/support/generation_run.js';
-import {byteSize} from '../../../src/cli/support/units.js';
+import {byteSize} from '../../../base/units.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import type {EvaluationReport} from '../../../src/evaluate/index.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 import {eigenkv} from './support/eigenkv.js';
 
 const lines = (text: string) => text.trimEnd().split('\n');

@@ -2,7 +2,7 @@ import {mkdtemp, readFile, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {inspect} from '../../../src/cli/inspect.js';
 import {monitorCommand} from '../../../src/cli/monitor.js';
 import {
@@ -10,14 +10,14 @@ import {
   bytesChart,
   errorChart,
   rankChart,
-} from '../../../src/cli/support/monitor_charts.js';
-import {monitorColumnNames, monitorTable} from '../../../src/cli/support/monitor_table.js';
-import {featureChart, weightChart} from '../../../src/cli/support/rank_charts.js';
+} from '../../../src/report/monitor_charts.js';
+import {monitorColumnNames, monitorTable} from '../../../src/report/monitor_table.js';
+import {featureChart, weightChart} from '../../../src/report/rank_charts.js';
 import type {RankReport} from '../../../src/cli/support/rank_report.js';
-import {rankColumnNames, rankTables} from '../../../src/cli/support/rank_tables.js';
+import {rankColumnNames, rankTables} from '../../../src/report/rank_tables.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import {type MonitorRow, type WeightSpectrum, weightSummary} from '../../../src/evaluate/index.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 import {type Result, eigenkv} from './support/eigenkv.js';
 import {tablesIn} from './support/tables.js';
 import {widestLine} from './support/wide.js';

@@ -1,9 +1,9 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {chartSvg} from '../../../src/cli/support/chart.js';
-import {placeLabels} from '../../../src/cli/support/place_labels.js';
-import {reportPage} from '../../../src/cli/support/report_page.js';
-import {reportColumnNames, reportTable} from '../../../src/cli/support/report_table.js';
+import {chartSvg} from '../../../src/report/evaluation_chart.js';
+import {placeLabels} from '../../../src/report/place_labels.js';
+import {reportPage} from '../../../src/report/report_page.js';
+import {reportColumnNames, reportTable} from '../../../src/report/report_table.js';
 import {
   byteSize,
   change,
@@ -15,7 +15,7 @@ import {
   short,
   small,
   timesSmaller,
-} from '../../../src/cli/support/units.js';
+} from '../../../base/units.js';
 import type {EvaluationReport} from '../../../src/evaluate/index.js';
 import {type ReadTable, tablesIn} from './support/tables.js';
 import {widestLine} from './support/wide.js';

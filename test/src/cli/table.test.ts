@@ -1,9 +1,9 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {columnsArg, readColumns} from '../../../src/cli/support/columns_arg.js';
-import {type Column, tableText} from '../../../src/cli/support/table.js';
+import {type Column, tableText} from '../../../src/report/table.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
-import {hanging, wrapped} from '../../../src/cli/support/wrap.js';
+import {hanging, wrapped} from '../../../src/report/wrap.js';
 import {tablesIn} from './support/tables.js';
 import {widestLine} from './support/wide.js';
 

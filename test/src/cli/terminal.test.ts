@@ -9,7 +9,7 @@ import {inspect} from '../../../src/cli/inspect.js';
 import {memory} from '../../../src/cli/memory.js';
 import {monitorCommand} from '../../../src/cli/monitor.js';
 import type {Command} from '../../../src/cli/support/command.js';
-import {bold, outputWidth} from '../../../src/cli/support/terminal.js';
+import {bold, outputWidth} from '../../../src/report/terminal.js';
 import {skip} from '../../support/skip.js';
 import {printed} from './support/printed.js';
 import {hasTerminals, onTerminal} from './support/terminal_session.js';

@@ -37,7 +37,7 @@ describe('without vega', () => {
   it('the package and its charts load, and a chart is a typed error', async () => {
     const program = `
       await import('./src/index.ts');
-      const {lineChartSvg} = await import('./src/charts.ts');
+      const {lineChartSvg} = await import('./src/report/charts.ts');
       const chart = {title: '', x: {title: ''}, y: {title: ''}, points: [{series: 'a', x: 0, y: 1}]};
       await lineChartSvg(chart).catch(error => console.log(error.name + ': ' + error.message));`;
     const {code, output} = await run(...inline(program));

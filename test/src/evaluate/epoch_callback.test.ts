@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {full} from '../../../cache/policies/full.js';
 import {quantized} from '../../../cache/policies/quantized.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {InvalidArgumentError} from '../../../ops/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {type EpochRow, epochCallback} from '../../../src/evaluate/epoch_callback.js';
 import {evaluate} from '../../../src/evaluate/index.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';

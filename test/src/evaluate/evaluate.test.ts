@@ -8,9 +8,9 @@ import {KVCache} from '../../../cache/kv_cache.js';
 import {sliding} from '../../../cache/policies/sliding.js';
 import {attention, outputHead, positionEmbedding, tokenEmbedding} from '../../../layers/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {FormatError, InvalidArgumentError} from '../../../ops/errors.js';
+import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
 import {evaluate, policyLabel, textIds} from '../../../src/evaluate/index.js';
-import {rejection} from '../../models/weights/rejection.js';
+import {rejection} from '../../base/files/rejection.js';
 import {expectNoLeak} from '../../support/tensors.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
 

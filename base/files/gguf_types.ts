@@ -1,0 +1,67 @@
+import * as dequantize from './gguf_dequantize.js';
+import {bf16, f16, f32, f64, i16, i32, i64, i8} from './plain_encodings.js';
+import type {Encoding} from './tensor_file.js';
+
+type Decode = NonNullable<Encoding['decode']>;
+
+function blocks(dtype: string, blockSize: number, blockBytes: number, decode?: Decode): Encoding {
+  return {dtype, blockSize, blockBytes, ...(decode && {decode})};
+}
+
+/**
+ * GGML's tensor types by their number in the file (ggml.h, `enum ggml_type`). Those without `decode` are known only
+ * by their size, so that a file holding one can be checked and inspected.
+ */
+export const ggmlTypes: ReadonlyMap<number, Encoding> = new Map([
+  [0, f32],
+  [1, f16],
+  [2, blocks('Q4_0', 32, 18, dequantize.q4_0)],
+  [3, blocks('Q4_1', 32, 20, dequantize.q4_1)],
+  [6, blocks('Q5_0', 32, 22, dequantize.q5_0)],
+  [7, blocks('Q5_1', 32, 24, dequantize.q5_1)],
+  [8, blocks('Q8_0', 32, 34, dequantize.q8_0)],
+  [9, blocks('Q8_1', 32, 40)],
+  [10, blocks('Q2_K', 256, 84)],
+  [11, blocks('Q3_K', 256, 110)],
+  [12, blocks('Q4_K', 256, 144, dequantize.q4_k)],
+  [13, blocks('Q5_K', 256, 176, dequantize.q5_k)],
+  [14, blocks('Q6_K', 256, 210, dequantize.q6_k)],
+  [15, blocks('Q8_K', 256, 292)],
+  [16, blocks('IQ2_XXS', 256, 66)],
+  [17, blocks('IQ2_XS', 256, 74)],
+  [18, blocks('IQ3_XXS', 256, 98)],
+  [19, blocks('IQ1_S', 256, 50)],
+  [20, blocks('IQ4_NL', 32, 18)],
+  [21, blocks('IQ3_S', 256, 110)],
+  [22, blocks('IQ2_S', 256, 82)],
+  [23, blocks('IQ4_XS', 256, 136)],
+  [24, i8],
+  [25, i16],
+  [26, i32],
+  [27, i64],
+  [28, f64],
+  [29, blocks('IQ1_M', 256, 56)],
+  [30, bf16],
+  [34, blocks('TQ1_0', 256, 54)],
+  [35, blocks('TQ2_0', 256, 66)],
+  [39, blocks('MXFP4', 32, 17)],
+  [40, blocks('NVFP4', 64, 36)],
+  [41, blocks('Q1_0', 128, 18)],
+]);
+
+/** Numbers that ggml gave up, and what they were called: their files cannot be read by anyone any more. */
+export const removedTypes: ReadonlyMap<number, string> = new Map([
+  [4, 'Q4_2'],
+  [5, 'Q4_3'],
+  [31, 'Q4_0_4_4'],
+  [32, 'Q4_0_4_8'],
+  [33, 'Q4_0_8_8'],
+  [36, 'IQ4_NL_4_4'],
+  [37, 'IQ4_NL_4_8'],
+  [38, 'IQ4_NL_8_8'],
+]);
+
+/** The types that are read, for messages. */
+export const readableTypes: readonly string[] = [...ggmlTypes.values()]
+  .filter(t => t.decode)
+  .map(t => t.dtype);

@@ -1,0 +1,54 @@
+import type {Plan, PolicyLike} from '../plans/plan.js';
+import {perDepth} from '../plans/index.js';
+import {full} from '../policies/full.js';
+
+/** What a cache needs to know of one attention layer. */
+export interface CacheRow {
+  /** The index of the attention layer in its model. */
+  readonly depth: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  /** Of keys, and of queries where the layer gives no `keyBasis`. */
+  readonly dim: number;
+  /** Of values. */
+  readonly dimV: number;
+  /**
+   * Of an uncompressed head, in layers whose keys and values are latents: what sizes are compared with, and the dim of queries
+   * that meet rebuilt keys. Default: `dim` and `dimV`.
+   */
+  readonly headDim?: number;
+  /** The policy that the layer asks for, where a cache is made without a plan. Default: `full`. */
+  readonly policy?: PolicyLike;
+}
+
+/**
+ * Any model some of whose layers have a `cacheRow: CacheRow`, models inside it too: a `tf.LayersModel` with attention of eigenkv
+ * in it.
+ */
+export interface CacheableModel {
+  readonly layers: readonly object[];
+}
+
+/** The sizes of a model whose attention is the same at every depth. */
+export interface UniformSizes {
+  readonly depths: number;
+  readonly heads: number;
+  /** Default: `heads`. */
+  readonly kvHeads?: number;
+  readonly headDim: number;
+}
+
+/** The rows of a model that is no `tf.LayersModel`, so that a cache can be made for it. */
+export function uniformRows({depths, heads, kvHeads = heads, headDim}: UniformSizes): CacheRow[] {
+  return Array.from({length: depths}, (_, depth) => ({depth, heads, kvHeads, dim: headDim, dimV: headDim}));
+}
+
+/** Numbers of a token's key and value of one head, if nothing compressed them. */
+export function uncompressedNumbers({dim, dimV, headDim}: CacheRow): number {
+  return headDim === undefined ? dim + dimV : 2 * headDim;
+}
+
+/** What the layers of a model ask for. */
+export function planOfLayers(rows: readonly CacheRow[]): Plan {
+  return perDepth(rows.map(({policy}) => policy ?? full()));
+}

@@ -1,0 +1,105 @@
+import * as tf from '@tensorflow/tfjs';
+import {attend, type AttendOptions, type Partial} from '../../ops/attention/attend/index.js';
+import {type AttendedSegment, attendSegments} from '../../ops/attention/attend/segments.js';
+import {batchedMatMul} from '../../ops/batched_matmul/index.js';
+import type {Form, LowRankForm} from '../../ops/encodings/encoding.js';
+import {mergePartials} from '../../ops/attention/merge_partials/index.js';
+import {type Past, type Segment, segmentsOf} from './past.js';
+import type {RopeTables} from './rope_tables.js';
+
+/** What attention over a past must know beyond its tokens. */
+export interface AttendContext {
+  /** Factor of the scores, 1 / sqrt(dim of the uncompressed head). */
+  readonly scale: number;
+  /** Tokens that a query sees, its own included, in layers that look back no further. Default: all. */
+  readonly window?: number;
+  /** How the stored keys were rotated; absent in models without rotary positions. */
+  readonly rope?: RopeTables;
+  /** What the stored keys are latents of, where an attention layer compresses them itself; `rope` is absent then. */
+  readonly latentKeys?: LatentKeys;
+}
+
+/**
+ * Keys that come in as latents of a basis which all tokens share, not rotated (Eigen Attention, arXiv 2408.05646). Policies
+ * store latents as they store keys of that dim, and need not know; only who attends rebuilds keys, tile by tile.
+ */
+export interface LatentKeys {
+  /** float32 `[batch, kvHeads, rank, dim]`. */
+  readonly basis: tf.Tensor4D;
+  /** float32 `[batch, kvHeads, 1, dim]`: what all keys have beside. */
+  readonly mean?: tf.Tensor4D;
+  /** How rebuilt keys rotate. */
+  readonly rope?: RopeTables;
+}
+
+/** Attention of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
+export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
+  if (context.window !== undefined) return mergePartials(partialsOfPast(past, queries, context));
+  return attendSegments(queries, segmentsToMeet(past, queries, context));
+}
+
+/** The same before it is merged: a partial for each segment. */
+export function partialsOfPast(past: Past, queries: tf.Tensor4D, context: AttendContext): Partial[] {
+  return segmentsToMeet(past, queries, context).map(segment =>
+    attend(queries, segment.keys, segment.values, segment),
+  );
+}
+
+function segmentsToMeet(past: Past, queries: tf.Tensor4D, context: AttendContext): AttendedSegment[] {
+  return segmentsOf(past).map(segment =>
+    Object.assign(attendOptions(segment, past, queries, context), {
+      keys: keysToMeet(segment.keys, context),
+      values: segment.values,
+    }),
+  );
+}
+
+/**
+ * Stored keys as queries meet them: as they are, or as a low-rank form over the stored latents. Latents that a policy keeps
+ * in a basis of its own, `z ~ y C + m`, are met in the product of both: `z B + mean = y (C B) + (m B + mean)`.
+ */
+export function keysToMeet(keys: Form, {latentKeys}: AttendContext): Form {
+  if (latentKeys === undefined) return keys;
+  const {basis, mean, rope} = latentKeys;
+  const shared = {kind: 'lowRank', dim: basis.shape[3], ...(rope && {rotate: true})} as const;
+  if (keys.kind !== 'lowRank') {
+    return {...shared, rank: keys.dim, latents: keys, basis, ...(mean && {mean})} satisfies LowRankForm;
+  }
+  const means = [...(keys.mean ? [batchedMatMul(keys.mean, basis)] : []), ...(mean ? [mean] : [])];
+  return {
+    ...shared,
+    rank: keys.rank,
+    latents: keys.latents,
+    basis: batchedMatMul(keys.basis, basis),
+    ...(means.length > 0 && {mean: tf.addN(means)}),
+  } satisfies LowRankForm;
+}
+
+/** How queries look at one segment: causally where it is the newest, and with its rotation where its keys have none yet. */
+export function attendOptions(
+  segment: Segment,
+  past: Past,
+  queries: tf.Tensor4D,
+  {scale, window: size, rope, latentKeys}: AttendContext,
+): AttendOptions {
+  const {keys, tokens, positions} = segment;
+  const causal = segment === past.recent && queries.shape[2] > 1;
+  const tables = latentKeys
+    ? latentKeys.rope
+    : keys.kind === 'lowRank' && keys.rotate === true
+      ? rope
+      : undefined;
+  const seen: AttendOptions = {tokens, scale};
+  if (causal) Object.assign(seen, {firstQuery: tokens - queries.shape[2]});
+  if (size !== undefined) {
+    const firstQuery = past.tokensSeen - queries.shape[2];
+    Object.assign(seen, {window: {size, firstQuery, positions}});
+  }
+  if (tables === undefined) return seen;
+  return {...seen, keyRotation: {...tables.upTo(past.tokensSeen), positions: wholePositions(positions)}};
+}
+
+/** Positions as rows of a table. */
+function wholePositions(positions: Segment['positions']): Segment['positions'] {
+  return typeof positions === 'number' ? positions : tf.cast(positions, 'int32');
+}

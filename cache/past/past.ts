@@ -1,0 +1,93 @@
+import type * as tf from '@tensorflow/tfjs';
+import {type DenseForm, type Form, formBytes, mapTensors} from '../../ops/encodings/encoding.js';
+
+/** A run of tokens of one depth: their keys in one codec's form, their values in another's (or the same). */
+export interface Segment {
+  readonly keys: Form;
+  readonly values: Form;
+  /** How many tokens are valid; the forms may have room for more. */
+  readonly tokens: number;
+  /**
+   * The position of each token in its text. A number is the first of a run without gaps; after an eviction every head
+   * keeps tokens of its own: float32 (exact to 2^24) `[batch, kvHeads, rows, 1]`. Eviction never renumbers.
+   */
+  readonly positions: number | tf.Tensor4D;
+  /** What attention gave to each token so far: float32 `[batch, kvHeads, tokens, 1]`, where the policy observes it. */
+  readonly scores?: tf.Tensor4D;
+}
+
+/** Dense float32 keys (rotated) and values of tokens without gaps. */
+export interface DenseSegment extends Segment {
+  readonly keys: DenseForm;
+  readonly values: DenseForm;
+  readonly positions: number;
+}
+
+/**
+ * The past of one depth as its policy laid it out. Fresh tokens always come into `recent`, whose keys (rotated) and
+ * values are dense; what a policy seals, encodes or keeps of the older ones lies in `held`.
+ */
+export interface Past {
+  /** By what they are to the policy (`old`, `sinks`, `heavy`), in the order of their making. */
+  readonly held: Readonly<Record<string, Segment>>;
+  readonly recent: DenseSegment;
+  /** Tokens that came in, the evicted ones included: the position of the next one. */
+  readonly tokensSeen: number;
+  /** Tensors that a policy carries from step to step beside the tokens. */
+  readonly extras?: Readonly<Record<string, tf.Tensor>>;
+  /** What the policy did so far, for the monitor. */
+  readonly events: PastEvents;
+}
+
+/** How often a policy did something, and to how many tokens (per head). */
+export interface PastEvents {
+  readonly seals: number;
+  readonly folds: number;
+  readonly evictedTokens: number;
+}
+
+export const noEvents: PastEvents = {seals: 0, folds: 0, evictedTokens: 0};
+
+/** All segments of a past, oldest first; empty ones left out. */
+export function segmentsOf(past: Past): Segment[] {
+  return [...Object.values(past.held), past.recent].filter(({tokens}) => tokens > 0);
+}
+
+/** Every tensor of a past. */
+export function tensorsOfPast(past: Past): tf.Tensor[] {
+  const tensors = [...Object.values(past.held), past.recent].flatMap(tensorsOfSegment);
+  return past.extras === undefined ? tensors : [...tensors, ...Object.values(past.extras)];
+}
+
+function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor[] {
+  const tensors: tf.Tensor[] = [];
+  for (const form of [keys, values]) {
+    mapTensors(form, tensor => {
+      tensors.push(tensor);
+      return tensor;
+    });
+  }
+  if (typeof positions !== 'number') tensors.push(positions);
+  if (scores !== undefined) tensors.push(scores);
+  return tensors;
+}
+
+/** Tokens that a past holds for each head: what is left of `tokensSeen` after evictions. */
+export function tokensHeld(past: Past): number {
+  return segmentsOf(past).reduce((sum, {tokens}) => sum + tokens, 0);
+}
+
+/** True bytes of a segment: codes, scales, positions, scores and spare capacity. */
+export function segmentBytes({keys, values, positions, scores}: Segment): number {
+  const metadata = (typeof positions === 'number' ? 0 : positions.size) + (scores?.size ?? 0);
+  return formBytes(keys) + formBytes(values) + metadata * 4;
+}
+
+/** True bytes of a past. */
+export function pastBytes(past: Past): number {
+  const extras = Object.values(past.extras ?? {}).reduce((sum, {size}) => sum + size * 4, 0);
+  return [...Object.values(past.held), past.recent].reduce(
+    (sum, segment) => sum + segmentBytes(segment),
+    extras,
+  );
+}

@@ -1,0 +1,84 @@
+import * as tf from '@tensorflow/tfjs';
+import {outputHead} from '../../layers/output_head.js';
+import {tokenEmbedding} from '../../layers/token_embedding.js';
+import {tokenSelection} from '../../layers/token_selection.js';
+import type {CallArgs} from '../../layers/layer_args.js';
+import {EigenkvError, InvalidArgumentError} from '../../base/errors.js';
+import {readableNumbers} from '../../ops/host_numbers.js';
+import type {BuildOptions} from './architecture.js';
+import type {ModelConfig} from './model_config.js';
+
+/** The layers in which decoders differ. */
+export interface DecoderParts {
+  /** Adds positions to the embedded tokens, in models whose attention does not rotate. */
+  readonly positions?: tf.layers.Layer;
+  norm(name: string): tf.layers.Layer;
+  attention(name: string, depth: number): tf.layers.Layer;
+  feedForward(name: string): tf.layers.Layer;
+}
+
+/**
+ * A decoder of blocks that normalise before each part (Radford et al., 2019; Xiong et al., 2020, arXiv 2002.04745):
+ *
+ *     x = E[ids] (+ positions)
+ *     x = x + attention(norm(x));  x = x + feedForward(norm(x))        `depths` times
+ *     logits = norm(x) W_out,  or norm(x) E^T where embeddings are tied
+ *
+ * Input int32 `[batch, tokens]`, output float32 logits `[batch, tokens, vocabSize]`. `model.apply(ids, {cache})` continues
+ * the text of a cache; with `lastTokenOnly: true` the logits are `[batch, 1, vocabSize]`.
+ */
+export function decoder(
+  {vocabSize, contextLength, dim, depths, tiedEmbeddings}: ModelConfig,
+  {kernelInitializer}: BuildOptions,
+  parts: DecoderParts,
+): tf.LayersModel {
+  const ids = tf.input({shape: [null], dtype: 'int32', name: 'ids'});
+  const embedding = tokenEmbedding({name: 'embedding', vocabSize, dim, contextLength, kernelInitializer});
+  let x = behind(ids, embedding);
+  if (parts.positions !== undefined) x = behind(x, parts.positions);
+  for (let depth = 0; depth < depths; depth++) {
+    const attended = behind(
+      behind(x, parts.norm(`attention_norm_${depth}`)),
+      parts.attention(`attention_${depth}`, depth),
+    );
+    x = behind([x, attended], tf.layers.add({name: `attention_sum_${depth}`}));
+    const fed = behind(
+      behind(x, parts.norm(`feed_forward_norm_${depth}`)),
+      parts.feedForward(`feed_forward_${depth}`),
+    );
+    x = behind([x, fed], tf.layers.add({name: `feed_forward_sum_${depth}`}));
+  }
+  const last = behind(behind(x, tokenSelection({name: 'selection'})), parts.norm('final_norm'));
+  const head = tiedEmbeddings ? embedding : outputHead({name: 'output', vocabSize, kernelInitializer});
+  return new Decoder({inputs: ids, outputs: behind(last, head), name: 'decoder'});
+}
+
+/** The model, which looks at ids that come as floating point numbers before tfjs rounds them: 1.5, NaN or 2^32 would be another token. */
+class Decoder extends tf.LayersModel {
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor | tf.Tensor[] {
+    [inputs].flat().forEach(expectIds);
+    return super.call(inputs, kwargs);
+  }
+
+  override predict(
+    x: tf.Tensor | tf.Tensor[],
+    options?: {batchSize?: number; verbose?: boolean},
+  ): tf.Tensor | tf.Tensor[] {
+    [x].flat().forEach(expectIds);
+    return super.predict(x, options);
+  }
+}
+
+function expectIds(ids: tf.Tensor): void {
+  const numbers = ids.dtype === 'float32' ? readableNumbers(ids) : undefined;
+  const wrong = numbers?.find(id => !Number.isInteger(id) || Math.abs(id) >= 2 ** 31); // int32 has no others
+  if (wrong === undefined) return;
+  throw new InvalidArgumentError(`${wrong} is no id of a token; give whole numbers, as an int32 tensor.`);
+}
+
+/** The output of a layer put behind others in the model's graph. */
+function behind(inputs: tf.SymbolicTensor | tf.SymbolicTensor[], layer: tf.layers.Layer): tf.SymbolicTensor {
+  const output = layer.apply(inputs);
+  if (output instanceof tf.SymbolicTensor) return output;
+  throw new EigenkvError(`Layer "${layer.name}" has no single output.`);
+}

@@ -1,0 +1,90 @@
+import {runsInNode} from '../base/optional_package.js';
+import {TransferError} from '../base/errors.js';
+import {type ModelParts, partsOfHubFiles} from './formats/model_parts.js';
+import {bytesSource} from '../base/files/byte_source.js';
+import {parseJsonText} from '../base/files/json_text.js';
+import {fetchFrom, placesOf} from '../base/files/package_file.js';
+import {openSafetensors} from '../base/files/safetensors.js';
+
+/** The small model that comes with the package; models/embedded/README.md says what it is and what it is not. */
+const name = 'embedded';
+
+/** Of its files those that the model is made of; each is written out, for bundlers to see. (`npm run build` copies the folder.) */
+const modelFiles = {
+  'config.json': () => new URL('./embedded/config.json', import.meta.url),
+  'tokenizer.json': () => new URL('./embedded/tokenizer.json', import.meta.url),
+  'model.safetensors': () => new URL('./embedded/model.safetensors', import.meta.url),
+} as const;
+
+const texts = {heldOut: 'held_out.txt', trainSample: 'train_sample.txt'} as const;
+
+/**
+ * A text that comes with the package: `heldOut` (120 kB) to measure on, which the embedded model never saw, or `trainSample`
+ * (180 kB) to calibrate on. Bundlers leave them out; where one is wanted in a bundle, its address is
+ * `new URL('eigenkv/embedded/held_out.txt', import.meta.url)`.
+ * @throws TransferError where it cannot be read.
+ */
+export async function embeddedText(text: keyof typeof texts): Promise<string> {
+  return new TextDecoder().decode((await read(texts[text])).bytes);
+}
+
+/**
+ * The parts of the embedded model, its weights whole in memory (9 MB): from the disk in Node, in a browser by `fetch`.
+ * @throws TransferError where they cannot be read, which says where they were looked for.
+ */
+export async function embeddedParts(): Promise<{parts: ModelParts; source: string}> {
+  const json = async (file: 'config.json' | 'tokenizer.json') => {
+    const {bytes, url} = await read(file);
+    return parseJsonText(new TextDecoder().decode(bytes), url);
+  };
+  const hubFiles = {config: await json('config.json'), tokenizer: await json('tokenizer.json')};
+  const {bytes, url} = await read('model.safetensors');
+  const weights = await openSafetensors(bytesSource(bytes, 'model.safetensors'));
+  return {parts: await partsOfHubFiles(hubFiles, weights, name), source: sourceFolder(url)};
+}
+
+/** What `loadModel` takes to load it again: in Node its folder. */
+function sourceFolder(weights: string): string {
+  if (!URL.canParse('.', weights)) return weights; // a bundler may have put the file into its code
+  const folder = new URL('.', weights);
+  return isOnDisk(folder) ? process.getBuiltinModule('node:url').fileURLToPath(folder) : folder.href;
+}
+
+const isOnDisk = (url: URL) => url.protocol === 'file:' && runsInNode();
+
+type File = keyof typeof modelFiles | (typeof texts)[keyof typeof texts];
+
+const isOfModel = (file: File): file is keyof typeof modelFiles => file in modelFiles;
+
+/** Where it is seen from here; undefined where a bundler gave the model's files names of its own, or there is no import.meta.url. */
+function besideModel(file: File): URL | undefined {
+  try {
+    if (isOfModel(file)) return modelFiles[file]();
+    const weights = modelFiles['model.safetensors']();
+    return weights.href.endsWith('/embedded/model.safetensors') ? new URL(file, weights) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function read(file: File): Promise<{bytes: Uint8Array; url: string}> {
+  const beside = besideModel(file);
+  try {
+    if (beside !== undefined && isOnDisk(beside)) {
+      return {bytes: await process.getBuiltinModule('node:fs/promises').readFile(beside), url: beside.href};
+    }
+    const copy = `embedded/${file}`;
+    const places = placesOf({
+      ...{name: 'eigenkv', path: `dist/models/${copy}`, reference: copy, copy},
+      url: beside?.href,
+    });
+    return await fetchFrom(places);
+  } catch (cause) {
+    const tried = cause instanceof TransferError ? cause.message : `${String(beside)} is not there.`;
+    throw new TransferError(
+      `Of the embedded model, ${file} cannot be read: ${tried} Install the package again; or copy the folder ` +
+        'node_modules/eigenkv/dist/models/embedded beside the script, as bundlers do that know `new URL(..., import.meta.url)`.',
+      {cause},
+    );
+  }
+}

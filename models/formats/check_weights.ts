@@ -1,0 +1,111 @@
+import * as tf from '@tensorflow/tfjs';
+import {ModelError, didYouMean} from '../../base/errors.js';
+import {type Warn, warnOnConsole} from '../../base/warn.js';
+import {type StoredWeight, isKernel} from '../architectures/architecture.js';
+import type {ModelConfig} from '../architectures/model_config.js';
+import {architectureOf} from '../architectures/registry.js';
+import {metadataString} from '../../base/files/gguf_metadata.js';
+import type {TensorFile} from '../../base/files/tensor_file.js';
+
+/** What the hub's library calls the tensor of an output head. */
+export const hubHead = 'lm_head.weight';
+
+/** Buffers that older files carry and models make themselves: position numbers, causal masks, frequencies of the rotation. */
+const buffers =
+  /(^|\.)(position_ids|rotary_emb\.(inv_freq|cos_cached|sin_cached)|rope_freqs\.weight|(attn|attention)\.(bias|masked_bias))$/;
+
+/** Names of tensors in one message, at most. */
+const mostNames = 8;
+
+/**
+ * The tensors of a file that fill a model of this config, by the names that they have there. Everything that the file's
+ * header can tell is checked, before a model is built and memory taken. Tensors that such a model has no place for are left
+ * out, with a warning that names them.
+ *
+ * @throws ModelError where a tensor is missing or of another shape than the config says, or where the backend cannot hold
+ *   the model.
+ */
+export function checkedWeights(
+  file: TensorFile,
+  config: ModelConfig,
+  warn: Warn = warnOnConsole,
+): StoredWeight[] {
+  if (config.depths > file.tensors.size) {
+    throw new ModelError(
+      `The model's config says ${config.depths} depths, but there are only ${file.tensors.size} tensors: config and weights ` +
+        'contradict each other.',
+    );
+  }
+  const weights = weightsIn(file, config);
+  for (const {tensor, shape} of weights) {
+    const found = file.tensors.get(tensor);
+    if (found === undefined) throw missing(tensor, file);
+    if (found.shape.join() !== shape.join()) {
+      throw new ModelError(
+        `Tensor "${tensor}" is [${found.shape.join(', ')}]; by the model's config it should be [${shape.join(', ')}].`,
+      );
+    }
+  }
+  const known = new Set(weights.map(({tensor}) => tensor));
+  if (config.tiedEmbeddings) known.add(hubHead); // equal to the embedding: see `withOwnHead`
+  const unknown = [...file.tensors.keys()].filter(name => !known.has(name) && !buffers.test(name));
+  if (unknown.length > 0) warn(unknownTensors(unknown));
+  checkMemory(weights);
+  return weights;
+}
+
+function missing(tensor: string, {tensors}: TensorFile): ModelError {
+  const advice =
+    tensor === hubHead
+      ? ' If its output head is the token embedding, write "tie_word_embeddings": true into config.json.'
+      : didYouMean(tensor, [...tensors.keys()]);
+  return new ModelError(
+    `The weights lack the tensor "${tensor}", which a model of this config needs.${advice}`,
+  );
+}
+
+function unknownTensors(names: readonly string[]): string {
+  const more = names.length > mostNames ? ` and ${names.length - mostNames} more` : '';
+  const list = names.slice(0, mostNames).map(name => `"${name.slice(0, 128)}"`);
+  return (
+    `The weights hold ${names.length} tensors that a model of this config has no place for: ${list.join(', ')}${more}. ` +
+    'They are left out; if the model then writes nonsense, config and weights contradict each other.'
+  );
+}
+
+/** Where the variables of a model of this config lie in the file, whichever of their names it uses. */
+export function weightsIn(file: TensorFile, config: ModelConfig): StoredWeight[] {
+  const architecture = architectureOf(config);
+  if (file.format === 'gguf') {
+    return architecture.ggufWeights(config, metadataString(file.metadata, 'general.architecture') ?? '');
+  }
+  const {hubPrefix} = architecture;
+  return architecture.hubWeights(config).map(stored => {
+    const {tensor} = stored;
+    const bare = tensor.startsWith(hubPrefix) ? tensor.slice(hubPrefix.length) : tensor;
+    const names = isEmbedding(stored) && config.tiedEmbeddings ? [tensor, bare, hubHead] : [tensor, bare];
+    return {...stored, tensor: names.find(name => file.tensors.has(name)) ?? tensor};
+  });
+}
+
+export function isEmbedding({variables}: Pick<StoredWeight, 'variables'>): boolean {
+  return variables[0] === 'embedding/embeddings';
+}
+
+/** What a WebAssembly memory of 32-bit addresses can hold, less a quarter of a GiB to compute in. */
+const wasmBytes = 3.75 * 2 ** 30;
+
+/** Beyond its limit, tfjs' wasm backend overwrites tensors silently (4.22). */
+function checkMemory(weights: readonly StoredWeight[]): void {
+  if (tf.getBackend() !== 'wasm') return;
+  // XNNPACK keeps a copy of each matrix that it multiplies by, in its own order
+  const numbers = weights.reduce((sum, {shape, variables}) => {
+    const size = shape.reduce((product, axis) => product * axis, 1);
+    return sum + (isKernel({variables}) ? 2 : 1) * size;
+  }, 0);
+  if (4 * numbers <= wasmBytes) return;
+  throw new ModelError(
+    `This model needs ${((4 * numbers) / 2 ** 30).toFixed(1)} GiB on the wasm backend, which has ${wasmBytes / 2 ** 30} GiB. ` +
+      "Choose a smaller model, or another backend: 'tensorflow' in Node, 'webgpu' in a browser.",
+  );
+}

@@ -1,0 +1,109 @@
+import {runsInNode} from '../../base/optional_package.js';
+import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {embeddedParts} from '../embedded_model.js';
+import {fetchModel, isHubId} from '../hub/index.js';
+import {blobSource} from '../../base/files/byte_source.js';
+import type {TensorFile} from '../../base/files/tensor_file.js';
+import {type Warn, warnOnConsole} from '../../base/warn.js';
+import {openGguf} from '../../base/files/gguf.js';
+import {joinGgufParts, splitOf} from '../../base/files/split_gguf.js';
+import {type ModelParts, partsOfGguf, partsOfPath} from './model_parts.js';
+
+export interface LoadProgress {
+  readonly stage: 'download' | 'weights';
+  /** The file that is transferred or read. */
+  readonly file: string;
+  /** Bytes of that file. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface LoadModelOptions {
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /**
+   * Takes what the user should know: what the files contradict each other in and was assumed, or left out. Default: the console.
+   */
+  readonly onWarning?: (message: string) => void;
+  /** Ends loading between two tensors, or a download at once, with the signal's reason; nothing stays in memory. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The parts of a model and the `source` that names it: config and tokenizer read, weights open, to be closed by the caller.
+ * See `loadModel` for what may be given and what is thrown.
+ */
+export async function findParts(
+  given: string | Blob | readonly Blob[] | undefined,
+  options: LoadModelOptions = {},
+): Promise<{parts: ModelParts; source: string}> {
+  const {onWarning = warnOnConsole} = options;
+  if (given === undefined) return embeddedParts();
+  if (typeof given !== 'string') return partsOfBlobs(checkedBlobs(given), onWarning);
+  if (!runsInNode()) {
+    throw new InvalidArgumentError(
+      `"${given}" names a file or a model on the hub, which a browser does not open: give the File that the user chose ` +
+        '(a .gguf, or a list of all its parts), or nothing for the model that comes with the package.',
+    );
+  }
+  const {stat} = process.getBuiltinModule('node:fs/promises');
+  const {resolve} = process.getBuiltinModule('node:path');
+  const isLocal = await stat(given).then(
+    () => true,
+    () => false,
+  );
+  if (isLocal) return {parts: await partsOfPath(resolve(given), onWarning), source: resolve(given)};
+  // a mistyped path of a weight file also reads as owner/name; the hub need not be asked for those
+  if (!isHubId(given) || /^[^:]*\.(gguf|safetensors|json)$/.test(given)) {
+    throw new InvalidArgumentError(
+      `There is no file or folder ${given}, and it is no hub id. Give a .gguf file, a folder with config.json, tokenizer.json ` +
+        'and model.safetensors, or a hub id: owner/name, or owner/name:file.gguf.',
+    );
+  }
+  if (/:.*\.(safetensors|json)$/.test(given)) {
+    throw new InvalidArgumentError(
+      `${given} is one of the files of a model, and none without the others. Give ${given.replace(/:.*/s, '')}: then all of them ` +
+        'are downloaded.',
+    );
+  }
+  const path = await download(given, options);
+  return {parts: {...(await partsOfPath(path, onWarning)), name: given}, source: given};
+}
+
+/** @throws InvalidArgumentError where something else was given, as JavaScript may. */
+function checkedBlobs(given: unknown): readonly Blob[] {
+  const list: readonly unknown[] = Array.isArray(given) ? given : [given];
+  const isBlob = (one: unknown): one is Blob => one instanceof Blob;
+  if (list.every(isBlob)) return list;
+  throw new InvalidArgumentError(
+    `A model is loaded from ${shown(list.find(one => !isBlob(one)))}, which is no Blob. Give a path or a hub id as one text, a File or ` +
+      'another Blob of a .gguf, or a list of the Blobs of all its parts.',
+  );
+}
+
+/** A GGUF file as a Blob, or all parts of a split one. */
+async function partsOfBlobs(
+  blobs: readonly Blob[],
+  warn: Warn,
+): Promise<{parts: ModelParts; source: string}> {
+  const files: {file: TensorFile; name: string}[] = [];
+  for (const blob of blobs) {
+    const source = blobSource(blob);
+    files.push({file: await openGguf(source), name: source.name});
+  }
+  const [first] = files;
+  if (first === undefined) {
+    throw new InvalidArgumentError('There is no file in the list; give a GGUF file, or all parts of one.');
+  }
+  const isWhole = files.length === 1 && splitOf(first.file, first.name) === undefined;
+  const weights = isWhole ? first.file : await joinGgufParts(files);
+  return {parts: await partsOfGguf(weights, first.name, warn), source: first.name};
+}
+
+function download(id: string, {onProgress, signal}: LoadModelOptions): Promise<string> {
+  return fetchModel(id, {
+    ...(signal && {signal}),
+    onProgress: ({file, receivedBytes, totalBytes}) => {
+      onProgress?.({stage: 'download', file, done: receivedBytes, total: totalBytes ?? receivedBytes});
+    },
+  });
+}

@@ -1,0 +1,75 @@
+import {ModelError} from '../../base/errors.js';
+import type {RopeConfig, RopeScaling} from '../../ops/rotate/rope.js';
+import type {TensorFile} from '../../base/files/tensor_file.js';
+import type {GgufKeys} from './config_keys.js';
+
+const frequencyDivisors = 'rope_freqs.weight';
+
+/**
+ * Rotary positions from a GGUF file's metadata, and from `rope_freqs.weight` where it has that tensor. Pairs are halves:
+ * loading puts the rows of interleaved ones in that order.
+ * @throws ModelError for a rotation of a part of each head, or an unknown type of scaling.
+ */
+export async function ropeFromGguf(
+  file: TensorFile,
+  keys: GgufKeys,
+  headDim: number,
+  context: number,
+): Promise<RopeConfig> {
+  const rotaryDim = keys.number('rope.dimension_count') ?? headDim;
+  if (rotaryDim !== headDim) {
+    throw new ModelError(
+      `The GGUF file rotates ${rotaryDim} of a head's ${headDim} channels (rope.dimension_count); eigenkv rotates whole heads.`,
+    );
+  }
+  const divisors = file.tensors.get(frequencyDivisors);
+  if (divisors !== undefined && divisors.shape.join() !== String(headDim / 2)) {
+    throw new ModelError(
+      `The GGUF file has divisors [${divisors.shape.join(', ')}] (${frequencyDivisors}); heads of ${headDim} need [${headDim / 2}].`,
+    );
+  }
+  const named = scalingFromGguf(keys, context);
+  const scaling = divisors ? withDivisors(await file.readFloat32(frequencyDivisors), named) : named;
+  return {theta: keys.number('rope.freq_base') ?? 10000, ...(scaling && {scaling})};
+}
+
+/** Frequencies are divided by both: by the numbers of the tensor, and by the factor of the metadata, as in llama.cpp. */
+function withDivisors(divisors: Float32Array, named: RopeScaling | undefined): RopeScaling {
+  if (named !== undefined && named.type !== 'linear') {
+    throw new ModelError(
+      `The GGUF file has rope.scaling.type = "${named.type}" and divisors of its own (${frequencyDivisors}); eigenkv takes one of them.`,
+    );
+  }
+  const factor = named?.factor ?? 1;
+  return {type: 'divisors', divisors: Array.from(divisors, divisor => divisor * factor)};
+}
+
+/** A factor without a type is linear, and a factor of 0 is none, as in llama.cpp. */
+function scalingFromGguf(keys: GgufKeys, context: number): RopeScaling | undefined {
+  const type = keys.string('rope.scaling.type') ?? 'linear';
+  const factor = keys.number('rope.scaling.factor') ?? keys.number('rope.scale_linear');
+  if (type === 'none' || (type === 'linear' && [undefined, 0, 1].includes(factor))) return undefined;
+  if (type !== 'linear' && type !== 'yarn') {
+    throw new ModelError(
+      `The GGUF file has rope.scaling.type = "${type}"; eigenkv knows none, linear, yarn and ${frequencyDivisors}.`,
+    );
+  }
+  if (factor === undefined || !(factor > 0)) {
+    throw new ModelError(
+      `The GGUF file has rope.scaling.type = "${type}" and rope.scaling.factor = ${factor ?? 'nothing'}.`,
+    );
+  }
+  if (type === 'linear') return {type, factor};
+  const betaFast = keys.number('rope.scaling.yarn_beta_fast');
+  const betaSlow = keys.number('rope.scaling.yarn_beta_slow');
+  return {
+    type,
+    factor,
+    originalMaxPositions: keys.number('rope.scaling.original_context_length') ?? context,
+    // llama.cpp multiplies what yarn itself gives by this key
+    attentionFactor:
+      (keys.number('rope.scaling.attn_factor') ?? 1) * (0.1 * Math.log(Math.max(factor, 1)) + 1),
+    ...(betaFast !== undefined && {betaFast}),
+    ...(betaSlow !== undefined && {betaSlow}),
+  };
+}

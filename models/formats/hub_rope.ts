@@ -1,0 +1,209 @@
+import * as v from 'valibot';
+import {ModelError, shown} from '../../base/errors.js';
+import type {RopeConfig, RopeScaling} from '../../ops/rotate/rope.js';
+import {count, maybe, positive, readKeys} from './config_keys.js';
+
+// The keys of the hub's library `transformers` (modeling_rope_utils.py, versions 4 and 5) and our RopeConfig.
+
+const divisors = v.array(positive);
+
+/** One schema for each `rope_type`, read with the context's length at hand. */
+const scalings = {
+  linear: v.object({factor: positive}),
+  dynamic: v.object({factor: positive, original_max_position_embeddings: maybe(count)}),
+  llama3: v.object({
+    factor: positive,
+    low_freq_factor: positive,
+    high_freq_factor: positive,
+    original_max_position_embeddings: maybe(count),
+  }),
+  yarn: v.object({
+    factor: maybe(positive),
+    original_max_position_embeddings: maybe(count),
+    beta_fast: maybe(positive),
+    beta_slow: maybe(positive),
+    attention_factor: maybe(positive),
+    mscale: maybe(positive),
+    mscale_all_dim: maybe(positive),
+    truncate: v.nullish(
+      v.literal(true, 'eigenkv rounds the ramp of yarn to whole pairs and knows no other way'),
+    ),
+  }),
+  longrope: v.object({
+    short_factor: divisors,
+    long_factor: divisors,
+    attention_factor: v.literal(1, 'eigenkv reads longrope only with an attention factor of 1'),
+  }),
+};
+
+const names = ['default', ...Object.keys(scalings)];
+const typeSchema = v.object({
+  type: maybe(v.picklist(names, `expected one of ${names.join(', ')}`)),
+  rope_type: maybe(v.picklist(names, `expected one of ${names.join(', ')}`)),
+});
+
+const wholeHeads = maybe(v.literal(1, 'eigenkv rotates whole heads only'));
+const scalingObject = maybe(v.looseObject({}, 'expected an object or null'));
+
+export const hubRopeEntries = {
+  max_position_embeddings: count,
+  original_max_position_embeddings: maybe(count),
+  rope_theta: maybe(positive),
+  rope_scaling: scalingObject,
+  rope_parameters: scalingObject,
+  partial_rotary_factor: wholeHeads,
+};
+type HubRopeKeys = v.InferOutput<v.ObjectSchema<typeof hubRopeEntries, undefined>>;
+
+/** What may stand beside a scaling's own keys, or at the top level of config.json. */
+const besideSchema = v.object({rope_theta: maybe(positive), partial_rotary_factor: wholeHeads});
+
+/**
+ * Rotary positions from a hub config: `rope_theta` with `rope_scaling`, or both in `rope_parameters`, as newer files have
+ * them. Of both objects `rope_scaling` counts, and of an original context beside and inside them the one beside, as in
+ * `transformers` 5.
+ * @throws ModelError for an unknown type, a key that its type needs and lacks, or rotations that differ by layer.
+ */
+export function ropeFromHub(keys: HubRopeKeys): RopeConfig {
+  const {max_position_embeddings: context, original_max_position_embeddings: original} = keys;
+  const isOlder = keys.rope_scaling !== undefined && Object.keys(keys.rope_scaling).length > 0;
+  const where = isOlder ? 'rope_scaling of config.json' : 'rope_parameters of config.json';
+  const inside = (isOlder ? keys.rope_scaling : keys.rope_parameters) ?? {};
+  checkOneForAllLayers(inside, where);
+  const {rope_theta: theta = keys.rope_theta ?? 10000} = readKeys(besideSchema, inside, where);
+  const {type, rope_type: newerType} = readKeys(typeSchema, inside, where);
+  if (type !== undefined && newerType !== undefined && type !== newerType) {
+    throw new ModelError(`${where} has rope_type = "${newerType}" and type = "${type}"; they must agree.`);
+  }
+  const kind = newerType ?? type ?? 'default';
+  if (newerType === undefined && type === undefined && 'factor' in inside && inside['factor'] !== 1) {
+    throw new ModelError(
+      `${where} has factor = ${shown(inside['factor'])} and no rope_type that says what it does; add the model's own.`,
+    );
+  }
+  const takesOriginal = kind === 'llama3' || kind === 'yarn' || kind === 'longrope';
+  const given =
+    takesOriginal && original !== undefined
+      ? {...inside, original_max_position_embeddings: original}
+      : inside;
+  const scaling = scalingFromHub(kind, given, context, where);
+  return {theta, ...(scaling && {scaling})};
+}
+
+/** Files of models with windows have an object for each kind of layer, which would read as one that says nothing. */
+function checkOneForAllLayers(given: Readonly<Record<string, unknown>>, where: string): void {
+  const layers = Object.keys(given).find(key => typeof given[key] === 'object' && isLayerType(key));
+  if (layers === undefined) return;
+  throw new ModelError(
+    `${where} has a rotation of its own for layers of the type "${layers}"; eigenkv rotates all layers alike.`,
+  );
+}
+
+const isLayerType = (key: string) => key.endsWith('_attention');
+
+function scalingFromHub(
+  type: string,
+  given: unknown,
+  context: number,
+  where: string,
+): RopeScaling | undefined {
+  switch (type) {
+    case 'linear':
+      return {type, factor: readKeys(scalings.linear, given, where).factor};
+    case 'dynamic': {
+      const keys = readKeys(scalings.dynamic, given, where);
+      const originalMaxPositions = keys.original_max_position_embeddings ?? context;
+      return {type, factor: keys.factor, maxPositions: context, originalMaxPositions};
+    }
+    case 'llama3': {
+      const keys = readKeys(scalings.llama3, given, where);
+      if (keys.low_freq_factor >= keys.high_freq_factor) {
+        throw new ModelError(
+          `${where} has low_freq_factor = ${keys.low_freq_factor}; it must be below high_freq_factor = ${keys.high_freq_factor}.`,
+        );
+      }
+      return {
+        type,
+        factor: keys.factor,
+        lowFreqFactor: keys.low_freq_factor,
+        highFreqFactor: keys.high_freq_factor,
+        originalMaxPositions: keys.original_max_position_embeddings ?? context,
+      };
+    }
+    case 'yarn':
+      return yarnFromHub(readKeys(scalings.yarn, given, where), context);
+    case 'longrope': {
+      const keys = readKeys(scalings.longrope, given, where);
+      if (keys.short_factor.join() !== keys.long_factor.join()) {
+        throw new ModelError(
+          `${where} has short_factor and long_factor that differ: such a rotation changes with the length of the text, ` +
+            'which no cache of rotated keys can follow.',
+        );
+      }
+      return {type: 'divisors', divisors: keys.long_factor};
+    }
+    default:
+      return undefined;
+  }
+}
+
+function yarnFromHub(keys: v.InferOutput<typeof scalings.yarn>, context: number): RopeScaling {
+  const originalMaxPositions = keys.original_max_position_embeddings ?? context;
+  const factor = keys.factor ?? context / originalMaxPositions;
+  const grown = (weight: number) => (factor > 1 ? 0.1 * weight * Math.log(factor) + 1 : 1);
+  const {mscale, mscale_all_dim: mscaleAllDim} = keys;
+  const attentionFactor =
+    keys.attention_factor ??
+    (mscale !== undefined && mscaleAllDim !== undefined ? grown(mscale) / grown(mscaleAllDim) : undefined);
+  return {
+    type: 'yarn',
+    factor,
+    originalMaxPositions,
+    ...(keys.beta_fast !== undefined && {betaFast: keys.beta_fast}),
+    ...(keys.beta_slow !== undefined && {betaSlow: keys.beta_slow}),
+    ...(attentionFactor !== undefined && {attentionFactor}),
+  };
+}
+
+/** The keys that `ropeFromHub` reads as this config. */
+export function ropeToHub({theta = 10000, scaling}: RopeConfig): Record<string, unknown> {
+  return {rope_theta: theta, rope_scaling: scaling === undefined ? null : scalingToHub(scaling)};
+}
+
+function scalingToHub(scaling: RopeScaling): Record<string, unknown> {
+  switch (scaling.type) {
+    case 'linear':
+      return {rope_type: 'linear', factor: scaling.factor};
+    case 'dynamic':
+      return {
+        rope_type: 'dynamic',
+        factor: scaling.factor,
+        original_max_position_embeddings: scaling.originalMaxPositions,
+      };
+    case 'llama3':
+      return {
+        rope_type: 'llama3',
+        factor: scaling.factor,
+        low_freq_factor: scaling.lowFreqFactor,
+        high_freq_factor: scaling.highFreqFactor,
+        original_max_position_embeddings: scaling.originalMaxPositions,
+      };
+    case 'yarn':
+      return {
+        rope_type: 'yarn',
+        factor: scaling.factor,
+        original_max_position_embeddings: scaling.originalMaxPositions,
+        ...(scaling.betaFast !== undefined && {beta_fast: scaling.betaFast}),
+        ...(scaling.betaSlow !== undefined && {beta_slow: scaling.betaSlow}),
+        ...(scaling.attentionFactor !== undefined && {attention_factor: scaling.attentionFactor}),
+      };
+    case 'divisors':
+      // the hub's one type with a divisor for each pair; both lists alike, so that the length of a text does not matter
+      return {
+        rope_type: 'longrope',
+        short_factor: scaling.divisors,
+        long_factor: scaling.divisors,
+        attention_factor: 1,
+      };
+  }
+}

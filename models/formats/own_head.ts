@@ -1,0 +1,26 @@
+import type {TensorFile} from '../../base/files/tensor_file.js';
+import {type Warn} from '../../base/warn.js';
+import type {ModelConfig} from '../architectures/model_config.js';
+import {hubHead, isEmbedding, weightsIn} from './check_weights.js';
+
+/**
+ * The config with the output head that the weights have. Where it says that head and embedding are one and the file holds
+ * both with different numbers, the file is right, as in `transformers` 5; equal ones stay one.
+ */
+export async function withOwnHead(config: ModelConfig, file: TensorFile, warn: Warn): Promise<ModelConfig> {
+  const embedding = config.tiedEmbeddings ? weightsIn(file, config).find(isEmbedding)?.tensor : undefined;
+  if (embedding === undefined || embedding === hubHead || !file.tensors.has(hubHead)) return config;
+  if (await areEqual(file, embedding, hubHead)) return config;
+  warn(
+    `config.json says that the output head is the token embedding, but the weights hold "${hubHead}" with other numbers: ` +
+      'it is used. Write "tie_word_embeddings": false to say so.',
+  );
+  return {...config, tiedEmbeddings: false};
+}
+
+async function areEqual(file: TensorFile, a: string, b: string): Promise<boolean> {
+  const shapeOf = (name: string) => file.tensors.get(name)?.shape.join();
+  if (shapeOf(a) !== shapeOf(b)) return false;
+  const [left, right] = [await file.readFloat32(a), await file.readFloat32(b)];
+  return left.every((value, i) => value === right[i]);
+}

@@ -1,0 +1,98 @@
+import type * as tf from '@tensorflow/tfjs';
+import {ModelError} from '../base/errors.js';
+import {compressionKey, compressionToJson} from './compress/compression.js';
+import type {LoadedModel} from './load.js';
+import {joinColumns, transpose} from './formats/layouts.js';
+import {type FilledVariables, filledVariables} from './formats/model_variables.js';
+import {architectureOf} from './architectures/registry.js';
+import type {Tokenizer} from './tokenizer/index.js';
+import {diskError, writeFileAtomically} from '../base/files/disk.js';
+import {type TensorToWrite, writeSafetensorsFile} from '../base/files/write_safetensors.js';
+
+export interface SaveModelOptions {
+  /** How weights are stored. F16 halves the size and rounds. Default 'F32'. */
+  readonly dtype?: 'F32' | 'F16';
+}
+
+/**
+ * Writes a model into a folder as the hub would have it (Node only): config.json, tokenizer.json, tokenizer_config.json and
+ * model.safetensors with the hub's names and layouts, which `loadModel(folder)` and the hub's own libraries read. So a GGUF
+ * file becomes safetensors, whatever its weights were stored as. One tensor at a time is in memory; config.json comes last,
+ * so that a folder that was not finished is not taken for a model. A compressed model (`config.compression`) is saved the same
+ * way, with smaller attention matrices that only eigenkv reads.
+ *
+ * @throws ModelError where the tokenizer was not made from a vocabulary file, or no config.json describes the model.
+ *   TransferError where the disk fails.
+ */
+export async function saveModel(
+  {model, config, tokenizer}: Pick<LoadedModel, 'model' | 'config' | 'tokenizer'>,
+  folder: string,
+  {dtype = 'F32'}: SaveModelOptions = {},
+): Promise<void> {
+  const {join} = process.getBuiltinModule('node:path');
+  const {rm} = process.getBuiltinModule('node:fs/promises');
+  const architecture = architectureOf(config);
+  const hubConfig = {
+    ...architecture.toHub(config),
+    ...(config.compression && {[compressionKey]: compressionToJson(config.compression)}),
+    ...hubIds(tokenizer),
+    torch_dtype: dtype === 'F32' ? 'float32' : 'float16',
+  };
+  if (tokenizer.json === undefined) {
+    throw new ModelError(
+      'This tokenizer does not know its tokenizer.json; save a model with the one it was loaded with.',
+    );
+  }
+  const tensors = filledVariables(model, architecture.hubWeights(config)).map(filled =>
+    toTensor(filled, dtype),
+  );
+  await rm(join(folder, 'config.json'), {force: true}).catch((error: unknown) => {
+    throw diskError(error, `write ${folder}`);
+  });
+  await writeSafetensorsFile(join(folder, 'model.safetensors'), tensors, {metadata: {format: 'pt'}});
+  await writeJson(join(folder, 'tokenizer.json'), tokenizer.json);
+  await writeJson(join(folder, 'tokenizer_config.json'), tokenizerConfig(tokenizer), 2);
+  await writeJson(join(folder, 'config.json'), hubConfig, 2);
+}
+
+function toTensor({stored, variables, columns}: FilledVariables, dtype: 'F32' | 'F16'): TensorToWrite {
+  return {
+    name: stored.tensor,
+    dtype,
+    shape: stored.shape,
+    data: async () => {
+      const parts = await Promise.all(
+        variables.map(async (variable, i) => ({values: await valuesOf(variable), columns: columns[i]!})),
+      );
+      const joined = joinColumns(parts);
+      const [outputs, inputs] = stored.shape;
+      return stored.transposed && inputs !== undefined ? transpose(joined, inputs, outputs!) : joined;
+    },
+  };
+}
+
+async function valuesOf(variable: tf.LayerVariable): Promise<Float32Array> {
+  return await variable.read().data<'float32'>();
+}
+
+function hubIds({bosId, eosIds}: Tokenizer): Record<string, unknown> {
+  const [only] = eosIds;
+  return {
+    ...(bosId !== undefined && {bos_token_id: bosId}),
+    ...(only !== undefined && {eos_token_id: eosIds.length === 1 ? only : eosIds}),
+  };
+}
+
+function tokenizerConfig({bosId, eosIds, token, isSilent}: Tokenizer): Record<string, unknown> {
+  const end = eosIds.find(id => isSilent?.(id, {skipSpecial: false}) !== true); // padding may end a text, and has no name
+  return {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    clean_up_tokenization_spaces: false,
+    ...(bosId !== undefined && {bos_token: token(bosId)}),
+    ...(end !== undefined && {eos_token: token(end)}),
+  };
+}
+
+async function writeJson(path: string, value: unknown, indent?: number): Promise<void> {
+  await writeFileAtomically(path, [new TextEncoder().encode(`${JSON.stringify(value, null, indent)}\n`)]);
+}

@@ -1,0 +1,104 @@
+import * as tf from '@tensorflow/tfjs';
+import {wasmHeap} from '../../backends/wasm_heap.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import type {Form} from '../../encodings/encoding.js';
+import {mergePartials} from '../merge_partials/index.js';
+import {defineOp, runOp} from '../../run_op.js';
+import {
+  attend,
+  attendOp,
+  checkAttend,
+  storedSegment,
+  type AttendOptions,
+  type Partial,
+  type StoredSegment,
+} from './index.js';
+import {attendInto, attendWorkBytes} from './wasm.js';
+
+/** A run of stored tokens, and how queries look at it. */
+export interface AttendedSegment extends AttendOptions {
+  readonly keys: Form;
+  readonly values: Form;
+}
+
+/**
+ * Attention over several segments, normalised: `mergePartials` of what `attend` gives for each, and as right. Up to 16 query
+ * tokens over forms of single tokens are one op on wasm, since between two ops of a decoding step lies more time than some of
+ * them take; what else there is are the single ops.
+ *
+ * @param queries float32 `[batch, heads, queryTokens, dim]`.
+ * @param segments disjoint runs of tokens, at least one.
+ * @returns float32 `[batch, heads, queryTokens, dimV]`; zeros for a query that sees no token.
+ * @throws InvalidArgumentError where shapes do not fit.
+ */
+export function attendSegments(queries: tf.Tensor4D, segments: readonly AttendedSegment[]): tf.Tensor4D {
+  // the partials of a long prompt are too large for scratch memory
+  const stored = queries.shape[2] > fewTokens ? undefined : storedSegments(queries, segments);
+  if (stored !== undefined) return runOp(attendSegmentsOp, {queries}, {segments: stored}) as tf.Tensor4D;
+  return tf.tidy(() =>
+    mergePartials(segments.map(segment => attend(queries, segment.keys, segment.values, segment))),
+  );
+}
+
+/** The segments as the kernel takes them; nothing where one has latents, whose basis they would have to be met in. */
+function storedSegments(
+  queries: tf.Tensor4D,
+  segments: readonly AttendedSegment[],
+): StoredSegment[] | undefined {
+  const [first] = segments;
+  if (first === undefined)
+    throw new InvalidArgumentError('attendSegments got no segment; it needs at least one.');
+  const stored: StoredSegment[] = [];
+  for (const segment of segments) {
+    const {keys, values} = segment;
+    if (keys.kind === 'lowRank' || values.kind === 'lowRank') return undefined;
+    checkAttend(queries, keys, values, segment);
+    if (values.dim !== first.values.dim) {
+      throw new InvalidArgumentError(
+        `Segments have values of dim ${first.values.dim} and ${values.dim}; all must be equal.`,
+      );
+    }
+    stored.push(storedSegment(keys, values, segment));
+  }
+  return stored;
+}
+
+const fewTokens = 16;
+
+interface SegmentsAttributes {
+  /** With their tensors: tfjs knows inputs by name only, and these are a list. */
+  readonly segments: readonly StoredSegment[];
+}
+
+export const attendSegmentsOp = defineOp<{queries: tf.Tensor}, SegmentsAttributes>({
+  name: 'AttendSegments',
+  reference: ({queries}, {segments}) =>
+    mergePartials(
+      segments.map(({inputs, attributes}) => runOp(attendOp, {queries, ...inputs}, attributes) as Partial),
+    ),
+  kernels: {wasm: attendSegmentsWasm},
+});
+
+/** The kernels of `attend` and `mergePartials` in turn; partials lie in scratch memory. */
+function attendSegmentsWasm(
+  {queries}: {queries: tf.TensorInfo},
+  {segments}: SegmentsAttributes,
+): tf.TensorInfo {
+  const heap = wasmHeap()!;
+  const [batch, heads, queryTokens] = queries.shape as [number, number, number];
+  const rows = batch * heads * queryTokens;
+  const dim = segments[0]!.attributes.values.dim;
+  const output = heap.output([batch, heads, queryTokens, dim], 'float32');
+  const workBytes = Math.max(...segments.map(segment => attendWorkBytes(queries, segment)));
+  const partialBytes = 4 * rows * (dim + 2);
+  const partials = heap.scratch(segments.length * (partialBytes + 4) + workBytes + 16);
+  const addresses = segments.map((_, index) => partials + index * partialBytes);
+  const listed = partials + segments.length * partialBytes;
+  const work = Math.ceil((listed + 4 * segments.length) / 16) * 16;
+  for (const [index, segment] of segments.entries()) {
+    attendInto(addresses[index]!, heap, queries, segment, work);
+  }
+  heap.store(listed, addresses);
+  heap.kernels.mergePartials(listed, segments.length, heap.address(output), rows, dim);
+  return output;
+}

@@ -1,0 +1,182 @@
+import type * as tf from '@tensorflow/tfjs';
+import {decodeFunctions, loadFunction} from '../../backends/webgpu_encodings.js';
+import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
+import type {TokenLayout} from '../../encodings/encoding.js';
+import {rebuildingOf, type KeyAttributes, type KeyInputs} from './stored_keys.js';
+
+// Queries and keys as shaders of attention take them. A shader binds eight buffers on every device, and keys that are rebuilt
+// and rotated alone would need seven; so their basis, mean and tables lie behind the queries, in one buffer.
+
+type Infos = {[Name in keyof KeyInputs]: tf.TensorInfo} & {queries: tf.TensorInfo};
+
+/** What the text of a shader depends on, of the keys. */
+export interface KeyConstants {
+  readonly keys: TokenLayout;
+  /** Where keys are latents that were stored before their rotation. */
+  readonly rebuilt?: {
+    readonly dim: number;
+    readonly pairs: number;
+    readonly interleaved: boolean;
+    readonly mean: boolean;
+    /** Whether each token has a position of its own; else they are a run, whose first row of the tables is row 0. */
+    readonly positions: boolean;
+  };
+}
+
+/** The dim at which queries meet keys. */
+export const metDim = ({keys, rebuilt}: KeyConstants): number => rebuilt?.dim ?? keys.dim;
+
+export const keyUniforms = integers(
+  'keyRows',
+  'keyParamRows',
+  'positionRows',
+  'basisAt',
+  'meanAt',
+  'cosAt',
+  'sinAt',
+);
+
+export interface PreparedKeys {
+  readonly constants: KeyConstants;
+  readonly inputs: Readonly<Record<string, tf.TensorInfo | undefined>>;
+  readonly uniforms: {readonly [Name in keyof typeof keyUniforms]: number};
+  /** Gives back what was made for this run. */
+  dispose(): void;
+}
+
+/** The keys' side of a run over `tokens` tokens. */
+export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: number): PreparedKeys {
+  const {queries, keyData, keyParams} = inputs;
+  const {keys} = attributes;
+  const rebuilding = rebuildingOf(inputs, attributes);
+  const rows = {keyRows: keyData.shape[2]!, keyParamRows: keyParams?.shape[2] ?? 0};
+  if (rebuilding === undefined) {
+    const none = {positionRows: 0, basisAt: 0, meanAt: 0, cosAt: 0, sinAt: 0};
+    return {
+      constants: {keys},
+      inputs: {queries, keyData, keyParams},
+      uniforms: {...rows, ...none},
+      dispose: () => undefined,
+    };
+  }
+  const {basis, mean, cos, sin, interleaved, positions, firstPosition} = rebuilding;
+  const pairs = cos.shape[1]!;
+  const tableSize = (positions === undefined ? tokens : cos.shape[0]!) * pairs;
+  const sizes = {queriesSize: sizeOf(queries), basisSize: sizeOf(basis), meanSize: sizeOf(mean), tableSize};
+  const meanAt = sizes.queriesSize + sizes.basisSize;
+  const cosAt = meanAt + sizes.meanSize;
+  const programs = webgpuPrograms()!;
+  const packed = programs.run(
+    packShader,
+    {
+      constants: {mean: mean !== undefined},
+      inputs: {queries, basis, mean, cos, sin},
+      uniforms: {...sizes, tableFrom: firstPosition * pairs},
+      work: cosAt + 2 * tableSize,
+    },
+    [cosAt + 2 * tableSize],
+  );
+  const rebuilt = {
+    ...{dim: basis.shape[3]!, pairs, interleaved},
+    ...{mean: mean !== undefined, positions: positions !== undefined},
+  };
+  return {
+    constants: {keys, rebuilt},
+    inputs: {queries: packed, keyData, keyParams, positions},
+    uniforms: {
+      ...rows,
+      ...{positionRows: positions?.shape[2] ?? 0, basisAt: sizes.queriesSize},
+      ...{meanAt, cosAt, sinAt: cosAt + tableSize},
+    },
+    dispose: () => programs.dispose(packed),
+  };
+}
+
+const sizeOf = (tensor: tf.TensorInfo | undefined): number =>
+  tensor === undefined ? 0 : tensor.shape.reduce((product, length) => product * length, 1);
+
+type PackUniform = 'queriesSize' | 'basisSize' | 'meanSize' | 'tableSize' | 'tableFrom';
+
+/** Queries, basis, mean, cosines and sines, one behind another. */
+export const packShader: Shader<{mean: boolean}, PackUniform> = {
+  name: 'PackKeys',
+  uniforms: integers('queriesSize', 'basisSize', 'meanSize', 'tableSize', 'tableFrom'),
+  code: ({mean}) => `
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      var at = index;
+      if (at < uniforms.queriesSize) { result[index] = f32(queries[at]); return; }
+      at -= uniforms.queriesSize;
+      if (at < uniforms.basisSize) { result[index] = f32(basis[at]); return; }
+      at -= uniforms.basisSize;
+      ${mean ? 'if (at < uniforms.meanSize) { result[index] = f32(mean[at]); return; }' : ''}
+      at -= uniforms.meanSize;
+      if (at < uniforms.tableSize) { result[index] = f32(cos[uniforms.tableFrom + at]); return; }
+      result[index] = f32(sin[uniforms.tableFrom + at - uniforms.tableSize]);
+    }`,
+};
+
+/** Floats of workgroup memory beyond `tile` that `loadKeys` takes for each of its tokens. */
+export const latentFloats = ({keys, rebuilt}: KeyConstants): number => (rebuilt === undefined ? 0 : keys.dim);
+
+/**
+ * WGSL of `fn loadKeys(head, start, count)`: tokens of a head, as they meet queries, to `tile[row * stride + channel]`. To be
+ * called in uniform control flow; a barrier must follow.
+ */
+export function loadKeysText(constants: KeyConstants, tileTokens: number, stride: number): string {
+  const {keys, rebuilt} = constants;
+  const names = {data: 'keyData', params: 'keyParams'};
+  const rows = {dataRows: 'uniforms.keyRows', paramRows: 'uniforms.keyParamRows'};
+  if (rebuilt === undefined)
+    return loadFunction('loadKeys', keys, {...names, ...rows}, {array: 'tile', stride});
+  const {dim, pairs, interleaved, mean, positions} = rebuilt;
+  const rank = keys.dim;
+  // an invocation rebuilds the same pair of channels of some tokens: it reads the basis once for all of them
+  const block = Math.min(4, tileTokens);
+  const meanOf = (channel: string) =>
+    mean ? `queries[uniforms.meanAt + head * ${dim} + ${channel}]` : '0.0';
+  const ofBlock = (text: (token: number) => string) =>
+    Array.from({length: block}, (_, t) => text(t)).join(' ');
+  return `
+    var<workgroup> latents : array<f32, ${tileTokens * rank}>;
+    ${loadFunction('loadLatents', keys, {...names, ...rows}, {array: 'latents', stride: rank})}
+    fn loadKeys(head : i32, start : i32, count : i32) {
+      loadLatents(head, start, count);
+      workgroupBarrier();
+      let blocks = (count + ${block - 1}) / ${block};
+      for (var i = i32(localIndex); i < blocks * ${dim - pairs}; i += ${workgroupSize}) {
+        let row = i / ${dim - pairs} * ${block};
+        let pair = i % ${dim - pairs};
+        let paired = pair < ${pairs};
+        let first = ${interleaved ? `select(${pairs} + pair, 2 * pair, paired)` : `select(${pairs} + pair, pair, paired)`};
+        let second = ${interleaved ? 'select(first, 2 * pair + 1, paired)' : `select(first, pair + ${pairs}, paired)`};
+        let meanA = ${meanOf('first')};
+        let meanB = ${meanOf('second')};
+        ${ofBlock(t => `var a${t} = meanA; var b${t} = meanB;`)}
+        let basis = uniforms.basisAt + head * ${rank * dim};
+        for (var r = 0; r < ${rank}; r++) {
+          let basisA = queries[basis + r * ${dim} + first];
+          let basisB = queries[basis + r * ${dim} + second];
+          ${ofBlock(t => `let z${t} = latents[(row + ${t}) * ${rank} + r]; a${t} += z${t} * basisA; b${t} += z${t} * basisB;`)}
+        }
+        ${ofBlock(t => `if (row + ${t} < count) { placeKey(head, start, row + ${t}, pair, first, second, a${t}, b${t}); }`)}
+      }
+    }
+
+    // a pair of channels of a token, rotated; a channel without a partner as it is
+    fn placeKey(head : i32, start : i32, row : i32, pair : i32, first : i32, second : i32, a : f32, b : f32) {
+      if (pair >= ${pairs}) {
+        tile[row * ${stride} + first] = a;
+        return;
+      }
+      let position = ${positions ? 'positions[head * uniforms.positionRows + start + row]' : 'start + row'};
+      let c = queries[uniforms.cosAt + position * ${pairs} + pair];
+      let s = queries[uniforms.sinAt + position * ${pairs} + pair];
+      tile[row * ${stride} + first] = a * c - b * s;
+      tile[row * ${stride} + second] = b * c + a * s;
+    }`;
+}
+
+/** WGSL functions that the text of keys and of further forms needs. */
+export const decodeText = ({keys}: KeyConstants, ...others: readonly TokenLayout[]): string =>
+  decodeFunctions(keys, ...others);

@@ -1,0 +1,44 @@
+import * as tf from '@tensorflow/tfjs';
+import {defineOp, runOp} from '../../run_op.js';
+import {causalGradientReference} from './reference.js';
+import {causalGradientWasm} from './wasm.js';
+
+/** What the forward pass took and gave; `logSums` float32 `[batch, heads, tokens, 1]`, `dy` the gradient of `output`. */
+export type GradientInputs = {
+  queries: tf.Tensor;
+  keys: tf.Tensor;
+  values: tf.Tensor;
+  output: tf.Tensor;
+  logSums: tf.Tensor;
+  dy: tf.Tensor;
+};
+
+/**
+ * The gradient of causal attention by recomputation (FlashAttention, section 3.1):
+ *
+ *     P = exp(scale * Q K^T - logSum)    D = rowsum(dO * O)    dS = P * (dO V^T - D)
+ *     dQ = scale * dS K                  dK = scale * dS^T Q   dV = P^T dO
+ *
+ * Where scores are so large that float32 rounds them by a unit (10^7), P is off by that, but never above 1; see
+ * `attentionStatistics`. Beyond that, results are within 2e-5 of the sums of the magnitudes that they add up.
+ *
+ * The wasm kernel works tile by tile: its memory beyond the result does not grow with the text.
+ *
+ * @returns the gradients of queries, keys and values, of their shapes.
+ */
+export function causalAttentionGradient(
+  inputs: GradientInputs,
+  scale: number,
+): [tf.Tensor, tf.Tensor, tf.Tensor] {
+  const {queries, keys, values} = inputs;
+  const all = runOp(causalGradientOp, inputs, {scale});
+  const part = (like: tf.Tensor, from: number) => tf.reshape(tf.slice(all, [from], [like.size]), like.shape);
+  return [part(queries, 0), part(keys, queries.size), part(values, queries.size + keys.size)];
+}
+
+/** The three gradients one behind the other, float32 `[queries.size + keys.size + values.size]`: kernels have one result. */
+export const causalGradientOp = defineOp<GradientInputs, {scale: number}>({
+  name: 'CausalAttentionGradient',
+  reference: causalGradientReference,
+  kernels: {wasm: causalGradientWasm},
+});

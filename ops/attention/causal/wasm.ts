@@ -1,0 +1,33 @@
+import {util, type TensorInfo} from '@tensorflow/tfjs';
+import {gradientScratchBytes} from '../../backends/wasm_encodings.js';
+import {wasmHeap} from '../../backends/wasm_heap.js';
+import type {GradientInputs} from './gradient.js';
+
+export function causalGradientWasm(
+  inputs: {[Name in keyof GradientInputs]: TensorInfo},
+  {scale}: {scale: number},
+): TensorInfo {
+  const heap = wasmHeap()!;
+  const {queries, keys, values, output, logSums, dy} = inputs;
+  const [batch, heads, tokens, dim] = queries.shape as [number, number, number, number];
+  const [, kvHeads, , dimV] = values.shape as [number, number, number, number];
+  const sizes = [queries, keys, values].map(({shape}) => util.sizeFromShape(shape));
+  const gradients = heap.output([sizes.reduce((a, b) => a + b)], 'float32');
+  heap.kernels.causalGradient(
+    heap.address(queries),
+    heap.address(keys),
+    heap.address(values),
+    heap.address(output),
+    heap.address(dy),
+    heap.address(logSums),
+    heap.address(gradients),
+    heap.scratch(gradientScratchBytes(dim, dimV)),
+    batch * kvHeads,
+    heads / kvHeads,
+    tokens,
+    dim,
+    dimV,
+    scale,
+  );
+  return gradients;
+}

@@ -1,0 +1,110 @@
+import type * as tf from '@tensorflow/tfjs';
+import {integers, webgpuPrograms, type Shader} from '../../backends/webgpu_programs.js';
+
+/** `mergePartials` in one pass over up to seven partials. */
+export const mergePartialsWebgpu = (inputs: Record<string, tf.TensorInfo>): tf.TensorInfo =>
+  join(Object.values(inputs), 'output');
+
+/** `partialLogSum` in one pass over up to seven partials. */
+export const partialLogSumWebgpu = (inputs: Record<string, tf.TensorInfo>): tf.TensorInfo =>
+  join(Object.values(inputs), 'logSum');
+
+/** What a join gives: the partial of all tokens, the attention output, or max + ln(sum). */
+type Joined = 'partial' | 'output' | 'logSum';
+
+/** A shader binds eight buffers on every device: the result and so many partials. */
+const mostInputs = 7;
+
+function join(partials: readonly tf.TensorInfo[], joined: Joined): tf.TensorInfo {
+  const programs = webgpuPrograms()!;
+  if (partials.length > mostInputs) {
+    const first = join(partials.slice(0, mostInputs), 'partial');
+    const all = join([first, ...partials.slice(mostInputs)], joined);
+    programs.dispose(first);
+    return all;
+  }
+  const shape = partials[0]!.shape;
+  const dim = shape[3]! - 2;
+  const inputs = Object.fromEntries(partials.map((partial, i) => [`partial${i}`, partial]));
+  return runJoin(inputs, {dim, joined, inputs: partials.length}, {parts: partials.length, shape});
+}
+
+/**
+ * Joins the partials of a split over keys, which lie one behind another in one tensor.
+ *
+ * @param splits float32 `[parts, ...shape]`.
+ * @returns the partial of all tokens, of `shape`.
+ */
+export function joinSplits(splits: tf.TensorInfo, shape: number[]): tf.TensorInfo {
+  const constants = {dim: shape[3]! - 2, joined: 'partial' as const, inputs: 0};
+  return runJoin({splits}, constants, {parts: splits.shape[0]!, shape});
+}
+
+function runJoin(
+  inputs: Record<string, tf.TensorInfo>,
+  constants: JoinConstants,
+  {parts, shape}: {parts: number; shape: number[]},
+): tf.TensorInfo {
+  const [batch, heads, tokens] = shape as [number, number, number];
+  const columns = columnsOf(constants);
+  const rows = batch * heads * tokens;
+  return webgpuPrograms()!.run(
+    joinShader,
+    {constants, inputs, uniforms: {parts, rows}, work: rows * columns},
+    [batch, heads, tokens, columns],
+  );
+}
+
+interface JoinConstants {
+  readonly dim: number;
+  readonly joined: Joined;
+  /** How many tensors the partials lie in; 0: one behind another in `splits`. */
+  readonly inputs: number;
+}
+
+const columnsOf = ({dim, joined}: JoinConstants) => ({partial: dim + 2, output: dim, logSum: 1})[joined];
+
+/** One invocation a number of the result. A partial with the sum 0 saw no token; its maximum of -Infinity is never read. */
+export const joinShader: Shader<JoinConstants, 'parts' | 'rows'> = {
+  name: 'JoinPartials',
+  uniforms: integers('parts', 'rows'),
+  code: constants => {
+    const {dim, joined, inputs} = constants;
+    const columns = columnsOf(constants);
+    const results = {
+      partial: `select(select(total, select(largest, -uniforms.INFINITY, sum == 0.0), column == ${dim}), sum, column > ${dim})`,
+      output: 'select(total / sum, 0.0, sum == 0.0)',
+      logSum: 'select(largest + log(sum), -uniforms.INFINITY, sum == 0.0)',
+    };
+    const cases = Array.from({length: inputs}, (_, i) => `case ${i}: { return f32(partial${i}[at]); }`);
+    return `
+    fn numberAt(part : i32, at : i32) -> f32 {
+      ${
+        inputs === 0
+          ? `return f32(splits[part * uniforms.rows * ${dim + 2} + at]);`
+          : `switch (part) { ${cases.join(' ')} default: { return 0.0; } }`
+      }
+    }
+
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let column = index % ${columns};
+      let start = (index / ${columns}) * ${dim + 2};
+      var largest = -3.0e38;
+      for (var part = 0; part < uniforms.parts; part++) {
+        if (numberAt(part, start + ${dim + 1}) != 0.0) { largest = max(largest, numberAt(part, start + ${dim})); }
+      }
+      var total = 0.0;
+      var sum = 0.0;
+      for (var part = 0; part < uniforms.parts; part++) {
+        let partSum = numberAt(part, start + ${dim + 1});
+        if (partSum != 0.0) {
+          let factor = exp(max(numberAt(part, start + ${dim}) - largest, -200.0));
+          sum += factor * partSum;
+          total += factor * numberAt(part, start + column);
+        }
+      }
+      result[index] = ${results[joined]};
+    }`;
+  },
+};

@@ -1,0 +1,45 @@
+import type * as tf from '@tensorflow/tfjs';
+import {rebuildingOf} from '../attend/stored_keys.js';
+import {
+  describeForm,
+  descriptorBytes,
+  scoreScratchBytes,
+  tileScratchBytes,
+} from '../../backends/wasm_encodings.js';
+import {wasmHeap} from '../../backends/wasm_heap.js';
+import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './index.js';
+
+type Infos = {[Name in keyof AttentionStatisticsInputs]: tf.TensorInfo};
+
+/** `attentionStatistics` fused on tfjs' heap: every stored key is read once. */
+export function attentionStatisticsWasm(
+  inputs: Infos,
+  attributes: AttentionStatisticsAttributes,
+): tf.TensorInfo {
+  const heap = wasmHeap()!;
+  const {tokens, scale, firstQuery, keys, statistic, threshold} = attributes;
+  const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
+  const kvHeads = inputs.keyData.shape[1]!;
+  const out = heap.output([batch, kvHeads, tokens], 'float32');
+  const rebuilding = rebuildingOf(inputs, attributes);
+  const scratchBytes = tileScratchBytes(keys, rebuilding) + scoreScratchBytes(dim, 8);
+  const descriptor = heap.scratch(descriptorBytes + scratchBytes);
+  heap.store(descriptor, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
+  heap.kernels.attentionStatistics(
+    heap.address(inputs.queries),
+    descriptor,
+    heap.address(inputs.logSum),
+    heap.address(out),
+    descriptor + descriptorBytes,
+    batch * kvHeads,
+    heads / kvHeads,
+    queryTokens,
+    tokens,
+    firstQuery === undefined ? 0 : 1,
+    firstQuery ?? 0,
+    scale,
+    ['mass', 'uses', 'lastUse'].indexOf(statistic),
+    threshold,
+  );
+  return out;
+}

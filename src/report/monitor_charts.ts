@@ -1,0 +1,78 @@
+import type {MonitorReport} from '../evaluate/index.js';
+import {type HeatCell, heatMapSvg} from './heat_map.js';
+import {lineChartSvg} from './line_chart.js';
+import {byteSize, count, timesSmaller} from '../../base/units.js';
+
+/** A monitor's report with what is needed to make it again. */
+export interface NamedMonitorReport extends MonitorReport {
+  readonly model: string;
+  readonly text: string;
+  /** Tokens of the text that went through. */
+  readonly tokens: number;
+  readonly step: number;
+  readonly plan: string;
+  readonly backend: string;
+}
+
+/** Error of keys, values and attention output by depth, as SVG. */
+export function errorChart({rows, ...named}: NamedMonitorReport): Promise<string> {
+  const series = {keyError: 'keys stored', valueError: 'values stored', outputError: 'attention output'};
+  return lineChartSvg({
+    title: `${named.model}: relative error by depth`,
+    subtitle: measuredOn(named),
+    x: {title: 'depth', whole: true},
+    y: {title: 'error / exact (Frobenius)', format: '~%'},
+    colours: ['#1f5fa8', '#5a9e4b', '#b33f00'],
+    points: rows.flatMap(row =>
+      Object.entries(series).map(([name, label]) => ({
+        series: label,
+        x: row.depth,
+        y: row[name as keyof typeof series],
+      })),
+    ),
+  });
+}
+
+/** The size of the cache as tokens come in, beside that of the full one, as SVG. */
+export function bytesChart({timeline, overall, ...named}: NamedMonitorReport): Promise<string> {
+  const mebibytes = 2 ** 20;
+  const {float32Bytes, compressedBytes, ratioToFloat32} = overall;
+  const end = `${byteSize(compressedBytes)} instead of ${byteSize(float32Bytes)} at the end: ${timesSmaller(1 / ratioToFloat32)}`;
+  return lineChartSvg({
+    title: `${named.model}: size of the cache as tokens come in`,
+    subtitle: [measuredOn(named), end],
+    x: {title: 'tokens', format: ',d'},
+    y: {title: 'cache, MiB'},
+    colours: ['#888888', '#b33f00'],
+    points: timeline.flatMap(moment => [
+      {
+        series: 'full cache, float32',
+        x: moment.tokens,
+        y: moment.float32Bytes / mebibytes,
+        part: moment.text,
+      },
+      {series: named.plan, x: moment.tokens, y: moment.compressedBytes / mebibytes, part: moment.text},
+    ]),
+  });
+}
+
+/** The effective ranks of exact keys and values by depth and head, as SVG. */
+export function rankChart({ranks, model, text, tokens}: NamedMonitorReport): Promise<string> {
+  const dim = ranks[0]?.dim ?? 0;
+  return heatMapSvg({
+    title: `${model}: effective rank of keys and values`,
+    subtitle: `${count(tokens)} tokens of ${text}; dimensions with 99 % of the energy, of ${dim}; keys before their rotation`,
+    columnTitle: 'key head',
+    legendTitle: `share of ${dim}`,
+    cells: ranks.map(({feature, kvHead, depth, effectiveRank, dim: most}): HeatCell => ({
+      panel: feature,
+      column: kvHead,
+      depth,
+      share: effectiveRank / most,
+      label: String(effectiveRank),
+    })),
+  });
+}
+
+const measuredOn = ({text, tokens, plan}: Pick<NamedMonitorReport, 'text' | 'tokens' | 'plan'>) =>
+  `${plan} on ${count(tokens)} tokens of ${text}`;

@@ -1,0 +1,87 @@
+import type {EvaluationReport, EvaluationRow} from '../evaluate/index.js';
+import {type Column, type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
+import {outputWidth} from './terminal.js';
+import {
+  byteSize,
+  change,
+  count,
+  counted,
+  fixed,
+  percent,
+  short,
+  small,
+  timesSmaller,
+} from '../../base/units.js';
+import {wrappedText} from './wrap.js';
+
+/** The columns of an evaluation, those first that are needed most. */
+export const reportColumnNames = [
+  'policy',
+  'perplexity',
+  'change',
+  'bytes',
+  'float32',
+  'kl',
+  'top1',
+  'decode',
+  'prefill',
+  'peak',
+  'float16',
+] as const;
+
+/** An evaluation as a table, with what it was measured on above it. */
+export function reportTable(report: EvaluationReport, options: TableOptions = {}): string {
+  const {width = outputWidth()} = options;
+  return [
+    wrappedText(`${reportHeading(report)}.`, width),
+    '',
+    tableText(reportColumns(report), report.rows, options),
+    '',
+    wrappedText(reportNote(report), width),
+  ].join('\n');
+}
+
+/** What was measured, on what. */
+export function reportHeading(report: EvaluationReport): string {
+  const {model, against, text, tokens, step, backend, machine} = report;
+  const on = machine === undefined ? '' : ` on ${machine}`;
+  const measured = against === undefined ? model : `${model} against ${against}`;
+  return `${measured} on ${counted(tokens, 'token')} of ${text}, ${counted(step, 'token')} at a time; ${backend}${on}`;
+}
+
+/** What the columns are measured against. */
+export function reportNote({model, against}: EvaluationReport): string {
+  const full = against === undefined ? 'the full cache' : `the full cache of ${against}`;
+  const float32 = against === undefined ? `the full cache of ${model}` : full;
+  return (
+    `Perplexity ± its standard error, and its change from that of ${full}; KL divergence from ${full}, and how often both have the same ` +
+    `most probable token. Bytes/token: all that the cache holds, by its tokens; float32 is ${float32} as float32 numbers. ` +
+    'Peak memory: of tensors beside the weights, the logits of a step included.'
+  );
+}
+
+/** The columns of an evaluation; its first row is the full cache. */
+export function reportColumns({rows, against}: EvaluationReport): Column<EvaluationRow>[] {
+  const full = rows[0]!;
+  const columns: NamedColumns<(typeof reportColumnNames)[number], EvaluationRow> = {
+    policy: {
+      head: against === undefined ? 'policy' : 'model, policy',
+      cell: row => row.policy,
+      align: 'left',
+    },
+    perplexity: {
+      head: 'perplexity',
+      cell: row => `${fixed(row.perplexity, 2)} ± ${short(row.perplexityStderr)}`,
+    },
+    change: {head: 'than full', cell: row => (row === full ? '-' : change(row.perplexity, full.perplexity))},
+    bytes: {head: 'bytes/token', cell: row => count(row.bytesPerToken)},
+    float32: {head: 'than float32', cell: row => timesSmaller(1 / row.ratioToFloat32)},
+    kl: {head: 'KL (nats)', cell: row => small(row.klDivergence)},
+    top1: {head: 'same top token', cell: row => percent(row.top1Agreement, 1)},
+    decode: {head: 'decode (tokens/s)', cell: row => short(row.decodeTokensPerSecond)},
+    prefill: {head: 'prefill (tokens/s)', cell: row => short(row.prefillTokensPerSecond), extra: true},
+    peak: {head: 'peak memory', cell: row => byteSize(row.peakBytes), extra: true},
+    float16: {head: 'than float16', cell: row => timesSmaller(1 / row.ratioToFloat16), extra: true},
+  };
+  return columnsOf(reportColumnNames, columns);
+}

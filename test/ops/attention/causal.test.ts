@@ -1,0 +1,120 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {causalAttention} from '../../../ops/attention/causal/index.js';
+import {hasKernel} from '../../../ops/run_op.js';
+import {attentionOracle} from '../../support/attention_oracle.js';
+import {describeOnBackends} from '../../support/backends.js';
+import {numericGradient} from '../../support/numeric_gradient.js';
+import {randomFloats} from '../../support/random.js';
+import {withReference} from '../../support/reference.js';
+import {expectClose, expectNoLeak} from '../../support/tensors.js';
+
+interface Shape {
+  readonly batch: number;
+  readonly kvHeads: number;
+  readonly group: number;
+  readonly tokens: number;
+  readonly dim: number;
+  readonly dimV: number;
+}
+
+const shapes = fc.record({
+  batch: fc.integer({min: 1, max: 2}),
+  kvHeads: fc.integer({min: 1, max: 2}),
+  group: fc.integer({min: 1, max: 3}),
+  tokens: fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(63, 64, 65, 67, 128, 130)), // tiles have 64
+  dim: fc.integer({min: 1, max: 18}),
+  dimV: fc.integer({min: 1, max: 18}),
+});
+
+describeOnBackends('the gradient of causalAttention', backend => {
+  it('is that of its definition, by differences in double precision', async () => {
+    const shape = {batch: 2, kvHeads: 2, group: 2, tokens: 5, dim: 3, dimV: 2};
+    const {batch, kvHeads, group, tokens, dim, dimV} = shape;
+    const heads = kvHeads * group;
+    const inputs = numbersOf(shape);
+    const weights = randomFloats(9, batch * heads * tokens * dimV);
+    const lossAt = (moved: {queries?: Float64Array; keys?: Float64Array; values?: Float64Array}): number => {
+      const sizes = {batch, heads, kvHeads, queryTokens: tokens, capacity: tokens, tokens, dim, dimV};
+      const {output} = attentionOracle({...sizes, scale: 0.7, firstQuery: 0, ...inputs, ...moved});
+      return output.reduce((sum, value, i) => sum + value * weights[i]!, 0);
+    };
+    const gradients = gradientsOf(shape, weights, 0.7);
+    for (const [index, name] of (['queries', 'keys', 'values'] as const).entries()) {
+      const expected = numericGradient(x => lossAt({[name]: x}), Float64Array.from(inputs[name]));
+      await expectClose(gradients[index]!, expected, 2e-6, name);
+    }
+    tf.dispose(gradients);
+  });
+
+  it('is that of the reference in any shape', () =>
+    fc.assert(
+      fc.asyncProperty(shapes, async shape => {
+        const weights = randomFloats(
+          9,
+          shape.batch * shape.kvHeads * shape.group * shape.tokens * shape.dimV,
+        );
+        const run = () => gradientsOf(shape, weights, 1 / Math.sqrt(shape.dim));
+        const expected = withReference('CausalAttentionGradient', run);
+        const actual = run();
+        // sums of up to 390 products of size 1
+        for (const [i, gradient] of actual.entries()) await expectClose(gradient, expected[i]!, 2e-5);
+        tf.dispose([...expected, ...actual]);
+      }),
+      {numRuns: backend === 'wasm' ? 60 : 2}, // elsewhere the reference is compared with itself
+    ));
+
+  it('leaks nothing', () =>
+    expectNoLeak(() =>
+      gradientsOf(
+        {batch: 1, kvHeads: 1, group: 2, tokens: 9, dim: 4, dimV: 3},
+        new Float32Array(54).fill(1),
+        0.5,
+      ),
+    ));
+
+  if (backend === 'wasm') {
+    it('takes no memory of queries by keys', () => {
+      expect(hasKernel('CausalAttentionGradient')).to.be.true;
+      const shape = {batch: 1, kvHeads: 1, group: 1, tokens: 4096, dim: 2, dimV: 2};
+      const before = heapBytes();
+      tf.dispose(gradientsOf(shape, new Float32Array(shape.tokens * 2).fill(1), 1));
+      // one such matrix has 64 MiB
+      expect(heapBytes() - before).to.be.lessThan(2 ** 24);
+    });
+  }
+});
+
+function numbersOf({batch, kvHeads, group, tokens, dim, dimV}: Shape) {
+  return {
+    queries: randomFloats(1, batch * kvHeads * group * tokens * dim),
+    keys: randomFloats(2, batch * kvHeads * tokens * dim),
+    values: randomFloats(3, batch * kvHeads * tokens * dimV),
+  };
+}
+
+/** The gradients of sum(weights * causalAttention(...)) in queries, keys and values. */
+function gradientsOf(shape: Shape, weights: Float32Array, scale: number): tf.Tensor[] {
+  const {batch, kvHeads, group, tokens, dim, dimV} = shape;
+  const heads = kvHeads * group;
+  return tf.tidy(() => {
+    const {queries, keys, values} = numbersOf(shape);
+    const factors = tf.tensor4d(weights, [batch, heads, tokens, dimV]);
+    return tf.grads((q, k, v) =>
+      tf.sum(tf.mul(causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, scale), factors)),
+    )([
+      tf.tensor4d(queries, [batch, heads, tokens, dim]),
+      tf.tensor4d(keys, [batch, kvHeads, tokens, dim]),
+      tf.tensor4d(values, [batch, kvHeads, tokens, dimV]),
+    ]);
+  });
+}
+
+/** What tfjs' heap takes now. */
+function heapBytes(): number {
+  const {wasm} = tf.backend() as unknown as {
+    wasm: {wasmMemory?: WebAssembly.Memory; asm?: {memory: WebAssembly.Memory}};
+  };
+  return (wasm.wasmMemory ?? wasm.asm!.memory).buffer.byteLength;
+}

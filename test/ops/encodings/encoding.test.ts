@@ -1,0 +1,129 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {
+  capacityOf,
+  expectRank4,
+  formBytes,
+  headsOf,
+  mapTensors,
+  tensorsOf,
+  type Form,
+  type LowRankForm,
+} from '../../../ops/encodings/encoding.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import {append} from '../../../ops/append/index.js';
+import {decodeForm} from '../../../ops/encodings/decode.js';
+import {describeOnBackends} from '../../support/backends.js';
+import {expectClose} from '../../support/tensors.js';
+
+const ones = (...shape: [number, number, number, number]): tf.Tensor4D => tf.ones(shape);
+
+/** One form of each kind, of 8 tokens of dim 16 in 2 x 3 heads. */
+function oneOfEach(): Record<string, Form> {
+  const codes = (words: number) => tf.zeros<tf.Rank.R4>([2, 3, 8, words], 'int32');
+  const latents = {
+    kind: 'float8',
+    dim: 4,
+    format: 'e4m3',
+    codes: codes(1),
+    scales: ones(2, 3, 8, 1),
+  } as const;
+  const integer = {kind: 'integer', dim: 16, bits: 4, codes: codes(2)} as const;
+  return {
+    dense: {kind: 'dense', dim: 16, data: ones(2, 3, 8, 16)},
+    perChannel: {...integer, groupAxis: 'channel', groupSize: 4, params: tf.zeros([2, 3, 2, 16], 'int32')},
+    perToken: {...integer, groupAxis: 'token', groupSize: 8, params: tf.zeros([2, 3, 8, 2], 'int32')},
+    float8: {kind: 'float8', dim: 16, format: 'e5m2', codes: codes(4), scales: ones(2, 3, 8, 1)},
+    lowRank: {kind: 'lowRank', dim: 16, rank: 4, latents, basis: ones(2, 3, 4, 16), mean: ones(2, 3, 1, 16)},
+  };
+}
+
+describeOnBackends('forms', () => {
+  it('name their tensors and say how many tokens a row covers', () => {
+    tf.tidy(() => {
+      const rows = Object.fromEntries(
+        Object.entries(oneOfEach()).map(([name, form]) => [
+          name,
+          Object.fromEntries(
+            Object.entries(tensorsOf(form)).map(([tensor, {tokensPerRow}]) => [tensor, tokensPerRow]),
+          ),
+        ]),
+      );
+      expect(rows).to.deep.equal({
+        dense: {data: 1},
+        perChannel: {codes: 1, params: 4},
+        perToken: {codes: 1, params: 1},
+        float8: {codes: 1, scales: 1},
+        lowRank: {'latents.codes': 1, 'latents.scales': 1, basis: Infinity, mean: Infinity},
+      });
+    });
+  });
+
+  it('know their heads, how many tokens they hold, and their bytes', () => {
+    tf.tidy(() => {
+      const bytes = Object.fromEntries(
+        Object.entries(oneOfEach()).map(([name, form]) => {
+          expect(headsOf(form), name).to.deep.equal({batch: 2, kvHeads: 3});
+          expect(capacityOf(form), name).to.equal(8);
+          return [name, formBytes(form) / (4 * 6)]; // words of one head
+        }),
+      );
+      expect(bytes).to.deep.equal({
+        dense: 8 * 16,
+        perChannel: 8 * 2 + 2 * 16,
+        perToken: 8 * 2 + 8 * 2,
+        float8: 8 * 4 + 8,
+        lowRank: 8 * 1 + 8 + 4 * 16 + 16,
+      });
+    });
+  });
+
+  it('hold no more tokens than their smallest tensor', () => {
+    tf.tidy(() => {
+      const {perChannel} = oneOfEach();
+      const shorter = mapTensors(perChannel!, (tensor, name) =>
+        name === 'params' ? ones(2, 3, 1, 16) : tensor,
+      );
+      expect(capacityOf(shorter)).to.equal(4);
+    });
+  });
+
+  it('map each tensor once and keep the rest of the form', () => {
+    tf.tidy(() => {
+      for (const form of Object.values(oneOfEach())) {
+        const seen: string[] = [];
+        const mapped = mapTensors(form, (tensor, name) => {
+          seen.push(name);
+          return tensor;
+        });
+        expect(seen).to.deep.equal(Object.keys(tensorsOf(form)));
+        expect(mapped).to.deep.equal(form);
+        expect(mapped).not.to.equal(form);
+      }
+    });
+  });
+
+  it('grow by appending blocks, whatever the latents are', async () => {
+    const block = (value: number, tokens: number): LowRankForm => ({
+      kind: 'lowRank',
+      dim: 3,
+      rank: 1,
+      latents: {kind: 'dense', dim: 1, data: tf.fill([1, 1, tokens, 1], value)},
+      basis: tf.tensor4d([1, 10, 100], [1, 1, 1, 3]),
+    });
+    const grown = tf.tidy(() => {
+      const [first, second] = [block(2, 4), block(5, 2)];
+      const buffers = tensorsOf(first);
+      const form = mapTensors(second, (tensor, name, tokensPerRow) =>
+        tokensPerRow === Infinity ? tensor : append(buffers[name]!.tensor, tensor, 4, 8),
+      );
+      return decodeForm(form, 3, 2);
+    });
+    await expectClose(grown, [2, 20, 200, 5, 50, 500], 0);
+    grown.dispose();
+  });
+
+  it('have four axes', () => {
+    expect(() => expectRank4(tf.ones([2, 3]), 'x')).to.throw(InvalidArgumentError, /x has shape \[2, 3\]/);
+  });
+});

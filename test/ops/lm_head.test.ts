@@ -1,0 +1,66 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {unembed} from '../../ops/lm_head/index.js';
+import {describeOnBackends} from '../support/backends.js';
+import {expectClose, expectNoLeak} from '../support/tensors.js';
+
+describeOnBackends('unembed', () => {
+  it('is x embedding^T, for any number of rows, words and channels', async () => {
+    // rows around the kernel's pass of 64; words and channels around its blocks of four and sixteen
+    const shapes = fc.record({
+      rows: fc.constantFrom(1, 2, 3, 5, 8, 63, 64, 65, 66, 129),
+      vocab: fc.integer({min: 1, max: 13}),
+      dim: fc.integer({min: 1, max: 70}),
+    });
+    await fc.assert(
+      fc.asyncProperty(shapes, async ({rows, vocab, dim}) => {
+        const [x, embedding] = [tf.randomUniform([rows, dim], -1, 1), tf.randomUniform([vocab, dim], -1, 1)];
+        const logits = unembed(x as tf.Tensor2D, embedding as tf.Tensor2D);
+        expect(logits.shape).to.deep.equal([rows, vocab]);
+        await expectClose(logits, products(await x.data(), await embedding.data(), dim), 1e-5);
+        tf.dispose([x, embedding, logits]);
+      }),
+      {numRuns: 60},
+    );
+  });
+
+  it('gives no numbers for no rows', () => {
+    expect(unembed(tf.zeros([0, 8]), tf.ones([5, 8])).shape).to.deep.equal([0, 5]);
+  });
+
+  it('has the gradients dy embedding and dy^T x', async () => {
+    const x = tf.randomNormal<tf.Rank.R2>([3, 5]);
+    const embedding = tf.randomNormal<tf.Rank.R2>([7, 5]);
+    const dy = tf.randomNormal([3, 7]);
+    const weighted = (...[a, b]: tf.Tensor[]) =>
+      tf.sum(tf.mul(unembed(a as tf.Tensor2D, b as tf.Tensor2D), dy));
+    const plain = (...[a, b]: tf.Tensor[]) => tf.sum(tf.mul(tf.matMul(a!, b!, false, true), dy));
+    const gradients = tf.grads(weighted)([x, embedding]);
+    const expected = tf.grads(plain)([x, embedding]);
+    await expectClose(gradients[0]!, expected[0]!, 1e-5);
+    await expectClose(gradients[1]!, expected[1]!, 1e-5);
+  });
+
+  it('leaks nothing', async () => {
+    const [x, embedding] = [tf.ones([3, 8]), tf.ones([5, 8])] as [tf.Tensor2D, tf.Tensor2D];
+    await expectNoLeak(() => unembed(x, embedding));
+    await expectNoLeak(() => tf.grads((a, b) => unembed(a as tf.Tensor2D, b as tf.Tensor2D))([x, embedding]));
+  });
+
+  it('says what does not fit', () => {
+    expect(() => unembed(tf.ones([2, 4]), tf.ones([7, 5]))).to.throw(InvalidArgumentError, '[2, 4]');
+  });
+});
+
+/** x w^T in double precision. */
+function products(x: ArrayLike<number>, w: ArrayLike<number>, dim: number): Float64Array {
+  const [rows, columns] = [x.length / dim, w.length / dim];
+  return Float64Array.from({length: rows * columns}, (_, at) => {
+    let sum = 0;
+    for (let i = 0; i < dim; i++)
+      sum += x[Math.floor(at / columns) * dim + i]! * w[(at % columns) * dim + i]!;
+    return sum;
+  });
+}

@@ -1,0 +1,138 @@
+import * as tf from '@tensorflow/tfjs';
+import fc from 'fast-check';
+import type {KeyRotation} from '../../ops/attention/attend/index.js';
+import {decodeForm} from '../../ops/encodings/decode.js';
+import {encodeFloat8} from '../../ops/float8/index.js';
+import {tensorsOf, type Form, type TokenForm} from '../../ops/encodings/encoding.js';
+import {quantize} from '../../ops/integer/index.js';
+import {randomFloats, randomStream} from './random.js';
+
+/** Every way of storing single tokens. */
+export const tokenStorages = fc.oneof(
+  fc.constant({kind: 'dense' as const}),
+  fc.record({
+    kind: fc.constant('integer' as const),
+    bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
+    groupAxis: fc.constantFrom('channel' as const, 'token' as const),
+    groupSize: fc.oneof(fc.integer({min: 1, max: 12}), fc.constantFrom(16, 32)),
+    symmetric: fc.boolean(),
+  }),
+  fc.record({
+    kind: fc.constant('float8' as const),
+    format: fc.constantFrom('e4m3' as const, 'e5m2' as const),
+  }),
+);
+
+export type TokenStorage = typeof tokenStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
+
+/** Low rank over any of them. */
+export const lowRankStorages = fc.record({
+  rank: fc.oneof(fc.integer({min: 1, max: 20}), fc.constant(32)),
+  mean: fc.boolean(),
+  latents: tokenStorages,
+});
+
+export type LowRankStorage = typeof lowRankStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
+
+/** Where random tokens go: `tokens` valid rows of at least `capacity`. */
+export interface TokenShape {
+  readonly batch: number;
+  readonly kvHeads: number;
+  readonly tokens: number;
+  readonly capacity: number;
+  readonly dim: number;
+}
+
+/** Random tokens in a form; rows behind the valid ones hold what would show if it were read. */
+export function randomTokens(shape: TokenShape, storage: TokenStorage, seed: number, spread = 1): TokenForm {
+  const {batch, kvHeads, tokens, dim} = shape;
+  // per channel only whole groups are stored
+  const group = storage.kind === 'integer' && storage.groupAxis === 'channel' ? storage.groupSize : 1;
+  const capacity = Math.ceil(shape.capacity / group) * group;
+  const spare = storage.kind === 'dense' ? NaN : 1000;
+  const numbers = randomFloats(seed, batch * kvHeads * capacity * dim, spread).map((value, i) =>
+    Math.floor(i / dim) % capacity < tokens ? value : spare,
+  );
+  const x = tf.tensor4d(numbers, [batch, kvHeads, capacity, dim]);
+  if (storage.kind === 'dense') return {kind: 'dense', dim, data: x};
+  const form = storage.kind === 'float8' ? encodeFloat8(x, storage) : quantize(x, {...storage, dim});
+  x.dispose();
+  return form;
+}
+
+/** Random tokens of low rank. The basis is scaled so that tokens are about as large as their latents. */
+export function randomLowRank(
+  shape: TokenShape,
+  {rank, mean, latents}: LowRankStorage,
+  seed: number,
+  spread = 1,
+): Form & {readonly kind: 'lowRank'} {
+  const {batch, kvHeads, dim} = shape;
+  const basis = randomFloats(seed + 1, batch * kvHeads * rank * dim, 1 / Math.sqrt(rank));
+  return {
+    kind: 'lowRank',
+    dim,
+    rank,
+    latents: randomTokens({...shape, dim: rank}, latents, seed, spread),
+    basis: tf.tensor4d(basis, [batch, kvHeads, rank, dim]),
+    ...(mean && {
+      mean: tf.tensor4d(randomFloats(seed + 2, batch * kvHeads * dim), [batch, kvHeads, 1, dim]),
+    }),
+  };
+}
+
+/** A rotation with random positions of each head, or a run; `asColumn` gives positions their trailing axis of 1. */
+export function randomRotation(
+  {batch, kvHeads, tokens, capacity, dim}: TokenShape,
+  options: {pairs: number; interleaved: boolean; positions: 'run' | 'rows' | 'column'},
+  seed: number,
+): KeyRotation {
+  const {interleaved, positions} = options;
+  const pairs = Math.min(options.pairs, Math.floor(dim / 2));
+  const table = capacity + 40;
+  const next = randomStream(seed);
+  const angles = Float32Array.from({length: table * pairs}, () => 6 * next());
+  const common = {
+    cos: tf.tensor2d(angles.map(Math.cos), [table, pairs]),
+    sin: tf.tensor2d(angles.map(Math.sin), [table, pairs]),
+    interleaved,
+  };
+  if (positions === 'run') return {...common, positions: Math.floor(next() * (table - tokens))};
+  const rows = Int32Array.from({length: batch * kvHeads * capacity}, () => Math.floor(next() * table));
+  const shape = positions === 'rows' ? [batch, kvHeads, capacity] : [batch, kvHeads, capacity, 1];
+  return {...common, positions: tf.tensor(rows, shape, 'int32')};
+}
+
+/** The numbers of decoded keys, turned by the definition: each token by the angles of its own position. */
+export function rotateOnHost(
+  keys: Float32Array,
+  {batch, kvHeads, tokens, capacity, dim}: TokenShape,
+  rotation: KeyRotation,
+): Float32Array {
+  const {interleaved = false, positions} = rotation;
+  const pairs = rotation.cos.shape[1];
+  const [cos, sin] = [rotation.cos.dataSync(), rotation.sin.dataSync()];
+  const rows = typeof positions === 'number' ? undefined : positions.dataSync();
+  const out = keys.slice();
+  for (let row = 0; row < batch * kvHeads * tokens; row++) {
+    const [head, token] = [Math.floor(row / tokens), row % tokens];
+    const position = rows === undefined ? (positions as number) + token : rows[head * capacity + token]!;
+    for (let pair = 0; pair < pairs; pair++) {
+      const [i, j] = interleaved ? [2 * pair, 2 * pair + 1] : [pair, pair + pairs];
+      const [a, b] = [keys[row * dim + i]!, keys[row * dim + j]!];
+      const [c, s] = [cos[position * pairs + pair]!, sin[position * pairs + pair]!];
+      out[row * dim + i] = a * c - b * s;
+      out[row * dim + j] = b * c + a * s;
+    }
+  }
+  return out;
+}
+
+/** The numbers of a form's valid tokens. */
+export function numbersOfForm(form: Form, tokens: number): Float32Array {
+  return tf.tidy(() => decodeForm(form, 0, tokens).dataSync<'float32'>().slice());
+}
+
+export function disposeForm(form: Form): void {
+  for (const {tensor} of Object.values(tensorsOf(form))) tensor.dispose();
+}

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {KeyRotation} from '../ops/attention/attend/index.js';
 import {attendSegments} from '../ops/attention/attend/segments.js';
-import {formBytes, tensorsOf, type Form} from '../ops/encodings/encoding.js';
+import {encodingBytes, tensorsOf, type Encoding} from '../ops/encodings/encoding.js';
 import {benchCodecs} from './support/codecs.js';
 import {measure} from './support/measure.js';
 import {memoryReader} from './support/read_bandwidth.js';
@@ -40,7 +40,8 @@ export async function decodeRows(shape: ModelShape, tokens: number, rounds: numb
     })),
     options: {tokens, scale, ...(rotated === true && {keyRotation: rotation})},
   }));
-  const bytesOf = ({keys, values}: {keys: Form; values: Form}) => formBytes(keys) + formBytes(values);
+  const bytesOf = ({keys, values}: {keys: Encoding; values: Encoding}) =>
+    encodingBytes(keys) + encodingBytes(values);
   const denseBytes = bytesOf(held[0]!.segments[0]!);
   const tasks: {[name: string]: () => void} = {};
   for (const {codec, segments, options} of held) {
@@ -97,9 +98,9 @@ function inTurn<Segment>(segments: readonly Segment[], run: (segment: Segment) =
   };
 }
 
-function disposeSegment({keys, values}: {keys: Form; values: Form}): void {
-  for (const form of [keys, values]) {
-    for (const {tensor} of Object.values(tensorsOf(form))) tensor.dispose();
+function disposeSegment({keys, values}: {keys: Encoding; values: Encoding}): void {
+  for (const encoding of [keys, values]) {
+    for (const {tensor} of Object.values(tensorsOf(encoding))) tensor.dispose();
   }
 }
 
@@ -120,7 +121,7 @@ export function batchedAttention(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D,
   return tf.reshape(tf.matMul(p, v), [1, heads, tokens, v.shape[3]]);
 }
 
-/** The best form for tfjs' wasm backend: matrices of rank 2, a key head at a time. */
+/** The best encoding for tfjs' wasm backend: matrices of rank 2, a key head at a time. */
 function attentionPerHead(q: tf.Tensor4D, k: tf.Tensor4D, v: tf.Tensor4D, scale: number): tf.Tensor {
   const [, heads, tokens, dim] = q.shape;
   const [, kvHeads, past] = k.shape;

@@ -11,7 +11,7 @@ import {embeddedText, loadModel, type ModelConfig} from '../models/index.js';
 import {measure} from './support/measure.js';
 import type {Row} from './support/row.js';
 
-/** One way to decode a text: an engine, its weights and the form of its cache. */
+/** One way to decode a text: an engine, its weights and the encoding of its cache. */
 export interface Decoder extends Pick<Row, 'backend' | 'codec' | 'shape'> {
   /** Takes one token in and makes the logits of the next. */
   step(): Promise<void>;

@@ -1,5 +1,5 @@
 /**
- * Attention on a GPU, in every stored form: `npm run bench:webgpu [-- TOKENS,TOKENS,... [FILE.json]]`.
+ * Attention on a GPU, in every stored encoding: `npm run bench:webgpu [-- TOKENS,TOKENS,... [FILE.json]]`.
  *
  * Decoding (one query token of each head) and prefill (causal, up to 4,096 tokens) over 1k to 32k tokens, in the shapes of
  * SmolLM2 (9 query heads on 3 key heads of 64) and of Llama-7B (32 heads of 128). The baseline is tfjs' own webgpu ops on
@@ -13,7 +13,7 @@ import {attend} from '../ops/attention/attend/index.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {EigenkvError} from '../base/errors.js';
 import {encodeFloat8} from '../ops/float8/index.js';
-import {formBytes, type Form, type TokenForm} from '../ops/encodings/encoding.js';
+import {encodingBytes, type Encoding, type TokenEncoding} from '../ops/encodings/encoding.js';
 import {quantize} from '../ops/integer/index.js';
 import {project} from '../ops/low_rank/index.js';
 import {asTfjsWebgpuBackend} from '../ops/backends/webgpu_device.js';
@@ -48,9 +48,9 @@ interface Row {
   readonly gigabytesPerSecond: number;
 }
 
-type Encode = (x: tf.Tensor4D, side: 'keys' | 'values') => Form;
+type Encode = (x: tf.Tensor4D, side: 'keys' | 'values') => Encoding;
 
-const dense = (x: tf.Tensor4D): TokenForm => ({kind: 'dense', dim: x.shape[3], data: tf.clone(x)});
+const dense = (x: tf.Tensor4D): TokenEncoding => ({kind: 'dense', dim: x.shape[3], data: tf.clone(x)});
 
 const integer =
   (bits: 8 | 4): Encode =>
@@ -70,8 +70,8 @@ const lowRank: Encode = x => {
 
 /** The same, rebuilt and rotated tile by tile. */
 const lowRankRotated: Encode = (x, side) => {
-  const form = lowRank(x, side);
-  return side === 'keys' && form.kind === 'lowRank' ? {...form, rotate: true} : form;
+  const encoding = lowRank(x, side);
+  return side === 'keys' && encoding.kind === 'lowRank' ? {...encoding, rotate: true} : encoding;
 };
 
 const codecs: Readonly<Record<string, Encode>> = {
@@ -120,7 +120,7 @@ async function measure(op: Row['op'], heads: Heads, tokens: number): Promise<Row
     const [storedKeys, storedValues] = [encode(keys, 'keys'), encode(values, 'values')];
     return {
       codec,
-      bytes: formBytes(storedKeys) + formBytes(storedValues),
+      bytes: encodingBytes(storedKeys) + encodingBytes(storedValues),
       run: (): tf.Tensor => attend(queries, storedKeys, storedValues, options),
       times: [] as number[],
     };

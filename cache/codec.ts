@@ -1,12 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {Form} from '../ops/encodings/encoding.js';
+import type {Encoding} from '../ops/encodings/encoding.js';
 
 export type {Options, OptionValue} from '../base/options.js';
 import type {Options} from '../base/options.js';
 
 /**
  * *How* one side (keys or values) of a run of tokens is stored. A codec only encodes: attention, decoding, appending and
- * sizes belong to the forms that it makes (ops/encodings/encoding.ts), so that keys and values may have codecs of their own.
+ * sizes belong to the encodings that it makes (ops/encodings/encoding.ts), so that keys and values may have codecs of their own.
  */
 export interface Codec {
   readonly name: string;
@@ -22,11 +22,11 @@ export interface Codec {
    */
   sharedNumbers?(dim: number): number;
   /**
-   * Encodes float32 `[batch, kvHeads, tokens, dim]`; tokens is a multiple of `blockTokens`. `like` is the form of earlier
-   * tokens of the same run: what all tokens of a run share (a basis, a mean) is taken from it, so that the forms of two
-   * runs appended are the form of both. Pure; inside the caller's tidy.
+   * Encodes float32 `[batch, kvHeads, tokens, dim]`; tokens is a multiple of `blockTokens`. `like` is the encoding of earlier
+   * tokens of the same run: what all tokens of a run share (a basis, a mean) is taken from it, so that the encodings of two
+   * runs appended are the encoding of both. Pure; inside the caller's tidy.
    */
-  encode(x: tf.Tensor4D, like?: Form): Form;
+  encode(x: tf.Tensor4D, like?: Encoding): Encoding;
   /** The largest |x - decode(encode(x))| that the codec promises for this x: a scalar, or one for each element. */
   errorBound(x: tf.Tensor4D): tf.Tensor;
 }

@@ -1,5 +1,5 @@
 /** The past of a model: codecs, policies, plans and the cache itself. */
-export {type UniformSizes, uniformRows} from './binding/layer_shape.js';
+export {type UniformSizes, uniformShapes} from './binding/layer_shape.js';
 export type {LatentKeys} from './past/attend_past.js';
 export type {Codec, Options, OptionValue} from './codec.js';
 export * as codecs from './codecs/index.js';
@@ -7,7 +7,7 @@ export {
   type AttentionCache,
   type CacheableModel,
   type CacheLease,
-  type CacheRow,
+  type LayerShape,
   type DepthReport,
   type FreshTokens,
   KVCache,
@@ -36,14 +36,14 @@ export {
 } from './registry.js';
 export type {RopeTables} from './past/rope_tables.js';
 export type {
-  DenseForm,
-  Float8Form,
+  DenseEncoding,
+  Float8Encoding,
   Float8Layout,
-  Form,
-  IntegerForm,
+  Encoding,
+  IntegerEncoding,
   IntegerLayout,
-  LowRankForm,
-  TokenForm,
+  LowRankEncoding,
+  TokenEncoding,
 } from '../ops/encodings/encoding.js';
 export type {Rotation} from '../ops/rotate/index.js';
 export type {RopeConfig, RopeScaling} from '../ops/rotate/rope.js';

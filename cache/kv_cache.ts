@@ -4,8 +4,8 @@ import {expectMovable} from '../ops/backends/residence.js';
 import {CacheStateError, InvalidArgumentError} from '../base/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {AttentionCache} from './attention_cache.js';
-import {attentionLayers, cacheRows} from './binding/attention_layers.js';
-import {type CacheRow, type CacheableModel, planOfLayers} from './binding/layer_shape.js';
+import {attentionLayers, layerShapes} from './binding/attention_layers.js';
+import {type LayerShape, type CacheableModel, planOfLayers} from './binding/layer_shape.js';
 import {type PlanChange, planChange, reencoded} from './plans/change_plan.js';
 import {type DepthReport, depthReport} from './watch/depth_report.js';
 import {modelFingerprint} from './binding/fingerprint.js';
@@ -28,7 +28,7 @@ import {tokensBefore, truncated} from './sharing/truncate.js';
 import {checkStep, expectWholeStep, isWholeStep} from './past/whole_step.js';
 
 export type {AttentionCache} from './attention_cache.js';
-export type {CacheRow, CacheableModel} from './binding/layer_shape.js';
+export type {LayerShape, CacheableModel} from './binding/layer_shape.js';
 export type {PlanChange} from './plans/change_plan.js';
 export type {DepthReport} from './watch/depth_report.js';
 export type {FreshTokens} from './past/fresh_tokens.js';
@@ -61,8 +61,8 @@ const optionsSchema = v.strictObject({
  * tfjs frees whatever it finds in an object, the model's weights too).
  */
 export class KVCache implements AttentionCache {
-  readonly #model: CacheableModel | readonly CacheRow[];
-  readonly #rows: readonly CacheRow[];
+  readonly #model: CacheableModel | readonly LayerShape[];
+  readonly #rows: readonly LayerShape[];
   readonly #binding: ModelBinding;
   readonly #leases = new Leases();
   readonly #beyondContext: boolean;
@@ -74,13 +74,13 @@ export class KVCache implements AttentionCache {
   readonly #expectedTokens: number | undefined;
 
   /**
-   * @param model the model whose past this is, or its `CacheRow`s.
+   * @param model the model whose past this is, or its `LayerShape`s.
    * @param plan which policy stands where; a single policy stands everywhere. Default: what the layers ask for, `full()` else.
    * @throws InvalidArgumentError where the model has no attention layer that knows caches, or applies one more than once; where
    *   the plan is none.
    */
   constructor(
-    model: CacheableModel | readonly CacheRow[],
+    model: CacheableModel | readonly LayerShape[],
     plan?: Plan | PolicyLike,
     options: KVCacheOptions = {},
   ) {
@@ -96,7 +96,7 @@ export class KVCache implements AttentionCache {
   }
 
   /** The model whose past this is, or its rows, as it was given. */
-  get model(): CacheableModel | readonly CacheRow[] {
+  get model(): CacheableModel | readonly LayerShape[] {
     return this.#model;
   }
 
@@ -363,11 +363,11 @@ export class KVCache implements AttentionCache {
    */
   static async restore(
     bytes: Uint8Array,
-    model: CacheableModel | readonly CacheRow[],
+    model: CacheableModel | readonly LayerShape[],
     plan?: Plan | PolicyLike,
   ): Promise<KVCache> {
     const snapshot = await openSnapshot(bytes);
-    checkSameModel(snapshot, cacheRows(model), await modelFingerprint(model));
+    checkSameModel(snapshot, layerShapes(model), await modelFingerprint(model));
     const {policies, expectedTokens, beyondContext} = snapshot.description;
     const cache = new KVCache(model, plan ?? perDepth(policies), {
       beyondContext,

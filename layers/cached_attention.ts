@@ -27,7 +27,7 @@ export interface CachedAttentionOptions {
  *     softmax(scale q k^T) v    over the cache's tokens and those given, each query up to its own token
  *
  * With a cache its tokens stay there, compressed as its plan says; give only the new ones with each step. A cache without a
- * model is made of rows: `new KVCache(uniformRows({depths, heads, headDim}), plan)`.
+ * model is made of rows: `new KVCache(uniformShapes({depths, heads, headDim}), plan)`.
  *
  * @param queries float32 `[batch, heads, tokens, dim]`.
  * @param keys float32 `[batch, kvHeads, tokens, dim]`; kvHeads divides heads.

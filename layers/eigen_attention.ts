@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, CacheRow, FreshTokens} from '../cache/kv_cache.js';
+import type {AttentionCache, LayerShape, FreshTokens} from '../cache/kv_cache.js';
 import {InvalidArgumentError} from '../base/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import {rotationFor} from '../ops/rotate/rope.js';
@@ -130,7 +130,7 @@ export class EigenAttention extends SelfAttention {
     }
   }
 
-  protected override storedSizes({head, value}: HeadSizes): Pick<CacheRow, 'dim' | 'dimV' | 'headDim'> {
+  protected override storedSizes({head, value}: HeadSizes): Pick<LayerShape, 'dim' | 'dimV' | 'headDim'> {
     if (!this.eigen.useEigen) return {dim: head, dimV: head, headDim: head};
     return {dim: Math.max(...this.ranks().keyRank), dimV: value, headDim: head};
   }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {CacheRow} from '../cache/kv_cache.js';
+import type {LayerShape} from '../cache/kv_cache.js';
 import {InvalidArgumentError} from '../base/errors.js';
 import {SelfAttention, type SelfAttentionArgs} from './self_attention.js';
 
@@ -40,8 +40,8 @@ export class FlashAttention extends SelfAttention {
     this.compressionRatio = ratio;
   }
 
-  override get cacheRow(): CacheRow {
-    const row = super.cacheRow;
+  override get layerShape(): LayerShape {
+    const row = super.layerShape;
     if (this.compressionRatio === undefined) return row;
     const rank = Math.max(1, Math.round(this.compressionRatio * this.headDim));
     return {...row, policy: {name: 'onlineSvd', options: {rank}}};

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, CacheRow, FreshTokens} from '../cache/kv_cache.js';
+import type {AttentionCache, LayerShape, FreshTokens} from '../cache/kv_cache.js';
 import {type Spec, makePolicy} from '../cache/registry.js';
 import {InvalidArgumentError} from '../base/errors.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
@@ -89,7 +89,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
   }
 
   /** This layer's row in a cache. Known once the layer is built. */
-  get cacheRow(): CacheRow {
+  get layerShape(): LayerShape {
     const {depth, numHeads: heads, numKvHeads: kvHeads, cachePolicy: policy} = this.options;
     return {depth, heads, kvHeads, ...this.storedSizes(this.headSizes()), ...(policy && {policy})};
   }
@@ -161,7 +161,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
   }
 
   /** What a cache stores of a token and head. */
-  protected storedSizes({key, value}: HeadSizes): Pick<CacheRow, 'dim' | 'dimV' | 'headDim'> {
+  protected storedSizes({key, value}: HeadSizes): Pick<LayerShape, 'dim' | 'dimV' | 'headDim'> {
     return {dim: key, dimV: value};
   }
 

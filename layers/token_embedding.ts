@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {ContextLengthError, InvalidArgumentError} from '../base/errors.js';
 import {embed} from '../ops/embed/index.js';
-import {unembed} from '../ops/lm_head/index.js';
+import {lmHead} from '../ops/lm_head/index.js';
 import {
   type CallArgs,
   type KernelInitializer,
@@ -86,7 +86,7 @@ export class TokenEmbedding extends tf.layers.Layer {
         );
       }
       if (x.rank === 2) return embed(x as tf.Tensor2D, table);
-      const logits = unembed(tf.reshape(x, [-1, dim]), table);
+      const logits = lmHead(tf.reshape(x, [-1, dim]), table);
       return tf.reshape(logits, [...x.shape.slice(0, -1), vocabSize]);
     });
   }

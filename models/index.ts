@@ -7,7 +7,7 @@ export {type GenerateIdsOptions, type GenerateOptions, generate, generateIds} fr
 export {findSmolLM2, modelCacheDirectory} from './hub/index.js';
 export type {LoadModelOptions, LoadProgress} from './formats/find_parts.js';
 export {type LoadedModel, loadModel} from './load.js';
-export type {ModelConfig} from './architectures/model_config.js';
-export {buildModel} from './architectures/registry.js';
+export type {ModelConfig} from './architectures/parts/model_config.js';
+export {buildModel} from './architectures/index.js';
 export {type StreamDecoder, type Tokenizer, streamDecoder} from './tokenizer/index.js';
 export type {TokenizerJson} from './tokenizer/tokenizer_json.js';

@@ -4,8 +4,8 @@ import {checkedWeights} from './formats/check_weights.js';
 import {fillWeights} from './formats/fill_weights.js';
 import {type LoadModelOptions, findParts} from './formats/find_parts.js';
 import type {ModelParts} from './formats/model_parts.js';
-import type {ModelConfig} from './architectures/model_config.js';
-import {buildModel} from './architectures/registry.js';
+import type {ModelConfig} from './architectures/parts/model_config.js';
+import {buildModel} from './architectures/index.js';
 import type {Tokenizer} from './tokenizer/index.js';
 
 /** A model with its weights, its tokenizer and what it is made of. */

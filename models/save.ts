@@ -4,7 +4,7 @@ import {compressionKey, compressionToJson} from './compress/compression.js';
 import type {LoadedModel} from './load.js';
 import {joinColumns, transpose} from './formats/layouts.js';
 import {type FilledVariables, filledVariables} from './formats/model_variables.js';
-import {architectureOf} from './architectures/registry.js';
+import {architectureOf} from './architectures/index.js';
 import type {Tokenizer} from './tokenizer/index.js';
 import {diskError, writeFileAtomically} from '../base/files/disk.js';
 import {type TensorToWrite, writeSafetensorsFile} from '../base/files/write_safetensors.js';

@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {encodeFloat8} from '../../ops/float8/index.js';
-import type {Form, TokenForm} from '../../ops/encodings/encoding.js';
+import type {Encoding, TokenEncoding} from '../../ops/encodings/encoding.js';
 import {quantize} from '../../ops/integer/index.js';
 
 /** How a codec stores the two sides of one depth, given tokens of any dim; what it makes is the caller's to dispose of. */
 export interface BenchCodec {
-  readonly keys: (tokens: TokensOfDim) => Form;
-  readonly values: (tokens: TokensOfDim) => Form;
+  readonly keys: (tokens: TokensOfDim) => Encoding;
+  readonly values: (tokens: TokensOfDim) => Encoding;
   /** Whether keys are rebuilt and rotated while attention runs. */
   readonly rotated?: boolean;
 }
@@ -14,7 +14,7 @@ export interface BenchCodec {
 /** Random tokens `[1, kvHeads, tokens, dim]`: by default of the head's dim, the same each time and not to be disposed of. */
 export type TokensOfDim = (dim?: number) => tf.Tensor4D;
 
-type Encode = (x: tf.Tensor4D) => TokenForm;
+type Encode = (x: tf.Tensor4D) => TokenEncoding;
 
 /** A copy: every depth has memory of its own. */
 const dense: Encode = x => ({kind: 'dense', dim: x.shape[3], data: tf.add(x, 0)});
@@ -30,7 +30,7 @@ const stored = (encode: Encode) => (tokens: TokensOfDim) => encode(tokens());
 
 /** A quarter of the channels, with coefficients of size 1 like any other codec's numbers here. */
 function lowRank(encode: Encode, rotate = false) {
-  return (tokens: TokensOfDim): Form => {
+  return (tokens: TokensOfDim): Encoding => {
     const [, kvHeads, , dim] = tokens().shape;
     const rank = dim / 4;
     const basis: tf.Tensor4D = tf.randomNormal([1, kvHeads, rank, dim], 0, rank ** -0.5);

@@ -1,11 +1,11 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import type {CacheRow, CacheableModel} from './layer_shape.js';
+import type {LayerShape, CacheableModel} from './layer_shape.js';
 import {atLeast} from '../../base/options.js';
 
 /** One attention layer of a model. */
 export interface AttentionLayer {
-  readonly row: CacheRow;
+  readonly row: LayerShape;
   /** The layer itself; absent where only its row was given. */
   readonly layer?: object;
 }
@@ -16,7 +16,7 @@ export interface AttentionLayer {
  * @throws InvalidArgumentError where there is none, depths are missing or doubled, or the model applies a layer more than once:
  *   a cache has one past for each depth, and would count each token as often.
  */
-export function attentionLayers(model: CacheableModel | readonly CacheRow[]): AttentionLayer[] {
+export function attentionLayers(model: CacheableModel | readonly LayerShape[]): AttentionLayer[] {
   const found = isModel(model) ? layersIn(model) : layersOfRows(model);
   found.sort((a, b) => a.row.depth - b.row.depth);
   if (found.length === 0) {
@@ -35,7 +35,7 @@ export function attentionLayers(model: CacheableModel | readonly CacheRow[]): At
 }
 
 /** The rows of a model, by depth. */
-export function cacheRows(model: CacheableModel | readonly CacheRow[]): CacheRow[] {
+export function layerShapes(model: CacheableModel | readonly LayerShape[]): LayerShape[] {
   return attentionLayers(model).map(({row}) => row);
 }
 
@@ -50,7 +50,7 @@ const rowSchema = v.looseObject({
 function layersIn(model: CacheableModel): AttentionLayer[] {
   const applications = applicationsIn(model);
   return model.layers.flatMap(layer => {
-    const found = 'cacheRow' in layer ? [{row: layer.cacheRow as CacheRow, layer}] : nested(layer);
+    const found = 'layerShape' in layer ? [{row: layer.layerShape as LayerShape, layer}] : nested(layer);
     const times = applications?.get(layer) ?? 1;
     if (found.length > 0 && times > 1) throw appliedAgain(layer, times);
     return found;
@@ -61,11 +61,11 @@ function layersIn(model: CacheableModel): AttentionLayer[] {
 function layersOfRows(given: unknown): AttentionLayer[] {
   if (Array.isArray(given) && given.every(isRow)) return given.map(row => ({row}));
   throw new InvalidArgumentError(
-    `A cache is of a model with layers, or of rows such as uniformRows() makes, whose sizes are whole numbers and whose heads a multiple of kvHeads; got ${shown(given)}.`,
+    `A cache is of a model with layers, or of rows such as uniformShapes() makes, whose sizes are whole numbers and whose heads a multiple of kvHeads; got ${shown(given)}.`,
   );
 }
 
-function isRow(row: unknown): row is CacheRow {
+function isRow(row: unknown): row is LayerShape {
   return v.is(rowSchema, row) && row.heads % row.kvHeads === 0;
 }
 

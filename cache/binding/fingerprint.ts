@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Digest} from '../../base/digest.js';
-import type {CacheRow, CacheableModel} from './layer_shape.js';
+import type {LayerShape, CacheableModel} from './layer_shape.js';
 
 /** Numbers of each weight that are looked at. */
 const looked = 256;
@@ -28,7 +28,7 @@ export async function fingerprintOf(layers: readonly tf.layers.Layer[]): Promise
 
 /** The fingerprint of all layers of a model; undefined where only its sizes are known, which tell no weights. */
 export async function modelFingerprint(
-  model: CacheableModel | readonly CacheRow[],
+  model: CacheableModel | readonly LayerShape[],
 ): Promise<string | undefined> {
   if (!('layers' in model)) return undefined;
   const layers = model.layers.filter((layer): layer is tf.layers.Layer => layer instanceof tf.layers.Layer);

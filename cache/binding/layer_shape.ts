@@ -3,7 +3,7 @@ import {perDepth} from '../plans/index.js';
 import {full} from '../policies/full.js';
 
 /** What a cache needs to know of one attention layer. */
-export interface CacheRow {
+export interface LayerShape {
   /** The index of the attention layer in its model. */
   readonly depth: number;
   readonly heads: number;
@@ -22,7 +22,7 @@ export interface CacheRow {
 }
 
 /**
- * Any model some of whose layers have a `cacheRow: CacheRow`, models inside it too: a `tf.LayersModel` with attention of eigenkv
+ * Any model some of whose layers have a `layerShape: LayerShape`, models inside it too: a `tf.LayersModel` with attention of eigenkv
  * in it.
  */
 export interface CacheableModel {
@@ -39,16 +39,16 @@ export interface UniformSizes {
 }
 
 /** The rows of a model that is no `tf.LayersModel`, so that a cache can be made for it. */
-export function uniformRows({depths, heads, kvHeads = heads, headDim}: UniformSizes): CacheRow[] {
+export function uniformShapes({depths, heads, kvHeads = heads, headDim}: UniformSizes): LayerShape[] {
   return Array.from({length: depths}, (_, depth) => ({depth, heads, kvHeads, dim: headDim, dimV: headDim}));
 }
 
 /** Numbers of a token's key and value of one head, if nothing compressed them. */
-export function uncompressedNumbers({dim, dimV, headDim}: CacheRow): number {
+export function uncompressedNumbers({dim, dimV, headDim}: LayerShape): number {
   return headDim === undefined ? dim + dimV : 2 * headDim;
 }
 
 /** What the layers of a model ask for. */
-export function planOfLayers(rows: readonly CacheRow[]): Plan {
+export function planOfLayers(rows: readonly LayerShape[]): Plan {
   return perDepth(rows.map(({policy}) => policy ?? full()));
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import type {Form, IntegerForm, LowRankForm} from '../../ops/encodings/encoding.js';
+import type {Encoding, IntegerEncoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {quantize} from '../../ops/integer/index.js';
 import {project} from '../../ops/low_rank/index.js';
@@ -34,7 +34,7 @@ export function integer(options: IntegerOptions = {}): Codec {
   const checked = checkOptions('integer', schema, options);
   const {center, rotate, ...layout} = checked;
   const {bits, groupAxis, groupSize, symmetric} = layout;
-  const plain = (x: tf.Tensor4D): IntegerForm => quantize(x, {...layout, dim: x.shape[3]});
+  const plain = (x: tf.Tensor4D): IntegerEncoding => quantize(x, {...layout, dim: x.shape[3]});
   return {
     name: 'integer',
     options: checked,
@@ -51,13 +51,13 @@ export function integer(options: IntegerOptions = {}): Codec {
   };
 }
 
-/** Codes of `(x - mean) B^T` for a square basis B: as attention meets it, a low-rank form that drops no rank. */
+/** Codes of `(x - mean) B^T` for a square basis B: as attention meets it, a low-rank encoding that drops no rank. */
 function turned(
   x: tf.Tensor4D,
-  like: Form | undefined,
+  like: Encoding | undefined,
   options: {center: boolean; rotate: boolean},
-  encode: (x: tf.Tensor4D) => IntegerForm,
-): LowRankForm {
+  encode: (x: tf.Tensor4D) => IntegerEncoding,
+): LowRankEncoding {
   const {basis, mean} = like?.kind === 'lowRank' ? like : turnOf(x, options);
   const dim = x.shape[3];
   return {
@@ -74,7 +74,7 @@ function turned(
 function turnOf(
   x: tf.Tensor4D,
   {center, rotate}: {center: boolean; rotate: boolean},
-): Pick<LowRankForm, 'basis' | 'mean'> {
+): Pick<LowRankEncoding, 'basis' | 'mean'> {
   const [batch, kvHeads, , dim] = x.shape;
   const turns = rotate && dim % 2 === 0; // a Hadamard matrix of an odd size is that of size 1
   const matrix = turns ? hadamard(tf.eye(dim)) : tf.eye(dim);

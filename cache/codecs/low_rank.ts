@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
-import type {Form, LowRankForm, TokenForm} from '../../ops/encodings/encoding.js';
+import type {Encoding, LowRankEncoding, TokenEncoding} from '../../ops/encodings/encoding.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
 import {effectiveRank} from '../../ops/linalg/ranks.js';
@@ -33,7 +33,7 @@ export type LowRankOptions = v.InferInput<typeof schema>;
 export function lowRank(options: LowRankOptions = {}): Codec {
   const checked = checkOptions('lowRank', schema, options);
   const latents = latentsCodec(checked.latents);
-  const basisOf = (x: tf.Tensor4D, like: Form | undefined): Basis =>
+  const basisOf = (x: tf.Tensor4D, like: Encoding | undefined): Basis =>
     like?.kind === 'lowRank' ? like : bestBasis(x, checked);
   const projected = (x: tf.Tensor4D, {basis, mean}: Basis) => project(mean ? tf.sub(x, mean) : x, basis);
   return {
@@ -42,7 +42,7 @@ export function lowRank(options: LowRankOptions = {}): Codec {
     blockTokens: latents.blockTokens,
     unrotated: true,
     sharedNumbers: dim => dim * (mostDirections(checked, dim) + (checked.center ? 1 : 0)),
-    encode(x, like): LowRankForm {
+    encode(x, like): LowRankEncoding {
       const shared = basisOf(x, like);
       const {basis, mean} = shared;
       const former = like?.kind === 'lowRank' ? like.latents : undefined;
@@ -50,7 +50,7 @@ export function lowRank(options: LowRankOptions = {}): Codec {
         kind: 'lowRank',
         dim: x.shape[3],
         rank: basis.shape[2],
-        latents: latents.encode(projected(x, shared), former) as TokenForm,
+        latents: latents.encode(projected(x, shared), former) as TokenEncoding,
         basis,
         ...(mean && {mean}),
       };
@@ -68,7 +68,7 @@ export function lowRank(options: LowRankOptions = {}): Codec {
   };
 }
 
-type Basis = Pick<LowRankForm, 'basis' | 'mean'>;
+type Basis = Pick<LowRankEncoding, 'basis' | 'mean'>;
 
 function bestBasis(
   x: tf.Tensor4D,

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {attend, type AttendOptions, type Partial} from '../../ops/attention/attend/index.js';
 import {type AttendedSegment, attendSegments} from '../../ops/attention/attend/segments.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
-import type {Form, LowRankForm} from '../../ops/encodings/encoding.js';
+import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
 import type {RopeTables} from './rope_tables.js';
@@ -35,35 +35,35 @@ export interface LatentKeys {
 /** Attention of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
 export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
   if (context.window !== undefined) return mergePartials(partialsOfPast(past, queries, context));
-  return attendSegments(queries, segmentsToMeet(past, queries, context));
+  return attendSegments(queries, attendedSegments(past, queries, context));
 }
 
 /** The same before it is merged: a partial for each segment. */
 export function partialsOfPast(past: Past, queries: tf.Tensor4D, context: AttendContext): Partial[] {
-  return segmentsToMeet(past, queries, context).map(segment =>
+  return attendedSegments(past, queries, context).map(segment =>
     attend(queries, segment.keys, segment.values, segment),
   );
 }
 
-function segmentsToMeet(past: Past, queries: tf.Tensor4D, context: AttendContext): AttendedSegment[] {
+function attendedSegments(past: Past, queries: tf.Tensor4D, context: AttendContext): AttendedSegment[] {
   return segmentsOf(past).map(segment =>
     Object.assign(attendOptions(segment, past, queries, context), {
-      keys: keysToMeet(segment.keys, context),
+      keys: attendedKeys(segment.keys, context),
       values: segment.values,
     }),
   );
 }
 
 /**
- * Stored keys as queries meet them: as they are, or as a low-rank form over the stored latents. Latents that a policy keeps
+ * Stored keys as queries meet them: as they are, or as a low-rank encoding over the stored latents. Latents that a policy keeps
  * in a basis of its own, `z ~ y C + m`, are met in the product of both: `z B + mean = y (C B) + (m B + mean)`.
  */
-export function keysToMeet(keys: Form, {latentKeys}: AttendContext): Form {
+export function attendedKeys(keys: Encoding, {latentKeys}: AttendContext): Encoding {
   if (latentKeys === undefined) return keys;
   const {basis, mean, rope} = latentKeys;
   const shared = {kind: 'lowRank', dim: basis.shape[3], ...(rope && {rotate: true})} as const;
   if (keys.kind !== 'lowRank') {
-    return {...shared, rank: keys.dim, latents: keys, basis, ...(mean && {mean})} satisfies LowRankForm;
+    return {...shared, rank: keys.dim, latents: keys, basis, ...(mean && {mean})} satisfies LowRankEncoding;
   }
   const means = [...(keys.mean ? [batchedMatMul(keys.mean, basis)] : []), ...(mean ? [mean] : [])];
   return {
@@ -72,7 +72,7 @@ export function keysToMeet(keys: Form, {latentKeys}: AttendContext): Form {
     latents: keys.latents,
     basis: batchedMatMul(keys.basis, basis),
     ...(means.length > 0 && {mean: tf.addN(means)}),
-  } satisfies LowRankForm;
+  } satisfies LowRankEncoding;
 }
 
 /** How queries look at one segment: causally where it is the newest, and with its rotation where its keys have none yet. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {type DenseSegment, type Past, type Segment, segmentsOf} from './past.js';
@@ -59,12 +59,12 @@ type Tokens = Omit<DenseSegment, 'positions'> & {readonly positions: tf.Tensor4D
 
 /** A segment with dense, rotated keys. */
 function decoded({keys, values, tokens, positions}: Segment, rope: RopeTables | undefined): Tokens {
-  const raw = decodeForm(keys, 0, tokens);
+  const raw = decodeEncoding(keys, 0, tokens);
   const unrotated = keys.kind === 'lowRank' && keys.rotate === true && rope !== undefined;
   return {
     // keys that were stored before their rotation always lie in a run without gaps
     keys: dense(unrotated ? rotate(raw, rope.rotation(positions as number, tokens)) : raw),
-    values: dense(decodeForm(values, 0, tokens)),
+    values: dense(decodeEncoding(values, 0, tokens)),
     tokens,
     positions:
       typeof positions === 'number'

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import type {DenseForm} from '../../ops/encodings/encoding.js';
+import type {DenseEncoding} from '../../ops/encodings/encoding.js';
 import {gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import {type Past, type Segment, tokensHeld} from './past.js';
@@ -76,8 +76,10 @@ function withCandidates(heavy: Segment | undefined, recent: Past['recent'], leav
     kept === undefined ? fresh : tf.concat([kept, fresh], 2);
   const scores = recent.scores && tf.slice(recent.scores, [0, 0, 0, 0], [-1, -1, leaving, -1]);
   return {
-    keys: dense(join((heavy?.keys as DenseForm | undefined)?.data, firstTokens(recent.keys, leaving))),
-    values: dense(join((heavy?.values as DenseForm | undefined)?.data, firstTokens(recent.values, leaving))),
+    keys: dense(join((heavy?.keys as DenseEncoding | undefined)?.data, firstTokens(recent.keys, leaving))),
+    values: dense(
+      join((heavy?.values as DenseEncoding | undefined)?.data, firstTokens(recent.values, leaving)),
+    ),
     tokens: (heavy?.tokens ?? 0) + leaving,
     positions: join(heavy?.positions as tf.Tensor4D | undefined, positions),
     ...(scores && {scores: join(heavy?.scores, scores)}),

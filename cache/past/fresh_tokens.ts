@@ -3,7 +3,7 @@ import {InvalidArgumentError} from '../../base/errors.js';
 import {allFinite} from '../../ops/finite/index.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import type {LatentKeys} from './attend_past.js';
-import type {CacheRow} from '../binding/layer_shape.js';
+import type {LayerShape} from '../binding/layer_shape.js';
 import type {Past} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 
@@ -33,7 +33,7 @@ export interface FreshTokens {
  * @throws InvalidArgumentError where shapes do not fit the layer or the past, a window is no number of tokens, or numbers are
  *   not finite.
  */
-export function checkFresh(depth: number, row: CacheRow, fresh: FreshTokens, past: Past | undefined): void {
+export function checkFresh(depth: number, row: LayerShape, fresh: FreshTokens, past: Past | undefined): void {
   const {queries, keys, values, keyBasis, keyMean, window = 1} = fresh;
   if (!Number.isInteger(window) || window < 1) {
     throw new InvalidArgumentError(

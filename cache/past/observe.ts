@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {attentionStatistics} from '../../ops/attention/statistics/index.js';
 import {headsOf} from '../../ops/encodings/encoding.js';
-import {type AttendContext, attendOptions, keysToMeet} from './attend_past.js';
+import {type AttendContext, attendOptions, attendedKeys} from './attend_past.js';
 import type {Past, Segment} from './past.js';
 import {runPositions} from './segments.js';
 
@@ -27,7 +27,7 @@ export function observe(
 ): Past {
   const scored = <S extends Segment>(segment: S): S => {
     if (segment.tokens === 0) return segment;
-    const seen = attentionStatistics(queries, keysToMeet(segment.keys, context), logSum, {
+    const seen = attentionStatistics(queries, attendedKeys(segment.keys, context), logSum, {
       ...attendOptions(segment, past, queries, context),
       ...observation,
     }).expandDims<tf.Tensor4D>(3);

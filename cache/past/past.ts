@@ -1,11 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
-import {type DenseForm, type Form, formBytes, mapTensors} from '../../ops/encodings/encoding.js';
+import {type DenseEncoding, type Encoding, encodingBytes, mapTensors} from '../../ops/encodings/encoding.js';
 
-/** A run of tokens of one depth: their keys in one codec's form, their values in another's (or the same). */
+/** A run of tokens of one depth: their keys in one codec's encoding, their values in another's (or the same). */
 export interface Segment {
-  readonly keys: Form;
-  readonly values: Form;
-  /** How many tokens are valid; the forms may have room for more. */
+  readonly keys: Encoding;
+  readonly values: Encoding;
+  /** How many tokens are valid; the encodings may have room for more. */
   readonly tokens: number;
   /**
    * The position of each token in its text. A number is the first of a run without gaps; after an eviction every head
@@ -18,8 +18,8 @@ export interface Segment {
 
 /** Dense float32 keys (rotated) and values of tokens without gaps. */
 export interface DenseSegment extends Segment {
-  readonly keys: DenseForm;
-  readonly values: DenseForm;
+  readonly keys: DenseEncoding;
+  readonly values: DenseEncoding;
   readonly positions: number;
 }
 
@@ -61,8 +61,8 @@ export function tensorsOfPast(past: Past): tf.Tensor[] {
 
 function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor[] {
   const tensors: tf.Tensor[] = [];
-  for (const form of [keys, values]) {
-    mapTensors(form, tensor => {
+  for (const encoding of [keys, values]) {
+    mapTensors(encoding, tensor => {
       tensors.push(tensor);
       return tensor;
     });
@@ -80,7 +80,7 @@ export function tokensHeld(past: Past): number {
 /** True bytes of a segment: codes, scales, positions, scores and spare capacity. */
 export function segmentBytes({keys, values, positions, scores}: Segment): number {
   const metadata = (typeof positions === 'number' ? 0 : positions.size) + (scores?.size ?? 0);
-  return formBytes(keys) + formBytes(values) + metadata * 4;
+  return encodingBytes(keys) + encodingBytes(values) + metadata * 4;
 }
 
 /** True bytes of a past. */

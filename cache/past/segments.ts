@@ -1,6 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {append} from '../../ops/append/index.js';
-import {type DenseForm, type Form, headsOf, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
+import {
+  type DenseEncoding,
+  type Encoding,
+  headsOf,
+  mapTensors,
+  tensorsOf,
+} from '../../ops/encodings/encoding.js';
 import {rotate} from '../../ops/rotate/index.js';
 import type {Codec} from '../codec.js';
 import type {DenseSegment, Past, Segment} from './past.js';
@@ -49,16 +55,21 @@ export function appendSegment(
   const tokens = at + fresh.tokens;
   const capacity = grownCapacity(tokens, expectedTokens);
   return {
-    keys: appendForm(segment?.keys, fresh.keys, at, capacity),
-    values: appendForm(segment?.values, fresh.values, at, capacity),
+    keys: appendEncoding(segment?.keys, fresh.keys, at, capacity),
+    values: appendEncoding(segment?.values, fresh.values, at, capacity),
     tokens,
     positions: appendPositions(segment, fresh, at, capacity),
     ...(segment?.scores && {scores: segment.scores}), // those of fresh tokens come with the next observation
   };
 }
 
-function appendForm(form: Form | undefined, fresh: Form, at: number, capacity: number): Form {
-  const buffers = form === undefined ? {} : tensorsOf(form);
+function appendEncoding(
+  encoding: Encoding | undefined,
+  fresh: Encoding,
+  at: number,
+  capacity: number,
+): Encoding {
+  const buffers = encoding === undefined ? {} : tensorsOf(encoding);
   return mapTensors(fresh, (tensor, name, tokensPerRow) => {
     const buffer = buffers[name]?.tensor;
     if (tokensPerRow === Infinity) return buffer ?? tensor; // shared by all tokens, such as a basis
@@ -116,7 +127,7 @@ export function seal(past: Past, tokens: number, codecs: SideCodecs, context: Se
   if (tokens <= 0) return past;
   const {recent, held, events} = past;
   const {old} = held;
-  const pays = (codec: Codec, {dim}: DenseForm) => paysFor(tokens, dim, codec.sharedNumbers?.(dim) ?? 0);
+  const pays = (codec: Codec, {dim}: DenseEncoding) => paysFor(tokens, dim, codec.sharedNumbers?.(dim) ?? 0);
   if (old === undefined && !(pays(codecs.keys, recent.keys) && pays(codecs.values, recent.values)))
     return past;
   const sealed: Segment = {
@@ -144,12 +155,12 @@ export function encodeKeys(
   keys: tf.Tensor4D,
   start: number,
   codec: Codec,
-  like: Form | undefined,
+  like: Encoding | undefined,
   rope: RopeTables | undefined,
-): Form {
+): Encoding {
   if (codec.unrotated !== true || rope === undefined) return codec.encode(keys, like);
-  const form = codec.encode(rotate(keys, rope.inverse(start, keys.shape[2])), like);
-  return form.kind === 'lowRank' ? {...form, rotate: true} : form;
+  const encoding = codec.encode(rotate(keys, rope.inverse(start, keys.shape[2])), like);
+  return encoding.kind === 'lowRank' ? {...encoding, rotate: true} : encoding;
 }
 
 /**
@@ -177,7 +188,7 @@ export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegmen
   const left = recent.tokens - tokens;
   const rows = Math.max(left, 1); // a tensor has a row at least
   const capacity = left + Math.min(tokens, moveTokens);
-  const rest = ({data}: DenseForm): DenseForm =>
+  const rest = ({data}: DenseEncoding): DenseEncoding =>
     dense(
       append(undefined, tf.slice(data, [0, 0, recent.tokens - rows, 0], [-1, -1, rows, -1]), 0, capacity),
     );
@@ -191,18 +202,18 @@ export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegmen
   };
 }
 
-/** The oldest tokens of a dense form, as a tensor of their own. */
-export function firstTokens({data}: DenseForm, tokens: number): tf.Tensor4D {
+/** The oldest tokens of a dense encoding, as a tensor of their own. */
+export function firstTokens({data}: DenseEncoding, tokens: number): tf.Tensor4D {
   return tf.slice(data, [0, 0, 0, 0], [-1, -1, tokens, -1]);
 }
 
 /** The positions of a run without gaps, head by head: float32 `[batch, kvHeads, tokens, 1]`. */
-export function runPositions(first: number, tokens: number, form: Form): tf.Tensor4D {
-  const {batch, kvHeads} = headsOf(form);
+export function runPositions(first: number, tokens: number, encoding: Encoding): tf.Tensor4D {
+  const {batch, kvHeads} = headsOf(encoding);
   return tf.tile(tf.reshape(tf.range(first, first + tokens), [1, 1, tokens, 1]), [batch, kvHeads, 1, 1]);
 }
 
-export function dense(data: tf.Tensor4D): DenseForm {
+export function dense(data: tf.Tensor4D): DenseEncoding {
   return {kind: 'dense', dim: data.shape[3], data};
 }
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
-import type {DenseForm, LowRankForm} from '../../ops/encodings/encoding.js';
-import {foldBlock} from '../../ops/linalg/update_svd.js';
+import type {DenseEncoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
+import {updateSvd} from '../../ops/linalg/update_svd.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {defaultRank} from '../../base/options.js';
 import type {Past, Segment} from './past.js';
@@ -11,12 +11,12 @@ import {type SealContext, appendSegment, dense, firstTokens, paysFor, withoutOld
  * Folds the `tokens` oldest tokens of `recent` into the truncated singular value decomposition that the held segment
  * `old` is: factors only, never a reconstruction. Keys are folded as they were before their rotation. The discarded
  * energy of all folds (squared Frobenius error, per head) and the energy that came in are added up in `extras`, so that
- * the relative error so far is known exactly: see `foldBlock`. The first tokens wait until they pay for the basis.
+ * the relative error so far is known exactly: see `updateSvd`. The first tokens wait until they pay for the basis.
  */
 export function foldOldest(past: Past, tokens: number, rank: number | null, context: SealContext): Past {
   if (tokens <= 0) return past;
   const {recent, held, extras = {}, events} = past;
-  const pays = ({dim}: DenseForm) => paysFor(tokens, dim, dim * Math.min(rank ?? defaultRank(dim), dim));
+  const pays = ({dim}: DenseEncoding) => paysFor(tokens, dim, dim * Math.min(rank ?? defaultRank(dim), dim));
   if (held['old'] === undefined && !(pays(recent.keys) && pays(recent.values))) return past;
   const rotation = context.rope?.inverse(recent.positions, tokens);
   const freshKeys = firstTokens(recent.keys, tokens);
@@ -40,8 +40,8 @@ export function foldOldest(past: Past, tokens: number, rank: number | null, cont
   const joined = appendSegment(turned, fresh, context.expectedTokens);
   const old: Segment = {
     ...joined,
-    keys: {...(joined.keys as LowRankForm), basis: keys.fresh.basis, ...(rotation && {rotate: true})},
-    values: {...(joined.values as LowRankForm), basis: values.fresh.basis},
+    keys: {...(joined.keys as LowRankEncoding), basis: keys.fresh.basis, ...(rotation && {rotate: true})},
+    values: {...(joined.values as LowRankEncoding), basis: values.fresh.basis},
   };
   return {
     ...past,
@@ -61,7 +61,7 @@ export function foldError(past: Past, sideName: 'key' | 'value'): tf.Tensor | un
 type SideExtras = {squares?: tf.Tensor; discarded?: tf.Tensor; energy?: tf.Tensor};
 
 function foldSide(
-  form: Segment['keys'] | undefined,
+  encoding: Segment['keys'] | undefined,
   x: tf.Tensor4D,
   rankLimit: number | null,
   extras: SideExtras,
@@ -69,22 +69,22 @@ function foldSide(
   const [batch, kvHeads, tokens, dim] = x.shape;
   const heads = batch * kvHeads;
   const block: tf.Tensor3D = tf.reshape(x, [heads, tokens, dim]);
-  const before = form?.kind === 'lowRank' ? form : undefined;
+  const before = encoding?.kind === 'lowRank' ? encoding : undefined;
   const spectrum = before && {
     basis: tf.reshape<tf.Rank.R3>(before.basis, [heads, before.rank, dim]),
     squares: extras.squares as tf.Tensor2D,
   };
   const rank = rankLimit ?? defaultRank(dim);
-  const {basis, squares, rotation, coefficients, discarded} = foldBlock(spectrum, block, rank);
+  const {basis, squares, rotation, coefficients, discarded} = updateSvd(spectrum, block, rank);
   const newRank = basis.shape[1];
-  const lowRankOf = (latents: tf.Tensor3D): LowRankForm => ({
+  const lowRankOf = (latents: tf.Tensor3D): LowRankEncoding => ({
     kind: 'lowRank',
     dim,
     rank: newRank,
     latents: dense(tf.reshape(latents, [batch, kvHeads, latents.shape[1], newRank])),
     basis: tf.reshape(basis, [batch, kvHeads, newRank, dim]),
   });
-  const old = before && (before.latents as DenseForm).data;
+  const old = before && (before.latents as DenseEncoding).data;
   return {
     fresh: lowRankOf(coefficients),
     turned:

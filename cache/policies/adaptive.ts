@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {decodeForm} from '../../ops/encodings/decode.js';
-import {type Form, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
+import {type Encoding, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import {inWiderCodes} from '../../ops/integer/index.js';
 import {attendPast} from '../past/attend_past.js';
@@ -112,15 +112,15 @@ function sealAs(
 }
 
 /** Each text by a codec of its own, whose numbers are then laid out like `widest`: they stay what they were. */
-function encodedByText(x: tf.Tensor4D, codecs: readonly Codec[], widest: Form): Form {
-  const forms = codecs.map((codec, text) => {
-    const form = codec.encode(tf.slice(x, [text, 0, 0, 0], [1, -1, -1, -1]));
-    if (form.kind === 'integer' && widest.kind === 'integer') return inWiderCodes(form, widest.bits);
-    return dense(decodeForm(form, 0, x.shape[2]));
+function encodedByText(x: tf.Tensor4D, codecs: readonly Codec[], widest: Encoding): Encoding {
+  const encodings = codecs.map((codec, text) => {
+    const encoding = codec.encode(tf.slice(x, [text, 0, 0, 0], [1, -1, -1, -1]));
+    if (encoding.kind === 'integer' && widest.kind === 'integer') return inWiderCodes(encoding, widest.bits);
+    return dense(decodeEncoding(encoding, 0, x.shape[2]));
   });
   return mapTensors(widest, (_, name) =>
     tf.concat(
-      forms.map(form => tensorsOf(form)[name]!.tensor),
+      encodings.map(encoding => tensorsOf(encoding)[name]!.tensor),
       0,
     ),
   );

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {append} from '../../ops/append/index.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {CacheStateError} from '../../base/errors.js';
-import {type Form, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
+import {type Encoding, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {type DenseSegment, type Past, type Segment, tokensHeld} from '../past/past.js';
@@ -77,8 +77,8 @@ const advice = 'fork() before tokens that may be taken back, or reset() and take
 /** Of the tokens that stay, those which need not be taken out of their segment. Exact runs come out as a whole. */
 function wholeBlocks({keys, values, positions}: Segment, kept: number): number {
   if (keys.kind === 'dense' && values.kind === 'dense' && typeof positions === 'number') return 0;
-  const rows = [keys, values].flatMap(form =>
-    Object.values(tensorsOf(form)).map(({tokensPerRow}) => tokensPerRow),
+  const rows = [keys, values].flatMap(encoding =>
+    Object.values(tensorsOf(encoding)).map(({tokensPerRow}) => tokensPerRow),
   );
   const block = rows.filter(Number.isFinite).reduce(leastCommonMultiple, 1);
   return Math.floor(kept / block) * block;
@@ -94,8 +94,8 @@ function withoutNewest({keys, values, positions, scores}: Segment, tokens: numbe
   };
 }
 
-function firstTokensOf(form: Form, tokens: number): Form {
-  return mapTensors(form, (tensor, _, tokensPerRow) =>
+function firstTokensOf(encoding: Encoding, tokens: number): Encoding {
+  return mapTensors(encoding, (tensor, _, tokensPerRow) =>
     tokensPerRow === Infinity ? tensor : firstRows(tensor, tokens / tokensPerRow),
   );
 }
@@ -137,12 +137,12 @@ function decodedTail(
   end: number,
   rope: RopeTables | undefined,
 ): DenseSegment {
-  const raw = decodeForm(keys, from, tokens);
+  const raw = decodeEncoding(keys, from, tokens);
   const unrotated = keys.kind === 'lowRank' && keys.rotate === true && rope !== undefined;
   const own = (x: tf.Tensor4D) => dense(append(undefined, x, 0, tokens));
   return {
     keys: own(unrotated ? rotate(raw, rope.rotation(end - tokens, tokens)) : raw),
-    values: own(decodeForm(values, from, tokens)),
+    values: own(decodeEncoding(values, from, tokens)),
     tokens,
     positions: end - tokens,
   };

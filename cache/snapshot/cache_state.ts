@@ -1,11 +1,11 @@
 import type {RopeConfig} from '../../ops/rotate/rope.js';
-import type {CacheRow} from '../binding/layer_shape.js';
+import type {LayerShape} from '../binding/layer_shape.js';
 import type {Past} from '../past/past.js';
 import type {Spec} from '../registry.js';
 
 /** All that a cache is, as plain data and tensors: what a snapshot holds. */
 export interface CacheState {
-  readonly rows: readonly CacheRow[];
+  readonly rows: readonly LayerShape[];
   /** Of each depth. */
   readonly policies: readonly Spec[];
   readonly expectedTokens?: number;

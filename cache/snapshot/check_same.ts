@@ -1,12 +1,12 @@
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
-import type {CacheRow} from '../binding/layer_shape.js';
+import type {LayerShape} from '../binding/layer_shape.js';
 import type {Spec} from '../registry.js';
 import type {OpenSnapshot} from './read_snapshot.js';
 
 /** @throws ModelError where a snapshot is of a model of other sizes or other weights; it says what differs. */
 export function checkSameModel(
   {description, fingerprint}: OpenSnapshot,
-  rows: readonly CacheRow[],
+  rows: readonly LayerShape[],
   modelFingerprint: string | undefined,
 ): void {
   const saved = description.rows;

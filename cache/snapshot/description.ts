@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import {FormatError} from '../../base/errors.js';
 import {parseJsonText} from '../../base/files/json_text.js';
 import {atLeast, optionValue} from '../../base/options.js';
-import {formLayoutSchema} from './form_layout.js';
+import {encodingLayoutSchema} from './encoding_layout.js';
 
 // What a snapshot says in JSON; its tensors lie beside it. Everything is checked before it is believed.
 
@@ -48,8 +48,8 @@ const segment = v.strictObject({
   tokens: count,
   /** The first of a run without gaps; null where a tensor names the position of each token of each head. */
   positions: v.nullable(count),
-  keys: formLayoutSchema,
-  values: formLayoutSchema,
+  keys: encodingLayoutSchema,
+  values: encodingLayoutSchema,
   /** Tokens that have a score, where the policy observes. */
   scores: v.exactOptional(count),
 });

@@ -1,10 +1,10 @@
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {type Form, type TokenForm, type TokenLayout, layoutOf} from '../../ops/encodings/encoding.js';
+import {type Encoding, type TokenEncoding, type TokenLayout, layoutOf} from '../../ops/encodings/encoding.js';
 import {atLeast, oneOf} from '../../base/options.js';
 
-/** A form without its tensors: what JSON says of it. */
-export type FormLayout = TokenLayout | LowRankLayout;
+/** An encoding without its tensors: what JSON says of it. */
+export type EncodingLayout = TokenLayout | LowRankLayout;
 
 export interface LowRankLayout {
   readonly kind: 'lowRank';
@@ -29,7 +29,7 @@ const tokenLayouts = [
   v.strictObject({kind: v.literal('float8'), dim, format: v.picklist(['e4m3', 'e5m2'])}),
 ] as const;
 
-export const formLayoutSchema = v.variant('kind', [
+export const encodingLayoutSchema = v.variant('kind', [
   ...tokenLayouts,
   v.strictObject({
     kind: v.literal('lowRank'),
@@ -41,9 +41,9 @@ export const formLayoutSchema = v.variant('kind', [
   }),
 ]);
 
-export function formLayout(form: Form): FormLayout {
-  if (form.kind !== 'lowRank') return layoutOf(form);
-  const {kind, dim, rank, latents, mean, rotate = false} = form;
+export function encodingLayout(encoding: Encoding): EncodingLayout {
+  if (encoding.kind !== 'lowRank') return layoutOf(encoding);
+  const {kind, dim, rank, latents, mean, rotate = false} = encoding;
   return {kind, dim, rank, latents: layoutOf(latents), mean: mean !== undefined, rotate};
 }
 
@@ -54,30 +54,30 @@ export interface TensorSpec {
   readonly columns: number;
 }
 
-/** The form of that layout over so many tokens; `tensor` gives its tensors by the names that `tensorsOf` has for them. */
-export function formOfLayout(
-  layout: FormLayout,
+/** The encoding of that layout over so many tokens; `tensor` gives its tensors by the names that `tensorsOf` has for them. */
+export function encodingOfLayout(
+  layout: EncodingLayout,
   tokens: number,
   tensor: (name: string, spec: TensorSpec) => tf.Tensor4D,
-): Form {
-  if (layout.kind !== 'lowRank') return tokenForm(layout, tokens, tensor);
+): Encoding {
+  if (layout.kind !== 'lowRank') return tokenEncoding(layout, tokens, tensor);
   const {kind, dim, rank, mean, rotate} = layout;
   return {
     kind,
     dim,
     rank,
-    latents: tokenForm(layout.latents, tokens, (name, spec) => tensor(`latents.${name}`, spec)),
+    latents: tokenEncoding(layout.latents, tokens, (name, spec) => tensor(`latents.${name}`, spec)),
     basis: tensor('basis', {dtype: 'float32', rows: rank, columns: dim}),
     ...(mean && {mean: tensor('mean', {dtype: 'float32', rows: 1, columns: dim})}),
     ...(rotate && {rotate}),
   };
 }
 
-function tokenForm(
+function tokenEncoding(
   layout: TokenLayout,
   tokens: number,
   tensor: (name: string, spec: TensorSpec) => tf.Tensor4D,
-): TokenForm {
+): TokenEncoding {
   const {dim} = layout;
   switch (layout.kind) {
     case 'dense':

@@ -14,7 +14,7 @@ import {
   damaged,
   parseDescription,
 } from './description.js';
-import {type FormLayout, type TensorSpec, formOfLayout} from './form_layout.js';
+import {type EncodingLayout, type TensorSpec, encodingOfLayout} from './encoding_layout.js';
 import {checksumBytes, checksumName, snapshotKind, snapshotVersion} from './write_snapshot.js';
 
 /** A snapshot whose bytes are whole and whose JSON was read. */
@@ -159,13 +159,13 @@ class DepthReader {
 
   private segment({tokens, positions, keys, values, scores}: SegmentDescription, name: string): Segment {
     const prefix = `${this.prefix}.${name}`;
-    const form = (layout: FormLayout, side: string, dim: number) => {
+    const encoding = (layout: EncodingLayout, side: string, dim: number) => {
       checkLayout(layout, dim, tokens, `${prefix}.${side}`);
-      return formOfLayout(layout, tokens, (part, spec) => this.rows(`${prefix}.${side}.${part}`, spec));
+      return encodingOfLayout(layout, tokens, (part, spec) => this.rows(`${prefix}.${side}.${part}`, spec));
     };
     return {
-      keys: form(keys, 'keys', this.row.dim),
-      values: form(values, 'values', this.row.dimV),
+      keys: encoding(keys, 'keys', this.row.dim),
+      values: encoding(values, 'values', this.row.dimV),
       tokens,
       positions: positions === null ? this.positions(prefix, tokens) : this.run(prefix, positions, tokens),
       ...(scores !== undefined && {
@@ -209,7 +209,7 @@ class DepthReader {
   }
 }
 
-function checkLayout(layout: FormLayout, dim: number, tokens: number, name: string): void {
+function checkLayout(layout: EncodingLayout, dim: number, tokens: number, name: string): void {
   if (layout.dim !== dim) throw damaged(`${name} have ${layout.dim} numbers a token, and the model ${dim}`);
   if (layout.kind === 'lowRank') {
     if (layout.rank > dim) throw damaged(`${name} have rank ${layout.rank} of ${dim}`);

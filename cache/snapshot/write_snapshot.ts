@@ -2,11 +2,11 @@ import type * as tf from '@tensorflow/tfjs';
 import {crc32} from '../../base/crc32.js';
 import {CacheStateError} from '../../base/errors.js';
 import {type TensorToWrite, writeSafetensors} from '../../base/files/write_safetensors.js';
-import {type Form, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
+import {type Encoding, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
 import type {Segment} from '../past/past.js';
 import type {CacheState, DepthState} from './cache_state.js';
 import type {DepthDescription, Description, SegmentDescription} from './description.js';
-import {formLayout} from './form_layout.js';
+import {encodingLayout} from './encoding_layout.js';
 
 export const snapshotKind = 'eigenkv cache';
 export const snapshotVersion = 1;
@@ -83,8 +83,8 @@ function describeSegment(
   prefix: string,
   tensors: TensorToWrite[],
 ): SegmentDescription {
-  for (const [side, form] of Object.entries({keys, values})) {
-    tensors.push(...formToWrite(form, tokens, `${prefix}.${side}`));
+  for (const [side, encoding] of Object.entries({keys, values})) {
+    tensors.push(...encodingToWrite(encoding, tokens, `${prefix}.${side}`));
   }
   if (typeof positions !== 'number') {
     tensors.push(toWrite(`${prefix}.positions`, positions, withRows(positions, tokens)));
@@ -93,14 +93,14 @@ function describeSegment(
   return {
     tokens,
     positions: typeof positions === 'number' ? positions : null,
-    keys: formLayout(keys),
-    values: formLayout(values),
+    keys: encodingLayout(keys),
+    values: encodingLayout(values),
     ...(scores && {scores: scores.shape[2]}),
   };
 }
 
-function formToWrite(form: Form, tokens: number, prefix: string): TensorToWrite[] {
-  return Object.entries(tensorsOf(form)).map(([name, {tensor, tokensPerRow}]) =>
+function encodingToWrite(encoding: Encoding, tokens: number, prefix: string): TensorToWrite[] {
+  return Object.entries(tensorsOf(encoding)).map(([name, {tensor, tokensPerRow}]) =>
     toWrite(
       `${prefix}.${name}`,
       tensor,

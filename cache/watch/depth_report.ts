@@ -1,4 +1,4 @@
-import {type CacheRow, uncompressedNumbers} from '../binding/layer_shape.js';
+import {type LayerShape, uncompressedNumbers} from '../binding/layer_shape.js';
 import {type Past, pastBytes, tokensHeld} from '../past/past.js';
 
 /** How one depth of a cache stands. */
@@ -16,7 +16,7 @@ export interface DepthReport {
 }
 
 /** Of a depth into which no token came, all numbers are 0. */
-export function depthReport(row: CacheRow, policy: string, past: Past | undefined): DepthReport {
+export function depthReport(row: LayerShape, policy: string, past: Past | undefined): DepthReport {
   const {depth} = row;
   if (past === undefined) {
     return {depth, policy, tokensSeen: 0, tokensHeld: 0, byteSize: 0, float32Bytes: 0};

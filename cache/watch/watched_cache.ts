@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens} from '../kv_cache.js';
 import {RopeTables} from '../past/rope_tables.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import type {Rotation} from '../../ops/rotate/index.js';
-import {keysToMeet} from '../past/attend_past.js';
+import {attendedKeys} from '../past/attend_past.js';
 import {latentKeysOf} from '../past/fresh_tokens.js';
 
 /** What a watcher sees of the fresh tokens of one depth: float32, queries and keys **not** rotated. */
@@ -86,10 +86,10 @@ function rebuilt({keyBasis, keyMean, ...fresh}: FreshTokens): Omit<SeenTokens, '
   );
   if (latentKeys === undefined) return fresh;
   const {keys} = fresh;
-  const whole = keysToMeet({kind: 'dense', dim: keys.shape[3], data: keys}, {scale: 1, latentKeys});
+  const whole = attendedKeys({kind: 'dense', dim: keys.shape[3], data: keys}, {scale: 1, latentKeys});
   return {
     ...fresh,
-    keys: decodeForm(whole, 0, keys.shape[2]),
+    keys: decodeEncoding(whole, 0, keys.shape[2]),
     latentsOf: {...(keyBasis && {keyBasis}), ...(keyMean && {keyMean})},
   };
 }

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {CacheRow} from '../../cache/kv_cache.js';
+import type {LayerShape} from '../../cache/kv_cache.js';
 import {Attention, FlashAttention} from '../../layers/index.js';
 import {EigenkvError} from '../../base/errors.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
@@ -10,8 +10,8 @@ export const attentionAdapter: AttentionAdapter = {className: Attention.classNam
 export const flashAttentionAdapter: AttentionAdapter = {className: FlashAttention.className, describe};
 
 function describe(layer: tf.layers.Layer): DenseAttention {
-  if (!('cacheRow' in layer)) throw new EigenkvError(`Layer "${layer.name}" is no attention of eigenkv.`);
-  const {heads, kvHeads, dim: headDim} = layer.cacheRow as CacheRow;
+  if (!('layerShape' in layer)) throw new EigenkvError(`Layer "${layer.name}" is no attention of eigenkv.`);
+  const {heads, kvHeads, dim: headDim} = layer.layerShape as LayerShape;
   const rope = layer.getConfig()['rope'] as RopeConfig | undefined;
   return {layer, heads, kvHeads, headDim, ...(rope && {rope}), read: () => read(layer)};
 }

@@ -22,7 +22,7 @@ export function findAttention(placed: readonly PlacedLayer[]): FoundAttention[] 
     const attention = describeAttention(layer);
     if (attention !== undefined) checkReach(attention);
     if (attention?.parts !== undefined) return {...place, attention: {...attention, parts: attention.parts}};
-    if ('cacheRow' in layer) return place;
+    if ('layerShape' in layer) return place;
     if (attention === undefined) return [];
     throw new ModelError(
       `The adapter of layer "${layer.name}" (${layer.getClassName()}) does not say how the layer projects: its description has ` +

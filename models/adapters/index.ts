@@ -91,5 +91,5 @@ export function registerAttentionAdapter(adapter: AttentionAdapter): void {
 
 /** Layers that know their depth come in its order, others in that of the model. */
 function depthOf({layer}: DenseAttention): number {
-  return 'cacheRow' in layer ? (layer.cacheRow as {depth: number}).depth : 0;
+  return 'layerShape' in layer ? (layer.layerShape as {depth: number}).depth : 0;
 }

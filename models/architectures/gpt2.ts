@@ -9,11 +9,11 @@ import {
   isKernel,
   storedAs,
   weightNames,
-} from './architecture.js';
+} from './parts/architecture.js';
 import {attentionLayer, attentionSizes} from '../compress/compression.js';
-import {decoder} from './decoder.js';
+import {decoder} from './parts/decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
-import type {ModelConfig} from './model_config.js';
+import type {ModelConfig} from './parts/model_config.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 
 /**

@@ -11,13 +11,13 @@ import {
   isKernel,
   storedAs,
   weightNames,
-} from './architecture.js';
+} from './parts/architecture.js';
 import {attentionLayer, attentionSizes, hasOutputBias} from '../compress/compression.js';
-import {decoder} from './decoder.js';
+import {decoder} from './parts/decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
 import {ropeFromGguf} from '../formats/gguf_rope.js';
 import {hubRopeEntries, ropeFromHub, ropeToHub} from '../formats/hub_rope.js';
-import type {ModelConfig} from './model_config.js';
+import type {ModelConfig} from './parts/model_config.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 

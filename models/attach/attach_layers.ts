@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, CacheRow} from '../../cache/kv_cache.js';
+import type {AttentionCache, LayerShape} from '../../cache/kv_cache.js';
 import {type CallArgs, refuseMask} from '../../layers/layer_args.js';
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {type ModelContext, checkContext, contextOf} from './context.js';
@@ -89,14 +89,14 @@ function attachAttention(
   context: ModelContext,
 ): () => void {
   const {heads, kvHeads, headDim: dim} = attention;
-  const row: CacheRow = {depth, heads, kvHeads, dim, dimV: dim};
-  Object.defineProperty(layer, 'cacheRow', {value: row, configurable: true});
+  const row: LayerShape = {depth, heads, kvHeads, dim, dimV: dim};
+  Object.defineProperty(layer, 'layerShape', {value: row, configurable: true});
   const undo = withCache(layer, context, (x, cache) => {
     const most = cache.beyondContext === true ? Infinity : context.tokens;
     return attendWithCache(attention, x, cache, {depth, context: most, layer});
   });
   return () => {
-    Reflect.deleteProperty(layer, 'cacheRow');
+    Reflect.deleteProperty(layer, 'layerShape');
     undo();
   };
 }

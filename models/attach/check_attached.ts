@@ -34,7 +34,7 @@ export async function checkAttached(
     );
   }
   const most = Math.min(input.shape[1] ?? Infinity, context.tokens);
-  const others = placed.map(({layer}) => layer).filter(layer => !('cacheRow' in layer));
+  const others = placed.map(({layer}) => layer).filter(layer => !('layerShape' in layer));
   const reach = Math.min(mostModelTokens, Math.max(...others.map(namedWindow), 0) + 3);
   const length = Math.min(most, Math.max(modelTokens, reach));
   const constant = await constantWeights(model, attentions);

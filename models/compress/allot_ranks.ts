@@ -46,7 +46,7 @@ export async function allotRanks(
   }
   const costed = costedSides(bases);
   if (costed !== undefined) return waterFilledRanks(costed, dim, ratio);
-  const takesCache = attentions.every(({layer}) => 'cacheRow' in layer);
+  const takesCache = attentions.every(({layer}) => 'layerShape' in layer);
   const sides =
     sample !== undefined && takesCache
       ? await withSensitivities(model, sample, curves, bases, ropeMode, progress)

@@ -19,7 +19,7 @@ export async function watchFeatures(
   ids: readonly number[],
   options: WatchOptions,
 ): Promise<void> {
-  if (attentions.every(({layer}) => 'cacheRow' in layer)) await watchCache(model, ids, options);
+  if (attentions.every(({layer}) => 'layerShape' in layer)) await watchCache(model, ids, options);
   else await watchInputs(model, attentions, ids, options);
 }
 

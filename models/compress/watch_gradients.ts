@@ -26,7 +26,7 @@ export function watchGradients(
   ids: readonly number[],
   {watcher, seed}: {readonly watcher: Watcher; readonly seed: number},
 ): void {
-  const stranger = attentions.find(({layer}) => !('cacheRow' in layer));
+  const stranger = attentions.find(({layer}) => !('layerShape' in layer));
   if (stranger !== undefined) {
     throw new InvalidArgumentError(
       `Gradients are taken through layers of eigenkv, and "${stranger.layer.name}" is another's; calibrate without gradients.`,

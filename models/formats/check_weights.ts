@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {ModelError, didYouMean} from '../../base/errors.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
-import {type StoredWeight, isKernel} from '../architectures/architecture.js';
-import type {ModelConfig} from '../architectures/model_config.js';
-import {architectureOf} from '../architectures/registry.js';
+import {type StoredWeight, isKernel} from '../architectures/parts/architecture.js';
+import type {ModelConfig} from '../architectures/parts/model_config.js';
+import {architectureOf} from '../architectures/index.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../../base/errors.js';
-import type {StoredWeight} from '../architectures/architecture.js';
+import type {StoredWeight} from '../architectures/parts/architecture.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {columnSlice, halvesOfInterleaved, transpose} from './layouts.js';
 import {type FilledVariables, filledVariables} from './model_variables.js';

@@ -1,6 +1,6 @@
 import {ModelError} from '../../base/errors.js';
 import type {Warn} from '../../base/warn.js';
-import type {ModelConfig} from '../architectures/model_config.js';
+import type {ModelConfig} from '../architectures/parts/model_config.js';
 import type {Tokenizer} from '../tokenizer/index.js';
 
 /** Tokens that a tokenizer may have beyond its model's embedding: an eighth of it, and some in any case. */

@@ -1,7 +1,7 @@
 import {FormatError, InvalidArgumentError, ModelError, shown} from '../../base/errors.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
-import type {ModelConfig} from '../architectures/model_config.js';
-import {configFromGguf, configFromHub} from '../architectures/registry.js';
+import type {ModelConfig} from '../architectures/parts/model_config.js';
+import {configFromGguf, configFromHub} from '../architectures/index.js';
 import {type Tokenizer, tokenizerFromGguf, tokenizerFromJson} from '../tokenizer/index.js';
 import type {TokenizerFiles} from '../tokenizer/configured_tokens.js';
 import {isRecord} from '../tokenizer/tokenizer_json.js';

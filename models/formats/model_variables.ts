@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {EigenkvError} from '../../base/errors.js';
-import type {StoredWeight} from '../architectures/architecture.js';
+import type {StoredWeight} from '../architectures/parts/architecture.js';
 
 /** A tensor of a file beside the variables that it fills. */
 export interface FilledVariables {

@@ -1,6 +1,6 @@
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type Warn} from '../../base/warn.js';
-import type {ModelConfig} from '../architectures/model_config.js';
+import type {ModelConfig} from '../architectures/parts/model_config.js';
 import {hubHead, isEmbedding, weightsIn} from './check_weights.js';
 
 /**

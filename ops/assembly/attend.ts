@@ -1,5 +1,5 @@
 import {addBlock, scoreBlock} from './block_products';
-import {FormDescriptor} from './encoding_descriptor';
+import {EncodingDescriptor} from './encoding_descriptor';
 import {
   areIntegerKeys, groupBytes, integerBlockBytes, readGroup, scoreIntegerBlock, startIntegers,
 } from './integer_keys';
@@ -32,10 +32,10 @@ export function attend(
   firstQuery: i32,
   scale: f32,
 ): void {
-  const keyForm = changetype<FormDescriptor>(keys);
-  const valueForm = changetype<FormDescriptor>(values);
-  const dim = dimOf(keyForm),
-    dimV = dimOf(valueForm);
+  const keyEncoding = changetype<EncodingDescriptor>(keys);
+  const valueEncoding = changetype<EncodingDescriptor>(values);
+  const dim = dimOf(keyEncoding),
+    dimV = dimOf(valueEncoding);
   const rows = group * queryTokens;
   const rowBytes = (<usize>dim) << 2;
   const outBytes = (<usize>(dimV + 2)) << 2;
@@ -49,11 +49,11 @@ export function attend(
     }
     if (rows <= fewRows) {
       attendFewRows(
-        queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+        queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
       );
     } else {
       attendManyRows(
-        queries, keyForm, valueForm, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+        queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
       );
     }
     queries += <usize>rows * rowBytes;
@@ -62,13 +62,13 @@ export function attend(
 }
 
 /**
- * Decoding: keys and values take turns, tile by tile. Integer forms are met as integers where their groups allow it, others as
+ * Decoding: keys and values take turns, tile by tile. Integer encodings are met as integers where their groups allow it, others as
  * floats, where they lie or decoded to scratch memory.
  */
 function attendFewRows(
   queries: usize,
-  keyForm: FormDescriptor,
-  valueForm: FormDescriptor,
+  keyEncoding: EncodingDescriptor,
+  valueEncoding: EncodingDescriptor,
   partial: usize,
   scratch: usize,
   head: i32,
@@ -79,13 +79,13 @@ function attendFewRows(
   firstQuery: i32,
   scale: f32,
 ): void {
-  const dim = dimOf(keyForm),
-    dimV = dimOf(valueForm);
-  const integerKeys = areIntegerKeys(keyForm),
-    integerValues = areIntegerValues(valueForm);
-  const keysInPlace = isInPlace(keyForm),
-    valuesInPlace = isInPlace(valueForm);
-  const scales = scratch + max(tileBytes(keyForm), tileBytes(valueForm));
+  const dim = dimOf(keyEncoding),
+    dimV = dimOf(valueEncoding);
+  const integerKeys = areIntegerKeys(keyEncoding),
+    integerValues = areIntegerValues(valueEncoding);
+  const keysInPlace = isInPlace(keyEncoding),
+    valuesInPlace = isInPlace(valueEncoding);
+  const scales = scratch + max(tileBytes(keyEncoding), tileBytes(valueEncoding));
   const weights = scales + (integerKeys ? groupBytes(dim) : 0);
   const blocks = weights + (integerValues ? integerValueBytes : 0);
   const integersAt = blockBytes(dim, dimV);
@@ -94,7 +94,7 @@ function attendFewRows(
   let from = queries;
   if (integerKeys) {
     from = scratch;
-    toUnpacked(queries, from, rows, dim, keyForm.encoding & 0xff);
+    toUnpacked(queries, from, rows, dim, keyEncoding.layout & 0xff);
   }
   let block = blocks;
   for (let row = 0; row < rows; block += bytes) {
@@ -113,17 +113,17 @@ function attendFewRows(
   let groupEnd = 0;
   for (let token = 0; token < lastVisible; ) {
     if (integerKeys && token == groupEnd) {
-      readGroup(keyForm, head, token / keyForm.groupSize, scales);
-      groupEnd += keyForm.groupSize;
+      readGroup(keyEncoding, head, token / keyEncoding.groupSize, scales);
+      groupEnd += keyEncoding.groupSize;
     }
     const end = integerKeys ? min(groupEnd, lastVisible) : lastVisible;
     const count = min(tile, end - token);
     const tokensLeft = <usize>(lastVisible - token);
-    const keys: usize = integerKeys ? 0 : readTile(keyForm, head, token, count, scratch);
+    const keys: usize = integerKeys ? 0 : readTile(keyEncoding, head, token, count, scratch);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
-      if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyForm, head, token, count, scales);
+      if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyEncoding, head, token, count, scales);
       else scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + ((tokensLeft * dim) << 2) : 0);
       if (causal) {
         for (let r = 0; r < some; r++) {
@@ -133,11 +133,11 @@ function attendFewRows(
       softmaxBlock(block, some, count, dim, dimV);
       row += some;
     }
-    const values: usize = integerValues ? 0 : readTile(valueForm, head, token, count, scratch);
+    const values: usize = integerValues ? 0 : readTile(valueEncoding, head, token, count, scratch);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
-      if (integerValues) addIntegerBlock(block, some, valueForm, head, token, count, dim, weights);
+      if (integerValues) addIntegerBlock(block, some, valueEncoding, head, token, count, dim, weights);
       else addBlock(block, some, values, dim, dimV, count, valuesInPlace ? values + ((tokensLeft * dimV) << 2) : 0);
       row += some;
     }
@@ -151,14 +151,14 @@ function attendFewRows(
     finishBlock(block, some, dim, dimV, partial + <usize>row * outBytes);
     row += some;
   }
-  if (integerValues) toChannels(partial, outBytes, rows, dimV, valueForm.encoding & 0xff, scratch);
+  if (integerValues) toChannels(partial, outBytes, rows, dimV, valueEncoding.layout & 0xff, scratch);
 }
 
 /** Prefill: keys are transposed, and four rows at a time meet eight keys in registers. */
 function attendManyRows(
   queries: usize,
-  keyForm: FormDescriptor,
-  valueForm: FormDescriptor,
+  keyEncoding: EncodingDescriptor,
+  valueEncoding: EncodingDescriptor,
   partial: usize,
   scratch: usize,
   head: i32,
@@ -169,17 +169,17 @@ function attendManyRows(
   firstQuery: i32,
   scale: f32,
 ): void {
-  const dim = dimOf(keyForm),
-    dimV = dimOf(valueForm);
+  const dim = dimOf(keyEncoding),
+    dimV = dimOf(valueEncoding);
   const rowBytes = (<usize>dim) << 2;
   const outBytes = (<usize>(dimV + 2)) << 2;
-  const valueScratch = scratch + tileBytes(keyForm);
-  const transposed = valueScratch + tileBytes(valueForm);
+  const valueScratch = scratch + tileBytes(keyEncoding);
+  const transposed = valueScratch + tileBytes(valueEncoding);
   const scores = transposed + ((<usize>(tileTokens * dim)) << 2);
   for (let from = 0; from < lastVisible; from += tileTokens) {
     const count = min(tileTokens, lastVisible - from);
-    const keyTile = readTile(keyForm, head, from, count, scratch);
-    const valueTile = readTile(valueForm, head, from, count, valueScratch);
+    const keyTile = readTile(keyEncoding, head, from, count, scratch);
+    const valueTile = readTile(valueEncoding, head, from, count, valueScratch);
     transposeTile(keyTile, count, dim, transposed);
     let row = 0;
     for (; row + 4 <= rows; row += 4) {

@@ -1,4 +1,4 @@
-import {FormDescriptor} from './encoding_descriptor';
+import {EncodingDescriptor} from './encoding_descriptor';
 import {expOf4} from './math';
 import {rowsWorthTransposing, scoreFourRows, scoreRows, tileTokens, transposeTile} from './scores';
 import {dimOf, readTile, tileBytes} from './tiles';
@@ -31,12 +31,12 @@ export function attentionStatistics(
   statistic: i32,
   threshold: f32,
 ): void {
-  const form = changetype<FormDescriptor>(keys);
-  const dim = dimOf(form);
+  const encoding = changetype<EncodingDescriptor>(keys);
+  const dim = dimOf(encoding);
   const rows = group * queryTokens;
   const rowBytes = (<usize>dim) << 2;
   const columnBytes = (<usize>tileTokens) << 2;
-  const transposed = scratch + tileBytes(form);
+  const transposed = scratch + tileBytes(encoding);
   const scores = transposed + ((<usize>(tileTokens * dim)) << 2);
   const best = scores + 4 * columnBytes;
   const lastVisible = causal ? min(tokens, firstQuery + queryTokens) : tokens;
@@ -47,7 +47,7 @@ export function attentionStatistics(
     }
     for (let from = 0; from < lastVisible; from += tileTokens) {
       const count = min(tileTokens, lastVisible - from);
-      const tile = readTile(form, head, from, count, scratch);
+      const tile = readTile(encoding, head, from, count, scratch);
       const to = out + ((<usize>from) << 2);
       // queries that end before this tile see nothing of it
       let query = causal ? max(0, from - firstQuery) : 0;

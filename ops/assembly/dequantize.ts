@@ -1,5 +1,5 @@
 import {rowWords, scaleOf, zeroOf} from './integer';
-import {FormDescriptor} from './encoding_descriptor';
+import {EncodingDescriptor} from './encoding_descriptor';
 
 /** Sixteen codes in order, one a byte. */
 // @ts-ignore: decorator
@@ -51,18 +51,18 @@ function store16(
 }
 
 /** Tokens `from .. from + count` of one head, decoded to rows of `dim` floats at `out`. */
-export function dequantizeTile(form: FormDescriptor, head: i32, from: i32, count: i32, out: usize): void {
-  const bits = form.encoding & 0xff;
-  const codes = <usize>form.data + (<usize>(head * form.dataRows + from) * <usize>rowWords(form.dim, bits) << 2);
+export function dequantizeTile(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, out: usize): void {
+  const bits = encoding.layout & 0xff;
+  const codes = <usize>encoding.data + (<usize>(head * encoding.dataRows + from) * <usize>rowWords(encoding.dim, bits) << 2);
   // a loop for each width: the steps through the codes are constants then
-  if (form.encoding >> 8) {
-    if (bits == 8) dequantizePerToken(form, codes, head, from, count, 8, out);
-    else if (bits == 4) dequantizePerToken(form, codes, head, from, count, 4, out);
-    else dequantizePerToken(form, codes, head, from, count, 2, out);
+  if (encoding.layout >> 8) {
+    if (bits == 8) dequantizePerToken(encoding, codes, head, from, count, 8, out);
+    else if (bits == 4) dequantizePerToken(encoding, codes, head, from, count, 4, out);
+    else dequantizePerToken(encoding, codes, head, from, count, 2, out);
   } else {
-    if (bits == 8) dequantizePerChannel(form, codes, head, from, count, 8, out);
-    else if (bits == 4) dequantizePerChannel(form, codes, head, from, count, 4, out);
-    else dequantizePerChannel(form, codes, head, from, count, 2, out);
+    if (bits == 8) dequantizePerChannel(encoding, codes, head, from, count, 8, out);
+    else if (bits == 4) dequantizePerChannel(encoding, codes, head, from, count, 4, out);
+    else dequantizePerChannel(encoding, codes, head, from, count, 2, out);
   }
 }
 
@@ -70,13 +70,13 @@ export function dequantizeTile(form: FormDescriptor, head: i32, from: i32, count
 // @ts-ignore: decorator
 @inline
 function dequantizePerToken(
-  form: FormDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
+  encoding: EncodingDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
 ): void {
-  const dim = form.dim;
-  const groupSize = form.groupSize;
+  const dim = encoding.dim;
+  const groupSize = encoding.groupSize;
   const codeBytes = <usize>rowWords(dim, bits) << 2;
   const paramBytes = <usize>((dim + groupSize - 1) / groupSize) << 2;
-  let params = <usize>form.params + <usize>(head * form.paramRows + from) * paramBytes;
+  let params = <usize>encoding.params + <usize>(head * encoding.paramRows + from) * paramBytes;
   const blocks = groupSize % 16 == 0 ? dim >> 4 : 0;
   const blocksPerGroup = groupSize >> 4;
   for (let token = 0; token < count; token++, codes += codeBytes, params += paramBytes) {
@@ -105,17 +105,17 @@ function dequantizePerToken(
 // @ts-ignore: decorator
 @inline
 function dequantizePerChannel(
-  form: FormDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
+  encoding: EncodingDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
 ): void {
-  const dim = form.dim;
-  const groupSize = form.groupSize;
+  const dim = encoding.dim;
+  const groupSize = encoding.groupSize;
   const codeBytes = <usize>rowWords(dim, bits) << 2;
   const rowBytes = <usize>dim << 2;
   const end = from + count;
   for (let token = from; token < end; ) {
     const group = token / groupSize;
     const tokens = min(end, (group + 1) * groupSize) - token;
-    const params = <usize>form.params + <usize>(head * form.paramRows + group) * rowBytes;
+    const params = <usize>encoding.params + <usize>(head * encoding.paramRows + group) * rowBytes;
     let channel = 0;
     for (; channel + 16 <= dim; channel += 16) {
       const p = params + (<usize>channel << 2);
@@ -161,7 +161,7 @@ function decode(codes: usize, channel: i32, bits: i32, params: u32): f32 {
 
 /** Decodes tokens `from .. from + count` of every head: out [heads, count, dim]. */
 export function dequantize(descriptor: usize, heads: i32, from: i32, count: i32, out: usize): void {
-  const form = changetype<FormDescriptor>(descriptor);
-  const headBytes = <usize>(count * form.dim) << 2;
-  for (let head = 0; head < heads; head++, out += headBytes) dequantizeTile(form, head, from, count, out);
+  const encoding = changetype<EncodingDescriptor>(descriptor);
+  const headBytes = <usize>(count * encoding.dim) << 2;
+  for (let head = 0; head < heads; head++, out += headBytes) dequantizeTile(encoding, head, from, count, out);
 }

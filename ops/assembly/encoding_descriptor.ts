@@ -1,17 +1,17 @@
 /**
- * How one side of attention is stored: a form of single tokens, and what rebuilds its tokens where they are latents of
+ * How one side of attention is stored: an encoding of single tokens, and what rebuilds its tokens where they are latents of
  * keys stored before their rotation. 32-bit words, written by ops/backends/wasm_encodings.ts; zero where not needed.
  */
 // @ts-ignore: decorator
 @unmanaged
-export class FormDescriptor {
+export class EncodingDescriptor {
   kind: i32; // 0 dense, 1 integer, 2 float8
   data: u32;
   dataRows: i32; // rows allocated per head, spare capacity included
   dim: i32; // of what is stored
   params: u32; // integer: scales and zero points; float8: scales
   paramRows: i32;
-  encoding: i32; // integer: bits | axis << 8; axis 0: groups run along tokens, 1: along channels. float8: the format
+  layout: i32; // integer: bits | axis << 8; axis 0: groups run along tokens, 1: along channels. float8: the format
   groupSize: i32;
   basis: u32; // [heads, dim, fullDim], or 0: tokens are what they are
   mean: u32; // [heads, fullDim], or 0

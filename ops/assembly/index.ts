@@ -13,7 +13,7 @@ export {appendRows} from './append';
 export {rotate} from './rotate';
 export {rmsNorm} from './rms_norm';
 export {swiglu} from './swiglu';
-export {unembed} from './multiply_transposed';
+export {lmHead} from './multiply_transposed';
 export {eigh} from './eigh';
 export {batchedMatMul} from './batched_matmul';
 export {allFinite} from './finite';

@@ -1,4 +1,4 @@
-import {FormDescriptor} from './encoding_descriptor';
+import {EncodingDescriptor} from './encoding_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
 import {addRests, scoreProducts} from './integer_scores';
 import {madd, maximaOfLanes, sumsOfLanes} from './math';
@@ -26,15 +26,15 @@ const significant: f32 = -5.545177;
 const tolerance: f32 = 4e-6;
 
 /** Whether keys may be met in integers; a sum of `dim` products of codes and 16 bits fits 32. */
-export function areIntegerKeys(form: FormDescriptor): bool {
-  const bits = form.encoding & 0xff;
+export function areIntegerKeys(encoding: EncodingDescriptor): bool {
+  const bits = encoding.layout & 0xff;
   return (
-    form.kind == 1 &&
-    !form.basis &&
-    form.encoding >> 8 == 0 &&
-    form.groupSize >= 16 &&
-    form.dim << bits <= 65536 &&
-    form.dim % max(16, 64 / bits) == 0
+    encoding.kind == 1 &&
+    !encoding.basis &&
+    encoding.layout >> 8 == 0 &&
+    encoding.groupSize >= 16 &&
+    encoding.dim << bits <= 65536 &&
+    encoding.dim % max(16, 64 / bits) == 0
   );
 }
 
@@ -80,10 +80,10 @@ export function groupBytes(dim: i32): usize {
 }
 
 /** Scales of a group of tokens, and zero points plus half the range of the codes, as floats in unpacked order. */
-export function readGroup(form: FormDescriptor, head: i32, group: i32, scales: usize): void {
-  const dim = form.dim,
-    bits = form.encoding & 0xff;
-  let params = <usize>form.params + (<usize>((head * form.paramRows + group) * dim) << 2);
+export function readGroup(encoding: EncodingDescriptor, head: i32, group: i32, scales: usize): void {
+  const dim = encoding.dim,
+    bits = encoding.layout & 0xff;
+  let params = <usize>encoding.params + (<usize>((head * encoding.paramRows + group) * dim) << 2);
   const end = params + (<usize>dim << 2);
   const zeros = <usize>dim << 2;
   const half = f32x4.splat(<f32>(1 << (bits - 1)));
@@ -118,18 +118,18 @@ function storeParams(params: v128, half: v128, scales: usize, zeros: usize): voi
 
 /** Scores of a block against keys `from .. from + count`, all of one group, whose numbers `readGroup` left at `scales`. */
 export function scoreIntegerBlock(
-  block: usize, integers: usize, rows: i32, form: FormDescriptor, head: i32, from: i32, count: i32, scales: usize,
+  block: usize, integers: usize, rows: i32, encoding: EncodingDescriptor, head: i32, from: i32, count: i32, scales: usize,
 ): void {
-  const dim = form.dim,
-    bits = form.encoding & 0xff;
+  const dim = encoding.dim,
+    bits = encoding.layout & 0xff;
   const half = <f32>(1 << (bits - 1));
-  const group = from / form.groupSize;
+  const group = from / encoding.groupSize;
   if (load<i32>(integers, groupAt) != group) {
     foldQueries(integers, block + queriesAt, rows, scales, dim, half);
     store<i32>(integers, group, groupAt);
   }
   const codeBytes = <usize>rowWords(dim, bits) << 2;
-  const codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
+  const codes = <usize>encoding.data + <usize>(head * encoding.dataRows + from) * codeBytes;
   const scores = block + scoresAt;
   if (load<i32>(integers, slowAt)) {
     scoreSlowly(integers, rows, codes, codeBytes, count, dim, bits, scales, scores);

@@ -1,5 +1,5 @@
 import {countOf, Eight, Four, One, Three, Two} from './counts';
-import {FormDescriptor} from './encoding_descriptor';
+import {EncodingDescriptor} from './encoding_descriptor';
 import {rowWords, scaleOf, zeroOf} from './integer';
 import {madd, maxOfLanes, sumOfLanes} from './math';
 import {areSlow, integersOf, inverseUnitsOf, pairsOf, shifted, unitsOf, wholeOf} from './rounding';
@@ -20,10 +20,10 @@ import {channelAt, codeOf, codesOf, dot} from './unpacked';
 const significant: f32 = 1.0 / 64;
 
 /** Whether values may be added up in integers. */
-export function areIntegerValues(form: FormDescriptor): bool {
-  if (form.kind != 1 || form.encoding >> 8 != 1) return false;
-  const eightBytes = 64 / (form.encoding & 0xff); // so many channels
-  return form.dim % eightBytes == 0 && form.groupSize % eightBytes == 0;
+export function areIntegerValues(encoding: EncodingDescriptor): bool {
+  if (encoding.kind != 1 || encoding.layout >> 8 != 1) return false;
+  const eightBytes = 64 / (encoding.layout & 0xff); // so many channels
+  return encoding.dim % eightBytes == 0 && encoding.groupSize % eightBytes == 0;
 }
 
 // Scratch: scales and zero points of a tile's tokens, floats; the products w, laid out like a block's scores; the rounded ones,
@@ -43,19 +43,19 @@ export const integerValueBytes: usize = offsetsAt + 16;
 
 /** Adds values `from .. from + count`, weighted by what softmax left of a block's scores, to its outputs in unpacked order. */
 export function addIntegerBlock(
-  block: usize, rows: i32, form: FormDescriptor, head: i32, from: i32, count: i32, dim: i32, scratch: usize,
+  block: usize, rows: i32, encoding: EncodingDescriptor, head: i32, from: i32, count: i32, dim: i32, scratch: usize,
 ): void {
-  const groupSize = form.groupSize,
-    bits = form.encoding & 0xff;
-  const codeBytes = <usize>rowWords(form.dim, bits) << 2;
-  const codes = <usize>form.data + <usize>(head * form.dataRows + from) * codeBytes;
-  const groups = (form.dim + groupSize - 1) / groupSize;
+  const groupSize = encoding.groupSize,
+    bits = encoding.layout & 0xff;
+  const codeBytes = <usize>rowWords(encoding.dim, bits) << 2;
+  const codes = <usize>encoding.data + <usize>(head * encoding.dataRows + from) * codeBytes;
+  const groups = (encoding.dim + groupSize - 1) / groupSize;
   for (let group = 0; group < groups; group++) {
     const first = group * groupSize;
-    const bytes = <usize>((min(groupSize, form.dim - first) * bits) >> 3);
+    const bytes = <usize>((min(groupSize, encoding.dim - first) * bits) >> 3);
     const codesOfGroup = codes + <usize>((first * bits) >> 3);
     const outputs = block + outputsAt(dim) + (<usize>(first * rows) << 2);
-    readTokens(form, head, from, count, group, groups, scratch);
+    readTokens(encoding, head, from, count, group, groups, scratch);
     const peak = f32x4.mul(v128.load(block, sumsAt), f32x4.splat(significant));
     const isPeaked = weigh(block, rows, count, peak, scratch);
     const slow = areSlow(v128.load(scratch, largestAt));
@@ -73,9 +73,9 @@ export function addIntegerBlock(
 }
 
 /** Scales, and zero points plus half the range of the codes, of one group of channels of a tile's tokens; zeros behind. */
-function readTokens(form: FormDescriptor, head: i32, from: i32, count: i32, group: i32, groups: i32, scales: usize): void {
-  const half = f32x4.splat(<f32>(1 << ((form.encoding & 0xff) - 1)));
-  let params = <usize>form.params + (<usize>((head * form.paramRows + from) * groups + group) << 2);
+function readTokens(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, group: i32, groups: i32, scales: usize): void {
+  const half = f32x4.splat(<f32>(1 << ((encoding.layout & 0xff) - 1)));
+  let params = <usize>encoding.params + (<usize>((head * encoding.paramRows + from) * groups + group) << 2);
   const whole = groups == 1 ? count & ~3 : 0;
   for (const end = scales + (<usize>whole << 2); scales < end; scales += 16, params += 16) {
     const p = v128.load(params);

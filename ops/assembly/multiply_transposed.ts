@@ -6,7 +6,7 @@ import {madd, sumOfLanes, sumsOfLanes} from './math';
 const rowsPerPass: i32 = 64;
 
 /** out [rows, vocab] = x [rows, dim] . w [vocab, dim]^T. */
-export function unembed(x: usize, w: usize, out: usize, rows: i32, vocab: i32, dim: i32): void {
+export function lmHead(x: usize, w: usize, out: usize, rows: i32, vocab: i32, dim: i32): void {
   const rowBytes = (<usize>dim) << 2;
   for (let row = 0; row < rows; row += rowsPerPass) {
     multiplyTransposed(

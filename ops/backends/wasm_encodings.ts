@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type {TokenLayout} from '../encodings/encoding.js';
 import type {WasmHeap} from './wasm_heap.js';
 
-/** Bytes of a form's descriptor; the order of its words is that of `FormDescriptor` in ops/assembly/encoding_descriptor.ts. */
+/** Bytes of an encoding's descriptor; the order of its words is that of `EncodingDescriptor` in ops/assembly/encoding_descriptor.ts. */
 export const descriptorBytes = 80;
 
 /** Tokens of a tile, as in ops/assembly/scores.ts. */
@@ -20,8 +20,8 @@ export interface Rebuilding {
   readonly firstPosition: number;
 }
 
-/** What a kernel needs to know to read a form: the words of its descriptor, for scratch memory. */
-export function describeForm(
+/** What a kernel needs to know to read an encoding: the words of its descriptor, for scratch memory. */
+export function describeEncoding(
   heap: WasmHeap,
   layout: TokenLayout,
   data: tf.TensorInfo,
@@ -77,7 +77,7 @@ function describeRebuilding(
   ];
 }
 
-/** Bytes of scratch memory that a kernel needs for one tile of a form, and for the latents that it is rebuilt from. */
+/** Bytes of scratch memory that a kernel needs for one tile of an encoding, and for the latents that it is rebuilt from. */
 export function tileScratchBytes(layout: TokenLayout, rebuilding?: Rebuilding): number {
   const floats = tileTokens * (layout.dim + (rebuilding?.basis.shape[3] ?? 0));
   return 4 * floats;

@@ -56,7 +56,7 @@ export interface WasmKernels {
     alongChannels: number,
     groupSize: number,
   ): void;
-  dequantize(form: number, heads: number, from: number, count: number, out: number): void;
+  dequantize(encoding: number, heads: number, from: number, count: number, out: number): void;
   appendRows(
     buffer: number,
     fresh: number,
@@ -141,7 +141,7 @@ export interface WasmKernels {
     rowBytes: number,
   ): number;
   hadamard(x: number, out: number, numbers: number, block: number): void;
-  unembed(x: number, embedding: number, out: number, rows: number, vocab: number, dim: number): void;
+  lmHead(x: number, embedding: number, out: number, rows: number, vocab: number, dim: number): void;
   eigh(x: number, out: number, scratch: number, count: number, dim: number): void;
   allFinite(x: number, count: number): number;
   batchedMatMul(
@@ -179,7 +179,7 @@ export const wasmKernelNames = namesOf({
   expandPartial: true,
   gatherRows: true,
   hadamard: true,
-  unembed: true,
+  lmHead: true,
   eigh: true,
   batchedMatMul: true,
   allFinite: true,

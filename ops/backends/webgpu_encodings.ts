@@ -2,9 +2,9 @@ import {float8Formats} from '../float8/formats.js';
 import type {Float8Layout, TokenLayout} from '../encodings/encoding.js';
 import {workgroupSize} from './webgpu_programs.js';
 
-// How shaders read the forms of single tokens. A *unit* is what is read at once: a number of a dense row, or a word of codes.
+// How shaders read the encodings of single tokens. A *unit* is what is read at once: a number of a dense row, or a word of codes.
 
-/** How many units one row of a form has. */
+/** How many units one row of an encoding has. */
 export function unitsOfRow(layout: TokenLayout): number {
   switch (layout.kind) {
     case 'dense':
@@ -16,8 +16,8 @@ export function unitsOfRow(layout: TokenLayout): number {
   }
 }
 
-/** Names of a form's buffers in a shader, and of the uniforms that say how many rows each has for a head. */
-export interface FormNames {
+/** Names of an encoding's buffers in a shader, and of the uniforms that say how many rows each has for a head. */
+export interface EncodingNames {
   readonly data: string;
   readonly params: string;
   readonly dataRows: string;
@@ -30,7 +30,7 @@ export interface FormNames {
  */
 export function decodeUnit(
   layout: TokenLayout,
-  names: FormNames,
+  names: EncodingNames,
   store: (channel: string, number: string) => string,
 ): string {
   const {data, params, dataRows, paramRows} = names;
@@ -80,10 +80,10 @@ export function decodeFunctions(...layouts: readonly TokenLayout[]): string {
 }
 
 /**
- * WGSL that decodes rows of a form to `result`, float32, a unit an invocation: `uniforms.count` tokens of each head from
+ * WGSL that decodes rows of an encoding to `result`, float32, a unit an invocation: `uniforms.count` tokens of each head from
  * `uniforms.first` on.
  */
-export function decodeRows(layout: TokenLayout, names: FormNames): string {
+export function decodeRows(layout: TokenLayout, names: EncodingNames): string {
   const store = (channel: string, number: string) => `result[row * ${layout.dim} + ${channel}] = ${number};`;
   return `
     ${decodeFunctions(layout)}
@@ -143,7 +143,7 @@ function float8Function(format: Float8Layout['format']): string {
 export function loadFunction(
   name: string,
   layout: TokenLayout,
-  names: FormNames,
+  names: EncodingNames,
   tile: {readonly array: string; readonly stride: number},
 ): string {
   const units = unitsOfRow(layout);

@@ -3,7 +3,7 @@ import {decodeFloat8Reference} from '../float8/reference.js';
 import type {TokenLayout} from './encoding.js';
 import {dequantizeReference} from '../integer/reference.js';
 
-/** Tokens `from .. from + count` of a form of single tokens, dense: float32 `[batch, kvHeads, count, dim]`. */
+/** Tokens `from .. from + count` of an encoding of single tokens, dense: float32 `[batch, kvHeads, count, dim]`. */
 export function readTokensReference(
   data: tf.Tensor,
   params: tf.Tensor | undefined,

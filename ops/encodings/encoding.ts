@@ -2,19 +2,19 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 
 /**
- * A *form* is one side (the keys, or the values) of a run of tokens as it lies in memory. Codecs make forms; attention
- * reads them directly, tile by tile, so keys and values may be stored in different forms.
+ * An *encoding* is one side (the keys, or the values) of a run of tokens as it lies in memory. Codecs make encodings; attention
+ * reads them directly, tile by tile, so keys and values may be stored in different encodings.
  *
- * Every tensor of a form has axes `[batch, kvHeads, rows, columns]`; `tensorsOf` says how many tokens one row covers. The
- * row axis may have spare capacity: how many tokens are valid is known to whoever holds the form.
+ * Every tensor of an encoding has axes `[batch, kvHeads, rows, columns]`; `tensorsOf` says how many tokens one row covers. The
+ * row axis may have spare capacity: how many tokens are valid is known to whoever holds the encoding.
  */
-export type Form = TokenForm | LowRankForm;
+export type Encoding = TokenEncoding | LowRankEncoding;
 
-/** A form in which every token's numbers stand for themselves. */
-export type TokenForm = DenseForm | IntegerForm | Float8Form;
+/** An encoding in which every token's numbers stand for themselves. */
+export type TokenEncoding = DenseEncoding | IntegerEncoding | Float8Encoding;
 
 /** Plain float32 numbers: `data [batch, kvHeads, tokens, dim]`. */
-export interface DenseForm {
+export interface DenseEncoding {
   readonly kind: 'dense';
   readonly dim: number;
   readonly data: tf.Tensor4D;
@@ -29,7 +29,7 @@ export interface DenseForm {
  * (`groupAxis: 'channel'`, params `[batch, kvHeads, tokens / groupSize, dim]`) or `groupSize` consecutive channels of one
  * token (`groupAxis: 'token'`, params `[batch, kvHeads, tokens, ceil(dim / groupSize)]`).
  */
-export interface IntegerForm extends IntegerLayout {
+export interface IntegerEncoding extends IntegerLayout {
   readonly kind: 'integer';
   readonly codes: tf.Tensor4D;
   readonly params: tf.Tensor4D;
@@ -50,7 +50,7 @@ export interface IntegerLayout {
  * `codes` int32 `[batch, kvHeads, tokens, ceil(dim / 4)]`: four codes a word, channel e of a word at bits `8 * e`. `scales`
  * float32 `[batch, kvHeads, tokens, 1]`: the token's largest magnitude divided by the format's largest number.
  */
-export interface Float8Form extends Float8Layout {
+export interface Float8Encoding extends Float8Layout {
   readonly kind: 'float8';
   readonly codes: tf.Tensor4D;
   readonly scales: tf.Tensor4D;
@@ -68,122 +68,126 @@ export interface Float8Layout {
 /**
  * Tokens as coefficients (latents) of a basis that all tokens of a head share: `x ~ latents . basis + mean`.
  *
- * `latents` is any form of single tokens, of dim `rank`; `basis` float32 `[batch, kvHeads, rank, dim]`; `mean` float32
+ * `latents` is any encoding of single tokens, of dim `rank`; `basis` float32 `[batch, kvHeads, rank, dim]`; `mean` float32
  * `[batch, kvHeads, 1, dim]`. Attention runs in the latents' space (q . (z B) = (q B^T) . z) and never rebuilds tokens,
  * except where `rotate` says that these are keys stored before their rotary embedding: those are rebuilt and rotated at
  * their own positions, tile by tile (Eigen Attention, arXiv 2408.05646).
  */
-export interface LowRankForm {
+export interface LowRankEncoding {
   readonly kind: 'lowRank';
   readonly dim: number;
   readonly rank: number;
-  readonly latents: TokenForm;
+  readonly latents: TokenEncoding;
   readonly basis: tf.Tensor4D;
   readonly mean?: tf.Tensor4D;
   readonly rotate?: boolean;
 }
 
-/** A form of single tokens without its tensors: what a kernel needs to know to read them. */
+/** An encoding of single tokens without its tensors: what a kernel needs to know to read them. */
 export type TokenLayout =
   | {readonly kind: 'dense'; readonly dim: number}
   | ({readonly kind: 'integer'} & IntegerLayout)
   | ({readonly kind: 'float8'} & Float8Layout);
 
-export function layoutOf(form: TokenForm): TokenLayout {
-  switch (form.kind) {
+export function layoutOf(encoding: TokenEncoding): TokenLayout {
+  switch (encoding.kind) {
     case 'dense':
-      return {kind: 'dense', dim: form.dim};
+      return {kind: 'dense', dim: encoding.dim};
     case 'integer': {
-      const {kind, dim, bits, groupAxis, groupSize} = form;
+      const {kind, dim, bits, groupAxis, groupSize} = encoding;
       return {kind, dim, bits, groupAxis, groupSize};
     }
     case 'float8':
-      return {kind: 'float8', dim: form.dim, format: form.format};
+      return {kind: 'float8', dim: encoding.dim, format: encoding.format};
   }
 }
 
-/** One tensor of a form. */
-export interface FormTensor {
+/** One tensor of an encoding. */
+export interface EncodingTensor {
   readonly tensor: tf.Tensor4D;
   /** How many tokens one row covers; Infinity where all tokens share the tensor, as they do a basis. */
   readonly tokensPerRow: number;
 }
 
-/** A form's tensors by name. The names of a low-rank form's latents begin with `latents.`. */
-export function tensorsOf(form: Form): {[name: string]: FormTensor} {
-  const tensors: {[name: string]: FormTensor} = {};
-  mapTensors(form, (tensor, name, tokensPerRow) => {
+/** An encoding's tensors by name. The names of a low-rank encoding's latents begin with `latents.`. */
+export function tensorsOf(encoding: Encoding): {[name: string]: EncodingTensor} {
+  const tensors: {[name: string]: EncodingTensor} = {};
+  mapTensors(encoding, (tensor, name, tokensPerRow) => {
     tensors[name] = {tensor, tokensPerRow};
     return tensor;
   });
   return tensors;
 }
 
-/** The same form with each of its tensors replaced; `tokensPerRow` is Infinity for those that all tokens share. */
-export function mapTensors<F extends Form>(
-  form: F,
+/** The same encoding with each of its tensors replaced; `tokensPerRow` is Infinity for those that all tokens share. */
+export function mapTensors<F extends Encoding>(
+  encoding: F,
   change: (tensor: tf.Tensor4D, name: string, tokensPerRow: number) => tf.Tensor4D,
 ): F;
 export function mapTensors(
-  form: Form,
+  encoding: Encoding,
   change: (tensor: tf.Tensor4D, name: string, tokensPerRow: number) => tf.Tensor4D,
-): Form {
-  switch (form.kind) {
+): Encoding {
+  switch (encoding.kind) {
     case 'dense':
-      return {...form, data: change(form.data, 'data', 1)};
+      return {...encoding, data: change(encoding.data, 'data', 1)};
     case 'integer':
       return {
-        ...form,
-        codes: change(form.codes, 'codes', 1),
-        params: change(form.params, 'params', form.groupAxis === 'channel' ? form.groupSize : 1),
+        ...encoding,
+        codes: change(encoding.codes, 'codes', 1),
+        params: change(encoding.params, 'params', encoding.groupAxis === 'channel' ? encoding.groupSize : 1),
       };
     case 'float8':
-      return {...form, codes: change(form.codes, 'codes', 1), scales: change(form.scales, 'scales', 1)};
+      return {
+        ...encoding,
+        codes: change(encoding.codes, 'codes', 1),
+        scales: change(encoding.scales, 'scales', 1),
+      };
     case 'lowRank':
       return {
-        ...form,
-        latents: mapTensors(form.latents, (tensor, name, tokensPerRow) =>
+        ...encoding,
+        latents: mapTensors(encoding.latents, (tensor, name, tokensPerRow) =>
           change(tensor, `latents.${name}`, tokensPerRow),
         ),
-        basis: change(form.basis, 'basis', Infinity),
-        ...(form.mean && {mean: change(form.mean, 'mean', Infinity)}),
+        basis: change(encoding.basis, 'basis', Infinity),
+        ...(encoding.mean && {mean: change(encoding.mean, 'mean', Infinity)}),
       };
   }
 }
 
-/** The batch and the number of key heads of a form. */
-export function headsOf(form: Form): {batch: number; kvHeads: number} {
-  switch (form.kind) {
+/** The batch and the number of key heads of an encoding. */
+export function headsOf(encoding: Encoding): {batch: number; kvHeads: number} {
+  switch (encoding.kind) {
     case 'dense':
-      return {batch: form.data.shape[0], kvHeads: form.data.shape[1]};
+      return {batch: encoding.data.shape[0], kvHeads: encoding.data.shape[1]};
     case 'integer':
     case 'float8':
-      return {batch: form.codes.shape[0], kvHeads: form.codes.shape[1]};
+      return {batch: encoding.codes.shape[0], kvHeads: encoding.codes.shape[1]};
     case 'lowRank':
-      return headsOf(form.latents);
+      return headsOf(encoding.latents);
   }
 }
 
-/** How many tokens fit into a form without growing it. */
-export function capacityOf(form: Form): number {
-  switch (form.kind) {
+/** How many tokens fit into an encoding without growing it. */
+export function capacityOf(encoding: Encoding): number {
+  switch (encoding.kind) {
     case 'dense':
-      return form.data.shape[2];
+      return encoding.data.shape[2];
     case 'integer': {
-      const perRow = form.groupAxis === 'channel' ? form.groupSize : 1;
-      return Math.min(form.codes.shape[2], form.params.shape[2] * perRow);
+      const perRow = encoding.groupAxis === 'channel' ? encoding.groupSize : 1;
+      return Math.min(encoding.codes.shape[2], encoding.params.shape[2] * perRow);
     }
     case 'float8':
-      return Math.min(form.codes.shape[2], form.scales.shape[2]);
+      return Math.min(encoding.codes.shape[2], encoding.scales.shape[2]);
     case 'lowRank':
-      return capacityOf(form.latents);
+      return capacityOf(encoding.latents);
   }
 }
 
-/** The bytes that a form's tensors take, spare capacity, scales and zero points included. */
-export function formBytes(form: Form): number {
-  // float32 and int32 are the only dtypes of forms: 4 bytes an element
-  return Object.values(tensorsOf(form)).reduce((sum, {tensor}) => sum + tensor.size * 4, 0);
+/** The bytes that an encoding's tensors take, spare capacity, scales and zero points included. */
+export function encodingBytes(encoding: Encoding): number {
+  // float32 and int32 are the only dtypes of encodings: 4 bytes an element
+  return Object.values(tensorsOf(encoding)).reduce((sum, {tensor}) => sum + tensor.size * 4, 0);
 }
 
 /** Checks that a tensor is `[batch, heads, tokens, dim]`. */

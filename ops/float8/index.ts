@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type Float8Form, type Float8Layout} from '../encodings/encoding.js';
+import {expectRank4, type Float8Encoding, type Float8Layout} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
 import {decodeFloat8Reference, float8CodesReference, float8ScalesReference} from './reference.js';
 import {decodeFloat8Wasm, float8CodesWasm, float8ScalesWasm} from './wasm.js';
@@ -22,7 +22,7 @@ export interface EncodeFloat8Options {
  * @param x float32 `[batch, kvHeads, tokens, dim]`, finite.
  * @throws InvalidArgumentError where the shape does not fit, BackendError where the backend has no exact 32-bit integers.
  */
-export function encodeFloat8(x: tf.Tensor4D, {format}: EncodeFloat8Options): Float8Form {
+export function encodeFloat8(x: tf.Tensor4D, {format}: EncodeFloat8Options): Float8Encoding {
   expectRank4(x, 'x');
   requireExactIntegers('Float8 codes');
   const scales = runOp(float8ScalesOp, {x}, {format}) as tf.Tensor4D;
@@ -31,13 +31,13 @@ export function encodeFloat8(x: tf.Tensor4D, {format}: EncodeFloat8Options): Flo
 }
 
 /**
- * Decodes tokens `from .. from + count` of a float8 form. For tests, inspection and conversion; attention reads the codes
+ * Decodes tokens `from .. from + count` of a float8 encoding. For tests, inspection and conversion; attention reads the codes
  * themselves.
  *
  * @returns float32 `[batch, kvHeads, count, dim]`.
  */
-export function decodeFloat8(form: Float8Form, from: number, count: number): tf.Tensor4D {
-  const {dim, format, codes, scales} = form;
+export function decodeFloat8(encoding: Float8Encoding, from: number, count: number): tf.Tensor4D {
+  const {dim, format, codes, scales} = encoding;
   return runOp(decodeFloat8Op, {codes, scales}, {dim, format, from, count}) as tf.Tensor4D;
 }
 

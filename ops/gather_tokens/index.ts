@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type Form, headsOf, mapTensors} from '../encodings/encoding.js';
+import {expectRank4, type Encoding, headsOf, mapTensors} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
 import {indicesOutside} from './checks.js';
 import {gatherRowsReference} from './reference.js';
@@ -15,17 +15,17 @@ import {gatherRowsWebgpu} from './webgpu.js';
 export type TokenIndices = tf.Tensor3D | Int32Array;
 
 /**
- * The form that keeps only some tokens of each key head, in the order of their indices. Rows are copied as they are, so
- * no number changes, and the result holds exactly `kept` rows: what is left out is freed with the old form. Tensors that
- * all tokens share (a basis, a mean) are the same tensors in both forms.
+ * The encoding that keeps only some tokens of each key head, in the order of their indices. Rows are copied as they are, so
+ * no number changes, and the result holds exactly `kept` rows: what is left out is freed with the old encoding. Tensors that
+ * all tokens share (a basis, a mean) are the same tensors in both encodings.
  *
  * @throws InvalidArgumentError where an index names no token, or where tokens share scales (integers grouped along
- *   tokens, `groupAxis: 'channel'`): evict from a form that scales each token by itself. BackendError where codes would
+ *   tokens, `groupAxis: 'channel'`): evict from an encoding that scales each token by itself. BackendError where codes would
  *   have to be copied by a backend without exact 32-bit integers.
  */
-export function gatherTokens<F extends Form>(form: F, indices: TokenIndices): F {
-  const {batch, kvHeads} = headsOf(form);
-  return mapTensors(form, (tensor, name, tokensPerRow) => {
+export function gatherTokens<F extends Encoding>(encoding: F, indices: TokenIndices): F {
+  const {batch, kvHeads} = headsOf(encoding);
+  return mapTensors(encoding, (tensor, name, tokensPerRow) => {
     if (tokensPerRow === Infinity) return tensor;
     if (tokensPerRow !== 1) {
       throw new InvalidArgumentError(
@@ -38,7 +38,7 @@ export function gatherTokens<F extends Form>(form: F, indices: TokenIndices): F 
 }
 
 /**
- * Rows of each head by their indices: for what goes with the tokens of a form, such as positions and scores.
+ * Rows of each head by their indices: for what goes with the tokens of an encoding, such as positions and scores.
  *
  * @param data float32 or int32 `[batch, kvHeads, rows, columns]`.
  * @returns `[batch, kvHeads, kept, columns]` of the same dtype.

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type IntegerForm, type IntegerLayout} from '../encodings/encoding.js';
+import {expectRank4, type IntegerEncoding, type IntegerLayout} from '../encodings/encoding.js';
 import {hostNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {dequantizeReference, groupParametersReference, packCodesReference} from './reference.js';
@@ -26,7 +26,7 @@ export interface QuantizeOptions extends IntegerLayout {
  * @param x float32 `[batch, kvHeads, tokens, dim]`, finite; with `groupAxis: 'channel'`, tokens is a multiple of groupSize.
  * @throws InvalidArgumentError where the shape does not fit, BackendError where the backend has no exact 32-bit integers.
  */
-export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerForm {
+export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerEncoding {
   const {dim, bits, groupAxis, groupSize} = options;
   expectRank4(x, 'x');
   if (x.shape[3] !== dim) {
@@ -47,14 +47,14 @@ export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerForm 
  * The same tokens in codes of more bits, as those of neighbours need them: every number decodes to what it did. Codes are moved to
  * the middle of the wider range, around which attention computes with the least rounding.
  */
-export function inWiderCodes(form: IntegerForm, bits: IntegerForm['bits']): IntegerForm {
-  if (bits === form.bits) return form;
-  const {dim, groupAxis, groupSize} = form;
+export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerEncoding['bits']): IntegerEncoding {
+  if (bits === encoding.bits) return encoding;
+  const {dim, groupAxis, groupSize} = encoding;
   const wider = {dim, bits, groupAxis, groupSize};
-  const shift = 2 ** (bits - 1) - 2 ** (form.bits - 1);
-  const words = Int32Array.from(hostNumbers(form.params), word => withLowerZero(word, shift));
-  const params = tf.tensor4d(words, form.params.shape, 'int32');
-  const x = dequantize(form, 0, form.codes.shape[2]);
+  const shift = 2 ** (bits - 1) - 2 ** (encoding.bits - 1);
+  const words = Int32Array.from(hostNumbers(encoding.params), word => withLowerZero(word, shift));
+  const params = tf.tensor4d(words, encoding.params.shape, 'int32');
+  const x = dequantize(encoding, 0, encoding.codes.shape[2]);
   const codes = runOp(packCodesOp, {x, params}, {...wider, symmetric: false}) as tf.Tensor4D;
   return {kind: 'integer', ...wider, codes, params};
 }
@@ -66,13 +66,13 @@ function withLowerZero(word: number, shift: number): number {
 }
 
 /**
- * Decodes tokens `from .. from + count` of an integer form: `x' = (code + zero) * scale`. For tests, inspection and
+ * Decodes tokens `from .. from + count` of an integer encoding: `x' = (code + zero) * scale`. For tests, inspection and
  * conversion; attention reads the codes themselves.
  *
  * @returns float32 `[batch, kvHeads, count, dim]`.
  */
-export function dequantize(form: IntegerForm, from: number, count: number): tf.Tensor4D {
-  const {dim, bits, groupAxis, groupSize, codes, params} = form;
+export function dequantize(encoding: IntegerEncoding, from: number, count: number): tf.Tensor4D {
+  const {dim, bits, groupAxis, groupSize, codes, params} = encoding;
   return runOp(dequantizeOp, {codes, params}, {dim, bits, groupAxis, groupSize, from, count}) as tf.Tensor4D;
 }
 

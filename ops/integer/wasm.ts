@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {describeForm, descriptorBytes} from '../backends/wasm_encodings.js';
+import {describeEncoding, descriptorBytes} from '../backends/wasm_encodings.js';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import type {DequantizeAttributes, QuantizeOptions} from './index.js';
 
@@ -59,7 +59,7 @@ export function dequantizeWasm(
   const {from, count, dim} = attributes;
   const out = heap.output([batch, heads, count, dim], 'float32');
   const descriptor = heap.scratch(descriptorBytes);
-  heap.store(descriptor, describeForm(heap, {kind: 'integer', ...attributes}, codes, params));
+  heap.store(descriptor, describeEncoding(heap, {kind: 'integer', ...attributes}, codes, params));
   heap.kernels.dequantize(descriptor, batch * heads, from, count, heap.address(out));
   return out;
 }

@@ -57,15 +57,15 @@ export type Fold = Spectrum & {
  * @param block X, float32 `[n, tokens, dim]`.
  * @param rankLimit the highest rank to keep.
  * @throws InvalidArgumentError where shapes do not fit, or squares overflow (not seen on GPU backends, which cannot be read at
- *   once); BackendError on webgpu: await `foldBlockAsync`.
+ *   once); BackendError on webgpu: await `updateSvdAsync`.
  */
-export function foldBlock(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: number): Fold {
+export function updateSvd(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: number): Fold {
   const known = checked(past, block, rankLimit);
   return tf.tidy(() => turnTo(eigh(gramOf(known, block)), known, block, rankLimit));
 }
 
-/** `foldBlock` on any backend. */
-export async function foldBlockAsync(
+/** `updateSvd` on any backend. */
+export async function updateSvdAsync(
   past: Spectrum | undefined,
   block: tf.Tensor3D,
   rankLimit: number,
@@ -95,7 +95,7 @@ function turnTo(
   const [n, tokens, dim] = block.shape;
   if (allFinite(values) === false) {
     throw new InvalidArgumentError(
-      'foldBlock got tokens whose squares leave float32 (numbers beyond 1e18, or NaN); a low rank needs smaller ones.',
+      'updateSvd got tokens whose squares leave float32 (numbers beyond 1e18, or NaN); a low rank needs smaller ones.',
     );
   }
   const rank = Math.min(rankLimit, (past?.basis.shape[1] ?? 0) + tokens, dim);
@@ -122,7 +122,7 @@ function checked(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: numb
   }
   if (tokens < 1) {
     throw new InvalidArgumentError(
-      `foldBlock got a block [${block.shape.join(', ')}]; it needs at least one token.`,
+      `updateSvd got a block [${block.shape.join(', ')}]; it needs at least one token.`,
     );
   }
   if (past === undefined) return undefined;
@@ -133,7 +133,7 @@ function checked(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: numb
     squares.shape.join() !== basis.shape.slice(0, 2).join()
   ) {
     throw new InvalidArgumentError(
-      `foldBlock got a basis [${basis.shape.join(', ')}] with squares [${squares.shape.join(', ')}] and a block ` +
+      `updateSvd got a basis [${basis.shape.join(', ')}] with squares [${squares.shape.join(', ')}] and a block ` +
         `[${block.shape.join(', ')}]; it takes [n, rank, dim], [n, rank] and [n, tokens, dim].`,
     );
   }

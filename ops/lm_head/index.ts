@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {defineOp, runOp} from '../run_op.js';
-import {unembedReference} from './reference.js';
-import {unembedWasm} from './wasm.js';
-import {unembedWebgpu} from './webgpu.js';
+import {lmHeadReference} from './reference.js';
+import {lmHeadWasm} from './wasm.js';
+import {lmHeadWebgpu} from './webgpu.js';
 
 /**
  * The output head that shares its matrix with the embedding (Press and Wolf, 2016, arXiv 1608.05859): one logit for each
@@ -16,7 +16,7 @@ import {unembedWebgpu} from './webgpu.js';
  * @returns float32 `[rows, vocab]`.
  * @throws InvalidArgumentError where the shapes do not fit.
  */
-export function unembed(x: tf.Tensor2D, embedding: tf.Tensor2D): tf.Tensor2D {
+export function lmHead(x: tf.Tensor2D, embedding: tf.Tensor2D): tf.Tensor2D {
   if (x.rank !== 2 || embedding.rank !== 2 || x.shape[1] !== embedding.shape[1]) {
     throw new InvalidArgumentError(
       `x [${x.shape.join(', ')}] and embedding [${embedding.shape.join(', ')}] do not fit: expected [rows, dim] and ` +
@@ -26,19 +26,19 @@ export function unembed(x: tf.Tensor2D, embedding: tf.Tensor2D): tf.Tensor2D {
   return differentiable(
     [x, embedding],
     [x, embedding],
-    () => runOp(unembedOp, {x, embedding}, {}),
-    (dy, saved) => unembedGradient(dy as tf.Tensor2D, saved),
+    () => runOp(lmHeadOp, {x, embedding}, {}),
+    (dy, saved) => lmHeadGradient(dy as tf.Tensor2D, saved),
   ) as tf.Tensor2D;
 }
 
-function unembedGradient(dy: tf.Tensor2D, saved: tf.Tensor[]): tf.Tensor[] {
+function lmHeadGradient(dy: tf.Tensor2D, saved: tf.Tensor[]): tf.Tensor[] {
   const [x, embedding] = saved as [tf.Tensor2D, tf.Tensor2D];
   // transposed first: matMul's own transposition is ten times slower on wasm
   return [tf.matMul(dy, embedding), tf.matMul(tf.transpose(dy), x)];
 }
 
-export const unembedOp = defineOp<{x: tf.Tensor; embedding: tf.Tensor}, object>({
-  name: 'Unembed',
-  reference: unembedReference,
-  kernels: {wasm: unembedWasm, webgpu: unembedWebgpu},
+export const lmHeadOp = defineOp<{x: tf.Tensor; embedding: tf.Tensor}, object>({
+  name: 'LmHead',
+  reference: lmHeadReference,
+  kernels: {wasm: lmHeadWasm, webgpu: lmHeadWebgpu},
 });

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 
-/** `unembed` in plain tfjs ops. */
-export function unembedReference({x, embedding}: {x: tf.Tensor; embedding: tf.Tensor}): tf.Tensor {
+/** `lmHead` in plain tfjs ops. */
+export function lmHeadReference({x, embedding}: {x: tf.Tensor; embedding: tf.Tensor}): tf.Tensor {
   return tf.matMul(x, embedding, false, true);
 }

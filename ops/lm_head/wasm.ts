@@ -1,12 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
 
-/** `unembed` on tfjs' heap: the matrix is read once for every 64 rows. */
-export function unembedWasm({x, embedding}: {x: tf.TensorInfo; embedding: tf.TensorInfo}): tf.TensorInfo {
+/** `lmHead` on tfjs' heap: the matrix is read once for every 64 rows. */
+export function lmHeadWasm({x, embedding}: {x: tf.TensorInfo; embedding: tf.TensorInfo}): tf.TensorInfo {
   const heap = wasmHeap()!;
   const [rows, dim] = x.shape as [number, number];
   const [vocab] = embedding.shape as [number];
   const out = heap.output([rows, vocab], 'float32');
-  heap.kernels.unembed(heap.address(x), heap.address(embedding), heap.address(out), rows, vocab, dim);
+  heap.kernels.lmHead(heap.address(x), heap.address(embedding), heap.address(out), rows, vocab, dim);
   return out;
 }

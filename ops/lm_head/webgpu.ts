@@ -1,12 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../backends/webgpu_programs.js';
 
-/** `unembed` on the GPU: the matrix is read once for every four rows. */
-export function unembedWebgpu({x, embedding}: {x: tf.TensorInfo; embedding: tf.TensorInfo}): tf.TensorInfo {
+/** `lmHead` on the GPU: the matrix is read once for every four rows. */
+export function lmHeadWebgpu({x, embedding}: {x: tf.TensorInfo; embedding: tf.TensorInfo}): tf.TensorInfo {
   const [rows, dim] = x.shape as [number, number];
   const [vocab] = embedding.shape as [number];
   return webgpuPrograms()!.run(
-    unembedShader,
+    lmHeadShader,
     {
       constants: {},
       inputs: {x, embedding},
@@ -23,8 +23,8 @@ const rowsAtOnce = 4;
 /** Channels in workgroup memory at once. */
 const depth = 64;
 
-export const unembedShader: Shader<object, 'rows' | 'vocab' | 'dim'> = {
-  name: 'Unembed',
+export const lmHeadShader: Shader<object, 'rows' | 'vocab' | 'dim'> = {
+  name: 'LmHead',
   uniforms: integers('rows', 'vocab', 'dim'),
   code: () => `
     var<workgroup> tile : array<f32, ${words * (depth + 1)}>;

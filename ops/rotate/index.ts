@@ -11,7 +11,7 @@ import {rotateWebgpu} from './webgpu.js';
 export type Rotation = {
   readonly cos: tf.Tensor2D;
   readonly sin: tf.Tensor2D;
-  /** Which channels form a pair: (i, i + pairs), as in safetensors from the hub, or (2i, 2i + 1). Default false. */
+  /** Which channels make a pair: (i, i + pairs), as in safetensors from the hub, or (2i, 2i + 1). Default false. */
   readonly interleaved?: boolean;
 };
 

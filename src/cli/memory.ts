@@ -1,4 +1,4 @@
-import type {ModelConfig} from '../../models/architectures/model_config.js';
+import type {ModelConfig} from '../../models/architectures/parts/model_config.js';
 import {wholeNumber} from './support/arguments.js';
 import {columnsArg, readColumns} from './support/columns_arg.js';
 import {command, commonArgs, jsonArg} from './support/command.js';

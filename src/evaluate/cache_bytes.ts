@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {uniformRows} from '../../cache/binding/layer_shape.js';
+import {uniformShapes} from '../../cache/binding/layer_shape.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {Plan} from '../../cache/plans/plan.js';
 import type {Policy} from '../../cache/policy.js';
@@ -32,7 +32,7 @@ export function cacheBytes(
   tokens: number,
 ): Pick<KVCache, 'byteSize' | 'sharedBytes'> {
   // groups of query heads share what is stored
-  const rows = uniformRows({depths, heads: kvHeads, headDim});
+  const rows = uniformShapes({depths, heads: kvHeads, headDim});
   const cache = new KVCache(rows, plan, {expectedTokens: tokens});
   try {
     for (let start = 0; start < tokens; start += chunk) {

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import {codecNames, makeCodec} from '../../cache/registry.js';
 import {appendSegment} from '../../cache/past/segments.js';
 import {attend} from '../../ops/attention/attend/index.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
-import {type Form, formBytes, tensorsOf} from '../../ops/encodings/encoding.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
+import {type Encoding, encodingBytes, tensorsOf} from '../../ops/encodings/encoding.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
@@ -41,7 +41,7 @@ for (const variant of codecVariants) {
         for (const count of [1, 3]) {
           tf.tidy(() => {
             const x = make(blocks(count), 24);
-            const error = tf.abs(tf.sub(decodeForm(codec.encode(x), 0, blocks(count)), x));
+            const error = tf.abs(tf.sub(decodeEncoding(codec.encode(x), 0, blocks(count)), x));
             const rounding = tf.mul(tf.max(tf.abs(x)), 1e-6);
             const beyond = tf.max(tf.sub(error, tf.add(codec.errorBound(x), rounding)));
             expect(beyond.dataSync()[0], `${name}, ${blocks(count)} tokens`).to.be.at.most(0);
@@ -60,10 +60,10 @@ for (const variant of codecVariants) {
         ]),
       );
       const [batch, alone] = tf.tidy(() => [
-        decodeForm(codec.encode(x), 0, tokens),
+        decodeEncoding(codec.encode(x), 0, tokens),
         tf.concat(
           [0, 1, 2].map(text =>
-            decodeForm(codec.encode(tf.slice(x, [text, 0, 0, 0], [1, -1, -1, -1])), 0, tokens),
+            decodeEncoding(codec.encode(tf.slice(x, [text, 0, 0, 0], [1, -1, -1, -1])), 0, tokens),
           ),
         ),
       ]);
@@ -86,11 +86,15 @@ for (const variant of codecVariants) {
               random([batch, kvHeads, tokens, dim], 2),
               random([batch, kvHeads, tokens, dim], 3),
             ];
-            const attention = (keys: Form, values: Form) =>
+            const attention = (keys: Encoding, values: Encoding) =>
               mergePartials([attend(queries, keys, values, {tokens, scale: 1 / Math.sqrt(dim)})]);
             const [actual, expected] = tf.tidy(() => {
               const [keys, values] = [codec.encode(k), codec.encode(v)];
-              const decoded = (form: Form): Form => ({kind: 'dense', dim, data: decodeForm(form, 0, tokens)});
+              const decoded = (encoding: Encoding): Encoding => ({
+                kind: 'dense',
+                dim,
+                data: decodeEncoding(encoding, 0, tokens),
+              });
               return [attention(keys, values), attention(decoded(keys), decoded(values))];
             });
             await expectClose(actual, expected, 2e-5);
@@ -107,8 +111,8 @@ for (const variant of codecVariants) {
       const x = random([2, 3, total, 12], 4);
       const first = codec.encode(tf.slice(x, [0, 0, 0, 0], [-1, -1, chunks[0]!, -1]));
       const segment = (from: number, tokens: number) => {
-        const form = codec.encode(tf.slice(x, [0, 0, from, 0], [-1, -1, tokens, -1]), first);
-        return {keys: form, values: form, tokens, positions: from};
+        const encoding = codec.encode(tf.slice(x, [0, 0, from, 0], [-1, -1, tokens, -1]), first);
+        return {keys: encoding, values: encoding, tokens, positions: from};
       };
       let from = 0;
       let grown: ReturnType<typeof appendSegment> | undefined;
@@ -118,17 +122,21 @@ for (const variant of codecVariants) {
       }
       expect(grown!.tokens).to.equal(total);
       expect(grown!.positions).to.equal(0);
-      await expectClose(decodeForm(grown!.keys, 0, total), decodeForm(segment(0, total).keys, 0, total), 0);
+      await expectClose(
+        decodeEncoding(grown!.keys, 0, total),
+        decodeEncoding(segment(0, total).keys, 0, total),
+        0,
+      );
     });
 
     it('takes the bytes that it says, fewer than float32', () => {
       const tokens = Math.ceil(256 / codec.blockTokens) * codec.blockTokens;
-      const form = codec.encode(random([1, 2, tokens, 32], 5));
-      const sizes = Object.values(tensorsOf(form)).map(({tensor}) => tensor.size * 4);
-      expect(formBytes(form)).to.equal(sizes.reduce((a, b) => a + b, 0));
+      const encoding = codec.encode(random([1, 2, tokens, 32], 5));
+      const sizes = Object.values(tensorsOf(encoding)).map(({tensor}) => tensor.size * 4);
+      expect(encodingBytes(encoding)).to.equal(sizes.reduce((a, b) => a + b, 0));
       const dense = 2 * tokens * 32 * 4;
-      if (variant.incompressible === true) expect(formBytes(form)).to.be.at.least(dense);
-      else expect(formBytes(form)).to.be.below(dense);
+      if (variant.incompressible === true) expect(encodingBytes(encoding)).to.be.at.least(dense);
+      else expect(encodingBytes(encoding)).to.be.below(dense);
     });
 
     it('survives JSON', () => {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache, makeCodec, makePolicy, policyNames} from '../../cache/index.js';
 import {attend} from '../../ops/attention/attend/index.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {attentionOracle} from '../support/attention_oracle.js';
@@ -32,7 +32,7 @@ for (const variant of codecVariants) {
         const largest = numbers.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
         tf.tidy(() => {
           const x = tf.tensor4d(numbers, [1, 1, tokens, dim]);
-          const decoded = decodeForm(codec.encode(x), 0, tokens).dataSync();
+          const decoded = decodeEncoding(codec.encode(x), 0, tokens).dataSync();
           const bound = tf.broadcastTo(codec.errorBound(x), x.shape).dataSync();
           for (let i = 0; i < numbers.length; i++) {
             const error = Math.abs(decoded[i]! - numbers[i]!);
@@ -52,11 +52,13 @@ for (const variant of codecVariants) {
         // queries of such a size that scores are of a few units
         const queries = randomFloats(6, 2 * dim).map(x => x / largest);
         tf.tidy(() => {
-          const forms = [keys, values].map(side => codec.encode(tf.tensor4d(side, [1, 1, tokens, dim])));
+          const encodings = [keys, values].map(side => codec.encode(tf.tensor4d(side, [1, 1, tokens, dim])));
           const output = mergePartials([
-            attend(tf.tensor4d(queries, [1, 2, 1, dim]), forms[0]!, forms[1]!, {tokens, scale: 1}),
+            attend(tf.tensor4d(queries, [1, 2, 1, dim]), encodings[0]!, encodings[1]!, {tokens, scale: 1}),
           ]).dataSync();
-          const decoded = forms.map(form => decodeForm(form, 0, tokens).dataSync<'float32'>());
+          const decoded = encodings.map(encoding =>
+            decodeEncoding(encoding, 0, tokens).dataSync<'float32'>(),
+          );
           const {output: expected} = attentionOracle({
             ...{
               batch: 1,

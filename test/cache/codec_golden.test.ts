@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import type {Codec, Options} from '../../cache/codec.js';
 import {codecNames, makeCodec} from '../../cache/registry.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
-import {type Form, type LowRankForm, formBytes, tensorsOf} from '../../ops/encodings/encoding.js';
-import {disposeForm} from '../support/attention_cases.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
+import {type Encoding, type LowRankEncoding, encodingBytes, tensorsOf} from '../../ops/encodings/encoding.js';
+import {disposeEncoding} from '../support/attention_cases.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {readGolden} from '../support/golden.js';
 import {randomStream} from '../support/random.js';
@@ -70,21 +70,21 @@ describeOnBackends(
         const codec = makeCodec({name, options});
         const {numTensors} = tf.memory();
         const x = tokensOf(seed, dim);
-        let like: Form | undefined = name === 'lowRank' ? goldenBasis(codecGolden) : undefined;
-        const forms: Form[] = like ? [like] : [];
+        let like: Encoding | undefined = name === 'lowRank' ? goldenBasis(codecGolden) : undefined;
+        const encodings: Encoding[] = like ? [like] : [];
         for (const [at, run] of runs.entries()) {
-          const form = encodeRun(codec, x, at * tokens, tokens, like);
-          await expectStored(form, run);
-          const last = decodeForm(form, tokens - 1, 1);
+          const encoding = encodeRun(codec, x, at * tokens, tokens, like);
+          await expectStored(encoding, run);
+          const last = decodeEncoding(encoding, tokens - 1, 1);
           await expectClose(last, run.last, 2e-6, 'the last token');
-          expect(formBytes(form)).to.equal(bytes);
-          if (codecGolden.basis !== undefined) await expectTurn(form as LowRankForm, codecGolden);
+          expect(encodingBytes(encoding)).to.equal(bytes);
+          if (codecGolden.basis !== undefined) await expectTurn(encoding as LowRankEncoding, codecGolden);
           last.dispose();
-          forms.push(form);
-          like ??= form;
+          encodings.push(encoding);
+          like ??= encoding;
         }
         x.dispose();
-        for (const form of forms) disposeForm(form);
+        for (const encoding of encodings) disposeEncoding(encoding);
         expect(tf.memory().numTensors, 'tensors left behind').to.equal(numTensors);
       });
     }
@@ -95,17 +95,20 @@ describeOnBackends(
         const codec = makeCodec({name: 'lowRank', options});
         const first = encodeRun(codec, keys, 0, 40);
         const second = encodeRun(codec, keys, 40, 8, first);
-        expect([(first as LowRankForm).rank, (second as LowRankForm).rank]).to.deep.equal([rank, rank]);
+        expect([(first as LowRankEncoding).rank, (second as LowRankEncoding).rank]).to.deep.equal([
+          rank,
+          rank,
+        ]);
         const actual = tf.tidy(() => {
-          const error = tf.sub(decodeForm(first, 0, 40), tf.slice(keys, [0, 0, 0, 0], [-1, -1, 40, -1]));
+          const error = tf.sub(decodeEncoding(first, 0, 40), tf.slice(keys, [0, 0, 0, 0], [-1, -1, 40, -1]));
           const squares = tf.sum(tf.square(error), [2, 3]);
-          return {squares, last: decodeForm(first, 39, 1), later: decodeForm(second, 7, 1)};
+          return {squares, last: decodeEncoding(first, 39, 1), later: decodeEncoding(second, 7, 1)};
         });
         await expectClose(actual.squares, squaredError, 1e-4);
         await expectClose(actual.last, last, 1e-4);
         await expectClose(actual.later, later, 1e-4);
         tf.dispose([keys, rest, actual]);
-        for (const form of [first, second]) disposeForm(form);
+        for (const encoding of [first, second]) disposeEncoding(encoding);
       });
     }
   },
@@ -119,15 +122,15 @@ function tokensOf(seed: number, dim: number): tf.Tensor4D {
   return tf.tensor4d(numbers, [batch, kvHeads, 2 * tokens, dim]);
 }
 
-function encodeRun(codec: Codec, x: tf.Tensor4D, from: number, count: number, like?: Form): Form {
+function encodeRun(codec: Codec, x: tf.Tensor4D, from: number, count: number, like?: Encoding): Encoding {
   const run = tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
-  const form = tf.tidy(() => codec.encode(run, like) as Form & tf.TensorContainerObject);
+  const encoding = tf.tidy(() => codec.encode(run, like) as Encoding & tf.TensorContainerObject);
   run.dispose();
-  return form;
+  return encoding;
 }
 
-/** A form whose tokens were stored by the golden basis and mean; of its own tokens nothing is asked. */
-function goldenBasis({dim, basis = [], mean}: CodecGolden): LowRankForm {
+/** An encoding whose tokens were stored by the golden basis and mean; of its own tokens nothing is asked. */
+function goldenBasis({dim, basis = [], mean}: CodecGolden): LowRankEncoding {
   const rank = basis.length / dim;
   const ofHeads = Array.from({length: batch * kvHeads}, () => basis).flat();
   return {
@@ -141,8 +144,8 @@ function goldenBasis({dim, basis = [], mean}: CodecGolden): LowRankForm {
 }
 
 /** Codes, parameters and scales equal to the last bit. */
-async function expectStored(form: Form, {codes, params, scales}: GoldenRun): Promise<void> {
-  const tensors = tensorsOf(form.kind === 'lowRank' ? form.latents : form);
+async function expectStored(encoding: Encoding, {codes, params, scales}: GoldenRun): Promise<void> {
+  const tensors = tensorsOf(encoding.kind === 'lowRank' ? encoding.latents : encoding);
   for (const [name, numbers] of Object.entries({codes, params, scales})) {
     if (numbers === undefined) continue;
     const expected = name === 'scales' ? [...Float32Array.from(numbers)] : numbers;
@@ -150,9 +153,9 @@ async function expectStored(form: Form, {codes, params, scales}: GoldenRun): Pro
   }
 }
 
-async function expectTurn(form: LowRankForm, {basis, mean}: CodecGolden): Promise<void> {
+async function expectTurn(encoding: LowRankEncoding, {basis, mean}: CodecGolden): Promise<void> {
   const ofHeads = Array.from({length: batch * kvHeads}, () => basis!).flat();
-  await expectClose(form.basis, ofHeads, 1e-7, 'basis');
-  expect(form.mean === undefined).to.equal(mean === undefined);
-  if (form.mean && mean) await expectClose(form.mean, mean, 0, 'mean');
+  await expectClose(encoding.basis, ofHeads, 1e-7, 'basis');
+  expect(encoding.mean === undefined).to.equal(mean === undefined);
+  if (encoding.mean && mean) await expectClose(encoding.mean, mean, 0, 'mean');
 }

@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {type Eviction, evict} from '../../cache/past/evict.js';
-import {KVCache, type Policy, mechanics, uniformRows} from '../../cache/index.js';
+import {KVCache, type Policy, mechanics, uniformShapes} from '../../cache/index.js';
 import {type Past, noEvents} from '../../cache/past/past.js';
 import {dense, earlyTokens} from '../../cache/past/segments.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
@@ -36,7 +36,7 @@ describeOnBackends('evict', () => {
               .slice(0, heavy.tokens);
             const positions = [...(heavy.positions as tf.Tensor4D).dataSync()];
             expect(ascending(positions)).to.deep.equal(ascending(best));
-            expect([...decodeForm(heavy.keys, 0, heavy.tokens).dataSync()]).to.deep.equal(positions);
+            expect([...decodeEncoding(heavy.keys, 0, heavy.tokens).dataSync()]).to.deep.equal(positions);
             expect(past.events.evictedTokens).to.equal(tokens - recentBudget - heavy.tokens);
           });
         },
@@ -66,7 +66,7 @@ describe('a policy made of mechanics', () => {
   it('needs no observation to choose by keys', async () => {
     const [tokens, dim] = [40, 4];
     const keys = randomFloats(5, tokens * dim);
-    const cache = new KVCache(uniformRows({depths: 1, heads: 1, headDim: dim}), lowNorm);
+    const cache = new KVCache(uniformShapes({depths: 1, heads: 1, headDim: dim}), lowNorm);
     const kept: number[] = [];
     const norm = (position: number) =>
       keys.slice(position * dim, (position + 1) * dim).reduce((sum, x) => sum + x * x, 0);

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {type CacheRow, KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
+import {type LayerShape, KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
 import {full} from '../../cache/policies/full.js';
 import {quantized} from '../../cache/policies/quantized.js';
 import {
@@ -114,7 +114,7 @@ describeOnBackends('KVCache', () => {
       [{...row(0), dim: NaN}],
     ];
     for (const given of [...noModels, [{depth: 0}], [{...row(0), heads: 3, kvHeads: 2}]]) {
-      expect(() => new KVCache(given as CacheRow[]), JSON.stringify(given)).to.throw(InvalidArgumentError);
+      expect(() => new KVCache(given as LayerShape[]), JSON.stringify(given)).to.throw(InvalidArgumentError);
     }
     for (const given of [
       {expectedTokens: NaN},

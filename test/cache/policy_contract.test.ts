@@ -6,7 +6,7 @@ import {planFromJson, uniform} from '../../cache/plans/index.js';
 import {makePolicy, policyNames} from '../../cache/registry.js';
 import {CacheStateError} from '../../base/errors.js';
 import {causalAttention} from '../../ops/attention/causal/index.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import {describeOnBackends} from '../support/backends.js';
@@ -301,7 +301,7 @@ function checkKeys(past: Past, text: Text, tolerance: number): void {
   tf.tidy(() => {
     const rotated = rotate(text.keys, rotationFor(rope, shape.dim, 0, shape.tokens)).dataSync();
     const held = segmentsOf(past).map(({keys, tokens, positions}) => {
-      const decoded = decodeForm(keys, 0, tokens);
+      const decoded = decodeEncoding(keys, 0, tokens);
       if (keys.kind !== 'lowRank' || keys.rotate !== true) return decoded;
       return rotate(decoded, rotationFor(rope, shape.dim, positions as number, tokens));
     });

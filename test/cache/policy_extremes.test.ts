@@ -12,7 +12,7 @@ import {policyVariants, variantName} from './variants.js';
 const row = {depth: 0, heads: 2, kvHeads: 1, dim: 16, dimV: 16};
 const [prompt, steps] = [90, 24];
 const sizes = [1e-30, 1e-15, 1e15, 1e30];
-/** Policies that fold tokens into a low rank add up their squares: see `foldBlock`. */
+/** Policies that fold tokens into a low rank add up their squares: see `updateSvd`. */
 const folds = ['layered', 'onlineSvd'];
 
 describeOnBackends(

@@ -249,7 +249,7 @@ describe('a snapshot', () => {
       'other bits': ({depths: [depth]}) => (depth!.held[0]![1].keys['bits'] = 4),
       'no bits': ({depths: [depth]}) => delete depth!.held[0]![1].keys['bits'],
       'other groups': ({depths: [depth]}) => (depth!.held[0]![1].keys['groupSize'] = 32),
-      'another form': ({depths: [depth]}) => (depth!.held[0]![1].keys = {kind: 'dense', dim: 16}),
+      'another encoding': ({depths: [depth]}) => (depth!.held[0]![1].keys = {kind: 'dense', dim: 16}),
       'a second segment': ({depths: [depth]}) => depth!.held.push(['new', depth!.held[0]![1]]),
       'no segment': ({depths: [depth]}) => (depth!.held = []),
       'tensors of positions': ({depths: [depth]}) => (depth!.held[0]![1]['positions'] = null),

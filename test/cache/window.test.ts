@@ -4,7 +4,7 @@ import {KVCache} from '../../cache/kv_cache.js';
 import {type Past, segmentsOf} from '../../cache/past/past.js';
 import {makePolicy} from '../../cache/registry.js';
 import {attendOverItself} from '../../layers/cached_attention.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
@@ -43,8 +43,8 @@ function heldBy(past: Past | undefined): Held[][][] {
   const segments = past === undefined ? [] : segmentsOf(past);
   const decoded = segments.map(({keys, values, positions, tokens: count}) => ({
     count,
-    keys: decodeForm(keys, 0, count).arraySync(),
-    values: decodeForm(values, 0, count).arraySync(),
+    keys: decodeEncoding(keys, 0, count).arraySync(),
+    values: decodeEncoding(values, 0, count).arraySync(),
     positions: typeof positions === 'number' ? positions : positions.arraySync(),
   }));
   return Array.from({length: batch}, (_, b) =>

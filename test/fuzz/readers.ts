@@ -7,7 +7,7 @@ import {planFromJson} from '../../cache/plans/index.js';
 import {checkedWeights} from '../../models/formats/check_weights.js';
 import {partsOfGguf} from '../../models/formats/model_parts.js';
 import {parseHubId} from '../../models/hub/index.js';
-import {configFromHub} from '../../models/architectures/registry.js';
+import {configFromHub} from '../../models/architectures/index.js';
 import {type Tokenizer, tokenizerFromJson} from '../../models/tokenizer/index.js';
 import {isRecord} from '../../models/tokenizer/tokenizer_json.js';
 import {openGguf} from '../../base/files/gguf.js';

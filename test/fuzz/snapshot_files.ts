@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {KVCache, type CacheRow, makePolicy} from '../../cache/index.js';
+import {KVCache, type LayerShape, makePolicy} from '../../cache/index.js';
 import {crc32} from '../../base/crc32.js';
 import {concat, u32, u64} from '../base/files/file_bytes.js';
 import type {Reader} from './harness.js';
@@ -9,7 +9,7 @@ import {damagedBytes, damagedJson} from './mutations.js';
 
 // Snapshots of caches, damaged: with a checksum that tells of it, and with one made anew by whoever did the damage.
 
-const rows: CacheRow[] = [0, 1].map(depth => ({depth, heads: 2, kvHeads: 1, dim: 8, dimV: 8}));
+const rows: LayerShape[] = [0, 1].map(depth => ({depth, heads: 2, kvHeads: 1, dim: 8, dimV: 8}));
 const policies = [
   {name: 'full'},
   {name: 'quantized', options: {bits: 4, groupSize: 4, residual: 2}},

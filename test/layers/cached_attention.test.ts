@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {KVCache, quantized, uniformRows} from '../../cache/index.js';
+import {KVCache, quantized, uniformShapes} from '../../cache/index.js';
 import {cachedAttention} from '../../layers/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {InvalidArgumentError} from '../../base/errors.js';
@@ -82,7 +82,7 @@ describe('cachedAttention', () => {
     const uncached = await continued(prompt, 30, ids => gpt.forward(ids));
     expect(new Set(uncached).size).to.be.above(5);
     for (const plan of [undefined, quantized({bits: 8, groupSize: 8, residual: 8})]) {
-      const cache = new KVCache(uniformRows(sizes), plan);
+      const cache = new KVCache(uniformShapes(sizes), plan);
       const cached = await continued(prompt, 30, ids => gpt.forward(ids.slice(cache.tokens), cache));
       expect(cached.slice(0, 12)).to.deep.equal(uncached.slice(0, 12));
       if (plan === undefined) expect(cached).to.deep.equal(uncached);
@@ -116,7 +116,7 @@ describe('cachedAttention', () => {
     await expectClose(found, output, 1e-5);
     const rope = {theta: 100};
     const turned = cachedAttention(q, k, v, {rope});
-    const cache = new KVCache(uniformRows({depths: 1, heads, kvHeads, headDim}));
+    const cache = new KVCache(uniformShapes({depths: 1, heads, kvHeads, headDim}));
     const steps = tf.tidy(() =>
       tf.concat(
         [
@@ -137,11 +137,11 @@ describe('cachedAttention', () => {
 
   it('leaves nothing behind, and names what does not fit', async () => {
     await expectNoLeak(() => {
-      const cache = new KVCache(uniformRows(sizes));
+      const cache = new KVCache(uniformShapes(sizes));
       tf.dispose([gpt.forward([1, 2, 3], cache), gpt.forward([4], cache)]);
       cache.dispose();
     });
-    const cache = new KVCache(uniformRows({...sizes, heads: 3}));
+    const cache = new KVCache(uniformShapes({...sizes, heads: 3}));
     expect(() => gpt.forward([1, 2], cache)).to.throw(InvalidArgumentError, /depth 0, queries/);
     cache.dispose();
   });

@@ -40,7 +40,7 @@ for (const [name, args] of Object.entries(variants)) {
       const cache = new KVCache({layers: [layer]});
       const actual = inChunks(layer, x, cache);
       await expectClose(actual, expected, 1e-4);
-      const {dim, dimV} = layer.cacheRow;
+      const {dim, dimV} = layer.layerShape;
       const [keys, values] = [cache.past(0)!.recent.keys, cache.past(0)!.recent.values];
       expect([keys.dim, values.dim], 'what is stored').to.deep.equal([dim, dimV]);
       tf.dispose([x, expected, actual]);
@@ -54,7 +54,7 @@ for (const [name, args] of Object.entries(variants)) {
       const expected = layer.apply(x) as tf.Tensor;
       dense.apply(x);
       dense.setWeights(layer.getWeights());
-      expect(dense.cacheRow).to.include({dim: 8, dimV: 8});
+      expect(dense.layerShape).to.include({dim: 8, dimV: 8});
       const without = dense.apply(x) as tf.Tensor;
       const cache = new KVCache({layers: [dense]});
       const cached = inChunks(dense, x, cache);
@@ -149,7 +149,7 @@ describe('flash attention', () => {
     const x = input();
     const expected = layer.apply(x) as tf.Tensor;
     const cache = new KVCache({layers: [layer]}, undefined);
-    expect(layer.cacheRow.policy).to.deep.equal({name: 'onlineSvd', options: {rank: 3}});
+    expect(layer.layerShape.policy).to.deep.equal({name: 'onlineSvd', options: {rank: 3}});
     expect(cache.report()[0]!.policy).to.equal('onlineSvd');
     const exact = new KVCache({layers: [layer]}, {name: 'full'});
     const [compressed, full] = [inChunks(layer, x, cache), inChunks(layer, x, exact)];

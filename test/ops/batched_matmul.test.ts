@@ -24,7 +24,7 @@ describeOnBackends('batchedMatMul', backend => {
   });
 
   for (const {a, b, product} of golden.products) {
-    it(`gives the golden product [${a.shape.join()}] x [${b.shape.join()}] in all four forms`, async () => {
+    it(`gives the golden product [${a.shape.join()}] x [${b.shape.join()}] in all four encodings`, async () => {
       for (const options of transpositions) {
         const result = tf.tidy(() =>
           batchedMatMul(stored(a, options.transposeA), stored(b, options.transposeB), options),
@@ -78,7 +78,7 @@ describeOnBackends('batchedMatMul', backend => {
   });
 });
 
-/** A golden stack of matrices as it lies in memory for the form that reads it transposed, or not. */
+/** A golden stack of matrices as it lies in memory for the encoding that reads it transposed, or not. */
 function stored(array: GoldenArray, transposed: boolean): tf.Tensor3D {
   const x = tf.tensor3d(array.data, array.shape as [number, number, number]);
   return transposed ? tf.transpose(x, [0, 2, 1]) : x;

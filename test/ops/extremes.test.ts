@@ -14,7 +14,7 @@ import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {swiglu} from '../../ops/swiglu/index.js';
-import {unembed} from '../../ops/lm_head/index.js';
+import {lmHead} from '../../ops/lm_head/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {extremes, type MakeNumber} from '../support/extremes.js';
 import {randomFloats} from '../support/random.js';
@@ -257,9 +257,9 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
     ];
   },
 
-  unembed: ({numbers, weights}) => {
+  lm_head: ({numbers, weights}) => {
     const [x, embedding] = [tf.tensor2d(numbers, [rows, dim]), tf.tensor2d(weights, [rows, dim])];
-    const run = (a: tf.Tensor, b: tf.Tensor) => unembed(a as tf.Tensor2D, b as tf.Tensor2D);
+    const run = (a: tf.Tensor, b: tf.Tensor) => lmHead(a as tf.Tensor2D, b as tf.Tensor2D);
     const dy = randomFloats(9, rows * rows);
     const [dx, dEmbedding] = tf.grads(run)([x, embedding], tf.tensor2d(dy, [rows, rows]));
     return [
@@ -270,12 +270,11 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
   },
 };
 
-/** Ops whose extremes are tested where their forms, scores or matrices are. */
+/** Ops whose extremes are tested where their encodings, scores or matrices are. */
 const elsewhere: Readonly<Record<string, string>> = {
   attend: 'test/ops/attention/attend_extremes.test.ts',
-  attention_statistics: 'test/ops/attention/attend_extremes.test.ts',
-  causal_attention: 'test/ops/attention/attend_extremes.test.ts',
-  decode: 'test/cache/codec_extremes.test.ts',
+  statistics: 'test/ops/attention/attend_extremes.test.ts',
+  causal: 'test/ops/attention/attend_extremes.test.ts',
   float8: 'test/cache/codec_extremes.test.ts',
   integer: 'test/cache/codec_extremes.test.ts',
   linalg: 'test/ops/linalg/extremes.test.ts',
@@ -283,8 +282,12 @@ const elsewhere: Readonly<Record<string, string>> = {
 
 describe('ops at the extremes', () => {
   it('are here, all of them', () => {
-    const folders = readdirSync(new URL('../../ops', import.meta.url), {withFileTypes: true})
-      .filter(entry => entry.isDirectory() && !['assembly', 'backends', 'files'].includes(entry.name))
+    const folders = ['../../ops', '../../ops/attention']
+      .flatMap(path => readdirSync(new URL(path, import.meta.url), {withFileTypes: true}))
+      .filter(
+        entry =>
+          entry.isDirectory() && !['assembly', 'backends', 'attention', 'encodings'].includes(entry.name),
+      )
       .map(({name}) => name);
     expect(Object.keys({...byOp, ...elsewhere}).sort()).to.deep.equal(folders.sort());
   });

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {decodeFloat8, encodeFloat8} from '../../ops/float8/index.js';
-import {formBytes, type Float8Form} from '../../ops/encodings/encoding.js';
+import {encodingBytes, type Float8Encoding} from '../../ops/encodings/encoding.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {readGolden, type GoldenArray} from '../support/golden.js';
 import {randomFloats} from '../support/random.js';
@@ -35,8 +35,8 @@ describeOnBackends(
           [1, 1, 1, 256],
           [1, 1, 256, 1],
         ] as const) {
-          const form = formOfCodes(format, shape);
-          const result = decodeFloat8(form, 0, shape[2]);
+          const encoding = encodingOfCodes(format, shape);
+          const result = decodeFloat8(encoding, 0, shape[2]);
           expect(result.shape).to.deep.equal([...shape]);
           // bits, since a NaN equals nothing and -0 equals 0
           const expected = numbers.map(number => Math.fround(Number(number)));
@@ -44,22 +44,22 @@ describeOnBackends(
           for (let code = 0; code < 256; code++) {
             expect(Object.is(actual[code], expected[code]), `code ${code}: ${actual[code]!}`).to.be.true;
           }
-          tf.dispose([form.codes, form.scales, result]);
+          tf.dispose([encoding.codes, encoding.scales, result]);
         }
       });
 
       it(`encodes to the golden ${format} scales and codes, bit for bit`, async () => {
         const [rows, dim] = x.shape as [number, number];
         const numbersOfX = tf.tensor4d(Float32Array.from(x.data), [1, 1, rows, dim]);
-        const form = encodeFloat8(numbersOfX, {format});
-        const result = decodeFloat8(form, 0, rows);
-        expect(form.codes.shape).to.deep.equal([1, 1, rows, Math.ceil(dim / 4)]);
-        expect(form.codes.dtype).to.equal('int32');
-        expect(form.scales.shape).to.deep.equal([1, 1, rows, 1]);
-        expect([...(await form.scales.data())]).to.deep.equal([...Float32Array.from(scales)]);
-        expect([...(await form.codes.data())]).to.deep.equal(words);
+        const encoding = encodeFloat8(numbersOfX, {format});
+        const result = decodeFloat8(encoding, 0, rows);
+        expect(encoding.codes.shape).to.deep.equal([1, 1, rows, Math.ceil(dim / 4)]);
+        expect(encoding.codes.dtype).to.equal('int32');
+        expect(encoding.scales.shape).to.deep.equal([1, 1, rows, 1]);
+        expect([...(await encoding.scales.data())]).to.deep.equal([...Float32Array.from(scales)]);
+        expect([...(await encoding.codes.data())]).to.deep.equal(words);
         await expectClose(result, Float32Array.from(decoded), 0);
-        tf.dispose([numbersOfX, form.codes, form.scales, result]);
+        tf.dispose([numbersOfX, encoding.codes, encoding.scales, result]);
       });
 
       it(`is as near as ${format} can be, kernel and reference alike, in any shape`, () =>
@@ -68,16 +68,18 @@ describeOnBackends(
             const shape: [number, number, number, number] = [batch, heads, tokens, dim];
             const values = randomFloats(seed, batch * heads * tokens * dim, spread);
             const input = tf.tensor4d(values, shape);
-            const form = encodeFloat8(input, {format});
+            const encoding = encodeFloat8(input, {format});
             const [from, count] = [Math.floor(tokens / 3), Math.ceil(tokens / 2)];
-            const part = decodeForm(form, from, Math.min(count, tokens - from));
-            const whole = decodeForm(form, 0, tokens);
+            const part = decodeEncoding(encoding, from, Math.min(count, tokens - from));
+            const whole = decodeEncoding(encoding, 0, tokens);
             const plain = withReference('Float8Scales', () =>
               withReference('Float8Codes', () => encodeFloat8(input, {format})),
             );
-            expect([...(await form.codes.data())]).to.deep.equal([...(await plain.codes.data())]);
-            expect([...(await form.scales.data())]).to.deep.equal([...(await plain.scales.data())]);
-            const expectedPart = withReference('DecodeFloat8', () => decodeForm(form, from, part.shape[2]));
+            expect([...(await encoding.codes.data())]).to.deep.equal([...(await plain.codes.data())]);
+            expect([...(await encoding.scales.data())]).to.deep.equal([...(await plain.scales.data())]);
+            const expectedPart = withReference('DecodeFloat8', () =>
+              decodeEncoding(encoding, from, part.shape[2]),
+            );
             await expectClose(part, expectedPart, 0);
             const back = await whole.data();
             // half a step: 2^-4 or 2^-3 of the number, or half a subnormal step of the token's scale
@@ -91,8 +93,8 @@ describeOnBackends(
             });
             tf.dispose([
               input,
-              form.codes,
-              form.scales,
+              encoding.codes,
+              encoding.scales,
               plain.codes,
               plain.scales,
               part,
@@ -106,26 +108,26 @@ describeOnBackends(
 
     it('turns zeros into scale 0 and back', async () => {
       const zeros = tf.zeros<tf.Rank.R4>([1, 2, 3, 5]);
-      const form = encodeFloat8(zeros, {format: 'e4m3'});
-      const back = decodeForm(form, 0, 3);
-      await expectClose(form.scales, new Float32Array(6), 0);
+      const encoding = encodeFloat8(zeros, {format: 'e4m3'});
+      const back = decodeEncoding(encoding, 0, 3);
+      await expectClose(encoding.scales, new Float32Array(6), 0);
       await expectClose(back, new Float32Array(30), 0);
-      tf.dispose([zeros, form.codes, form.scales, back]);
+      tf.dispose([zeros, encoding.codes, encoding.scales, back]);
     });
 
     it('takes a byte a number and four a token', () => {
       tf.tidy(() => {
-        const form = encodeFloat8(tf.ones([2, 3, 5, 64]), {format: 'e5m2'});
-        expect(formBytes(form)).to.equal(2 * 3 * 5 * (64 + 4));
+        const encoding = encodeFloat8(tf.ones([2, 3, 5, 64]), {format: 'e5m2'});
+        expect(encodingBytes(encoding)).to.equal(2 * 3 * 5 * (64 + 4));
       });
     });
 
     it('leaks nothing', async () => {
       const x = tf.ones<tf.Rank.R4>([1, 2, 3, 9]);
       await expectNoLeak(() => {
-        const form = encodeFloat8(x, {format: 'e4m3'});
-        const back = decodeFloat8(form, 1, 2);
-        return [form.codes, form.scales, back];
+        const encoding = encodeFloat8(x, {format: 'e4m3'});
+        const back = decodeFloat8(encoding, 1, 2);
+        return [encoding.codes, encoding.scales, back];
       });
       x.dispose();
     });
@@ -150,8 +152,11 @@ const shapes = fc.record({
   seed: fc.integer(),
 });
 
-/** A form whose codes are 0 .. 255 in order, with scale 1. */
-function formOfCodes(format: 'e4m3' | 'e5m2', shape: readonly [number, number, number, number]): Float8Form {
+/** An encoding whose codes are 0 .. 255 in order, with scale 1. */
+function encodingOfCodes(
+  format: 'e4m3' | 'e5m2',
+  shape: readonly [number, number, number, number],
+): Float8Encoding {
   const [batch, heads, tokens, dim] = shape;
   const words = Int32Array.from({length: tokens * Math.ceil(dim / 4)}, (_, i) =>
     dim === 1 ? i : (4 * i) | ((4 * i + 1) << 8) | ((4 * i + 2) << 16) | ((4 * i + 3) << 24),

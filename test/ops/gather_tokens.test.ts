@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {capacityOf, formBytes, tensorsOf, type Form} from '../../ops/encodings/encoding.js';
+import {capacityOf, encodingBytes, tensorsOf, type Encoding} from '../../ops/encodings/encoding.js';
 import {gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {
-  disposeForm,
+  disposeEncoding,
   lowRankStorages,
   randomLowRank,
   randomTokens,
@@ -31,29 +31,29 @@ describeOnBackends(
       seed: fc.integer(),
     });
 
-    const forms = fc.oneof(
+    const encodings = fc.oneof(
       tokenStorages.map(storage => ({storage})),
       lowRankStorages.map(lowRank => ({lowRank})),
     );
 
     it('keeps the named tokens of each head, every number as it was', () =>
       fc.assert(
-        fc.asyncProperty(cases, forms, async (one, how) => {
+        fc.asyncProperty(cases, encodings, async (one, how) => {
           const {batch, kvHeads, tokens, spare, dim, kept, onHost, seed} = one;
           const shape = {batch, kvHeads, tokens, capacity: tokens + spare, dim};
-          const form: Form =
+          const encoding: Encoding =
             'storage' in how
               ? randomTokens(shape, how.storage, seed)
               : randomLowRank(shape, how.lowRank, seed);
-          fc.pre(!sharesScales(form));
+          fc.pre(!sharesScales(encoding));
           const next = randomStream(seed);
           const numbers = Int32Array.from({length: batch * kvHeads * kept}, () =>
             Math.floor(next() * tokens),
           );
           const indices = onHost ? numbers : tf.tensor3d(numbers, [batch, kvHeads, kept], 'int32');
-          const gathered = gatherTokens(form, indices);
+          const gathered = gatherTokens(encoding, indices);
           expect(capacityOf(gathered)).to.equal(kept);
-          const [before, after] = [decodeForm(form, 0, tokens), decodeForm(gathered, 0, kept)];
+          const [before, after] = [decodeEncoding(encoding, 0, tokens), decodeEncoding(gathered, 0, kept)];
           const old = await before.data();
           const expected = Float32Array.from({length: batch * kvHeads * kept * dim}, (_, at) => {
             const row = Math.floor(at / dim);
@@ -61,14 +61,14 @@ describeOnBackends(
             return old[(head * tokens + numbers[row]!) * dim + (at % dim)]!;
           });
           // a product of a batch of other rows may add up in another order
-          await expectClose(after, expected, form.kind === 'lowRank' ? 1e-5 : 0);
-          const plain = withReference('GatherRows', () => gatherTokens(form, indices));
+          await expectClose(after, expected, encoding.kind === 'lowRank' ? 1e-5 : 0);
+          const plain = withReference('GatherRows', () => gatherTokens(encoding, indices));
           for (const [name, {tensor, tokensPerRow}] of Object.entries(tensorsOf(gathered))) {
             await expectClose(tensor, tensorsOf(plain)[name]!.tensor, 0, name);
             if (tokensPerRow === 1) tf.dispose([tensor, tensorsOf(plain)[name]!.tensor]);
-            else expect(tensor).to.equal(tensorsOf(form)[name]!.tensor);
+            else expect(tensor).to.equal(tensorsOf(encoding)[name]!.tensor);
           }
-          disposeForm(form);
+          disposeEncoding(encoding);
           tf.dispose([before, after]);
           if (indices instanceof tf.Tensor) indices.dispose();
         }),
@@ -85,24 +85,24 @@ describeOnBackends(
     });
 
     it('really frees what is left out', () => {
-      const form = randomTokens(
+      const encoding = randomTokens(
         {batch: 1, kvHeads: 2, tokens: 9, capacity: 12, dim: 8},
         {kind: 'float8', format: 'e4m3'},
         1,
       );
-      const kept = gatherTokens(form, Int32Array.of(1, 8, 0, 4));
-      expect(formBytes(kept)).to.equal(2 * 2 * (8 + 4));
-      disposeForm(form);
-      disposeForm(kept);
+      const kept = gatherTokens(encoding, Int32Array.of(1, 8, 0, 4));
+      expect(encodingBytes(kept)).to.equal(2 * 2 * (8 + 4));
+      disposeEncoding(encoding);
+      disposeEncoding(kept);
     });
 
     it('leaks nothing', async () => {
       const shape = {batch: 1, kvHeads: 2, tokens: 5, capacity: 6, dim: 8};
-      const form = randomTokens(shape, {kind: 'float8', format: 'e5m2'}, 1);
+      const encoding = randomTokens(shape, {kind: 'float8', format: 'e5m2'}, 1);
       await expectNoLeak(() =>
-        Object.values(tensorsOf(gatherTokens(form, Int32Array.of(1, 2)))).map(t => t.tensor),
+        Object.values(tensorsOf(gatherTokens(encoding, Int32Array.of(1, 2)))).map(t => t.tensor),
       );
-      disposeForm(form);
+      disposeEncoding(encoding);
     });
 
     it('refuses integers whose scales belong to several tokens', () => {
@@ -113,41 +113,47 @@ describeOnBackends(
         groupSize: 4,
         symmetric: false,
       } as const;
-      const form = randomTokens({batch: 1, kvHeads: 1, tokens: 8, capacity: 8, dim: 4}, layout, 1);
-      expect(() => gatherTokens(form, Int32Array.of(1))).to.throw(
+      const encoding = randomTokens({batch: 1, kvHeads: 1, tokens: 8, capacity: 8, dim: 4}, layout, 1);
+      expect(() => gatherTokens(encoding, Int32Array.of(1))).to.throw(
         InvalidArgumentError,
         /share the scales of 4 tokens/,
       );
-      disposeForm(form);
+      disposeEncoding(encoding);
     });
 
     it('refuses indices that fit no head', () => {
-      const form: Form = {kind: 'dense', dim: 3, data: tf.ones([1, 2, 4, 3])};
-      expect(() => gatherTokens(form, Int32Array.of(1, 2, 3))).to.throw(InvalidArgumentError, /3 indices/);
+      const encoding: Encoding = {kind: 'dense', dim: 3, data: tf.ones([1, 2, 4, 3])};
+      expect(() => gatherTokens(encoding, Int32Array.of(1, 2, 3))).to.throw(
+        InvalidArgumentError,
+        /3 indices/,
+      );
       for (const indices of [tf.zeros<tf.Rank.R3>([1, 3, 1], 'int32'), tf.zeros<tf.Rank.R3>([1, 2, 1])]) {
-        expect(() => gatherTokens(form, indices)).to.throw(
+        expect(() => gatherTokens(encoding, indices)).to.throw(
           InvalidArgumentError,
           /expected int32 \[1, 2, kept\]/,
         );
         indices.dispose();
       }
-      disposeForm(form);
+      disposeEncoding(encoding);
     });
 
     if (backend === 'wasm') {
       it('refuses indices that name no token', () => {
-        const form: Form = {kind: 'dense', dim: 3, data: tf.ones([1, 2, 4, 3])};
+        const encoding: Encoding = {kind: 'dense', dim: 3, data: tf.ones([1, 2, 4, 3])};
         for (const wrong of [4, -1, 2 ** 30]) {
-          expect(() => gatherTokens(form, Int32Array.of(0, wrong))).to.throw(InvalidArgumentError, /0 to 3/);
+          expect(() => gatherTokens(encoding, Int32Array.of(0, wrong))).to.throw(
+            InvalidArgumentError,
+            /0 to 3/,
+          );
         }
-        disposeForm(form);
+        disposeEncoding(encoding);
       });
     }
   },
   testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl'), // no exact 32-bit integers there
 );
 
-function sharesScales(form: Form): boolean {
-  const tokens = form.kind === 'lowRank' ? form.latents : form;
+function sharesScales(encoding: Encoding): boolean {
+  const tokens = encoding.kind === 'lowRank' ? encoding.latents : encoding;
   return tokens.kind === 'integer' && tokens.groupAxis === 'channel' && tokens.groupSize > 1;
 }

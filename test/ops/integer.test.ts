@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {BackendError, InvalidArgumentError} from '../../base/errors.js';
-import type {IntegerForm} from '../../ops/encodings/encoding.js';
+import type {IntegerEncoding} from '../../ops/encodings/encoding.js';
 import {dequantize, quantize, type QuantizeOptions} from '../../ops/integer/index.js';
-import {disposeForm} from '../support/attention_cases.js';
+import {disposeEncoding} from '../support/attention_cases.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {goldenTensor, readGolden, type GoldenArray} from '../support/golden.js';
 import {randomFloats} from '../support/random.js';
@@ -55,15 +55,15 @@ describeOnBackends(
     for (const {name, input, bits, group, axis, symmetric, ...expected} of golden.cases) {
       it(`gives the golden codes, bit for bit: ${name}`, async () => {
         const x = goldenTensor(golden.inputs[input]!);
-        const form = quantize(x, {dim: x.shape[3], bits, groupAxis: axis, groupSize: group, symmetric});
-        expect(form.codes.shape).to.deep.equal(expected.codes.shape);
-        expect(form.params.shape).to.deep.equal(expected.params.shape);
-        expect([...(await form.params.data())]).to.deep.equal(expected.params.data);
-        expect([...(await form.codes.data())]).to.deep.equal(expected.codes.data);
-        const decoded = dequantize(form, 0, x.shape[2]);
+        const encoding = quantize(x, {dim: x.shape[3], bits, groupAxis: axis, groupSize: group, symmetric});
+        expect(encoding.codes.shape).to.deep.equal(expected.codes.shape);
+        expect(encoding.params.shape).to.deep.equal(expected.params.shape);
+        expect([...(await encoding.params.data())]).to.deep.equal(expected.params.data);
+        expect([...(await encoding.codes.data())]).to.deep.equal(expected.codes.data);
+        const decoded = dequantize(encoding, 0, x.shape[2]);
         await expectClose(decoded, Float32Array.from(expected.decoded.data), 0);
         tf.dispose([x, decoded]);
-        disposeForm(form);
+        disposeEncoding(encoding);
       });
     }
 
@@ -71,14 +71,14 @@ describeOnBackends(
       fc.assert(
         fc.asyncProperty(integerCases, async integerCase => {
           const {x, options} = inputsOf(integerCase);
-          const form = quantize(x, options);
-          await expectHalfAStep(x, form, options);
+          const encoding = quantize(x, options);
+          await expectHalfAStep(x, encoding, options);
           await expectSameBits(
-            form,
+            encoding,
             withReferences(() => quantize(x, options)),
           );
           tf.dispose(x);
-          disposeForm(form);
+          disposeEncoding(encoding);
         }),
         {numRuns},
       ));
@@ -90,18 +90,18 @@ describeOnBackends(
           const tokens = x.shape[2];
           const from = start % (tokens + 1);
           const count = length % (tokens - from + 1);
-          const form = quantize(x, options);
-          const all = dequantize(form, 0, tokens);
+          const encoding = quantize(x, options);
+          const all = dequantize(encoding, 0, tokens);
           const expected = tf.slice(all, [0, 0, from, 0], [-1, -1, count, -1]);
           for (const run of [
-            dequantize(form, from, count),
-            withReferences(() => dequantize(form, from, count)),
+            dequantize(encoding, from, count),
+            withReferences(() => dequantize(encoding, from, count)),
           ]) {
             await expectClose(run, expected, 0);
             run.dispose();
           }
           tf.dispose([x, all, expected]);
-          disposeForm(form);
+          disposeEncoding(encoding);
         }),
         {numRuns},
       ));
@@ -112,14 +112,14 @@ describeOnBackends(
           for (const bits of [8, 4, 2] as const) {
             const options: QuantizeOptions = {dim: 8, bits, groupAxis: 'token', groupSize: 8, symmetric};
             const x = tf.tensor4d(numbers, [1, 1, 1, 8]);
-            const form = quantize(x, options);
-            await expectHalfAStep(x, form, options);
+            const encoding = quantize(x, options);
+            await expectHalfAStep(x, encoding, options);
             await expectSameBits(
-              form,
+              encoding,
               withReferences(() => quantize(x, options)),
             );
             tf.dispose(x);
-            disposeForm(form);
+            disposeEncoding(encoding);
           }
         });
       }
@@ -128,10 +128,10 @@ describeOnBackends(
     it('leaks nothing', () =>
       expectNoLeak(() => {
         const x = tf.ones<tf.Rank.R4>([1, 2, 4, 8]);
-        const form = quantize(x, {dim: 8, bits: 4, groupAxis: 'channel', groupSize: 2, symmetric: false});
-        dequantize(form, 1, 2).dispose();
+        const encoding = quantize(x, {dim: 8, bits: 4, groupAxis: 'channel', groupSize: 2, symmetric: false});
+        dequantize(encoding, 1, 2).dispose();
         x.dispose();
-        disposeForm(form);
+        disposeEncoding(encoding);
       }));
 
     it('refuses what does not fit', () => {
@@ -191,10 +191,18 @@ function inputsOf(integerCase: IntegerCase): {x: tf.Tensor4D; options: QuantizeO
 }
 
 /** |x - decoded| <= scale / 2, and what rounding the quotient and the product to float32 may add. */
-async function expectHalfAStep(x: tf.Tensor4D, form: IntegerForm, options: QuantizeOptions): Promise<void> {
+async function expectHalfAStep(
+  x: tf.Tensor4D,
+  encoding: IntegerEncoding,
+  options: QuantizeOptions,
+): Promise<void> {
   const [batch, heads, tokens, dim] = x.shape;
-  const decoded = dequantize(form, 0, tokens);
-  const [numbers, approximations, params] = await Promise.all([x.data(), decoded.data(), form.params.data()]);
+  const decoded = dequantize(encoding, 0, tokens);
+  const [numbers, approximations, params] = await Promise.all([
+    x.data(),
+    decoded.data(),
+    encoding.params.data(),
+  ]);
   decoded.dispose();
   const scales = new Float32Array(new Int32Array(params).map(word => word & 0xffff0000).buffer);
   const {groupAxis, groupSize} = options;
@@ -212,12 +220,12 @@ async function expectHalfAStep(x: tf.Tensor4D, form: IntegerForm, options: Quant
   }
 }
 
-async function expectSameBits(form: IntegerForm, expected: IntegerForm): Promise<void> {
-  expect(form.codes.shape).to.deep.equal(expected.codes.shape);
-  expect(form.params.shape).to.deep.equal(expected.params.shape);
-  await expectClose(form.params, expected.params, 0, 'params');
-  await expectClose(form.codes, expected.codes, 0, 'codes');
-  disposeForm(expected);
+async function expectSameBits(encoding: IntegerEncoding, expected: IntegerEncoding): Promise<void> {
+  expect(encoding.codes.shape).to.deep.equal(expected.codes.shape);
+  expect(encoding.params.shape).to.deep.equal(expected.params.shape);
+  await expectClose(encoding.params, expected.params, 0, 'params');
+  await expectClose(encoding.codes, expected.codes, 0, 'codes');
+  disposeEncoding(expected);
 }
 
 function withReferences<Result>(run: () => Result): Result {

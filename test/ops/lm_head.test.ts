@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {unembed} from '../../ops/lm_head/index.js';
+import {lmHead} from '../../ops/lm_head/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 
-describeOnBackends('unembed', () => {
+describeOnBackends('lmHead', () => {
   it('is x embedding^T, for any number of rows, words and channels', async () => {
     // rows around the kernel's pass of 64; words and channels around its blocks of four and sixteen
     const shapes = fc.record({
@@ -17,7 +17,7 @@ describeOnBackends('unembed', () => {
     await fc.assert(
       fc.asyncProperty(shapes, async ({rows, vocab, dim}) => {
         const [x, embedding] = [tf.randomUniform([rows, dim], -1, 1), tf.randomUniform([vocab, dim], -1, 1)];
-        const logits = unembed(x as tf.Tensor2D, embedding as tf.Tensor2D);
+        const logits = lmHead(x as tf.Tensor2D, embedding as tf.Tensor2D);
         expect(logits.shape).to.deep.equal([rows, vocab]);
         await expectClose(logits, products(await x.data(), await embedding.data(), dim), 1e-5);
         tf.dispose([x, embedding, logits]);
@@ -27,7 +27,7 @@ describeOnBackends('unembed', () => {
   });
 
   it('gives no numbers for no rows', () => {
-    expect(unembed(tf.zeros([0, 8]), tf.ones([5, 8])).shape).to.deep.equal([0, 5]);
+    expect(lmHead(tf.zeros([0, 8]), tf.ones([5, 8])).shape).to.deep.equal([0, 5]);
   });
 
   it('has the gradients dy embedding and dy^T x', async () => {
@@ -35,7 +35,7 @@ describeOnBackends('unembed', () => {
     const embedding = tf.randomNormal<tf.Rank.R2>([7, 5]);
     const dy = tf.randomNormal([3, 7]);
     const weighted = (...[a, b]: tf.Tensor[]) =>
-      tf.sum(tf.mul(unembed(a as tf.Tensor2D, b as tf.Tensor2D), dy));
+      tf.sum(tf.mul(lmHead(a as tf.Tensor2D, b as tf.Tensor2D), dy));
     const plain = (...[a, b]: tf.Tensor[]) => tf.sum(tf.mul(tf.matMul(a!, b!, false, true), dy));
     const gradients = tf.grads(weighted)([x, embedding]);
     const expected = tf.grads(plain)([x, embedding]);
@@ -45,12 +45,12 @@ describeOnBackends('unembed', () => {
 
   it('leaks nothing', async () => {
     const [x, embedding] = [tf.ones([3, 8]), tf.ones([5, 8])] as [tf.Tensor2D, tf.Tensor2D];
-    await expectNoLeak(() => unembed(x, embedding));
-    await expectNoLeak(() => tf.grads((a, b) => unembed(a as tf.Tensor2D, b as tf.Tensor2D))([x, embedding]));
+    await expectNoLeak(() => lmHead(x, embedding));
+    await expectNoLeak(() => tf.grads((a, b) => lmHead(a as tf.Tensor2D, b as tf.Tensor2D))([x, embedding]));
   });
 
   it('says what does not fit', () => {
-    expect(() => unembed(tf.ones([2, 4]), tf.ones([7, 5]))).to.throw(InvalidArgumentError, '[2, 4]');
+    expect(() => lmHead(tf.ones([2, 4]), tf.ones([7, 5]))).to.throw(InvalidArgumentError, '[2, 4]');
   });
 });
 

@@ -8,11 +8,10 @@ import {attentionStatistics} from '../../ops/attention/statistics/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {causalAttention} from '../../ops/attention/causal/index.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
 import {embed} from '../../ops/embed/index.js';
 import {decodeFloat8, encodeFloat8} from '../../ops/float8/index.js';
 import {allFinite} from '../../ops/finite/index.js';
-import type {LowRankForm} from '../../ops/encodings/encoding.js';
+import type {LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {dequantize, quantize} from '../../ops/integer/index.js';
@@ -24,8 +23,8 @@ import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {swiglu} from '../../ops/swiglu/index.js';
-import {unembed} from '../../ops/lm_head/index.js';
-import {denseForm} from '../support/attention_cases.js';
+import {lmHead} from '../../ops/lm_head/index.js';
+import {denseEncoding} from '../support/attention_cases.js';
 import {readGolden} from '../support/golden.js';
 
 const ones = (...shape: number[]) => tf.ones<tf.Rank.R4>(shape as [number, number, number, number]);
@@ -40,22 +39,22 @@ const runs: Record<string, () => unknown> = {
   append: () => append(ones(1, 2, 3, 4), ones(1, 2, 2, 4), 3, 4),
   attend: () => {
     const [queries, x] = [ones(1, 4, 3, 4), ones(1, 2, 600, 4)];
-    attend(queries, denseForm(x), denseForm(x), {...options, tokens: 600});
+    attend(queries, denseEncoding(x), denseEncoding(x), {...options, tokens: 600});
     attend(queries, quantize(x, integers), encodeFloat8(x, {format: 'e4m3'}), options);
-    const lowRank = {kind: 'lowRank', dim: 4, rank: 2, latents: denseForm(ones(1, 2, 6, 2))} as const;
-    attendSegments(queries, [{keys: denseForm(x), values: denseForm(x), tokens: 6, scale: 0.5}]);
+    const lowRank = {kind: 'lowRank', dim: 4, rank: 2, latents: denseEncoding(ones(1, 2, 6, 2))} as const;
+    attendSegments(queries, [{keys: denseEncoding(x), values: denseEncoding(x), tokens: 6, scale: 0.5}]);
     const shared = {basis: ones(1, 2, 2, 4), mean: ones(1, 2, 1, 4)};
-    const form: LowRankForm = {...lowRank, ...shared};
-    attend(queries, form, form, options);
+    const encoding: LowRankEncoding = {...lowRank, ...shared};
+    attend(queries, encoding, encoding, options);
     const keyRotation = {cos: matrix(6, 2), sin: matrix(6, 2), positions: 0};
-    attend(queries, {...form, rotate: true}, form, {...options, keyRotation});
-    attend(queries, {...form, rotate: true}, form, {
+    attend(queries, {...encoding, rotate: true}, encoding, {...options, keyRotation});
+    attend(queries, {...encoding, rotate: true}, encoding, {
       ...options,
       keyRotation: {...keyRotation, interleaved: true, positions: tf.zeros([1, 2, 6], 'int32')},
     });
   },
-  attention_statistics: () => {
-    const [queries, keys] = [ones(1, 4, 3, 4), denseForm(ones(1, 2, 6, 4))];
+  statistics: () => {
+    const [queries, keys] = [ones(1, 4, 3, 4), denseEncoding(ones(1, 2, 6, 4))];
     const logSum = partialLogSum([attend(queries, keys, keys, options)]);
     attentionStatistics(queries, keys, logSum, {...options, statistic: 'mass'});
     attentionStatistics(queries, keys, logSum, {...options, statistic: 'uses', threshold: 0.1});
@@ -65,14 +64,13 @@ const runs: Record<string, () => unknown> = {
     batchedMatMul(ones(1, 2, 3, 4), ones(1, 2, 4, 3));
     batchedMatMul(ones(1, 2, 4, 3), ones(1, 2, 3, 4), {transposeA: true, transposeB: true});
   },
-  causal_attention: () =>
+  causal: () =>
     gradients(
       (q, k, v) => causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, 0.5),
       ones(1, 4, 3, 4),
       ones(1, 2, 3, 4),
       ones(1, 2, 3, 4),
     ),
-  decode: () => decodeForm(denseForm(ones(1, 2, 6, 4)), 1, 3),
   embed: () => gradients(table => embed(tf.zeros([1, 3], 'int32'), table as tf.Tensor2D), matrix(5, 4)),
   finite: () => allFinite(ones(1, 2, 3, 4)),
   float8: () => decodeFloat8(encodeFloat8(ones(1, 2, 3, 4), {format: 'e5m2'}), 0, 3),
@@ -95,8 +93,8 @@ const runs: Record<string, () => unknown> = {
     }
   },
   swiglu: () => gradients((gate, up) => swiglu(gate, up), ones(1, 2, 3, 4), ones(1, 2, 3, 4)),
-  unembed: () =>
-    gradients((x, table) => unembed(x as tf.Tensor2D, table as tf.Tensor2D), matrix(3, 4), matrix(5, 4)),
+  lm_head: () =>
+    gradients((x, table) => lmHead(x as tf.Tensor2D, table as tf.Tensor2D), matrix(3, 4), matrix(5, 4)),
 };
 
 const {webgpu, tensorflow} = readGolden('ops/tfjs_kernels.json') as {webgpu: string[]; tensorflow: string[]};
@@ -114,8 +112,12 @@ describe('references', () => {
   after(() => tf.setBackend(former ?? 'cpu'));
 
   it('are here for every folder of ops/', () => {
-    const folders = readdirSync(new URL('../../ops', import.meta.url), {withFileTypes: true})
-      .filter(entry => entry.isDirectory() && !['assembly', 'backends', 'files'].includes(entry.name))
+    const folders = ['../../ops', '../../ops/attention']
+      .flatMap(path => readdirSync(new URL(path, import.meta.url), {withFileTypes: true}))
+      .filter(
+        entry =>
+          entry.isDirectory() && !['assembly', 'backends', 'attention', 'encodings'].includes(entry.name),
+      )
       .map(({name}) => name);
     expect(Object.keys(runs).sort()).to.deep.equal(folders.sort());
   });

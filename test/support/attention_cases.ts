@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import fc from 'fast-check';
 import type {AttendOptions} from '../../ops/attention/attend/index.js';
-import {tensorsOf, type DenseForm, type Form} from '../../ops/encodings/encoding.js';
+import {tensorsOf, type DenseEncoding, type Encoding} from '../../ops/encodings/encoding.js';
 import {dequantize, quantize} from '../../ops/integer/index.js';
 import type {AttentionProblem} from './attention_oracle.js';
 import {randomFloats} from './random.js';
@@ -80,15 +80,19 @@ export function optionsOf({tokens, scale, firstQuery}: AttentionProblem): Attend
   return {tokens, scale, ...(firstQuery !== undefined && {firstQuery})};
 }
 
-export const denseForm = (data: tf.Tensor4D): DenseForm => ({kind: 'dense', dim: data.shape[3], data});
+export const denseEncoding = (data: tf.Tensor4D): DenseEncoding => ({
+  kind: 'dense',
+  dim: data.shape[3],
+  data,
+});
 
 /** A side as it is stored, and what its valid tokens decode to: both are the caller's to dispose of. */
 export function store(
   x: tf.Tensor4D,
   tokens: number,
   layout: SideLayout,
-): {form: Form; decoded: tf.Tensor4D} {
-  if (layout === undefined) return {form: denseForm(tf.clone(x)), decoded: tf.clone(x)};
+): {encoding: Encoding; decoded: tf.Tensor4D} {
+  if (layout === undefined) return {encoding: denseEncoding(tf.clone(x)), decoded: tf.clone(x)};
   const [batch, kvHeads, capacity, dim] = x.shape;
   // per channel only whole groups are stored: the rest of the last one is spare capacity, too
   const {groupAxis, groupSize} = layout;
@@ -102,12 +106,14 @@ export function store(
       2,
     ),
   );
-  const form = quantize(finite, {...layout, dim});
-  const decoded = tf.tidy(() => tf.slice(dequantize(form, 0, rows), [0, 0, 0, 0], [-1, -1, capacity, -1]));
+  const encoding = quantize(finite, {...layout, dim});
+  const decoded = tf.tidy(() =>
+    tf.slice(dequantize(encoding, 0, rows), [0, 0, 0, 0], [-1, -1, capacity, -1]),
+  );
   finite.dispose();
-  return {form, decoded};
+  return {encoding, decoded};
 }
 
-export function disposeForm(form: Form): void {
-  for (const {tensor} of Object.values(tensorsOf(form))) tensor.dispose();
+export function disposeEncoding(encoding: Encoding): void {
+  for (const {tensor} of Object.values(tensorsOf(encoding))) tensor.dispose();
 }

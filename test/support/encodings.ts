@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import fc from 'fast-check';
 import type {KeyRotation} from '../../ops/attention/attend/index.js';
-import {decodeForm} from '../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {encodeFloat8} from '../../ops/float8/index.js';
-import {tensorsOf, type Form, type TokenForm} from '../../ops/encodings/encoding.js';
+import {tensorsOf, type Encoding, type TokenEncoding} from '../../ops/encodings/encoding.js';
 import {quantize} from '../../ops/integer/index.js';
 import {randomFloats, randomStream} from './random.js';
 
@@ -43,8 +43,13 @@ export interface TokenShape {
   readonly dim: number;
 }
 
-/** Random tokens in a form; rows behind the valid ones hold what would show if it were read. */
-export function randomTokens(shape: TokenShape, storage: TokenStorage, seed: number, spread = 1): TokenForm {
+/** Random tokens in an encoding; rows behind the valid ones hold what would show if it were read. */
+export function randomTokens(
+  shape: TokenShape,
+  storage: TokenStorage,
+  seed: number,
+  spread = 1,
+): TokenEncoding {
   const {batch, kvHeads, tokens, dim} = shape;
   // per channel only whole groups are stored
   const group = storage.kind === 'integer' && storage.groupAxis === 'channel' ? storage.groupSize : 1;
@@ -55,9 +60,9 @@ export function randomTokens(shape: TokenShape, storage: TokenStorage, seed: num
   );
   const x = tf.tensor4d(numbers, [batch, kvHeads, capacity, dim]);
   if (storage.kind === 'dense') return {kind: 'dense', dim, data: x};
-  const form = storage.kind === 'float8' ? encodeFloat8(x, storage) : quantize(x, {...storage, dim});
+  const encoding = storage.kind === 'float8' ? encodeFloat8(x, storage) : quantize(x, {...storage, dim});
   x.dispose();
-  return form;
+  return encoding;
 }
 
 /** Random tokens of low rank. The basis is scaled so that tokens are about as large as their latents. */
@@ -66,7 +71,7 @@ export function randomLowRank(
   {rank, mean, latents}: LowRankStorage,
   seed: number,
   spread = 1,
-): Form & {readonly kind: 'lowRank'} {
+): Encoding & {readonly kind: 'lowRank'} {
   const {batch, kvHeads, dim} = shape;
   const basis = randomFloats(seed + 1, batch * kvHeads * rank * dim, 1 / Math.sqrt(rank));
   return {
@@ -128,11 +133,11 @@ export function rotateOnHost(
   return out;
 }
 
-/** The numbers of a form's valid tokens. */
-export function numbersOfForm(form: Form, tokens: number): Float32Array {
-  return tf.tidy(() => decodeForm(form, 0, tokens).dataSync<'float32'>().slice());
+/** The numbers of an encoding's valid tokens. */
+export function numbersOfEncoding(encoding: Encoding, tokens: number): Float32Array {
+  return tf.tidy(() => decodeEncoding(encoding, 0, tokens).dataSync<'float32'>().slice());
 }
 
-export function disposeForm(form: Form): void {
-  for (const {tensor} of Object.values(tensorsOf(form))) tensor.dispose();
+export function disposeEncoding(encoding: Encoding): void {
+  for (const {tensor} of Object.values(tensorsOf(encoding))) tensor.dispose();
 }

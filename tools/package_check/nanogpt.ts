@@ -6,7 +6,7 @@ import {run} from './run.js';
 /** Random models of nanogpt: greedy tokens computed all again for each, and with a cache of ours. */
 const harness = `
 import * as tf from '@tensorflow/tfjs';
-import {KVCache, quantized, uniformRows} from 'eigenkv';
+import {KVCache, quantized, uniformShapes} from 'eigenkv';
 
 tf.env().set('IS_NODE', false); // nanogpt brings a tfjs built for browsers
 const {models} = await import('@genai-fi/nanogpt');
@@ -35,7 +35,7 @@ const uncached = await greedy(ids => ids);
 const shape = {depths: sizes.nLayer, heads: sizes.nHead, headDim: sizes.nEmbed / sizes.nHead};
 const bytes = [];
 for (const plan of [undefined, quantized({bits: 4, groupSize: 16, residual: 8})]) {
-  const cache = new KVCache(uniformRows(shape), plan);
+  const cache = new KVCache(uniformShapes(shape), plan);
   useCache(model.blocks, cache);
   const cached = await greedy(ids => ids.slice(cache.tokens));
   if (plan === undefined) {

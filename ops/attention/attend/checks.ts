@@ -1,11 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {capacityOf, expectRank4, headsOf, type Form} from '../../encodings/encoding.js';
+import {capacityOf, expectRank4, headsOf, type Encoding} from '../../encodings/encoding.js';
 
 /** Checks that queries fit keys, and that these hold so many tokens. */
-export function checkQueries(queries: tf.Tensor4D, keys: Form, tokens: number): void {
+export function checkQueries(queries: tf.Tensor4D, keys: Encoding, tokens: number): void {
   expectRank4(queries, 'queries');
-  checkForm(keys, 'keys');
+  checkEncoding(keys, 'keys');
   const [batch, heads, , dim] = queries.shape;
   const {batch: keyBatch, kvHeads} = headsOf(keys);
   if (batch !== keyBatch || heads % kvHeads !== 0 || dim !== keys.dim) {
@@ -25,10 +25,10 @@ export function checkTokens(tokens: number, capacity: number): void {
   }
 }
 
-/** Checks that the parts of a low-rank form fit each other; other forms come whole from their encoders. */
-export function checkForm(form: Form, what: string): void {
-  if (form.kind !== 'lowRank') return;
-  const {dim, rank, latents, basis, mean} = form;
+/** Checks that the parts of a low-rank encoding fit each other; other encodings come whole from their encoders. */
+export function checkEncoding(encoding: Encoding, what: string): void {
+  if (encoding.kind !== 'lowRank') return;
+  const {dim, rank, latents, basis, mean} = encoding;
   const {batch, kvHeads} = headsOf(latents);
   const expected = [batch, kvHeads, rank, dim];
   if (latents.dim !== rank || basis.shape.join() !== expected.join()) {

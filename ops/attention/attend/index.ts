@@ -4,13 +4,13 @@ import {
   capacityOf,
   headsOf,
   layoutOf,
-  type Form,
-  type TokenForm,
+  type Encoding,
+  type TokenEncoding,
   type TokenLayout,
 } from '../../encodings/encoding.js';
 import {expandPartial} from '../../low_rank/index.js';
 import {defineOp, runOp} from '../../run_op.js';
-import {checkForm, checkQueries, checkTokens} from './checks.js';
+import {checkEncoding, checkQueries, checkTokens} from './checks.js';
 import {inLatentSpace} from './latent_space.js';
 import {attendReference} from './reference.js';
 import {
@@ -41,30 +41,35 @@ export interface AttendOptions extends Visibility {
   readonly tokens: number;
   /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
   readonly scale: number;
-  /** The rotation of keys that were stored before it; needed there, and ignored by other forms. */
+  /** The rotation of keys that were stored before it; needed there, and ignored by other encodings. */
   readonly keyRotation?: KeyRotation;
 }
 
 /**
- * Scaled dot-product attention of queries over a stored segment, tile by tile, in the segment's own form:
+ * Scaled dot-product attention of queries over a stored segment, tile by tile, in the segment's own encoding:
  *
  *     s_ij = scale * q_i . k_j        m_i = max_j s_ij
  *     partial_i = [ sum_j exp(s_ij - m_i) v_j ,  m_i ,  sum_j exp(s_ij - m_i) ]
  *
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
- * Low-rank forms are met in the space of their latents: queries are projected once, and the summed output expanded once.
+ * Low-rank encodings are met in the space of their latents: queries are projected once, and the summed output expanded once.
  * Local windows have no kernel yet: they take plain tfjs ops on every backend, over the tokens that a run has within them.
  *
  * Normalised, outputs lie within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
- * other forms decode to, for scores up to millions; beyond, scores themselves are rounded by more than softmax forgives.
+ * other encodings decode to, for scores up to millions; beyond, scores themselves are rounded by more than softmax forgives.
  *
  * @param queries float32 `[batch, heads, queryTokens, dim]`; `heads` is a multiple of `kvHeads`, and query head h reads
  *   key head floor(h / (heads / kvHeads)) (grouped-query attention, Ainslie et al., 2023, arXiv 2305.13245).
- * @param keys, values forms of the same tokens.
+ * @param keys, values encodings of the same tokens.
  * @throws InvalidArgumentError where shapes do not fit.
  */
-export function attend(queries: tf.Tensor4D, keys: Form, values: Form, options: AttendOptions): Partial {
+export function attend(
+  queries: tf.Tensor4D,
+  keys: Encoding,
+  values: Encoding,
+  options: AttendOptions,
+): Partial {
   checkAttend(queries, keys, values, options);
   if (keys.kind !== 'lowRank' && values.kind !== 'lowRank')
     return attendTokens(queries, keys, values, options);
@@ -82,7 +87,7 @@ export function attend(queries: tf.Tensor4D, keys: Form, values: Form, options: 
 function attendTokens(
   queries: tf.Tensor4D,
   keys: StoredKeys,
-  values: TokenForm,
+  values: TokenEncoding,
   options: AttendOptions,
 ): Partial {
   const {inputs, attributes} = storedSegment(keys, values, options);
@@ -101,7 +106,7 @@ export interface StoredSegment {
 
 export function storedSegment(
   keys: StoredKeys,
-  values: TokenForm,
+  values: TokenEncoding,
   {tokens, scale, firstQuery, keyRotation}: AttendOptions,
 ): StoredSegment {
   const stored = storedKeys(keys, tokens, keyRotation);
@@ -114,7 +119,7 @@ export function storedSegment(
   return {inputs, attributes};
 }
 
-/** The tensors of both forms by role; `Params` only where a form has scales. */
+/** The tensors of both encodings by role; `Params` only where an encoding has scales. */
 export type SegmentInputs = KeyInputs & {valueData: tf.Tensor; valueParams?: tf.Tensor};
 
 export type AttendInputs = SegmentInputs & {queries: tf.Tensor};
@@ -132,9 +137,14 @@ export const attendOp = defineOp<AttendInputs, AttendAttributes>({
 });
 
 /** @throws InvalidArgumentError where queries, keys and values do not fit. */
-export function checkAttend(queries: tf.Tensor4D, keys: Form, values: Form, {tokens}: AttendOptions): void {
+export function checkAttend(
+  queries: tf.Tensor4D,
+  keys: Encoding,
+  values: Encoding,
+  {tokens}: AttendOptions,
+): void {
   checkQueries(queries, keys, tokens);
-  checkForm(values, 'values');
+  checkEncoding(values, 'values');
   const {batch, kvHeads} = headsOf(keys);
   const ofValues = headsOf(values);
   if (ofValues.batch !== batch || ofValues.kvHeads !== kvHeads) {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Form, LowRankForm} from '../../encodings/encoding.js';
+import type {Encoding, LowRankEncoding} from '../../encodings/encoding.js';
 import {project} from '../../low_rank/index.js';
 import type {StoredKeys} from './stored_keys.js';
 
@@ -13,15 +13,15 @@ export interface Meeting {
 
 /**
  * Brings queries to where keys are: `scale * q . (z basis + mean) = scale * (q basis^T) . z + shift` with
- * `shift = scale * q . mean`. Keys of other forms, and those to be rotated, are met as they are.
+ * `shift = scale * q . mean`. Keys of other encodings, and those to be rotated, are met as they are.
  */
-export function inLatentSpace(queries: tf.Tensor4D, keys: Form, scale: number): Meeting {
+export function inLatentSpace(queries: tf.Tensor4D, keys: Encoding, scale: number): Meeting {
   if (keys.kind !== 'lowRank' || isRotatedLater(keys)) return {queries, keys};
   const projected = project(queries, keys.basis);
   if (keys.mean === undefined) return {queries: projected, keys: keys.latents};
   return {queries: projected, keys: keys.latents, shift: tf.mul(project(queries, keys.mean), scale)};
 }
 
-function isRotatedLater(keys: LowRankForm): keys is LowRankForm & {readonly rotate: true} {
+function isRotatedLater(keys: LowRankEncoding): keys is LowRankEncoding & {readonly rotate: true} {
   return keys.rotate === true;
 }

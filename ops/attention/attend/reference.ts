@@ -7,7 +7,7 @@ import {firstVisible, visibleTokens} from './visibility.js';
 /** Tokens decoded at a time: few enough that no dense copy of a cache ever exists. */
 export const tileTokens = 512;
 
-/** `attend` in plain tfjs ops: every backend has them. Differentiable where both forms are dense and one tile is enough. */
+/** `attend` in plain tfjs ops: every backend has them. Differentiable where both encodings are dense and one tile is enough. */
 export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): tf.Tensor {
   const {tokens, scale, values} = attributes;
   const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../../backends/wasm_heap.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Form} from '../../encodings/encoding.js';
+import type {Encoding} from '../../encodings/encoding.js';
 import {mergePartials} from '../merge_partials/index.js';
 import {defineOp, runOp} from '../../run_op.js';
 import {
@@ -17,13 +17,13 @@ import {attendInto, attendWorkBytes} from './wasm.js';
 
 /** A run of stored tokens, and how queries look at it. */
 export interface AttendedSegment extends AttendOptions {
-  readonly keys: Form;
-  readonly values: Form;
+  readonly keys: Encoding;
+  readonly values: Encoding;
 }
 
 /**
  * Attention over several segments, normalised: `mergePartials` of what `attend` gives for each, and as right. Up to 16 query
- * tokens over forms of single tokens are one op on wasm, since between two ops of a decoding step lies more time than some of
+ * tokens over encodings of single tokens are one op on wasm, since between two ops of a decoding step lies more time than some of
  * them take; what else there is are the single ops.
  *
  * @param queries float32 `[batch, heads, queryTokens, dim]`.

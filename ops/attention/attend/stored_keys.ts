@@ -5,21 +5,21 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {
   capacityOf,
   layoutOf,
-  type LowRankForm,
-  type TokenForm,
+  type LowRankEncoding,
+  type TokenEncoding,
   type TokenLayout,
 } from '../../encodings/encoding.js';
 import {rotateReference} from '../../rotate/reference.js';
 
-// Keys as kernels take them: a form of single tokens, and, where these are latents of keys stored before their rotation,
+// Keys as kernels take them: an encoding of single tokens, and, where these are latents of keys stored before their rotation,
 // what rebuilds and rotates them. (Latents of keys that need no rotation are met in their own space: see `attend`.)
 
-/** The rotary embedding of keys that were stored before it; a `LowRankForm` with `rotate` needs one. */
+/** The rotary embedding of keys that were stored before it; a `LowRankEncoding` with `rotate` needs one. */
 export interface KeyRotation {
   /** float32 `[positions, pairs]`: row p holds the angles of position p. */
   readonly cos: tf.Tensor2D;
   readonly sin: tf.Tensor2D;
-  /** Which channels form a pair: (i, i + pairs) or (2i, 2i + 1). Default false: the former. */
+  /** Which channels make a pair: (i, i + pairs) or (2i, 2i + 1). Default false: the former. */
   readonly interleaved?: boolean;
   /**
    * The position of each of the segment's tokens: the first of a run without gaps, or int32 `[batch, kvHeads, rows]` or
@@ -29,7 +29,7 @@ export interface KeyRotation {
 }
 
 /** Keys that a kernel meets as keys of the queries' dim. */
-export type StoredKeys = TokenForm | (LowRankForm & {readonly rotate: true});
+export type StoredKeys = TokenEncoding | (LowRankEncoding & {readonly rotate: true});
 
 export type KeyInputs = {
   keyData: tf.Tensor;
@@ -82,19 +82,19 @@ export function storedKeys(
   };
 }
 
-/** The tensors of a form of single tokens: its numbers or codes, and its scales where it has any. */
-export function dataAndParams(form: TokenForm): [data: tf.Tensor4D, params: tf.Tensor4D | undefined] {
-  switch (form.kind) {
+/** The tensors of an encoding of single tokens: its numbers or codes, and its scales where it has any. */
+export function dataAndParams(encoding: TokenEncoding): [data: tf.Tensor4D, params: tf.Tensor4D | undefined] {
+  switch (encoding.kind) {
     case 'dense':
-      return [form.data, undefined];
+      return [encoding.data, undefined];
     case 'integer':
-      return [form.codes, form.params];
+      return [encoding.codes, encoding.params];
     case 'float8':
-      return [form.codes, form.scales];
+      return [encoding.codes, encoding.scales];
   }
 }
 
-function checkRotation(keys: LowRankForm, tokens: number, {cos, sin, positions}: KeyRotation): void {
+function checkRotation(keys: LowRankEncoding, tokens: number, {cos, sin, positions}: KeyRotation): void {
   const [rows, pairs] = cos.shape;
   if (pairs < 1 || 2 * pairs > keys.dim || sin.shape.join() !== cos.shape.join()) {
     throw new InvalidArgumentError(

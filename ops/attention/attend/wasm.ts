@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {
   blockScratchBytes,
-  describeForm,
+  describeEncoding,
   descriptorBytes,
   integerScratchBytes,
   scoreScratchBytes,
@@ -50,8 +50,8 @@ export function attendInto(
   const kvHeads = inputs.keyData.shape[1]!;
   const valueAddress = work + descriptorBytes;
   const rebuilding = rebuildingOf(inputs, attributes);
-  heap.store(work, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
-  heap.store(valueAddress, describeForm(heap, values, inputs.valueData, inputs.valueParams));
+  heap.store(work, describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
+  heap.store(valueAddress, describeEncoding(heap, values, inputs.valueData, inputs.valueParams));
   heap.kernels.attend(
     heap.address(queries),
     work,

@@ -177,6 +177,6 @@ export function loadKeysText(constants: KeyConstants, tileTokens: number, stride
     }`;
 }
 
-/** WGSL functions that the text of keys and of further forms needs. */
+/** WGSL functions that the text of keys and of further encodings needs. */
 export const decodeText = ({keys}: KeyConstants, ...others: readonly TokenLayout[]): string =>
   decodeFunctions(keys, ...others);

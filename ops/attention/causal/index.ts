@@ -29,9 +29,9 @@ export function causalAttention(
   const tokens = keys.shape[2];
   const differentiable = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
     const [q, k, v, save] = args as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.GradSaveFunc];
-    const keyForm = {kind: 'dense', dim: k.shape[3], data: k} as const;
-    const valueForm = {kind: 'dense', dim: v.shape[3], data: v} as const;
-    const partials = [attend(q, keyForm, valueForm, {tokens, scale, firstQuery: 0})];
+    const keyEncoding = {kind: 'dense', dim: k.shape[3], data: k} as const;
+    const valueEncoding = {kind: 'dense', dim: v.shape[3], data: v} as const;
+    const partials = [attend(q, keyEncoding, valueEncoding, {tokens, scale, firstQuery: 0})];
     const value = mergePartials(partials);
     save([q, k, v, value, partialLogSum(partials)]);
     return {

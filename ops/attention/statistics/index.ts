@@ -4,7 +4,7 @@ import {inLatentSpace} from '../attend/latent_space.js';
 import {storedKeys, type KeyAttributes, type KeyInputs, type KeyRotation} from '../attend/stored_keys.js';
 import type {Visibility} from '../attend/visibility.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Form} from '../../encodings/encoding.js';
+import type {Encoding} from '../../encodings/encoding.js';
 import {defineOp, runOp} from '../../run_op.js';
 import {attentionStatisticsReference} from './reference.js';
 import {attentionStatisticsWasm} from './wasm.js';
@@ -40,14 +40,14 @@ export interface AttentionStatisticsOptions extends Visibility {
  * known to one unit. A mass rounds once more for each query.
  *
  * @param queries float32 `[batch, heads, queryTokens, dim]`, as in `attend`.
- * @param keys a form of this segment's tokens.
+ * @param keys an encoding of this segment's tokens.
  * @param logSum float32 `[batch, heads, queryTokens, 1]`: see `partialLogSum`. A query at -Infinity gives nothing.
  * @returns float32 `[batch, kvHeads, tokens]`.
  * @throws InvalidArgumentError where shapes do not fit, or where the threshold is missing.
  */
 export function attentionStatistics(
   queries: tf.Tensor4D,
-  keys: Form,
+  keys: Encoding,
   logSum: tf.Tensor4D,
   options: AttentionStatisticsOptions,
 ): tf.Tensor3D {

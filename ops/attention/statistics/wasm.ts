@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {rebuildingOf} from '../attend/stored_keys.js';
 import {
-  describeForm,
+  describeEncoding,
   descriptorBytes,
   scoreScratchBytes,
   tileScratchBytes,
@@ -24,7 +24,7 @@ export function attentionStatisticsWasm(
   const rebuilding = rebuildingOf(inputs, attributes);
   const scratchBytes = tileScratchBytes(keys, rebuilding) + scoreScratchBytes(dim, 8);
   const descriptor = heap.scratch(descriptorBytes + scratchBytes);
-  heap.store(descriptor, describeForm(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
+  heap.store(descriptor, describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
   heap.kernels.attentionStatistics(
     heap.address(inputs.queries),
     descriptor,

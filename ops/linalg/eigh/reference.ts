@@ -6,7 +6,7 @@ import {eigh64} from '../float64.js';
 export function eighReference({x}: {x: tf.Tensor}): tf.Tensor {
   if (tf.getBackend() === 'webgpu') {
     throw new BackendError(
-      'eigh reads its numbers at once, which webgpu cannot do; use eighAsync (or foldBlockAsync) and await it.',
+      'eigh reads its numbers at once, which webgpu cannot do; use eighAsync (or updateSvdAsync) and await it.',
     );
   }
   const [n, dim] = x.shape as [number, number, number];

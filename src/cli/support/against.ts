@@ -1,4 +1,4 @@
-import {cacheRows} from '../../../cache/binding/attention_layers.js';
+import {layerShapes} from '../../../cache/binding/attention_layers.js';
 import {planOfLayers} from '../../../cache/binding/layer_shape.js';
 import type {Plan} from '../../../cache/plans/plan.js';
 import type {LoadedModel, Tokenizer} from '../../../models/index.js';
@@ -25,7 +25,7 @@ export function namesOf(model: LoadedModel, against: LoadedModel): {model: strin
 
 /** What the layers of a model ask for in a cache without a plan. */
 export function ownPlan({model}: LoadedModel): Plan {
-  return planOfLayers(cacheRows(model));
+  return planOfLayers(layerShapes(model));
 }
 
 /**

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {type DenseSegment, type Past, type Segment, segmentsOf} from '../../../cache/past/past.js';
 import {RopeTables} from '../../../cache/past/rope_tables.js';
-import {keysToMeet} from '../../../cache/past/attend_past.js';
+import {attendedKeys} from '../../../cache/past/attend_past.js';
 import type {SeenTokens} from '../../../cache/watch/watched_cache.js';
-import {type Form, headsOf} from '../../../ops/encodings/encoding.js';
-import {decodeForm} from '../../../ops/encodings/decode.js';
+import {type Encoding, headsOf} from '../../../ops/encodings/encoding.js';
+import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import {gatherRows} from '../../../ops/gather_tokens/index.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
@@ -33,7 +33,7 @@ export async function reconstructionSquares(
 ): Promise<ReconstructionSquares> {
   const sums = tf.tidy(() => {
     const isRotated = latentsOf.keyBasis === undefined; // of the keys as they are stored
-    const met = (stored: Form) => keysToMeet(stored, {scale: 1, ...latentKeysFor(latentsOf, stored)});
+    const met = (stored: Encoding) => attendedKeys(stored, {scale: 1, ...latentKeysFor(latentsOf, stored)});
     const unrotated = unrotatedKeys(exact, rope);
     const perSegment = segmentsOf(past).map(segment => {
       const {values, tokens} = segment;
@@ -41,8 +41,8 @@ export async function reconstructionSquares(
       const isUnrotated = !isRotated || (keys.kind === 'lowRank' && keys.rotate === true);
       const exactKeys = isUnrotated ? unrotated() : exact.keys.data;
       return tf.stack([
-        ...squares(decodeForm(keys, 0, tokens), tokensOf(exactKeys, segment)),
-        ...squares(decodeForm(values, 0, tokens), tokensOf(exact.values.data, segment)),
+        ...squares(decodeEncoding(keys, 0, tokens), tokensOf(exactKeys, segment)),
+        ...squares(decodeEncoding(values, 0, tokens), tokensOf(exact.values.data, segment)),
       ]);
     });
     return tf.addN(perSegment);
@@ -52,7 +52,7 @@ export async function reconstructionSquares(
   return {keyError, keyEnergy, valueError, valueEnergy};
 }
 
-function latentKeysFor({keyBasis, keyMean}: NonNullable<SeenTokens['latentsOf']>, stored: Form) {
+function latentKeysFor({keyBasis, keyMean}: NonNullable<SeenTokens['latentsOf']>, stored: Encoding) {
   if (keyBasis === undefined) return {};
   const {batch} = headsOf(stored);
   const ofBatch = (x: tf.Tensor4D): tf.Tensor4D => tf.tile(x, [batch, 1, 1, 1]);

@@ -73,7 +73,9 @@ interface WeightMatrix {
 /** Feed-forward layers do not know their depth: they are counted. */
 function weightMatrices({layers}: tf.LayersModel): WeightMatrix[] {
   const ofBlocks = [
-    layers.filter(layer => layer instanceof Attention).sort((a, b) => a.cacheRow.depth - b.cacheRow.depth),
+    layers
+      .filter(layer => layer instanceof Attention)
+      .sort((a, b) => a.layerShape.depth - b.layerShape.depth),
     layers.filter(layer => layer instanceof FeedForward),
   ];
   return ofBlocks

@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import {checkedWeights} from '../../../models/formats/check_weights.js';
-import type {ModelConfig} from '../../../models/architectures/model_config.js';
-import {architectureOf} from '../../../models/architectures/registry.js';
+import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
+import {architectureOf} from '../../../models/architectures/index.js';
 import type {TensorFile} from '../../../base/files/tensor_file.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {ModelError} from '../../../base/errors.js';

@@ -2,13 +2,13 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {readFile} from 'node:fs/promises';
 import {ropeFromHub, ropeToHub} from '../../../models/formats/hub_rope.js';
-import type {ModelConfig} from '../../../models/architectures/model_config.js';
+import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
 import {
   architectureOf,
   buildModel,
   configFromGguf,
   configFromHub,
-} from '../../../models/architectures/registry.js';
+} from '../../../models/architectures/index.js';
 import type {MetadataValue, TensorFile} from '../../../base/files/tensor_file.js';
 import {ModelError} from '../../../base/errors.js';
 import {type RopeScaling, ropeFrequencies} from '../../../ops/rotate/rope.js';

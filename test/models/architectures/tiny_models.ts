@@ -3,8 +3,8 @@ import {readdirSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {checkedWeights} from '../../../models/formats/check_weights.js';
 import {fillWeights} from '../../../models/formats/fill_weights.js';
-import type {ModelConfig} from '../../../models/architectures/model_config.js';
-import {buildModel, configFromGguf, configFromHub} from '../../../models/architectures/registry.js';
+import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
+import {buildModel, configFromGguf, configFromHub} from '../../../models/architectures/index.js';
 import {openTensorPath} from '../../../base/files/open_tensor_file.js';
 
 /** The folder of small random models; test/golden/models/tiny_models.py and tiny_gguf.py made them. */

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache, quantized} from '../../../cache/index.js';
-import {buildModel} from '../../../models/architectures/registry.js';
-import type {ModelConfig} from '../../../models/architectures/model_config.js';
+import {buildModel} from '../../../models/architectures/index.js';
+import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
 import {ContextLengthError} from '../../../base/errors.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';

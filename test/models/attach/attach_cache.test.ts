@@ -63,7 +63,9 @@ async function stepped(model: tf.LayersModel, ids: readonly number[], steps: num
 
 const isAttached = (model: tf.LayersModel): boolean =>
   model.layers.some(layer =>
-    layer instanceof tf.LayersModel ? isAttached(layer) : 'cacheRow' in layer || Object.hasOwn(layer, 'call'),
+    layer instanceof tf.LayersModel
+      ? isAttached(layer)
+      : 'layerShape' in layer || Object.hasOwn(layer, 'call'),
   );
 
 describe('attachCache', () => {

@@ -31,7 +31,7 @@ async function expectRefusal(model: tf.LayersModel, kind: typeof EigenkvError, t
   const {numTensors} = tf.memory();
   await rejection(attachCache(model), kind, text);
   expect(tf.memory().numTensors).to.equal(numTensors);
-  expect(model.layers.some(layer => 'cacheRow' in layer || Object.hasOwn(layer, 'call'))).to.equal(false);
+  expect(model.layers.some(layer => 'layerShape' in layer || Object.hasOwn(layer, 'call'))).to.equal(false);
   const after = await Promise.all(model.getWeights().map(weight => weight.data()));
   expect(after).to.deep.equal(weights);
   model.dispose();

@@ -7,8 +7,8 @@ import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {
   attentionCases,
-  denseForm,
-  disposeForm,
+  denseEncoding,
+  disposeEncoding,
   optionsOf,
   problemOf,
   sideLayouts,
@@ -54,7 +54,11 @@ describeOnBackends('attend', backend => {
         const tokens = keys!.shape[2];
         const firstQuery = tokens - queries!.shape[2];
         return mergePartials([
-          attend(queries!, denseForm(keys!), denseForm(values!), {tokens, scale: one.scale, firstQuery}),
+          attend(queries!, denseEncoding(keys!), denseEncoding(values!), {
+            tokens,
+            scale: one.scale,
+            firstQuery,
+          }),
         ]);
       });
       expect(output.shape).to.deep.equal(one.output.shape);
@@ -63,7 +67,7 @@ describeOnBackends('attend', backend => {
     });
   }
 
-  it('is attention by its definition, over dense forms of any shape', () =>
+  it('is attention by its definition, over dense encodings of any shape', () =>
     fc.assert(
       fc.asyncProperty(attentionCases, async attentionCase => {
         await expectAnswer(attentionCase, {key: undefined, value: undefined});
@@ -72,7 +76,7 @@ describeOnBackends('attend', backend => {
     ));
 
   if (exactIntegers) {
-    it('is attention by its definition, over integer and mixed forms of any layout', () =>
+    it('is attention by its definition, over integer and mixed encodings of any layout', () =>
       fc.assert(
         fc.asyncProperty(attentionCases, sideLayouts, sideLayouts, async (attentionCase, key, value) => {
           await expectAnswer(attentionCase, {key, value});
@@ -91,7 +95,7 @@ describeOnBackends('attend', backend => {
         const merged = tf.tidy(() => {
           const {queries, keys, values} = tensorsOfProblem(problem);
           const part = (x: tf.Tensor4D, from: number, to: number) =>
-            denseForm(tf.slice(x, [0, 0, from, 0], [-1, -1, to - from, -1]));
+            denseEncoding(tf.slice(x, [0, 0, from, 0], [-1, -1, to - from, -1]));
           return mergePartials(
             bounds.slice(1).map((to, i) => {
               const from = bounds[i]!;
@@ -111,11 +115,16 @@ describeOnBackends('attend', backend => {
 
   it('gives [0, -Infinity, 0] to a query that sees no token', async () => {
     const partial = tf.tidy(() =>
-      attend(tf.ones([1, 1, 3, 4]), denseForm(tf.ones([1, 1, 5, 4])), denseForm(tf.ones([1, 1, 5, 2])), {
-        tokens: 5,
-        scale: 1,
-        firstQuery: -2,
-      }),
+      attend(
+        tf.ones([1, 1, 3, 4]),
+        denseEncoding(tf.ones([1, 1, 5, 4])),
+        denseEncoding(tf.ones([1, 1, 5, 2])),
+        {
+          tokens: 5,
+          scale: 1,
+          firstQuery: -2,
+        },
+      ),
     );
     await expectClose(partial, [0, 0, -Infinity, 0, 0, 0, -Infinity, 0, 1, 1, 4, 1], 0);
     partial.dispose();
@@ -126,8 +135,8 @@ describeOnBackends('attend', backend => {
       const partial = tf.tidy(() =>
         attend(
           tf.ones([1, 2, 1, 4]),
-          denseForm(tf.ones([1, 1, capacity, 4])),
-          denseForm(tf.ones([1, 1, capacity, 1])),
+          denseEncoding(tf.ones([1, 1, capacity, 4])),
+          denseEncoding(tf.ones([1, 1, capacity, 1])),
           {
             tokens: 0,
             scale: 1,
@@ -142,7 +151,11 @@ describeOnBackends('attend', backend => {
   it('leaks nothing', () =>
     expectNoLeak(() => {
       const ones = tf.ones<tf.Rank.R4>([1, 2, 70, 8]);
-      const partial = attend(ones, denseForm(ones), denseForm(ones), {tokens: 70, scale: 1, firstQuery: 0});
+      const partial = attend(ones, denseEncoding(ones), denseEncoding(ones), {
+        tokens: 70,
+        scale: 1,
+        firstQuery: 0,
+      });
       ones.dispose();
       return partial;
     }));
@@ -156,7 +169,7 @@ describeOnBackends('attend', backend => {
       tokens: number,
       message: RegExp,
     ) =>
-      expect(() => attend(queries, denseForm(keys), denseForm(values), {tokens, scale: 1})).to.throw(
+      expect(() => attend(queries, denseEncoding(keys), denseEncoding(values), {tokens, scale: 1})).to.throw(
         InvalidArgumentError,
         message,
       );
@@ -172,7 +185,7 @@ describeOnBackends('attend', backend => {
   });
 });
 
-/** Attention in these forms answers as the oracle does over what the forms decode to; the reference does, too. */
+/** Attention in these encodings answers as the oracle does over what the encodings decode to; the reference does, too. */
 async function expectAnswer(
   attentionCase: AttentionCase,
   layouts: {key: SideLayout; value: SideLayout},
@@ -186,7 +199,7 @@ async function expectAnswer(
     keys: await keys.decoded.data(),
     values: await values.decoded.data(),
   });
-  const run = () => attend(queries, keys.form, values.form, optionsOf(problem));
+  const run = () => attend(queries, keys.encoding, values.encoding, optionsOf(problem));
   const reference = withReference('Attend', run);
   const tolerance = toleranceOf(attentionCase);
   await expectPartial(reference, expected, tolerance, 'reference');
@@ -196,8 +209,8 @@ async function expectAnswer(
     partial.dispose();
   }
   tf.dispose([queries, sides.keys, sides.values, keys.decoded, values.decoded, reference]);
-  disposeForm(keys.form);
-  disposeForm(values.form);
+  disposeEncoding(keys.encoding);
+  disposeEncoding(values.encoding);
 }
 
 async function expectPartial(

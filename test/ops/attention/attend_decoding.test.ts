@@ -3,12 +3,12 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {attend} from '../../../ops/attention/attend/index.js';
 import {wasmHeap} from '../../../ops/backends/wasm_heap.js';
-import type {Form} from '../../../ops/encodings/encoding.js';
+import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {quantize} from '../../../ops/integer/index.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {
-  denseForm,
-  disposeForm,
+  denseEncoding,
+  disposeEncoding,
   optionsOf,
   problemOf,
   tensorsOfProblem,
@@ -46,7 +46,9 @@ describeOnBackends(
           const problem = problemOf(one);
           const output = tf.tidy(() => {
             const {queries, keys, values} = tensorsOfProblem(problem);
-            return mergePartials([attend(queries, denseForm(keys), denseForm(values), optionsOf(problem))]);
+            return mergePartials([
+              attend(queries, denseEncoding(keys), denseEncoding(values), optionsOf(problem)),
+            ]);
           });
           await expectClose(output, attentionOracle(problem).output, 1e-5);
           output.dispose();
@@ -58,17 +60,21 @@ describeOnBackends(
       it(`takes at most 2 MB beside what is stored, over ${tokens} tokens`, () => {
         const x = tf.randomNormal<tf.Rank.R4>([1, 3, tokens, 64]);
         const layout = {dim: 64, groupSize: 64, symmetric: false} as const;
-        const integers = (bits: 8 | 4): [Form, Form] => [
+        const integers = (bits: 8 | 4): [Encoding, Encoding] => [
           quantize(x, {...layout, bits, groupAxis: 'channel'}),
           quantize(x, {...layout, bits, groupAxis: 'token'}),
         ];
         const queries = tf.randomNormal<tf.Rank.R4>([1, 9, 1, 64]);
-        for (const [keys, values] of [[denseForm(x), denseForm(x)], integers(8), integers(4)] as const) {
+        for (const [keys, values] of [
+          [denseEncoding(x), denseEncoding(x)],
+          integers(8),
+          integers(4),
+        ] as const) {
           const bytes = bytesTaken(() =>
             tf.tidy(() => void mergePartials([attend(queries, keys, values, {tokens, scale: 0.125})])),
           );
           expect(bytes, `bytes for ${keys.kind}`).to.be.within(1, 2 ** 21);
-          if (keys.kind === 'integer') [keys, values].forEach(disposeForm);
+          if (keys.kind === 'integer') [keys, values].forEach(disposeEncoding);
         }
         tf.dispose([x, queries]);
       });
@@ -90,11 +96,13 @@ describeOnBackends(
         ...{...problem, tokens: 1984, scale: 0.1, queries: ofQuery, keys: numbers, values: numbers},
       }).output;
       const options = {tokens: 1984, scale: 0.1};
-      const dense = tf.tidy(() => mergePartials([attend(query, denseForm(x), denseForm(x), options)]));
+      const dense = tf.tidy(() =>
+        mergePartials([attend(query, denseEncoding(x), denseEncoding(x), options)]),
+      );
       await expectClose(dense, expected, 1e-5);
-      const integer = tf.tidy(() => mergePartials([attend(query, keys, denseForm(x), options)]));
+      const integer = tf.tidy(() => mergePartials([attend(query, keys, denseEncoding(x), options)]));
       await expectClose(integer, expected, 0.02); // eight bits
-      disposeForm(keys);
+      disposeEncoding(keys);
       tf.dispose([...filler, x, query, dense, integer]);
     });
   },

@@ -3,16 +3,16 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {attend, type KeyRotation} from '../../../ops/attention/attend/index.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Form, LowRankForm} from '../../../ops/encodings/encoding.js';
+import type {Encoding, LowRankEncoding} from '../../../ops/encodings/encoding.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {attentionCases, optionsOf, problemOf, type AttentionCase} from '../../support/attention_cases.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {
-  disposeForm,
+  disposeEncoding,
   lowRankStorages,
-  numbersOfForm,
+  numbersOfEncoding,
   randomLowRank,
   randomRotation,
   randomTokens,
@@ -22,7 +22,7 @@ import {
 import {withReference} from '../../support/reference.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 
-// Attention over forms other than dense and integer ones, against the definition over what they decode to.
+// Attention over encodings other than dense and integer ones, against the definition over what they decode to.
 
 /** Many heads are a matter of attend's own test. */
 const cases = attentionCases.map(one => ({...one, kvHeads: Math.min(one.kvHeads, 3)}));
@@ -30,7 +30,7 @@ const cases = attentionCases.map(one => ({...one, kvHeads: Math.min(one.kvHeads,
 const ops = ['Attend', 'Project', 'ExpandPartial', 'DecodeFloat8', 'Dequantize'];
 
 describeOnBackends(
-  'attend in the forms',
+  'attend in the encodings',
   backend => {
     const numRuns = backend === 'wasm' ? 30 : 6; // elsewhere the reference runs, tens of times slower
 
@@ -88,13 +88,13 @@ describeOnBackends(
         {numRuns},
       ));
 
-    it('merges segments of different forms: the mean of centred keys counts', async () => {
+    it('merges segments of different encodings: the mean of centred keys counts', async () => {
       // keys = 3 everywhere; one segment holds them as a mean with zero latents, the other as they are
       const output = tf.tidy(() => {
         const queries = tf.ones<tf.Rank.R4>([1, 1, 1, 2]);
         const ones = (rows: number, columns: number) => tf.ones<tf.Rank.R4>([1, 1, rows, columns]);
-        const dense = (data: tf.Tensor4D): Form => ({kind: 'dense', dim: data.shape[3], data});
-        const centred: LowRankForm = {
+        const dense = (data: tf.Tensor4D): Encoding => ({kind: 'dense', dim: data.shape[3], data});
+        const centred: LowRankEncoding = {
           kind: 'lowRank',
           dim: 2,
           rank: 1,
@@ -126,20 +126,29 @@ describeOnBackends(
       await expectNoLeak(() =>
         attend(queries, {...keys, rotate: true}, values, {tokens: 5, scale: 1, keyRotation}),
       );
-      disposeForm(keys);
-      disposeForm(values);
+      disposeEncoding(keys);
+      disposeEncoding(values);
       tf.dispose([queries, keyRotation.cos, keyRotation.sin, keyRotation.positions]);
     });
 
-    it('says what a low-rank form or its rotation lacks', () => {
+    it('says what a low-rank encoding or its rotation lacks', () => {
       tf.tidy(() => {
         const {keyShape} = shapesOf({...plainCase, dim: 8});
         const keys = randomLowRank(keyShape, {rank: 3, mean: false, latents: {kind: 'dense'}}, 1);
-        const values: Form = {kind: 'dense', dim: 1, data: tf.ones([1, 1, 5, 1])};
+        const values: Encoding = {kind: 'dense', dim: 1, data: tf.ones([1, 1, 5, 1])};
         const rotated = {...keys, rotate: true};
-        const refuse = (form: Form, message: RegExp, keyRotation?: KeyRotation, of: Form = values) =>
+        const refuse = (
+          encoding: Encoding,
+          message: RegExp,
+          keyRotation?: KeyRotation,
+          of: Encoding = values,
+        ) =>
           expect(() =>
-            attend(tf.ones([1, 1, 1, 8]), form, of, {tokens: 5, scale: 1, ...(keyRotation && {keyRotation})}),
+            attend(tf.ones([1, 1, 1, 8]), encoding, of, {
+              tokens: 5,
+              scale: 1,
+              ...(keyRotation && {keyRotation}),
+            }),
           ).to.throw(InvalidArgumentError, message);
         const tables = {cos: tf.ones<tf.Rank.R2>([9, 4]), sin: tf.zeros<tf.Rank.R2>([9, 4])};
         refuse(rotated, /needs keyRotation/);
@@ -177,22 +186,22 @@ function shapesOf(attentionCase: AttentionCase) {
   return {keyShape: {...common, dim}, valueShape: {...common, dim: dimV}, seed, spread};
 }
 
-/** The kernels and the references answer as the definition does over what the forms decode to; disposes of the forms. */
+/** The kernels and the references answer as the definition does over what the encodings decode to; disposes of the encodings. */
 async function expectAnswer(
   attentionCase: AttentionCase,
-  keys: Form,
-  values: Form,
+  keys: Encoding,
+  values: Encoding,
   keyRotation?: KeyRotation,
 ): Promise<void> {
   const problem = problemOf(attentionCase);
   const {batch, heads, queryTokens, dim, dimV, tokens} = problem;
-  const decoded = numbersOfForm(keys, tokens);
+  const decoded = numbersOfEncoding(keys, tokens);
   const {keyShape} = shapesOf(attentionCase);
   const expected = attentionOracle({
     ...problem,
     capacity: tokens,
     keys: keyRotation === undefined ? decoded : rotateOnHost(decoded, keyShape, keyRotation),
-    values: numbersOfForm(values, tokens),
+    values: numbersOfEncoding(values, tokens),
   });
   const queries = tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]);
   const options = {...optionsOf(problem), ...(keyRotation && {keyRotation})};
@@ -215,8 +224,8 @@ async function expectAnswer(
     await expectClose(await output.data(), expected.output, tolerance, `${what}: output`);
     tf.dispose([partial, output, max, sum]);
   }
-  disposeForm(keys);
-  disposeForm(values);
+  disposeEncoding(keys);
+  disposeEncoding(values);
   queries.dispose();
   if (keyRotation !== undefined) tf.dispose([keyRotation.cos, keyRotation.sin, keyRotation.positions]);
 }

@@ -5,7 +5,7 @@ import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
 import {causalAttention} from '../../../ops/attention/causal/index.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
-import {denseForm, optionsOf, tensorsOfProblem} from '../../support/attention_cases.js';
+import {denseEncoding, optionsOf, tensorsOfProblem} from '../../support/attention_cases.js';
 import {attentionOracle, type AttentionProblem} from '../../support/attention_oracle.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {randomFloats} from '../../support/random.js';
@@ -59,7 +59,7 @@ describeOnBackends('attention on extreme inputs', () => {
       const problem = problemOf(extreme, 1);
       const output = tf.tidy(() => {
         const tensors = tensorsOfProblem(problem);
-        const [keys, values] = [denseForm(tensors.keys), denseForm(tensors.values)];
+        const [keys, values] = [denseEncoding(tensors.keys), denseEncoding(tensors.values)];
         return mergePartials([attend(tensors.queries, keys, values, optionsOf(problem))]);
       });
       const numbers = await output.data();
@@ -81,9 +81,9 @@ describeOnBackends('attention on extreme inputs', () => {
         const {masses, error} = massOracle(problem);
         const mass = tf.tidy(() => {
           const {queries, keys, values} = tensorsOfProblem(problem);
-          const partials = [attend(queries, denseForm(keys), denseForm(values), optionsOf(problem))];
+          const partials = [attend(queries, denseEncoding(keys), denseEncoding(values), optionsOf(problem))];
           const options = {...optionsOf(problem), statistic: 'mass'} as const;
-          return attentionStatistics(queries, denseForm(keys), partialLogSum(partials), options);
+          return attentionStatistics(queries, denseEncoding(keys), partialLogSum(partials), options);
         });
         const numbers = await mass.data();
         for (const [token, number] of numbers.entries()) {

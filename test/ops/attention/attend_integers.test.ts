@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {attend} from '../../../ops/attention/attend/index.js';
-import type {IntegerForm} from '../../../ops/encodings/encoding.js';
+import type {IntegerEncoding} from '../../../ops/encodings/encoding.js';
 import {dequantize, quantize} from '../../../ops/integer/index.js';
 import {
-  denseForm,
-  disposeForm,
+  denseEncoding,
+  disposeEncoding,
   optionsOf,
   problemOf,
   tensorsOfProblem,
@@ -15,7 +15,7 @@ import {attentionOracle} from '../../support/attention_oracle.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {expectClose} from '../../support/tensors.js';
 
-// Integer forms in the layouts that the wasm kernel meets in integers: keys in groups of 16 tokens or more, up to 16 rows of
+// Integer encodings in the layouts that the wasm kernel meets in integers: keys in groups of 16 tokens or more, up to 16 rows of
 // queries. Other layouts are a matter of attend's own test.
 
 const cases = fc.record({
@@ -67,17 +67,17 @@ describeOnBackends(
         const keys = tf.tidy(() =>
           tf.ones<tf.Rank.R4>([1, 1, 64, dim]).sub(tf.oneHot([7], 64).reshape([1, 1, 64, 1])),
         );
-        const form = quantize(keys as tf.Tensor4D, {
+        const encoding = quantize(keys as tf.Tensor4D, {
           ...{dim, bits: 8, groupAxis: 'channel', groupSize: 64, symmetric: false},
         });
         const values = tf.ones<tf.Rank.R4>([1, 1, 64, 1]);
         const queries = tf.fill<tf.Rank.R4>([1, 1, 1, dim], 0.01);
-        const partial = attend(queries, form, denseForm(values), {tokens: 64, scale: 1});
+        const partial = attend(queries, encoding, denseEncoding(values), {tokens: 64, scale: 1});
         const [, largest, sum] = await partial.data();
         expect(largest, `largest score at dim ${dim}`).to.be.closeTo(0.01 * dim, 1e-5 * dim);
         expect(sum, `sum at dim ${dim}`).to.be.closeTo(63 + Math.exp(-0.01 * dim), 1e-3);
         tf.dispose([keys, values, queries, partial]);
-        disposeForm(form);
+        disposeEncoding(encoding);
       }
     });
 
@@ -91,8 +91,8 @@ describeOnBackends(
       const numbers = await partial.data();
       expect([...numbers.slice(0, 32)].every(Number.isNaN), 'all NaN').to.be.true;
       tf.dispose([x, queries, partial]);
-      disposeForm(keys);
-      disposeForm(values);
+      disposeEncoding(keys);
+      disposeEncoding(values);
     });
   },
   ['wasm'],
@@ -124,7 +124,7 @@ async function expectAnswer(one: Case): Promise<void> {
     keys: await keys.decoded.data(),
     values: await values.decoded.data(),
   });
-  const partial = attend(tensors.queries, keys.form, values.form, optionsOf(problem));
+  const partial = attend(tensors.queries, keys.encoding, values.encoding, optionsOf(problem));
   const numbers = await partial.data();
   const columns = problem.dimV + 2;
   const column = (c: number) => numbers.filter((_, i) => i % columns === c);
@@ -132,7 +132,7 @@ async function expectAnswer(one: Case): Promise<void> {
   const output = numbers
     .filter((_, i) => i % columns < problem.dimV)
     .map((value, i) => value / (sums[Math.floor(i / problem.dimV)]! || 1) / size);
-  // as for other forms: rounding of a score, a sum of products of size spread^2; ten times that of a large key
+  // as for other encodings: rounding of a score, a sum of products of size spread^2; ten times that of a large key
   const tolerance = 1e-5 * Math.max(1, one.spread ** 2) * (peaks > 0 ? 10 : 1);
   await expectClose(column(problem.dimV), expected.max, tolerance, 'max');
   await expectClose(sums, expected.sum, tolerance, 'sum');
@@ -143,8 +143,8 @@ async function expectAnswer(one: Case): Promise<void> {
     'output',
   );
   tf.dispose([tensors.queries, tensors.keys, tensors.values, keys.decoded, values.decoded, partial]);
-  disposeForm(keys.form);
-  disposeForm(values.form);
+  disposeEncoding(keys.encoding);
+  disposeEncoding(values.encoding);
 }
 
 /** The valid tokens encoded, zeros up to whole groups, and what they decode to. */
@@ -152,8 +152,8 @@ function encode(
   x: tf.Tensor4D,
   tokens: number,
   multiple: number,
-  quantized: (x: tf.Tensor4D) => IntegerForm,
-): {form: IntegerForm; decoded: tf.Tensor4D} {
+  quantized: (x: tf.Tensor4D) => IntegerEncoding,
+): {encoding: IntegerEncoding; decoded: tf.Tensor4D} {
   const [batch, kvHeads, , dim] = x.shape;
   const rows = Math.ceil(tokens / multiple) * multiple;
   const whole = tf.tidy(() =>
@@ -162,7 +162,7 @@ function encode(
       2,
     ),
   );
-  const form = quantized(whole);
+  const encoding = quantized(whole);
   whole.dispose();
-  return {form, decoded: dequantize(form, 0, tokens)};
+  return {encoding, decoded: dequantize(encoding, 0, tokens)};
 }

@@ -4,12 +4,12 @@ import fc from 'fast-check';
 import {attend} from '../../../ops/attention/attend/index.js';
 import {attendSegments, type AttendedSegment} from '../../../ops/attention/attend/segments.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Form, LowRankForm} from '../../../ops/encodings/encoding.js';
+import type {Encoding, LowRankEncoding} from '../../../ops/encodings/encoding.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {
   attentionCases,
-  denseForm,
-  disposeForm,
+  denseEncoding,
+  disposeEncoding,
   problemOf,
   sideLayouts,
   store,
@@ -44,7 +44,7 @@ describeOnBackends('attendSegments', backend => {
             return stored;
           });
           segments.push({
-            ...{keys: sides[0]!.form, values: sides[1]!.form, tokens: to - from, scale},
+            ...{keys: sides[0]!.encoding, values: sides[1]!.encoding, tokens: to - from, scale},
             ...(firstQuery !== undefined && {firstQuery: firstQuery - from}),
           });
           decoded.push([sides[0]!.decoded, sides[1]!.decoded]);
@@ -71,7 +71,7 @@ describeOnBackends('attendSegments', backend => {
         const reference = withReference('AttendSegments', run);
         await expectClose(output, reference, 1e-6); // the same kernels
         tf.dispose([tensors, decoded, whole, output, reference] as tf.TensorContainer);
-        for (const {keys, values} of segments) [keys, values].forEach(disposeForm);
+        for (const {keys, values} of segments) [keys, values].forEach(disposeEncoding);
       }),
       {numRuns},
     ));
@@ -82,14 +82,21 @@ describeOnBackends('attendSegments', backend => {
       tf.randomNormal<tf.Rank.R4>([1, 4, 20, 4]),
     ];
     const basis = tf.eye(4).reshape<tf.Tensor4D>([1, 1, 4, 4]).tile<tf.Tensor4D>([1, 2, 1, 1]);
-    const lowRank: LowRankForm = {kind: 'lowRank', dim: 4, rank: 4, latents: denseForm(x), basis};
-    const segment = (keys: Form, values: Form): AttendedSegment => ({keys, values, tokens: 9, scale: 0.5});
-    const plain = segment(denseForm(x), denseForm(x));
+    const lowRank: LowRankEncoding = {kind: 'lowRank', dim: 4, rank: 4, latents: denseEncoding(x), basis};
+    const segment = (keys: Encoding, values: Encoding): AttendedSegment => ({
+      keys,
+      values,
+      tokens: 9,
+      scale: 0.5,
+    });
+    const plain = segment(denseEncoding(x), denseEncoding(x));
     for (const few of [queries, tf.slice(queries, [0, 0, 0, 0], [-1, -1, 1, -1])]) {
       const expected = tf.tidy(() =>
-        mergePartials([0, 1].map(() => attend(few, denseForm(x), denseForm(x), {tokens: 9, scale: 0.5}))),
+        mergePartials(
+          [0, 1].map(() => attend(few, denseEncoding(x), denseEncoding(x), {tokens: 9, scale: 0.5})),
+        ),
       );
-      for (const first of [plain, segment(lowRank, denseForm(x)), segment(denseForm(x), lowRank)]) {
+      for (const first of [plain, segment(lowRank, denseEncoding(x)), segment(denseEncoding(x), lowRank)]) {
         const output = attendSegments(few, [first, plain]);
         await expectClose(output, expected, 2e-6);
         output.dispose();
@@ -102,7 +109,7 @@ describeOnBackends('attendSegments', backend => {
 
   it('gives zeros to a query that sees no token, and leaks nothing', async () => {
     const [queries, x] = [tf.ones<tf.Rank.R4>([1, 2, 1, 4]), tf.ones<tf.Rank.R4>([1, 1, 5, 4])];
-    const empty = {keys: denseForm(x), values: denseForm(x), tokens: 0, scale: 1};
+    const empty = {keys: denseEncoding(x), values: denseEncoding(x), tokens: 0, scale: 1};
     const output = attendSegments(queries, [empty, empty]);
     await expectClose(output, new Float32Array(8), 0);
     await expectNoLeak(() => attendSegments(queries, [empty, {...empty, tokens: 3}]));
@@ -113,7 +120,12 @@ describeOnBackends('attendSegments', backend => {
     const ones = (...shape: number[]) => tf.ones<tf.Rank.R4>(shape as [number, number, number, number]);
     const queries = ones(1, 2, 1, 4);
     const segment = (dimV: number, tokens: number) => ({
-      ...{keys: denseForm(ones(1, 1, 5, 4)), values: denseForm(ones(1, 1, 5, dimV)), tokens, scale: 1},
+      ...{
+        keys: denseEncoding(ones(1, 1, 5, 4)),
+        values: denseEncoding(ones(1, 1, 5, dimV)),
+        tokens,
+        scale: 1,
+      },
     });
     expect(() => attendSegments(queries, [])).to.throw(InvalidArgumentError, /at least one/);
     expect(() => attendSegments(queries, [segment(3, 5), segment(2, 5)])).to.throw(

@@ -8,16 +8,16 @@ import {
   type AttentionStatisticsOptions,
 } from '../../../ops/attention/statistics/index.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Form} from '../../../ops/encodings/encoding.js';
+import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {attentionCases, optionsOf, problemOf} from '../../support/attention_cases.js';
 import type {AttentionProblem} from '../../support/attention_oracle.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {
-  disposeForm,
+  disposeEncoding,
   lowRankStorages,
-  numbersOfForm,
+  numbersOfEncoding,
   randomLowRank,
   randomRotation,
   randomTokens,
@@ -39,20 +39,20 @@ describeOnBackends(
       dim: Math.max(2, one.dim),
       spread: one.spread === 4 ? 1 : one.spread, // large scores have large errors, and the masses are exponentials
     }));
-    const keyForms = fc.oneof(
+    const keyEncodings = fc.oneof(
       tokenStorages.map(storage => ({storage})),
       lowRankStorages.map(lowRank => ({lowRank, rotate: false})),
       lowRankStorages.map(lowRank => ({lowRank, rotate: true})),
     );
     const statistics = fc.constantFrom<AttentionStatistic>('mass', 'uses', 'lastUse');
 
-    it('counts what the definition gives each token, over keys of any form', () =>
+    it('counts what the definition gives each token, over keys of any encoding', () =>
       fc.assert(
-        fc.asyncProperty(cases, keyForms, statistics, async (one, how, statistic) => {
+        fc.asyncProperty(cases, keyEncodings, statistics, async (one, how, statistic) => {
           const problem = problemOf(one);
           const {batch, heads, kvHeads, queryTokens, dim, tokens} = problem;
           const shape = {batch, kvHeads, tokens, capacity: problem.capacity, dim};
-          const keys: Form =
+          const keys: Encoding =
             'storage' in how
               ? randomTokens(shape, how.storage, one.seed, one.spread)
               : {...randomLowRank(shape, how.lowRank, one.seed, one.spread), rotate: how.rotate};
@@ -60,7 +60,7 @@ describeOnBackends(
           const rotation: KeyRotation | undefined = rotates
             ? randomRotation(shape, {pairs: 3, interleaved: false, positions: 'rows'}, one.seed)
             : undefined;
-          const decoded = numbersOfForm(keys, tokens);
+          const decoded = numbersOfEncoding(keys, tokens);
           const numbers = rotation === undefined ? decoded : rotateOnHost(decoded, shape, rotation);
           const expected = statisticsOracle({...problem, capacity: tokens, keys: numbers}, statistic);
           const queries = tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]);
@@ -85,7 +85,7 @@ describeOnBackends(
               statistic === 'mass' ? 5e-5 : 0,
             );
           }
-          disposeForm(keys);
+          disposeEncoding(keys);
           tf.dispose([queries, logSum, ...answers]);
           if (rotation !== undefined) tf.dispose([rotation.cos, rotation.sin, rotation.positions]);
         }),
@@ -95,7 +95,7 @@ describeOnBackends(
     it('gives probabilities over several segments: all masses add up to the number of queries', async () => {
       const total = tf.tidy(() => {
         const queries = tf.randomNormal<tf.Rank.R4>([1, 6, 5, 8]);
-        const dense = (tokens: number): Form => ({
+        const dense = (tokens: number): Encoding => ({
           kind: 'dense',
           dim: 8,
           data: tf.randomNormal([1, 2, tokens, 8]),
@@ -117,7 +117,7 @@ describeOnBackends(
 
     it('takes nothing from queries that saw no token', async () => {
       const options = {tokens: 4, scale: 1};
-      const keys: Form = {kind: 'dense', dim: 2, data: tf.ones([1, 1, 4, 2])};
+      const keys: Encoding = {kind: 'dense', dim: 2, data: tf.ones([1, 1, 4, 2])};
       for (const [queryTokens, rows] of [
         [1, 1],
         [9, 9],
@@ -134,12 +134,12 @@ describeOnBackends(
         await expectClose(last, [-1, -1, -1, -1], 0);
         tf.dispose([queries, nothing, mass, last]);
       }
-      disposeForm(keys);
+      disposeEncoding(keys);
     });
 
     it('takes an empty segment', () => {
       tf.tidy(() => {
-        const keys: Form = {kind: 'dense', dim: 2, data: tf.ones([1, 2, 0, 2])};
+        const keys: Encoding = {kind: 'dense', dim: 2, data: tf.ones([1, 2, 0, 2])};
         const mass = attentionStatistics(tf.ones([1, 2, 3, 2]), keys, tf.zeros([1, 2, 3, 1]), {
           tokens: 0,
           scale: 1,
@@ -156,13 +156,13 @@ describeOnBackends(
       await expectNoLeak(() =>
         attentionStatistics(queries, keys, logSum, {tokens: 5, scale: 1, statistic: 'uses', threshold}),
       );
-      disposeForm(keys);
+      disposeEncoding(keys);
       tf.dispose([queries, logSum]);
     });
 
     it('refuses a missing threshold and sums that do not fit', () => {
       tf.tidy(() => {
-        const keys: Form = {kind: 'dense', dim: 2, data: tf.ones([1, 2, 4, 2])};
+        const keys: Encoding = {kind: 'dense', dim: 2, data: tf.ones([1, 2, 4, 2])};
         const run = (logSum: tf.Tensor4D, more: Partial<AttentionStatisticsOptions>) => () =>
           attentionStatistics(tf.ones([1, 2, 3, 2]), keys, logSum, {
             tokens: 4,

@@ -9,7 +9,7 @@ import {hasRelaxedSimd} from '../../../ops/backends/relaxed_simd.js';
 import {wasmHeap} from '../../../ops/backends/wasm_heap.js';
 import {wasmKernelNames} from '../../../ops/backends/wasm_kernels.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
-import {denseForm} from '../../support/attention_cases.js';
+import {denseEncoding} from '../../support/attention_cases.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose} from '../../support/tensors.js';
@@ -65,7 +65,9 @@ describeOnBackends(
       const [queries, keys, values] = [random(1, 9), random(2, 70), random(3, 70)];
       const run = () =>
         tf.tidy(() =>
-          mergePartials([attend(queries, denseForm(keys), denseForm(values), {tokens: 70, scale: 0.25})]),
+          mergePartials([
+            attend(queries, denseEncoding(keys), denseEncoding(values), {tokens: 70, scale: 0.25}),
+          ]),
         );
       const expected = run();
       const large: tf.Tensor[] = [];
@@ -106,7 +108,7 @@ describeOnBackends(
         const query = tf.ones<tf.Rank.R4>([1, 1, 1, 2]);
         await tf.setBackend('wasm');
         const output = tf.tidy(() =>
-          mergePartials([attend(query, denseForm(x), denseForm(x), {tokens: 2, scale: 0})]),
+          mergePartials([attend(query, denseEncoding(x), denseEncoding(x), {tokens: 2, scale: 0})]),
         );
         await expectClose(output, [2, 2], 1e-6);
         tf.dispose([x, query, output]);

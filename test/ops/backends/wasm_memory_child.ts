@@ -6,7 +6,7 @@ import {attend} from '../../../ops/attention/attend/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {hasKernel} from '../../../ops/run_op.js';
-import {denseForm} from '../../support/attention_cases.js';
+import {denseEncoding} from '../../support/attention_cases.js';
 import {randomFloats} from '../../support/random.js';
 
 // Scenarios of wasm_memory.test.ts. Each prints one line of JSON.
@@ -92,7 +92,7 @@ async function without(obstacle: string): Promise<object> {
     const layout = {tokens: 70, scale: 0.25, firstQuery: 60};
     const op = tf.tidy(() =>
       mergePartials([
-        attend(random(1, 2, 3), denseForm(random(2, 1, 70)), denseForm(random(3, 1, 70)), layout),
+        attend(random(1, 2, 3), denseEncoding(random(2, 1, 70)), denseEncoding(random(3, 1, 70)), layout),
       ]).dataSync(),
     );
     const rows = [{depth: 0, heads: 2, kvHeads: 1, dim: 16, dimV: 16}];

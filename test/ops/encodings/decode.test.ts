@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {decodeForm} from '../../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Form} from '../../../ops/encodings/encoding.js';
+import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {
-  disposeForm,
+  disposeEncoding,
   lowRankStorages,
   randomLowRank,
   randomTokens,
@@ -15,7 +15,7 @@ import {
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 
 describeOnBackends(
-  'decodeForm',
+  'decodeEncoding',
   () => {
     const cases = fc.record({
       batch: fc.integer({min: 1, max: 2}),
@@ -28,22 +28,26 @@ describeOnBackends(
       seed: fc.integer(),
     });
 
-    it('gives any run of tokens of any form as it stands in the whole', () =>
+    it('gives any run of tokens of any encoding as it stands in the whole', () =>
       fc.assert(
         fc.asyncProperty(
           cases,
           tokenStorages,
           async ({batch, kvHeads, tokens, spare, dim, from, count, seed}, storage) => {
-            const form = randomTokens({batch, kvHeads, tokens, capacity: tokens + spare, dim}, storage, seed);
+            const encoding = randomTokens(
+              {batch, kvHeads, tokens, capacity: tokens + spare, dim},
+              storage,
+              seed,
+            );
             const first = Math.min(from, tokens);
             const length = Math.min(count, tokens - first);
-            const whole = decodeForm(form, 0, tokens);
-            const part = decodeForm(form, first, length);
+            const whole = decodeEncoding(encoding, 0, tokens);
+            const part = decodeEncoding(encoding, first, length);
             const expected = tf.slice(whole, [0, 0, first, 0], [-1, -1, length, -1]);
             expect(part.shape).to.deep.equal([batch, kvHeads, length, dim]);
             await expectClose(part, expected, 0);
             tf.dispose([whole, part, expected]);
-            disposeForm(form);
+            disposeEncoding(encoding);
           },
         ),
         {numRuns: 40},
@@ -56,10 +60,17 @@ describeOnBackends(
           lowRankStorages,
           async ({batch, kvHeads, tokens, spare, dim, seed}, storage) => {
             const shape = {batch, kvHeads, tokens, capacity: tokens + spare, dim};
-            const form = randomLowRank(shape, storage, seed);
-            const [whole, latents] = [decodeForm(form, 0, tokens), decodeForm(form.latents, 0, tokens)];
-            const [z, basis, mean] = [await latents.data(), await form.basis.data(), await form.mean?.data()];
-            const {rank} = form;
+            const encoding = randomLowRank(shape, storage, seed);
+            const [whole, latents] = [
+              decodeEncoding(encoding, 0, tokens),
+              decodeEncoding(encoding.latents, 0, tokens),
+            ];
+            const [z, basis, mean] = [
+              await latents.data(),
+              await encoding.basis.data(),
+              await encoding.mean?.data(),
+            ];
+            const {rank} = encoding;
             const expected = Float64Array.from({length: batch * kvHeads * tokens * dim}, (_, at) => {
               const [row, i] = [Math.floor(at / dim), at % dim];
               const head = Math.floor(row / tokens);
@@ -69,7 +80,7 @@ describeOnBackends(
             });
             await expectClose(whole, expected, 5e-6);
             tf.dispose([whole, latents]);
-            disposeForm(form);
+            disposeEncoding(encoding);
           },
         ),
         {numRuns: 40},
@@ -77,13 +88,17 @@ describeOnBackends(
 
     it('leaks nothing', async () => {
       const shape = {batch: 1, kvHeads: 2, tokens: 5, capacity: 6, dim: 8};
-      const form = randomLowRank(shape, {rank: 3, mean: true, latents: {kind: 'float8', format: 'e4m3'}}, 1);
-      await expectNoLeak(() => decodeForm(form, 1, 3));
-      disposeForm(form);
+      const encoding = randomLowRank(
+        shape,
+        {rank: 3, mean: true, latents: {kind: 'float8', format: 'e4m3'}},
+        1,
+      );
+      await expectNoLeak(() => decodeEncoding(encoding, 1, 3));
+      disposeEncoding(encoding);
     });
 
     it('refuses tokens that are not there', () => {
-      const form: Form = {kind: 'dense', dim: 3, data: tf.ones([1, 1, 4, 3])};
+      const encoding: Encoding = {kind: 'dense', dim: 3, data: tf.ones([1, 1, 4, 3])};
       for (const [from, count] of [
         [0, 5],
         [4, 1],
@@ -91,12 +106,12 @@ describeOnBackends(
         [0, 1.5],
         [0, -1],
       ] as const) {
-        expect(() => decodeForm(form, from, count), `${from}, ${count}`).to.throw(
+        expect(() => decodeEncoding(encoding, from, count), `${from}, ${count}`).to.throw(
           InvalidArgumentError,
-          "form's 4",
+          "encoding's 4",
         );
       }
-      disposeForm(form);
+      disposeEncoding(encoding);
     });
   },
   testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl'), // no exact 32-bit integers there

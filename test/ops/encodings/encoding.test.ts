@@ -3,23 +3,23 @@ import {expect} from 'chai';
 import {
   capacityOf,
   expectRank4,
-  formBytes,
+  encodingBytes,
   headsOf,
   mapTensors,
   tensorsOf,
-  type Form,
-  type LowRankForm,
+  type Encoding,
+  type LowRankEncoding,
 } from '../../../ops/encodings/encoding.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {append} from '../../../ops/append/index.js';
-import {decodeForm} from '../../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {expectClose} from '../../support/tensors.js';
 
 const ones = (...shape: [number, number, number, number]): tf.Tensor4D => tf.ones(shape);
 
-/** One form of each kind, of 8 tokens of dim 16 in 2 x 3 heads. */
-function oneOfEach(): Record<string, Form> {
+/** One encoding of each kind, of 8 tokens of dim 16 in 2 x 3 heads. */
+function oneOfEach(): Record<string, Encoding> {
   const codes = (words: number) => tf.zeros<tf.Rank.R4>([2, 3, 8, words], 'int32');
   const latents = {
     kind: 'float8',
@@ -38,14 +38,14 @@ function oneOfEach(): Record<string, Form> {
   };
 }
 
-describeOnBackends('forms', () => {
+describeOnBackends('encodings', () => {
   it('name their tensors and say how many tokens a row covers', () => {
     tf.tidy(() => {
       const rows = Object.fromEntries(
-        Object.entries(oneOfEach()).map(([name, form]) => [
+        Object.entries(oneOfEach()).map(([name, encoding]) => [
           name,
           Object.fromEntries(
-            Object.entries(tensorsOf(form)).map(([tensor, {tokensPerRow}]) => [tensor, tokensPerRow]),
+            Object.entries(tensorsOf(encoding)).map(([tensor, {tokensPerRow}]) => [tensor, tokensPerRow]),
           ),
         ]),
       );
@@ -62,10 +62,10 @@ describeOnBackends('forms', () => {
   it('know their heads, how many tokens they hold, and their bytes', () => {
     tf.tidy(() => {
       const bytes = Object.fromEntries(
-        Object.entries(oneOfEach()).map(([name, form]) => {
-          expect(headsOf(form), name).to.deep.equal({batch: 2, kvHeads: 3});
-          expect(capacityOf(form), name).to.equal(8);
-          return [name, formBytes(form) / (4 * 6)]; // words of one head
+        Object.entries(oneOfEach()).map(([name, encoding]) => {
+          expect(headsOf(encoding), name).to.deep.equal({batch: 2, kvHeads: 3});
+          expect(capacityOf(encoding), name).to.equal(8);
+          return [name, encodingBytes(encoding) / (4 * 6)]; // words of one head
         }),
       );
       expect(bytes).to.deep.equal({
@@ -88,23 +88,23 @@ describeOnBackends('forms', () => {
     });
   });
 
-  it('map each tensor once and keep the rest of the form', () => {
+  it('map each tensor once and keep the rest of the encoding', () => {
     tf.tidy(() => {
-      for (const form of Object.values(oneOfEach())) {
+      for (const encoding of Object.values(oneOfEach())) {
         const seen: string[] = [];
-        const mapped = mapTensors(form, (tensor, name) => {
+        const mapped = mapTensors(encoding, (tensor, name) => {
           seen.push(name);
           return tensor;
         });
-        expect(seen).to.deep.equal(Object.keys(tensorsOf(form)));
-        expect(mapped).to.deep.equal(form);
-        expect(mapped).not.to.equal(form);
+        expect(seen).to.deep.equal(Object.keys(tensorsOf(encoding)));
+        expect(mapped).to.deep.equal(encoding);
+        expect(mapped).not.to.equal(encoding);
       }
     });
   });
 
   it('grow by appending blocks, whatever the latents are', async () => {
-    const block = (value: number, tokens: number): LowRankForm => ({
+    const block = (value: number, tokens: number): LowRankEncoding => ({
       kind: 'lowRank',
       dim: 3,
       rank: 1,
@@ -114,10 +114,10 @@ describeOnBackends('forms', () => {
     const grown = tf.tidy(() => {
       const [first, second] = [block(2, 4), block(5, 2)];
       const buffers = tensorsOf(first);
-      const form = mapTensors(second, (tensor, name, tokensPerRow) =>
+      const encoding = mapTensors(second, (tensor, name, tokensPerRow) =>
         tokensPerRow === Infinity ? tensor : append(buffers[name]!.tensor, tensor, 4, 8),
       );
-      return decodeForm(form, 3, 2);
+      return decodeEncoding(encoding, 3, 2);
     });
     await expectClose(grown, [2, 20, 200, 5, 50, 500], 0);
     grown.dispose();

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {eighAsync} from '../../../ops/linalg/eigh/index.js';
-import {foldBlock, type Fold} from '../../../ops/linalg/update_svd.js';
+import {updateSvd, type Fold} from '../../../ops/linalg/update_svd.js';
 import {rangeFinder} from '../../../ops/linalg/range_finder.js';
 import {svdAsync} from '../../../ops/linalg/svd.js';
 import {describeOnBackends} from '../../support/backends.js';
@@ -73,20 +73,20 @@ describeOnBackends(
         expectOrthonormal(q, rows, rows, 2e-5); // all directions: so they span whatever x is
       });
 
-      it(`foldBlock: ${name}`, () => {
+      it(`updateSvd: ${name}`, () => {
         const x = matrixOf(make);
         const size = sizeOf(x);
         tf.tidy(() => {
           const block = tf.tensor3d(x, [1, rows, columns]);
           if (size > 1e18) {
-            expect(() => foldBlock(undefined, block, columns)).to.throw(
+            expect(() => updateSvd(undefined, block, columns)).to.throw(
               InvalidArgumentError,
               /leave float32/,
             );
             return;
           }
-          const first = foldBlock(undefined, block, columns);
-          expectFolded(foldBlock(first, block, columns), x, size);
+          const first = updateSvd(undefined, block, columns);
+          expectFolded(updateSvd(first, block, columns), x, size);
         });
       });
     }

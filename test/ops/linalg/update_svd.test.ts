@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {foldBlock, foldBlockAsync, type Fold, type Spectrum} from '../../../ops/linalg/update_svd.js';
+import {updateSvd, updateSvdAsync, type Fold, type Spectrum} from '../../../ops/linalg/update_svd.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {readGolden, type GoldenArray} from '../../support/golden.js';
 import {randomFloats} from '../../support/random.js';
@@ -30,7 +30,7 @@ const golden = readGolden('linalg/linalg.json') as FoldGolden;
 /** A fold with the coefficients of all tokens so far. */
 type Factors = Fold & {all: tf.Tensor3D};
 
-describeOnBackends('foldBlock', backend => {
+describeOnBackends('updateSvd', backend => {
   for (const {name, limit, steps, known, error} of golden.fold) {
     it(`equals a singular value decomposition of [C B ; X] at each step, in two heads at once: ${name}`, async () => {
       let past: Factors | undefined;
@@ -136,7 +136,7 @@ describeOnBackends('foldBlock', backend => {
   it('starts alike from nothing and from a spectrum of rank 0', async () => {
     const block = tf.tensor3d(randomFloats(4, 24), [2, 3, 4]);
     const empty: Spectrum = {basis: tf.zeros([2, 0, 4]), squares: tf.zeros([2, 0])};
-    const [a, b] = [await foldBlockAsync(undefined, block, 2), await foldBlockAsync(empty, block, 2)];
+    const [a, b] = [await updateSvdAsync(undefined, block, 2), await updateSvdAsync(empty, block, 2)];
     for (const name of ['basis', 'squares', 'coefficients', 'discarded'] as const) {
       await expectClose(b[name], a[name], 0);
     }
@@ -147,12 +147,12 @@ describeOnBackends('foldBlock', backend => {
 
   it('leaks nothing, and leaves its inputs alone', async () => {
     const block = tf.tensor3d(randomFloats(4, 40), [2, 4, 5]);
-    const past = await foldBlockAsync(undefined, block, 3);
-    await expectNoLeak(() => foldBlockAsync(undefined, block, 5));
-    await expectNoLeak(() => foldBlockAsync(past, block, 3));
+    const past = await updateSvdAsync(undefined, block, 3);
+    await expectNoLeak(() => updateSvdAsync(undefined, block, 5));
+    await expectNoLeak(() => updateSvdAsync(past, block, 3));
     if (backend !== 'webgpu') {
-      await expectNoLeak(() => foldBlock(undefined, block, 5));
-      await expectNoLeak(() => foldBlock(past, block, 3));
+      await expectNoLeak(() => updateSvd(undefined, block, 5));
+      await expectNoLeak(() => updateSvd(past, block, 3));
     }
     for (const tensor of [block, ...Object.values(past)]) expect(tensor.isDisposed).to.equal(false);
     tf.dispose([block, ...Object.values(past)]);
@@ -160,16 +160,16 @@ describeOnBackends('foldBlock', backend => {
 
   it('says what does not fit', async () => {
     const block = tf.ones<tf.Rank.R3>([2, 4, 5]);
-    const past = await foldBlockAsync(undefined, block, 3);
+    const past = await updateSvdAsync(undefined, block, 3);
     for (const limit of [0, 1.5, NaN]) {
-      expect(() => foldBlock(past, block, limit)).to.throw(InvalidArgumentError, `rankLimit = ${limit}`);
+      expect(() => updateSvd(past, block, limit)).to.throw(InvalidArgumentError, `rankLimit = ${limit}`);
     }
-    expect(() => foldBlock(past, tf.ones([2, 0, 5]), 3)).to.throw(InvalidArgumentError, '[2, 0, 5]');
+    expect(() => updateSvd(past, tf.ones([2, 0, 5]), 3)).to.throw(InvalidArgumentError, '[2, 0, 5]');
     for (const shape of [
       [1, 4, 5],
       [2, 4, 6],
     ] as const) {
-      expect(() => foldBlock(past, tf.ones([...shape]), 3)).to.throw(
+      expect(() => updateSvd(past, tf.ones([...shape]), 3)).to.throw(
         InvalidArgumentError,
         'basis [2, 3, 5] with squares [2, 3]',
       );
@@ -178,12 +178,12 @@ describeOnBackends('foldBlock', backend => {
 });
 
 describeOnBackends(
-  'foldBlock at once',
+  'updateSvd at once',
   () => {
-    it('equals foldBlockAsync', async () => {
+    it('equals updateSvdAsync', async () => {
       const block = tf.tensor3d(randomFloats(8, 60), [2, 6, 5]);
-      const past = foldBlock(undefined, block, 3);
-      const [now, later] = [foldBlock(past, block, 4), await foldBlockAsync(past, block, 4)];
+      const past = updateSvd(undefined, block, 3);
+      const [now, later] = [updateSvd(past, block, 4), await updateSvdAsync(past, block, 4)];
       for (const name of ['basis', 'squares', 'rotation', 'coefficients', 'discarded'] as const) {
         await expectClose(now[name], later[name], 0, name);
       }
@@ -195,7 +195,7 @@ describeOnBackends(
 
 /** What a cache does with a fold: C' = [C R ; C_X]. */
 async function fold(past: Factors | undefined, block: tf.Tensor3D, limit: number): Promise<Factors> {
-  const now = await foldBlockAsync(past, block, limit);
+  const now = await updateSvdAsync(past, block, limit);
   if (past === undefined) return {...now, all: tf.clone(now.coefficients)};
   const turned = tf.matMul<tf.Tensor3D>(past.all, now.rotation);
   const all = tf.concat([turned, now.coefficients], 1);

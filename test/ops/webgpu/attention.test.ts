@@ -6,7 +6,7 @@ import {
   type AttentionStatisticsOptions,
 } from '../../../ops/attention/statistics/index.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Form} from '../../../ops/encodings/encoding.js';
+import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
@@ -22,7 +22,7 @@ import {randomFloats} from '../../support/random.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 
 // The shaders against the references on cpu, over the same codes. A software driver takes seconds to compile one, so these are
-// cases that were chosen: every form, lengths around the edges of tiles and splits, dims that fill no lane.
+// cases that were chosen: every encoding, lengths around the edges of tiles and splits, dims that fill no lane.
 
 const dense = {kind: 'dense'} as const;
 const integer = (bits: 8 | 4 | 2, groupAxis: 'channel' | 'token', groupSize: number) =>
@@ -102,7 +102,7 @@ const cases: Record<string, Case> = {
 function inputsOf(one: Case) {
   const {batch = 1, kvHeads = 2, group = 1, queryTokens = 1, tokens, dim = 32, dimV = 32} = one;
   const shape = {batch, kvHeads, tokens, capacity: tokens + 3};
-  const form = (storage: Storage, width: number, seed: number): Form =>
+  const encoding = (storage: Storage, width: number, seed: number): Encoding =>
     'kind' in storage
       ? randomTokens({...shape, dim: width}, storage, seed)
       : {
@@ -117,8 +117,8 @@ function inputsOf(one: Case) {
       queryTokens,
       dim,
     ]),
-    keys: form(one.keys, dim, 2),
-    values: form(one.values, dimV, 7),
+    keys: encoding(one.keys, dim, 2),
+    values: encoding(one.values, dimV, 7),
     options: {
       ...{tokens, scale: 1 / Math.sqrt(dim)},
       ...(one.firstQuery !== undefined && {firstQuery: one.firstQuery}),
@@ -197,8 +197,8 @@ describeOnBackends(
 
     it('refuse heads that no tile holds', () => {
       const wide = (tokens: number): tf.Tensor4D => tf.zeros([1, 1, tokens, 1025]);
-      const form = {kind: 'dense', dim: 1025, data: wide(2)} as const;
-      expect(() => attend(wide(1), form, form, {tokens: 2, scale: 1})).to.throw(
+      const encoding = {kind: 'dense', dim: 1025, data: wide(2)} as const;
+      expect(() => attend(wide(1), encoding, encoding, {tokens: 2, scale: 1})).to.throw(
         InvalidArgumentError,
         /dim 1025.*up to 1024/,
       );

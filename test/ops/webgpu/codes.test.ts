@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {append} from '../../../ops/append/index.js';
-import {decodeForm} from '../../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {encodeFloat8} from '../../../ops/float8/index.js';
 import {gatherRows, gatherTokens} from '../../../ops/gather_tokens/index.js';
 import {hadamard} from '../../../ops/hadamard/index.js';
 import {quantize, type QuantizeOptions} from '../../../ops/integer/index.js';
 import {expandPartial} from '../../../ops/low_rank/index.js';
-import {unembed} from '../../../ops/lm_head/index.js';
+import {lmHead} from '../../../ops/lm_head/index.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {goldenTensor, readGolden, type GoldenArray} from '../../support/golden.js';
 import {expectAsOnCpu} from '../../support/on_both.js';
@@ -60,12 +60,12 @@ describeOnBackends(
     for (const {name, input, bits, group, axis, symmetric, ...expected} of golden.cases) {
       it(`quantise to the golden codes, bit for bit: ${name}`, async () => {
         const x = goldenTensor(golden.inputs[input]!);
-        const form = quantize(x, {dim: x.shape[3], bits, groupAxis: axis, groupSize: group, symmetric});
-        const decoded = decodeForm(form, 0, x.shape[2]);
-        await expectClose(form.params, expected.params.data, 0, 'params');
-        await expectClose(form.codes, expected.codes.data, 0, 'codes');
+        const encoding = quantize(x, {dim: x.shape[3], bits, groupAxis: axis, groupSize: group, symmetric});
+        const decoded = decodeEncoding(encoding, 0, x.shape[2]);
+        await expectClose(encoding.params, expected.params.data, 0, 'params');
+        await expectClose(encoding.codes, expected.codes.data, 0, 'codes');
         await expectClose(decoded, Float32Array.from(expected.decoded.data), 0, 'decoded');
-        tf.dispose([x, form.codes, form.params, decoded]);
+        tf.dispose([x, encoding.codes, encoding.params, decoded]);
       });
     }
 
@@ -74,8 +74,8 @@ describeOnBackends(
         expectAsOnCpu(
           () => random(i, [2, 3, 64, 33], 10 ** (i - 2)),
           x => {
-            const form = quantize(x, {...layout, dim: 33});
-            return [form.params, form.codes, decodeForm(form, 3, 50)];
+            const encoding = quantize(x, {...layout, dim: 33});
+            return [encoding.params, encoding.codes, decodeEncoding(encoding, 3, 50)];
           },
           0,
         ));
@@ -93,8 +93,8 @@ describeOnBackends(
           return tf.tensor4d([...rows.flat(), 1000, 1000.001, 1000.002, 999.999], [1, 1, 5, 4]);
         },
         x => {
-          const form = quantize(x, {dim: 4, bits: 4, groupAxis: 'token', groupSize: 4, symmetric: false});
-          return [form.params, form.codes, decodeForm(form, 0, 5)];
+          const encoding = quantize(x, {dim: 4, bits: 4, groupAxis: 'token', groupSize: 4, symmetric: false});
+          return [encoding.params, encoding.codes, decodeEncoding(encoding, 0, 5)];
         },
         0,
       ));
@@ -108,8 +108,8 @@ describeOnBackends(
             return tf.tensor4d([...all, ...randomFloats(5, 62 * 7, 3)], [1, 2, 4, 62]);
           },
           x => {
-            const form = encodeFloat8(x, {format});
-            return [form.scales, form.codes, decodeForm(form, 1, 3)];
+            const encoding = encodeFloat8(x, {format});
+            return [encoding.scales, encoding.codes, decodeEncoding(encoding, 1, 3)];
           },
           0,
         ));
@@ -124,7 +124,7 @@ describeOnBackends(
           scales: tf.ones<tf.Rank.R4>([1, 1, 1, 1]),
         });
         const decode = ({codes, scales}: ReturnType<typeof inputs>) =>
-          decodeForm({kind: 'float8', dim: 256, format, codes, scales}, 0, 1);
+          decodeEncoding({kind: 'float8', dim: 256, format, codes, scales}, 0, 1);
         // NaN is close to nothing: told apart by what it is not
         await expectAsOnCpu(
           inputs,
@@ -152,12 +152,18 @@ describeOnBackends(
       result.dispose();
     });
 
-    it('keep whole tokens of a form', () =>
+    it('keep whole tokens of an encoding', () =>
       expectAsOnCpu(
         () => random(4, [1, 2, 9, 12]),
         x => {
-          const form = quantize(x, {dim: 12, bits: 8, groupAxis: 'token', groupSize: 4, symmetric: false});
-          const kept = gatherTokens(form, Int32Array.from([8, 1, 1, 0, 5, 7]));
+          const encoding = quantize(x, {
+            dim: 12,
+            bits: 8,
+            groupAxis: 'token',
+            groupSize: 4,
+            symmetric: false,
+          });
+          const kept = gatherTokens(encoding, Int32Array.from([8, 1, 1, 0, 5, 7]));
           return [kept.codes, kept.params, gatherRows(x, Int32Array.from([2, 3]))];
         },
         0,
@@ -205,7 +211,7 @@ describeOnBackends(
               tf.tensor2d(randomFloats(1, rows * dim), [rows, dim]),
               tf.tensor2d(randomFloats(2, vocab * dim), [vocab, dim]),
             ] as const,
-          ([x, table]) => unembed(x, table),
+          ([x, table]) => lmHead(x, table),
           2e-5,
         );
       }
@@ -214,8 +220,11 @@ describeOnBackends(
     it('leave nothing behind', () =>
       expectNoLeak(() =>
         tf.tidy(() => {
-          const form = quantize(random(1, [1, 1, 4, 8]), {...layouts[2]!, dim: 8});
-          return [decodeForm(form, 0, 4), encodeFloat8(random(1, [1, 1, 4, 8]), {format: 'e4m3'}).codes];
+          const encoding = quantize(random(1, [1, 1, 4, 8]), {...layouts[2]!, dim: 8});
+          return [
+            decodeEncoding(encoding, 0, 4),
+            encodeFloat8(random(1, [1, 1, 4, 8]), {format: 'e4m3'}).codes,
+          ];
         }),
       ));
 

@@ -3,10 +3,10 @@ import {expect} from 'chai';
 import {append} from '../../../ops/append/index.js';
 import {attend, type Partial} from '../../../ops/attention/attend/index.js';
 import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
-import {decodeForm} from '../../../ops/encodings/decode.js';
+import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {encodeFloat8} from '../../../ops/float8/index.js';
-import type {DenseForm} from '../../../ops/encodings/encoding.js';
+import type {DenseEncoding} from '../../../ops/encodings/encoding.js';
 import {gatherRows} from '../../../ops/gather_tokens/index.js';
 import {hadamard} from '../../../ops/hadamard/index.js';
 import {quantize} from '../../../ops/integer/index.js';
@@ -127,7 +127,7 @@ describeOnBackends(
                 x,
                 Int32Array.from({length: 6 * 5}, (_, i) => (i * 37) % capacity),
               );
-              const decoded = [decodeForm(codes, 4, 240), decodeForm(float8, 1, 249)];
+              const decoded = [decodeEncoding(codes, 4, 240), decodeEncoding(float8, 1, 249)];
               return [codes.codes, codes.params, float8.codes, float8.scales, kept, ...decoded];
             }),
           0,
@@ -182,10 +182,10 @@ describeOnBackends(
     it('are refused, by ops of tfjs as well, where even a head is larger', () =>
       tf.tidy(() => {
         const data: tf.Tensor4D = tf.ones([1, 2, 100, 32]);
-        const form: DenseForm = {kind: 'dense', dim: 32, data};
+        const encoding: DenseEncoding = {kind: 'dense', dim: 32, data};
         withLimit(6400, () => {
           const refusal = /\[1, 1, 100, 32\] takes 1 MiB, and this GPU's driver binds at most 1 MiB/;
-          expect(() => attend(tf.ones([1, 2, 1, 32]), form, form, {tokens: 100, scale: 1})).to.throw(
+          expect(() => attend(tf.ones([1, 2, 1, 32]), encoding, encoding, {tokens: 100, scale: 1})).to.throw(
             InvalidArgumentError,
             refusal,
           );
@@ -209,11 +209,11 @@ describeOnBackends(
         }
         return tf.tensor4d(numbers, [1, kvHeads, tokens, 64]);
       };
-      const form = (data: tf.Tensor4D): DenseForm => ({kind: 'dense', dim: 64, data});
+      const encoding = (data: tf.Tensor4D): DenseEncoding => ({kind: 'dense', dim: 64, data});
       const result = tf.tidy(() => {
         const [keys, values] = [rows((_, t) => t % 7), rows((h, t) => (t % 5) + h)];
         const queries: tf.Tensor4D = tf.ones([1, kvHeads, 1, 64]);
-        return mergePartials([attend(queries, form(keys), form(values), {tokens, scale: 1 / 64})]);
+        return mergePartials([attend(queries, encoding(keys), encoding(values), {tokens, scale: 1 / 64})]);
       });
       let [total, weights] = [0, 0];
       for (let t = 0; t < tokens; t++) {

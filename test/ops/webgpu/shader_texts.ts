@@ -12,7 +12,7 @@ import {expandPartialShader} from '../../../ops/low_rank/webgpu.js';
 import {joinShader} from '../../../ops/attention/merge_partials/webgpu.js';
 import {rmsNormShader} from '../../../ops/rms_norm/webgpu.js';
 import {rotateShader} from '../../../ops/rotate/webgpu.js';
-import {unembedShader} from '../../../ops/lm_head/webgpu.js';
+import {lmHeadShader} from '../../../ops/lm_head/webgpu.js';
 
 const dense = {kind: 'dense', dim: 64} as const;
 const int4 = {kind: 'integer', dim: 64, bits: 4, groupAxis: 'channel', groupSize: 32} as const;
@@ -21,7 +21,7 @@ const e4m3 = {kind: 'float8', dim: 64, format: 'e4m3'} as const;
 const rebuilt = {dim: 64, pairs: 32, interleaved: false, mean: true, positions: true} as const;
 const latents = {keys: {kind: 'dense', dim: 16}, rebuilt} as const;
 
-/** The text of each shader, with constants of a model's everyday: attention in the form of each codec, heads of 64. */
+/** The text of each shader, with constants of a model's everyday: attention in the encoding of each codec, heads of 64. */
 export const shaderTexts: Readonly<Record<string, string>> = {
   append_rows: appendShader.code({type: 'i32'}),
   attend_dense_prefill: attendShader.code({
@@ -63,5 +63,5 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   pack_codes: packCodesShader.code({bits: 4, groupAxis: 'channel', groupSize: 32}),
   rms_norm: rmsNormShader.code({}),
   rotate: rotateShader.code({interleaved: false}),
-  unembed: unembedShader.code({}),
+  lm_head: lmHeadShader.code({}),
 };

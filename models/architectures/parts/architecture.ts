@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {KernelInitializer} from '../../layers/layer_args.js';
+import type {KernelInitializer} from '../../../layers/layer_args.js';
 import type {ModelConfig} from './model_config.js';
-import type {TensorFile} from '../../base/files/tensor_file.js';
+import type {TensorFile} from '../../../base/files/tensor_file.js';
 
 /**
  * One kind of Transformer: how its files name things, and the layers that it is built of. Adding one is a file in

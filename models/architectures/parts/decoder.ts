@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import {outputHead} from '../../layers/output_head.js';
-import {tokenEmbedding} from '../../layers/token_embedding.js';
-import {tokenSelection} from '../../layers/token_selection.js';
-import type {CallArgs} from '../../layers/layer_args.js';
-import {EigenkvError, InvalidArgumentError} from '../../base/errors.js';
-import {readableNumbers} from '../../ops/host_numbers.js';
+import {outputHead} from '../../../layers/output_head.js';
+import {tokenEmbedding} from '../../../layers/token_embedding.js';
+import {tokenSelection} from '../../../layers/token_selection.js';
+import type {CallArgs} from '../../../layers/layer_args.js';
+import {EigenkvError, InvalidArgumentError} from '../../../base/errors.js';
+import {readableNumbers} from '../../../ops/host_numbers.js';
 import type {BuildOptions} from './architecture.js';
 import type {ModelConfig} from './model_config.js';
 

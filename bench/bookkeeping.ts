@@ -38,14 +38,14 @@ class ShapeWatcher implements AttentionCache {
 
   attend(depth: number, {queries, keys, rope}: FreshTokens): tf.Tensor4D {
     const dim = queries.shape[3];
-    this.shapes[depth] = {heads: queries.shape[1], kvHeads: keys.shape[1], dim, ...(rope && {rope})};
+    this.shapes[depth] = {heads: queries.shape[1], kvHeads: keys.shape[1], dim, rope};
     return tf.zerosLike(queries);
   }
 }
 
 function randomTokens({heads, kvHeads, dim, rope}: Shape, tokens: number): FreshTokens {
   const random = (count: number) => tf.randomNormal<tf.Rank.R4>([1, count, tokens, dim]);
-  return {queries: random(heads), keys: random(kvHeads), values: random(kvHeads), ...(rope && {rope})};
+  return {queries: random(heads), keys: random(kvHeads), values: random(kvHeads), rope};
 }
 
 interface Row {
@@ -107,7 +107,7 @@ function measure(shapes: readonly Shape[], policy: Policy, tokens: number, model
 function attendAgain(cache: KVCache, depth: number, queries: tf.Tensor4D, rope?: RopeTables): void {
   const past = cache.past(depth)!;
   const rotated = rope ? rotate(queries, rope.rotation(past.tokensSeen - 1, 1)) : queries;
-  attendPast(past, rotated, {scale: 1 / Math.sqrt(queries.shape[3]), ...(rope && {rope})});
+  attendPast(past, rotated, {scale: 1 / Math.sqrt(queries.shape[3]), rope});
 }
 
 /** Milliseconds of a step of the model without its attention; the median of some. */

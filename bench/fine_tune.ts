@@ -42,7 +42,7 @@ async function main(args: string[]) {
   const [heldOut, train] = [await idsOf('heldOut'), await idsOf('trainSample')];
   const method = basisMethods.find(name => name === values.method);
   const {model} = await compressModel(loaded.model, calibration, {
-    ...(method && {method}),
+    method,
     ratio: Number(values.ratio),
     sample: train.slice(0, 128),
   });

@@ -187,13 +187,13 @@ export class KVCache implements AttentionCache {
       return kept(
         step(policy, past, rotated, {
           ...this.#contextOf(depth, scale, rotates),
-          ...(fresh.window !== undefined && {window: fresh.window}),
-          ...(latentKeys && {latentKeys}),
+          window: fresh.window,
+          latentKeys,
         }),
       );
     });
     if (past === undefined) this.#binding.bind(depth, fresh.layer);
-    this.#seen[depth] = {scale, ...(rotates && {rope: rotates})};
+    this.#seen[depth] = {scale, rope: rotates};
     this.#replace(depth, next);
     return output;
   }
@@ -258,7 +258,7 @@ export class KVCache implements AttentionCache {
     const expectedTokens = this.#expectedTokens;
     const fork = new KVCache(this.#model, perDepth(this.#policies), {
       beyondContext: this.#beyondContext,
-      ...(expectedTokens !== undefined && {expectedTokens}),
+      expectedTokens,
     });
     fork.continueFrom(this);
     return fork;
@@ -371,7 +371,7 @@ export class KVCache implements AttentionCache {
     const {policies, expectedTokens, beyondContext} = snapshot.description;
     const cache = new KVCache(model, plan ?? perDepth(policies), {
       beyondContext,
-      ...(expectedTokens !== undefined && {expectedTokens}),
+      expectedTokens,
     });
     checkSamePolicies(snapshot, cache.#policies.map(specOf));
     tf.tidy(() => {
@@ -391,7 +391,7 @@ export class KVCache implements AttentionCache {
     return {
       rows: this.#rows,
       policies: this.#policies.map(specOf),
-      ...(expectedTokens !== undefined && {expectedTokens}),
+      expectedTokens,
       beyondContext: this.#beyondContext,
       depths: this.#pasts.map((past, depth) => {
         if (past === undefined) return undefined;
@@ -430,8 +430,8 @@ export class KVCache implements AttentionCache {
       depth,
       depths: this.#rows.length,
       scale,
-      ...(rope && {rope}),
-      ...(expectedTokens !== undefined && {expectedTokens}),
+      rope,
+      expectedTokens,
     };
   }
 

@@ -66,7 +66,7 @@ async function assemble(
   const model = buildModel(config, {kernelInitializer: 'zeros'});
   try {
     await fillWeights(model, stored, weights, {
-      ...(signal && {signal}),
+      signal,
       onProgress: (done, total) => onProgress?.({stage: 'weights', file: name, done, total}),
     });
   } catch (error) {

@@ -26,7 +26,7 @@ export class EngineClient {
       this.receive(worker, this.crash(event));
     });
     this.newest.task = ++this.lastId;
-    worker.postMessage({id: this.lastId, kind: 'load', backend, ...(file && {file})});
+    worker.postMessage({id: this.lastId, kind: 'load', backend, file});
   }
 
   send(request: Exclude<Request, {kind: 'load'}>): void {

@@ -5,7 +5,7 @@ import type {Encoding} from './tensor_file.js';
 type Decode = NonNullable<Encoding['decode']>;
 
 function blocks(dtype: string, blockSize: number, blockBytes: number, decode?: Decode): Encoding {
-  return {dtype, blockSize, blockBytes, ...(decode && {decode})};
+  return {dtype, blockSize, blockBytes, decode};
 }
 
 /**

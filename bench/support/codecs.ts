@@ -34,7 +34,7 @@ function lowRank(encode: Encode, rotate = false) {
     const [, kvHeads, , dim] = tokens().shape;
     const rank = dim / 4;
     const basis: tf.Tensor4D = tf.randomNormal([1, kvHeads, rank, dim], 0, rank ** -0.5);
-    return {kind: 'lowRank', dim, rank, basis, latents: encode(tokens(rank)), ...(rotate && {rotate})};
+    return {kind: 'lowRank', dim, rank, basis, latents: encode(tokens(rank)), rotate};
   };
 }
 

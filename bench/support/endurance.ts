@@ -113,7 +113,7 @@ export async function endure(
       keys: worst(seen.map(({drift}) => drift.keys)),
       values: worst(seen.map(({drift}) => drift.values)),
     },
-    ...(scores && {scores}),
+    scores,
     modelIntact: reference.every((logit, i) => Object.is(logit, again[i])),
   });
 }

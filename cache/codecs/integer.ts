@@ -66,7 +66,7 @@ function turned(
     rank: dim,
     latents: encode(project(mean ? tf.sub(x, mean) : x, basis)),
     basis,
-    ...(mean && {mean}),
+    mean,
   };
 }
 
@@ -79,7 +79,7 @@ function turnOf(
   const turns = rotate && dim % 2 === 0; // a Hadamard matrix of an odd size is that of size 1
   const matrix = turns ? hadamard(tf.eye(dim)) : tf.eye(dim);
   const basis: tf.Tensor4D = tf.tile(tf.reshape(matrix, [1, 1, dim, dim]), [batch, kvHeads, 1, 1]);
-  return center ? {basis, mean: tf.mean(x, 2, true)} : {basis};
+  return center ? {basis, mean: tf.mean<tf.Tensor4D>(x, 2, true)} : {basis};
 }
 
 /** An upper bound of the scales of all groups: scales are rounded up to bfloat16, by 2^-7 at most. */

@@ -52,7 +52,7 @@ export function lowRank(options: LowRankOptions = {}): Codec {
         rank: basis.shape[2],
         latents: latents.encode(projected(x, shared), former) as TokenEncoding,
         basis,
-        ...(mean && {mean}),
+        mean,
       };
     },
     errorBound: x =>

@@ -63,7 +63,7 @@ export function attendedKeys(keys: Encoding, {latentKeys}: AttendContext): Encod
   const {basis, mean, rope} = latentKeys;
   const shared = {kind: 'lowRank', dim: basis.shape[3], ...(rope && {rotate: true})} as const;
   if (keys.kind !== 'lowRank') {
-    return {...shared, rank: keys.dim, latents: keys, basis, ...(mean && {mean})} satisfies LowRankEncoding;
+    return {...shared, rank: keys.dim, latents: keys, basis, mean} satisfies LowRankEncoding;
   }
   const means = [...(keys.mean ? [batchedMatMul(keys.mean, basis)] : []), ...(mean ? [mean] : [])];
   return {

@@ -102,7 +102,7 @@ function side(extras: Readonly<Record<string, tf.Tensor>>, name: 'key' | 'value'
   const [squares, discarded, energy] = ['Squares', 'Discarded', 'Energy'].map(
     what => extras[`${name}${what}`],
   );
-  return {...(squares && {squares}), ...(discarded && {discarded}), ...(energy && {energy})};
+  return {squares, discarded, energy};
 }
 
 function named(extras: Required<SideExtras>, name: 'key' | 'value'): Record<string, tf.Tensor> {

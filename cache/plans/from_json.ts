@@ -49,10 +49,10 @@ export function planFromJson(json: unknown): Plan {
     case 'bands': {
       const {shallow, deep, output, shares: given} = parse(schemas.bands, json);
       return bands({
-        ...(shallow && {shallow}),
-        ...(deep && {deep}),
-        ...(output && {output}),
-        ...(given && {shares: given}),
+        shallow,
+        deep,
+        output,
+        shares: given,
       });
     }
     case 'scenario':

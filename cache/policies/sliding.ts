@@ -49,6 +49,7 @@ function sinksOfHeavy(past: Past, heavy: Segment, sinks: number): Past {
   const kept = Math.min(sinks, heavy.tokens);
   const evictedTokens = past.events.evictedTokens + heavy.tokens - kept;
   const positions = tf.squeeze<tf.Tensor3D>(heavy.positions, [3]);
-  const held = kept === 0 ? {} : {sinks: keepTokens(heavy, tf.topk(tf.neg(positions), kept).indices)};
+  const held: Past['held'] =
+    kept === 0 ? {} : {sinks: keepTokens(heavy, tf.topk(tf.neg(positions), kept).indices)};
   return {...past, held, events: {...past.events, evictedTokens}};
 }

@@ -119,7 +119,8 @@ function recentOf(recent: DenseSegment, tokens: number, {observes}: Policy): Den
     values: dense(firstRows(values.data, tokens)),
     tokens,
     positions,
-    ...(cut && {scores: observes?.statistic === 'lastUse' ? tf.minimum(cut, positions + tokens - 1) : cut}),
+    scores:
+      cut && (observes?.statistic === 'lastUse' ? tf.minimum<tf.Tensor4D>(cut, positions + tokens - 1) : cut),
   };
 }
 

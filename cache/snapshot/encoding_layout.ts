@@ -69,7 +69,7 @@ export function encodingOfLayout(
     latents: tokenEncoding(layout.latents, tokens, (name, spec) => tensor(`latents.${name}`, spec)),
     basis: tensor('basis', {dtype: 'float32', rows: rank, columns: dim}),
     ...(mean && {mean: tensor('mean', {dtype: 'float32', rows: 1, columns: dim})}),
-    ...(rotate && {rotate}),
+    rotate,
   };
 }
 

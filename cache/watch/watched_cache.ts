@@ -55,7 +55,7 @@ export class WatchedCache implements AttentionCache {
     return tf.tidy(() => {
       const output = this.cache.attend(depth, fresh);
       const rotation = this.rotationOf(fresh, start);
-      const seen = {...rebuilt(fresh), start, ...(rotation && {rotation})};
+      const seen = {...rebuilt(fresh), start, rotation};
       for (const watcher of this.watchers) watcher.see(depth, seen, output);
       return output;
     });
@@ -80,16 +80,13 @@ export class WatchedCache implements AttentionCache {
 }
 
 function rebuilt({keyBasis, keyMean, ...fresh}: FreshTokens): Omit<SeenTokens, 'start'> {
-  const latentKeys = latentKeysOf(
-    {...fresh, ...(keyBasis && {keyBasis}), ...(keyMean && {keyMean})},
-    undefined,
-  );
+  const latentKeys = latentKeysOf({...fresh, keyBasis, keyMean}, undefined);
   if (latentKeys === undefined) return fresh;
   const {keys} = fresh;
   const whole = attendedKeys({kind: 'dense', dim: keys.shape[3], data: keys}, {scale: 1, latentKeys});
   return {
     ...fresh,
     keys: decodeEncoding(whole, 0, keys.shape[2]),
-    latentsOf: {...(keyBasis && {keyBasis}), ...(keyMean && {keyMean})},
+    latentsOf: {keyBasis, keyMean},
   };
 }

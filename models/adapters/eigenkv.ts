@@ -13,7 +13,7 @@ function describe(layer: tf.layers.Layer): DenseAttention {
   if (!('layerShape' in layer)) throw new EigenkvError(`Layer "${layer.name}" is no attention of eigenkv.`);
   const {heads, kvHeads, dim: headDim} = layer.layerShape as LayerShape;
   const rope = layer.getConfig()['rope'] as RopeConfig | undefined;
-  return {layer, heads, kvHeads, headDim, ...(rope && {rope}), read: () => read(layer)};
+  return {layer, heads, kvHeads, headDim, rope, read: () => read(layer)};
 }
 
 async function read({weights}: tf.layers.Layer): Promise<DenseWeights> {

@@ -74,9 +74,9 @@ export function attendWithCache(
 ): tf.Tensor {
   const attended = cache.attend(depth, {
     ...parts.project(x),
-    ...(rope && {rope}),
-    ...(scale !== undefined && {scale}),
-    ...(layer && {layer}),
+    rope,
+    scale,
+    layer,
     ...(window !== undefined && window < context && {window}), // a window as wide as the context is none
   });
   return parts.output(attended, x);

@@ -103,11 +103,11 @@ export async function compressModel(
   try {
     const allotted = await allotRanks(prepared, {
       ...options,
-      ...(ranks && {ranks}),
-      ...(sample && {sample}),
-      ...(features && {features}),
-      ...(onProgress && {onProgress}),
-      ...(signal && {signal}),
+      ranks,
+      sample,
+      features,
+      onProgress,
+      signal,
     });
     const compression: ModelCompression = {
       ropeMode: options.ropeMode,
@@ -177,7 +177,7 @@ function replacements({attentions, weights, bases}: Prepared, compression: Model
         numKvHeads: kvHeads,
         headDim,
         depth,
-        ...(rope && {rope}),
+        rope,
         useBias: merged['query_bias'] !== undefined,
         useOutputBias: merged['output_bias'] !== undefined,
         ...args,

@@ -38,7 +38,7 @@ export function attentionLayer(
     numHeads: heads,
     numKvHeads: kvHeads,
     headDim,
-    ...(rope && {rope}),
+    rope,
     useBias: biases.queryKeyValue,
     useOutputBias: hasOutputBias(config),
   };
@@ -58,7 +58,7 @@ export function eigenArgs(
     valueRank: valueRanks[depth]!,
     ropeMode,
     useKeyMean: centered && rope !== undefined && ropeMode === 'before' && keyRanks[depth]! < headDim,
-    ...(cachePolicy && {cachePolicy}),
+    cachePolicy,
   };
 }
 
@@ -129,7 +129,7 @@ export function compressionToJson(compression: ModelCompression): Record<string,
     key_ranks: keyRanks,
     value_ranks: valueRanks,
     centered,
-    ...(cachePolicies && {cache_policies: cachePolicies}),
+    cache_policies: cachePolicies,
   };
 }
 
@@ -166,7 +166,7 @@ export function compressionFromJson(json: unknown, {depths, headDim}: AttentionC
     valueRanks: value_ranks,
     centered,
     ...(cache_policies && {
-      cachePolicies: cache_policies.map(({name, options}) => ({name, ...(options && {options})})),
+      cachePolicies: cache_policies.map(({name, options}) => ({name, options})),
     }),
   };
 }

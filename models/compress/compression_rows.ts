@@ -41,7 +41,7 @@ export async function compressionRows(
       valueRank,
       keyError: errorOf('keys', keyRank),
       valueError: errorOf('values', valueRank),
-      ...(measured && {measured}),
+      measured,
     });
   }
   return rows;

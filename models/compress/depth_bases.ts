@@ -71,7 +71,7 @@ export function depthBases(
     keys: everyHead(head => {
       const ofQueries = ofHead(queries, head, dim * dim);
       const metric = metricOf?.(ofQueries);
-      const grams = {keys: gram(keys, head, keyMeans), queries: ofQueries, ...(metric && {metric})};
+      const grams = {keys: gram(keys, head, keyMeans), queries: ofQueries, metric};
       return keyBasis(keyMethod, grams, dim, {
         ridge,
         ...ofGradients(isRotated ? 'rotatedKeys' : 'keys', head),
@@ -86,8 +86,8 @@ export function depthBases(
         {ridge, ...ofGradients('values', head)},
       ),
     ),
-    ...(keyMeans && {keyMeans}),
-    ...(valueMeans && {valueMeans}),
+    keyMeans,
+    valueMeans,
   };
 }
 

@@ -43,7 +43,7 @@ export class FeatureSample implements Watcher {
       queries: keep(queries),
       keys: keep(keys),
       values: keep(values),
-      ...(rope && {rope}),
+      rope,
     };
   }
 

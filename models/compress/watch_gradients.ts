@@ -48,11 +48,7 @@ export function watchGradients(
       const [keys, values] = [gradients[2 * depth]!, gradients[2 * depth + 1]!];
       // a gradient turns as what it is of: rotations are orthonormal
       const rotation = rope && rotationFor(rope, headDim, 0, ids.length);
-      watcher.see(
-        depth,
-        {queries: keys, keys, values, start: 0, ...(rope && {rope}), ...(rotation && {rotation})},
-        values,
-      );
+      watcher.see(depth, {queries: keys, keys, values, start: 0, rope, rotation}, values);
     });
   });
 }

@@ -101,7 +101,7 @@ async function partsOfBlobs(
 
 function download(id: string, {onProgress, signal}: LoadModelOptions): Promise<string> {
   return fetchModel(id, {
-    ...(signal && {signal}),
+    signal,
     onProgress: ({file, receivedBytes, totalBytes}) => {
       onProgress?.({stage: 'download', file, done: receivedBytes, total: totalBytes ?? receivedBytes});
     },

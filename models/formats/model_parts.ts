@@ -83,7 +83,7 @@ function withConfiguredIds(tokenizer: Tokenizer, {config, generationConfig}: Hub
   ];
   const bosId = tokenizer.bosId ?? configured('bos_token_id')[0];
   const eosIds = [...new Set([...tokenizer.eosIds, ...configured('eos_token_id')])];
-  return {...tokenizer, ...(bosId !== undefined && {bosId}), eosIds};
+  return {...tokenizer, bosId, eosIds};
 }
 
 function tokenIds(config: unknown, key: string, file: string): number[] {

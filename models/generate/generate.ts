@@ -147,7 +147,7 @@ export async function* generateIds(
   try {
     signal?.throwIfAborted();
     let logits = await prefill(take, ids, past, prefillChunk, {
-      ...(signal && {signal}),
+      signal,
       ...(prefixes && past.tokens === 0 && {prefixes, lease}),
     });
     for (let done = 0; done < count; done++) {

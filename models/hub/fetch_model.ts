@@ -92,7 +92,8 @@ async function ensureFile(id: HubId, file: string, options: HubOptions, optional
   const path = join(await modelFolder(id, options), ...file.split('/'));
   if (await isFile(path)) return true;
   const {token = process.env['HF_TOKEN']} = options;
-  const authorization = token === undefined || token === '' ? {} : {authorization: `Bearer ${token}`};
+  const authorization: Record<string, string> =
+    token === undefined || token === '' ? {} : {authorization: `Bearer ${token}`};
   return downloadFile(fileUrl(id, file, options), path, {
     ...options,
     headers: {...authorization, ...options.headers},

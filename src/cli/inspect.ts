@@ -113,7 +113,7 @@ function summaryOf({name, config, tokenizer, weights}: ModelParts) {
     config,
     parameters: [...weights.tensors.values()].reduce((sum, {shape}) => sum + valuesOf(shape), 0),
     dtypes: dtypesOf(weights),
-    tokenizer: {vocabSize, ...(bosId !== undefined && {bosId}), eosIds},
+    tokenizer: {vocabSize, bosId, eosIds},
     cache: [
       {storage: 'float32', bytesPerToken: float32},
       {storage: 'float16', bytesPerToken: float32 / 2},

@@ -40,7 +40,7 @@ export function cacheBytes(
       tf.tidy(() => {
         const zeros = tf.zeros<tf.Rank.R4>(shape);
         const fresh = {queries: zeros, keys: zeros, values: zeros};
-        for (const {depth} of rows) cache.attend(depth, {...fresh, ...(rope && {rope})});
+        for (const {depth} of rows) cache.attend(depth, {...fresh, rope});
       });
     }
     const {byteSize, sharedBytes} = cache;

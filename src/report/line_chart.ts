@@ -105,7 +105,7 @@ function legendColumns(labels: readonly string[]): number {
 
 function axisOf({title, format, whole = false, zero = true}: LineAxis, values: readonly number[]) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  const axis = {title, ...(format !== undefined && {format})};
+  const axis = {title, format};
   if (!whole) return {scale: {zero}, axis: {...axis, tickCount: 7}};
   return {
     scale: {domain: [least, Math.max(least + 1, most)], nice: false},

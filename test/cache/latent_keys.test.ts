@@ -45,7 +45,7 @@ function run(cache: KVCache, all: ReturnType<typeof text>, asLatents: boolean, r
     let from = 0;
     const cut = (x: tf.Tensor4D, count: number) => tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
     const outputs = chunks.map(count => {
-      const fresh = {queries: cut(all.queries, count), values: cut(all.values, count), ...(rope && {rope})};
+      const fresh = {queries: cut(all.queries, count), values: cut(all.values, count), rope};
       const {keyBasis, keyMean} = all;
       const output = asLatents
         ? cache.attend(0, {...fresh, keys: cut(all.latents, count), keyBasis, keyMean})

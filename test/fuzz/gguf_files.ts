@@ -150,8 +150,8 @@ export const hostileGguf = fc
       version,
       keys: [...keys.filter((_, i) => !dropped.includes(i)), ...added],
       tensors: [...(keepTensors ? tensors : []), ...hostile],
-      ...(keyCount !== undefined && {keyCount}),
-      ...(tensorCount !== undefined && {tensorCount}),
+      keyCount,
+      tensorCount,
       data: ones(dataBytes),
     }),
   );

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {KVCache, type LayerShape, makePolicy} from '../../cache/index.js';
+import {KVCache, type LayerShape, type Spec, makePolicy} from '../../cache/index.js';
 import {crc32} from '../../base/crc32.js';
 import {concat, u32, u64} from '../base/files/file_bytes.js';
 import type {Reader} from './harness.js';
@@ -10,15 +10,15 @@ import {damagedBytes, damagedJson} from './mutations.js';
 // Snapshots of caches, damaged: with a checksum that tells of it, and with one made anew by whoever did the damage.
 
 const rows: LayerShape[] = [0, 1].map(depth => ({depth, heads: 2, kvHeads: 1, dim: 8, dimV: 8}));
-const policies = [
+const policies: readonly Spec[] = [
   {name: 'full'},
   {name: 'quantized', options: {bits: 4, groupSize: 4, residual: 2}},
   {name: 'h2o', options: {heavyBudget: 6, recentBudget: 4}},
   {name: 'layered', options: {shortTermSize: 4, longTermRank: 4, longTermBits: 8}},
 ];
 
-async function snapshotOf({name, options}: (typeof policies)[number]): Promise<Uint8Array> {
-  const cache = new KVCache(rows, makePolicy({name, ...(options && {options})}));
+async function snapshotOf({name, options}: Spec): Promise<Uint8Array> {
+  const cache = new KVCache(rows, makePolicy({name, options}));
   for (let step = 0; step < 3; step++) {
     for (const {depth, heads, kvHeads, dim} of rows) {
       tf.tidy(() => {

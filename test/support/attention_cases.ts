@@ -77,7 +77,7 @@ export function tensorsOfProblem(problem: AttentionProblem) {
 }
 
 export function optionsOf({tokens, scale, firstQuery}: AttentionProblem): AttendOptions {
-  return {tokens, scale, ...(firstQuery !== undefined && {firstQuery})};
+  return {tokens, scale, firstQuery};
 }
 
 export const denseEncoding = (data: tf.Tensor4D): DenseEncoding => ({

@@ -29,7 +29,7 @@ export async function generatePair(
       prompt,
       full: full.state(),
       plan: plan.state(),
-      ...(partsAt !== undefined && {partsAt}),
+      partsAt,
       depths: plan.cache.report().map(({byteSize, float32Bytes}) => ({bytes: byteSize, float32Bytes})),
       sharedBytes: plan.cache.sharedBytes,
       headsHolding: await headsHolding(plan.cache, depths, plan.cache.tokens),

@@ -42,7 +42,7 @@ function depthBytes(
   const key = JSON.stringify([policy, tokens, kvHeads, headDim, rope]);
   let bytes = known.get(key);
   if (bytes === undefined) {
-    bytes = cacheBytes({depths: 1, kvHeads, headDim, ...(rope && {rope})}, parsePolicy(policy), tokens);
+    bytes = cacheBytes({depths: 1, kvHeads, headDim, rope}, parsePolicy(policy), tokens);
     known.set(key, bytes);
   }
   return bytes;

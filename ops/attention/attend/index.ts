@@ -78,8 +78,8 @@ export function attend(
     const valueLatents = values.kind === 'lowRank' ? values.latents : values;
     const partial = attendTokens(met.queries, met.keys, valueLatents, options);
     return expandPartial(partial, {
-      ...(values.kind === 'lowRank' && {basis: values.basis, ...(values.mean && {mean: values.mean})}),
-      ...(met.shift && {shift: met.shift}),
+      ...(values.kind === 'lowRank' && {basis: values.basis, mean: values.mean}),
+      shift: met.shift,
     });
   });
 }

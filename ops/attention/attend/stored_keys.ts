@@ -70,7 +70,7 @@ export function storedKeys(
     inputs: {
       ...latents.inputs,
       keyBasis: keys.basis,
-      ...(keys.mean && {keyMean: keys.mean}),
+      keyMean: keys.mean,
       cos,
       sin,
       ...(typeof positions !== 'number' && {positions}),

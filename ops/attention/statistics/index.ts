@@ -70,7 +70,7 @@ export function attentionStatistics(
       scale,
       statistic,
       threshold,
-      ...(firstQuery !== undefined && {firstQuery}),
+      firstQuery,
     };
     return window === undefined
       ? runOp(attentionStatisticsOp, inputs, attributes)

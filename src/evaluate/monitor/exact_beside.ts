@@ -43,9 +43,9 @@ export class ExactBeside implements Watcher {
       queries,
       keys,
       values,
-      ...(rope && {rope}),
-      ...(fresh.scale !== undefined && {scale: fresh.scale}),
-      ...(fresh.window !== undefined && {window: fresh.window}),
+      rope,
+      scale: fresh.scale,
+      window: fresh.window,
     });
     this.latents[depth] = fresh.latentsOf;
     const {recent} = this.past(depth);

@@ -58,7 +58,7 @@ function latentKeysFor({keyBasis, keyMean}: NonNullable<SeenTokens['latentsOf']>
   const ofBatch = (x: tf.Tensor4D): tf.Tensor4D => tf.tile(x, [batch, 1, 1, 1]);
   const basis = ofBatch(tf.expandDims<tf.Tensor4D>(keyBasis, 0));
   const mean = keyMean && ofBatch(tf.reshape(keyMean, [1, keyMean.shape[0], 1, keyMean.shape[1]]));
-  return {latentKeys: {basis, ...(mean && {mean})}};
+  return {latentKeys: {basis, mean}};
 }
 
 function squares(decoded: tf.Tensor4D, exact: tf.Tensor4D): tf.Tensor[] {

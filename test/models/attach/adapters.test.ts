@@ -29,7 +29,7 @@ function kindOf(
   class Kind extends OddAttention {
     static override readonly className = className;
     constructor(args: OddArgs = {}) {
-      super({...args, ...(odd && {odd})});
+      super({...args, odd});
     }
   }
   const plain = fusedQkvAdapter(className);

@@ -210,11 +210,7 @@ describe('generate', () => {
       ['1234567890', undefined],
       ['12345', 5],
     ] as const) {
-      await rejection(
-        all(model, prompt, {...options, ...(maxTokens && {maxTokens})}),
-        ContextLengthError,
-        /10/,
-      );
+      await rejection(all(model, prompt, {...options, maxTokens}), ContextLengthError, /10/);
     }
     expect(cache.tokens).to.equal(0);
     expect(await all(model, '12345', options)).to.have.length(4);

@@ -41,7 +41,7 @@ const body = () => {
     const cache = policy && new KVCache(model, policy);
     const given: number[] = [];
     try {
-      const settings = {maxTokens: 8, prefillChunk: 8, ...options, ...(cache && {cache})};
+      const settings = {maxTokens: 8, prefillChunk: 8, ...options, cache};
       for await (const id of generateIds(model, ids, settings)) given.push(id);
     } finally {
       model.apply = apply;

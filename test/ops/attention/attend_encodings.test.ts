@@ -100,7 +100,7 @@ describeOnBackends(
           rank: 1,
           latents: {kind: 'dense', dim: 1, data: tf.zeros([1, 1, 4, 1])},
           basis: ones(1, 2),
-          mean: tf.mul(ones(1, 2), 3),
+          mean: tf.mul<tf.Tensor4D>(ones(1, 2), 3),
         };
         const threes = dense(tf.mul(ones(4, 2), 3));
         return mergePartials([
@@ -147,7 +147,7 @@ describeOnBackends(
             attend(tf.ones([1, 1, 1, 8]), encoding, of, {
               tokens: 5,
               scale: 1,
-              ...(keyRotation && {keyRotation}),
+              keyRotation,
             }),
           ).to.throw(InvalidArgumentError, message);
         const tables = {cos: tf.ones<tf.Rank.R2>([9, 4]), sin: tf.zeros<tf.Rank.R2>([9, 4])};
@@ -204,7 +204,7 @@ async function expectAnswer(
     values: numbersOfEncoding(values, tokens),
   });
   const queries = tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]);
-  const options = {...optionsOf(problem), ...(keyRotation && {keyRotation})};
+  const options = {...optionsOf(problem), keyRotation};
   const run = () => attend(queries, keys, values, options);
   // a score adds up to 64 products of size spread^2, for low rank by way of latents; its weight exp(score) takes the error over
   const tolerance = 2e-5 * Math.max(1, attentionCase.spread ** 2);

@@ -69,7 +69,7 @@ describeOnBackends(
             ...optionsOf(problem),
             statistic,
             threshold,
-            ...(rotation && {keyRotation: rotation}),
+            keyRotation: rotation,
           };
           const run = () => attentionStatistics(queries, keys, logSum, options);
           const answers = [withReference('AttentionStatistics', run)];

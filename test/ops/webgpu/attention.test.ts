@@ -121,7 +121,7 @@ function inputsOf(one: Case) {
     values: encoding(one.values, dimV, 7),
     options: {
       ...{tokens, scale: 1 / Math.sqrt(dim)},
-      ...(one.firstQuery !== undefined && {firstQuery: one.firstQuery}),
+      firstQuery: one.firstQuery,
       ...(one.rotation && {keyRotation: randomRotation({...shape, dim}, one.rotation, 12)}),
     },
   };

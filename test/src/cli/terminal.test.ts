@@ -88,7 +88,7 @@ describe('the terminal', () => {
     ];
     for (const [command, args] of tables) {
       for (const columns of [40, 60, 80, 120, undefined]) {
-        const variables = columns === undefined ? {} : {COLUMNS: String(columns)};
+        const variables: Record<string, string> = columns === undefined ? {} : {COLUMNS: String(columns)};
         const all = columns === 60 ? ['--columns', 'all'] : [];
         const text = await withOutput(pipe, variables, () => printed(() => command.run([...args, ...all])));
         const label = `${args.join(' ')} at ${columns}`;

@@ -19,7 +19,11 @@ export function inLatentSpace(queries: tf.Tensor4D, keys: Encoding, scale: numbe
   if (keys.kind !== 'lowRank' || isRotatedLater(keys)) return {queries, keys};
   const projected = project(queries, keys.basis);
   if (keys.mean === undefined) return {queries: projected, keys: keys.latents};
-  return {queries: projected, keys: keys.latents, shift: tf.mul<tf.Tensor4D>(project(queries, keys.mean), scale)};
+  return {
+    queries: projected,
+    keys: keys.latents,
+    shift: tf.mul<tf.Tensor4D>(project(queries, keys.mean), scale),
+  };
 }
 
 function isRotatedLater(keys: LowRankEncoding): keys is LowRankEncoding & {readonly rotate: true} {

@@ -1,6 +1,6 @@
 /**
- * Copies rows [heads, rows] of `rowBytes` bytes each to out [heads, kept], by their indices [heads, kept]. Returns how many
- * indices name no row; nothing is copied for those.
+ * Copies blocks of `blockRows` consecutive rows of `rowBytes` bytes from data [heads, rows] to out [heads, kept, blockRows], by
+ * the blocks' indices [heads, kept]. Returns how many indices name no whole block; nothing is copied for those.
  */
 export function gatherRows(
   data: usize,
@@ -8,15 +8,17 @@ export function gatherRows(
   out: usize,
   heads: i32,
   rows: i32,
+  blockRows: i32,
   kept: i32,
   rowBytes: i32,
 ): i32 {
-  const bytes = <usize>rowBytes;
+  const blockBytes = <usize>blockRows * <usize>rowBytes;
+  const blocks = <u32>(rows / blockRows);
   let outside = 0;
-  for (let head = 0; head < heads; head++, data += <usize>rows * bytes) {
-    for (let i = 0; i < kept; i++, indices += 4, out += bytes) {
+  for (let head = 0; head < heads; head++, data += <usize>rows * <usize>rowBytes) {
+    for (let i = 0; i < kept; i++, indices += 4, out += blockBytes) {
       const index = load<u32>(indices);
-      if (index < <u32>rows) memory.copy(out, data + <usize>index * bytes, bytes);
+      if (index < blocks) memory.copy(out, data + <usize>index * blockBytes, blockBytes);
       else outside++;
     }
   }

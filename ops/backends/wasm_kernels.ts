@@ -130,13 +130,14 @@ export interface WasmKernels {
     inner: number,
     dim: number,
   ): void;
-  /** How many indices named no row. */
+  /** How many indices name no block of rows. */
   gatherRows(
     data: number,
     indices: number,
     out: number,
     heads: number,
     rows: number,
+    blockRows: number,
     kept: number,
     rowBytes: number,
   ): number;

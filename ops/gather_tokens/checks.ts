@@ -1,6 +1,8 @@
 import {InvalidArgumentError} from '../../base/errors.js';
 
-/** The error of so many indices that name none of the rows. */
-export function indicesOutside(count: number, rows: number): InvalidArgumentError {
-  return new InvalidArgumentError(`${count} indices name no token; expected integers from 0 to ${rows - 1}.`);
+/** The error if so many indices name none of the `rows` rows, or none of the blocks of `blockRows` whole rows. */
+export function indicesOutside(count: number, rows: number, blockRows: number): InvalidArgumentError {
+  const what = blockRows === 1 ? 'token' : `block of ${blockRows} rows`;
+  const last = Math.floor(rows / blockRows) - 1;
+  return new InvalidArgumentError(`${count} indices name no ${what}; expected integers from 0 to ${last}.`);
 }

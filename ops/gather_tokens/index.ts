@@ -1,40 +1,41 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type Encoding, headsOf, mapTensors} from '../encodings/encoding.js';
+import {expectRank4, mapTensors, tensorsOf, type Encoding} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
 import {indicesOutside} from './checks.js';
 import {gatherRowsReference} from './reference.js';
+import type {GatherRowsAttributes, GatherRowsInputs} from './types.js';
 import {gatherRowsWasm} from './wasm.js';
 import {gatherRowsWebgpu} from './webgpu.js';
 
 /**
- * Which tokens of each key head: int32 `[batch, kvHeads, kept]`, or the same numbers of the host, row by row. Each names
- * a row that exists; any order, and repetitions, are fine.
+ * Which tokens, or which blocks of tokens, of each key head: int32 `[batch, kvHeads, kept]`, or the same numbers on the host, row
+ * by row. Each names one that exists; any order and repetitions are fine.
  */
 export type TokenIndices = tf.Tensor3D | Int32Array;
 
+/** The encoding that keeps only some tokens of each key head: `gatherBlocks` with blocks of one token. */
+export function gatherTokens<E extends Encoding>(encoding: E, indices: TokenIndices): E {
+  return gatherBlocks(encoding, indices, 1);
+}
+
 /**
- * The encoding that keeps only some tokens of each key head, in the order of their indices. Rows are copied as they are, so
- * no number changes, and the result holds exactly `kept` rows: what is left out is freed with the old encoding. Tensors that
- * all tokens share (a basis, a mean) are the same tensors in both encodings.
+ * The encoding that keeps only some blocks of tokens of each key head, in the order of their indices. Index i stands for the
+ * tokens from `i * blockTokens` to `(i + 1) * blockTokens - 1`. Codes and parameters are copied as they are, so no number changes.
+ * The result holds exactly `kept * blockTokens` tokens: the others are freed with the old encoding. Tensors that all tokens share
+ * (a basis, a mean) are the same tensors in both encodings.
  *
- * @throws InvalidArgumentError where an index names no token, or where tokens share scales (integers grouped along
- *   tokens, `groupAxis: 'channel'`): evict from an encoding that scales each token by itself. BackendError where codes would
- *   have to be copied by a backend without exact 32-bit integers.
+ * @param blockTokens a multiple of the tokens that share a row of parameters: of the group size of integer codes with
+ *   `groupAxis: 'channel'`; 1 is enough for every other encoding.
+ * @throws InvalidArgumentError if an index names no block, or if a block ends within a group of tokens that share parameters.
+ *   BackendError if codes would have to be copied by a backend without exact 32-bit integers.
  */
-export function gatherTokens<F extends Encoding>(encoding: F, indices: TokenIndices): F {
-  const {batch, kvHeads} = headsOf(encoding);
-  return mapTensors(encoding, (tensor, name, tokensPerRow) => {
-    if (tokensPerRow === Infinity) return tensor;
-    if (tokensPerRow !== 1) {
-      throw new InvalidArgumentError(
-        `Tokens of integer codes with groupAxis 'channel' share the scales of ${tokensPerRow} tokens (${name}), so single ` +
-          "ones cannot be kept: use groupAxis 'token', float8 or dense.",
-      );
-    }
-    return tf.tidy(() => gatherRows(tensor, asTensor(indices, batch, kvHeads, tensor.shape[2])));
-  });
+export function gatherBlocks<E extends Encoding>(encoding: E, indices: TokenIndices, blockTokens: number): E {
+  checkBlockTokens(encoding, blockTokens);
+  return mapTensors(encoding, (tensor, _name, tokensPerRow) =>
+    tokensPerRow === Infinity ? tensor : gather(tensor, indices, blockTokens / tokensPerRow),
+  );
 }
 
 /**
@@ -42,19 +43,38 @@ export function gatherTokens<F extends Encoding>(encoding: F, indices: TokenIndi
  *
  * @param data float32 or int32 `[batch, kvHeads, rows, columns]`.
  * @returns `[batch, kvHeads, kept, columns]` of the same dtype.
- * @throws InvalidArgumentError where an index names no row; on webgpu, which cannot read a tensor at once, only where indices
- *   are the host's: one in a tensor gives a row of zeros there.
+ * @throws InvalidArgumentError if an index names no row. On webgpu, which cannot read a tensor at once, only indices on the host
+ *   are checked: an index in a tensor that names no row gives a row of zeros there.
  */
 export function gatherRows(data: tf.Tensor4D, indices: TokenIndices): tf.Tensor4D {
   expectRank4(data, 'data');
-  const [batch, kvHeads] = data.shape;
+  return gather(data, indices, 1);
+}
+
+function gather(data: tf.Tensor4D, indices: TokenIndices, blockRows: number): tf.Tensor4D {
   if (data.dtype === 'int32') requireExactIntegers('Integer codes and positions');
+  const attributes = {blockRows};
   return tf.tidy(() =>
-    runOp(gatherRowsOp, {data, indices: asTensor(indices, batch, kvHeads, data.shape[2])}, {}),
+    runOp(gatherRowsOp, {data, indices: asTensor(indices, data, blockRows)}, attributes),
   ) as tf.Tensor4D;
 }
 
-function asTensor(indices: TokenIndices, batch: number, kvHeads: number, rows: number): tf.Tensor3D {
+function checkBlockTokens(encoding: Encoding, blockTokens: number): void {
+  if (!Number.isInteger(blockTokens) || blockTokens < 1) {
+    throw new InvalidArgumentError(`blockTokens = ${blockTokens}; expected an integer from 1.`);
+  }
+  for (const [name, {tokensPerRow}] of Object.entries(tensorsOf(encoding))) {
+    if (tokensPerRow === Infinity || blockTokens % tokensPerRow === 0) continue;
+    throw new InvalidArgumentError(
+      `Tokens of integer codes with groupAxis 'channel' share the scales of ${tokensPerRow} tokens (${name}), so blocks of ` +
+        `${blockTokens} cannot be kept: gather blocks of a multiple of ${tokensPerRow} tokens (gatherBlocks), or use groupAxis ` +
+        "'token', float8 or dense.",
+    );
+  }
+}
+
+function asTensor(indices: TokenIndices, data: tf.Tensor4D, blockRows: number): tf.Tensor3D {
+  const [batch, kvHeads, rows] = data.shape;
   const heads = batch * kvHeads;
   if (indices instanceof Int32Array) {
     if (indices.length % heads !== 0) {
@@ -62,8 +82,9 @@ function asTensor(indices: TokenIndices, batch: number, kvHeads: number, rows: n
         `${indices.length} indices do not divide among ${batch} x ${kvHeads} heads: give each head as many.`,
       );
     }
-    const outside = indices.filter(index => index < 0 || index >= rows);
-    if (outside.length > 0) throw indicesOutside(outside.length, rows);
+    const blocks = Math.floor(rows / blockRows);
+    const outside = indices.filter(index => index < 0 || index >= blocks);
+    if (outside.length > 0) throw indicesOutside(outside.length, rows, blockRows);
     return tf.tensor3d(indices, [batch, kvHeads, indices.length / heads], 'int32');
   }
   const [indexBatch, indexHeads] = indices.shape;
@@ -75,7 +96,7 @@ function asTensor(indices: TokenIndices, batch: number, kvHeads: number, rows: n
   return indices;
 }
 
-export const gatherRowsOp = defineOp<{data: tf.Tensor; indices: tf.Tensor}, object>({
+export const gatherRowsOp = defineOp<GatherRowsInputs, GatherRowsAttributes>({
   name: 'GatherRows',
   reference: gatherRowsReference,
   kernels: {wasm: gatherRowsWasm, webgpu: gatherRowsWebgpu},

@@ -1,12 +1,18 @@
 import * as tf from '@tensorflow/tfjs';
+import type {GatherRowsAttributes, GatherRowsInputs} from './types.js';
 
-/** Rows of each head, in plain tfjs ops: one flat gather, since a gather with batchDims is wrong on wasm. */
-export function gatherRowsReference({data, indices}: {data: tf.Tensor; indices: tf.Tensor}): tf.Tensor {
+/** Blocks of rows of each head, in plain tfjs ops: one flat gather, since a gather with batchDims is wrong on wasm. */
+export function gatherRowsReference(
+  {data, indices}: GatherRowsInputs,
+  {blockRows}: GatherRowsAttributes,
+): tf.Tensor {
   const [batch, kvHeads, rows, columns] = data.shape as [number, number, number, number];
   const heads = batch * kvHeads;
   const kept = indices.shape[2]!;
-  const firstRows = tf.mul(tf.range(0, heads, 1, 'int32'), tf.scalar(rows, 'int32'));
-  const flat = tf.add(tf.reshape(indices, [heads, kept]), tf.reshape(firstRows, [heads, 1]));
+  const firstRows = tf.mul(tf.reshape(indices, [heads, kept, 1]), tf.scalar(blockRows, 'int32'));
+  const headRows = tf.mul(tf.range(0, heads, 1, 'int32'), tf.scalar(rows, 'int32'));
+  const inBlock = tf.reshape(tf.range(0, blockRows, 1, 'int32'), [1, 1, blockRows]);
+  const flat = tf.add(tf.add(firstRows, tf.reshape(headRows, [heads, 1, 1])), inBlock);
   const gathered = tf.gather(tf.reshape(data, [heads * rows, columns]), tf.reshape(flat, [-1]));
-  return tf.reshape(gathered, [batch, kvHeads, kept, columns]);
+  return tf.reshape(gathered, [batch, kvHeads, kept * blockRows, columns]);
 }

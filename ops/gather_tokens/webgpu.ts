@@ -1,23 +1,31 @@
 import type * as tf from '@tensorflow/tfjs';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import type {GatherRowsAttributes, GatherRowsInputs} from './types.js';
 
 /**
- * Rows of each head, bit for bit. Whether every index names a row cannot be known at once here: one that does not gives a
- * row of zeros.
+ * Blocks of rows of each head, bit for bit. Whether every index names a block cannot be known at once here: one that does not
+ * gives rows of zeros.
  */
-export const gatherRowsWebgpu = byHeads(gatherRowsOfHeads, 'data');
+export const gatherRowsWebgpu = byHeads(
+  gatherRowsOfHeads,
+  'data',
+  ({data, indices}, {blockRows}) => indices.shape[2]! * blockRows * data.shape[3]!,
+);
 
-function gatherRowsOfHeads({data, indices}: {data: tf.TensorInfo; indices: tf.TensorInfo}): tf.TensorInfo {
+function gatherRowsOfHeads(
+  {data, indices}: {[Name in keyof GatherRowsInputs]: tf.TensorInfo},
+  {blockRows}: GatherRowsAttributes,
+): tf.TensorInfo {
   const [batch, kvHeads, rows, columns] = data.shape as [number, number, number, number];
-  const kept = indices.shape[2]!;
+  const kept = indices.shape[2]! * blockRows;
   const dtype = data.dtype === 'int32' ? 'int32' : 'float32';
   return webgpuPrograms()!.run(
     gatherRowsShader,
     {
       constants: {type: dtype === 'int32' ? 'i32' : 'f32'},
       inputs: {data, indices},
-      uniforms: {rows, columns, kept},
+      uniforms: {rows, columns, kept, blockRows},
       work: batch * kvHeads * kept * columns,
     },
     [batch, kvHeads, kept, columns],
@@ -26,19 +34,20 @@ function gatherRowsOfHeads({data, indices}: {data: tf.TensorInfo; indices: tf.Te
 }
 
 /** One invocation an element. */
-export const gatherRowsShader: Shader<{type: 'i32' | 'f32'}, 'rows' | 'columns' | 'kept'> = {
+export const gatherRowsShader: Shader<{type: 'i32' | 'f32'}, 'rows' | 'columns' | 'kept' | 'blockRows'> = {
   name: 'GatherRows',
-  uniforms: integers('rows', 'columns', 'kept'),
+  uniforms: integers('rows', 'columns', 'kept', 'blockRows'),
   code: ({type}) => `
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }
       let row = index / uniforms.columns;
       let head = row / uniforms.kept;
-      let source = i32(indices[row]);
-      if (source < 0 || source >= uniforms.rows) {
+      let block = i32(indices[row / uniforms.blockRows]);
+      if (block < 0 || block >= uniforms.rows / uniforms.blockRows) {
         result[index] = ${type}(0);
         return;
       }
-      result[index] = ${type}(data[(head * uniforms.rows + source) * uniforms.columns + index % uniforms.columns]);
+      let source = head * uniforms.rows + block * uniforms.blockRows + row % uniforms.blockRows;
+      result[index] = ${type}(data[source * uniforms.columns + index % uniforms.columns]);
     }`,
 };

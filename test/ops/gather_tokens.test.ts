@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {capacityOf, encodingBytes, tensorsOf, type Encoding} from '../../ops/encodings/encoding.js';
-import {gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
+import {gatherBlocks, gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {
   disposeEncoding,
@@ -12,6 +12,7 @@ import {
   randomLowRank,
   randomTokens,
   tokenStorages,
+  type TokenStorage,
 } from '../support/encodings.js';
 import {randomStream} from '../support/random.js';
 import {withReference} from '../support/reference.js';
@@ -23,10 +24,12 @@ describeOnBackends(
     const cases = fc.record({
       batch: fc.integer({min: 1, max: 2}),
       kvHeads: fc.integer({min: 1, max: 3}),
-      tokens: fc.integer({min: 1, max: 12}),
+      blocks: fc.integer({min: 1, max: 6}),
+      // blocks of several groups; and encodings of single tokens take blocks of any length
+      groupsOfBlock: fc.integer({min: 1, max: 3}),
       spare: fc.integer({min: 0, max: 3}),
       dim: fc.integer({min: 1, max: 34}),
-      kept: fc.integer({min: 0, max: 14}),
+      kept: fc.integer({min: 0, max: 9}),
       onHost: fc.boolean(),
       seed: fc.integer(),
     });
@@ -36,36 +39,47 @@ describeOnBackends(
       lowRankStorages.map(lowRank => ({lowRank})),
     );
 
-    it('keeps the named tokens of each head, every number as it was', () =>
+    it('commutes with decoding: keeps the named blocks of each head, every number as it was', () =>
       fc.assert(
         fc.asyncProperty(cases, encodings, async (one, how) => {
-          const {batch, kvHeads, tokens, spare, dim, kept, onHost, seed} = one;
+          const {batch, kvHeads, blocks, groupsOfBlock, spare, dim, kept, onHost, seed} = one;
+          const blockTokens =
+            groupsOfBlock * sharedTokens('storage' in how ? how.storage : how.lowRank.latents);
+          const tokens = blocks * blockTokens;
           const shape = {batch, kvHeads, tokens, capacity: tokens + spare, dim};
           const encoding: Encoding =
             'storage' in how
               ? randomTokens(shape, how.storage, seed)
               : randomLowRank(shape, how.lowRank, seed);
-          fc.pre(!sharesScales(encoding));
           const next = randomStream(seed);
           const numbers = Int32Array.from({length: batch * kvHeads * kept}, () =>
-            Math.floor(next() * tokens),
+            Math.floor(next() * blocks),
           );
           const indices = onHost ? numbers : tf.tensor3d(numbers, [batch, kvHeads, kept], 'int32');
-          const gathered = gatherTokens(encoding, indices);
-          expect(capacityOf(gathered)).to.equal(kept);
-          const [before, after] = [decodeEncoding(encoding, 0, tokens), decodeEncoding(gathered, 0, kept)];
+          const gather = () =>
+            blockTokens === 1
+              ? gatherTokens(encoding, indices)
+              : gatherBlocks(encoding, indices, blockTokens);
+          const gathered = gather();
+          const keptTokens = kept * blockTokens;
+          expect(capacityOf(gathered)).to.equal(keptTokens);
+          const [before, after] = [
+            decodeEncoding(encoding, 0, tokens),
+            decodeEncoding(gathered, 0, keptTokens),
+          ];
           const old = await before.data();
-          const expected = Float32Array.from({length: batch * kvHeads * kept * dim}, (_, at) => {
+          const expected = Float32Array.from({length: batch * kvHeads * keptTokens * dim}, (_, at) => {
             const row = Math.floor(at / dim);
-            const head = Math.floor(row / kept);
-            return old[(head * tokens + numbers[row]!) * dim + (at % dim)]!;
+            const head = Math.floor(row / keptTokens);
+            const block = numbers[Math.floor(row / blockTokens)]!;
+            return old[(head * tokens + block * blockTokens + (row % blockTokens)) * dim + (at % dim)]!;
           });
           // a product of a batch of other rows may add up in another order
           await expectClose(after, expected, encoding.kind === 'lowRank' ? 1e-5 : 0);
-          const plain = withReference('GatherRows', () => gatherTokens(encoding, indices));
+          const plain = withReference('GatherRows', gather);
           for (const [name, {tensor, tokensPerRow}] of Object.entries(tensorsOf(gathered))) {
             await expectClose(tensor, tensorsOf(plain)[name]!.tensor, 0, name);
-            if (tokensPerRow === 1) tf.dispose([tensor, tensorsOf(plain)[name]!.tensor]);
+            if (tokensPerRow !== Infinity) tf.dispose([tensor, tensorsOf(plain)[name]!.tensor]);
             else expect(tensor).to.equal(tensorsOf(encoding)[name]!.tensor);
           }
           disposeEncoding(encoding);
@@ -118,6 +132,14 @@ describeOnBackends(
         InvalidArgumentError,
         /share the scales of 4 tokens/,
       );
+      expect(() => gatherBlocks(encoding, Int32Array.of(0), 6)).to.throw(
+        InvalidArgumentError,
+        /blocks of 6 cannot be kept: gather blocks of a multiple of 4/,
+      );
+      expect(() => gatherBlocks(encoding, Int32Array.of(0), 0)).to.throw(
+        InvalidArgumentError,
+        /integer from 1/,
+      );
       disposeEncoding(encoding);
     });
 
@@ -146,6 +168,13 @@ describeOnBackends(
             /0 to 3/,
           );
         }
+        // four tokens hold one whole block of three
+        for (const indices of [Int32Array.of(0, 1), tf.tensor3d([0, 1], [1, 2, 1], 'int32')]) {
+          expect(() => gatherBlocks(encoding, indices, 3)).to.throw(
+            InvalidArgumentError,
+            /1 indices name no block of 3 rows; expected integers from 0 to 0/,
+          );
+        }
         disposeEncoding(encoding);
       });
     }
@@ -153,7 +182,7 @@ describeOnBackends(
   testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl'), // no exact 32-bit integers there
 );
 
-function sharesScales(encoding: Encoding): boolean {
-  const tokens = encoding.kind === 'lowRank' ? encoding.latents : encoding;
-  return tokens.kind === 'integer' && tokens.groupAxis === 'channel' && tokens.groupSize > 1;
+/** How many tokens of a storage share parameters. */
+function sharedTokens(storage: TokenStorage): number {
+  return storage.kind === 'integer' && storage.groupAxis === 'channel' ? storage.groupSize : 1;
 }

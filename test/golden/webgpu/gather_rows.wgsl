@@ -3,10 +3,11 @@
       if (index >= uniforms.size) { return; }
       let row = index / uniforms.columns;
       let head = row / uniforms.kept;
-      let source = i32(indices[row]);
-      if (source < 0 || source >= uniforms.rows) {
+      let block = i32(indices[row / uniforms.blockRows]);
+      if (block < 0 || block >= uniforms.rows / uniforms.blockRows) {
         result[index] = i32(0);
         return;
       }
-      result[index] = i32(data[(head * uniforms.rows + source) * uniforms.columns + index % uniforms.columns]);
+      let source = head * uniforms.rows + block * uniforms.blockRows + row % uniforms.blockRows;
+      result[index] = i32(data[source * uniforms.columns + index % uniforms.columns]);
     }

@@ -4,7 +4,7 @@ import {append} from '../../../ops/append/index.js';
 import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {encodeFloat8} from '../../../ops/float8/index.js';
-import {gatherRows, gatherTokens} from '../../../ops/gather_tokens/index.js';
+import {gatherBlocks, gatherRows, gatherTokens} from '../../../ops/gather_tokens/index.js';
 import {hadamard} from '../../../ops/hadamard/index.js';
 import {quantize, type QuantizeOptions} from '../../../ops/integer/index.js';
 import {expandPartial} from '../../../ops/low_rank/index.js';
@@ -165,6 +165,22 @@ describeOnBackends(
           });
           const kept = gatherTokens(encoding, Int32Array.from([8, 1, 1, 0, 5, 7]));
           return [kept.codes, kept.params, gatherRows(x, Int32Array.from([2, 3]))];
+        },
+        0,
+      ));
+
+    it('keep whole blocks of tokens that share scales', () =>
+      expectAsOnCpu(
+        () => random(4, [1, 2, 13, 12]),
+        x => {
+          const layout = {dim: 12, bits: 4, groupAxis: 'channel', groupSize: 4, symmetric: false} as const;
+          const encoding = quantize(tf.slice(x, [0, 0, 0, 0], [-1, -1, 12, -1]), layout);
+          const kept = gatherBlocks(encoding, Int32Array.from([2, 0, 1, 1]), 4);
+          return [
+            kept.codes,
+            kept.params,
+            gatherBlocks({kind: 'dense', dim: 12, data: x}, Int32Array.from([3, 0]), 3).data,
+          ];
         },
         0,
       ));

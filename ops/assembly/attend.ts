@@ -15,8 +15,16 @@ import {toChannels, toUnpacked} from './unpacked';
 // one key head lie side by side in memory, so their queries are one matrix of `rows` rows, and a tile is read once for
 // all of them. A row of the partial is [output of dimV floats, max, sum]; it is also the running state.
 
-/** Up to so many rows of queries are met in blocks; with more, transposing the tiles of keys pays. */
+/** Up to so many rows of queries are taken in blocks; with more, transposing the tiles of keys pays. */
 const fewRows: i32 = 16;
+
+/** Bytes of scratch memory that `attend` takes for `rows` rows of queries of each key head. */
+export function attendScratch(keys: usize, values: usize, rows: i32): usize {
+  const keyEncoding = changetype<EncodingDescriptor>(keys),
+    valueEncoding = changetype<EncodingDescriptor>(values);
+  if (rows > fewRows) return manyRowsBytes(keyEncoding, valueEncoding);
+  return blocksAt(keyEncoding, valueEncoding) + <usize>((rows + 3) >> 2) * blockStep(keyEncoding, valueEncoding);
+}
 
 export function attend(
   queries: usize,
@@ -61,9 +69,26 @@ export function attend(
   }
 }
 
+// Scratch memory of decoding: a tile of keys, later of values; scales of a group of integer keys; what integer values take; then
+// the blocks of rows.
+
+function weightsAt(keys: EncodingDescriptor, values: EncodingDescriptor): usize {
+  return max(tileBytes(keys), tileBytes(values)) + (areIntegerKeys(keys) ? groupBytes(keys.dim) : 0);
+}
+
+function blocksAt(keys: EncodingDescriptor, values: EncodingDescriptor): usize {
+  return weightsAt(keys, values) + (areIntegerValues(values) ? integerValueBytes : 0);
+}
+
+/** Bytes of one block of rows. */
+function blockStep(keys: EncodingDescriptor, values: EncodingDescriptor): usize {
+  const dim = dimOf(keys);
+  return blockBytes(dim, dimOf(values)) + (areIntegerKeys(keys) ? integerBlockBytes(dim) : 0);
+}
+
 /**
- * Decoding: keys and values take turns, tile by tile. Integer encodings are met as integers where their groups allow it, others as
- * floats, where they lie or decoded to scratch memory.
+ * Decoding: keys and values take turns, tile by tile. Integer encodings are attended as integers if their groups allow it, others
+ * as floats, where they lie or decoded to scratch memory.
  */
 function attendFewRows(
   queries: usize,
@@ -86,10 +111,10 @@ function attendFewRows(
   const keysInPlace = isInPlace(keyEncoding),
     valuesInPlace = isInPlace(valueEncoding);
   const scales = scratch + max(tileBytes(keyEncoding), tileBytes(valueEncoding));
-  const weights = scales + (integerKeys ? groupBytes(dim) : 0);
-  const blocks = weights + (integerValues ? integerValueBytes : 0);
+  const weights = scratch + weightsAt(keyEncoding, valueEncoding);
+  const blocks = scratch + blocksAt(keyEncoding, valueEncoding);
   const integersAt = blockBytes(dim, dimV);
-  const bytes = integersAt + (integerKeys ? integerBlockBytes(dim) : 0);
+  const bytes = blockStep(keyEncoding, valueEncoding);
 
   let from = queries;
   if (integerKeys) {
@@ -154,7 +179,12 @@ function attendFewRows(
   if (integerValues) toChannels(partial, outBytes, rows, dimV, valueEncoding.layout & 0xff, scratch);
 }
 
-/** Prefill: keys are transposed, and four rows at a time meet eight keys in registers. */
+/** Bytes of scratch memory of prefill: tiles of keys and values, transposed keys, and the scores of four rows. */
+function manyRowsBytes(keys: EncodingDescriptor, values: EncodingDescriptor): usize {
+  return tileBytes(keys) + tileBytes(values) + ((<usize>(tileTokens * (dimOf(keys) + 4))) << 2);
+}
+
+/** Prefill: keys are transposed, and registers hold the scores of four rows by eight keys. */
 function attendManyRows(
   queries: usize,
   keyEncoding: EncodingDescriptor,

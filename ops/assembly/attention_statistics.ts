@@ -10,6 +10,12 @@ const mass: i32 = 0;
 const uses: i32 = 1;
 // 2: last use
 
+/** Bytes of scratch memory: a tile of keys, the same transposed, four rows of scores, and as many of the largest in a group. */
+export function attentionStatisticsScratch(keys: usize): usize {
+  const encoding = changetype<EncodingDescriptor>(keys);
+  return tileBytes(encoding) + ((<usize>(tileTokens * (dimOf(encoding) + 8))) << 2);
+}
+
 /**
  * out [heads, tokens]; logSums [heads, group, queryTokens] belongs to the queries [heads, group, queryTokens, dim].
  * statistic 0: the sum of p over group and queries; 1: how many queries have p >= threshold in any head of the group;

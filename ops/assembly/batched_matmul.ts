@@ -3,10 +3,12 @@ import {madd} from './math';
 // out = A B for each of `count` pairs of matrices. Eight columns of B are laid side by side in scratch (zeros beyond the
 // last column), then four rows of A at a time meet them: 4 x 8 sums stay in registers.
 
-/**
- * A is [m, k], or [k, m] where transposeA; B is [k, n], or [n, k] where transposeB; out [m, n].
- * Scratch: 8 k + 32 floats.
- */
+/** Bytes of scratch memory: eight columns of one B, and a tile of the result. */
+export function batchedMatMulScratch(k: i32): usize {
+  return (<usize>(8 * k + 32)) << 2;
+}
+
+/** A is [m, k], or [k, m] if transposeA; B is [k, n], or [n, k] if transposeB; out [m, n]. */
 export function batchedMatMul(
   a: usize,
   b: usize,

@@ -8,6 +8,11 @@ import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
 //     P = exp(scale * Q K^T - logSum)    dP = dO V^T    dS = scale * P * (dP - rowsum(dO * O))
 //     dQ += dS K                         dK += dS^T Q   dV += P^T dO
 
+/** Bytes of scratch memory: a tile of keys and one of values, transposed, and three of queries by keys. */
+export function causalGradientScratch(dim: i32, dimV: i32): usize {
+  return (<usize>(tileTokens * (dim + dimV + 3 * tileTokens))) << 2;
+}
+
 /**
  * queries and dQueries [heads, group, tokens, dim], output and dOut [heads, group, tokens, dimV], logSums
  * [heads, group, tokens], keys and dKeys [heads, tokens, dim], values and dValues [heads, tokens, dimV]. The three results

@@ -158,10 +158,3 @@ function decode(codes: usize, channel: i32, bits: i32, params: u32): f32 {
   const zero = <i32>(params << 16) >> 16;
   return <f32>(<i32>code + zero) * reinterpret<f32>(params & 0xffff0000);
 }
-
-/** Decodes tokens `from .. from + count` of every head: out [heads, count, dim]. */
-export function dequantize(descriptor: usize, heads: i32, from: i32, count: i32, out: usize): void {
-  const encoding = changetype<EncodingDescriptor>(descriptor);
-  const headBytes = <usize>(count * encoding.dim) << 2;
-  for (let head = 0; head < heads; head++, out += headBytes) dequantizeTile(encoding, head, from, count, out);
-}

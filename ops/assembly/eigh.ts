@@ -11,10 +11,19 @@ const negligible: f64 = 1e-13;
 /** QL takes fewer than two sweeps an eigenvalue; 60 is never reached but by a defect, and then the result is NaN. */
 const mostSweeps: i32 = 60;
 
+/** Bytes of scratch memory. */
+export function eighScratch(dim: i32): usize {
+  return <usize>(dim + 6) * rowBytesOf(dim) + ((<usize>dim) << 2);
+}
+
+/** Bytes of a row of the padded width. */
+function rowBytesOf(dim: i32): usize {
+  return (<usize>((dim + 1) & ~1)) << 3;
+}
+
 /** x [count, dim, dim] -> out [count, dim + 1, dim]: eigenvalues, descending, then the eigenvectors as rows. */
 export function eigh(x: usize, out: usize, scratch: usize, count: i32, dim: i32): void {
-  const width = (dim + 1) & ~1;
-  const rowBytes = (<usize>width) << 3;
+  const rowBytes = rowBytesOf(dim);
   const diagonal = scratch + <usize>dim * rowBytes;
   const offDiagonal = diagonal + rowBytes;
   const workspace = offDiagonal + rowBytes;

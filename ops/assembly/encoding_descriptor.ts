@@ -1,11 +1,11 @@
 /**
- * How one side of attention is stored: an encoding of single tokens, and what rebuilds its tokens where they are latents of
- * keys stored before their rotation. 32-bit words, written by ops/backends/wasm_encodings.ts; zero where not needed.
+ * How one side of attention is stored: a token encoding, and what rebuilds its tokens if they are latents of keys stored before
+ * their rotation. 32-bit words, written by ops/encodings/wasm.ts; zero if not needed.
  */
 // @ts-ignore: decorator
 @unmanaged
 export class EncodingDescriptor {
-  kind: i32; // 0 dense, 1 integer, 2 float8
+  kind: i32; // 0 dense, 1 integer, 2 float8: `wasm.kind` of each record in ops/encodings
   data: u32;
   dataRows: i32; // rows allocated per head, spare capacity included
   dim: i32; // of what is stored

@@ -70,25 +70,6 @@ function decode(code: u32, format: i32): f32 {
   return reinterpret<f32>(sign | (rest << 21)) * powerOf(e5m2);
 }
 
-/** Decodes tokens `from .. from + count` of every head: out [heads, count, dim]. */
-export function decodeFloat8(
-  codes: usize,
-  scales: usize,
-  out: usize,
-  heads: i32,
-  rows: i32,
-  from: i32,
-  count: i32,
-  dim: i32,
-  format: i32,
-): void {
-  const codeBytes = <usize>((dim + 3) >> 2) << 2;
-  for (let head = 0; head < heads; head++, out += <usize>(count * dim) << 2) {
-    const first = <usize>(head * rows + from);
-    decodeFloat8Rows(codes + first * codeBytes, scales + (first << 2), count, dim, format, out);
-  }
-}
-
 /** The scale of each of `rows` rows of x: its largest magnitude over the format's largest number. */
 export function float8Scales(x: usize, scales: usize, rows: i32, dim: i32, largest: f32): void {
   for (let row = 0; row < rows; row++, scales += 4) {

@@ -1,11 +1,12 @@
 // Everything that the compiled module exports. Memory is tfjs' own heap; no kernel allocates or keeps anything.
-export {attend} from './attend';
-export {attentionStatistics} from './attention_statistics';
-export {causalGradient} from './causal_gradient';
+// A kernel that needs scratch memory says beside it how many bytes.
+export {attend, attendScratch} from './attend';
+export {attentionStatistics, attentionStatisticsScratch} from './attention_statistics';
+export {causalGradient, causalGradientScratch} from './causal_gradient';
 export {mergePartials, partialLogSum} from './merge_partials';
 export {groupParameters, packCodes} from './quantize';
-export {dequantize} from './dequantize';
-export {float8Scales, float8Codes, decodeFloat8} from './float8';
+export {float8Scales, float8Codes} from './float8';
+export {decodeTokens} from './tiles';
 export {project, expandPartial} from './low_rank';
 export {gatherRows} from './gather_rows';
 export {hadamard} from './hadamard';
@@ -14,6 +15,6 @@ export {rotate} from './rotate';
 export {rmsNorm} from './rms_norm';
 export {swiglu} from './swiglu';
 export {lmHead} from './multiply_transposed';
-export {eigh} from './eigh';
-export {batchedMatMul} from './batched_matmul';
+export {eigh, eighScratch} from './eigh';
+export {batchedMatMul, batchedMatMulScratch} from './batched_matmul';
 export {allFinite} from './finite';

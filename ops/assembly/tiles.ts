@@ -10,7 +10,7 @@ export function dimOf(encoding: EncodingDescriptor): i32 {
   return encoding.basis ? encoding.fullDim : encoding.dim;
 }
 
-/** Whether tokens are met where they are stored. */
+/** Whether tokens are read where they are stored. */
 export function isInPlace(encoding: EncodingDescriptor): bool {
   return encoding.kind == 0 && !encoding.basis;
 }
@@ -27,6 +27,16 @@ export function readTile(encoding: EncodingDescriptor, head: i32, from: i32, cou
   rebuild(encoding, head, latents, count, scratch);
   rotateTokens(encoding, head, from, count, scratch);
   return scratch;
+}
+
+/** Decodes tokens `from .. from + count` of every head: out [heads, count, dim]. */
+export function decodeTokens(descriptor: usize, heads: i32, from: i32, count: i32, out: usize): void {
+  const encoding = changetype<EncodingDescriptor>(descriptor);
+  const headBytes = (<usize>(count * encoding.dim)) << 2;
+  for (let head = 0; head < heads; head++, out += headBytes) {
+    const at = readStored(encoding, head, from, count, out);
+    if (at != out) memory.copy(out, at, headBytes);
+  }
 }
 
 function readStored(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, scratch: usize): usize {
@@ -59,7 +69,7 @@ function rebuild(encoding: EncodingDescriptor, head: i32, latents: usize, count:
   multiplyAdd(latents, (<usize>rank) << 2, basis, out, rowBytes, count, rank, dim);
 }
 
-/** Turns each token of a tile, in place, by the angles of its own position. */
+/** Rotates each token of a tile, in place, by the angles of its own position. */
 function rotateTokens(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, tile: usize): void {
   const dim = encoding.fullDim,
     pairs = encoding.pairs;

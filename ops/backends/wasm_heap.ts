@@ -17,10 +17,10 @@ export interface WasmHeap {
   address(tensor: tf.TensorInfo): number;
   /** A new tensor whose values are not set. */
   output(shape: number[], dtype: 'float32' | 'int32'): tf.TensorInfo;
-  /** At least so many bytes of scratch memory, valid until the next call. */
+  /** The address of at least `bytes` bytes of scratch memory, valid until the next call. */
   scratch(bytes: number): number;
-  /** Writes 32-bit integers to scratch memory. */
-  store(address: number, words: readonly number[]): void;
+  /** Writes 32-bit integers, such as addresses and descriptors, to memory of their own, valid until the next call. */
+  words(words: readonly number[]): number;
 }
 
 interface TfjsWasmModule {
@@ -71,8 +71,8 @@ function openHeap(backend: object): WasmHeap {
   if (!(memory instanceof WebAssembly.Memory)) throw new Error(hidden);
   guardMemory(wasm, memory);
   const instance = linkKernels(hasRelaxedSimd() ? relaxedKernelsBinary() : kernelsBinary(), memory);
-  let scratchAddress = 0;
-  let scratchBytes = 0;
+  const scratch = growingBlock(wasm, 1 << 17);
+  const wordBlock = growingBlock(wasm, 1 << 12);
   return {
     kernels: instance.exports as unknown as WasmKernels,
     address: tensor => {
@@ -81,19 +81,29 @@ function openHeap(backend: object): WasmHeap {
       return entry.memoryOffset >>> 0; // addresses above 2 GiB arrive as negative numbers
     },
     output: (shape, dtype) => backend.makeOutput(shape, dtype),
-    scratch: bytes => {
-      if (bytes > scratchBytes) {
-        if (scratchAddress !== 0) wasm._free(scratchAddress);
-        scratchAddress = scratchBytes = 0; // for the case that there is no memory left
-        const wanted = Math.max(bytes, 1 << 17);
-        scratchAddress = wasm._malloc(wanted) >>> 0;
-        scratchBytes = wanted;
-      }
-      return scratchAddress;
+    scratch,
+    words: words => {
+      const address = wordBlock(4 * words.length);
+      // a new view each time, since the heap may have grown
+      new Int32Array(memory.buffer, address, words.length).set(words);
+      return address;
     },
-    // a new view each time: the heap may have grown since, and be it by looking up a word's address (of a tensor that
-    // was made on another backend, which moves here then)
-    store: (address, words) => new Int32Array(memory.buffer, address, words.length).set(words),
+  };
+}
+
+/** A block of the heap that moves if it has to grow: the address of at least `bytes` bytes, of `least` from the first call on. */
+function growingBlock(wasm: TfjsWasmModule, least: number): (bytes: number) => number {
+  let address = 0;
+  let size = 0;
+  return bytes => {
+    if (bytes > size) {
+      if (address !== 0) wasm._free(address);
+      address = size = 0; // if there is no memory left, the next line throws
+      const wanted = Math.max(bytes, least);
+      address = wasm._malloc(wanted) >>> 0;
+      size = wanted;
+    }
+    return address;
   };
 }
 

@@ -3,6 +3,8 @@
  * The test of the kernels' binary checks that `wasmKernelNames` are the module's exports.
  */
 export interface WasmKernels {
+  /** Bytes of scratch memory that `attend` takes; `rows` are the query tokens of all heads of a group. */
+  attendScratch(keys: number, values: number, rows: number): number;
   attend(
     queries: number,
     keys: number,
@@ -17,6 +19,7 @@ export interface WasmKernels {
     firstQuery: number,
     scale: number,
   ): void;
+  causalGradientScratch(dim: number, dimV: number): number;
   causalGradient(
     queries: number,
     keys: number,
@@ -56,7 +59,7 @@ export interface WasmKernels {
     alongChannels: number,
     groupSize: number,
   ): void;
-  dequantize(encoding: number, heads: number, from: number, count: number, out: number): void;
+  decodeTokens(encoding: number, heads: number, from: number, count: number, out: number): void;
   appendRows(
     buffer: number,
     fresh: number,
@@ -80,6 +83,7 @@ export interface WasmKernels {
   ): void;
   rmsNorm(x: number, gain: number, out: number, rows: number, dim: number, epsilon: number): void;
   swiglu(gate: number, up: number, out: number, count: number): void;
+  attentionStatisticsScratch(keys: number): number;
   attentionStatistics(
     queries: number,
     keys: number,
@@ -99,17 +103,6 @@ export interface WasmKernels {
   partialLogSum(partials: number, count: number, out: number, rows: number, dim: number): void;
   float8Scales(x: number, scales: number, rows: number, dim: number, largest: number): void;
   float8Codes(x: number, scales: number, codes: number, rows: number, dim: number, format: number): void;
-  decodeFloat8(
-    codes: number,
-    scales: number,
-    out: number,
-    heads: number,
-    rows: number,
-    from: number,
-    count: number,
-    dim: number,
-    format: number,
-  ): void;
   project(
     x: number,
     basis: number,
@@ -143,8 +136,10 @@ export interface WasmKernels {
   ): number;
   hadamard(x: number, out: number, numbers: number, block: number): void;
   lmHead(x: number, embedding: number, out: number, rows: number, vocab: number, dim: number): void;
+  eighScratch(dim: number): number;
   eigh(x: number, out: number, scratch: number, count: number, dim: number): void;
   allFinite(x: number, count: number): number;
+  batchedMatMulScratch(k: number): number;
   batchedMatMul(
     a: number,
     b: number,
@@ -159,30 +154,34 @@ export interface WasmKernels {
   ): void;
 }
 
-/** The same names as values; the compiler sees to it that none is missing. */
+/** The same names as values; the compiler checks that none is missing. */
 export const wasmKernelNames = namesOf({
   attend: true,
+  attendScratch: true,
   causalGradient: true,
+  causalGradientScratch: true,
   mergePartials: true,
   groupParameters: true,
   packCodes: true,
-  dequantize: true,
+  decodeTokens: true,
   appendRows: true,
   rotate: true,
   rmsNorm: true,
   swiglu: true,
   attentionStatistics: true,
+  attentionStatisticsScratch: true,
   partialLogSum: true,
   float8Scales: true,
   float8Codes: true,
-  decodeFloat8: true,
   project: true,
   expandPartial: true,
   gatherRows: true,
   hadamard: true,
   lmHead: true,
   eigh: true,
+  eighScratch: true,
   batchedMatMul: true,
+  batchedMatMulScratch: true,
   allFinite: true,
 });
 

@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import type {BatchedMatMulAttributes} from './reference.js';
 
-/** `batchedMatMul` on tfjs' heap; scratch holds eight columns of one B and one tile of the result. */
+/** `batchedMatMul` on tfjs' heap. */
 export function batchedMatMulWasm(
   {a, b}: {a: tf.TensorInfo; b: tf.TensorInfo},
   {transposeA, transposeB}: BatchedMatMulAttributes,
@@ -12,7 +12,7 @@ export function batchedMatMulWasm(
   const m = a.shape.at(transposeA ? -1 : -2)!;
   const k = a.shape.at(transposeA ? -2 : -1)!;
   const n = b.shape.at(transposeB ? -2 : -1)!;
-  const scratch = heap.scratch((8 * k + 32) * 4);
+  const scratch = heap.scratch(heap.kernels.batchedMatMulScratch(k));
   const out = heap.output([...leading, m, n], 'float32');
   const count = leading.reduce((product, length) => product * length, 1);
   heap.kernels.batchedMatMul(

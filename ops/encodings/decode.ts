@@ -1,15 +1,21 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {decodeFloat8} from '../float8/index.js';
-import {capacityOf, type Encoding} from './encoding.js';
-import {dequantize} from '../integer/index.js';
+import {wasmHeap} from '../backends/wasm_heap.js';
+import {byHeads} from '../backends/webgpu_heads.js';
+import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import {defineOp, runOp} from '../run_op.js';
+import {capacityOf} from './encoding.js';
+import type {Encoding} from './index.js';
+import {tokenKindOf, type TokenEncoding, type TokenLayout} from './token_kinds.js';
+import {describeEncoding} from './wasm.js';
+import {decodeRows, unitsOfRow} from './webgpu.js';
 
 /**
  * Decodes tokens `from .. from + count` of any encoding. For tests, inspection and conversion: attention never decodes more
  * than a tile. Keys stored before their rotation come back unrotated.
  *
  * @returns float32 `[batch, kvHeads, count, dim]`.
- * @throws InvalidArgumentError where the encoding does not hold these tokens.
+ * @throws InvalidArgumentError if the encoding does not hold these tokens.
  */
 export function decodeEncoding(encoding: Encoding, from: number, count: number): tf.Tensor4D {
   const capacity = capacityOf(encoding);
@@ -24,17 +30,70 @@ export function decodeEncoding(encoding: Encoding, from: number, count: number):
       `from = ${from} and count = ${count}; expected integers from 0 on that end within the encoding's ${capacity} tokens.`,
     );
   }
-  switch (encoding.kind) {
-    case 'dense':
-      return tf.slice(encoding.data, [0, 0, from, 0], [-1, -1, count, -1]);
-    case 'integer':
-      return dequantize(encoding, from, count);
-    case 'float8':
-      return decodeFloat8(encoding, from, count);
-    case 'lowRank':
-      return tf.tidy(() => {
-        const rebuilt: tf.Tensor4D = tf.matMul(decodeEncoding(encoding.latents, from, count), encoding.basis);
-        return encoding.mean === undefined ? rebuilt : tf.add(rebuilt, encoding.mean);
-      });
-  }
+  if (encoding.kind !== 'lowRank') return decodeTokens(encoding, from, count);
+  const {latents, basis, mean} = encoding;
+  return tf.tidy(() => {
+    const rebuilt: tf.Tensor4D = tf.matMul(decodeTokens(latents, from, count), basis);
+    return mean === undefined ? rebuilt : tf.add(rebuilt, mean);
+  });
 }
+
+function decodeTokens(encoding: TokenEncoding, from: number, count: number): tf.Tensor4D {
+  const kind = tokenKindOf(encoding);
+  const [data, params] = kind.dataAndParams(encoding);
+  const layout = kind.layout(encoding);
+  return runOp(decodeOp, {data, params}, {layout, from, count}) as tf.Tensor4D;
+}
+
+type DecodeInputs = {data: tf.Tensor; params?: tf.Tensor};
+type DecodeInfos = {[Name in keyof DecodeInputs]: tf.TensorInfo};
+
+interface DecodeAttributes {
+  readonly layout: TokenLayout;
+  readonly from: number;
+  readonly count: number;
+}
+
+export const decodeOp = defineOp<DecodeInputs, DecodeAttributes>({
+  name: 'DecodeTokens',
+  reference: ({data, params}, {layout, from, count}) =>
+    tokenKindOf(layout).decodeReference(data, params, layout, from, count),
+  kernels: {
+    wasm: decodeWasm,
+    webgpu: byHeads(decodeWebgpu, 'data', (_, {layout, count}) => count * layout.dim),
+  },
+});
+
+function decodeWasm({data, params}: DecodeInfos, {layout, from, count}: DecodeAttributes): tf.TensorInfo {
+  const heap = wasmHeap()!;
+  const [batch, kvHeads] = data.shape as [number, number];
+  const out = heap.output([batch, kvHeads, count, layout.dim], 'float32');
+  const descriptor = heap.words(describeEncoding(heap, layout, data, params));
+  heap.kernels.decodeTokens(descriptor, batch * kvHeads, from, count, heap.address(out));
+  return out;
+}
+
+function decodeWebgpu({data, params}: DecodeInfos, {layout, from, count}: DecodeAttributes): tf.TensorInfo {
+  const [batch, kvHeads, dataRows] = data.shape as [number, number, number];
+  return webgpuPrograms()!.run(
+    decodeShader,
+    {
+      constants: layout,
+      inputs: {data, params},
+      uniforms: {first: from, count, dataRows, paramRows: params?.shape[2] ?? 0},
+      work: batch * kvHeads * count * unitsOfRow(layout),
+    },
+    [batch, kvHeads, count, layout.dim],
+  );
+}
+
+/** One invocation per unit. */
+export const decodeShader: Shader<TokenLayout, 'first' | 'count' | 'dataRows' | 'paramRows'> = {
+  name: 'DecodeTokens',
+  uniforms: integers('first', 'count', 'dataRows', 'paramRows'),
+  code: layout =>
+    decodeRows(layout, {
+      ...{data: 'data', params: 'params'},
+      ...{dataRows: 'uniforms.dataRows', paramRows: 'uniforms.paramRows'},
+    }),
+};

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
+import {expectRank4} from '../encodings/encoding.js';
+import type {Float8Encoding} from '../encodings/float8.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type Float8Encoding, type Float8Layout} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
-import {decodeFloat8Reference, float8CodesReference, float8ScalesReference} from './reference.js';
-import {decodeFloat8Wasm, float8CodesWasm, float8ScalesWasm} from './wasm.js';
-import {decodeFloat8Webgpu, float8CodesWebgpu, float8ScalesWebgpu} from './webgpu.js';
+import {float8CodesReference, float8ScalesReference} from './reference.js';
+import type {EncodeFloat8Options} from './types.js';
+import {float8CodesWasm, float8ScalesWasm} from './wasm.js';
+import {float8CodesWebgpu, float8ScalesWebgpu} from './webgpu.js';
 
-export interface EncodeFloat8Options {
-  readonly format: Float8Layout['format'];
-}
+export type {EncodeFloat8Options} from './types.js';
 
 /**
  * Encodes tokens as eight-bit floating point numbers (Micikevicius et al., 2022, arXiv 2209.05433), each token with a
@@ -30,17 +30,6 @@ export function encodeFloat8(x: tf.Tensor4D, {format}: EncodeFloat8Options): Flo
   return {kind: 'float8', dim: x.shape[3], format, codes, scales};
 }
 
-/**
- * Decodes tokens `from .. from + count` of a float8 encoding. For tests, inspection and conversion; attention reads the codes
- * themselves.
- *
- * @returns float32 `[batch, kvHeads, count, dim]`.
- */
-export function decodeFloat8(encoding: Float8Encoding, from: number, count: number): tf.Tensor4D {
-  const {dim, format, codes, scales} = encoding;
-  return runOp(decodeFloat8Op, {codes, scales}, {dim, format, from, count}) as tf.Tensor4D;
-}
-
 export const float8ScalesOp = defineOp<{x: tf.Tensor}, EncodeFloat8Options>({
   name: 'Float8Scales',
   reference: float8ScalesReference,
@@ -51,15 +40,4 @@ export const float8CodesOp = defineOp<{x: tf.Tensor; scales: tf.Tensor}, EncodeF
   name: 'Float8Codes',
   reference: float8CodesReference,
   kernels: {wasm: float8CodesWasm, webgpu: float8CodesWebgpu},
-});
-
-export interface DecodeFloat8Attributes extends Float8Layout {
-  readonly from: number;
-  readonly count: number;
-}
-
-export const decodeFloat8Op = defineOp<{codes: tf.Tensor; scales: tf.Tensor}, DecodeFloat8Attributes>({
-  name: 'DecodeFloat8',
-  reference: decodeFloat8Reference,
-  kernels: {wasm: decodeFloat8Wasm, webgpu: decodeFloat8Webgpu},
 });

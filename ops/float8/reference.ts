@@ -1,8 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Float8Layout} from '../encodings/encoding.js';
+import {float8Formats, wordsOfRow, type Float8Format} from '../encodings/float8.js';
 import {hostNumbers} from '../host_numbers.js';
-import {float8Formats, type Float8Format} from './formats.js';
-import type {DecodeFloat8Attributes, EncodeFloat8Options} from './index.js';
+import type {EncodeFloat8Options} from './types.js';
 
 // As for integers: packed words need exact 32-bit integers, which tfjs' own ops have on cpu only. Plain loops.
 
@@ -19,7 +18,7 @@ export function float8CodesReference(
   const [batch, heads, tokens, dim] = inputs.x.shape as Shape4;
   const numbers = hostNumbers(inputs.x);
   const scales = hostNumbers(inputs.scales);
-  const rowWords = Math.ceil(dim / 4);
+  const rowWords = wordsOfRow({dim});
   const words = new Int32Array(batch * heads * tokens * rowWords);
   for (let row = 0, at = 0; row < scales.length; row++) {
     const scale = scales[row]!;
@@ -32,29 +31,6 @@ export function float8CodesReference(
   return tf.tensor4d(words, [batch, heads, tokens, rowWords], 'int32');
 }
 
-export function decodeFloat8Reference(
-  inputs: {codes: tf.Tensor; scales: tf.Tensor},
-  {dim, format, from, count}: DecodeFloat8Attributes,
-): tf.Tensor {
-  const [batch, heads, rows, rowWords] = inputs.codes.shape as Shape4;
-  const codes = hostNumbers(inputs.codes);
-  const scales = hostNumbers(inputs.scales);
-  const numbers = Float32Array.from({length: 256}, (_, code) => numberOf(code, format));
-  const scaleRows = inputs.scales.shape[2]!;
-  const out = new Float32Array(batch * heads * count * dim);
-  let at = 0;
-  for (let head = 0; head < batch * heads; head++) {
-    for (let token = from; token < from + count; token++) {
-      const scale = scales[head * scaleRows + token]!;
-      for (let channel = 0; channel < dim; channel++) {
-        const word = codes[(head * rows + token) * rowWords + (channel >> 2)]!;
-        out[at++] = numbers[(word >>> (8 * (channel & 3))) & 0xff]! * scale;
-      }
-    }
-  }
-  return tf.tensor4d(out, [batch, heads, count, dim]);
-}
-
 /** The code of a finite number: nearest even, saturating. */
 function codeOf(value: number, {mantissaBits, bias, largest, largestCode}: Float8Format): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x80 : 0;
@@ -65,16 +41,6 @@ function codeOf(value: number, {mantissaBits, bias, largest, largestCode}: Float
   const steps = roundToEven(magnitude / 2 ** (exponent - mantissaBits));
   // a normal number's steps begin at 2^mantissaBits, which is exponent field 1; rounding up carries into the field
   return sign | ((exponent - smallestExponent) * 2 ** mantissaBits + steps);
-}
-
-function numberOf(code: number, format: Float8Layout['format']): number {
-  const {mantissaBits, bias} = float8Formats[format];
-  const field = (code & 0x7f) >> mantissaBits;
-  const mantissa = (code & (2 ** mantissaBits - 1)) / 2 ** mantissaBits;
-  const sign = code & 0x80 ? -1 : 1;
-  if (format === 'e4m3' && (code & 0x7f) === 0x7f) return NaN;
-  if (format === 'e5m2' && field === 31) return mantissa === 0 ? sign * Infinity : NaN;
-  return sign * (field === 0 ? mantissa * 2 ** (1 - bias) : (1 + mantissa) * 2 ** (field - bias));
 }
 
 function roundToEven(value: number): number {

@@ -1,10 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
-import {decodeRows, quotientFunction} from '../backends/webgpu_encodings.js';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import type {Float8Layout} from '../encodings/encoding.js';
-import {float8Formats} from './formats.js';
-import type {DecodeFloat8Attributes, EncodeFloat8Options} from './index.js';
+import {quotientFunction} from '../backends/webgpu_quotient.js';
+import {float8Formats, wordsOfRow} from '../encodings/float8.js';
+import type {EncodeFloat8Options} from './types.js';
 
 type Shape4 = [number, number, number, number];
 
@@ -26,32 +25,13 @@ function float8Codes(
   {format}: EncodeFloat8Options,
 ): tf.TensorInfo {
   const [batch, heads, tokens, dim] = x.shape as Shape4;
-  const words = Math.ceil(dim / 4);
+  const words = wordsOfRow({dim});
   const rows = batch * heads * tokens;
   return webgpuPrograms()!.run(
     float8CodesShader,
     {constants: {format}, inputs: {x, scales}, uniforms: {dim, words}, work: rows * words},
     [batch, heads, tokens, words],
     'int32',
-  );
-}
-
-export const decodeFloat8Webgpu = byHeads(decodeFloat8, 'codes', (_, {count, dim}) => count * dim);
-
-function decodeFloat8(
-  {codes, scales}: {codes: tf.TensorInfo; scales: tf.TensorInfo},
-  {dim, format, from, count}: DecodeFloat8Attributes,
-): tf.TensorInfo {
-  const [batch, heads] = codes.shape as Shape4;
-  return webgpuPrograms()!.run(
-    decodeFloat8Shader,
-    {
-      constants: {dim, format},
-      inputs: {codes, scales},
-      uniforms: {first: from, count, rows: codes.shape[2]!, scaleRows: scales.shape[2]!},
-      work: batch * heads * count * Math.ceil(dim / 4),
-    },
-    [batch, heads, count, dim],
   );
 }
 
@@ -101,15 +81,4 @@ export const float8CodesShader: Shader<EncodeFloat8Options, 'dim' | 'words'> = {
       result[index] = bitcast<i32>(word);
     }`;
   },
-};
-
-/** One invocation a word. */
-export const decodeFloat8Shader: Shader<Float8Layout, 'first' | 'count' | 'rows' | 'scaleRows'> = {
-  name: 'DecodeFloat8',
-  uniforms: integers('first', 'count', 'rows', 'scaleRows'),
-  code: layout =>
-    decodeRows(
-      {kind: 'float8', ...layout},
-      {data: 'codes', params: 'scales', dataRows: 'uniforms.rows', paramRows: 'uniforms.scaleRows'},
-    ),
 };

@@ -1,18 +1,17 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
+import {decodeEncoding} from '../encodings/decode.js';
+import {expectRank4} from '../encodings/encoding.js';
+import type {IntegerEncoding} from '../encodings/integer.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, type IntegerEncoding, type IntegerLayout} from '../encodings/encoding.js';
 import {hostNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
-import {dequantizeReference, groupParametersReference, packCodesReference} from './reference.js';
-import {dequantizeWasm, groupParametersWasm, packCodesWasm} from './wasm.js';
-import {dequantizeWebgpu, groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
+import {groupParametersReference, packCodesReference} from './reference.js';
+import type {QuantizeOptions} from './types.js';
+import {groupParametersWasm, packCodesWasm} from './wasm.js';
+import {groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
 
-/** How `quantize` groups, packs and scales. */
-export interface QuantizeOptions extends IntegerLayout {
-  /** Codes around 0 with scale absmax / (2^(bits-1) - 1), instead of the group's own minimum and maximum. */
-  readonly symmetric: boolean;
-}
+export type {QuantizeOptions} from './types.js';
 
 /**
  * Quantises tokens, group by group, to integer codes (min/max as in KIVI, Liu et al., 2024, arXiv 2402.02750):
@@ -54,7 +53,7 @@ export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerEncoding['b
   const shift = 2 ** (bits - 1) - 2 ** (encoding.bits - 1);
   const words = Int32Array.from(hostNumbers(encoding.params), word => withLowerZero(word, shift));
   const params = tf.tensor4d(words, encoding.params.shape, 'int32');
-  const x = dequantize(encoding, 0, encoding.codes.shape[2]);
+  const x = decodeEncoding(encoding, 0, encoding.codes.shape[2]);
   const codes = runOp(packCodesOp, {x, params}, {...wider, symmetric: false}) as tf.Tensor4D;
   return {kind: 'integer', ...wider, codes, params};
 }
@@ -63,17 +62,6 @@ export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerEncoding['b
 function withLowerZero(word: number, shift: number): number {
   const zero = ((word << 16) >> 16) - shift;
   return word >>> 16 === 0 || zero < -32768 ? word : (word & 0xffff0000) | (zero & 0xffff);
-}
-
-/**
- * Decodes tokens `from .. from + count` of an integer encoding: `x' = (code + zero) * scale`. For tests, inspection and
- * conversion; attention reads the codes themselves.
- *
- * @returns float32 `[batch, kvHeads, count, dim]`.
- */
-export function dequantize(encoding: IntegerEncoding, from: number, count: number): tf.Tensor4D {
-  const {dim, bits, groupAxis, groupSize, codes, params} = encoding;
-  return runOp(dequantizeOp, {codes, params}, {dim, bits, groupAxis, groupSize, from, count}) as tf.Tensor4D;
 }
 
 export const groupParametersOp = defineOp<{x: tf.Tensor}, QuantizeOptions>({
@@ -86,15 +74,4 @@ export const packCodesOp = defineOp<{x: tf.Tensor; params: tf.Tensor}, QuantizeO
   name: 'PackCodes',
   reference: packCodesReference,
   kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu},
-});
-
-export interface DequantizeAttributes extends IntegerLayout {
-  readonly from: number;
-  readonly count: number;
-}
-
-export const dequantizeOp = defineOp<{codes: tf.Tensor; params: tf.Tensor}, DequantizeAttributes>({
-  name: 'Dequantize',
-  reference: dequantizeReference,
-  kernels: {wasm: dequantizeWasm, webgpu: dequantizeWebgpu},
 });

@@ -1,9 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
-import {decodeRows, integerFunctions, quotientFunction, unitsOfRow} from '../backends/webgpu_encodings.js';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import type {IntegerLayout} from '../encodings/encoding.js';
-import type {DequantizeAttributes, QuantizeOptions} from './index.js';
+import {quotientFunction} from '../backends/webgpu_quotient.js';
+import {groupsOfRow, integerFunctions, tokensOfGroup, wordsOfRow} from '../encodings/integer.js';
+import type {QuantizeOptions} from './types.js';
 
 type Shape4 = [number, number, number, number];
 
@@ -12,8 +12,7 @@ export const groupParametersWebgpu = byHeads(groupParameters, 'x');
 function groupParameters({x}: {x: tf.TensorInfo}, options: QuantizeOptions): tf.TensorInfo {
   const [batch, heads, tokens, dim] = x.shape as Shape4;
   const {groupAxis, groupSize, bits, symmetric} = options;
-  const [rows, columns] =
-    groupAxis === 'channel' ? [tokens / groupSize, dim] : [tokens, Math.ceil(dim / groupSize)];
+  const [rows, columns] = [tokens / tokensOfGroup(options), groupsOfRow(options)];
   return webgpuPrograms()!.run(
     groupParametersShader,
     {
@@ -35,7 +34,7 @@ function packCodes(
 ): tf.TensorInfo {
   const [batch, heads, tokens, dim] = x.shape as Shape4;
   const {groupAxis, groupSize, bits} = options;
-  const words = Math.ceil((dim * bits) / 32);
+  const words = wordsOfRow(options);
   return webgpuPrograms()!.run(
     packCodesShader,
     {
@@ -46,26 +45,6 @@ function packCodes(
     },
     [batch, heads, tokens, words],
     'int32',
-  );
-}
-
-export const dequantizeWebgpu = byHeads(dequantize, 'codes', (_, {count, dim}) => count * dim);
-
-function dequantize(
-  {codes, params}: {codes: tf.TensorInfo; params: tf.TensorInfo},
-  {from, count, dim, bits, groupAxis, groupSize}: DequantizeAttributes,
-): tf.TensorInfo {
-  const [batch, heads] = codes.shape as Shape4;
-  const layout = {dim, bits, groupAxis, groupSize};
-  return webgpuPrograms()!.run(
-    dequantizeShader,
-    {
-      constants: layout,
-      inputs: {codes, params},
-      uniforms: {first: from, count, rows: codes.shape[2]!, paramRows: params.shape[2]!},
-      work: batch * heads * count * unitsOfRow({kind: 'integer', ...layout}),
-    },
-    [batch, heads, count, dim],
   );
 }
 
@@ -138,15 +117,4 @@ export const packCodesShader: Shader<PackConstants, PackUniform> = {
       }
       result[index] = bitcast<i32>(word);
     }`,
-};
-
-/** One invocation a word. */
-export const dequantizeShader: Shader<IntegerLayout, 'first' | 'count' | 'rows' | 'paramRows'> = {
-  name: 'Dequantize',
-  uniforms: integers('first', 'count', 'rows', 'paramRows'),
-  code: layout =>
-    decodeRows(
-      {kind: 'integer', ...layout},
-      {data: 'codes', params: 'params', dataRows: 'uniforms.rows', paramRows: 'uniforms.paramRows'},
-    ),
 };

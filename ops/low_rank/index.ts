@@ -48,8 +48,9 @@ export type Expansion = {
  * @returns float32 `[batch, heads, tokens, dimV + 2]`; the same tensor where there is nothing to do.
  */
 export function expandPartial(partial: tf.Tensor4D, expansion: Expansion): tf.Tensor4D {
-  if (Object.keys(expansion).length === 0) return partial;
-  return runOp(expandPartialOp, {partial, ...expansion}, {}) as tf.Tensor4D;
+  const {basis, mean, shift} = expansion;
+  if (basis === undefined && mean === undefined && shift === undefined) return partial;
+  return runOp(expandPartialOp, {partial, basis, mean, shift}, {}) as tf.Tensor4D;
 }
 
 export const projectOp = defineOp<{x: tf.Tensor; basis: tf.Tensor}, object>({

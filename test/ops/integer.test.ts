@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {BackendError, InvalidArgumentError} from '../../base/errors.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import type {IntegerEncoding} from '../../ops/encodings/encoding.js';
-import {dequantize, quantize, type QuantizeOptions} from '../../ops/integer/index.js';
+import {quantize, type QuantizeOptions} from '../../ops/integer/index.js';
 import {disposeEncoding} from '../support/attention_cases.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {goldenTensor, readGolden, type GoldenArray} from '../support/golden.js';
@@ -60,7 +61,7 @@ describeOnBackends(
         expect(encoding.params.shape).to.deep.equal(expected.params.shape);
         expect([...(await encoding.params.data())]).to.deep.equal(expected.params.data);
         expect([...(await encoding.codes.data())]).to.deep.equal(expected.codes.data);
-        const decoded = dequantize(encoding, 0, x.shape[2]);
+        const decoded = decodeEncoding(encoding, 0, x.shape[2]);
         await expectClose(decoded, Float32Array.from(expected.decoded.data), 0);
         tf.dispose([x, decoded]);
         disposeEncoding(encoding);
@@ -91,11 +92,11 @@ describeOnBackends(
           const from = start % (tokens + 1);
           const count = length % (tokens - from + 1);
           const encoding = quantize(x, options);
-          const all = dequantize(encoding, 0, tokens);
+          const all = decodeEncoding(encoding, 0, tokens);
           const expected = tf.slice(all, [0, 0, from, 0], [-1, -1, count, -1]);
           for (const run of [
-            dequantize(encoding, from, count),
-            withReferences(() => dequantize(encoding, from, count)),
+            decodeEncoding(encoding, from, count),
+            withReferences(() => decodeEncoding(encoding, from, count)),
           ]) {
             await expectClose(run, expected, 0);
             run.dispose();
@@ -129,7 +130,7 @@ describeOnBackends(
       expectNoLeak(() => {
         const x = tf.ones<tf.Rank.R4>([1, 2, 4, 8]);
         const encoding = quantize(x, {dim: 8, bits: 4, groupAxis: 'channel', groupSize: 2, symmetric: false});
-        dequantize(encoding, 1, 2).dispose();
+        decodeEncoding(encoding, 1, 2).dispose();
         x.dispose();
         disposeEncoding(encoding);
       }));
@@ -197,7 +198,7 @@ async function expectHalfAStep(
   options: QuantizeOptions,
 ): Promise<void> {
   const [batch, heads, tokens, dim] = x.shape;
-  const decoded = dequantize(encoding, 0, tokens);
+  const decoded = decodeEncoding(encoding, 0, tokens);
   const [numbers, approximations, params] = await Promise.all([
     x.data(),
     decoded.data(),
@@ -230,6 +231,6 @@ async function expectSameBits(encoding: IntegerEncoding, expected: IntegerEncodi
 
 function withReferences<Result>(run: () => Result): Result {
   return withReference('GroupParameters', () =>
-    withReference('PackCodes', () => withReference('Dequantize', run)),
+    withReference('PackCodes', () => withReference('DecodeTokens', run)),
   );
 }

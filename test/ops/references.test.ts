@@ -9,12 +9,13 @@ import {useBackend} from '../../ops/backends/use_backend.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {causalAttention} from '../../ops/attention/causal/index.js';
 import {embed} from '../../ops/embed/index.js';
-import {decodeFloat8, encodeFloat8} from '../../ops/float8/index.js';
+import {encodeFloat8} from '../../ops/float8/index.js';
 import {allFinite} from '../../ops/finite/index.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import type {LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
-import {dequantize, quantize} from '../../ops/integer/index.js';
+import {quantize} from '../../ops/integer/index.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
 import {linear} from '../../ops/linear/index.js';
 import {project} from '../../ops/low_rank/index.js';
@@ -73,10 +74,10 @@ const runs: Record<string, () => unknown> = {
     ),
   embed: () => gradients(table => embed(tf.zeros([1, 3], 'int32'), table as tf.Tensor2D), matrix(5, 4)),
   finite: () => allFinite(ones(1, 2, 3, 4)),
-  float8: () => decodeFloat8(encodeFloat8(ones(1, 2, 3, 4), {format: 'e5m2'}), 0, 3),
+  float8: () => decodeEncoding(encodeFloat8(ones(1, 2, 3, 4), {format: 'e5m2'}), 0, 3),
   gather_tokens: () => gatherRows(ones(1, 2, 3, 4), tf.zeros([1, 2, 2], 'int32')),
   hadamard: () => gradients(hadamard, ones(1, 2, 3, 4)),
-  integer: () => dequantize(quantize(ones(1, 2, 3, 4), integers), 0, 3),
+  integer: () => decodeEncoding(quantize(ones(1, 2, 3, 4), integers), 0, 3),
   linalg: () => eigh(tf.ones([1, 3, 3])),
   linear: () =>
     gradients((x, kernel, bias) => linear(x, kernel, {bias}), ones(1, 2, 3, 4), matrix(4, 5), tf.ones([5])),

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import fc from 'fast-check';
 import type {AttendOptions} from '../../ops/attention/attend/index.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {tensorsOf, type DenseEncoding, type Encoding} from '../../ops/encodings/encoding.js';
-import {dequantize, quantize} from '../../ops/integer/index.js';
+import {quantize} from '../../ops/integer/index.js';
 import type {AttentionProblem} from './attention_oracle.js';
 import {randomFloats} from './random.js';
 
@@ -108,7 +109,7 @@ export function store(
   );
   const encoding = quantize(finite, {...layout, dim});
   const decoded = tf.tidy(() =>
-    tf.slice(dequantize(encoding, 0, rows), [0, 0, 0, 0], [-1, -1, capacity, -1]),
+    tf.slice(decodeEncoding(encoding, 0, rows), [0, 0, 0, 0], [-1, -1, capacity, -1]),
   );
   finite.dispose();
   return {encoding, decoded};

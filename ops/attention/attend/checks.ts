@@ -1,8 +1,27 @@
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {capacityOf, expectRank4, headsOf, type Encoding} from '../../encodings/encoding.js';
+import {capacityOf, checkEncoding, expectRank4, headsOf} from '../../encodings/encoding.js';
+import type {Encoding} from '../../encodings/index.js';
 
-/** Checks that queries fit keys, and that these hold so many tokens. */
+/** @throws InvalidArgumentError if queries, keys and values do not fit each other or hold fewer than `tokens` tokens. */
+export function checkAttend(queries: tf.Tensor4D, keys: Encoding, values: Encoding, tokens: number): void {
+  checkQueries(queries, keys, tokens);
+  checkEncoding(values, 'values');
+  const {batch, kvHeads} = headsOf(keys);
+  const ofValues = headsOf(values);
+  if (ofValues.batch !== batch || ofValues.kvHeads !== kvHeads) {
+    throw new InvalidArgumentError(
+      `values of batch ${ofValues.batch} and ${ofValues.kvHeads} heads do not fit keys of batch ${batch} and ` +
+        `${kvHeads} heads: both must be equal.`,
+    );
+  }
+  if (values.kind === 'lowRank' && values.rotate === true) {
+    throw new InvalidArgumentError('values.rotate is true, but values have no rotation: leave it out.');
+  }
+  checkTokens(tokens, values);
+}
+
+/** @throws InvalidArgumentError if queries and keys do not fit each other, or the keys hold fewer than `tokens` tokens. */
 export function checkQueries(queries: tf.Tensor4D, keys: Encoding, tokens: number): void {
   expectRank4(queries, 'queries');
   checkEncoding(keys, 'keys');
@@ -14,32 +33,14 @@ export function checkQueries(queries: tf.Tensor4D, keys: Encoding, tokens: numbe
         'batch and dim must be equal and the number of query heads a multiple of the key heads.',
     );
   }
-  checkTokens(tokens, capacityOf(keys));
+  checkTokens(tokens, keys);
 }
 
-export function checkTokens(tokens: number, capacity: number): void {
+function checkTokens(tokens: number, encoding: Encoding): void {
+  const capacity = capacityOf(encoding);
   if (!Number.isInteger(tokens) || tokens < 0 || tokens > capacity) {
     throw new InvalidArgumentError(
       `tokens = ${tokens}; expected an integer from 0 to the segment's ${capacity}.`,
-    );
-  }
-}
-
-/** Checks that the parts of a low-rank encoding fit each other; other encodings come whole from their encoders. */
-export function checkEncoding(encoding: Encoding, what: string): void {
-  if (encoding.kind !== 'lowRank') return;
-  const {dim, rank, latents, basis, mean} = encoding;
-  const {batch, kvHeads} = headsOf(latents);
-  const expected = [batch, kvHeads, rank, dim];
-  if (latents.dim !== rank || basis.shape.join() !== expected.join()) {
-    throw new InvalidArgumentError(
-      `${what} of rank ${rank} have latents of dim ${latents.dim} and basis [${basis.shape.join(', ')}]; expected dim ` +
-        `${rank} and [${expected.join(', ')}].`,
-    );
-  }
-  if (mean !== undefined && mean.shape.join() !== [batch, kvHeads, 1, dim].join()) {
-    throw new InvalidArgumentError(
-      `${what} have mean [${mean.shape.join(', ')}]; expected [${batch}, ${kvHeads}, 1, ${dim}].`,
     );
   }
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {readTokensReference} from '../../encodings/decode_reference.js';
-import type {AttendAttributes, AttendInputs} from './index.js';
+import {tokenKindOf} from '../../encodings/token_kinds.js';
 import {readKeysReference} from './stored_keys.js';
+import type {AttendAttributes, AttendInputs} from './types.js';
 import {firstVisible, visibleTokens} from './visibility.js';
 
 /** Tokens decoded at a time: few enough that no dense copy of a cache ever exists. */
@@ -10,6 +10,7 @@ export const tileTokens = 512;
 /** `attend` in plain tfjs ops: every backend has them. Differentiable where both encodings are dense and one tile is enough. */
 export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): tf.Tensor {
   const {tokens, scale, values} = attributes;
+  const {decodeReference} = tokenKindOf(values);
   const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
   const kvHeads = inputs.keyData.shape[1]!;
   const rows = (heads / kvHeads) * queryTokens; // a group's query heads lie side by side: one matrix a key head
@@ -22,7 +23,7 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
   for (let from = firstVisible(attributes, tokens); from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
     const keyTile = readKeysReference(inputs, attributes, from, count);
-    const valueTile = readTokensReference(inputs.valueData, inputs.valueParams, values, from, count);
+    const valueTile = decodeReference(inputs.valueData, inputs.valueParams, values, from, count);
     const scores = tf.mul(tf.matMul(queries, keyTile, false, true), scale);
     const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     total = addTile(

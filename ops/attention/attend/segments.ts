@@ -1,25 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../../backends/wasm_heap.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Encoding} from '../../encodings/encoding.js';
 import {mergePartials} from '../merge_partials/index.js';
 import {defineOp, runOp} from '../../run_op.js';
-import {
-  attend,
-  attendOp,
-  checkAttend,
-  storedSegment,
-  type AttendOptions,
-  type Partial,
-  type StoredSegment,
-} from './index.js';
-import {attendInto, attendWorkBytes} from './wasm.js';
+import {checkAttend} from './checks.js';
+import {attend, attendOp, storedSegment} from './index.js';
+import type {AttendedSegment, Partial, StoredSegment} from './types.js';
+import {attendInto, attendScratch, describeSegment, segmentBytes} from './wasm.js';
 
-/** A run of stored tokens, and how queries look at it. */
-export interface AttendedSegment extends AttendOptions {
-  readonly keys: Encoding;
-  readonly values: Encoding;
-}
+export type {AttendedSegment} from './types.js';
 
 /**
  * Attention over several segments, normalised: `mergePartials` of what `attend` gives for each, and as right. Up to 16 query
@@ -52,7 +41,7 @@ function storedSegments(
   for (const segment of segments) {
     const {keys, values} = segment;
     if (keys.kind === 'lowRank' || values.kind === 'lowRank') return undefined;
-    checkAttend(queries, keys, values, segment);
+    checkAttend(queries, keys, values, segment.tokens);
     if (values.dim !== first.values.dim) {
       throw new InvalidArgumentError(
         `Segments have values of dim ${first.values.dim} and ${values.dim}; all must be equal.`,
@@ -89,16 +78,16 @@ function attendSegmentsWasm(
   const rows = batch * heads * queryTokens;
   const dim = segments[0]!.attributes.values.dim;
   const output = heap.output([batch, heads, queryTokens, dim], 'float32');
-  const workBytes = Math.max(...segments.map(segment => attendWorkBytes(queries, segment)));
-  const partialBytes = 4 * rows * (dim + 2);
-  const partials = heap.scratch(segments.length * (partialBytes + 4) + workBytes + 16);
-  const addresses = segments.map((_, index) => partials + index * partialBytes);
-  const listed = partials + segments.length * partialBytes;
-  const work = Math.ceil((listed + 4 * segments.length) / 16) * 16;
+  const described = heap.words(segments.flatMap(segment => describeSegment(heap, segment)));
+  const addressOf = (index: number) => described + index * segmentBytes;
+  const workBytes = Math.max(
+    ...segments.map((segment, index) => attendScratch(heap, queries, segment, addressOf(index))),
+  );
+  const work = heap.scratch(workBytes + segments.length * 4 * rows * (dim + 2));
+  const partials = segments.map((_, index) => work + workBytes + index * 4 * rows * (dim + 2));
   for (const [index, segment] of segments.entries()) {
-    attendInto(addresses[index]!, heap, queries, segment, work);
+    attendInto(partials[index]!, heap, queries, segment, addressOf(index), work);
   }
-  heap.store(listed, addresses);
-  heap.kernels.mergePartials(listed, segments.length, heap.address(output), rows, dim);
+  heap.kernels.mergePartials(heap.words(partials), segments.length, heap.address(output), rows, dim);
   return output;
 }

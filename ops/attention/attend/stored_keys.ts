@@ -1,50 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Rebuilding} from '../../backends/wasm_encodings.js';
-import {readTokensReference} from '../../encodings/decode_reference.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {
-  capacityOf,
-  layoutOf,
-  type LowRankEncoding,
-  type TokenEncoding,
-  type TokenLayout,
-} from '../../encodings/encoding.js';
+import {capacityOf} from '../../encodings/encoding.js';
+import type {LowRankEncoding} from '../../encodings/low_rank.js';
+import {tokenKindOf} from '../../encodings/token_kinds.js';
+import type {Rebuilding} from '../../encodings/wasm.js';
 import {rotateReference} from '../../rotate/reference.js';
+import type {KeyAttributes, KeyInputs, KeyRotation, StoredKeys} from './types.js';
 
-// Keys as kernels take them: an encoding of single tokens, and, where these are latents of keys stored before their rotation,
-// what rebuilds and rotates them. (Latents of keys that need no rotation are met in their own space: see `attend`.)
-
-/** The rotary embedding of keys that were stored before it; a `LowRankEncoding` with `rotate` needs one. */
-export interface KeyRotation {
-  /** float32 `[positions, pairs]`: row p holds the angles of position p. */
-  readonly cos: tf.Tensor2D;
-  readonly sin: tf.Tensor2D;
-  /** Which channels make a pair: (i, i + pairs) or (2i, 2i + 1). Default false: the former. */
-  readonly interleaved?: boolean;
-  /**
-   * The position of each of the segment's tokens: the first of a run without gaps, or int32 `[batch, kvHeads, rows]` or
-   * `[batch, kvHeads, rows, 1]`, rows at least the segment's tokens.
-   */
-  readonly positions: number | tf.Tensor;
-}
-
-/** Keys that a kernel meets as keys of the queries' dim. */
-export type StoredKeys = TokenEncoding | (LowRankEncoding & {readonly rotate: true});
-
-export type KeyInputs = {
-  keyData: tf.Tensor;
-  keyParams?: tf.Tensor;
-  keyBasis?: tf.Tensor;
-  keyMean?: tf.Tensor;
-  cos?: tf.Tensor;
-  sin?: tf.Tensor;
-  positions?: tf.Tensor;
-};
-
-export interface KeyAttributes {
-  readonly keys: TokenLayout;
-  readonly rotation?: {readonly interleaved: boolean; readonly firstPosition: number};
-}
+// Keys as kernels take them: a token encoding, and, if these are latents of keys stored before their rotation, what rebuilds and
+// rotates them. (Latents of keys that need no rotation are attended in their own space: see `attend`.)
 
 type KeyInfos = {[Name in keyof KeyInputs]: tf.TensorInfo};
 
@@ -54,8 +18,9 @@ export function storedKeys(
   rotation: KeyRotation | undefined,
 ): {inputs: KeyInputs; attributes: KeyAttributes} {
   if (keys.kind !== 'lowRank') {
-    const [keyData, keyParams] = dataAndParams(keys);
-    return {inputs: keyParams ? {keyData, keyParams} : {keyData}, attributes: {keys: layoutOf(keys)}};
+    const kind = tokenKindOf(keys);
+    const [keyData, keyParams] = kind.dataAndParams(keys);
+    return {inputs: keyParams ? {keyData, keyParams} : {keyData}, attributes: {keys: kind.layout(keys)}};
   }
   if (rotation === undefined) {
     throw new InvalidArgumentError(
@@ -80,18 +45,6 @@ export function storedKeys(
       rotation: {interleaved, firstPosition: typeof positions === 'number' ? positions : 0},
     },
   };
-}
-
-/** The tensors of an encoding of single tokens: its numbers or codes, and its scales where it has any. */
-export function dataAndParams(encoding: TokenEncoding): [data: tf.Tensor4D, params: tf.Tensor4D | undefined] {
-  switch (encoding.kind) {
-    case 'dense':
-      return [encoding.data, undefined];
-    case 'integer':
-      return [encoding.codes, encoding.params];
-    case 'float8':
-      return [encoding.codes, encoding.scales];
-  }
 }
 
 function checkRotation(keys: LowRankEncoding, tokens: number, {cos, sin, positions}: KeyRotation): void {
@@ -137,10 +90,16 @@ export function readKeysReference(
   from: number,
   count: number,
 ): tf.Tensor {
-  const stored = readTokensReference(inputs.keyData, inputs.keyParams, attributes.keys, from, count);
+  const {keyData, keyParams, keyBasis, keyMean, cos, sin, positions} = inputs;
+  const stored = tokenKindOf(attributes.keys).decodeReference(
+    keyData,
+    keyParams,
+    attributes.keys,
+    from,
+    count,
+  );
   const rebuilding = rebuildingOf(inputs, attributes);
   if (rebuilding === undefined) return stored;
-  const {keyBasis, keyMean, cos, sin, positions} = inputs;
   const rebuilt = tf.matMul(stored, keyBasis!);
   const keys = keyMean === undefined ? rebuilt : tf.add(rebuilt, keyMean);
   const {interleaved, firstPosition} = rebuilding;

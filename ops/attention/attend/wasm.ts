@@ -1,15 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
-import {
-  blockScratchBytes,
-  describeEncoding,
-  descriptorBytes,
-  integerScratchBytes,
-  scoreScratchBytes,
-  tileScratchBytes,
-} from '../../backends/wasm_encodings.js';
 import {wasmHeap, type WasmHeap} from '../../backends/wasm_heap.js';
-import type {AttendAttributes, SegmentInputs} from './index.js';
+import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
 import {rebuildingOf} from './stored_keys.js';
+import type {AttendAttributes, SegmentInputs} from './types.js';
 
 type Infos = {[Name in keyof SegmentInputs]: tf.TensorInfo};
 type SegmentInfos = {readonly inputs: Infos; readonly attributes: AttendAttributes};
@@ -21,20 +14,37 @@ export function attendWasm(
 ): tf.TensorInfo {
   const heap = wasmHeap()!;
   const {queries} = inputs;
+  const segment = {inputs, attributes};
   const [batch, heads, queryTokens] = queries.shape as [number, number, number];
   const partial = heap.output([batch, heads, queryTokens, attributes.values.dim + 2], 'float32');
-  const work = heap.scratch(attendWorkBytes(queries, {inputs, attributes}));
-  attendInto(heap.address(partial), heap, queries, {inputs, attributes}, work);
+  const described = heap.words(describeSegment(heap, segment));
+  const scratch = heap.scratch(attendScratch(heap, queries, segment, described));
+  attendInto(heap.address(partial), heap, queries, segment, described, scratch);
   return partial;
 }
 
-/** Bytes of scratch memory that `attendInto` works in. */
-export function attendWorkBytes(queries: tf.TensorInfo, {inputs, attributes}: SegmentInfos): number {
+/** Descriptors of a segment's keys and values, one behind the other. */
+export function describeSegment(heap: WasmHeap, {inputs, attributes}: SegmentInfos): number[] {
   const {keys, values} = attributes;
-  const dim = queries.shape[3]!;
-  const tileBytes = tileScratchBytes(keys, rebuildingOf(inputs, attributes)) + tileScratchBytes(values);
-  const workBytes = scoreScratchBytes(dim, 8) + integerScratchBytes(dim) + blockScratchBytes(dim, values.dim);
-  return 2 * descriptorBytes + tileBytes + workBytes;
+  const {keyData, keyParams, valueData, valueParams} = inputs;
+  return [
+    ...describeEncoding(heap, keys, keyData, keyParams, rebuildingOf(inputs, attributes)),
+    ...describeEncoding(heap, values, valueData, valueParams),
+  ];
+}
+
+/** Bytes of what `describeSegment` gives. */
+export const segmentBytes = 2 * descriptorBytes;
+
+/** Bytes of scratch memory that `attendInto` takes. */
+export function attendScratch(
+  heap: WasmHeap,
+  queries: tf.TensorInfo,
+  {inputs}: SegmentInfos,
+  described: number,
+): number {
+  const rows = (queries.shape[1]! / inputs.keyData.shape[1]!) * queries.shape[2]!;
+  return heap.kernels.attendScratch(described, described + descriptorBytes, rows);
 }
 
 /** Writes the partial of one segment to an address. */
@@ -43,21 +53,18 @@ export function attendInto(
   heap: WasmHeap,
   queries: tf.TensorInfo,
   {inputs, attributes}: SegmentInfos,
-  work: number,
+  described: number,
+  scratch: number,
 ): void {
-  const {tokens, scale, firstQuery, keys, values} = attributes;
+  const {tokens, scale, firstQuery} = attributes;
   const [batch, heads, queryTokens] = queries.shape as [number, number, number];
   const kvHeads = inputs.keyData.shape[1]!;
-  const valueAddress = work + descriptorBytes;
-  const rebuilding = rebuildingOf(inputs, attributes);
-  heap.store(work, describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
-  heap.store(valueAddress, describeEncoding(heap, values, inputs.valueData, inputs.valueParams));
   heap.kernels.attend(
     heap.address(queries),
-    work,
-    valueAddress,
+    described,
+    described + descriptorBytes,
     partial,
-    valueAddress + descriptorBytes,
+    scratch,
     batch * kvHeads,
     heads / kvHeads,
     queryTokens,

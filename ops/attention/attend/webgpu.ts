@@ -1,15 +1,15 @@
 import type * as tf from '@tensorflow/tfjs';
-import {loadFunction} from '../../backends/webgpu_encodings.js';
 import {byHeads} from '../../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
-import type {TokenLayout} from '../../encodings/encoding.js';
+import type {TokenLayout} from '../../encodings/token_kinds.js';
+import {loadFunction} from '../../encodings/webgpu.js';
 import {joinSplits} from '../merge_partials/webgpu.js';
-import type {AttendAttributes, AttendInputs} from './index.js';
+import type {AttendAttributes, AttendInputs} from './types.js';
 import {
   decodeText,
   keyUniforms,
   loadKeysText,
-  metDim,
+  keyDim,
   prepareKeys,
   type KeyConstants,
 } from './webgpu_keys.js';
@@ -101,7 +101,7 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
   uniforms: attendUniforms,
   code: constants => {
     const {values, tiles} = constants;
-    const dim = metDim(constants);
+    const dim = keyDim(constants);
     const stride = dim | 1; // odd: tokens of a tile lie in different banks of workgroup memory
     const scores = tiles.rows * tiles.tokens;
     const {columnLanes, rowLanes, columns, rows} = accumulatorsOf(values.dim, tiles.rows);

@@ -1,8 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
-import {decodeFunctions, loadFunction} from '../../backends/webgpu_encodings.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
-import type {TokenLayout} from '../../encodings/encoding.js';
-import {rebuildingOf, type KeyAttributes, type KeyInputs} from './stored_keys.js';
+import type {TokenLayout} from '../../encodings/token_kinds.js';
+import {decodeFunctions, loadFunction} from '../../encodings/webgpu.js';
+import {rebuildingOf} from './stored_keys.js';
+import type {KeyAttributes, KeyInputs} from './types.js';
 
 // Queries and keys as shaders of attention take them. A shader binds eight buffers on every device, and keys that are rebuilt
 // and rotated alone would need seven; so their basis, mean and tables lie behind the queries, in one buffer.
@@ -23,8 +24,8 @@ export interface KeyConstants {
   };
 }
 
-/** The dim at which queries meet keys. */
-export const metDim = ({keys, rebuilt}: KeyConstants): number => rebuilt?.dim ?? keys.dim;
+/** The dim of keys and queries in scores. */
+export const keyDim = ({keys, rebuilt}: KeyConstants): number => rebuilt?.dim ?? keys.dim;
 
 export const keyUniforms = integers(
   'keyRows',

@@ -1,5 +1,5 @@
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {latentFloats, metDim, type KeyConstants} from './webgpu_keys.js';
+import {latentFloats, keyDim, type KeyConstants} from './webgpu_keys.js';
 
 /** How many tokens of keys, and how many rows of queries, a workgroup holds at once; both powers of two. */
 export interface Tiles {
@@ -16,7 +16,7 @@ const queryFloats = 1024;
 
 /** Tiles for keys and values of these dims (`dimV` 0: no values) and so many rows of queries. */
 export function tilesFor(keys: KeyConstants, dimV: number, rows: number): Tiles {
-  const dim = metDim(keys);
+  const dim = keyDim(keys);
   const largest = Math.max(dim, dimV);
   if (largest > queryFloats) {
     throw new InvalidArgumentError(

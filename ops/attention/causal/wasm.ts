@@ -1,5 +1,4 @@
 import {util, type TensorInfo} from '@tensorflow/tfjs';
-import {gradientScratchBytes} from '../../backends/wasm_encodings.js';
 import {wasmHeap} from '../../backends/wasm_heap.js';
 import type {GradientInputs} from './gradient.js';
 
@@ -21,7 +20,7 @@ export function causalGradientWasm(
     heap.address(dy),
     heap.address(logSums),
     heap.address(gradients),
-    heap.scratch(gradientScratchBytes(dim, dimV)),
+    heap.scratch(heap.kernels.causalGradientScratch(dim, dimV)),
     batch * kvHeads,
     heads / kvHeads,
     tokens,

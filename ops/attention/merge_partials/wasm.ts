@@ -7,11 +7,7 @@ export function mergePartialsWasm(inputs: Record<string, tf.TensorInfo>): tf.Ten
   const partials = Object.values(inputs);
   const [batch, heads, tokens, columns] = partials[0]!.shape as [number, number, number, number];
   const output = heap.output([batch, heads, tokens, columns - 2], 'float32');
-  const addresses = heap.scratch(partials.length * 4);
-  heap.store(
-    addresses,
-    partials.map(partial => heap.address(partial)),
-  );
+  const addresses = heap.words(partials.map(partial => heap.address(partial)));
   heap.kernels.mergePartials(
     addresses,
     partials.length,

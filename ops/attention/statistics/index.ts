@@ -1,35 +1,20 @@
 import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import type {Encoding} from '../../encodings/index.js';
+import {defineOp, runOp} from '../../run_op.js';
 import {checkQueries} from '../attend/checks.js';
 import {inLatentSpace} from '../attend/latent_space.js';
-import {storedKeys, type KeyAttributes, type KeyInputs, type KeyRotation} from '../attend/stored_keys.js';
-import type {Visibility} from '../attend/visibility.js';
-import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Encoding} from '../../encodings/encoding.js';
-import {defineOp, runOp} from '../../run_op.js';
+import {storedKeys} from '../attend/stored_keys.js';
 import {attentionStatisticsReference} from './reference.js';
+import type {
+  AttentionStatisticsAttributes,
+  AttentionStatisticsInputs,
+  AttentionStatisticsOptions,
+} from './types.js';
 import {attentionStatisticsWasm} from './wasm.js';
 import {attentionStatisticsWebgpu} from './webgpu.js';
 
-/**
- * What to know of the attention that a token got, over the queries i and the heads of its group:
- *
- * - `mass`: the sum of p_ij over all of them (H2O, Zhang et al., 2023, arXiv 2306.14048);
- * - `uses`: how many queries have p_ij >= threshold in at least one head;
- * - `lastUse`: the index of the last such query, or -1.
- */
-export type AttentionStatistic = 'mass' | 'uses' | 'lastUse';
-
-export interface AttentionStatisticsOptions extends Visibility {
-  /** How many of the segment's tokens are valid. */
-  readonly tokens: number;
-  /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
-  readonly scale: number;
-  readonly statistic: AttentionStatistic;
-  /** From which probability on a token is used, in (0, 1]; needed for `uses` and `lastUse`. */
-  readonly threshold?: number;
-  /** The rotation of keys that were stored before it: see `attend`. */
-  readonly keyRotation?: KeyRotation;
-}
+export type {AttentionStatistic, AttentionStatisticsOptions} from './types.js';
 
 /**
  * How much attention each token of a segment got, in a second pass over its keys: since `logSum` holds each query's
@@ -56,12 +41,12 @@ export function attentionStatistics(
   checkLogSum(logSum, queries);
   const threshold = checkThreshold(options);
   return tf.tidy(() => {
-    const met = inLatentSpace(queries, keys, scale);
-    const stored = storedKeys(met.keys, tokens, keyRotation);
+    const effective = inLatentSpace(queries, keys, scale);
+    const stored = storedKeys(effective.keys, tokens, keyRotation);
     const inputs = {
-      queries: met.queries,
+      queries: effective.queries,
       // what is missing of a query's scores is missing of its sum as well
-      logSum: met.shift === undefined ? logSum : tf.sub(logSum, met.shift),
+      logSum: effective.shift === undefined ? logSum : tf.sub(logSum, effective.shift),
       ...stored.inputs,
     };
     const attributes = {
@@ -95,15 +80,6 @@ function checkThreshold({statistic, threshold}: AttentionStatisticsOptions): num
     );
   }
   return threshold;
-}
-
-export type AttentionStatisticsInputs = KeyInputs & {queries: tf.Tensor; logSum: tf.Tensor};
-
-export interface AttentionStatisticsAttributes extends KeyAttributes, Visibility {
-  readonly tokens: number;
-  readonly scale: number;
-  readonly statistic: AttentionStatistic;
-  readonly threshold: number;
 }
 
 export const attentionStatisticsOp = defineOp<AttentionStatisticsInputs, AttentionStatisticsAttributes>({

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {tileTokens} from '../attend/reference.js';
 import {readKeysReference} from '../attend/stored_keys.js';
 import {visibleTokens} from '../attend/visibility.js';
-import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './index.js';
+import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
 
 /** `attentionStatistics` in plain tfjs ops, tile by tile. */
 export function attentionStatisticsReference(

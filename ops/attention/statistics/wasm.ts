@@ -1,13 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
 import {rebuildingOf} from '../attend/stored_keys.js';
-import {
-  describeEncoding,
-  descriptorBytes,
-  scoreScratchBytes,
-  tileScratchBytes,
-} from '../../backends/wasm_encodings.js';
 import {wasmHeap} from '../../backends/wasm_heap.js';
-import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './index.js';
+import {describeEncoding} from '../../encodings/wasm.js';
+import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
 
 type Infos = {[Name in keyof AttentionStatisticsInputs]: tf.TensorInfo};
 
@@ -18,19 +13,17 @@ export function attentionStatisticsWasm(
 ): tf.TensorInfo {
   const heap = wasmHeap()!;
   const {tokens, scale, firstQuery, keys, statistic, threshold} = attributes;
-  const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
+  const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];
   const kvHeads = inputs.keyData.shape[1]!;
   const out = heap.output([batch, kvHeads, tokens], 'float32');
   const rebuilding = rebuildingOf(inputs, attributes);
-  const scratchBytes = tileScratchBytes(keys, rebuilding) + scoreScratchBytes(dim, 8);
-  const descriptor = heap.scratch(descriptorBytes + scratchBytes);
-  heap.store(descriptor, describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
+  const descriptor = heap.words(describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
   heap.kernels.attentionStatistics(
     heap.address(inputs.queries),
     descriptor,
     heap.address(inputs.logSum),
     heap.address(out),
-    descriptor + descriptorBytes,
+    heap.scratch(heap.kernels.attentionStatisticsScratch(descriptor)),
     batch * kvHeads,
     heads / kvHeads,
     queryTokens,

@@ -3,14 +3,14 @@ import {
   decodeText,
   keyUniforms,
   loadKeysText,
-  metDim,
+  keyDim,
   prepareKeys,
   type KeyConstants,
 } from '../attend/webgpu_keys.js';
 import {tilesFor, type Tiles} from '../attend/webgpu_tiles.js';
 import {byHeads} from '../../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
-import type {AttentionStatistic, AttentionStatisticsAttributes, AttentionStatisticsInputs} from './index.js';
+import type {AttentionStatistic, AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
 
 type Infos = {[Name in keyof AttentionStatisticsInputs]: tf.TensorInfo};
 
@@ -63,7 +63,7 @@ export const attentionStatisticsShader: Shader<StatisticsConstants, keyof typeof
   uniforms: statisticsUniforms,
   code: constants => {
     const {tiles, statistic} = constants;
-    const dim = metDim(constants);
+    const dim = keyDim(constants);
     const stride = dim | 1; // odd: tokens of a tile lie in different banks of workgroup memory
     const cells = tiles.rows * tiles.tokens;
     const add = {

@@ -20,8 +20,8 @@
       let head = row / uniforms.count;
       let token = uniforms.first + row % uniforms.count;
       
-        let word = bitcast<u32>(codes[(head * uniforms.rows + token) * 16 + unit]);
-        let scale = f32(scales[head * uniforms.scaleRows + token]);
+        let word = bitcast<u32>(data[(head * uniforms.dataRows + token) * 16 + unit]);
+        let scale = f32(params[head * uniforms.paramRows + token]);
         for (var e = 0; e < 4; e++) {
           let channel = unit * 4 + e;
           if (channel < 64) {

@@ -10,7 +10,7 @@
       let head = row / uniforms.count;
       let token = uniforms.first + row % uniforms.count;
       
-        let word = bitcast<u32>(codes[(head * uniforms.rows + token) * 4 + unit]);
+        let word = bitcast<u32>(data[(head * uniforms.dataRows + token) * 4 + unit]);
         for (var e = 0; e < 16; e++) {
           let channel = unit * 16 + e;
           if (channel < 64) {

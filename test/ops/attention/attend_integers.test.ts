@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {attend} from '../../../ops/attention/attend/index.js';
+import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import type {IntegerEncoding} from '../../../ops/encodings/encoding.js';
-import {dequantize, quantize} from '../../../ops/integer/index.js';
+import {quantize} from '../../../ops/integer/index.js';
 import {
   denseEncoding,
   disposeEncoding,
@@ -164,5 +165,5 @@ function encode(
   );
   const encoding = quantized(whole);
   whole.dispose();
-  return {encoding, decoded: dequantize(encoding, 0, tokens)};
+  return {encoding, decoded: decodeEncoding(encoding, 0, tokens)};
 }

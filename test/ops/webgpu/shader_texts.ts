@@ -3,11 +3,12 @@ import {attendShader, unseenShader} from '../../../ops/attention/attend/webgpu.j
 import {packShader} from '../../../ops/attention/attend/webgpu_keys.js';
 import {tilesFor} from '../../../ops/attention/attend/webgpu_tiles.js';
 import {attentionStatisticsShader} from '../../../ops/attention/statistics/webgpu.js';
+import {decodeShader} from '../../../ops/encodings/decode.js';
 import {copyShader} from '../../../ops/backends/webgpu_heads.js';
-import {decodeFloat8Shader, float8CodesShader, float8ScalesShader} from '../../../ops/float8/webgpu.js';
+import {float8CodesShader, float8ScalesShader} from '../../../ops/float8/webgpu.js';
 import {gatherRowsShader} from '../../../ops/gather_tokens/webgpu.js';
 import {hadamardShader} from '../../../ops/hadamard/webgpu.js';
-import {dequantizeShader, groupParametersShader, packCodesShader} from '../../../ops/integer/webgpu.js';
+import {groupParametersShader, packCodesShader} from '../../../ops/integer/webgpu.js';
 import {expandPartialShader} from '../../../ops/low_rank/webgpu.js';
 import {joinShader} from '../../../ops/attention/merge_partials/webgpu.js';
 import {rmsNormShader} from '../../../ops/rms_norm/webgpu.js';
@@ -44,8 +45,11 @@ export const shaderTexts: Readonly<Record<string, string>> = {
     tiles: tilesFor({keys: int8}, 0, 3),
   }),
   copy_numbers: copyShader.code({type: 'i32'}),
-  decode_float8: decodeFloat8Shader.code({dim: 64, format: 'e5m2'}),
-  dequantize: dequantizeShader.code({dim: 64, bits: 2, groupAxis: 'channel', groupSize: 32}),
+  decode_dense: decodeShader.code(dense),
+  decode_float8: decodeShader.code({kind: 'float8', dim: 64, format: 'e5m2'}),
+  dequantize: decodeShader.code({
+    ...{kind: 'integer', dim: 64, bits: 2, groupAxis: 'channel', groupSize: 32},
+  }),
   expand_partial: expandPartialShader.code({basis: true, mean: true, shift: true}),
   float8_codes: float8CodesShader.code({format: 'e4m3'}),
   float8_scales: float8ScalesShader.code({format: 'e4m3'}),

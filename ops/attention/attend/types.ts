@@ -1,0 +1,77 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {Encoding} from '../../encodings/index.js';
+import type {LowRankEncoding} from '../../encodings/low_rank.js';
+import type {TokenEncoding, TokenLayout} from '../../encodings/token_kinds.js';
+import type {Visibility} from './visibility.js';
+
+/**
+ * Attention over one segment before normalisation, as one float32 tensor `[batch, heads, tokens, dimV + 2]`: the weighted
+ * sum of the values, then the largest score `m`, then the sum of `exp(score - m)`. One tensor, since WebGPU programs
+ * have one output. Partials of several segments merge exactly: see `mergePartials`.
+ */
+export type Partial = tf.Tensor4D;
+
+/** The rotary embedding of keys that were stored before it; a `LowRankEncoding` with `rotate` needs one. */
+export interface KeyRotation {
+  /** float32 `[positions, pairs]`: row p holds the angles of position p. */
+  readonly cos: tf.Tensor2D;
+  readonly sin: tf.Tensor2D;
+  /** Which channels make a pair: (i, i + pairs) or (2i, 2i + 1). Default false: the former. */
+  readonly interleaved?: boolean;
+  /**
+   * The position of each of the segment's tokens: the first of a run without gaps, or int32 `[batch, kvHeads, rows]` or
+   * `[batch, kvHeads, rows, 1]`, rows at least the segment's tokens.
+   */
+  readonly positions: number | tf.Tensor;
+}
+
+/** What attention over one segment needs to know beyond its tensors. */
+export interface AttendOptions extends Visibility {
+  /** How many of the segment's tokens are valid. */
+  readonly tokens: number;
+  /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
+  readonly scale: number;
+  /** The rotation of keys that were stored before it; required for them, and ignored by other encodings. */
+  readonly keyRotation?: KeyRotation;
+}
+
+/** A run of stored tokens, and how queries look at it. */
+export interface AttendedSegment extends AttendOptions {
+  readonly keys: Encoding;
+  readonly values: Encoding;
+}
+
+/** Keys that a kernel reads as keys of the queries' dim. */
+export type StoredKeys = TokenEncoding | (LowRankEncoding & {readonly rotate: true});
+
+export type KeyInputs = {
+  keyData: tf.Tensor;
+  keyParams?: tf.Tensor;
+  keyBasis?: tf.Tensor;
+  keyMean?: tf.Tensor;
+  cos?: tf.Tensor;
+  sin?: tf.Tensor;
+  positions?: tf.Tensor;
+};
+
+export interface KeyAttributes {
+  readonly keys: TokenLayout;
+  readonly rotation?: {readonly interleaved: boolean; readonly firstPosition: number};
+}
+
+/** The tensors of both encodings by role; `Params` only if an encoding has scales. */
+export type SegmentInputs = KeyInputs & {valueData: tf.Tensor; valueParams?: tf.Tensor};
+
+export type AttendInputs = SegmentInputs & {queries: tf.Tensor};
+
+export interface AttendAttributes extends KeyAttributes, Visibility {
+  readonly values: TokenLayout;
+  readonly tokens: number;
+  readonly scale: number;
+}
+
+/** A segment as kernels take it. */
+export interface StoredSegment {
+  readonly inputs: SegmentInputs;
+  readonly attributes: AttendAttributes;
+}

@@ -1,0 +1,33 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {KeyAttributes, KeyInputs, KeyRotation} from '../attend/types.js';
+import type {Visibility} from '../attend/visibility.js';
+
+/**
+ * What to know of the attention that a token got, over the queries i and the heads of its group:
+ *
+ * - `mass`: the sum of p_ij over all of them (H2O, Zhang et al., 2023, arXiv 2306.14048);
+ * - `uses`: how many queries have p_ij >= threshold in at least one head;
+ * - `lastUse`: the index of the last such query, or -1.
+ */
+export type AttentionStatistic = 'mass' | 'uses' | 'lastUse';
+
+export interface AttentionStatisticsOptions extends Visibility {
+  /** How many of the segment's tokens are valid. */
+  readonly tokens: number;
+  /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
+  readonly scale: number;
+  readonly statistic: AttentionStatistic;
+  /** From which probability on a token is used, in (0, 1]; needed for `uses` and `lastUse`. */
+  readonly threshold?: number;
+  /** The rotation of keys that were stored before it: see `attend`. */
+  readonly keyRotation?: KeyRotation;
+}
+
+export type AttentionStatisticsInputs = KeyInputs & {queries: tf.Tensor; logSum: tf.Tensor};
+
+export interface AttentionStatisticsAttributes extends KeyAttributes, Visibility {
+  readonly tokens: number;
+  readonly scale: number;
+  readonly statistic: AttentionStatistic;
+  readonly threshold: number;
+}

@@ -1,0 +1,96 @@
+import type * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {atLeast} from '../../base/options.js';
+import type {EncodingKind} from './kind.js';
+import {tokenKindOf, tokenKinds, type TokenEncoding, type TokenLayout} from './token_kinds.js';
+
+/**
+ * Tokens as coefficients (latents) of a basis that all tokens of a head share: `x ~ latents . basis + mean`.
+ *
+ * `latents` is any token encoding, of dim `rank`; `basis` float32 `[batch, kvHeads, rank, dim]`; `mean` float32
+ * `[batch, kvHeads, 1, dim]`. Attention runs in the latents' space (q . (z B) = (q B^T) . z) and never rebuilds tokens,
+ * except if `rotate` says that these are keys stored before their rotary embedding: those are rebuilt and rotated at
+ * their own positions, tile by tile (Eigen Attention, arXiv 2408.05646).
+ */
+export interface LowRankEncoding {
+  readonly kind: 'lowRank';
+  readonly dim: number;
+  readonly rank: number;
+  readonly latents: TokenEncoding;
+  readonly basis: tf.Tensor4D;
+  readonly mean?: tf.Tensor4D;
+  /** Whether these are keys stored before their rotation. Default false. */
+  readonly rotate?: boolean;
+}
+
+export interface LowRankLayout {
+  readonly kind: 'lowRank';
+  readonly dim: number;
+  readonly rank: number;
+  readonly latents: TokenLayout;
+  /** Whether there is one. */
+  readonly mean: boolean;
+  readonly rotate: boolean;
+}
+
+export const lowRankKind: EncodingKind<LowRankEncoding, LowRankLayout> = {
+  kind: 'lowRank',
+  schema: v.strictObject({
+    kind: v.literal('lowRank'),
+    dim: atLeast(1),
+    rank: atLeast(1),
+    latents: v.variant(
+      'kind',
+      Object.values(tokenKinds).map(({schema}) => schema),
+    ),
+    mean: v.boolean(),
+    rotate: v.boolean(),
+  }),
+  layout: ({kind, dim, rank, latents, mean, rotate = false}) => ({
+    ...{kind, dim, rank, latents: tokenKindOf(latents).layout(latents)},
+    ...{mean: mean !== undefined, rotate},
+  }),
+  make: ({kind, dim, rank, latents, mean, rotate}, tensor) => {
+    const shared = {dtype: 'float32', columns: dim, tokensPerRow: Infinity} as const;
+    return {
+      ...{kind, dim, rank},
+      latents: tokenKindOf(latents).make(latents, (name, spec) => tensor(`latents.${name}`, spec)),
+      basis: tensor('basis', {...shared, sharedRows: rank}),
+      ...(mean && {mean: tensor('mean', {...shared, sharedRows: 1})}),
+      ...(rotate && {rotate}),
+    };
+  },
+  tensors: ({latents, basis, mean}) => ({
+    ...Object.fromEntries(
+      Object.entries(tokenKindOf(latents).tensors(latents)).map(([name, tensor]) => [
+        `latents.${name}`,
+        tensor,
+      ]),
+    ),
+    basis,
+    ...(mean && {mean}),
+  }),
+  check,
+};
+
+/** The token encoding that an encoding consists of: itself, or its latents. */
+export function tokenEncodingOf(encoding: TokenEncoding | LowRankEncoding): TokenEncoding {
+  return encoding.kind === 'lowRank' ? encoding.latents : encoding;
+}
+
+function check({dim, rank, latents, basis, mean}: LowRankEncoding, what: string): void {
+  const [batch, kvHeads] = tokenKindOf(latents).dataAndParams(latents)[0].shape;
+  const expected = [batch, kvHeads, rank, dim];
+  if (latents.dim !== rank || basis.shape.join() !== expected.join()) {
+    throw new InvalidArgumentError(
+      `${what} of rank ${rank} have latents of dim ${latents.dim} and basis [${basis.shape.join(', ')}]; expected dim ` +
+        `${rank} and [${expected.join(', ')}].`,
+    );
+  }
+  if (mean !== undefined && mean.shape.join() !== [batch, kvHeads, 1, dim].join()) {
+    throw new InvalidArgumentError(
+      `${what} have mean [${mean.shape.join(', ')}]; expected [${batch}, ${kvHeads}, 1, ${dim}].`,
+    );
+  }
+}

@@ -1,0 +1,24 @@
+import {denseKind} from './dense.js';
+import {float8Kind} from './float8.js';
+import {integerKind} from './integer.js';
+import type {TokenEncodingKind} from './kind.js';
+
+/** The kinds of token encodings. A new kind is a file beside this one and a line here. */
+export const tokenKinds = {dense: denseKind, integer: integerKind, float8: float8Kind};
+
+type TokenKinds = (typeof tokenKinds)[keyof typeof tokenKinds];
+
+/** An encoding in which every token's numbers stand for themselves. */
+export type TokenEncoding = ReturnType<TokenKinds['make']>;
+
+/** A token encoding without its tensors: what a kernel needs to know to read them. */
+export type TokenLayout = ReturnType<TokenKinds['layout']>;
+
+/** All that is known of the kind of a token encoding or layout. */
+export function tokenKindOf({
+  kind,
+}: {
+  readonly kind: TokenLayout['kind'];
+}): TokenEncodingKind<TokenEncoding, TokenLayout> {
+  return tokenKinds[kind];
+}

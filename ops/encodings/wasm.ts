@@ -1,0 +1,66 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {WasmHeap} from '../backends/wasm_heap.js';
+import {tokenKindOf, type TokenLayout} from './token_kinds.js';
+
+/** What rebuilds keys from latents that were stored before their rotation; `cos`, `sin` float32 `[positions, pairs]`. */
+export interface Rebuilding {
+  readonly basis: tf.TensorInfo;
+  readonly mean: tf.TensorInfo | undefined;
+  readonly cos: tf.TensorInfo;
+  readonly sin: tf.TensorInfo;
+  readonly interleaved: boolean;
+  /** int32 `[batch, kvHeads, rows]`; if missing, the tokens have positions without gaps from `firstPosition` on. */
+  readonly positions: tf.TensorInfo | undefined;
+  readonly firstPosition: number;
+}
+
+/**
+ * What a kernel needs to know to read an encoding: the words of `EncodingDescriptor` in ops/assembly/encoding_descriptor.ts, in
+ * their order.
+ */
+export function describeEncoding(
+  heap: WasmHeap,
+  layout: TokenLayout,
+  data: tf.TensorInfo,
+  params: tf.TensorInfo | undefined,
+  rebuilding?: Rebuilding,
+): number[] {
+  const {wasm} = tokenKindOf(layout);
+  return [
+    wasm.kind,
+    heap.address(data),
+    data.shape[2]!,
+    layout.dim,
+    params === undefined ? 0 : heap.address(params),
+    params?.shape[2] ?? 0,
+    wasm.layout(layout),
+    wasm.groupSize(layout),
+    ...(rebuilding === undefined ? nothingToRebuild : describeRebuilding(rebuilding, heap)),
+  ];
+}
+
+const nothingToRebuild = Array<number>(11).fill(0);
+
+/** Bytes of what `describeEncoding` gives. */
+export const descriptorBytes = 4 * (8 + nothingToRebuild.length);
+
+function describeRebuilding(
+  {basis, mean, cos, sin, interleaved, positions, firstPosition}: Rebuilding,
+  heap: WasmHeap,
+): number[] {
+  const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
+  const [tablePositions, pairs] = cos.shape as [number, number];
+  return [
+    addressOf(basis),
+    addressOf(mean),
+    basis.shape[3]!,
+    addressOf(cos),
+    addressOf(sin),
+    tablePositions,
+    pairs,
+    interleaved ? 1 : 0,
+    addressOf(positions),
+    positions?.shape[2] ?? 0,
+    firstPosition,
+  ];
+}

@@ -5,6 +5,7 @@ import {causalAttention} from '../../../ops/attention/causal/index.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
 import {describeOnBackends} from '../../support/backends.js';
+import {heapMemory} from '../../support/heap_memory.js';
 import {numericGradient} from '../../support/numeric_gradient.js';
 import {randomFloats} from '../../support/random.js';
 import {withReference} from '../../support/reference.js';
@@ -113,8 +114,5 @@ function gradientsOf(shape: Shape, weights: Float32Array, scale: number): tf.Ten
 
 /** What tfjs' heap takes now. */
 function heapBytes(): number {
-  const {wasm} = tf.backend() as unknown as {
-    wasm: {wasmMemory?: WebAssembly.Memory; asm?: {memory: WebAssembly.Memory}};
-  };
-  return (wasm.wasmMemory ?? wasm.asm!.memory).buffer.byteLength;
+  return heapMemory().buffer.byteLength;
 }

@@ -11,6 +11,7 @@ import {wasmKernelNames} from '../../../ops/backends/wasm_kernels.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {denseEncoding} from '../../support/attention_cases.js';
 import {describeOnBackends} from '../../support/backends.js';
+import {heapMemory} from '../../support/heap_memory.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose} from '../../support/tensors.js';
 
@@ -119,10 +120,7 @@ describeOnBackends(
 
 /** What tfjs' heap takes now. */
 function heapBytes(): number {
-  const {wasm} = tf.backend() as unknown as {
-    wasm: {wasmMemory?: WebAssembly.Memory; asm?: {memory: WebAssembly.Memory}};
-  };
-  return (wasm.wasmMemory ?? wasm.asm!.memory).buffer.byteLength;
+  return heapMemory().buffer.byteLength;
 }
 
 /** The ids of a module's sections, in order. */

@@ -1,0 +1,148 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {attend} from '../../../ops/attention/attend/index.js';
+import {attendSegments} from '../../../ops/attention/attend/segments.js';
+import {causalAttention} from '../../../ops/attention/causal/index.js';
+import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
+import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
+import {wasmKernelNames} from '../../../ops/backends/wasm_kernels.js';
+import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
+import type {Encoding} from '../../../ops/encodings/encoding.js';
+import {eigh} from '../../../ops/linalg/eigh/index.js';
+import {describeOnBackends} from '../../support/backends.js';
+import {
+  lowRankStorages,
+  randomLowRank,
+  randomRotation,
+  randomTokens,
+  tokenStorages,
+} from '../../support/encodings.js';
+import {randomFloats} from '../../support/random.js';
+import {withScratchGuards} from '../../support/scratch_guards.js';
+
+const dims = fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(31, 32, 64, 96, 128));
+const storages = fc.oneof(
+  tokenStorages.map(tokens => ({tokens})),
+  lowRankStorages.map(lowRank => ({lowRank})),
+);
+const cases = fc.record({
+  batch: fc.integer({min: 1, max: 2}),
+  kvHeads: fc.integer({min: 1, max: 3}),
+  group: fc.integer({min: 1, max: 5}),
+  queryTokens: fc.oneof(fc.constant(1), fc.integer({min: 2, max: 9})), // on both sides of 16 rows
+  tokens: fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(63, 64, 65, 127, 129)), // tiles have 64
+  dim: dims.map(dim => Math.max(2, dim)), // at least a pair of channels to rotate
+  dimV: dims,
+  causal: fc.boolean(),
+  spread: fc.constantFrom(0.1, 1, 30), // in integers by rounded numbers, and by those that cannot be rounded
+  keys: storages,
+  values: storages,
+  rotate: fc.boolean(),
+  statistic: fc.constantFrom('mass' as const, 'uses' as const, 'lastUse' as const),
+  seed: fc.integer(),
+});
+type Case = typeof cases extends fc.Arbitrary<infer One> ? One : never;
+
+const sizes = fc.integer({min: 1, max: 70});
+
+/** For each kernel that takes scratch memory: a run of its op, and the cases that it runs over. */
+const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number, number, number, number]>> =
+  {
+    attend: property(one => {
+      const {queries, keys, values, options} = attentionOf(one);
+      return [attend(queries, keys, values, options), attendSegments(queries, [{keys, values, ...options}])];
+    }),
+    attentionStatistics: property(one => {
+      const {queries, keys, values, options} = attentionOf(one);
+      const logSum = partialLogSum([attend(queries, keys, values, options)]);
+      const {statistic} = one;
+      return [attentionStatistics(queries, keys, logSum, {...options, statistic, threshold: 0.1})];
+    }),
+    causalGradient: property(({batch, kvHeads, group, tokens, dim, dimV, spread, seed}) => {
+      const x = (heads: number, columns: number) =>
+        random(seed + columns, [batch, heads, tokens, columns], spread);
+      return tf.grads((q, k, v) =>
+        tf.sum(causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, 0.1)),
+      )([x(kvHeads * group, dim), x(kvHeads, dim), x(kvHeads, dimV)]);
+    }),
+    eigh: fc.asyncProperty(sizes, sizes, fc.integer({min: 1, max: 2}), fc.integer(), (dim, _, count, seed) =>
+      expectFinite(() =>
+        Object.values(eigh(tf.reshape(random(seed, [count, 1, dim, dim]), [count, dim, dim]))),
+      ),
+    ),
+    batchedMatMul: fc.asyncProperty(sizes, sizes, sizes, fc.integer(), (m, k, n, seed) =>
+      expectFinite(() => [
+        batchedMatMul(random(seed, [1, 2, m, k]), random(seed + 1, [1, 2, k, n])),
+        batchedMatMul(random(seed, [1, 2, k, m]), random(seed + 1, [1, 2, n, k]), {
+          transposeA: true,
+          transposeB: true,
+        }),
+      ]),
+    ),
+  };
+
+describeOnBackends(
+  'scratch memory',
+  () => {
+    for (const [name, run] of Object.entries(runs)) {
+      it(`of ${name} is all that the kernel writes beside its result`, () =>
+        fc.assert<unknown>(run, {numRuns: 150}));
+    }
+
+    it('of every kernel is guarded here', () => {
+      const stated = wasmKernelNames.filter(name => name.endsWith('Scratch'));
+      expect(stated.sort()).to.deep.equal(
+        Object.keys(runs)
+          .map(name => `${name}Scratch`)
+          .sort(),
+      );
+    });
+  },
+  ['wasm'],
+);
+
+function property(run: (one: Case) => tf.Tensor[]): fc.IAsyncProperty<[Case]> {
+  return fc.asyncProperty(cases, one => expectFinite(() => run(one)));
+}
+
+/** Runs ops between guards; results hold nothing of the NaN that scratch memory begins as. */
+async function expectFinite(run: () => tf.Tensor[]): Promise<void> {
+  const results = tf.tidy(() => withScratchGuards(run));
+  for (const result of results) {
+    // -Infinity is the largest score of a query that sees no token
+    expect((await result.data<'float32'>()).some(Number.isNaN), 'NaN').to.be.false;
+    result.dispose();
+  }
+}
+
+function attentionOf(one: Case) {
+  const {batch, kvHeads, group, queryTokens, tokens, dim, dimV, causal, spread, seed} = one;
+  const shape = {batch, kvHeads, tokens, capacity: tokens};
+  const side = (how: Case['keys'], columns: number, salt: number): Encoding =>
+    'tokens' in how
+      ? randomTokens({...shape, dim: columns}, how.tokens, seed + salt, spread)
+      : randomLowRank({...shape, dim: columns}, how.lowRank, seed + salt, spread);
+  const keys = side(one.keys, dim, 1);
+  const rotation = {pairs: 4, interleaved: causal, positions: 'rows'} as const;
+  return {
+    queries: random(seed, [batch, kvHeads * group, queryTokens, dim], spread),
+    keys: keys.kind === 'lowRank' ? {...keys, rotate: one.rotate} : keys,
+    values: side(one.values, dimV, 2),
+    options: {
+      ...{tokens, scale: 1 / Math.sqrt(dim), firstQuery: causal ? tokens - queryTokens : undefined},
+      keyRotation: randomRotation({...shape, dim}, rotation, seed),
+    },
+  };
+}
+
+function random(seed: number, shape: [number, number, number, number], spread = 1): tf.Tensor4D {
+  return tf.tensor4d(
+    randomFloats(
+      seed,
+      shape.reduce((a, b) => a * b),
+      spread,
+    ),
+    shape,
+  );
+}

@@ -1,10 +1,19 @@
 import * as tf from '@tensorflow/tfjs';
+import {tensorflowEager} from './backends/tensorflow_eager.js';
 import {wasmHeap} from './backends/wasm_heap.js';
 import {webgpuPrograms} from './backends/webgpu_programs.js';
 
+/** The tensors that an op takes, by name. */
+type OpInputs = Record<string, tf.Tensor | undefined>;
+
+/** An op's inputs as kernels get them: handles with the shapes of the tensors. */
+export type KernelInputs<Inputs> = {readonly [Name in keyof Inputs]: InfoOf<Inputs[Name]>};
+/** A tensor as kernels get it. */
+export type InfoOf<T> = T extends tf.Tensor ? tf.TensorInfo & {shape: T['shape']} : T;
+
 /** A fused kernel of one backend: the tensors' raw handles in, one handle out (tfjs' own contract for kernels). */
 export type KernelFunction<Inputs, Attributes> = (
-  inputs: {[Name in keyof Inputs]: tf.TensorInfo},
+  inputs: KernelInputs<Inputs>,
   attributes: Attributes,
 ) => tf.TensorInfo;
 
@@ -12,53 +21,102 @@ export type KernelFunction<Inputs, Attributes> = (
  * One operation on tensors: a plain reference that runs on every backend, and the fused kernels that some backends
  * have instead. The test of each op compares every kernel with its reference.
  */
-export interface Op<Inputs extends Record<string, tf.Tensor | undefined>, Attributes extends object> {
+export interface Op<
+  Inputs extends OpInputs,
+  Attributes extends object,
+  Result extends tf.Tensor = tf.Tensor,
+> {
   readonly name: string;
-  readonly reference: (inputs: Inputs, attributes: Attributes) => tf.Tensor;
+  readonly reference: (inputs: Inputs, attributes: Attributes) => Result;
   readonly kernels: {
     readonly wasm?: KernelFunction<Inputs, Attributes>;
     readonly webgpu?: KernelFunction<Inputs, Attributes>;
   };
 }
 
+/**
+ * An operation that makes no tensor of its own kind: it writes into one, or answers on the host. Its kernels are functions like
+ * its reference and are called directly: tfjs' engine would only track a result, which takes longer than these kernels do.
+ */
+export interface DirectOp<Inputs extends OpInputs, Attributes extends object, Result> {
+  readonly name: string;
+  readonly reference: (inputs: Inputs, attributes: Attributes) => Result;
+  readonly directKernels: {
+    readonly [Backend in 'cpu' | 'tensorflow' | 'wasm' | 'webgpu']?: (
+      inputs: Inputs,
+      attributes: Attributes,
+    ) => Result;
+  };
+}
+
 /** Declares an op and registers its kernels with tfjs under `Eigenkv<name>`. */
-export function defineOp<Inputs extends Record<string, tf.Tensor | undefined>, Attributes extends object>(
-  op: Op<Inputs, Attributes>,
-): Op<Inputs, Attributes> {
+export function defineOp<
+  Inputs extends OpInputs,
+  Attributes extends object,
+  Result extends tf.Tensor = tf.Tensor,
+>(op: Op<Inputs, Attributes, Result>): Op<Inputs, Attributes, Result> {
   for (const [backendName, kernel] of Object.entries(op.kernels)) {
     tf.registerKernel({
       kernelName: kernelName(op.name),
       backendName,
       // tfjs hands inputs and attributes on as loose maps; the op's own types are the truth.
       kernelFunc: ({inputs, attrs}) =>
-        kernel(inputs as unknown as {[Name in keyof Inputs]: tf.TensorInfo}, attrs as unknown as Attributes),
+        kernel(inputs as unknown as KernelInputs<Inputs>, attrs as unknown as Attributes),
     });
   }
   return op;
 }
 
-/** Runs an op: the current backend's kernel where it has one, else the reference. The only dispatch there is. */
-export function runOp<Inputs extends Record<string, tf.Tensor | undefined>, Attributes extends object>(
-  op: Op<Inputs, Attributes>,
+/** Runs an op: the current backend's kernel if it has one, else the reference. The only dispatch there is. */
+export function runOp<Inputs extends OpInputs, Attributes extends object, Result extends tf.Tensor>(
+  op: Op<Inputs, Attributes, Result>,
   inputs: Inputs,
   attributes: Attributes,
-): tf.Tensor {
+): Result;
+export function runOp<Inputs extends OpInputs, Attributes extends object, Result>(
+  op: DirectOp<Inputs, Attributes, Result>,
+  inputs: Inputs,
+  attributes: Attributes,
+): Result;
+export function runOp<Inputs extends OpInputs, Attributes extends object, Result extends tf.Tensor>(
+  op: Op<Inputs, Attributes, Result> | DirectOp<Inputs, Attributes, Result>,
+  inputs: Inputs,
+  attributes: Attributes,
+): Result {
+  if ('directKernels' in op) return directKernel(op.directKernels, op.reference)(inputs, attributes);
   if (!hasKernel(op.name)) return tf.tidy(() => op.reference(inputs, attributes));
   const present: tf.NamedTensorMap = {};
   for (const name in inputs) {
     const tensor = inputs[name];
     if (tensor !== undefined) present[name] = tensor;
   }
-  return tf.engine().runKernel<tf.Tensor>(kernelName(op.name), present, attributes as tf.NamedAttrMap);
+  return tf.engine().runKernel<Result>(kernelName(op.name), present, attributes as tf.NamedAttrMap);
+}
+
+function directKernel<Run>(kernels: {readonly [backend: string]: Run | undefined}, reference: Run): Run {
+  const backend = tf.getBackend();
+  return (runsOurs(backend) ? kernels[backend] : undefined) ?? reference;
 }
 
 /** Whether the current backend runs this op by a fused kernel. */
 export function hasKernel(name: string): boolean {
   const backend = tf.getBackend();
   const kernel: unknown = tf.getKernel(kernelName(name), backend); // tfjs' type leaves undefined out
-  if (kernel === undefined) return false;
-  if (backend === 'webgpu') return webgpuPrograms() !== undefined;
-  return backend !== 'wasm' || wasmHeap() !== undefined;
+  return kernel !== undefined && runsOurs(backend);
+}
+
+/** Whether the internals of the current backend are those that our kernels know. */
+function runsOurs(backend: string): boolean {
+  switch (backend) {
+    case 'wasm':
+      return wasmHeap() !== undefined;
+    case 'webgpu':
+      return webgpuPrograms() !== undefined;
+    case 'tensorflow':
+      return tensorflowEager() !== undefined;
+    default:
+      return true;
+  }
 }
 
 const kernelName = (name: string) => `Eigenkv${name}`;

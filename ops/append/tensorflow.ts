@@ -16,12 +16,8 @@ export function appendRowsTensorflow(
   tf.tidy(() => {
     const taken = rows === fresh.shape[2] ? fresh : tf.slice(fresh, [0, 0, 0, 0], [-1, -1, rows, -1]);
     // reshaping copies nothing: the buffer is written under its other shape
-    const flatBuffer = tf.reshape(buffer, [batch * heads * capacity, columns]);
-    const flatRows = tf.reshape(taken, [batch * heads * rows, columns]);
-    tensorflowEager()!.inplaceUpdate(
-      flatBuffer as tf.Tensor2D,
-      tf.tensor1d(indices, 'int32'),
-      flatRows as tf.Tensor2D,
-    );
+    const flatBuffer = tf.reshape<tf.Rank.R2>(buffer, [batch * heads * capacity, columns]);
+    const flatRows = tf.reshape<tf.Rank.R2>(taken, [batch * heads * rows, columns]);
+    tensorflowEager()!.inplaceUpdate(flatBuffer, tf.tensor1d(indices, 'int32'), flatRows);
   });
 }

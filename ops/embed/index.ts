@@ -22,7 +22,7 @@ export function embed(ids: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor3D {
     [table],
     [flat],
     () => tf.gather(table, flat),
-    (dy, [savedIds]) => tf.matMul(tf.transpose(tf.oneHot(savedIds as tf.Tensor1D, rows) as tf.Tensor2D), dy),
+    (dy, [savedIds]) => tf.matMul(tf.transpose(tf.oneHot(savedIds, rows) as tf.Tensor2D), dy),
   );
   return tf.reshape(looked, [batch, tokens, dim]);
 }

@@ -3,7 +3,7 @@ import {InvalidArgumentError} from '../../base/errors.js';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import {defineOp, runOp} from '../run_op.js';
+import {defineOp, runOp, type KernelInputs} from '../run_op.js';
 import {capacityOf} from './encoding.js';
 import type {Encoding} from './index.js';
 import {tokenKindOf, type TokenEncoding, type TokenLayout} from './token_kinds.js';
@@ -42,11 +42,11 @@ function decodeTokens(encoding: TokenEncoding, from: number, count: number): tf.
   const kind = tokenKindOf(encoding);
   const [data, params] = kind.dataAndParams(encoding);
   const layout = kind.layout(encoding);
-  return runOp(decodeOp, {data, params}, {layout, from, count}) as tf.Tensor4D;
+  return runOp(decodeOp, {data, params}, {layout, from, count});
 }
 
-type DecodeInputs = {data: tf.Tensor; params?: tf.Tensor};
-type DecodeInfos = {[Name in keyof DecodeInputs]: tf.TensorInfo};
+type DecodeInputs = {data: tf.Tensor4D; params?: tf.Tensor4D};
+type DecodeInfos = KernelInputs<DecodeInputs>;
 
 interface DecodeAttributes {
   readonly layout: TokenLayout;
@@ -54,9 +54,9 @@ interface DecodeAttributes {
   readonly count: number;
 }
 
-export const decodeOp = defineOp<DecodeInputs, DecodeAttributes>({
+export const decodeOp = defineOp({
   name: 'DecodeTokens',
-  reference: ({data, params}, {layout, from, count}) =>
+  reference: ({data, params}: DecodeInputs, {layout, from, count}: DecodeAttributes) =>
     tokenKindOf(layout).decodeReference(data, params, layout, from, count),
   kernels: {
     wasm: decodeWasm,
@@ -66,7 +66,7 @@ export const decodeOp = defineOp<DecodeInputs, DecodeAttributes>({
 
 function decodeWasm({data, params}: DecodeInfos, {layout, from, count}: DecodeAttributes): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [batch, kvHeads] = data.shape as [number, number];
+  const [batch, kvHeads] = data.shape;
   const out = heap.output([batch, kvHeads, count, layout.dim], 'float32');
   const descriptor = heap.words(describeEncoding(heap, layout, data, params));
   heap.kernels.decodeTokens(descriptor, batch * kvHeads, from, count, heap.address(out));
@@ -74,7 +74,7 @@ function decodeWasm({data, params}: DecodeInfos, {layout, from, count}: DecodeAt
 }
 
 function decodeWebgpu({data, params}: DecodeInfos, {layout, from, count}: DecodeAttributes): tf.TensorInfo {
-  const [batch, kvHeads, dataRows] = data.shape as [number, number, number];
+  const [batch, kvHeads, dataRows] = data.shape;
   return webgpuPrograms()!.run(
     decodeShader,
     {

@@ -83,17 +83,17 @@ export const float8Kind: TokenEncodingKind<Float8Encoding, Float8Layout & {reado
 
 /** In a loop over the numbers, as for integers. */
 function decodeOnHost(
-  codeTensor: tf.Tensor,
-  scaleTensor: tf.Tensor,
+  codeTensor: tf.Tensor4D,
+  scaleTensor: tf.Tensor4D,
   {dim, format}: Float8Layout,
   from: number,
   count: number,
-): tf.Tensor {
-  const [batch, heads, rows, rowWords] = codeTensor.shape as [number, number, number, number];
+): tf.Tensor4D {
+  const [batch, heads, rows, rowWords] = codeTensor.shape;
   const codes = hostNumbers(codeTensor);
   const scales = hostNumbers(scaleTensor);
   const numbers = Float32Array.from({length: 256}, (_, code) => numberOf(code, format));
-  const scaleRows = scaleTensor.shape[2]!;
+  const scaleRows = scaleTensor.shape[2];
   const out = new Float32Array(batch * heads * count * dim);
   let at = 0;
   for (let head = 0; head < batch * heads; head++) {

@@ -105,17 +105,17 @@ export const zeroOf = (params: number): number => (params << 16) >> 16;
 
 /** In a loop over the numbers: packed words need exact 32-bit integers, which tfjs' own ops have on cpu only. */
 function dequantizeOnHost(
-  data: tf.Tensor,
-  paramTensor: tf.Tensor,
+  data: tf.Tensor4D,
+  paramTensor: tf.Tensor4D,
   layout: IntegerLayout,
   from: number,
   count: number,
-): tf.Tensor {
+): tf.Tensor4D {
   const {dim, bits} = layout;
-  const [batch, heads, rows, rowWords] = data.shape as [number, number, number, number];
+  const [batch, heads, rows, rowWords] = data.shape;
   const codes = hostNumbers(data);
   const params = hostNumbers(paramTensor);
-  const paramRows = paramTensor.shape[2]!;
+  const paramRows = paramTensor.shape[2];
   const out = new Float32Array(batch * heads * count * dim);
   let at = 0;
   for (let head = 0; head < batch * heads; head++) {

@@ -49,12 +49,12 @@ export interface TokenEncodingKind<E extends AnyEncoding, L extends AnyEncoding>
   capacity(encoding: E): number;
   /** Tokens `from .. from + count` in plain tfjs ops or loops on the host: float32 `[batch, kvHeads, count, dim]`. */
   decodeReference(
-    data: tf.Tensor,
-    params: tf.Tensor | undefined,
+    data: tf.Tensor4D,
+    params: tf.Tensor4D | undefined,
     layout: L,
     from: number,
     count: number,
-  ): tf.Tensor;
+  ): tf.Tensor4D;
   readonly wasm: WasmReader<L>;
   readonly wgsl: WgslReader<L>;
 }

@@ -1,13 +1,14 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {WasmHeap} from '../backends/wasm_heap.js';
+import type {InfoOf} from '../run_op.js';
 import {tokenKindOf, type TokenLayout} from './token_kinds.js';
 
 /** What rebuilds keys from latents that were stored before their rotation; `cos`, `sin` float32 `[positions, pairs]`. */
 export interface Rebuilding {
-  readonly basis: tf.TensorInfo;
+  readonly basis: InfoOf<tf.Tensor4D>;
   readonly mean: tf.TensorInfo | undefined;
-  readonly cos: tf.TensorInfo;
-  readonly sin: tf.TensorInfo;
+  readonly cos: InfoOf<tf.Tensor2D>;
+  readonly sin: InfoOf<tf.Tensor2D>;
   readonly interleaved: boolean;
   /** int32 `[batch, kvHeads, rows]`; if missing, the tokens have positions without gaps from `firstPosition` on. */
   readonly positions: tf.TensorInfo | undefined;
@@ -49,11 +50,11 @@ function describeRebuilding(
   heap: WasmHeap,
 ): number[] {
   const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
-  const [tablePositions, pairs] = cos.shape as [number, number];
+  const [tablePositions, pairs] = cos.shape;
   return [
     addressOf(basis),
     addressOf(mean),
-    basis.shape[3]!,
+    basis.shape[3],
     addressOf(cos),
     addressOf(sin),
     tablePositions,

@@ -4,11 +4,11 @@ import type {Float8Encoding} from '../encodings/float8.js';
 import {requireExactIntegers} from '../exact_integers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {float8CodesReference, float8ScalesReference} from './reference.js';
-import type {EncodeFloat8Options} from './types.js';
+import type {EncodeFloat8Options} from './reference.js';
 import {float8CodesWasm, float8ScalesWasm} from './wasm.js';
 import {float8CodesWebgpu, float8ScalesWebgpu} from './webgpu.js';
 
-export type {EncodeFloat8Options} from './types.js';
+export type {EncodeFloat8Options} from './reference.js';
 
 /**
  * Encodes tokens as eight-bit floating point numbers (Micikevicius et al., 2022, arXiv 2209.05433), each token with a
@@ -25,18 +25,18 @@ export type {EncodeFloat8Options} from './types.js';
 export function encodeFloat8(x: tf.Tensor4D, {format}: EncodeFloat8Options): Float8Encoding {
   expectRank4(x, 'x');
   requireExactIntegers('Float8 codes');
-  const scales = runOp(float8ScalesOp, {x}, {format}) as tf.Tensor4D;
-  const codes = runOp(float8CodesOp, {x, scales}, {format}) as tf.Tensor4D;
+  const scales = runOp(float8ScalesOp, {x}, {format});
+  const codes = runOp(float8CodesOp, {x, scales}, {format});
   return {kind: 'float8', dim: x.shape[3], format, codes, scales};
 }
 
-export const float8ScalesOp = defineOp<{x: tf.Tensor}, EncodeFloat8Options>({
+export const float8ScalesOp = defineOp({
   name: 'Float8Scales',
   reference: float8ScalesReference,
   kernels: {wasm: float8ScalesWasm, webgpu: float8ScalesWebgpu},
 });
 
-export const float8CodesOp = defineOp<{x: tf.Tensor; scales: tf.Tensor}, EncodeFloat8Options>({
+export const float8CodesOp = defineOp({
   name: 'Float8Codes',
   reference: float8CodesReference,
   kernels: {wasm: float8CodesWasm, webgpu: float8CodesWebgpu},

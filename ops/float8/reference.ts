@@ -1,21 +1,22 @@
 import * as tf from '@tensorflow/tfjs';
-import {float8Formats, wordsOfRow, type Float8Format} from '../encodings/float8.js';
+import {float8Formats, wordsOfRow, type Float8Format, type Float8Layout} from '../encodings/float8.js';
 import {hostNumbers} from '../host_numbers.js';
-import type {EncodeFloat8Options} from './types.js';
+
+export interface EncodeFloat8Options {
+  readonly format: Float8Layout['format'];
+}
 
 // As for integers: packed words need exact 32-bit integers, which tfjs' own ops have on cpu only. Plain loops.
 
-type Shape4 = [number, number, number, number];
-
-export function float8ScalesReference({x}: {x: tf.Tensor}, {format}: EncodeFloat8Options): tf.Tensor {
+export function float8ScalesReference({x}: {x: tf.Tensor4D}, {format}: EncodeFloat8Options): tf.Tensor4D {
   return tf.div(tf.max(tf.abs(x), 3, true), float8Formats[format].largest);
 }
 
 export function float8CodesReference(
-  inputs: {x: tf.Tensor; scales: tf.Tensor},
+  inputs: {x: tf.Tensor4D; scales: tf.Tensor4D},
   {format}: EncodeFloat8Options,
-): tf.Tensor {
-  const [batch, heads, tokens, dim] = inputs.x.shape as Shape4;
+): tf.Tensor4D {
+  const [batch, heads, tokens, dim] = inputs.x.shape;
   const numbers = hostNumbers(inputs.x);
   const scales = hostNumbers(inputs.scales);
   const rowWords = wordsOfRow({dim});

@@ -3,14 +3,13 @@ import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import {quotientFunction} from '../backends/webgpu_quotient.js';
 import {float8Formats, wordsOfRow} from '../encodings/float8.js';
-import type {EncodeFloat8Options} from './types.js';
-
-type Shape4 = [number, number, number, number];
+import type {KernelInputs} from '../run_op.js';
+import type {EncodeFloat8Options} from './reference.js';
 
 export const float8ScalesWebgpu = byHeads(float8Scales, 'x');
 
-function float8Scales({x}: {x: tf.TensorInfo}, {format}: EncodeFloat8Options): tf.TensorInfo {
-  const [batch, heads, tokens, dim] = x.shape as Shape4;
+function float8Scales({x}: KernelInputs<{x: tf.Tensor4D}>, {format}: EncodeFloat8Options): tf.TensorInfo {
+  const [batch, heads, tokens, dim] = x.shape;
   return webgpuPrograms()!.run(
     float8ScalesShader,
     {constants: {format}, inputs: {x}, uniforms: {dim}, work: batch * heads * tokens},
@@ -21,10 +20,10 @@ function float8Scales({x}: {x: tf.TensorInfo}, {format}: EncodeFloat8Options): t
 export const float8CodesWebgpu = byHeads(float8Codes, 'x');
 
 function float8Codes(
-  {x, scales}: {x: tf.TensorInfo; scales: tf.TensorInfo},
+  {x, scales}: KernelInputs<{x: tf.Tensor4D; scales: tf.Tensor4D}>,
   {format}: EncodeFloat8Options,
 ): tf.TensorInfo {
-  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  const [batch, heads, tokens, dim] = x.shape;
   const words = wordsOfRow({dim});
   const rows = batch * heads * tokens;
   return webgpuPrograms()!.run(

@@ -5,7 +5,6 @@ import {expectRank4, mapTensors, tensorsOf, type Encoding} from '../encodings/en
 import {defineOp, runOp} from '../run_op.js';
 import {indicesOutside} from './checks.js';
 import {gatherRowsReference} from './reference.js';
-import type {GatherRowsAttributes, GatherRowsInputs} from './types.js';
 import {gatherRowsWasm} from './wasm.js';
 import {gatherRowsWebgpu} from './webgpu.js';
 
@@ -54,9 +53,7 @@ export function gatherRows(data: tf.Tensor4D, indices: TokenIndices): tf.Tensor4
 function gather(data: tf.Tensor4D, indices: TokenIndices, blockRows: number): tf.Tensor4D {
   if (data.dtype === 'int32') requireExactIntegers('Integer codes and positions');
   const attributes = {blockRows};
-  return tf.tidy(() =>
-    runOp(gatherRowsOp, {data, indices: asTensor(indices, data, blockRows)}, attributes),
-  ) as tf.Tensor4D;
+  return tf.tidy(() => runOp(gatherRowsOp, {data, indices: asTensor(indices, data, blockRows)}, attributes));
 }
 
 function checkBlockTokens(encoding: Encoding, blockTokens: number): void {
@@ -96,7 +93,7 @@ function asTensor(indices: TokenIndices, data: tf.Tensor4D, blockRows: number): 
   return indices;
 }
 
-export const gatherRowsOp = defineOp<GatherRowsInputs, GatherRowsAttributes>({
+export const gatherRowsOp = defineOp({
   name: 'GatherRows',
   reference: gatherRowsReference,
   kernels: {wasm: gatherRowsWasm, webgpu: gatherRowsWebgpu},

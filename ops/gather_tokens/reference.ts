@@ -1,14 +1,21 @@
 import * as tf from '@tensorflow/tfjs';
-import type {GatherRowsAttributes, GatherRowsInputs} from './types.js';
+
+/** `data` float32 or int32 `[batch, kvHeads, rows, columns]`, `indices` int32 `[batch, kvHeads, kept]`. */
+export type GatherRowsInputs = {data: tf.Tensor4D; indices: tf.Tensor3D};
+
+export interface GatherRowsAttributes {
+  /** Consecutive rows that one index stands for: index i for the rows from `i * blockRows`. */
+  readonly blockRows: number;
+}
 
 /** Blocks of rows of each head, in plain tfjs ops: one flat gather, since a gather with batchDims is wrong on wasm. */
 export function gatherRowsReference(
   {data, indices}: GatherRowsInputs,
   {blockRows}: GatherRowsAttributes,
-): tf.Tensor {
-  const [batch, kvHeads, rows, columns] = data.shape as [number, number, number, number];
+): tf.Tensor4D {
+  const [batch, kvHeads, rows, columns] = data.shape;
   const heads = batch * kvHeads;
-  const kept = indices.shape[2]!;
+  const kept = indices.shape[2];
   const firstRows = tf.mul(tf.reshape(indices, [heads, kept, 1]), tf.scalar(blockRows, 'int32'));
   const headRows = tf.mul(tf.range(0, heads, 1, 'int32'), tf.scalar(rows, 'int32'));
   const inBlock = tf.reshape(tf.range(0, blockRows, 1, 'int32'), [1, 1, blockRows]);

@@ -1,7 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import type {GatherRowsAttributes, GatherRowsInputs} from './types.js';
+import type {KernelInputs} from '../run_op.js';
+import type {GatherRowsAttributes, GatherRowsInputs} from './reference.js';
 
 /**
  * Blocks of rows of each head, bit for bit. Whether every index names a block cannot be known at once here: one that does not
@@ -10,15 +11,15 @@ import type {GatherRowsAttributes, GatherRowsInputs} from './types.js';
 export const gatherRowsWebgpu = byHeads(
   gatherRowsOfHeads,
   'data',
-  ({data, indices}, {blockRows}) => indices.shape[2]! * blockRows * data.shape[3]!,
+  ({data, indices}, {blockRows}) => indices.shape[2] * blockRows * data.shape[3],
 );
 
 function gatherRowsOfHeads(
-  {data, indices}: {[Name in keyof GatherRowsInputs]: tf.TensorInfo},
+  {data, indices}: KernelInputs<GatherRowsInputs>,
   {blockRows}: GatherRowsAttributes,
 ): tf.TensorInfo {
-  const [batch, kvHeads, rows, columns] = data.shape as [number, number, number, number];
-  const kept = indices.shape[2]! * blockRows;
+  const [batch, kvHeads, rows, columns] = data.shape;
+  const kept = indices.shape[2] * blockRows;
   const dtype = data.dtype === 'int32' ? 'int32' : 'float32';
   return webgpuPrograms()!.run(
     gatherRowsShader,

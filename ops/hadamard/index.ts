@@ -37,11 +37,7 @@ function hadamardBlock(dim: number): number {
   return dim & -dim;
 }
 
-export interface HadamardAttributes {
-  readonly block: number;
-}
-
-export const hadamardOp = defineOp<{x: tf.Tensor}, HadamardAttributes>({
+export const hadamardOp = defineOp({
   name: 'Hadamard',
   reference: hadamardReference,
   kernels: {wasm: hadamardWasm, webgpu: hadamardWebgpu},

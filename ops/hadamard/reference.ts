@@ -1,5 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import type {HadamardAttributes} from './index.js';
+
+export interface HadamardAttributes {
+  /** How many channels one transform mixes: a power of two that divides the last axis. */
+  readonly block: number;
+}
 
 /** `hadamard` in plain tfjs ops: a product with the matrix, whose element (i, j) is -1 to the number of bits i and j share. */
 export function hadamardReference({x}: {x: tf.Tensor}, {block}: HadamardAttributes): tf.Tensor {

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
-import type {HadamardAttributes} from './index.js';
+import type {HadamardAttributes} from './reference.js';
 
 /** `hadamard` on tfjs' heap: butterflies, dim log2(dim) additions a token. */
 export function hadamardWasm({x}: {x: tf.TensorInfo}, {block}: HadamardAttributes): tf.TensorInfo {

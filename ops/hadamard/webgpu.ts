@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import type {HadamardAttributes} from './index.js';
+import type {HadamardAttributes} from './reference.js';
 
 export function hadamardWebgpu({x}: {x: tf.TensorInfo}, {block}: HadamardAttributes): tf.TensorInfo {
   return webgpuPrograms()!.run(

@@ -7,11 +7,11 @@ import {requireExactIntegers} from '../exact_integers.js';
 import {hostNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {groupParametersReference, packCodesReference} from './reference.js';
-import type {QuantizeOptions} from './types.js';
+import type {QuantizeOptions} from './reference.js';
 import {groupParametersWasm, packCodesWasm} from './wasm.js';
 import {groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
 
-export type {QuantizeOptions} from './types.js';
+export type {QuantizeOptions} from './reference.js';
 
 /**
  * Quantises tokens, group by group, to integer codes (min/max as in KIVI, Liu et al., 2024, arXiv 2402.02750):
@@ -37,8 +37,8 @@ export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerEncod
     );
   }
   requireExactIntegers('Integer codes');
-  const params = runOp(groupParametersOp, {x}, options) as tf.Tensor4D;
-  const codes = runOp(packCodesOp, {x, params}, options) as tf.Tensor4D;
+  const params = runOp(groupParametersOp, {x}, options);
+  const codes = runOp(packCodesOp, {x, params}, options);
   return {kind: 'integer', dim, bits, groupAxis, groupSize, codes, params};
 }
 
@@ -54,7 +54,7 @@ export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerEncoding['b
   const words = Int32Array.from(hostNumbers(encoding.params), word => withLowerZero(word, shift));
   const params = tf.tensor4d(words, encoding.params.shape, 'int32');
   const x = decodeEncoding(encoding, 0, encoding.codes.shape[2]);
-  const codes = runOp(packCodesOp, {x, params}, {...wider, symmetric: false}) as tf.Tensor4D;
+  const codes = runOp(packCodesOp, {x, params}, {...wider, symmetric: false});
   return {kind: 'integer', ...wider, codes, params};
 }
 
@@ -64,13 +64,13 @@ function withLowerZero(word: number, shift: number): number {
   return word >>> 16 === 0 || zero < -32768 ? word : (word & 0xffff0000) | (zero & 0xffff);
 }
 
-export const groupParametersOp = defineOp<{x: tf.Tensor}, QuantizeOptions>({
+export const groupParametersOp = defineOp({
   name: 'GroupParameters',
   reference: groupParametersReference,
   kernels: {wasm: groupParametersWasm, webgpu: groupParametersWebgpu},
 });
 
-export const packCodesOp = defineOp<{x: tf.Tensor; params: tf.Tensor}, QuantizeOptions>({
+export const packCodesOp = defineOp({
   name: 'PackCodes',
   reference: packCodesReference,
   kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu},

@@ -1,15 +1,26 @@
 import * as tf from '@tensorflow/tfjs';
-import {groupIndex, groupsOfRow, scaleOf, tokensOfGroup, wordsOfRow, zeroOf} from '../encodings/integer.js';
+import {
+  groupIndex,
+  groupsOfRow,
+  scaleOf,
+  tokensOfGroup,
+  wordsOfRow,
+  zeroOf,
+  type IntegerLayout,
+} from '../encodings/integer.js';
 import {hostNumbers} from '../host_numbers.js';
-import type {QuantizeOptions} from './types.js';
+
+/** How `quantize` groups, packs and scales. */
+export interface QuantizeOptions extends IntegerLayout {
+  /** Codes around 0 with scale absmax / (2^(bits-1) - 1), instead of the group's own minimum and maximum. */
+  readonly symmetric: boolean;
+}
 
 // Packed words need exact 32-bit integers, which tfjs' own ops have on cpu only (floorDiv on wasm goes through float32).
 // So these references are plain loops over the tensors' numbers, in float32 arithmetic step by step.
 
-type Shape4 = [number, number, number, number];
-
-export function groupParametersReference({x}: {x: tf.Tensor}, options: QuantizeOptions): tf.Tensor {
-  const [batch, heads, tokens] = x.shape as Shape4;
+export function groupParametersReference({x}: {x: tf.Tensor4D}, options: QuantizeOptions): tf.Tensor4D {
+  const [batch, heads, tokens] = x.shape;
   const {bits, symmetric} = options;
   const rows = tokens / tokensOfGroup(options);
   const columns = groupsOfRow(options);
@@ -28,15 +39,15 @@ export function groupParametersReference({x}: {x: tf.Tensor}, options: QuantizeO
 }
 
 export function packCodesReference(
-  inputs: {x: tf.Tensor; params: tf.Tensor},
+  inputs: {x: tf.Tensor4D; params: tf.Tensor4D},
   options: QuantizeOptions,
-): tf.Tensor {
-  const [batch, heads, tokens] = inputs.x.shape as Shape4;
+): tf.Tensor4D {
+  const [batch, heads, tokens] = inputs.x.shape;
   const {bits} = options;
   const rowWords = wordsOfRow(options);
   const words = new Int32Array(batch * heads * tokens * rowWords);
   const params = hostNumbers(inputs.params);
-  const paramRows = inputs.params.shape[2]!;
+  const paramRows = inputs.params.shape[2];
   forEachNumber(inputs.x, (value, head, token, channel) => {
     const word = (head * tokens + token) * rowWords + ((channel * bits) >> 5);
     const code = codeOf(value, params[groupIndex(options, paramRows, head, token, channel)]!, 2 ** bits - 1);
@@ -46,10 +57,10 @@ export function packCodesReference(
 }
 
 function forEachNumber(
-  x: tf.Tensor,
+  x: tf.Tensor4D,
   visit: (value: number, head: number, token: number, channel: number) => void,
 ): void {
-  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  const [batch, heads, tokens, dim] = x.shape;
   const numbers = hostNumbers(x);
   let at = 0;
   for (let head = 0; head < batch * heads; head++) {

@@ -1,13 +1,15 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import {groupsOfRow, tokensOfGroup, wordsOfRow} from '../encodings/integer.js';
-import type {QuantizeOptions} from './types.js';
+import type {KernelInputs} from '../run_op.js';
+import type {QuantizeOptions} from './reference.js';
 
-type Shape4 = [number, number, number, number];
-
-export function groupParametersWasm({x}: {x: tf.TensorInfo}, options: QuantizeOptions): tf.TensorInfo {
+export function groupParametersWasm(
+  {x}: KernelInputs<{x: tf.Tensor4D}>,
+  options: QuantizeOptions,
+): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  const [batch, heads, tokens, dim] = x.shape;
   const {bits, groupAxis, groupSize, symmetric} = options;
   const shape = [batch, heads, tokens / tokensOfGroup(options), groupsOfRow(options)];
   const params = heap.output(shape, 'int32');
@@ -26,11 +28,11 @@ export function groupParametersWasm({x}: {x: tf.TensorInfo}, options: QuantizeOp
 }
 
 export function packCodesWasm(
-  {x, params}: {x: tf.TensorInfo; params: tf.TensorInfo},
+  {x, params}: KernelInputs<{x: tf.Tensor4D; params: tf.Tensor4D}>,
   options: QuantizeOptions,
 ): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  const [batch, heads, tokens, dim] = x.shape;
   const {bits, groupAxis, groupSize} = options;
   const codes = heap.output([batch, heads, tokens, wordsOfRow(options)], 'int32');
   heap.kernels.packCodes(

@@ -3,14 +3,13 @@ import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import {quotientFunction} from '../backends/webgpu_quotient.js';
 import {groupsOfRow, integerFunctions, tokensOfGroup, wordsOfRow} from '../encodings/integer.js';
-import type {QuantizeOptions} from './types.js';
-
-type Shape4 = [number, number, number, number];
+import type {KernelInputs} from '../run_op.js';
+import type {QuantizeOptions} from './reference.js';
 
 export const groupParametersWebgpu = byHeads(groupParameters, 'x');
 
-function groupParameters({x}: {x: tf.TensorInfo}, options: QuantizeOptions): tf.TensorInfo {
-  const [batch, heads, tokens, dim] = x.shape as Shape4;
+function groupParameters({x}: KernelInputs<{x: tf.Tensor4D}>, options: QuantizeOptions): tf.TensorInfo {
+  const [batch, heads, tokens, dim] = x.shape;
   const {groupAxis, groupSize, bits, symmetric} = options;
   const [rows, columns] = [tokens / tokensOfGroup(options), groupsOfRow(options)];
   return webgpuPrograms()!.run(
@@ -29,10 +28,10 @@ function groupParameters({x}: {x: tf.TensorInfo}, options: QuantizeOptions): tf.
 export const packCodesWebgpu = byHeads(packCodes, 'x');
 
 function packCodes(
-  {x, params}: {x: tf.TensorInfo; params: tf.TensorInfo},
+  {x, params}: KernelInputs<{x: tf.Tensor4D; params: tf.Tensor4D}>,
   options: QuantizeOptions,
 ): tf.TensorInfo {
-  const [batch, heads, tokens, dim] = x.shape as Shape4;
+  const [batch, heads, tokens, dim] = x.shape;
   const {groupAxis, groupSize, bits} = options;
   const words = wordsOfRow(options);
   return webgpuPrograms()!.run(
@@ -40,7 +39,7 @@ function packCodes(
     {
       constants: {groupAxis, groupSize, bits},
       inputs: {x, params},
-      uniforms: {dim, words, tokens, paramRows: params.shape[2]!, paramColumns: params.shape[3]!},
+      uniforms: {dim, words, tokens, paramRows: params.shape[2], paramColumns: params.shape[3]},
       work: batch * heads * tokens * words,
     },
     [batch, heads, tokens, words],

@@ -21,7 +21,7 @@ export function linear(
   kernel: tf.Tensor,
   {bias, shape}: {bias?: tf.Tensor | undefined; shape?: readonly number[]} = {},
 ): tf.Tensor {
-  const [inputs, outputs] = kernel.shape as [number, number];
+  const [inputs = 0, outputs = 0] = kernel.shape;
   const rows = x.size / inputs;
   if (kernel.rank !== 2 || !Number.isInteger(rows)) {
     throw new InvalidArgumentError(
@@ -39,12 +39,12 @@ function product(x: tf.Tensor, kernel: tf.Tensor, shape: readonly number[]): tf.
     [x, kernel],
     [x, kernel],
     () => runOp(linearOp, {x, kernel}, {shape}),
-    (dy, saved) => linearGradient(dy, saved as [tf.Tensor, tf.Tensor2D]),
+    linearGradient,
   );
 }
 
-function linearGradient(dy: tf.Tensor, [x, kernel]: [tf.Tensor, tf.Tensor2D]): tf.Tensor[] {
-  const [inputs, outputs] = kernel.shape;
+function linearGradient(dy: tf.Tensor, [x, kernel]: readonly [tf.Tensor, tf.Tensor]): tf.Tensor[] {
+  const [inputs = 0, outputs = 0] = kernel.shape;
   const rows = tf.reshape<tf.Rank.R2>(dy, [-1, outputs]);
   return [
     // tidied, or all transposed kernels of a model would stay until its last gradient is there; transposed first, as
@@ -54,11 +54,7 @@ function linearGradient(dy: tf.Tensor, [x, kernel]: [tf.Tensor, tf.Tensor2D]): t
   ];
 }
 
-export interface LinearAttributes {
-  readonly shape: readonly number[];
-}
-
-export const linearOp = defineOp<{x: tf.Tensor; kernel: tf.Tensor}, LinearAttributes>({
+export const linearOp = defineOp({
   name: 'Linear',
   reference: linearReference,
   kernels: {wasm: linearWasm},

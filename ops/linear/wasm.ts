@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {LinearAttributes} from './index.js';
+import type {LinearAttributes} from './reference.js';
 
 /** `linear` by tfjs' own product. What is saved is what stands around it: two reshapes, each an op as long as a small kernel. */
 export function linearWasm(

@@ -1,11 +1,13 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
+import type {KernelInputs} from '../run_op.js';
+import type {LmHeadInputs} from './reference.js';
 
 /** `lmHead` on tfjs' heap: the matrix is read once for every 64 rows. */
-export function lmHeadWasm({x, embedding}: {x: tf.TensorInfo; embedding: tf.TensorInfo}): tf.TensorInfo {
+export function lmHeadWasm({x, embedding}: KernelInputs<LmHeadInputs>): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [rows, dim] = x.shape as [number, number];
-  const [vocab] = embedding.shape as [number];
+  const [rows, dim] = x.shape;
+  const [vocab] = embedding.shape;
   const out = heap.output([rows, vocab], 'float32');
   heap.kernels.lmHead(heap.address(x), heap.address(embedding), heap.address(out), rows, vocab, dim);
   return out;

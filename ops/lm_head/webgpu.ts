@@ -1,10 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../backends/webgpu_programs.js';
+import type {KernelInputs} from '../run_op.js';
+import type {LmHeadInputs} from './reference.js';
 
 /** `lmHead` on the GPU: the matrix is read once for every four rows. */
-export function lmHeadWebgpu({x, embedding}: {x: tf.TensorInfo; embedding: tf.TensorInfo}): tf.TensorInfo {
-  const [rows, dim] = x.shape as [number, number];
-  const [vocab] = embedding.shape as [number];
+export function lmHeadWebgpu({x, embedding}: KernelInputs<LmHeadInputs>): tf.TensorInfo {
+  const [rows, dim] = x.shape;
+  const [vocab] = embedding.shape;
   return webgpuPrograms()!.run(
     lmHeadShader,
     {

@@ -26,7 +26,7 @@ export function project(x: tf.Tensor4D, basis: tf.Tensor4D): tf.Tensor4D {
         'heads of x a multiple of those of the basis.',
     );
   }
-  return runOp(projectOp, {x, basis}, {}) as tf.Tensor4D;
+  return runOp(projectOp, {x, basis}, {});
 }
 
 /** What stands between a partial over latents and the partial over the tokens themselves; all float32. */
@@ -50,23 +50,16 @@ export type Expansion = {
 export function expandPartial(partial: tf.Tensor4D, expansion: Expansion): tf.Tensor4D {
   const {basis, mean, shift} = expansion;
   if (basis === undefined && mean === undefined && shift === undefined) return partial;
-  return runOp(expandPartialOp, {partial, basis, mean, shift}, {}) as tf.Tensor4D;
+  return runOp(expandPartialOp, {partial, basis, mean, shift}, {});
 }
 
-export const projectOp = defineOp<{x: tf.Tensor; basis: tf.Tensor}, object>({
+export const projectOp = defineOp({
   name: 'Project',
   reference: projectReference,
   kernels: {wasm: projectWasm},
 });
 
-export type ExpandPartialInputs = {
-  partial: tf.Tensor;
-  basis?: tf.Tensor;
-  mean?: tf.Tensor;
-  shift?: tf.Tensor;
-};
-
-export const expandPartialOp = defineOp<ExpandPartialInputs, object>({
+export const expandPartialOp = defineOp({
   name: 'ExpandPartial',
   reference: expandPartialReference,
   kernels: {wasm: expandPartialWasm, webgpu: expandPartialWebgpu},

@@ -1,11 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
-import type {ExpandPartialInputs} from './index.js';
+import type {KernelInputs} from '../run_op.js';
+import type {ExpandPartialInputs, ProjectInputs} from './reference.js';
 
-export function projectWasm({x, basis}: {x: tf.TensorInfo; basis: tf.TensorInfo}): tf.TensorInfo {
+export function projectWasm({x, basis}: KernelInputs<ProjectInputs>): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [batch, heads, tokens, dim] = x.shape as [number, number, number, number];
-  const [, kvHeads, rank] = basis.shape as [number, number, number];
+  const [batch, heads, tokens, dim] = x.shape;
+  const [, kvHeads, rank] = basis.shape;
   const out = heap.output([batch, heads, tokens, rank], 'float32');
   heap.kernels.project(
     heap.address(x),
@@ -19,12 +20,10 @@ export function projectWasm({x, basis}: {x: tf.TensorInfo; basis: tf.TensorInfo}
   return out;
 }
 
-export function expandPartialWasm(inputs: {
-  [Name in keyof ExpandPartialInputs]: tf.TensorInfo;
-}): tf.TensorInfo {
+export function expandPartialWasm(inputs: KernelInputs<ExpandPartialInputs>): tf.TensorInfo {
   const heap = wasmHeap()!;
   const {partial, basis, mean, shift} = inputs;
-  const [batch, heads, tokens, columns] = partial.shape as [number, number, number, number];
+  const [batch, heads, tokens, columns] = partial.shape;
   const inner = columns - 2;
   const dim = basis?.shape[3] ?? inner;
   const kvHeads = (basis ?? mean)?.shape[1] ?? heads;

@@ -1,13 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import type {ExpandPartialInputs} from './index.js';
+import type {KernelInputs} from '../run_op.js';
+import type {ExpandPartialInputs} from './reference.js';
 
 /** `expandPartial` in one pass. (`project` is one of tfjs' own tiled products: its reference is as good as a kernel.) */
-export function expandPartialWebgpu(inputs: {
-  [Name in keyof ExpandPartialInputs]: tf.TensorInfo;
-}): tf.TensorInfo {
+export function expandPartialWebgpu(inputs: KernelInputs<ExpandPartialInputs>): tf.TensorInfo {
   const {partial, basis, mean, shift} = inputs;
-  const [batch, heads, tokens, columns] = partial.shape as [number, number, number, number];
+  const [batch, heads, tokens, columns] = partial.shape;
   const inner = columns - 2;
   const dim = basis?.shape[3] ?? inner;
   const kvHeads = (basis ?? mean)?.shape[1] ?? heads;

@@ -27,7 +27,7 @@ export function rmsNorm(x: tf.Tensor, gain: tf.Tensor, epsilon: number): tf.Tens
     [x, gain],
     [x, gain],
     () => runOp(rmsNormOp, {x, gain}, {epsilon}),
-    (dy, saved) => rmsNormGradient(dy, saved[0]!, saved[1]!, epsilon),
+    (dy, saved) => rmsNormGradient(dy, saved[0], saved[1], epsilon),
   );
 }
 

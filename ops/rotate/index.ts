@@ -41,15 +41,12 @@ export function rotate(x: tf.Tensor4D, rotation: Rotation): tf.Tensor4D {
     [x],
     [cos, sin],
     () => runOp(rotateOp, {x, cos, sin}, attributes),
-    // the transpose of a rotation turns back
-    (dy, saved) => {
-      const [savedCos, savedSin] = saved as [tf.Tensor2D, tf.Tensor2D];
-      return rotate(dy as tf.Tensor4D, {...rotation, cos: savedCos, sin: tf.neg(savedSin)});
-    },
-  ) as tf.Tensor4D;
+    // the transpose of a rotation rotates back
+    (dy, [savedCos, savedSin]) => rotate(dy, {...rotation, cos: savedCos, sin: tf.neg(savedSin)}),
+  );
 }
 
-export const rotateOp = defineOp<{x: tf.Tensor; cos: tf.Tensor; sin: tf.Tensor}, {interleaved: boolean}>({
+export const rotateOp = defineOp({
   name: 'Rotate',
   reference: rotateReference,
   kernels: {wasm: rotateWasm, webgpu: rotateWebgpu},

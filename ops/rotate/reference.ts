@@ -1,22 +1,24 @@
 import * as tf from '@tensorflow/tfjs';
 
+export type RotateInputs = {x: tf.Tensor4D; cos: tf.Tensor2D; sin: tf.Tensor2D};
+
+export interface RotateAttributes {
+  readonly interleaved: boolean;
+}
+
 /** `rotate` in plain tfjs ops. */
-export function rotateReference(
-  {x, cos, sin}: {x: tf.Tensor; cos: tf.Tensor; sin: tf.Tensor},
-  {interleaved}: {interleaved: boolean},
-): tf.Tensor {
-  const [batch, heads, tokens, dim] = x.shape as [number, number, number, number];
-  const pairs = cos.shape[1]!;
+export function rotateReference({x, cos, sin}: RotateInputs, {interleaved}: RotateAttributes): tf.Tensor4D {
+  const [batch, heads, tokens, dim] = x.shape;
+  const pairs = cos.shape[1];
+  const paired = tf.slice(x, [0, 0, 0, 0], [-1, -1, -1, 2 * pairs]);
   const rest = tf.slice(x, [0, 0, 0, 2 * pairs], [-1, -1, -1, dim - 2 * pairs]);
-  const rotated = tf.slice(x, [0, 0, 0, 0], [-1, -1, -1, 2 * pairs]);
-  const turn = (a: tf.Tensor, b: tf.Tensor) =>
-    [tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(b, cos), tf.mul(a, sin))] as const;
-  if (!interleaved) {
-    const [a, b] = turn(...(tf.split(rotated, 2, 3) as [tf.Tensor, tf.Tensor]));
-    return tf.concat([a, b, rest], 3);
-  }
-  const asPairs = tf.reshape(rotated, [batch, heads, tokens, pairs, 2]);
-  const [even, odd] = tf.unstack(asPairs, 4) as [tf.Tensor, tf.Tensor];
-  const [a, b] = turn(even, odd);
-  return tf.concat([tf.reshape(tf.stack([a, b], 4), [batch, heads, tokens, 2 * pairs]), rest], 3);
+  const [a, b] = interleaved
+    ? tf.unstack(tf.reshape(paired, [batch, heads, tokens, pairs, 2]), 4)
+    : tf.split(paired, 2, 3);
+  const rotated = [tf.sub(tf.mul(a!, cos), tf.mul(b!, sin)), tf.add(tf.mul(b!, cos), tf.mul(a!, sin))];
+  const joined = tf.reshape<tf.Rank.R4>(
+    interleaved ? tf.stack(rotated, 4) : tf.concat(rotated, 3),
+    paired.shape,
+  );
+  return tf.concat([joined, rest], 3);
 }

@@ -1,17 +1,19 @@
 import type * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
+import type {KernelInputs} from '../run_op.js';
+import type {RotateAttributes, RotateInputs} from './reference.js';
 
 export function rotateWebgpu(
-  {x, cos, sin}: {x: tf.TensorInfo; cos: tf.TensorInfo; sin: tf.TensorInfo},
-  {interleaved}: {interleaved: boolean},
+  {x, cos, sin}: KernelInputs<RotateInputs>,
+  {interleaved}: RotateAttributes,
 ): tf.TensorInfo {
-  const [, , tokens, dim] = x.shape as [number, number, number, number];
+  const [, , tokens, dim] = x.shape;
   return webgpuPrograms()!.run(
     rotateShader,
     {
       constants: {interleaved},
       inputs: {x, cos, sin},
-      uniforms: {tokens, dim, pairs: cos.shape[1]!},
+      uniforms: {tokens, dim, pairs: cos.shape[1]},
       work: x.shape.reduce((product, length) => product * length, 1),
     },
     x.shape,

@@ -22,7 +22,7 @@ export function swiglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
     [gate, up],
     [gate, up],
     () => runOp(swigluOp, {gate, up}, {}),
-    (dy, saved) => swigluGradient(dy, saved[0]!, saved[1]!),
+    (dy, saved) => swigluGradient(dy, saved[0], saved[1]),
   );
 }
 

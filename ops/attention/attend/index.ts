@@ -8,14 +8,7 @@ import {checkAttend} from './checks.js';
 import {inLatentSpace} from './latent_space.js';
 import {attendReference} from './reference.js';
 import {storedKeys} from './stored_keys.js';
-import type {
-  AttendAttributes,
-  AttendInputs,
-  AttendOptions,
-  Partial,
-  StoredKeys,
-  StoredSegment,
-} from './types.js';
+import type {AttendOptions, Partial, StoredKeys, StoredSegment} from './types.js';
 import {attendWasm} from './wasm.js';
 import {attendWebgpu} from './webgpu.js';
 
@@ -68,9 +61,9 @@ function attendTokens(
   const {inputs, attributes} = storedSegment(keys, values, options);
   const {window} = options;
   if (window !== undefined) {
-    return tf.tidy(() => attendReference({queries, ...inputs}, {...attributes, window}) as Partial);
+    return tf.tidy(() => attendReference({queries, ...inputs}, {...attributes, window}));
   }
-  return runOp(attendOp, {queries, ...inputs}, attributes) as Partial;
+  return runOp(attendOp, {queries, ...inputs}, attributes);
 }
 
 /** A segment as kernels take it. */
@@ -90,7 +83,7 @@ export function storedSegment(
   return {inputs, attributes};
 }
 
-export const attendOp = defineOp<AttendInputs, AttendAttributes>({
+export const attendOp = defineOp({
   name: 'Attend',
   reference: attendReference,
   kernels: {wasm: attendWasm, webgpu: attendWebgpu},

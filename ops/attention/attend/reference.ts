@@ -1,18 +1,18 @@
 import * as tf from '@tensorflow/tfjs';
 import {tokenKindOf} from '../../encodings/token_kinds.js';
 import {readKeysReference} from './stored_keys.js';
-import type {AttendAttributes, AttendInputs} from './types.js';
+import type {AttendAttributes, AttendInputs, Partial} from './types.js';
 import {firstVisible, visibleTokens} from './visibility.js';
 
 /** Tokens decoded at a time: few enough that no dense copy of a cache ever exists. */
 export const tileTokens = 512;
 
 /** `attend` in plain tfjs ops: every backend has them. Differentiable where both encodings are dense and one tile is enough. */
-export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): tf.Tensor {
+export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): Partial {
   const {tokens, scale, values} = attributes;
   const {decodeReference} = tokenKindOf(values);
-  const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
-  const kvHeads = inputs.keyData.shape[1]!;
+  const [batch, heads, queryTokens, dim] = inputs.queries.shape;
+  const kvHeads = inputs.keyData.shape[1];
   const rows = (heads / kvHeads) * queryTokens; // a group's query heads lie side by side: one matrix a key head
   const queries = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
   let total: Sums = {

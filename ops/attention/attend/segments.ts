@@ -2,10 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../../backends/wasm_heap.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {mergePartials} from '../merge_partials/index.js';
-import {defineOp, runOp} from '../../run_op.js';
+import {defineOp, runOp, type KernelInputs} from '../../run_op.js';
 import {checkAttend} from './checks.js';
 import {attend, attendOp, storedSegment} from './index.js';
-import type {AttendedSegment, Partial, StoredSegment} from './types.js';
+import type {AttendedSegment, StoredSegment} from './types.js';
 import {attendInto, attendScratch, describeSegment, segmentBytes} from './wasm.js';
 
 export type {AttendedSegment} from './types.js';
@@ -23,7 +23,7 @@ export type {AttendedSegment} from './types.js';
 export function attendSegments(queries: tf.Tensor4D, segments: readonly AttendedSegment[]): tf.Tensor4D {
   // the partials of a long prompt are too large for scratch memory
   const stored = queries.shape[2] > fewTokens ? undefined : storedSegments(queries, segments);
-  if (stored !== undefined) return runOp(attendSegmentsOp, {queries}, {segments: stored}) as tf.Tensor4D;
+  if (stored !== undefined) return runOp(attendSegmentsOp, {queries}, {segments: stored});
   return tf.tidy(() =>
     mergePartials(segments.map(segment => attend(queries, segment.keys, segment.values, segment))),
   );
@@ -59,22 +59,20 @@ interface SegmentsAttributes {
   readonly segments: readonly StoredSegment[];
 }
 
-export const attendSegmentsOp = defineOp<{queries: tf.Tensor}, SegmentsAttributes>({
+export const attendSegmentsOp = defineOp({
   name: 'AttendSegments',
-  reference: ({queries}, {segments}) =>
-    mergePartials(
-      segments.map(({inputs, attributes}) => runOp(attendOp, {queries, ...inputs}, attributes) as Partial),
-    ),
+  reference: ({queries}: {queries: tf.Tensor4D}, {segments}: SegmentsAttributes) =>
+    mergePartials(segments.map(({inputs, attributes}) => runOp(attendOp, {queries, ...inputs}, attributes))),
   kernels: {wasm: attendSegmentsWasm},
 });
 
 /** The kernels of `attend` and `mergePartials` in turn; partials lie in scratch memory. */
 function attendSegmentsWasm(
-  {queries}: {queries: tf.TensorInfo},
+  {queries}: KernelInputs<{queries: tf.Tensor4D}>,
   {segments}: SegmentsAttributes,
 ): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [batch, heads, queryTokens] = queries.shape as [number, number, number];
+  const [batch, heads, queryTokens] = queries.shape;
   const rows = batch * heads * queryTokens;
   const dim = segments[0]!.attributes.values.dim;
   const output = heap.output([batch, heads, queryTokens, dim], 'float32');

@@ -4,13 +4,12 @@ import {capacityOf} from '../../encodings/encoding.js';
 import type {LowRankEncoding} from '../../encodings/low_rank.js';
 import {tokenKindOf} from '../../encodings/token_kinds.js';
 import type {Rebuilding} from '../../encodings/wasm.js';
+import type {KernelInputs} from '../../run_op.js';
 import {rotateReference} from '../../rotate/reference.js';
 import type {KeyAttributes, KeyInputs, KeyRotation, StoredKeys} from './types.js';
 
 // Keys as kernels take them: a token encoding, and, if these are latents of keys stored before their rotation, what rebuilds and
 // rotates them. (Latents of keys that need no rotation are attended in their own space: see `attend`.)
-
-type KeyInfos = {[Name in keyof KeyInputs]: tf.TensorInfo};
 
 export function storedKeys(
   keys: StoredKeys,
@@ -76,7 +75,10 @@ function checkRotation(keys: LowRankEncoding, tokens: number, {cos, sin, positio
 }
 
 /** The rebuilding of keys for the kernels of the wasm backend; nothing where keys are stored as they are. */
-export function rebuildingOf(inputs: KeyInfos, {rotation}: KeyAttributes): Rebuilding | undefined {
+export function rebuildingOf(
+  inputs: KernelInputs<KeyInputs>,
+  {rotation}: KeyAttributes,
+): Rebuilding | undefined {
   if (rotation === undefined) return undefined;
   const {keyBasis, keyMean, cos, sin, positions} = inputs;
   if (keyBasis === undefined || cos === undefined || sin === undefined) return undefined;
@@ -85,35 +87,26 @@ export function rebuildingOf(inputs: KeyInfos, {rotation}: KeyAttributes): Rebui
 
 /** Keys `from .. from + count`, dense: float32 `[batch, kvHeads, count, dim]`, in plain tfjs ops. */
 export function readKeysReference(
-  inputs: KeyInputs,
-  attributes: KeyAttributes,
+  {keyData, keyParams, keyBasis, keyMean, cos, sin, positions}: KeyInputs,
+  {keys, rotation}: KeyAttributes,
   from: number,
   count: number,
-): tf.Tensor {
-  const {keyData, keyParams, keyBasis, keyMean, cos, sin, positions} = inputs;
-  const stored = tokenKindOf(attributes.keys).decodeReference(
-    keyData,
-    keyParams,
-    attributes.keys,
-    from,
-    count,
-  );
-  const rebuilding = rebuildingOf(inputs, attributes);
-  if (rebuilding === undefined) return stored;
-  const rebuilt = tf.matMul(stored, keyBasis!);
-  const keys = keyMean === undefined ? rebuilt : tf.add(rebuilt, keyMean);
-  const {interleaved, firstPosition} = rebuilding;
-  const pairs = cos!.shape[1]!;
+): tf.Tensor4D {
+  const stored = tokenKindOf(keys).decodeReference(keyData, keyParams, keys, from, count);
+  if (rotation === undefined || keyBasis === undefined || cos === undefined || sin === undefined)
+    return stored;
+  const product: tf.Tensor4D = tf.matMul(stored, keyBasis);
+  const rebuilt: tf.Tensor4D = keyMean === undefined ? product : tf.add(product, keyMean);
   if (positions === undefined) {
-    const run = (table: tf.Tensor) => tf.slice(table, [firstPosition + from, 0], [count, pairs]);
-    return rotateReference({x: keys, cos: run(cos!), sin: run(sin!)}, {interleaved});
+    const run = (table: tf.Tensor2D) =>
+      tf.slice(table, [rotation.firstPosition + from, 0], [count, table.shape[1]]);
+    return rotateReference({x: rebuilt, cos: run(cos), sin: run(sin)}, rotation);
   }
   // every head has positions of its own: rotate all tokens of all heads as one run
-  const [batch, kvHeads, rows] = positions.shape as [number, number, number];
-  const ofHeads = tf.reshape(positions, [batch, kvHeads, rows]);
+  const [batch, kvHeads, , dim] = rebuilt.shape;
+  const ofHeads = tf.reshape(positions, [batch, kvHeads, positions.shape[2]!]);
   const flat = tf.reshape(tf.slice(ofHeads, [0, 0, from], [batch, kvHeads, count]), [-1]);
-  const run = (table: tf.Tensor) => tf.gather(table, flat);
-  const asRun = tf.reshape(keys, [1, 1, flat.size, keys.shape[3]!]);
-  const rotated = rotateReference({x: asRun, cos: run(cos!), sin: run(sin!)}, {interleaved});
-  return tf.reshape(rotated, keys.shape);
+  const asRun = tf.reshape<tf.Rank.R4>(rebuilt, [1, 1, flat.size, dim]);
+  const [runCos, runSin] = [tf.gather(cos, flat), tf.gather(sin, flat)];
+  return tf.reshape(rotateReference({x: asRun, cos: runCos, sin: runSin}, rotation), rebuilt.shape);
 }

@@ -45,12 +45,12 @@ export interface AttendedSegment extends AttendOptions {
 export type StoredKeys = TokenEncoding | (LowRankEncoding & {readonly rotate: true});
 
 export type KeyInputs = {
-  keyData: tf.Tensor;
-  keyParams?: tf.Tensor;
-  keyBasis?: tf.Tensor;
-  keyMean?: tf.Tensor;
-  cos?: tf.Tensor;
-  sin?: tf.Tensor;
+  keyData: tf.Tensor4D;
+  keyParams?: tf.Tensor4D;
+  keyBasis?: tf.Tensor4D;
+  keyMean?: tf.Tensor4D;
+  cos?: tf.Tensor2D;
+  sin?: tf.Tensor2D;
   positions?: tf.Tensor;
 };
 
@@ -60,9 +60,9 @@ export interface KeyAttributes {
 }
 
 /** The tensors of both encodings by role; `Params` only if an encoding has scales. */
-export type SegmentInputs = KeyInputs & {valueData: tf.Tensor; valueParams?: tf.Tensor};
+export type SegmentInputs = KeyInputs & {valueData: tf.Tensor4D; valueParams?: tf.Tensor4D};
 
-export type AttendInputs = SegmentInputs & {queries: tf.Tensor};
+export type AttendInputs = SegmentInputs & {queries: tf.Tensor4D};
 
 export interface AttendAttributes extends KeyAttributes, Visibility {
   readonly values: TokenLayout;

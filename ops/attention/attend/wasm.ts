@@ -1,21 +1,19 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap, type WasmHeap} from '../../backends/wasm_heap.js';
 import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
+import type {KernelInputs} from '../../run_op.js';
 import {rebuildingOf} from './stored_keys.js';
-import type {AttendAttributes, SegmentInputs} from './types.js';
+import type {AttendAttributes, AttendInputs, SegmentInputs} from './types.js';
 
-type Infos = {[Name in keyof SegmentInputs]: tf.TensorInfo};
-type SegmentInfos = {readonly inputs: Infos; readonly attributes: AttendAttributes};
+type Queries = KernelInputs<{queries: tf.Tensor4D}>;
+type SegmentInfos = {readonly inputs: KernelInputs<SegmentInputs>; readonly attributes: AttendAttributes};
 
 /** `attend` fused on tfjs' heap: every stored byte is read once per call, tile by tile. */
-export function attendWasm(
-  inputs: Infos & {queries: tf.TensorInfo},
-  attributes: AttendAttributes,
-): tf.TensorInfo {
+export function attendWasm(inputs: KernelInputs<AttendInputs>, attributes: AttendAttributes): tf.TensorInfo {
   const heap = wasmHeap()!;
   const {queries} = inputs;
   const segment = {inputs, attributes};
-  const [batch, heads, queryTokens] = queries.shape as [number, number, number];
+  const [batch, heads, queryTokens] = queries.shape;
   const partial = heap.output([batch, heads, queryTokens, attributes.values.dim + 2], 'float32');
   const described = heap.words(describeSegment(heap, segment));
   const scratch = heap.scratch(attendScratch(heap, queries, segment, described));
@@ -39,11 +37,11 @@ export const segmentBytes = 2 * descriptorBytes;
 /** Bytes of scratch memory that `attendInto` takes. */
 export function attendScratch(
   heap: WasmHeap,
-  queries: tf.TensorInfo,
+  queries: Queries['queries'],
   {inputs}: SegmentInfos,
   described: number,
 ): number {
-  const rows = (queries.shape[1]! / inputs.keyData.shape[1]!) * queries.shape[2]!;
+  const rows = (queries.shape[1] / inputs.keyData.shape[1]) * queries.shape[2];
   return heap.kernels.attendScratch(described, described + descriptorBytes, rows);
 }
 
@@ -51,14 +49,14 @@ export function attendScratch(
 export function attendInto(
   partial: number,
   heap: WasmHeap,
-  queries: tf.TensorInfo,
+  queries: Queries['queries'],
   {inputs, attributes}: SegmentInfos,
   described: number,
   scratch: number,
 ): void {
   const {tokens, scale, firstQuery} = attributes;
-  const [batch, heads, queryTokens] = queries.shape as [number, number, number];
-  const kvHeads = inputs.keyData.shape[1]!;
+  const [batch, heads, queryTokens] = queries.shape;
+  const kvHeads = inputs.keyData.shape[1];
   heap.kernels.attend(
     heap.address(queries),
     described,

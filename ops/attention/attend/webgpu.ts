@@ -3,6 +3,7 @@ import {byHeads} from '../../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
 import type {TokenLayout} from '../../encodings/token_kinds.js';
 import {loadFunction} from '../../encodings/webgpu.js';
+import type {KernelInputs} from '../../run_op.js';
 import {joinSplits} from '../merge_partials/webgpu.js';
 import type {AttendAttributes, AttendInputs} from './types.js';
 import {
@@ -15,8 +16,6 @@ import {
 } from './webgpu_keys.js';
 import {tilesFor, type Tiles} from './webgpu_tiles.js';
 
-type Infos = {[Name in keyof AttendInputs]: tf.TensorInfo};
-
 /**
  * `attend` fused on the GPU: a workgroup takes some rows of queries of one key head over some of its tokens, tile by tile
  * through workgroup memory. Where that makes too few workgroups (decoding), the tokens are split among several, each of
@@ -24,11 +23,11 @@ type Infos = {[Name in keyof AttendInputs]: tf.TensorInfo};
  */
 export const attendWebgpu = byHeads(attendHeads, 'keyData');
 
-function attendHeads(inputs: Infos, attributes: AttendAttributes): tf.TensorInfo {
+function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttributes): tf.TensorInfo {
   const programs = webgpuPrograms()!;
   const {tokens, scale, firstQuery = everyToken, values} = attributes;
-  const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];
-  const [, kvHeads] = inputs.keyData.shape as [number, number];
+  const [batch, heads, queryTokens] = inputs.queries.shape;
+  const [, kvHeads] = inputs.keyData.shape;
   const shape = [batch, heads, queryTokens, values.dim + 2];
   if (tokens === 0) {
     const work = batch * heads * queryTokens * (values.dim + 2);
@@ -49,7 +48,7 @@ function attendHeads(inputs: Infos, attributes: AttendAttributes): tf.TensorInfo
       uniforms: {
         ...keys.uniforms,
         ...{tokens, firstQuery, queryTokens, group, splitTokens: splits.tokens, scale},
-        ...{valueRows: inputs.valueData.shape[2]!, valueParamRows: inputs.valueParams?.shape[2] ?? 0},
+        ...{valueRows: inputs.valueData.shape[2], valueParamRows: inputs.valueParams?.shape[2] ?? 0},
         resultRows: batch * heads * queryTokens,
       },
       work: [splits.count, rowTiles, batch * kvHeads],

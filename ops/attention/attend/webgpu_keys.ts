@@ -2,13 +2,14 @@ import type * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
 import type {TokenLayout} from '../../encodings/token_kinds.js';
 import {decodeFunctions, loadFunction} from '../../encodings/webgpu.js';
+import type {KernelInputs} from '../../run_op.js';
 import {rebuildingOf} from './stored_keys.js';
 import type {KeyAttributes, KeyInputs} from './types.js';
 
 // Queries and keys as shaders of attention take them. A shader binds eight buffers on every device, and keys that are rebuilt
 // and rotated alone would need seven; so their basis, mean and tables lie behind the queries, in one buffer.
 
-type Infos = {[Name in keyof KeyInputs]: tf.TensorInfo} & {queries: tf.TensorInfo};
+type Infos = KernelInputs<KeyInputs & {queries: tf.Tensor4D}>;
 
 /** What the text of a shader depends on, of the keys. */
 export interface KeyConstants {
@@ -50,7 +51,7 @@ export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: nu
   const {queries, keyData, keyParams} = inputs;
   const {keys} = attributes;
   const rebuilding = rebuildingOf(inputs, attributes);
-  const rows = {keyRows: keyData.shape[2]!, keyParamRows: keyParams?.shape[2] ?? 0};
+  const rows = {keyRows: keyData.shape[2], keyParamRows: keyParams?.shape[2] ?? 0};
   if (rebuilding === undefined) {
     const none = {positionRows: 0, basisAt: 0, meanAt: 0, cosAt: 0, sinAt: 0};
     return {
@@ -61,8 +62,8 @@ export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: nu
     };
   }
   const {basis, mean, cos, sin, interleaved, positions, firstPosition} = rebuilding;
-  const pairs = cos.shape[1]!;
-  const tableSize = (positions === undefined ? tokens : cos.shape[0]!) * pairs;
+  const pairs = cos.shape[1];
+  const tableSize = (positions === undefined ? tokens : cos.shape[0]) * pairs;
   const sizes = {queriesSize: sizeOf(queries), basisSize: sizeOf(basis), meanSize: sizeOf(mean), tableSize};
   const meanAt = sizes.queriesSize + sizes.basisSize;
   const cosAt = meanAt + sizes.meanSize;
@@ -78,7 +79,7 @@ export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: nu
     [cosAt + 2 * tableSize],
   );
   const rebuilt = {
-    ...{dim: basis.shape[3]!, pairs, interleaved},
+    ...{dim: basis.shape[3], pairs, interleaved},
     ...{mean: mean !== undefined, positions: positions !== undefined},
   };
   return {

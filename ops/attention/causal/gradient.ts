@@ -1,17 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {defineOp, runOp} from '../../run_op.js';
-import {causalGradientReference} from './reference.js';
+import {causalGradientReference, type GradientInputs} from './reference.js';
 import {causalGradientWasm} from './wasm.js';
-
-/** What the forward pass took and gave; `logSums` float32 `[batch, heads, tokens, 1]`, `dy` the gradient of `output`. */
-export type GradientInputs = {
-  queries: tf.Tensor;
-  keys: tf.Tensor;
-  values: tf.Tensor;
-  output: tf.Tensor;
-  logSums: tf.Tensor;
-  dy: tf.Tensor;
-};
 
 /**
  * The gradient of causal attention by recomputation (FlashAttention, section 3.1):
@@ -37,7 +27,7 @@ export function causalAttentionGradient(
 }
 
 /** The three gradients one behind the other, float32 `[queries.size + keys.size + values.size]`: kernels have one result. */
-export const causalGradientOp = defineOp<GradientInputs, {scale: number}>({
+export const causalGradientOp = defineOp({
   name: 'CausalAttentionGradient',
   reference: causalGradientReference,
   kernels: {wasm: causalGradientWasm},

@@ -36,17 +36,14 @@ export function causalAttention(
     save([q, k, v, value, partialLogSum(partials)]);
     return {
       value,
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        const [queries, keys, values, output, logSums] = saved as [
-          tf.Tensor,
-          tf.Tensor,
-          tf.Tensor,
-          tf.Tensor,
-          tf.Tensor,
-        ];
+      gradFunc: (dy: tf.Tensor4D, saved: tf.Tensor[]) => {
+        const [queries, keys, values, output, logSums] = saved as Saved;
         return causalAttentionGradient({queries, keys, values, output, logSums, dy}, scale);
       },
     };
   });
   return differentiable(queries, keys, values);
 }
+
+/** Queries, keys, values, output and log-sums. */
+type Saved = [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];

@@ -1,15 +1,24 @@
 import * as tf from '@tensorflow/tfjs';
 import {visibleTokens} from '../attend/visibility.js';
-import type {GradientInputs} from './gradient.js';
+
+/** What the forward pass took and gave; `logSums` float32 `[batch, heads, tokens, 1]`, `dy` the gradient of `output`. */
+export type GradientInputs = {
+  queries: tf.Tensor4D;
+  keys: tf.Tensor4D;
+  values: tf.Tensor4D;
+  output: tf.Tensor4D;
+  logSums: tf.Tensor4D;
+  dy: tf.Tensor4D;
+};
 
 /** `causalAttentionGradient` in plain tfjs ops, with the T x T matrix of one call. */
 export function causalGradientReference(inputs: GradientInputs, {scale}: {scale: number}): tf.Tensor {
   const {queries, keys, values, output, dy} = inputs;
-  const [batch, heads, tokens] = queries.shape as [number, number, number];
-  const kvHeads = keys.shape[1]!;
+  const [batch, heads, tokens] = queries.shape;
+  const kvHeads = keys.shape[1];
   // the query heads of a key head are rows of one matrix, which sums their share of dK and dV
   const rows = (heads / kvHeads) * tokens;
-  const grouped = (x: tf.Tensor): tf.Tensor => tf.reshape(x, [batch, kvHeads, rows, x.shape[3]!]);
+  const grouped = (x: tf.Tensor4D): tf.Tensor => tf.reshape(x, [batch, kvHeads, rows, x.shape[3]]);
   const q = grouped(queries);
   const dOut = grouped(dy);
   const scores = tf.mul(tf.matMul(q, keys, false, true), scale);

@@ -1,15 +1,16 @@
 import {util, type TensorInfo} from '@tensorflow/tfjs';
 import {wasmHeap} from '../../backends/wasm_heap.js';
-import type {GradientInputs} from './gradient.js';
+import type {KernelInputs} from '../../run_op.js';
+import type {GradientInputs} from './reference.js';
 
 export function causalGradientWasm(
-  inputs: {[Name in keyof GradientInputs]: TensorInfo},
+  inputs: KernelInputs<GradientInputs>,
   {scale}: {scale: number},
 ): TensorInfo {
   const heap = wasmHeap()!;
   const {queries, keys, values, output, logSums, dy} = inputs;
-  const [batch, heads, tokens, dim] = queries.shape as [number, number, number, number];
-  const [, kvHeads, , dimV] = values.shape as [number, number, number, number];
+  const [batch, heads, tokens, dim] = queries.shape;
+  const [, kvHeads, , dimV] = values.shape;
   const sizes = [queries, keys, values].map(({shape}) => util.sizeFromShape(shape));
   const gradients = heap.output([sizes.reduce((a, b) => a + b)], 'float32');
   heap.kernels.causalGradient(

@@ -45,7 +45,7 @@ function runJoin(
   constants: JoinConstants,
   {parts, shape}: {parts: number; shape: number[]},
 ): tf.TensorInfo {
-  const [batch, heads, tokens] = shape as [number, number, number];
+  const [batch = 0, heads = 0, tokens = 0] = shape;
   const columns = columnsOf(constants);
   const rows = batch * heads * tokens;
   return webgpuPrograms()!.run(

@@ -6,11 +6,7 @@ import {checkQueries} from '../attend/checks.js';
 import {inLatentSpace} from '../attend/latent_space.js';
 import {storedKeys} from '../attend/stored_keys.js';
 import {attentionStatisticsReference} from './reference.js';
-import type {
-  AttentionStatisticsAttributes,
-  AttentionStatisticsInputs,
-  AttentionStatisticsOptions,
-} from './types.js';
+import type {AttentionStatisticsOptions} from './types.js';
 import {attentionStatisticsWasm} from './wasm.js';
 import {attentionStatisticsWebgpu} from './webgpu.js';
 
@@ -46,7 +42,7 @@ export function attentionStatistics(
     const inputs = {
       queries: effective.queries,
       // what is missing of a query's scores is missing of its sum as well
-      logSum: effective.shift === undefined ? logSum : tf.sub(logSum, effective.shift),
+      logSum: effective.shift === undefined ? logSum : tf.sub<tf.Tensor4D>(logSum, effective.shift),
       ...stored.inputs,
     };
     const attributes = {
@@ -60,7 +56,7 @@ export function attentionStatistics(
     return window === undefined
       ? runOp(attentionStatisticsOp, inputs, attributes)
       : attentionStatisticsReference(inputs, {...attributes, window}); // no kernel yet, as in `attend`
-  }) as tf.Tensor3D;
+  });
 }
 
 function checkLogSum(logSum: tf.Tensor4D, queries: tf.Tensor4D): void {
@@ -82,7 +78,7 @@ function checkThreshold({statistic, threshold}: AttentionStatisticsOptions): num
   return threshold;
 }
 
-export const attentionStatisticsOp = defineOp<AttentionStatisticsInputs, AttentionStatisticsAttributes>({
+export const attentionStatisticsOp = defineOp({
   name: 'AttentionStatistics',
   reference: attentionStatisticsReference,
   kernels: {wasm: attentionStatisticsWasm, webgpu: attentionStatisticsWebgpu},

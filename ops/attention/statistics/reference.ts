@@ -8,10 +8,10 @@ import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './t
 export function attentionStatisticsReference(
   inputs: AttentionStatisticsInputs,
   attributes: AttentionStatisticsAttributes,
-): tf.Tensor {
+): tf.Tensor3D {
   const {tokens, scale} = attributes;
-  const [batch, heads, queryTokens, dim] = inputs.queries.shape as [number, number, number, number];
-  const kvHeads = inputs.keyData.shape[1]!;
+  const [batch, heads, queryTokens, dim] = inputs.queries.shape;
+  const kvHeads = inputs.keyData.shape[1];
   const group = heads / kvHeads;
   const rows = group * queryTokens;
   const queries = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);

@@ -23,7 +23,7 @@ export interface AttentionStatisticsOptions extends Visibility {
   readonly keyRotation?: KeyRotation;
 }
 
-export type AttentionStatisticsInputs = KeyInputs & {queries: tf.Tensor; logSum: tf.Tensor};
+export type AttentionStatisticsInputs = KeyInputs & {queries: tf.Tensor4D; logSum: tf.Tensor4D};
 
 export interface AttentionStatisticsAttributes extends KeyAttributes, Visibility {
   readonly tokens: number;

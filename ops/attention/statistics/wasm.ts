@@ -2,19 +2,18 @@ import type * as tf from '@tensorflow/tfjs';
 import {rebuildingOf} from '../attend/stored_keys.js';
 import {wasmHeap} from '../../backends/wasm_heap.js';
 import {describeEncoding} from '../../encodings/wasm.js';
+import type {KernelInputs} from '../../run_op.js';
 import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
-
-type Infos = {[Name in keyof AttentionStatisticsInputs]: tf.TensorInfo};
 
 /** `attentionStatistics` fused on tfjs' heap: every stored key is read once. */
 export function attentionStatisticsWasm(
-  inputs: Infos,
+  inputs: KernelInputs<AttentionStatisticsInputs>,
   attributes: AttentionStatisticsAttributes,
 ): tf.TensorInfo {
   const heap = wasmHeap()!;
   const {tokens, scale, firstQuery, keys, statistic, threshold} = attributes;
-  const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];
-  const kvHeads = inputs.keyData.shape[1]!;
+  const [batch, heads, queryTokens] = inputs.queries.shape;
+  const kvHeads = inputs.keyData.shape[1];
   const out = heap.output([batch, kvHeads, tokens], 'float32');
   const rebuilding = rebuildingOf(inputs, attributes);
   const descriptor = heap.words(describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));

@@ -10,18 +10,20 @@ import {
 import {tilesFor, type Tiles} from '../attend/webgpu_tiles.js';
 import {byHeads} from '../../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
+import type {KernelInputs} from '../../run_op.js';
 import type {AttentionStatistic, AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
-
-type Infos = {[Name in keyof AttentionStatisticsInputs]: tf.TensorInfo};
 
 /** `attentionStatistics` fused on the GPU: every stored key is read once, and no matrix of queries x tokens is made. */
 export const attentionStatisticsWebgpu = byHeads(statisticsOfHeads, 'keyData');
 
-function statisticsOfHeads(inputs: Infos, attributes: AttentionStatisticsAttributes): tf.TensorInfo {
+function statisticsOfHeads(
+  inputs: KernelInputs<AttentionStatisticsInputs>,
+  attributes: AttentionStatisticsAttributes,
+): tf.TensorInfo {
   const programs = webgpuPrograms()!;
   const {tokens, scale, firstQuery = everyToken, statistic, threshold} = attributes;
-  const [batch, heads, queryTokens] = inputs.queries.shape as [number, number, number];
-  const kvHeads = inputs.keyData.shape[1]!;
+  const [batch, heads, queryTokens] = inputs.queries.shape;
+  const kvHeads = inputs.keyData.shape[1];
   const group = heads / kvHeads;
   const keys = prepareKeys(inputs, attributes, tokens);
   const tiles = tilesFor(keys.constants, 0, group * queryTokens);

@@ -25,7 +25,7 @@ export type Eigen = {values: tf.Tensor2D; vectors: tf.Tensor3D};
  */
 export function eigh(x: tf.Tensor3D): Eigen {
   expectSquare(x);
-  return tf.tidy(() => unpack(runOp(eighOp, {x}, {}) as tf.Tensor3D));
+  return tf.tidy(() => unpack(runOp(eighOp, {x}, {})));
 }
 
 /** `eigh` on any backend: waits for the numbers where they must be read (webgl, webgpu). */
@@ -38,7 +38,7 @@ export async function eighAsync(x: tf.Tensor3D): Promise<Eigen> {
 }
 
 /** One output, as ops must have: `[n, dim + 1, dim]`, row 0 the values, then the vectors. */
-export const eighOp = defineOp<{x: tf.Tensor}, object>({
+export const eighOp = defineOp({
   name: 'Eigh',
   reference: eighReference,
   kernels: {wasm: eighWasm},

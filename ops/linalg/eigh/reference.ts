@@ -3,13 +3,13 @@ import {BackendError} from '../../../base/errors.js';
 import {eigh64} from '../float64.js';
 
 /** `eigh` by ml-matrix in float64 on the host, where tensors can be read at once (not on webgpu). */
-export function eighReference({x}: {x: tf.Tensor}): tf.Tensor {
+export function eighReference({x}: {x: tf.Tensor3D}): tf.Tensor3D {
   if (tf.getBackend() === 'webgpu') {
     throw new BackendError(
       'eigh reads its numbers at once, which webgpu cannot do; use eighAsync (or updateSvdAsync) and await it.',
     );
   }
-  const [n, dim] = x.shape as [number, number, number];
+  const [n, dim] = x.shape;
   // the reference computes on the host: on cpu and wasm the numbers already lie there
   // eslint-disable-next-line no-restricted-syntax
   return tf.tensor3d(packedEigenvectors(x.dataSync<'float32'>(), n, dim), [n, dim + 1, dim]);

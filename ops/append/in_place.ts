@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs';
+import {bringToCurrentBackend} from '../backends/residence.js';
+import type {AppendAttributes, AppendInputs} from './reference.js';
+
+/** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on. */
+export type RowWriter = (buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: number, rows: number) => void;
+
+/** How many rows of a buffer are taken: a note on its data, which goes when they go. (Clones of a tensor share its data.) */
+const rowsWritten = new WeakMap<tf.DataId, number>();
+
+/**
+ * `append` on a backend that writes into tensors that exist.
+ *
+ * @param rowsOfBuffer how many rows a buffer of so many heads and columns gets if `wanted` are wanted.
+ */
+export function inPlace(
+  writeRows: RowWriter,
+  rowsOfBuffer: (heads: number, wanted: number, columns: number) => number = (_, wanted) => wanted,
+): (inputs: AppendInputs, attributes: AppendAttributes) => tf.Tensor4D {
+  return ({buffer, fresh}, {at, capacity}) => {
+    const [batch, heads, rows, columns] = fresh.shape;
+    const needed = at + rows;
+    if (buffer !== undefined) bringToCurrentBackend(buffer); // the current backend may have changed since it was made
+    if (buffer !== undefined && needed <= buffer.shape[2] && (rowsWritten.get(buffer.dataId) ?? at) <= at) {
+      if (rows > 0) writeRows(buffer, fresh, at, rows);
+      rowsWritten.set(buffer.dataId, needed);
+      return buffer;
+    }
+    const capacityRows = rowsOfBuffer(batch * heads, Math.max(capacity, needed), columns);
+    const grown = allocate([batch, heads, capacityRows, columns], fresh.dtype);
+    if (buffer !== undefined && at > 0) writeRows(grown, buffer, 0, at);
+    if (rows > 0) writeRows(grown, fresh, at, rows);
+    rowsWritten.set(grown.dataId, needed);
+    return grown;
+  };
+}
+
+/** A tensor with memory of its own (tf.zeros may share or delay it). */
+function allocate(shape: [number, number, number, number], dtype: tf.DataType): tf.Tensor4D {
+  const size = tf.util.sizeFromShape(shape);
+  const numbers = dtype === 'int32' ? new Int32Array(size) : new Float32Array(size);
+  return tf.tensor4d(numbers, shape, dtype === 'int32' ? 'int32' : 'float32');
+}

@@ -91,21 +91,25 @@ function openHeap(backend: object): WasmHeap {
   };
 }
 
-/** A block of the heap that moves if it has to grow: the address of at least `bytes` bytes, of `least` from the first call on. */
+/**
+ * A block of the heap that moves if it has to grow: the address, aligned to a line of cache, of at least `bytes` bytes, and of
+ * `least` from the first call on.
+ */
 function growingBlock(wasm: TfjsWasmModule, least: number): (bytes: number) => number {
-  let address = 0;
+  let allocated = 0;
   let size = 0;
   return bytes => {
     if (bytes > size) {
-      if (address !== 0) wasm._free(address);
-      address = size = 0; // if there is no memory left, the next line throws
-      const wanted = Math.max(bytes, least);
-      address = wasm._malloc(wanted) >>> 0;
-      size = wanted;
+      if (allocated !== 0) wasm._free(allocated);
+      allocated = size = 0; // if there is no memory left, the next line throws
+      allocated = wasm._malloc(Math.max(bytes, least) + cacheLine) >>> 0;
+      size = Math.max(bytes, least);
     }
-    return address;
+    return Math.ceil(allocated / cacheLine) * cacheLine;
   };
 }
+
+const cacheLine = 64;
 
 /**
  * From now on an allocation for which there is no memory throws a BackendError, those of tfjs included: it would take the

@@ -40,9 +40,8 @@ export function decodeEncoding(encoding: Encoding, from: number, count: number):
 
 function decodeTokens(encoding: TokenEncoding, from: number, count: number): tf.Tensor4D {
   const kind = tokenKindOf(encoding);
-  const [data, params] = kind.dataAndParams(encoding);
-  const layout = kind.layout(encoding);
-  return runOp(decodeOp, {data, params}, {layout, from, count});
+  const inputs = {data: kind.data(encoding), params: kind.params(encoding)};
+  return runOp(decodeOp, inputs, {layout: kind.layout(encoding), from, count});
 }
 
 type DecodeInputs = {data: tf.Tensor4D; params?: tf.Tensor4D};

@@ -25,7 +25,8 @@ export const denseKind: TokenEncodingKind<DenseEncoding, DenseLayout> = {
   }),
   tensors: ({data}) => ({data}),
   capacity: ({data}) => data.shape[2],
-  dataAndParams: ({data}) => [data, undefined],
+  data: ({data}) => data,
+  params: () => undefined,
   decodeReference: (data, _params, _layout, from, count) =>
     tf.slice(data, [0, 0, from, 0], [-1, -1, count, -1]),
   wasm: {kind: 0, layout: () => 0, groupSize: () => 0},

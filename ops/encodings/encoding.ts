@@ -49,7 +49,7 @@ export function mapTensors(
 /** The batch and the number of key heads of an encoding. */
 export function headsOf(encoding: Encoding): {batch: number; kvHeads: number} {
   const tokens = tokenEncodingOf(encoding);
-  const [batch, kvHeads] = tokenKindOf(tokens).dataAndParams(tokens)[0].shape;
+  const [batch, kvHeads] = tokenKindOf(tokens).data(tokens).shape;
   return {batch, kvHeads};
 }
 

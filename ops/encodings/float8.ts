@@ -62,7 +62,8 @@ export const float8Kind: TokenEncodingKind<Float8Encoding, Float8Layout & {reado
   }),
   tensors: ({codes, scales}) => ({codes, scales}),
   capacity: ({codes, scales}) => Math.min(codes.shape[2], scales.shape[2]),
-  dataAndParams: ({codes, scales}) => [codes, scales],
+  data: ({codes}) => codes,
+  params: ({scales}) => scales,
   decodeReference: (codes, scales, layout, from, count) => decodeOnHost(codes, scales!, layout, from, count),
   wasm: {kind: 2, layout: ({format}) => float8Formats[format].wasm, groupSize: () => 0},
   wgsl: {

@@ -52,7 +52,8 @@ export const integerKind: TokenEncodingKind<IntegerEncoding, KindedLayout> = {
   }),
   tensors: ({codes, params}) => ({codes, params}),
   capacity: encoding => Math.min(encoding.codes.shape[2], encoding.params.shape[2] * tokensOfGroup(encoding)),
-  dataAndParams: ({codes, params}) => [codes, params],
+  data: ({codes}) => codes,
+  params: ({params}) => params,
   decodeReference: (data, params, layout, from, count) =>
     dequantizeOnHost(data, params!, layout, from, count),
   wasm: {

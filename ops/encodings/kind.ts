@@ -43,8 +43,10 @@ export interface EncodingKind<E extends AnyEncoding, L extends AnyEncoding> {
 
 /** A kind in which every token's numbers stand for themselves, so that kernels read it without anything else. */
 export interface TokenEncodingKind<E extends AnyEncoding, L extends AnyEncoding> extends EncodingKind<E, L> {
-  /** What kernels call `data`, the numbers or codes, and `params`, the scales if the kind has any. */
-  dataAndParams(encoding: E): readonly [data: tf.Tensor4D, params: tf.Tensor4D | undefined];
+  /** The numbers or codes: what kernels call `data`. */
+  data(encoding: E): tf.Tensor4D;
+  /** The scales, if the kind has any: what kernels call `params`. */
+  params(encoding: E): tf.Tensor4D | undefined;
   /** How many tokens fit into the tensors without growing them. */
   capacity(encoding: E): number;
   /** Tokens `from .. from + count` in plain tfjs ops or loops on the host: float32 `[batch, kvHeads, count, dim]`. */

@@ -80,7 +80,7 @@ export function tokenEncodingOf(encoding: TokenEncoding | LowRankEncoding): Toke
 }
 
 function check({dim, rank, latents, basis, mean}: LowRankEncoding, what: string): void {
-  const [batch, kvHeads] = tokenKindOf(latents).dataAndParams(latents)[0].shape;
+  const [batch, kvHeads] = tokenKindOf(latents).data(latents).shape;
   const expected = [batch, kvHeads, rank, dim];
   if (latents.dim !== rank || basis.shape.join() !== expected.join()) {
     throw new InvalidArgumentError(

@@ -74,9 +74,9 @@ export function storedSegment(
 ): StoredSegment {
   const stored = storedKeys(keys, tokens, keyRotation);
   const kind = tokenKindOf(values);
-  const [valueData, valueParams] = kind.dataAndParams(values);
+  const valueParams = kind.params(values);
   // assigned and not spread, which took longer than some kernels: this is for each segment of each depth at each token
-  const inputs = Object.assign(stored.inputs, {valueData});
+  const inputs = Object.assign(stored.inputs, {valueData: kind.data(values)});
   const attributes = Object.assign(stored.attributes, {values: kind.layout(values), tokens, scale});
   if (valueParams !== undefined) Object.assign(inputs, {valueParams});
   if (firstQuery !== undefined) Object.assign(attributes, {firstQuery});

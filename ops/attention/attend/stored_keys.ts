@@ -18,7 +18,7 @@ export function storedKeys(
 ): {inputs: KeyInputs; attributes: KeyAttributes} {
   if (keys.kind !== 'lowRank') {
     const kind = tokenKindOf(keys);
-    const [keyData, keyParams] = kind.dataAndParams(keys);
+    const [keyData, keyParams] = [kind.data(keys), kind.params(keys)];
     return {inputs: keyParams ? {keyData, keyParams} : {keyData}, attributes: {keys: kind.layout(keys)}};
   }
   if (rotation === undefined) {

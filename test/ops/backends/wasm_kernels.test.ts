@@ -91,7 +91,7 @@ describeOnBackends(
       expect(heap.scratch(8)).to.equal(small);
       const large = heap.scratch(1 << 24);
       expect(heap.scratch(1 << 24)).to.equal(large);
-      expect(large % 8, 'aligned for float64').to.equal(0);
+      expect(large % 64, 'aligned to a line of cache').to.equal(0);
     });
 
     it('knows a tensor that was disposed of', () => {

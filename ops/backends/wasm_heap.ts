@@ -4,7 +4,7 @@ import {kernelsBinary} from '../assembly/kernels_binary.js';
 import {relaxedKernelsBinary} from '../assembly/kernels_relaxed_binary.js';
 import {linkKernels} from './link_kernels.js';
 import {hasRelaxedSimd} from './relaxed_simd.js';
-import type {WasmKernels} from './wasm_kernels.js';
+import type {WasmKernels} from '../assembly/kernels.js';
 
 /**
  * The one file that touches tfjs-backend-wasm's internals: its heap, where each tensor lies in it, and how to allocate.

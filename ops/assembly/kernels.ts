@@ -1,0 +1,32 @@
+// Made by tools/build_kernels.mjs from the sources beside this file; do not edit.
+
+/** What the compiled module exports: addresses and counts in, results written to the heap. */
+export interface WasmKernels {
+  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number): void;
+  attendScratch(keys: number, values: number, rows: number): number;
+  attentionStatistics(queries: number, keys: number, logSums: number, out: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, statistic: number, threshold: number): void;
+  attentionStatisticsScratch(keys: number): number;
+  causalGradient(queries: number, keys: number, values: number, output: number, dOut: number, logSums: number, gradients: number, scratch: number, heads: number, group: number, tokens: number, dim: number, dimV: number, scale: number): void;
+  causalGradientScratch(dim: number, dimV: number): number;
+  mergePartials(partials: number, count: number, out: number, rows: number, dim: number): void;
+  partialLogSum(partials: number, count: number, out: number, rows: number, dim: number): void;
+  groupParameters(x: number, params: number, heads: number, tokens: number, dim: number, bits: number, alongChannels: number, groupSize: number, symmetric: number): void;
+  packCodes(x: number, params: number, codes: number, heads: number, tokens: number, dim: number, bits: number, alongChannels: number, groupSize: number): void;
+  float8Scales(x: number, scales: number, rows: number, dim: number, largest: number): void;
+  float8Codes(x: number, scales: number, codes: number, rows: number, dim: number, format: number): void;
+  decodeTokens(descriptor: number, heads: number, from: number, count: number, out: number): void;
+  project(x: number, basis: number, out: number, heads: number, rows: number, dim: number, rank: number): void;
+  expandPartial(partial: number, basis: number, mean: number, shift: number, out: number, heads: number, rows: number, inner: number, dim: number): void;
+  gatherRows(data: number, indices: number, out: number, heads: number, rows: number, blockRows: number, kept: number, rowBytes: number): number;
+  hadamard(x: number, out: number, numbers: number, block: number): void;
+  appendRows(buffer: number, fresh: number, heads: number, capacity: number, freshStride: number, freshRows: number, at: number, rowBytes: number): void;
+  rotate(x: number, cosines: number, sines: number, out: number, heads: number, tokens: number, dim: number, pairs: number, interleaved: number): void;
+  rmsNorm(x: number, gain: number, out: number, rows: number, dim: number, epsilon: number): void;
+  swiglu(gate: number, up: number, out: number, count: number): void;
+  lmHead(x: number, w: number, out: number, rows: number, vocab: number, dim: number): void;
+  eigh(x: number, out: number, scratch: number, count: number, dim: number): void;
+  eighScratch(dim: number): number;
+  batchedMatMul(a: number, b: number, out: number, scratch: number, count: number, m: number, k: number, n: number, transposeA: number, transposeB: number): void;
+  batchedMatMulScratch(k: number): number;
+  allFinite(x: number, count: number): number;
+}

@@ -24,3 +24,9 @@ export function readableNumbers(tensor: tf.Tensor): Float32Array | Int32Array | 
   const reads = backend === 'cpu' || backend === 'wasm' || backend === 'tensorflow';
   return reads ? hostNumbers(tensor) : undefined;
 }
+
+/** To the nearest integer; of two, the even one. */
+export function roundToEven(value: number): number {
+  const rounded = Math.round(value);
+  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+}

@@ -12,7 +12,7 @@ export type KernelInputs<Inputs> = {readonly [Name in keyof Inputs]: InfoOf<Inpu
 export type InfoOf<T> = T extends tf.Tensor ? tf.TensorInfo & {shape: T['shape']} : T;
 
 /** A fused kernel of one backend: the tensors' raw handles in, one handle out (tfjs' own contract for kernels). */
-export type KernelFunction<Inputs, Attributes> = (
+type KernelFunction<Inputs, Attributes> = (
   inputs: KernelInputs<Inputs>,
   attributes: Attributes,
 ) => tf.TensorInfo;

@@ -3,7 +3,7 @@ import {bringToCurrentBackend} from '../backends/residence.js';
 import type {AppendAttributes, AppendInputs} from './reference.js';
 
 /** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on. */
-export type RowWriter = (buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: number, rows: number) => void;
+type RowWriter = (buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: number, rows: number) => void;
 
 /** How many rows of a buffer are taken: a note on its data, which goes when they go. (Clones of a tensor share its data.) */
 const rowsWritten = new WeakMap<tf.DataId, number>();

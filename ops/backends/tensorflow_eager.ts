@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 
 /** The one file that touches tfjs-node's internals: it runs any eager TensorFlow op by its name. */
-export interface TensorflowEager {
+interface TensorflowEager {
   /**
    * TensorFlow's `InplaceUpdate`: `x[indices[i]] = rows[i]` in x's own memory.
    *

@@ -40,7 +40,7 @@ export interface TfjsWebgpuBackend {
 }
 
 /** Where a tensor's numbers are. tfjs binds a `resource` that is no buffer and no texture as it is. */
-export interface TfjsTensorData {
+interface TfjsTensorData {
   /** The copy on the CPU. */
   values: unknown;
   resource?: unknown;

@@ -25,7 +25,7 @@ export interface Shader<Constants extends object, Uniform extends string> {
 }
 
 /** What one run of a shader works on. */
-export interface ShaderRun<Constants extends object, Uniform extends string> {
+interface ShaderRun<Constants extends object, Uniform extends string> {
   readonly constants: Constants;
   /** By their names in the shader; those that are undefined are not there for it. */
   readonly inputs: Readonly<Record<string, tf.TensorInfo | undefined>>;
@@ -35,7 +35,7 @@ export interface ShaderRun<Constants extends object, Uniform extends string> {
 }
 
 /** Shaders of our own, run by tfjs-backend-webgpu: beside webgpu_device.ts the one file that knows how it works inside. */
-export interface WebgpuPrograms {
+interface WebgpuPrograms {
   /** Runs a shader whose `result` is a new tensor. */
   run<Constants extends object, Uniform extends string>(
     shader: Shader<Constants, Uniform>,

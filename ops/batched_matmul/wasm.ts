@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import type {BatchedMatMulAttributes} from './reference.js';
 
@@ -14,7 +14,7 @@ export function batchedMatMulWasm(
   const n = b.shape.at(transposeB ? -2 : -1)!;
   const scratch = heap.scratch(heap.kernels.batchedMatMulScratch(k));
   const out = heap.output([...leading, m, n], 'float32');
-  const count = leading.reduce((product, length) => product * length, 1);
+  const count = tf.util.sizeFromShape(leading);
   heap.kernels.batchedMatMul(
     heap.address(a),
     heap.address(b),

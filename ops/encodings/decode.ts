@@ -53,7 +53,7 @@ interface DecodeAttributes {
   readonly count: number;
 }
 
-export const decodeOp = defineOp({
+const decodeOp = defineOp({
   name: 'DecodeTokens',
   reference: ({data, params}: DecodeInputs, {layout, from, count}: DecodeAttributes) =>
     tokenKindOf(layout).decodeReference(data, params, layout, from, count),

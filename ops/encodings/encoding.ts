@@ -14,7 +14,7 @@ export type {LowRankEncoding} from './low_rank.js';
 export type {TokenEncoding} from './token_kinds.js';
 
 /** One tensor of an encoding. */
-export interface EncodingTensor {
+interface EncodingTensor {
   readonly tensor: tf.Tensor4D;
   /** How many tokens one row covers; Infinity if all tokens share the tensor, as they share a basis. */
   readonly tokensPerRow: number;

@@ -9,7 +9,7 @@ interface AnyEncoding {
 }
 
 /** What one tensor `[batch, kvHeads, rows, columns]` of an encoding must be. */
-export interface EncodingTensorSpec {
+interface EncodingTensorSpec {
   readonly dtype: 'float32' | 'int32';
   readonly columns: number;
   /** How many tokens one row covers; Infinity if all tokens share the tensor, as they share a basis. */
@@ -19,7 +19,7 @@ export interface EncodingTensorSpec {
 }
 
 /** Gives an encoding's tensors by their names. */
-export type TensorSource = (name: string, spec: EncodingTensorSpec) => tf.Tensor4D;
+type TensorSource = (name: string, spec: EncodingTensorSpec) => tf.Tensor4D;
 
 /**
  * All that is known of one kind of encoding `E`. Its layout `L` is the encoding without its tensors: plain JSON, which is what a
@@ -62,7 +62,7 @@ export interface TokenEncodingKind<E extends AnyEncoding, L extends AnyEncoding>
 }
 
 /** The words of `EncodingDescriptor` (ops/assembly/encoding_descriptor.ts) that depend on the kind. */
-export interface WasmReader<L> {
+interface WasmReader<L> {
   readonly kind: number;
   layout(layout: L): number;
   groupSize(layout: L): number;

@@ -30,13 +30,13 @@ export function encodeFloat8(x: tf.Tensor4D, {format}: EncodeFloat8Options): Flo
   return {kind: 'float8', dim: x.shape[3], format, codes, scales};
 }
 
-export const float8ScalesOp = defineOp({
+const float8ScalesOp = defineOp({
   name: 'Float8Scales',
   reference: float8ScalesReference,
   kernels: {wasm: float8ScalesWasm, webgpu: float8ScalesWebgpu},
 });
 
-export const float8CodesOp = defineOp({
+const float8CodesOp = defineOp({
   name: 'Float8Codes',
   reference: float8CodesReference,
   kernels: {wasm: float8CodesWasm, webgpu: float8CodesWebgpu},

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {float8Formats, wordsOfRow, type Float8Format, type Float8Layout} from '../encodings/float8.js';
-import {hostNumbers} from '../host_numbers.js';
+import {hostNumbers, roundToEven} from '../host_numbers.js';
 
 export interface EncodeFloat8Options {
   readonly format: Float8Layout['format'];
@@ -42,9 +42,4 @@ function codeOf(value: number, {mantissaBits, bias, largest, largestCode}: Float
   const steps = roundToEven(magnitude / 2 ** (exponent - mantissaBits));
   // a normal number's steps begin at 2^mantissaBits, which is exponent field 1; rounding up carries into the field
   return sign | ((exponent - smallestExponent) * 2 ** mantissaBits + steps);
-}
-
-function roundToEven(value: number): number {
-  const rounded = Math.round(value);
-  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

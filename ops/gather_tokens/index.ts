@@ -93,7 +93,7 @@ function asTensor(indices: TokenIndices, data: tf.Tensor4D, blockRows: number): 
   return indices;
 }
 
-export const gatherRowsOp = defineOp({
+const gatherRowsOp = defineOp({
   name: 'GatherRows',
   reference: gatherRowsReference,
   kernels: {wasm: gatherRowsWasm, webgpu: gatherRowsWebgpu},

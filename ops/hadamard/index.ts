@@ -37,7 +37,7 @@ function hadamardBlock(dim: number): number {
   return dim & -dim;
 }
 
-export const hadamardOp = defineOp({
+const hadamardOp = defineOp({
   name: 'Hadamard',
   reference: hadamardReference,
   kernels: {wasm: hadamardWasm, webgpu: hadamardWebgpu},

@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import type {HadamardAttributes} from './reference.js';
 
@@ -6,7 +6,7 @@ import type {HadamardAttributes} from './reference.js';
 export function hadamardWasm({x}: {x: tf.TensorInfo}, {block}: HadamardAttributes): tf.TensorInfo {
   const heap = wasmHeap()!;
   const out = heap.output(x.shape, 'float32');
-  const numbers = x.shape.reduce((product, length) => product * length, 1);
+  const numbers = tf.util.sizeFromShape(x.shape);
   heap.kernels.hadamard(heap.address(x), heap.address(out), numbers, block);
   return out;
 }

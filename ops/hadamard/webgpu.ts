@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {HadamardAttributes} from './reference.js';
 
@@ -9,7 +9,7 @@ export function hadamardWebgpu({x}: {x: tf.TensorInfo}, {block}: HadamardAttribu
       constants: {},
       inputs: {x},
       uniforms: {block, factor: 1 / Math.sqrt(block)},
-      work: x.shape.reduce((product, length) => product * length, 1),
+      work: tf.util.sizeFromShape(x.shape),
     },
     x.shape,
   );

@@ -64,13 +64,13 @@ function withLowerZero(word: number, shift: number): number {
   return word >>> 16 === 0 || zero < -32768 ? word : (word & 0xffff0000) | (zero & 0xffff);
 }
 
-export const groupParametersOp = defineOp({
+const groupParametersOp = defineOp({
   name: 'GroupParameters',
   reference: groupParametersReference,
   kernels: {wasm: groupParametersWasm, webgpu: groupParametersWebgpu},
 });
 
-export const packCodesOp = defineOp({
+const packCodesOp = defineOp({
   name: 'PackCodes',
   reference: packCodesReference,
   kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu},

@@ -8,7 +8,7 @@ import {
   zeroOf,
   type IntegerLayout,
 } from '../encodings/integer.js';
-import {hostNumbers} from '../host_numbers.js';
+import {hostNumbers, roundToEven} from '../host_numbers.js';
 
 /** How `quantize` groups, packs and scales. */
 export interface QuantizeOptions extends IntegerLayout {
@@ -97,9 +97,4 @@ const bits32 = new DataView(new ArrayBuffer(4));
 function roundUpToBfloat16(value: number): number {
   bits32.setFloat32(0, value);
   return (bits32.getInt32(0) + 0xffff) & 0xffff0000;
-}
-
-function roundToEven(value: number): number {
-  const rounded = Math.round(value);
-  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

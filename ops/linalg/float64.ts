@@ -1,20 +1,10 @@
-import {EigenvalueDecomposition, Matrix, SingularValueDecomposition} from 'ml-matrix';
+import {EigenvalueDecomposition, Matrix} from 'ml-matrix';
 import {InvalidArgumentError} from '../../base/errors.js';
 
 /** Eigenvalues in descending order, and the eigenvectors as rows: `vectors[i * dim + j]` is component j of vector i. */
-export interface Eigen64 {
+interface Eigen64 {
   readonly values: Float64Array;
   readonly vectors: Float64Array;
-}
-
-/** A thin singular value decomposition `x = u diag(s) vt`, k = min(rows, columns), all row-major. */
-export interface Svd64 {
-  /** `[rows, k]`, orthonormal columns. */
-  readonly u: Float64Array;
-  /** `[k]`, descending. */
-  readonly s: Float64Array;
-  /** `[k, columns]`, orthonormal rows. */
-  readonly vt: Float64Array;
 }
 
 /**
@@ -27,7 +17,7 @@ export interface Svd64 {
  * @throws InvalidArgumentError where the length is not dim * dim or a number is not finite.
  */
 export function eigh64(matrix: ArrayLike<number>, dim: number): Eigen64 {
-  expectMatrix('eigh64', matrix, dim, dim);
+  expectMatrix(matrix, dim);
   const symmetric = new Matrix(dim, dim);
   for (let i = 0; i < dim; i++) {
     for (let j = 0; j < dim; j++) {
@@ -45,31 +35,6 @@ export function eigh64(matrix: ArrayLike<number>, dim: number): Eigen64 {
   return {values: Float64Array.from(order, index => found.realEigenvalues[index]!), vectors};
 }
 
-/**
- * Thin singular value decomposition of one matrix in float64, on the host, accurate to 1e-14 of the largest singular value
- * (`svd` reaches 3e-4 only): for calibration. ml-matrix; 4096 x 128 takes about 1.6 s. The signs are those that make the
- * leading component of each row of `vt` positive, as in `eigh`.
- *
- * @param matrix `[rows, columns]`, row-major.
- * @throws InvalidArgumentError where the length is not rows * columns or a number is not finite.
- */
-export function svd64(matrix: ArrayLike<number>, rows: number, columns: number): Svd64 {
-  expectMatrix('svd64', matrix, rows, columns);
-  const k = Math.min(rows, columns);
-  const found = new SingularValueDecomposition(Matrix.from1DArray(rows, columns, matrix), {
-    autoTranspose: true,
-  });
-  const u = new Float64Array(rows * k);
-  const vt = new Float64Array(k * columns);
-  for (let i = 0; i < k; i++) {
-    const right = found.rightSingularVectors.getColumn(i);
-    const sign = right[leadingIndex(right)]! < 0 ? -1 : 1;
-    for (let j = 0; j < columns; j++) vt[i * columns + j] = sign * right[j]!;
-    for (let j = 0; j < rows; j++) u[j * k + i] = sign * found.leftSingularVectors.get(j, i);
-  }
-  return {u, s: Float64Array.from(found.diagonal.slice(0, k)), vt};
-}
-
 function withFixedSign(vector: number[]): number[] {
   return vector[leadingIndex(vector)]! < 0 ? vector.map(value => -value) : vector;
 }
@@ -83,17 +48,16 @@ function leadingIndex(vector: readonly number[]): number {
   return vector.findIndex(value => Math.abs(value) >= largest * 0.99999);
 }
 
-function expectMatrix(what: string, matrix: ArrayLike<number>, rows: number, columns: number): void {
-  if (!(rows >= 1 && columns >= 1) || matrix.length !== rows * columns) {
+function expectMatrix(matrix: ArrayLike<number>, dim: number): void {
+  if (dim < 1 || matrix.length !== dim * dim) {
     throw new InvalidArgumentError(
-      `${what} got ${matrix.length} numbers for a matrix [${rows}, ${columns}]; ` +
-        'it needs at least one row and column, and rows * columns numbers.',
+      `eigh64 got ${matrix.length} numbers for a matrix [${dim}, ${dim}]; it needs dim >= 1 and dim * dim numbers.`,
     );
   }
   for (let i = 0; i < matrix.length; i++) {
     if (!Number.isFinite(matrix[i])) {
       throw new InvalidArgumentError(
-        `${what} got ${matrix[i]!} in row ${Math.floor(i / columns)}, column ${i % columns}; all numbers must be finite.`,
+        `eigh64 got ${matrix[i]!} in row ${Math.floor(i / dim)}, column ${i % dim}; all numbers must be finite.`,
       );
     }
   }

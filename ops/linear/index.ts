@@ -54,7 +54,7 @@ function linearGradient(dy: tf.Tensor, [x, kernel]: readonly [tf.Tensor, tf.Tens
   ];
 }
 
-export const linearOp = defineOp({
+const linearOp = defineOp({
   name: 'Linear',
   reference: linearReference,
   kernels: {wasm: linearWasm},

@@ -32,7 +32,7 @@ export function lmHead(x: tf.Tensor2D, embedding: tf.Tensor2D): tf.Tensor2D {
   );
 }
 
-export const lmHeadOp = defineOp({
+const lmHeadOp = defineOp({
   name: 'LmHead',
   reference: lmHeadReference,
   kernels: {wasm: lmHeadWasm, webgpu: lmHeadWebgpu},

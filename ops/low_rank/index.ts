@@ -53,13 +53,13 @@ export function expandPartial(partial: tf.Tensor4D, expansion: Expansion): tf.Te
   return runOp(expandPartialOp, {partial, basis, mean, shift}, {});
 }
 
-export const projectOp = defineOp({
+const projectOp = defineOp({
   name: 'Project',
   reference: projectReference,
   kernels: {wasm: projectWasm},
 });
 
-export const expandPartialOp = defineOp({
+const expandPartialOp = defineOp({
   name: 'ExpandPartial',
   reference: expandPartialReference,
   kernels: {wasm: expandPartialWasm, webgpu: expandPartialWebgpu},

@@ -41,7 +41,7 @@ function rmsNormGradient(dy: tf.Tensor, x: tf.Tensor, gain: tf.Tensor, epsilon: 
   return [dx, dGain];
 }
 
-export const rmsNormOp = defineOp<{x: tf.Tensor; gain: tf.Tensor}, {epsilon: number}>({
+const rmsNormOp = defineOp<{x: tf.Tensor; gain: tf.Tensor}, {epsilon: number}>({
   name: 'RmsNorm',
   reference: rmsNormReference,
   kernels: {wasm: rmsNormWasm, webgpu: rmsNormWebgpu},

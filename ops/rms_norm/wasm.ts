@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
 
 export function rmsNormWasm(
@@ -8,7 +8,7 @@ export function rmsNormWasm(
   const heap = wasmHeap()!;
   const out = heap.output(x.shape, 'float32');
   const dim = gain.shape[0]!;
-  const rows = x.shape.reduce((product, length) => product * length, 1) / dim;
+  const rows = tf.util.sizeFromShape(x.shape) / dim;
   heap.kernels.rmsNorm(heap.address(x), heap.address(gain), heap.address(out), rows, dim, epsilon);
   return out;
 }

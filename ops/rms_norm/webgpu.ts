@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../backends/webgpu_programs.js';
 
 export function rmsNormWebgpu(
@@ -6,7 +6,7 @@ export function rmsNormWebgpu(
   {epsilon}: {epsilon: number},
 ): tf.TensorInfo {
   const dim = gain.shape[0]!;
-  const rows = x.shape.reduce((product, length) => product * length, 1) / dim;
+  const rows = tf.util.sizeFromShape(x.shape) / dim;
   const across = Math.min(rows, 32768); // an axis of the dispatch ends at 65,535
   return webgpuPrograms()!.run(
     rmsNormShader,

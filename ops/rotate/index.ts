@@ -46,7 +46,7 @@ export function rotate(x: tf.Tensor4D, rotation: Rotation): tf.Tensor4D {
   );
 }
 
-export const rotateOp = defineOp({
+const rotateOp = defineOp({
   name: 'Rotate',
   reference: rotateReference,
   kernels: {wasm: rotateWasm, webgpu: rotateWebgpu},

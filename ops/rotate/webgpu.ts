@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {KernelInputs} from '../run_op.js';
 import type {RotateAttributes, RotateInputs} from './reference.js';
@@ -14,7 +14,7 @@ export function rotateWebgpu(
       constants: {interleaved},
       inputs: {x, cos, sin},
       uniforms: {tokens, dim, pairs: cos.shape[1]},
-      work: x.shape.reduce((product, length) => product * length, 1),
+      work: tf.util.sizeFromShape(x.shape),
     },
     x.shape,
   );

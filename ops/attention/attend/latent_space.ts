@@ -4,7 +4,7 @@ import {project} from '../../low_rank/index.js';
 import type {StoredKeys} from './types.js';
 
 /** Queries and keys of the same dim: that of the latents, if keys need no rotation. */
-export interface EffectiveKeys {
+interface EffectiveKeys {
   readonly queries: tf.Tensor4D;
   readonly keys: StoredKeys;
   /** float32 `[batch, heads, queryTokens, 1]`: what has to be added to each score, if keys have a mean. */

@@ -59,7 +59,7 @@ interface SegmentsAttributes {
   readonly segments: readonly StoredSegment[];
 }
 
-export const attendSegmentsOp = defineOp({
+const attendSegmentsOp = defineOp({
   name: 'AttendSegments',
   reference: ({queries}: {queries: tf.Tensor4D}, {segments}: SegmentsAttributes) =>
     mergePartials(segments.map(({inputs, attributes}) => runOp(attendOp, {queries, ...inputs}, attributes))),

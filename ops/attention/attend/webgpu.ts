@@ -8,6 +8,7 @@ import {joinSplits} from '../merge_partials/webgpu.js';
 import type {AttendAttributes, AttendInputs} from './types.js';
 import {
   decodeText,
+  everyToken,
   keyUniforms,
   loadKeysText,
   keyDim,
@@ -61,9 +62,6 @@ function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttri
   programs.dispose(partials);
   return joined;
 }
-
-/** As the first query's token: every query sees all. */
-const everyToken = 2 ** 30;
 
 /** Enough workgroups to occupy a large GPU; more splits only cost the pass that joins them. */
 const enoughWorkgroups = 256;

@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
 import type {TokenLayout} from '../../encodings/token_kinds.js';
 import {decodeFunctions, loadFunction} from '../../encodings/webgpu.js';
@@ -38,7 +38,7 @@ export const keyUniforms = integers(
   'sinAt',
 );
 
-export interface PreparedKeys {
+interface PreparedKeys {
   readonly constants: KeyConstants;
   readonly inputs: Readonly<Record<string, tf.TensorInfo | undefined>>;
   readonly uniforms: {readonly [Name in keyof typeof keyUniforms]: number};
@@ -95,7 +95,10 @@ export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: nu
 }
 
 const sizeOf = (tensor: tf.TensorInfo | undefined): number =>
-  tensor === undefined ? 0 : tensor.shape.reduce((product, length) => product * length, 1);
+  tensor === undefined ? 0 : tf.util.sizeFromShape(tensor.shape);
+
+/** As the token of the first query: every query sees all tokens. */
+export const everyToken = 2 ** 30;
 
 type PackUniform = 'queriesSize' | 'basisSize' | 'meanSize' | 'tableSize' | 'tableFrom';
 

@@ -27,7 +27,7 @@ export function causalAttentionGradient(
 }
 
 /** The three gradients one behind the other, float32 `[queries.size + keys.size + values.size]`: kernels have one result. */
-export const causalGradientOp = defineOp({
+const causalGradientOp = defineOp({
   name: 'CausalAttentionGradient',
   reference: causalGradientReference,
   kernels: {wasm: causalGradientWasm},

@@ -21,7 +21,7 @@ export function mergePartials(partials: readonly Partial[]): tf.Tensor4D {
   return runOp(mergePartialsOp, partialInputs('mergePartials', partials), {});
 }
 
-export const mergePartialsOp = defineOp({
+const mergePartialsOp = defineOp({
   name: 'MergePartials',
   reference: mergePartialsReference,
   kernels: {wasm: mergePartialsWasm, webgpu: mergePartialsWebgpu},

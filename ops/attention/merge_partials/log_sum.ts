@@ -19,7 +19,7 @@ export function partialLogSum(partials: readonly Partial[]): tf.Tensor4D {
   return runOp(partialLogSumOp, partialInputs('partialLogSum', partials), {});
 }
 
-export const partialLogSumOp = defineOp({
+const partialLogSumOp = defineOp({
   name: 'PartialLogSum',
   reference: partialLogSumReference,
   kernels: {wasm: partialLogSumWasm, webgpu: partialLogSumWebgpu},

@@ -78,7 +78,7 @@ function checkThreshold({statistic, threshold}: AttentionStatisticsOptions): num
   return threshold;
 }
 
-export const attentionStatisticsOp = defineOp({
+const attentionStatisticsOp = defineOp({
   name: 'AttentionStatistics',
   reference: attentionStatisticsReference,
   kernels: {wasm: attentionStatisticsWasm, webgpu: attentionStatisticsWebgpu},

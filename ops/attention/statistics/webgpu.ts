@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {
   decodeText,
+  everyToken,
   keyUniforms,
   loadKeysText,
   keyDim,
@@ -40,9 +41,6 @@ function statisticsOfHeads(
   keys.dispose();
   return result;
 }
-
-/** As the first query's token: every query sees all. */
-const everyToken = 2 ** 30;
 
 interface StatisticsConstants extends KeyConstants {
   readonly tiles: Tiles;

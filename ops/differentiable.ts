@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 
 /**
- * What `value` gives, with a gradient of our own if somebody asks for one. If nobody does, not even the work of
- * offering it: a token of decoding runs hundreds of ops whose kernels take less time than that.
+ * The result of `value`, with a gradient of our own if one is being computed. If not, there is not even the cost of
+ * registering it: decoding one token runs hundreds of ops whose kernels take less time than that.
  *
  * @param inputs what the result is differentiable in.
  * @param saved what the gradient needs: the caller's tidy may have ended before the backward pass.

@@ -3,7 +3,7 @@ import {webgpuPrograms} from './backends/webgpu_programs.js';
 import {BackendError} from '../base/errors.js';
 
 /**
- * webgl and webgpu pass int32 through float32 in tfjs' own ops: packed words above 2^24 would be corrupted in silence. On
+ * webgl and webgpu pass int32 through float32 in tfjs' own ops: packed words above 2^24 would be corrupted silently. On
  * webgpu every op that makes, moves or reads codes has a shader of its own that does not.
  */
 export function requireExactIntegers(what: string): void {

@@ -2,15 +2,15 @@ import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../base/errors.js';
 
 /**
- * A tensor's numbers, at once: for references that loop over them on cpu, where the tensor's memory is the host's, and for what
- * must decide by them.
+ * A tensor's numbers, read synchronously: for references that loop over them on cpu, where a tensor is in the host's memory, and
+ * for code that decides by them.
  *
- * @throws BackendError on webgpu, where reading at once fails.
+ * @throws BackendError on webgpu, which cannot be read synchronously.
  */
 export function hostNumbers(tensor: tf.Tensor): Float32Array | Int32Array {
   if (tf.getBackend() === 'webgpu') {
     throw new BackendError(
-      "This reads a tensor's numbers at once, which webgpu cannot do: use the 'wasm' backend, or a policy that decides " +
+      "This reads a tensor's numbers synchronously, which webgpu cannot do: use the 'wasm' backend, or a policy that decides " +
         'without reading (full, sliding, quantized, float8, H2O, LRU, LFU).',
     );
   }
@@ -18,7 +18,7 @@ export function hostNumbers(tensor: tf.Tensor): Float32Array | Int32Array {
   return tensor.dataSync<'float32' | 'int32'>();
 }
 
-/** The same where a tensor can be read at once; `undefined` on GPU backends. For checks of what comes in. */
+/** The same if a tensor can be read synchronously; `undefined` on GPU backends. For checks of arguments. */
 export function readableNumbers(tensor: tf.Tensor): Float32Array | Int32Array | undefined {
   const backend = tf.getBackend();
   const reads = backend === 'cpu' || backend === 'wasm' || backend === 'tensorflow';

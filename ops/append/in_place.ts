@@ -5,13 +5,13 @@ import type {AppendAttributes, AppendInputs} from './reference.js';
 /** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on. */
 type RowWriter = (buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: number, rows: number) => void;
 
-/** How many rows of a buffer are taken: a note on its data, which goes when they go. (Clones of a tensor share its data.) */
+/** How many rows of a buffer are written, by its data, which clones of a tensor share. Weak: it does not keep the data alive. */
 const rowsWritten = new WeakMap<tf.DataId, number>();
 
 /**
  * `append` on a backend that writes into tensors that exist.
  *
- * @param rowsOfBuffer how many rows a buffer of so many heads and columns gets if `wanted` are wanted.
+ * @param rowsOfBuffer the number of rows to allocate for a buffer of `heads` and `columns` that needs `wanted` rows.
  */
 export function inPlace(
   writeRows: RowWriter,

@@ -10,11 +10,11 @@ import {appendRowsWasm} from './wasm.js';
 import {appendRowsWebgpu, rowsOfBuffer} from './webgpu.js';
 
 /**
- * Writes fresh rows behind the first `at` rows of a buffer `[batch, heads, capacity, columns]`, in place if possible.
+ * Writes fresh rows after the first `at` rows of a buffer `[batch, heads, capacity, columns]`, in place if possible.
  *
  * If the backend writes in place (all but webgl) and the buffer has room, the cost is O(fresh rows) and **the same
- * tensor comes back**, so whoever holds the old state still reads its first `at` rows unchanged. Room belongs to who writes
- * first: if rows behind `at` were written before (an old state goes on once more, or two states share a buffer), the
+ * tensor comes back**, so the owner of the old state still reads its first `at` rows unchanged. Spare rows belong to the first
+ * writer: if rows from `at` on were written before (an old state is continued again, or two states share a buffer), the
  * buffer counts as full. A buffer without room is copied once into one of `capacity` rows. On webgl the result is a new tensor
  * of exactly `at` + fresh rows. int32 is exact wherever rows are written in place.
  *

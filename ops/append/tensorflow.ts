@@ -15,7 +15,7 @@ export function appendRowsTensorflow(
   }
   tf.tidy(() => {
     const taken = rows === fresh.shape[2] ? fresh : tf.slice(fresh, [0, 0, 0, 0], [-1, -1, rows, -1]);
-    // reshaping copies nothing: the buffer is written under its other shape
+    // reshaping copies nothing: this writes into the buffer itself
     const flatBuffer = tf.reshape<tf.Rank.R2>(buffer, [batch * heads * capacity, columns]);
     const flatRows = tf.reshape<tf.Rank.R2>(taken, [batch * heads * rows, columns]);
     tensorflowEager()!.inplaceUpdate(flatBuffer, tf.tensor1d(indices, 'int32'), flatRows);

@@ -26,8 +26,8 @@ export function appendRowsWebgpu(buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: nu
 }
 
 /**
- * Rows for a buffer of `wanted` rows. Where it is larger than a binding they are a few more, so that each head begins where a
- * view may begin: attention then copies nothing.
+ * Rows to allocate for a buffer of `wanted` rows. If it is larger than a binding, a few more, so that each head begins at an
+ * offset that a view may have: attention then copies nothing.
  */
 export function rowsOfBuffer(heads: number, wanted: number, columns: number): number {
   if (4 * heads * wanted * columns <= webgpuPrograms()!.mostBytes) return wanted;
@@ -36,11 +36,11 @@ export function rowsOfBuffer(heads: number, wanted: number, columns: number): nu
 
 type AppendUniform = 'capacity' | 'stride' | 'at' | 'rows' | 'columns';
 
-/** One invocation an element. */
+/** One invocation per element. */
 export const appendShader: Shader<{type: 'i32' | 'f32'}, AppendUniform> = {
   name: 'AppendRows',
   uniforms: integers('capacity', 'stride', 'at', 'rows', 'columns'),
-  // the conversion changes nothing but where tfjs cast int32 to float32: that only renames the dtype, and the bits are still
+  // the conversion changes something only if tfjs cast int32 to float32: that only renames the dtype, and the bits are still
   // integers
   code: ({type}) => `
     fn main(index : i32) {

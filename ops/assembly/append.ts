@@ -1,4 +1,4 @@
-/** Writes fresh rows [heads, freshRows] behind the first `at` rows of a buffer [heads, capacity]; a row is rowBytes long. */
+/** Writes fresh rows [heads, freshRows] after the first `at` rows of a buffer [heads, capacity]; a row is rowBytes long. */
 export function appendRows(
   buffer: usize,
   fresh: usize,

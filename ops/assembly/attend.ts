@@ -12,10 +12,10 @@ import {dimOf, isInPlace, readTile, tileBytes} from './tiles';
 import {toChannels, toUnpacked} from './unpacked';
 
 // Attention over one segment, tile by tile with an online softmax (FlashAttention, arXiv 2205.14135). The query heads of
-// one key head lie side by side in memory, so their queries are one matrix of `rows` rows, and a tile is read once for
+// one key head are adjacent in memory, so their queries are one matrix of `rows` rows, and a tile is read once for
 // all of them. A row of the partial is [output of dimV floats, max, sum]; it is also the running state.
 
-/** Up to so many rows of queries are taken in blocks; with more, transposing the tiles of keys pays. */
+/** Up to this many rows of queries are taken in blocks; with more, transposing the tiles of keys pays. */
 const fewRows: i32 = 16;
 
 /** Bytes of scratch memory that `attend` takes for `rows` rows of queries of each key head. */
@@ -87,8 +87,8 @@ function blockStep(keys: EncodingDescriptor, values: EncodingDescriptor): usize 
 }
 
 /**
- * Decoding: keys and values take turns, tile by tile. Integer encodings are attended as integers if their groups allow it, others
- * as floats, where they lie or decoded to scratch memory.
+ * Decoding: keys and values alternate, tile by tile. Integer encodings are attended as integers if their groups allow it, others
+ * as floats, in place or decoded to scratch memory.
  */
 function attendFewRows(
   queries: usize,
@@ -129,8 +129,8 @@ function attendFewRows(
     row += some;
   }
 
-  // what is read in place is read ahead, if keys and values take turns often: after 8 KB; what is decoded has to stay in the
-  // first-level cache until it is met
+  // the processor reads ahead what is read in place, if keys and values alternate often: after 8 KB; what is decoded has to stay in
+  // the first-level cache until it is used
   const few = (8192 / ((dim + dimV) << 2)) & ~3;
   let tile = tileTokens;
   if (keysInPlace && valuesInPlace) tile = max(4, min(tileTokens, few));
@@ -241,7 +241,7 @@ function anyVisible(row: i32, queryTokens: i32, firstQuery: i32, from: i32): boo
 
 /**
  * Turns the first `visible` scores of a row into weights exp(s - m') and the rest up to `count` into zeros; rescales the
- * row's state from its old maximum to m'. Scores behind `count`, up to a multiple of four, may be overwritten.
+ * row's state from its old maximum to m'. Scores after `count`, up to a multiple of four, may be overwritten.
  */
 function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV: i32): void {
   const tail = state + ((<usize>dimV) << 2);
@@ -256,7 +256,7 @@ function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV:
   const oldMax = load<f32>(tail);
   const tileMax = maxOfLanes(maxima);
   const newMax = max(oldMax, tileMax);
-  // where every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead
+  // if every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead
   const shift = f32x4.splat(newMax == -Infinity ? 0 : newMax);
   let sums = f32x4.splat(0);
   for (let j = 0; j < whole; j += 4) {

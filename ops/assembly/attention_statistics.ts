@@ -3,7 +3,7 @@ import {expOf4} from './math';
 import {rowsWorthTransposing, scoreFourRows, scoreRows, tileTokens, transposeTile} from './scores';
 import {dimOf, readTile, tileBytes} from './tiles';
 
-// What attention gave to each token, in a second pass over a segment: since each query's max + ln(sum) over all segments
+// The attention that each token received, in a second pass over a segment: since each query's max + ln(sum) over all segments
 // is known, p = exp(score - that) is the final probability, tile by tile.
 
 const mass: i32 = 0;
@@ -80,7 +80,7 @@ export function attentionStatistics(
       for (; query < queryTokens; query++) {
         const visible = visibleTokens(causal, firstQuery, query, from, count);
         memory.fill(best, 0, columnBytes);
-        // with a single query, the heads of a group lie side by side: three at a time meet each key
+        // with a single query, the heads of a group are adjacent: three at a time read each key
         const together = queryTokens == 1 ? 3 : 1;
         for (let member = 0; member < group; member += together) {
           const members = min(together, group - member);
@@ -101,8 +101,8 @@ export function attentionStatistics(
 }
 
 /**
- * e^(score - logSum), at most 1: a large score is rounded otherwise than the sum that it is part of, which then may be less by
- * more than e^x can take.
+ * e^(score - logSum), at most 1: a large score is rounded differently from the sum that it is part of, which then may be so much
+ * smaller that e^x would overflow.
  */
 // @ts-ignore: decorator
 @inline
@@ -118,7 +118,7 @@ function visibleTokens(causal: i32, firstQuery: i32, query: i32, from: i32, coun
 
 /** Adds a row's probabilities to the masses, or keeps the largest of the group's in `best`. */
 function takeRow(scores: usize, visible: i32, logSum: f32, statistic: i32, masses: usize, best: usize): void {
-  if (visible <= 0 || logSum == -Infinity) return; // a query that saw no token gives nothing to any
+  if (visible <= 0 || logSum == -Infinity) return; // a query that saw no token contributes nothing
   const shift = f32x4.splat(logSum);
   for (let j = 0; j < visible; j += 4) {
     const at = (<usize>j) << 2;
@@ -135,7 +135,7 @@ function takeRow(scores: usize, visible: i32, logSum: f32, statistic: i32, masse
       }
     }
   }
-  // lanes behind the last visible token hold what scores lay there
+  // lanes after the last visible token hold old scores
   for (let j = visible; j < ((visible + 3) & ~3); j++) store<f32>(best + ((<usize>j) << 2), 0);
 }
 

@@ -1,7 +1,7 @@
 import {madd} from './math';
 
-// out = A B for each of `count` pairs of matrices. Eight columns of B are laid side by side in scratch (zeros beyond the
-// last column), then four rows of A at a time meet them: 4 x 8 sums stay in registers.
+// out = A B for each of `count` pairs of matrices. Eight columns of B are copied to scratch (zeros beyond the last column), then
+// four rows of A at a time are multiplied by them: 4 x 8 sums stay in registers.
 
 /** Bytes of scratch memory: eight columns of one B, and a tile of the result. */
 export function batchedMatMulScratch(k: i32): usize {
@@ -33,7 +33,7 @@ export function batchedMatMul(
       else packColumns(b + ((<usize>column) << 2), k, n, columns, scratch);
       for (let row = 0; row < m; row += 4) {
         const rows = min(4, m - row);
-        // beyond the last row the last one is taken again, and its sums are not stored
+        // beyond the last row the last one is used again, and its sums are not stored
         const a0 = a + <usize>row * rowStride;
         const a1 = a0 + <usize>min(1, rows - 1) * rowStride;
         const a2 = a0 + <usize>min(2, rows - 1) * rowStride;

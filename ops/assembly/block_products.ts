@@ -2,15 +2,15 @@ import {countOf, Four, One, Three, Two} from './counts';
 import {madd, sumsOfLanes} from './math';
 import {outputsAt, queriesAt, scoresAt, scoreStep} from './row_blocks';
 
-// The products of decoding: a block of rows (row_blocks.ts) by a tile of dense keys, then of values. Where memory bounds them, what
-// they reach of it depends on the order of their reads: processors fetch ahead what is read in sequence. So both go through
-// their tile token by token, two at a time. Two rows of up to seven lines of memory are sequence enough; of longer ones, a number
-// of each line of the next two is loaded first, in sequence, for nothing but that.
+// The products of decoding: a block of rows (row_blocks.ts) by a tile of dense keys, then of values. If memory bandwidth bounds them,
+// the order of their reads decides how much of it they use: processors prefetch what is read in sequence. So both go through
+// their tile token by token, two at a time. Two rows of up to seven lines of memory are sequence enough; of longer rows, a number
+// of each line of the next two is loaded first, in sequence, only to prefetch them.
 //
 // V8 moves all loads of a loop's body to its beginning, and x64 has 15 vector registers besides the scratch one: with four rows, two
-// keys are eight sums and six loads, two values eight weights and six loads. No more fit.
+// keys need eight sums and six loads, two values eight weights and six loads. More do not fit.
 
-/** Loads a number of each line of the two tokens behind `from`, where they are long, up to `end`. */
+/** Loads a number of each line of the two tokens from `from` on, if they are long, up to `end`. */
 // @ts-ignore: decorator
 @inline
 function readAhead(from: usize, rowBytes: usize, end: usize): void {
@@ -24,7 +24,7 @@ function readAhead(from: usize, rowBytes: usize, end: usize): void {
   }
 }
 
-/** Scores of a block against `count` keys; `end` is behind the last key that may be read ahead. */
+/** Scores of a block against `count` keys; `end` is the end of the last key that may be read ahead. */
 export function scoreBlock(block: usize, rows: i32, keys: usize, dim: i32, count: i32, end: usize): void {
   if (rows == 1) scoreRows<One>(block, keys, dim, count, end);
   else if (rows == 2) scoreRows<Two>(block, keys, dim, count, end);
@@ -42,7 +42,7 @@ function scoreRows<Rows>(block: usize, keys: usize, dim: i32, count: i32, end: u
   let out = block + scoresAt;
   for (let token = 0; token < count; token += 2, out += 2 * step) {
     let k0 = keys + <usize>token * rowBytes;
-    let k1 = token + 1 < count ? k0 + rowBytes : k0; // of an odd count the last is met twice
+    let k1 = token + 1 < count ? k0 + rowBytes : k0; // of an odd count the last is taken twice
     readAhead(k0 + 2 * rowBytes, rowBytes, end);
     let a0 = f32x4.splat(0),
       a1 = a0,
@@ -95,7 +95,7 @@ function scoreRows<Rows>(block: usize, keys: usize, dim: i32, count: i32, end: u
   }
 }
 
-/** Adds `count` values, weighted by what softmax left of the scores, to a block's outputs; `end` as for keys. */
+/** Adds `count` values, weighted by the block's scores after the softmax, to its outputs; `end` as for keys. */
 export function addBlock(block: usize, rows: i32, values: usize, dim: i32, dimV: i32, count: i32, end: usize): void {
   const outputs = block + outputsAt(dim);
   if (count & 1) {

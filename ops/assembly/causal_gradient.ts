@@ -16,7 +16,7 @@ export function causalGradientScratch(dim: i32, dimV: i32): usize {
 /**
  * queries and dQueries [heads, group, tokens, dim], output and dOut [heads, group, tokens, dimV], logSums
  * [heads, group, tokens], keys and dKeys [heads, tokens, dim], values and dValues [heads, tokens, dimV]. The three results
- * lie one behind the other at `gradients`.
+ * are stored one after the other at `gradients`.
  */
 export function causalGradient(
   queries: usize,

@@ -1,5 +1,5 @@
-// Numbers as types. Where a kernel is inlined with a number of rows or bits as an argument, the optimiser folds the copies back
-// into one loop before it sees that the argument is constant in each; as a type it is constant from the start.
+// Numbers as types. If a kernel is inlined with a number of rows or bits as an argument, the optimiser merges the copies into one
+// loop before it sees that the argument is constant in each; as a type it is constant from the start.
 
 // @ts-ignore: decorator
 @unmanaged

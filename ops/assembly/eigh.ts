@@ -46,7 +46,7 @@ export function eigh(x: usize, out: usize, scratch: usize, count: i32, dim: i32)
   }
 }
 
-/** (x + x^T) / 2 in float64, pad column zero; false where a number is not finite. */
+/** (x + x^T) / 2 in float64, pad column zero; false if a number is not finite. */
 function loadSymmetric(x: usize, matrix: usize, dim: i32, rowBytes: usize): bool {
   let check: f64 = 0;
   for (let i = 0; i < dim; i++) {
@@ -189,7 +189,7 @@ function accumulateReflectors(matrix: usize, dim: i32, rowBytes: usize, workspac
   }
 }
 
-/** Implicit QL with Wilkinson's shift; the rows of `vectors` turn along. False where it does not end. */
+/** Implicit QL with Wilkinson's shift; the rows of `vectors` are rotated as well. False if it does not converge. */
 function diagonalize(
   vectors: usize,
   dim: i32,
@@ -222,7 +222,7 @@ function diagonalize(
   return true;
 }
 
-/** One QL sweep over rows first .. last of T. Rotation i turns rows i and i + 1; the return is the lowest i that was done. */
+/** One QL sweep over rows first .. last of T. Rotation i combines rows i and i + 1; returns the lowest i that was done. */
 function sweep(first: i32, last: i32, d: usize, e: usize, cosines: usize, sines: usize): i32 {
   const atFirst = (<usize>first) << 3;
   const atLast = (<usize>last) << 3;

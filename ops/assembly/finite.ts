@@ -1,6 +1,6 @@
 import {sumOfLanes} from './math';
 
-/** 1 where all numbers are finite: 0 * x is NaN for infinities and NaN, and 0 else. */
+/** 1 if all numbers are finite: 0 * x is NaN for infinities and NaN, and 0 otherwise. */
 export function allFinite(x: usize, count: i32): i32 {
   const bytes = (<usize>count) << 2;
   const vectorBytes = bytes & ~15;

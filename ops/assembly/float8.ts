@@ -1,28 +1,28 @@
 import {countOf, Five, Four} from './counts';
 import {maxOfLanes} from './math';
 
-// Eight-bit floats as ops/encodings/encoding.ts describes them: x ~ decode(code) * scale, four codes a word.
-// A code without its sign, moved up to where float32 keeps exponent and mantissa, is the number times 2^-120 (e4m3) or
+// Eight-bit floats as ops/encodings/float8.ts describes them: x ~ decode(code) * scale, four codes a word.
+// A code without its sign, moved up to the bits of float32's exponent and mantissa, is the number times 2^-120 (e4m3) or
 // 2^-112 (e5m2), subnormals included; multiplying by that power of two decodes it. Codes of NaN and infinity get their
 // bits set afterwards. Loops have the bits of the exponent as a type: see counts.ts.
 
 const e4m3: i32 = 0;
 const e5m2: i32 = 1;
 
-/** What turns a code's bits, in the place of a float32's, into its number. */
+/** The factor that turns a code's bits, in the place of a float32's, into its number. */
 // @ts-ignore: decorator
 @inline
 function powerOf(format: i32): f32 {
   return reinterpret<f32>(format == e4m3 ? 0x7b800000 : 0x77800000); // 2^120, 2^112
 }
 
-/** Decodes `count` rows of codes, one behind the other, to rows of `dim` floats. */
+/** Decodes `count` consecutive rows of codes to rows of `dim` floats. */
 export function decodeFloat8Rows(codes: usize, scales: usize, count: i32, dim: i32, format: i32, out: usize): void {
   const codeBytes = <usize>((dim + 3) >> 2) << 2;
   const isPlain = !anySpecial(codes, <usize>count * codeBytes, format);
   for (let row = 0; row < count; row++, codes += codeBytes, scales += 4, out += <usize>dim << 2) {
     const scale = load<f32>(scales);
-    // Both factors at once where their product is no infinity: as exact, since one is a power of two.
+    // Both factors in one product if that is not infinite: as exact, since one is a power of two.
     const whole = isPlain && scale < 128 ? dim & ~7 : 0;
     if (format == e4m3) decodeEights<Four>(codes, whole, scale * powerOf(e4m3), out);
     else decodeEights<Five>(codes, whole, scale * powerOf(e5m2), out);
@@ -87,7 +87,7 @@ export function float8Scales(x: usize, scales: usize, rows: i32, dim: i32, large
 @inline
 function encode4(x: v128, format: i32): v128 {
   const sign = v128.and(i32x4.shr_u(x, 24), i32x4.splat(0x80));
-  // half of what is cut off, less one where the last bit that stays is even: ties go to even
+  // half of what is cut off, less one if the last bit that stays is even: ties go to even
   const cut = format == e4m3 ? 20 : 21;
   const bias = format == e4m3 ? 120 << 3 : 112 << 2;
   const largest = format == e4m3 ? 0x7e : 0x7b;

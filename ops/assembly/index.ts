@@ -1,4 +1,4 @@
-// Everything that the compiled module exports. Memory is tfjs' own heap; no kernel allocates or keeps anything.
+// The exports of the compiled module. Memory is tfjs' own heap; no kernel allocates or keeps anything.
 // A kernel that needs scratch memory says beside it how many bytes.
 export {attend, attendScratch} from './attend';
 export {attentionStatistics, attentionStatisticsScratch} from './attention_statistics';

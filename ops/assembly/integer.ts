@@ -1,4 +1,4 @@
-// Codes and parameters as ops/encodings/encoding.ts describes them: x ~ (code + zero) * scale, params = bfloat16 scale << 16 | zero.
+// Codes and parameters as ops/encodings/integer.ts describes them: x ~ (code + zero) * scale, params = bfloat16 scale << 16 | zero.
 
 /** Words of one row of codes. */
 // @ts-ignore: decorator

@@ -12,20 +12,20 @@ import {channelAt, codeOf} from './unpacked';
 //     q . k_j = sum_c (q_c s_c) (code_jc + zero_c) = unit * sum_c Q_c code_jc + offset
 //
 // with Q the folded query q_c s_c rounded to 16 bits and `offset` exact: one integer multiply-add serves eight channels, and
-// no key is decoded. Rounding leaves a score wrong by near 3e-5 for usual heads: too much where a single token carries much of
-// the attention, and nothing where thousands share it. So tokens that carry more than a small part of the attention so far,
-// 1/256 for usual heads, are met again by what rounding left of the queries, with 16 more bits.
+// no key is decoded. Rounding leaves a score wrong by near 3e-5 for usual heads: too much if a single token carries much of
+// the attention, and negligible if thousands share it. So tokens that carry more than a small part of the attention so far,
+// 1/256 for usual heads, are scored again by the rounding errors of the queries, with 16 more bits.
 
-/** Logarithm of the part of the attention so far from which on a token is met twice, whatever rounding leaves: 1/256. */
+/** Logarithm of the part of the attention so far from which on a token is scored twice, whatever the rounding errors: 1/256. */
 const significant: f32 = -5.545177;
 
 /**
- * The deviation of an output, in sizes of values, that tokens met once may leave: with scores wrong by d, tokens of less than a
- * part t of the attention leave d sqrt(t) at most. (sum_j p_j^2 <= t where p_j <= t.)
+ * The largest deviation of an output, relative to the values, by tokens that are scored once: with scores wrong by d, tokens of
+ * less than a part t of the attention change an output by d sqrt(t) at most. (sum_j p_j^2 <= t if p_j <= t.)
  */
 const tolerance: f32 = 4e-6;
 
-/** Whether keys may be met in integers; a sum of `dim` products of codes and 16 bits fits 32. */
+/** Whether keys may be scored in integers; a sum of `dim` products of codes and 16 bits fits 32. */
 export function areIntegerKeys(encoding: EncodingDescriptor): bool {
   const bits = encoding.layout & 0xff;
   return (
@@ -38,10 +38,10 @@ export function areIntegerKeys(encoding: EncodingDescriptor): bool {
   );
 }
 
-// What a block has beside for integer keys: units and offsets, and those of what rounding left, a lane for each row; the group
-// that they belong to; whether it has numbers that cannot be rounded; the tokens of the tile that are met twice; three vectors for
-// each row while queries are folded; then the folded queries, four channels of each row side by side, and the rounded ones and
-// what rounding left of them, eight.
+// What a block has in addition for integer keys: units and offsets, and those of the rounding errors, a lane per row; the group
+// that they belong to; whether it has numbers that cannot be rounded; the tokens of the tile that are scored twice; three vectors
+// per row while queries are folded; then the folded queries, four adjacent channels of each row, and the rounded ones and their
+// rounding errors, eight.
 
 const offsetsAt: usize = 16;
 const restUnitsAt: usize = 32;
@@ -64,12 +64,12 @@ function restsAt(dim: i32, rows: i32): usize {
   return roundedAt(dim, rows) + <usize>((dim * rows) << 1);
 }
 
-/** Bytes that a block has beside for integer keys. */
+/** Bytes that a block takes in addition for integer keys. */
 export function integerBlockBytes(dim: i32): usize {
   return restsAt(dim, 4) + <usize>(dim << 3);
 }
 
-/** What a block has beside, before its first token. */
+/** Initialises these before the first token. */
 export function startIntegers(integers: usize): void {
   store<i32>(integers, -1, groupAt);
 }
@@ -152,7 +152,7 @@ export function scoreIntegerBlock(
   );
 }
 
-/** Lists the tokens with a score of `least` or more, a byte each. Without a branch: there would be no telling where it goes. */
+/** Lists the tokens with a score of `least` or more, a byte each. Without a branch, which would be unpredictable. */
 function listAtLeast(least: v128, scores: usize, rows: i32, count: i32, list: usize): i32 {
   let to = list;
   if (rows == 1) {
@@ -170,11 +170,11 @@ function listAtLeast(least: v128, scores: usize, rows: i32, count: i32, list: us
   return <i32>(to - list);
 }
 
-/** The scores from which on tokens are met twice: those of much attention, and those that may be the largest so far. */
+/** The scores from which on tokens are scored twice: those of much attention, and those that may be the largest so far. */
 // @ts-ignore: decorator
 @inline
 function leastExact(block: usize, units: v128, dim: i32, bits: i32): v128 {
-  // codes and roundings spread evenly: the variance of what rounding leaves of a score is (unit 2^bits)^2 dim / 144
+  // codes and roundings spread evenly: the variance of a score's rounding error is (unit 2^bits)^2 dim / 144
   const steps = f32x4.mul(units, f32x4.splat(<f32>(1 << bits) / tolerance));
   const variance = f32x4.mul(f32x4.mul(steps, steps), f32x4.splat(<f32>dim / 144)); // in squares of the tolerance
   const part = f32x4.pmin(f32x4.splat(significant), f32x4.neg(roughLog(variance)));
@@ -191,7 +191,7 @@ function roughLog(x: v128): v128 {
   return f32x4.mul(steps, f32x4.splat(8.262958294867817e-8)); // ln 2 / 2^23
 }
 
-/** Folds a group's scales and zero points into a block's queries; rounds them, and what that leaves. */
+/** Multiplies a group's scales and zero points into a block's queries; rounds them, and the rounding errors. */
 function foldQueries(integers: usize, queries: usize, rows: i32, scales: usize, dim: i32, half: f32): void {
   const bytes = <usize>dim << 2,
     step = <usize>rows << 4,
@@ -268,7 +268,7 @@ function partOf(lane: i32, parts: usize, rows: i32): v128 {
   return v128.load(parts + (<usize>row << 4));
 }
 
-/** Scores by the folded queries themselves, where some are too large or too small to be rounded. */
+/** Scores by the folded queries themselves, if some are too large or too small to be rounded. */
 function scoreSlowly(
   integers: usize, rows: i32, codes: usize, codeBytes: usize, count: i32, dim: i32, bits: i32, scales: usize, scores: usize,
 ): void {

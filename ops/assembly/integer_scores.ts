@@ -2,9 +2,9 @@ import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {integerSumsOfLanes, madd} from './math';
 import {codesOf, dot} from './unpacked';
 
-// The products of integer keys (integer_keys.ts): a block's rounded queries against a tile's codes, a token after the other.
+// The products of integer keys (integer_keys.ts): a block's rounded queries against a tile's codes, token by token.
 
-/** scores = units * (queries . codes) + offsets, for each of some tokens; offsets lie behind units. */
+/** scores = units * (queries . codes) + offsets, for each of some tokens; offsets follow units. */
 export function scoreProducts(
   codes: usize, codeBytes: usize, count: i32, bits: i32, queries: usize, rows: i32, units: usize, scores: usize,
 ): void {

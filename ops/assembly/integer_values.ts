@@ -13,8 +13,8 @@ import {channelAt, codeOf, codesOf, dot} from './unpacked';
 //     sum_j p_j v_j = sum_j w_j (code_j + zero_j) = unit * sum_j W_j code_j + offset        w_j = p_j s_j
 //
 // with W the weights w rounded to 16 bits and `offset` exact. Two tokens' codes are interleaved in registers, so that one
-// integer multiply-add takes both. The error is near 1e-5 of the tile's largest weight, so those that carry more than 1/64 of the
-// attention so far are left out there and added in floats: few, but of much weight.
+// integer multiply-add takes both. The error is near 1e-5 of the tile's largest weight, so tokens that carry more than 1/64 of the
+// attention so far are left out there and added in floats: few tokens, but of much weight.
 
 /** The part of the attention so far from which on a token is added in floats. */
 const significant: f32 = 1.0 / 64;
@@ -22,12 +22,12 @@ const significant: f32 = 1.0 / 64;
 /** Whether values may be added up in integers. */
 export function areIntegerValues(encoding: EncodingDescriptor): bool {
   if (encoding.kind != 1 || encoding.layout >> 8 != 1) return false;
-  const eightBytes = 64 / (encoding.layout & 0xff); // so many channels
+  const eightBytes = 64 / (encoding.layout & 0xff); // in channels
   return encoding.dim % eightBytes == 0 && encoding.groupSize % eightBytes == 0;
 }
 
 // Scratch: scales and zero points of a tile's tokens, floats; the products w, laid out like a block's scores; the rounded ones,
-// 16 bits each, two tokens of each row side by side; a list of tokens; then, a lane for each row, the largest products, and units
+// 16 bits each, two adjacent tokens of each row; a list of tokens; then, a lane for each row, the largest products, and units
 // and offsets of the rounded ones.
 
 const zerosAt: usize = tileTokens << 2;
@@ -41,7 +41,7 @@ const offsetsAt: usize = unitsAt + 16;
 /** Bytes of scratch memory for the weights of integer values. */
 export const integerValueBytes: usize = offsetsAt + 16;
 
-/** Adds values `from .. from + count`, weighted by what softmax left of a block's scores, to its outputs in unpacked order. */
+/** Adds values `from .. from + count`, weighted by a block's scores after the softmax, to its outputs in unpacked order. */
 export function addIntegerBlock(
   block: usize, rows: i32, encoding: EncodingDescriptor, head: i32, from: i32, count: i32, dim: i32, scratch: usize,
 ): void {
@@ -72,7 +72,7 @@ export function addIntegerBlock(
   }
 }
 
-/** Scales, and zero points plus half the range of the codes, of one group of channels of a tile's tokens; zeros behind. */
+/** Scales, and zero points plus half the range of the codes, of one group of channels of a tile's tokens, followed by zeros. */
 function readTokens(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, group: i32, groups: i32, scales: usize): void {
   const half = f32x4.splat(<f32>(1 << ((encoding.layout & 0xff) - 1)));
   let params = <usize>encoding.params + (<usize>((head * encoding.paramRows + from) * groups + group) << 2);
@@ -267,7 +267,7 @@ function addPeaked(
   block: usize, peak: v128, codes: usize, codeBytes: usize, bytes: usize, count: i32, bits: i32, rows: i32, scratch: usize,
   outputs: usize,
 ): void {
-  // listed without a branch, since there is no telling where it would go
+  // listed without a branch, which would be unpredictable
   const list = scratch + listAt,
     step = scoreStep(rows);
   let end = list,
@@ -308,7 +308,7 @@ function addPeaked(
   }
 }
 
-/** One row in floats, where its weights are too large or too small to be rounded. */
+/** One row in floats, if its weights are too large or too small to be rounded. */
 function addSlowly(
   row: i32, rows: i32, codes: usize, codeBytes: usize, count: i32, channels: i32, bits: i32, outputs: usize, scratch: usize,
 ): void {

@@ -1,4 +1,4 @@
-/** a b + c: with one rounding and one instruction where the module is built for relaxed SIMD and the processor has it. */
+/** a b + c: with one rounding and one instruction if the module is built for relaxed SIMD and the processor has it. */
 // @ts-ignore: decorator
 @inline
 export function madd(a: v128, b: v128, c: v128): v128 {
@@ -17,7 +17,7 @@ export function expOf4(x: v128): v128 {
 // e^x = 2^t = 2^r 2^n, t = x / ln 2, n the nearest integer. In a loop over many numbers, what comes before the polynomial is a
 // loop of its own, and the polynomial another: processors work at as many numbers at once as their queues hold steps.
 
-/** x, not below where t is -127; pmax is one instruction where max is six, and a NaN passes, as the first operand. */
+/** x, bounded below by t = -127; pmax is one instruction and max six, and a NaN passes, as the first operand. */
 // @ts-ignore: decorator
 @inline
 export function boundedBelow(x: v128): v128 {

@@ -25,7 +25,7 @@ export function mergePartials(partials: usize, count: i32, out: usize, rows: i32
   }
 }
 
-/** out [rows] = ln of the sum of all exp(scores) that `count` partials saw: max + ln(sum); -Infinity where none was seen. */
+/** out [rows] = ln of the sum of all exp(scores) that `count` partials saw: max + ln(sum); -Infinity if none was seen. */
 export function partialLogSum(partials: usize, count: i32, out: usize, rows: i32, dim: i32): void {
   const rowBytes = (<usize>(dim + 2)) << 2;
   let tail = (<usize>dim) << 2;

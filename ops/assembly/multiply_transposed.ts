@@ -1,6 +1,6 @@
 import {madd, sumOfLanes, sumsOfLanes} from './math';
 
-// x w^T, where both lie row by row: dot products of rows, four rows of w at a time, in registers with one or two rows of x.
+// x w^T, both stored row by row: dot products of rows, four rows of w at a time, in registers with one or two rows of x.
 
 /** Rows of x that are multiplied before w is read again: 64 rows of 576 floats stay in a second-level cache. */
 const rowsPerPass: i32 = 64;

@@ -135,7 +135,7 @@ function pack16(x: usize, p0: v128, p1: v128, p2: v128, p3: v128, largest: i32):
   );
 }
 
-/** round(x / scale) - zero of four numbers; 0 where the scale is. */
+/** round(x / scale) - zero of four numbers; 0 if the scale is 0. */
 // @ts-ignore: decorator
 @inline
 function codesOf4(x: v128, params: v128): v128 {

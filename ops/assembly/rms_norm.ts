@@ -23,7 +23,7 @@ export function rmsNorm(x: usize, gain: usize, out: usize, rows: i32, dim: i32, 
   }
 }
 
-/** 1 / sqrt(mean(x^2) + epsilon) of a row whose squares leave float32. */
+/** 1 / sqrt(mean(x^2) + epsilon) of a row whose squares overflow float32. */
 function factorOfHuge(x: usize, bytes: usize, dim: i32, epsilon: f32): f32 {
   let sum: f64 = 0;
   for (let i: usize = 0; i < bytes; i += 4) sum += <f64>load<f32>(x + i) * <f64>load<f32>(x + i);

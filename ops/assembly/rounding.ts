@@ -1,5 +1,5 @@
 // Floats rounded to 16 bits, for integer multiply-adds. A row of numbers x is x = unit (X + rest), X integers up to 32,767 and
-// rests up to 1/2; where that is not exact enough, the rests are rounded likewise: rest = R / 32,768, nearly.
+// rests up to 1/2; if that is not exact enough, the rests are rounded likewise: rest = R / 32,768, nearly.
 
 /** What added to a small float32 leaves its nearest integer in the lowest bits: 1.5 * 2^23. */
 const magic: f32 = 12582912;

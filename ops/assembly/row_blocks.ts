@@ -1,13 +1,13 @@
 import {boundedBelow, expOf4, exponentOf, maxOfLanes, powerOf, restOfPower, roundedPower, sumOfLanes} from './math';
 import {tileTokens} from './scores';
 
-// Decoding: the few rows of queries of one key head meet a tile of dense tokens in blocks of up to four. A block's scores,
-// later its weights, are a vector for each token with a lane for each row (of a single row: one number for each token), so that
-// the softmax serves all rows at once. Queries and outputs have four channels of each row side by side, so that a loop over
-// channels has one address for all rows; of the channels left over, a vector for each with a lane for each row. Lanes without
-// a row hold copies of another's and are never read.
+// Decoding: the few rows of queries of one key head are applied to a tile of dense tokens in blocks of up to four. A block's scores,
+// later its weights, are a vector per token with a lane per row (of a single row: one number per token), so that the softmax
+// serves all rows at once. Queries and outputs have four adjacent channels of each row, so that a loop over channels has one
+// address for all rows; the channels left over are a vector each, with a lane per row. Lanes without a row hold copies of
+// another row and are never read.
 
-/** Rows of the next block where so many are left: blocks as equal as can be, of up to four. */
+/** Rows of the next block if `left` are left: blocks as equal as possible, of up to four. */
 export function blockRows(left: i32): i32 {
   const blocks = (left + 3) >> 2;
   return (left + blocks - 1) / blocks;
@@ -99,7 +99,7 @@ export function softmaxBlock(block: usize, rows: i32, count: i32, dim: i32, dimV
   let newMax = oldMax;
   for (let at = scores; at < end; at += 16) newMax = f32x4.pmax(newMax, v128.load(at));
   if (rows == 1) newMax = f32x4.splat(maxOfLanes(newMax));
-  // where every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead
+  // if every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead
   const shift = v128.andnot(newMax, f32x4.eq(newMax, f32x4.splat(-Infinity)));
   let sums = f32x4.splat(0);
   for (let at = scores; at < end; at += 16) {

@@ -4,7 +4,7 @@ import {madd, sumOfLanes, sumsOfLanes} from './math';
 
 /** Tokens of a tile: of keys, of values, and of the scores between them. */
 export const tileTokens: i32 = 64;
-/** From so many rows of queries on, transposing the key tile (lanes = keys) costs less than it saves. */
+/** From this many rows of queries on, transposing the key tile (lanes = keys) costs less than it saves. */
 export const rowsWorthTransposing: i32 = 8;
 
 /** tile [count, dim] -> out [dim, tileTokens], zeros beyond count. */

@@ -15,12 +15,12 @@ export function isInPlace(encoding: EncodingDescriptor): bool {
   return encoding.kind == 0 && !encoding.basis;
 }
 
-/** Bytes that `readTile` may write at its scratch: the tile, and the latents it is made of behind it. */
+/** Bytes that `readTile` may write at its scratch: the tile, followed by the latents that it is made of. */
 export function tileBytes(encoding: EncodingDescriptor): usize {
   return (<usize>(tileTokens * (encoding.basis ? encoding.fullDim + encoding.dim : encoding.dim))) << 2;
 }
 
-/** The address of tokens `from .. from + count` of one head as dense rows: in place where dense, else made at `scratch`. */
+/** The address of tokens `from .. from + count` of one head as dense rows: in place if dense, else decoded to `scratch`. */
 export function readTile(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, scratch: usize): usize {
   if (!encoding.basis) return readStored(encoding, head, from, count, scratch);
   const latents = readStored(encoding, head, from, count, scratch + ((<usize>(tileTokens * encoding.fullDim)) << 2));
@@ -85,7 +85,7 @@ function rotateTokens(encoding: EncodingDescriptor, head: i32, from: i32, count:
   for (let token = 0; token < count; token++, tile += (<usize>dim) << 2) {
     const position = load<u32>(positions + ((<usize>token) << 2));
     if (position >= <u32>encoding.tablePositions) {
-      // no angle for it: NaN shows, another position's angle would not
+      // there is no angle for it: NaN shows, another position's angle would not
       for (let i = 0; i < dim; i++) store<f32>(tile + ((<usize>i) << 2), NaN);
       continue;
     }

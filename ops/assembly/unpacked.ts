@@ -1,7 +1,7 @@
 import {countOf} from './counts';
 
 // Integer codes as integer multiply-adds take them: widened to 16 bits, eight at a time. Eight bytes hold the codes of 8, 16
-// or 32 channels, and they unpack in this order: the lowest code of each byte, then the next. Queries and outputs that meet
+// or 32 channels, and they unpack in this order: the lowest code of each byte, then the next. Queries and outputs beside
 // codes have their channels in this order, too, until a head is done. (The order of 8-bit codes is that of the channels.)
 
 /** Code k of each of eight bytes, the bytes widened to 16 bits. */

@@ -1,12 +1,12 @@
 import {isShared} from '../../base/shared_memory.js';
 
 /**
- * Our kernels on a memory of any kind. They are compiled for memory of one thread; where a memory is shared (tfjs' threaded build
- * on cross-origin-isolated pages), its import has to say so.
+ * Our kernels on any memory. They are compiled for unshared memory; if a memory is shared (tfjs' threaded build on
+ * cross-origin-isolated pages), the module's import has to declare that.
  *
  * @param binary compiled kernels, which may be changed.
- * @throws where the engine refuses the module or the memory: WebAssembly's CompileError or LinkError, a RangeError where it
- *   compiles no module of this size at once, what a page's policy (CSP) makes of it.
+ * @throws if the engine refuses the module or the memory: WebAssembly's CompileError or LinkError, a RangeError if it compiles no
+ *   module of this size synchronously, or the error of a page's policy (CSP).
  */
 export function linkKernels(
   binary: Uint8Array<ArrayBuffer>,
@@ -18,12 +18,13 @@ export function linkKernels(
 
 const importSection = 2;
 const importedMemory = 2;
-/** How limits of a memory begin that has a maximum; and of one that is shared as well. */
+/** The first byte of the limits of a memory with a maximum, and of a shared one. */
 const [withMaximum, sharedWithMaximum] = [1, 3];
 
 /**
- * Makes a module that imports nothing but a memory with a maximum import a shared one, in place. (A module is a header of eight
- * bytes and sections: an id, a size, contents. WebAssembly Core Specification 5.5; shared limits: the threads proposal.)
+ * Changes a module in place that imports nothing but a memory with a maximum, so that it imports a shared one. (A module is a
+ * header of eight bytes and sections: an id, a size, contents. WebAssembly Core Specification 5.5; shared limits: the threads
+ * proposal.)
  */
 export function importSharedMemory(binary: Uint8Array): void {
   const limits = limitsOfImportedMemory(binary);
@@ -33,11 +34,11 @@ export function importSharedMemory(binary: Uint8Array): void {
   binary[limits] = sharedWithMaximum;
 }
 
-/** Where the limits of the only import begin, undefined where it is no memory. */
+/** The index of the limits of the only import; undefined if it is not a memory. */
 function limitsOfImportedMemory(binary: Uint8Array): number | undefined {
   let at = 8;
   const byte = () => binary[at++] ?? 0;
-  /** An unsigned number, seven bits a byte, the lowest first (LEB128). */
+  /** An unsigned number, seven bits per byte, the lowest first (LEB128). */
   const number = () => {
     let value = 0;
     for (let shift = 0; ; shift += 7) {

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../base/errors.js';
 
-// A tensor lies on the backend that was current when it was made, until a kernel of another one needs it.
+// A tensor is stored on the backend that was current when it was made, until a kernel of another one needs it.
 
 /**
- * Moves a tensor's numbers to the current backend where they still lie on another one, as tfjs does for the inputs of its own
- * kernels. Whatever writes into a tensor asks for this first: elsewhere it would write into a copy of the numbers.
+ * Moves a tensor's numbers to the current backend if they are still on another one, as tfjs does for the inputs of its own
+ * kernels. Code that writes into a tensor must call this first: otherwise it would write into a copy of the numbers.
  *
- * @throws BackendError where they lie on a GPU: see `expectMovable`.
+ * @throws BackendError if they are on a GPU: see `expectMovable`.
  */
 export function bringToCurrentBackend(tensor: tf.TensorInfo): void {
   if (!isAway(tensor)) return;
@@ -16,7 +16,7 @@ export function bringToCurrentBackend(tensor: tf.TensorInfo): void {
 }
 
 /**
- * @throws BackendError where a tensor lies on webgpu and another backend is current: tfjs moves numbers by reading them at once,
+ * @throws BackendError if a tensor is on webgpu and another backend is current: tfjs moves numbers by reading them synchronously,
  *   which webgpu cannot do (a ReferenceError in Node; in Chromium it may lose the device).
  */
 export function expectMovable(tensor: tf.TensorInfo): void {
@@ -24,7 +24,7 @@ export function expectMovable(tensor: tf.TensorInfo): void {
   const {backendName, registry} = tf.engine();
   if (registry['webgpu'] === undefined || homeOf(tensor) !== registry['webgpu']) return;
   throw new BackendError(
-    `This cache's tensors lie on webgpu, which cannot be read without waiting, and the backend is '${backendName}' now: go back by ` +
+    `This cache's tensors are on webgpu, which cannot be read synchronously, and the backend is '${backendName}' now: go back with ` +
       "useBackend('webgpu'), save() the cache there, and restore() it on the other backend.",
   );
 }

@@ -7,7 +7,7 @@ const packages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
 /**
  * Imports tfjs-node-gpu or tfjs-node. Importing either makes it the current backend of the process.
  *
- * @throws BackendError outside Node, where neither is installed, or where its native library does not load.
+ * @throws BackendError outside Node, if neither is installed, or if its native library does not load.
  */
 export async function importTensorflow(): Promise<void> {
   if (!runsInNode()) {
@@ -21,7 +21,7 @@ export async function importTensorflow(): Promise<void> {
   }
   throw new BackendError(
     "The 'tensorflow' backend needs one of two packages: npm install @tensorflow/tfjs-node@4.22, or " +
-      '@tensorflow/tfjs-node-gpu@4.22 for an NVIDIA GPU (docs/backends/tensorflow.md says what to do where its ' +
+      '@tensorflow/tfjs-node-gpu@4.22 for an NVIDIA GPU (docs/backends/tensorflow.md says what to do if its ' +
       "download is blocked). Or use 'wasm'.",
   );
 }

@@ -21,7 +21,7 @@ interface TfjsNodeBackend {
   ): tf.Tensor;
 }
 
-/** What runs TensorFlow's ops, or nothing where the current backend is not `tensorflow` or not as we know it. */
+/** Runs TensorFlow's ops; undefined if the current backend is not `tensorflow` or its internals are not the known ones. */
 export function tensorflowEager(): TensorflowEager | undefined {
   if (tf.getBackend() !== 'tensorflow') return undefined;
   const backend: unknown = tf.backend();

@@ -13,15 +13,15 @@ export const backendNames = ['wasm', 'cpu', 'webgpu', 'webgl', 'tensorflow'] as 
 
 export type BackendName = (typeof backendNames)[number];
 
-/** The backend to take where the user named none: the one with all fused kernels, which runs in Node and in browsers. */
+/** The default backend: it has all fused kernels, and runs in Node and in browsers. */
 export const defaultBackend: BackendName = 'wasm';
 
 export interface BackendOptions {
   /**
    * Where a browser finds tfjs' three .wasm files: a folder's address (ending in `/`) or an object with the address of each, as
-   * tfjs' `setWasmPaths`. Default: what Vite and webpack made of them; otherwise the package in a node_modules folder or with a
-   * host of packages, beside the script, or beside the page. In Node: the package's own files. Other backends than wasm, and a
-   * wasm that runs already, have no use for it.
+   * in tfjs' `setWasmPaths`. Default: where Vite and webpack put them; otherwise the package in a node_modules folder or on a
+   * package host, beside the script, or beside the page. In Node: the package's own files. Ignored by other backends than wasm,
+   * and if wasm runs already.
    */
   readonly wasmPaths?: WasmPaths;
 }
@@ -31,8 +31,8 @@ export interface BackendOptions {
  * which are part of `@tensorflow/tfjs`. docs/BACKENDS.md says what each one needs and what runs fused on it. A webgpu backend
  * whose device was lost is replaced by a new one; the tensors of the old one are gone.
  *
- * @throws InvalidArgumentError for an unknown name or option; BackendError where the package is missing, a file of it is not found
- *   (which says where it was looked for), or the backend cannot start here. The backend that was current before then still is.
+ * @throws InvalidArgumentError for an unknown name or option; BackendError if the package is missing, a file of it is not found
+ *   (the message names the places), or the backend cannot start here. The current backend then stays current.
  */
 export function useBackend(name: BackendName, options: BackendOptions = {}): Promise<void> {
   const started = underWay.then(() => startBackend(name, options));
@@ -40,7 +40,7 @@ export function useBackend(name: BackendName, options: BackendOptions = {}): Pro
   return started;
 }
 
-/** One start at a time: tfjs gives up on a backend that is starting when another start begins, of the same one too. */
+/** One start at a time: tfjs abandons a backend that is starting if another start begins, even of the same backend. */
 let underWay: Promise<void> = Promise.resolve();
 
 async function startBackend(name: BackendName, options: BackendOptions): Promise<void> {
@@ -67,7 +67,7 @@ async function startBackend(name: BackendName, options: BackendOptions): Promise
   }
 }
 
-/** tfjs names a backend the current one also where its start failed. */
+/** tfjs makes a backend the current one even if its start fails. */
 function isRunning(name: BackendName): boolean {
   return tf.getBackend() === name && name in tf.engine().registry;
 }
@@ -92,7 +92,7 @@ const importers: {readonly [Name in Exclude<BackendName, 'wasm'>]: () => Promise
   tensorflow: importTensorflow,
 };
 
-/** @param fault what is thrown where it fails, which is tried all the same. */
+/** @param fault what is thrown if the start fails; the start is tried all the same. */
 async function start(name: BackendName, fault: BackendError | undefined): Promise<void> {
   if (!tf.engine().backendNames().includes(name)) {
     throw new BackendError(
@@ -113,12 +113,12 @@ async function start(name: BackendName, fault: BackendError | undefined): Promis
 function whyNotStarted(name: BackendName): string {
   if (name !== 'wasm') return `The '${name}' backend did not start: use 'wasm', which runs everywhere.`;
   return (
-    "The 'wasm' backend did not start; tfjs says on the console what was in its way. A page's Content-Security-Policy has to allow " +
-    "'wasm-unsafe-eval' in script-src, and blob: in worker-src where the page is cross-origin isolated. Or use 'webgl' or 'cpu'."
+    "The 'wasm' backend did not start; the console has tfjs' reason. A page's Content-Security-Policy has to allow " +
+    "'wasm-unsafe-eval' in script-src, and blob: in worker-src if the page is cross-origin isolated. Or use 'webgl' or 'cpu'."
   );
 }
 
-/** tfjs has named the new backend the current one before it knows whether it starts. */
+/** tfjs makes the new backend the current one before it knows whether it starts. */
 async function restore(former: string | undefined): Promise<void> {
   if (former !== undefined && former !== '' && former !== tf.getBackend()) await tf.setBackend(former);
 }

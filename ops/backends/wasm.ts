@@ -7,10 +7,10 @@ import {avoidThreadsThatCannotRun, startWithThreads} from './wasm_threads.js';
 /**
  * Imports tfjs-backend-wasm and tells it where its .wasm files are. In Node it finds them beside itself.
  *
- * @param paths where they are instead.
- * @returns the error to throw if the start fails, where a page does not find them in the usual places: tfjs' own `setWasmPaths` may
- *   have named another one.
- * @throws BackendError where the package is not installed, or the files are not where `paths` says.
+ * @param paths where they are, if not in the usual places.
+ * @returns the error to throw if the start fails, if a page does not find them in the usual places: tfjs' own `setWasmPaths`
+ *   may have named another one.
+ * @throws BackendError if the package is not installed, or the files are not where `paths` says.
  */
 export async function importWasm(paths?: WasmPaths): Promise<BackendError | undefined> {
   const {setWasmPaths, version_wasm: version} = await importPackage();
@@ -28,7 +28,7 @@ export async function importWasm(paths?: WasmPaths): Promise<BackendError | unde
   }
 
   function setPaths(to: WasmPaths): void {
-    // tfjs reads files where there are folders, and fetches what has a scheme
+    // tfjs reads files if the path is a folder, and fetches what has a scheme
     const fetches = runsInNode() && Object.values(mapOf(to)).some(url => /^(https?|data|blob):/.test(url));
     try {
       setWasmPaths(to, fetches);

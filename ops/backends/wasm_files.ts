@@ -15,15 +15,15 @@ export type WasmFileName = (typeof wasmFileNames)[number];
 export type WasmFileMap = {readonly [Name in WasmFileName]: string};
 
 /**
- * Where a page finds tfjs' .wasm files: the folder, or the address of each file. As tfjs' `setWasmPaths`, but that a folder
- * may lack its last `/`.
+ * Where a page finds tfjs' .wasm files: the folder, or the address of each file. As in tfjs' `setWasmPaths`, except that the last
+ * `/` of a folder is optional.
  */
 export type WasmPaths = string | WasmFileMap;
 
 /**
  * The paths, a folder with its last `/`.
  *
- * @throws InvalidArgumentError where it is neither text nor a map that names all three files.
+ * @throws InvalidArgumentError if it is neither text nor a map that names all three files.
  */
 export function checkWasmPaths(paths: WasmPaths): WasmPaths {
   const given: unknown = paths;
@@ -43,12 +43,12 @@ export function mapOf(paths: WasmPaths): WasmFileMap {
 }
 
 /**
- * Looks in a browser for the file that tfjs will want, before tfjs does: when tfjs fails to find it, it does not say where it
+ * In a browser, looks for the file that tfjs will fetch, before tfjs does: if tfjs does not find it, it does not say where it
  * looked, and never starts again on that page.
  *
- * @param paths where to look; by default where bundlers, hosts of packages and people put the files.
+ * @param paths where to look. Default: where bundlers, package hosts and people put the files.
  * @param version of tfjs-backend-wasm.
- * @throws BackendError that names the addresses where it is not.
+ * @throws BackendError that names the addresses that were tried, if none has the file.
  */
 export async function findWasmFiles(paths: WasmPaths | undefined, version: string): Promise<WasmFileMap> {
   const wanted = await wantedFile();
@@ -67,7 +67,7 @@ export async function findWasmFiles(paths: WasmPaths | undefined, version: strin
   }
 }
 
-/** The build that tfjs takes in this browser, on this page. */
+/** The build that tfjs selects in this browser, on this page. */
 async function wantedFile(): Promise<WasmFileName> {
   const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
   const threads = await tf.env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT');
@@ -92,7 +92,7 @@ function packageFile(name: WasmFileName, version: string): PackageFile {
   };
 }
 
-/** Each address is written out, for bundlers to see; `try` tells those that the package is optional. */
+/** Each address is written out, since bundlers look for the expression; `try` tells them that the package is optional. */
 const bundled = bundledFiles();
 
 function bundledFiles(): WasmFileMap | undefined {

@@ -7,7 +7,7 @@ import {hasRelaxedSimd} from './relaxed_simd.js';
 import type {WasmKernels} from '../assembly/kernels.js';
 
 /**
- * The one file that touches tfjs-backend-wasm's internals: its heap, where each tensor lies in it, and how to allocate.
+ * The only file that touches tfjs-backend-wasm's internals: its heap, the addresses of tensors in it, and its allocator.
  * Our kernels run on that heap, so no tensor is ever copied.
  */
 export interface WasmHeap {
@@ -39,8 +39,8 @@ interface TfjsWasmBackend {
 const heaps = new WeakMap<object, WasmHeap | 'missing'>();
 
 /**
- * The heap of the current wasm backend, or nothing (said once) where its internals are not what we know, or the engine does not
- * run our kernels on its memory.
+ * The heap of the current wasm backend; undefined (with one warning) if its internals are not the known ones, or the engine does
+ * not run our kernels on its memory.
  */
 export function wasmHeap(): WasmHeap | undefined {
   const backend: unknown = tf.backend();
@@ -62,7 +62,7 @@ export function wasmHeap(): WasmHeap | undefined {
   return heap === 'missing' ? undefined : heap;
 }
 
-/** @throws Error whose message completes "since ..." where there is none. */
+/** @throws Error whose message completes "since ..." if there is no usable heap. */
 function openHeap(backend: object): WasmHeap {
   const hidden = 'this version of tfjs-backend-wasm hides its memory';
   if (!isTfjsWasmBackend(backend)) throw new Error(hidden);
@@ -112,11 +112,11 @@ function growingBlock(wasm: TfjsWasmModule, least: number): (bytes: number) => n
 const cacheLine = 64;
 
 /**
- * From now on an allocation for which there is no memory throws a BackendError, those of tfjs included: it would take the
- * address 0 for a tensor's and write over what lies there.
+ * From now on an allocation that fails throws a BackendError, those of tfjs included: otherwise tfjs would take the
+ * address 0 for a tensor's and overwrite the memory there.
  */
 function guardMemory(wasm: TfjsWasmModule, memory: WebAssembly.Memory): void {
-  wasm._free(wasm._malloc(1)); // the first call makes tfjs put the bare function in the place of its loader
+  wasm._free(wasm._malloc(1)); // the first call makes tfjs replace its loader by the bare function
   const malloc = wasm._malloc;
   wasm._malloc = bytes => {
     const address = malloc(bytes);

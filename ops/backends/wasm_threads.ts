@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 
-// tfjs' threaded build, which it takes on cross-origin-isolated pages. Its threads are workers made of Blobs; where one does not run,
-// tfjs waits for it for ever.
+// tfjs' threaded build, which it takes on cross-origin-isolated pages. Its threads are workers made of Blobs; if one does not run,
+// tfjs waits for it forever.
 
-/** Takes the build of one thread where a page's policy (CSP without `worker-src blob:`) allows no workers made of Blobs. */
+/** Selects the single-threaded build if a page's policy (CSP without `worker-src blob:`) allows no workers made of Blobs. */
 export async function avoidThreadsThatCannotRun(): Promise<void> {
   const flag = 'WASM_HAS_MULTITHREAD_SUPPORT';
   if ((await tf.env().getAsync(flag)) && !(await workersRun())) tf.env().set(flag, false);
@@ -27,9 +27,9 @@ async function workersRun(): Promise<boolean> {
 }
 
 /**
- * Starts tfjs' wasm backend with threads that also start from a minified bundle. Their script is the text of a function of tfjs,
- * which asks for a variable beside it by `typeof`; minifiers know that the variable is there, leave `typeof` out, and without its
- * module the text ends in a ReferenceError. So names that a thread does not know are undefined to that script.
+ * Starts tfjs' wasm backend with threads that also start from a minified bundle. Their script is the text of a function of tfjs
+ * that tests for a variable outside it by `typeof`. Minifiers see that the variable exists and drop the `typeof`, so that the
+ * text throws a ReferenceError outside its module. Therefore unknown names are undefined in that script.
  */
 export async function startWithThreads(start: () => Promise<boolean>): Promise<boolean> {
   const {Blob} = globalThis;
@@ -45,7 +45,7 @@ export async function startWithThreads(start: () => Promise<boolean>): Promise<b
   }
 }
 
-/** As tfjs begins the script of its threads. */
+/** How the script of tfjs' threads begins. */
 const threadScript = 'var WasmBackendModuleThreadedSimd = ';
 
 function forgiving(part: BlobPart): BlobPart {

@@ -6,13 +6,13 @@ import {forgetLostDevice, webgpuIsLost} from './webgpu_device.js';
 /**
  * Imports tfjs-backend-webgpu. In Node it first gives the process a `navigator.gpu`: Dawn, from npm's `webgpu`.
  *
- * @throws BackendError where a package is missing or there is no adapter (no GPU, no driver, or not allowed).
+ * @throws BackendError if a package is missing or there is no adapter (no GPU, no driver, or not allowed).
  */
 export async function importWebgpu(): Promise<void> {
   if (webgpuIsLost()) forgetLostDevice();
   if (runsInNode() && navigatorGpu() === undefined) await installDawn();
   await requireAdapter();
-  if (isRegistered()) return; // somebody imported it: in bundles that is the only way
+  if (isRegistered()) return; // already imported: in bundles that is the only way
   // registers itself only if navigator.gpu is there: imported last
   if ((await importOptional('@tensorflow/tfjs-backend-webgpu')) === undefined) {
     throw new BackendError(
@@ -30,7 +30,7 @@ export async function importWebgpu(): Promise<void> {
 
 const isRegistered = () => tf.engine().backendNames().includes('webgpu');
 
-/** What npm's `webgpu` package exports; it is not a dependency, so its own types are not there. */
+/** The exports of npm's `webgpu` package; it is not a dependency, so its own types are not available. */
 interface Dawn {
   create(options: string[]): GPU;
   readonly globals: Record<string, unknown>;
@@ -50,7 +50,7 @@ async function installDawn(): Promise<void> {
   Object.defineProperty(globalThis.navigator, 'gpu', {value: dawn.create([]), configurable: true});
 }
 
-/** Asked here because tfjs' factory reads the features of an adapter that is not there, and fails with a TypeError. */
+/** Checked here because tfjs' factory reads the features of a missing adapter and fails with a TypeError. */
 async function requireAdapter(): Promise<void> {
   const gpu = navigatorGpu();
   if (gpu === undefined) {

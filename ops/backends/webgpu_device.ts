@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError, InvalidArgumentError} from '../../base/errors.js';
 
-// tfjs-backend-webgpu's internals, and what may go wrong with its device: tfjs leaves that to the driver, which logs it at most.
+// tfjs-backend-webgpu's internals, and the failures of its device: tfjs leaves them to the driver, which at most logs them.
 
 /** A program as tfjs 4.22 takes it: a plain object. tfjs adds dtypes, ranks and workgroup size to `shaderKey`. */
 export interface TfjsProgram {
   readonly shaderKey: string;
   readonly variableNames: string[];
-  /** Of the work, not of the output. */
+  /** The shape of the work, not of the output. */
   readonly outputShape: number[];
   readonly workgroupSize: [number, number, number];
   readonly dispatchLayout: {readonly x: number[]; readonly y?: number[]; readonly z?: number[]};
@@ -18,7 +18,7 @@ export interface TfjsProgram {
   getUserCode(): string;
 }
 
-/** What is used of the backend that tfjs 4.22 makes. */
+/** The parts of tfjs' webgpu backend (4.22) that we use. */
 export interface TfjsWebgpuBackend {
   readonly device: GPUDevice;
   readonly tensorMap: {
@@ -49,7 +49,7 @@ interface TfjsTensorData {
   readonly refCount?: number;
 }
 
-/** Nothing where the backend is not what we know: said once. */
+/** The backend; undefined (with one warning) if its internals are not the known ones. */
 export function asTfjsWebgpuBackend(backend: object): TfjsWebgpuBackend | undefined {
   if (isTfjsWebgpuBackend(backend)) return backend;
   if (!unknownBackends.has(backend)) {
@@ -80,13 +80,13 @@ function isTfjsWebgpuBackend(backend: object): backend is TfjsWebgpuBackend {
 /** Why the device of a backend was lost. */
 const losses = new WeakMap<object, string>();
 
-/** What the driver said when it had no memory, until somebody was told. */
+/** The driver's message after it ran out of memory, until it is thrown. */
 const shortages = new WeakMap<object, string>();
 
 /**
- * From now on every program of this backend, tfjs' own included, and every reading of a tensor throws where the device is lost
- * (BackendError) or a tensor is larger than what can be bound (InvalidArgumentError); the next one does after the device ran
- * out of memory (BackendError), which drivers report some time after the program that asked for it.
+ * From now on every program of this backend, tfjs' own included, and every reading of a tensor throws if the device is lost
+ * (BackendError) or a tensor is larger than what can be bound (InvalidArgumentError). After the device ran out of memory, the
+ * next one throws (BackendError): drivers report that some time after the program that caused it.
  */
 export function guardDevice(backend: TfjsWebgpuBackend): void {
   const loss = backend.device.lost.then(({reason, message}) => {
@@ -106,12 +106,12 @@ export function guardDevice(backend: TfjsWebgpuBackend): void {
   backend.read = async id => {
     checkNotLost(backend);
     const numbers = await read(id).catch(async (error: unknown) => {
-      // where this fails since the device is going, that is known a moment later; where much else runs, the moment is long
+      // if this fails because the device is being lost, that is known a moment later, and on a busy machine much later
       await Promise.race([loss, new Promise(resolve => setTimeout(resolve, 2000))]);
       checkNotLost(backend, error);
       throw error;
     });
-    checkNotShort(backend); // all errors of what was submitted before have been reported by now
+    checkNotShort(backend); // all errors of earlier programs have been reported by now
     return numbers;
   };
 }
@@ -123,7 +123,7 @@ export function webgpuIsLost(): boolean {
   return backend !== undefined && losses.has(backend);
 }
 
-/** Lets tfjs forget the backend whose device was lost, so that it starts another the next time. */
+/** Makes tfjs forget the backend whose device was lost, so that it starts a new one the next time. */
 export function forgetLostDevice(): void {
   const factory = tf.findBackendFactory('webgpu');
   tf.removeBackend('webgpu');
@@ -150,7 +150,7 @@ function checkNotShort(backend: TfjsWebgpuBackend): void {
   );
 }
 
-/** @throws InvalidArgumentError where a tensor of this shape is larger than what can be bound. */
+/** @throws InvalidArgumentError if a tensor of this shape is larger than what can be bound. */
 export function checkBinding({device}: TfjsWebgpuBackend, shape: readonly number[]): void {
   const [bytes, most] = [4 * sizeOf(shape), device.limits.maxStorageBufferBindingSize];
   if (bytes <= most) return;

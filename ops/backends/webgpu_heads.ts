@@ -2,18 +2,18 @@ import type * as tf from '@tensorflow/tfjs';
 import {sizeOf} from './webgpu_device.js';
 import {integers, viewAlignment, webgpuPrograms, type Shader} from './webgpu_programs.js';
 
-// A shader binds at most `mostBytes` of a tensor: 128 MiB where nothing more is promised, which is 8,192 tokens of 32 heads of
-// 128. What is larger is met some heads at a time, through views of the same buffers.
+// A shader binds at most `mostBytes` of a tensor: 128 MiB unless the device promises more, which is 8,192 tokens of 32 heads of
+// 128. Larger tensors are processed some heads at a time, through views of the same buffers.
 
 type Infos = Record<string, tf.TensorInfo | undefined>;
 
 /**
- * A kernel that also takes tensors, and gives results, larger than a binding.
+ * The same kernel for tensors and results that may be larger than a binding.
  *
- * @param kernel treats each key head by itself; tensors with axes `[batch, heads, ...]` have a multiple of the key heads, and
- *   those of fewer axes than three are for all heads.
+ * @param kernel computes each key head independently; tensors with axes `[batch, heads, ...]` have a multiple of the key heads,
+ *   and tensors of fewer axes than three are shared by all heads.
  * @param keyed the input that has the key heads.
- * @param columnsOf how many numbers of 32 bits the result has for each key head, where that may be more than any input has.
+ * @param numbersOfHead how many numbers of 32 bits the result has per key head, if that may be more than any input has.
  */
 export function byHeads<Inputs extends Infos, Attributes>(
   kernel: (inputs: Inputs, attributes: Attributes) => tf.TensorInfo,
@@ -28,7 +28,7 @@ export function byHeads<Inputs extends Infos, Attributes>(
         tensor && isOfHeads(tensor, heads) ? Math.max(most, sizeOf(tensor.shape) / heads) : most,
       numbersOfHead(inputs, attributes),
     );
-    // at least one: where that is too much, the kernel's own error says so
+    // at least one: if that is too much, the kernel's own error says so
     const atOnce = Math.max(1, Math.floor(programs.mostBytes / (4 * largest)));
     if (atOnce >= heads) return kernel(inputs, attributes);
     let out: tf.TensorInfo | undefined;
@@ -61,7 +61,7 @@ function wholeShape(part: readonly number[], count: number, [batch, kvHeads]: [n
   return [batch, (part[1]! / count) * kvHeads, ...part.slice(2)];
 }
 
-/** A tensor's numbers of `count` key heads from `from` on: a view where its offset allows, else a copy. */
+/** A tensor's numbers of `count` key heads from `from` on: a view if its offset allows, else a copy. */
 function partOf(tensor: tf.TensorInfo, heads: number, from: number, count: number) {
   if (!isOfHeads(tensor, heads)) return {tensor, drop: () => undefined};
   const programs = webgpuPrograms()!;
@@ -101,7 +101,7 @@ export function copyNumbers(
   to.drop();
 }
 
-/** A tensor, or a view of it where it is too large, and where in that the wanted numbers begin. */
+/** A tensor, or a view of it if it is too large, and the index at which the wanted numbers begin. */
 function bindable(tensor: tf.TensorInfo, from: number, count: number) {
   const programs = webgpuPrograms()!;
   if (4 * sizeOf(tensor.shape) <= programs.mostBytes) return {tensor, at: from, drop: () => undefined};
@@ -110,7 +110,7 @@ function bindable(tensor: tf.TensorInfo, from: number, count: number) {
   return {tensor: view, at, drop: () => programs.dropView(view)};
 }
 
-/** One invocation a number. */
+/** One invocation per number. */
 export const copyShader: Shader<{type: 'i32' | 'f32'}, 'numbersAt' | 'resultAt'> = {
   name: 'CopyNumbers',
   uniforms: integers('numbersAt', 'resultAt'),

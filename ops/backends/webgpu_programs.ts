@@ -9,8 +9,8 @@ import {
 } from './webgpu_device.js';
 
 /**
- * A compute shader of our own. Inputs, and the output `result`, are flat arrays of their dtype, whatever their tensors' axes:
- * tfjs' own accessors pass int32 through float32 and are left alone. Everything that its text depends on stands in
+ * A compute shader of our own. Inputs and the output `result` are flat arrays of their dtype, whatever their tensors' axes:
+ * tfjs' own accessors pass int32 through float32 and are not used. Everything that its text depends on is in
  * `Constants`, which are the key of the compiled pipeline; everything else comes as uniforms, so that one pipeline serves all.
  */
 export interface Shader<Constants extends object, Uniform extends string> {
@@ -18,7 +18,7 @@ export interface Shader<Constants extends object, Uniform extends string> {
   /** Numbers that change from call to call: `uniforms.<name>` in the text. */
   readonly uniforms: {readonly [Name in Uniform]: 'i32' | 'f32'};
   /**
-   * WGSL that defines `fn main(index : i32)`, one invocation an element (`uniforms.size` of them), or, where work is given as
+   * WGSL that defines `fn main(index : i32)`, one invocation per element (`uniforms.size` of them), or, if work is given as
    * workgroups, `fn main()` with `workgroupId` and `localIndex`.
    */
   code(constants: Constants): string;
@@ -27,14 +27,14 @@ export interface Shader<Constants extends object, Uniform extends string> {
 /** What one run of a shader works on. */
 interface ShaderRun<Constants extends object, Uniform extends string> {
   readonly constants: Constants;
-  /** By their names in the shader; those that are undefined are not there for it. */
+  /** By their names in the shader; undefined ones are not bound. */
   readonly inputs: Readonly<Record<string, tf.TensorInfo | undefined>>;
   readonly uniforms: {readonly [Name in Uniform]: number};
   /** How many elements, or how many workgroups along x, y and z. */
   readonly work: number | readonly [number, number, number];
 }
 
-/** Shaders of our own, run by tfjs-backend-webgpu: beside webgpu_device.ts the one file that knows how it works inside. */
+/** Shaders of our own, run by tfjs-backend-webgpu: with webgpu_device.ts the only file that knows its internals. */
 interface WebgpuPrograms {
   /** Runs a shader whose `result` is a new tensor. */
   run<Constants extends object, Uniform extends string>(
@@ -56,7 +56,7 @@ interface WebgpuPrograms {
   make(shape: readonly number[], dtype: 'float32' | 'int32'): tf.TensorInfo;
   /**
    * Elements of a tensor from `from` on, as a tensor of their own, without a copy: for inputs and in-place outputs of shaders
-   * that must not bind all of it. To be given back by `dropView`.
+   * that must not bind all of it. To be released by `dropView`.
    *
    * @param from a multiple of `viewAlignment`.
    */
@@ -64,7 +64,7 @@ interface WebgpuPrograms {
   dropView(view: tf.TensorInfo): void;
   /** How many bytes of a tensor a shader can bind. */
   readonly mostBytes: number;
-  /** Gives back the memory of a tensor that `run` or `make` made and that no one outside the kernel has seen. */
+  /** Frees a tensor that `run` or `make` made and that is not known outside the kernel. */
   dispose(tensor: tf.TensorInfo): void;
 }
 
@@ -73,15 +73,15 @@ export function integers<Name extends string>(...names: readonly Name[]): {reado
   return Object.fromEntries(names.map(name => [name, 'i32'])) as {[Key in Name]: 'i32'};
 }
 
-/** What offsets of bindings are multiples of on every device, in elements: 256 bytes. */
+/** Offsets of bindings are multiples of this many elements (256 bytes) on every device. */
 export const viewAlignment = 64;
 
-/** Invocations of a workgroup; every device has so many. */
+/** Invocations of a workgroup; every device allows this many. */
 export const workgroupSize = 64;
 
 const known = new WeakMap<object, WebgpuPrograms>();
 
-/** What runs shaders on the current backend, or nothing where that is not webgpu or its internals are not what we know. */
+/** Runs shaders on the current backend; undefined if that is not webgpu or its internals are not the known ones. */
 export function webgpuPrograms(): WebgpuPrograms | undefined {
   if (tf.getBackend() !== 'webgpu') return undefined;
   const current = tf.backend();
@@ -165,7 +165,7 @@ function programOf<Constants extends object, Uniform extends string>(
   };
 }
 
-/** The same buffer as an array without axes: tfjs would compile anew for each pattern of equal and broadcast axes. */
+/** The same buffer as a flat array: tfjs would compile a program for each pattern of equal and broadcast axes. */
 const flat = ({dataId, dtype, shape}: tf.TensorInfo): tf.TensorInfo => ({
   dataId,
   dtype,

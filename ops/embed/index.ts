@@ -10,8 +10,8 @@ import {readableNumbers} from '../host_numbers.js';
  * @param ids int32 `[batch, tokens]`, each from 0 to rows - 1.
  * @param table float32 `[rows, dim]`.
  * @returns float32 `[batch, tokens, dim]`.
- * @throws InvalidArgumentError where an id is none of a row, on backends that can be read at once (backends differ in what they do
- *   with one; GPUs give zeros or a row of another id).
+ * @throws InvalidArgumentError if an id names no row, on backends that can be read synchronously (others differ in what they do
+ *   with such an id; GPUs give zeros or the row of another id).
  */
 export function embed(ids: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor3D {
   const [batch, tokens] = ids.shape;
@@ -35,7 +35,7 @@ function checkIds(ids: tf.Tensor2D, rows: number): void {
     if (id >= 0 && id < rows && Number.isInteger(id)) continue;
     const [text, token] = [Math.floor(at / ids.shape[1]), at % ids.shape[1]];
     throw new InvalidArgumentError(
-      `The id of token ${token} of text ${text} is ${id}; expected a whole number from 0 to ${rows - 1}: the vocabulary has ${rows} tokens.`,
+      `The id of token ${token} of text ${text} is ${id}; expected a whole number from 0 to ${rows - 1}.`,
     );
   }
 }

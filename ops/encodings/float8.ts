@@ -82,7 +82,7 @@ export const float8Kind: TokenEncodingKind<Float8Encoding, Float8Layout & {reado
   },
 };
 
-/** In a loop over the numbers, as for integers. */
+/** In a loop over the numbers, as for integer codes. */
 function decodeOnHost(
   codeTensor: tf.Tensor4D,
   scaleTensor: tf.Tensor4D,

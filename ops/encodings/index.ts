@@ -2,7 +2,7 @@ import type {EncodingKind} from './kind.js';
 import {lowRankKind} from './low_rank.js';
 import {tokenKinds} from './token_kinds.js';
 
-/** Every kind of encoding: a file beside this one each. A new kind of token encoding is a line in token_kinds.ts. */
+/** Every kind of encoding, one file each in this folder. A new kind of token encoding is a line in token_kinds.ts. */
 export const encodingKinds = {...tokenKinds, lowRank: lowRankKind};
 
 type Kinds = (typeof encodingKinds)[keyof typeof encodingKinds];
@@ -12,7 +12,7 @@ type Kinds = (typeof encodingKinds)[keyof typeof encodingKinds];
  * reads them directly, tile by tile, so keys and values may be stored in different encodings.
  *
  * Every tensor of an encoding has axes `[batch, kvHeads, rows, columns]`; `tensorsOf` says how many tokens one row covers. The
- * row axis may have spare capacity: how many tokens are valid is known to whoever holds the encoding.
+ * row axis may have spare capacity: the owner of the encoding knows how many tokens are valid.
  */
 export type Encoding = ReturnType<Kinds['make']>;
 

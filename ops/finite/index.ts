@@ -4,8 +4,8 @@ import {readableNumbers} from '../host_numbers.js';
 import {runOp, type DirectOp} from '../run_op.js';
 
 /**
- * Whether all numbers of a float32 tensor are finite, if that can be known at once: on wasm by a kernel (a token of a
- * cache takes a microsecond), on cpu and tensorflow by reading. GPU backends cannot be read at once: `undefined` there.
+ * Whether all numbers of a float32 tensor are finite, if that can be known synchronously: on wasm by a kernel (a token of a
+ * cache takes a microsecond), on cpu and tensorflow by reading. GPU backends cannot be read synchronously: `undefined` there.
  */
 export function allFinite(x: tf.Tensor): boolean | undefined {
   return runOp(allFiniteOp, {x}, {});

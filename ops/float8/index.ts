@@ -16,11 +16,11 @@ export type {EncodeFloat8Options} from './reference.js';
  *
  *     scale = absmax / largest          code = encode(x / scale), rounded to nearest even, saturating
  *
- * in float32 arithmetic. |x' - x| <= |x| / 16 (e4m3) or |x| / 8 (e5m2), or half the smallest step of the token's scale where that
+ * in float32 arithmetic. |x' - x| <= |x| / 16 (e4m3) or |x| / 8 (e5m2), or half the smallest step of the token's scale if that
  * is more. A token of zeros has scale 0 and decodes to zeros.
  *
  * @param x float32 `[batch, kvHeads, tokens, dim]`, finite.
- * @throws InvalidArgumentError where the shape does not fit, BackendError where the backend has no exact 32-bit integers.
+ * @throws InvalidArgumentError if the shape does not fit, BackendError if the backend has no exact 32-bit integers.
  */
 export function encodeFloat8(x: tf.Tensor4D, {format}: EncodeFloat8Options): Float8Encoding {
   expectRank4(x, 'x');

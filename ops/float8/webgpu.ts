@@ -34,7 +34,7 @@ function float8Codes(
   );
 }
 
-/** One invocation a token. */
+/** One invocation per token. */
 export const float8ScalesShader: Shader<EncodeFloat8Options, 'dim'> = {
   name: 'Float8Scales',
   uniforms: integers('dim'),
@@ -48,7 +48,7 @@ export const float8ScalesShader: Shader<EncodeFloat8Options, 'dim'> = {
     }`,
 };
 
-/** One invocation a word. */
+/** One invocation per word. */
 export const float8CodesShader: Shader<EncodeFloat8Options, 'dim' | 'words'> = {
   name: 'Float8Codes',
   uniforms: integers('dim', 'words'),

@@ -1,6 +1,6 @@
 import {InvalidArgumentError} from '../../base/errors.js';
 
-/** The error if so many indices name none of the `rows` rows, or none of the blocks of `blockRows` whole rows. */
+/** The error if `count` indices name none of the `rows` rows, or none of the blocks of `blockRows` whole rows. */
 export function indicesOutside(count: number, rows: number, blockRows: number): InvalidArgumentError {
   const what = blockRows === 1 ? 'token' : `block of ${blockRows} rows`;
   const last = Math.floor(rows / blockRows) - 1;

@@ -42,7 +42,7 @@ export function gatherBlocks<E extends Encoding>(encoding: E, indices: TokenIndi
  *
  * @param data float32 or int32 `[batch, kvHeads, rows, columns]`.
  * @returns `[batch, kvHeads, kept, columns]` of the same dtype.
- * @throws InvalidArgumentError if an index names no row. On webgpu, which cannot read a tensor at once, only indices on the host
+ * @throws InvalidArgumentError if an index names no row. On webgpu, which cannot read a tensor synchronously, only indices on the host
  *   are checked: an index in a tensor that names no row gives a row of zeros there.
  */
 export function gatherRows(data: tf.Tensor4D, indices: TokenIndices): tf.Tensor4D {

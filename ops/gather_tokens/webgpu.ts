@@ -5,7 +5,7 @@ import type {KernelInputs} from '../run_op.js';
 import type {GatherRowsAttributes, GatherRowsInputs} from './reference.js';
 
 /**
- * Blocks of rows of each head, bit for bit. Whether every index names a block cannot be known at once here: one that does not
+ * Blocks of rows of each head, bit for bit. Whether every index names a block cannot be checked here: one that does not
  * gives rows of zeros.
  */
 export const gatherRowsWebgpu = byHeads(
@@ -34,7 +34,7 @@ function gatherRowsOfHeads(
   );
 }
 
-/** One invocation an element. */
+/** One invocation per element. */
 export const gatherRowsShader: Shader<{type: 'i32' | 'f32'}, 'rows' | 'columns' | 'kept' | 'blockRows'> = {
   name: 'GatherRows',
   uniforms: integers('rows', 'columns', 'kept', 'blockRows'),

@@ -8,14 +8,14 @@ import {hadamardWebgpu} from './webgpu.js';
 
 /**
  * The orthonormal Hadamard transform of the last axis, `y = x H / sqrt(block)`, with H of Sylvester's order. `block` is the
- * largest power of two that divides the axis; where that is not all of it, each run of `block` channels is transformed by
+ * largest power of two that divides the axis; if that is not all of it, each run of `block` channels is transformed by
  * itself. Symmetric and its own inverse, so scores of transformed queries and keys are those of the plain ones, while
  * outlier channels are spread over all (QuaRot, Ashkboos et al., 2024, arXiv 2404.00456). Differentiable.
  *
- * Each number is right to (block + 2) 2^-24 of sum |x| / sqrt(block) over its block; a block's sum |x| must fit float32.
+ * Absolute error <= (block + 2) 2^-24 sum |x| / sqrt(block) over its block; a block's sum |x| must fit float32.
  *
  * @param x float32 `[..., dim]`.
- * @throws InvalidArgumentError where dim is odd: there is nothing to mix.
+ * @throws InvalidArgumentError if dim is odd: there is nothing to mix.
  */
 export function hadamard<T extends tf.Tensor>(x: T): T {
   const block = hadamardBlock(x.shape.at(-1) ?? 0);

@@ -15,7 +15,7 @@ export function hadamardWebgpu({x}: {x: tf.TensorInfo}, {block}: HadamardAttribu
   );
 }
 
-/** One invocation a number: a sum over its block, signed by the bits that both indices share. */
+/** One invocation per number: a sum over its block, signed by the bits that both indices share. */
 export const hadamardShader: Shader<object, 'block' | 'factor'> = {
   name: 'Hadamard',
   uniforms: {...integers('block'), factor: 'f32'},

@@ -23,7 +23,7 @@ export type {QuantizeOptions} from './reference.js';
  * Rounding is to nearest even. A group of zeros has scale 0 and decodes to zeros.
  *
  * @param x float32 `[batch, kvHeads, tokens, dim]`, finite; with `groupAxis: 'channel'`, tokens is a multiple of groupSize.
- * @throws InvalidArgumentError where the shape does not fit, BackendError where the backend has no exact 32-bit integers.
+ * @throws InvalidArgumentError if the shape does not fit, BackendError if the backend has no exact 32-bit integers.
  */
 export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerEncoding {
   const {dim, bits, groupAxis, groupSize} = options;
@@ -43,8 +43,8 @@ export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerEncod
 }
 
 /**
- * The same tokens in codes of more bits, as those of neighbours need them: every number decodes to what it did. Codes are moved to
- * the middle of the wider range, around which attention computes with the least rounding.
+ * The same tokens in codes of more bits, for a segment whose other texts need them: every number decodes to the same value. Codes
+ * are moved to the middle of the wider range, around which attention computes with the least rounding.
  */
 export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerEncoding['bits']): IntegerEncoding {
   if (bits === encoding.bits) return encoding;
@@ -58,7 +58,10 @@ export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerEncoding['b
   return {kind: 'integer', ...wider, codes, params};
 }
 
-/** Parameters whose zero point is lower, where 16 bits have room for that; a group of zeros has no scale and stays. */
+/**
+ * Parameters with a zero point lowered by `shift` if 16 bits have room for that; those of a group of zeros (scale 0) are
+ * unchanged.
+ */
 function withLowerZero(word: number, shift: number): number {
   const zero = ((word << 16) >> 16) - shift;
   return word >>> 16 === 0 || zero < -32768 ? word : (word & 0xffff0000) | (zero & 0xffff);

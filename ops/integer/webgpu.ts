@@ -49,7 +49,7 @@ function packCodes(
 
 type ParameterConstants = Pick<QuantizeOptions, 'groupAxis' | 'groupSize' | 'bits' | 'symmetric'>;
 
-/** One invocation a group. */
+/** One invocation per group. */
 export const groupParametersShader: Shader<ParameterConstants, 'dim' | 'columns'> = {
   name: 'GroupParameters',
   uniforms: integers('dim', 'columns'),
@@ -90,7 +90,7 @@ export const groupParametersShader: Shader<ParameterConstants, 'dim' | 'columns'
 type PackConstants = Pick<QuantizeOptions, 'groupAxis' | 'groupSize' | 'bits'>;
 type PackUniform = 'dim' | 'words' | 'tokens' | 'paramRows' | 'paramColumns';
 
-/** One invocation a word. */
+/** One invocation per word. */
 export const packCodesShader: Shader<PackConstants, PackUniform> = {
   name: 'PackCodes',
   uniforms: integers('dim', 'words', 'tokens', 'paramRows', 'paramColumns'),

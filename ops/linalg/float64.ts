@@ -14,7 +14,7 @@ interface Eigen64 {
  * ml-matrix; 64 x 64 takes about 1.6 ms, 128 x 128 about 15 ms, 512 x 512 about 1 s.
  *
  * @param matrix `[dim, dim]`, row-major.
- * @throws InvalidArgumentError where the length is not dim * dim or a number is not finite.
+ * @throws InvalidArgumentError if the length is not dim * dim or a number is not finite.
  */
 export function eigh64(matrix: ArrayLike<number>, dim: number): Eigen64 {
   expectMatrix(matrix, dim);

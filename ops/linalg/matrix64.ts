@@ -34,7 +34,7 @@ export function transpose64(a: ArrayLike<number>, rows: number, columns: number)
  * below 1e-14 of the largest are rounding and count as 0, whose negative powers count as 0 as well (a pseudo-inverse).
  *
  * @param matrix `[dim, dim]`.
- * @throws InvalidArgumentError where a number is not finite.
+ * @throws InvalidArgumentError if a number is not finite.
  */
 export function symmetricPowers64(
   matrix: ArrayLike<number>,

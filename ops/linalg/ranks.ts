@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 
 /**
- * The smallest r whose r largest singular values hold a share `energy` of the whole:
+ * The smallest r whose r largest singular values have a share `energy` of the total:
  *
  *     sum_{i <= r} s_i^2 >= energy * sum_i s_i^2
  *
@@ -10,7 +10,7 @@ import {InvalidArgumentError} from '../../base/errors.js';
  *
  * @param singularValues not negative, in any order.
  * @param energy above 0, at most 1; default 0.99.
- * @returns 0 where all singular values are zero.
+ * @returns 0 if all singular values are zero.
  * @throws InvalidArgumentError for another energy, or singular values that are negative or not finite.
  */
 export function effectiveRank(singularValues: ArrayLike<number>, energy = 0.99): number {
@@ -28,10 +28,10 @@ export function effectiveRank(singularValues: ArrayLike<number>, energy = 0.99):
 
 /**
  * Stable rank `||A||_F^2 / ||A||_2^2 = sum_i s_i^2 / max_i s_i^2`: at most the rank, and moved little by small singular
- * values (Rudelson and Vershynin, 2007, arXiv math/0503442). 0 where all singular values are zero.
+ * values (Rudelson and Vershynin, 2007, arXiv math/0503442). 0 if all singular values are zero.
  *
  * @param singularValues not negative, in any order.
- * @throws InvalidArgumentError where one is negative or not finite.
+ * @throws InvalidArgumentError if one is negative or not finite.
  */
 export function stableRank(singularValues: ArrayLike<number>): number {
   // after scaling, the largest square is 1 (or all are zero)
@@ -66,7 +66,7 @@ export function renyi2Entropy(weights: tf.Tensor): tf.Tensor {
   });
 }
 
-/** (s_i / max s)^2: squares that neither overflow nor all vanish. Zeros where all are zero. */
+/** (s_i / max s)^2: squares that neither overflow nor all underflow. Zeros if all are zero. */
 function scaledSquares(singularValues: ArrayLike<number>): Float64Array {
   const values = Float64Array.from(singularValues);
   for (const [index, value] of values.entries()) {

@@ -15,18 +15,18 @@ export type Spectrum = {
   squares: tf.Tensor2D;
 };
 
-/** The spectrum after a fold, and how to bring the coefficients to it. */
-export type Fold = Spectrum & {
-  /** How the old coefficients turn, C' = C R: float32 `[n, rank, rank']`, rank = 0 where there was nothing yet. */
+/** The spectrum after an update, and how to bring the coefficients to it. */
+export type SvdUpdate = Spectrum & {
+  /** What rotates the old coefficients, C' = C R: float32 `[n, rank, rank']`, rank = 0 if there were none yet. */
   rotation: tf.Tensor3D;
   /** The block's own coefficients: float32 `[n, tokens, rank']`. */
   coefficients: tf.Tensor3D;
-  /** The squared Frobenius error that this fold adds, per head: float32 `[n]`. */
+  /** The squared Frobenius error that this update adds, per head: float32 `[n]`. */
   discarded: tf.Tensor1D;
 };
 
 /**
- * Takes a block X of tokens into a truncated singular value decomposition `C B`: the incremental update of Brand (2002,
+ * Adds a block X of tokens to a truncated singular value decomposition `C B`: the incremental update of Brand (2002,
  * "Incremental singular value decomposition of uncertain data with missing values"), without touching C and without a QR
  * of the residual. With rank' = min(rankLimit, rank + tokens, dim):
  *
@@ -35,31 +35,31 @@ export type Fold = Spectrum & {
  *     R = B B'^T      C_X = X B'^T           so that  [C ; X-part]' = [C R ; C_X]
  *     discarded = the sum of M's other eigenvalues
  *
- * This is exact, given the past as it was truncated. F = [C B ; X] are the tokens as they are known now, and since
+ * This is exact, given the truncated past. F = [C B ; X] are the tokens as they are known now, and since
  * C^T C = diag(s^2), F^T F = B^T C^T C B + X^T X = M. So M's eigenvectors are F's right singular vectors and its eigenvalues
  * their squared singular values, and by Eckart and Young (1936) F B'^T B' = [C R ; C_X] B' is the best approximation of F
  * of that rank, with the squared error `discarded`. The new coefficients keep the invariant:
  * [C R ; C_X]^T [C R ; C_X] = B' M B'^T = diag(s'^2).
  *
- * The squared errors of successive folds add up exactly: the error E of the tokens so far keeps E^T C B = 0. It holds after
- * a first fold, E^T F B'^T B' = (1 - B'^T B') F^T F B'^T B' = 0, as B' are eigenvectors of F^T F, and a fold turns it into
- * E^T C B B'^T B' plus such a term. So the whole squared error is the sum of all `discarded`.
+ * The squared errors of successive updates add up exactly: the error E of the tokens so far keeps E^T C B = 0. That holds after
+ * the first update, E^T F B'^T B' = (1 - B'^T B') F^T F B'^T B' = 0, as B' are eigenvectors of F^T F, and each further update
+ * changes it to E^T C B B'^T B' plus such a term. So the total squared error is the sum of all `discarded`.
  *
- * Squares must fit float32: what is larger than 10^18 is refused, and what is smaller than 10^-18 counts as zero.
+ * Squares must fit float32: numbers above 10^18 are refused, and numbers below 10^-18 count as zero.
  *
- * M is float32, so directions with less than 1e-7 of the largest s^2 are noise, and so is as much of `discarded`. B' is
- * orthonormal and C' B' = C B B'^T B' a true projection even then.
+ * M is float32, so directions with less than 1e-7 of the largest s^2 are noise, and `discarded` has an error of that size. Even
+ * then B' is orthonormal and C' B' = C B B'^T B' is a projection.
  *
- * A fold of 3 heads, dim 64, rank 32 takes 0.9 ms on wasm for blocks of 16 or 64 tokens, 0.7 of it `eigh` (dim 128: 4 ms); the
- * residual's QR would save time only where rank + tokens is well below dim, and lose orthogonality in float32.
+ * An update of 3 heads, dim 64, rank 32 takes 0.9 ms on wasm for blocks of 16 or 64 tokens, 0.7 of it `eigh` (dim 128: 4 ms). The
+ * residual's QR would save time only if rank + tokens is well below dim, and lose orthogonality in float32.
  *
- * @param past the spectrum of the tokens so far; nothing, or one of rank 0, for the first block.
+ * @param past the spectrum of the tokens so far; undefined, or of rank 0, for the first block.
  * @param block X, float32 `[n, tokens, dim]`.
  * @param rankLimit the highest rank to keep.
- * @throws InvalidArgumentError where shapes do not fit, or squares overflow (not seen on GPU backends, which cannot be read at
- *   once); BackendError on webgpu: await `updateSvdAsync`.
+ * @throws InvalidArgumentError if shapes do not fit, or squares overflow (not detected on GPU backends, which cannot be read
+ *   synchronously); BackendError on webgpu: await `updateSvdAsync`.
  */
-export function updateSvd(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: number): Fold {
+export function updateSvd(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: number): SvdUpdate {
   const known = checked(past, block, rankLimit);
   return tf.tidy(() => turnTo(eigh(gramOf(known, block)), known, block, rankLimit));
 }
@@ -69,7 +69,7 @@ export async function updateSvdAsync(
   past: Spectrum | undefined,
   block: tf.Tensor3D,
   rankLimit: number,
-): Promise<Fold> {
+): Promise<SvdUpdate> {
   const known = checked(past, block, rankLimit);
   const gram = tf.tidy(() => gramOf(known, block));
   const eigen = await eighAsync(gram);
@@ -91,7 +91,7 @@ function turnTo(
   past: Spectrum | undefined,
   block: tf.Tensor3D,
   rankLimit: number,
-): Fold {
+): SvdUpdate {
   const [n, tokens, dim] = block.shape;
   if (allFinite(values) === false) {
     throw new InvalidArgumentError(
@@ -99,7 +99,7 @@ function turnTo(
     );
   }
   const rank = Math.min(rankLimit, (past?.basis.shape[1] ?? 0) + tokens, dim);
-  const energies = tf.relu(values); // rounding leaves small negative numbers where there is no energy
+  const energies = tf.relu(values); // rounding leaves small negative numbers for directions without energy
   const basis = tf.slice(vectors, [0, 0, 0], [n, rank, dim]);
   return {
     basis,
@@ -114,7 +114,7 @@ function turnTo(
   };
 }
 
-/** The past, or nothing where it is empty; throws where it does not fit the block. */
+/** The past, or undefined if it is empty; throws if it does not fit the block. */
 function checked(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: number): Spectrum | undefined {
   const [n, tokens, dim] = block.shape;
   if (!Number.isInteger(rankLimit) || rankLimit < 1) {

@@ -7,14 +7,14 @@ import {linearWasm} from './wasm.js';
 
 /**
  * `x W + b` over the last axis of x, as one 2-D product: the only shape of product that is fast on wasm (XNNPACK packs each
- * right side once, so weights lie as `[in, out]` for good). Differentiable. Each number is right to (in + 2) 2^-24 of its
- * sum |x_i w_i| + |b|, as far as that fits float32.
+ * right side once, so weights are stored as `[in, out]`). Differentiable. Absolute error <= (in + 2) 2^-24 times the
+ * sum |x_i w_i| + |b|, if that fits float32.
  *
- * @param x float32 of any shape whose rows of `in` numbers lie side by side: `[..., in]`, or what is that reshaped.
+ * @param x float32 of any shape with consecutive rows of `in` numbers: `[..., in]`, or that reshaped.
  * @param kernel float32 `[in, out]`.
  * @param options.bias float32 `[out]`. Default: none.
- * @param options.shape of the result, for as many numbers. Default: that of x, with `out` as its last axis.
- * @throws InvalidArgumentError where x is no rows of `in` numbers.
+ * @param options.shape shape of the result, with the same number of elements. Default: that of x, with `out` as its last axis.
+ * @throws InvalidArgumentError if x does not consist of rows of `in` numbers.
  */
 export function linear(
   x: tf.Tensor,

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {LinearAttributes} from './reference.js';
 
-/** `linear` by tfjs' own product. What is saved is what stands around it: two reshapes, each an op as long as a small kernel. */
+/** `linear` by tfjs' own product, without the two reshapes around it, each of which takes as long as a small kernel. */
 export function linearWasm(
   {x, kernel}: {x: tf.TensorInfo; kernel: tf.TensorInfo},
   {shape}: LinearAttributes,

@@ -7,14 +7,14 @@ import {lmHeadWasm} from './wasm.js';
 import {lmHeadWebgpu} from './webgpu.js';
 
 /**
- * The output head that shares its matrix with the embedding (Press and Wolf, 2016, arXiv 1608.05859): one logit for each
- * word of the vocabulary, `logits = x embedding^T`. Differentiable in both. Each logit is right to (dim + 2) 2^-24 of its
- * sum |x_i e_i|, as far as that fits float32.
+ * The language-model head that shares its matrix with the embedding (Press and Wolf, 2016, arXiv 1608.05859): one logit for each
+ * token of the vocabulary, `logits = x embedding^T`. Differentiable in both. Absolute error <= (dim + 2) 2^-24 times the
+ * sum |x_i e_i|, if that fits float32.
  *
  * @param x float32 `[rows, dim]`.
  * @param embedding float32 `[vocab, dim]`.
  * @returns float32 `[rows, vocab]`.
- * @throws InvalidArgumentError where the shapes do not fit.
+ * @throws InvalidArgumentError if the shapes do not fit.
  */
 export function lmHead(x: tf.Tensor2D, embedding: tf.Tensor2D): tf.Tensor2D {
   if (x.rank !== 2 || embedding.rank !== 2 || x.shape[1] !== embedding.shape[1]) {

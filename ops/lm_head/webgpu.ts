@@ -19,7 +19,7 @@ export function lmHeadWebgpu({x, embedding}: KernelInputs<LmHeadInputs>): tf.Ten
   );
 }
 
-/** A workgroup answers for so many words and rows of x; four invocations share a word's dim. */
+/** Tokens of the vocabulary and rows of x per workgroup; four invocations share the dim of a token. */
 const words = workgroupSize / 4;
 const rowsAtOnce = 4;
 /** Channels in workgroup memory at once. */

@@ -9,12 +9,12 @@ import {expandPartialWebgpu} from './webgpu.js';
 /**
  * Coefficients of vectors in a basis of each key head: `z = x basis^T`. With orthonormal rows of the basis, `z basis` is
  * the nearest point to x in their span: this encodes keys and values to latents, and projects queries. Each coefficient is
- * right to (dim + 2) 2^-24 of its sum |x_i b_i|.
+ * exact to (dim + 2) 2^-24 of its sum |x_i b_i|.
  *
  * @param x float32 `[batch, heads, tokens, dim]`; `heads` is a multiple of `kvHeads`, as in `attend`.
  * @param basis float32 `[batch, kvHeads, rank, dim]`.
  * @returns float32 `[batch, heads, tokens, rank]`.
- * @throws InvalidArgumentError where the shapes do not fit.
+ * @throws InvalidArgumentError if the shapes do not fit.
  */
 export function project(x: tf.Tensor4D, basis: tf.Tensor4D): tf.Tensor4D {
   expectRank4(x, 'x');
@@ -29,7 +29,7 @@ export function project(x: tf.Tensor4D, basis: tf.Tensor4D): tf.Tensor4D {
   return runOp(projectOp, {x, basis}, {});
 }
 
-/** What stands between a partial over latents and the partial over the tokens themselves; all float32. */
+/** What turns a partial over latents into the partial over the tokens themselves; all float32. */
 export type Expansion = {
   /** `[batch, kvHeads, rank, dimV]`: the basis of the values. */
   readonly basis?: tf.Tensor4D;
@@ -40,12 +40,12 @@ export type Expansion = {
 };
 
 /**
- * The partial of attention over tokens `v = z basis + mean`, from that over their latents z, since both are linear in the
- * weights: `[output, max, sum] -> [output basis + sum mean, max + shift, sum]`. Outputs are right to (rank + 3) 2^-24 of the
- * sum of the magnitudes that they add up.
+ * The partial of attention over tokens `v = z basis + mean`, from the partial over their latents z: both are linear in the
+ * weights: `[output, max, sum] -> [output basis + sum mean, max + shift, sum]`. The absolute error is at most (rank + 3) 2^-24
+ * times the sum of the absolute terms of each output.
  *
  * @param partial float32 `[batch, heads, tokens, rank + 2]`: see `attend`.
- * @returns float32 `[batch, heads, tokens, dimV + 2]`; the same tensor where there is nothing to do.
+ * @returns float32 `[batch, heads, tokens, dimV + 2]`; the same tensor if there is nothing to do.
  */
 export function expandPartial(partial: tf.Tensor4D, expansion: Expansion): tf.Tensor4D {
   const {basis, mean, shift} = expansion;

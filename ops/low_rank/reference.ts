@@ -10,7 +10,7 @@ export type ExpandPartialInputs = {
   shift?: tf.Tensor4D;
 };
 
-/** `project` in plain tfjs ops: the heads of a group are rows of one matrix a key head. */
+/** `project` in plain tfjs ops: the heads of a group are rows of one matrix per key head. */
 export function projectReference({x, basis}: ProjectInputs): tf.Tensor4D {
   const [batch, heads, tokens, dim] = x.shape;
   const [, kvHeads, rank] = basis.shape;

@@ -3,7 +3,7 @@ import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs
 import type {KernelInputs} from '../run_op.js';
 import type {ExpandPartialInputs} from './reference.js';
 
-/** `expandPartial` in one pass. (`project` is one of tfjs' own tiled products: its reference is as good as a kernel.) */
+/** `expandPartial` in one pass. (`project` is one of tfjs' own tiled products: its reference is as fast as a kernel.) */
 export function expandPartialWebgpu(inputs: KernelInputs<ExpandPartialInputs>): tf.TensorInfo {
   const {partial, basis, mean, shift} = inputs;
   const [batch, heads, tokens, columns] = partial.shape;
@@ -28,7 +28,7 @@ interface ExpandConstants {
   readonly shift: boolean;
 }
 
-/** One invocation a number. */
+/** One invocation per number. */
 export const expandPartialShader: Shader<ExpandConstants, 'inner' | 'dim' | 'rowsOfHead'> = {
   name: 'ExpandPartial',
   uniforms: integers('inner', 'dim', 'rowsOfHead'),

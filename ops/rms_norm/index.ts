@@ -10,8 +10,8 @@ import {rmsNormWebgpu} from './webgpu.js';
  * Root mean square normalisation (Zhang and Sennrich, 2019, arXiv 1910.07467): `x / sqrt(mean(x^2) + epsilon) * gain` over
  * the last axis. Differentiable in x and gain.
  *
- * Each number is right to (dim + 8) 2^-24 of itself, up to 10^36: where squares would leave float32, they are not taken of x
- * itself. Epsilon keeps rows of tiny numbers (and of zeros) from a division by zero: give it, and not below 1e-30.
+ * Relative error <= (dim + 8) 2^-24 for numbers up to 10^36: if squares would overflow float32, they are not taken of x
+ * itself. Epsilon prevents a division by zero in rows of tiny numbers or zeros; it must be at least 1e-30.
  *
  * @param x float32 `[..., dim]`.
  * @param gain float32 `[dim]`.

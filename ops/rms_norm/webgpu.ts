@@ -21,8 +21,8 @@ export function rmsNormWebgpu(
 }
 
 /**
- * A workgroup a row: each invocation takes every 64th number. The largest of the row, by which a row of large numbers is divided
- * before it is squared, and the sum of the squares are joined by trees.
+ * One workgroup per row: each invocation takes every 64th number. The largest of the row, by which a row of large numbers is
+ * divided before it is squared, and the sum of the squares are joined by trees.
  */
 export const rmsNormShader: Shader<object, 'rows' | 'dim' | 'across' | 'epsilon'> = {
   name: 'RmsNorm',

@@ -16,9 +16,9 @@ export type Rotation = {
 };
 
 /**
- * Rotary position embedding (Su et al., 2021, arXiv 2104.09864): each pair of channels (a, b) of token t turns by its
+ * Rotary position embedding (Su et al., 2021, arXiv 2104.09864): each pair of channels (a, b) of token t is rotated by its
  * angle, (a, b) -> (a cos - b sin, b cos + a sin). Channels beyond the rotated pairs stay as they are. Differentiable.
- * Rounding takes at most 2^-22 (|a cos| + |b sin|).
+ * Absolute error <= 2^-22 (|a cos| + |b sin|).
  *
  * @param x float32 `[batch, heads, tokens, dim]`, dim >= 2 * pairs.
  */

@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import type {Rotation} from './index.js';
 
-/** The angles of a rotary position embedding, as they stand in a model's config. */
+/** The angles of a rotary position embedding, as a model's config states them. */
 export interface RopeConfig {
-  /** Base of the frequencies: pair i of P turns by `theta^(-i / P)` a token. Default 10000. */
+  /** Base of the frequencies: pair i of P is rotated by `theta^(-i / P)` radians per token. Default 10000. */
   readonly theta?: number;
   /** How many channels of a head rotate (an even number). Default: all of them. */
   readonly rotaryDim?: number;
@@ -44,9 +44,10 @@ export type RopeScaling =
 /**
  * Cosines and sines of the tokens `start .. start + tokens`, made on the host in double precision.
  *
- * Scaling variants: `linear` divides positions by `factor` (Chen et al., 2023, arXiv 2306.15595); `dynamic` raises theta
- * as NTK-aware scaling does, held fixed at the length `maxPositions` (keys that were rotated cannot follow a growing text); `llama3` slows the low frequencies only (Llama 3.1);
- * `yarn` interpolates by frequency and scales the attention (Peng et al., 2023, arXiv 2309.00071).
+ * Scaling variants: `linear` divides positions by `factor` (Chen et al., 2023, arXiv 2306.15595); `dynamic` raises theta as
+ * NTK-aware scaling does, with the length fixed at `maxPositions` (rotated keys cannot follow a growing text); `llama3`
+ * slows the low frequencies only (Llama 3.1); `yarn` interpolates by frequency and scales the attention (Peng et al., 2023, arXiv
+ * 2309.00071).
  */
 export function rotationFor(config: RopeConfig, dim: number, start: number, tokens: number): Rotation {
   const {frequencies, magnitude} = ropeFrequencies(config, dim);
@@ -67,7 +68,7 @@ export function rotationFor(config: RopeConfig, dim: number, start: number, toke
   };
 }
 
-/** Radians a token by which each pair of channels turns, and the factor on cosines and sines (1 except for `yarn`). */
+/** Radians per token by which each pair of channels is rotated, and the factor on cosines and sines (1 except for `yarn`). */
 export function ropeFrequencies(
   config: RopeConfig,
   dim: number,
@@ -122,7 +123,7 @@ function yarn(
   scaling: Extract<RopeScaling, {type: 'yarn'}>,
 ) {
   const {factor, originalMaxPositions, betaFast = 32, betaSlow = 1} = scaling;
-  // the pair that turns `turns` times within the original context
+  // the pair that rotates `turns` times within the original context
   const pairOf = (turns: number) =>
     (rotaryDim * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
   const low = Math.max(Math.floor(pairOf(betaFast)), 0);

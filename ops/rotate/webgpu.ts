@@ -20,7 +20,7 @@ export function rotateWebgpu(
   );
 }
 
-/** One invocation a channel; it reads its partner, too. */
+/** One invocation per channel; it reads the other channel of its pair as well. */
 export const rotateShader: Shader<{interleaved: boolean}, 'tokens' | 'dim' | 'pairs'> = {
   name: 'Rotate',
   uniforms: integers('tokens', 'dim', 'pairs'),

@@ -7,10 +7,10 @@ import {swigluWasm} from './wasm.js';
 
 /**
  * The gate of SwiGLU (Shazeer, 2020, arXiv 2002.05202): `silu(gate) up`, `silu(x) = x / (1 + e^-x)`, number by number.
- * Differentiable in both. Each number is right to 2^-21 of |gate up|, where neither silu nor it leaves the normal numbers.
+ * Differentiable in both. Absolute error <= 2^-21 |gate up|, if neither silu(gate) nor the result is subnormal or overflows.
  *
  * @param gate, up float32 of the same shape.
- * @throws InvalidArgumentError where the shapes differ.
+ * @throws InvalidArgumentError if the shapes differ.
  */
 export function swiglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
   if (gate.shape.join() !== up.shape.join()) {

@@ -69,7 +69,7 @@ for (const from of testBackends) {
               await useBackend(current);
               if (leaves === 'webgpu') {
                 // tfjs would read at once; back there, nothing is lost
-                expect(() => attend(cache, at)).to.throw(BackendError, /lie on webgpu.*save/);
+                expect(() => attend(cache, at)).to.throw(BackendError, /are on webgpu.*save/);
                 await useBackend((current = 'webgpu'));
               }
             }

@@ -49,7 +49,7 @@ describeOnBackends(
     for (const variant of policyVariants) {
       if (readsAtOnce.has(variant.name)) {
         it(`say that they cannot decide here: ${variantName(variant)}`, async () => {
-          await rejection(outputs(variant), BackendError, /at once, which webgpu cannot do/);
+          await rejection(outputs(variant), BackendError, /synchronously, which webgpu cannot do/);
         });
         continue;
       }

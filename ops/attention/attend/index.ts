@@ -23,16 +23,16 @@ export type {LocalWindow} from './visibility.js';
  *
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
- * Over low-rank encodings it runs in the space of their latents: queries are projected once, and the summed output expanded once.
- * Local windows have no kernel yet: they take plain tfjs ops on every backend, over the tokens that a run has within them.
+ * Low-rank encodings are attended in the space of their latents: queries are projected once, and the summed output expanded once.
+ * Sliding windows have no kernel yet: they take plain tfjs ops on every backend, over the tokens of a run that lie within them.
  *
- * Normalised, outputs lie within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
- * other encodings decode to, for scores up to millions; beyond, scores themselves are rounded by more than softmax forgives.
+ * Normalised, outputs are within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
+ * other encodings decode to, for scores up to millions; the float32 rounding of larger scores changes the softmax by more.
  *
  * @param queries float32 `[batch, heads, queryTokens, dim]`; `heads` is a multiple of `kvHeads`, and query head h reads
  *   key head floor(h / (heads / kvHeads)) (grouped-query attention, Ainslie et al., 2023, arXiv 2305.13245).
  * @param keys, values encodings of the same tokens.
- * @throws InvalidArgumentError where shapes do not fit.
+ * @throws InvalidArgumentError if shapes do not fit.
  */
 export function attend(
   queries: tf.Tensor4D,

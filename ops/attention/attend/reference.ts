@@ -7,13 +7,13 @@ import {firstVisible, visibleTokens} from './visibility.js';
 /** Tokens decoded at a time: few enough that no dense copy of a cache ever exists. */
 export const tileTokens = 512;
 
-/** `attend` in plain tfjs ops: every backend has them. Differentiable where both encodings are dense and one tile is enough. */
+/** `attend` in plain tfjs ops: every backend has them. Differentiable if both encodings are dense and one tile is enough. */
 export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): Partial {
   const {tokens, scale, values} = attributes;
   const {decodeReference} = tokenKindOf(values);
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
   const kvHeads = inputs.keyData.shape[1];
-  const rows = (heads / kvHeads) * queryTokens; // a group's query heads lie side by side: one matrix a key head
+  const rows = (heads / kvHeads) * queryTokens; // a group's query heads are adjacent: one matrix per key head
   const queries = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
   let total: Sums = {
     output: tf.zeros([batch, kvHeads, rows, values.dim]),
@@ -42,10 +42,10 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
 
 type Sums = {output: tf.Tensor; max: tf.Tensor; sum: tf.Tensor};
 
-/** The online softmax: rescales what was summed so far to the new maximum, then adds the tile. */
+/** The online softmax: rescales the sums so far to the new maximum, then adds the tile. */
 function addTile(total: Sums, scores: tf.Tensor, values: tf.Tensor): Sums {
   const max = tf.maximum(total.max, tf.max(scores, 3, true));
-  // where nothing is visible yet, -Infinity - (-Infinity) would be NaN: shift by 0 instead
+  // if nothing is visible yet, -Infinity - (-Infinity) would be NaN: shift by 0 instead
   const shift = tf.where(tf.greater(max, -Infinity), max, tf.zerosLike(max));
   const rescale = tf.exp(tf.sub(total.max, shift));
   const weights = tf.exp(tf.sub(scores, shift));

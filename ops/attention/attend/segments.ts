@@ -11,14 +11,14 @@ import {attendInto, attendScratch, describeSegment, segmentBytes} from './wasm.j
 export type {AttendedSegment} from './types.js';
 
 /**
- * Attention over several segments, normalised: `mergePartials` of what `attend` gives for each, and as right. Up to 16 query
- * tokens over encodings of single tokens are one op on wasm, since between two ops of a decoding step lies more time than some of
- * them take; what else there is are the single ops.
+ * Attention over several segments, normalised: `mergePartials` of the results of `attend`, and as accurate. Up to 16 query
+ * tokens over token encodings are one op on wasm, since the time between two ops of a decoding step is longer than some of
+ * them take; everything else runs as single ops.
  *
  * @param queries float32 `[batch, heads, queryTokens, dim]`.
  * @param segments disjoint runs of tokens, at least one.
  * @returns float32 `[batch, heads, queryTokens, dimV]`; zeros for a query that sees no token.
- * @throws InvalidArgumentError where shapes do not fit.
+ * @throws InvalidArgumentError if shapes do not fit.
  */
 export function attendSegments(queries: tf.Tensor4D, segments: readonly AttendedSegment[]): tf.Tensor4D {
   // the partials of a long prompt are too large for scratch memory
@@ -29,7 +29,9 @@ export function attendSegments(queries: tf.Tensor4D, segments: readonly Attended
   );
 }
 
-/** The segments as the kernel takes them; nothing where one has latents, whose basis they would have to be met in. */
+/**
+ * The segments as the kernel takes them; undefined if one has latents, since queries have to be projected to their basis first.
+ */
 function storedSegments(
   queries: tf.Tensor4D,
   segments: readonly AttendedSegment[],
@@ -55,7 +57,7 @@ function storedSegments(
 const fewTokens = 16;
 
 interface SegmentsAttributes {
-  /** With their tensors: tfjs knows inputs by name only, and these are a list. */
+  /** With their tensors: tfjs knows inputs by name only, and this is a list. */
   readonly segments: readonly StoredSegment[];
 }
 

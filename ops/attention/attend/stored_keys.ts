@@ -57,7 +57,7 @@ function checkRotation(keys: LowRankEncoding, tokens: number, {cos, sin, positio
   if (typeof positions === 'number') {
     if (!Number.isInteger(positions) || positions < 0 || positions + tokens > rows) {
       throw new InvalidArgumentError(
-        `keyRotation.positions = ${positions} for ${tokens} tokens; expected an integer from 0 on whose run of tokens ` +
+        `keyRotation.positions = ${positions} for ${tokens} tokens; expected an integer >= 0 whose run of tokens ` +
           `ends within the ${rows} positions of the tables.`,
       );
     }
@@ -74,7 +74,7 @@ function checkRotation(keys: LowRankEncoding, tokens: number, {cos, sin, positio
   }
 }
 
-/** The rebuilding of keys for the kernels of the wasm backend; nothing where keys are stored as they are. */
+/** What kernels need to rebuild keys; undefined if keys are read as they are stored. */
 export function rebuildingOf(
   inputs: KernelInputs<KeyInputs>,
   {rotation}: KeyAttributes,

@@ -1,16 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 
-/** A layer that looks back no further than some tokens: a query at position p sees the positions p - size + 1 to p. */
+/** Sliding-window attention: a query at position p sees the positions p - size + 1 to p. */
 export interface LocalWindow {
   /** Tokens that a query sees, its own included. */
   readonly size: number;
   /** The position of query 0. */
   readonly firstQuery: number;
-  /** Of the segment's tokens: the first of a run without gaps, or float32 `[batch, kvHeads, rows, 1]`. */
+  /** Positions of the segment's tokens: the first of a run without gaps, or float32 `[batch, kvHeads, rows, 1]`. */
   readonly positions: number | tf.Tensor4D;
 }
 
-/** Which tokens of a segment queries see; all of them where nothing is said. */
+/** Which tokens of a segment queries see. Default: all of them. */
 export interface Visibility {
   /** Causal attention: the index, within the segment, of query 0's own token. */
   readonly firstQuery?: number;
@@ -19,7 +19,7 @@ export interface Visibility {
 
 /**
  * Which of the tokens `from .. from + count` the queries see: bool, broadcasting over `[batch, kvHeads, rows, count]`, where row
- * r is query `r % queryTokens`. Nothing where all are seen.
+ * r is query `r % queryTokens`. Undefined if all are seen.
  */
 export function visibleTokens(
   {firstQuery, window}: Visibility,
@@ -51,7 +51,7 @@ function positionsOf({positions}: LocalWindow, from: number, count: number): tf.
   return tf.reshape(tf.slice(positions, [0, 0, from, 0], [-1, -1, count, -1]), [batch, kvHeads, 1, count]);
 }
 
-/** The first token of a segment that any query sees: those of a run before it need not be read. */
+/** The first token of a segment that any query sees: tokens of a run before it need not be read. */
 export function firstVisible({window}: Visibility, tokens: number): number {
   if (window === undefined || typeof window.positions !== 'number') return 0;
   const oldest = window.firstQuery - window.size + 1;

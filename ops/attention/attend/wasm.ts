@@ -21,7 +21,7 @@ export function attendWasm(inputs: KernelInputs<AttendInputs>, attributes: Atten
   return partial;
 }
 
-/** Descriptors of a segment's keys and values, one behind the other. */
+/** Descriptors of a segment's keys and values, one after the other. */
 export function describeSegment(heap: WasmHeap, {inputs, attributes}: SegmentInfos): number[] {
   const {keys, values} = attributes;
   const {keyData, keyParams, valueData, valueParams} = inputs;

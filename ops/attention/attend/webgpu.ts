@@ -19,7 +19,7 @@ import {tilesFor, type Tiles} from './webgpu_tiles.js';
 
 /**
  * `attend` fused on the GPU: a workgroup takes some rows of queries of one key head over some of its tokens, tile by tile
- * through workgroup memory. Where that makes too few workgroups (decoding), the tokens are split among several, each of
+ * through workgroup memory. If that makes too few workgroups (decoding), the tokens are split among several, each of
  * which gives a partial, and a second pass joins them (Flash-Decoding, Dao et al., 2023).
  */
 export const attendWebgpu = byHeads(attendHeads, 'keyData');

@@ -7,20 +7,20 @@ import {rebuildingOf} from './stored_keys.js';
 import type {KeyAttributes, KeyInputs} from './types.js';
 
 // Queries and keys as shaders of attention take them. A shader binds eight buffers on every device, and keys that are rebuilt
-// and rotated alone would need seven; so their basis, mean and tables lie behind the queries, in one buffer.
+// and rotated alone would need seven; so their basis, mean and tables follow the queries in one buffer.
 
 type Infos = KernelInputs<KeyInputs & {queries: tf.Tensor4D}>;
 
-/** What the text of a shader depends on, of the keys. */
+/** What the text of a shader depends on, as far as the keys are concerned. */
 export interface KeyConstants {
   readonly keys: TokenLayout;
-  /** Where keys are latents that were stored before their rotation. */
+  /** If keys are latents that were stored before their rotation. */
   readonly rebuilt?: {
     readonly dim: number;
     readonly pairs: number;
     readonly interleaved: boolean;
     readonly mean: boolean;
-    /** Whether each token has a position of its own; else they are a run, whose first row of the tables is row 0. */
+    /** Whether each token has a position of its own; else they are a run that begins at row 0 of the tables. */
     readonly positions: boolean;
   };
 }
@@ -42,7 +42,7 @@ interface PreparedKeys {
   readonly constants: KeyConstants;
   readonly inputs: Readonly<Record<string, tf.TensorInfo | undefined>>;
   readonly uniforms: {readonly [Name in keyof typeof keyUniforms]: number};
-  /** Gives back what was made for this run. */
+  /** Frees what was made for this run. */
   dispose(): void;
 }
 
@@ -102,7 +102,7 @@ export const everyToken = 2 ** 30;
 
 type PackUniform = 'queriesSize' | 'basisSize' | 'meanSize' | 'tableSize' | 'tableFrom';
 
-/** Queries, basis, mean, cosines and sines, one behind another. */
+/** Queries, basis, mean, cosines and sines, one after another. */
 export const packShader: Shader<{mean: boolean}, PackUniform> = {
   name: 'PackKeys',
   uniforms: integers('queriesSize', 'basisSize', 'meanSize', 'tableSize', 'tableFrom'),
@@ -125,8 +125,8 @@ export const packShader: Shader<{mean: boolean}, PackUniform> = {
 export const latentFloats = ({keys, rebuilt}: KeyConstants): number => (rebuilt === undefined ? 0 : keys.dim);
 
 /**
- * WGSL of `fn loadKeys(head, start, count)`: tokens of a head, as they meet queries, to `tile[row * stride + channel]`. To be
- * called in uniform control flow; a barrier must follow.
+ * WGSL of `fn loadKeys(head, start, count)`: loads tokens of a head, as attention reads them, to `tile[row * stride + channel]`.
+ * To be called in uniform control flow; a barrier must follow.
  */
 export function loadKeysText(constants: KeyConstants, tileTokens: number, stride: number): string {
   const {keys, rebuilt} = constants;

@@ -8,13 +8,13 @@ export interface Tiles {
 }
 
 /**
- * Floats for a tile of tokens and for one of queries. With at most 32 x 16 scores beside them a workgroup takes less than the
+ * Floats of a tile of tokens and of a tile of queries. With at most 32 x 16 scores as well, a workgroup takes less than the
  * 16 KiB that every device has.
  */
 const tokenFloats = 2112;
 const queryFloats = 1024;
 
-/** Tiles for keys and values of these dims (`dimV` 0: no values) and so many rows of queries. */
+/** Tiles for keys and values of these dims (`dimV` 0: no values) and `rows` rows of queries. */
 export function tilesFor(keys: KeyConstants, dimV: number, rows: number): Tiles {
   const dim = keyDim(keys);
   const largest = Math.max(dim, dimV);

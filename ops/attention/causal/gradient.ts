@@ -9,10 +9,10 @@ import {causalGradientWasm} from './wasm.js';
  *     P = exp(scale * Q K^T - logSum)    D = rowsum(dO * O)    dS = P * (dO V^T - D)
  *     dQ = scale * dS K                  dK = scale * dS^T Q   dV = P^T dO
  *
- * Where scores are so large that float32 rounds them by a unit (10^7), P is off by that, but never above 1; see
- * `attentionStatistics`. Beyond that, results are within 2e-5 of the sums of the magnitudes that they add up.
+ * If scores are so large that float32 rounds them by a unit (10^7), P has an error of that size, but never exceeds 1; see
+ * `attentionStatistics`. Otherwise the absolute error of each result is at most 2e-5 of the sum of its absolute terms.
  *
- * The wasm kernel works tile by tile: its memory beyond the result does not grow with the text.
+ * The wasm kernel works tile by tile: its memory beyond the result does not depend on the number of tokens.
  *
  * @returns the gradients of queries, keys and values, of their shapes.
  */
@@ -26,7 +26,7 @@ export function causalAttentionGradient(
   return [part(queries, 0), part(keys, queries.size), part(values, queries.size + keys.size)];
 }
 
-/** The three gradients one behind the other, float32 `[queries.size + keys.size + values.size]`: kernels have one result. */
+/** The three gradients one after the other, float32 `[queries.size + keys.size + values.size]`: kernels have one result. */
 const causalGradientOp = defineOp({
   name: 'CausalAttentionGradient',
   reference: causalGradientReference,

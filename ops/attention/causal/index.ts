@@ -10,15 +10,15 @@ import {causalAttentionGradient} from './gradient.js';
  *     out_i = sum_{j <= i} softmax_j(scale * q_i . k_j) v_j
  *
  * Grouped-query attention: `heads` is a multiple of `kvHeads` (Ainslie et al., 2023, arXiv 2305.13245). Differentiable in
- * all three; the backward pass recomputes the probabilities (Dao et al., 2022, arXiv 2205.14135). Right to 2e-6 of the largest
- * value; of its gradient see `causalAttentionGradient`.
+ * all three; the backward pass recomputes the probabilities (Dao et al., 2022, arXiv 2205.14135). Error <= 2e-6 of the largest
+ * value; for the gradient see `causalAttentionGradient`.
  *
  * @param queries float32 `[batch, heads, tokens, dim]`
  * @param keys float32 `[batch, kvHeads, tokens, dim]`
  * @param values float32 `[batch, kvHeads, tokens, dimV]`
  * @param scale factor of the scores, usually 1 / sqrt(dim).
  * @returns float32 `[batch, heads, tokens, dimV]`
- * @throws InvalidArgumentError where shapes do not fit.
+ * @throws InvalidArgumentError if shapes do not fit.
  */
 export function causalAttention(
   queries: tf.Tensor4D,

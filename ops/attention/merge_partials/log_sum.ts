@@ -6,7 +6,7 @@ import {partialLogSumWasm} from './wasm.js';
 import {partialLogSumWebgpu} from './webgpu.js';
 
 /**
- * The logarithm of what the softmax of each query divides by, over the partials of disjoint runs of tokens:
+ * The logarithm of the softmax denominator of each query, over the partials of disjoint runs of tokens:
  *
  *     logSum = m + ln sum_s e^{m_s - m} l_s        m = max_s m_s
  *

@@ -9,10 +9,10 @@ export const mergePartialsWebgpu = (inputs: Record<string, tf.TensorInfo>): tf.T
 export const partialLogSumWebgpu = (inputs: Record<string, tf.TensorInfo>): tf.TensorInfo =>
   join(Object.values(inputs), 'logSum');
 
-/** What a join gives: the partial of all tokens, the attention output, or max + ln(sum). */
+/** The result of a join: the partial of all tokens, the attention output, or max + ln(sum). */
 type Joined = 'partial' | 'output' | 'logSum';
 
-/** A shader binds eight buffers on every device: the result and so many partials. */
+/** A shader binds eight buffers on every device: the result and this many partials. */
 const mostInputs = 7;
 
 function join(partials: readonly tf.TensorInfo[], joined: Joined): tf.TensorInfo {
@@ -30,7 +30,7 @@ function join(partials: readonly tf.TensorInfo[], joined: Joined): tf.TensorInfo
 }
 
 /**
- * Joins the partials of a split over keys, which lie one behind another in one tensor.
+ * Joins the partials of a split over keys, which are stored one after another in one tensor.
  *
  * @param splits float32 `[parts, ...shape]`.
  * @returns the partial of all tokens, of `shape`.
@@ -58,7 +58,7 @@ function runJoin(
 interface JoinConstants {
   readonly dim: number;
   readonly joined: Joined;
-  /** How many tensors the partials lie in; 0: one behind another in `splits`. */
+  /** How many tensors hold the partials; 0: all are in `splits`, one after another. */
   readonly inputs: number;
 }
 

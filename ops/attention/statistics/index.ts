@@ -13,18 +13,18 @@ import {attentionStatisticsWebgpu} from './webgpu.js';
 export type {AttentionStatistic, AttentionStatisticsOptions} from './types.js';
 
 /**
- * How much attention each token of a segment got, in a second pass over its keys: since `logSum` holds each query's
- * max + ln(sum) over *all* segments, `p_ij = exp(scale * q_i . k_j - logSum_i)` are the final probabilities. Tile by
+ * The attention that each token of a segment received, in a second pass over its keys. Since `logSum` holds each query's
+ * max + ln(sum) over *all* segments, `p_ij = exp(scale * q_i . k_j - logSum_i)` is the final probability. Tile by
  * tile: never a matrix of queries x tokens.
  *
- * A p is at most 1, and its relative error below `e^d - 1` with `d = (|score| + |logSum|) 2^-22 + 1e-6`: scores of millions are
- * known to one unit. A mass rounds once more for each query.
+ * Each p is at most 1; its relative error is below `e^d - 1` with `d = (|score| + |logSum|) 2^-22 + 1e-6`. Scores of millions are
+ * exact to one unit. A mass is rounded once more per query.
  *
  * @param queries float32 `[batch, heads, queryTokens, dim]`, as in `attend`.
  * @param keys an encoding of this segment's tokens.
- * @param logSum float32 `[batch, heads, queryTokens, 1]`: see `partialLogSum`. A query at -Infinity gives nothing.
+ * @param logSum float32 `[batch, heads, queryTokens, 1]`: see `partialLogSum`. A query at -Infinity contributes nothing.
  * @returns float32 `[batch, kvHeads, tokens]`.
- * @throws InvalidArgumentError where shapes do not fit, or where the threshold is missing.
+ * @throws InvalidArgumentError if shapes do not fit or the threshold is missing.
  */
 export function attentionStatistics(
   queries: tf.Tensor4D,
@@ -41,7 +41,7 @@ export function attentionStatistics(
     const stored = storedKeys(effective.keys, tokens, keyRotation);
     const inputs = {
       queries: effective.queries,
-      // what is missing of a query's scores is missing of its sum as well
+      // what is left out of a query's scores is left out of its sum as well
       logSum: effective.shift === undefined ? logSum : tf.sub<tf.Tensor4D>(logSum, effective.shift),
       ...stored.inputs,
     };
@@ -63,7 +63,7 @@ function checkLogSum(logSum: tf.Tensor4D, queries: tf.Tensor4D): void {
   const expected = [...queries.shape.slice(0, 3), 1];
   if (logSum.shape.join() !== expected.join()) {
     throw new InvalidArgumentError(
-      `logSum is [${logSum.shape.join(', ')}]; expected [${expected.join(', ')}], a number for each query of each head.`,
+      `logSum is [${logSum.shape.join(', ')}]; expected [${expected.join(', ')}], one number per query of each head.`,
     );
   }
 }

@@ -16,14 +16,14 @@ export function attentionStatisticsReference(
   const rows = group * queryTokens;
   const queries = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
   const logSums = tf.reshape(inputs.logSum, [batch, kvHeads, rows, 1]);
-  // where a query saw no token, no score may count: +Infinity makes each probability 0
+  // if a query saw no token, none of its scores counts: +Infinity makes each probability 0
   const shifts = tf.where(tf.greater(logSums, -Infinity), logSums, tf.fill(logSums.shape, Infinity));
   const tiles: tf.Tensor[] = [];
   for (let from = 0; from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
     const keys = readKeysReference(inputs, attributes, from, count);
     const scores = tf.mul(tf.matMul(queries, keys, false, true), scale);
-    const p = tf.exp(tf.minimum(tf.sub(scores, shifts), 0)); // large scores round differently from their sum
+    const p = tf.exp(tf.minimum(tf.sub(scores, shifts), 0)); // a large score is rounded differently from the sum
     const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     const masked = visible === undefined ? p : tf.where(visible, p, tf.zerosLike(p));
     tiles.push(statisticOf(tf.reshape(masked, [batch * kvHeads, group, queryTokens, count]), attributes));

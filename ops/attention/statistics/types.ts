@@ -3,7 +3,7 @@ import type {KeyAttributes, KeyInputs, KeyRotation} from '../attend/types.js';
 import type {Visibility} from '../attend/visibility.js';
 
 /**
- * What to know of the attention that a token got, over the queries i and the heads of its group:
+ * A statistic of the attention that a token received, over the queries i and the heads of its group:
  *
  * - `mass`: the sum of p_ij over all of them (H2O, Zhang et al., 2023, arXiv 2306.14048);
  * - `uses`: how many queries have p_ij >= threshold in at least one head;
@@ -17,7 +17,7 @@ export interface AttentionStatisticsOptions extends Visibility {
   /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
   readonly scale: number;
   readonly statistic: AttentionStatistic;
-  /** From which probability on a token is used, in (0, 1]; needed for `uses` and `lastUse`. */
+  /** The smallest probability that counts as a use, in (0, 1]; required for `uses` and `lastUse`. */
   readonly threshold?: number;
   /** The rotation of keys that were stored before it: see `attend`. */
   readonly keyRotation?: KeyRotation;

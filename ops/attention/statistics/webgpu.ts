@@ -56,7 +56,7 @@ const statisticsUniforms = {
 
 /**
  * Workgroup (x, y): tile x of the tokens of key head y. Rows go by query first, then by head of the group, as in `attend`: so
- * an invocation that adds up one token meets a query's heads one after another, and counts the query once.
+ * an invocation that adds up one token takes a query's heads one after another, and counts the query once.
  */
 export const attentionStatisticsShader: Shader<StatisticsConstants, keyof typeof statisticsUniforms> = {
   name: 'AttentionStatistics',

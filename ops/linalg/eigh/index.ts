@@ -18,17 +18,17 @@ export type Eigen = {values: tf.Tensor2D; vectors: tf.Tensor3D};
  *
  * Householder tridiagonalisation and implicit QL (Golub and Van Loan, Matrix Computations, 8.3). Wasm takes 0.08 ms for
  * 48 x 48, 0.17 ms for 64 x 64, 1.2 ms for 128 x 128; elsewhere ml-matrix computes it on the host, ten times slower. On
- * webgpu numbers cannot be read at once: use `eighAsync`. No gradient.
+ * webgpu numbers cannot be read synchronously: use `eighAsync`. No gradient.
  *
  * @param x float32 `[n, dim, dim]`.
- * @throws InvalidArgumentError where x is not a stack of square float32 matrices; BackendError on webgpu.
+ * @throws InvalidArgumentError if x is not a stack of square float32 matrices; BackendError on webgpu.
  */
 export function eigh(x: tf.Tensor3D): Eigen {
   expectSquare(x);
   return tf.tidy(() => unpack(runOp(eighOp, {x}, {})));
 }
 
-/** `eigh` on any backend: waits for the numbers where they must be read (webgl, webgpu). */
+/** `eigh` on any backend: awaits the numbers if they must be read (webgl, webgpu). */
 export async function eighAsync(x: tf.Tensor3D): Promise<Eigen> {
   expectSquare(x);
   if (hasKernel(eighOp.name)) return eigh(x);

@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../../base/errors.js';
 import {eigh64} from '../float64.js';
 
-/** `eigh` by ml-matrix in float64 on the host, where tensors can be read at once (not on webgpu). */
+/** `eigh` by ml-matrix in float64 on the host, on backends whose tensors can be read synchronously (not webgpu). */
 export function eighReference({x}: {x: tf.Tensor3D}): tf.Tensor3D {
   if (tf.getBackend() === 'webgpu') {
     throw new BackendError(
-      'eigh reads its numbers at once, which webgpu cannot do; use eighAsync (or updateSvdAsync) and await it.',
+      'eigh reads its numbers synchronously, which webgpu cannot do; use eighAsync (or updateSvdAsync) and await it.',
     );
   }
   const [n, dim] = x.shape;
@@ -15,7 +15,7 @@ export function eighReference({x}: {x: tf.Tensor3D}): tf.Tensor3D {
   return tf.tensor3d(packedEigenvectors(x.dataSync<'float32'>(), n, dim), [n, dim + 1, dim]);
 }
 
-/** `[n, dim, dim]` -> `[n, dim + 1, dim]` on the host: eigenvalues, then eigenvectors as rows; NaN where x is not finite. */
+/** `[n, dim, dim]` -> `[n, dim + 1, dim]` on the host: eigenvalues, then eigenvectors as rows; NaN if x is not finite. */
 export function packedEigenvectors(x: Float32Array, n: number, dim: number): Float32Array {
   const packed = new Float32Array(n * (dim + 1) * dim);
   for (let i = 0; i < n; i++) {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {eighAsync} from '../../../ops/linalg/eigh/index.js';
-import {updateSvd, type Fold} from '../../../ops/linalg/update_svd.js';
+import {updateSvd, type SvdUpdate} from '../../../ops/linalg/update_svd.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {extremes, type MakeNumber} from '../../support/extremes.js';
 import {randomFloats} from '../../support/random.js';
@@ -68,7 +68,7 @@ describeOnBackends(
 );
 
 /** The newest coefficients times the basis are the block itself, where the rank is that of the head. */
-function expectFolded({basis, coefficients}: Fold, block: Float32Array, size: number): void {
+function expectFolded({basis, coefficients}: SvdUpdate, block: Float32Array, size: number): void {
   const [b, c] = [basis.dataSync<'float32'>(), coefficients.dataSync<'float32'>()];
   const rank = basis.shape[1];
   expectOrthonormal(b, rank, columns, 3e-6);

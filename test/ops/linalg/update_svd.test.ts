@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {updateSvd, updateSvdAsync, type Fold, type Spectrum} from '../../../ops/linalg/update_svd.js';
+import {updateSvd, updateSvdAsync, type SvdUpdate, type Spectrum} from '../../../ops/linalg/update_svd.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {readGolden, type GoldenArray} from '../../support/golden.js';
 import {randomFloats} from '../../support/random.js';
@@ -28,7 +28,7 @@ interface FoldGolden {
 const golden = readGolden('linalg/linalg.json') as FoldGolden;
 
 /** A fold with the coefficients of all tokens so far. */
-type Factors = Fold & {all: tf.Tensor3D};
+type Factors = SvdUpdate & {all: tf.Tensor3D};
 
 describeOnBackends('updateSvd', backend => {
   for (const {name, limit, steps, known, error} of golden.fold) {

@@ -44,7 +44,7 @@ describeOnBackends('append', backend => {
     );
   });
 
-  it('leaves the rows before and behind alone', async () => {
+  it('leaves the rows before and after alone', async () => {
     if (!writesInPlace) return;
     const buffer = tf.tensor4d([1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 4, 1]);
     append(buffer, tf.tensor4d([-1, -2], [1, 2, 1, 1]), 2, 0);
@@ -65,7 +65,7 @@ describeOnBackends('append', backend => {
     const first = append(old, row(2), 1, 4);
     const second = append(old, row(3), 1, 4);
     expect(second === old, 'shared').to.be.false;
-    const third = append(first, row(4), 2, 4); // the room behind the first one's rows is still its own
+    const third = append(first, row(4), 2, 4); // the spare rows of the first one are still its own
     expect(third === old).to.equal(writesInPlace);
     await expectRows(third, [[[1, -1], [2, -2], [4, -4]]]); // prettier-ignore
     await expectRows(second, [[[1, -1], [3, -3]]]); // prettier-ignore

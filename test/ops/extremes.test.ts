@@ -235,7 +235,7 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
         const run = (x: tf.Tensor) =>
           rotate(x as tf.Tensor4D, {cos: tensors[0]!, sin: tensors[1]!, interleaved});
         const x = tf.tensor4d(numbers, [1, 1, rows, dim]);
-        // the gradient turns back
+        // the gradient rotates back
         return sums(way === 1 ? 'y' : 'dx', way === 1 ? run(x) : tf.grad(run)(x, x), turned, 2);
       }),
     );
@@ -270,7 +270,7 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
   },
 };
 
-/** Ops whose extremes are tested where their encodings, scores or matrices are. */
+/** Ops whose extremes are tested beside their encodings, scores or matrices. */
 const elsewhere: Readonly<Record<string, string>> = {
   attend: 'test/ops/attention/attend_extremes.test.ts',
   statistics: 'test/ops/attention/attend_extremes.test.ts',

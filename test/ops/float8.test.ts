@@ -106,7 +106,7 @@ describeOnBackends(
         ));
     }
 
-    it('turns zeros into scale 0 and back', async () => {
+    it('encodes zeros with scale 0 and decodes them to zeros', async () => {
       const zeros = tf.zeros<tf.Rank.R4>([1, 2, 3, 5]);
       const encoding = encodeFloat8(zeros, {format: 'e4m3'});
       const back = decodeEncoding(encoding, 0, 3);
@@ -115,7 +115,7 @@ describeOnBackends(
       tf.dispose([zeros, encoding.codes, encoding.scales, back]);
     });
 
-    it('takes a byte a number and four a token', () => {
+    it('takes one byte per number and four per token', () => {
       tf.tidy(() => {
         const encoding = encodeFloat8(tf.ones([2, 3, 5, 64]), {format: 'e5m2'});
         expect(encodingBytes(encoding)).to.equal(2 * 3 * 5 * (64 + 4));

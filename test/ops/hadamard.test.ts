@@ -28,7 +28,7 @@ describeOnBackends('hadamard', () => {
     rows.dispose();
   });
 
-  it('transforms runs by themselves where dim is no power of two', async () => {
+  it('transforms runs independently if dim is not a power of two', async () => {
     const half = Math.SQRT1_2;
     const rows = tf.tidy(() => hadamard(tf.tensor1d([1, 2, 3, 5, 7, 11])));
     await expectClose(

@@ -167,7 +167,7 @@ describeOnBackends(
 const integerCases = fc.record({
   batch: fc.integer({min: 1, max: 2}),
   heads: fc.integer({min: 1, max: 3}),
-  tokens: fc.integer({min: 1, max: 9}), // in groups of groupSize where those lie along the tokens
+  tokens: fc.integer({min: 1, max: 9}), // in groups of groupSize if groups run along tokens
   dim: fc.oneof(fc.integer({min: 1, max: 40}), fc.constantFrom(64, 65)),
   bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
   groupAxis: fc.constantFrom('channel' as const, 'token' as const),

@@ -35,7 +35,7 @@ const gradients = (run: (...inputs: tf.Tensor[]) => tf.Tensor, ...inputs: tf.Ten
 const options = {tokens: 6, scale: 0.5, firstQuery: 3};
 const integers = {dim: 4, bits: 8, groupAxis: 'token', groupSize: 4, symmetric: false} as const;
 
-/** Every folder of ops/, run through its reference with all its branches, and with its gradient where it has one. */
+/** Every folder of ops/, run through its reference with all its branches, and with its gradient if it has one. */
 const runs: Record<string, () => unknown> = {
   append: () => append(ones(1, 2, 3, 4), ones(1, 2, 2, 4), 3, 4),
   attend: () => {

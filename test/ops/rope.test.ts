@@ -19,7 +19,7 @@ const {cases} = readGolden('models/rope_frequencies.json') as {readonly cases: R
 
 describe('rotationFor', () => {
   for (const golden of cases) {
-    it(`turns by the golden frequencies: ${golden.name}`, async () => {
+    it(`rotates by the golden frequencies: ${golden.name}`, async () => {
       const [start, tokens] = [997, 3];
       const {cos, sin, interleaved} = rotationFor(configOf(golden), golden.dim, start, tokens);
       const angles = Array.from({length: tokens}, (_, t) =>

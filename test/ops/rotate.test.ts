@@ -39,7 +39,7 @@ describeOnBackends('rotate', () => {
     }
   }
 
-  it('turns each pair by its angle and leaves the rest, for any shape', () =>
+  it('rotates each pair by its angle and leaves the rest, for any shape', () =>
     fc.assert(
       fc.asyncProperty(rotateCases, async rotateCase => {
         const {x, rotation, numbers} = inputsOf(rotateCase);
@@ -118,7 +118,7 @@ const rotateCases = fc.record({
   heads: fc.integer({min: 1, max: 5}),
   tokens: fc.integer({min: 1, max: 6}),
   pairs: fc.oneof(fc.integer({min: 1, max: 9}), fc.constantFrom(16, 32)),
-  /** Channels behind the pairs, which do not turn. */
+  /** Channels after the pairs, which are not rotated. */
   rest: fc.integer({min: 0, max: 5}),
   interleaved: fc.boolean(),
   magnitude: fc.constantFrom<number>(1, 1.25), // YaRN's factor on cosines and sines

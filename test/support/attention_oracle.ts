@@ -18,7 +18,7 @@ export interface AttentionProblem {
 
 /** What attention is by its definition, one query at a time, in double precision. */
 export interface AttentionAnswer {
-  /** `[batch, heads, queryTokens, dimV]`, normalised; zeros where a query sees nothing. */
+  /** `[batch, heads, queryTokens, dimV]`, normalised; zeros if a query sees nothing. */
   readonly output: Float64Array;
   /** `[batch, heads, queryTokens]` each: the largest score, and the sum of exp(score - largest). */
   readonly max: Float64Array;

@@ -43,7 +43,7 @@ export interface TokenShape {
   readonly dim: number;
 }
 
-/** Random tokens in an encoding; rows behind the valid ones hold what would show if it were read. */
+/** Random tokens in an encoding; rows after the valid ones hold numbers that would show if they were read. */
 export function randomTokens(
   shape: TokenShape,
   storage: TokenStorage,
@@ -108,7 +108,7 @@ export function randomRotation(
   return {...common, positions: tf.tensor(rows, shape, 'int32')};
 }
 
-/** The numbers of decoded keys, turned by the definition: each token by the angles of its own position. */
+/** The numbers of decoded keys, rotated by the definition: each token by the angles of its own position. */
 export function rotateOnHost(
   keys: Float32Array,
   {batch, kvHeads, tokens, capacity, dim}: TokenShape,

@@ -47,7 +47,7 @@ describeOnBackends(
         {numRuns},
       ));
 
-    it('meets low-rank keys and values in the space of their latents', () =>
+    it('attends low-rank keys and values in the space of their latents', () =>
       fc.assert(
         fc.asyncProperty(
           attentionCases,
@@ -71,7 +71,7 @@ describeOnBackends(
         {numRuns},
       ));
 
-    it('rebuilds keys stored before their rotation and turns each at its own position', () =>
+    it('rebuilds keys stored before their rotation and rotates each at its own position', () =>
       fc.assert(
         fc.asyncProperty(cases, lowRankStorages, rotations, async (anyCase, key, rotation) => {
           const attentionCase = {...anyCase, dim: Math.max(2, anyCase.dim)}; // a pair of channels at least

@@ -16,7 +16,7 @@ import {attentionOracle} from '../../support/attention_oracle.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {expectClose} from '../../support/tensors.js';
 
-// Integer encodings in the layouts that the wasm kernel meets in integers: keys in groups of 16 tokens or more, up to 16 rows of
+// Integer encodings in the layouts that the wasm kernel attends in integers: keys in groups of 16 tokens or more, up to 16 rows of
 // queries. Other layouts are a matter of attend's own test.
 
 const cases = fc.record({
@@ -50,7 +50,7 @@ describeOnBackends(
     it('is attention by its definition over what the codes stand for', () =>
       fc.assert(fc.asyncProperty(cases, expectAnswer), {numRuns: 150}));
 
-    it('is that over long texts, where most scores are met with 16 bits of the queries', async () => {
+    it('is that over long texts, most of whose scores use 16 bits of the queries', async () => {
       for (const spread of [0.1, 1, 4] as const) {
         for (const bits of [8, 4] as const) {
           await expectAnswer({

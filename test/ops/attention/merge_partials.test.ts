@@ -58,7 +58,7 @@ describeOnBackends('mergePartials', () => {
     ));
 
   it('gives zeros to a query that saw no token in any segment', async () => {
-    const empty = tf.tensor4d([7, 7, -Infinity, 0], [1, 1, 1, 4]); // whatever stands where nothing was summed
+    const empty = tf.tensor4d([7, 7, -Infinity, 0], [1, 1, 1, 4]); // any number if nothing was summed
     const nothing = tf.tensor4d([0, 0, -Infinity, 0], [1, 1, 1, 4]);
     await expectClose(mergePartials([nothing, nothing]), [0, 0], 0);
     await expectClose(mergePartials([nothing]), [0, 0], 0);

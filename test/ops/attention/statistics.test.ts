@@ -77,7 +77,7 @@ describeOnBackends(
           for (const answer of answers) {
             expect(answer.shape).to.deep.equal([batch, kvHeads, tokens]);
             const actual = await answer.data();
-            // where a probability is as good as the threshold, rounding decides
+            // if a probability is nearly the threshold, rounding decides
             const clear = [...actual.keys()].filter(i => !expected.unclear.has(i));
             await expectClose(
               clear.map(i => actual[i]!),

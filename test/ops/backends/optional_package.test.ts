@@ -6,7 +6,7 @@ import {rejection} from '../../base/files/rejection.js';
 const moduleOf = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
 
 describe('importOptional', () => {
-  it('gives what a package exports, or nothing where it is not installed', async () => {
+  it('gives the exports of a package, or undefined if it is not installed', async () => {
     expect(await importOptional('chai'))
       .to.have.property('expect')
       .that.is.a('function');
@@ -43,7 +43,7 @@ describe('an import that failed', () => {
     ['Safari', new TypeError(`Module name, '${name}' does not resolve to a valid URL.`)],
     ['Vite', new Error(`Could not resolve "${name}" imported by "eigenkv". Is it installed?`)],
   ] as const) {
-    it(`tells that the package is missing, as ${where} says it`, () => {
+    it(`recognises a missing package by the error of ${where}`, () => {
       throwUnlessMissing(error, ['another', name]);
       expect(() => throwUnlessMissing(error, ['another'])).to.throw(BackendError);
     });

@@ -55,7 +55,7 @@ describe('the kernels on a heap that threads share', () => {
     expect(() => linkKernels(kernelsBinary(), memory)).to.throw(WebAssembly.LinkError);
   });
 
-  it('refuse to ask for a shared memory where the import is something else', () => {
+  it('refuse to import a shared memory if the import is something else', () => {
     const header = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
     const importOf = (...description: number[]) => [1, 1, 0x61, 1, 0x62, ...description];
     const section = (id: number, content: number[]) => [id, content.length, ...content];

@@ -48,7 +48,7 @@ describe('useBackend', () => {
     expect(tf.getBackend()).to.equal('cpu');
   });
 
-  it('says what is wrong with where the files of wasm are, and with other options', async () => {
+  it('says what is wrong with the paths of wasm, and with other options', async () => {
     await useBackend('cpu');
     const refused = async (options: unknown, message: RegExp) => {
       await rejection(useBackend('wasm', options as BackendOptions), InvalidArgumentError, message);
@@ -72,7 +72,7 @@ describe('useBackend', () => {
     expect(checkWasmPaths('https://host/files')).to.equal('https://host/files/');
   });
 
-  it('takes no notice of paths where there is nothing to find', async () => {
+  it('ignores paths on backends that need no files', async () => {
     await useBackend('wasm');
     const backend = tf.backend();
     await useBackend('wasm', {wasmPaths: '/no/such/folder/'});
@@ -88,7 +88,7 @@ describe('useBackend', () => {
     expect([...tf.tidy(() => tf.add([1, 2], 1).dataSync())]).to.deep.equal([2, 3]);
   });
 
-  it('keeps the backend where a further one fails to start', async () => {
+  it('keeps the backend if another one fails to start', async () => {
     await useBackend('wasm');
     // the name of a known backend, with a factory that fails as a missing driver would
     tf.registerBackend('webgl', () => Promise.reject(new Error('no driver')));

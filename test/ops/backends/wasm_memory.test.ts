@@ -12,7 +12,7 @@ function scenario(name: string): unknown {
 }
 
 describe('the wasm heap', () => {
-  it('that is full is told by an error, leaves caches as they were, and goes on when there is room', () => {
+  it('that is full causes an error, leaves caches as they were, and continues when there is room', () => {
     const {messages, tokens, sameAsNever, leaked} = scenario('full') as Record<string, unknown>;
     expect(messages).to.be.an('array').with.length(2);
     for (const message of messages as string[]) {
@@ -30,7 +30,7 @@ describe('the wasm heap', () => {
     ['unlinkable', /since WebAssembly\.Instance\(\): .*memory/],
     ['forbidden', /since code generation disallowed by embedder\. /],
   ] as const) {
-    it(`that kernels cannot run on (${obstacle}) is told once, and plain ops answer`, () => {
+    it(`that kernels cannot run on (${obstacle}) is reported once, and plain ops run instead`, () => {
       const {warnings, fused, difference} = scenario(obstacle) as Record<string, unknown>;
       expect(warnings).to.be.an('array').with.length(1);
       const [warning] = warnings as string[];

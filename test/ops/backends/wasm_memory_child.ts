@@ -64,7 +64,7 @@ async function full(): Promise<object> {
 
 /** What may stand between the kernels and tfjs' memory. */
 const obstacles: Readonly<Record<string, () => void>> = {
-  /** The memory is not where it is known to be. */
+  /** The memory is not at its known place. */
   hidden: () => {
     wasmModule().wasmMemory = {};
   },

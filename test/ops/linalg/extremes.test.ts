@@ -67,7 +67,7 @@ describeOnBackends(
   ['cpu', 'wasm'],
 );
 
-/** The newest coefficients times the basis are the block itself, where the rank is that of the head. */
+/** The newest coefficients times the basis are the block itself, if the rank is that of the head. */
 function expectFolded({basis, coefficients}: SvdUpdate, block: Float32Array, size: number): void {
   const [b, c] = [basis.dataSync<'float32'>(), coefficients.dataSync<'float32'>()];
   const rank = basis.shape[1];

@@ -27,7 +27,7 @@ interface FoldGolden {
 
 const golden = readGolden('linalg/linalg.json') as FoldGolden;
 
-/** A fold with the coefficients of all tokens so far. */
+/** An update with the coefficients of all tokens so far. */
 type Factors = SvdUpdate & {all: tf.Tensor3D};
 
 describeOnBackends('updateSvd', backend => {
@@ -58,7 +58,7 @@ describeOnBackends('updateSvd', backend => {
     });
   }
 
-  it('of a low-rank stream is exact over many folds: nothing is discarded, and C B is the stream', async () => {
+  it('of a low-rank stream is exact over many updates: nothing is discarded, and C B is the stream', async () => {
     const [heads, dim, rank] = [3, 24, 5];
     const mixing = tf.tensor3d(randomFloats(1, heads * rank * dim), [heads, rank, dim]);
     const blocks = Array.from({length: 12}, (_, i) =>
@@ -193,17 +193,17 @@ describeOnBackends(
   ['cpu', 'wasm'],
 );
 
-/** What a cache does with a fold: C' = [C R ; C_X]. */
+/** What a cache does with an update: C' = [C R ; C_X]. */
 async function fold(past: Factors | undefined, block: tf.Tensor3D, limit: number): Promise<Factors> {
   const now = await updateSvdAsync(past, block, limit);
   if (past === undefined) return {...now, all: tf.clone(now.coefficients)};
-  const turned = tf.matMul<tf.Tensor3D>(past.all, now.rotation);
-  const all = tf.concat([turned, now.coefficients], 1);
-  turned.dispose();
+  const rotated = tf.matMul<tf.Tensor3D>(past.all, now.rotation);
+  const all = tf.concat([rotated, now.coefficients], 1);
+  rotated.dispose();
   return {...now, all};
 }
 
-/** C^T C = diag(s^2), the invariant that the next fold builds on. */
+/** C^T C = diag(s^2), the invariant that the next update builds on. */
 async function expectDiagonal({all, squares}: Factors): Promise<void> {
   const gram = tf.matMul(all, all, true);
   const [heads, rank] = squares.shape;

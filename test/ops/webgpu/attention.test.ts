@@ -82,7 +82,7 @@ const cases: Record<string, Case> = {
     firstQuery: 52,
   },
   'float8 in both formats': {keys: float8('e4m3'), values: float8('e5m2'), group: 2, tokens: 129, dim: 30},
-  'low rank met in the space of latents': {
+  'low rank in the space of latents': {
     ...{keys: rank(8, integer(4, 'channel', 16)), values: rank(12, float8('e4m3')), group: 3, tokens: 200},
   },
   'low rank rebuilt and rotated at positions of each token': {

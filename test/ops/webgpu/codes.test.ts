@@ -125,7 +125,7 @@ describeOnBackends(
         });
         const decode = ({codes, scales}: ReturnType<typeof inputs>) =>
           decodeEncoding({kind: 'float8', dim: 256, format, codes, scales}, 0, 1);
-        // NaN is close to nothing: told apart by what it is not
+        // NaN is close to no number: it is recognised by not being equal to itself
         await expectAsOnCpu(
           inputs,
           given => {

@@ -22,7 +22,7 @@ import {gpuDevice} from '../../support/gpu_device.js';
 
 // Tensors larger than what a shader binds. The driver's limit is 128 MiB or more; here it is made to look smaller.
 
-/** Runs with a limit of so many bytes on webgpu; on cpu there is none. */
+/** Runs with a limit of `bytes` on webgpu; on cpu there is none. */
 function withLimit<Result>(bytes: number, run: () => Result): Result {
   if (tf.getBackend() !== 'webgpu') return run();
   const limited = gpuDevice();
@@ -85,7 +85,7 @@ describeOnBackends(
           ));
       }
 
-      it(`are attended where keys are rebuilt and rotated, ${capacity} rows`, () =>
+      it(`are attended if keys are rebuilt and rotated, ${capacity} rows`, () =>
         expectAsOnCpu(
           () => ({
             queries: queriesOf(1),
@@ -179,7 +179,7 @@ describeOnBackends(
         }),
       ));
 
-    it('are refused, by ops of tfjs as well, where even a head is larger', () =>
+    it('are refused, by ops of tfjs as well, if even one head is larger', () =>
       tf.tidy(() => {
         const data: tf.Tensor4D = tf.ones([1, 2, 100, 32]);
         const encoding: DenseEncoding = {kind: 'dense', dim: 32, data};
@@ -195,7 +195,7 @@ describeOnBackends(
         });
       }));
 
-    it('are attended where the driver itself binds no more', async function () {
+    it('are attended at the real limit of the driver', async function () {
       const most = gpuDevice().limits.maxStorageBufferBindingSize;
       if (most > 2 ** 28)
         skip(this, `this driver binds ${most} bytes; only a small limit is worth a tensor of its size`);

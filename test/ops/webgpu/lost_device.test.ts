@@ -37,7 +37,7 @@ describe('a lost GPU device', function () {
     await device.lost;
   };
 
-  it('is told by ops of ours, by those of tfjs, and by reading', async () => {
+  it('is reported by ops of ours, by those of tfjs, and by reading', async () => {
     const x: tf.Tensor4D = tf.tensor4d([1, 2, 3, 4], [1, 1, 1, 4]);
     const y = hadamard(x);
     await loseDevice();
@@ -46,7 +46,7 @@ describe('a lost GPU device', function () {
     await rejection(y.data(), BackendError, lost);
   });
 
-  it('is told to who waited for numbers when it went', async () => {
+  it('is reported to code that awaits numbers when it is lost', async () => {
     const y = hadamard(tf.ones<tf.Rank.R4>([1, 1, 64, 64]));
     const reading = y.data();
     const rejected = rejection(reading, BackendError, lost);
@@ -54,7 +54,7 @@ describe('a lost GPU device', function () {
     await rejected;
   });
 
-  it('is not taken for one that ran out of memory, which is told once', async () => {
+  it('is distinguished from one that ran out of memory, which is reported once', async () => {
     const short = /The GPU ran out of memory \(no room\).*dispose of the cache.*restore/s;
     const runOut = () =>
       gpuDevice().dispatchEvent(
@@ -73,7 +73,7 @@ describe('a lost GPU device', function () {
     await expectClose(hadamard(x), [2, 0, 0, 0], 1e-6);
   });
 
-  it('is replaced by useBackend, where a snapshot of the cache goes on as if nothing had been', async () => {
+  it('is replaced by useBackend, and a snapshot of the cache continues on the new one', async () => {
     const rows = [{depth: 0, heads: 2, kvHeads: 1, dim: 16, dimV: 16}];
     const part = (seed: number, heads: number, tokens: number) =>
       tf.tensor4d(randomFloats(seed, heads * tokens * 16), [1, heads, tokens, 16]);
@@ -102,7 +102,7 @@ describe('a lost GPU device', function () {
 });
 
 describe('a webgpu backend that hides its programs', () => {
-  it('is told once, and not used', () => {
+  it('is reported once, and not used', () => {
     const backend = {device: {}, tensorMap: new Map()};
     const warnings: string[] = [];
     const {warn} = console;

@@ -27,7 +27,11 @@ type TensorSource = (name: string, spec: EncodingTensorSpec) => tf.Tensor4D;
  */
 export interface EncodingKind<E extends AnyEncoding, L extends AnyEncoding> {
   readonly kind: L['kind'];
-  /** Checks a layout that comes from a file. */
+  /**
+   * Checks a layout that comes from a file.
+   *
+   * @internal
+   */
   readonly schema: v.StrictObjectSchema<
     {readonly [Name in keyof L]: v.GenericSchema<unknown, L[Name]>},
     undefined

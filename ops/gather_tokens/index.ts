@@ -21,12 +21,12 @@ export function gatherTokens<E extends Encoding>(encoding: E, indices: TokenIndi
 
 /**
  * The encoding that keeps only some blocks of tokens of each key head, in the order of their indices. Index i stands for the
- * tokens from `i * blockTokens` to `(i + 1) * blockTokens - 1`. Codes and parameters are copied as they are, so no number changes.
- * The result holds exactly `kept * blockTokens` tokens: the others are freed with the old encoding. Tensors that all tokens share
- * (a basis, a mean) are the same tensors in both encodings.
+ * tokens from `i * blockTokens` to `(i + 1) * blockTokens - 1`. Codes and parameters are copied as they are, so no number
+ * changes. The result holds exactly `kept * blockTokens` tokens: the others are freed with the old encoding. Tensors that all
+ * tokens share (a basis, a mean) are the same tensors in both encodings.
  *
- * @param blockTokens a multiple of the tokens that share a row of parameters: of the group size of integer codes with
- *   `groupAxis: 'channel'`; 1 is enough for every other encoding.
+ * @param blockTokens a multiple of the tokens that share a row of parameters: of the group size of integer codes with `groupAxis:
+ *   'channel'`; 1 is enough for every other encoding.
  * @throws InvalidArgumentError if an index names no block, or if a block ends within a group of tokens that share parameters.
  *   BackendError if codes would have to be copied by a backend without exact 32-bit integers.
  */
@@ -42,8 +42,8 @@ export function gatherBlocks<E extends Encoding>(encoding: E, indices: TokenIndi
  *
  * @param data float32 or int32 `[batch, kvHeads, rows, columns]`.
  * @returns `[batch, kvHeads, kept, columns]` of the same dtype.
- * @throws InvalidArgumentError if an index names no row. On webgpu, which cannot read a tensor synchronously, only indices on the host
- *   are checked: an index in a tensor that names no row gives a row of zeros there.
+ * @throws InvalidArgumentError if an index names no row. On webgpu, which cannot read a tensor synchronously, only indices on the
+ *   host are checked: an index in a tensor that names no row gives a row of zeros there.
  */
 export function gatherRows(data: tf.Tensor4D, indices: TokenIndices): tf.Tensor4D {
   expectRank4(data, 'data');

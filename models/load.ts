@@ -1,42 +1,32 @@
 import * as tf from '@tensorflow/tfjs';
+import {disposeSymbol} from '../base/dispose_symbol.js';
 import {defaultBackend, useBackend} from '../ops/backends/use_backend.js';
 import {checkedWeights} from './formats/check_weights.js';
 import {fillWeights} from './formats/fill_weights.js';
 import {type LoadModelOptions, findParts} from './formats/find_parts.js';
 import type {ModelParts} from './formats/model_parts.js';
-import type {ModelConfig} from './architectures/parts/model_config.js';
 import {buildModel} from './architectures/index.js';
-import type {Tokenizer} from './tokenizer/index.js';
-
-/** A model with its weights, its tokenizer and what it is made of. */
-export interface LoadedModel {
-  /** From int32 ids `[batch, tokens]` to float32 logits `[batch, tokens, vocabSize]`. */
-  readonly model: tf.LayersModel;
-  readonly tokenizer: Tokenizer;
-  readonly config: ModelConfig;
-  /** What it calls itself: the hub id, the name in its GGUF file, its folder's or file's name, or "embedded". */
-  readonly name: string;
-  /** Where it is from, so that `loadModel(source)` gives it again: a path, a hub id, or a file's name in a browser. */
-  readonly source: string;
-  /** Frees the weights. A second call does nothing. */
-  dispose(): void;
-}
+import type {LoadedModel} from './loaded_model.js';
 
 /**
- * Loads a whole model: a .gguf file, a folder with config.json, tokenizer.json and model.safetensors (or its index and
- * shards), or a model on the Hugging Face hub (`owner/name`, `owner/name:file.gguf`), which is downloaded once into the
- * user's cache directory. A path that exists comes before a hub id that reads the same. In a browser, a GGUF `File`.
+ * Loads a model with its tokenizer, its chat template and its sampling defaults:
  *
- * Of a split GGUF file (`model-00001-of-00003.gguf`) any part stands for all, which lie beside it or on the hub; in a browser, a
- * list of all of them. What the files contradict each other in, and what then was assumed or left out, goes to `onWarning`.
+ * - a .gguf file (Node: its path; browser: a `File`). Any part of a split file (`model-00001-of-00003.gguf`) stands for all parts,
+ *   which are beside it or on the hub; in a browser, give a list of all of them.
+ * - a folder with config.json, tokenizer.json and model.safetensors (or its index and shards).
+ * - a model on the Hugging Face hub (`owner/name`, `owner/name:file.gguf`), downloaded once into the user's cache directory.
+ *   If a path of the same name exists, it comes first.
  *
- * Weights of whatever dtype become float32, read one tensor at a time. Where no backend of TensorFlow.js was chosen or
- * used yet, the default one (wasm) is started.
+ *     using model = await loadModel('SmolLM2-135M-Instruct.Q4_1.gguf'); // frees the weights at the end of the block
+ *     for await (const text of generate(model, 'Once upon a time')) process.stdout.write(text);
  *
- * @param pathOrHubId default: the small model that comes with the package.
- * @throws InvalidArgumentError where there is no such file, or one that a model needs or a part of it is missing; ModelError where config,
- *   weights and tokenizer do not fit each other or the architecture is unknown; FormatError for damaged files;
- *   TransferError where network or disk fail.
+ * Weights of any dtype become float32, one tensor at a time. If no backend of TensorFlow.js was chosen or used yet, the default one
+ * (wasm) is started. If the files contradict each other, `onWarning` gets what was assumed or left out.
+ *
+ * @param pathOrHubId default: the bundled model.
+ * @throws InvalidArgumentError if there is no such file, or a file or part that the model needs is missing; ModelError if config,
+ *   weights and tokenizer do not fit each other or the architecture is unknown; FormatError if a file is damaged; TransferError if
+ *   network or disk fail.
  */
 export async function loadModel(
   pathOrHubId?: string | Blob | readonly Blob[],
@@ -58,10 +48,11 @@ function currentBackend(): string | undefined {
 }
 
 async function assemble(
-  {config, tokenizer, weights, name}: ModelParts,
+  {weights, ...parts}: ModelParts,
   source: string,
   {onProgress, onWarning, signal}: LoadModelOptions,
 ): Promise<LoadedModel> {
+  const {config, name} = parts;
   const stored = checkedWeights(weights, config, onWarning);
   const model = buildModel(config, {kernelInitializer: 'zeros'});
   try {
@@ -74,15 +65,10 @@ async function assemble(
     throw error;
   }
   let isDisposed = false;
-  return {
-    model,
-    tokenizer,
-    config,
-    name,
-    source,
-    dispose() {
-      if (!isDisposed) model.dispose();
-      isDisposed = true;
-    },
+  const dispose = () => {
+    if (!isDisposed) model.dispose();
+    isDisposed = true;
   };
+  const {contextLength} = config;
+  return {...parts, model, source, contextLength, dispose, [disposeSymbol]: dispose};
 }

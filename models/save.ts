@@ -1,13 +1,18 @@
 import type * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../base/errors.js';
 import {compressionKey, compressionToJson} from './compress/compression.js';
-import type {LoadedModel} from './load.js';
+import type {LoadedModel} from './loaded_model.js';
 import {joinColumns, transpose} from './formats/layouts.js';
 import {type FilledVariables, filledVariables} from './formats/model_variables.js';
 import {architectureOf} from './architectures/index.js';
+import type {SamplingOptions} from './generate/options.js';
 import type {Tokenizer} from './tokenizer/index.js';
 import {diskError, writeFileAtomically} from '../base/files/disk.js';
 import {type TensorToWrite, writeSafetensorsFile} from '../base/files/write_safetensors.js';
+
+/** What `saveModel` writes of a model; a `LoadedModel` has it all. */
+export type ModelToSave = Pick<LoadedModel, 'model' | 'config' | 'tokenizer'> &
+  Partial<Pick<LoadedModel, 'chatTemplate' | 'generation'>>;
 
 export interface SaveModelOptions {
   /** How weights are stored. F16 halves the size and rounds. Default 'F32'. */
@@ -15,17 +20,17 @@ export interface SaveModelOptions {
 }
 
 /**
- * Writes a model into a folder as the hub would have it (Node only): config.json, tokenizer.json, tokenizer_config.json and
- * model.safetensors with the hub's names and layouts, which `loadModel(folder)` and the hub's own libraries read. So a GGUF
- * file becomes safetensors, whatever its weights were stored as. One tensor at a time is in memory; config.json comes last,
- * so that a folder that was not finished is not taken for a model. A compressed model (`config.compression`) is saved the same
- * way, with smaller attention matrices that only eigenkv reads.
+ * Writes a model into a folder in the hub's format (Node only): config.json, tokenizer.json, tokenizer_config.json (with the chat
+ * template), generation_config.json if the model has sampling defaults, and model.safetensors with the hub's names and layouts.
+ * `loadModel(folder)` and the hub's own libraries read it. A GGUF file becomes safetensors this way, whatever its weights were stored
+ * as. One tensor at a time is in memory. config.json is written last, so that an unfinished folder is not taken for a model. A
+ * compressed model (`config.compression`) is saved the same way, with smaller attention matrices that only eigenkv reads.
  *
- * @throws ModelError where the tokenizer was not made from a vocabulary file, or no config.json describes the model.
- *   TransferError where the disk fails.
+ * @throws ModelError if the tokenizer was not made from a vocabulary file, or no config.json describes the model.
+ *   TransferError if the disk fails.
  */
 export async function saveModel(
-  {model, config, tokenizer}: Pick<LoadedModel, 'model' | 'config' | 'tokenizer'>,
+  {model, config, tokenizer, chatTemplate, generation = {}}: ModelToSave,
   folder: string,
   {dtype = 'F32'}: SaveModelOptions = {},
 ): Promise<void> {
@@ -51,7 +56,14 @@ export async function saveModel(
   });
   await writeSafetensorsFile(join(folder, 'model.safetensors'), tensors, {metadata: {format: 'pt'}});
   await writeJson(join(folder, 'tokenizer.json'), tokenizer.json);
-  await writeJson(join(folder, 'tokenizer_config.json'), tokenizerConfig(tokenizer), 2);
+  await writeJson(
+    join(folder, 'tokenizer_config.json'),
+    {...tokenizerConfig(tokenizer), chat_template: chatTemplate},
+    2,
+  );
+  if (generation.temperature !== undefined) {
+    await writeJson(join(folder, 'generation_config.json'), generationConfig(generation, tokenizer), 2);
+  }
   await writeJson(join(folder, 'config.json'), hubConfig, 2);
 }
 
@@ -91,6 +103,10 @@ function tokenizerConfig({bosId, eosIds, token, isSilent}: Tokenizer): Record<st
     ...(bosId !== undefined && {bos_token: token(bosId)}),
     ...(end !== undefined && {eos_token: token(end)}),
   };
+}
+
+function generationConfig({temperature, topK = 0, topP}: SamplingOptions, tokenizer: Tokenizer): object {
+  return {...hubIds(tokenizer), do_sample: true, temperature, top_k: topK, top_p: topP};
 }
 
 async function writeJson(path: string, value: unknown, indent?: number): Promise<void> {

@@ -21,7 +21,7 @@ const entryBytes = 24;
  * @throws FormatError where it is not JSON, or beyond these limits. It names what a file is instead, where that can be seen.
  */
 export function parseJsonText(given: string | Uint8Array, name: string): unknown {
-  const text = typeof given === 'string' ? given : textOf(given, name);
+  const text = typeof given === 'string' ? given : textOfBytes(given, name);
   checkNesting(text, name);
   try {
     return JSON.parse(text);
@@ -30,7 +30,11 @@ export function parseJsonText(given: string | Uint8Array, name: string): unknown
   }
 }
 
-function textOf(bytes: Uint8Array, name: string): string {
+/**
+ * The text in a file's bytes, without a mark at its start.
+ * @throws FormatError if it is not UTF-8, or is known to be something else.
+ */
+export function textOfBytes(bytes: Uint8Array, name: string): string {
   const foreign = foreignContent(bytes);
   if (foreign !== undefined) throw new FormatError(`${name} ${foreign}.`);
   try {

@@ -34,7 +34,7 @@ interface Entry {
  * of chunk i)`, and its tokens are compared before it is used. What was used least recently goes when `maxBytes` are full.
  *
  *     const prefixes = new PrefixCache();
- *     for await (const text of generate(model, tokenizer, prompt, {prefixes})) ...
+ *     for await (const text of generate(model, prompt, {prefixes})) ...
  *
  * A state is a `fork` of the cache: nothing is copied as long as both go the same way. Where all tokens are still exact, one
  * state serves every beginning of its text (it is truncated); a policy that compresses or evicts has one state for each

@@ -22,7 +22,7 @@ export interface AttachOptions extends KVCacheOptions {
  * Gives a model of somebody else a compressed cache, without rewriting it:
  *
  *     const cache = await attachCache(model, quantized({bits: 4}));
- *     for await (const id of generateIds(model, prompt, {cache})) ...
+ *     for await (const id of generate(model, prompt, {cache})) ...
  *     cache.dispose();
  *
  * The model's attention layers must be known to an adapter (`registerAttentionAdapter`), or be layers of eigenkv. From then on

@@ -2,23 +2,25 @@ import {FormatError, InvalidArgumentError, ModelError, shown} from '../../base/e
 import {type Warn, warnOnConsole} from '../../base/warn.js';
 import type {ModelConfig} from '../architectures/parts/model_config.js';
 import {configFromGguf, configFromHub} from '../architectures/index.js';
+import type {LoadedModel} from '../loaded_model.js';
 import {type Tokenizer, tokenizerFromGguf, tokenizerFromJson} from '../tokenizer/index.js';
 import type {TokenizerFiles} from '../tokenizer/configured_tokens.js';
 import {isRecord} from '../tokenizer/tokenizer_json.js';
 import {diskError, errorCode} from '../../base/files/disk.js';
-import {parseJsonText} from '../../base/files/json_text.js';
+import {parseJsonText, textOfBytes} from '../../base/files/json_text.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import {openTensorPath} from '../../base/files/open_tensor_file.js';
 import {namesOfParts} from '../../base/files/split_gguf.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {fittedTokenizer} from './fit_tokenizer.js';
 import {withOwnHead} from './own_head.js';
+import {samplingOfGguf, samplingOfHub, templateOfConfig} from './use_defaults.js';
 
-/** What a model is made of, read but for the weights, which are open. */
-export interface ModelParts {
-  readonly name: string;
-  readonly config: ModelConfig;
-  readonly tokenizer: Tokenizer;
+/** What a model is made of, as its files say it; the weights are open and not read yet. */
+export interface ModelParts extends Pick<
+  LoadedModel,
+  'name' | 'config' | 'tokenizer' | 'generation' | 'chatTemplate'
+> {
   /** To be closed by whoever asked for the parts. */
   readonly weights: TensorFile;
 }
@@ -28,6 +30,8 @@ export interface HubFiles extends TokenizerFiles {
   readonly config: unknown;
   readonly tokenizer: unknown;
   readonly generationConfig?: unknown;
+  /** The text of chat_template.jinja; it comes before the template in tokenizer_config.json. */
+  readonly chatTemplate?: string | undefined;
 }
 
 /** A model in one GGUF file, its tokenizer inside. Closes the file where it is not whole. */
@@ -40,7 +44,11 @@ export async function partsOfGguf(
     const name = metadataString(weights.metadata, 'general.name') ?? fileName.replace(/\.gguf$/, '');
     const config = await configFromGguf(weights);
     const tokenizer = fittedTokenizer(tokenizerFromGguf(weights.metadata, warn), config, warn);
-    return {name, config, tokenizer, weights};
+    return {
+      ...{name, config, tokenizer, weights},
+      generation: samplingOfGguf(weights.metadata, warn),
+      chatTemplate: metadataString(weights.metadata, 'tokenizer.chat_template'),
+    };
   });
 }
 
@@ -61,6 +69,8 @@ export async function partsOfHubFiles(
       config,
       tokenizer: fittedTokenizer(withConfiguredIds(tokenizer, files), config, warn),
       weights,
+      generation: samplingOfHub(files.generationConfig, warn),
+      chatTemplate: files.chatTemplate ?? templateOfConfig(files.tokenizerConfig),
     };
   });
 }
@@ -150,7 +160,7 @@ async function partsOfFolder(
   opened?: TensorFile,
 ): Promise<ModelParts> {
   const {basename, join} = process.getBuiltinModule('node:path');
-  const read = (name: string) => readJson(join(folder, name));
+  const read = (name: string) => readIfThere(join(folder, name), parseJsonText);
   const readNeeded = async (name: string) => {
     const value = await read(name);
     if (value !== undefined) return value;
@@ -163,20 +173,24 @@ async function partsOfFolder(
     specialTokensMap: await read('special_tokens_map.json'),
     addedTokens: await read('added_tokens.json'),
     generationConfig: await read('generation_config.json'),
+    chatTemplate: await readIfThere(join(folder, 'chat_template.jinja'), textOfBytes),
   });
   const files = opened === undefined ? await readAll() : await closingOnError(opened, readAll);
   const weights = opened ?? (await openTensorPath(join(folder, file)));
   return partsOfHubFiles(files, weights, basename(folder), warn);
 }
 
-/** A parsed JSON file, undefined where there is none. */
-async function readJson(path: string): Promise<unknown> {
+/** What a parser makes of a file; undefined if there is no such file. */
+async function readIfThere<T>(
+  path: string,
+  parse: (bytes: Uint8Array, name: string) => T,
+): Promise<T | undefined> {
   const {readFile} = process.getBuiltinModule('node:fs/promises');
   const bytes = await readFile(path).catch((error: unknown) => {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw diskError(error, `read ${path}`);
   });
-  return bytes === undefined ? undefined : parseJsonText(bytes, path);
+  return bytes && parse(bytes, path);
 }
 
 async function closingOnError<T>(weights: TensorFile, run: () => T | Promise<T>): Promise<T> {

@@ -1,28 +1,19 @@
 import {ModelError} from '../../base/errors.js';
-
-/** How a token is drawn from logits. */
-export interface Sampling {
-  /** Divides the logits; 0 takes the largest. */
-  readonly temperature: number;
-  /** Only the so many most probable tokens. Default: all. */
-  readonly topK?: number | undefined;
-  /** Only the fewest most probable tokens that have this probability together. Default 1: all. */
-  readonly topP?: number | undefined;
-}
+import type {SamplingOptions} from './options.js';
 
 /**
- * Draws a token: `p = softmax(logits / temperature)`, cut to the `topK` most probable tokens, then to the nucleus of
+ * Samples a token: `p = softmax(logits / temperature)`, cut to the `topK` most probable tokens, then to the nucleus of
  * probability `topP` among these (Holtzman et al., 2019, arXiv 1904.09751), in the order of transformers' generate().
  * Equal logits rank by id. Temperature 0 is greedy and draws no random number.
  *
- * @param logits one for each token of the vocabulary.
+ * @param logits one per token of the vocabulary.
  * @param random uniform numbers in [0, 1).
  * @returns a token's id.
- * @throws ModelError where the logits are no numbers.
+ * @throws ModelError if the logits are not finite numbers.
  */
 export function sampleToken(
   logits: Float32Array,
-  {temperature, topK = logits.length, topP = 1}: Sampling,
+  {temperature = 0, topK = logits.length, topP = 1}: SamplingOptions,
   random: () => number,
 ): number {
   const best = largest(logits);

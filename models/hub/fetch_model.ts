@@ -64,6 +64,7 @@ const optionalFiles = [
   'special_tokens_map.json',
   'added_tokens.json',
   'generation_config.json',
+  'chat_template.jinja',
 ];
 
 /** The path of the file that was named, with the other parts of it beside it. */

@@ -190,12 +190,12 @@ function readRanks(text: string): {keys: number; values: number} {
 }
 
 async function save(
-  {config, tokenizer}: LoadedModel,
+  loaded: LoadedModel,
   {model, compression}: CompressedModel,
   folder: string,
   dtype: 'F32' | 'F16',
 ): Promise<void> {
-  await saveModel({model, config: {...config, compression}, tokenizer}, folder, {dtype});
+  await saveModel({...loaded, model, config: {...loaded.config, compression}}, folder, {dtype});
 }
 
 /** What shows how the model that was written stands against the one that it was made of. */

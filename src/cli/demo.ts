@@ -64,16 +64,16 @@ export const demo = command(
 
 /** A paragraph, printed as it comes where `shows`, and what it took. */
 async function generateText(
-  {model, tokenizer, config}: LoadedModel,
+  loaded: LoadedModel,
   {shows, signal}: {readonly shows: boolean; readonly signal: AbortSignal},
 ) {
-  const sampling = {maxTokens: 160, temperature: 0.8, topP: 0.95, seed: 1};
-  const promptTokens = tokenizer.encode(prompt).length;
-  const cache = new KVCache(model, policy, {expectedTokens: promptTokens + sampling.maxTokens});
+  const sampling = {tokens: 160, temperature: 0.8, topP: 0.95, seed: 1};
+  const promptTokens = loaded.tokenizer.encode(prompt).length;
+  const cache = new KVCache(loaded.model, policy, {expectedTokens: promptTokens + sampling.tokens});
   const run = new GenerationRun(cache, promptTokens);
   try {
-    const options = {...sampling, cache, contextLength: config.contextLength, signal};
-    const text = await streamText(run.watch(generate(model, tokenizer, prompt, options)), {prompt, shows});
+    const written = generate(loaded, prompt, {...sampling, cache, signal});
+    const text = await streamText(run.watch(written), {prompt, shows});
     if (shows) printNote(run.summaryLine());
     return {prompt, policy: policyLabel(policy), text, ...run.summary()};
   } finally {

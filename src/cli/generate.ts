@@ -38,7 +38,7 @@ export const generateCommand = command(
     async run({args, rawArgs}) {
       const plan = await readPlan(args, 'full');
       const sampling = given({
-        maxTokens: wholeNumber(args.tokens, 'tokens'),
+        tokens: wholeNumber(args.tokens, 'tokens'),
         temperature: positiveNumber(args.temperature, 'temperature'),
         topK: wholeNumber(args['top-k'], 'top-k'),
         topP: share(args['top-p'], 'top-p'),
@@ -46,20 +46,18 @@ export const generateCommand = command(
       });
       const signal = interruptSignal();
       const loaded = await loadForCommand(args, signal);
-      const {model, tokenizer, config} = loaded;
-      const promptTokens = tokenizer.encode(args.prompt).length || 1;
-      const expectedTokens = Math.min(promptTokens + (sampling.maxTokens ?? 256), config.contextLength);
-      const cache = new KVCache(model, plan, {expectedTokens});
+      const promptTokens = loaded.tokenizer.encode(args.prompt).length || 1;
+      const expectedTokens = Math.min(promptTokens + (sampling.tokens ?? 256), loaded.contextLength);
+      const cache = new KVCache(loaded.model, plan, {expectedTokens});
       const options: GenerateOptions = {
         ...sampling,
         stop: everyValue(rawArgs, 'stop'),
-        contextLength: config.contextLength,
         cache,
         signal,
       };
       const run = new GenerationRun(cache, promptTokens);
       try {
-        const text = await streamText(run.watch(generate(model, tokenizer, args.prompt, options)), {
+        const text = await streamText(run.watch(generate(loaded, args.prompt, options)), {
           prompt: process.stdout.isTTY ? args.prompt : '',
           shows: !args.json,
         });

@@ -6,7 +6,7 @@ import {full, layered, onlineSvd, quantized} from '../../cache/policies/index.js
 import type {Policy} from '../../cache/policy.js';
 import {byteStore} from '../../cache/stores/index.js';
 import {CacheStateError, FormatError, TransferError} from '../../base/errors.js';
-import {generateIds} from '../../models/generate/generate.js';
+import {generate} from '../../models/generate/generate.js';
 import {rejection} from '../base/files/rejection.js';
 import {describeOnBackends} from '../support/backends.js';
 import {tinyModel} from '../support/tiny_model.js';
@@ -119,17 +119,15 @@ describeOnBackends('a cache', () => {
         if (++steps === 3) setImmediate(() => controller.abort());
         return apply(...args);
       };
-      const run = generateIds(model, ids, {cache, prefillChunk: 16, maxTokens: 9, signal: controller.signal});
+      const run = generate(model, ids, {cache, chunk: 16, tokens: 9, signal: controller.signal});
       await rejection(run.next(), DOMException, /abort/);
       model.apply = apply;
       expect(cache.tokens % 16).to.equal(0);
       expect(cache.tokens).to.be.within(1, ids.length - 1);
       const rest = ids.slice(cache.tokens);
-      const again = await all(generateIds(model, rest, {cache, prefillChunk: 16, maxTokens: 9}));
+      const again = await all(generate(model, rest, {cache, chunk: 16, tokens: 9}));
       const alone = new KVCache(model, policy);
-      expect(again).to.deep.equal(
-        await all(generateIds(model, ids, {cache: alone, prefillChunk: 16, maxTokens: 9})),
-      );
+      expect(again).to.deep.equal(await all(generate(model, ids, {cache: alone, chunk: 16, tokens: 9})));
       cache.dispose();
       alone.dispose();
     }
@@ -141,7 +139,7 @@ describeOnBackends('a cache', () => {
     const controller = new AbortController();
     const given: number[] = [];
     const run = async () => {
-      for await (const id of generateIds(model, ids, {cache, maxTokens: 30, signal: controller.signal})) {
+      for await (const id of generate(model, ids, {cache, tokens: 30, signal: controller.signal})) {
         given.push(id);
         if (given.length === 7) controller.abort();
       }
@@ -150,7 +148,7 @@ describeOnBackends('a cache', () => {
     expect(cache.tokens).to.equal(ids.length + 7);
     const restored = await KVCache.restore(await cache.save(), model);
     const [goesOn, restoredGoesOn] = [cache, restored].map(past =>
-      all(generateIds(model, [5], {cache: past, maxTokens: 9})),
+      all(generate(model, [5], {cache: past, tokens: 9})),
     );
     expect(await restoredGoesOn).to.deep.equal(await goesOn);
     cache.dispose();

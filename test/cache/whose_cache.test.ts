@@ -5,7 +5,7 @@ import {PrefixCache} from '../../cache/sharing/prefix_cache.js';
 import {full, h2o, lfu, lru, quantized} from '../../cache/policies/index.js';
 import {WatchedCache} from '../../cache/watch/watched_cache.js';
 import {attention} from '../../layers/index.js';
-import {generateIds} from '../../models/generate/generate.js';
+import {generate} from '../../models/generate/generate.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {CacheStateError, InvalidArgumentError} from '../../base/errors.js';
 import {rejection} from '../base/files/rejection.js';
@@ -143,22 +143,22 @@ describe('Whose a cache is', () => {
 
     it('refuses a second one, whoever comes first, and the first is not disturbed', async () => {
       const [first, second] = [ids.slice(0, 10), ids.slice(10, 25)];
-      const alone = await all(generateIds(model!, first, {maxTokens: 8}));
+      const alone = await all(generate(model!, first, {tokens: 8}));
       const cache = new KVCache(model!);
       const [one, two] = await Promise.allSettled([
-        all(generateIds(model!, first, {cache, maxTokens: 8})),
-        all(generateIds(model!, second, {cache, maxTokens: 8})),
+        all(generate(model!, first, {cache, tokens: 8})),
+        all(generate(model!, second, {cache, tokens: 8})),
       ]);
       expect(one).to.deep.equal({status: 'fulfilled', value: alone});
       expect(two).to.have.property('reason').that.is.instanceOf(CacheStateError);
       expect(cache.tokens).to.equal(18);
-      expect(await all(generateIds(model!, [5], {cache, maxTokens: 1})), 'free again').to.have.length(1);
+      expect(await all(generate(model!, [5], {cache, tokens: 1})), 'free again').to.have.length(1);
       cache.dispose();
     });
 
     it('refuses what would change it, and lets it be looked at, forked and saved', async () => {
       const cache = new KVCache(model!);
-      const given = generateIds(model!, ids, {cache, maxTokens: 8});
+      const given = generate(model!, ids, {cache, tokens: 8});
       await given.next();
       const before = await cache.save();
       const refused: Record<string, () => unknown> = {
@@ -186,10 +186,10 @@ describe('Whose a cache is', () => {
 
     it('is free after an error, an abort and a break', async () => {
       const cache = new KVCache(model!);
-      const aborted = generateIds(model!, ids, {cache, signal: AbortSignal.abort()});
+      const aborted = generate(model!, ids, {cache, signal: AbortSignal.abort()});
       await rejection(all(aborted), DOMException, /abort/);
-      for await (const id of generateIds(model!, ids, {cache, maxTokens: 8})) if (id >= 0) break;
-      await rejection(all(generateIds(model!, [NaN], {cache})), InvalidArgumentError, /NaN/);
+      for await (const id of generate(model!, ids, {cache, tokens: 8})) if (id >= 0) break;
+      await rejection(all(generate(model!, [NaN], {cache})), InvalidArgumentError, /NaN/);
       cache.dispose();
     });
   });

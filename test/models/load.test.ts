@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {copyFile, mkdir, readFile} from 'node:fs/promises';
+import {copyFile, mkdir, readFile, writeFile} from 'node:fs/promises';
 import {type Server, createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {basename, join} from 'node:path';
@@ -14,8 +14,9 @@ import {FormatError, InvalidArgumentError, ModelError, TransferError} from '../.
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {asBatch, logitsOf, meanNll, tinyPath} from './architectures/tiny_models.js';
-import {type HubFolders, hubFolders} from './hub/hub_folders.js';
+import {type HubFolders, hubFolders, loadWarned} from './hub/hub_folders.js';
 import {sharedGolden, sharedModels, skipWithout} from './shared_models.js';
+import {concat, ggufString, ggufTypes, keyValue, u32} from '../base/files/file_bytes.js';
 import {rejection} from '../base/files/rejection.js';
 import {skip} from '../support/skip.js';
 
@@ -80,6 +81,92 @@ describe('loadModel', () => {
         /generation_config.json has eos_token_id = .*; expected an id/,
       );
     }
+  });
+
+  it('reads how its authors sample, and leaves out what generate would refuse', async () => {
+    const generationOf = async (generationConfig: object | undefined) => {
+      const path = await changed('sampling', {'generation_config.json': generationConfig});
+      const {loaded, warnings} = await loadWarned(path);
+      loaded.dispose();
+      return {generation: loaded.generation, warnings};
+    };
+    const cases: [object, object][] = [
+      [
+        {do_sample: true, temperature: 0.6, top_p: 0.9, top_k: 20},
+        {temperature: 0.6, topP: 0.9, topK: 20},
+      ],
+      [{do_sample: true, top_k: 0, top_p: null}, {temperature: 1}],
+      [{temperature: 0.6, top_p: 0.9}, {}],
+      [{do_sample: false, temperature: 0.6}, {}],
+    ];
+    for (const [given, generation] of cases) {
+      expect(await generationOf(given)).to.deep.equal({generation, warnings: []});
+    }
+    const {generation, warnings} = await generationOf({do_sample: true, temperature: -1});
+    expect(generation).to.deep.equal({});
+    expect(warnings.join()).to.match(
+      /generation_config.json samples with temperature = -1; expected a number >= 0/,
+    );
+  });
+
+  it('reads its chat template from either file, and refuses what is none', async () => {
+    const templateOf = async (template: unknown, jinja?: string) => {
+      const config = {...(await readWhole('tokenizer_config.json')), chat_template: template};
+      const files = {
+        'tokenizer_config.json': config,
+        ...(jinja !== undefined && {'chat_template.jinja': jinja}),
+      };
+      const loaded = await loadModel(await changed(`template${jinja?.length ?? ''}`, files));
+      loaded.dispose();
+      return loaded.chatTemplate;
+    };
+    const list = [
+      {name: 'tool_use', template: 'with tools'},
+      {name: 'default', template: 'plain'},
+    ];
+    expect(await templateOf('one')).to.equal('one');
+    expect(await templateOf(list)).to.equal('plain');
+    expect(await templateOf([list[0]])).to.equal(undefined);
+    expect(await templateOf(null)).to.equal(undefined);
+    expect(await templateOf('one', '\ufeff{{ file }}\n')).to.equal('{{ file }}\n');
+    for (const wrong of [7, {default: 'x'}, [{name: 'default', template: 7}]]) {
+      await rejection(
+        templateOf(wrong),
+        ModelError,
+        /tokenizer_config.json has chat_template = .*expected a text/,
+      );
+    }
+  });
+
+  it('reads chat template and sampling of a GGUF file, and saves both', async () => {
+    const path = join(folder, 'talking.gguf');
+    const float = (value: number) => new Uint8Array(Float32Array.of(value).buffer);
+    const keys = [
+      keyValue('tokenizer.chat_template', ggufTypes.string, ggufString('Say: {{ messages[0].content }}')),
+      keyValue('general.sampling.temp', ggufTypes.float32, float(0.5)),
+      keyValue('general.sampling.top_p', ggufTypes.float32, float(0.75)),
+      keyValue('general.sampling.top_k', ggufTypes.uint32, u32(40)),
+    ];
+    await writeFile(path, withKeys(await readFile(tinyPath('llama_biases', 'model.gguf')), keys));
+    const loaded = await loadModel(path);
+    const saved = join(folder, 'talking');
+    await saveModel(loaded, saved);
+    const again = await loadModel(saved);
+    for (const {chatTemplate, generation, contextLength, config} of [loaded, again]) {
+      expect(chatTemplate).to.equal('Say: {{ messages[0].content }}');
+      expect(generation).to.deep.equal({temperature: 0.5, topK: 40, topP: 0.75});
+      expect(contextLength).to.equal(config.contextLength);
+    }
+    expect(again.tokenizer.eosIds).to.deep.equal(loaded.tokenizer.eosIds);
+    loaded.dispose();
+    await expectGolden(again);
+  });
+
+  it('frees its weights at the end of a block with `using`', async () => {
+    await expectNoLeak(async () => {
+      using loaded = await loadModel(whole);
+      expect(loaded.model.weights.length).to.be.above(0);
+    });
   });
 
   it('tells how far it is, and gives its source', async () => {
@@ -368,4 +455,20 @@ async function greedy(model: tf.LayersModel, prompt: readonly number[], tokens: 
   }
   cache.dispose();
   return ids;
+}
+
+/** A GGUF file with further metadata before its own, filled up so that its tensors stay aligned to 32 bytes. */
+function withKeys(file: Uint8Array, keys: readonly Uint8Array[]): Uint8Array {
+  const length = keys.reduce((sum, key) => sum + key.length, 0);
+  const fillerLength = keyValue('filler', ggufTypes.string, ggufString('')).length;
+  const filler = keyValue(
+    'filler',
+    ggufTypes.string,
+    ggufString(' '.repeat(32 - ((length + fillerLength) % 32))),
+  );
+  const headerBytes = 24;
+  const header = file.slice(0, headerBytes);
+  const view = new DataView(header.buffer);
+  view.setBigUint64(16, view.getBigUint64(16, true) + BigInt(keys.length + 1), true);
+  return concat(header, ...keys, filler, file.subarray(headerBytes));
 }

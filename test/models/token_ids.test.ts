@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {PrefixCache} from '../../cache/sharing/prefix_cache.js';
-import {generateIds} from '../../models/generate/generate.js';
+import {generate} from '../../models/generate/generate.js';
 import {buildModel, type ModelConfig} from '../../models/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {InvalidArgumentError} from '../../base/errors.js';
@@ -50,8 +50,9 @@ describe('Ids that are no ids', () => {
     const tensor = tf.tensor1d([1, 2], 'int32');
     for (const given of [tensor, 5, 'ab', null, undefined, new Set([1])]) {
       const ids = given as unknown as number[];
-      await rejection(generateIds(model, ids).next(), InvalidArgumentError, /ids is .*expected a list/);
-      const eos = generateIds(model, [1], {eosIds: ids, maxTokens: 1}).next();
+      const message = given === 'ab' ? /without a tokenizer: give ids/ : /ids is .*expected a list/;
+      await rejection(generate(model, ids).next(), InvalidArgumentError, message);
+      const eos = generate(model, [1], {eosIds: ids, tokens: 1}).next();
       if (given !== undefined) await rejection(eos, InvalidArgumentError, /eosIds is .*expected a list/);
       const cache = new KVCache(model);
       const prefixes = new PrefixCache({chunkTokens: 1});
@@ -93,7 +94,7 @@ describe('Ids that are no ids', () => {
     const ids = [4, id as number, 5, 6];
     it(`such as ${String(id)} (${typeof id}) are refused where they come in as numbers`, async () => {
       const cache = new KVCache(model);
-      await rejection(generateIds(model, ids, {cache, maxTokens: 2}).next(), InvalidArgumentError, message);
+      await rejection(generate(model, ids, {cache, tokens: 2}).next(), InvalidArgumentError, message);
       expect(cache.tokens).to.equal(0);
       await rejection(evaluate({model, config}, ids), InvalidArgumentError, message);
       const callback = epochCallback({text: ids});

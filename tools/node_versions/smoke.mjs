@@ -2,22 +2,22 @@
 import {strict as assert} from 'node:assert';
 import * as tf from '@tensorflow/tfjs';
 import {KVCache, planFromJson, policyNames, quantized, useBackend} from 'eigenkv';
-import {generate, generateIds, loadModel} from 'eigenkv/models';
+import {generate, loadModel} from 'eigenkv/models';
 import {attention} from 'eigenkv/layers';
 import {evaluate} from 'eigenkv/evaluate';
 
 await useBackend('wasm');
-const {model, tokenizer, dispose} = await loadModel();
+const loaded = await loadModel();
+const {model} = loaded;
 const cache = new KVCache(model, quantized({bits: 8}));
 let text = '';
-for await (const piece of generate(model, tokenizer, 'It was a fine morning,', {cache, maxTokens: 40}))
-  text += piece;
+for await (const piece of generate(loaded, 'It was a fine morning,', {cache, tokens: 40})) text += piece;
 assert(text.length > 40 && cache.tokens > 40);
 
 const restored = await KVCache.restore(await cache.save(), model);
 const next = async from => {
   const ids = [];
-  for await (const id of generateIds(model, [5], {cache: from, maxTokens: 10})) ids.push(id);
+  for await (const id of generate(model, [5], {cache: from, tokens: 10})) ids.push(id);
   return ids;
 };
 assert.deepEqual(await next(restored), await next(cache));
@@ -32,5 +32,5 @@ assert.equal(typeof evaluate, 'function');
 assert.equal(attention({numHeads: 2, headDim: 8, depth: 0}).getClassName(), 'EigenkvAttention');
 cache.dispose();
 restored.dispose();
-dispose();
+loaded.dispose();
 console.log(`${policyNames().length} policies, a snapshot, ${text.length} characters of text`);

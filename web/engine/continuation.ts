@@ -1,5 +1,5 @@
 import {KVCache, type Plan, full} from '../../src/index.js';
-import {type LoadedModel, generateIds, streamDecoder} from '../../models/index.js';
+import {type LoadedModel, generate, streamDecoder} from '../../models/index.js';
 import type {Continuation, GenerateRequest} from './protocol.js';
 
 /** One cache that continues a prompt, token by token, and what it took. */
@@ -15,24 +15,16 @@ export class CacheWriter {
 
   /** @param plan default: the full cache. */
   constructor(
-    {model, tokenizer, config}: LoadedModel,
+    loaded: LoadedModel,
     prompt: readonly number[],
-    {maxTokens, temperature, seed}: Pick<GenerateRequest, 'maxTokens' | 'temperature' | 'seed'>,
+    {maxTokens: tokens, temperature, seed}: Pick<GenerateRequest, 'maxTokens' | 'temperature' | 'seed'>,
     signal: AbortSignal,
     plan?: Plan,
   ) {
-    this.cache = new KVCache(model, plan ?? full(), {expectedTokens: prompt.length + maxTokens});
-    const {contextLength} = config;
-    const options = {
-      cache: this.cache,
-      maxTokens,
-      temperature,
-      seed,
-      contextLength,
-      eosIds: tokenizer.eosIds,
-    };
-    this.tokens = generateIds(model, prompt, {...options, signal});
-    const decoder = streamDecoder(tokenizer, {skipSpecial: false});
+    this.cache = new KVCache(loaded.model, plan ?? full(), {expectedTokens: prompt.length + tokens});
+    const {cache} = this;
+    this.tokens = generate(loaded, prompt, {cache, tokens, temperature, seed, signal});
+    const decoder = streamDecoder(loaded.tokenizer, {skipSpecial: false});
     for (const id of prompt) decoder.push(id);
     this.decode = id => decoder.push(id);
   }

@@ -10,7 +10,7 @@ const betweenPictures = 80;
 /**
  * Continues a prompt twice, with the full cache and with a plan, a token of each in turn. Both draw with the same random
  * numbers, so where the caches say the same, the texts are the same.
- * @throws what `generateIds` throws; the signal's reason.
+ * @throws what `generate` throws; the signal's reason.
  */
 export async function generatePair(
   loaded: LoadedModel,

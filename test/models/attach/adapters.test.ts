@@ -6,7 +6,7 @@ import {
   calibrate,
   compressModel,
   fusedQkvAdapter,
-  generateIds,
+  generate,
   registerAttentionAdapter,
   type AttentionAdapter,
 } from '../../../models/index.js';
@@ -111,7 +111,7 @@ describe('adapters of attention that is not plain', () => {
     }
     const cache = await attachCache(model);
     const found = [5, 17, 3];
-    for await (const id of generateIds(model, [5, 17, 3], {cache, maxTokens: 40})) found.push(id);
+    for await (const id of generate(model, [5, 17, 3], {cache, tokens: 40})) found.push(id);
     expect(found).to.deep.equal(expected);
     expect(new Set(found).size).to.be.above(5);
     cache.dispose();

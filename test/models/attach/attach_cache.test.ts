@@ -4,7 +4,7 @@ import gptTfjs from 'gpt-tfjs';
 import {KVCache, quantized, sliding} from '../../../cache/index.js';
 import {
   attachCache,
-  generateIds,
+  generate,
   paddedBehind,
   registerAttentionAdapter,
   registerPositionAdapter,
@@ -41,9 +41,9 @@ function smallGpt(blockSize = 64) {
   return gpt;
 }
 
-async function continued(model: tf.LayersModel, cache: KVCache, maxTokens: number): Promise<number[]> {
+async function continued(model: tf.LayersModel, cache: KVCache, tokens: number): Promise<number[]> {
   const ids = [...prompt];
-  for await (const id of generateIds(model, prompt, {cache, maxTokens})) ids.push(id);
+  for await (const id of generate(model, prompt, {cache, tokens})) ids.push(id);
   return ids;
 }
 

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import gptTfjs from 'gpt-tfjs';
 import {KVCache} from '../../../cache/index.js';
 import {attention, outputHead, positionEmbedding, tokenEmbedding} from '../../../layers/index.js';
-import {attachCache, generateIds, paddedBehind, registerPositionAdapter} from '../../../models/index.js';
+import {attachCache, generate, paddedBehind, registerPositionAdapter} from '../../../models/index.js';
 import {contextOf} from '../../../models/attach/context.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {ContextLengthError} from '../../../base/errors.js';
@@ -140,12 +140,12 @@ async function expectContext(model: tf.LayersModel, most: number): Promise<void>
   const wide = new KVCache(model, undefined, {beyondContext: true});
   expect(() => apply(most + 1, wide), 'beyond a table there is nothing').to.throw(ContextLengthError);
   for (const each of [cache, wide]) {
-    const ids = generateIds(model, [1, 2, 3], {cache: each, maxTokens: most - 2});
+    const ids = generate(model, [1, 2, 3], {cache: each, tokens: most - 2});
     await rejection(ids.next(), ContextLengthError, new RegExp(String(most)));
     expect(each.tokens, 'nothing was computed').to.equal(0);
   }
   const found: number[] = [];
-  for await (const id of generateIds(model, [1, 2, 3], {cache})) found.push(id);
+  for await (const id of generate(model, [1, 2, 3], {cache})) found.push(id);
   expect(found, 'as many as there is room for').to.have.length(most - 3);
   cache.dispose();
   wide.dispose();

@@ -240,7 +240,7 @@ describe('files of a model that contradict each other', () => {
       const path = await changed('drawn', {'tokenizer.json': await withoutLastTokens(40)});
       const loaded = await loadModel(path);
       const plain = await loadModel(folders.whole);
-      const options = {maxTokens: 40, temperature: 2, seed: 7};
+      const options = {tokens: 40, temperature: 2, seed: 7};
       const drawn: number[] = [];
       // each of the words that the shorter tokenizer knows has the same id in both
       const texts: string[] = [];
@@ -252,7 +252,7 @@ describe('files of a model that contradict each other', () => {
         },
       };
       const [a] = loaded.tokenizer.encode('a', {addSpecial: false});
-      for await (const text of generate(loaded.model, {...watched, eosIds: []}, 'aa', options))
+      for await (const text of generate({...loaded, tokenizer: {...watched, eosIds: []}}, 'aa', options))
         texts.push(text);
       const prompt = loaded.tokenizer.encode('aa');
       expect(drawn.slice(0, prompt.length)).to.deep.equal(prompt);
@@ -280,7 +280,7 @@ describe('files of a model that contradict each other', () => {
       expect(tokenizer.encode('a b')).to.deep.equal(await plainIds('a b'));
       await rejection(
         (async () => {
-          for await (const text of generate(loaded.model, tokenizer, '<extra>')) expect.fail(text);
+          for await (const text of generate(loaded, '<extra>')) expect.fail(text);
         })(),
         ModelError,
         /<extra>/,

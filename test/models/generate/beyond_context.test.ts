@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache, makePolicy, policyNames, sliding} from '../../../cache/index.js';
 import {WatchedCache} from '../../../cache/watch/watched_cache.js';
-import {generateIds} from '../../../models/generate/generate.js';
+import {generate} from '../../../models/generate/generate.js';
 import {loadModel} from '../../../models/load.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {ContextLengthError} from '../../../base/errors.js';
@@ -33,7 +33,7 @@ describe('a text beyond the context of the embedded model', function () {
       const bytes = new Set<number>();
       const tensors = new Set<number>();
       let count = 0;
-      for await (const id of generateIds(loaded.model, long, {cache, maxTokens: 128})) {
+      for await (const id of generate(loaded.model, long, {cache, tokens: 128})) {
         expect(id).to.be.within(0, loaded.config.vocabSize - 1);
         if (count++ < 32) continue;
         bytes.add(cache.byteSize);
@@ -63,8 +63,7 @@ describe('a text beyond the context of the embedded model', function () {
     const long = Array.from({length: loaded.config.contextLength}, () => 7);
     let error: unknown;
     try {
-      for await (const id of generateIds(loaded.model, long, {cache, maxTokens: 2}))
-        expect(id).to.be.a('number');
+      for await (const id of generate(loaded.model, long, {cache, tokens: 2})) expect(id).to.be.a('number');
     } catch (caught) {
       error = caught;
     }

@@ -2,8 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {KVCache} from '../../../cache/kv_cache.js';
-import {quantized} from '../../../cache/policies/quantized.js';
-import {type GenerateOptions, generate, generateIds} from '../../../models/generate/generate.js';
+import {full, quantized} from '../../../cache/policies/index.js';
+import type {Policy} from '../../../cache/policy.js';
+import {generate} from '../../../models/generate/generate.js';
+import type {GenerateOptions} from '../../../models/generate/options.js';
 import {seededRandom} from '../../../base/random.js';
 import {largest, sampleToken} from '../../../models/generate/sampling.js';
 import {stopFilter} from '../../../models/generate/stop_strings.js';
@@ -134,31 +136,31 @@ describe('generate', () => {
 
   it('gives, greedily, what the whole text computed anew gives', async () => {
     const prompt = tokenizer.encode('Hello');
-    const ids = await collect(generateIds(model, prompt, {maxTokens: 12}));
+    const ids = await collect(generate(model, prompt, {tokens: 12}));
     expect(ids).to.deep.equal(await greedyWithoutCache(model, prompt, 12));
   });
 
   it('does not depend on how the prompt is cut', async () => {
     const prompt = tokenizer.encode('a prompt of some length');
-    const whole = await collect(generateIds(model, prompt, {maxTokens: 8}));
-    for (const prefillChunk of [1, 2, 5, 8, prompt.length]) {
-      expect(await collect(generateIds(model, prompt, {maxTokens: 8, prefillChunk}))).to.deep.equal(whole);
+    const whole = await collect(generate(model, prompt, {tokens: 8}));
+    for (const chunk of [1, 2, 5, 8, prompt.length]) {
+      expect(await collect(generate(model, prompt, {tokens: 8, chunk}))).to.deep.equal(whole);
     }
   });
 
   it('gives the same text for the same seed, another one for another', async () => {
-    const text = (seed: number) => all(model, 'Seed', {maxTokens: 30, temperature: 1, seed});
+    const text = (seed: number) => all(model, 'Seed', {tokens: 30, temperature: 1, seed});
     expect(await text(1)).to.equal(await text(1));
     expect(await text(1)).not.to.equal(await text(2));
   });
 
   it('continues what a cache holds', async () => {
-    const once = await all(model, 'one two', {maxTokens: 20});
+    const once = await all(model, 'one two', {tokens: 20});
     const cache = new KVCache(model);
-    const first = await all(model, 'one two', {maxTokens: 9, cache});
+    const first = await all(model, 'one two', {tokens: 9, cache});
     expect(cache.tokens).to.equal(tokenizer.encode('one two').length + 9);
     // the next words of a user: those that the model would have said
-    const second = await all(model, once[9]!, {maxTokens: 10, cache});
+    const second = await all(model, once[9]!, {tokens: 10, cache});
     expect(first + once[9]! + second).to.equal(once);
     cache.dispose();
   });
@@ -166,36 +168,36 @@ describe('generate', () => {
   it('leaves all that it gave out in the cache when the caller breaks off', async () => {
     const cache = new KVCache(model);
     const given: number[] = [];
-    for await (const id of generateIds(model, [5, 6, 7], {cache})) {
+    for await (const id of generate(model, [5, 6, 7], {cache})) {
       if (given.push(id) === 5) break;
     }
     expect(cache.tokens).to.equal(3 + 5);
-    const next = await collect(generateIds(model, [8], {cache, maxTokens: 1}));
+    const next = await collect(generate(model, [8], {cache, tokens: 1}));
     expect(next).to.deep.equal(await greedyWithoutCache(model, [5, 6, 7, ...given, 8], 1));
     cache.dispose();
   });
 
   it('ends before a stop string and never shows a part of one', async () => {
-    const whole = await all(model, 'Hello', {maxTokens: 30});
+    const whole = await all(model, 'Hello', {tokens: 30});
     const stop = whole.slice(10, 13);
     const pieces: string[] = [];
-    for await (const piece of generate(model, tokenizer, 'Hello', {maxTokens: 30, stop: [stop]}))
+    for await (const piece of generate({model, tokenizer}, 'Hello', {tokens: 30, stop: [stop]}))
       pieces.push(piece);
     expect(pieces.join('')).to.equal(whole.slice(0, whole.indexOf(stop)));
   });
 
   it('ends at a token that ends texts, without showing it', async () => {
-    const ids = await collect(generateIds(model, tokenizer.encode('Hello'), {maxTokens: 10}));
+    const ids = await collect(generate(model, tokenizer.encode('Hello'), {tokens: 10}));
     const eosIds = [ids[4]!];
-    const ended = await collect(generateIds(model, tokenizer.encode('Hello'), {maxTokens: 10, eosIds}));
+    const ended = await collect(generate(model, tokenizer.encode('Hello'), {tokens: 10, eosIds}));
     expect(ended).to.deep.equal(ids.slice(0, ids.indexOf(ids[4]!)));
   });
 
   it('takes the first token for an empty prompt', async () => {
     const {vocabSize, eosIds, decode, token} = tokenizer;
     const encode = (text: string) => tokenizer.encode(text, {addSpecial: false});
-    const fromNothing = await all(model, '', {maxTokens: 5}, {...tokenizer, encode});
-    expect(fromNothing).to.equal(await all(model, '', {maxTokens: 5}));
+    const fromNothing = await all(model, '', {tokens: 5}, {...tokenizer, encode});
+    expect(fromNothing).to.equal(await all(model, '', {tokens: 5}));
     await rejection(
       all(model, '', {}, {vocabSize, eosIds, decode, token, encode}),
       InvalidArgumentError,
@@ -205,21 +207,19 @@ describe('generate', () => {
 
   it('refuses, before anything is computed, what the context cannot hold', async () => {
     const cache = new KVCache(model);
-    const options = {cache, contextLength: 10};
-    for (const [prompt, maxTokens] of [
-      ['1234567890', undefined],
-      ['12345', 5],
-    ] as const) {
-      await rejection(all(model, prompt, {...options, maxTokens}), ContextLengthError, /10/);
-    }
+    const short = {model, tokenizer, contextLength: 10};
+    const texts = async (prompt: string, tokens?: number) =>
+      (await collect(generate(short, prompt, {cache, tokens}))).join('');
+    await rejection(texts('1234567890'), ContextLengthError, /10/);
+    await rejection(texts('12345', 5), ContextLengthError, /5 are to follow.*10/);
     expect(cache.tokens).to.equal(0);
-    expect(await all(model, '12345', options)).to.have.length(4);
+    expect(await texts('12345')).to.have.length(4);
     expect(cache.tokens).to.equal(10);
     cache.dispose();
   });
 
   it('refuses options that it does not know or that are out of range', async () => {
-    const wrong: GenerateOptions[] = [{temperature: -1}, {topP: 0}, {topK: 0}, {maxTokens: 0}, {stop: ['']}];
+    const wrong: GenerateOptions[] = [{temperature: -1}, {topP: 0}, {topK: 0}, {tokens: 0}, {stop: ['']}];
     for (const options of wrong) {
       await rejection(
         all(model, 'x', options),
@@ -229,14 +229,104 @@ describe('generate', () => {
     }
   });
 
+  it('renders messages by the chat template, and does not add a first token to them', async () => {
+    const chatTemplate =
+      '<s>{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}A:{% endif %}';
+    const encode = (text: string, options?: {addSpecial?: boolean}) => [
+      ...(options?.addSpecial === false ? [] : [0]),
+      ...(text.startsWith('<s>') ? [0] : []),
+      ...tokenizer.encode(text.replace('<s>', '').replaceAll('\n', ' '), {addSpecial: false}),
+    ];
+    const chat = {model, tokenizer: {...tokenizer, encode}, chatTemplate};
+    const messages = [
+      {role: 'user', content: 'Hi'},
+      {role: 'assistant', content: 'Ho'},
+    ];
+    const answer = (await collect(generate(chat, messages, {tokens: 12}))).join('');
+    expect(answer).to.equal(await all(model, 'user: Hi assistant: Ho A:', {tokens: 12}));
+
+    const cache = new KVCache(model);
+    for (const given of [
+      [{model, tokenizer}, messages, {}, /no chat template/],
+      [chat, [{role: 'user'}], {}, /messages\[0\]/],
+    ] as const) {
+      const [by, prompt, options, message] = given;
+      await rejection(
+        collect(generate(by, prompt as typeof messages, options)),
+        InvalidArgumentError,
+        message,
+      );
+    }
+    await collect(generate(chat, messages, {tokens: 2, cache}));
+    await rejection(
+      collect(generate(chat, messages, {cache})),
+      InvalidArgumentError,
+      /whole conversation, but the cache holds \d+ tokens/,
+    );
+    cache.dispose();
+  });
+
+  it('makes its cache by the plan, and takes a plan or a cache', async () => {
+    let tokensSeen = 0;
+    const plan: Policy = {
+      ...full(),
+      compress(past) {
+        tokensSeen = past.tokensSeen;
+        return past;
+      },
+    };
+    expect(await all(model, 'some text', {tokens: 5, plan})).to.equal(
+      await all(model, 'some text', {tokens: 5}),
+    );
+    expect(tokensSeen).to.equal(tokenizer.encode('some text').length + 4);
+    const cache = new KVCache(model);
+    await rejection(all(model, 'x', {cache, plan}), InvalidArgumentError, /a cache and a plan/);
+    cache.dispose();
+  });
+
+  it('takes ids with a loaded model, which end at its last tokens, and with a model alone', async () => {
+    const prompt = tokenizer.encode('Hello');
+    const ids = await collect(generate(model, prompt, {tokens: 10}));
+    const ending = {...tokenizer, eosIds: [ids[4]!]};
+    expect(await collect(generate({model, tokenizer: ending}, prompt, {tokens: 10}))).to.deep.equal(
+      ids.slice(0, ids.indexOf(ids[4]!)),
+    );
+    const given = {model, tokenizer: ending};
+    expect(await collect(generate(given, prompt, {tokens: 10, eosIds: []}))).to.deep.equal(ids);
+  });
+
+  it('tells how much of the prompt is done', async () => {
+    const seen: object[] = [];
+    await all(model, 'abcdefg', {chunk: 3, tokens: 2, onProgress: progress => seen.push(progress)});
+    expect(seen).to.deep.equal([
+      {done: 3, total: 8},
+      {done: 6, total: 8},
+      {done: 8, total: 8},
+    ]);
+  });
+
+  it('refuses what is no model and what is no prompt, as plain JavaScript may give them', async () => {
+    const loose = generate as (...args: unknown[]) => AsyncGenerator;
+    for (const [args, message] of [
+      [[model, 'text'], /text for a model without a tokenizer/],
+      [[{tokenizer}, 'text'], /generate: .* is no model; expected what loadModel gives/],
+      [[undefined, 'text'], /generate: undefined is no model/],
+      [[{model, tokenizer}, tokenizer, 'text'], /expected a list of ids/],
+      [[{model, tokenizer}, []], /empty list; give one or more ids or messages/],
+      [[{model, tokenizer}, 'text', {maxTokens: 3}], /no option "maxTokens"; it has .*tokens/],
+    ] as const) {
+      await rejection(collect(loose(...args)), InvalidArgumentError, message);
+    }
+  });
+
   it('is aborted by its signal, in the prompt and between tokens', async () => {
     const early = new AbortController();
     setImmediate(() => early.abort());
     const prompt = 'x'.repeat(64);
-    await rejection(all(model, prompt, {prefillChunk: 1, signal: early.signal}), DOMException, /aborted/);
+    await rejection(all(model, prompt, {chunk: 1, signal: early.signal}), DOMException, /aborted/);
 
     const late = new AbortController();
-    const text = generate(model, tokenizer, 'x', {signal: late.signal});
+    const text = generate({model, tokenizer}, 'x', {signal: late.signal});
     await text.next();
     await text.next();
     late.abort();
@@ -246,16 +336,16 @@ describe('generate', () => {
   });
 
   it('leaves no tensors behind, however it ends', async () => {
-    await expectNoLeak(() => all(model, 'to the end', {maxTokens: 5}));
+    await expectNoLeak(() => all(model, 'to the end', {tokens: 5}));
     await expectNoLeak(async () => {
-      const text = generate(model, tokenizer, 'broken off');
+      const text = generate({model, tokenizer}, 'broken off');
       await text.next();
       await text.return();
     });
     await expectNoLeak(() => rejection(all(model, 'aborted', {signal: AbortSignal.abort()}), DOMException));
     await expectNoLeak(async () => {
       const cache = new KVCache(model, quantized({residual: 4, groupSize: 4}));
-      await all(model, 'with a cache of the caller', {maxTokens: 5, cache});
+      await all(model, 'with a cache of the caller', {tokens: 5, cache});
       cache.dispose();
     });
   });
@@ -268,7 +358,7 @@ describe('generate', () => {
       typeof tokenizer?,
     ]
   ): Promise<string> {
-    return (await collect(generate(ofModel, by, prompt, options))).join('');
+    return (await collect(generate({model: ofModel, tokenizer: by}, prompt, options))).join('');
   }
 });
 

@@ -14,7 +14,8 @@ import {
 } from '../../../cache/policies/index.js';
 import type {Policy} from '../../../cache/policy.js';
 import {PrefixCache} from '../../../cache/sharing/prefix_cache.js';
-import {type GenerateIdsOptions, generate, generateIds} from '../../../models/generate/generate.js';
+import {generate} from '../../../models/generate/generate.js';
+import type {GenerateIdsOptions} from '../../../models/generate/options.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {expectNoLeak} from '../../support/tensors.js';
@@ -41,8 +42,8 @@ const body = () => {
     const cache = policy && new KVCache(model, policy);
     const given: number[] = [];
     try {
-      const settings = {maxTokens: 8, prefillChunk: 8, ...options, cache};
-      for await (const id of generateIds(model, ids, settings)) given.push(id);
+      const settings = {tokens: 8, chunk: 8, ...options, cache};
+      for await (const id of generate(model, ids, settings)) given.push(id);
     } finally {
       model.apply = apply;
       cache?.dispose();
@@ -99,8 +100,8 @@ const body = () => {
     const prefixes = new PrefixCache({chunkTokens: 16});
     const ids = idsOf(50, 1);
     await run(ids, quantized(), {prefixes});
-    const prefilled = async (policy: Policy, prefillChunk: number) =>
-      (await run(ids, policy, {prefixes, prefillChunk})).prefilled;
+    const prefilled = async (policy: Policy, chunk: number) =>
+      (await run(ids, policy, {prefixes, chunk})).prefilled;
     expect(await prefilled(quantized(), 8)).to.equal(2);
     expect(await prefilled(quantized({bits: 4}), 8)).to.equal(50);
     expect(await prefilled(quantized(), 4)).to.equal(50);
@@ -118,12 +119,12 @@ const body = () => {
     const cache = new KVCache(model, full());
     const continued = async (options: GenerateIdsOptions) => {
       cache.reset();
-      const begun = generateIds(model, [5, 6, 7], {cache, maxTokens: 1});
+      const begun = generate(model, [5, 6, 7], {cache, tokens: 1});
       await begun.next();
       await begun.return();
       await cache.truncate(3);
       const given: number[] = [];
-      for await (const id of generateIds(model, ids, {cache, maxTokens: 5, ...options})) given.push(id);
+      for await (const id of generate(model, ids, {cache, tokens: 5, ...options})) given.push(id);
       return given;
     };
     expect(await continued({prefixes})).to.deep.equal(await continued({}));
@@ -169,7 +170,10 @@ const body = () => {
     const prefixes = new PrefixCache({chunkTokens: 8});
     const textOf = async (prompt: string) => {
       let text = '';
-      for await (const part of generate(model, characterTokenizer, prompt, {prefixes, maxTokens: 12}))
+      for await (const part of generate({model, tokenizer: characterTokenizer}, prompt, {
+        prefixes,
+        tokens: 12,
+      }))
         text += part;
       return text;
     };

@@ -2,7 +2,8 @@ import {copyFile, mkdir, mkdtemp, readFile, rm, writeFile} from 'node:fs/promise
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {saveModel} from '../../../models/save.js';
-import {type LoadedModel, loadModel} from '../../../models/load.js';
+import {loadModel} from '../../../models/load.js';
+import type {LoadedModel} from '../../../models/loaded_model.js';
 import {openTensorPath} from '../../../base/files/open_tensor_file.js';
 import {type TensorToWrite, writeSafetensors} from '../../../base/files/write_safetensors.js';
 import {expectClose} from '../../support/tensors.js';

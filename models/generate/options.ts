@@ -1,0 +1,65 @@
+import * as v from 'valibot';
+import {atLeast, probability} from '../../base/options.js';
+import type {KVCache} from '../../cache/kv_cache.js';
+import type {Plan, PolicyLike} from '../../cache/plans/plan.js';
+import type {PrefixCache} from '../../cache/sharing/prefix_cache.js';
+
+/** How the next token is chosen from the logits. */
+export interface SamplingOptions {
+  /** The logits are divided by this. Default 0: always the most probable token (greedy). */
+  readonly temperature?: number;
+  /** Sample from the k most probable tokens. Default: from all. */
+  readonly topK?: number;
+  /** Sample from the fewest most probable tokens whose probabilities sum to at least this, in (0, 1]. Default 1: from all. */
+  readonly topP?: number;
+}
+
+/** Options of `generate` for ids. */
+export interface GenerateIdsOptions extends SamplingOptions {
+  /** Which policy stores each depth's keys and values. Default: what the model's layers ask for, else `full()`. */
+  readonly plan?: Plan | PolicyLike;
+  /**
+   * A cache of yours to continue and to grow, in place of `plan`. At the end, however it comes, it holds the prompt and every
+   * generated token but the end token. Default: a new cache, disposed at the end.
+   */
+  readonly cache?: KVCache;
+  /** The most tokens to generate. Default: 256, or fewer if the context has no room for them. */
+  readonly tokens?: number;
+  /** Tokens of the prompt per forward pass. Default 128. */
+  readonly chunk?: number;
+  /** The seed of the random numbers that sample: the same seed gives the same tokens. Default: a new one each time. */
+  readonly seed?: number;
+  /** Ids that end the text; they are not given out. Default: the tokenizer's `eosIds`, none for a model without one. */
+  readonly eosIds?: readonly number[];
+  /**
+   * Beginnings of prompts that were computed before; those of this prompt are added. Used if the cache is empty. The tokens are the
+   * same as without if `chunk` divides `prefixes.chunkTokens` or the policy is exact. Default: none.
+   */
+  readonly prefixes?: PrefixCache;
+  /** Aborting it ends the generation with its reason, an AbortError by default. */
+  readonly signal?: AbortSignal;
+  /** Called after each forward pass of the prompt, with the tokens of the prompt that are done. */
+  readonly onProgress?: (progress: {readonly done: number; readonly total: number}) => void;
+}
+
+/** Options of `generate` for texts and messages. */
+export interface GenerateOptions extends GenerateIdsOptions {
+  /** The text ends before the first of these. Default: none. */
+  readonly stop?: readonly string[];
+}
+
+const samplingEntries = {
+  temperature: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0, 'expected a number >= 0'))),
+  topK: v.optional(atLeast(1)),
+  topP: v.optional(probability),
+};
+
+export const samplingSchema = v.strictObject(samplingEntries);
+
+/** Numbers among the options, checked and with their defaults. */
+export const generateSchema = v.strictObject({
+  ...samplingEntries,
+  tokens: v.optional(atLeast(1)),
+  chunk: v.optional(atLeast(1), 128),
+  seed: v.optional(v.pipe(v.number(), v.safeInteger('expected a whole number'))),
+});

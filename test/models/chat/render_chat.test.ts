@@ -1,0 +1,65 @@
+import {expect} from 'chai';
+import {type ChatMessage, renderChat} from '../../../models/chat/render_chat.js';
+import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
+import {readGolden} from '../../support/golden.js';
+import {characterTokenizer as tokenizer} from '../../support/tiny_model.js';
+
+interface ChatGolden {
+  readonly template: string;
+  readonly cases: readonly {
+    readonly messages: readonly ChatMessage[];
+    readonly text?: string;
+    readonly error?: string;
+  }[];
+}
+
+const golden = readGolden('chat/chat.json') as Readonly<Record<string, ChatGolden>>;
+const user = {role: 'user', content: 'Why?'};
+
+describe('renderChat', () => {
+  for (const [name, {template: chatTemplate, cases}] of Object.entries(golden)) {
+    it(`renders the template "${name}" as Jinja2 does`, () => {
+      for (const {messages, text, error} of cases) {
+        const render = () => renderChat({chatTemplate, tokenizer}, messages);
+        if (error === undefined) expect(render()).to.equal(text);
+        else expect(render).to.throw(ModelError, error);
+      }
+    });
+  }
+
+  it('gives templates the names of first and last token, empty ones if there are none', () => {
+    const chatTemplate = '[{{ bos_token }}|{{ eos_token }}]';
+    const {bosId, ...rest} = tokenizer;
+    expect(renderChat({chatTemplate, tokenizer}, [user])).to.equal('[<s>|</s>]');
+    expect(bosId).to.equal(0);
+    expect(renderChat({chatTemplate, tokenizer: {...rest, eosIds: []}}, [user])).to.equal('[|]');
+    const isSilent = (id: number) => id === 1; // the id has no token
+    expect(renderChat({chatTemplate, tokenizer: {...tokenizer, isSilent}}, [user])).to.equal('[<s>|]');
+  });
+
+  it('refuses messages without a template, and what is no message', () => {
+    expect(() => renderChat({tokenizer}, [user])).to.throw(
+      InvalidArgumentError,
+      /no chat template.*one text/,
+    );
+    for (const wrong of [null, 'Why?', {role: 'user'}, {role: 1, content: 'Why?'}, [user]]) {
+      const messages = [user, wrong] as readonly ChatMessage[];
+      expect(() => renderChat({chatTemplate: '', tokenizer}, messages)).to.throw(
+        InvalidArgumentError,
+        /messages\[1\] is .*expected \{role, content\}/,
+      );
+    }
+  });
+
+  it('says that a template is at fault', () => {
+    for (const chatTemplate of [
+      '{% if %}',
+      '{{ 1 + nothing }}',
+      '{% for',
+      '{{ messages | unheard_of }}',
+      '(('.repeat(4e4).replace(/^/, '{{ '),
+    ]) {
+      expect(() => renderChat({chatTemplate, tokenizer}, [user])).to.throw(ModelError, /chat template fails/);
+    }
+  });
+});

@@ -6,6 +6,52 @@ export type Options = Readonly<Record<string, OptionValue>>;
 export type OptionValue =
   number | string | boolean | null | readonly OptionValue[] | {readonly [name: string]: OptionValue};
 
+/** What a registry makes of a name and options. */
+export interface Spec {
+  readonly name: string;
+  /** Default: none, which stands for the defaults of each. */
+  readonly options?: Options;
+}
+
+/** A function from options, all of them optional, to a thing; it knows the names of its options. */
+export interface Factory<Given extends object, Made> {
+  (options?: Given): Made;
+  readonly optionNames: readonly string[];
+}
+
+/**
+ * Makes a factory that checks its options at the door: see `checkOptions`.
+ * @param entries the schema of each option, with its default.
+ */
+export function defineFactory<
+  Given extends object,
+  Made,
+  const Entries extends v.ObjectEntries = v.ObjectEntries,
+>(
+  name: string,
+  entries: Entries,
+  make: (checked: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>) => Made,
+): Factory<Given, Made> {
+  const schema = v.strictObject(entries);
+  return Object.assign((options: Given | undefined) => make(checkOptions(name, schema, options ?? {})), {
+    optionNames: Object.keys(entries),
+  });
+}
+
+/** Options as JSON has them: what was made of a spec is that spec again. */
+export function jsonOptions(checked: object): Options {
+  const entries = Object.entries(checked).map(([key, value]) => [key, isMade(value) ? specOf(value) : value]);
+  return Object.fromEntries(entries) as Options;
+}
+
+const isMade = (value: unknown): value is Required<Spec> =>
+  typeof value === 'object' && value !== null && 'name' in value && 'options' in value;
+
+/** The name and options of something made. */
+export function specOf({name, options}: Required<Spec>): Required<Spec> {
+  return {name, options};
+}
+
 /** A whole number from `least` on. */
 export const atLeast = (least: number) =>
   v.pipe(
@@ -29,6 +75,9 @@ function isOptionValue(input: unknown, nesting: number): boolean {
   return nesting < maxNesting && Object.values(input).every(inner => isOptionValue(inner, nesting + 1));
 }
 
+/** true or false. */
+export const flag = v.boolean('expected true or false');
+
 /** A share above 0, at most 1. */
 export const probability = v.pipe(
   v.number('expected a number above 0, at most 1'),
@@ -42,20 +91,6 @@ export const positiveNumber = v.pipe(
   v.finite('expected a number above 0'),
   v.gtValue(0, 'expected a number above 0'),
 );
-
-/** Throws where a rank is beyond what heads of these sizes have. */
-export function checkRank(option: string, rank: number, {dim, dimV}: {dim: number; dimV: number}): void {
-  const most = Math.min(dim, dimV);
-  if (rank <= most) return;
-  throw new InvalidArgumentError(
-    `${option} = ${rank}; the heads of this model have ${most} numbers: give a rank from 1 to ${most}.`,
-  );
-}
-
-/** A rank that was not given: 32, and half of a head's numbers where that is less. */
-export function defaultRank(dim: number): number {
-  return Math.max(1, Math.min(32, Math.floor(dim / 2)));
-}
 
 /** One of a few numbers. */
 export const oneOf = <const T extends readonly number[]>(...allowed: T) =>

@@ -8,14 +8,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import {attendPast} from '../cache/past/attend_past.js';
-import {
-  type AttentionCache,
-  KVCache,
-  type FreshTokens,
-  type Policy,
-  parsePolicy,
-  policyNames,
-} from '../cache/index.js';
+import {type AttentionCache, KVCache, type FreshTokens, type Policy, asPolicy, policyNames} from '../cache/index.js';
 import {RopeTables} from '../cache/past/rope_tables.js';
 import {findSmolLM2} from '../models/hub/index.js';
 import {loadModel} from '../models/load.js';
@@ -136,7 +129,7 @@ async function main(): Promise<void> {
   for (const policy of policies) {
     const {stepMs, attentionMs, bookkeepingMs, bookkeepingShare, worstStepMs, worstOverMedian} = measure(
       watcher.shapes,
-      parsePolicy(policy),
+      asPolicy(policy),
       Number(tokens),
       modelMs,
     );

@@ -10,7 +10,7 @@
  */
 import {appendFileSync} from 'node:fs';
 import {parseArgs} from 'node:util';
-import {makePolicy, parsePolicy, policyNames} from '../cache/index.js';
+import {asPolicy, makePolicy, policyNames, tokenBudget} from '../cache/index.js';
 import {loadModel} from '../models/load.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {type Checkpoint, endure} from './support/endurance.js';
@@ -26,12 +26,12 @@ async function main(): Promise<void> {
     },
   });
   const tokens = Number(values.tokens);
-  const bounded = policyNames().filter(name => makePolicy({name}).tokenBudget !== undefined);
+  const bounded = policyNames().filter(name => tokenBudget(makePolicy({name})) !== undefined);
   await useBackend('wasm');
   const {model, tokenizer, dispose} = await loadModel();
   for (const text of values.policies?.split(/,(?=[a-z])/) ?? bounded) {
     const report = await endure(model, {
-      policy: parsePolicy(text),
+      policy: asPolicy(text),
       tokens,
       prompt: tokenizer.encode('In the beginning'),
       checkpoints: Number(values.checkpoints),

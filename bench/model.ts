@@ -1,3 +1,4 @@
+import type {Policy} from '../cache/contract.js';
 import {existsSync} from 'node:fs';
 import {readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
@@ -6,7 +7,6 @@ import {KVCache} from '../cache/kv_cache.js';
 import {full} from '../cache/policies/full.js';
 import {onlineSvd} from '../cache/policies/online_svd.js';
 import {quantized} from '../cache/policies/quantized.js';
-import type {Policy} from '../cache/policy.js';
 import {embeddedText, loadModel, type ModelConfig} from '../models/index.js';
 import {measure} from './support/measure.js';
 import type {Row} from './support/row.js';

@@ -1,40 +1,52 @@
-/** The past of a model: codecs, policies, plans and the cache itself. */
-export {type UniformSizes, uniformShapes} from './binding/layer_shape.js';
-export type {LatentKeys} from './past/attend_past.js';
-export type {Codec, Options, OptionValue} from './codec.js';
+/** The past of a model: codecs, keepers, policies, plans and the cache itself. */
+export type {AttentionCache} from './attention_cache.js';
+export {
+  type CacheableModel,
+  type LayerShape,
+  type UniformSizes,
+  uniformShapes,
+} from './binding/layer_shape.js';
+export type {CacheLease} from './binding/lease.js';
 export * as codecs from './codecs/index.js';
 export {
-  type AttentionCache,
-  type CacheableModel,
-  type CacheLease,
-  type LayerShape,
-  type DepthReport,
-  type FreshTokens,
-  KVCache,
-  type KVCacheOptions,
-  type PlanChange,
-} from './kv_cache.js';
-export * as mechanics from './mechanics.js';
-export type {LeastUsedOptions} from './keepers/least_used.js';
-export type {Observation} from './past/observe.js';
-export type {DenseSegment, Past, PastEvents, Segment} from './past/past.js';
-export type {Plan, PlanJson, PolicyLike} from './plans/plan.js';
-export * from './plans/index.js';
-export * from './policies/index.js';
-export {PrefixCache, type PrefixCacheOptions} from './sharing/prefix_cache.js';
-export type {Context, Policy} from './policy.js';
-export * from './stores/index.js';
-export {type SeenTokens, WatchedCache, type Watcher} from './watch/watched_cache.js';
-export {
+  type CodecLike,
+  type StoreLike,
+  asCodec,
+  asStore,
   codecNames,
   makeCodec,
+  registerCodec,
+  registerPairCodec,
+  storeNames,
+} from './codecs/as_store.js';
+export {codecPair, type SideCodecs} from './codecs/pair.js';
+export type {Budget, Candidates, Codec, Context, Keeper, PairCodec, Policy} from './contract.js';
+export {type KeeperLike, asKeeper, keeperNames, registerKeeper} from './keepers/as_keeper.js';
+export * as keepers from './keepers/index.js';
+export {KVCache, type KVCacheOptions} from './kv_cache.js';
+export type {LatentKeys} from './past/attend_past.js';
+export type {FreshTokens} from './past/fresh_tokens.js';
+export type {Observation} from './past/observe.js';
+export type {DenseBlock, DenseSegment, Past, PastEvents, Segment} from './past/past.js';
+export type {RopeTables} from './past/rope_tables.js';
+export * from './plans/index.js';
+export type {Plan, PlanJson} from './plans/plan.js';
+export type {PlanChange} from './plans/set_plan.js';
+export {
+  type PolicyLike,
+  asPolicy,
   makePolicy,
-  parsePolicy,
   policyNames,
   registerPolicy,
-  type Spec,
-} from './registry.js';
-export type {RopeTables} from './past/rope_tables.js';
+  tokenBudget,
+} from './policies/as_policy.js';
+export {type PolicyOptions, policy} from './policies/custom.js';
+export * from './policies/index.js';
+export {PrefixCache, type PrefixCacheOptions} from './sharing/prefix_cache.js';
+export * from './stores/index.js';
+export type {DepthReport} from './watch/depth_report.js';
+export {type SeenTokens, WatchedCache, type Watcher} from './watch/watched_cache.js';
+export type {Factory, Options, OptionValue, Spec} from '../base/options.js';
 export type {
   DenseEncoding,
   Float8Encoding,

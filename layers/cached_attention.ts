@@ -1,5 +1,6 @@
+import type {AttentionCache} from '../cache/attention_cache.js';
+import type {FreshTokens} from '../cache/past/fresh_tokens.js';
 import type * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, FreshTokens} from '../cache/kv_cache.js';
 import {InvalidArgumentError, shown} from '../base/errors.js';
 import {causalAttention} from '../ops/attention/causal/index.js';
 import {rotate} from '../ops/rotate/index.js';

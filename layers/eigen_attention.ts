@@ -1,5 +1,7 @@
+import type {AttentionCache} from '../cache/attention_cache.js';
+import type {LayerShape} from '../cache/binding/layer_shape.js';
+import type {FreshTokens} from '../cache/past/fresh_tokens.js';
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, LayerShape, FreshTokens} from '../cache/kv_cache.js';
 import {InvalidArgumentError} from '../base/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import {rotationFor} from '../ops/rotate/rope.js';

@@ -1,5 +1,5 @@
+import type {LayerShape} from '../cache/binding/layer_shape.js';
 import * as tf from '@tensorflow/tfjs';
-import type {LayerShape} from '../cache/kv_cache.js';
 import {InvalidArgumentError} from '../base/errors.js';
 import {SelfAttention, type SelfAttentionArgs} from './self_attention.js';
 

@@ -1,6 +1,6 @@
+import type {AttentionCache} from '../cache/attention_cache.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
-import type {AttentionCache} from '../cache/kv_cache.js';
 
 /** What every tf.layers.Layer takes (tfjs does not export its name). */
 export type LayerArgs = NonNullable<ConstructorParameters<typeof tf.layers.Layer>[0]>;

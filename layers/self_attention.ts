@@ -1,6 +1,9 @@
+import type {AttentionCache} from '../cache/attention_cache.js';
+import type {LayerShape} from '../cache/binding/layer_shape.js';
+import type {FreshTokens} from '../cache/past/fresh_tokens.js';
+import type {Spec} from '../base/options.js';
+import {makePolicy} from '../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, LayerShape, FreshTokens} from '../cache/kv_cache.js';
-import {type Spec, makePolicy} from '../cache/registry.js';
 import {InvalidArgumentError} from '../base/errors.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {cachedAttention} from './cached_attention.js';

@@ -1,6 +1,6 @@
+import type {Policy} from '../../cache/contract.js';
 import * as tf from '@tensorflow/tfjs';
-import {type AttentionCache, KVCache} from '../../cache/index.js';
-import type {Policy} from '../../cache/policy.js';
+import {type AttentionCache, KVCache, tokenBudget} from '../../cache/index.js';
 import {seededRandom} from '../../base/random.js';
 import {sampleToken} from '../../models/generate/sampling.js';
 import {evictionRuleOf} from './eviction_rule.js';
@@ -118,7 +118,7 @@ export async function endure(
   });
 }
 
-function judged({tokenBudget}: Policy, report: Omit<EnduranceReport, 'faults'>): EnduranceReport {
+function judged(policy: Policy, report: Omit<EnduranceReport, 'faults'>): EnduranceReport {
   const {checkpoints, bytesSpread, leakedTensors, leakedBytes, worstDrift, scores, modelIntact} = report;
   const flat = checkpoints.slice(1);
   const held = Math.max(...checkpoints.map(row => row.held));
@@ -129,7 +129,10 @@ function judged({tokenBudget}: Policy, report: Omit<EnduranceReport, 'faults'>):
   check(bytesSpread <= 0.01, `the cache's bytes spread by ${(100 * bytesSpread).toFixed(2)} %`);
   check(spread(flat.map(row => row.tfBytes)) <= 0.01, "tfjs' bytes are not flat");
   check(new Set(flat.map(row => row.tensors)).size <= 1, 'the number of tensors is not constant');
-  check(held <= (tokenBudget ?? Infinity), `a head held ${held} tokens of a budget of ${tokenBudget}`);
+  check(
+    held <= (tokenBudget(policy) ?? Infinity),
+    `a head held ${held} tokens of a budget of ${tokenBudget(policy)}`,
+  );
   check(leakedTensors === 0 && leakedBytes === 0, `${leakedTensors} tensors, ${leakedBytes} bytes leaked`);
   check(worstDrift.keys <= keyTolerance, `keys drifted by ${worstDrift.keys}`);
   check(worstDrift.values === 0, `values drifted by ${worstDrift.values}`);

@@ -1,4 +1,4 @@
-import type {Policy} from '../../cache/policy.js';
+import type {Policy} from '../../cache/contract.js';
 
 /** How a policy that goes by attention chooses, by its documentation. */
 export interface EvictionRule {
@@ -29,8 +29,8 @@ export function evictionRuleOf({name, options}: Pick<Policy, 'name' | 'options'>
   return {
     statistic: name === 'lru' ? 'lastUse' : 'uses',
     threshold: number('threshold'),
-    ...{budget: size - recentBudget, recentBudget, sinks: 0},
-    // of equals the oldest goes; the last use is counted from the newest position
+    ...{budget: size - recentBudget, recentBudget, sinks: Math.min(number('sinks'), size - recentBudget - 1)},
+    // ties evict the oldest; the last use is counted from the newest position
     worth: (score, position, seen) => (name === 'lru' ? score - seen : score) + position / seen,
   };
 }

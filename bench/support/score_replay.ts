@@ -171,7 +171,7 @@ export class ScoreReplay implements AttentionCache {
   /** Sees that the right tokens went, and forgets them. */
   private judgeEviction(depth: number, past: Past): void {
     const {budget, recentBudget, sinks} = this.rule;
-    const heavy = past.held['heavy'];
+    const heavy = past.held['stored'];
     const listed = heavy === undefined ? new Float32Array() : hostNumbers(heavy.positions as tf.Tensor4D);
     const heads = this.held[depth]!;
     for (const [head, tokens] of heads.entries()) {

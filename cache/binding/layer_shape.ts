@@ -1,6 +1,4 @@
-import type {Plan, PolicyLike} from '../plans/plan.js';
-import {perDepth} from '../plans/index.js';
-import {full} from '../policies/full.js';
+import type {PolicyLike} from '../policies/as_policy.js';
 
 /** What a cache needs to know of one attention layer. */
 export interface LayerShape {
@@ -46,9 +44,4 @@ export function uniformShapes({depths, heads, kvHeads = heads, headDim}: Uniform
 /** Numbers of a token's key and value of one head, if nothing compressed them. */
 export function uncompressedNumbers({dim, dimV, headDim}: LayerShape): number {
   return headDim === undefined ? dim + dimV : 2 * headDim;
-}
-
-/** What the layers of a model ask for. */
-export function planOfLayers(rows: readonly LayerShape[]): Plan {
-  return perDepth(rows.map(({policy}) => policy ?? full()));
 }

@@ -1,16 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
-import * as v from 'valibot';
-import type {Codec, Options} from '../codec.js';
-import {checkOptions} from '../../base/options.js';
+import {type Factory, defineFactory} from '../../base/options.js';
+import type {Codec} from '../contract.js';
 import {dense as denseEncoding} from '../past/segments.js';
 
 /** Float32 numbers as they are: lossless, 4 bytes each. */
-export function dense(options: Options = {}): Codec {
-  return {
-    name: 'dense',
-    options: checkOptions('dense', v.strictObject({}), options),
-    blockTokens: 1,
-    encode: x => denseEncoding(tf.clone(x)),
-    errorBound: () => tf.scalar(0),
-  };
-}
+export const dense: Factory<object, Codec> = defineFactory('dense', {}, options => ({
+  name: 'dense',
+  options,
+  blockTokens: 1,
+  exact: true,
+  encode: x => denseEncoding(tf.clone(x)),
+  errorBound: () => tf.scalar(0),
+}));

@@ -4,61 +4,74 @@ import type {Encoding, IntegerEncoding, LowRankEncoding} from '../../ops/encodin
 import {hadamard} from '../../ops/hadamard/index.js';
 import {quantize} from '../../ops/integer/index.js';
 import {project} from '../../ops/low_rank/index.js';
-import type {Codec} from '../codec.js';
-import {atLeast, checkOptions, oneOf} from '../../base/options.js';
+import {type Factory, atLeast, defineFactory, flag, oneOf} from '../../base/options.js';
+import type {Codec} from '../contract.js';
 
-const flag = v.boolean('expected true or false');
-const schema = v.strictObject({
+export interface IntegerOptions {
+  /** Bits per code. Default 8. */
+  readonly bits?: 8 | 4 | 2;
+  /**
+   * Which numbers share a scale and a zero point: `groupSize` consecutive tokens of one channel (`'channel'`: KIVI's way for keys,
+   * whose outliers keep to their channels), or consecutive channels of one token (`'token'`: its way for values). Default `'token'`.
+   */
+  readonly groupAxis?: 'channel' | 'token';
+  /** Numbers that share a scale. Default 32. */
+  readonly groupSize?: number;
+  /** Scale by the largest magnitude, instead of by minimum and maximum. Default false. */
+  readonly symmetric?: boolean;
+  /**
+   * Take the mean of the run's first tokens off before: attention's softmax does not see what all keys share, and values get it
+   * back. Default false.
+   */
+  readonly center?: boolean;
+  /**
+   * Quantise in the basis of a Hadamard matrix, which spreads outliers over all channels (QuaRot, Ashkboos et al., 2024, arXiv
+   * 2404.00456). It suits groups within a token, and defeats those per channel. Default false.
+   */
+  readonly rotate?: boolean;
+}
+
+const entries = {
   bits: v.optional(oneOf(8, 4, 2), 8),
   groupAxis: v.optional(v.picklist(['channel', 'token'], 'expected "channel" or "token"'), 'token'),
   groupSize: v.optional(atLeast(1), 32),
   symmetric: v.optional(flag, false),
   center: v.optional(flag, false),
   rotate: v.optional(flag, false),
-});
-
-export type IntegerOptions = v.InferInput<typeof schema>;
+};
 
 /**
- * Integer codes of 8, 4 or 2 bits with a scale and a zero point per group (KIVI, Liu et al., 2024, arXiv 2402.02750).
- *
- * `groupAxis: 'channel'` groups `groupSize` consecutive tokens of one channel (KIVI's way for keys, whose outliers keep
- * to their channels), `'token'` groups consecutive channels of one token (its way for values). `symmetric` scales by the
- * largest magnitude, else by minimum and maximum. See `quantize` in ops/integer for the arithmetic.
- *
- * `center` takes the mean of the run's first tokens off before: attention's softmax does not see what all keys share, and
- * values get it back. `rotate` quantises in the basis of a Hadamard matrix, which spreads outliers over all channels
- * (QuaRot, Ashkboos et al., 2024, arXiv 2404.00456): it suits groups along tokens, and defeats those per channel.
+ * Integer codes of 8, 4 or 2 bits with a scale and a zero point per group (KIVI, Liu et al., 2024, arXiv 2402.02750). See `quantize`
+ * in ops/integer for the arithmetic. Tokens that share scales (`groupAxis: 'channel'`) are evicted as whole groups.
  */
-export function integer(options: IntegerOptions = {}): Codec {
-  const checked = checkOptions('integer', schema, options);
-  const {center, rotate, ...layout} = checked;
+export const integer: Factory<IntegerOptions, Codec> = defineFactory('integer', entries, options => {
+  const {center, rotate, ...layout} = options;
   const {bits, groupAxis, groupSize, symmetric} = layout;
   const plain = (x: tf.Tensor4D): IntegerEncoding => quantize(x, {...layout, dim: x.shape[3]});
   return {
     name: 'integer',
-    options: checked,
+    options,
     blockTokens: groupAxis === 'channel' ? groupSize : 1,
     sharedNumbers: dim => (center || rotate ? dim * dim : 0) + (center ? dim : 0),
-    encode: (x, like) => (center || rotate ? turned(x, like, checked, plain) : plain(x)),
+    encode: (x, like) => (center || rotate ? rotated(x, like, options, plain) : plain(x)),
     errorBound: x =>
       tf.tidy(() => {
-        const {basis, mean} = turnOf(x, checked);
+        const {basis, mean} = basisOf(x, options);
         const codes = center || rotate ? project(mean ? tf.sub(x, mean) : x, basis) : x;
         const halfStep = tf.mul(largestStep(codes, bits, symmetric), 0.5);
-        return rotate ? tf.mul(halfStep, Math.sqrt(x.shape[3])) : halfStep; // a turn adds up the errors of all channels
+        return rotate ? tf.mul(halfStep, Math.sqrt(x.shape[3])) : halfStep; // a rotation adds up the errors of all channels
       }),
   };
-}
+});
 
-/** Codes of `(x - mean) B^T` for a square basis B: as attention meets it, a low-rank encoding that drops no rank. */
-function turned(
+/** Codes of `(x - mean) B^T` for a square basis B: as attention reads it, a low-rank encoding that drops no rank. */
+function rotated(
   x: tf.Tensor4D,
   like: Encoding | undefined,
   options: {center: boolean; rotate: boolean},
   encode: (x: tf.Tensor4D) => IntegerEncoding,
 ): LowRankEncoding {
-  const {basis, mean} = like?.kind === 'lowRank' ? like : turnOf(x, options);
+  const {basis, mean} = like?.kind === 'lowRank' ? like : basisOf(x, options);
   const dim = x.shape[3];
   return {
     kind: 'lowRank',
@@ -70,14 +83,14 @@ function turned(
   };
 }
 
-/** The mean of these tokens, where it is wanted, and a Hadamard matrix or the identity for each head. */
-function turnOf(
+/** The mean of these tokens, if it is wanted, and a Hadamard matrix or the identity for each head. */
+function basisOf(
   x: tf.Tensor4D,
   {center, rotate}: {center: boolean; rotate: boolean},
 ): Pick<LowRankEncoding, 'basis' | 'mean'> {
   const [batch, kvHeads, , dim] = x.shape;
-  const turns = rotate && dim % 2 === 0; // a Hadamard matrix of an odd size is that of size 1
-  const matrix = turns ? hadamard(tf.eye(dim)) : tf.eye(dim);
+  const spreads = rotate && dim % 2 === 0; // a Hadamard matrix of an odd size is that of size 1
+  const matrix = spreads ? hadamard(tf.eye(dim)) : tf.eye(dim);
   const basis: tf.Tensor4D = tf.tile(tf.reshape(matrix, [1, 1, dim, dim]), [batch, kvHeads, 1, 1]);
   return center ? {basis, mean: tf.mean<tf.Tensor4D>(x, 2, true)} : {basis};
 }

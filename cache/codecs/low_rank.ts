@@ -6,41 +6,58 @@ import {hostNumbers} from '../../ops/host_numbers.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
 import {effectiveRank} from '../../ops/linalg/ranks.js';
 import {project} from '../../ops/low_rank/index.js';
-import type {Codec} from '../codec.js';
-import {atLeast, checkOptions, defaultRank, probability} from '../../base/options.js';
-import {latentsCodec, latentsSchema} from './latents.js';
+import type {Codec} from '../contract.js';
+import {
+  type Factory,
+  type Spec,
+  atLeast,
+  defineFactory,
+  flag,
+  jsonOptions,
+  probability,
+} from '../../base/options.js';
+import {latentsOption} from './latents.js';
+import {checkRank, defaultRank} from './rank.js';
 
-const schema = v.strictObject({
+export interface LowRankOptions {
+  /** Directions that are kept. Default: 32, or half of a head's numbers if that is less. */
+  readonly rank?: number | null;
+  /**
+   * Keep the smallest rank, at most `rank`, with this share of the squares in every head of a text. In a batch, texts that need fewer
+   * directions than their neighbours get zeros for the rest. Default: no such choice.
+   */
+  readonly energy?: number | null;
+  /** Take the mean of the run's first tokens off before. Default false. */
+  readonly center?: boolean;
+  /** How latents are stored: the name and options of a codec of single numbers, so that low rank and 4 bits are one codec. Default dense. */
+  readonly latents?: Spec;
+}
+
+const entries = {
   rank: v.optional(v.nullable(atLeast(1)), null),
   energy: v.optional(v.nullable(probability), null),
-  center: v.optional(v.boolean('expected true or false'), false),
-  latents: v.optional(latentsSchema, {name: 'dense'}),
-});
-
-export type LowRankOptions = v.InferInput<typeof schema>;
+  center: v.optional(flag, false),
+  latents: v.optional(latentsOption, {name: 'dense'}),
+};
 
 /**
  * Coefficients in the best basis of a run's first tokens: `x ~ z B + mean`, with B the top `rank` right singular vectors
- * of those tokens per key head, so that their squared error is the least possible (Eckart and Young, 1936). A rank that is
- * not given is 32, and half of a head's numbers where that is less. Later tokens
- * of the run are projected on the same basis. `energy` picks the smallest rank, at most `rank`, which keeps that share of
- * the squares in every head of a text; in a batch, texts that need fewer directions than their neighbours get zeros for the
- * rest. `center` takes the mean of the first tokens off before. Latents are stored by any codec of single numbers: low rank
- * and 4 bits are one option.
+ * of those tokens per key head, so that their squared error is the least possible (Eckart and Young, 1936). Later tokens
+ * of the run are projected on the same basis.
  *
- * Keys are wanted before their rotation: rotary positions raise their rank (Eigen Attention, arXiv 2408.05646).
+ * Keys are encoded before their rotation: rotary positions raise their rank (Eigen Attention, arXiv 2408.05646).
  */
-export function lowRank(options: LowRankOptions = {}): Codec {
-  const checked = checkOptions('lowRank', schema, options);
-  const latents = latentsCodec(checked.latents);
+export const lowRank: Factory<LowRankOptions, Codec> = defineFactory('lowRank', entries, checked => {
+  const {latents, rank} = checked;
   const basisOf = (x: tf.Tensor4D, like: Encoding | undefined): Basis =>
     like?.kind === 'lowRank' ? like : bestBasis(x, checked);
   const projected = (x: tf.Tensor4D, {basis, mean}: Basis) => project(mean ? tf.sub(x, mean) : x, basis);
   return {
     name: 'lowRank',
-    options: checked,
+    options: jsonOptions(checked),
     blockTokens: latents.blockTokens,
     unrotated: true,
+    check: sizes => checkRank('lowRank: rank', rank ?? 1, sizes),
     sharedNumbers: dim => dim * (mostDirections(checked, dim) + (checked.center ? 1 : 0)),
     encode(x, like): LowRankEncoding {
       const shared = basisOf(x, like);
@@ -66,7 +83,7 @@ export function lowRank(options: LowRankOptions = {}): Codec {
         return tf.add(truncated, moved);
       }),
   };
-}
+});
 
 type Basis = Pick<LowRankEncoding, 'basis' | 'mean'>;
 

@@ -1,109 +1,95 @@
 import * as tf from '@tensorflow/tfjs';
-import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
-import {rotate} from '../../ops/rotate/index.js';
-import {type DenseSegment, type Past, type Segment, segmentsOf} from './past.js';
+import {decodeTokens, hostPositions} from './decode.js';
+import {type DenseBlock, type DenseSegment, type Past, segmentsOf} from './past.js';
 import type {RopeTables} from './rope_tables.js';
-import {dense, runPositions, withoutOldest} from './segments.js';
+import {dense, firstTokens, lastTokens, positionsOf, withoutOldest} from './segments.js';
 
 /**
- * A past as another policy can take it over: decoded to dense tokens. Where nothing is missing, all of them lie in
- * `recent`, in the order of the text. Where tokens were evicted, the newest run without gaps lies in `recent`, and what
- * else is held stays beside it, exact, as `heavy` (each head its own tokens).
+ * A past as another policy can take it over: decoded to exact tokens. If nothing is missing, all of them lie in
+ * `recent`, in the order of the text. If tokens were evicted, the newest run without gaps lies in `recent`, and what
+ * else is held is `rest`, each head's tokens in the order of the text; the first `sinks` tokens of the text, if all heads hold them, are
+ * held apart.
  *
  * Tensors of the result belong to the caller. For changing plans, not for the hot path: one depth is dense meanwhile.
  */
-export async function reopen(past: Past, rope: RopeTables | undefined): Promise<Past> {
-  const segments = segmentsOf(past);
-  const positions = await Promise.all(segments.map(hostPositions));
+export async function decodePast(past: Past, rope: RopeTables | undefined, sinks: number): Promise<Past> {
   const {events, tokensSeen} = past;
-  const opened = tf.tidy(() => {
-    const order = orderOfText(positions, tokensSeen);
-    if (order !== undefined) {
-      const all = joined(segments.map(segment => decoded(segment, rope)));
-      return {recent: inOrder(all, order)} as Opened;
-    }
-    const {keys, values, tokens, positions: first} = past.recent; // without the scores: they are another policy's
-    const others = segments.filter(segment => segment !== past.recent);
-    return {
-      recent: withoutOldest({keys, values, tokens, positions: first}, 0),
-      ...(others.length > 0 && {heavy: joined(others.map(segment => decoded(segment, rope)))}),
-    } as Opened;
+  const segments = segmentsOf(past);
+  const older = segments.filter(segment => segment !== past.recent);
+  const positions = await Promise.all(segments.map(hostPositions));
+  const heads = Math.max(...positions.map(rows => rows.length));
+  const isWhole = holdsAll(positions, tokensSeen);
+  const orders = isWhole ? ordersOf(positions, heads) : ordersOf(positions.slice(0, older.length), heads);
+  const decoded = tf.tidy((): Decoded => {
+    const tokens = (of: typeof segments) =>
+      inOrder(joined(of.map(segment => decodeTokens(segment, {rope, tokensSeen}))), orders);
+    const result = (recent: DenseSegment, held: {sinks?: DenseBlock; rest?: DenseBlock} = {}): Decoded =>
+      ({recent, ...held}) as Decoded;
+    if (isWhole) return result({...tokens(segments), positions: 0});
+    const recent = withoutOldest({...past.recent, scores: undefined}, 0); // scores are another policy's
+    if (older.length === 0) return result(recent);
+    const rest = tokens(older);
+    const first = Math.min(sinks, textStart(positions.slice(0, older.length), orders));
+    if (first === 0) return result(recent, {rest});
+    const kept = {sinks: {...firstTokens(rest, first), positions: 0}};
+    const left = rest.tokens - first;
+    return result(recent, left === 0 ? kept : {...kept, rest: lastTokens(rest, left)});
   });
-  const {recent, heavy} = opened;
-  return {held: heavy ? {heavy} : {}, recent, tokensSeen, events};
+  const {recent, sinks: exact, rest} = decoded;
+  const held = Object.entries({sinks: exact, rest}).filter(([, segment]) => segment !== undefined);
+  return {held: Object.fromEntries(held) as Past['held'], recent, tokensSeen, events};
 }
 
-type Opened = {recent: DenseSegment; heavy?: Segment} & tf.TensorContainerObject;
+type Decoded = {recent: DenseSegment; sinks?: DenseBlock; rest?: DenseBlock} & tf.TensorContainerObject;
 
-/** The positions of every head, one row a head; one row for all where they share a run. */
-async function hostPositions({positions, tokens}: Segment): Promise<number[][]> {
-  if (typeof positions === 'number') return [Array.from({length: tokens}, (_, i) => positions + i)];
-  const [batch, kvHeads, rows] = positions.shape;
-  const numbers = await positions.data();
-  return Array.from({length: batch * kvHeads}, (_, head) => [
-    ...numbers.slice(head * rows, head * rows + tokens),
-  ]);
+/** Whether every head holds the whole text. */
+function holdsAll(positions: readonly ArrayLike<number>[][], tokensSeen: number): boolean {
+  const held = positions.reduce((sum, rows) => sum + (rows[0]?.length ?? 0), 0);
+  return held === tokensSeen;
 }
 
-/** The rows that put all tokens in the order of the text, where every head holds the whole of it. */
-function orderOfText(positions: readonly number[][][], tokensSeen: number): number[] | undefined {
-  const alike = positions.every(heads => heads.every(head => head.join() === heads[0]!.join()));
-  const row = positions.flatMap(heads => heads[0] ?? []);
-  if (!alike || row.length !== tokensSeen) return undefined;
-  const order = row.map((_, index) => index).sort((a, b) => row[a]! - row[b]!);
-  return order.every((index, position) => row[index] === position) ? order : undefined;
+/** For each head the rows of all segments, one behind the other, in the order of their positions. */
+function ordersOf(positions: readonly ArrayLike<number>[][], heads: number): number[][] {
+  return Array.from({length: heads}, (_, head) => {
+    const row = positions.flatMap(rows => Array.from(rows[head] ?? rows[0]!));
+    return row.map((_position, index) => index).sort((a, b) => row[a]! - row[b]!);
+  });
 }
 
-type Tokens = Omit<DenseSegment, 'positions'> & {readonly positions: tf.Tensor4D};
+/** How many tokens from the text's first one on every head holds. */
+function textStart(positions: readonly ArrayLike<number>[][], orders: readonly number[][]): number {
+  const starts = orders.map((order, head) => {
+    const row = positions.flatMap(rows => Array.from(rows[head] ?? rows[0]!));
+    const gap = order.findIndex((index, at) => row[index] !== at);
+    return gap === -1 ? order.length : gap;
+  });
+  return Math.min(...starts);
+}
 
-/** A segment with dense, rotated keys. */
-function decoded({keys, values, tokens, positions}: Segment, rope: RopeTables | undefined): Tokens {
-  const raw = decodeEncoding(keys, 0, tokens);
-  const unrotated = keys.kind === 'lowRank' && keys.rotate === true && rope !== undefined;
+type Tokens = DenseBlock & {readonly positions: tf.Tensor4D};
+
+function joined(parts: readonly DenseBlock[]): Tokens {
+  const all = (tensors: readonly tf.Tensor4D[]): tf.Tensor4D =>
+    tensors.length === 1 ? tensors[0]! : tf.concat([...tensors], 2);
   return {
-    // keys that were stored before their rotation always lie in a run without gaps
-    keys: dense(unrotated ? rotate(raw, rope.rotation(positions as number, tokens)) : raw),
-    values: dense(decodeEncoding(values, 0, tokens)),
-    tokens,
-    positions:
-      typeof positions === 'number'
-        ? runPositions(positions, tokens, keys)
-        : tf.slice(positions, [0, 0, 0, 0], [-1, -1, tokens, -1]),
-  };
-}
-
-function joined(parts: readonly Tokens[]): Tokens {
-  const [first] = parts;
-  if (first !== undefined && parts.length === 1) return first;
-  return {
-    keys: dense(
-      tf.concat(
-        parts.map(({keys}) => keys.data),
-        2,
-      ),
-    ),
-    values: dense(
-      tf.concat(
-        parts.map(({values}) => values.data),
-        2,
-      ),
-    ),
+    keys: dense(all(parts.map(({keys}) => keys.data))),
+    values: dense(all(parts.map(({values}) => values.data))),
     tokens: parts.reduce((sum, {tokens}) => sum + tokens, 0),
-    positions: tf.concat(
-      parts.map(({positions}) => positions),
-      2,
-    ),
+    positions: all(parts.map(positionsOf)),
   };
 }
 
-function inOrder({keys, values, tokens}: Tokens, order: readonly number[]): DenseSegment {
+function inOrder({keys, values, tokens, positions}: Tokens, orders: readonly number[][]): Tokens {
   const [batch, kvHeads] = keys.data.shape;
-  const indices = Int32Array.from({length: batch * kvHeads * tokens}, (_, i) => order[i % tokens]!);
+  const indices = Int32Array.from(
+    {length: batch * kvHeads * tokens},
+    (_, i) => (orders[Math.floor(i / tokens)] ?? orders[0]!)[i % tokens]!,
+  );
   return {
     keys: dense(gatherRows(keys.data, indices)),
     values: dense(gatherRows(values.data, indices)),
     tokens,
-    positions: 0,
+    positions: gatherRows(positions, indices),
   };
 }

@@ -1,87 +1,182 @@
 import * as tf from '@tensorflow/tfjs';
-import * as v from 'valibot';
-import type {DenseEncoding} from '../../ops/encodings/encoding.js';
-import {gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
-import {atLeast, checkOptions} from '../../base/options.js';
+import {headsOf} from '../../ops/encodings/encoding.js';
+import {gatherBlocks} from '../../ops/gather_tokens/index.js';
+import {readableNumbers} from '../../ops/host_numbers.js';
+import type {Context, Keeper, Policy} from '../contract.js';
+import {bytesOf, bytesPerToken} from '../keepers/budget.js';
+import {decodeTokens} from './decode.js';
 import {type Past, type Segment, tokensHeld} from './past.js';
-import {dense, earlyTokens, firstTokens, runPositions, withoutOldest} from './segments.js';
-
-/** How an evicting policy chooses. */
-export interface Eviction {
-  /** The most tokens a head keeps outside the recent ones. */
-  readonly budget: number;
-  /** The most recent tokens, which are never evicted. */
-  readonly recentBudget: number;
-  /** The first tokens of the text, which are never evicted either. Part of `budget`. */
-  readonly sinks: number;
-  /**
-   * The worth of each token: float32 `[batch, kvHeads, tokens, 1]` from its score (0 where the policy observes nothing), its
-   * position and its key, `[batch, kvHeads, tokens, dim]` as stored; those of the least are evicted.
-   */
-  readonly worth: (scores: tf.Tensor4D, positions: tf.Tensor4D, keys: tf.Tensor4D) => tf.Tensor;
-}
-
-/** Policies of one's own pass on what they are given: on the command line that is any text. */
-const schema = v.strictObject({budget: atLeast(1), recentBudget: atLeast(0), sinks: atLeast(0)});
-
-/** Beyond all other worth. Not Infinity: the TopK of tfjs compares two of those by their difference, and errs. */
-const priceless = 3e38;
+import {
+  blockTokensOf,
+  dense,
+  keepSinks,
+  moveTokens,
+  positionsOf,
+  splitOldest,
+  wholeBlocks,
+  withoutOldest,
+} from './segments.js';
 
 /**
- * Once a head holds more than both budgets, moves all but the `recentBudget` newest tokens to those kept before (`heavy`)
- * and keeps those of them which are worth most, each head its own. Memory is really freed: what stays is gathered into
- * new buffers. So that this copy is not due at every step, the few that are worth least go early, and `budget` is what
- * they grow to again: see `earlyTokens`.
+ * Once a head holds more tokens than the keeper's budget and the recent ones, evicts those of the lowest score, each head its own.
+ * Memory is really freed: what stays is gathered into new buffers, in its own codes, never decoded. Codes that share scales over
+ * several tokens go and stay as whole blocks, by the sum of their tokens' scores.
  *
- * @throws InvalidArgumentError where a budget is no whole number, or `budget` is below 1.
+ * So that this copy is not due at every step, the few that are worth least go early: see `earlyTokens`.
  */
-export function evict(past: Past, {budget, recentBudget, sinks, worth}: Eviction): Past {
-  checkOptions('evict', schema, {budget, recentBudget, sinks});
-  if (tokensHeld(past) <= budget + recentBudget) return past;
-  const leaving = Math.max(0, past.recent.tokens - recentBudget);
-  const candidates = withCandidates(past.held['heavy'], past.recent, leaving);
-  const {scores, positions} = candidates;
-  const value = tf.where(
-    tf.less(positions, sinks),
-    tf.fill(positions.shape, priceless),
-    worth(scores ?? tf.zerosLike(positions), positions, candidates.keys.data),
+export function evict(policy: Policy, past: Past, context: Context): Past {
+  const {keep, store, recent, sinks} = policy;
+  const apart = past.held['sinks'];
+  // exact tokens need no segment apart to stay exact: there the first ones are candidates that nothing beats
+  const within = apart === undefined && store.exact === true && keep.score !== undefined;
+  const budget = tokensOf(policy, past) + (within ? sinks : 0);
+  const limit = budget + recent + (within ? 0 : (apart?.tokens ?? (past.recent.positions === 0 ? sinks : 0)));
+  if (tokensHeld(past) <= limit) return past;
+  if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(isSinks)) {
+    return dropOldest(keepSinks(past, sinks), budget + recent);
+  }
+  const started = within ? past : keepSinks(past, sinks);
+  const leaving = wholeBlocks(started.recent.tokens - recent, store.blockTokens);
+  const {past: left, block} = splitOldest(started, leaving);
+  const stored = leaving === 0 ? started : store.add(left, block, context);
+  return stored === undefined ? past : evictHeld(policy, stored, budget, within ? sinks : 0, context);
+}
+
+/**
+ * How many tokens more than necessary go when a budget is full, so that a move is not due at each step: less than a
+ * sixteenth of the budget, so that one that is small is used whole.
+ */
+export function earlyTokens(budget: number): number {
+  return Math.min(moveTokens, Math.ceil(budget / 16)) - 1;
+}
+
+/** The budget as tokens per head; what bytes buy depends on how the tokens are stored. */
+function tokensOf({keep, store}: Policy, past: Past): number {
+  const {budget = Infinity} = keep;
+  const bytes = budget === Infinity ? undefined : bytesOf(budget as NonNullable<Keeper['budget']>);
+  if (bytes === undefined) return budget as number;
+  const segments = Object.entries(past.held).flatMap(([name, segment]) =>
+    isSinks(name) || segment.tokens === 0 ? [] : [segment],
   );
-  const kept = Math.min(budget - earlyTokens(budget), candidates.tokens);
-  const {indices} = tf.topk(tf.squeeze<tf.Tensor3D>(value, [3]), kept);
-  const heavy = keepTokens(candidates, indices);
-  const evictedTokens = past.events.evictedTokens + candidates.tokens - kept;
+  if (segments.length === 0 && store.exact !== true) return Infinity; // nothing is stored yet
+  const costs = (segments.length === 0 ? [past.recent] : segments).map(segment =>
+    bytesPerToken(segment, keep.observes !== undefined),
+  );
+  const shared = costs.reduce((sum, cost) => sum + cost.shared, 0);
+  return Math.max(0, Math.floor((bytes - shared) / Math.max(...costs.map(({perToken}) => perToken))));
+}
+
+/** A window of exact tokens is the recent ones themselves. */
+function dropOldest(past: Past, window: number): Past {
+  const over = past.recent.tokens - window;
+  if (over <= 0) return past;
+  const dropped = over + earlyTokens(window);
+  return withEvicted({...past, recent: withoutOldest(past.recent, dropped)}, dropped);
+}
+
+function evictHeld(policy: Policy, past: Past, budget: number, sinks: number, context: Context): Past {
+  const {keep, store} = policy;
+  const names = Object.keys(past.held).filter(name => !isSinks(name) && past.held[name]!.tokens > 0);
+  const segments = names.map(name => past.held[name]!);
+  const tokens = segments.reduce((sum, segment) => sum + segment.tokens, 0);
+  const kept = wholeBlocks(budget - Math.max(earlyTokens(budget), store.blockTokens - 1), store.blockTokens);
+  if (kept >= tokens) return past;
+  const [only] = segments;
+  const {positions} = only!;
+  const held = {...past.held};
+  if (segments.length === 1 && keep.score === undefined && typeof positions === 'number') {
+    held[names[0]!] = newest(only!, kept, positions);
+  } else {
+    const scores = segments.map(segment => scoresOf(keep, segment, sinks, past, context));
+    const counts = segments.length === 1 ? [kept] : shares(scores, segments, kept);
+    segments.forEach((segment, index) => {
+      held[names[index]!] = best(segment, scores[index]!, counts[index]!);
+    });
+  }
+  const left = names.reduce((sum, name) => sum + held[name]!.tokens, 0);
+  const filled = Object.fromEntries(Object.entries(held).filter(([, segment]) => segment.tokens > 0));
+  return withEvicted({...past, held: filled}, tokens - left);
+}
+
+/** Beyond all other scores. Not Infinity: the TopK of tfjs compares two of those by their difference, and errs. */
+const priceless = 3e38;
+
+/** Float32 `[batch, kvHeads, tokens, 1]`. */
+function scoresOf(keep: Keeper, segment: Segment, sinks: number, past: Past, {rope}: Context): tf.Tensor4D {
+  const positions = positionsOf(segment);
+  if (keep.score === undefined) return positions;
+  const {tokensSeen} = past;
+  const decoded = () => decodeTokens(segment, {rope, tokensSeen});
+  const score = keep.score({
+    attention: segment.scores ?? tf.zerosLike<tf.Tensor4D>(positions),
+    positions,
+    tokensSeen,
+    keys: () => decoded().keys.data,
+    values: () => decoded().values.data,
+  });
+  return sinks === 0
+    ? (score as tf.Tensor4D)
+    : tf.where(tf.less(positions, sinks), tf.fill(positions.shape, priceless), score as tf.Tensor4D);
+}
+
+/** The `kept` tokens of a segment with the largest scores, in whole blocks; each head has its own. */
+function best(segment: Segment, scores: tf.Tensor4D, kept: number): Segment {
+  if (kept === 0) return {...segment, tokens: 0};
+  const block = blockTokensOf(segment);
+  const [batch, kvHeads, tokens] = scores.shape;
+  const ofBlocks = tf.sum<tf.Tensor3D>(tf.reshape(scores, [batch, kvHeads, tokens / block, block]), 3);
+  const {indices} = tf.topk(ofBlocks, kept / block);
+  return blocksOf({...segment, positions: positionsOf(segment)}, indices, block);
+}
+
+/** The newest `kept` tokens of a run without gaps, in whole blocks. */
+function newest(segment: Segment, kept: number, first: number): Segment {
+  if (kept === 0) return {...segment, tokens: 0};
+  const block = blockTokensOf(segment);
+  const {batch, kvHeads} = headsOf(segment.keys);
+  const [from, blocks] = [(segment.tokens - kept) / block, kept / block];
+  const rows = Int32Array.from({length: batch * kvHeads * blocks}, (_, i) => from + (i % blocks));
+  const indices = tf.tensor3d(rows, [batch, kvHeads, blocks], 'int32');
+  return {...blocksOf(segment, indices, block), positions: first + segment.tokens - kept};
+}
+
+/** Some blocks of a segment, each head its own, in their own codes. */
+export function blocksOf(segment: Segment, indices: tf.Tensor3D, block: number): Segment {
+  const {keys, values, positions, scores} = segment;
+  const rows = (x: tf.Tensor4D) => gatherBlocks(dense(x), indices, block).data;
   return {
-    ...past,
-    held: {heavy},
-    recent: withoutOldest(past.recent, leaving),
-    events: {...past.events, evictedTokens},
+    keys: gatherBlocks(keys, indices, block),
+    values: gatherBlocks(values, indices, block),
+    tokens: indices.shape[2] * block,
+    positions: typeof positions === 'number' ? positions : rows(positions),
+    scores: scores && rows(scores),
   };
 }
 
-/** A segment, whose positions are a tensor, with only some of its tokens: int32 `[batch, kvHeads, kept]`. */
-export function keepTokens({keys, values, positions, scores}: Segment, indices: tf.Tensor3D): Segment {
-  return {
-    keys: gatherTokens(keys, indices),
-    values: gatherTokens(values, indices),
-    tokens: indices.shape[2],
-    positions: gatherRows(positions as tf.Tensor4D, indices),
-    ...(scores && {scores: gatherRows(scores, indices)}),
-  };
+/**
+ * How many tokens each segment keeps, so that together they are about those which are worth most: as many as are among the best of
+ * all in the mean over heads, in whole blocks. In proportion to their tokens on GPU backends, which cannot be read at once.
+ */
+function shares(scores: readonly tf.Tensor4D[], segments: readonly Segment[], kept: number): number[] {
+  const tokens = segments.map(segment => segment.tokens);
+  const total = tokens.reduce((sum, count) => sum + count, 0);
+  const ends = tokens.map((_, index) => tokens.slice(0, index + 1).reduce((sum, count) => sum + count, 0));
+  const all = tf.squeeze<tf.Tensor3D>(tf.concat([...scores], 2), [3]);
+  const chosen = readableNumbers(tf.topk(all, kept).indices);
+  const heads = all.shape[0] * all.shape[1];
+  return segments.map((segment, index) => {
+    const [from, end] = [ends[index - 1] ?? 0, ends[index]!];
+    const wanted =
+      chosen === undefined
+        ? (kept * tokens[index]!) / total
+        : chosen.filter(row => row >= from && row < end).length / heads;
+    return wholeBlocks(wanted, blockTokensOf(segment));
+  });
 }
 
-/** Kept tokens and the oldest recent ones as one dense segment whose positions, and scores where there are, are tensors. */
-function withCandidates(heavy: Segment | undefined, recent: Past['recent'], leaving: number) {
-  const positions = runPositions(recent.positions, leaving, recent.keys);
-  const join = (kept: tf.Tensor4D | undefined, fresh: tf.Tensor4D): tf.Tensor4D =>
-    kept === undefined ? fresh : tf.concat([kept, fresh], 2);
-  const scores = recent.scores && tf.slice(recent.scores, [0, 0, 0, 0], [-1, -1, leaving, -1]);
-  return {
-    keys: dense(join((heavy?.keys as DenseEncoding | undefined)?.data, firstTokens(recent.keys, leaving))),
-    values: dense(
-      join((heavy?.values as DenseEncoding | undefined)?.data, firstTokens(recent.values, leaving)),
-    ),
-    tokens: (heavy?.tokens ?? 0) + leaving,
-    positions: join(heavy?.positions as tf.Tensor4D | undefined, positions),
-    ...(scores && {scores: join(heavy?.scores, scores)}),
-  };
+const isSinks = (name: string) => name === 'sinks';
+
+function withEvicted(past: Past, evicted: number): Past {
+  const evictedTokens = past.events.evictedTokens + evicted;
+  return {...past, events: {...past.events, evictedTokens}};
 }

@@ -3,18 +3,23 @@ import {attentionStatistics} from '../../ops/attention/statistics/index.js';
 import {headsOf} from '../../ops/encodings/encoding.js';
 import {type AttendContext, attendOptions, attendedKeys} from './attend_past.js';
 import type {Past, Segment} from './past.js';
-import {runPositions} from './segments.js';
+import {positionsOf} from './segments.js';
 
 /**
- * What is added up of the attention that a token gets: its `mass` (all of it), its `uses` (queries whose attention passes
- * the threshold), or its `lastUse` (the position of the latest such query).
+ * What is gathered of the attention that a token gets from the queries that see it, all query heads of its group together:
+ *
+ * - `mass`: the sum of its attention probabilities;
+ * - `uses`: the number of queries whose attention to it exceeds `threshold`;
+ * - `lastUse`: the position of the latest such query;
+ * - `lastMass`: its attention probability under the newest query alone.
  */
 export type Observation =
-  {readonly statistic: 'mass'} | {readonly statistic: 'uses' | 'lastUse'; readonly threshold: number};
+  | {readonly statistic: 'mass' | 'lastMass'}
+  | {readonly statistic: 'uses' | 'lastUse'; readonly threshold: number};
 
 /**
- * Adds what the attention of this step's queries tells about each token to its score, over all segments: a sum of `mass`
- * and `uses`, the latest of `lastUse` (a token was used when it came in).
+ * Brings the attention of this step's queries into each token's score, over all segments: `mass` and `uses` add up, `lastUse` is
+ * the latest (a token was used when it came in), `lastMass` replaces what was there.
  *
  * @param logSum max + ln(sum) of each query over all segments: float32 `[batch, heads, tokens, 1]`.
  */
@@ -25,22 +30,35 @@ export function observe(
   logSum: tf.Tensor4D,
   context: AttendContext,
 ): Past {
+  const {statistic} = observation;
+  const newest = statistic === 'lastMass' ? queries.shape[2] - 1 : 0;
+  const asked = newest === 0 ? queries : tf.slice(queries, [0, 0, newest, 0]);
+  const logSums = newest === 0 ? logSum : tf.slice(logSum, [0, 0, newest, 0]);
   const scored = <S extends Segment>(segment: S): S => {
     if (segment.tokens === 0) return segment;
-    const seen = attentionStatistics(queries, attendedKeys(segment.keys, context), logSum, {
-      ...attendOptions(segment, past, queries, context),
-      ...observation,
+    const seen = attentionStatistics(asked, attendedKeys(segment.keys, context), logSums, {
+      ...attendOptions(segment, past, asked, context),
+      ...countedBy(observation),
     }).expandDims<tf.Tensor4D>(3);
+    if (statistic === 'lastMass') return {...segment, scores: seen};
     const before = knownScores(segment, observation);
-    if (observation.statistic !== 'lastUse') return {...segment, scores: tf.add(before, seen)};
+    if (statistic !== 'lastUse') return {...segment, scores: tf.add(before, seen)};
     const firstPosition = past.tokensSeen - queries.shape[2];
     const used = tf.where(tf.greaterEqual(seen, 0), tf.add(seen, firstPosition), tf.fill(seen.shape, -1));
     return {...segment, scores: tf.maximum(before, used)};
   };
-  const held = Object.fromEntries(
-    Object.entries(past.held).map(([name, segment]) => [name, scored(segment)]),
-  );
-  return {...past, held, recent: scored(past.recent)};
+  const candidates = Object.entries(past.held).map(([name, segment]) => [
+    name,
+    name === 'sinks' ? segment : scored(segment), // never evicted
+  ]);
+  return {...past, held: Object.fromEntries(candidates) as Past['held'], recent: scored(past.recent)};
+}
+
+/** What the pass over the keys adds up. */
+function countedBy(
+  observation: Observation,
+): Exclude<Observation, {statistic: 'mass' | 'lastMass'}> | {statistic: 'mass'} {
+  return 'threshold' in observation ? observation : {statistic: 'mass'};
 }
 
 /** The scores so far; those of fresh tokens start at 0, or, for `lastUse`, at their own position. */
@@ -51,13 +69,8 @@ function knownScores(segment: Segment, {statistic}: Observation): tf.Tensor4D {
   if (scores !== undefined && known === tokens) return scores;
   const missing = tokens - known;
   const fresh: tf.Tensor4D =
-    statistic === 'lastUse' ? positionsFrom(segment, known, missing) : tf.zeros([batch, kvHeads, missing, 1]);
+    statistic === 'lastUse'
+      ? tf.slice(positionsOf(segment), [0, 0, known, 0], [-1, -1, missing, -1])
+      : tf.zeros([batch, kvHeads, missing, 1]);
   return scores === undefined ? fresh : tf.concat([scores, fresh], 2);
-}
-
-/** Of a run, or of tokens that another policy kept, which may lie anywhere. */
-function positionsFrom({positions, keys}: Segment, from: number, tokens: number): tf.Tensor4D {
-  return typeof positions === 'number'
-    ? runPositions(positions + from, tokens, keys)
-    : tf.slice(positions, [0, 0, from, 0], [-1, -1, tokens, -1]);
 }

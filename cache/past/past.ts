@@ -12,28 +12,35 @@ export interface Segment {
    * keeps tokens of its own: float32 (exact to 2^24) `[batch, kvHeads, rows, 1]`. Eviction never renumbers.
    */
   readonly positions: number | tf.Tensor4D;
-  /** What attention gave to each token so far: float32 `[batch, kvHeads, tokens, 1]`, where the policy observes it. */
+  /** The attention that each token got so far: float32 `[batch, kvHeads, tokens, 1]`, if the keeper observes it. */
   readonly scores?: tf.Tensor4D;
 }
 
-/** Dense float32 keys (rotated) and values of tokens without gaps. */
-export interface DenseSegment extends Segment {
+/** Exact tokens: dense float32 keys (rotated) and values. */
+export interface DenseBlock extends Segment {
   readonly keys: DenseEncoding;
   readonly values: DenseEncoding;
+}
+
+/** Exact tokens without gaps. */
+export interface DenseSegment extends DenseBlock {
   readonly positions: number;
 }
 
 /**
  * The past of one depth as its policy laid it out. Fresh tokens always come into `recent`, whose keys (rotated) and
- * values are dense; what a policy seals, encodes or keeps of the older ones lies in `held`.
+ * values are dense; older tokens lie in `held`.
  */
 export interface Past {
-  /** By what they are to the policy (`old`, `sinks`, `heavy`), in the order of their making. */
+  /**
+   * By name, in the order of their making. `sinks`: the first tokens, exact. `stored`: what a pair of codecs stored. `rest`: exact
+   * tokens that another plan left behind and that are still to be stored. Other names are a pair codec's own.
+   */
   readonly held: Readonly<Record<string, Segment>>;
   readonly recent: DenseSegment;
   /** Tokens that came in, the evicted ones included: the position of the next one. */
   readonly tokensSeen: number;
-  /** Tensors that a policy carries from step to step beside the tokens. */
+  /** Tensors that a codec carries from step to step beside the tokens. */
   readonly extras?: Readonly<Record<string, tf.Tensor>>;
   /** What the policy did so far, for the monitor. */
   readonly events: PastEvents;
@@ -41,12 +48,14 @@ export interface Past {
 
 /** How often a policy did something, and to how many tokens (per head). */
 export interface PastEvents {
-  readonly seals: number;
-  readonly folds: number;
+  /** Blocks of tokens that were encoded. */
+  readonly blocksEncoded: number;
+  /** Updates of a singular value decomposition. */
+  readonly svdUpdates: number;
   readonly evictedTokens: number;
 }
 
-export const noEvents: PastEvents = {seals: 0, folds: 0, evictedTokens: 0};
+export const noEvents: PastEvents = {blocksEncoded: 0, svdUpdates: 0, evictedTokens: 0};
 
 /** All segments of a past, oldest first; empty ones left out. */
 export function segmentsOf(past: Past): Segment[] {
@@ -72,7 +81,7 @@ function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor
   return tensors;
 }
 
-/** Tokens that a past holds for each head: what is left of `tokensSeen` after evictions. */
+/** Tokens that a past holds per head: what is left of `tokensSeen` after evictions. */
 export function tokensHeld(past: Past): number {
   return segmentsOf(past).reduce((sum, {tokens}) => sum + tokens, 0);
 }

@@ -33,12 +33,15 @@ export class RopeTables {
     return rotation;
   }
 
-  /** What turns rotated keys at positions `start .. start + tokens` back; its tensors belong to the caller's tidy. */
+  /** What takes the rotation of keys at positions `start .. start + tokens` back; its tensors belong to the caller's tidy. */
   inverse(start: number, tokens: number): Rotation {
     const {cos, sin, ...rest} = rotationFor(this.config, this.dim, start, tokens);
-    const {magnitude} = ropeFrequencies(this.config, this.dim); // YaRN lengthens keys as it turns them
-    const shrink = 1 / magnitude ** 2;
-    return {...rest, cos: tf.mul(cos, shrink), sin: tf.mul(sin, -shrink)};
+    return {...rest, cos: tf.mul(cos, this.shrink), sin: tf.mul(sin, -this.shrink)};
+  }
+
+  /** What takes back the length that a rotation and its inverse add: YaRN lengthens keys as it rotates them. */
+  get shrink(): number {
+    return 1 / ropeFrequencies(this.config, this.dim).magnitude ** 2;
   }
 
   /** Tables of at least the positions 0 .. positions, rows by position; they stay the property of this object. */

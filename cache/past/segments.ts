@@ -7,27 +7,11 @@ import {
   mapTensors,
   tensorsOf,
 } from '../../ops/encodings/encoding.js';
-import {rotate} from '../../ops/rotate/index.js';
-import type {Codec} from '../codec.js';
-import type {DenseSegment, Past, Segment} from './past.js';
-import type {RopeTables} from './rope_tables.js';
+import type {DenseBlock, DenseSegment, Past, Segment} from './past.js';
 
-// The mechanics that policies share: taking tokens in, sealing them, dropping them. All pure, inside the caller's tidy;
-// the old past stays readable throughout.
+// Taking tokens in, joining runs, splitting them off. All pure, inside the caller's tidy; the old past stays readable throughout.
 
-/** Codecs of both sides of a segment. */
-export interface SideCodecs {
-  readonly keys: Codec;
-  readonly values: Codec;
-}
-
-/** What sealing needs of a step's context. */
-export interface SealContext {
-  readonly expectedTokens?: number;
-  readonly rope?: RopeTables;
-}
-
-/** Tokens that wait until this many move at once, so that the cost of a move is shared; fewer where a budget is smaller. */
+/** The most tokens that move at once, unless a codec needs larger blocks: enough to share the cost of a move. */
 export const moveTokens = 16;
 
 /**
@@ -42,7 +26,8 @@ export function appendDense(
   expectedTokens?: number,
 ): DenseSegment {
   const fresh = {keys: dense(keys), values: dense(values), tokens: keys.shape[2], positions: start};
-  return appendSegment(recent, fresh, expectedTokens) as DenseSegment;
+  // scores of fresh tokens come with the next observation: see observe
+  return {...appendSegment(recent, fresh, expectedTokens), scores: recent?.scores} as DenseSegment;
 }
 
 /** Joins two runs of tokens stored by the same codecs: the later one is written behind the earlier one. */
@@ -58,8 +43,8 @@ export function appendSegment(
     keys: appendEncoding(segment?.keys, fresh.keys, at, capacity),
     values: appendEncoding(segment?.values, fresh.values, at, capacity),
     tokens,
-    positions: appendPositions(segment, fresh, at, capacity),
-    ...(segment?.scores && {scores: segment.scores}), // those of fresh tokens come with the next observation
+    positions: joinedPositions(segment, fresh, capacity),
+    scores: joinedScores(segment, fresh),
   };
 }
 
@@ -77,15 +62,30 @@ function appendEncoding(
   });
 }
 
-function appendPositions(
+/** A number as long as the tokens are a run without gaps. */
+function joinedPositions(
   segment: Segment | undefined,
-  {positions}: Segment,
-  at: number,
+  fresh: Segment,
   capacity: number,
 ): Segment['positions'] {
-  const former = at === 0 ? undefined : segment?.positions;
-  if (typeof positions === 'number') return (former as number | undefined) ?? positions;
-  return append(former as tf.Tensor4D | undefined, positions, at, capacity);
+  const at = segment?.tokens ?? 0;
+  if (segment === undefined || at === 0) {
+    return typeof fresh.positions === 'number'
+      ? fresh.positions
+      : append(undefined, fresh.positions, 0, capacity);
+  }
+  const {positions} = segment;
+  if (typeof positions === 'number' && fresh.positions === positions + at) return positions;
+  const before = typeof positions === 'number' ? positionsOf(segment) : positions;
+  return append(before, positionsOf(fresh), at, capacity);
+}
+
+function joinedScores(segment: Segment | undefined, fresh: Segment): tf.Tensor4D | undefined {
+  if (segment === undefined || segment.tokens === 0) return fresh.scores;
+  if (fresh.scores === undefined) return segment.scores;
+  const {batch, kvHeads} = headsOf(segment.keys);
+  const before: tf.Tensor4D = segment.scores ?? tf.zeros([batch, kvHeads, segment.tokens, 1]);
+  return tf.concat([before, fresh.scores], 2);
 }
 
 /** A short text has spare room for a few tokens, or it would take more than without any compression. */
@@ -96,88 +96,22 @@ function grownCapacity(tokens: number, expectedTokens = Infinity): number {
   return tokens <= expectedTokens ? Math.min(grown, expectedTokens) : grown;
 }
 
-/** How many of `tokens` may leave so that at least `residual` stay: whole blocks of both codecs, and no few. */
-export function sealable(tokens: number, residual: number, {keys, values}: SideCodecs): number {
-  const block = leastCommonMultiple(keys.blockTokens, values.blockTokens);
-  const move = block * Math.ceil(moveTokens / block);
-  return Math.max(0, Math.floor((tokens - residual) / move)) * move;
+/** Splits the oldest `tokens` tokens off `recent`, exact and with their scores: as a block that can be stored elsewhere. */
+export function splitOldest(past: Past, tokens: number): {past: Past; block: DenseSegment} {
+  const {recent} = past;
+  const scores = recent.scores && tf.slice(recent.scores, [0, 0, 0, 0], [-1, -1, tokens, -1]);
+  const block = {...firstTokens(recent, tokens), scores} as DenseSegment;
+  return {past: {...past, recent: withoutOldest(recent, tokens)}, block};
 }
 
 /**
- * How many tokens more than necessary go when a budget is full, so that a move is not due at each step: less than a
- * sixteenth of the budget, so that one that is small is used whole.
- */
-export function earlyTokens(budget: number): number {
-  return Math.min(moveTokens, Math.ceil(budget / 16)) - 1;
-}
-
-/**
- * Whether so many tokens make a beginning: what a run shares beside its tokens must not take more than they save. Asked for a
- * third of their numbers, since latents are half of them and more.
- */
-export function paysFor(tokens: number, dim: number, sharedNumbers: number): boolean {
-  return tokens * dim >= 3 * sharedNumbers;
-}
-
-/**
- * Moves the `tokens` oldest tokens of `recent` into the held segment `old`, encoded once; `tokens` is a multiple of both
- * codecs' blocks. The first of them wait until they pay for what their run shares.
- */
-export function seal(past: Past, tokens: number, codecs: SideCodecs, context: SealContext): Past {
-  if (tokens <= 0) return past;
-  const {recent, held, events} = past;
-  const {old} = held;
-  const pays = (codec: Codec, {dim}: DenseEncoding) => paysFor(tokens, dim, codec.sharedNumbers?.(dim) ?? 0);
-  if (old === undefined && !(pays(codecs.keys, recent.keys) && pays(codecs.values, recent.values)))
-    return past;
-  const sealed: Segment = {
-    keys: encodeKeys(
-      firstTokens(recent.keys, tokens),
-      recent.positions,
-      codecs.keys,
-      old?.keys,
-      context.rope,
-    ),
-    values: codecs.values.encode(firstTokens(recent.values, tokens), old?.values),
-    tokens,
-    positions: recent.positions,
-  };
-  return {
-    ...past,
-    held: {...held, old: appendSegment(old, sealed, context.expectedTokens)},
-    recent: withoutOldest(recent, tokens),
-    events: {...events, seals: events.seals + 1},
-  };
-}
-
-/** Encodes rotated keys of a run without gaps; a codec that stores keys before their rotation gets them turned back. */
-export function encodeKeys(
-  keys: tf.Tensor4D,
-  start: number,
-  codec: Codec,
-  like: Encoding | undefined,
-  rope: RopeTables | undefined,
-): Encoding {
-  if (codec.unrotated !== true || rope === undefined) return codec.encode(keys, like);
-  const encoding = codec.encode(rotate(keys, rope.inverse(start, keys.shape[2])), like);
-  return encoding.kind === 'lowRank' ? {...encoding, rotate: true} : encoding;
-}
-
-/**
- * Moves the first `sinks` tokens of the text into a dense segment of their own, once they would leave `recent`; nothing
- * where they left it before (under another plan, or into that segment).
+ * Moves the first `sinks` tokens of the text into a dense segment of their own. Does nothing if they left `recent` before (under
+ * another plan, or into that segment).
  */
 export function keepSinks(past: Past, sinks: number): Past {
-  const {recent} = past;
-  if (sinks === 0 || recent.positions > 0) return past;
-  const tokens = Math.min(sinks, recent.tokens);
-  const segment: DenseSegment = {
-    keys: dense(firstTokens(recent.keys, tokens)),
-    values: dense(firstTokens(recent.values, tokens)),
-    tokens,
-    positions: recent.positions,
-  };
-  return {...past, held: {sinks: segment, ...past.held}, recent: withoutOldest(recent, tokens)};
+  if (sinks === 0 || past.recent.positions > 0) return past;
+  const {past: rest, block} = splitOldest(past, Math.min(sinks, past.recent.tokens));
+  return {...rest, held: {sinks: {...block, scores: undefined}, ...rest.held}};
 }
 
 /**
@@ -198,19 +132,51 @@ export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegmen
     values: rest(recent.values),
     tokens: left,
     positions: recent.positions + tokens,
-    ...(scores && {scores: tf.slice(scores, [0, 0, tokens, 0], [-1, -1, left, -1])}),
+    scores: scores && tf.slice(scores, [0, 0, tokens, 0], [-1, -1, left, -1]),
   };
 }
 
-/** The oldest tokens of a dense encoding, as a tensor of their own. */
-export function firstTokens({data}: DenseEncoding, tokens: number): tf.Tensor4D {
-  return tf.slice(data, [0, 0, 0, 0], [-1, -1, tokens, -1]);
+/** The oldest tokens of exact ones, in tensors of their own; without their scores. */
+export function firstTokens({keys, values, positions}: DenseBlock, tokens: number): DenseBlock {
+  const first = ({data}: DenseEncoding) => dense(tf.slice(data, [0, 0, 0, 0], [-1, -1, tokens, -1]));
+  return {
+    keys: first(keys),
+    values: first(values),
+    tokens,
+    positions:
+      typeof positions === 'number' ? positions : tf.slice(positions, [0, 0, 0, 0], [-1, -1, tokens, -1]),
+  };
+}
+
+/** The newest tokens of exact ones; without their scores. */
+export function lastTokens({keys, values, tokens, positions}: DenseBlock, count: number): DenseBlock {
+  const last = (x: tf.Tensor4D): tf.Tensor4D => tf.slice(x, [0, 0, tokens - count, 0], [-1, -1, count, -1]);
+  return {
+    keys: {...keys, data: last(keys.data)},
+    values: {...values, data: last(values.data)},
+    tokens: count,
+    positions: typeof positions === 'number' ? positions + tokens - count : last(positions),
+  };
+}
+
+/** The positions of a segment's tokens, head by head: float32 `[batch, kvHeads, tokens, 1]`. */
+export function positionsOf({positions, tokens, keys}: Segment): tf.Tensor4D {
+  if (typeof positions === 'number') return runPositions(positions, tokens, keys);
+  return positions.shape[2] === tokens ? positions : tf.slice(positions, [0, 0, 0, 0], [-1, -1, tokens, -1]);
 }
 
 /** The positions of a run without gaps, head by head: float32 `[batch, kvHeads, tokens, 1]`. */
 export function runPositions(first: number, tokens: number, encoding: Encoding): tf.Tensor4D {
   const {batch, kvHeads} = headsOf(encoding);
   return tf.tile(tf.reshape(tf.range(first, first + tokens), [1, 1, tokens, 1]), [batch, kvHeads, 1, 1]);
+}
+
+/** How many tokens one row of any of a segment's tensors covers, at the most: blocks of so many are copied as they are. */
+export function blockTokensOf({keys, values}: Pick<Segment, 'keys' | 'values'>): number {
+  return [keys, values]
+    .flatMap(encoding => Object.values(tensorsOf(encoding)).map(({tokensPerRow}) => tokensPerRow))
+    .filter(Number.isFinite)
+    .reduce(leastCommonMultiple, 1);
 }
 
 export function dense(data: tf.Tensor4D): DenseEncoding {
@@ -220,4 +186,9 @@ export function dense(data: tf.Tensor4D): DenseEncoding {
 export function leastCommonMultiple(a: number, b: number): number {
   const gcd = (x: number, y: number): number => (y === 0 ? x : gcd(y, x % y));
   return (a / gcd(a, b)) * b;
+}
+
+/** The largest multiple of `block` that is at most `tokens`, and at least 0. */
+export function wholeBlocks(tokens: number, block: number): number {
+  return Math.max(0, Math.floor(tokens / block)) * block;
 }

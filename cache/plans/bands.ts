@@ -1,13 +1,17 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import {checkOptions} from '../../base/options.js';
-import {type Plan, type PolicyLike, asPolicy, specOf} from './plan.js';
+import {checkOptions, specOf} from '../../base/options.js';
+import {type PolicyLike, asPolicy} from '../policies/as_policy.js';
+import type {Plan} from './plan.js';
 import {layered} from '../policies/layered.js';
 import {quantized} from '../policies/quantized.js';
 
 export interface BandsOptions {
+  /** Default `layered({longTermBits: 4, rankOf: 'keys'})`. */
   readonly shallow?: PolicyLike;
+  /** Default `quantized({keyBits: 8, valueBits: 4})`. */
   readonly deep?: PolicyLike;
+  /** Default `quantized({bits: 8})`. */
   readonly output?: PolicyLike;
   /** How much of the depths each band takes, in this order; they sum to 1. Default [3/8, 3/8, 2/8]. */
   readonly shares?: readonly [number, number, number];

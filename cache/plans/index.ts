@@ -1,6 +1,6 @@
 /** Where policies go. */
+export {type PlanLike, asPlan} from './as_plan.js';
 export {bandOf, bands, type BandsOptions} from './bands.js';
-export {asPlan, planFromJson} from './from_json.js';
 export {perDepth} from './per_depth.js';
 export {scenario, type ScenarioName, scenarioNames} from './scenario.js';
 export {uniform} from './uniform.js';

@@ -1,9 +1,11 @@
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import {type Plan, type PolicyLike, asPolicy, specOf} from './plan.js';
+import {specOf} from '../../base/options.js';
+import {type PolicyLike, asPolicy} from '../policies/as_policy.js';
+import type {Plan} from './plan.js';
 
 /**
  * A policy for each depth, in order.
- * @throws InvalidArgumentError where these are no policies, or, when it meets a model, where that has another number of depths.
+ * @throws InvalidArgumentError if these are no policies, or, once a model is known, if it has another number of depths.
  */
 export function perDepth(policies: readonly PolicyLike[]): Plan {
   const given: unknown = policies;
@@ -12,7 +14,7 @@ export function perDepth(policies: readonly PolicyLike[]): Plan {
       `perDepth(${shown(given)}); expected a list of policies, one for each depth.`,
     );
   }
-  const listed = policies.map(policy => asPolicy(policy));
+  const listed = policies.map(asPolicy);
   return {
     policyFor(depth, depths) {
       const policy = listed[depth];

@@ -3,7 +3,7 @@ import type {Plan} from './plan.js';
 import {adaptive} from '../policies/adaptive.js';
 import {h2o} from '../policies/h2o.js';
 import {layered} from '../policies/layered.js';
-import type {Policy} from '../policy.js';
+import type {Policy} from '../contract.js';
 
 /** The owner's table of needs, and what answers each. */
 const scenarios = {

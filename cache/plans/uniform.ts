@@ -1,4 +1,6 @@
-import {type Plan, type PolicyLike, asPolicy, specOf} from './plan.js';
+import {specOf} from '../../base/options.js';
+import {type PolicyLike, asPolicy} from '../policies/as_policy.js';
+import type {Plan} from './plan.js';
 
 /** The same policy at every depth. */
 export function uniform(policy: PolicyLike): Plan {

@@ -1,28 +1,24 @@
 import * as v from 'valibot';
-import {float8 as float8Codec} from '../codecs/float8.js';
-import {atLeast, checkOptions} from '../../base/options.js';
-import type {Policy} from '../policy.js';
-import {seal, sealable} from '../past/segments.js';
+import {type Factory, atLeast} from '../../base/options.js';
+import {type Float8Options, float8 as float8Codec, float8Entries} from '../codecs/float8.js';
+import {codecPair} from '../codecs/pair.js';
+import type {Policy} from '../contract.js';
+import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 
-const schema = v.strictObject({
-  format: v.optional(v.picklist(['e4m3', 'e5m2'], 'expected "e4m3" or "e5m2"'), 'e4m3'),
-  residual: v.optional(atLeast(0), 32),
-});
-
-export type Float8PolicyOptions = v.InferInput<typeof schema>;
+export interface Float8PolicyOptions extends Float8Options, KeepOptions {
+  /** Last tokens that stay exact, at the least. Default 32. */
+  readonly residual?: number;
+}
 
 /**
- * Every token but the last few as 8-bit floating point numbers (Micikevicius et al., 2022, arXiv 2209.05433), each token
- * of each head with a scale of its own. The last `residual` tokens stay exact, and those that wait until 16 move together.
+ * 8-bit floating point numbers (Micikevicius et al., 2022, arXiv 2209.05433), each token of each head with a scale of its own. The
+ * first `sinks` and the last `residual` tokens stay exact, and those that wait until 16 move together.
  */
-export function float8(options: Float8PolicyOptions = {}): Policy {
-  const checked = checkOptions('float8', schema, options);
-  const codec = float8Codec({format: checked.format});
-  const codecs = {keys: codec, values: codec};
-  return {
-    name: 'float8',
-    options: checked,
-    compress: (past, context) =>
-      seal(past, sealable(past.recent.tokens, checked.residual, codecs), codecs, context),
-  };
-}
+export const float8: Factory<Float8PolicyOptions, Policy> = definePolicy(
+  'float8',
+  {...float8Entries, residual: v.optional(atLeast(0), 32), ...keepEntries},
+  ({format, residual, sinks, keep}) => {
+    const codec = float8Codec({format});
+    return {sinks, recent: residual, keep, store: codecPair({keys: codec, values: codec})};
+  },
+);

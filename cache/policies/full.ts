@@ -1,9 +1,14 @@
-import * as v from 'valibot';
-import type {Options} from '../codec.js';
-import {checkOptions} from '../../base/options.js';
-import type {Policy} from '../policy.js';
+import type {Factory} from '../../base/options.js';
+import {codecPair} from '../codecs/pair.js';
+import {dense} from '../codecs/dense.js';
+import type {Policy} from '../contract.js';
+import {all} from '../keepers/all.js';
+import {definePolicy} from './define.js';
 
-/** Keeps every token exactly as it is: the baseline that all others are measured against. */
-export function full(options: Options = {}): Policy {
-  return {name: 'full', options: checkOptions('full', v.strictObject({}), options), compress: past => past};
-}
+/** Every token exactly as it is: the baseline that all others are compared with. */
+export const full: Factory<object, Policy> = definePolicy('full', {}, () => ({
+  sinks: 0,
+  recent: 0,
+  keep: all(),
+  store: codecPair({keys: dense(), values: dense()}),
+}));

@@ -1,42 +1,34 @@
-import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {evict} from '../past/evict.js';
-import {atLeast, checkOptions} from '../../base/options.js';
-import type {Policy} from '../policy.js';
+import {type Factory, atLeast, flag} from '../../base/options.js';
+import type {Budget, Policy} from '../contract.js';
+import {budgetOf} from '../keepers/budget.js';
+import {heaviest} from '../keepers/heaviest.js';
+import {type StoreOptions, definePolicy, storeEntries} from './define.js';
 
-const schema = v.strictObject({
-  heavyBudget: v.optional(atLeast(1), 256),
+export interface H2oOptions extends StoreOptions {
+  /** Heavy hitters that stay, the `sinks` among them: tokens per head, or bytes such as `"64kB"`. Default 256. */
+  readonly heavyBudget?: Budget;
+  /** Last tokens that stay, exact. Default 256. */
+  readonly recentBudget?: number;
+  /** Divide a token's attention by the number of queries that could see it. Default false. */
+  readonly normalize?: boolean;
+}
+
+const entries = {
+  heavyBudget: v.optional(budgetOf(1), 256),
   recentBudget: v.optional(atLeast(1), 256),
-  sinks: v.optional(atLeast(0), 4),
-  normalize: v.optional(v.boolean('expected true or false'), false),
-});
-
-export type H2oOptions = v.InferInput<typeof schema>;
+  normalize: v.optional(flag, false),
+  ...storeEntries,
+};
 
 /**
- * Heavy-hitter oracle (H2O, Zhang et al., 2023, arXiv 2306.14048): each key head keeps its `heavyBudget` tokens with the
- * largest accumulated attention, and the last `recentBudget`. A token's score is the softmax attention that it got so
- * far, summed over all queries and over the query heads of its group. Tokens are evicted some at a time: less than a
- * sixteenth of the heavy ones, those of the smallest scores, go early.
- *
- * The first `sinks` tokens stay too, within `heavyBudget` (Xiao et al., 2023, arXiv 2309.17453). `normalize` divides a
- * score by the number of queries that could see the token: without, early tokens gather more in more time.
+ * Heavy-hitter oracle (H2O, Zhang et al., 2023, arXiv 2306.14048): each key head keeps the `heavyBudget` tokens that got the most
+ * attention so far, and the last `recentBudget`. The first `sinks` tokens count as heavy. Tokens are evicted some at a time: less than
+ * a sixteenth of the heavy ones, those of the smallest scores, go early.
  */
-export function h2o(options: H2oOptions = {}): Policy {
-  const checked = checkOptions('h2o', schema, options);
-  const {heavyBudget, recentBudget, sinks, normalize} = checked;
-  return {
-    name: 'h2o',
-    options: checked,
-    tokenBudget: heavyBudget + recentBudget,
-    observes: {statistic: 'mass'},
-    compress: past =>
-      evict(past, {
-        budget: heavyBudget,
-        recentBudget,
-        sinks,
-        worth: (scores, positions) =>
-          normalize ? tf.div(scores, tf.sub(past.tokensSeen, positions)) : scores,
-      }),
-  };
-}
+export const h2o: Factory<H2oOptions, Policy> = definePolicy('h2o', entries, checked => {
+  const {heavyBudget, recentBudget, normalize, store} = checked;
+  const sinks = typeof heavyBudget === 'number' ? Math.min(checked.sinks, heavyBudget - 1) : checked.sinks;
+  const budget = typeof heavyBudget === 'number' ? heavyBudget - sinks : heavyBudget;
+  return {sinks, recent: recentBudget, keep: heaviest({budget, normalize}), store};
+});

@@ -1,11 +1,11 @@
-/** Which tokens stay, and how. A policy is one file here and one line in this list. */
+/** Policies by the names of the owner's note and their papers. A preset is one file here and one line in this list. */
 export {adaptive, type AdaptiveOptions} from './adaptive.js';
 export {float8, type Float8PolicyOptions} from './float8.js';
 export {full} from './full.js';
 export {h2o, type H2oOptions} from './h2o.js';
 export {layered, type LayeredOptions} from './layered.js';
-export {lfu, type LfuOptions} from './lfu.js';
-export {lru, type LruOptions} from './lru.js';
+export {lfu} from './lfu.js';
+export {type LeastUsedOptions, lru} from './lru.js';
 export {onlineSvd, type OnlineSvdOptions} from './online_svd.js';
 export {quantized, type QuantizedOptions} from './quantized.js';
 export {sliding, type SlidingOptions} from './sliding.js';

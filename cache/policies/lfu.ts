@@ -1,12 +1,15 @@
-import {type LeastUsedOptions, leastUsed} from '../keepers/least_used.js';
-import type {Policy} from '../policy.js';
-
-export type LfuOptions = LeastUsedOptions;
+import type {Factory} from '../../base/options.js';
+import type {Policy} from '../contract.js';
+import {mostUsed} from '../keepers/most_used.js';
+import {definePolicy} from './define.js';
+import {type LeastUsedOptions, leastUsedEntries, sizesOf} from './lru.js';
 
 /**
- * Least frequently used: once a key head holds more than `maxCacheSize` tokens (512), those go that had the fewest uses. A
- * use is attention of a query above `threshold` (0.01). See `leastUsed` for what is kept for the newest.
+ * Least frequently used: once a key head holds more than `maxCacheSize` tokens, those go that had the fewest uses; ties evict the
+ * oldest. A use is attention of a query above `threshold`.
  */
-export function lfu(options: LfuOptions = {}): Policy {
-  return leastUsed('lfu', 'uses', options);
-}
+export const lfu: Factory<LeastUsedOptions, Policy> = definePolicy('lfu', leastUsedEntries, checked => {
+  const {maxCacheSize, threshold, store} = checked;
+  const {sinks, recent, budget} = sizesOf(maxCacheSize, checked.sinks);
+  return {sinks, recent, keep: mostUsed({budget, threshold}), store};
+});

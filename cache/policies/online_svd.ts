@@ -1,29 +1,20 @@
-import * as v from 'valibot';
-import {foldOldest} from '../past/update_svd.js';
-import {atLeast, checkOptions, checkRank} from '../../base/options.js';
-import type {Policy} from '../policy.js';
+import type {Factory} from '../../base/options.js';
+import {
+  type OnlineSvdCodecOptions,
+  onlineSvd as onlineSvdCodec,
+  onlineSvdEntries,
+} from '../codecs/online_svd.js';
+import type {Policy} from '../contract.js';
+import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 
-const schema = v.strictObject({
-  rank: v.optional(v.nullable(atLeast(1)), null),
-  updateFreq: v.optional(atLeast(1), 16),
-});
-
-export type OnlineSvdOptions = v.InferInput<typeof schema>;
+export interface OnlineSvdOptions extends OnlineSvdCodecOptions, KeepOptions {}
 
 /**
- * Keys and values as a truncated singular value decomposition that grows with the text: `K ~ C B` with coefficients C
- * `[tokens, rank]` and an orthonormal basis B `[rank, dim]` per head. Fresh tokens stay exact until `updateFreq` of them
- * are there; then all are folded into the factors by an incremental update (Brand, 2002), which is exact given the past
- * as it was truncated. `rank` is 32 where it is not given, and half of a head's numbers where that is less.
+ * Keys and values as a truncated singular value decomposition that grows with the text (Brand, 2002): see the codec of the same name.
+ * The first `sinks` tokens stay exact, and fresh ones until `updateFreq` of them are there.
  */
-export function onlineSvd(options: OnlineSvdOptions = {}): Policy {
-  const checked = checkOptions('onlineSvd', schema, options);
-  const {rank, updateFreq} = checked;
-  return {
-    name: 'onlineSvd',
-    options: checked,
-    check: sizes => checkRank('onlineSvd: rank', rank ?? 1, sizes),
-    compress: (past, context) =>
-      past.recent.tokens < updateFreq ? past : foldOldest(past, past.recent.tokens, rank, context),
-  };
-}
+export const onlineSvd: Factory<OnlineSvdOptions, Policy> = definePolicy(
+  'onlineSvd',
+  {...onlineSvdEntries, ...keepEntries},
+  ({rank, updateFreq, sinks, keep}) => ({sinks, recent: 0, keep, store: onlineSvdCodec({rank, updateFreq})}),
+);

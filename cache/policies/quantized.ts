@@ -1,15 +1,39 @@
 import * as v from 'valibot';
+import {type Factory, atLeast, flag, oneOf} from '../../base/options.js';
 import {integer} from '../codecs/integer.js';
-import {atLeast, checkOptions, oneOf} from '../../base/options.js';
-import type {Policy} from '../policy.js';
-import {seal, sealable} from '../past/segments.js';
+import {codecPair} from '../codecs/pair.js';
+import type {Policy} from '../contract.js';
+import {type KeepOptions, definePolicy, keepEntries} from './define.js';
+
+export interface QuantizedOptions extends KeepOptions {
+  /** Bits per number. Default 8. */
+  readonly bits?: 8 | 4 | 2;
+  /** Bits of keys, which are the sensitive side. Default: `bits`. */
+  readonly keyBits?: 8 | 4 | 2 | null;
+  /** Bits of values. Default: `bits`. */
+  readonly valueBits?: 8 | 4 | 2 | null;
+  /** Which numbers of keys share a scale: tokens of one channel, or channels of one token. Default `'channel'`. */
+  readonly keyAxis?: 'channel' | 'token';
+  /** The same for values. Default `'token'`. */
+  readonly valueAxis?: 'channel' | 'token';
+  /** Numbers that share a scale and a zero point. Default 64. */
+  readonly groupSize?: number;
+  /** Last tokens that stay exact, at the least. Default 32. */
+  readonly residual?: number;
+  /** Scale by the largest magnitude instead of minimum and maximum. Default false. */
+  readonly symmetric?: boolean;
+  /** Take the mean of the first tokens off: see `integer`. Default false. */
+  readonly center?: boolean;
+  /** Quantise in the basis of a Hadamard matrix: see `integer`. Default false. */
+  readonly rotate?: boolean;
+}
 
 const axis = v.picklist(['channel', 'token'], 'expected "channel" or "token"');
-const flag = v.boolean('expected true or false');
-const schema = v.strictObject({
-  bits: v.optional(oneOf(8, 4, 2), 8),
-  keyBits: v.optional(v.nullable(oneOf(8, 4, 2)), null),
-  valueBits: v.optional(v.nullable(oneOf(8, 4, 2)), null),
+const bits = oneOf(8, 4, 2);
+const entries = {
+  bits: v.optional(bits, 8),
+  keyBits: v.optional(v.nullable(bits), null),
+  valueBits: v.optional(v.nullable(bits), null),
   keyAxis: v.optional(axis, 'channel'),
   valueAxis: v.optional(axis, 'token'),
   groupSize: v.optional(atLeast(1), 64),
@@ -17,28 +41,25 @@ const schema = v.strictObject({
   symmetric: v.optional(flag, false),
   center: v.optional(flag, false),
   rotate: v.optional(flag, false),
-});
-
-export type QuantizedOptions = v.InferInput<typeof schema>;
+  ...keepEntries,
+};
 
 /**
- * Every token but the last few as integer codes (KIVI, Liu et al., 2024, arXiv 2402.02750): keys per channel over groups
- * of tokens, values per token over groups of channels. The last `residual` tokens stay exact, and those that wait for a
- * group to fill (or, where groups are small, for 16 tokens to move together). Each token is encoded once.
- *
- * `keyBits` and `valueBits` override `bits` for one side (keys are the sensitive one); `keyAxis` and `valueAxis` choose
- * the groups of each; `center` and `rotate` are those of the `integer` codec.
+ * Integer codes (KIVI, Liu et al., 2024, arXiv 2402.02750): keys per channel over groups of tokens, values per token over groups of
+ * channels. The first `sinks` and the last `residual` tokens stay exact, and those that wait for a group to fill (or, if groups are
+ * small, for 16 tokens to move together). Each token is encoded once.
  */
-export function quantized(options: QuantizedOptions = {}): Policy {
-  const checked = checkOptions('quantized', schema, options);
-  const {bits, keyBits, valueBits, keyAxis, valueAxis, residual, ...rest} = checked;
-  const codecs = {
-    keys: integer({...rest, bits: keyBits ?? bits, groupAxis: keyAxis}),
-    values: integer({...rest, bits: valueBits ?? bits, groupAxis: valueAxis}),
-  };
+export const quantized: Factory<QuantizedOptions, Policy> = definePolicy('quantized', entries, checked => {
+  const {sinks, residual, keep, keyBits, valueBits, keyAxis, valueAxis} = checked;
+  const {groupSize, symmetric, center, rotate} = checked;
+  const shared = {groupSize, symmetric, center, rotate};
   return {
-    name: 'quantized',
-    options: checked,
-    compress: (past, context) => seal(past, sealable(past.recent.tokens, residual, codecs), codecs, context),
+    sinks,
+    recent: residual,
+    keep,
+    store: codecPair({
+      keys: integer({...shared, bits: keyBits ?? checked.bits, groupAxis: keyAxis}),
+      values: integer({...shared, bits: valueBits ?? checked.bits, groupAxis: valueAxis}),
+    }),
   };
-}
+});

@@ -1,55 +1,31 @@
-import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {keepTokens} from '../past/evict.js';
-import {atLeast, checkOptions} from '../../base/options.js';
-import type {Past, Segment} from '../past/past.js';
-import type {Policy} from '../policy.js';
-import {earlyTokens, keepSinks, withoutOldest} from '../past/segments.js';
+import {type Factory, atLeast} from '../../base/options.js';
+import {asStore} from '../codecs/as_store.js';
+import type {Policy} from '../contract.js';
+import {window as windowKeeper} from '../keepers/window.js';
+import {type StoreOptions, definePolicy, storeEntries} from './define.js';
 
-const schema = v.strictObject({
-  window: v.optional(atLeast(1), 508),
-  sinks: v.optional(atLeast(0), 4),
-});
+export interface SlidingOptions extends StoreOptions {
+  /** Last tokens that stay. Default 508. */
+  readonly window?: number;
+  /** Of these the last that stay exact, if `store` says how the others are stored. Default 32, or the window if that is less. */
+  readonly recent?: number;
+}
 
-export type SlidingOptions = v.InferInput<typeof schema>;
+const entries = {window: v.optional(atLeast(1), 508), recent: v.optional(atLeast(0), 32), ...storeEntries};
 
 /**
  * Attention sinks and a window (StreamingLLM, Xiao et al., 2023, arXiv 2309.17453): the first `sinks` tokens and the last
  * `window` stay, at their own positions; all between is gone. The window moves some tokens at a time: less than a
  * sixteenth of it, its oldest, go early.
  */
-export function sliding(options: SlidingOptions = {}): Policy {
-  const checked = checkOptions('sliding', schema, options);
-  const {window, sinks} = checked;
+export const sliding: Factory<SlidingOptions, Policy> = definePolicy('sliding', entries, checked => {
+  const {window, sinks, store} = checked;
+  const recent = Math.min(checked.recent, window);
   return {
-    name: 'sliding',
-    options: checked,
-    tokenBudget: sinks + window,
-    compress(inherited) {
-      const past = inherited.held['heavy']
-        ? sinksOfHeavy(inherited, inherited.held['heavy'], sinks)
-        : inherited;
-      if (past.recent.tokens <= window) return past;
-      const started = keepSinks(past, sinks);
-      const over = started.recent.tokens - window;
-      if (over <= 0) return started;
-      const dropped = over + earlyTokens(window);
-      const evictedTokens = past.events.evictedTokens + dropped;
-      return {
-        ...started,
-        recent: withoutOldest(started.recent, dropped),
-        events: {...past.events, evictedTokens},
-      };
-    },
+    sinks,
+    recent,
+    keep: windowKeeper({budget: window - recent}),
+    store: window > recent ? store : asStore('dense'),
   };
-}
-
-/** Where another plan evicted before: of what it kept only the first tokens stay, as each head's sinks. */
-function sinksOfHeavy(past: Past, heavy: Segment, sinks: number): Past {
-  const kept = Math.min(sinks, heavy.tokens);
-  const evictedTokens = past.events.evictedTokens + heavy.tokens - kept;
-  const positions = tf.squeeze<tf.Tensor3D>(heavy.positions, [3]);
-  const held: Past['held'] =
-    kept === 0 ? {} : {sinks: keepTokens(heavy, tf.topk(tf.neg(positions), kept).indices)};
-  return {...past, held, events: {...past.events, evictedTokens}};
-}
+});

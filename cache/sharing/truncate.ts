@@ -1,28 +1,52 @@
 import * as tf from '@tensorflow/tfjs';
 import {append} from '../../ops/append/index.js';
-import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {CacheStateError} from '../../base/errors.js';
-import {type Encoding, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
+import {type Encoding, mapTensors} from '../../ops/encodings/encoding.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
-import {rotate} from '../../ops/rotate/index.js';
 import {type DenseSegment, type Past, type Segment, tokensHeld} from '../past/past.js';
-import type {Policy} from '../policy.js';
+import type {Policy} from '../contract.js';
+import {decodeTokens, hostPositions} from '../past/decode.js';
+import {kept as keptTensors, stillHeld} from '../past/past_tensors.js';
 import type {RopeTables} from '../past/rope_tables.js';
-import {dense, leastCommonMultiple} from '../past/segments.js';
+import {blockTokensOf, dense} from '../past/segments.js';
+import type {CacheState} from '../state.js';
+
+/**
+ * Keeps the first `tokens` tokens of a cache only: see `KVCache.truncate`.
+ * @param tokens from 1 to those that there are.
+ */
+export async function truncate(state: CacheState, tokens: number): Promise<void> {
+  const former = state.pasts.map(past => past!);
+  const before = await Promise.all(
+    former.map((past, depth) =>
+      past.tokensSeen === tokens
+        ? Promise.resolve([])
+        : stillHeld(past, () => tokensBefore(past, tokens, state.policies[depth]!)),
+    ),
+  );
+  if (former.some((past, depth) => past !== state.pasts[depth])) {
+    throw new CacheStateError(
+      'This cache went on while it was to be truncated; await the one, then do the other.',
+    );
+  }
+  const pasts: Past[] = [];
+  tf.tidy(() => {
+    for (const [depth, past] of former.entries()) {
+      pasts.push(truncated(past, tokens, before[depth]!, state.policies[depth]!, state.seen[depth]!.rope));
+    }
+    for (const past of pasts) keptTensors({past});
+  });
+  pasts.forEach((past, depth) => state.replace(depth, past));
+}
 
 /** How many tokens of each held segment come before a position, in every head alike; read from the backend. */
-export async function tokensBefore(past: Past, position: number, policy: Policy): Promise<number[]> {
+async function tokensBefore(past: Past, position: number, policy: Policy): Promise<number[]> {
   return Promise.all(
-    Object.values(past.held).map(async ({positions, tokens}) => {
-      if (typeof positions === 'number') return Math.min(tokens, Math.max(0, position - positions));
-      const [batch, kvHeads, rows] = positions.shape;
-      const numbers = await positions.data();
-      const before = Array.from(
-        {length: batch * kvHeads},
-        (_, head) => numbers.subarray(head * rows, head * rows + tokens).filter(at => at < position).length,
-      );
-      const ascends = numbers.subarray(1, tokens).every((at, i) => at > numbers[i]!);
-      if (ascends && before.every(count => count === before[0])) return before[0]!;
+    Object.values(past.held).map(async segment => {
+      const heads = (await hostPositions(segment)).map(row => Array.from(row));
+      const [first, ...others] = heads.map(row => row.filter(at => at < position).length);
+      const ascends = heads.every(row => row.every((at, i) => i === 0 || at > row[i - 1]!));
+      if (ascends && others.every(count => count === first)) return first!;
       throw new CacheStateError(`${policy.name} holds other tokens in one head than in another. ${advice}`);
     }),
   );
@@ -34,9 +58,9 @@ export async function tokensBefore(past: Past, position: number, policy: Policy)
  * back decoded. Inside the caller's tidy; segments that stay whole are the same tensors in both pasts.
  *
  * @param before what `tokensBefore` said of that position.
- * @throws CacheStateError where tokens were evicted, or are folded into factors that the later ones shaped too.
+ * @throws CacheStateError where tokens were evicted, or went into factors that the later ones shaped too.
  */
-export function truncated(
+function truncated(
   past: Past,
   tokens: number,
   before: readonly number[],
@@ -52,11 +76,11 @@ export function truncated(
   }
   const first = past.recent.positions;
   if (tokens >= first) {
-    return {...past, recent: recentOf(past.recent, tokens - first, policy), tokensSeen: tokens};
+    return {...past, recent: recentOf(past.recent, tokens - first, policy.keep), tokensSeen: tokens};
   }
   if (Object.keys(past.extras ?? {}).length > 0) {
     throw new CacheStateError(
-      `${policy.name} has folded the first ${first} tokens into factors that all of them shaped, so that ${tokens} of them ` +
+      `${policy.name} has taken the first ${first} tokens into factors that all of them shaped, so that ${tokens} of them ` +
         `cannot be had alone; ${first} or more can. ${advice}`,
     );
   }
@@ -75,12 +99,10 @@ export function truncated(
 const advice = 'fork() before tokens that may be taken back, or reset() and take the text in anew.';
 
 /** Of the tokens that stay, those which need not be taken out of their segment. Exact runs come out as a whole. */
-function wholeBlocks({keys, values, positions}: Segment, kept: number): number {
+function wholeBlocks(segment: Segment, kept: number): number {
+  const {keys, values, positions} = segment;
   if (keys.kind === 'dense' && values.kind === 'dense' && typeof positions === 'number') return 0;
-  const rows = [keys, values].flatMap(encoding =>
-    Object.values(tensorsOf(encoding)).map(({tokensPerRow}) => tokensPerRow),
-  );
-  const block = rows.filter(Number.isFinite).reduce(leastCommonMultiple, 1);
+  const block = blockTokensOf(segment);
   return Math.floor(kept / block) * block;
 }
 
@@ -110,7 +132,7 @@ function firstRows(tensor: tf.Tensor4D, rows: number): tf.Tensor4D {
 }
 
 /** The newest run with fewer tokens. Their scores stay; none was used later than by the last token there is. */
-function recentOf(recent: DenseSegment, tokens: number, {observes}: Policy): DenseSegment {
+function recentOf(recent: DenseSegment, tokens: number, {observes}: Policy['keep']): DenseSegment {
   if (tokens === 0) return emptyRun(recent, recent.positions);
   const {keys, values, positions, scores} = recent;
   const cut = scores && firstRows(scores, Math.min(tokens, scores.shape[2]));
@@ -132,19 +154,13 @@ function emptyRun({keys, values}: DenseSegment, positions: number): DenseSegment
 
 /** The last `tokens` of the kept ones of a segment, exact and rotated, as the newest run of a text that ends at `end`. */
 function decodedTail(
-  {keys, values}: Segment,
+  segment: Segment,
   from: number,
   tokens: number,
   end: number,
   rope: RopeTables | undefined,
 ): DenseSegment {
-  const raw = decodeEncoding(keys, from, tokens);
-  const unrotated = keys.kind === 'lowRank' && keys.rotate === true && rope !== undefined;
+  const {keys, values} = decodeTokens(segment, {rope, tokensSeen: end}, from, tokens);
   const own = (x: tf.Tensor4D) => dense(append(undefined, x, 0, tokens));
-  return {
-    keys: own(unrotated ? rotate(raw, rope.rotation(end - tokens, tokens)) : raw),
-    values: own(decodeEncoding(values, from, tokens)),
-    tokens,
-    positions: end - tokens,
-  };
+  return {keys: own(keys.data), values: own(values.data), tokens, positions: end - tokens};
 }

@@ -1,6 +1,6 @@
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import type {LayerShape} from '../binding/layer_shape.js';
-import type {Spec} from '../registry.js';
+import type {Spec} from '../../base/options.js';
 import type {OpenSnapshot} from './read_snapshot.js';
 
 /** @throws ModelError where a snapshot is of a model of other sizes or other weights; it says what differs. */

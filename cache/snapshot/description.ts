@@ -57,7 +57,7 @@ const segment = v.strictObject({
 const depth = v.strictObject({
   batch: atLeast(1),
   tokensSeen: count,
-  events: v.strictObject({seals: atLeast(0), folds: atLeast(0), evictedTokens: atLeast(0)}),
+  events: v.strictObject({blocksEncoded: atLeast(0), svdUpdates: atLeast(0), evictedTokens: atLeast(0)}),
   /** Factor of the scores. */
   scale: finite,
   /** How stored keys are rotated, where they are. */

@@ -6,7 +6,7 @@ import {readSafetensorsHeader} from '../../base/files/safetensors.js';
 import type {StoredTensor} from '../../base/files/tensor_file.js';
 import {ropeFrequencies} from '../../ops/rotate/rope.js';
 import type {DenseSegment, Segment} from '../past/past.js';
-import type {DepthState} from './cache_state.js';
+import type {SavedDepth} from './write_snapshot.js';
 import {
   type DepthDescription,
   type Description,
@@ -27,7 +27,7 @@ export interface OpenSnapshot {
    * known to be of this model: shapes are checked against it.
    * @throws FormatError where tensors and description do not fit each other.
    */
-  depths(): (DepthState | undefined)[];
+  depths(): (SavedDepth | undefined)[];
 }
 
 /** @throws FormatError where bytes are no snapshot, of another version, or damaged. */
@@ -121,7 +121,7 @@ class DepthReader {
     this.row = rows[index]!;
   }
 
-  read(): DepthState {
+  read(): SavedDepth {
     const {tokensSeen, events, scale, rope, extras} = this.depth;
     if (rope) this.checkRope(rope);
     const held = this.depth.held.map(

@@ -2,18 +2,30 @@ import type * as tf from '@tensorflow/tfjs';
 import {crc32} from '../../base/crc32.js';
 import {CacheStateError} from '../../base/errors.js';
 import {type TensorToWrite, writeSafetensors} from '../../base/files/write_safetensors.js';
+import type {RopeConfig} from '../../ops/rotate/rope.js';
+import {specOf} from '../../base/options.js';
 import {type Encoding, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
-import type {Segment} from '../past/past.js';
-import type {CacheState, DepthState} from './cache_state.js';
+import type {Past, Segment} from '../past/past.js';
+import type {CacheState} from '../state.js';
 import type {DepthDescription, Description, SegmentDescription} from './description.js';
 import {encodingLayout} from './encoding_layout.js';
 
 export const snapshotKind = 'eigenkv cache';
-export const snapshotVersion = 1;
+/** 2: policies are keepers and codecs, with first tokens that stay exact. */
+export const snapshotVersion = 2;
 
 /** The tensor behind all others: the CRC-32 of every byte before it, little endian. */
 export const checksumName = 'crc32';
 export const checksumBytes = 4;
+
+/** One depth of a cache that holds tokens. */
+export interface SavedDepth {
+  readonly past: Past;
+  /** Factor of the scores. */
+  readonly scale: number;
+  /** How the stored keys were rotated; absent in models without rotary positions. */
+  readonly rope?: RopeConfig;
+}
 
 /**
  * A cache as the bytes of a safetensors file: its tensors, without the spare room of their buffers, and one JSON text in
@@ -24,16 +36,20 @@ export const checksumBytes = 4;
  */
 export async function writeSnapshot(state: CacheState, fingerprint: string | undefined): Promise<Uint8Array> {
   const tensors: TensorToWrite[] = [];
-  const {rows, policies, expectedTokens, beyondContext, depths} = state;
+  const {shapes, policies, expectedTokens, beyondContext} = state;
   const description: Description = {
-    rows: rows.map(({heads, kvHeads, dim, dimV, headDim}) => ({
+    rows: shapes.map(({heads, kvHeads, dim, dimV, headDim}) => ({
       ...{heads, kvHeads, dim, dimV},
       ...(headDim !== undefined && {headDim}),
     })),
-    policies: policies.map(({name, options = {}}) => ({name, options})),
+    policies: policies.map(specOf),
     ...(expectedTokens !== undefined && {expectedTokens}),
     beyondContext,
-    depths: depths.map((depth, index) => (depth ? describeDepth(depth, `depth.${index}`, tensors) : null)),
+    depths: state.pasts.map((past, index) => {
+      if (past === undefined) return null;
+      const {scale, rope} = state.seen[index]!;
+      return describeDepth({past, scale, rope: rope?.config}, `depth.${index}`, tensors);
+    }),
   };
   tensors.push({
     name: checksumName,
@@ -55,7 +71,7 @@ export async function writeSnapshot(state: CacheState, fingerprint: string | und
 }
 
 function describeDepth(
-  {past, scale, rope}: DepthState,
+  {past, scale, rope}: SavedDepth,
   prefix: string,
   tensors: TensorToWrite[],
 ): DepthDescription {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, FreshTokens} from '../kv_cache.js';
+import type {AttentionCache} from '../attention_cache.js';
+import type {FreshTokens} from '../past/fresh_tokens.js';
 import {RopeTables} from '../past/rope_tables.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import type {Rotation} from '../../ops/rotate/index.js';

@@ -1,5 +1,5 @@
+import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import type * as tf from '@tensorflow/tfjs';
-import type {LayerShape} from '../../cache/kv_cache.js';
 import {Attention, FlashAttention} from '../../layers/index.js';
 import {EigenkvError} from '../../base/errors.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';

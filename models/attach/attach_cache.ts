@@ -1,6 +1,7 @@
+import type {PolicyLike} from '../../cache/policies/as_policy.js';
 import type * as tf from '@tensorflow/tfjs';
 import {KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
-import type {Plan, PolicyLike} from '../../cache/plans/plan.js';
+import type {Plan} from '../../cache/plans/plan.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {attachLayers} from './attach_layers.js';
 import {checkAttached} from './check_attached.js';

@@ -1,5 +1,6 @@
+import type {AttentionCache} from '../../cache/attention_cache.js';
+import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, LayerShape} from '../../cache/kv_cache.js';
 import {type CallArgs, refuseMask} from '../../layers/layer_args.js';
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {type ModelContext, checkContext, contextOf} from './context.js';

@@ -1,5 +1,5 @@
+import type {AttentionCache} from '../../cache/attention_cache.js';
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache} from '../../cache/kv_cache.js';
 import {PositionEmbedding, TokenEmbedding} from '../../layers/index.js';
 import {ContextLengthError} from '../../base/errors.js';
 import {describeAttention} from '../adapters/index.js';

@@ -1,9 +1,9 @@
+import type {PolicyLike} from '../../cache/policies/as_policy.js';
+import {asPlan} from '../../cache/plans/as_plan.js';
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {checkOptions, positiveNumber, probability} from '../../base/options.js';
-import {type Plan, type PolicyLike, specOf} from '../../cache/plans/plan.js';
-import {asPlan} from '../../cache/plans/index.js';
-import type {Spec} from '../../cache/registry.js';
+import {checkOptions, positiveNumber, probability, specOf, type Spec} from '../../base/options.js';
+import {type Plan} from '../../cache/plans/plan.js';
 import type {RopeMode} from '../../layers/index.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {allotRanks} from './allot_ranks.js';

@@ -3,6 +3,7 @@ import {attention} from '../../layers/attention.js';
 import {type RopeMode, eigenAttention} from '../../layers/eigen_attention.js';
 import type {SelfAttentionArgs} from '../../layers/self_attention.js';
 import {ModelError} from '../../base/errors.js';
+import {optionValue} from '../../base/options.js';
 
 /** How the attention of a model was compressed: what of it is not in the weights. */
 export interface ModelCompression {
@@ -115,7 +116,7 @@ const schema = v.strictObject({
     v.array(
       v.strictObject({
         name: v.string(),
-        options: v.optional(v.record(v.string(), v.union([v.number(), v.string(), v.boolean(), v.null()]))),
+        options: v.optional(v.record(v.string(), optionValue)),
       }),
     ),
   ),

@@ -1,5 +1,6 @@
+import type {FreshTokens} from '../../cache/past/fresh_tokens.js';
 import * as tf from '@tensorflow/tfjs';
-import {type FreshTokens, KVCache} from '../../cache/kv_cache.js';
+import {KVCache} from '../../cache/kv_cache.js';
 import type {SeenTokens, Watcher} from '../../cache/watch/watched_cache.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {rotate} from '../../ops/rotate/index.js';

@@ -1,5 +1,6 @@
+import type {AttentionCache} from '../../cache/attention_cache.js';
+import type {FreshTokens} from '../../cache/past/fresh_tokens.js';
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, FreshTokens} from '../../cache/kv_cache.js';
 import {RopeTables} from '../../cache/past/rope_tables.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {rotate} from '../../ops/rotate/index.js';

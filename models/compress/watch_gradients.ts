@@ -1,5 +1,6 @@
+import type {AttentionCache} from '../../cache/attention_cache.js';
+import type {FreshTokens} from '../../cache/past/fresh_tokens.js';
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache, FreshTokens} from '../../cache/kv_cache.js';
 import type {Watcher} from '../../cache/watch/watched_cache.js';
 import {attendOverItself} from '../../layers/cached_attention.js';
 import {InvalidArgumentError} from '../../base/errors.js';

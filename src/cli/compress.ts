@@ -1,4 +1,4 @@
-import {parsePolicy} from '../../cache/registry.js';
+import {asPolicy} from '../../cache/policies/as_policy.js';
 import {
   type CompressOptions,
   type CompressedModel,
@@ -174,7 +174,7 @@ function readOptions(args: CompressArgs): CompressOptions {
       ratio: share(args.ratio, 'ratio'),
       errorBudget: positiveNumber(args['error-budget'], 'error-budget'),
       ranks: args.ranks === undefined ? undefined : readRanks(args.ranks),
-      plan: args.policy === undefined ? undefined : parsePolicy(args.policy),
+      plan: args.policy === undefined ? undefined : asPolicy(args.policy),
     }),
     center: args.center ?? false,
   };

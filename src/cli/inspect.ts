@@ -1,5 +1,5 @@
-import type {Policy} from '../../cache/policy.js';
-import {parsePolicy} from '../../cache/registry.js';
+import type {Policy} from '../../cache/contract.js';
+import {asPolicy} from '../../cache/policies/as_policy.js';
 import type {ModelParts} from '../../models/formats/model_parts.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type CachedShape, cacheBytes} from '../evaluate/index.js';
@@ -105,7 +105,7 @@ function summaryOf({name, config, tokenizer, weights}: ModelParts) {
   const float32 = 2 * depths * kvHeads * headDim * 4;
   const measured = measuredPolicies.map(policy => ({
     storage: policy,
-    bytesPerToken: bytesOfAllDepths(config, parsePolicy(policy), tokens) / tokens,
+    bytesPerToken: bytesOfAllDepths(config, asPolicy(policy), tokens) / tokens,
   }));
   return {
     name,

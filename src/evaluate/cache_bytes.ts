@@ -1,8 +1,8 @@
+import type {Policy} from '../../cache/contract.js';
 import * as tf from '@tensorflow/tfjs';
 import {uniformShapes} from '../../cache/binding/layer_shape.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {Plan} from '../../cache/plans/plan.js';
-import type {Policy} from '../../cache/policy.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 
 /** What of a model's config its cache depends on. */

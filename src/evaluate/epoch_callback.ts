@@ -1,5 +1,6 @@
+import type {PolicyLike} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
-import type {Plan, PolicyLike} from '../../cache/plans/plan.js';
+import type {Plan} from '../../cache/plans/plan.js';
 import type {Tokenizer} from '../../models/tokenizer/index.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type EvaluateOptions, evaluate} from './evaluate.js';

@@ -1,10 +1,12 @@
+import {type PolicyLike, asPolicy} from '../../cache/policies/as_policy.js';
+import {isPlan} from '../../cache/plans/as_plan.js';
+import type {Policy} from '../../cache/contract.js';
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {KVCache} from '../../cache/kv_cache.js';
 import {atLeast, checkOptions} from '../../base/options.js';
-import {type Plan, type PolicyLike, asPolicy, isPlan} from '../../cache/plans/plan.js';
+import {type Plan} from '../../cache/plans/plan.js';
 import {full} from '../../cache/policies/full.js';
-import type {Policy} from '../../cache/policy.js';
 import {waitingEvents} from '../../models/generate/event_loop.js';
 import {checkIds} from '../../models/token_ids.js';
 import {InvalidArgumentError, shown} from '../../base/errors.js';

@@ -1,8 +1,8 @@
+import type {Options} from '../../base/options.js';
+import type {Policy} from '../../cache/contract.js';
+import {makePolicy, policyNames} from '../../cache/policies/as_policy.js';
 import * as v from 'valibot';
-import type {Options} from '../../cache/codec.js';
 import type {Plan} from '../../cache/plans/plan.js';
-import type {Policy} from '../../cache/policy.js';
-import {makePolicy, policyNames} from '../../cache/registry.js';
 
 const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), v.unknown()), {})});
 

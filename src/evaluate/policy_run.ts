@@ -1,7 +1,7 @@
+import type {Policy} from '../../cache/contract.js';
 import type * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {Plan} from '../../cache/plans/plan.js';
-import type {Policy} from '../../cache/policy.js';
 import type {Prediction} from './compare_logits.js';
 import {measuredStep} from './measured_step.js';
 import {policyLabel} from './policy_label.js';

@@ -1,12 +1,11 @@
+import type {Policy} from '../../cache/contract.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {endure} from '../../bench/support/endurance.js';
 import {evictionRuleOf} from '../../bench/support/eviction_rule.js';
 import {ScoreReplay} from '../../bench/support/score_replay.js';
 import {TokenLog} from '../../bench/support/token_log.js';
-import {KVCache, makePolicy, policyNames} from '../../cache/index.js';
-import {evict} from '../../cache/past/evict.js';
-import type {Policy} from '../../cache/policy.js';
+import {KVCache, makePolicy, policyNames, tokenBudget} from '../../cache/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {tinyModel} from '../support/tiny_model.js';
 
@@ -29,7 +28,7 @@ describe('a long run', () => {
   after(() => model.dispose());
 
   it('is short here for every policy that has a budget', () => {
-    const bounded = policyNames().filter(name => makePolicy({name}).tokenBudget !== undefined);
+    const bounded = policyNames().filter(name => tokenBudget(makePolicy({name})) !== undefined);
     expect(bounded.filter(name => !(name in small))).to.deep.equal([]);
   });
 
@@ -85,10 +84,10 @@ describe('a long run', () => {
       const {cache, replay, generate} = replayed(makePolicy({name, options: small[name]!}));
       generate(70);
       expect((await replay.compare()).faults).to.deep.equal([]);
-      const {scores} = cache.past(1)!.held['heavy']!;
+      const {scores} = cache.past(1)!.held['stored']!;
       const changed = scores!.dataSync<'float32'>(); // the wasm backend gives a copy
       changed[3]! += name === 'h2o' ? 1e-3 : 1;
-      Object.assign(cache.past(1)!.held['heavy']!, {scores: tf.tensor4d(changed, scores!.shape)});
+      Object.assign(cache.past(1)!.held['stored']!, {scores: tf.tensor4d(changed, scores!.shape)});
       expect((await replay.compare()).faults)
         .to.have.length(1)
         .and.match(/depth 1, head 0, position \d+: the score/);
@@ -97,15 +96,16 @@ describe('a long run', () => {
 
     it(`finds one wrong eviction of ${name}`, async () => {
       const policy = makePolicy({name, options: small[name]!});
-      const rule = evictionRuleOf(policy)!;
       let evictions = 0;
       const wrong: Policy = {
         ...policy,
-        compress: (past, context) => {
-          const kept = policy.compress(past, context);
-          // the third time at depth 0, those that are worth most go
-          if (kept.events === past.events || context.depth === 1 || ++evictions !== 3) return kept;
-          return evict(past, {...rule, worth: scores => tf.neg(scores)});
+        keep: {
+          ...policy.keep,
+          // depths take turns; the third time at depth 0, those that are worth most go
+          score: candidates => {
+            const score = policy.keep.score!(candidates);
+            return ++evictions === 5 ? tf.neg(score) : score;
+          },
         },
       };
       const {cache, replay, generate} = replayed(wrong);

@@ -1,7 +1,7 @@
+import {makePolicy} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {makePolicy} from '../../cache/registry.js';
 import {type BackendName, useBackend} from '../../ops/backends/use_backend.js';
 import {BackendError} from '../../base/errors.js';
 import {testBackends} from '../support/backends.js';

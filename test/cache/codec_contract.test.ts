@@ -1,7 +1,7 @@
+import {codecNames, makeCodec} from '../../cache/codecs/as_store.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {codecNames, makeCodec} from '../../cache/registry.js';
 import {appendSegment} from '../../cache/past/segments.js';
 import {attend} from '../../ops/attention/attend/index.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';

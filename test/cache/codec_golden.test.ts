@@ -1,7 +1,8 @@
+import type {Codec} from '../../cache/contract.js';
+import type {Options} from '../../base/options.js';
+import {codecNames, makeCodec} from '../../cache/codecs/as_store.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import type {Codec, Options} from '../../cache/codec.js';
-import {codecNames, makeCodec} from '../../cache/registry.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {type Encoding, type LowRankEncoding, encodingBytes, tensorsOf} from '../../ops/encodings/encoding.js';
 import {disposeEncoding} from '../support/attention_cases.js';

@@ -1,15 +1,20 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {type Eviction, evict} from '../../cache/past/evict.js';
-import {KVCache, type Policy, mechanics, uniformShapes} from '../../cache/index.js';
+import {InvalidArgumentError} from '../../base/errors.js';
+import type {Keeper} from '../../cache/contract.js';
 import {type Past, noEvents} from '../../cache/past/past.js';
-import {dense, earlyTokens} from '../../cache/past/segments.js';
+import {earlyTokens, evict} from '../../cache/past/evict.js';
+import {dense} from '../../cache/past/segments.js';
+import {KVCache, asKeeper, keepers, policy, uniformShapes} from '../../cache/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
-import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
+
+const {heaviest} = keepers;
+
+const context = {depth: 0, depths: 1, scale: 1};
 
 describeOnBackends('evict', () => {
   it('keeps the sinks, the newest and the best of the rest, whatever their scores', () => {
@@ -20,24 +25,26 @@ describeOnBackends('evict', () => {
         fc.integer({min: 0, max: 6}),
         fc.integer({min: 1, max: 20}),
         fc.integer(),
-        (budget, recentBudget, sinks, over, seed) => {
-          const tokens = budget + recentBudget + over;
+        (between, recent, sinks, over, seed) => {
+          const budget = between + sinks; // exact tokens: the first ones are among the candidates
+          const tokens = budget + recent + over;
           const scores = randomFloats(seed, tokens).map(Math.abs);
           tf.tidy(() => {
-            const past = evict(pastOf(scores), {budget, recentBudget, sinks, worth: score => score});
+            const rule = policy({sinks, recent, keep: heaviest({budget: between})});
+            const past = evict(rule, pastOf(scores), context);
             const newest = past.recent.tokens;
-            expect(newest, 'newest').to.equal(recentBudget);
-            expect(past.recent.positions).to.equal(tokens - recentBudget);
-            const heavy = past.held['heavy']!;
-            expect(heavy.tokens).to.equal(budget - earlyTokens(budget));
+            expect(newest, 'newest').to.equal(recent);
+            expect(past.recent.positions).to.equal(tokens - recent);
+            const stored = past.held['stored']!;
+            expect(stored.tokens).to.equal(budget - earlyTokens(budget));
             const worth = (position: number) => (position < sinks ? Infinity : scores[position]!);
-            const best = Array.from({length: tokens - recentBudget}, (_, position) => position)
+            const best = Array.from({length: tokens - recent}, (_, position) => position)
               .sort((a, b) => (worth(a) === worth(b) ? a - b : worth(b) - worth(a)))
-              .slice(0, heavy.tokens);
-            const positions = [...(heavy.positions as tf.Tensor4D).dataSync()];
+              .slice(0, stored.tokens);
+            const positions = [...(stored.positions as tf.Tensor4D).dataSync()];
             expect(ascending(positions)).to.deep.equal(ascending(best));
-            expect([...decodeEncoding(heavy.keys, 0, heavy.tokens).dataSync()]).to.deep.equal(positions);
-            expect(past.events.evictedTokens).to.equal(tokens - recentBudget - heavy.tokens);
+            expect([...decodeEncoding(stored.keys, 0, stored.tokens).dataSync()]).to.deep.equal(positions);
+            expect(past.events.evictedTokens).to.equal(tokens - recent - stored.tokens);
           });
         },
       ),
@@ -46,68 +53,94 @@ describeOnBackends('evict', () => {
   });
 });
 
-describe('a policy made of mechanics', () => {
+describe('a keeper of your own', () => {
   before(() => useBackend('wasm'));
 
-  /** Keeps what has short keys (Devoto et al., 2024, arXiv 2406.11430): as docs/guides/writing_a_policy.md has it. */
-  const lowNorm: Policy = {
+  /** Keeps what has short keys (Devoto et al., 2024, arXiv 2406.11430). */
+  const lowNorm: Keeper = {
     name: 'lowNorm',
     options: {},
-    tokenBudget: 12,
-    compress: past =>
-      mechanics.evict(past, {
-        budget: 8,
-        recentBudget: 4,
-        sinks: 0,
-        worth: (_scores, _positions, keys) => tf.neg(tf.sum(tf.square(keys), -1, true)),
-      }),
+    budget: 8,
+    score: ({keys}) => tf.neg(tf.sum(tf.square(keys()), -1, true)),
   };
 
-  it('needs no observation to choose by keys', async () => {
-    const [tokens, dim] = [40, 4];
-    const keys = randomFloats(5, tokens * dim);
-    const cache = new KVCache(uniformShapes({depths: 1, heads: 1, headDim: dim}), lowNorm);
-    const kept: number[] = [];
-    const norm = (position: number) =>
-      keys.slice(position * dim, (position + 1) * dim).reduce((sum, x) => sum + x * x, 0);
-    for (let token = 0; token < tokens; token++) {
-      tf.tidy(() => {
-        const row = tf.tensor4d(keys.slice(token * dim, (token + 1) * dim), [1, 1, 1, dim]);
-        cache.attend(0, {queries: row, keys: row, values: row});
-      });
-      kept.push(token);
-      if (kept.length > 12) {
-        const old = kept.slice(0, -4).sort((a, b) => norm(a) - norm(b));
-        kept.splice(0, kept.length - 4, ...old.slice(0, 8).sort((a, b) => a - b));
-      }
-      expect(cache.report()[0]!.tokensHeld).to.equal(kept.length);
-    }
-    const heavy = cache.past(0)!.held['heavy']!;
-    expect(heavy.scores).to.equal(undefined);
-    const positions = await (heavy.positions as tf.Tensor4D).data();
-    expect(ascending([...positions])).to.deep.equal(kept.slice(0, -4));
-    cache.dispose();
-  });
-});
-
-describe('evict', () => {
-  it('refuses budgets that are none, before and after there is something to evict', () => {
-    const right = {budget: 8, recentBudget: 4, sinks: 2};
-    const wrong: [object, RegExp][] = [
-      [{budget: '8'}, /evict: budget = "8"; expected a whole number >= 1/],
-      [{budget: 0}, /evict: budget = 0; expected a whole number >= 1/],
-      [{budget: 1.5}, /evict: budget = 1\.5; expected a whole number >= 1/],
-      [{recentBudget: NaN}, /evict: recentBudget = NaN; expected a whole number >= 0/],
-      [{sinks: undefined}, /evict: sinks = undefined; expected a whole number >= 0/],
-    ];
-    for (const [change, message] of wrong) {
-      for (const tokens of [4, 40]) {
-        const given = {...right, ...change, worth: (score: tf.Tensor) => score} as Eviction;
+  for (const store of ['dense', 'float8'] as const) {
+    it(`needs no observation to choose by keys (${store})`, async () => {
+      const [tokens, dim] = [40, 4];
+      const keys = randomFloats(5, tokens * dim);
+      const shapes = uniformShapes({depths: 1, heads: 1, headDim: dim});
+      const cache = new KVCache(shapes, policy({sinks: 0, recent: 4, keep: lowNorm, store}));
+      const kept: number[] = [];
+      const norm = (position: number) =>
+        keys.slice(position * dim, (position + 1) * dim).reduce((sum, x) => sum + x * x, 0);
+      for (let token = 0; token < tokens; token++) {
         tf.tidy(() => {
-          const past = pastOf(randomFloats(1, tokens));
-          expect(() => evict(past, given)).to.throw(InvalidArgumentError, message);
+          const row = tf.tensor4d(keys.slice(token * dim, (token + 1) * dim), [1, 1, 1, dim]);
+          cache.attend(0, {queries: row, keys: row, values: row});
         });
+        kept.push(token);
+        if (kept.length > 12) {
+          const old = kept.slice(0, -4).sort((a, b) => norm(a) - norm(b));
+          kept.splice(0, kept.length - 4, ...old.slice(0, 8).sort((a, b) => a - b));
+        }
+        expect(cache.report()[0]!.tokensHeld).to.equal(kept.length);
       }
+      const {stored} = cache.past(0)!.held;
+      expect(stored!.scores).to.equal(undefined);
+      const positions = await (stored!.positions as tf.Tensor4D).data();
+      expect(ascending([...positions])).to.deep.equal(kept.slice(0, -4));
+      cache.dispose();
+    });
+  }
+
+  it('may have a budget in bytes, which holds whatever the codec', () => {
+    const shapes = uniformShapes({depths: 1, heads: 2, headDim: 16});
+    const text = tf.randomNormal<tf.Rank.R4>([1, 2, 90, 16], 0, 1, 'float32', 3);
+    const held: number[] = [];
+    for (const store of [
+      'dense',
+      'float8',
+      {bits: 4},
+      {bits: 4, groupAxis: 'channel', groupSize: 4},
+    ] as const) {
+      const cache = new KVCache(shapes, policy({recent: 8, keep: heaviest({budget: '4kB'}), store}));
+      for (let token = 0; token < 90; token++) {
+        tf.tidy(() => {
+          const row = tf.slice(text, [0, 0, token, 0], [-1, -1, 1, -1]);
+          cache.attend(0, {queries: row, keys: row, values: row});
+        });
+        const past = cache.past(0)!;
+        const bytes = [...Object.values(past.held)]
+          .filter(segment => segment !== past.held['sinks'])
+          .reduce((sum, {keys, values, positions, scores}) => {
+            const tensors = [keys, values].flatMap(side =>
+              Object.values(side).filter(x => x instanceof tf.Tensor),
+            );
+            const others = [positions, scores].filter(x => x instanceof tf.Tensor);
+            return sum + [...tensors, ...others].reduce((size, tensor) => size + 4 * tensor.size, 0);
+          }, 0);
+        // exact first tokens lie among the kept ones
+        expect(bytes, `${JSON.stringify(store)}, token ${token}`).to.be.at.most(
+          4000 + (store === 'dense' ? 4 * 2 * 34 * 4 : 0),
+        );
+      }
+      held.push(cache.report()[0]!.tokensHeld);
+      cache.dispose();
+    }
+    text.dispose();
+    expect(held[1]).to.be.above(1.5 * held[0]!);
+    expect(held[2]).to.be.at.least(held[1]!);
+  });
+
+  it('is refused if it is none', () => {
+    for (const given of [5, {}, {budget: 4}, 'heavy', {name: 'heavy'}]) {
+      expect(() => asKeeper(given as string)).to.throw(InvalidArgumentError, /keep|heav/);
+    }
+    for (const budget of [0, 1.5, NaN, '8', '8 KB', '-1kB']) {
+      expect(() => heaviest({budget: budget as number})).to.throw(
+        InvalidArgumentError,
+        /heaviest: budget = .*whole number of tokens >= 1, or bytes such as "64kB"/,
+      );
     }
   });
 });

@@ -1,9 +1,9 @@
+import type {PairCodec, Policy} from '../../cache/contract.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {perDepth} from '../../cache/plans/index.js';
-import {full, layered, onlineSvd, quantized} from '../../cache/policies/index.js';
-import type {Policy} from '../../cache/policy.js';
+import {full, float8, onlineSvd, quantized} from '../../cache/policies/index.js';
 import {byteStore} from '../../cache/stores/index.js';
 import {CacheStateError, FormatError, TransferError} from '../../base/errors.js';
 import {generate} from '../../models/generate/generate.js';
@@ -13,20 +13,20 @@ import {tinyModel} from '../support/tiny_model.js';
 
 // What fails in the middle leaves the cache as it was before the step, or it says that it cannot go on.
 
-/** A policy that throws when it is asked for the nth time, and does as another one does else. */
-function failing(policy: Policy, failAt: number): Policy & {calls: number} {
-  const own = {
-    ...policy,
-    name: 'failing',
-    calls: 0,
-    compress(...[past, context]: Parameters<Policy['compress']>) {
-      own.calls++;
-      const compressed = policy.compress(past, context); // buffers are written on before it fails
-      if (own.calls === failAt) throw new RangeError('a fault of my own');
-      return compressed;
+/** A policy that stores each token at once, throws when it stores for the nth time, and stores as another one otherwise. */
+function failing(policy: Policy, failAt: number): Policy {
+  let calls = 0;
+  const store: PairCodec = {
+    ...policy.store,
+    exact: false,
+    moveTokens: 1,
+    add(past, block, context) {
+      const stored = policy.store.add(past, block, context); // buffers are written to before it fails
+      if (++calls === failAt) throw new RangeError('a fault of my own');
+      return stored;
     },
   };
-  return own;
+  return {...policy, name: 'failing', recent: 0, store};
 }
 
 const ids = Array.from({length: 90}, (_, i) => 2 + ((i * 37) % 95));
@@ -48,9 +48,9 @@ describeOnBackends('a cache', () => {
 
   const inner = {
     full: full(),
-    quantized: quantized({residual: 2, groupSize: 4}),
+    quantized: quantized({keyAxis: 'token', groupSize: 4}),
     onlineSvd: onlineSvd({rank: 4, updateFreq: 3}),
-    layered: layered({shortTermSize: 4, longTermBits: 8}),
+    float8: float8({sinks: 0}),
   };
   for (const [name, policy] of Object.entries(inner)) {
     it(`is as before the step where a policy of yours throws at its first depth (around ${name})`, async () => {
@@ -99,7 +99,7 @@ describeOnBackends('a cache', () => {
     apply(cache, 0, 40);
     const fork = cache.fork();
     expect(() => apply(cache, 40, 41)).to.throw(RangeError);
-    await rejection(cache.truncate(40), CacheStateError, /onlineSvd has folded/);
+    await rejection(cache.truncate(40), CacheStateError, /onlineSvd has taken/);
     expect(() => apply(cache, 40, 41)).to.throw(CacheStateError);
     expect(apply(fork, 40, 41).length, 'a fork of before goes on').to.be.above(0);
     cache.reset();
@@ -158,7 +158,7 @@ describeOnBackends('a cache', () => {
   it('keeps the depth whose new policy throws as it was', async () => {
     const cache = new KVCache(model, full());
     apply(cache, 0, 40);
-    const [{numTensors}, policy] = [tf.memory(), failing(quantized({residual: 2, groupSize: 4}), 2)];
+    const [{numTensors}, policy] = [tf.memory(), failing(float8(), 2)];
     await rejection(cache.setPlan(perDepth([policy, policy])), RangeError, /a fault of my own/);
     expect(cache.report().map(report => report.policy)).to.deep.equal(['failing', 'full']);
     expect(cache.report().map(report => report.tokensHeld)).to.deep.equal([40, 40]);

@@ -1,8 +1,9 @@
+import type {Spec} from '../../base/options.js';
+import {makePolicy} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {uniform} from '../../cache/plans/index.js';
-import {type Spec, makePolicy} from '../../cache/registry.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';

@@ -1,3 +1,6 @@
+import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
+import type {Policy} from '../../cache/contract.js';
+import {makePolicy, tokenBudget} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
@@ -8,7 +11,6 @@ import {
   bandOf,
   bands,
   perDepth,
-  planFromJson,
   scenario,
   scenarioNames,
   uniform,
@@ -20,8 +22,6 @@ import {onlineSvd} from '../../cache/policies/online_svd.js';
 import {quantized} from '../../cache/policies/quantized.js';
 import {sliding} from '../../cache/policies/sliding.js';
 import {adaptive} from '../../cache/policies/adaptive.js';
-import type {Policy} from '../../cache/policy.js';
-import {makePolicy} from '../../cache/registry.js';
 import {CacheStateError, InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
@@ -60,7 +60,7 @@ describe('plans', () => {
   };
   for (const [name, plan] of Object.entries(plans)) {
     it(`survive JSON: ${name}`, () => {
-      const again = planFromJson(throughJson(plan.toJSON()));
+      const again = asPlan(throughJson(plan.toJSON()));
       expect(again.toJSON()).to.deep.equal(plan.toJSON());
       for (const depth of [0, 1, 2]) {
         expect(again.policyFor(depth, 3).options).to.deep.equal(plan.policyFor(depth, 3).options);
@@ -69,8 +69,8 @@ describe('plans', () => {
   }
 
   const wrong: [string, unknown, RegExp][] = [
-    ['nothing', null, /an object with a key "plan"/],
-    ['a list', [], /an object with a key "plan"/],
+    ['nothing', null, /null is no plan and no policy/],
+    ['a kind that is no name', {plan: 5}, /an object with a key "plan"/],
     ['another kind', {plan: 'band'}, /no plan "band".*Did you mean "bands"\?/],
     ['a key too many', {plan: 'bands', middle: {name: 'full'}}, /"middle" is wrong/],
     ['an unknown policy', {plan: 'uniform', policy: {name: 'h20'}}, /no policy "h20".*"h2o"/],
@@ -81,7 +81,7 @@ describe('plans', () => {
   ];
   for (const [name, json, message] of wrong) {
     it(`refuse ${name}`, () => {
-      expect(() => planFromJson(json)).to.throw(InvalidArgumentError, message);
+      expect(() => asPlan(json as PlanLike)).to.throw(InvalidArgumentError, message);
     });
   }
 
@@ -164,7 +164,7 @@ describeOnBackends('a change of plan on a running cache', () => {
         if (from.name === to.name) continue;
         const {cache, changes, output} = await run(from, to);
         const {carriedTokens, evictedTokens} = changes[0]!;
-        if (to.name === 'sliding') expect(tokensHeld(cache.past(0)!)).to.be.at.most(to.tokenBudget!);
+        if (to.name === 'sliding') expect(tokensHeld(cache.past(0)!)).to.be.at.most(tokenBudget(to)!);
         expect(carriedTokens).to.be.at.most(20);
         expect(carriedTokens + evictedTokens).to.equal(60);
         expect([...(await output.data())].every(Number.isFinite)).to.equal(true);
@@ -182,7 +182,7 @@ describeOnBackends('a change of plan on a running cache', () => {
         tf.tidy(() => void cache.attend(0, tokens(1, 8)));
         const past = cache.past(0)!;
         expect(past.tokensSeen, variantName(to)).to.equal(64);
-        expect(tokensHeld(past), variantName(to)).to.be.at.most(policy.tokenBudget ?? 64);
+        expect(tokensHeld(past), variantName(to)).to.be.at.most(tokenBudget(policy) ?? 64);
         expect([...(await output.data())].every(Number.isFinite)).to.equal(true);
         output.dispose();
         cache.dispose();
@@ -193,16 +193,15 @@ describeOnBackends('a change of plan on a running cache', () => {
   it('refuses what is no plan, says what it may be, and stays as it was', async () => {
     const cache = new KVCache([row], full());
     const wrong = [
-      ['quantized', /"quantized" is no plan.*parsePolicy/],
-      [[full(), full()], /perDepth/],
+      ['quantised', /There is no policy "quantised".*"quantized"/],
+      ['quantized:bits', /"bits" in "quantized:bits" is no option/],
       [4, /4 is no plan/],
       [quantized, /a function is no plan.*Call it/],
-      [{plan: 'uniform', policy: {name: 'full'}}, /planFromJson/],
       [{bits: 8}, /no plan and no policy/],
       [{name: 'quantized', bits: 4}, /"bits" beside its name/],
       [{policyFor: 3}, /no plan and no policy/],
-      [{name: 'mine', compress: 3}, /no plan and no policy/],
-      [{compress: (past: unknown) => past}, /no plan and no policy/],
+      [{name: 'mine', keep: 3}, /no plan and no policy/],
+      [{keep: (past: unknown) => past}, /no plan and no policy/],
       [Symbol('full'), /Symbol\(full\) is no plan/],
       [5n, /5 is no plan/],
       [{name: 'quantised'}, /There is no policy "quantised".*"quantized"/],
@@ -214,7 +213,7 @@ describeOnBackends('a change of plan on a running cache', () => {
       await rejection(cache.setPlan(plan), InvalidArgumentError, message);
     }
     expect(() => perDepth('full' as unknown as Policy[])).to.throw(InvalidArgumentError, /expected a list/);
-    for (const given of [undefined, null, 'full', {name: 'nope'}]) {
+    for (const given of [undefined, null, 'fulll', {name: 'nope'}]) {
       const plan = {policyFor: () => given as unknown as Policy, toJSON: () => ({plan: 'mine'})};
       expect(() => new KVCache([row], plan)).to.throw(InvalidArgumentError);
     }

@@ -1,6 +1,6 @@
+import {makePolicy} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../cache/kv_cache.js';
-import {makePolicy} from '../../cache/registry.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {BackendError} from '../../base/errors.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';

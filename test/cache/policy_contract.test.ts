@@ -1,12 +1,16 @@
+import type {DepthReport} from '../../cache/watch/depth_report.js';
+import {asPlan} from '../../cache/plans/as_plan.js';
+import {makePolicy, policyNames, tokenBudget} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {type DepthReport, KVCache} from '../../cache/kv_cache.js';
+import {KVCache} from '../../cache/kv_cache.js';
 import {type Past, segmentsOf, tensorsOfPast, tokensHeld} from '../../cache/past/past.js';
-import {planFromJson, uniform} from '../../cache/plans/index.js';
-import {makePolicy, policyNames} from '../../cache/registry.js';
+import {uniform} from '../../cache/plans/index.js';
 import {CacheStateError} from '../../base/errors.js';
 import {causalAttention} from '../../ops/attention/causal/index.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
+import {rotateAt} from '../../cache/past/decode.js';
+import {RopeTables} from '../../cache/past/rope_tables.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import {describeOnBackends} from '../support/backends.js';
@@ -118,7 +122,7 @@ for (const variant of policyVariants) {
         const output = run(cache, text, chunks, tokens => {
           const past = cache.past(0)!;
           expect(past.tokensSeen).to.equal(tokens);
-          checkPositions(past, tokens, policy.tokenBudget);
+          checkPositions(past, tokens, tokenBudget(policy));
         });
         expect(errorOf(output)).to.be.at.most(variant.outputError);
         if (variant.keyError !== undefined) checkKeys(cache.past(0)!, text, variant.keyError);
@@ -234,7 +238,7 @@ for (const variant of policyVariants) {
         } else {
           expect(error).to.equal(undefined);
           expect(cache.tokens).to.equal(kept);
-          checkPositions(cache.past(0)!, kept, policy.tokenBudget);
+          checkPositions(cache.past(0)!, kept, tokenBudget(policy));
           if (variant.keyError !== undefined) checkKeys(cache.past(0)!, text, variant.keyError);
           // what was cut out and encoded once more has the error twice
           const rest = part(text, kept, shape.tokens - kept);
@@ -249,7 +253,7 @@ for (const variant of policyVariants) {
     it('survives JSON, alone and in a plan', () => {
       const again = makePolicy(throughJson({name: policy.name, options: policy.options}));
       expect(again.options).to.deep.equal(policy.options);
-      const plan = planFromJson(throughJson(uniform(policy).toJSON()));
+      const plan = asPlan(throughJson(uniform(policy).toJSON()));
       expect(plan.policyFor(0, 1).options).to.deep.equal(policy.options);
     });
 
@@ -303,7 +307,12 @@ function checkKeys(past: Past, text: Text, tolerance: number): void {
     const held = segmentsOf(past).map(({keys, tokens, positions}) => {
       const decoded = decodeEncoding(keys, 0, tokens);
       if (keys.kind !== 'lowRank' || keys.rotate !== true) return decoded;
-      return rotate(decoded, rotationFor(rope, shape.dim, positions as number, tokens));
+      if (typeof positions === 'number')
+        return rotate(decoded, rotationFor(rope, shape.dim, positions, tokens));
+      return rotateAt(decoded, tf.slice(positions, [0, 0, 0, 0], [-1, -1, tokens, -1]), {
+        rope: new RopeTables(rope, shape.dim),
+        tokensSeen: shape.tokens,
+      });
     });
     const stored = tf.concat(held, 2).dataSync();
     let at = 0;

@@ -1,9 +1,9 @@
+import type {Spec} from '../../base/options.js';
 import {setFlagsFromString} from 'node:v8';
 import {runInNewContext} from 'node:vm';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache, makePolicy} from '../../cache/index.js';
-import type {Spec} from '../../cache/registry.js';
 import {tensorsOfPast} from '../../cache/past/past.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {randomFloats} from '../support/random.js';

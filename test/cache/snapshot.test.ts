@@ -1,10 +1,10 @@
+import {registerPolicy} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {KVCache} from '../../cache/kv_cache.js';
 import {bands, perDepth} from '../../cache/plans/index.js';
 import {adaptive, full, h2o, layered, onlineSvd, quantized} from '../../cache/policies/index.js';
-import {registerPolicy} from '../../cache/registry.js';
 import {crc32} from '../../base/crc32.js';
 import {
   CacheStateError,
@@ -85,11 +85,11 @@ describe('a snapshot', () => {
   before(() => useBackend('cpu'));
 
   it('is a safetensors file without spare room', async () => {
-    const cache = new KVCache([row(0)], quantized({residual: 4, groupSize: 16}));
+    const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
     take(cache, 50, 1);
     const file = await openSafetensors(bytesSource(await cache.save()));
     expect(file.metadata.get('kind')).to.equal('eigenkv cache');
-    expect(file.tensors.get('depth.0.held.old.keys.codes')!.shape).to.deep.equal([1, 1, 32, 4]);
+    expect(file.tensors.get('depth.0.held.stored.keys.codes')!.shape).to.deep.equal([1, 1, 32, 4]);
     expect(file.tensors.get('depth.0.recent.keys.data')!.shape).to.deep.equal([1, 1, 18, 16]);
     expect([...file.tensors.keys()].at(-1)).to.equal('crc32');
     cache.dispose();
@@ -107,7 +107,7 @@ describe('a snapshot', () => {
 
   it('keeps every depth, also one without tokens, and the options', async () => {
     const rows = [row(0), row(1), row(2)];
-    const plan = perDepth([quantized({bits: 4}), h2o({heavyBudget: 8, recentBudget: 8}), full()]);
+    const plan = perDepth([quantized({sinks: 0, bits: 4}), h2o({heavyBudget: 8, recentBudget: 8}), full()]);
     const empty = new KVCache(rows, plan, {expectedTokens: 77, beyondContext: true});
     const restored = await KVCache.restore(await empty.save(), rows);
     expect(restored.beyondContext).to.equal(true);
@@ -139,7 +139,7 @@ describe('a snapshot', () => {
   });
 
   it('goes from one backend to another bit by bit', async () => {
-    const cache = new KVCache([row(0)], quantized({bits: 2, residual: 3, groupSize: 4}));
+    const cache = new KVCache([row(0)], quantized({sinks: 0, bits: 2, residual: 3, groupSize: 4}));
     take(cache, 70, 1);
     const bytes = await cache.save();
     cache.dispose();
@@ -151,7 +151,7 @@ describe('a snapshot', () => {
   });
 
   it('is of the moment of the call, whatever comes while it is written', async () => {
-    const cache = new KVCache([row(0)], quantized({residual: 2, groupSize: 4}));
+    const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 2, groupSize: 4}));
     take(cache, 30, 1);
     const expected = await cache.save();
     const saving = cache.save();
@@ -189,11 +189,11 @@ describe('a snapshot', () => {
   });
 
   it('knows its plan, and takes policies that are not registered from one', async () => {
-    const cache = new KVCache([row(0)], quantized({bits: 4}));
+    const cache = new KVCache([row(0)], quantized({sinks: 0, bits: 4}));
     take(cache, 3, 1);
     const bytes = await cache.save();
     for (const [plan, message] of [
-      [quantized({bits: 8}), 'at depth 0 it has quantized with bits = 4, and the plan 8'],
+      [quantized({sinks: 0, bits: 8}), 'at depth 0 it has quantized with bits = 4, and the plan 8'],
       [full(), 'at depth 0 it has quantized, and the plan full'],
       [bands(), 'at depth 0'],
     ] as const) {
@@ -219,8 +219,8 @@ describe('a snapshot', () => {
     const bytes = await cache.save();
     cache.dispose();
     const refuse = (wrong: Uint8Array) => rejection(KVCache.restore(wrong, [row(0)]), FormatError);
-    const newer = await refuse(withMetadata(bytes, metadata => (metadata['version'] = '2')));
-    expect(newer.message).to.include('version 2');
+    const newer = await refuse(withMetadata(bytes, metadata => (metadata['version'] = '3')));
+    expect(newer.message).to.include('version 3');
     const other = await refuse(withMetadata(bytes, metadata => (metadata['kind'] = 'eigenkv calibration')));
     expect(other.message).to.include('no snapshot');
     await fc.assert(
@@ -235,7 +235,7 @@ describe('a snapshot', () => {
   });
 
   it('believes nothing that could lead a kernel out of its tensors', async () => {
-    const cache = new KVCache([row(0)], quantized({residual: 4, groupSize: 16}));
+    const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
     take(cache, 50, 1);
     const bytes = await cache.save();
     const wrong: Record<string, (description: Description) => void> = {
@@ -273,7 +273,7 @@ describe('a snapshot', () => {
     const bytes = await cache.save();
     cache.dispose();
     const file = await openSafetensors(bytesSource(bytes));
-    const positions = await file.readFloat32('depth.0.held.heavy.positions');
+    const positions = await file.readFloat32('depth.0.held.stored.positions');
     const pattern = Buffer.from(positions.buffer);
     const at = Buffer.from(bytes).indexOf(pattern);
     for (const wrong of [-1, 40, 0.5, NaN, Infinity]) {

@@ -1,5 +1,3 @@
-import type {Spec} from '../../cache/registry.js';
-
 // What the contract tests run over. Every registered name must have at least one entry here: a test asks.
 
 export interface CodecVariant extends Spec {
@@ -96,3 +94,4 @@ export function variantName({name, options = {}}: Spec): string {
   const listed = Object.entries(options).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
   return [name, ...listed].join(' ');
 }
+import type {Spec} from '../../base/options.js';

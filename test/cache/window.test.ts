@@ -1,8 +1,8 @@
+import {makePolicy} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {type Past, segmentsOf} from '../../cache/past/past.js';
-import {makePolicy} from '../../cache/registry.js';
 import {attendOverItself} from '../../layers/cached_attention.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';

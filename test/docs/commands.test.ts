@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {parsePolicy, planFromJson, scenario} from '../../src/index.js';
+import {asPolicy, asPlan, scenario} from '../../src/index.js';
 import {pages, root} from '../../tools/markdown_pages.js';
 import {run as runProcess} from '../../tools/package_check/run.js';
 
@@ -134,7 +134,7 @@ describe('commands of the pages', () => {
     );
     expect(lines).to.have.length.above(3);
     for (const {name, line} of lines)
-      expect(() => planFromJson(JSON.parse(line)), `${name}: ${line}`).not.to.throw();
+      expect(() => asPlan(JSON.parse(line)), `${name}: ${line}`).not.to.throw();
   });
 
   it('name policies and scenarios that there are', () => {
@@ -147,7 +147,7 @@ describe('commands of the pages', () => {
     expect(values).to.have.length.above(5);
     for (const {place, kind, value} of values) {
       if (value === 'all') continue;
-      const read = () => (kind === '--policy' ? parsePolicy(value) : scenario(value as 'memory'));
+      const read = () => (kind === '--policy' ? asPolicy(value) : scenario(value as 'memory'));
       expect(read, place).not.to.throw();
     }
   });

@@ -1,9 +1,9 @@
+import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {readFileSync} from 'node:fs';
 import {join, relative} from 'node:path';
-import {parsePolicy} from '../../cache/index.js';
-import {planFromJson} from '../../cache/plans/index.js';
+import {asPolicy} from '../../cache/index.js';
 import {checkedWeights} from '../../models/formats/check_weights.js';
 import {partsOfGguf} from '../../models/formats/model_parts.js';
 import {parseHubId} from '../../models/hub/index.js';
@@ -213,9 +213,9 @@ export const readers: readonly Reader[] = [
     inputs: damagedTexts(plans),
     read: bytes =>
       Promise.resolve().then(() => {
-        const plan = planFromJson(jsonOf(bytes));
+        const plan = asPlan(jsonOf(bytes) as PlanLike);
         for (const depth of [0, 1, 2]) plan.policyFor(depth, 3);
-        planFromJson(JSON.parse(JSON.stringify(plan)));
+        asPlan(JSON.parse(JSON.stringify(plan)));
       }),
   },
   {
@@ -229,7 +229,7 @@ export const readers: readonly Reader[] = [
         'h2o:__proto__=1,constructor=2',
       ].map(text => utf8.encode(text)),
     ),
-    read: bytes => Promise.resolve().then(() => parsePolicy(textOf(bytes))),
+    read: bytes => Promise.resolve().then(() => asPolicy(textOf(bytes))),
   },
   {
     name: 'shard index',

@@ -1,7 +1,7 @@
+import {policyNames} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {policyNames} from '../../cache/registry.js';
 import {type EigenAttentionArgs, eigenAttention, flashAttention} from '../../layers/index.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';

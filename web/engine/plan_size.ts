@@ -1,4 +1,4 @@
-import {cacheBytes, parsePolicy} from '../../src/index.js';
+import {cacheBytes, asPolicy} from '../../src/index.js';
 import type {LoadedModel} from '../../models/index.js';
 import type {Band} from '../state/bands.js';
 import {failureOf} from './failure.js';
@@ -42,7 +42,7 @@ function depthBytes(
   const key = JSON.stringify([policy, tokens, kvHeads, headDim, rope]);
   let bytes = known.get(key);
   if (bytes === undefined) {
-    bytes = cacheBytes({depths: 1, kvHeads, headDim, rope}, parsePolicy(policy), tokens);
+    bytes = cacheBytes({depths: 1, kvHeads, headDim, rope}, asPolicy(policy), tokens);
     known.set(key, bytes);
   }
   return bytes;

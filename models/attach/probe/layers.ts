@@ -1,5 +1,5 @@
+import type {AttentionCache} from '../../../cache/attention_cache.js';
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache} from '../../../cache/kv_cache.js';
 import type {CallArgs} from '../../../layers/layer_args.js';
 import {EigenkvError, ModelError} from '../../../base/errors.js';
 import {type LayerCall, replaceCall} from '../attach_layers.js';

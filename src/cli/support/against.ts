@@ -1,5 +1,5 @@
+import {planOfLayers} from '../../../cache/plans/of_layers.js';
 import {layerShapes} from '../../../cache/binding/attention_layers.js';
-import {planOfLayers} from '../../../cache/binding/layer_shape.js';
 import type {Plan} from '../../../cache/plans/plan.js';
 import type {LoadedModel, Tokenizer} from '../../../models/index.js';
 import {InvalidArgumentError} from '../../../base/errors.js';

@@ -1,7 +1,7 @@
+import type {Policy} from '../../../cache/contract.js';
 import {cpus} from 'node:os';
 import type {Plan} from '../../../cache/plans/plan.js';
 import {full} from '../../../cache/policies/full.js';
-import type {Policy} from '../../../cache/policy.js';
 import {type LoadedModel, embeddedText} from '../../../models/index.js';
 import {
   type EvaluateOptions,

@@ -1,8 +1,8 @@
+import {policyNames} from '../../../cache/policies/as_policy.js';
 import {Console} from 'node:console';
 import {stat} from 'node:fs/promises';
 import {resolve} from 'node:path';
 import {pathToFileURL} from 'node:url';
-import {policyNames} from '../../../cache/registry.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {printNote} from './print.js';
 

@@ -1,7 +1,8 @@
+import {type PlanLike, asPlan} from '../../../cache/plans/as_plan.js';
+import type {Policy} from '../../../cache/contract.js';
+import {makePolicy, asPolicy, policyNames} from '../../../cache/policies/as_policy.js';
 import type {Plan} from '../../../cache/plans/plan.js';
-import {asPlan, planFromJson, scenario, scenarioNames} from '../../../cache/plans/index.js';
-import type {Policy} from '../../../cache/policy.js';
-import {makePolicy, parsePolicy, policyNames} from '../../../cache/registry.js';
+import {scenario, scenarioNames} from '../../../cache/plans/index.js';
 import {FormatError} from '../../../base/errors.js';
 import {readText} from './read_text.js';
 import {UsageError} from './usage_error.js';
@@ -56,7 +57,7 @@ export async function readPlan(
 
 async function readPolicies(text: string): Promise<(Plan | Policy)[]> {
   if (text === 'all') return policyNames().map(name => makePolicy({name}));
-  return [text.endsWith('.json') ? await readPlanFile(text) : parsePolicy(text)];
+  return [text.endsWith('.json') ? await readPlanFile(text) : asPolicy(text)];
 }
 
 async function readPlanFile(path: string): Promise<Plan> {
@@ -70,7 +71,7 @@ async function readPlanFile(path: string): Promise<Plan> {
   } catch (cause) {
     throw new FormatError(`The plan ${path} is not JSON; write it as plan.toJSON() gives it.`, {cause});
   }
-  return planFromJson(json);
+  return asPlan(json as PlanLike);
 }
 
 function readScenario(need: string): Plan {

@@ -1,8 +1,9 @@
+import type {PolicyLike} from '../../../cache/policies/as_policy.js';
+import {asPlan} from '../../../cache/plans/as_plan.js';
 import * as v from 'valibot';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {atLeast, checkOptions} from '../../../base/options.js';
-import type {Plan, PolicyLike} from '../../../cache/plans/plan.js';
-import {asPlan} from '../../../cache/plans/index.js';
+import type {Plan} from '../../../cache/plans/plan.js';
 import {ExactBeside} from './exact_beside.js';
 import {reconstructionSquares} from './reconstruction.js';
 import type {MonitorMoment, MonitorReport} from './report.js';

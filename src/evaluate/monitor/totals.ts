@@ -1,4 +1,4 @@
-import type {DepthReport} from '../../../cache/kv_cache.js';
+import type {DepthReport} from '../../../cache/watch/depth_report.js';
 import type {PastEvents} from '../../../cache/past/past.js';
 import type {DepthSums} from './exact_beside.js';
 import type {ReconstructionSquares} from './reconstruction.js';
@@ -16,12 +16,12 @@ export type Totals = DepthSums &
 
 export function totalsOf(
   {float32Bytes, byteSize, tokensSeen, tokensHeld}: DepthReport,
-  {seals, folds, evictedTokens}: PastEvents,
+  {blocksEncoded, svdUpdates, evictedTokens}: PastEvents,
   sums: DepthSums,
   squares: ReconstructionSquares,
 ): Totals {
   const bytes = {float32Bytes, compressedBytes: byteSize};
-  const events = {seals, folds, evictedTokens};
+  const events = {blocksEncoded, svdUpdates, evictedTokens};
   return {...bytes, tokensSeen, tokensHeld, ...events, ...sums, ...squares, depths: 1};
 }
 
@@ -58,8 +58,8 @@ export function measuresOf(totals: Totals): Omit<MonitorRow, 'depth' | 'policy' 
     keyError: relative(totals.keyError, totals.keyEnergy),
     valueError: relative(totals.valueError, totals.valueEnergy),
     outputError: relative(totals.outputError, totals.outputEnergy),
-    seals: totals.seals,
-    folds: totals.folds,
+    seals: totals.blocksEncoded,
+    folds: totals.svdUpdates,
     evictedTokens: totals.evictedTokens,
   };
 }

@@ -1,5 +1,5 @@
+import type {AttentionCache} from '../../../cache/attention_cache.js';
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache} from '../../../cache/kv_cache.js';
 import {waitingEvents} from '../../../models/generate/event_loop.js';
 import {WatchedCache, type Watcher} from '../../../cache/watch/watched_cache.js';
 

@@ -19,7 +19,7 @@ import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
 import {rejection} from '../../base/files/rejection.js';
 
 const prompt = [5, 17, 3];
-const coarse = quantized({bits: 4, groupSize: 16, residual: 16});
+const coarse = quantized({sinks: 0, bits: 4, groupSize: 16, residual: 16});
 
 /** Random matrices and embeddings, as a GPT starts; scales and biases of norms stay as they are. */
 function randomize(model: tf.LayersModel, seed = 1): void {

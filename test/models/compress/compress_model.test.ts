@@ -222,7 +222,7 @@ describe('compressModel', () => {
     const cache = new KVCache(low);
     expect(cache.report().map(({policy}) => policy)).to.deep.equal(['quantized', 'quantized']);
     await logitsOf(low, cache);
-    expect(cache.past(0)!.held['old']!.keys).to.include({kind: 'integer', bits: 4});
+    expect(cache.past(0)!.held['stored']!.keys).to.include({kind: 'integer', bits: 4});
     for (const each of [cache, low]) each.dispose();
   });
 

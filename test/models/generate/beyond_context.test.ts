@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {KVCache, makePolicy, policyNames, sliding} from '../../../cache/index.js';
+import {KVCache, makePolicy, policyNames, sliding, tokenBudget} from '../../../cache/index.js';
 import {WatchedCache} from '../../../cache/watch/watched_cache.js';
 import {generate} from '../../../models/generate/generate.js';
 import {loadModel} from '../../../models/load.js';
@@ -15,7 +15,7 @@ describe('a text beyond the context of the embedded model', function () {
     lru: {maxCacheSize: 40},
     lfu: {maxCacheSize: 40},
   };
-  const bounded = policyNames().filter(name => makePolicy({name}).tokenBudget !== undefined);
+  const bounded = policyNames().filter(name => tokenBudget(makePolicy({name})) !== undefined);
   let loaded: Awaited<ReturnType<typeof loadModel>>;
   before(async () => {
     await useBackend('wasm');

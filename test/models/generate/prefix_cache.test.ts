@@ -1,3 +1,4 @@
+import type {Policy} from '../../../cache/contract.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../../cache/kv_cache.js';
@@ -12,7 +13,6 @@ import {
   quantized,
   sliding,
 } from '../../../cache/policies/index.js';
-import type {Policy} from '../../../cache/policy.js';
 import {PrefixCache} from '../../../cache/sharing/prefix_cache.js';
 import {generate} from '../../../models/generate/generate.js';
 import type {GenerateIdsOptions} from '../../../models/generate/options.js';

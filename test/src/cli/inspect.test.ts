@@ -1,10 +1,10 @@
+import {asPolicy} from '../../../cache/policies/as_policy.js';
 import {copyFile, mkdtemp, open, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {cacheBytesPerToken} from '../../../src/evaluate/index.js';
-import {parsePolicy} from '../../../cache/registry.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {inspect} from '../../../src/cli/inspect.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
@@ -55,7 +55,7 @@ describe('eigenkv inspect', () => {
     const {config, cache, cacheTokens} = await json();
     await useBackend('wasm');
     for (const {storage, bytesPerToken} of cache.slice(2)) {
-      expect(bytesPerToken).to.equal(cacheBytesPerToken(config, parsePolicy(storage), cacheTokens));
+      expect(bytesPerToken).to.equal(cacheBytesPerToken(config, asPolicy(storage), cacheTokens));
     }
     expect(cache[0]!.bytesPerToken).to.equal(2 * config.depths * config.kvHeads * config.headDim * 4);
   });

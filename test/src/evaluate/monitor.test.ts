@@ -1,7 +1,11 @@
+import type {FreshTokens} from '../../../cache/past/fresh_tokens.js';
+import {svdError} from '../../../cache/codecs/online_svd.js';
+import type {Codec, Policy} from '../../../cache/contract.js';
+import {codecPair} from '../../../cache/codecs/pair.js';
+import {policy} from '../../../cache/policies/custom.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {type FreshTokens, KVCache} from '../../../cache/kv_cache.js';
-import {foldError} from '../../../cache/past/update_svd.js';
+import {KVCache} from '../../../cache/kv_cache.js';
 import type {Past} from '../../../cache/past/past.js';
 import {perDepth} from '../../../cache/plans/index.js';
 import {adaptive} from '../../../cache/policies/adaptive.js';
@@ -10,7 +14,6 @@ import {h2o} from '../../../cache/policies/h2o.js';
 import {onlineSvd} from '../../../cache/policies/online_svd.js';
 import {quantized} from '../../../cache/policies/quantized.js';
 import {sliding} from '../../../cache/policies/sliding.js';
-import type {Policy} from '../../../cache/policy.js';
 import {dense} from '../../../cache/past/segments.js';
 import {hasRelaxedSimd} from '../../../ops/backends/relaxed_simd.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
@@ -35,20 +38,17 @@ const coarse = quantized({bits: 2, groupSize: 8, residual: 8});
 /** What the tiny model's two depths hold a token: two heads, keys and values of 8 numbers, 4 bytes each. */
 const float32BytesPerToken = 2 * (8 + 8) * 4;
 
-/** A policy of one's own that changes what it was given by factors, each time it is asked. */
+/** A policy of your own that stores numbers multiplied by factors, each token at once. */
 function scaling(keyFactor: number, valueFactor: number): Policy {
-  return {
+  const codec = (factor: number): Codec => ({
     name: 'scaling',
-    options: {},
-    compress: past => ({
-      ...past,
-      recent: {
-        ...past.recent,
-        keys: dense(tf.mul(past.recent.keys.data, keyFactor)),
-        values: dense(tf.mul(past.recent.values.data, valueFactor)),
-      },
-    }),
-  };
+    options: {factor},
+    blockTokens: 1,
+    encode: x => dense(tf.mul(x, factor)),
+    errorBound: x => tf.mul(tf.abs(x), Math.abs(factor - 1)),
+  });
+  const store = codecPair({keys: codec(keyFactor), values: codec(valueFactor)});
+  return {...policy({sinks: 0, recent: 0}), name: 'scaling', store: {...store, moveTokens: 1}};
 }
 
 describe('monitor', () => {
@@ -108,7 +108,9 @@ describe('monitor', () => {
         float32Bytes,
         tokensHeld,
         tokensSeen,
-        ...pasts[depth]!.events,
+        seals: pasts[depth]!.events.blocksEncoded,
+        folds: pasts[depth]!.events.svdUpdates,
+        evictedTokens: pasts[depth]!.events.evictedTokens,
       });
       expect(row.ratioToFloat32).to.equal(compressedBytes / float32Bytes);
     }
@@ -162,7 +164,7 @@ describe('monitor', () => {
 
   it('measures low-rank keys, stored before their rotation, as the fold itself does', async () => {
     // all tokens are folded at the end: 16 divides what came in
-    const policy = onlineSvd({rank: 4, updateFreq: 16});
+    const policy = onlineSvd({rank: 4, updateFreq: 16, sinks: 0});
     const {rows} = await monitor(loaded(), [ids.slice(0, 96)], policy, {step: 16});
     const cache = cacheOf(policy, ids.slice(0, 96), 16);
     for (const [depth, row] of rows.entries()) {
@@ -171,7 +173,7 @@ describe('monitor', () => {
         ['key', row.keyError],
         ['value', row.valueError],
       ] as const) {
-        const squared = tf.tidy(() => foldError(past, side)!.dataSync()[0]!);
+        const squared = tf.tidy(() => svdError(past, side)!.dataSync()[0]!);
         expect(Math.sqrt(squared)).to.be.above(0.05);
         expect(error, `${side}s of depth ${depth}`).to.be.closeTo(Math.sqrt(squared), 1e-3);
       }
@@ -260,9 +262,14 @@ describe('monitor', () => {
     const learned = {model: gpt2, tokenizer: characterTokenizer, config};
     const exact = await monitor(learned, [text], full(), {step: 16});
     expect(exact.overall).to.include({keyError: 0, valueError: 0, outputError: 0});
-    const {overall} = await monitor(learned, [ids.slice(0, 96)], onlineSvd({rank: 4, updateFreq: 16}), {
-      step: 16,
-    });
+    const {overall} = await monitor(
+      learned,
+      [ids.slice(0, 96)],
+      onlineSvd({rank: 4, updateFreq: 16, sinks: 0}),
+      {
+        step: 16,
+      },
+    );
     expect(overall.keyError).to.be.above(0.01).and.below(1);
     expect(overall.outputError).to.be.above(1e-4).and.below(1);
     gpt2.dispose();

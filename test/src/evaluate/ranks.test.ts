@@ -1,6 +1,7 @@
+import type {FreshTokens} from '../../../cache/past/fresh_tokens.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {type FreshTokens, KVCache} from '../../../cache/kv_cache.js';
+import {KVCache} from '../../../cache/kv_cache.js';
 import {sliding} from '../../../cache/policies/sliding.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {InvalidArgumentError} from '../../../base/errors.js';

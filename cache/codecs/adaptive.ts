@@ -1,0 +1,152 @@
+import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {type Factory, atLeast, defineFactory, positiveNumber} from '../../base/options.js';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
+import {type Encoding, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
+import {hostNumbers} from '../../ops/host_numbers.js';
+import {inWiderCodes} from '../../ops/integer/index.js';
+import type {Codec, Context, PairCodec} from '../contract.js';
+import {attendPast} from '../past/attend_past.js';
+import type {DenseBlock, Past} from '../past/past.js';
+import {dense as denseEncoding, positionsOf} from '../past/segments.js';
+import {dense} from './dense.js';
+import {integer} from './integer.js';
+import {type SideCodecs, codecPair, withBlock} from './pair.js';
+
+export interface AdaptiveCodecOptions {
+  /** The largest relative error of the attention output, `||out - out'|| / ||out||`. Default 0.02. */
+  readonly tolerance?: number;
+  /** Numbers that share a scale: tokens of keys, channels of values. Default 32. */
+  readonly groupSize?: number;
+}
+
+export const adaptiveEntries = {
+  tolerance: v.optional(positiveNumber, 0.02),
+  groupSize: v.optional(atLeast(1), 32),
+};
+
+/**
+ * Picks the bits of each block of tokens: 2, 4 or 8, the fewest with which the attention output of the latest queries stays within
+ * `tolerance` over the whole past, and float32 if none does. Each text of a batch has its own: what it gets does not depend on its
+ * neighbours, only the bytes do, since a block takes the room of the widest codes that one of its texts needs.
+ *
+ * Blocks of the same bits share a segment (`bits2`, `bits4`, `bits8`, `exact`). Reads errors at once, which webgpu cannot.
+ */
+export const adaptive: Factory<AdaptiveCodecOptions, PairCodec> = defineFactory(
+  'adaptive',
+  adaptiveEntries,
+  options => {
+    const {tolerance, groupSize} = options;
+    const levels: readonly Level[] = [
+      ...([2, 4, 8] as const).map(bits => ({name: `bits${bits}`, codecs: integers(bits, groupSize)})),
+      {name: 'exact', codecs: {keys: dense(), values: dense()}},
+    ];
+    const {blockTokens, moveTokens} = codecPair(levels[0]!.codecs);
+    return {
+      name: 'adaptive',
+      options,
+      blockTokens,
+      moveTokens,
+      add(past, block, context) {
+        if (context.queries === undefined) return undefined;
+        const queries = latestQueries(context.queries, past.recent.tokens);
+        const exact = attendPast({...past, held: {...past.held, block}}, queries, context);
+        let open = Array.from({length: queries.shape[0]}, (_, text) => text); // texts without a level yet
+        const chosen: number[] = [];
+        for (const [index, {name, codecs}] of levels.entries()) {
+          const encoded = encodedBy(codecs, block);
+          const stored = storedAs(name, past, block, encoded, context);
+          const errors = name === 'exact' ? [] : relativeErrors(exact, stored, queries, context);
+          for (const text of open) if ((errors[text] ?? 0) <= tolerance) chosen[text] = index;
+          open = open.filter(text => chosen[text] === undefined);
+          if (open.length > 0) continue;
+          if (chosen.every(level => level === index)) return stored;
+          return storedAs(
+            name,
+            past,
+            block,
+            mixed(
+              block,
+              chosen.map(level => levels[level]!.codecs),
+              encoded,
+            ),
+            context,
+          );
+        }
+        return past;
+      },
+    };
+  },
+);
+
+interface Level {
+  readonly name: string;
+  readonly codecs: SideCodecs;
+}
+
+type Sides = Readonly<Record<'keys' | 'values', Encoding>>;
+
+function integers(bits: 8 | 4 | 2, groupSize: number): SideCodecs {
+  return {
+    keys: integer({bits, groupSize, groupAxis: 'channel'}),
+    values: integer({bits, groupSize, groupAxis: 'token'}),
+  };
+}
+
+const encodedBy = (codecs: SideCodecs, {keys, values}: DenseBlock): Sides => ({
+  keys: codecs.keys.encode(keys.data),
+  values: codecs.values.encode(values.data),
+});
+
+/** Blocks of a name need not follow each other, so each token's position is written down. */
+function storedAs(name: string, past: Past, block: DenseBlock, encoded: Sides, context: Context): Past {
+  return withBlock(past, name, {...block, ...encoded, positions: positionsOf(block)}, context.expectedTokens);
+}
+
+/** Each text by codecs of its own, whose numbers are then laid out like the widest ones: they stay what they were. */
+function mixed({keys, values}: DenseBlock, own: readonly SideCodecs[], widest: Sides): Sides {
+  return {
+    keys: encodedByText(
+      keys.data,
+      own.map(codecs => codecs.keys),
+      widest.keys,
+    ),
+    values: encodedByText(
+      values.data,
+      own.map(codecs => codecs.values),
+      widest.values,
+    ),
+  };
+}
+
+function encodedByText(x: tf.Tensor4D, codecs: readonly Codec[], widest: Encoding): Encoding {
+  const encodings = codecs.map((codec, text) => {
+    const encoding = codec.encode(tf.slice(x, [text, 0, 0, 0], [1, -1, -1, -1]));
+    if (encoding.kind === 'integer' && widest.kind === 'integer') return inWiderCodes(encoding, widest.bits);
+    return denseEncoding(decodeEncoding(encoding, 0, x.shape[2]));
+  });
+  return mapTensors(widest, (_, name) =>
+    tf.concat(
+      encodings.map(encoding => tensorsOf(encoding)[name]!.tensor),
+      0,
+    ),
+  );
+}
+
+/** The last queries: as many as there are tokens behind the block, so that all of them see all of it. */
+function latestQueries(queries: tf.Tensor4D, tokensBehind: number): tf.Tensor4D {
+  const count = Math.min(queries.shape[2], Math.max(tokensBehind, 1));
+  return tf.slice(queries, [0, 0, queries.shape[2] - count, 0], [-1, -1, count, -1]);
+}
+
+/** One per text. */
+function relativeErrors(
+  exact: tf.Tensor4D,
+  past: Past,
+  queries: tf.Tensor4D,
+  context: Context,
+): ArrayLike<number> {
+  const norm = (x: tf.Tensor) => tf.sqrt(tf.sum(tf.square(x), [1, 2, 3]));
+  const output = attendPast(past, queries, context);
+  return hostNumbers(tf.divNoNan(norm(tf.sub(output, exact)), norm(exact)));
+}

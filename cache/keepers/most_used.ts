@@ -1,0 +1,13 @@
+import * as tf from '@tensorflow/tfjs';
+import {type Factory, defineFactory} from '../../base/options.js';
+import type {Keeper} from '../contract.js';
+import {type UsedOptions, usedEntries} from './last_used.js';
+
+/** Least frequently used tokens go (LFU); ties evict the oldest. See `UsedOptions` for what a use is. */
+export const mostUsed: Factory<UsedOptions, Keeper> = defineFactory('mostUsed', usedEntries, options => ({
+  name: 'mostUsed',
+  options,
+  budget: options.budget,
+  observes: {statistic: 'uses', threshold: options.threshold},
+  score: ({attention, positions, tokensSeen}) => tf.add(attention, tf.div(positions, tokensSeen)),
+}));

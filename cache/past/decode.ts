@@ -1,0 +1,83 @@
+import * as tf from '@tensorflow/tfjs';
+import {decodeEncoding} from '../../ops/encodings/decode.js';
+import {type Rotation, rotate} from '../../ops/rotate/index.js';
+import type {DenseBlock, Segment} from './past.js';
+import type {RopeTables} from './rope_tables.js';
+import {dense} from './segments.js';
+
+// Stored tokens as exact ones, for what must see numbers: changes of plan, cuts, keepers that go by keys, inspection. Attention
+// reads encodings directly.
+
+/** How keys are rotated, and up to which position. */
+export interface Rotated {
+  /** Absent if the model has no rotary positions, or if keys are latents that rotate later. */
+  readonly rope?: RopeTables;
+  /** All positions are below this. */
+  readonly tokensSeen: number;
+}
+
+/** Tokens `from .. from + count` of a segment: dense values, and dense keys rotated by their own positions. No scores. */
+export function decodeTokens(
+  segment: Segment,
+  rotated: Rotated,
+  from = 0,
+  count = segment.tokens - from,
+): DenseBlock {
+  const {keys, values} = segment;
+  const positions =
+    typeof segment.positions === 'number'
+      ? segment.positions + from
+      : tf.slice(segment.positions, [0, 0, from, 0], [-1, -1, count, -1]);
+  const stored = decodeEncoding(keys, from, count);
+  const isUnrotated = keys.kind === 'lowRank' && keys.rotate === true && rotated.rope !== undefined;
+  return {
+    keys: dense(isUnrotated ? rotateAt(stored, positions, rotated) : stored),
+    values: dense(decodeEncoding(values, from, count)),
+    tokens: count,
+    positions,
+  };
+}
+
+/** Keys rotated by their positions; as they are if the model has no rotary positions. */
+export function rotateAt(
+  x: tf.Tensor4D,
+  positions: Segment['positions'],
+  {rope, tokensSeen}: Rotated,
+): tf.Tensor4D {
+  if (rope === undefined) return x;
+  if (typeof positions === 'number') return rotate(x, rope.rotation(positions, x.shape[2]));
+  return rotateByHead(x, positions, rope.upTo(tokensSeen));
+}
+
+/** Rotated keys as they were before their rotation. */
+export function unrotateAt(
+  x: tf.Tensor4D,
+  positions: Segment['positions'],
+  {rope, tokensSeen}: Rotated,
+): tf.Tensor4D {
+  if (rope === undefined) return x;
+  if (typeof positions === 'number') return rotate(x, rope.inverse(positions, x.shape[2]));
+  return rotateByHead(x, positions, rope.inverse(0, tokensSeen));
+}
+
+/** Every head has positions of its own: all tokens of all heads are rotated as one run. */
+function rotateByHead(
+  x: tf.Tensor4D,
+  positions: tf.Tensor4D,
+  {cos, sin, interleaved}: Rotation,
+): tf.Tensor4D {
+  const [batch, kvHeads, tokens, dim] = x.shape;
+  const rows: tf.Tensor1D = tf.cast(tf.reshape(positions, [-1]), 'int32');
+  const rotation = {cos: tf.gather(cos, rows), sin: tf.gather(sin, rows), interleaved};
+  return tf.reshape(rotate(tf.reshape(x, [1, 1, batch * kvHeads * tokens, dim]), rotation), x.shape);
+}
+
+/** The positions of every head, one row per head; one row for all if they share a run. Read from the backend. */
+export async function hostPositions({positions, tokens}: Segment): Promise<ArrayLike<number>[]> {
+  if (typeof positions === 'number') return [Array.from({length: tokens}, (_, i) => positions + i)];
+  const [batch, kvHeads, rows] = positions.shape;
+  const numbers = await positions.data<'float32'>();
+  return Array.from({length: batch * kvHeads}, (_, head) =>
+    numbers.subarray(head * rows, head * rows + tokens),
+  );
+}

@@ -1,0 +1,47 @@
+import type {Context, Policy} from '../contract.js';
+import {evict} from './evict.js';
+import type {DenseBlock, Past} from './past.js';
+import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './segments.js';
+
+/**
+ * What remains of a past whose newest tokens were just attended: tokens beyond the `recent` ones are stored in whole blocks, then
+ * what exceeds the keeper's budget is evicted. Pure; inside the caller's tidy.
+ */
+export function keepAndStore(policy: Policy, past: Past, context: Context): Past {
+  const {keep, store} = policy;
+  const rested = storeRest(policy, past, context);
+  // exact tokens stay where they came in until the budget asks for their room
+  const stored = store.exact === true ? rested : storeOldest(policy, rested, context);
+  const canChoose = keep.observes === undefined || context.queries !== undefined;
+  return keep.budget === undefined || !canChoose ? stored : evict(policy, stored, context);
+}
+
+/** Stores what waits in `recent`, once enough of it does. */
+function storeOldest({sinks, recent, store}: Policy, past: Past, context: Context): Past {
+  const first = past.recent.positions === 0 ? sinks : 0; // still in `recent`
+  const waiting = past.recent.tokens - first - recent;
+  const moved = wholeBlocks(waiting, store.moveTokens);
+  const leaving = moved > 0 && store.movesAll === true ? waiting : moved;
+  if (leaving === 0 || (!hasBegun(past) && leaving < firstTokensOf(store, past))) return past;
+  const {past: left, block} = splitOldest(keepSinks(past, sinks), leaving);
+  return store.add(left, block, context) ?? past;
+}
+
+/** Stores what another plan left behind: exact tokens whose positions differ from head to head. */
+function storeRest({store}: Policy, past: Past, context: Context): Past {
+  const {rest, ...held} = past.held;
+  if (rest === undefined) return past;
+  const tokens = wholeBlocks(rest.tokens, store.blockTokens);
+  if (tokens === 0 || (!hasBegun(past) && tokens < firstTokensOf(store, past))) return past;
+  const block = rest as DenseBlock;
+  const left = tokens === rest.tokens ? held : {...held, rest: lastTokens(block, rest.tokens - tokens)};
+  return store.add({...past, held: left}, firstTokens(block, tokens), context) ?? past;
+}
+
+function hasBegun({held}: Past): boolean {
+  return Object.keys(held).some(name => name !== 'sinks' && name !== 'rest');
+}
+
+function firstTokensOf({firstTokens: fewest}: Policy['store'], {recent: {keys, values}}: Past): number {
+  return fewest?.({dim: keys.dim, dimV: values.dim}) ?? 1;
+}

@@ -1,0 +1,51 @@
+import type * as tf from '@tensorflow/tfjs';
+import {mergePartials} from '../../ops/attention/merge_partials/index.js';
+import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
+import type {Context, Policy} from '../contract.js';
+import {attendPast, partialsOfPast} from './attend_past.js';
+import {keepAndStore} from './keep_and_store.js';
+import {observe} from './observe.js';
+import {type Past, noEvents} from './past.js';
+import {appendDense} from './segments.js';
+
+/** Fresh tokens of one depth: float32, rotated queries and keys; latents instead if the context has `latentKeys`. */
+export interface Fresh {
+  /** `[batch, heads, tokens, dim]` */
+  readonly queries: tf.Tensor4D;
+  /** `[batch, kvHeads, tokens, dim]` */
+  readonly keys: tf.Tensor4D;
+  /** `[batch, kvHeads, tokens, dimV]` */
+  readonly values: tf.Tensor4D;
+}
+
+/**
+ * One step of one depth: the fresh tokens come into the past, their queries attend over all of it (causally among
+ * themselves, every token exact until the step is over), then the policy keeps and stores. Pure: the old past stays readable.
+ *
+ * @returns the attention output `[batch, heads, tokens, dimV]` and the new past.
+ */
+export function step(
+  policy: Policy,
+  past: Past | undefined,
+  fresh: Fresh,
+  context: Omit<Context, 'queries'>,
+): {output: tf.Tensor4D; past: Past} {
+  const {queries} = fresh;
+  const start = past?.tokensSeen ?? 0;
+  const recent = appendDense(past?.recent, fresh.keys, fresh.values, start, context.expectedTokens);
+  const extended: Past = {
+    held: {},
+    events: noEvents,
+    ...past,
+    recent,
+    tokensSeen: start + queries.shape[2],
+  };
+  const keptOf = (attended: Past) => keepAndStore(policy, attended, {...context, queries});
+  const {observes} = policy.keep;
+  if (observes === undefined) {
+    return {output: attendPast(extended, queries, context), past: keptOf(extended)};
+  }
+  const partials = partialsOfPast(extended, queries, context);
+  const observed = observe(extended, observes, queries, partialLogSum(partials), context);
+  return {output: mergePartials(partials), past: keptOf(observed)};
+}

@@ -1,0 +1,120 @@
+import * as v from 'valibot';
+import {InvalidArgumentError, didYouMean} from '../../base/errors.js';
+import {type Spec, optionValue} from '../../base/options.js';
+import {type PolicyLike, asPolicy, policyNames} from '../policies/as_policy.js';
+import {bands} from './bands.js';
+import {perDepth} from './per_depth.js';
+import type {Plan, PlanJson} from './plan.js';
+import {ofRatio} from './ratio.js';
+import {type ScenarioName, scenario, scenarioNames} from './scenario.js';
+import {uniform} from './uniform.js';
+
+/**
+ * Whatever can be read as a plan: a policy in any of its ways (everywhere), a list with one for each depth, a plan, its JSON (as an
+ * object or a text), `'bands'`, the name of a scenario, or a share of float32's bytes such as `'0.1x'`.
+ */
+export type PlanLike = Plan | PolicyLike | readonly PolicyLike[] | PlanJson;
+
+/**
+ * A plan from whatever can be read as one.
+ * @throws InvalidArgumentError if it is none: it says what is wrong, and what is allowed.
+ */
+export function asPlan(given: PlanLike): Plan {
+  if (typeof given === 'string') return planOfText(given.trim());
+  if (Array.isArray(given)) return perDepth(given as readonly PolicyLike[]);
+  if (isPlan(given)) return given;
+  const isJson = typeof given === 'object' && (given as object | null) !== null && 'plan' in given;
+  return isJson ? planOfJson(given) : uniform(given as PolicyLike);
+}
+
+/** Whether this is a plan already, and not only what can be read as one. */
+export function isPlan(given: PlanLike): given is Plan {
+  const object: unknown = given;
+  return (
+    typeof object === 'object' &&
+    object !== null &&
+    'policyFor' in object &&
+    typeof object.policyFor === 'function'
+  );
+}
+
+function planOfText(text: string): Plan {
+  if (/^[[{"]/.test(text)) return asPlan(parsed(text));
+  const ratio = /^(?<ratio>\d*\.?\d+)x$/.exec(text)?.groups?.['ratio'];
+  if (ratio !== undefined) return ofRatio(Number(ratio));
+  if (text === 'bands') return bands();
+  const need = scenarioNames.find(name => name === text);
+  if (need !== undefined) return scenario(need);
+  const [name = ''] = text.split(':');
+  const others = ['bands', ...scenarioNames];
+  const near = policyNames().includes(name) ? '' : didYouMean(name, others);
+  if (near !== '') throw new InvalidArgumentError(`There is no plan "${text}".${near}`);
+  return uniform(asPolicy(text));
+}
+
+function parsed(text: string): PlanLike {
+  try {
+    return JSON.parse(text) as PlanLike;
+  } catch (cause) {
+    throw new InvalidArgumentError(
+      `This plan is not JSON: ${cause instanceof Error ? cause.message : String(cause)}. Write it as JSON.stringify(plan) does, or as ` +
+        'a policy: quantized:bits=8.',
+      {cause},
+    );
+  }
+}
+
+/** As many as no model has depths. */
+const maxPolicies = 4096;
+
+const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), optionValue), {})});
+const shares = v.strictTuple([v.number(), v.number(), v.number()]);
+
+const schemas = {
+  uniform: v.strictObject({plan: v.literal('uniform'), policy: spec}),
+  perDepth: v.strictObject({
+    plan: v.literal('perDepth'),
+    policies: v.pipe(v.array(spec), v.maxLength(maxPolicies)),
+  }),
+  bands: v.strictObject({
+    plan: v.literal('bands'),
+    shallow: v.optional(spec),
+    deep: v.optional(spec),
+    output: v.optional(spec),
+    shares: v.optional(shares),
+  }),
+  scenario: v.strictObject({plan: v.literal('scenario'), name: v.string()}),
+};
+
+/** A plan from what its `toJSON` gave, or from a file that someone wrote; the error names the key which is missing or wrong. */
+function planOfJson(json: unknown): Plan {
+  const kind = v.safeParse(v.object({plan: v.string()}), json);
+  const kinds = Object.keys(schemas);
+  if (!kind.success) {
+    throw new InvalidArgumentError(`A plan is an object with a key "plan": one of ${kinds.join(', ')}.`);
+  }
+  const {plan} = kind.output;
+  switch (plan) {
+    case 'uniform':
+      return uniform(parse(schemas.uniform, json).policy as Spec);
+    case 'perDepth':
+      return perDepth(parse(schemas.perDepth, json).policies as Spec[]);
+    case 'bands': {
+      const {plan: _, ...given} = parse(schemas.bands, json);
+      return bands(given);
+    }
+    case 'scenario':
+      return scenario(parse(schemas.scenario, json).name as ScenarioName);
+    default:
+      throw new InvalidArgumentError(
+        `There is no plan "${plan}"; there are ${kinds.join(', ')}.${didYouMean(plan, kinds)}`,
+      );
+  }
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, json: unknown): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, json, {abortEarly: true}); // an untrusted text can be wrong thousands of times
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new InvalidArgumentError(`In this plan, "${v.getDotPath(issue) ?? ''}" is wrong: ${issue.message}.`);
+}

@@ -1,0 +1,59 @@
+import * as tf from '@tensorflow/tfjs';
+import {CacheStateError} from '../../base/errors.js';
+import {specOf} from '../../base/options.js';
+import type {Policy} from '../contract.js';
+import {decodePast} from '../past/decode_past.js';
+import {keepAndStore} from '../past/keep_and_store.js';
+import {type Past, tensorsOfPast, tokensHeld} from '../past/past.js';
+import {kept, stillHeld} from '../past/past_tensors.js';
+import type {CacheState} from '../state.js';
+
+/** What a change of plan did at one depth. */
+export interface PlanChange {
+  readonly depth: number;
+  readonly from: string;
+  readonly to: string;
+  /** Tokens that each head held, and now holds under the new policy. */
+  readonly carriedTokens: number;
+  /** Tokens that the former policy had evicted: they stay lost. */
+  readonly evictedTokens: number;
+}
+
+/** Other policies from now on, for the tokens that are there as well: see `KVCache.setPlan`. */
+export async function setPlan(state: CacheState, policies: readonly Policy[]): Promise<PlanChange[]> {
+  const changes: PlanChange[] = [];
+  for (const [depth, policy] of policies.entries()) {
+    const former = state.policies[depth]!;
+    if (JSON.stringify(specOf(policy)) === JSON.stringify(specOf(former))) continue;
+    const past = state.pasts[depth];
+    if (past !== undefined) await reencode(state, depth, past, policy);
+    state.policies = state.policies.map((old, at) => (at === depth ? policy : old));
+    changes.push(planChange(depth, former, policy, past));
+  }
+  return changes;
+}
+
+function planChange(depth: number, from: Policy, to: Policy, past: Past | undefined): PlanChange {
+  const carriedTokens = past === undefined ? 0 : tokensHeld(past);
+  const evictedTokens = past === undefined ? 0 : past.tokensSeen - carriedTokens;
+  return {depth, from: from.name, to: to.name, carriedTokens, evictedTokens};
+}
+
+/** A depth's past as another policy keeps it: decoded to exact tokens, and stored anew. */
+async function reencode(state: CacheState, depth: number, past: Past, policy: Policy): Promise<void> {
+  const context = state.context(depth, state.seen[depth]!);
+  const decoded = await stillHeld(past, () => decodePast(past, context.rope, policy.sinks));
+  try {
+    if (state.pasts[depth] !== past) {
+      throw new CacheStateError(
+        'This cache went on while its plan was changed; await the one, then do the other.',
+      );
+    }
+    const {past: next} = tf.tidy(() => kept({past: keepAndStore(policy, decoded, context)}));
+    state.replace(depth, decoded);
+    state.replace(depth, next); // frees what the policy did not take over
+  } catch (error) {
+    tf.dispose(tensorsOfPast(decoded));
+    throw error;
+  }
+}

@@ -1,0 +1,46 @@
+import * as v from 'valibot';
+import {type Factory, atLeast, defineFactory, jsonOptions} from '../../base/options.js';
+import type {Policy} from '../contract.js';
+import {type StoreLike, storeOption} from '../codecs/as_store.js';
+import {type KeeperLike, keeperOption} from '../keepers/as_keeper.js';
+
+/** Options of every policy that stores tokens with loss. */
+export interface SinkOptions {
+  /** First tokens of the text that stay exact (attention sinks: Xiao et al., 2023, arXiv 2309.17453). Default 4. */
+  readonly sinks?: number;
+}
+
+/** Options of a policy that says how tokens are stored, and leaves open which stay. */
+export interface KeepOptions extends SinkOptions {
+  /** Which tokens stay: a keeper, its name, or its name and options. Default: all. */
+  readonly keep?: KeeperLike;
+}
+
+/** Options of a policy that says which tokens stay, and leaves open how they are stored. */
+export interface StoreOptions extends SinkOptions {
+  /** How the kept tokens are stored: a codec, its name, its name and options, options of `integer`, or one for keys and values each. Default: exactly. */
+  readonly store?: StoreLike;
+}
+
+export const sinkEntries = {sinks: v.optional(atLeast(0), 4)};
+export const keepEntries = {...sinkEntries, keep: v.optional(keeperOption, 'all')};
+export const storeEntries = {...sinkEntries, store: v.optional(storeOption, 'dense')};
+
+/**
+ * Makes a preset: a policy that reads like its paper.
+ * @param entries the schema of each option, with its default.
+ * @param partsOf what the policy keeps and how it stores, from the checked options.
+ */
+export function definePolicy<Given extends object, const Entries extends v.ObjectEntries = v.ObjectEntries>(
+  name: string,
+  entries: Entries,
+  partsOf: (
+    checked: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>,
+  ) => Pick<Policy, 'sinks' | 'recent' | 'keep' | 'store'>,
+): Factory<Given, Policy> {
+  return defineFactory(name, entries, checked => ({
+    name,
+    options: jsonOptions(checked),
+    ...partsOf(checked),
+  }));
+}

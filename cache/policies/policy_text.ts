@@ -1,0 +1,110 @@
+import {InvalidArgumentError} from '../../base/errors.js';
+import type {Options, OptionValue, Spec} from '../../base/options.js';
+import {asStore, storeNames, codecOptionNames} from '../codecs/as_store.js';
+import {keeperRegistry} from '../keepers/as_keeper.js';
+import {isSpec} from '../registry.js';
+import {aroundNames} from './custom.js';
+
+// Policies as texts: h2o:heavyBudget=512,store=integer,bits=4. An option that the policy does not take is one of the codec that
+// `store` names (`integer` if none is named), or of the keeper that `keep` names.
+
+type OptionNames = readonly string[] | undefined;
+
+/**
+ * Reads a policy's text. Values are numbers, `true`, `false`, `null`, or text.
+ *
+ * @param namesOf the names of a policy's own options; undefined if it does not say: then all are its own.
+ * @throws InvalidArgumentError if the text is none.
+ */
+export function policySpec(text: string, namesOf: (policy: string) => OptionNames): Spec {
+  const [name = '', ...rest] = text.split(':');
+  const given = pairsIn(rest.join(':'), text);
+  const own = namesOf(name) ?? ofKeeper(name);
+  if (own === undefined) return {name, options: Object.fromEntries(given)};
+  const parts = {
+    store: partOf(given, own, 'store', 'integer', codecOptionNames),
+    keep: partOf(given, own, 'keep', undefined, keeper => keeperRegistry.optionNames(keeper)),
+  };
+  const options = new Map<string, OptionValue>();
+  for (const [key, value] of given) {
+    const part = Object.values(parts).find(of => !own.includes(key) && of?.takes.includes(key));
+    if (part === undefined) options.set(key, value);
+    else part.options.set(key, value);
+  }
+  for (const [key, part] of Object.entries(parts)) {
+    if (part === undefined || (part.options.size === 0 && !given.has(key))) continue;
+    options.set(key, {name: part.name, options: Object.fromEntries(part.options)});
+  }
+  return {name, options: Object.fromEntries(options)}; // own properties, whatever they are called
+}
+
+function ofKeeper(name: string): OptionNames {
+  const names = keeperRegistry.optionNames(name);
+  return names && [...names, ...aroundNames];
+}
+
+interface Part {
+  readonly name: string;
+  readonly takes: readonly string[];
+  readonly options: Map<string, OptionValue>;
+}
+
+/** A codec or keeper within the text; undefined if the policy takes none, or if the text names none. */
+function partOf(
+  given: ReadonlyMap<string, OptionValue>,
+  own: readonly string[],
+  key: string,
+  unnamed: string | undefined,
+  namesOf: (name: string) => OptionNames,
+): Part | undefined {
+  if (!own.includes(key)) return undefined;
+  const name = given.get(key) ?? unnamed;
+  return typeof name === 'string' ? {name, takes: namesOf(name) ?? [], options: new Map()} : undefined;
+}
+
+function pairsIn(listed: string, text: string): Map<string, OptionValue> {
+  const given = new Map<string, OptionValue>();
+  for (const part of listed === '' ? [] : listed.split(',')) {
+    const [key, value] = part.split('=', 2);
+    if (key === undefined || value === undefined || key === '' || value === '') {
+      throw new InvalidArgumentError(
+        `"${part}" in "${text}" is no option; write name:option=value,option=value, as in quantized:bits=8.`,
+      );
+    }
+    given.set(key, valueOf(value));
+  }
+  return given;
+}
+
+function valueOf(text: string): OptionValue {
+  if (text === 'true' || text === 'false') return text === 'true';
+  if (text === 'null') return null;
+  return Number.isNaN(Number(text)) ? text : Number(text);
+}
+
+/** A policy's text, which `asPolicy` reads; options that have their defaults are left out. */
+export function policyText({name, options = {}}: Spec, defaults: Options): string {
+  const listed = Object.entries(options).flatMap(([key, value]) => {
+    const former = defaults[key];
+    return JSON.stringify(value) === JSON.stringify(former) ? [] : textsOf(key, value);
+  });
+  return listed.length === 0 ? name : `${name}:${listed.join(',')}`;
+}
+
+/** A codec or keeper is its name, and behind it the options that differ from its defaults. */
+function textsOf(key: string, value: OptionValue): string[] {
+  if (typeof value !== 'object' || value === null) return [`${key}=${plainText(value)}`];
+  const defaults = isSpec(value) ? defaultsOf(key, value.name) : undefined;
+  if (!isSpec(value) || defaults === undefined) return [`${key}=${JSON.stringify(value)}`];
+  const changed = Object.entries(value.options ?? {}).filter(
+    ([option, of]) => JSON.stringify(of) !== JSON.stringify(defaults[option]),
+  );
+  return [`${key}=${value.name}`, ...changed.map(([option, of]) => `${option}=${plainText(of)}`)];
+}
+
+const plainText = (value: OptionValue) => (typeof value === 'string' ? value : JSON.stringify(value));
+
+function defaultsOf(key: string, name: string): Options | undefined {
+  if (key === 'store' && storeNames().includes(name)) return asStore(name).options;
+  return key === 'keep' && keeperRegistry.has(name) ? keeperRegistry.make({name}).options : undefined;
+}

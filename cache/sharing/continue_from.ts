@@ -1,0 +1,25 @@
+import {InvalidArgumentError} from '../../base/errors.js';
+import {sharePast} from '../past/past_tensors.js';
+import {expectWholeStep} from '../past/whole_step.js';
+import type {CacheState} from '../state.js';
+
+/** One cache goes on from the tokens of another: see `KVCache.continueFrom`. */
+export function continueFrom(state: CacheState, other: CacheState): void {
+  if (state.signature !== other.signature) {
+    throw new InvalidArgumentError(
+      'These two caches have other sizes or policies; make one with the model and the plan of the other.',
+    );
+  }
+  expectWholeStep(other.tokensOfDepths);
+  state.binding.bindAs(other.binding);
+  state.forget();
+  for (const [depth, past] of other.pasts.entries()) {
+    const seen = other.seen[depth];
+    state.seen[depth] = seen && {
+      scale: seen.scale,
+      rope: seen.rope && state.ropes.of(seen.rope.config, seen.rope.dim),
+    };
+    if (past !== undefined) sharePast(past);
+    state.pasts[depth] = past;
+  }
+}

@@ -1,0 +1,146 @@
+import {expect} from 'chai';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {
+  KVCache,
+  type PlanLike,
+  asPlan,
+  asPolicy,
+  bands,
+  h2o,
+  keeperNames,
+  policy,
+  policyNames,
+  quantized,
+  scenario,
+  sliding,
+  storeNames,
+  uniform,
+  uniformShapes,
+} from '../../cache/index.js';
+import {policyText} from '../../cache/policies/policy_text.js';
+import {throughJson} from './variants.js';
+
+const shapes = uniformShapes({depths: 2, heads: 4, kvHeads: 2, headDim: 16});
+
+/** What stands at each of two depths, with all options. */
+const partsOf = (given: PlanLike) =>
+  [0, 1].map(depth => {
+    const {name, options, sinks, recent, keep, store} = asPlan(given).policyFor(depth, 2);
+    const spec = (of: {name: string; options: object}) => ({name: of.name, options: of.options});
+    return {name, options, sinks, recent, keep: spec(keep), store: spec(store)};
+  });
+
+describe('whatever can be read as a plan', () => {
+  const plan = h2o({heavyBudget: 64, store: {bits: 4}});
+  const alike: Record<string, PlanLike> = {
+    'a policy': plan,
+    'the command line’s text': 'h2o:heavyBudget=64,store=integer,bits=4',
+    'its short text': 'h2o:heavyBudget=64,bits=4',
+    'a spec': {name: 'h2o', options: {heavyBudget: 64, store: {name: 'integer', options: {bits: 4}}}},
+    'a spec with bare options of integer': {name: 'h2o', options: {heavyBudget: 64, store: {bits: 4}}},
+    'a list': [plan, 'h2o:heavyBudget=64,bits=4'],
+    'a plan': uniform(plan),
+    'JSON of a policy': JSON.stringify({name: 'h2o', options: plan.options}),
+    'JSON of a plan': JSON.stringify(uniform(plan)),
+    'an object of JSON': throughJson(uniform(plan).toJSON()),
+    'JSON of a list': JSON.stringify([plan, plan].map(({name, options}) => ({name, options}))),
+  };
+  for (const [name, given] of Object.entries(alike)) {
+    it(`is the same: ${name}`, () => {
+      expect(partsOf(given)).to.deep.equal(partsOf(plan));
+      using cache = new KVCache(shapes, given);
+      expect(cache.report().map(row => row.policy)).to.deep.equal(['h2o', 'h2o']);
+    });
+  }
+
+  it('names presets, keepers, bands and scenarios', () => {
+    for (const name of policyNames()) expect(partsOf(name)[0]!.name).to.equal(name);
+    for (const name of keeperNames()) {
+      const [{keep, sinks, recent}] = partsOf(name) as [ReturnType<typeof partsOf>[0]];
+      expect([keep.name, sinks, recent]).to.deep.equal([name, 4, 32]);
+    }
+    expect(asPlan('bands').toJSON()).to.deep.equal(bands().toJSON());
+    expect(asPlan('memory').toJSON()).to.deep.equal(scenario('memory').toJSON());
+  });
+
+  it('gives each half its options', () => {
+    const both = asPolicy('quantized:bits=4,keep=heaviest,budget=96,normalize=true');
+    expect(both.keep.options).to.deep.equal({budget: 96, normalize: true});
+    expect(both.store.options).to.have.nested.property('keys.options.bits', 4);
+    const kept = asPolicy('heaviest:budget=64kB,recent=16,store=lowRank,rank=8,sinks=2');
+    expect([kept.name, kept.sinks, kept.recent, kept.keep.budget]).to.deep.equal(['heaviest', 2, 16, '64kB']);
+    expect([kept.store.name, kept.store.options['rank']]).to.deep.equal(['lowRank', 8]);
+    const pair = policy({keep: 'window', store: {keys: {bits: 8}, values: 'float8'}});
+    expect([pair.store.name, pair.store.options]).to.deep.equal([
+      'pair',
+      {
+        keys: {name: 'integer', options: asPolicy('window:bits=8').store.options},
+        values: {name: 'float8', options: {format: 'e4m3'}},
+      },
+    ]);
+    for (const codec of storeNames()) expect(asPolicy(`sliding:store=${codec}`).store.name).to.equal(codec);
+  });
+
+  it('reads what policyText wrote', () => {
+    for (const given of [
+      'full',
+      'quantized:bits=4,residual=0',
+      'h2o:heavyBudget=64kB,store=integer,bits=4,groupSize=16',
+      'sliding:window=64,store=lowRank,rank=8',
+      'float8:sinks=0,keep=lastUsed,budget=100',
+      'mostUsed:budget=40,threshold=0.1,store=float8,format=e5m2',
+    ]) {
+      const read = asPolicy(given);
+      const defaults = asPolicy(read.name).options;
+      expect(policyText(read, defaults)).to.equal(given);
+    }
+  });
+
+  it('is the best within a share of float32', () => {
+    const bitsOf = (share: string) => {
+      const {keyBits, valueBits, groupSize} = asPlan(share).policyFor(0, 1).options;
+      return [keyBits, valueBits, groupSize];
+    };
+    expect(bitsOf('0.3x')).to.deep.equal([8, 8, 64]);
+    expect(bitsOf('.2032x')).to.deep.equal([8, 4, 64]);
+    expect(bitsOf('0.1x')).to.deep.equal([2, 2, 32]);
+    expect(() => asPlan('0.01x')).to.throw(
+      InvalidArgumentError,
+      /0.01x of float32 is too small; the least is 0.079x/,
+    );
+  });
+
+  it('is refused with a reason if it is none', () => {
+    const wrong: [unknown, RegExp][] = [
+      ['h2o:heavyBudget', /"heavyBudget" in "h2o:heavyBudget" is no option/],
+      ['h2o:heavyBudget=64,store=integr', /no codec "integr".*Did you mean "integer"/],
+      ['h2o:heavyBudget=64,bit=4', /h2o has no option "bit"/],
+      ['h2o:store=float8,bits=4', /h2o has no option "bits"/],
+      ['full:store=integer', /full has no option "store"/],
+      ['realtime', /no plan "realtime".*Did you mean "realTime"/],
+      ['{"plan": "uniform"', /not JSON/],
+      ['[]', /plan is for 0 depths/],
+      [['full'], /plan is for 1 depths and the model has 2/],
+      [{name: 'h2o', options: {store: {keys: {bits: 4}}}}, /store = .*one for each side/],
+      [{name: 'quantized', options: {keep: 5}}, /keep = 5; expected a keeper/],
+      [undefined, /undefined is no plan/],
+    ];
+    for (const [given, message] of wrong) {
+      const make = () => new KVCache(shapes, asPlan(given as PlanLike));
+      expect(make, JSON.stringify(given)).to.throw(InvalidArgumentError, message);
+    }
+  });
+
+  it('is refused if the budget is too small for the codec', () => {
+    for (const plan of [
+      sliding({window: 50, recent: 32, store: {bits: 4, groupAxis: 'channel', groupSize: 32}}),
+      h2o({heavyBudget: 12, recentBudget: 4, store: {name: 'lowRank', options: {rank: 8}}}),
+    ]) {
+      expect(() => new KVCache(shapes, plan)).to.throw(
+        InvalidArgumentError,
+        /budget of .* tokens is too small/,
+      );
+    }
+    expect(() => quantized({keep: 'heaviest', bits: 4})).not.to.throw();
+  });
+});

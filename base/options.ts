@@ -40,7 +40,10 @@ export function defineFactory<
 
 /** Options as JSON has them: what was made of a spec is that spec again. */
 export function jsonOptions(checked: object): Options {
-  const entries = Object.entries(checked).map(([key, value]) => [key, isMade(value) ? specOf(value) : value]);
+  const entries = Object.entries(checked as Readonly<Record<string, unknown>>).map(([key, value]) => [
+    key,
+    isMade(value) ? specOf(value) : value,
+  ]);
   return Object.fromEntries(entries) as Options;
 }
 

@@ -1,6 +1,7 @@
 /** The past of a model: codecs, keepers, policies, plans and the cache itself. */
 export type {AttentionCache} from './attention_cache.js';
 export {
+  type CacheSource,
   type CacheableModel,
   type LayerShape,
   type UniformSizes,

@@ -1,13 +1,15 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import {type PlanLike, asPlan} from './plans/as_plan.js';
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
+import {disposeSymbol} from '../base/dispose_symbol.js';
 import {InvalidArgumentError} from '../base/errors.js';
 import {atLeast, checkOptions, flag} from '../base/options.js';
 import {expectMovable} from '../ops/backends/residence.js';
 import {rotate} from '../ops/rotate/index.js';
 import type {AttentionCache} from './attention_cache.js';
-import {attentionLayers} from './binding/attention_layers.js';
-import type {CacheableModel, LayerShape} from './binding/layer_shape.js';
+import {attentionLayers, modelOf} from './binding/attention_layers.js';
+import type {CacheSource, CacheableModel, LayerShape} from './binding/layer_shape.js';
 import type {CacheLease} from './binding/lease.js';
 import type {Policy} from './contract.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './past/fresh_tokens.js';
@@ -54,12 +56,13 @@ export class KVCache implements AttentionCache {
   readonly #state: CacheState;
 
   /**
-   * @param model the model whose past this is: loaded by `loadModel`, any `tf.LayersModel` with attention of eigenkv, or `LayerShape`s.
+   * @param source the model whose past this is: loaded by `loadModel`, any `tf.LayersModel` with attention of eigenkv, or `LayerShape`s.
    * @param plan which policy stands where: see `asPlan`. Default: what the layers ask for, `full` otherwise.
    * @throws InvalidArgumentError if the model has no attention layer that knows caches, or applies one more than once, or if the
    *   plan is none.
    */
-  constructor(model: CacheableModel | readonly LayerShape[], plan?: PlanLike, options: KVCacheOptions = {}) {
+  constructor(source: CacheSource, plan?: PlanLike, options: KVCacheOptions = {}) {
+    const model = modelOf(source);
     const {expectedTokens, beyondContext} = checkOptions('KVCache', optionsSchema, options);
     const layers = attentionLayers(model);
     const shapes = layers.map(({row}) => row);
@@ -270,16 +273,13 @@ export class KVCache implements AttentionCache {
   /**
    * The cache that `save` wrote, which goes on as if it had never stopped, on any backend.
    *
-   * @param model the one that it is of; or its shapes, if sizes are all that can be compared.
+   * @param source the model that it is of; or its shapes, if sizes are all that can be compared.
    * @param plan makes policies that are not registered by name. Default: as saved.
    * @throws FormatError if bytes are no snapshot, damaged, or of another version; ModelError if they are of another
    *   model; InvalidArgumentError if the plan is another one, or a policy is not registered. Each says what differs.
    */
-  static async restore(
-    bytes: Uint8Array,
-    model: CacheableModel | readonly LayerShape[],
-    plan?: PlanLike,
-  ): Promise<KVCache> {
+  static async restore(bytes: Uint8Array, source: CacheSource, plan?: PlanLike): Promise<KVCache> {
+    const model = modelOf(source);
     const snapshot = await openFor(bytes, model);
     const {policies, expectedTokens, beyondContext} = snapshot.description;
     const cache = new KVCache(model, plan ?? perDepth(policies), {beyondContext, expectedTokens});
@@ -307,7 +307,7 @@ export class KVCache implements AttentionCache {
   }
 
   /** `using cache = new KVCache(...)` frees it at the end of its block. */
-  [Symbol.dispose](): void {
+  [disposeSymbol](): void {
     this.dispose();
   }
 }

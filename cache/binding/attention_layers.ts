@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import type {LayerShape, CacheableModel} from './layer_shape.js';
+import type {CacheSource, CacheableModel, LayerShape} from './layer_shape.js';
 import {atLeast} from '../../base/options.js';
 
 /** One attention layer of a model. */
@@ -71,6 +71,13 @@ function isRow(row: unknown): row is LayerShape {
 
 function nested(layer: object): AttentionLayer[] {
   return isModel(layer) ? layersIn(layer) : [];
+}
+
+/** The model or the shapes of what a cache is made of. */
+export function modelOf(source: CacheSource): CacheableModel | readonly LayerShape[] {
+  const given: unknown = source; // callers of plain JavaScript give anything
+  const holdsOne = typeof given === 'object' && given !== null && 'model' in given && !isModel(given);
+  return holdsOne && isModel(given.model) ? given.model : (source as CacheableModel);
 }
 
 /** Whether this has layers, as a model does, or a model inside it. */

@@ -27,6 +27,9 @@ export interface CacheableModel {
   readonly layers: readonly object[];
 }
 
+/** What a cache can be made of: a model, what holds one (as `loadModel` gives it), or the shapes of its attention layers. */
+export type CacheSource = CacheableModel | {readonly model: CacheableModel} | readonly LayerShape[];
+
 /** The sizes of a model whose attention is the same at every depth. */
 export interface UniformSizes {
   readonly depths: number;

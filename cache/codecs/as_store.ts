@@ -66,7 +66,7 @@ export function asCodec(given: CodecLike): Codec {
   if (typeof given === 'string') return makeCodec({name: given});
   if (!isObject(given)) throw noStore(given);
   if ('encode' in given) return given;
-  return isSpec(given) ? makeCodec(given) : integer(given as IntegerOptions);
+  return isSpec(given) ? makeCodec(given) : integer(given);
 }
 
 /** @throws InvalidArgumentError if it is nothing that stores, see `StoreLike`. */
@@ -79,11 +79,11 @@ export function asStore(given: StoreLike): PairCodec {
     if (keys === undefined || values === undefined) throw noStore(given);
     return codecPair({keys: asCodec(keys), values: asCodec(values)});
   }
-  return isSpec(given) && !('encode' in given) ? makeStore(given) : sameForBoth(asCodec(given as CodecLike));
+  return isSpec(given) && !('encode' in given) ? makeStore(given) : sameForBoth(asCodec(given));
 }
 
 function makeStore(spec: Spec): PairCodec {
-  if (spec.name === 'pair') return asStore((spec.options ?? {}) as unknown as StoreLike);
+  if (spec.name === 'pair') return asStore(spec.options ?? {});
   return pairRegistry.has(spec.name) ? pairRegistry.make(spec) : sameForBoth(makeCodec(spec));
 }
 

@@ -53,7 +53,7 @@ export function earlyTokens(budget: number): number {
 /** The budget as tokens per head; what bytes buy depends on how the tokens are stored. */
 function tokensOf({keep, store}: Policy, past: Past): number {
   const {budget = Infinity} = keep;
-  const bytes = budget === Infinity ? undefined : bytesOf(budget as NonNullable<Keeper['budget']>);
+  const bytes = budget === Infinity ? undefined : bytesOf(budget);
   if (bytes === undefined) return budget as number;
   const segments = Object.entries(past.held).flatMap(([name, segment]) =>
     isSinks(name) || segment.tokens === 0 ? [] : [segment],

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, didYouMean} from '../../base/errors.js';
-import {type Spec, optionValue} from '../../base/options.js';
+import {optionValue} from '../../base/options.js';
 import {type PolicyLike, asPolicy, policyNames} from '../policies/as_policy.js';
 import {bands} from './bands.js';
 import {perDepth} from './per_depth.js';
@@ -96,12 +96,12 @@ function planOfJson(json: unknown): Plan {
   const {plan} = kind.output;
   switch (plan) {
     case 'uniform':
-      return uniform(parse(schemas.uniform, json).policy as Spec);
+      return uniform(parse(schemas.uniform, json).policy);
     case 'perDepth':
-      return perDepth(parse(schemas.perDepth, json).policies as Spec[]);
+      return perDepth(parse(schemas.perDepth, json).policies);
     case 'bands': {
-      const {plan: _, ...given} = parse(schemas.bands, json);
-      return bands(given);
+      const {shallow, deep, output, shares: given} = parse(schemas.bands, json);
+      return bands({shallow, deep, output, shares: given});
     }
     case 'scenario':
       return scenario(parse(schemas.scenario, json).name as ScenarioName);

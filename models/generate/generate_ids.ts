@@ -1,8 +1,9 @@
+import type {CacheLease} from '../../cache/binding/lease.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, ContextLengthError} from '../../base/errors.js';
 import {checkOptions} from '../../base/options.js';
 import {seededRandom} from '../../base/random.js';
-import {type CacheLease, KVCache} from '../../cache/kv_cache.js';
+import {KVCache} from '../../cache/kv_cache.js';
 import {expectList} from '../../cache/sharing/id_list.js';
 import {contextOf} from '../attach/context.js';
 import type {TextModel} from '../loaded_model.js';

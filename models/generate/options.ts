@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import {atLeast, probability} from '../../base/options.js';
 import type {KVCache} from '../../cache/kv_cache.js';
-import type {Plan, PolicyLike} from '../../cache/plans/plan.js';
+import type {PlanLike} from '../../cache/plans/as_plan.js';
 import type {PrefixCache} from '../../cache/sharing/prefix_cache.js';
 
 /** How the next token is chosen from the logits. */
@@ -17,7 +17,7 @@ export interface SamplingOptions {
 /** Options of `generate` for ids. */
 export interface GenerateIdsOptions extends SamplingOptions {
   /** Which policy stores each depth's keys and values. Default: what the model's layers ask for, else `full()`. */
-  readonly plan?: Plan | PolicyLike;
+  readonly plan?: PlanLike;
   /**
    * A cache of yours to continue and to grow, in place of `plan`. At the end, however it comes, it holds the prompt and every
    * generated token but the end token. Default: a new cache, disposed at the end.

@@ -215,7 +215,7 @@ export const readers: readonly Reader[] = [
       Promise.resolve().then(() => {
         const plan = asPlan(jsonOf(bytes) as PlanLike);
         for (const depth of [0, 1, 2]) plan.policyFor(depth, 3);
-        asPlan(JSON.parse(JSON.stringify(plan)));
+        asPlan(JSON.stringify(plan));
       }),
   },
   {

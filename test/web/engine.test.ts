@@ -120,7 +120,7 @@ describe('the engine of the playground', () => {
   it('measures a text with both caches', async () => {
     const progress: number[] = [];
     const onProgress = (done: number, total: number) => progress.push(done / total);
-    const bands = [{depths: 9, policy: 'quantized:bits=4,groupSize=32,residual=16'}];
+    const bands = [{depths: 9, policy: 'quantized:bits=4,groupSize=16,residual=8'}];
     const {full, plan, tokens, textTokens, ranks, outputErrors} = await measure(
       loaded,
       bands,

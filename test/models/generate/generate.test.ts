@@ -1,9 +1,9 @@
+import type {Policy} from '../../../cache/contract.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {full, quantized} from '../../../cache/policies/index.js';
-import type {Policy} from '../../../cache/policy.js';
 import {generate} from '../../../models/generate/generate.js';
 import type {GenerateOptions} from '../../../models/generate/options.js';
 import {seededRandom} from '../../../base/random.js';
@@ -268,11 +268,17 @@ describe('generate', () => {
 
   it('makes its cache by the plan, and takes a plan or a cache', async () => {
     let tokensSeen = 0;
+    const {store} = full();
     const plan: Policy = {
       ...full(),
-      compress(past) {
-        tokensSeen = past.tokensSeen;
-        return past;
+      store: {
+        ...store,
+        exact: false,
+        moveTokens: 1,
+        add(past, block, context) {
+          tokensSeen = past.tokensSeen;
+          return store.add(past, block, context);
+        },
       },
     };
     expect(await all(model, 'some text', {tokens: 5, plan})).to.equal(

@@ -5,14 +5,13 @@ import {expect} from 'chai';
 import type {EvaluationReport} from '../../../src/evaluate/index.js';
 import {eigenkv, nodeIn} from './support/eigenkv.js';
 
-/** A policy that keeps the newest tokens, in a module that imports the very files that the command line has. */
+/** A policy that keeps the longest keys, in a module that imports the very files that the command line has. */
 const policyModule = (name: string) => `
-  import {mechanics, registerPolicy} from ${JSON.stringify(new URL('../../../cache/index.ts', import.meta.url).href)};
+  import {policy, registerPolicy} from ${JSON.stringify(new URL('../../../cache/index.ts', import.meta.url).href)};
   registerPolicy('${name}', ({newest = 16} = {}) => ({
+    ...policy({recent: newest, keep: {name: 'longest', options: {}, budget: 1, score: ({keys}) => keys().sum(-1, true)}}),
     name: '${name}',
     options: {newest},
-    tokenBudget: newest,
-    compress: past => mechanics.evict(past, {budget: 1, recentBudget: newest, sinks: 1, worth: (_s, _p, keys) => keys.sum(-1, true)}),
   }));`;
 
 describe('--import', () => {

@@ -8,7 +8,14 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import {attendPast} from '../cache/past/attend_past.js';
-import {type AttentionCache, KVCache, type FreshTokens, type Policy, asPolicy, policyNames} from '../cache/index.js';
+import {
+  type AttentionCache,
+  KVCache,
+  type FreshTokens,
+  type Policy,
+  asPolicy,
+  policyNames,
+} from '../cache/index.js';
 import {RopeTables} from '../cache/past/rope_tables.js';
 import {findSmolLM2} from '../models/hub/index.js';
 import {loadModel} from '../models/load.js';

@@ -133,8 +133,7 @@ describe('commands of the pages', () => {
       ),
     );
     expect(lines).to.have.length.above(3);
-    for (const {name, line} of lines)
-      expect(() => asPlan(line), `${name}: ${line}`).not.to.throw();
+    for (const {name, line} of lines) expect(() => asPlan(line), `${name}: ${line}`).not.to.throw();
   });
 
   it('name policies and scenarios that there are', () => {

@@ -1,0 +1,127 @@
+import type * as tf from '@tensorflow/tfjs';
+import {isModel} from '../cache/binding/attention_layers.js';
+import {FormatError, InvalidArgumentError, shown} from '../base/errors.js';
+import {unshared} from '../base/shared_memory.js';
+import {contextOf} from './attach/context.js';
+import {checkIds} from './token_ids.js';
+import type {Tokenizer} from './tokenizer/index.js';
+
+/** What `loadModel` returns, or those parts of it that a function needs. */
+export interface ModelAndTokenizer {
+  /** From int32 ids `[batch, tokens]` to float32 logits `[batch, tokens, vocabSize]`. */
+  readonly model: tf.LayersModel;
+  /** Encodes texts; ids need none. */
+  readonly tokenizer?: Pick<Tokenizer, 'encode'>;
+  readonly config?: {
+    /** The most tokens that the model takes. Default: what its layers say. */
+    readonly contextLength?: number;
+  };
+}
+
+/** A model as every function takes it: what `loadModel` returns, or a `tf.LayersModel` alone, which takes ids. */
+export type ModelLike = ModelAndTokenizer | tf.LayersModel;
+
+/** A text, or its ids. */
+export type TextLike = string | readonly number[];
+
+/** @throws InvalidArgumentError if it is no model and has none. */
+export function modelOf(given: ModelLike): tf.LayersModel {
+  return partsOf(given).model;
+}
+
+/** The most tokens that a model takes: the lesser of its config's and its layers' context. Infinity if neither has one. */
+export function contextLengthOf(given: ModelLike): number {
+  const {model, config} = partsOf(given);
+  return Math.min(contextOf(model).tokens, config?.contextLength ?? Infinity);
+}
+
+/** @throws InvalidArgumentError if the model came without a tokenizer. */
+export function tokenizerOf(given: ModelLike): Pick<Tokenizer, 'encode'> {
+  const {tokenizer} = partsOf(given);
+  if (tokenizer !== undefined) return tokenizer;
+  throw new InvalidArgumentError(
+    'This model came without a tokenizer, and a text needs one; give what loadModel returned, {model, tokenizer}, or the ids of the text.',
+  );
+}
+
+/**
+ * The ids of a text to measure.
+ *
+ * @param name what messages call it.
+ * @throws InvalidArgumentError if it is neither a text nor a list of ids, it is empty, an id is not in the vocabulary, or a text came
+ *   without a tokenizer.
+ */
+export function idsOf(given: ModelLike, text: TextLike, name = 'The text'): readonly number[] {
+  const ids = typeof text === 'string' ? textIds(tokenizerOf(given), text, name) : text;
+  checkIds(ids, modelOf(given));
+  if (ids.length > 0) return ids;
+  throw new InvalidArgumentError(`${name} has no tokens; give some to measure.`);
+}
+
+/**
+ * The ids of one text or several.
+ *
+ * @param texts a text, its ids, or a list of texts and lists of ids.
+ * @param most tokens of each text that are taken: the first ones.
+ * @throws InvalidArgumentError if there is none; see `idsOf`.
+ */
+export function idsOfTexts(
+  given: ModelLike,
+  texts: TextLike | readonly TextLike[],
+  most = Infinity,
+): number[][] {
+  const listed = isOneText(texts) ? [texts] : texts;
+  if (listed.length === 0) throw new InvalidArgumentError('There are no texts; give one or more.');
+  return listed.map((text, index) => {
+    const name = listed.length === 1 ? 'The text' : `Text ${index}`;
+    return [...idsOf(given, text, name).slice(0, most)];
+  });
+}
+
+/** A list whose first entry is a text or a list holds texts; any other holds ids, which `checkIds` judges. */
+function isOneText(texts: TextLike | readonly TextLike[]): texts is TextLike {
+  if (!Array.isArray(texts)) return true;
+  const [first]: readonly unknown[] = texts;
+  return texts.length > 0 && typeof first !== 'string' && !Array.isArray(first) && !ArrayBuffer.isView(first);
+}
+
+/**
+ * The ids of a text to measure: special tokens that are written out in it are read as plain text.
+ *
+ * @param text or its bytes in UTF-8.
+ * @param name what messages call it.
+ * @throws FormatError if the bytes are not UTF-8, InvalidArgumentError if the text is empty.
+ */
+export function textIds(
+  tokenizer: Pick<Tokenizer, 'encode'>,
+  text: string | Uint8Array,
+  name = 'The text',
+): number[] {
+  const decoded = typeof text === 'string' ? text : decodeUtf8(text, name);
+  if (decoded.trim() === '') throw new InvalidArgumentError(`${name} is empty; give some text to measure.`);
+  return tokenizer.encode(decoded, {parseSpecial: false});
+}
+
+/** @throws FormatError if the bytes are not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array, name: string): string {
+  try {
+    return new TextDecoder('utf-8', {fatal: true}).decode(unshared(bytes));
+  } catch (error) {
+    throw new FormatError(`${name} is not UTF-8; convert it, or give another file.`, {cause: error});
+  }
+}
+
+/** Callers of plain JavaScript give anything. */
+function partsOf(given: ModelLike): ModelAndTokenizer {
+  if (isLayersModel(given)) return {model: given};
+  if (isObject(given) && 'model' in given && isLayersModel(given.model)) return given;
+  throw new InvalidArgumentError(
+    `${isObject(given) ? 'This' : shown(given)} is no model; expected what loadModel returns, {model, tokenizer}, or a tf.LayersModel.` +
+      (given instanceof Promise ? ' loadModel returns a promise: await it.' : ''),
+  );
+}
+
+const isObject = (given: unknown): given is object => typeof given === 'object' && given !== null;
+
+/** By its layers, not by its class: a second copy of tfjs has another. A `tf.Sequential` has a `model` of its own. */
+const isLayersModel = (given: unknown): given is tf.LayersModel => isModel(given);

@@ -50,14 +50,16 @@ async function main(args: string[]) {
     `| epoch | training KL | latents | perplexity | KL (nats) | bytes / float32 |\n|${'---|'.repeat(6)}`,
   );
   const report = async (epoch: number, loss: number | undefined) => {
-    const [dense, ...rows] = await evaluate(loaded, heldOut, {
+    const {
+      rows: [dense, ...rows],
+    } = await evaluate(loaded, heldOut, {
       tokens: Number(values.tokens),
-      compared: [{name: 'tuned', model, policies: [full(), ...codes]}],
+      compared: [{name: 'tuned', model, plans: [full(), ...codes]}],
     });
-    for (const {policy, perplexity, klDivergence, ratioToFloat32} of rows) {
+    for (const {plan, perplexity, klDivergence, ratioToFloat32} of rows) {
       const change = 100 * (perplexity / dense!.perplexity - 1);
       console.log(
-        `| ${epoch} | ${loss?.toPrecision(3) ?? ''} | ${policy.slice('tuned, '.length)} | ` +
+        `| ${epoch} | ${loss?.toPrecision(3) ?? ''} | ${plan.slice('tuned, '.length)} | ` +
           `${change >= 0 ? '+' : ''}${change.toFixed(2)} % | ${klDivergence.toPrecision(3)} | ${ratioToFloat32.toFixed(3)} |`,
       );
     }

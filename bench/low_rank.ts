@@ -78,19 +78,19 @@ async function main(args: string[]) {
         }),
       ]);
     }
-    const rows = await evaluate(loaded, heldOut, {
+    const {rows} = await evaluate(loaded, heldOut, {
       tokens: Number(values.tokens),
-      policies: isFirst ? [codes(8), codes(4), codes(2)] : [],
+      plans: isFirst ? [codes(8), codes(4), codes(2)] : [],
       compared: made.map(([name, {model: compressed}]) => ({
         name,
         model: compressed,
-        policies: /^(kqSvd|fisher)/.test(name) ? [full(), codes(4)] : [full()],
+        plans: /^(kqSvd|fisher)/.test(name) ? [full(), codes(4)] : [full()],
       })),
     });
     const [dense] = rows;
     for (const [index, row] of rows.entries()) {
       if (index > 0 || isFirst)
-        console.log(lineOf(row, row.policy.includes(', ') ? String(ratio) : '1', dense!));
+        console.log(lineOf(row, row.plan.includes(', ') ? String(ratio) : '1', dense!));
     }
     for (const [name, {compression}] of made) {
       if (name.includes('water'))
@@ -103,7 +103,7 @@ async function main(args: string[]) {
 }
 
 function lineOf(row: EvaluationRow, ratio: string, dense: EvaluationRow): string {
-  const [name, policy] = splitLabel(row.policy);
+  const [name, policy] = splitLabel(row.plan);
   const change = 100 * (row.perplexity / dense.perplexity - 1);
   return (
     `| ${ratio} | ${name} | ${policy} | ${row.perplexity.toFixed(2)} (${change >= 0 ? '+' : ''}${change.toFixed(2)} %) | ` +

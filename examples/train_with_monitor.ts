@@ -76,11 +76,10 @@ const plans = [
   sliding({window: 28, sinks: 4}),
 ];
 const started = performance.now();
-const evaluation = epochCallback({
+const text = encode(heldOut.slice(2000, 2000 + 4 * window));
+const evaluation = epochCallback({model, config: {contextLength: window}}, text, {
   plans,
-  text: encode(heldOut.slice(2000, 2000 + 4 * window)),
-  contextLength: window,
-  step: 16,
+  chunk: 16,
   every: 2,
   onRows(rows) {
     const [full] = rows;
@@ -88,10 +87,10 @@ const evaluation = epochCallback({
     console.log(
       `epoch ${full!.epoch + 1}, ${seconds} s: loss ${full!.loss!.toFixed(3)}, held out ${full!.perplexity.toFixed(2)}`,
     );
-    for (const {policy, perplexity, klDivergence, ratioToFloat32} of rows.slice(1)) {
+    for (const {plan, perplexity, klDivergence, ratioToFloat32} of rows.slice(1)) {
       const rise = 100 * (perplexity / full!.perplexity - 1);
       console.log(
-        `    ${policy}: ${rise.toFixed(2)} % worse, KL ${klDivergence.toPrecision(2)}, ${ratioToFloat32.toFixed(3)} of float32`,
+        `    ${plan}: ${rise.toFixed(2)} % worse, KL ${klDivergence.toPrecision(2)}, ${ratioToFloat32.toFixed(3)} of float32`,
       );
     }
   },
@@ -101,7 +100,7 @@ await model.fit(x, y, {epochs, batchSize: 16, callbacks: [evaluation], yieldEver
 
 const {rows} = evaluation;
 const curve = (y: (row: EpochRow) => number) =>
-  rows.map(row => ({series: row.policy, x: row.epoch + 1, y: y(row)}));
+  rows.map(row => ({series: row.plan, x: row.epoch + 1, y: y(row)}));
 const subtitle = `a GPT of ${model.countParams()} parameters, ${texts * window} characters an epoch; on held-out text`;
 const epochAxis = {title: 'epoch', whole: true};
 await mkdir(folder, {recursive: true});

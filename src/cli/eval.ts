@@ -1,103 +1,105 @@
-import {againstArg, checkSameVocabulary, ownPlan} from './support/against.js';
-import {everyValue} from './support/arguments.js';
-import {columnsArg, readColumns} from './support/columns_arg.js';
-import {command, commonArgs, jsonArg} from './support/command.js';
-import {type EvaluateModelOptions, evaluateModel} from './support/evaluate_model.js';
-import {interruptSignal} from './support/interrupt.js';
-import {loadForCommand, modelArgs} from './support/load.js';
-import {planArgs, readPlans} from './support/plans.js';
-import {print, printJson, printWritten} from './support/print.js';
-import {reportColumnNames, reportTable} from '../report/report_table.js';
+import {basename, dirname} from 'node:path';
+import {chartSvg} from '../report/evaluation_chart.js';
+import {reportPage} from '../report/report_page.js';
+import {type EvaluationReport, reportColumnNames, reportTable} from '../report/report_table.js';
 import {expectCharts} from '../report/svg.js';
-import {readTextChoice, textArgs} from './support/text_args.js';
-import {writeReport, writeReportPage} from './support/write_report.js';
-import type {EvaluationReport} from '../evaluate/index.js';
+import {columns, text} from './support/arguments.js';
+import {command} from './support/command.js';
+import {jsonFile, writeFiles} from './support/files.js';
+import {interruptSignal} from './support/interrupt.js';
+import {embeddedName, loadForCommand, modelArgs} from './support/load.js';
+import {type MeasureOptions, measure} from './support/measure.js';
+import {plansArg, readPlans} from './support/plans.js';
+import {print, printJson, printWritten} from './support/print.js';
+import {readNamedText, textArgs} from './support/text_args.js';
 
-export const evalCommand = command(
-  {
-    meta: {
-      name: 'eval',
-      description:
-        'What policies cost and save over a text, against the full cache of the same model, or of the one that it was made of',
-    },
-    args: {
-      ...modelArgs,
-      ...againstArg,
-      ...textArgs,
-      ...planArgs,
-      policy: {
-        ...planArgs.policy,
-        description: `${planArgs.policy.description}; or all. May be repeated, as plans and scenarios may. Default: quantized; with --against what the layers ask for`,
-      },
-      ...columnsArg(reportColumnNames),
-      out: {
-        type: 'string',
-        description: 'Write report.json and chart.svg into this folder',
-        valueHint: 'FOLDER',
-      },
-      report: {
-        type: 'string',
-        description: 'Write one page with the table and the chart to this file',
-        valueHint: 'FILE.html',
-      },
-      ...jsonArg,
-      ...commonArgs,
-    },
-    async run({args, rawArgs}) {
-      const given = {
-        policy: everyValue(rawArgs, 'policy'),
-        plan: everyValue(rawArgs, 'plan'),
-        scenario: everyValue(rawArgs, 'scenario'),
-      };
-      const policies = await readPlans(given, args.against === undefined ? ['quantized'] : []);
-      const chosen = readColumns(rawArgs, reportColumnNames);
-      if (args.out !== undefined || args.report !== undefined) await expectCharts();
-      const choice = await readTextChoice(args, 3);
-      const signal = interruptSignal();
-      const report = await loadAndEvaluate(args, {...choice, policies, backend: args.backend, signal});
-      const files = args.out === undefined ? [] : await writeReport(report, args.out);
-      if (args.report !== undefined) files.push(await writeReportPage(report, args.report));
-      if (args.json) {
-        printJson(report);
-        return;
-      }
-      print(reportTable(report, {chosen}));
-      printWritten(files);
-    },
+export const evalCommand = command({
+  name: 'eval',
+  description:
+    'Measure what plans cost and save over a text, compared with the full cache of the same model, or of the one that it was made of',
+  args: {
+    ...modelArgs,
+    against: text(
+      `Compare with the full cache of this model, from which "eigenkv compress" made --model; ${embeddedName} is the bundled one`,
+      'MODEL',
+    ),
+    ...textArgs(3),
+    plan: plansArg('quantized; with --against what the layers ask for'),
+    columns: columns(reportColumnNames),
+    out: text('Write report.json and chart.svg into this folder', 'FOLDER'),
+    report: text('Write one page with the table and the chart to this file', 'FILE.html'),
   },
-  [
-    'eigenkv eval --policy quantized:bits=4 --policy h2o',
-    'eigenkv eval --policy all --tokens 2048 --out reports',
-    'eigenkv eval --policy all --report report.html --columns policy,change,float32,peak',
-    'eigenkv eval --plan plan.json --scenario memory',
+  examples: [
+    'eigenkv eval --plan quantized:bits=4 --plan h2o',
+    'eigenkv eval --plan all --tokens 2048 --out reports',
+    'eigenkv eval --plan all --report report.html --columns plan,change,float32,peak',
+    'eigenkv eval --plan plan.json --plan memory',
+    `eigenkv eval --plan '{"name": "h2o", "options": {"heavyBudget": 64}}'`,
     'eigenkv eval --model small --against SmolLM2-135M.gguf',
-    'eigenkv eval --model SmolLM2-135M.gguf --text book.txt --policy quantized:bits=8 --json',
-    'eigenkv eval --import my_policy.mjs --policy mine:option=1',
+    'eigenkv eval --model SmolLM2-135M.gguf --text book.txt --plan quantized:bits=8 --json',
+    'eigenkv eval --import my_policy.mjs --plan mine:option=1',
   ],
-);
+  async run({
+    model,
+    against,
+    backend,
+    plan,
+    columns: chosen,
+    out,
+    report: page,
+    json,
+    tokens,
+    chunk,
+    ...args
+  }) {
+    const plans = await readPlans(plan.length > 0 || against !== undefined ? plan : ['quantized']);
+    if (out !== undefined || page !== undefined) await expectCharts();
+    const text = await readNamedText(args.text);
+    const signal = interruptSignal();
+    const options = {plans, text, tokens, chunk, backend, signal};
+    const report = await loadAndMeasure(model, against, options);
+    const files = out === undefined ? [] : await writeReport(report, out);
+    if (page !== undefined) {
+      await writeFiles(dirname(page), {[basename(page)]: await reportPage(report)});
+      files.push(page);
+    }
+    if (json) {
+      printJson(report);
+      return;
+    }
+    print(reportTable(report, {chosen}));
+    printWritten(files);
+  },
+});
 
-interface EvaluatedArgs {
-  readonly model?: string | undefined;
-  readonly against?: string | undefined;
-  readonly backend: string;
-}
-
-async function loadAndEvaluate(
-  {model, against: other, backend}: EvaluatedArgs,
-  options: EvaluateModelOptions,
+async function loadAndMeasure(
+  model: string | undefined,
+  other: string | undefined,
+  options: MeasureOptions,
 ): Promise<EvaluationReport> {
-  const loaded = await loadForCommand({model, backend}, options.signal);
+  const {backend, signal} = options;
+  const loaded = await loadForCommand({model, backend}, signal);
   try {
-    if (other === undefined) return await evaluateModel(loaded, options);
-    const against = await loadForCommand({model: other, backend}, options.signal);
+    if (other === undefined) return await measure(loaded, options);
+    const against = await loadForCommand({model: other, backend}, signal);
     try {
-      checkSameVocabulary(loaded, against);
-      const policies = options.policies.length > 0 ? options.policies : [ownPlan(loaded)];
-      return await evaluateModel(loaded, {...options, policies, against});
+      return await measure(loaded, {...options, against});
     } finally {
       against.dispose();
     }
   } finally {
     loaded.dispose();
   }
+}
+
+/**
+ * Writes report.json, and chart.svg if there is to be a `chart`, into a folder, which is made if there is none.
+ * @returns their paths.
+ * @throws TransferError if the disk fails, BackendError if the packages that draw are not installed.
+ */
+export async function writeReport(report: EvaluationReport, folder: string, chart = true): Promise<string[]> {
+  return writeFiles(folder, {
+    'report.json': jsonFile(report),
+    ...(chart && {'chart.svg': await chartSvg(report)}),
+  });
 }

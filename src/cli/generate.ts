@@ -1,80 +1,47 @@
-import {KVCache} from '../../cache/kv_cache.js';
-import {type GenerateOptions, generate} from '../../models/index.js';
-import {policyLabel} from '../evaluate/index.js';
-import {everyValue, given, positiveNumber, share, wholeNumber} from './support/arguments.js';
-import {GenerationRun} from './support/generation_run.js';
-import {command, commonArgs, jsonArg} from './support/command.js';
+import {positiveNumber, required, share, texts, wholeNumber, withDefault, word} from './support/arguments.js';
+import {command} from './support/command.js';
+import {runGeneration} from './support/generation.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
-import {planArgs, readPlan} from './support/plans.js';
-import {printJson, printNote} from './support/print.js';
-import {streamText} from './support/stream_text.js';
+import {planArg, readPlan} from './support/plans.js';
+import {printJson} from './support/print.js';
 
-export const generateCommand = command(
-  {
-    meta: {name: 'generate', description: 'Continue a prompt through a compressed cache; ctrl-C ends it'},
-    args: {
-      prompt: {type: 'positional', required: true, description: 'The text to continue'},
-      ...modelArgs,
-      ...planArgs,
-      tokens: {type: 'string', description: 'At most so many new tokens. Default: 256', valueHint: 'N'},
-      temperature: {
-        type: 'string',
-        description: 'Above 0, tokens are drawn; 0 takes the most probable',
-        default: '0',
-        valueHint: 'X',
-      },
-      'top-k': {type: 'string', description: 'Draw among the so many most probable', valueHint: 'N'},
-      'top-p': {
-        type: 'string',
-        description: 'Draw among those with this probability together',
-        valueHint: 'X',
-      },
-      seed: {type: 'string', description: 'The same seed draws the same text', valueHint: 'N'},
-      stop: {type: 'string', description: 'End before this text; may be repeated', valueHint: 'TEXT'},
-      ...jsonArg,
-      ...commonArgs,
-    },
-    async run({args, rawArgs}) {
-      const plan = await readPlan(args, 'full');
-      const sampling = given({
-        tokens: wholeNumber(args.tokens, 'tokens'),
-        temperature: positiveNumber(args.temperature, 'temperature'),
-        topK: wholeNumber(args['top-k'], 'top-k'),
-        topP: share(args['top-p'], 'top-p'),
-        seed: wholeNumber(args.seed, 'seed', 0),
-      });
-      const signal = interruptSignal();
-      const loaded = await loadForCommand(args, signal);
-      const promptTokens = loaded.tokenizer.encode(args.prompt).length || 1;
-      const expectedTokens = Math.min(promptTokens + (sampling.tokens ?? 256), loaded.contextLength);
-      const cache = new KVCache(loaded.model, plan, {expectedTokens});
-      const options: GenerateOptions = {
-        ...sampling,
-        stop: everyValue(rawArgs, 'stop'),
-        cache,
-        signal,
-      };
-      const run = new GenerationRun(cache, promptTokens);
-      try {
-        const text = await streamText(run.watch(generate(loaded, args.prompt, options)), {
-          prompt: process.stdout.isTTY ? args.prompt : '',
-          shows: !args.json,
-        });
-        if (args.json) {
-          const about = {model: loaded.name, policy: policyLabel(plan), prompt: args.prompt, text};
-          printJson({...about, ...run.summary()});
-        }
-      } finally {
-        if (!args.json && run.hasStarted) printNote(run.summaryLine());
-        cache.dispose();
-        loaded.dispose();
-      }
-    },
+export const generateCommand = command({
+  name: 'generate',
+  description: 'Continue a prompt through a compressed cache; ctrl-C ends it',
+  args: {
+    prompt: required(word('The text to continue')),
+    ...modelArgs,
+    plan: withDefault(planArg(), 'full'),
+    tokens: wholeNumber('Generate at most this many tokens. Default: 256, or what the context has room for'),
+    temperature: withDefault(
+      positiveNumber('Above 0, tokens are sampled; 0 takes the most probable one each time'),
+      '0',
+    ),
+    topK: wholeNumber('Sample from the k most probable tokens'),
+    topP: share('Sample from the fewest tokens whose probabilities add up to this'),
+    seed: wholeNumber('The same seed gives the same text', 0),
+    stop: texts('End before this text'),
   },
-  [
+  examples: [
     'eigenkv generate "It was a fine morning" --temperature 0.8 --seed 1',
-    'eigenkv generate "Once upon a time" --policy quantized:bits=8 --tokens 100',
+    'eigenkv generate "Once upon a time" --plan quantized:bits=8 --tokens 100',
     'eigenkv generate "Q: 2 + 2? A:" --model SmolLM2-135M.gguf --stop "Q:"',
   ],
-);
+  async run({prompt, tokens, temperature, topK, topP, seed, stop, json, ...args}) {
+    const plan = await readPlan(args.plan);
+    const signal = interruptSignal();
+    const loaded = await loadForCommand(args, signal);
+    const sampling = {temperature, topK, topP, seed, stop};
+    try {
+      const generation = await runGeneration(loaded, prompt, {
+        ...{plan, tokens, signal, ...sampling},
+        shows: !json,
+        echoes: process.stdout.isTTY,
+      });
+      if (json) printJson({model: loaded.name, ...generation});
+    } finally {
+      loaded.dispose();
+    }
+  },
+});

@@ -3,17 +3,17 @@ import {asPolicy} from '../../cache/policies/as_policy.js';
 import type {ModelParts} from '../../models/formats/model_parts.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type CachedShape, cacheBytes} from '../evaluate/index.js';
-import {columnsArg, readColumns} from './support/columns_arg.js';
-import {command, commonArgs, jsonArg} from './support/command.js';
+import {columns, flag, readColumns, text, wholeNumber, word} from './support/arguments.js';
+import {command} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {inspectRanks} from './support/inspect_ranks.js';
-import {modelArgs, startBackend} from './support/load.js';
-import {openParts} from './support/open_parts.js';
+import {modelArgs, openParts, startBackend} from './support/load.js';
 import {print, printJson} from './support/print.js';
 import {rankColumnNames} from '../report/rank_tables.js';
 import {type NamedColumns, columnsOf, tableText} from '../report/table.js';
 import {outputWidth} from '../report/terminal.js';
 import {byteSize, count, counted, timesSmaller} from '../../base/units.js';
+import {textArg} from './support/text_args.js';
 import {UsageError} from './support/usage_error.js';
 import {hanging, wrappedText} from '../report/wrap.js';
 
@@ -21,72 +21,55 @@ const weightColumnNames = ['dtype', 'tensors', 'parameters', 'size'] as const;
 const cacheColumnNames = ['storage', 'bytes', 'context', 'float32'] as const;
 const columnNames = [...weightColumnNames, ...cacheColumnNames];
 
-/** Shown beside float32 and float16, which are arithmetic. */
+/** Measured; float32 and float16 are computed. */
 const measuredPolicies = ['quantized:bits=8', 'quantized:bits=4', 'quantized:bits=2'];
 
-/** Enough that the exact recent tokens of a policy weigh little. */
+/** So many that the exact recent tokens of a policy hardly count. */
 const measuredTokens = 1024;
 
-export const inspect = command(
-  {
-    meta: {
-      name: 'inspect',
-      description:
-        'What is in a model, and how large its cache gets; weights stay on the disk unless their ranks are asked for',
-    },
-    args: {
-      path: {type: 'positional', required: false, description: 'The model, as --model takes it'},
-      ...modelArgs,
-      ranks: {
-        type: 'boolean',
-        description:
-          'Ranks of weights, of keys, values and attention matrices instead; loads the weights and takes a minute or so',
-      },
-      text: {
-        type: 'string',
-        description: 'With --ranks: a text in UTF-8. Default: one that comes along',
-        valueHint: 'FILE',
-      },
-      tokens: {
-        type: 'string',
-        description: 'With --ranks: the first so many tokens of the text. Default: 1024',
-        valueHint: 'N',
-      },
-      out: {
-        type: 'string',
-        description: 'With --ranks: write ranks.json, ranks.svg and weights.svg into this folder',
-        valueHint: 'FOLDER',
-      },
-      ...columnsArg(columnNames, `With --ranks: ${rankColumnNames.join(', ')}. `),
-      ...jsonArg,
-      ...commonArgs,
-    },
-    async run({args, rawArgs}) {
-      if (args.path !== undefined && args.model !== undefined) {
-        throw new UsageError(`"${args.path}" and --model "${args.model}" are two models; give one of them.`);
-      }
-      const model = args.path ?? args.model;
-      const chosen = readColumns(rawArgs, args.ranks ? rankColumnNames : columnNames);
-      if (args.ranks) {
-        await inspectRanks({...args, model, chosen});
-        return;
-      }
-      const alone = (['text', 'tokens', 'out'] as const).find(name => args[name] !== undefined);
-      if (alone !== undefined) throw new UsageError(`--${alone} goes with --ranks.`);
-      const parts = await openParts(model, interruptSignal());
-      await startBackend(args.backend);
-      const summary = await closing(parts.weights, () => summaryOf(parts));
-      if (args.json) printJson({source: parts.source, ...summary});
-      else print(summaryText(summary, chosen));
+export const inspect = command({
+  name: 'inspect',
+  description:
+    'Show what is in a model, and the size of its cache; weights stay on the disk, except with --ranks',
+  args: {
+    path: word('The model, as for --model'),
+    ...modelArgs,
+    ranks: flag(
+      'Show ranks of weights, keys, values and attention matrices instead; loads the weights and takes a minute or so',
+    ),
+    text: {...textArg, description: `With --ranks: ${textArg.description}`},
+    tokens: wholeNumber('With --ranks: at most this many tokens of the text, its first ones. Default: 1024'),
+    out: text('With --ranks: write ranks.json, ranks.svg and weights.svg into this folder', 'FOLDER'),
+    columns: {
+      ...columns(columnNames, `With --ranks: ${rankColumnNames.join(', ')}. `),
+      read: (values: readonly string[]) => values, // the names depend on --ranks
     },
   },
-  [
+  examples: [
     'eigenkv inspect',
     'eigenkv inspect SmolLM2-135M.gguf',
     'eigenkv inspect HuggingFaceTB/SmolLM2-135M --json',
     'eigenkv inspect SmolLM2-135M.gguf --ranks --out reports',
   ],
-);
+  async run({path, ranks, ...args}) {
+    if (path !== undefined && args.model !== undefined) {
+      throw new UsageError(`"${path}" and --model "${args.model}" are two models; give one of them.`);
+    }
+    const model = path ?? args.model;
+    const chosen = readColumns(args.columns, ranks ? rankColumnNames : columnNames);
+    if (ranks) {
+      await inspectRanks({...args, model, chosen});
+      return;
+    }
+    const alone = (['text', 'tokens', 'out'] as const).find(name => args[name] !== undefined);
+    if (alone !== undefined) throw new UsageError(`--${alone} goes with --ranks.`);
+    const parts = await openParts(model, interruptSignal());
+    await startBackend(args.backend);
+    const summary = await closing(parts.weights, () => summaryOf(parts));
+    if (args.json) printJson({source: parts.source, ...summary});
+    else print(summaryText(summary, chosen));
+  },
+});
 
 async function closing<Result>(file: TensorFile, run: () => Result): Promise<Result> {
   try {
@@ -140,7 +123,7 @@ function dtypesOf({
 
 const valuesOf = (shape: readonly number[]) => shape.reduce((product, axis) => product * axis, 1);
 
-/** Every depth is alike, so that one is enough to measure; what they share counts once. */
+/** All depths are alike, so one is measured; what they share counts once. */
 function bytesOfAllDepths(shape: CachedShape, policy: Policy, tokens: number): number {
   const {byteSize, sharedBytes} = cacheBytes({...shape, depths: 1}, policy, tokens);
   return shape.depths * (byteSize - sharedBytes) + sharedBytes;
@@ -172,7 +155,7 @@ function summaryText(summary: Summary, chosen: readonly string[] | undefined): s
     tableText(columnsOf(weightColumnNames, weights), dtypes, {chosen}),
     tableText(columnsOf(cacheColumnNames, caches), cache, {chosen}),
     wrappedText(
-      `Policies as measured at ${counted(cacheTokens, 'token')}, their scales and exact recent tokens included.`,
+      `Policies are measured at ${counted(cacheTokens, 'token')}, with their scales and exact recent tokens.`,
       width,
     ),
   ]

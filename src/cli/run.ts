@@ -1,23 +1,22 @@
 import {readFile} from 'node:fs/promises';
 import {EigenkvError, InvalidArgumentError, didYouMean} from '../../base/errors.js';
 import type {Command} from './support/command.js';
-import {exitCodes} from './support/exit_codes.js';
 import {print, printNote} from './support/print.js';
 import {outputWidth} from '../report/terminal.js';
 import {entries} from './support/usage.js';
-import {UsageError} from './support/usage_error.js';
+import {UsageError, exitCodes} from './support/usage_error.js';
 import {wrapped} from '../report/wrap.js';
 
 interface ListedCommand {
   readonly summary: string;
-  /** Imported when it is run: only some need TensorFlow.js, which takes a second. */
+  /** Imports it only when it runs: TensorFlow.js takes a second to load, and some commands do without. */
   readonly load: () => Promise<Command>;
 }
 
 /** Adding a command is a file here and a line in this list. */
 const commands: Readonly<Record<string, ListedCommand>> = {
   calibrate: {
-    summary: 'Watch the attention of a model over texts, to compress it',
+    summary: 'Watch the attention of a model over texts, before it is compressed',
     load: async () => (await import('./calibrate.js')).calibrateCommand,
   },
   compress: {
@@ -25,11 +24,11 @@ const commands: Readonly<Record<string, ListedCommand>> = {
     load: async () => (await import('./compress.js')).compressCommand,
   },
   demo: {
-    summary: 'Evaluate, chart and generate with the model that comes along',
+    summary: 'Evaluate, chart and generate with the model that comes with eigenkv',
     load: async () => (await import('./demo.js')).demo,
   },
   eval: {
-    summary: 'What policies cost and save over a text: perplexity, divergence, bytes, speed',
+    summary: 'Measure what plans cost and save: perplexity, divergence, bytes, speed',
     load: async () => (await import('./eval.js')).evalCommand,
   },
   generate: {
@@ -37,22 +36,22 @@ const commands: Readonly<Record<string, ListedCommand>> = {
     load: async () => (await import('./generate.js')).generateCommand,
   },
   inspect: {
-    summary: 'What is in a model, and how large its cache gets',
+    summary: 'Show what is in a model, and the size of its cache',
     load: async () => (await import('./inspect.js')).inspect,
   },
   memory: {
-    summary: 'Size of the cache of any Transformer, by arithmetic',
+    summary: 'Compute the size of the cache of any Transformer',
     load: async () => (await import('./memory.js')).memory,
   },
   monitor: {
-    summary: 'What a plan does at each depth: bytes, ranks, entropies, errors, events',
+    summary: 'Measure what a plan does at each depth: bytes, ranks, entropies, errors',
     load: async () => (await import('./monitor.js')).monitorCommand,
   },
 };
 
 /** Runs a command line (without `node` and the script) and gives its exit code. Nothing is thrown. */
 export async function run(argv: readonly string[]): Promise<number> {
-  // a reader that has enough, as `head` does, is no failure
+  // a reader that has read enough, such as `head`, is no failure
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed);
@@ -110,11 +109,11 @@ function overview(): string {
     ),
     '',
     ...wrapped('eigenkv COMMAND --help shows its options and examples.', width),
-    ...wrapped('Exit codes: 0 done, 1 failed, 2 not understood, 130 interrupted.', width),
+    ...wrapped('Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.', width),
   ].join('\n');
 }
 
-/** The package's; its file is two folders up from the source and three from what is built. */
+/** Of the package; its file is two folders up from the source and three from the build. */
 async function version(): Promise<string> {
   for (const path of ['../../package.json', '../../../package.json']) {
     const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => undefined);

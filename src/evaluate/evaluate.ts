@@ -3,128 +3,115 @@ import {isPlan} from '../../cache/plans/as_plan.js';
 import type {Policy} from '../../cache/contract.js';
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {KVCache} from '../../cache/kv_cache.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
-import {type Plan} from '../../cache/plans/plan.js';
+import {KVCache} from '../../cache/kv_cache.js';
+import {asPlan} from '../../cache/plans/index.js';
 import {full} from '../../cache/policies/full.js';
-import {waitingEvents} from '../../models/generate/event_loop.js';
-import {checkIds} from '../../models/token_ids.js';
-import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {
+  type ModelLike,
+  type TextLike,
+  contextLengthOf,
+  idsOfTexts,
+  modelOf,
+} from '../../models/model_like.js';
+import {type ProgressOptions, countProgress, progressEntries} from '../../models/progress.js';
 import {type Reference, predictionsOf, referenceOf} from './compare_logits.js';
+import {Evaluation} from './evaluation.js';
 import {measuredStep} from './measured_step.js';
-import {policyLabel} from './policy_label.js';
-import {PolicyRun} from './policy_run.js';
-import type {EvaluationRow} from './report.js';
+import {type PlanLike, planLabel} from './plan_label.js';
+import {PlanRun} from './plan_run.js';
 
-export interface EvaluateOptions {
-  /** What to compare with `full`, which is always the first row. Default: only `full`. */
-  readonly policies?: readonly (Plan | PolicyLike)[];
-  /** Tokens that come into the cache at a time: they attend exactly among themselves, then compressed. Default 64. */
-  readonly step?: number;
-  /** Other models over the same text, such as compressed ones of the same weights. Default: none. */
+export interface EvaluateOptions extends ProgressOptions {
+  /** Compared with `full`, which is always the first row. Default: none. */
+  readonly plans?: readonly PlanLike[];
+  /** Other models that run over the same texts, such as compressed ones of the same weights. Default: none. */
   readonly compared?: readonly ComparedModel[];
-  /** Evaluate the first so many ids. Default: all. */
+  /** At most this many tokens of each text, its first ones. Default: all. */
   readonly tokens?: number;
-  /** Tokens done, of all policies together. */
-  readonly onProgress?: (progress: {readonly done: number; readonly total: number}) => void;
-  readonly signal?: AbortSignal;
+  /** Tokens per forward pass. They attend to each other exactly and are compressed afterwards. Default 64. */
+  readonly chunk?: number;
 }
 
-/** A model of the same tokens, whose rows are compared with the first model's full cache as all others are. */
+/** A model with the same vocabulary, whose rows are compared with the full cache of the first model. */
 export interface ComparedModel {
-  /** What its rows are called, before their policy. */
+  /** What its rows are called; their plan follows. */
   readonly name: string;
-  readonly model: tf.LayersModel;
+  readonly model: ModelLike;
   /** Default: `full`. */
-  readonly policies?: readonly (Plan | PolicyLike)[];
+  readonly plans?: readonly PlanLike[];
 }
 
-/** What of a loaded model is evaluated. */
-export interface EvaluatedModel {
-  readonly model: tf.LayersModel;
-  readonly config: {readonly contextLength: number};
-}
+/** The options of `evaluate` that are measured by; `epochCallback` takes them too. */
+export const evaluateEntries = {
+  plans: v.optional(v.custom<readonly PlanLike[]>(Array.isArray, 'expected a list of plans'), []),
+  tokens: v.optional(atLeast(3), Number.MAX_SAFE_INTEGER),
+  chunk: v.optional(atLeast(1), 64),
+  ...progressEntries,
+};
+
+const schema = v.strictObject({
+  ...evaluateEntries,
+  compared: v.optional(v.custom<readonly ComparedModel[]>(Array.isArray, 'expected a list of models'), []),
+});
 
 /**
- * Tokens at the end of the first window that come one by one, as in generation: the speed of decoding is that of the last
- * 16 of them. They count for the perplexity as all others do.
+ * The last tokens of the first window come one by one, as in generation: the last 16 give the speed of decoding. They count for
+ * the perplexity like all others.
  */
 const decodedTokens = 20;
 
-const schema = v.strictObject({step: v.optional(atLeast(1), 64), tokens: v.optional(atLeast(3))});
-
 /**
- * Measures policies over a text: every token comes from the text (teacher forcing) and goes through the cache in steps,
- * so that each is predicted by attention over what the policy kept. All caches go through the text side by side: the
- * divergence from the full cache needs no stored logits.
+ * Measures what plans cost and save over a text: perplexity, divergence from the full cache, bytes and speed.
  *
- * A text that is longer than the model's context is cut into windows of the context, each with a fresh cache. The first
- * token of a window is not predicted. Bytes are those at the end of the first window, the longest.
+ *     console.table(await evaluate(model, text, {plans: [quantized({bits: 4}), h2o()]}));
  *
- * @param ids of the text; three or more, all of the models' vocabularies.
- * @returns one row for `full`, then one for each other policy in the order given, then those of the compared models.
- * @throws InvalidArgumentError where `ids` or options are not fit, or vocabularies differ; the signal's reason.
+ * Every token comes from the text (teacher forcing) and goes through a cache of each plan, so that each token is predicted by
+ * attention over what the plan kept. All caches go through the text side by side, so the divergence needs no stored logits.
+ *
+ * A text longer than the model's context is cut into windows of that length, each with a fresh cache. The first token of a
+ * window is not predicted. Bytes are those at the end of the first window. The windows of several texts are ordered by length,
+ * longest first.
+ *
+ * @param model what `loadModel` returns, or a `tf.LayersModel`, which takes ids.
+ * @param texts a text, its ids, or a list of texts and lists of ids. `onProgress` counts tokens, of all plans together.
+ * @throws InvalidArgumentError if the longest text has fewer than three tokens, an id is not in the vocabulary, the vocabularies of
+ *   compared models differ, or an option is not allowed; the signal's reason.
  */
 export async function evaluate(
-  {model, config}: EvaluatedModel,
-  ids: readonly number[],
-  {policies = [], compared = [], onProgress, signal, ...numbers}: EvaluateOptions = {},
-): Promise<EvaluationRow[]> {
-  checkIds(ids, model);
-  const {step, tokens = ids.length} = checkOptions('evaluate', schema, numbers);
-  checkLength(ids.length, tokens);
-  checkVocabularies(model, compared);
-  const others = plansOf(policies).filter(policy => policyLabel(policy) !== 'full');
+  model: ModelLike,
+  texts: TextLike | readonly TextLike[],
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  const {plans, compared, tokens, chunk, ...progress} = checkOptions('evaluate', schema, options);
+  const tfModel = modelOf(model);
+  checkVocabularies(tfModel, compared);
+  const windows = windowsOf(idsOfTexts(model, texts, tokens), contextLengthOf(model));
+  const others = plans.map(plan => asPlan(plan)).filter(plan => planLabel(plan) !== 'full');
   const runs = [
-    ...[full(), ...others].map(policy => new PolicyRun(model, policy)),
-    ...compared.flatMap(({name, model: other, policies: ofOther = [full()]}) =>
-      plansOf(ofOther).map(policy => new PolicyRun(other, policy, name)),
+    ...[asPlan(full()), ...others].map(plan => new PlanRun(tfModel, plan)),
+    ...compared.flatMap(({name, model: other, plans: ofOther = [full()]}) =>
+      expectPlans(ofOther).map(plan => new PlanRun(modelOf(other), asPlan(plan), name)),
     ),
   ];
-  const windows = windowsOf(ids.slice(0, tokens), config.contextLength);
-  let done = 0;
-  const afterStep = async (fresh: number) => {
-    done += fresh;
-    onProgress?.({done, total: tokens * runs.length});
-    await waitingEvents(); // lets an abort and the progress bar in
-    signal?.throwIfAborted();
-  };
+  const evaluated = windows.reduce((sum, {length}) => sum + length, 0);
+  const afterChunk = countProgress(evaluated * runs.length, progress);
   try {
-    signal?.throwIfAborted();
-    for (const each of [model, ...compared.map(other => other.model)]) {
-      await warmUp(each, windows[0]!.slice(0, step));
-    }
+    for (const each of new Set(runs.map(run => run.model))) await warmUp(each, windows[0]!.slice(0, chunk));
     for (const [index, window] of windows.entries()) {
       for (const run of runs) run.startWindow(window.length);
-      await evaluateWindow(window, stepsOf(window.length, step, index === 0), runs, afterStep);
+      await evaluateWindow(window, chunksOf(window.length, chunk, index === 0), runs, afterChunk);
       if (index === 0) for (const run of runs) run.measureBytes(runs[0]!.float32Bytes());
     }
-    return runs.map(run => run.row());
+    return new Evaluation({tokens: evaluated, chunk, rows: runs.map(run => run.row())});
   } finally {
     for (const run of runs) run.dispose();
   }
 }
 
-/** @throws InvalidArgumentError where they are no list, or one of them is neither plan nor policy. */
-function plansOf(policies: readonly (Plan | PolicyLike)[]): (Plan | Policy)[] {
-  const given: unknown = policies;
-  if (!Array.isArray(given)) {
-    throw new InvalidArgumentError(
-      `evaluate: policies = ${shown(given)}; expected a list of plans and policies.`,
-    );
-  }
-  return policies.map(policy => (isPlan(policy) ? policy : asPolicy(policy)));
-}
-
-function checkLength(given: number, tokens: number): void {
-  if (given < 3) {
-    throw new InvalidArgumentError(`The text has ${given} tokens; an evaluation needs three or more.`);
-  }
-  if (tokens > given) {
-    throw new InvalidArgumentError(
-      `tokens = ${tokens}, but the text has only ${given}; ask for fewer or give a longer text.`,
-    );
-  }
+function expectPlans(plans: readonly PlanLike[]): readonly PlanLike[] {
+  return checkOptions('evaluate: a compared model', v.strictObject({plans: evaluateEntries.plans}), {plans})
+    .plans;
 }
 
 /** Logits of one vocabulary cannot be compared with those of another. */
@@ -132,15 +119,16 @@ function checkVocabularies(model: tf.LayersModel, compared: readonly ComparedMod
   const sizeOf = ({outputs}: tf.LayersModel) => outputs[0]?.shape.at(-1);
   const size = sizeOf(model);
   for (const {name, model: other} of compared) {
-    if (sizeOf(other) === size) continue;
+    const otherSize = sizeOf(modelOf(other));
+    if (otherSize === size) continue;
     throw new InvalidArgumentError(
-      `${name} has logits of ${sizeOf(other)} tokens and the model that it is compared with of ${size}: their vocabularies differ. ` +
-        'Compare models of the same tokens, such as one and what compressModel made of it.',
+      `${name} has logits of ${otherSize} tokens, and the model that it is compared with has logits of ${size}: their vocabularies ` +
+        'differ. Compare models of the same vocabulary, such as one and what compressModel made of it.',
     );
   }
 }
 
-/** Packs weights and compiles kernels in the shapes that are timed, which the first policy would pay for else. */
+/** Packs weights and compiles kernels in the shapes that are timed, for which the first plan would pay otherwise. */
 async function warmUp(model: tf.LayersModel, ids: readonly number[]): Promise<void> {
   const cache = new KVCache(model, full());
   try {
@@ -152,37 +140,45 @@ async function warmUp(model: tf.LayersModel, ids: readonly number[]): Promise<vo
   }
 }
 
-/** Pieces of at most the context's length; a rest of one token predicts nothing and is left out. */
-function windowsOf(ids: readonly number[], contextLength: number): number[][] {
-  const count = Math.ceil(ids.length / contextLength);
-  return Array.from({length: count}, (_, i) => ids.slice(i * contextLength, (i + 1) * contextLength)).filter(
-    ({length}) => length > 1,
-  );
+/** Pieces of at most the context's length, the longest first; a piece of one token predicts nothing and is left out. */
+function windowsOf(texts: readonly (readonly number[])[], contextLength: number): (readonly number[])[] {
+  const windows = texts
+    .flatMap(ids => {
+      const size = Math.min(contextLength, ids.length);
+      return Array.from({length: Math.ceil(ids.length / size)}, (_, i) =>
+        ids.slice(i * size, (i + 1) * size),
+      );
+    })
+    .filter(({length}) => length > 1)
+    .sort((a, b) => b.length - a.length);
+  const longest = Math.max(...texts.map(({length}) => length));
+  if (longest >= 3 && windows.length > 0) return windows;
+  throw new InvalidArgumentError(`The text has ${longest} tokens; an evaluation needs three or more.`);
 }
 
-interface Step {
+interface Chunk {
   readonly tokens: number;
   readonly decodes: boolean;
 }
 
-/** How many tokens come at a time: steps, and in the first window single tokens at the end. */
-function stepsOf(tokens: number, step: number, decodes: boolean): Step[] {
+/** How many tokens come at a time: chunks, and in the first window single tokens at the end. */
+function chunksOf(tokens: number, chunk: number, decodes: boolean): Chunk[] {
   const single = decodes ? Math.min(decodedTokens, Math.floor(tokens / 2)) : 0;
-  const steps: Step[] = [];
-  for (let left = tokens - single; left > 0; left -= step) {
-    steps.push({tokens: Math.min(step, left), decodes: false});
+  const chunks: Chunk[] = [];
+  for (let left = tokens - single; left > 0; left -= chunk) {
+    chunks.push({tokens: Math.min(chunk, left), decodes: false});
   }
-  return [...steps, ...Array.from({length: single}, () => ({tokens: 1, decodes: true}))];
+  return [...chunks, ...Array.from({length: single}, () => ({tokens: 1, decodes: true}))];
 }
 
 async function evaluateWindow(
   window: readonly number[],
-  steps: readonly Step[],
-  runs: readonly PolicyRun[],
-  afterStep: (tokens: number) => Promise<void>,
+  chunks: readonly Chunk[],
+  runs: readonly PlanRun[],
+  afterChunk: (tokens: number) => Promise<void>,
 ): Promise<void> {
   let start = 0;
-  for (const {tokens, decodes} of steps) {
+  for (const {tokens, decodes} of chunks) {
     const ids = window.slice(start, start + tokens);
     const targets = window.slice(start + 1, start + tokens + 1);
     let reference: Reference | undefined;
@@ -190,7 +186,7 @@ async function evaluateWindow(
       const logits = await run.take(ids, decodes);
       reference ??= referenceOf(logits, logits.length / tokens);
       run.count(predictionsOf(logits, reference, targets));
-      await afterStep(tokens);
+      await afterChunk(tokens);
     }
     start += tokens;
   }

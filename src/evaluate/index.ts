@@ -1,10 +1,11 @@
-/** What compression costs and saves over a text. Returns rows, prints nothing. */
+/** What compression costs and saves over a text. Functions return numbers and print nothing. */
 export {type CachedShape, cacheBytes, cacheBytesPerToken} from './cache_bytes.js';
 export {EpochEvaluation, type EpochCallbackOptions, type EpochRow, epochCallback} from './epoch_callback.js';
-export {type ComparedModel, type EvaluateOptions, type EvaluatedModel, evaluate} from './evaluate.js';
+export {type ComparedModel, type EvaluateOptions, evaluate} from './evaluate.js';
+export {Evaluation, type EvaluationResult, type EvaluationRow, type EvaluationSummary} from './evaluation.js';
 export {type MonitorOptions, monitor} from './monitor/monitor.js';
 export type {MonitorMoment, MonitorOverall, MonitorReport, MonitorRow} from './monitor/report.js';
-export {policyLabel} from './policy_label.js';
+export {planLabel} from './plan_label.js';
 export * from './ranks/index.js';
-export type {EvaluationReport, EvaluationRow} from './report.js';
-export {textIds} from './text.js';
+export {type ModelLike, type TextLike, textIds} from '../../models/model_like.js';
+export type {ProgressOptions} from '../../models/progress.js';

@@ -1,6 +1,6 @@
 import type {TopLevelSpec} from 'vega-lite';
-import type {EvaluationReport} from '../evaluate/index.js';
 import {placeLabels} from './place_labels.js';
+import type {EvaluationReport} from './report_table.js';
 import {chartConfig, svgOf} from './svg.js';
 import {count, short} from '../../base/units.js';
 
@@ -8,7 +8,7 @@ const width = 640;
 const height = 400;
 
 /**
- * An evaluation as an SVG: perplexity against the cache's bytes a token. Standard errors stand in words: all policies
+ * An evaluation as an SVG: perplexity against the bytes per token of the cache. The standard error is in the subtitle: all plans
  * read the same text and share most of the error, so bars would only hide how they differ.
  */
 export function chartSvg(report: EvaluationReport): Promise<string> {
@@ -16,11 +16,11 @@ export function chartSvg(report: EvaluationReport): Promise<string> {
 }
 
 function chartSpec({model, text, tokens, rows}: EvaluationReport): TopLevelSpec {
-  const points = rows.map(({policy, bytesPerToken, perplexity}, index) => ({
-    policy,
+  const points = rows.map(({plan, bytesPerToken, perplexity}, index) => ({
+    plan,
     bytes: bytesPerToken,
     perplexity,
-    kind: index === 0 ? 'full' : 'policy',
+    kind: index === 0 ? 'full' : 'plan',
   }));
   const x = axisOf(
     points.map(({bytes}) => bytes),
@@ -31,10 +31,10 @@ function chartSpec({model, text, tokens, rows}: EvaluationReport): TopLevelSpec 
     height,
   );
   const places = placeLabels(
-    points.map(({bytes, perplexity, policy}) => ({
+    points.map(({bytes, perplexity, plan}) => ({
       x: x.toPixel(bytes),
       y: height - y.toPixel(perplexity),
-      text: policy,
+      text: plan,
     })),
     width,
     height,
@@ -46,7 +46,7 @@ function chartSpec({model, text, tokens, rows}: EvaluationReport): TopLevelSpec 
   }));
   const ink = {
     field: 'kind',
-    scale: {domain: ['full', 'policy'], range: ['#b33f00', '#1f5fa8']},
+    scale: {domain: ['full', 'plan'], range: ['#b33f00', '#1f5fa8']},
     legend: null,
   } as const;
   const xAxis = {scale: x.scale, axis: {title: 'cache, bytes per token', format: ',.0f', tickCount: 8}};
@@ -75,7 +75,7 @@ function chartSpec({model, text, tokens, rows}: EvaluationReport): TopLevelSpec 
         },
       },
       {
-        // white behind the letters, so that lines do not cross them
+        // white outlines, so that lines do not cross letters
         mark: {type: 'text', fontSize: 11, stroke: 'white', strokeWidth: 4, strokeJoin: 'round'},
         encoding: labelEncoding(xAxis, yAxis),
       },
@@ -100,20 +100,20 @@ function labelEncoding<X extends object, Y extends object>(xAxis: X, yAxis: Y) {
   return {
     x: {field: 'labelX', type: 'quantitative', ...xAxis},
     y: {field: 'labelY', type: 'quantitative', ...yAxis},
-    text: {field: 'policy'},
+    text: {field: 'plan'},
   } as const;
 }
 
 interface Axis {
   readonly scale: {readonly type: 'log' | 'linear'; readonly domain: [number, number]; readonly nice: false};
-  /** From the axis' start. */
+  /** From the start of the axis. */
   toPixel(value: number): number;
   fromPixel(pixel: number): number;
 }
 
 /**
- * A linear axis with room at both ends, five percent long at least, so that noise does not look like a trend; logarithmic
- * where the largest value is four times the smallest or more.
+ * A linear axis with room at both ends, at least five percent long, so that noise does not look like a trend; logarithmic if the
+ * largest value is at least four times the smallest.
  */
 function axisOf(values: readonly number[], length: number): Axis {
   const [least, most] = [Math.min(...values), Math.max(...values)];

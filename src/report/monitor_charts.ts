@@ -3,18 +3,14 @@ import {type HeatCell, heatMapSvg} from './heat_map.js';
 import {lineChartSvg} from './line_chart.js';
 import {byteSize, count, timesSmaller} from '../../base/units.js';
 
-/** A monitor's report with what is needed to make it again. */
+/** A report of `monitor` with what is needed to repeat it. */
 export interface NamedMonitorReport extends MonitorReport {
   readonly model: string;
   readonly text: string;
-  /** Tokens of the text that went through. */
-  readonly tokens: number;
-  readonly step: number;
-  readonly plan: string;
   readonly backend: string;
 }
 
-/** Error of keys, values and attention output by depth, as SVG. */
+/** Errors of keys, values and attention output by depth, as SVG. */
 export function errorChart({rows, ...named}: NamedMonitorReport): Promise<string> {
   const series = {keyError: 'keys stored', valueError: 'values stored', outputError: 'attention output'};
   return lineChartSvg({
@@ -33,7 +29,7 @@ export function errorChart({rows, ...named}: NamedMonitorReport): Promise<string
   });
 }
 
-/** The size of the cache as tokens come in, beside that of the full one, as SVG. */
+/** The sizes of the cache and of the full one as tokens come in, as SVG. */
 export function bytesChart({timeline, overall, ...named}: NamedMonitorReport): Promise<string> {
   const mebibytes = 2 ** 20;
   const {float32Bytes, compressedBytes, ratioToFloat32} = overall;
@@ -61,7 +57,7 @@ export function rankChart({ranks, model, text, tokens}: NamedMonitorReport): Pro
   const dim = ranks[0]?.dim ?? 0;
   return heatMapSvg({
     title: `${model}: effective rank of keys and values`,
-    subtitle: `${count(tokens)} tokens of ${text}; dimensions with 99 % of the energy, of ${dim}; keys before their rotation`,
+    subtitle: `${count(tokens)} tokens of ${text}; dimensions that hold 99 % of the energy, of ${dim}; keys before rotation`,
     columnTitle: 'key head',
     legendTitle: `share of ${dim}`,
     cells: ranks.map(({feature, kvHead, depth, effectiveRank, dim: most}): HeatCell => ({

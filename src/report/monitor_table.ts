@@ -5,7 +5,7 @@ import {outputWidth} from './terminal.js';
 import {byteSize, count, counted, fixed, percent, timesSmaller} from '../../base/units.js';
 import {wrappedText} from './wrap.js';
 
-/** The columns of a monitor's table, those first that are needed most. */
+/** The columns of a monitor's table, the most important first. */
 export const monitorColumnNames = [
   'depth',
   'policy',
@@ -25,24 +25,25 @@ export const monitorColumnNames = [
   'folds',
 ] as const;
 
-type Row = MonitorRow | (MonitorOverall & {readonly depth: 'all'});
+type Row = MonitorRow | (MonitorOverall & {readonly depth: 'all'; readonly policy: ''});
 
-/** A monitor's report as a table: a row for each depth, one for all. */
+/** A monitor's report as a table: a row for each depth and one for all of them. */
 export function monitorTable(report: NamedMonitorReport, options: TableOptions = {}): string {
-  const {model, text, tokens, step, plan, backend, rows, overall} = report;
+  const {model, text, tokens, chunk, plan, backend, rows, overall} = report;
   const {width = outputWidth()} = options;
   return [
     wrappedText(
-      `${model} on ${counted(tokens, 'token')} of ${text}, ${counted(step, 'token')} at a time; ${backend}.\nPlan: ${plan}`,
+      `${model} on ${counted(tokens, 'token')} of ${text}, ${counted(chunk, 'token')} per pass; ${backend}.\nPlan: ${plan}`,
       width,
     ),
     '',
-    tableText(monitorColumns(report), [...rows, {...overall, depth: 'all'}], options),
+    tableText(monitorColumns(report), [...rows, {...overall, depth: 'all', policy: ''}], options),
     '',
     wrappedText(
-      'Cache: all bytes that are kept (of all depths: with what they share, such as rotary tables), and float32: the exact keys ' +
-        'and values of all tokens as float32 numbers. Errors are relative (Frobenius): of K and V over the tokens held at the end, of the attention output against the exact past. Ranks hold 99 % of ' +
-        'the energy of the exact K (before rotation) and V, means over heads. Evicted: tokens of each head.',
+      'Cache: all bytes stored; in the last row with what depths share, such as rotary tables. Float32: the exact keys and values of ' +
+        'all tokens as float32 numbers. Errors are relative (Frobenius): K and V over the tokens held at the end, the attention ' +
+        'output compared with exact attention. Ranks: dimensions that hold 99 % of the energy of the exact K (before rotation) and ' +
+        'V, means over heads. Evicted: tokens per head.',
       width,
     ),
   ].join('\n');
@@ -55,7 +56,7 @@ function monitorColumns({rows, ranks}: NamedMonitorReport) {
     depth: {head: 'depth', cell: row => String(row.depth)},
     policy: {
       head: 'policy',
-      cell: row => (row.depth === 'all' ? '' : row.policy),
+      cell: row => row.policy,
       align: 'left',
       extra: !isMixed,
     },

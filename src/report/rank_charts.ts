@@ -1,5 +1,5 @@
 import {type HeatCell, heatMapSvg} from './heat_map.js';
-import {type RankReport, featureNames} from '../cli/support/rank_report.js';
+import {type RankReport, featureNames} from './rank_tables.js';
 import {count} from '../../base/units.js';
 
 /** Effective ranks of features and attention matrices by depth and head, as SVG. */

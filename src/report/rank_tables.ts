@@ -1,10 +1,27 @@
-import type {WeightSummary} from '../evaluate/index.js';
-import {mean} from '../evaluate/statistics.js';
-import {type RankReport, featureNames} from '../cli/support/rank_report.js';
+import {mean} from '../../base/statistics.js';
+import type {Feature, RankAnalysis, WeightSpectrum, WeightSummary} from '../evaluate/index.js';
 import {type Column, type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
 import {outputWidth} from './terminal.js';
 import {count, counted, fixed, percent} from '../../base/units.js';
 import {wrappedText} from './wrap.js';
+
+/** Ranks of a model's weights, and of what a text becomes in it, with what they were measured on. */
+export interface RankReport extends RankAnalysis {
+  readonly model: string;
+  readonly text: string;
+  readonly spectra: readonly WeightSpectrum[];
+  readonly weights: readonly WeightSummary[];
+}
+
+/** How tables and charts call the features. */
+export const featureNames: Readonly<Partial<Record<Feature, string>>> = {
+  keys: 'K',
+  rotatedKeys: 'K rotated',
+  values: 'V',
+  queries: 'Q',
+  scores: 'KQ^T',
+  rotatedScores: 'KQ^T rotated',
+};
 
 const featureColumns = ['keys', 'rotatedKeys', 'values', 'queries', 'scores', 'rotatedScores'] as const;
 const attentionColumns = ['attention', 'entropy', 'renyi2'] as const;
@@ -19,10 +36,10 @@ const weightColumns = [
   'stable',
   'matrices',
 ] as const;
-/** The columns of both tables: of depths, then of weights. */
+/** The columns of both tables: those of depths, then those of weights. */
 export const rankColumnNames = ['depth', ...featureColumns, ...attentionColumns, ...weightColumns] as const;
 
-/** Two tables: of what a text becomes in the model, by depth, and of the weights, with a verdict. */
+/** Two tables: features and attention by depth, and weights with a verdict. */
 export function rankTables(report: RankReport, options: TableOptions = {}): string {
   const {model, text, tokens, energy, window, weights, features} = report;
   const {width = outputWidth()} = options;
@@ -39,8 +56,8 @@ export function rankTables(report: RankReport, options: TableOptions = {}): stri
           byDepth,
           '',
           prose(
-            `Effective rank (${percent(energy, 0)} of the energy) and, in brackets, stable rank; means over heads. Features of a head ` +
-              `have ${counted(dim, 'dimension')}; attention matrices are those of the first ${counted(window, 'token')}; KQ^T: all keys with all queries.`,
+            `Effective rank (${percent(energy, 0)} of the energy) and, in brackets, stable rank; means over heads. A head has ` +
+              `${counted(dim, 'dimension')}. Attention matrices are those of the first ${counted(window, 'token')}. KQ^T: scores of all keys with all queries.`,
           ),
         ]),
     ...(byWeight === ''
@@ -50,7 +67,7 @@ export function rankTables(report: RankReport, options: TableOptions = {}): stri
           byWeight,
           '',
           prose(
-            'Shares of the full rank that hold 90 % and 99 % of the energy, means over depths. Random: what a random matrix of the same shape has; against it, at 90 %.',
+            'Shares of the full rank that hold 90 % and 99 % of the energy, means over depths. Random: the same of a random matrix of that shape, to which the ratio and the verdict at 90 % refer.',
           ),
         ]),
     '',
@@ -118,7 +135,7 @@ function weightTable(weights: readonly WeightSummary[], options: TableOptions): 
   return tableText(columnsOf(weightColumns, columns), weights, options);
 }
 
-/** The claim in question, answered in a line for each group. */
+/** One sentence for each group of weights. */
 function verdicts(weights: readonly WeightSummary[]): string[] {
   const lines = {attention: "Attention's weights", feedForward: 'Feed-forward weights'};
   return Object.entries(lines).flatMap(([group, name]) => {

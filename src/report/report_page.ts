@@ -1,8 +1,7 @@
-import type {EvaluationReport} from '../evaluate/index.js';
 import {chartSvg} from './evaluation_chart.js';
-import {reportColumns, reportHeading, reportNote} from './report_table.js';
+import {type EvaluationReport, reportColumns, reportHeading, reportNote} from './report_table.js';
 
-/** One page that needs nothing beside it: the table, the chart, the rows as JSON; light or dark as the reader has it. */
+/** One self-contained page: the table, the chart and the rows as JSON, light or dark as the reader prefers. */
 export async function reportPage(report: EvaluationReport): Promise<string> {
   const columns = reportColumns(report);
   const cell = (tag: 'td' | 'th', text: string, align = 'right') =>
@@ -12,7 +11,7 @@ export async function reportPage(report: EvaluationReport): Promise<string> {
     .map(row => `<tr>${columns.map(({cell: text, align}) => cell('td', text(row), align)).join('')}</tr>`)
     .join('\n');
   const title = `${report.model}: what a compressed cache costs`;
-  // a text that ends a script must not stand in one
+  // a text may hold the end tag of a script
   const data = JSON.stringify(report).replaceAll('<', '\\u003c');
   return `<!doctype html>
 <html lang="en">
@@ -26,7 +25,7 @@ export async function reportPage(report: EvaluationReport): Promise<string> {
 <main>
 <h1>${escaped(title)}</h1>
 <p>${escaped(reportHeading(report))}.</p>
-<figure role="img" aria-label="Perplexity against bytes a token, one point for each policy">
+<figure role="img" aria-label="Perplexity against bytes per token, one point for each plan">
 ${await chartSvg(report)}
 </figure>
 <div class="scroll">
@@ -45,7 +44,7 @@ ${body}
 `;
 }
 
-/** Colours of the chart stand in its attributes, which a style sheet overrides. */
+/** The chart has its colours in attributes, which a style sheet overrides. */
 const style = `
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1c2430; --faint: #5d6875; --line: #dfe4ea; --full: #b33f00; --policy: #1f5fa8; }
 @media (prefers-color-scheme: dark) {

@@ -1,4 +1,4 @@
-import type {EvaluationReport, EvaluationRow} from '../evaluate/index.js';
+import type {EvaluationResult, EvaluationRow} from '../evaluate/index.js';
 import {type Column, type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
 import {outputWidth} from './terminal.js';
 import {
@@ -14,9 +14,20 @@ import {
 } from '../../base/units.js';
 import {wrappedText} from './wrap.js';
 
-/** The columns of an evaluation, those first that are needed most. */
+/** An evaluation with what is needed to repeat it. */
+export interface EvaluationReport extends EvaluationResult {
+  readonly model: string;
+  /** The model whose full cache is the first row, if it is not `model`. */
+  readonly against?: string;
+  readonly text: string;
+  readonly backend: string;
+  /** Where the speeds were measured. */
+  readonly machine?: string;
+}
+
+/** The columns of an evaluation, the most important first. */
 export const reportColumnNames = [
-  'policy',
+  'plan',
   'perplexity',
   'change',
   'bytes',
@@ -41,22 +52,22 @@ export function reportTable(report: EvaluationReport, options: TableOptions = {}
   ].join('\n');
 }
 
-/** What was measured, on what. */
+/** What was measured on what, in one line. */
 export function reportHeading(report: EvaluationReport): string {
-  const {model, against, text, tokens, step, backend, machine} = report;
+  const {model, against, text, tokens, chunk, backend, machine} = report;
   const on = machine === undefined ? '' : ` on ${machine}`;
   const measured = against === undefined ? model : `${model} against ${against}`;
-  return `${measured} on ${counted(tokens, 'token')} of ${text}, ${counted(step, 'token')} at a time; ${backend}${on}`;
+  return `${measured} on ${counted(tokens, 'token')} of ${text}, ${counted(chunk, 'token')} per pass; ${backend}${on}`;
 }
 
-/** What the columns are measured against. */
+/** What the columns mean, and what they are compared with. */
 export function reportNote({model, against}: EvaluationReport): string {
   const full = against === undefined ? 'the full cache' : `the full cache of ${against}`;
   const float32 = against === undefined ? `the full cache of ${model}` : full;
   return (
-    `Perplexity ± its standard error, and its change from that of ${full}; KL divergence from ${full}, and how often both have the same ` +
-    `most probable token. Bytes/token: all that the cache holds, by its tokens; float32 is ${float32} as float32 numbers. ` +
-    'Peak memory: of tensors beside the weights, the logits of a step included.'
+    `Perplexity ± its standard error, and its change from that of ${full}. KL divergence from ${full}, and how often both have the same ` +
+    `most probable token. Bytes/token: all bytes of the cache / its tokens. Float32: ${float32} as float32 numbers. ` +
+    'Peak memory: tensors without the weights, with the logits of a pass.'
   );
 }
 
@@ -64,9 +75,9 @@ export function reportNote({model, against}: EvaluationReport): string {
 export function reportColumns({rows, against}: EvaluationReport): Column<EvaluationRow>[] {
   const full = rows[0]!;
   const columns: NamedColumns<(typeof reportColumnNames)[number], EvaluationRow> = {
-    policy: {
-      head: against === undefined ? 'policy' : 'model, policy',
-      cell: row => row.policy,
+    plan: {
+      head: against === undefined ? 'plan' : 'model, plan',
+      cell: row => row.plan,
       align: 'left',
     },
     perplexity: {

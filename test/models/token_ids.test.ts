@@ -97,10 +97,7 @@ describe('Ids that are no ids', () => {
       await rejection(generate(model, ids, {cache, tokens: 2}).next(), InvalidArgumentError, message);
       expect(cache.tokens).to.equal(0);
       await rejection(evaluate({model, config}, ids), InvalidArgumentError, message);
-      const callback = epochCallback({text: ids});
-      callback.setParams({epochs: 1});
-      callback.setModel(model);
-      await rejection(callback.onEpochEnd(0), InvalidArgumentError, message);
+      expect(() => epochCallback(model, ids)).to.throw(InvalidArgumentError, message);
     });
   }
 

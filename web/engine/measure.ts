@@ -7,8 +7,8 @@ import type {Measurement} from './protocol.js';
 /** Tokens of a text that are measured, at most: a page should answer in seconds. */
 const mostTokens = 1024;
 
-/** Tokens that come into the caches at a time: small, since tokens of a step attend to each other exactly. */
-const step = 16;
+/** Tokens per forward pass: few, since they attend to each other exactly. */
+const chunk = 16;
 
 interface MeasureOptions {
   readonly onProgress: (done: number, total: number) => void;
@@ -30,15 +30,18 @@ export async function measure(
   const whole = textIds(loaded.tokenizer, text);
   const ids = whole.slice(0, Math.min(mostTokens, loaded.config.contextLength));
   const total = 4 * ids.length; // two caches evaluated; one watched, beside an exact one
-  const [full, ofPlan] = await evaluate(loaded, ids, {
-    policies: [plan],
-    step,
+  const {
+    rows: [full, ofPlan],
+  } = await evaluate(loaded, ids, {
+    plans: [plan],
+    chunk,
     signal,
     onProgress: ({done}) => onProgress(done, total),
   });
-  const {rows, ranks} = await monitor(loaded, [ids], plan, {
-    step,
-    maxTokens: ids.length,
+  const {rows, ranks} = await monitor(loaded, ids, {
+    plan,
+    chunk,
+    tokens: ids.length,
     signal,
     onProgress: ({done}) => onProgress(2 * (ids.length + done), total),
   });

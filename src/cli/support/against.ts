@@ -1,36 +1,18 @@
-import {planOfLayers} from '../../../cache/plans/of_layers.js';
-import {layerShapes} from '../../../cache/binding/attention_layers.js';
-import type {Plan} from '../../../cache/plans/plan.js';
-import type {LoadedModel, Tokenizer} from '../../../models/index.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {embeddedName} from './model_name.js';
 import {count} from '../../../base/units.js';
+import type {LoadedModel} from '../../../models/load.js';
+import type {Tokenizer} from '../../../models/tokenizer/index.js';
 
-export const againstArg = {
-  against: {
-    type: 'string',
-    description:
-      'Compare with the full cache of this model: the one that "eigenkv compress" made --model of, or ' +
-      `${embeddedName}, which comes along`,
-    valueHint: 'MODEL',
-  },
-} as const;
-
-/** Two models by names that differ: by where they are from, where they call themselves the same. */
+/** Two models by names that differ: by their sources if they have the same name. */
 export function namesOf(model: LoadedModel, against: LoadedModel): {model: string; against: string} {
   return model.name === against.name
     ? {model: model.source, against: against.source}
     : {model: model.name, against: against.name};
 }
 
-/** What the layers of a model ask for in a cache without a plan. */
-export function ownPlan({model}: LoadedModel): Plan {
-  return planOfLayers(layerShapes(model));
-}
-
 /**
- * Likelihoods compare only where each id means the same.
- * @throws InvalidArgumentError where the vocabularies differ: it says in what.
+ * Likelihoods can be compared only if each id means the same.
+ * @throws InvalidArgumentError if the vocabularies differ: it says in what.
  */
 export function checkSameVocabulary(model: LoadedModel, against: LoadedModel): void {
   const difference = differenceOf(model, against);
@@ -55,7 +37,7 @@ function differenceOf(a: LoadedModel, b: LoadedModel): string | undefined {
   return undefined;
 }
 
-/** '' where the vocabulary has a hole. */
+/** '' for an id that the vocabulary leaves out. */
 function tokenOf(tokenizer: Tokenizer, id: number): string {
   try {
     return tokenizer.token(id);

@@ -1,54 +1,227 @@
 import {parseArgs} from 'node:util';
+import {didYouMean} from '../../../base/errors.js';
 import {UsageError} from './usage_error.js';
 
-/** Every value of an option that may come several times; citty keeps the last only. */
-export function everyValue(rawArgs: readonly string[], option: string): string[] {
-  const {tokens} = parseArgs({
-    args: [...rawArgs],
-    options: {[option]: {type: 'string', multiple: true}},
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
-  });
-  return tokens.flatMap(token =>
-    token.kind === 'option' && token.name === option && token.value !== undefined ? [token.value] : [],
-  );
+/** An option or argument of a command, and how its values on the command line are read. */
+export interface Argument<Value> {
+  /** An option takes a value, a flag takes none; a word stands alone, in the order of the definitions. */
+  readonly kind: 'option' | 'flag' | 'word';
+  readonly description: string;
+  /** What help calls the value. */
+  readonly hint: string;
+  /** What is read if it is not given, as written on the command line. */
+  readonly fallback?: string;
+  /** Whether a command line without it is refused. Default false. */
+  readonly isRequired?: boolean;
+  /**
+   * @param values all that were given, in order.
+   * @param name for messages: `--top-k`.
+   */
+  readonly read: (values: readonly string[], name: string) => Value;
 }
 
-/** A whole number of at least `least`, or nothing where the option was not given. */
-export function wholeNumber(value: string | undefined, option: string, least = 1): number | undefined {
-  return checkedNumber(
-    value,
-    option,
-    `a whole number >= ${least}`,
-    x => Number.isSafeInteger(x) && x >= least,
-  );
+/** Written `topK` in code and `--top-k` on the command line. */
+export type ArgumentDefinitions = Readonly<Record<string, Argument<unknown>>>;
+
+export type ArgumentValues<Definitions extends ArgumentDefinitions> = {
+  readonly [Name in keyof Definitions]: Definitions[Name] extends Argument<infer Value> ? Value : never;
+};
+
+/** A text; the last one counts if it is given several times. */
+export function text(description: string, hint = 'TEXT'): Argument<string | undefined> {
+  return {kind: 'option', description, hint, read: values => values.at(-1)};
 }
 
-/** A number of at least 0, or nothing where the option was not given. */
-export function positiveNumber(value: string | undefined, option: string): number | undefined {
-  return checkedNumber(value, option, 'a number >= 0', x => Number.isFinite(x) && x >= 0);
+/** Every text that was given; help says that it may be repeated. */
+export function texts(description: string, hint = 'TEXT'): Argument<readonly string[]> {
+  return {kind: 'option', description: `${description}. May be repeated`, hint, read: values => values};
 }
 
-/** A number above 0, at most 1, or nothing where the option was not given. */
-export function share(value: string | undefined, option: string): number | undefined {
-  return checkedNumber(value, option, 'a number above 0, at most 1', x => x > 0 && x <= 1);
+export function flag(description: string): Argument<boolean> {
+  return {kind: 'flag', description, hint: '', read: values => values.length > 0};
 }
 
-function checkedNumber(
-  value: string | undefined,
-  option: string,
+/** A word without `--`. */
+export function word(description: string): Argument<string | undefined> {
+  return {kind: 'word', description, hint: '', read: values => values.at(-1)};
+}
+
+/** A whole number of at least `least`. */
+export function wholeNumber(description: string, least = 1): Argument<number | undefined> {
+  const allowed = (x: number) => Number.isSafeInteger(x) && x >= least;
+  return number(description, `a whole number >= ${least}`, allowed, 'N');
+}
+
+/** A number of at least 0. */
+export function positiveNumber(description: string): Argument<number | undefined> {
+  return number(description, 'a number >= 0', x => Number.isFinite(x) && x >= 0);
+}
+
+/** A number above 0, at most 1. */
+export function share(description: string): Argument<number | undefined> {
+  return number(description, 'a number above 0, at most 1', x => x > 0 && x <= 1);
+}
+
+export function number(
+  description: string,
   expected: string,
   allowed: (x: number) => boolean,
-): number | undefined {
-  if (value === undefined) return undefined;
-  const number = value.trim() === '' ? NaN : Number(value);
-  if (allowed(number)) return number;
-  throw new UsageError(`--${option} = "${value}"; expected ${expected}.`);
+  hint = 'X',
+): Argument<number | undefined> {
+  return {
+    ...text(description, hint),
+    read(values, name) {
+      const value = values.at(-1);
+      if (value === undefined) return undefined;
+      const given = value.trim() === '' ? NaN : Number(value);
+      if (allowed(given)) return given;
+      throw new UsageError(`${name} = "${value}"; expected ${expected}.`);
+    },
+  };
 }
 
-/** The object without its undefined entries: what an options object with optional keys takes. */
-export function given<T extends object>(options: T): {[Key in keyof T]?: Exclude<T[Key], undefined>} {
-  const present = Object.entries(options).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(present) as {[Key in keyof T]?: Exclude<T[Key], undefined>};
+/** One of a few names, which help lists. */
+export function choice<const Name extends string>(
+  description: string,
+  names: readonly Name[],
+): Argument<Name | undefined> {
+  return {
+    ...text(`${description}: ${names.join(', ')}`, 'NAME'),
+    read(values, option) {
+      const value = values.at(-1);
+      const found = names.find(name => name === value);
+      if (value === undefined || found !== undefined) return found;
+      throw new UsageError(
+        `${option} = "${value}"; expected one of ${names.join(', ')}.${didYouMean(value, names)}`,
+      );
+    },
+  };
+}
+
+/** The same with a default, which help names. */
+export function withDefault<Value>(
+  argument: Argument<Value>,
+  fallback: string,
+): Argument<NonNullable<Value>> {
+  const read: Argument<NonNullable<Value>>['read'] = (values, name) =>
+    argument.read(values.length > 0 ? values : [fallback], name)!;
+  return {...argument, fallback, read};
+}
+
+/** The same, without which a command line is refused. */
+export function required<Value>(argument: Argument<Value>): Argument<NonNullable<Value>> {
+  const read: Argument<NonNullable<Value>>['read'] = (values, name) => {
+    if (values.length > 0) return argument.read(values, name)!;
+    throw new UsageError(`${name} is missing: ${argument.description}.`);
+  };
+  return {...argument, isRequired: true, read};
+}
+
+const every = 'all';
+
+/** Chooses the columns of a table. Undefined if it is not given. */
+export function columns(names: readonly string[], more = ''): Argument<readonly string[] | undefined> {
+  const description = `Columns to show: ${names.join(', ')}; or ${every}. ${more}Default: as many of the first ones as fit. May be repeated`;
+  return {...text(description, 'A,B'), read: values => readColumns(values, names)};
+}
+
+/** @throws UsageError if one is not a column of the table. */
+export function readColumns(values: readonly string[], allowed: readonly string[]): string[] | undefined {
+  if (values.length === 0) return undefined;
+  const names = values.flatMap(value => value.split(',')).map(name => name.trim());
+  const unknown = names.find(name => name !== every && !allowed.includes(name));
+  if (unknown === undefined) return names.includes(every) ? [...allowed] : [...new Set(names)];
+  throw new UsageError(
+    `--columns = "${values.join(',')}": there is no column "${unknown}"; there are ${allowed.join(', ')}, ${every}.` +
+      didYouMean(unknown, allowed),
+  );
+}
+
+/** How a definition is written on the command line: `--top-k`, or `PROMPT` for a word. */
+export function nameOf(key: string, {kind}: Argument<unknown>): string {
+  return kind === 'word' ? key.toUpperCase() : `--${kebab(key)}`;
+}
+
+const kebab = (key: string) => key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
+
+/** What a command line gives, by the names of the definitions. */
+export type GivenArguments = ReadonlyMap<string, readonly string[]>;
+
+/** @throws UsageError for values that are missing or not allowed. */
+export function readArguments<Definitions extends ArgumentDefinitions>(
+  definitions: Definitions,
+  given: GivenArguments,
+): ArgumentValues<Definitions> {
+  const values = Object.entries(definitions).map(([key, argument]) => {
+    const name = nameOf(key, argument);
+    return [key, argument.read(given.get(name) ?? [], name)] as const;
+  });
+  return Object.fromEntries(values) as ArgumentValues<Definitions>;
+}
+
+/**
+ * Takes a command line apart.
+ * @throws UsageError for options that there are not, options without their value, flags with one, and words too many.
+ */
+export function givenArguments(
+  command: string,
+  definitions: ArgumentDefinitions,
+  argv: readonly string[],
+): GivenArguments {
+  const byName = new Map(
+    Object.entries(definitions).map(([key, argument]) => [nameOf(key, argument), argument]),
+  );
+  const options = Object.fromEntries(
+    [...byName].flatMap(([name, {kind}]) =>
+      kind === 'word' ? [] : [[name.slice(2), {type: kind === 'flag' ? 'boolean' : 'string'} as const]],
+    ),
+  );
+  const {tokens} = parseArgs({args: [...argv], options, allowPositionals: true, strict: false, tokens: true});
+  const words = [...byName].flatMap(([name, {kind}]) => (kind === 'word' ? [name] : []));
+  const given = new Map<string, string[]>();
+  const add = (name: string, value: string) => given.set(name, [...(given.get(name) ?? []), value]);
+  for (const token of tokens) {
+    if (token.kind === 'positional') {
+      const name = words.shift();
+      if (name === undefined) {
+        throw new UsageError(
+          `"${token.value}" is one argument too many; put a text with spaces into quotes.`,
+        );
+      }
+      add(name, token.value);
+    }
+    if (token.kind !== 'option') continue;
+    const {rawName, value} = token;
+    const argument = byName.get(rawName);
+    if (argument === undefined) throw unknownOption(command, rawName, [...byName.keys()]);
+    if (argument.kind === 'option' && (value === undefined || value === '')) {
+      throw new UsageError(`${rawName} needs a value: ${argument.hint}.`);
+    }
+    if (argument.kind === 'flag' && value !== undefined) {
+      throw new UsageError(`${rawName} takes no value; leave "${value}" out.`);
+    }
+    add(rawName, value ?? '');
+  }
+  return given;
+}
+
+/** Options that had another name. */
+const renamed: Readonly<Record<string, string>> = {
+  '--policy': '--plan',
+  '--scenario': '--plan',
+  '--step': '--chunk',
+};
+
+function unknownOption(command: string, given: string, names: readonly string[]): UsageError {
+  const options = names.filter(name => name.startsWith('--'));
+  // `--max-tokens` is far from `--tokens` by its letters
+  const meant =
+    [renamed[given] ?? ''].find(name => options.includes(name)) ??
+    options.find(name => given.split(/[-_]/).includes(name.slice(2)));
+  const advice = meant === undefined ? didYouMean(given, options) : ` Did you mean "${meant}"?`;
+  return new UsageError(
+    advice === ''
+      ? `There is no option ${given}; there are ${options.join(', ')}.`
+      : `There is no option ${given}.${advice} (eigenkv ${command} --help shows all.)`,
+  );
 }

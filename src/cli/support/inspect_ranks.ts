@@ -1,47 +1,71 @@
-import {wholeNumber} from './arguments.js';
+import {analyzeRanks, weightSpectra, weightSummary} from '../../evaluate/index.js';
+import {featureChart, weightChart} from '../../report/rank_charts.js';
+import {type RankReport, rankTables} from '../../report/rank_tables.js';
+import {expectCharts} from '../../report/svg.js';
+import {jsonFile, writeFiles} from './files.js';
 import {interruptSignal} from './interrupt.js';
 import {loadForCommand} from './load.js';
 import {print, printJson, printWritten} from './print.js';
-import {featureChart, weightChart} from '../../report/rank_charts.js';
-import {rankReport, shortRankReport} from './rank_report.js';
-import {rankTables} from '../../report/rank_tables.js';
-import {readText} from './read_text.js';
-import {expectCharts} from '../../report/svg.js';
-import {jsonFile, writeFiles} from './write_files.js';
+import {withBar} from './progress.js';
+import {readNamedText} from './text_args.js';
 
 interface InspectRanksArgs {
-  readonly model?: string | undefined;
+  readonly model?: string;
   readonly backend: string;
-  readonly text?: string | undefined;
-  readonly tokens?: string | undefined;
-  readonly out?: string | undefined;
-  readonly json?: boolean | undefined;
-  readonly chosen: readonly string[] | undefined;
+  readonly text?: string;
+  readonly tokens?: number;
+  readonly out?: string;
+  readonly json: boolean;
+  readonly chosen?: readonly string[];
 }
 
-/** `eigenkv inspect --ranks`: loads the weights, sends a text through, and prints ranks. */
-export async function inspectRanks(args: InspectRanksArgs): Promise<void> {
-  const tokens = wholeNumber(args.tokens, 'tokens') ?? 1024;
-  if (args.out !== undefined) await expectCharts();
-  const text = args.text === undefined ? undefined : await readText(args.text);
-  const signal = interruptSignal();
-  const loaded = await loadForCommand(args, signal);
-  const report = await rankReport(loaded, {tokens, text, textName: args.text, signal}).finally(() =>
-    loaded.dispose(),
-  );
-  const json = shortRankReport(report);
+/** `eigenkv inspect --ranks`: loads the weights, runs a text, and prints ranks. */
+export async function inspectRanks({out, json, chosen, ...args}: InspectRanksArgs): Promise<void> {
+  if (out !== undefined) await expectCharts();
+  const report = await rankReport(args);
+  const short = withoutSpectra(report);
   const files =
-    args.out === undefined
+    out === undefined
       ? []
-      : await writeFiles(args.out, {
-          'ranks.json': jsonFile(json),
+      : await writeFiles(out, {
+          'ranks.json': jsonFile(short),
           'ranks.svg': await featureChart(report),
           'weights.svg': await weightChart(report),
         });
-  if (args.json) {
-    printJson(json);
+  if (json) {
+    printJson(short);
     return;
   }
-  print(rankTables(report, {chosen: args.chosen}));
+  print(rankTables(report, {chosen}));
   printWritten(files);
+}
+
+async function rankReport({
+  text: path,
+  tokens,
+  ...args
+}: Omit<InspectRanksArgs, 'out' | 'json' | 'chosen'>): Promise<RankReport> {
+  const text = await readNamedText(path);
+  const signal = interruptSignal();
+  const loaded = await loadForCommand(args, signal);
+  try {
+    const analysis = await withBar('Watching the text', onProgress =>
+      analyzeRanks(loaded, text.content, {tokens, signal, onProgress}),
+    );
+    const spectra = await withBar('Decomposing weights', onProgress =>
+      weightSpectra(loaded, {signal, onProgress}),
+    );
+    return {model: loaded.name, text: text.name, weights: weightSummary(spectra), spectra, ...analysis};
+  } finally {
+    loaded.dispose();
+  }
+}
+
+/** Singular values are for programs, which call `analyzeRanks` and `weightSpectra` themselves. */
+function withoutSpectra({spectra, features, ...report}: RankReport) {
+  return {
+    ...report,
+    spectra: spectra.map(({singularValues, ...spectrum}) => ({...spectrum, largest: singularValues[0] ?? 0})),
+    features: features.map(({singularValues: _, ...feature}) => feature),
+  };
 }

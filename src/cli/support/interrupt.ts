@@ -1,4 +1,4 @@
-import {exitCodes} from './exit_codes.js';
+import {exitCodes} from './usage_error.js';
 
 let current: AbortSignal | undefined;
 
@@ -9,7 +9,7 @@ export function interruptSignal(): AbortSignal {
   process.once('SIGINT', () => {
     controller.abort();
     process.once('SIGINT', () => {
-      if (process.stderr.isTTY) process.stderr.write('\n'); // behind what a bar had drawn
+      if (process.stderr.isTTY) process.stderr.write('\n'); // after what a bar has drawn
       process.exit(exitCodes.interrupted);
     });
   });

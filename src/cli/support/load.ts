@@ -1,38 +1,36 @@
 import * as tf from '@tensorflow/tfjs';
-import type {ArgsDef} from 'citty';
-import {type LoadedModel, loadModel} from '../../../models/index.js';
+import {findParts} from '../../../models/formats/find_parts.js';
+import type {ModelParts} from '../../../models/formats/model_parts.js';
+import {type LoadedModel, loadModel} from '../../../models/load.js';
 import {
   type BackendName,
   backendNames,
   defaultBackend,
   useBackend,
 } from '../../../ops/backends/use_backend.js';
-import {embeddedName, pathOrHubId} from './model_name.js';
-import {progressBar} from './progress.js';
+import {text, withDefault} from './arguments.js';
+import {progressBar, withBar} from './progress.js';
+
+/** What the bundled model is called. */
+export const embeddedName = 'embedded';
 
 /** Options of every command that computes. */
 export const modelArgs = {
-  model: {
-    type: 'string',
-    description: `A .gguf or .safetensors file, a folder, or a hub id. Default: ${embeddedName}, which comes along`,
-    valueHint: 'MODEL',
-  },
-  backend: {
-    type: 'string',
-    description: `Backend of TensorFlow.js: ${backendNames.join(', ')}`,
-    default: defaultBackend,
-    valueHint: 'NAME',
-  },
-} as const satisfies ArgsDef;
+  model: text(
+    `A .gguf or .safetensors file, a folder, or a hub id. Default: ${embeddedName}, the small model that comes with eigenkv`,
+    'MODEL',
+  ),
+  backend: withDefault(text(`Backend of TensorFlow.js: ${backendNames.join(', ')}`, 'NAME'), defaultBackend),
+};
 
 export async function startBackend(name: string): Promise<void> {
   tf.enableProdMode(); // no advice to install other backends
   await useBackend(name as BackendName);
 }
 
-/** Starts the backend and loads the model, with a progress bar where that takes long. */
+/** Starts the backend and loads the model, with a progress bar if it takes long. */
 export async function loadForCommand(
-  {model, backend}: {readonly model?: string | undefined; readonly backend: string},
+  {model, backend}: {readonly model?: string; readonly backend: string},
   signal: AbortSignal,
 ): Promise<LoadedModel> {
   await startBackend(backend);
@@ -45,4 +43,20 @@ export async function loadForCommand(
   } finally {
     for (const bar of Object.values(bars)) bar.stop();
   }
+}
+
+/** A model's parts without its weights in memory; a download shows its progress. The caller closes `weights`. */
+export async function openParts(
+  model: string | undefined,
+  signal: AbortSignal,
+): Promise<ModelParts & {source: string}> {
+  const {parts, source} = await withBar('Downloading', onProgress =>
+    findParts(pathOrHubId(model), {signal, onProgress}),
+  );
+  return {...parts, source};
+}
+
+/** `loadModel` knows the bundled model by no name. */
+function pathOrHubId(model: string | undefined): string | undefined {
+  return model === embeddedName ? undefined : model;
 }

@@ -1,19 +1,32 @@
 import {SingleBar} from 'cli-progress';
 
-/** What is shown of a long run. */
+/** Shows how far a long run is. */
 export interface Progress {
   update(done: number, total: number): void;
   stop(): void;
 }
 
+/** Runs something with a progress bar, which goes when it ends, however it ends. */
+export async function withBar<Result>(
+  what: string,
+  run: (onProgress: (progress: {readonly done: number; readonly total: number}) => void) => Promise<Result>,
+): Promise<Result> {
+  const bar = progressBar(what);
+  try {
+    return await run(({done, total}) => bar.update(done, total));
+  } finally {
+    bar.stop();
+  }
+}
+
 const showAfterMs = 2000;
 
-/** The most characters that a bar has between its brackets. */
+/** Characters between the brackets of the widest bar. */
 const widestBar = 40;
 
 /**
- * A bar on stderr, so that stdout can be piped; shown only on a terminal, and only once the run took two seconds. It never hides
- * the cursor nor changes how the terminal wraps, so there is nothing to put back where the process is ended.
+ * A bar on stderr, so that stdout can be piped. It shows only on a terminal, and only after two seconds. It neither hides the cursor
+ * nor changes how the terminal wraps, so nothing has to be restored if the process is killed.
  * @param what is going on: `Evaluating`.
  */
 export function progressBar(what: string): Progress {

@@ -1,24 +1,31 @@
-import type {ArgsDef} from 'citty';
 import {bold, outputWidth, textWidth} from '../../report/terminal.js';
 import {hanging, wrapped} from '../../report/wrap.js';
+import {type Argument, type ArgumentDefinitions, nameOf} from './arguments.js';
 
 /** The help of a command: what it does, its arguments and options, and examples, in lines that fit the output. */
-export function usageText(
-  {name, description}: {readonly name: string; readonly description: string},
-  args: ArgsDef,
-  examples: readonly string[],
-): string {
+export function usageText({
+  name,
+  description,
+  args,
+  examples,
+}: {
+  readonly name: string;
+  readonly description: string;
+  readonly args: ArgumentDefinitions;
+  readonly examples: readonly string[];
+}): string {
   const width = outputWidth();
-  const positionals = Object.entries(args).flatMap(([key, {type, required}]) =>
-    type === 'positional' ? [required === false ? `[${key.toUpperCase()}]` : key.toUpperCase()] : [],
-  );
+  const shown = Object.entries(args).flatMap(([key, argument]) => {
+    if (argument.isRequired === true) return [termOf(key, argument)];
+    return argument.kind === 'word' ? [`[${termOf(key, argument)}]`] : [];
+  });
   return [
     ...wrapped(`${description}.`, width),
     '',
-    ...wrapped(['Usage: eigenkv', name, ...positionals, '[options]'].join(' '), width),
+    ...wrapped(['Usage: eigenkv', name, ...shown, '[options]'].join(' '), width),
     '',
     ...entries(
-      Object.entries(args).map(([key, arg]) => [termOf(key, arg), descriptionOf(arg)]),
+      Object.entries(args).map(([key, argument]) => [termOf(key, argument), descriptionOf(argument)]),
       width,
     ),
     '',
@@ -27,26 +34,25 @@ export function usageText(
   ].join('\n');
 }
 
-/** Longer terms have their text below them, not beside them. */
+/** The text of longer terms goes below them, not beside them. */
 const widestTerm = 18;
 
-/** Terms and what is said of them, in two columns. */
+/** Terms and their descriptions, in two columns. */
 export function entries(terms: readonly (readonly [string, string])[], width: number): string[] {
   const widest = Math.max(...terms.map(([term]) => textWidth(term)));
   const indent = Math.min(widest, widestTerm, Math.floor(width / 3)) + 4;
   return terms.flatMap(([term, text]) => hanging(`  ${term}`, text, {width, indent}));
 }
 
-function termOf(key: string, {type, valueHint = 'TEXT'}: ArgsDef[string]): string {
-  if (type === 'positional') return key.toUpperCase();
-  return type === 'boolean' ? `--${key}` : `--${key} ${valueHint}`;
+function termOf(key: string, argument: Argument<unknown>): string {
+  return `${nameOf(key, argument)} ${argument.hint}`.trimEnd();
 }
 
-function descriptionOf({description = '', default: fallback}: ArgsDef[string]): string {
-  return typeof fallback === 'string' ? `${description}. Default: ${fallback}` : description;
+function descriptionOf({description, fallback}: Argument<unknown>): string {
+  return fallback === undefined ? description : `${description}. Default: ${fallback}`;
 }
 
-/** A command line, broken as a shell takes it: before its options, and before a word where an option has no room. */
+/** A command line, broken as a shell takes it: before its options, and between words if an option is too long. */
 function commandLines(example: string, width: number): string[] {
   const lines: string[] = [];
   const room = width - textWidth(' \\');
@@ -62,5 +68,5 @@ function commandLines(example: string, width: number): string[] {
   return lines.map((line, i) => (i < lines.length - 1 ? `${line} \\` : line));
 }
 
-/** A space that no quotes are around. */
-const outsideQuotes = / (?=(?:[^"]*"[^"]*")*[^"]*$)/;
+/** A space outside quotes of either kind. */
+const outsideQuotes = / (?=(?:[^"']*(?:"[^"]*"|'[^']*'))*[^"']*$)/;

@@ -1,75 +1,85 @@
 import type {PolicyLike} from '../../../cache/policies/as_policy.js';
 import {asPlan} from '../../../cache/plans/as_plan.js';
 import * as v from 'valibot';
-import {KVCache} from '../../../cache/kv_cache.js';
 import {atLeast, checkOptions} from '../../../base/options.js';
+import {mean} from '../../../base/statistics.js';
+import {layerShapes} from '../../../cache/binding/attention_layers.js';
+import {planOfLayers} from '../../../cache/binding/layer_shape.js';
+import {KVCache} from '../../../cache/kv_cache.js';
 import type {Plan} from '../../../cache/plans/plan.js';
+import {asPlan} from '../../../cache/plans/index.js';
+import {FeatureGrams} from '../../../cache/watch/feature_grams.js';
+import {
+  type ModelLike,
+  type TextLike,
+  contextLengthOf,
+  idsOfTexts,
+  modelOf,
+} from '../../../models/model_like.js';
+import {type ProgressOptions, countProgress, progressEntries} from '../../../models/progress.js';
+import {watchText} from '../../../models/watch_text.js';
+import {float32BytesOf} from '../cache_bytes.js';
+import {type PlanLike, planLabel} from '../plan_label.js';
+import {type FeatureRank, featureRanks} from '../ranks/feature_ranks.js';
 import {ExactBeside} from './exact_beside.js';
 import {reconstructionSquares} from './reconstruction.js';
 import type {MonitorMoment, MonitorReport} from './report.js';
 import {type Totals, addDepths, addTexts, measuresOf, totalsOf, withBytes} from './totals.js';
-import {policyLabel} from '../policy_label.js';
-import {FeatureGrams} from '../../../cache/watch/feature_grams.js';
-import {type FeatureRank, featureRanks} from '../ranks/feature_ranks.js';
-import {type TextOrIds, type WatchedModel, measuredIds} from '../ranks/measured_texts.js';
-import {type ProgressOptions, countSteps, watchText} from '../ranks/watch_text.js';
-import {mean} from '../statistics.js';
 
 export interface MonitorOptions extends ProgressOptions {
-  /** Tokens that come into the cache at a time: they attend exactly among themselves, then compressed. Default 64. */
-  readonly step?: number;
-  /** Of each text, the first so many tokens; never more than the model's context. Default 1024. */
-  readonly maxTokens?: number;
+  /** What is watched. Default: what the model's layers ask for, `full` if they ask for nothing. */
+  readonly plan?: PlanLike;
+  /** At most this many tokens of each text, its first ones; never more than the model's context. Default 1024. */
+  readonly tokens?: number;
+  /** Tokens per forward pass. They attend to each other exactly and are compressed afterwards. Default 64. */
+  readonly chunk?: number;
 }
 
 const schema = v.strictObject({
-  step: v.optional(atLeast(1), 64),
-  maxTokens: v.optional(atLeast(1), 1024),
+  plan: v.optional(v.custom<PlanLike>(() => true)), // asPlan judges it
+  tokens: v.optional(atLeast(1), 1024),
+  chunk: v.optional(atLeast(1), 64),
+  ...progressEntries,
 });
 
 /**
- * Watches a plan at work, depth by depth: bytes, ranks and entropies of what comes in, errors of what is stored and of the
- * attention over it, and what the policies did. Texts go through the compressed cache in steps, each through a fresh one.
+ * Measures what a plan does at each depth while texts go through it: bytes, ranks and entropies of what comes in, errors of what
+ * is stored and of the attention over it, and how often the policies sealed, folded and evicted. Each text has a fresh cache.
  *
- * Beside it runs a full cache that gets the same queries, keys and values, so that a depth's output error is its own: the
- * errors of the depths before it are in its input on both sides. It takes about twice an evaluation's time.
+ * A full cache gets the same queries, keys and values, so the output error of a depth is its own: the errors of the depths before
+ * it are in the input of both caches. A run takes about twice as long as an evaluation.
  *
- * @param loaded a loaded model, or its parts.
- * @param plan which policy stands where; a single policy stands everywhere.
- * @throws InvalidArgumentError where texts, plan or options are not fit; the signal's reason.
+ * @param model what `loadModel` returns, or a `tf.LayersModel`, which takes ids.
+ * @param texts a text, its ids, or a list of texts and lists of ids. `onProgress` counts tokens, of all texts.
+ * @throws InvalidArgumentError if texts, plan or options are not allowed; the signal's reason.
  */
 export async function monitor(
-  loaded: WatchedModel,
-  texts: readonly TextOrIds[],
-  plan: Plan | PolicyLike,
-  {onProgress, signal, ...numbers}: MonitorOptions = {},
+  model: ModelLike,
+  texts: TextLike | readonly TextLike[],
+  options: MonitorOptions = {},
 ): Promise<MonitorReport> {
-  const {step, maxTokens} = checkOptions('monitor', schema, numbers);
-  const {model} = loaded;
-  const idsOfTexts = measuredIds(loaded, texts, maxTokens);
-  signal?.throwIfAborted();
-  const afterStep = countSteps(
-    idsOfTexts.reduce((sum, {length}) => sum + length, 0),
-    onProgress,
-    signal,
-  );
+  const {plan: given, tokens: most, chunk, ...progress} = checkOptions('monitor', schema, options);
+  const tfModel = modelOf(model);
+  const plan = given === undefined ? planOfLayers(layerShapes(tfModel)) : asPlan(given);
+  const idsOfAll = idsOfTexts(model, texts, Math.min(most, contextLengthOf(model)));
+  const tokens = idsOfAll.reduce((sum, {length}) => sum + length, 0);
+  const afterChunk = countProgress(tokens, progress);
   const grams = new FeatureGrams({sides: ['keys', 'values']});
   const totals: Totals[] = [];
   let sharedBytes = 0;
   const timeline: MonitorMoment[] = [];
   try {
-    for (const [text, ids] of idsOfTexts.entries()) {
-      const expectedTokens = ids.length;
-      const cache = new KVCache(model, plan, {expectedTokens});
-      const exact = new ExactBeside(expectedTokens);
+    for (const [text, ids] of idsOfAll.entries()) {
+      const cache = new KVCache(tfModel, plan, {expectedTokens: ids.length});
+      const exact = new ExactBeside(ids.length);
       try {
-        await watchText(model, ids, {
-          step,
+        await watchText(tfModel, ids, {
+          chunk,
           cache,
           watchers: [exact, grams],
-          afterStep: tokens => {
+          afterChunk: fresh => {
             timeline.push({text, ...sizeOf(cache)});
-            return afterStep(tokens);
+            return afterChunk(fresh);
           },
         });
         for (const [depth, ofText] of (await measureText(cache, exact)).entries()) {
@@ -81,16 +91,14 @@ export async function monitor(
         exact.dispose();
       }
     }
-    return {
-      ...reportOf(totals, sharedBytes, await featureRanks(grams, ['keys', 'values']), asPlan(plan)),
-      timeline,
-    };
+    const ranks = await featureRanks(grams, ['keys', 'values']);
+    return {plan: planLabel(plan), tokens, chunk, ...summarize(totals, sharedBytes, ranks, plan), timeline};
   } finally {
     grams.dispose();
   }
 }
 
-/** What the caches of one text say at its end, by depth. */
+/** What the caches of one text hold at its end, by depth. */
 async function measureText(cache: KVCache, exact: ExactBeside): Promise<Totals[]> {
   const totals: Totals[] = [];
   for (const report of cache.report()) {
@@ -107,12 +115,12 @@ async function measureText(cache: KVCache, exact: ExactBeside): Promise<Totals[]
   return totals;
 }
 
-function reportOf(
+function summarize(
   totals: readonly Totals[],
   sharedBytes: number,
   ranks: readonly FeatureRank[],
   plan: Plan,
-): Omit<MonitorReport, 'timeline'> {
+): Pick<MonitorReport, 'rows' | 'overall' | 'ranks'> {
   const rankOf = (feature: 'keys' | 'values', depth?: number) =>
     mean(
       ranks
@@ -121,13 +129,12 @@ function reportOf(
     );
   const rows = totals.map((ofDepth, depth) => ({
     depth,
-    policy: policyLabel(plan.policyFor(depth, totals.length)),
+    policy: planLabel(plan.policyFor(depth, totals.length)),
     keyRank: rankOf('keys', depth),
     valueRank: rankOf('values', depth),
     ...measuresOf(ofDepth),
   }));
   const overall = {
-    policy: policyLabel(plan),
     keyRank: rankOf('keys'),
     valueRank: rankOf('values'),
     ...measuresOf(withBytes(addDepths(totals), sharedBytes)),
@@ -138,7 +145,7 @@ function reportOf(
 function sizeOf(cache: KVCache): Omit<MonitorMoment, 'text'> {
   return {
     tokens: cache.tokens,
-    float32Bytes: cache.report().reduce((sum, depth) => sum + depth.float32Bytes, 0),
+    float32Bytes: float32BytesOf(cache),
     compressedBytes: cache.byteSize,
   };
 }

@@ -1,25 +1,34 @@
 import * as v from 'valibot';
-import {KVCache} from '../../../cache/kv_cache.js';
 import {atLeast, checkOptions, probability} from '../../../base/options.js';
-import {mean} from '../statistics.js';
-import {type AttentionRank, AttentionWindow} from './attention_window.js';
+import {mean} from '../../../base/statistics.js';
+import {KVCache} from '../../../cache/kv_cache.js';
 import {FeatureGrams} from '../../../cache/watch/feature_grams.js';
+import {
+  type ModelLike,
+  type TextLike,
+  contextLengthOf,
+  idsOfTexts,
+  modelOf,
+} from '../../../models/model_like.js';
+import {type ProgressOptions, countProgress, progressEntries} from '../../../models/progress.js';
+import {watchText} from '../../../models/watch_text.js';
+import {type AttentionRank, AttentionWindow} from './attention_window.js';
 import {type FeatureRank, featureRanks} from './feature_ranks.js';
-import {type TextOrIds, type WatchedModel, measuredIds} from './measured_texts.js';
-import {type ProgressOptions, countSteps, watchText} from './watch_text.js';
 
 export interface AnalyzeRanksOptions extends ProgressOptions {
-  /** Of each text, the first so many tokens; never more than the model's context. Default 1024. */
+  /** At most this many tokens of each text, its first ones; never more than the model's context. Default 1024. */
   readonly tokens?: number;
-  /** Attention matrices are those of the first so many tokens of each text. Default 256. */
+  /** Attention matrices are those of at most this many tokens at the start of each text. Default 256. */
   readonly window?: number;
-  /** Share of the squared singular values that the effective rank keeps. Default 0.99. */
+  /** Share of the sum of squared singular values that the effective rank keeps, in (0, 1]. Default 0.99. */
   readonly energy?: number;
 }
 
 export interface RankAnalysis {
-  /** Tokens that the features are of, all texts together. */
+  /** Tokens whose features were measured, all texts together. */
   readonly tokens: number;
+  /** Tokens of the largest attention matrix. */
+  readonly window: number;
   readonly energy: number;
   readonly features: readonly FeatureRank[];
   /** Means over the texts. */
@@ -30,35 +39,40 @@ const schema = v.strictObject({
   tokens: v.optional(atLeast(1), 1024),
   window: v.optional(atLeast(1), 256),
   energy: v.optional(probability, 0.99),
+  ...progressEntries,
 });
 
 /**
- * Effective and stable ranks of what a cache stores (keys, values, and their scores K Q^T with the queries) and of the
- * attention matrices, with their entropies, on the way of texts through a model with its full cache.
+ * Effective and stable ranks of what a cache stores (keys, values, and the scores K Q^T of keys with queries) and of attention
+ * matrices, with the entropies of attention, while texts go through a model and its full cache.
  *
- * Features are seen in all tokens, by their Gram matrices: memory does not grow with the texts. What compression saves
- * depends on them. An attention matrix may be of low rank where its keys are not.
+ * Features are measured over all tokens through their Gram matrices, so memory does not grow with the texts. What compression can
+ * save depends on the features: an attention matrix may have a low rank even if its keys do not.
  *
- * @throws InvalidArgumentError where texts or options are not fit; the signal's reason.
+ * @param model what `loadModel` returns, or a `tf.LayersModel`, which takes ids.
+ * @param texts a text, its ids, or a list of texts and lists of ids. `onProgress` counts tokens, of all texts.
+ * @throws InvalidArgumentError if texts or options are not allowed; the signal's reason.
  */
 export async function analyzeRanks(
-  loaded: WatchedModel,
-  texts: readonly TextOrIds[],
-  {onProgress, signal, ...numbers}: AnalyzeRanksOptions = {},
+  model: ModelLike,
+  texts: TextLike | readonly TextLike[],
+  options: AnalyzeRanksOptions = {},
 ): Promise<RankAnalysis> {
-  const {tokens, window, energy} = checkOptions('analyzeRanks', schema, numbers);
-  const idsOfTexts = measuredIds(loaded, texts, tokens);
-  const total = idsOfTexts.reduce((sum, {length}) => sum + length, 0);
-  signal?.throwIfAborted();
-  const afterStep = countSteps(total, onProgress, signal);
+  const {tokens, window, energy, ...progress} = checkOptions('analyzeRanks', schema, options);
+  const tfModel = modelOf(model);
+  const idsOfAll = idsOfTexts(model, texts, Math.min(tokens, contextLengthOf(model)));
+  const afterChunk = countProgress(
+    idsOfAll.reduce((sum, {length}) => sum + length, 0),
+    progress,
+  );
   const grams = new FeatureGrams();
   const attention: AttentionRank[][] = [];
   try {
-    for (const ids of idsOfTexts) {
+    for (const ids of idsOfAll) {
       const first = new AttentionWindow();
-      const cache = new KVCache(loaded.model, undefined, {expectedTokens: ids.length});
+      const cache = new KVCache(tfModel, undefined, {expectedTokens: ids.length});
       try {
-        await watchText(loaded.model, ids, {step: window, cache, watchers: [grams, first], afterStep});
+        await watchText(tfModel, ids, {chunk: window, cache, watchers: [grams, first], afterChunk});
         attention.push(await first.ranks(energy));
       } finally {
         cache.dispose();
@@ -66,7 +80,14 @@ export async function analyzeRanks(
       }
     }
     const features = await featureRanks(grams, undefined, energy);
-    return {tokens: grams.tokens, energy, features, attention: meanOfTexts(attention)};
+    const longest = Math.max(...idsOfAll.map(({length}) => length));
+    return {
+      tokens: grams.tokens,
+      window: Math.min(window, longest),
+      energy,
+      features,
+      attention: meanOfTexts(attention),
+    };
   } finally {
     grams.dispose();
   }

@@ -1,8 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
 import {Attention, FeedForward} from '../../../layers/index.js';
-import {waitingEvents} from '../../../models/generate/event_loop.js';
+import {type ModelLike, modelOf} from '../../../models/model_like.js';
+import {type ProgressOptions, countProgress, progressEntries} from '../../../models/progress.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {checkOptions} from '../../../base/options.js';
 import {eighAsync} from '../../../ops/linalg/eigh/index.js';
 import {effectiveRank, stableRank} from '../../../ops/linalg/ranks.js';
 import {randomRankShare} from './random_matrix.js';
@@ -17,9 +20,9 @@ export interface WeightSpectrum {
   readonly weight: WeightKind;
   readonly rows: number;
   readonly columns: number;
-  /** The most that the rank can be: the shorter side. */
+  /** The largest possible rank: the shorter side. */
   readonly fullRank: number;
-  /** The fewest singular values with 0.9 and 0.99 of the energy. */
+  /** The fewest singular values that hold 0.9 and 0.99 of the energy sum_i s_i^2. */
   readonly effectiveRank90: number;
   readonly effectiveRank99: number;
   /** The same of a random matrix of this shape: see `randomRankShare`. */
@@ -30,36 +33,31 @@ export interface WeightSpectrum {
   readonly singularValues: readonly number[];
 }
 
-export interface WeightSpectraOptions {
-  /** Matrices done, of all. */
-  readonly onProgress?: (progress: {readonly done: number; readonly total: number}) => void;
-  readonly signal?: AbortSignal;
-}
-
 /**
- * Spectra of the weights of every attention and feed-forward layer of eigenkv in a model, by depth. Biases are left out.
+ * Singular values of the weights of every attention and feed-forward layer of eigenkv in a model, by depth. Biases are left out.
  *
- * From the eigenvalues of the smaller Gram matrix: singular values below 3e-4 of the largest are noise, which no rank here
- * looks at.
+ * They are square roots of the eigenvalues of the smaller Gram matrix, in float32: those below 3e-4 of the largest are noise, and
+ * too small to change a rank.
  *
- * @throws InvalidArgumentError where the model has no such layers; the signal's reason.
+ * @param options `onProgress` counts matrices.
+ * @throws InvalidArgumentError if the model has no such layers; the signal's reason.
  */
 export async function weightSpectra(
-  model: tf.LayersModel,
-  {onProgress, signal}: WeightSpectraOptions = {},
+  model: ModelLike,
+  options: ProgressOptions = {},
 ): Promise<WeightSpectrum[]> {
-  const matrices = weightMatrices(model);
+  const progress = checkOptions('weightSpectra', v.strictObject(progressEntries), options);
+  const matrices = weightMatrices(modelOf(model));
   if (matrices.length === 0) {
     throw new InvalidArgumentError(
-      'This model has no attention or feed-forward layers of eigenkv to look at.',
+      'This model has no attention or feed-forward layers of eigenkv; give one that is built of them.',
     );
   }
+  const afterMatrix = countProgress(matrices.length, progress);
   const spectra: WeightSpectrum[] = [];
-  for (const [index, {depth, weight, variable}] of matrices.entries()) {
-    signal?.throwIfAborted();
+  for (const {depth, weight, variable} of matrices) {
     spectra.push({depth, weight, ...(await spectrumOf(variable.read() as tf.Tensor2D))});
-    onProgress?.({done: index + 1, total: matrices.length});
-    await waitingEvents();
+    await afterMatrix(1);
   }
   return spectra;
 }

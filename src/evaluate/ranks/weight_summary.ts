@@ -1,4 +1,4 @@
-import {mean} from '../statistics.js';
+import {mean} from '../../../base/statistics.js';
 import {type WeightKind, type WeightSpectrum, weightKinds} from './weight_spectra.js';
 
 /** Attention's projections, or those of the feed-forward part. */

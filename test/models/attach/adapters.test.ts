@@ -154,8 +154,10 @@ describe('adapters of attention that is not plain', () => {
     const model = modelWith([new Local()], {scale: 0.25});
     (await attachCache(model)).dispose();
     const text = Array.from({length: 60}, (_, i) => ids[i % 45]!);
-    const [exact, same] = await evaluate({model, config: {contextLength: 64}}, text, {
-      policies: [sliding({window: 8, sinks: 0})],
+    const {
+      rows: [exact, same],
+    } = await evaluate(model, text, {
+      plans: [sliding({window: 8, sinks: 0})],
     });
     expect(same!.klDivergence).to.be.below(1e-6);
     expect(same!.perplexity).to.be.closeTo(exact!.perplexity, 1e-3);

@@ -93,7 +93,9 @@ describe('attachCache', () => {
     await continued(model, full, 60);
     expect(cache.byteSize).to.be.below(0.6 * full.byteSize);
     const ids = Array.from({length: 60}, (_, i) => (i * i) % 64);
-    const [exact, rough] = await evaluate({model, config: {contextLength: 64}}, ids, {policies: [coarse]});
+    const {
+      rows: [exact, rough],
+    } = await evaluate({model, config: {contextLength: 64}}, ids, {plans: [coarse]});
     expect(exact!.perplexity).to.be.above(1);
     expect(rough!.klDivergence).to.be.above(0).and.below(0.1);
     cache.dispose();

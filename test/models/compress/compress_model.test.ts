@@ -353,7 +353,7 @@ describe('the embedded model, compressed', () => {
       const {model} = await compressModel(loaded.model, withGradients, options);
       compressed.push({name, model});
     }
-    const rows = await evaluate(loaded, sample, {compared: compressed});
+    const {rows} = await evaluate(loaded, sample, {compared: compressed});
     const [, svd, uniform, waterFilled] = rows.map(({klDivergence}) => klDivergence);
     const {bases} = await prepare(loaded.model, withGradients, {
       keyMethod: 'svd', // directions that know nothing of these gradients

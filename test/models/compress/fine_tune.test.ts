@@ -27,7 +27,7 @@ describe('fine-tuning of compressed attention', () => {
 
   it('brings the model back to its teacher, epoch by epoch, and evaluates at the ends of epochs', async () => {
     const rows: EpochRow[] = [];
-    const evaluation = epochCallback({text: ids, onRows: found => void rows.push(...found)});
+    const evaluation = epochCallback(model, ids, {onRows: found => void rows.push(...found)});
     const frozen = model.layers.filter(layer => layer.getClassName() !== 'EigenkvEigenAttention');
     const before = frozen.flatMap(layer => layer.getWeights().map(weight => [...weight.dataSync()]));
     const losses = await fineTune(model, ids, {

@@ -9,7 +9,8 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {calibrateCommand} from '../../../src/cli/calibrate.js';
 import {compressCommand} from '../../../src/cli/compress.js';
 import {evalCommand} from '../../../src/cli/eval.js';
-import {type EvaluationReport, evaluate, textIds} from '../../../src/evaluate/index.js';
+import {evaluate} from '../../../src/evaluate/index.js';
+import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {rejection} from '../../base/files/rejection.js';
 import {printed} from './support/printed.js';
 
@@ -26,7 +27,7 @@ describe('eval --against', () => {
     const text = await printed(() =>
       compressCommand.run([
         ...['--calibration', calibration, '--ratio', '0.5', '--spread', 'uniform'],
-        ...['--policy', 'quantized:bits=4', '--out', small],
+        ...['--plan', 'quantized:bits=4', '--out', small],
       ]),
     );
     // as a shell takes it, for the path has a space
@@ -36,14 +37,14 @@ describe('eval --against', () => {
 
   const report = async (...args: string[]) =>
     JSON.parse(
-      await printed(() => evalCommand.run(['--tokens', String(tokens), '--step', '16', '--json', ...args])),
+      await printed(() => evalCommand.run(['--tokens', String(tokens), '--chunk', '16', '--json', ...args])),
     ) as EvaluationReport;
 
   it('compares a model with the full cache of the one that it was made of', async () => {
     const {model, against, rows} = await report('--model', small, '--against', 'embedded');
     expect({model, against}).to.deep.equal({model: 'small model', against: 'embedded'});
     const policies = ['embedded, full', 'small model, full', 'small model, quantized:bits=4'];
-    expect(rows.map(({policy}) => policy)).to.deep.equal(policies);
+    expect(rows.map(({plan}) => plan)).to.deep.equal(policies);
     const [dense, full, asked] = rows;
     expect(dense).to.include({klDivergence: 0, top1Agreement: 1});
     for (const row of [full!, asked!]) {
@@ -58,10 +59,10 @@ describe('eval --against', () => {
     await useBackend('wasm');
     const [embedded, compressed] = [await loadModel(), await loadModel(small)];
     try {
-      const ids = textIds(embedded.tokenizer, await embeddedText('heldOut'));
-      const alone = await evaluate(compressed, ids, {tokens, step: 16});
+      const text = await embeddedText('heldOut');
+      const {rows: alone} = await evaluate(compressed, text, {tokens, chunk: 16});
       expect(full!.perplexity).to.be.closeTo(alone[0]!.perplexity, 1e-4);
-      const denseAlone = await evaluate(embedded, ids, {tokens, step: 16});
+      const {rows: denseAlone} = await evaluate(embedded, text, {tokens, chunk: 16});
       expect(dense!.perplexity).to.be.closeTo(denseAlone[0]!.perplexity, 1e-4);
     } finally {
       embedded.dispose();
@@ -72,8 +73,8 @@ describe('eval --against', () => {
   it('takes the policies that are named, and shows both models in the table', async () => {
     const text = await printed(() =>
       evalCommand.run([
-        ...['--model', small, '--against', 'embedded', '--tokens', '24', '--step', '8'],
-        ...['--policy', 'sliding:window=16', '--columns', 'policy,change'],
+        ...['--model', small, '--against', 'embedded', '--tokens', '24', '--chunk', '8'],
+        ...['--plan', 'sliding:window=16', '--columns', 'plan,change'],
       ]),
     );
     expect(text).to.match(/^small model against embedded on 24 tokens/);

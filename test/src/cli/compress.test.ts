@@ -41,13 +41,13 @@ describe('eigenkv calibrate and compress', () => {
     await printed(() => calibrateCommand.run(['--merge', a, b, '--out', both]));
     const args = [
       ...['--calibration', both, '--method', 'fisher', '--ratio', '0.5', '--spread', 'uniform'],
-      ...['--policy', 'quantized:bits=4', '--dtype', 'F16', '--out', out],
+      ...['--plan', 'quantized:bits=4', '--dtype', 'F16', '--out', out],
     ];
     const table = await printed(() => compressCommand.run(args));
-    expect(table).to.contain('1,152 of 2,304 numbers a token are stored: 50 % of the cache');
+    expect(table).to.contain('1,152 of 2,304 numbers per token are stored: 50 % of the cache');
     expect(table).to.contain(`eigenkv eval --model ${out} --against embedded\n`);
     const report = await printed(() =>
-      evalCommand.run(['--model', out, '--tokens', '40', '--policy', 'full', '--json']),
+      evalCommand.run(['--model', out, '--tokens', '40', '--plan', 'full', '--json']),
     );
     const {rows} = JSON.parse(report) as {rows: {ratioToFloat32: number; perplexity: number}[]};
     expect(rows[0]!.ratioToFloat32).to.be.within(0.5, 0.61); // spare room included
@@ -87,8 +87,8 @@ describe('eigenkv calibrate and compress', () => {
       [() => calibrateCommand.run(['--tokens', '0', ...out]), UsageError, /--tokens = "0"/],
       [() => calibrateCommand.run(['--text', at('empty.txt'), ...out]), InvalidArgumentError, /is empty/],
       [() => calibrateCommand.run(['--text', at('none'), ...out]), InvalidArgumentError, /cannot be read/],
-      [() => compressCommand.run([]), UsageError, /--out is missing/],
-      [() => compressCommand.run(out), UsageError, /--calibration is missing; make one/],
+      [() => compressCommand.run(['--calibration', 'c']), UsageError, /--out is missing/],
+      [() => compressCommand.run(out), UsageError, /--calibration is missing: What "eigenkv calibrate/],
       [() => compressCommand.run(['--calibration', at('none'), ...out]), InvalidArgumentError, /none/],
       [() => compressCommand.run(['--calibration', at('note.safetensors'), ...out]), FormatError, /note/],
       [
@@ -96,15 +96,19 @@ describe('eigenkv calibrate and compress', () => {
         UsageError,
         /--ranks = "3"/,
       ],
-      [() => compressCommand.run(['--calibration', 'c', '--dtype', 'F8', ...out]), UsageError, /F32 or F16/],
       [
-        () => compressCommand.run(['--calibration', 'c', '--policy', 'quantised', ...out]),
+        () => compressCommand.run(['--calibration', 'c', '--dtype', 'F8', ...out]),
+        UsageError,
+        /--dtype = "F8"; expected one of F32, F16/,
+      ],
+      [
+        () => compressCommand.run(['--calibration', 'c', '--plan', 'quantised', ...out]),
         InvalidArgumentError,
         /quantized/,
       ],
     ];
     for (const [run, type, message] of cases) await rejection(run(), type, message);
     const wrong = ['--calibration', at('both.safetensors'), '--method', 'svdd', ...out];
-    await rejection(compressCommand.run(wrong), InvalidArgumentError, /svd, eigen, kqSvd/);
+    await rejection(compressCommand.run(wrong), UsageError, /svd, eigen, kqSvd.*Did you mean "svd"/);
   });
 });

@@ -2,7 +2,7 @@ import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import type {EvaluationReport} from '../../../src/evaluate/index.js';
+import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {eigenkv, nodeIn} from './support/eigenkv.js';
 
 /** A policy that keeps the longest keys, in a module that imports the very files that the command line has. */
@@ -34,14 +34,14 @@ describe('--import', () => {
         at('other.mts'),
         '--tokens',
         '40',
-        '--step',
+        '--chunk',
         '8',
       ],
-      ...['--policy', 'mine:newest=20', '--policy', 'other', '--json'],
+      ...['--plan', 'mine:newest=20', '--plan', 'other', '--json'],
     );
     expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
     const {rows} = JSON.parse(stdout) as EvaluationReport;
-    expect(rows.map(({policy}) => policy)).to.deep.equal(['full', 'mine:newest=20', 'other']);
+    expect(rows.map(({plan}) => plan)).to.deep.equal(['full', 'mine:newest=20', 'other']);
   });
 
   it('says of a file that there is not, is a folder, throws or is no module, which it is', async () => {

@@ -6,10 +6,10 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {generateCommand} from '../../../src/cli/generate.js';
 import {memory} from '../../../src/cli/memory.js';
-import type {GenerationSummary} from '../../../src/cli/support/generation_run.js';
+import type {GenerationSummary} from '../../../src/cli/support/generation.js';
 import {byteSize} from '../../../base/units.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
-import type {EvaluationReport} from '../../../src/evaluate/index.js';
+import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {rejection} from '../../base/files/rejection.js';
 import {eigenkv} from './support/eigenkv.js';
 
@@ -72,14 +72,14 @@ describe('eigenkv', () => {
     }
     await rejection(generateCommand.run([]), UsageError, /PROMPT is missing/);
     await rejection(
-      generateCommand.run(['x', '--policy', 'quantised']),
+      generateCommand.run(['x', '--plan', 'quantised']),
       InvalidArgumentError,
       /Did you mean "quantized"/,
     );
-    await rejection(generateCommand.run(['x', '--policy', 'all']), UsageError, /one plan/);
+    await rejection(generateCommand.run(['x', '--plan', 'all']), UsageError, /one plan/);
     await rejection(generateCommand.run(['x', '--top-p', '']), UsageError, /--top-p needs a value/);
     await rejection(
-      evalCommand.run(['--policy', `${none}.json`]),
+      evalCommand.run(['--plan', `${none}.json`]),
       InvalidArgumentError,
       /none\.json cannot be read/,
     );
@@ -103,11 +103,11 @@ describe('eigenkv', () => {
     const args = [
       '--tokens',
       '60',
-      '--step',
+      '--chunk',
       '16',
-      '--policy',
+      '--plan',
       'quantized:bits=4,residual=0',
-      '--policy',
+      '--plan',
       'full',
     ];
     const {code, stdout, stderr} = await eigenkv(
@@ -116,11 +116,11 @@ describe('eigenkv', () => {
     );
     expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
     const report = JSON.parse(stdout) as EvaluationReport;
-    expect(report).to.include({model: 'embedded', tokens: 60, step: 16, backend: 'wasm'});
-    expect(report.rows.map(({policy}) => policy)).to.deep.equal(['full', 'quantized:bits=4,residual=0']);
+    expect(report).to.include({model: 'embedded', tokens: 60, chunk: 16, backend: 'wasm'});
+    expect(report.rows.map(({plan}) => plan)).to.deep.equal(['full', 'quantized:bits=4,residual=0']);
     for (const row of report.rows) {
       expect(Object.keys(row)).to.have.members([
-        'policy',
+        'plan',
         'perplexity',
         'perplexityStderr',
         'klDivergence',
@@ -133,7 +133,7 @@ describe('eigenkv', () => {
         'peakBytes',
       ]);
       for (const [key, value] of Object.entries(row)) {
-        if (key !== 'policy') expect(value, key).to.satisfy(Number.isFinite);
+        if (key !== 'plan') expect(value, key).to.satisfy(Number.isFinite);
       }
     }
     expect(JSON.parse(await readFile(join(folder, 'report.json'), 'utf8'))).to.deep.equal(report);
@@ -144,13 +144,13 @@ describe('eigenkv', () => {
   it('generate: streams the text, the same for the same seed', async () => {
     const args = ['It was a fine morning', '--tokens', '8', '--temperature', '0.8', '--seed', '1'];
     const [text, json] = await Promise.all([
-      eigenkv('generate', ...args, '--policy', 'quantized'),
-      eigenkv('generate', ...args, '--policy', 'quantized', '--json'),
+      eigenkv('generate', ...args, '--plan', 'quantized'),
+      eigenkv('generate', ...args, '--plan', 'quantized', '--json'),
     ]);
     expect([text.code, json.code, json.stderr]).to.deep.equal([0, 0, '']);
     const {text: generated, ...rest} = JSON.parse(json.stdout) as {text: string} & GenerationSummary;
     expect(text.stdout).to.equal(`${generated}\n`);
-    expect(rest).to.include({model: 'embedded', policy: 'quantized', prompt: 'It was a fine morning'});
+    expect(rest).to.include({model: 'embedded', plan: 'quantized', prompt: 'It was a fine morning'});
     const {tokens, cacheTokens, cacheBytes, float32Bytes, ratioToFloat32, tokensPerSecond, seconds} = rest;
     expect(tokens).to.equal(8);
     // keys and values of 9 depths, 2 heads, 64 numbers, 4 bytes

@@ -2,7 +2,7 @@ import {mkdtemp, readFile, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../base/errors.js';
+import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
 import {inspect} from '../../../src/cli/inspect.js';
 import {monitorCommand} from '../../../src/cli/monitor.js';
 import {
@@ -13,8 +13,7 @@ import {
 } from '../../../src/report/monitor_charts.js';
 import {monitorColumnNames, monitorTable} from '../../../src/report/monitor_table.js';
 import {featureChart, weightChart} from '../../../src/report/rank_charts.js';
-import type {RankReport} from '../../../src/cli/support/rank_report.js';
-import {rankColumnNames, rankTables} from '../../../src/report/rank_tables.js';
+import {type RankReport, rankColumnNames, rankTables} from '../../../src/report/rank_tables.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import {type MonitorRow, type WeightSpectrum, weightSummary} from '../../../src/evaluate/index.js';
 import {rejection} from '../../base/files/rejection.js';
@@ -23,7 +22,6 @@ import {tablesIn} from './support/tables.js';
 import {widestLine} from './support/wide.js';
 
 const overall = {
-  policy: 'scenario(name=memory)',
   float32Bytes: 2 * 2 ** 20,
   compressedBytes: 2 ** 19,
   ratioToFloat32: 0.25,
@@ -46,8 +44,8 @@ const report: NamedMonitorReport = {
   model: 'tiny',
   text: 'some text',
   tokens: 1024,
-  step: 64,
-  plan: overall.policy,
+  chunk: 64,
+  plan: 'memory',
   backend: 'wasm',
   rows,
   overall,
@@ -164,7 +162,7 @@ describe('the charts of a monitor', () => {
     const [errors, bytes, ranks] = await Promise.all(
       [errorChart, bytesChart, rankChart].map(draw => draw(report)),
     );
-    const about = /scenario\(name=memory\) on 1,024 tokens of some text/;
+    const about = /memory on 1,024 tokens of some text/;
     expect(textsOf(errors!)).to.include.members([
       'depth',
       'keys stored',
@@ -225,9 +223,9 @@ describe('eigenkv monitor and inspect --ranks', () => {
   let inspected: Result;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'eigenkv-monitor-'));
-    const policy = ['--policy', 'quantized:bits=4'];
+    const policy = ['--plan', 'quantized:bits=4'];
     [monitored, inspected] = await Promise.all([
-      eigenkv('monitor', '--tokens', '70', '--step', '32', ...policy, '--json', '--out', folder),
+      eigenkv('monitor', '--tokens', '70', '--chunk', '32', ...policy, '--json', '--out', folder),
       eigenkv('inspect', '--ranks', '--tokens', '40', '--json'),
     ]);
   });
@@ -235,12 +233,14 @@ describe('eigenkv monitor and inspect --ranks', () => {
 
   it('refuse what they cannot run before anything is loaded', async () => {
     const run = (...args: string[]) => monitorCommand.run(args);
-    await rejection(run('--policy', 'h2o', '--scenario', 'memory'), UsageError, /--policy and --scenario/);
-    await rejection(run('--scenario', 'speed'), UsageError, /--scenario = "speed".*realTime/);
-    await rejection(run('--plan', 'h2o'), UsageError, /--plan = "h2o".*--policy/);
-    await rejection(run('--policy', 'all'), UsageError, /one plan/);
+    await rejection(run('--policy', 'h2o'), UsageError, /no option --policy\. Did you mean "--plan"\?/);
+    await rejection(run('--scenario', 'memory'), UsageError, /Did you mean "--plan"\?/);
+    await rejection(run('--step', '8'), UsageError, /Did you mean "--chunk"\?/);
+    await rejection(run('--plan', '{"name": "h2o"'), FormatError, /is not JSON/);
+    await rejection(run('--plan', '{"plan": "h2o"}'), InvalidArgumentError, /no plan "h2o"/);
+    await rejection(run('--plan', 'all'), UsageError, /one plan/);
     await rejection(run('--tokens', '0'), UsageError, /--tokens/);
-    await rejection(run('--policy', 'h2'), InvalidArgumentError, /Did you mean "h2o"/);
+    await rejection(run('--plan', 'h2'), InvalidArgumentError, /Did you mean "h2o"/);
     await rejection(run('--text', join(folder, 'none')), InvalidArgumentError, /cannot be read/);
     await rejection(inspect.run(['--tokens', '5']), UsageError, /--tokens goes with --ranks/);
   });
@@ -249,7 +249,7 @@ describe('eigenkv monitor and inspect --ranks', () => {
     const {code, stdout, stderr} = monitored;
     expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
     const printed = JSON.parse(stdout) as NamedMonitorReport;
-    expect(printed).to.include({model: 'embedded', tokens: 70, step: 32, plan: 'quantized:bits=4'});
+    expect(printed).to.include({model: 'embedded', tokens: 70, chunk: 32, plan: 'quantized:bits=4'});
     expect(printed.rows).to.have.length(9);
     expect(printed.timeline.map(({tokens}) => tokens)).to.deep.equal([32, 64, 70]);
     for (const row of [...printed.rows, printed.overall]) {

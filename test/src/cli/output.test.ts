@@ -16,7 +16,7 @@ import {
   small,
   timesSmaller,
 } from '../../../base/units.js';
-import type {EvaluationReport} from '../../../src/evaluate/index.js';
+import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {type ReadTable, tablesIn} from './support/tables.js';
 import {widestLine} from './support/wide.js';
 
@@ -33,12 +33,12 @@ const report: EvaluationReport = {
   model: 'tiny',
   text: 'some text',
   tokens: 1024,
-  step: 64,
+  chunk: 64,
   backend: 'wasm',
   rows: [
-    {...row, policy: 'full', perplexity: 20.5, bytesPerToken: 9216, ratioToFloat32: 1},
-    {...row, policy: 'h2o:heavyBudget=8', perplexity: 25.25, bytesPerToken: 1000, ratioToFloat32: 1 / 9.216},
-    {...row, policy: '<odd> & "quoted"', perplexity: 21, bytesPerToken: 1001, ratioToFloat32: 1 / 9.2},
+    {...row, plan: 'full', perplexity: 20.5, bytesPerToken: 9216, ratioToFloat32: 1},
+    {...row, plan: 'h2o:heavyBudget=8', perplexity: 25.25, bytesPerToken: 1000, ratioToFloat32: 1 / 9.216},
+    {...row, plan: '<odd> & "quoted"', perplexity: 21, bytesPerToken: 1001, ratioToFloat32: 1 / 9.2},
   ],
 };
 
@@ -135,7 +135,7 @@ describe('the table of a report', () => {
     const text = reportTable(report, {chosen: [...reportColumnNames], width: 300});
     const [{heads, rows}] = tablesIn(text) as [ReadTable];
     expect(heads).to.include.members(['bytes/token', 'decode (tokens/s)', 'KL (nats)', 'than float32']);
-    expect(rows.map(([policy]) => policy)).to.deep.equal(report.rows.map(({policy}) => policy));
+    expect(rows.map(([policy]) => policy)).to.deep.equal(report.rows.map(({plan}) => plan));
     expect(rows[1]).to.deep.equal([
       ...['h2o:heavyBudget=8', '25.25 ± 0.5', '+23.17 %', '1,000', '9.2x smaller', '0.012', '98.7 %', '56.8'],
       ...['1,235', '3.00 MiB', '1.9x smaller'],

@@ -2,8 +2,8 @@ import {mkdtemp, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import type {GenerationSummary} from '../../../src/cli/support/generation_run.js';
-import type {EvaluationReport} from '../../../src/evaluate/index.js';
+import type {GenerationSummary} from '../../../src/cli/support/generation.js';
+import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {eigenkvIn} from './support/eigenkv.js';
 
 // What the command line does as a process among others. Everything here waits for an event, never for a clock.

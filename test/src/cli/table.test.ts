@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {columnsArg, readColumns} from '../../../src/cli/support/columns_arg.js';
+import {columns as columnsArgument, readColumns} from '../../../src/cli/support/arguments.js';
 import {type Column, tableText} from '../../../src/report/table.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import {hanging, wrapped} from '../../../src/report/wrap.js';
@@ -141,24 +141,21 @@ describe('wrapped text', () => {
 });
 
 describe('--columns', () => {
-  const names = ['policy', 'bytes', 'peak'];
+  const names = ['plan', 'bytes', 'peak'];
 
   it('takes names with commas, several times, and all', () => {
     expect(readColumns([], names)).to.equal(undefined);
-    expect(readColumns(['--columns', 'peak, policy', '--columns=peak'], names)).to.deep.equal([
-      'peak',
-      'policy',
-    ]);
-    expect(readColumns(['--columns', 'all'], names)).to.deep.equal(names);
+    expect(readColumns(['peak, plan', 'peak'], names)).to.deep.equal(['peak', 'plan']);
+    expect(readColumns(['all'], names)).to.deep.equal(names);
   });
 
   it('refuses others by naming those that there are', () => {
-    for (const value of ['byte', 'policy,', 'Policy', '']) {
-      expect(() => readColumns([`--columns=${value}`], names)).to.throw(
+    for (const value of ['byte', 'plan,', 'Plan', '']) {
+      expect(() => readColumns([value], names)).to.throw(
         UsageError,
-        /there is no column ".*"; there are policy, bytes, peak, all\./,
+        /there is no column ".*"; there are plan, bytes, peak, all\./,
       );
     }
-    expect(columnsArg(names).columns.description).to.contain('policy, bytes, peak; or all');
+    expect(columnsArgument(names).description).to.contain('plan, bytes, peak; or all');
   });
 });

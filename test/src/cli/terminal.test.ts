@@ -79,12 +79,12 @@ describe('the terminal', () => {
 
   it('shows every table within its width, without escapes in a pipe', async () => {
     const shape = ['--depths', '32', '--kv-heads', '32', '--dim', '128', '--tokens', '4096'];
-    const steps = ['--tokens', '24', '--step', '8'];
+    const steps = ['--tokens', '24', '--chunk', '8'];
     const tables: [Command, string[]][] = [
       [memory, shape],
       [inspect, []],
       [evalCommand, steps],
-      [monitorCommand, [...steps, '--scenario', 'memory']],
+      [monitorCommand, [...steps, '--plan', 'memory']],
     ];
     for (const [command, args] of tables) {
       for (const columns of [40, 60, 80, 120, undefined]) {
@@ -125,7 +125,7 @@ describe('on a terminal', () => {
       pressed = true;
       return '\u0003';
     };
-    const {code, output} = await onTerminal({type}, 'eval', '--policy', 'all', '--tokens', '20000');
+    const {code, output} = await onTerminal({type}, 'eval', '--plan', 'all', '--tokens', '20000');
     expect(pressed).to.equal(true);
     expect(code).to.equal(130);
     expect(output).to.match(/Interrupted\.\n$/);

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {full, quantized} from '../../../cache/index.js';
+import {type Policy, full, quantized} from '../../../cache/index.js';
 import {type Calibration, calibrate, compressModel} from '../../../models/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {analyzeRanks, evaluate, monitor} from '../../../src/evaluate/index.js';
@@ -9,7 +9,7 @@ import {characterTokenizer as tokenizer, tinyModel} from '../../support/tiny_mod
 
 const text =
   'Whether I shall turn out to be the hero of my own life, or whether that station will be held by anybody else';
-const config = {contextLength: 256} as Parameters<typeof monitor>[0]['config'];
+const config = {contextLength: 256};
 
 /**
  * What the one table of rotary positions takes beside float32 keys and values of 2 depths with 2 heads of 8: 4 cosines and 4 sines
@@ -32,14 +32,14 @@ describe('measuring a compressed model', () => {
   it('evaluate: beside the dense model, which nothing differs from at full rank', async () => {
     const [whole, low] = [await compressed(8, 8), await compressed(3, 3)];
     const ids = tokenizer.encode(text);
-    const rows = await evaluate({model: dense, config}, ids, {
-      policies: [quantized({bits: 2, residual: 0})],
+    const {rows} = await evaluate({model: dense, config}, ids, {
+      plans: [quantized({bits: 2, residual: 0})],
       compared: [
         {name: 'whole', model: whole},
-        {name: 'low', model: low, policies: [full(), quantized({residual: 0, groupSize: 4})]},
+        {name: 'low', model: low, plans: [full(), quantized({residual: 0, groupSize: 4})]},
       ],
     });
-    expect(rows.map(({policy}) => policy)).to.deep.equal([
+    expect(rows.map(({plan}) => plan)).to.deep.equal([
       'full',
       'quantized:bits=2,residual=0',
       'whole, full',
@@ -60,8 +60,7 @@ describe('measuring a compressed model', () => {
 
   it('monitor: errors of what is stored, by the keys that latents stand for', async () => {
     const model = await compressed(4, 4, true);
-    const measure = (plan: Parameters<typeof monitor>[2]) =>
-      monitor({model, tokenizer, config}, [text], plan, {step: 16});
+    const measure = (plan: Policy) => monitor({model, tokenizer, config}, [text], {plan, chunk: 16});
     const [exact, coarse] = [
       await measure(full()),
       await measure(quantized({bits: 4, residual: 0, groupSize: 16})),

@@ -38,11 +38,10 @@ describe('epochCallback', () => {
 
   it('evaluates the model as it is at the end of each epoch, on wasm', async () => {
     const told: (readonly EpochRow[])[] = [];
-    const evaluation = epochCallback({
+    const loaded = {model, tokenizer: characterTokenizer, config: {contextLength: 1000}};
+    const evaluation = epochCallback(loaded, heldOut, {
       plans: [coarse],
-      text: heldOut,
-      tokenizer: characterTokenizer,
-      step: 16,
+      chunk: 16,
       onRows: rows => void told.push(rows),
     });
     const losses: number[] = [];
@@ -54,18 +53,18 @@ describe('epochCallback', () => {
       ],
     });
     const {rows} = evaluation;
-    expect(rows.map(({epoch, policy}) => [epoch, policy])).to.deep.equal(
+    expect(rows.map(({epoch, plan}) => [epoch, plan])).to.deep.equal(
       [0, 1, 2, 3].flatMap(epoch => [
         [epoch, 'full'],
         [epoch, 'quantized:bits=2,groupSize=8,residual=8'],
       ]),
     );
     expect(told.flat()).to.deep.equal(rows);
-    expect(rows.filter(({policy}) => policy === 'full').map(({loss}) => loss)).to.deep.equal(losses);
+    expect(rows.filter(({plan}) => plan === 'full').map(({loss}) => loss)).to.deep.equal(losses);
     // it learns, and the last rows are those of the model as it came out
     expect(rows[6]!.perplexity).to.be.below(0.9 * rows[0]!.perplexity);
     const ids = characterTokenizer.encode(heldOut);
-    const after = await evaluate({model, config: {contextLength: 1000}}, ids, {policies: [coarse], step: 16});
+    const {rows: after} = await evaluate(model, ids, {plans: [coarse], chunk: 16});
     for (const [index, row] of after.entries()) {
       expect(rows[6 + index]!.perplexity).to.be.closeTo(row.perplexity, 1e-4 * row.perplexity);
       expect(rows[6 + index]!.bytesPerToken).to.equal(row.bytesPerToken);
@@ -74,14 +73,14 @@ describe('epochCallback', () => {
   });
 
   it('skips epochs, not the last one', async () => {
-    const evaluation = epochCallback({text: characterTokenizer.encode(heldOut), every: 3, tokens: 20});
+    const evaluation = epochCallback(model, characterTokenizer.encode(heldOut), {every: 3, tokens: 20});
     await model.fit(x, y, {epochs: 7, callbacks: evaluation});
     expect(evaluation.rows.map(({epoch}) => epoch)).to.deep.equal([2, 5, 6]);
   });
 
   it('leaves no tensors behind', async () => {
     const run = async () => {
-      const evaluation = epochCallback({plans: [full(), coarse], text: characterTokenizer.encode(heldOut)});
+      const evaluation = epochCallback(model, characterTokenizer.encode(heldOut), {plans: [full(), coarse]});
       await model.fit(x, y, {epochs: 2, callbacks: [evaluation]});
       return tf.memory().numTensors;
     };
@@ -94,18 +93,18 @@ describe('epochCallback', () => {
   });
 
   it('names what it cannot evaluate', async () => {
-    expect(() => epochCallback({text: heldOut})).to.throw(InvalidArgumentError, /tokenizer/);
+    expect(() => epochCallback(model, heldOut)).to.throw(InvalidArgumentError, /tokenizer/);
     for (const every of [0, 1.5, NaN]) {
-      expect(() => epochCallback({text: [1, 2, 3], every})).to.throw(InvalidArgumentError, /every/);
+      expect(() => epochCallback(model, [1, 2, 3], {every})).to.throw(InvalidArgumentError, /every/);
     }
-    expect(() => epochCallback({text: '', tokenizer: characterTokenizer})).to.throw(
-      InvalidArgumentError,
-      /empty/,
-    );
+    const loaded = {model, tokenizer: characterTokenizer};
+    expect(() => epochCallback(loaded, '')).to.throw(InvalidArgumentError, /empty/);
+    const old: object = {policies: [coarse]};
+    expect(() => epochCallback(loaded, heldOut, old)).to.throw(InvalidArgumentError, /no option "policies"/);
     // what `evaluate` refuses ends the training
     let error: unknown;
     await model
-      .fit(x, y, {epochs: 1, callbacks: epochCallback({text: [1, 2]})})
+      .fit(x, y, {epochs: 1, callbacks: epochCallback(model, [1, 2])})
       .catch((thrown: unknown) => (error = thrown));
     expect(error).to.be.instanceOf(InvalidArgumentError);
   });

@@ -1,4 +1,5 @@
-import type {Policy} from '../../../cache/contract.js';
+import {Console} from 'node:console';
+import {Writable} from 'node:stream';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {perDepth, uniform} from '../../../cache/plans/index.js';
@@ -8,11 +9,12 @@ import {KVCache} from '../../../cache/kv_cache.js';
 import {sliding} from '../../../cache/policies/sliding.js';
 import {attention, outputHead, positionEmbedding, tokenEmbedding} from '../../../layers/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
-import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
-import {evaluate, policyLabel, textIds} from '../../../src/evaluate/index.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import {evaluate, planLabel, textIds} from '../../../src/evaluate/index.js';
 import {rejection} from '../../base/files/rejection.js';
 import {expectNoLeak} from '../../support/tensors.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
+import {widestLine} from '../cli/support/wide.js';
 
 const vocabSize = characterTokenizer.vocabSize;
 const text =
@@ -22,7 +24,7 @@ const coarse = quantized({bits: 2, groupSize: 8, residual: 8});
 
 describe('evaluate', () => {
   let model: tf.LayersModel;
-  const loaded = (contextLength = 1024) => ({model, config: {contextLength}});
+  const loaded = (contextLength = 1024) => ({model, tokenizer: characterTokenizer, config: {contextLength}});
 
   before(async () => {
     await useBackend('wasm');
@@ -31,9 +33,11 @@ describe('evaluate', () => {
   after(() => void model.dispose());
 
   it('gives the full cache first, without divergence, at the size of float32', async () => {
-    const [row, ...others] = await evaluate(loaded(), ids);
+    const {
+      rows: [row, ...others],
+    } = await evaluate(loaded(), ids);
     expect(others).to.be.empty;
-    expect(row).to.include({policy: 'full', klDivergence: 0, top1Agreement: 1});
+    expect(row).to.include({plan: 'full', klDivergence: 0, top1Agreement: 1});
     // two depths, two heads, keys and values of 8 numbers, 4 bytes each
     expect(row!.bytesPerToken).to.equal(2 * 2 * (8 + 8) * 4);
     expect(row!.ratioToFloat32).to.equal(1);
@@ -41,17 +45,62 @@ describe('evaluate', () => {
   });
 
   it('takes policies by name, and refuses what is no list of plans and policies', async () => {
-    const rows = await evaluate(loaded(), ids, {policies: [{name: 'quantized'}], tokens: 40});
-    expect(rows.map(({policy}) => policy)).to.deep.equal(['full', 'quantized']);
-    for (const given of [5, null, full(), [5], [null], [{name: 'full', bits: 4}]]) {
-      const policies = given as unknown as Policy[];
-      await rejection(evaluate(loaded(), ids, {policies}), InvalidArgumentError, /expected|beside its name/);
-      const compared = [{name: 'other', model, policies}];
-      await rejection(evaluate(loaded(), ids, {compared}), InvalidArgumentError, /expected|beside its name/);
+    const {rows} = await evaluate(loaded(), ids, {plans: [{name: 'quantized'}], tokens: 40});
+    expect(rows.map(({plan}) => plan)).to.deep.equal(['full', 'quantized']);
+    const refused = ['quantized', 5, null, full(), [5], [null], ['quantised'], [{name: 'full', bits: 4}]];
+    const message = /expected|beside its name|no policy/;
+    for (const given of refused) {
+      const plans = given as unknown as Policy[];
+      await rejection(evaluate(loaded(), ids, {plans}), InvalidArgumentError, message);
+      const compared = [{name: 'other', model, plans}];
+      await rejection(evaluate(loaded(), ids, {compared}), InvalidArgumentError, message);
     }
   });
 
-  it('takes a step as long as the context of the model', async () => {
+  it('is a short table for console.table, with all numbers in rows and in JSON', async () => {
+    const evaluation = await evaluate(loaded(), text, {plans: [coarse], chunk: 32, tokens: 60});
+    const label = 'quantized:bits=2,groupSize=8,residual=8';
+    expect(evaluation.map(({plan}) => plan)).to.deep.equal(['full', label]);
+    const [, row] = evaluation.rows;
+    expect({...evaluation[1]}).to.deep.equal({
+      plan: label,
+      perplexity: Number(row!.perplexity.toPrecision(4)),
+      'KL (nats)': Number(row!.klDivergence.toPrecision(4)),
+      'of float32': Number(row!.ratioToFloat32.toPrecision(4)),
+    });
+    expect([evaluation.tokens, evaluation.chunk]).to.deep.equal([60, 32]);
+    const {rows} = evaluation;
+    expect(JSON.parse(JSON.stringify(evaluation))).to.deep.equal({tokens: 60, chunk: 32, rows});
+    expect(Object.keys(evaluation), 'lines of console.table').to.deep.equal(['0', '1']);
+    const longer = await evaluate(loaded(), text, {plans: [{name: 'h2o', options: {heavyBudget: 512}}]});
+    let printed = '';
+    const stdout = new Writable({
+      write: (piece: Buffer, _, done) => {
+        printed += piece.toString();
+        done();
+      },
+    });
+    new Console(stdout).table(longer);
+    expect(printed).to.match(/│ plan +│ perplexity +│ KL \(nats\) +│ of float32 +│/);
+    expect(widestLine(printed)).to.be.within(60, 80);
+  });
+
+  it('takes a text, ids or several of them, and a model alone with ids', async () => {
+    const {rows} = await evaluate(model, ids);
+    expect((await evaluate(loaded(), text)).rows[0]!.perplexity).to.equal(rows[0]!.perplexity);
+    const parts = [ids.slice(0, 30), ids.slice(30)];
+    const both = await evaluate(loaded(), parts);
+    expect(both.tokens).to.equal(ids.length);
+    const apart = await Promise.all(parts.map(part => evaluate(loaded(), part)));
+    const nlls = apart.map(({rows: [row]}, i) => Math.log(row!.perplexity) * (parts[i]!.length - 1));
+    const mean = (nlls[0]! + nlls[1]!) / (ids.length - 2);
+    expect(both.rows[0]!.perplexity).to.be.closeTo(Math.exp(mean), 1e-3);
+    expect(both.rows[0]!.bytesPerToken, 'of the longer one').to.equal(256);
+    await rejection(evaluate(model, text), InvalidArgumentError, /without a tokenizer/);
+    await rejection(evaluate(loaded(), []), InvalidArgumentError, /no texts/);
+  });
+
+  it('takes a chunk as long as the context of the model', async () => {
     const input = tf.input({shape: [null], dtype: 'int32'});
     const layers = [
       tokenEmbedding({vocabSize, dim: 8}),
@@ -61,15 +110,17 @@ describe('evaluate', () => {
     ];
     const output = layers.reduce((x, layer) => layer.apply(x) as tf.SymbolicTensor, input);
     const short = tf.model({inputs: input, outputs: output});
-    const options = {policies: [sliding({window: 4})], step: 16, tokens: 32};
-    const rows = await evaluate({model: short, config: {contextLength: 16}}, ids, options);
-    expect(rows.map(({policy}) => policy)).to.deep.equal(['full', 'sliding:window=4']);
+    const options = {plans: [sliding({window: 4})], chunk: 16, tokens: 32};
+    const {rows} = await evaluate({model: short, config: {contextLength: 16}}, ids, options);
+    expect(rows.map(({plan}) => plan)).to.deep.equal(['full', 'sliding:window=4']);
     for (const {perplexity} of rows) expect(perplexity).to.be.within(0.5 * vocabSize, 2 * vocabSize); // untrained
     short.dispose();
   });
 
   it('agrees with the definitions, computed apart from it', async () => {
-    const [exact, row] = await evaluate(loaded(), ids, {policies: [coarse], step: 16});
+    const {
+      rows: [exact, row],
+    } = await evaluate(loaded(), ids, {plans: [coarse], chunk: 16});
     const {probabilities: p} = await byHand(full(), ids, 16);
     const {probabilities: q} = await byHand(coarse, ids, 16);
     const nlls = (of: Float64Array[]) => ids.slice(1).map((id, i) => -Math.log(of[i]![id]!));
@@ -97,7 +148,9 @@ describe('evaluate', () => {
   });
 
   it('counts the true bytes of what a policy stores', async () => {
-    const [, row] = await evaluate(loaded(), ids, {policies: [coarse]});
+    const {
+      rows: [, row],
+    } = await evaluate(loaded(), ids, {plans: [coarse]});
     const {byteSize} = await byHand(coarse, ids, 64);
     expect(row!.bytesPerToken).to.equal(byteSize / ids.length);
     expect(row!.ratioToFloat32).to.be.closeTo(row!.bytesPerToken / 256, 1e-9);
@@ -105,7 +158,7 @@ describe('evaluate', () => {
   });
 
   it('says how fast it was and how much it needed at once', async () => {
-    const rows = await evaluate(loaded(), ids, {policies: [coarse], step: 32});
+    const {rows} = await evaluate(loaded(), ids, {plans: [coarse], chunk: 32});
     for (const row of rows) {
       expect(row.prefillTokensPerSecond).to.be.above(0).and.below(1e7);
       expect(row.decodeTokensPerSecond).to.be.above(0).and.below(1e6);
@@ -116,7 +169,9 @@ describe('evaluate', () => {
   });
 
   it('cuts a text that is longer than the context into windows with fresh caches', async () => {
-    const [row] = await evaluate(loaded(40), ids);
+    const {
+      rows: [row],
+    } = await evaluate(loaded(40), ids);
     const windows = [ids.slice(0, 40), ids.slice(40, 80), ids.slice(80)];
     const nlls: number[] = [];
     for (const window of windows) {
@@ -127,16 +182,20 @@ describe('evaluate', () => {
   });
 
   it('leaves out a last window of one token, and takes only the tokens asked for', async () => {
-    const [whole] = await evaluate(loaded(40), ids, {tokens: 41});
-    const [part] = await evaluate(loaded(40), ids.slice(0, 40));
+    const {
+      rows: [whole],
+    } = await evaluate(loaded(40), ids, {tokens: 41});
+    const {
+      rows: [part],
+    } = await evaluate(loaded(40), ids.slice(0, 40));
     expect(whole!.perplexity).to.equal(part!.perplexity);
   });
 
   it('reports its progress up to the end', async () => {
     const seen: number[] = [];
     await evaluate(loaded(40), ids, {
-      policies: [coarse],
-      step: 8,
+      plans: [coarse],
+      chunk: 8,
       onProgress: ({done, total}) => {
         expect(total).to.equal(2 * ids.length);
         seen.push(done);
@@ -149,35 +208,34 @@ describe('evaluate', () => {
   it('names what it cannot evaluate', async () => {
     const run = (of: readonly number[], options = {}) => evaluate(loaded(), of, options);
     await rejection(run([1, 2]), InvalidArgumentError, /2 tokens/);
-    await rejection(run(ids, {tokens: 1000}), InvalidArgumentError, /1000/);
-    await rejection(run(ids, {step: 0}), InvalidArgumentError, /step/);
-    await rejection(run(ids, {steps: 3}), InvalidArgumentError, /Did you mean "step"/);
-    expect(() => textIds(characterTokenizer, ' \n')).to.throw(InvalidArgumentError, /empty/);
-    expect(() => textIds(characterTokenizer, Uint8Array.of(0xff, 0xfe))).to.throw(FormatError, /UTF-8/);
+    await rejection(run(ids, {chunk: 0}), InvalidArgumentError, /chunk/);
+    await rejection(run(ids, {plan: coarse}), InvalidArgumentError, /Did you mean "plans"/);
+    await rejection(run(ids, {onProgress: 3}), InvalidArgumentError, /onProgress = 3; expected a function/);
+    await rejection(run(ids, {signal: 'now'}), InvalidArgumentError, /expected an AbortSignal/);
   });
 
   it('leaves no tensors behind, to the end or aborted', async () => {
     await expectNoLeak(async () => {
-      await evaluate(loaded(), ids, {policies: [coarse]});
+      await evaluate(loaded(), ids, {plans: [coarse]});
     });
     await expectNoLeak(async () => {
       const abort = new AbortController();
       const onProgress = () => abort.abort();
       await rejection(
-        evaluate(loaded(), ids, {policies: [coarse], onProgress, signal: abort.signal}),
+        evaluate(loaded(), ids, {plans: [coarse], onProgress, signal: abort.signal}),
         DOMException,
       );
     });
   });
 
-  /** Float64 softmax of the logits of every position; ids in steps of `step`, the last 20 one by one. */
-  async function byHand(policy: Policy, window: readonly number[], step: number) {
+  /** Float64 softmax of the logits of every position; ids in chunks of `chunk`, the last 20 one by one. */
+  async function byHand(policy: Policy, window: readonly number[], chunk: number) {
     const cache = new KVCache(model, policy, {expectedTokens: window.length});
     const rows: Float64Array[] = [];
     const singles = Math.min(20, Math.floor(window.length / 2));
     for (let start = 0; start < window.length;) {
       const bulk = window.length - singles - start;
-      const end = start + (bulk > 0 ? Math.min(step, bulk) : 1);
+      const end = start + (bulk > 0 ? Math.min(chunk, bulk) : 1);
       const input = tf.tensor2d(window.slice(start, end), [1, end - start], 'int32');
       const logits = model.apply(input, {cache}) as tf.Tensor;
       const values = await logits.data();
@@ -195,17 +253,17 @@ describe('evaluate', () => {
   }
 });
 
-describe('policy labels', () => {
+describe('plan labels', () => {
   it('are written as on the command line, without defaults', () => {
-    expect(policyLabel(full())).to.equal('full');
-    expect(policyLabel(quantized())).to.equal('quantized');
-    expect(policyLabel(quantized({bits: 4, residual: 0}))).to.equal('quantized:bits=4,residual=0');
-    expect(policyLabel(uniform(quantized({bits: 4})))).to.equal('quantized:bits=4');
+    expect(planLabel(full())).to.equal('full');
+    expect(planLabel(quantized())).to.equal('quantized');
+    expect(planLabel(quantized({bits: 4, residual: 0}))).to.equal('quantized:bits=4,residual=0');
+    expect(planLabel(uniform(quantized({bits: 4})))).to.equal('quantized:bits=4');
   });
 
   it('show the parts of a plan', () => {
     const plan = perDepth([full(), quantized({bits: 2})]);
-    expect(policyLabel(plan)).to.equal('perDepth(policies=[full, quantized:bits=2])');
+    expect(planLabel(plan)).to.equal('perDepth(policies=[full, quantized:bits=2])');
   });
 });
 

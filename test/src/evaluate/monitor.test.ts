@@ -14,6 +14,8 @@ import {h2o} from '../../../cache/policies/h2o.js';
 import {onlineSvd} from '../../../cache/policies/online_svd.js';
 import {quantized} from '../../../cache/policies/quantized.js';
 import {sliding} from '../../../cache/policies/sliding.js';
+import type {Plan} from '../../../cache/plans/plan.js';
+import type {Policy} from '../../../cache/policy.js';
 import {dense} from '../../../cache/past/segments.js';
 import {hasRelaxedSimd} from '../../../ops/backends/relaxed_simd.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
@@ -66,7 +68,8 @@ describe('monitor', () => {
   after(() => void model.dispose());
 
   it('finds the full cache without errors or events, at the size of float32', async () => {
-    const {rows, overall, timeline} = await monitor(loaded(), [text], full(), {step: 16});
+    const {plan, rows, overall, timeline} = await monitor(loaded(), text, {plan: full(), chunk: 16});
+    expect(plan).to.equal('full');
     expect(rows.map(({depth}) => depth)).to.deep.equal([0, 1]);
     const bytes = float32BytesPerToken * ids.length;
     for (const row of rows) {
@@ -81,7 +84,6 @@ describe('monitor', () => {
       expect(row).to.include({seals: 0, folds: 0, evictedTokens: 0});
     }
     expect(overall).to.include({
-      policy: 'full',
       float32Bytes: 2 * bytes,
       compressedBytes: 2 * bytes,
       ratioToFloat32: 1,
@@ -98,7 +100,7 @@ describe('monitor', () => {
 
   it('shows at each depth what its own policy stored and did', async () => {
     const plan = perDepth([coarse, sliding({window: 24, sinks: 2})]);
-    const {rows, overall, timeline} = await monitor(loaded(), [ids], plan, {step: 8});
+    const {rows, overall, timeline} = await monitor(loaded(), [ids], {plan, chunk: 8});
     const {report, pasts} = byHand(plan, 8);
     for (const [depth, row] of rows.entries()) {
       const {byteSize: compressedBytes, float32Bytes, tokensHeld, tokensSeen} = report[depth]!;
@@ -131,7 +133,7 @@ describe('monitor', () => {
   });
 
   it('measures errors of keys and values as they were made', async () => {
-    const once = await monitor(loaded(), [text], scaling(1.25, 0.5), {step: 1000});
+    const once = await monitor(loaded(), [text], {plan: scaling(1.25, 0.5), chunk: 1000});
     for (const row of [...once.rows, once.overall]) {
       expect(row.keyError).to.be.closeTo(0.25, 1e-5);
       expect(row.valueError).to.be.closeTo(0.5, 1e-5);
@@ -140,7 +142,7 @@ describe('monitor', () => {
   });
 
   it('compares attention outputs with attention over the exact past, for the same queries', async () => {
-    const {rows, overall} = await monitor(loaded(), [text], coarse, {step: 16});
+    const {rows, overall} = await monitor(loaded(), [text], {plan: coarse, chunk: 16});
     const seen = recordTokens(coarse, 16);
     const sums = seen.map(outputErrorByHand);
     for (const [depth, {error, energy}] of sums.entries()) {
@@ -154,7 +156,7 @@ describe('monitor', () => {
 
   it('finds what evicting policies keep exact, head by head', async () => {
     const evicting = h2o({heavyBudget: 16, recentBudget: 16, sinks: 1});
-    const {rows} = await monitor(loaded(), [text], evicting, {step: 8});
+    const {rows} = await monitor(loaded(), [text], {plan: evicting, chunk: 8});
     for (const row of rows) {
       expect(row).to.include({keyError: 0, valueError: 0});
       expect(row.evictedTokens).to.be.above(50);
@@ -165,7 +167,7 @@ describe('monitor', () => {
   it('measures low-rank keys, stored before their rotation, as the fold itself does', async () => {
     // all tokens are folded at the end: 16 divides what came in
     const policy = onlineSvd({rank: 4, updateFreq: 16, sinks: 0});
-    const {rows} = await monitor(loaded(), [ids.slice(0, 96)], policy, {step: 16});
+    const {rows} = await monitor(loaded(), [ids.slice(0, 96)], {plan: policy, chunk: 16});
     const cache = cacheOf(policy, ids.slice(0, 96), 16);
     for (const [depth, row] of rows.entries()) {
       const past = cache.past(depth)!;
@@ -183,11 +185,13 @@ describe('monitor', () => {
   });
 
   it('follows blocks that lie in several codecs', async () => {
-    const tight = await monitor(loaded(), [text], adaptive({tolerance: 1e-9, residual: 8, groupSize: 8}), {
-      step: 8,
+    const tight = await monitor(loaded(), [text], {
+      plan: adaptive({tolerance: 1e-9, residual: 8, groupSize: 8}),
+      chunk: 8,
     });
-    const loose = await monitor(loaded(), [text], adaptive({tolerance: 0.05, residual: 8, groupSize: 8}), {
-      step: 8,
+    const loose = await monitor(loaded(), [text], {
+      plan: adaptive({tolerance: 0.05, residual: 8, groupSize: 8}),
+      chunk: 8,
     });
     expect(tight.overall).to.include({keyError: 0, valueError: 0}); // all of it exact
     expect(loose.overall.keyError).to.be.above(1e-3).and.below(0.5);
@@ -197,9 +201,9 @@ describe('monitor', () => {
 
   it('adds up texts', async () => {
     const texts = [ids, ids.slice(0, 50)];
-    const both = await monitor(loaded(), texts, coarse, {step: 16});
-    const first = await monitor(loaded(), texts.slice(0, 1), coarse, {step: 16});
-    const second = await monitor(loaded(), texts.slice(1), coarse, {step: 16});
+    const both = await monitor(loaded(), texts, {plan: coarse, chunk: 16});
+    const first = await monitor(loaded(), texts.slice(0, 1), {plan: coarse, chunk: 16});
+    const second = await monitor(loaded(), texts.slice(1), {plan: coarse, chunk: 16});
     for (const [depth, row] of both.rows.entries()) {
       const [a, b] = [first.rows[depth]!, second.rows[depth]!];
       for (const name of ['float32Bytes', 'compressedBytes', 'tokensSeen', 'tokensHeld', 'seals'] as const) {
@@ -217,7 +221,7 @@ describe('monitor', () => {
   });
 
   it('gives the ranks of every key head, and their means', async () => {
-    const {rows, overall, ranks} = await monitor(loaded(), [text], full());
+    const {rows, overall, ranks} = await monitor(loaded(), [text], {plan: full()});
     expect(ranks).to.have.length(2 * 2 * 2);
     for (const {depth, keyRank, valueRank} of rows) {
       const of = (feature: string) =>
@@ -230,16 +234,16 @@ describe('monitor', () => {
     expect(overall.keyRank).to.equal((rows[0]!.keyRank + rows[1]!.keyRank) / 2);
   });
 
-  it('cuts texts to the context and to maxTokens, and tells how far it is', async () => {
+  it('cuts texts to the context and to tokens, and tells how far it is', async () => {
     const seen: number[] = [];
     const onProgress = ({done, total}: {done: number; total: number}) => {
       expect(total).to.equal(40);
       seen.push(done);
     };
-    const {overall} = await monitor(loaded(40), [text], coarse, {step: 16, onProgress});
+    const {overall} = await monitor(loaded(40), [text], {plan: coarse, chunk: 16, onProgress});
     expect(overall.tokensSeen).to.equal(40);
     expect(seen).to.deep.equal([16, 32, 40]);
-    expect((await monitor(loaded(), [text], coarse, {maxTokens: 10})).overall.tokensSeen).to.equal(10);
+    expect((await monitor(loaded(), [text], {plan: coarse, tokens: 10})).overall.tokensSeen).to.equal(10);
   });
 
   it('watches models whose attention does not rotate', async () => {
@@ -260,48 +264,45 @@ describe('monitor', () => {
     };
     const gpt2 = buildModel(config);
     const learned = {model: gpt2, tokenizer: characterTokenizer, config};
-    const exact = await monitor(learned, [text], full(), {step: 16});
+    const exact = await monitor(learned, [text], {plan: full(), chunk: 16});
     expect(exact.overall).to.include({keyError: 0, valueError: 0, outputError: 0});
-    const {overall} = await monitor(
-      learned,
-      [ids.slice(0, 96)],
-      onlineSvd({rank: 4, updateFreq: 16, sinks: 0}),
-      {
-        step: 16,
-      },
-    );
+    const {overall} = await monitor(learned, [ids.slice(0, 96)], {
+      plan: onlineSvd({rank: 4, updateFreq: 16, sinks: 0}),
+      chunk: 16,
+    });
     expect(overall.keyError).to.be.above(0.01).and.below(1);
     expect(overall.outputError).to.be.above(1e-4).and.below(1);
     gpt2.dispose();
   });
 
   it('names what it cannot monitor', async () => {
-    await rejection(monitor(loaded(), [], coarse), InvalidArgumentError, /no texts/);
-    await rejection(monitor(loaded(), [''], coarse), InvalidArgumentError, /The text is empty/);
-    await rejection(monitor(loaded(), [text], coarse, {step: 0}), InvalidArgumentError, /step/);
-    const misspelt: object = {maxtokens: 3};
-    await rejection(
-      monitor(loaded(), [text], coarse, misspelt),
-      InvalidArgumentError,
-      /Did you mean "maxTokens"/,
-    );
-    await rejection(monitor(loaded(), [text], perDepth([coarse])), InvalidArgumentError, /1 depths/);
+    await rejection(monitor(loaded(), [], {plan: coarse}), InvalidArgumentError, /no texts/);
+    await rejection(monitor(loaded(), [''], {plan: coarse}), InvalidArgumentError, /The text is empty/);
+    await rejection(monitor(loaded(), [text], {plan: coarse, chunk: 0}), InvalidArgumentError, /chunk/);
+    const noTexts: unknown[] = [5, null, coarse];
+    for (const given of noTexts) {
+      const message = /expected a list of ids/;
+      await rejection(monitor(loaded(), given as string, {plan: coarse}), InvalidArgumentError, message);
+    }
+    const misspelt: object = {token: 3};
+    await rejection(monitor(loaded(), [text], misspelt), InvalidArgumentError, /Did you mean "tokens"/);
+    await rejection(monitor(loaded(), [text], {plan: perDepth([coarse])}), InvalidArgumentError, /1 depths/);
   });
 
   it('leaves no tensors behind, to the end or aborted', async () => {
     for (const policy of [coarse, h2o({heavyBudget: 16, recentBudget: 16}), onlineSvd({rank: 4})]) {
       await expectNoLeak(async () => {
-        await monitor(loaded(), [text, text], policy, {step: 16});
+        await monitor(loaded(), [text, text], {plan: policy, chunk: 16});
       });
     }
     await expectNoLeak(async () => {
       const abort = new AbortController();
-      const options = {step: 16, onProgress: () => abort.abort(), signal: abort.signal};
-      await rejection(monitor(loaded(), [text], coarse, options), DOMException);
+      const options = {plan: coarse, chunk: 16, onProgress: () => abort.abort(), signal: abort.signal};
+      await rejection(monitor(loaded(), [text], options), DOMException);
     });
   });
 
-  function cacheOf(policy: Parameters<typeof monitor>[2], tokens: readonly number[], step: number): KVCache {
+  function cacheOf(policy: Plan | Policy, tokens: readonly number[], step: number): KVCache {
     const cache = new KVCache(model, policy, {expectedTokens: tokens.length});
     for (let start = 0; start < tokens.length; start += step) take(cache, tokens.slice(start, start + step));
     return cache;
@@ -311,7 +312,7 @@ describe('monitor', () => {
     tf.tidy(() => void model.apply(tf.tensor2d([...tokens], [1, tokens.length], 'int32'), {cache}));
   }
 
-  function byHand(policy: Parameters<typeof monitor>[2], step: number) {
+  function byHand(policy: Plan | Policy, step: number) {
     const cache = cacheOf(policy, ids, step);
     const report = cache.report();
     const pasts = report.map(({depth}): Past => cache.past(depth)!);

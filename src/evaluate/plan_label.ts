@@ -2,23 +2,27 @@ import type {Options} from '../../base/options.js';
 import type {Policy} from '../../cache/contract.js';
 import {makePolicy, policyNames} from '../../cache/policies/as_policy.js';
 import * as v from 'valibot';
-import type {Plan} from '../../cache/plans/plan.js';
+import type {Options} from '../../cache/codec.js';
+import {asPlan} from '../../cache/plans/index.js';
+import {makePolicy, policyNames} from '../../cache/registry.js';
 
 const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), v.unknown()), {})});
 
+/** What `asPlan` takes. */
+export type PlanLike = Parameters<typeof asPlan>[0];
+
 /**
- * A policy as it is written on the command line, `quantized:bits=4`, without the options that have their defaults. A plan
- * that is not uniform shows its parts: `bands(shallow=h2o, deep=quantized:bits=4, output=full)`.
+ * A plan as it is written on the command line, `quantized:bits=4`, without the options that have their defaults. A plan of
+ * several policies shows its parts: `bands(shallow=h2o, deep=quantized:bits=4, output=full)`.
  */
-export function policyLabel(policy: Plan | Policy): string {
-  if (!('policyFor' in policy)) return specLabel(policy);
-  const {plan, ...parts} = policy.toJSON();
+export function planLabel(given: PlanLike): string {
+  const {plan, ...parts} = asPlan(given).toJSON();
   if (plan === 'uniform') return partLabel(parts['policy']);
+  if (plan === 'scenario') return partLabel(parts['name']);
   if (plan === 'perDepth') {
     const [first, ...others] = Array.isArray(parts['policies']) ? parts['policies'].map(partLabel) : [];
     if (first !== undefined && others.every(label => label === first)) return first;
   }
-  if (plan === 'scenario') return `scenario ${partLabel(parts['name'])}`;
   const labels = Object.entries(parts).map(([name, part]) => `${name}=${partLabel(part)}`);
   return `${plan}(${labels.join(', ')})`;
 }

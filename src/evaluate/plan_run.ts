@@ -2,19 +2,21 @@ import type {Policy} from '../../cache/contract.js';
 import type * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {Plan} from '../../cache/plans/plan.js';
+import {CacheStateError} from '../../base/errors.js';
+import {mean, median, standardError} from '../../base/statistics.js';
+import {float32BytesOf} from './cache_bytes.js';
 import type {Prediction} from './compare_logits.js';
+import type {EvaluationRow} from './evaluation.js';
 import {measuredStep} from './measured_step.js';
-import {policyLabel} from './policy_label.js';
-import type {EvaluationRow} from './report.js';
-import {mean, median, perplexityOf} from './statistics.js';
+import {planLabel} from './plan_label.js';
 
-/** Single-token steps that count for the speed of decoding: the last ones, the earlier ones warm up. */
+/** The last passes of a single token give the speed of decoding; those before them warm up. */
 const timedSteps = 16;
 
-/** One policy on its way through a text: its cache, and what was measured so far. */
-export class PolicyRun {
+/** One plan on its way through the windows: its cache, and what was measured so far. */
+export class PlanRun {
   private cache: KVCache | undefined;
-  private bytes: Pick<EvaluationRow, 'bytesPerToken' | 'ratioToFloat32' | 'ratioToFloat16'> | undefined;
+  private bytes = {bytesPerToken: NaN, ratioToFloat32: NaN, ratioToFloat16: NaN};
   private readonly nlls: number[] = [];
   private readonly divergences: number[] = [];
   private agreements = 0;
@@ -24,20 +26,20 @@ export class PolicyRun {
   private heldBytes = 0;
   private peakBytes = 0;
 
-  /** @param name of the model, where it is not the one that all are compared with. */
+  /** @param name of the model, if it is not the one that all are compared with. */
   constructor(
-    private readonly model: tf.LayersModel,
-    private readonly policy: Plan | Policy,
+    readonly model: tf.LayersModel,
+    private readonly plan: Plan,
     private readonly name?: string,
   ) {}
 
-  /** A fresh cache for a window of the text. */
+  /** Makes a fresh cache for a window of this many tokens. */
   startWindow(tokens: number): void {
     this.dispose();
-    this.cache = new KVCache(this.model, this.policy, {expectedTokens: tokens});
+    this.cache = new KVCache(this.model, this.plan, {expectedTokens: tokens});
   }
 
-  /** Takes ids in and gives the logits of all of them. */
+  /** Takes ids in; the logits of all of them, `[tokens, vocabSize]`. */
   async take(ids: readonly number[], decodes: boolean): Promise<Float32Array> {
     const {logits, ms, peakBytes, keptBytes} = await measuredStep(this.model, ids, this.currentCache());
     this.peakBytes = Math.max(this.peakBytes, this.heldBytes + peakBytes);
@@ -59,14 +61,12 @@ export class PolicyRun {
     }
   }
 
-  /** What the keys and values of all tokens so far take as float32. */
+  /** Of the keys and values of all tokens so far as float32. */
   float32Bytes(): number {
-    return this.currentCache()
-      .report()
-      .reduce((sum, depth) => sum + depth.float32Bytes, 0);
+    return float32BytesOf(this.currentCache());
   }
 
-  /** Bytes as they are now, at the end of a window, beside those of all keys and values in float32. */
+  /** Notes the bytes as they are now, at the end of a window. @param float32Bytes of all keys and values. */
   measureBytes(float32Bytes: number): void {
     const {byteSize, tokens} = this.currentCache();
     this.bytes = {
@@ -77,11 +77,12 @@ export class PolicyRun {
   }
 
   row(): EvaluationRow {
-    if (this.bytes === undefined) throw new Error('No window was measured yet.');
+    const label = planLabel(this.plan);
+    const perplexity = Math.exp(mean(this.nlls));
     return {
-      policy:
-        this.name === undefined ? policyLabel(this.policy) : `${this.name}, ${policyLabel(this.policy)}`,
-      ...perplexityOf(this.nlls),
+      plan: this.name === undefined ? label : `${this.name}, ${label}`,
+      perplexity,
+      perplexityStderr: perplexity * standardError(this.nlls),
       klDivergence: mean(this.divergences),
       top1Agreement: this.agreements / this.nlls.length,
       ...this.bytes,
@@ -98,7 +99,8 @@ export class PolicyRun {
   }
 
   private currentCache(): KVCache {
-    if (this.cache === undefined) throw new Error('A window must be started first.');
+    if (this.cache === undefined)
+      throw new CacheStateError('There is no window yet; call startWindow first.');
     return this.cache;
   }
 }

@@ -1,0 +1,41 @@
+import {mkdir, readFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import {diskError, writeFileAtomically} from '../../../base/files/disk.js';
+import {decodeUtf8} from '../../../models/model_like.js';
+
+/**
+ * The text of a file that the user named.
+ * @throws InvalidArgumentError if it cannot be read or is empty, FormatError if it is not UTF-8.
+ */
+export async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw new InvalidArgumentError(
+      `${path} cannot be read; check that there is such a file and that you may read it.`,
+      {cause},
+    );
+  });
+  const text = decodeUtf8(bytes, path);
+  if (text.trim() === '') throw new InvalidArgumentError(`${path} is empty; give a file with some text.`);
+  return text;
+}
+
+/**
+ * Writes texts by their file names into a folder, which is made if there is none.
+ * @returns their paths.
+ * @throws TransferError if the disk fails.
+ */
+export async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<string[]> {
+  await mkdir(folder, {recursive: true}).catch((error: unknown) => {
+    throw diskError(error, `make the folder ${folder}`);
+  });
+  for (const [name, content] of Object.entries(files)) {
+    await writeFileAtomically(join(folder, name), [new TextEncoder().encode(content)]);
+  }
+  return Object.keys(files).map(name => join(folder, name));
+}
+
+/** A value as a JSON file holds it. */
+export function jsonFile(value: unknown): string {
+  return `${JSON.stringify(value, undefined, 2)}\n`;
+}

@@ -1,0 +1,139 @@
+import {KVCache} from '../../../cache/kv_cache.js';
+import type {Plan} from '../../../cache/plans/plan.js';
+import {byteSize, comparedWith, counted, short} from '../../../base/units.js';
+import {type GenerateOptions, generate} from '../../../models/generate/generate.js';
+import type {LoadedModel} from '../../../models/load.js';
+import {float32BytesOf} from '../../evaluate/cache_bytes.js';
+import {planLabel} from '../../evaluate/index.js';
+import {print, printNote} from './print.js';
+
+/** What a generation took, in the keys of the JSON. */
+export interface GenerationSummary {
+  /** Generated, without those of the prompt. */
+  readonly tokens: number;
+  /** From the first to the last generated token, without the prompt; a single token includes the prompt. */
+  readonly tokensPerSecond: number;
+  /** Of the whole run, the prompt included. */
+  readonly seconds: number;
+  /** Tokens that went through the cache: those of the prompt and the generated ones. */
+  readonly cacheTokens: number;
+  readonly cacheBytes: number;
+  /** Of the keys and values of all these tokens as float32. */
+  readonly float32Bytes: number;
+  /** cacheBytes / float32Bytes: 0.25 is a quarter. */
+  readonly ratioToFloat32: number;
+}
+
+/** A generated text and what it took. */
+export interface Generation extends GenerationSummary {
+  readonly prompt: string;
+  readonly plan: string;
+  readonly text: string;
+}
+
+interface RunOptions extends Pick<GenerateOptions, 'temperature' | 'topK' | 'topP' | 'seed' | 'stop'> {
+  readonly plan: Plan;
+  readonly tokens?: number;
+  readonly signal: AbortSignal;
+  /** Print the text as it comes, and at the end on stderr what it took. */
+  readonly shows: boolean;
+  /** Print the prompt before it. */
+  readonly echoes: boolean;
+}
+
+/** Continues a prompt through a cache of a plan. What was generated before an error or an interrupt is shown all the same. */
+export async function runGeneration(
+  {model, tokenizer, config: {contextLength}}: LoadedModel,
+  prompt: string,
+  {plan, tokens, shows, echoes, ...options}: RunOptions,
+): Promise<Generation> {
+  const promptTokens = tokenizer.encode(prompt).length || 1;
+  const expectedTokens = Math.min(promptTokens + (tokens ?? 256), contextLength);
+  const cache = new KVCache(model, plan, {expectedTokens});
+  const run = new WatchedGeneration(cache, promptTokens);
+  try {
+    const pieces = generate(model, tokenizer, prompt, {...options, maxTokens: tokens, contextLength, cache});
+    const text = await streamText(run.watch(pieces), {prompt: echoes ? prompt : '', shows});
+    return {prompt, plan: planLabel(plan), text, ...run.summary()};
+  } finally {
+    if (shows && run.hasStarted) printNote(lineOf(run.summary()));
+    cache.dispose();
+  }
+}
+
+/** Prints texts after a prompt as they come, if it `shows` them, and ends the line; all of them, without the prompt. */
+async function streamText(
+  pieces: AsyncIterable<string>,
+  {prompt, shows}: {readonly prompt: string; readonly shows: boolean},
+): Promise<string> {
+  let text = '';
+  if (shows) process.stdout.write(prompt);
+  try {
+    for await (const piece of pieces) {
+      text += piece;
+      if (shows) process.stdout.write(piece);
+    }
+  } finally {
+    if (shows && prompt + text !== '') print('');
+  }
+  return text;
+}
+
+/** Takes the times of a generation, however it ends. */
+class WatchedGeneration {
+  private readonly start = performance.now();
+  private first: {readonly tokens: number; readonly time: number} | undefined;
+  private end = this.start;
+
+  constructor(
+    private readonly cache: KVCache,
+    private readonly promptTokens: number,
+  ) {}
+
+  /** Whether any text came. */
+  get hasStarted(): boolean {
+    return this.first !== undefined;
+  }
+
+  /** Hands texts on as they come. */
+  async *watch(pieces: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
+    try {
+      for await (const piece of pieces) {
+        this.first ??= {tokens: this.cache.tokens, time: performance.now()};
+        yield piece;
+      }
+    } finally {
+      this.end = performance.now();
+    }
+  }
+
+  summary(): GenerationSummary {
+    const {tokens: cacheTokens, byteSize: cacheBytes} = this.cache;
+    const float32Bytes = float32BytesOf(this.cache);
+    const tokens = Math.max(0, cacheTokens - this.promptTokens);
+    const seconds = (this.end - this.start) / 1000;
+    return {
+      tokens,
+      tokensPerSecond: this.decodeRate() ?? tokens / seconds,
+      seconds,
+      cacheTokens,
+      cacheBytes,
+      float32Bytes,
+      ratioToFloat32: cacheBytes / float32Bytes,
+    };
+  }
+
+  /** Tokens per second after the first text, whose own time includes the prompt. */
+  private decodeRate(): number | undefined {
+    if (this.first === undefined || this.cache.tokens <= this.first.tokens) return undefined;
+    return (1000 * (this.cache.tokens - this.first.tokens)) / (this.end - this.first.time);
+  }
+}
+
+/** "60 tokens, 41 tokens/s; cache of 67 tokens: 150 KiB, 3.5x smaller than float32 (530 KiB)" */
+function lineOf({tokens, tokensPerSecond, cacheTokens, cacheBytes, float32Bytes}: GenerationSummary): string {
+  return (
+    `${counted(tokens, 'token')}, ${short(tokensPerSecond)} tokens/s; cache of ${counted(cacheTokens, 'token')}: ` +
+    `${byteSize(cacheBytes)}, ${comparedWith(float32Bytes / cacheBytes, 'float32')} (${byteSize(float32Bytes)})`
+  );
+}

@@ -1,0 +1,64 @@
+import {cpus} from 'node:os';
+import {layerShapes} from '../../../cache/binding/attention_layers.js';
+import {planOfLayers} from '../../../cache/binding/layer_shape.js';
+import type {Plan} from '../../../cache/plans/plan.js';
+import {full} from '../../../cache/policies/full.js';
+import type {LoadedModel} from '../../../models/load.js';
+import {evaluate, planLabel} from '../../evaluate/index.js';
+import type {EvaluationReport} from '../../report/report_table.js';
+import {checkSameVocabulary, namesOf} from './against.js';
+import {withBar} from './progress.js';
+import type {NamedText} from './text_args.js';
+
+export interface MeasureOptions {
+  readonly plans: readonly Plan[];
+  readonly text: NamedText;
+  readonly tokens: number;
+  readonly chunk: number;
+  /** The model whose full cache all is compared with. Default: the model itself. */
+  readonly against?: LoadedModel;
+  readonly backend: string;
+  readonly signal: AbortSignal;
+}
+
+/** Evaluates a model, with a progress bar; the numbers with what they were measured on. */
+export async function measure(loaded: LoadedModel, options: MeasureOptions): Promise<EvaluationReport> {
+  const {plans, text, against, backend, signal, ...common} = options;
+  if (against !== undefined) checkSameVocabulary(loaded, against);
+  const about = {text: text.name, backend, machine: describeMachine()};
+  return withBar('Evaluating', async onProgress => {
+    const running = {...common, signal, onProgress};
+    if (against === undefined) {
+      const evaluation = await evaluate(loaded, text.content, {plans, ...running});
+      return {model: loaded.name, ...about, ...evaluation.toJSON()};
+    }
+    const names = namesOf(loaded, against);
+    const contextLength = Math.min(loaded.config.contextLength, against.config.contextLength);
+    const {rows, ...evaluation} = (
+      await evaluate({...against, config: {contextLength}}, text.content, {
+        ...running,
+        compared: [{name: names.model, model: loaded, plans: plansOf(loaded, plans)}],
+      })
+    ).toJSON();
+    const [first, ...others] = rows;
+    return {
+      ...names,
+      ...about,
+      ...evaluation,
+      rows: [{...first!, plan: `${names.against}, ${first!.plan}`}, ...others],
+    };
+  });
+}
+
+/** The full cache first; without plans then what the layers ask for. */
+function plansOf({model}: LoadedModel, plans: readonly Plan[]): (Plan | ReturnType<typeof full>)[] {
+  const wanted = plans.length > 0 ? plans : [planOfLayers(layerShapes(model))];
+  return [full(), ...wanted.filter(plan => planLabel(plan) !== 'full')];
+}
+
+/** What the speeds were measured on. */
+function describeMachine(): string {
+  const processors = cpus();
+  const processor = processors[0]?.model.trim() ?? 'unknown processor';
+  return `${processors.length} x ${processor}, ${process.platform} ${process.arch}, Node ${process.versions.node}`;
+}

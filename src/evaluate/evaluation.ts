@@ -1,0 +1,92 @@
+/** What a plan costs and saves, compared with the full cache of the same model. The keys of the JSON report. */
+export interface EvaluationRow {
+  /** As on the command line: `quantized:bits=4`. In rows of a compared model its name comes first: `small, full`. */
+  readonly plan: string;
+  /** exp(mean negative log-likelihood) of all tokens except the first of each window. */
+  readonly perplexity: number;
+  /** Standard error of the perplexity by the delta method, which takes tokens as independent. */
+  readonly perplexityStderr: number;
+  /** KL(full || plan), nats, mean over the predicted tokens. 0 for `full`. */
+  readonly klDivergence: number;
+  /** Share of the predicted tokens for which both have the same most probable token. 1 for `full`. */
+  readonly top1Agreement: number;
+  /** All bytes that the cache holds (scales, positions and spare capacity too) / tokens that it has seen. */
+  readonly bytesPerToken: number;
+  /**
+   * Bytes of the cache / bytes of all keys and values as float32: 0.25 is a quarter. For a compared model, keys and values are
+   * those of the model that it is compared with.
+   */
+  readonly ratioToFloat32: number;
+  /** Bytes of the cache / bytes of all keys and values as float16. */
+  readonly ratioToFloat16: number;
+  /** Tokens per second in the passes of `chunk` tokens. */
+  readonly prefillTokensPerSecond: number;
+  /** Tokens per second one by one, at the end of the first window, by the median pass. */
+  readonly decodeTokensPerSecond: number;
+  /** The most bytes of tensors alive at once, without the weights and the caches of other plans. */
+  readonly peakBytes: number;
+}
+
+/** A row as `console.table` shows it, rounded to four digits. */
+export interface EvaluationSummary {
+  readonly plan: string;
+  readonly perplexity: number;
+  readonly 'KL (nats)': number;
+  /** Bytes of the cache / bytes of all keys and values as float32. */
+  readonly 'of float32': number;
+}
+
+/** What was measured, in full precision. */
+export interface EvaluationResult {
+  /** Tokens that were evaluated, all texts together. */
+  readonly tokens: number;
+  /** Tokens per forward pass. */
+  readonly chunk: number;
+  /** One for `full`, one for each other plan, then those of compared models. */
+  readonly rows: readonly EvaluationRow[];
+}
+
+/**
+ * The result of `evaluate`. As an array it is a short table, `console.table(evaluation)`; `rows` has every number unrounded.
+ * As JSON it is an `EvaluationResult`.
+ */
+export class Evaluation extends Array<EvaluationSummary> implements EvaluationResult {
+  // private: console.table would show an enumerable property as one more row
+  readonly #result: EvaluationResult;
+
+  constructor(result: EvaluationResult) {
+    super(...result.rows.map(summaryOf));
+    this.#result = result;
+  }
+
+  /** What `map`, `filter` and `slice` make. */
+  static override get [Symbol.species](): ArrayConstructor {
+    return Array;
+  }
+
+  get tokens(): number {
+    return this.#result.tokens;
+  }
+
+  get chunk(): number {
+    return this.#result.chunk;
+  }
+
+  get rows(): readonly EvaluationRow[] {
+    return this.#result.rows;
+  }
+
+  toJSON(): EvaluationResult {
+    return this.#result;
+  }
+}
+
+function summaryOf({plan, perplexity, klDivergence, ratioToFloat32}: EvaluationRow): EvaluationSummary {
+  const rounded = (number: number) => Number(number.toPrecision(4));
+  return {
+    plan,
+    perplexity: rounded(perplexity),
+    'KL (nats)': rounded(klDivergence),
+    'of float32': rounded(ratioToFloat32),
+  };
+}

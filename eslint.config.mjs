@@ -43,6 +43,7 @@ export default tseslint.config(
       '@typescript-eslint/no-non-null-assertion': 'off', // indices into typed arrays are proven by their loops
       '@typescript-eslint/restrict-template-expressions': ['error', {allowNumber: true, allowBoolean: true}],
       '@typescript-eslint/no-confusing-void-expression': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', {ignoreRestSiblings: true}],
       '@typescript-eslint/unbound-method': 'off',
       'no-restricted-syntax': ['error', ...brokenInTfjs, noDataSync],
     },

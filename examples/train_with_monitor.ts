@@ -77,7 +77,7 @@ const plans = [
 ];
 const started = performance.now();
 const text = encode(heldOut.slice(2000, 2000 + 4 * window));
-const evaluation = epochCallback({model, config: {contextLength: window}}, text, {
+const evaluation = epochCallback({model, contextLength: window}, text, {
   plans,
   chunk: 16,
   every: 2,

@@ -1,6 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError, shown} from '../base/errors.js';
+import type * as tf from '@tensorflow/tfjs';
 import type {ModelConfig} from './architectures/parts/model_config.js';
 import type {SamplingOptions} from './generate/options.js';
 import type {Tokenizer} from './tokenizer/index.js';
@@ -37,27 +36,4 @@ export interface LoadedModel extends TextModel {
   dispose(): void;
   /** The same as `dispose`, for `using model = await loadModel()`. */
   [Symbol.dispose](): void;
-}
-
-/**
- * A model alone, or with what belongs to it, as every function that takes a model reads its first argument.
- * @param owner the function's name, for the error's text.
- * @throws InvalidArgumentError if it is no model.
- */
-export function partsOfModel(
-  owner: string,
-  given: TextModel | tf.LayersModel,
-): Pick<TextModel, 'model'> & Partial<TextModel> {
-  if (given instanceof tf.LayersModel) return {model: given};
-  if (isWithModel(given)) return given;
-  throw new InvalidArgumentError(
-    `${owner}: ${shown(given)} is no model; expected what loadModel gives, {model, tokenizer}, or a tf.LayersModel.`,
-  );
-}
-
-/** Callers of plain JavaScript give anything. */
-function isWithModel(given: unknown): given is TextModel {
-  return (
-    typeof given === 'object' && given !== null && 'model' in given && given.model instanceof tf.LayersModel
-  );
 }

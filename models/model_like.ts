@@ -3,40 +3,42 @@ import {isModel} from '../cache/binding/attention_layers.js';
 import {FormatError, InvalidArgumentError, shown} from '../base/errors.js';
 import {unshared} from '../base/shared_memory.js';
 import {contextOf} from './attach/context.js';
+import type {TextModel} from './loaded_model.js';
 import {checkIds} from './token_ids.js';
 import type {Tokenizer} from './tokenizer/index.js';
 
-/** What `loadModel` returns, or those parts of it that a function needs. */
-export interface ModelAndTokenizer {
-  /** From int32 ids `[batch, tokens]` to float32 logits `[batch, tokens, vocabSize]`. */
-  readonly model: tf.LayersModel;
-  /** Encodes texts; ids need none. */
-  readonly tokenizer?: Pick<Tokenizer, 'encode'>;
-  readonly config?: {
-    /** The most tokens that the model takes. Default: what its layers say. */
-    readonly contextLength?: number;
-  };
-}
+/** What a function needs of a model: what `loadModel` returns, or the model alone with what of the rest is needed. */
+export type ModelParts = Pick<TextModel, 'model'> & Partial<TextModel>;
 
 /** A model as every function takes it: what `loadModel` returns, or a `tf.LayersModel` alone, which takes ids. */
-export type ModelLike = ModelAndTokenizer | tf.LayersModel;
+export type ModelLike = ModelParts | tf.LayersModel;
 
 /** A text, or its ids. */
 export type TextLike = string | readonly number[];
+
+/** @throws InvalidArgumentError if it is no model and has none. */
+export function partsOf(given: ModelLike): ModelParts {
+  if (isLayersModel(given)) return {model: given};
+  if (isObject(given) && 'model' in given && isLayersModel(given.model)) return given;
+  throw new InvalidArgumentError(
+    `${isObject(given) ? 'This' : shown(given)} is no model; expected what loadModel returns, {model, tokenizer}, or a tf.LayersModel.` +
+      (given instanceof Promise ? ' loadModel returns a promise: await it.' : ''),
+  );
+}
 
 /** @throws InvalidArgumentError if it is no model and has none. */
 export function modelOf(given: ModelLike): tf.LayersModel {
   return partsOf(given).model;
 }
 
-/** The most tokens that a model takes: the lesser of its config's and its layers' context. Infinity if neither has one. */
+/** The most tokens that a model takes: the lesser of its own and its layers' context. Infinity if neither says it. */
 export function contextLengthOf(given: ModelLike): number {
-  const {model, config} = partsOf(given);
-  return Math.min(contextOf(model).tokens, config?.contextLength ?? Infinity);
+  const {model, contextLength = Infinity} = partsOf(given);
+  return Math.min(contextOf(model).tokens, contextLength);
 }
 
 /** @throws InvalidArgumentError if the model came without a tokenizer. */
-export function tokenizerOf(given: ModelLike): Pick<Tokenizer, 'encode'> {
+export function tokenizerOf(given: ModelLike): Tokenizer {
   const {tokenizer} = partsOf(given);
   if (tokenizer !== undefined) return tokenizer;
   throw new InvalidArgumentError(
@@ -81,7 +83,7 @@ export function idsOfTexts(
 /** A list whose first entry is a text or a list holds texts; any other holds ids, which `checkIds` judges. */
 function isOneText(texts: TextLike | readonly TextLike[]): texts is TextLike {
   if (!Array.isArray(texts)) return true;
-  const [first]: readonly unknown[] = texts;
+  const first: unknown = texts[0];
   return texts.length > 0 && typeof first !== 'string' && !Array.isArray(first) && !ArrayBuffer.isView(first);
 }
 
@@ -111,17 +113,7 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
   }
 }
 
-/** Callers of plain JavaScript give anything. */
-function partsOf(given: ModelLike): ModelAndTokenizer {
-  if (isLayersModel(given)) return {model: given};
-  if (isObject(given) && 'model' in given && isLayersModel(given.model)) return given;
-  throw new InvalidArgumentError(
-    `${isObject(given) ? 'This' : shown(given)} is no model; expected what loadModel returns, {model, tokenizer}, or a tf.LayersModel.` +
-      (given instanceof Promise ? ' loadModel returns a promise: await it.' : ''),
-  );
-}
-
 const isObject = (given: unknown): given is object => typeof given === 'object' && given !== null;
 
-/** By its layers, not by its class: a second copy of tfjs has another. A `tf.Sequential` has a `model` of its own. */
+/** By its layers, not its class: a second copy of tfjs has another. A `tf.Sequential` has a `model` of its own. */
 const isLayersModel = (given: unknown): given is tf.LayersModel => isModel(given);

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {AttentionCache} from '../cache/kv_cache.js';
+import type {AttentionCache} from '../cache/attention_cache.js';
 import {WatchedCache, type Watcher} from '../cache/watch/watched_cache.js';
 
 export interface WatchTextOptions {

@@ -1,7 +1,7 @@
-import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type ChatMessage, renderChat} from '../chat/render_chat.js';
-import {type TextModel, partsOfModel} from '../loaded_model.js';
+import type {TextModel} from '../loaded_model.js';
+import {type ModelLike, partsOf, tokenizerOf} from '../model_like.js';
 import {type Tokenizer, streamDecoder} from '../tokenizer/index.js';
 import {generateIds} from './generate_ids.js';
 import type {GenerateIdsOptions, GenerateOptions} from './options.js';
@@ -34,27 +34,21 @@ export function generate(
   options?: GenerateOptions,
 ): AsyncGenerator<string, void, undefined>;
 export function generate(
-  model: TextModel | tf.LayersModel,
+  model: ModelLike,
   ids: readonly number[],
   options?: GenerateIdsOptions,
 ): AsyncGenerator<number, void, undefined>;
 export async function* generate(
-  given: TextModel | tf.LayersModel,
+  given: ModelLike,
   prompt: string | readonly ChatMessage[] | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<string | number, void, undefined> {
-  const model = partsOfModel('generate', given);
+  const model = partsOf(given);
   if (typeof prompt !== 'string' && !areMessages(prompt)) {
     yield* generateIds(model, prompt, options);
     return;
   }
-  const {tokenizer} = model;
-  if (tokenizer === undefined) {
-    throw new InvalidArgumentError(
-      'generate got a text for a model without a tokenizer: give ids, or {model, tokenizer} as the model.',
-    );
-  }
-  yield* generateText({...model, tokenizer}, prompt, options);
+  yield* generateText({...model, tokenizer: tokenizerOf(model)}, prompt, options);
 }
 
 function areMessages(list: readonly ChatMessage[] | readonly number[]): list is readonly ChatMessage[] {

@@ -6,7 +6,7 @@ import {seededRandom} from '../../base/random.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import {expectList} from '../../cache/sharing/id_list.js';
 import {contextOf} from '../attach/context.js';
-import type {TextModel} from '../loaded_model.js';
+import type {ModelParts} from '../model_like.js';
 import {checkIds} from '../token_ids.js';
 import {waitingEvents} from './event_loop.js';
 import {type GenerateIdsOptions, generateSchema} from './options.js';
@@ -18,7 +18,7 @@ import {sampleToken} from './sampling.js';
  * @param ids the prompt; at least one, of the model's vocabulary.
  */
 export async function* generateIds(
-  {model, tokenizer, contextLength}: Pick<TextModel, 'model'> & Partial<TextModel>,
+  {model, tokenizer, contextLength}: ModelParts,
   ids: readonly number[],
   {cache, plan, eosIds = tokenizer?.eosIds ?? [], signal, onProgress, prefixes, ...given}: GenerateIdsOptions,
 ): AsyncGenerator<number, void, undefined> {

@@ -93,7 +93,7 @@ export const compressCommand = command({
       );
       const {model: small, compression} = compressed;
       try {
-        await saveModel({model: small, config: {...config, compression}, tokenizer}, out, {dtype});
+        await saveModel({...loaded, model: small, config: {...config, compression}}, out, {dtype});
       } finally {
         small.dispose();
       }

@@ -1,4 +1,4 @@
-import {asPlan} from '../../cache/plans/index.js';
+import {asPlan} from '../../cache/plans/as_plan.js';
 import {quantized} from '../../cache/policies/quantized.js';
 import {reportColumnNames, reportTable} from '../report/report_table.js';
 import {chartInstallation, hasCharts} from '../report/svg.js';

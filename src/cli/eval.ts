@@ -34,7 +34,7 @@ export const evalCommand = command({
     'eigenkv eval --plan all --tokens 2048 --out reports',
     'eigenkv eval --plan all --report report.html --columns plan,change,float32,peak',
     'eigenkv eval --plan plan.json --plan memory',
-    `eigenkv eval --plan '{"name": "h2o", "options": {"heavyBudget": 64}}'`,
+    `eigenkv eval --plan '{"name":"h2o"}'`,
     'eigenkv eval --model small --against SmolLM2-135M.gguf',
     'eigenkv eval --model SmolLM2-135M.gguf --text book.txt --plan quantized:bits=8 --json',
     'eigenkv eval --import my_policy.mjs --plan mine:option=1',

@@ -15,7 +15,7 @@ import {readNamedText, textArgs} from './support/text_args.js';
 export const monitorCommand = command({
   name: 'monitor',
   description:
-    'Measure what a plan does at each depth: bytes, ranks, entropies, errors, seals, folds, evictions',
+    'Measure what a plan does at each depth: bytes, ranks, entropies, errors, blocks encoded, SVD updates, evictions',
   args: {
     ...modelArgs,
     ...textArgs(),

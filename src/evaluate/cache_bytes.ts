@@ -1,9 +1,8 @@
-import type {Policy} from '../../cache/contract.js';
 import * as tf from '@tensorflow/tfjs';
 import {uniformShapes} from '../../cache/binding/layer_shape.js';
 import {KVCache} from '../../cache/kv_cache.js';
+import type {PlanLike} from '../../cache/plans/as_plan.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
-import type {PlanLike} from './plan_label.js';
 
 /** The part of a model's config that decides the size of its cache. */
 export interface CachedShape {

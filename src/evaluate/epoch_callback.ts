@@ -1,4 +1,3 @@
-import type {PolicyLike} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {atLeast, checkOptions} from '../../base/options.js';

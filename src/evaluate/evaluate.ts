@@ -1,12 +1,9 @@
-import {type PolicyLike, asPolicy} from '../../cache/policies/as_policy.js';
-import {isPlan} from '../../cache/plans/as_plan.js';
-import type {Policy} from '../../cache/contract.js';
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import {KVCache} from '../../cache/kv_cache.js';
-import {asPlan} from '../../cache/plans/index.js';
+import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
 import {full} from '../../cache/policies/full.js';
 import {
   type ModelLike,
@@ -19,7 +16,7 @@ import {type ProgressOptions, countProgress, progressEntries} from '../../models
 import {type Reference, predictionsOf, referenceOf} from './compare_logits.js';
 import {Evaluation} from './evaluation.js';
 import {measuredStep} from './measured_step.js';
-import {type PlanLike, planLabel} from './plan_label.js';
+import {planLabel} from './plan_label.js';
 import {PlanRun} from './plan_run.js';
 
 export interface EvaluateOptions extends ProgressOptions {

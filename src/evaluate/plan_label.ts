@@ -1,15 +1,10 @@
-import type {Options} from '../../base/options.js';
-import type {Policy} from '../../cache/contract.js';
-import {makePolicy, policyNames} from '../../cache/policies/as_policy.js';
 import * as v from 'valibot';
-import type {Options} from '../../cache/codec.js';
-import {asPlan} from '../../cache/plans/index.js';
-import {makePolicy, policyNames} from '../../cache/registry.js';
+import {type Options, optionValue} from '../../base/options.js';
+import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
+import {makePolicy, policyNames} from '../../cache/policies/as_policy.js';
+import {policyText} from '../../cache/policies/policy_text.js';
 
-const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), v.unknown()), {})});
-
-/** What `asPlan` takes. */
-export type PlanLike = Parameters<typeof asPlan>[0];
+const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), optionValue), {})});
 
 /**
  * A plan as it is written on the command line, `quantized:bits=4`, without the options that have their defaults. A plan of
@@ -35,10 +30,9 @@ function partLabel(part: unknown): string {
   return typeof part === 'string' ? part : JSON.stringify(part);
 }
 
-function specLabel({name, options}: v.InferOutput<typeof spec>): string {
-  const defaults: Options = policyNames().includes(name) ? makePolicy({name}).options : {};
-  const changed = Object.entries(options)
-    .filter(([option, value]) => JSON.stringify(value) !== JSON.stringify(defaults[option]))
-    .map(([option, value]) => `${option}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
-  return changed.length === 0 ? name : `${name}:${changed.join(',')}`;
+function specLabel(policy: v.InferOutput<typeof spec>): string {
+  const defaults: Options = policyNames().includes(policy.name)
+    ? makePolicy({name: policy.name}).options
+    : {};
+  return policyText(policy, defaults);
 }

@@ -1,4 +1,3 @@
-import type {Policy} from '../../cache/contract.js';
 import type * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {Plan} from '../../cache/plans/plan.js';

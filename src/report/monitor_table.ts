@@ -21,8 +21,8 @@ export const monitorColumnNames = [
   'dense',
   'entropy',
   'renyi2',
-  'seals',
-  'folds',
+  'blocks',
+  'updates',
 ] as const;
 
 type Row = MonitorRow | (MonitorOverall & {readonly depth: 'all'; readonly policy: ''});
@@ -72,8 +72,8 @@ function monitorColumns({rows, ranks}: NamedMonitorReport) {
     dense: {head: 'float32', cell: row => byteSize(row.float32Bytes), extra: true},
     entropy: {head: 'entropy (nats)', cell: row => fixed(row.entropy, 2), extra: true},
     renyi2: {head: 'Renyi-2 (nats)', cell: row => fixed(row.renyi2Entropy, 2), extra: true},
-    seals: {head: 'seals', cell: row => count(row.seals), extra: true},
-    folds: {head: 'folds', cell: row => count(row.folds), extra: true},
+    blocks: {head: 'blocks', cell: row => count(row.blocksEncoded), extra: true},
+    updates: {head: 'updates', cell: row => count(row.svdUpdates), extra: true},
   };
   return columnsOf(monitorColumnNames, columns);
 }

@@ -32,8 +32,8 @@ describe('a model as functions take it', () => {
     const sequence = tf.sequential({layers}); // it has a `model` of its own
     expect(modelOf(sequence)).to.equal(sequence);
     expect(contextLengthOf(sequence)).to.equal(12);
-    expect(contextLengthOf({model: sequence, config: {contextLength: 5}})).to.equal(5);
-    expect(contextLengthOf({model: sequence, config: {contextLength: 50}})).to.equal(12);
+    expect(contextLengthOf({model: sequence, contextLength: 5})).to.equal(5);
+    expect(contextLengthOf({model: sequence, contextLength: 50})).to.equal(12);
     expect(contextLengthOf(model)).to.equal(Infinity);
     sequence.dispose();
   });

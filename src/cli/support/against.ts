@@ -1,6 +1,6 @@
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {count} from '../../../base/units.js';
-import type {LoadedModel} from '../../../models/load.js';
+import type {LoadedModel} from '../../../models/loaded_model.js';
 import type {Tokenizer} from '../../../models/tokenizer/index.js';
 
 /** Two models by names that differ: by their sources if they have the same name. */

@@ -99,22 +99,22 @@ export function choice<const Name extends string>(
 }
 
 /** The same with a default, which help names. */
-export function withDefault<Value>(
-  argument: Argument<Value>,
-  fallback: string,
-): Argument<NonNullable<Value>> {
-  const read: Argument<NonNullable<Value>>['read'] = (values, name) =>
-    argument.read(values.length > 0 ? values : [fallback], name)!;
-  return {...argument, fallback, read};
+export function withDefault<Value>(argument: Argument<Value | undefined>, fallback: string): Argument<Value> {
+  const {read} = required(argument);
+  return {...argument, fallback, read: (values, name) => read(values.length > 0 ? values : [fallback], name)};
 }
 
 /** The same, without which a command line is refused. */
-export function required<Value>(argument: Argument<Value>): Argument<NonNullable<Value>> {
-  const read: Argument<NonNullable<Value>>['read'] = (values, name) => {
-    if (values.length > 0) return argument.read(values, name)!;
-    throw new UsageError(`${name} is missing: ${argument.description}.`);
+export function required<Value>(argument: Argument<Value | undefined>): Argument<Value> {
+  return {
+    ...argument,
+    isRequired: true,
+    read(values, name) {
+      const value = argument.read(values, name);
+      if (value !== undefined) return value;
+      throw new UsageError(`${name} is missing: ${argument.description}.`);
+    },
   };
-  return {...argument, isRequired: true, read};
 }
 
 const every = 'all';

@@ -1,8 +1,9 @@
 import {KVCache} from '../../../cache/kv_cache.js';
 import type {Plan} from '../../../cache/plans/plan.js';
 import {byteSize, comparedWith, counted, short} from '../../../base/units.js';
-import {type GenerateOptions, generate} from '../../../models/generate/generate.js';
-import type {LoadedModel} from '../../../models/load.js';
+import {generate} from '../../../models/generate/generate.js';
+import type {GenerateOptions} from '../../../models/generate/options.js';
+import type {LoadedModel} from '../../../models/loaded_model.js';
 import {float32BytesOf} from '../../evaluate/cache_bytes.js';
 import {planLabel} from '../../evaluate/index.js';
 import {print, printNote} from './print.js';
@@ -43,16 +44,16 @@ interface RunOptions extends Pick<GenerateOptions, 'temperature' | 'topK' | 'top
 
 /** Continues a prompt through a cache of a plan. What was generated before an error or an interrupt is shown all the same. */
 export async function runGeneration(
-  {model, tokenizer, config: {contextLength}}: LoadedModel,
+  loaded: LoadedModel,
   prompt: string,
   {plan, tokens, shows, echoes, ...options}: RunOptions,
 ): Promise<Generation> {
-  const promptTokens = tokenizer.encode(prompt).length || 1;
-  const expectedTokens = Math.min(promptTokens + (tokens ?? 256), contextLength);
-  const cache = new KVCache(model, plan, {expectedTokens});
+  const promptTokens = loaded.tokenizer.encode(prompt).length || 1;
+  const expectedTokens = Math.min(promptTokens + (tokens ?? 256), loaded.contextLength);
+  const cache = new KVCache(loaded.model, plan, {expectedTokens});
   const run = new WatchedGeneration(cache, promptTokens);
   try {
-    const pieces = generate(model, tokenizer, prompt, {...options, maxTokens: tokens, contextLength, cache});
+    const pieces = generate(loaded, prompt, {...options, tokens, cache});
     const text = await streamText(run.watch(pieces), {prompt: echoes ? prompt : '', shows});
     return {prompt, plan: planLabel(plan), text, ...run.summary()};
   } finally {

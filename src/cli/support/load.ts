@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {findParts} from '../../../models/formats/find_parts.js';
 import type {ModelParts} from '../../../models/formats/model_parts.js';
-import {type LoadedModel, loadModel} from '../../../models/load.js';
+import {loadModel} from '../../../models/load.js';
+import type {LoadedModel} from '../../../models/loaded_model.js';
 import {
   type BackendName,
   backendNames,

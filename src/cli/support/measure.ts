@@ -1,9 +1,9 @@
 import {cpus} from 'node:os';
 import {layerShapes} from '../../../cache/binding/attention_layers.js';
-import {planOfLayers} from '../../../cache/binding/layer_shape.js';
+import {planOfLayers} from '../../../cache/plans/of_layers.js';
 import type {Plan} from '../../../cache/plans/plan.js';
 import {full} from '../../../cache/policies/full.js';
-import type {LoadedModel} from '../../../models/load.js';
+import type {LoadedModel} from '../../../models/loaded_model.js';
 import {evaluate, planLabel} from '../../evaluate/index.js';
 import type {EvaluationReport} from '../../report/report_table.js';
 import {checkSameVocabulary, namesOf} from './against.js';
@@ -33,9 +33,9 @@ export async function measure(loaded: LoadedModel, options: MeasureOptions): Pro
       return {model: loaded.name, ...about, ...evaluation.toJSON()};
     }
     const names = namesOf(loaded, against);
-    const contextLength = Math.min(loaded.config.contextLength, against.config.contextLength);
+    const contextLength = Math.min(loaded.contextLength, against.contextLength);
     const {rows, ...evaluation} = (
-      await evaluate({...against, config: {contextLength}}, text.content, {
+      await evaluate({...against, contextLength}, text.content, {
         ...running,
         compared: [{name: names.model, model: loaded, plans: plansOf(loaded, plans)}],
       })

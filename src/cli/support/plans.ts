@@ -1,7 +1,8 @@
 import {FormatError} from '../../../base/errors.js';
-import {asPlan, perDepth, planFromJson, scenario, scenarioNames} from '../../../cache/plans/index.js';
-import type {Plan, PolicyLike} from '../../../cache/plans/plan.js';
-import {parsePolicy, policyNames} from '../../../cache/registry.js';
+import {type PlanLike, asPlan} from '../../../cache/plans/as_plan.js';
+import {scenarioNames} from '../../../cache/plans/index.js';
+import type {Plan} from '../../../cache/plans/plan.js';
+import {policyNames} from '../../../cache/policies/as_policy.js';
 import {type Argument, text, texts} from './arguments.js';
 import {readText} from './files.js';
 import {UsageError} from './usage_error.js';
@@ -24,24 +25,14 @@ export async function readPlans(given: readonly string[]): Promise<Plan[]> {
 /** A plan as it is written on the command line. */
 export async function readPlan(given: string): Promise<Plan> {
   if (given === 'all') throw new UsageError('--plan = "all"; this command takes one plan.');
-  if (given.endsWith('.json')) return planOf(await readText(given), given);
-  if (/^\s*[[{]/.test(given)) return planOf(given, given);
-  const need = policyNames().includes(given) ? undefined : scenarioNames.find(name => name === given);
-  return need === undefined ? asPlan(parsePolicy(given)) : scenario(need);
+  return asPlan(given.endsWith('.json') ? await readPlanFile(given) : given);
 }
 
-function planOf(json: string, shown: string): Plan {
-  let parsed: unknown;
+async function readPlanFile(path: string): Promise<PlanLike> {
   try {
-    parsed = JSON.parse(json);
+    return JSON.parse(await readText(path)) as PlanLike; // asPlan judges it
   } catch (cause) {
-    throw new FormatError(`The plan ${shown} is not JSON; write it as plan.toJSON() gives it.`, {cause});
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new FormatError(`The plan ${path} is not JSON; write it as JSON.stringify(plan) does.`, {cause});
   }
-  if (Array.isArray(parsed)) return perDepth(parsed);
-  return isPolicy(parsed) ? asPlan(parsed) : planFromJson(parsed);
-}
-
-/** A policy's name and options; a plan's JSON says which kind of plan it is. `asPlan` judges the rest. */
-function isPolicy(json: unknown): json is PolicyLike {
-  return typeof json === 'object' && json !== null && 'name' in json && !('plan' in json);
 }

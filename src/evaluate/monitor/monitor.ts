@@ -1,13 +1,11 @@
-import type {PolicyLike} from '../../../cache/policies/as_policy.js';
-import {asPlan} from '../../../cache/plans/as_plan.js';
 import * as v from 'valibot';
 import {atLeast, checkOptions} from '../../../base/options.js';
 import {mean} from '../../../base/statistics.js';
 import {layerShapes} from '../../../cache/binding/attention_layers.js';
-import {planOfLayers} from '../../../cache/binding/layer_shape.js';
 import {KVCache} from '../../../cache/kv_cache.js';
+import {type PlanLike, asPlan} from '../../../cache/plans/as_plan.js';
+import {planOfLayers} from '../../../cache/plans/of_layers.js';
 import type {Plan} from '../../../cache/plans/plan.js';
-import {asPlan} from '../../../cache/plans/index.js';
 import {FeatureGrams} from '../../../cache/watch/feature_grams.js';
 import {
   type ModelLike,
@@ -19,7 +17,7 @@ import {
 import {type ProgressOptions, countProgress, progressEntries} from '../../../models/progress.js';
 import {watchText} from '../../../models/watch_text.js';
 import {float32BytesOf} from '../cache_bytes.js';
-import {type PlanLike, planLabel} from '../plan_label.js';
+import {planLabel} from '../plan_label.js';
 import {type FeatureRank, featureRanks} from '../ranks/feature_ranks.js';
 import {ExactBeside} from './exact_beside.js';
 import {reconstructionSquares} from './reconstruction.js';

@@ -25,8 +25,10 @@ export interface MonitorRow {
   readonly valueError: number;
   /** ||o' - o|| / ||o|| of the attention outputs of the same queries over the compressed and the exact past, all passes. */
   readonly outputError: number;
-  readonly seals: number;
-  readonly folds: number;
+  /** Blocks of tokens that were encoded. */
+  readonly blocksEncoded: number;
+  /** Updates of low-rank bases (online SVD). */
+  readonly svdUpdates: number;
   /** Tokens that each head evicted. */
   readonly evictedTokens: number;
 }

@@ -58,8 +58,8 @@ export function measuresOf(totals: Totals): Omit<MonitorRow, 'depth' | 'policy' 
     keyError: relative(totals.keyError, totals.keyEnergy),
     valueError: relative(totals.valueError, totals.valueEnergy),
     outputError: relative(totals.outputError, totals.outputEnergy),
-    seals: totals.blocksEncoded,
-    folds: totals.svdUpdates,
+    blocksEncoded: totals.blocksEncoded,
+    svdUpdates: totals.svdUpdates,
     evictedTokens: totals.evictedTokens,
   };
 }

@@ -95,7 +95,7 @@ describe('attachCache', () => {
     const ids = Array.from({length: 60}, (_, i) => (i * i) % 64);
     const {
       rows: [exact, rough],
-    } = await evaluate({model, config: {contextLength: 64}}, ids, {plans: [coarse]});
+    } = await evaluate({model, contextLength: 64}, ids, {plans: [coarse]});
     expect(exact!.perplexity).to.be.above(1);
     expect(rough!.klDivergence).to.be.above(0).and.below(0.1);
     cache.dispose();

@@ -2,7 +2,7 @@ import {mkdtemp, readFile, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
 import {inspect} from '../../../src/cli/inspect.js';
 import {monitorCommand} from '../../../src/cli/monitor.js';
 import {
@@ -34,8 +34,8 @@ const overall = {
   keyError: 0.1234,
   valueError: 0.0456,
   outputError: 0.00012,
-  seals: 7,
-  folds: 5,
+  blocksEncoded: 7,
+  svdUpdates: 5,
   evictedTokens: 1234,
 };
 const rows: MonitorRow[] = [0, 1].map(depth => ({...overall, depth, policy: ['h2o', 'quantized'][depth]!}));
@@ -116,7 +116,7 @@ describe('the table of a monitor', () => {
         'entropy (nats)',
         'Renyi-2 (nats)',
       ],
-      ...['seals', 'folds'],
+      ...['blocks', 'updates'],
     ]);
     const numbers = [
       ...[
@@ -236,7 +236,7 @@ describe('eigenkv monitor and inspect --ranks', () => {
     await rejection(run('--policy', 'h2o'), UsageError, /no option --policy\. Did you mean "--plan"\?/);
     await rejection(run('--scenario', 'memory'), UsageError, /Did you mean "--plan"\?/);
     await rejection(run('--step', '8'), UsageError, /Did you mean "--chunk"\?/);
-    await rejection(run('--plan', '{"name": "h2o"'), FormatError, /is not JSON/);
+    await rejection(run('--plan', '{"name": "h2o"'), InvalidArgumentError, /is not JSON/);
     await rejection(run('--plan', '{"plan": "h2o"}'), InvalidArgumentError, /no plan "h2o"/);
     await rejection(run('--plan', 'all'), UsageError, /one plan/);
     await rejection(run('--tokens', '0'), UsageError, /--tokens/);

@@ -147,14 +147,14 @@ describe('the table of a report', () => {
   it('says which model is measured against which', () => {
     const text = reportTable({...report, against: 'dense'});
     expect(text).to.match(/^tiny against dense on 1,024 tokens/);
-    expect(text.replaceAll('\n', ' ')).to.contain('float32 is the full cache of dense as float32');
+    expect(text.replaceAll('\n', ' ')).to.contain('Float32: the full cache of dense as float32');
   });
 
   it('shows fewer columns by default, as many as fit, and names the others', () => {
     for (const width of [40, 60, 80, 100, 120]) {
       const text = reportTable(report, {width});
       expect(widestLine(text), `${width}`).to.be.at.most(width);
-      expect(tablesIn(text)[0]!.heads.slice(0, 2)).to.deep.equal(['policy', 'perplexity']);
+      expect(tablesIn(text)[0]!.heads.slice(0, 2)).to.deep.equal(['plan', 'perplexity']);
       expect(text.replaceAll('\n', ' ')).to.match(/Not shown: .*peak, float16 \(--columns all, or names\)/);
     }
   });

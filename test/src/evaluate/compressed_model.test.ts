@@ -32,7 +32,7 @@ describe('measuring a compressed model', () => {
   it('evaluate: beside the dense model, which nothing differs from at full rank', async () => {
     const [whole, low] = [await compressed(8, 8), await compressed(3, 3)];
     const ids = tokenizer.encode(text);
-    const {rows} = await evaluate({model: dense, config}, ids, {
+    const {rows} = await evaluate({model: dense, contextLength: config.contextLength}, ids, {
       plans: [quantized({bits: 2, residual: 0})],
       compared: [
         {name: 'whole', model: whole},
@@ -60,7 +60,8 @@ describe('measuring a compressed model', () => {
 
   it('monitor: errors of what is stored, by the keys that latents stand for', async () => {
     const model = await compressed(4, 4, true);
-    const measure = (plan: Policy) => monitor({model, tokenizer, config}, [text], {plan, chunk: 16});
+    const measure = (plan: Policy) =>
+      monitor({model, tokenizer, contextLength: config.contextLength}, [text], {plan, chunk: 16});
     const [exact, coarse] = [
       await measure(full()),
       await measure(quantized({bits: 4, residual: 0, groupSize: 16})),
@@ -78,7 +79,9 @@ describe('measuring a compressed model', () => {
 
   it('ranks: of no more dimensions than latents have', async () => {
     const model = await compressed(3, 2);
-    const {features} = await analyzeRanks({model, tokenizer, config}, [text], {energy: 1 - 1e-6});
+    const {features} = await analyzeRanks({model, tokenizer, contextLength: config.contextLength}, [text], {
+      energy: 1 - 1e-6,
+    });
     for (const {feature, effectiveRank, dim} of features) {
       if (feature === 'keys' || feature === 'scores') {
         expect(dim).to.equal(8);

@@ -38,7 +38,7 @@ describe('epochCallback', () => {
 
   it('evaluates the model as it is at the end of each epoch, on wasm', async () => {
     const told: (readonly EpochRow[])[] = [];
-    const loaded = {model, tokenizer: characterTokenizer, config: {contextLength: 1000}};
+    const loaded = {model, tokenizer: characterTokenizer, contextLength: 1000};
     const evaluation = epochCallback(loaded, heldOut, {
       plans: [coarse],
       chunk: 16,

@@ -2,6 +2,7 @@ import {Console} from 'node:console';
 import {Writable} from 'node:stream';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
+import type {Policy} from '../../../cache/contract.js';
 import {perDepth, uniform} from '../../../cache/plans/index.js';
 import {full} from '../../../cache/policies/full.js';
 import {quantized} from '../../../cache/policies/quantized.js';
@@ -24,7 +25,7 @@ const coarse = quantized({bits: 2, groupSize: 8, residual: 8});
 
 describe('evaluate', () => {
   let model: tf.LayersModel;
-  const loaded = (contextLength = 1024) => ({model, tokenizer: characterTokenizer, config: {contextLength}});
+  const loaded = (contextLength = 1024) => ({model, tokenizer: characterTokenizer, contextLength});
 
   before(async () => {
     await useBackend('wasm');
@@ -111,7 +112,7 @@ describe('evaluate', () => {
     const output = layers.reduce((x, layer) => layer.apply(x) as tf.SymbolicTensor, input);
     const short = tf.model({inputs: input, outputs: output});
     const options = {plans: [sliding({window: 4})], chunk: 16, tokens: 32};
-    const {rows} = await evaluate({model: short, config: {contextLength: 16}}, ids, options);
+    const {rows} = await evaluate({model: short, contextLength: 16}, ids, options);
     expect(rows.map(({plan}) => plan)).to.deep.equal(['full', 'sliding:window=4']);
     for (const {perplexity} of rows) expect(perplexity).to.be.within(0.5 * vocabSize, 2 * vocabSize); // untrained
     short.dispose();

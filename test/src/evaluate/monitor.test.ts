@@ -1,6 +1,6 @@
 import type {FreshTokens} from '../../../cache/past/fresh_tokens.js';
 import {svdError} from '../../../cache/codecs/online_svd.js';
-import type {Codec, Policy} from '../../../cache/contract.js';
+import {type Codec, type Policy} from '../../../cache/contract.js';
 import {codecPair} from '../../../cache/codecs/pair.js';
 import {policy} from '../../../cache/policies/custom.js';
 import * as tf from '@tensorflow/tfjs';
@@ -15,7 +15,6 @@ import {onlineSvd} from '../../../cache/policies/online_svd.js';
 import {quantized} from '../../../cache/policies/quantized.js';
 import {sliding} from '../../../cache/policies/sliding.js';
 import type {Plan} from '../../../cache/plans/plan.js';
-import type {Policy} from '../../../cache/policy.js';
 import {dense} from '../../../cache/past/segments.js';
 import {hasRelaxedSimd} from '../../../ops/backends/relaxed_simd.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
@@ -58,7 +57,7 @@ describe('monitor', () => {
   const loaded = (contextLength = 1024) => ({
     model,
     tokenizer: characterTokenizer,
-    config: {contextLength} as never, // the rest of it is not looked at
+    contextLength,
   });
 
   before(async () => {
@@ -81,7 +80,7 @@ describe('monitor', () => {
       });
       expect(row).to.include({tokensSeen: ids.length, tokensHeld: ids.length});
       expect(row).to.include({keyError: 0, valueError: 0, outputError: 0});
-      expect(row).to.include({seals: 0, folds: 0, evictedTokens: 0});
+      expect(row).to.include({blocksEncoded: 0, svdUpdates: 0, evictedTokens: 0});
     }
     expect(overall).to.include({
       float32Bytes: 2 * bytes,
@@ -110,21 +109,21 @@ describe('monitor', () => {
         float32Bytes,
         tokensHeld,
         tokensSeen,
-        seals: pasts[depth]!.events.blocksEncoded,
-        folds: pasts[depth]!.events.svdUpdates,
+        blocksEncoded: pasts[depth]!.events.blocksEncoded,
+        svdUpdates: pasts[depth]!.events.svdUpdates,
         evictedTokens: pasts[depth]!.events.evictedTokens,
       });
       expect(row.ratioToFloat32).to.equal(compressedBytes / float32Bytes);
     }
     expect(rows[0]!.policy).to.equal('quantized:bits=2,groupSize=8,residual=8');
-    expect(rows[0]!.seals).to.be.above(1);
+    expect(rows[0]!.blocksEncoded).to.be.above(1);
     expect(rows[1]!.policy).to.equal('sliding:window=24,sinks=2');
     expect(rows[1]!.evictedTokens).to.equal(ids.length - rows[1]!.tokensHeld);
     expect(rows[1]!.evictedTokens).to.be.above(50);
 
-    const sum = (name: 'float32Bytes' | 'compressedBytes' | 'seals' | 'evictedTokens') =>
+    const sum = (name: 'float32Bytes' | 'compressedBytes' | 'blocksEncoded' | 'evictedTokens') =>
       rows[0]![name] + rows[1]![name];
-    for (const name of ['float32Bytes', 'compressedBytes', 'seals', 'evictedTokens'] as const) {
+    for (const name of ['float32Bytes', 'compressedBytes', 'blocksEncoded', 'evictedTokens'] as const) {
       expect(overall[name], name).to.equal(sum(name));
     }
     expect(overall.ratioToFloat32).to.equal(sum('compressedBytes') / sum('float32Bytes'));
@@ -179,7 +178,7 @@ describe('monitor', () => {
         expect(Math.sqrt(squared)).to.be.above(0.05);
         expect(error, `${side}s of depth ${depth}`).to.be.closeTo(Math.sqrt(squared), 1e-3);
       }
-      expect(row.folds).to.equal(6);
+      expect(row.svdUpdates).to.equal(6);
     }
     cache.dispose();
   });
@@ -206,7 +205,13 @@ describe('monitor', () => {
     const second = await monitor(loaded(), texts.slice(1), {plan: coarse, chunk: 16});
     for (const [depth, row] of both.rows.entries()) {
       const [a, b] = [first.rows[depth]!, second.rows[depth]!];
-      for (const name of ['float32Bytes', 'compressedBytes', 'tokensSeen', 'tokensHeld', 'seals'] as const) {
+      for (const name of [
+        'float32Bytes',
+        'compressedBytes',
+        'tokensSeen',
+        'tokensHeld',
+        'blocksEncoded',
+      ] as const) {
         expect(row[name], name).to.equal(a[name] + b[name]);
       }
       const share = a.tokensSeen / row.tokensSeen;

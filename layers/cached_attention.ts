@@ -27,14 +27,14 @@ export interface CachedAttentionOptions {
  *
  *     softmax(scale q k^T) v    over the cache's tokens and those given, each query up to its own token
  *
- * With a cache its tokens stay there, compressed as its plan says; give only the new ones with each step. A cache without a
- * model is made of rows: `new KVCache(uniformShapes({depths, heads, headDim}), plan)`.
+ * With a cache the tokens are stored there, compressed by the cache's plan; give only new tokens in each step. A cache without a
+ * model is made from sizes: `new KVCache(uniformShapes({depths, heads, headDim}), plan)`.
  *
  * @param queries float32 `[batch, heads, tokens, dim]`.
  * @param keys float32 `[batch, kvHeads, tokens, dim]`; kvHeads divides heads.
  * @param values float32 `[batch, kvHeads, tokens, dimV]`.
  * @returns float32 `[batch, heads, tokens, dimV]`.
- * @throws InvalidArgumentError where shapes do not fit the cache's row; the cache is as before then.
+ * @throws InvalidArgumentError if shapes do not fit the cache; the cache does not change then.
  */
 export function cachedAttention(
   queries: tf.Tensor4D,
@@ -42,32 +42,25 @@ export function cachedAttention(
   values: tf.Tensor4D,
   {cache, depth = 0, rope, scale, layer}: CachedAttentionOptions = {},
 ): tf.Tensor4D {
-  const fresh = {
-    queries,
-    keys,
-    values,
-    ...(rope && {rope}),
-    ...(scale !== undefined && {scale}),
-    ...(layer && {layer}),
-  };
+  const fresh = {queries, keys, values, rope, scale, layer};
   if (cache === undefined) return attendOverItself(fresh);
   expectCache(cache);
   return cache.attend(depth, fresh);
 }
 
-/** Callers of plain JavaScript give anything as `{cache}`. */
+/** Callers in plain JavaScript may give anything as `{cache}`. */
 function expectCache(given: unknown): void {
   if (typeof given === 'object' && given !== null && 'attend' in given) return;
   throw new InvalidArgumentError(
-    `{cache: ${shown(given)}} is no cache; expected a KVCache of this model, or no cache at all.`,
+    `{cache: ${shown(given)}} is not a cache; expected a KVCache of this model, or no cache.`,
   );
 }
 
-/** Causal attention of a text over itself, without a cache: differentiable. */
+/** Causal attention of a text over itself, without a cache; differentiable. */
 export function attendOverItself({queries, keys, values, rope, scale, window}: FreshTokens): tf.Tensor4D {
   if (window !== undefined) {
     throw new InvalidArgumentError(
-      'Attention within a local window needs a cache: without one there is no gradient for it.',
+      'Attention within a local window needs a cache: without one it has no gradient.',
     );
   }
   const [, , tokens, dim] = queries.shape;

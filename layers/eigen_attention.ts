@@ -6,12 +6,10 @@ import {InvalidArgumentError} from '../base/errors.js';
 import {rotate} from '../ops/rotate/index.js';
 import {rotationFor} from '../ops/rotate/rope.js';
 import {attendOverItself} from './cached_attention.js';
+import {type KeyMode, type RopeMode, basisNames, keyModeOf, projectedSizes} from './key_mode.js';
 import {configOf} from './layer_args.js';
 import {orthonormalRows} from './orthonormal_rows.js';
 import {type HeadSizes, type Projected, SelfAttention, type SelfAttentionArgs} from './self_attention.js';
-
-/** Whether keys are compressed before they rotate, or behind it. */
-export type RopeMode = 'before' | 'after';
 
 export interface EigenAttentionArgs extends SelfAttentionArgs {
   /** Numbers that are stored of a key, at most `headDim`; a list has one for each key head. Default: by `rankRatio`. */
@@ -29,22 +27,22 @@ export interface EigenAttentionArgs extends SelfAttentionArgs {
 }
 
 /**
- * Causal self-attention whose keys and values live in spaces of few dimensions (Eigen Attention, Saxena et al., 2024, arXiv
- * 2408.05646): attention runs, trains and caches in latents of `keyRank` and `valueRank` numbers a head. With bases E, D of
- * each key head, of dense weights W_q, W_k, W_v, W_o (see `compressModel`, which finds them):
+ * Causal self-attention with low-rank keys and values (Eigen Attention, Saxena et al., 2024, arXiv 2408.05646): attention runs,
+ * trains and caches in latents of `keyRank` and `valueRank` numbers per head. With bases E (encode) and D (decode) per key head
+ * of dense weights W_q, W_k, W_v, W_o (`compress` finds them):
  *
- * - values: `W_v E_v^T` and `D_v W_o` are merged: the value and output projections are smaller, and nothing else changes;
- * - keys without `rope`: `W_k E_k^T` and `W_q D_k^T` are merged as well;
- * - keys with `rope`, mode `before`: latents of unrotated keys, `W_k E_k^T`, are stored; with the weight `key_basis` = D_k, keys
- *   are rebuilt and rotated where they are met, tile by tile. The lowest rank; each stored token costs rank x headDim
- *   multiplications a step;
- * - mode `after`: keys and queries are rotated, then projected by the weights `key_encoder` = E_k and `query_encoder` = D_k.
- *   Nothing is rebuilt; rotated keys need a far higher rank;
- * - a `keyRank` of headDim with `rope`: keys stay as they are, and cost nothing more.
+ * - values: `W_v E_v^T` and `D_v W_o` are merged. The value and output projections are smaller; nothing else changes.
+ * - keys without `rope`: `W_k E_k^T` and `W_q D_k^T` are merged as well.
+ * - keys with `rope`, mode `before`: latents of unrotated keys, `W_k E_k^T`, are stored. Attention rebuilds keys with the weight
+ *   `key_basis` = D_k and rotates them, tile by tile. This needs the lowest rank; each stored token costs rank x headDim
+ *   multiplications per step.
+ * - keys with `rope`, mode `after`: keys and queries are rotated, then projected by the weights `key_encoder` = E_k and
+ *   `query_encoder` = D_k. Nothing is rebuilt, but rotated keys need a far higher rank.
+ * - a `keyRank` of headDim with `rope`: keys stay as they are, at no extra cost.
  *
- * Scores are scaled by 1 / sqrt(headDim) throughout. Untrained, bases are random and orthonormal. Heads with a rank below the
- * layer's largest are padded with zeros. Every policy of a cache stores the latents as it would store keys and values.
- * Input and output float32 `[batch, tokens, model dim]`, with and without a cache as in `Attention`; differentiable without.
+ * Scores are scaled by 1 / sqrt(headDim) in every mode. Untrained bases are random and orthonormal. Heads whose rank is below the
+ * layer's largest are padded with zeros. Every cache policy stores latents as it stores keys and values.
+ * Input and output float32 `[batch, tokens, model dim]`. Without a cache the layer is differentiable.
  */
 export class EigenAttention extends SelfAttention {
   /** @nocollapse */
@@ -85,14 +83,7 @@ export class EigenAttention extends SelfAttention {
         );
       }
     }
-    this.eigen = {
-      ...(keyRank !== undefined && {keyRank}),
-      ...(valueRank !== undefined && {valueRank}),
-      rankRatio,
-      ropeMode,
-      useKeyMean,
-      useEigen,
-    };
+    this.eigen = {keyRank, valueRank, rankRatio, ropeMode, useKeyMean, useEigen};
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
@@ -100,17 +91,14 @@ export class EigenAttention extends SelfAttention {
     const {numKvHeads, kernelInitializer} = this.options;
     const {keyRank} = this.ranks();
     const shape: [number, number, number] = [numKvHeads, Math.max(...keyRank), this.headDim];
-    const start = (names: readonly string[]) => {
-      const variables = names.map(name => this.addVariable(name, shape));
-      if (kernelInitializer === 'zeros') return;
-      const rows = orthonormalRows(keyRank, shape);
-      for (const variable of variables) variable.write(rows);
-      rows.dispose();
-    };
-    if (this.mode === 'before') start(['key_basis']);
-    if (this.mode === 'after') start(['key_encoder', 'query_encoder']);
+    const bases = basisNames[this.mode].map(name => this.addVariable(name, shape));
     if (this.hasKeyMean) this.addVariable('key_mean', [numKvHeads, this.headDim]);
-    if (kernelInitializer !== 'zeros') this.clearPadding();
+    if (kernelInitializer === 'zeros') return;
+    tf.tidy(() => {
+      const rows = orthonormalRows(keyRank, shape);
+      for (const basis of bases) basis.write(rows);
+    });
+    this.clearPadding();
   }
 
   override getConfig(): tf.serialization.ConfigDict {
@@ -118,18 +106,10 @@ export class EigenAttention extends SelfAttention {
   }
 
   protected override headSizes(): HeadSizes {
-    const {headDim: head} = this;
+    const {headDim} = this;
     const {keyRank, valueRank} = this.ranks();
-    const [key, value] = [Math.max(...keyRank), Math.max(...valueRank)];
-    switch (this.mode) {
-      case 'merged':
-        return {head, query: key, key, value};
-      case 'before':
-        return {head, query: head, key, value};
-      case 'whole':
-      case 'after':
-        return {head, query: head, key: head, value};
-    }
+    const sizes = projectedSizes(this.mode, {headDim, keyRank: Math.max(...keyRank)});
+    return {head: headDim, ...sizes, value: Math.max(...valueRank)};
   }
 
   protected override storedSizes({head, value}: HeadSizes): Pick<LayerShape, 'dim' | 'dimV' | 'headDim'> {
@@ -138,49 +118,40 @@ export class EigenAttention extends SelfAttention {
   }
 
   protected override attend(projected: Projected, cache: AttentionCache | undefined): tf.Tensor4D {
-    const start = cache?.tokens ?? 0;
     const {useEigen} = this.eigen;
-    const value = projected.values.shape[3];
-    const fresh =
-      useEigen && cache !== undefined ? this.latent(projected, start) : this.rebuilt(projected, start);
+    const storesLatents = useEigen && cache !== undefined && this.mode === 'before';
+    const fresh = storesLatents ? this.latent(projected) : this.rebuilt(projected, cache?.tokens ?? 0);
     const wide = useEigen ? fresh : {...fresh, ...this.padded(fresh)};
     const output =
       cache === undefined ? attendOverItself(wide) : cache.attend(this.options.depth, {...wide, layer: this});
-    return useEigen ? output : tf.slice(output, [0, 0, 0, 0], [-1, -1, -1, value]);
+    return useEigen ? output : tf.slice(output, [0, 0, 0, 0], [-1, -1, -1, projected.values.shape[3]]);
   }
 
-  /** What a cache is given: latents. */
-  private latent({queries, keys, values}: Projected, start: number): FreshTokens {
-    const {rope} = this.options;
-    const scale = 1 / Math.sqrt(this.headDim);
-    if (this.mode !== 'before') return this.rebuilt({queries, keys, values}, start);
+  /** What a cache gets in mode `before`: latents, and what rebuilds keys from them. */
+  private latent(projected: Projected): FreshTokens {
     return {
-      queries,
-      keys,
-      values,
+      ...projected,
       keyBasis: this.variable('key_basis') as tf.Tensor3D,
-      ...(this.hasKeyMean && {keyMean: this.variable('key_mean') as tf.Tensor2D}),
-      ...(rope && {rope}),
-      scale,
+      keyMean: this.hasKeyMean ? (this.variable('key_mean') as tf.Tensor2D) : undefined,
+      rope: this.options.rope,
+      scale: this.scale,
     };
   }
 
   /** Queries and keys of equal dim, as plain attention takes them; differentiable. */
   private rebuilt({queries, keys, values}: Projected, start: number): FreshTokens {
     const {rope, numKvHeads} = this.options;
-    const scale = 1 / Math.sqrt(this.headDim);
-    switch (this.mode) {
+    const {mode, scale} = this;
+    switch (mode) {
       case 'merged':
         return {queries, keys, values, scale};
       case 'whole':
-        return {queries, keys, values, ...(rope && {rope}), scale};
+        return {queries, keys, values, rope, scale};
       case 'before': {
         const whole = perHead(keys, this.variable('key_basis') as tf.Tensor3D, false);
-        const mean = this.hasKeyMean ? this.variable('key_mean') : undefined;
-        const moved: tf.Tensor4D = mean
-          ? tf.add(whole, tf.reshape(mean, [1, numKvHeads, 1, this.headDim]))
-          : whole;
-        return {queries, keys: moved, values, ...(rope && {rope}), scale};
+        if (!this.hasKeyMean) return {queries, keys: whole, values, rope, scale};
+        const mean = tf.reshape(this.variable('key_mean'), [1, numKvHeads, 1, this.headDim]);
+        return {queries, keys: tf.add(whole, mean), values, rope, scale};
       }
       case 'after': {
         const rotation = rotationFor(rope!, this.headDim, start, queries.shape[2]);
@@ -196,30 +167,35 @@ export class EigenAttention extends SelfAttention {
     }
   }
 
-  /** Zeros behind latents, up to the size of a head: they change neither a score nor the output's first numbers. */
+  /** Latents padded with zeros to the size of a head, which changes neither a score nor the first numbers of the output. */
   private padded({queries, keys, values}: Projected): Projected {
-    const {headDim} = this;
-    const wide = (x: tf.Tensor4D): tf.Tensor4D =>
-      tf.pad(x, [
-        [0, 0],
-        [0, 0],
-        [0, 0],
-        [0, headDim - x.shape[3]],
-      ]);
+    const wide = (x: tf.Tensor4D): tf.Tensor4D => {
+      const missing = this.headDim - x.shape[3];
+      return tf.pad(x, [...Array.from({length: 3}, (): [number, number] => [0, 0]), [0, missing]]);
+    };
     return {queries: wide(queries), keys: wide(keys), values: wide(values)};
   }
 
-  /** Which of the ways of keys this layer goes; keys that keep all their numbers need none. */
-  private get mode(): 'merged' | 'whole' | RopeMode {
-    if (this.options.rope === undefined) return 'merged';
-    return this.ranks().keyRank.every(rank => rank === this.headDim) ? 'whole' : this.eigen.ropeMode;
+  private get mode(): KeyMode {
+    const {rope} = this.options;
+    const {ropeMode} = this.eigen;
+    return keyModeOf({
+      rotates: rope !== undefined,
+      ropeMode,
+      headDim: this.headDim,
+      keyRanks: this.ranks().keyRank,
+    });
   }
 
   private get hasKeyMean(): boolean {
     return this.eigen.useKeyMean && this.mode === 'before';
   }
 
-  /** The ranks of each key head. */
+  private get scale(): number {
+    return 1 / Math.sqrt(this.headDim);
+  }
+
+  /** One rank per key head. */
   private ranks(): {keyRank: number[]; valueRank: number[]} {
     const {headDim} = this;
     const {numKvHeads} = this.options;
@@ -238,10 +214,7 @@ export class EigenAttention extends SelfAttention {
     return {keyRank: listed('keyRank'), valueRank: listed('valueRank')};
   }
 
-  /**
-   * Latents beyond the rank of their head start as zeros on both sides of their product, where no gradient moves them: they
-   * stay zeros in training.
-   */
+  /** Latents beyond their head's rank start as zeros on both sides of a product. So their gradient is zero and they stay zeros. */
   private clearPadding(): void {
     const {numHeads, numKvHeads} = this.options;
     const {keyRank, valueRank} = this.ranks();
@@ -256,7 +229,7 @@ export class EigenAttention extends SelfAttention {
   }
 }
 
-/** 1 for each latent of a head within its rank and 0 beyond, heads behind each other, each `repeats` times. */
+/** 1 for each latent within its head's rank and 0 beyond, `[heads * repeats * largest rank]`. */
 function headMask(ranks: readonly number[], repeats: number): tf.Tensor1D {
   const most = Math.max(...ranks);
   return tf.tensor1d(
@@ -264,19 +237,19 @@ function headMask(ranks: readonly number[], repeats: number): tf.Tensor1D {
   );
 }
 
-/** Every head's tokens times a matrix of its own: `[batch, heads, tokens, a]` to `[.., b]`; differentiable. */
+/** Each head's tokens times a matrix of its key head: `[batch, heads, tokens, a]` to `[batch, heads, tokens, b]`; differentiable. */
 function perHead(x: tf.Tensor4D, matrices: tf.Tensor3D, transpose: boolean): tf.Tensor4D {
   const [batch, heads, tokens, dim] = x.shape;
   const [kvHeads] = matrices.shape;
-  // the query heads of a group lie behind each other: rows of one matrix for each key head
+  // the query heads of a group are adjacent: together they are the rows of one matrix per key head
   const rows = tf.reshape(x, [batch, kvHeads, (heads / kvHeads) * tokens, dim]);
-  const repeated = tf.stack(Array.from({length: batch}, () => matrices)); // tfjs' matMul has no gradient where it repeats
+  const repeated = tf.stack(Array.from({length: batch}, () => matrices)); // the gradient of tfjs' matMul does not broadcast
   return tf.reshape(tf.matMul(rows, repeated, false, transpose), [batch, heads, tokens, -1]);
 }
 
 tf.serialization.registerClass(EigenAttention);
 
-/** Attention in a low-rank space; see `EigenAttention`. */
+/** Causal self-attention with low-rank keys and values; see `EigenAttention`. */
 export function eigenAttention(args: EigenAttentionArgs): EigenAttention {
   return new EigenAttention(args);
 }

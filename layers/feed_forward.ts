@@ -40,7 +40,7 @@ export interface FeedForwardArgs extends LayerArgs {
 
 /**
  * The feed-forward part of a Transformer block: gated `(act(x W_gate) * (x W_up)) W_down`, plain `act(x W_up) W_down`,
- * with biases where wanted. Input and output float32 `[batch, tokens, model dim]`.
+ * with biases if `useBias`. Input and output float32 `[batch, tokens, model dim]`.
  */
 export class FeedForward extends tf.layers.Layer {
   /** @nocollapse */
@@ -50,7 +50,7 @@ export class FeedForward extends tf.layers.Layer {
 
   constructor(args: FeedForwardArgs) {
     super(args);
-    this.supportsMasking = true; // a mask passes on to the attention behind, which refuses it
+    this.supportsMasking = true; // passes a mask on to the attention after it, which refuses it
     const {hiddenDim, activation = 'silu', gated = true, useBias = false} = args;
     positive(hiddenDim, 'hiddenDim', this.name);
     if (!(activation in activations)) {

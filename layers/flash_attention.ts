@@ -1,6 +1,7 @@
 import type {LayerShape} from '../cache/binding/layer_shape.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
+import {configOf} from './layer_args.js';
 import {SelfAttention, type SelfAttentionArgs} from './self_attention.js';
 
 export interface FlashAttentionArgs extends SelfAttentionArgs {
@@ -12,12 +13,12 @@ export interface FlashAttentionArgs extends SelfAttentionArgs {
 }
 
 /**
- * Causal self-attention without a matrix of tokens x tokens, forward or backward (FlashAttention, Dao et al., 2022, arXiv
- * 2205.14135): the attention of every layer here, with a compression of its past that it brings along. Each step is exact in
- * its own tokens; the past is a truncated singular value decomposition of rank `compressionRatio * headDim` that grows with
- * the text (see `onlineSvd`). A cache with a plan goes before.
+ * Causal self-attention that never builds a tokens x tokens matrix, forward or backward (FlashAttention, Dao et al., 2022, arXiv
+ * 2205.14135), as every attention layer here, and that asks for a compression of its past. The tokens of a step are exact; the
+ * past is a truncated singular value decomposition of rank `compressionRatio * headDim` that is updated as the text grows (see
+ * `onlineSvd`). The plan of a cache takes precedence.
  *
- * The options, shapes and weights are those of `Attention`.
+ * Options, shapes and weights are those of `Attention`.
  */
 export class FlashAttention extends SelfAttention {
   /** @nocollapse */
@@ -34,7 +35,7 @@ export class FlashAttention extends SelfAttention {
     }
     if (ratio !== undefined && cachePolicy !== undefined) {
       throw new InvalidArgumentError(
-        `${this.name}: compressionRatio is a cachePolicy of its own (onlineSvd); give one of them.`,
+        `${this.name}: compressionRatio sets a cachePolicy of its own (onlineSvd); give one of them.`,
       );
     }
     this.compressionRatio = ratio;
@@ -48,14 +49,13 @@ export class FlashAttention extends SelfAttention {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {compressionRatio} = this;
-    return {...super.getConfig(), ...(compressionRatio !== undefined && {compressionRatio})};
+    return {...super.getConfig(), ...configOf({compressionRatio: this.compressionRatio})};
   }
 }
 
 tf.serialization.registerClass(FlashAttention);
 
-/** Causal attention that brings its past's compression along; see `FlashAttention`. */
+/** Causal self-attention that asks for a low-rank past; see `FlashAttention`. */
 export function flashAttention(args: FlashAttentionArgs): FlashAttention {
   return new FlashAttention(args);
 }

@@ -16,20 +16,20 @@ function joinHeads(x: tf.Tensor4D): tf.Tensor3D {
   return tf.reshape(moved, [batch, tokens, heads * dim]);
 }
 
-/** Weights of a projection: `[in, out]`, and `[out]` or none. */
+/** Weights of a projection: `[in, out]`, and a bias `[out]` or none. */
 export interface Projection {
   readonly kernel: tf.Tensor;
   readonly bias: tf.Tensor | undefined;
 }
 
-/** `x W + b` of `[batch, tokens, in]`, split into heads. */
+/** `x W + b` of x `[batch, tokens, in]`, split into heads: `[batch, heads, tokens, out / heads]`. */
 export function toHeads(x: tf.Tensor, heads: number, {kernel, bias}: Projection): tf.Tensor4D {
   const [batch, tokens] = x.shape as [number, number];
   if (tokens !== 1) return splitHeads(linear(x, kernel, {bias}), heads);
   return linear(x, kernel, {bias, shape: [batch, heads, 1, kernel.shape[1]! / heads]}) as tf.Tensor4D;
 }
 
-/** `x W + b` of heads that are joined: `[batch, tokens, out]`. */
+/** `x W + b` of x `[batch, heads, tokens, dim]` with its heads joined: `[batch, tokens, out]`. */
 export function fromHeads(x: tf.Tensor4D, {kernel, bias}: Projection): tf.Tensor {
   const [batch, , tokens] = x.shape;
   if (tokens !== 1) return linear(joinHeads(x), kernel, {bias});

@@ -1,7 +1,8 @@
 /** Layers of eigenkv. Importing this registers them with tfjs, so that saved models load. */
 export {attention, Attention, type AttentionArgs} from './attention.js';
 export {cachedAttention, type CachedAttentionOptions} from './cached_attention.js';
-export {eigenAttention, EigenAttention, type EigenAttentionArgs, type RopeMode} from './eigen_attention.js';
+export {eigenAttention, EigenAttention, type EigenAttentionArgs} from './eigen_attention.js';
+export type {RopeMode} from './key_mode.js';
 export type {HeadSizes, Projected, SelfAttentionArgs} from './self_attention.js';
 export {feedForward, FeedForward, type FeedForwardArgs} from './feed_forward.js';
 export {flashAttention, FlashAttention, type FlashAttentionArgs} from './flash_attention.js';

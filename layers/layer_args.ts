@@ -27,18 +27,18 @@ export function onlyTensor(inputs: tf.Tensor | tf.Tensor[], layer: string): tf.T
 }
 
 /**
- * A keyword that no layer reads is dropped without a word, and callers have many names for a mask of tokens (`attention_mask`,
+ * tfjs silently drops a keyword that no layer reads, and callers have many names for a mask of tokens (`attention_mask`,
  * `attnMask`, `keyPaddingMask`).
  *
- * @throws InvalidArgumentError where one was given: no attention here can leave tokens out.
+ * @throws InvalidArgumentError if one is given: no attention here can leave tokens out.
  */
 export function refuseMask(kwargs: CallArgs, layer: string): void {
   const name = Object.keys(kwargs).find(key => /mask/i.test(key) && Boolean(kwargs[key]));
   if (name === undefined) return;
   throw new InvalidArgumentError(
     `Layer "${layer}" got a padding mask (${name}; an embedding with maskZero makes one), and attention here is causal over all tokens: padding ` +
-      'would be attended to. Give texts one at a time or of equal length, without maskZero; or pad on the right, where no token of ' +
-      'the text looks, and read the outputs of its own tokens.',
+      'would be attended to. Give texts one at a time or of equal length, without maskZero; or pad on the right, which no token of ' +
+      'the text attends to, and read the outputs of the text only.',
   );
 }
 
@@ -47,7 +47,7 @@ export function onlyShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
   return Array.isArray(shape[0]) ? shape[0] : (shape as tf.Shape);
 }
 
-/** A last axis that must be known when weights are built. */
+/** The last axis, which must be known when weights are built. */
 export function knownDim(shape: tf.Shape, layer: string): number {
   const dim = shape.at(-1);
   if (typeof dim === 'number') return dim;
@@ -56,13 +56,13 @@ export function knownDim(shape: tf.Shape, layer: string): number {
   );
 }
 
-/** A whole number of 1 or more, or an error that names the layer and the option. */
+/** @throws InvalidArgumentError unless the value is a whole number >= 1. */
 export function positive(value: number, option: string, layer: string): number {
   if (Number.isInteger(value) && value >= 1) return value;
   throw new InvalidArgumentError(`${layer}: ${option} = ${value}; expected a whole number >= 1.`);
 }
 
-/** How a layer's matrices start: by Glorot's rule, or as zeros, which is quick where weights are set right after. */
+/** How a layer's matrices start: by Glorot's rule, or as zeros, which is fast if weights are set right after. */
 export type KernelInitializer = 'glorotUniform' | 'zeros';
 
 /** tfjs does not export its name. */
@@ -72,7 +72,7 @@ export function initializerOf(name: KernelInitializer): Initializer {
   return name === 'zeros' ? tf.initializers.zeros() : tf.initializers.glorotUniform({});
 }
 
-/** A layer's options as they go into its saved config. */
+/** A layer's options for its saved config: plain JSON, without keys that are undefined. */
 export function configOf(options: object): tf.serialization.ConfigDict {
-  return JSON.parse(JSON.stringify(options)) as tf.serialization.ConfigDict; // drops what is undefined
+  return JSON.parse(JSON.stringify(options)) as tf.serialization.ConfigDict;
 }

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 
 /**
- * A layer in front of a symbolic tensor that makes a padding mask (an embedding with `maskZero`, `Masking`). tfjs loses masks on their
- * way out of models inside a model and through sums with what has none, so that a layer behind never sees them.
+ * A layer that a symbolic tensor depends on and that makes a padding mask (an embedding with `maskZero`, `Masking`). tfjs loses
+ * masks at the output of nested models and in sums with an unmasked tensor, so that later layers never see them.
  */
 export function maskingLayer(tensor: tf.SymbolicTensor): tf.layers.Layer | undefined {
   const seen = new Set<tf.SymbolicTensor>();

@@ -1,17 +1,20 @@
 import * as tf from '@tensorflow/tfjs';
+import {seededRandom} from '../base/random.js';
 
-/** Of the random directions: the same sizes start alike. */
+/** Layers of equal sizes start with equal directions. */
 const seed = 20;
 
 /**
- * Random orthonormal rows for each head, float32 `[heads, most, dim]`: `ranks[h]` of them for head h, zeros behind. Gram-Schmidt
- * on the host, twice over, so that they are orthonormal to rounding.
+ * Random orthonormal rows per head, float32 `[heads, most, dim]`: `ranks[h]` of them for head h, then zeros. Gram-Schmidt on the
+ * host, two passes, so that rows are orthonormal to rounding.
  */
 export function orthonormalRows(
   ranks: readonly number[],
   [heads, most, dim]: [number, number, number],
 ): tf.Tensor3D {
-  const next = normalStream();
+  const random = seededRandom(seed);
+  // a sum of three uniform numbers is close enough to a normal one
+  const next = () => random() + random() + random() - 1.5;
   const out = new Float32Array(heads * most * dim);
   for (let head = 0; head < heads; head++) {
     const rows: Float64Array[] = [];
@@ -33,16 +36,4 @@ export function orthonormalRows(
 
 function dot(a: Float64Array, b: Float64Array): number {
   return a.reduce((sum, x, i) => sum + x * b[i]!, 0);
-}
-
-/** Sums of three uniform numbers (mulberry32, Tommy Ettinger, 2017): near enough to a normal distribution. */
-function normalStream(): () => number {
-  let state = seed;
-  const uniform = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-  return () => uniform() + uniform() + uniform() - 1.5;
 }

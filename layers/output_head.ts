@@ -17,7 +17,7 @@ export interface OutputHeadArgs extends LayerArgs {
   kernelInitializer?: KernelInitializer;
 }
 
-/** Logits from hidden states by weights of its own: `x W`, `[batch, tokens, dim]` to `[batch, tokens, vocabSize]`. */
+/** Logits from hidden states by weights that are not the token embedding's: `x W`, `[batch, tokens, dim]` to `[batch, tokens, vocabSize]`. */
 export class OutputHead extends tf.layers.Layer {
   /** @nocollapse */
   static readonly className = 'EigenkvOutputHead';
@@ -53,7 +53,7 @@ export class OutputHead extends tf.layers.Layer {
 
 tf.serialization.registerClass(OutputHead);
 
-/** Logits by weights of their own; see `OutputHead`. */
+/** An output head with its own weights; see `OutputHead`. */
 export function outputHead(args: OutputHeadArgs): OutputHead {
   return new OutputHead(args);
 }

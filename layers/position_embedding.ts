@@ -21,8 +21,8 @@ export interface PositionEmbeddingArgs extends LayerArgs {
 }
 
 /**
- * Adds a learned vector per position, as GPT-2 does: `x_t + P[start + t]`, where `start` is the number of tokens that the
- * cache has seen (0 without one). Input and output float32 `[batch, tokens, dim]`.
+ * Adds a learned vector per position, as GPT-2 does: `x_t + P[start + t]`, where `start` is the number of tokens in the
+ * cache's text (0 without a cache). Input and output float32 `[batch, tokens, dim]`.
  */
 export class PositionEmbedding extends tf.layers.Layer {
   /** @nocollapse */
@@ -32,7 +32,7 @@ export class PositionEmbedding extends tf.layers.Layer {
 
   constructor(args: PositionEmbeddingArgs) {
     super(args);
-    this.supportsMasking = true; // a mask passes on to the attention behind, which refuses it
+    this.supportsMasking = true; // passes a mask on to the attention after it, which refuses it
     const {maxPositions, kernelInitializer = 'glorotUniform'} = args;
     positive(maxPositions, 'maxPositions', this.name);
     this.config = {maxPositions, kernelInitializer};

@@ -16,7 +16,7 @@ export class RmsNormalization extends tf.layers.Layer {
 
   constructor(args: RmsNormalizationArgs = {}) {
     super(args);
-    this.supportsMasking = true; // a mask passes on to the attention behind, which refuses it
+    this.supportsMasking = true; // passes a mask on to the attention after it, which refuses it
     this.epsilon = args.epsilon ?? 1e-5;
   }
 

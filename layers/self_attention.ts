@@ -1,8 +1,8 @@
 import type {AttentionCache} from '../cache/attention_cache.js';
 import type {LayerShape} from '../cache/binding/layer_shape.js';
 import type {FreshTokens} from '../cache/past/fresh_tokens.js';
-import type {Spec} from '../base/options.js';
-import {makePolicy} from '../cache/policies/as_policy.js';
+import {type Spec, specOf} from '../base/options.js';
+import {type PolicyLike, asPolicy} from '../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
@@ -39,28 +39,30 @@ export interface SelfAttentionArgs extends LayerArgs {
   /** A bias of the output projection. Default false. */
   useOutputBias?: boolean;
   /** The policy of this layer's past in a cache that is made without a plan. Default: none, which is `full`. */
-  cachePolicy?: Spec;
+  cachePolicy?: PolicyLike;
   /** Default 'glorotUniform'. */
   kernelInitializer?: KernelInitializer;
 }
 
-/** The numbers of a head on their way through a layer. */
+/** Numbers per head. */
 export interface HeadSizes {
-  /** Of an uncompressed head. */
+  /** In an uncompressed head. */
   readonly head: number;
-  /** Of queries, keys and values as they are projected from x. */
+  /** In queries, keys and values as the projections give them. */
   readonly query: number;
   readonly key: number;
   readonly value: number;
 }
 
 /**
- * What causal self-attention layers share: their options, their four projections, and the way to a cache. A layer that
- * differs says how large its heads are (`headSizes`), and what attends (`fresh`).
+ * What causal self-attention layers share: options, four projections, and the cache. A subclass overrides the sizes of its heads
+ * (`headSizes`, `storedSizes`) and how it attends (`attend`).
  */
 export abstract class SelfAttention extends tf.layers.Layer {
-  protected readonly options: Omit<SelfAttentionArgs, keyof LayerArgs> &
-    Required<Pick<SelfAttentionArgs, 'numKvHeads' | 'depth' | 'kernelInitializer'>>;
+  protected readonly options: Omit<SelfAttentionArgs, keyof LayerArgs | 'cachePolicy'> &
+    Required<Pick<SelfAttentionArgs, 'numKvHeads' | 'depth' | 'kernelInitializer'>> & {
+      readonly cachePolicy?: Spec;
+    };
   private uncompressedDim: number | undefined;
   private maskedBy: tf.layers.Layer | undefined;
   private readonly variables: Record<string, tf.LayerVariable> = {};
@@ -72,29 +74,28 @@ export abstract class SelfAttention extends tf.layers.Layer {
     positive(numKvHeads, 'numKvHeads', this.name);
     if (numHeads % numKvHeads !== 0) {
       throw new InvalidArgumentError(
-        `${this.name}: numHeads = ${numHeads} is no multiple of numKvHeads = ${numKvHeads}.`,
+        `${this.name}: numHeads = ${numHeads} is not a multiple of numKvHeads = ${numKvHeads}.`,
       );
     }
     if (headDim !== undefined) positive(headDim, 'headDim', this.name);
-    if (cachePolicy !== undefined) makePolicy(cachePolicy); // throws where it is none
     this.uncompressedDim = headDim;
     this.options = {
       numHeads,
       numKvHeads,
+      headDim,
       depth,
-      ...(headDim !== undefined && {headDim}),
-      ...(rope && {rope}),
+      rope,
       useBias: args.useBias ?? false,
       useOutputBias: args.useOutputBias ?? false,
-      ...(cachePolicy && {cachePolicy}),
+      cachePolicy: cachePolicy === undefined ? undefined : specOf(asPolicy(cachePolicy)),
       kernelInitializer: args.kernelInitializer ?? 'glorotUniform',
     };
   }
 
-  /** This layer's row in a cache. Known once the layer is built. */
+  /** The sizes of this layer in a cache. Known once the layer is built. */
   get layerShape(): LayerShape {
     const {depth, numHeads: heads, numKvHeads: kvHeads, cachePolicy: policy} = this.options;
-    return {depth, heads, kvHeads, ...this.storedSizes(this.headSizes()), ...(policy && {policy})};
+    return {depth, heads, kvHeads, ...this.storedSizes(this.headSizes()), policy};
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
@@ -103,7 +104,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
     this.uncompressedDim ??= dim / numHeads;
     if (!Number.isInteger(this.uncompressedDim)) {
       throw new InvalidArgumentError(
-        `${this.name}: the model's dim ${dim} does not divide into ${numHeads} heads; give headDim.`,
+        `${this.name}: the model's dim ${dim} is not a multiple of its ${numHeads} heads; give headDim.`,
       );
     }
     const {query, key, value} = this.headSizes();
@@ -114,7 +115,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
     super.build(inputShape);
   }
 
-  /** Looks at the graph in front of it once, since tfjs may lose a mask on the way: see `maskingLayer`. */
+  /** Searches the graph before this layer for a mask, since tfjs may lose one on the way: see `maskingLayer`. */
   override apply(
     inputs: tf.Tensor | tf.Tensor[] | tf.SymbolicTensor | tf.SymbolicTensor[],
     kwargs?: CallArgs,
@@ -145,7 +146,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
     return {...super.getConfig(), ...configOf(this.options)};
   }
 
-  /** What lies between the projections: `[batch, heads, tokens, value size]`. */
+  /** Attention between the projections: `[batch, heads, tokens, value size]`. */
   protected attend(projected: Projected, cache: AttentionCache | undefined): tf.Tensor4D {
     const {queries, keys, values} = projected;
     const {rope, depth} = this.options;
@@ -163,7 +164,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
     return {head: headDim, query: headDim, key: headDim, value: headDim};
   }
 
-  /** What a cache stores of a token and head. */
+  /** Numbers that a cache stores per token and head. */
   protected storedSizes({key, value}: HeadSizes): Pick<LayerShape, 'dim' | 'dimV' | 'headDim'> {
     return {dim: key, dimV: value};
   }
@@ -172,14 +173,13 @@ export abstract class SelfAttention extends tf.layers.Layer {
     return this.variables[name]!.read();
   }
 
-  /** A weight that starts as zeros; what it is to start as is written to it. */
+  /** A weight that starts as zeros. */
   protected addVariable(name: string, shape: tf.Shape): tf.LayerVariable {
     const variable = this.addWeight(name, shape, 'float32', tf.initializers.zeros());
     this.variables[name] = variable;
     return variable;
   }
 
-  /** Multiplies a weight, once. */
   protected scaleVariable(name: string, factor: tf.Tensor): void {
     const variable = this.variables[name]!;
     tf.tidy(() => void variable.write(tf.mul(variable.read(), factor)));
@@ -197,5 +197,5 @@ export abstract class SelfAttention extends tf.layers.Layer {
   }
 }
 
-/** Queries, keys and values of the heads, `[batch, heads, tokens, dim]`. */
+/** Queries `[batch, heads, tokens, dim]`, keys and values `[batch, kvHeads, tokens, dim]`. */
 export type Projected = Pick<FreshTokens, 'queries' | 'keys' | 'values'>;

@@ -24,13 +24,13 @@ export interface TokenEmbeddingArgs extends LayerArgs {
 }
 
 /**
- * The token embedding E `[vocabSize, dim]`, both ways, so that input and output can share it (Press and Wolf, 2017,
- * arXiv 1608.05859): ids int32 `[batch, tokens]` give rows of E, `[batch, tokens, dim]`; hidden states float32
- * `[batch, tokens, dim]` give logits x E^T, `[batch, tokens, vocabSize]`. Apply one instance at both ends to tie them.
+ * The token embedding E `[vocabSize, dim]`, which input and output can share (Press and Wolf, 2017, arXiv 1608.05859): int32 ids
+ * `[batch, tokens]` give rows of E, `[batch, tokens, dim]`; float32 hidden states `[batch, tokens, dim]` give logits x E^T,
+ * `[batch, tokens, vocabSize]`. Apply one instance at both ends to tie them.
  *
- * As the first layer of a model it also refuses texts that are too long, before anything is computed: with a
- * `contextLength`, ids beyond it, counted from the start of the cache's text, are a ContextLengthError
- * (unless the cache was made to go `beyondContext`). Ids that are none of the vocabulary are an InvalidArgumentError.
+ * As the first layer of a model it refuses texts that are too long before anything is computed: tokens beyond `contextLength`,
+ * counted from the start of the cache's text, are a ContextLengthError (unless the cache was made with `beyondContext`). An id
+ * outside the vocabulary is an InvalidArgumentError.
  */
 export class TokenEmbedding extends tf.layers.Layer {
   /** @nocollapse */
@@ -45,10 +45,10 @@ export class TokenEmbedding extends tf.layers.Layer {
     positive(vocabSize, 'vocabSize', this.name);
     positive(dim, 'dim', this.name);
     if (contextLength !== undefined) positive(contextLength, 'contextLength', this.name);
-    this.config = {vocabSize, dim, ...(contextLength !== undefined && {contextLength}), kernelInitializer};
+    this.config = {vocabSize, dim, contextLength, kernelInitializer};
   }
 
-  /** Tokens that it knows: ids are from 0 to this, exclusive. */
+  /** Size of the vocabulary: ids are below it. */
   get vocabSize(): number {
     return this.config.vocabSize;
   }
@@ -59,7 +59,7 @@ export class TokenEmbedding extends tf.layers.Layer {
     super.build(inputShape);
   }
 
-  /** tfjs counts each application as a use, but a model gives up only one: applied at both ends, a layer would never be freed. */
+  /** tfjs counts each application as a use, but a model releases only one. A layer applied at both ends would never be freed. */
   override apply(
     inputs: tf.Tensor | tf.Tensor[] | tf.SymbolicTensor | tf.SymbolicTensor[],
     kwargs?: CallArgs,
@@ -104,7 +104,7 @@ export class TokenEmbedding extends tf.layers.Layer {
   private checkLength(tokens: number, cached: number): void {
     const {contextLength = Infinity} = this.config;
     if (cached + tokens <= contextLength) return;
-    const given = cached === 0 ? `${tokens} tokens` : `${tokens} tokens behind the ${cached} of the cache`;
+    const given = cached === 0 ? `${tokens} tokens` : `${tokens} tokens after the ${cached} in the cache`;
     throw new ContextLengthError(
       `The model's context is ${contextLength} tokens; ${given} were given. Shorten the text or start a new cache.`,
     );
@@ -113,7 +113,7 @@ export class TokenEmbedding extends tf.layers.Layer {
 
 tf.serialization.registerClass(TokenEmbedding);
 
-/** The token embedding, both ways; see `TokenEmbedding`. */
+/** A token embedding, for input and output; see `TokenEmbedding`. */
 export function tokenEmbedding(args: TokenEmbeddingArgs): TokenEmbedding {
   return new TokenEmbedding(args);
 }

@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs';
 import {type CallArgs, type LayerArgs, onlyShape, onlyTensor} from './layer_args.js';
 
 /**
- * Passes every token on, or only the last one where `model.apply(ids, {lastTokenOnly: true})` says so: before the output
- * head, it saves a prompt's logits that nobody reads. Input `[batch, tokens, dim]`.
+ * Gives all tokens, or only the last one with `model.apply(ids, {lastTokenOnly: true})`. Before the output head it saves the logits
+ * of a prompt that nobody reads. Input `[batch, tokens, dim]`.
  */
 export class TokenSelection extends tf.layers.Layer {
   /** @nocollapse */

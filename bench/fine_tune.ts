@@ -7,14 +7,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {parseArgs} from 'node:util';
 import {full, quantized} from '../cache/index.js';
-import {
-  basisMethods,
-  compressModel,
-  embeddedText,
-  fineTune,
-  loadCalibration,
-  loadModel,
-} from '../models/index.js';
+import {basisMethods, compress, embeddedText, fineTune, loadCalibration, loadModel} from '../models/index.js';
 import {evaluate} from '../src/evaluate/index.js';
 
 /** Of every token but those that wait for a group of 32: 4 bits; and fewer for values, whose latents are of different sizes, so by channel. */
@@ -41,11 +34,13 @@ async function main(args: string[]) {
     loaded.tokenizer.encode(await embeddedText(text), {parseSpecial: false});
   const [heldOut, train] = [await idsOf('heldOut'), await idsOf('trainSample')];
   const method = basisMethods.find(name => name === values.method);
-  const {model} = await compressModel(loaded.model, calibration, {
+  const compressed = await compress(loaded, calibration, {
     method,
     ratio: Number(values.ratio),
-    sample: train.slice(0, 128),
+    text: train,
+    tokens: 128,
   });
+  const {model} = compressed;
   console.log(
     `| epoch | training KL | latents | perplexity | KL (nats) | bytes / float32 |\n|${'---|'.repeat(6)}`,
   );
@@ -66,14 +61,14 @@ async function main(args: string[]) {
   };
   await report(0, undefined);
   for (const [index, rate] of values.rates.split(',').entries()) {
-    await fineTune(model, train, {
-      teacher: loaded.model,
+    await fineTune(compressed, train, {
+      teacher: loaded,
       learningRate: Number(rate),
       window: Number(values.window),
       callbacks: [new EpochEnds((epoch, loss) => report(index + epoch + 1, loss))],
     });
   }
-  model.dispose();
+  compressed.dispose();
   loaded.dispose();
 }
 

@@ -14,7 +14,7 @@ import {full, quantized} from '../cache/index.js';
 import {
   type CompressOptions,
   type CompressedModel,
-  compressModel,
+  compress,
   embeddedText,
   loadCalibration,
   loadModel,
@@ -71,10 +71,10 @@ async function main(args: string[]) {
       if (options.method === 'fisher' && calibration.gradients === undefined) continue;
       made.push([
         name,
-        await compressModel(loaded.model, calibration, {
+        await compress(loaded, calibration, {
           ...options,
           ratio,
-          ...(options.spread === 'waterFilled' && {sample}),
+          text: options.spread === 'waterFilled' ? sample : undefined,
         }),
       ]);
     }
@@ -96,7 +96,7 @@ async function main(args: string[]) {
       if (name.includes('water'))
         console.error(`${ratio}: ${compression.keyRanks.join(' ')} / ${compression.valueRanks.join(' ')}`);
     }
-    for (const [, {model: compressed}] of made) compressed.dispose();
+    for (const [, compressed] of made) compressed.dispose();
     isFirst = false;
   }
   loaded.dispose();

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../base/errors.js';
-import {compressionKey, compressionToJson} from './compress/compression.js';
+import {compressionKey, compressionToJson} from './architectures/parts/compression.js';
 import type {LoadedModel} from './loaded_model.js';
 import {joinColumns, transpose} from './formats/layouts.js';
 import {type FilledVariables, filledVariables} from './formats/model_variables.js';

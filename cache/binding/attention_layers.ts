@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {hasGraph, nodesByLayer} from './graph_nodes.js';
 import type {CacheSource, CacheableModel, LayerShape} from './layer_shape.js';
 import {atLeast} from '../../base/options.js';
 
@@ -48,10 +49,10 @@ const rowSchema = v.looseObject({
 });
 
 function layersIn(model: CacheableModel): AttentionLayer[] {
-  const applications = applicationsIn(model);
+  const nodes = hasGraph(model) ? nodesByLayer(model) : undefined;
   return model.layers.flatMap(layer => {
     const found = 'layerShape' in layer ? [{row: layer.layerShape as LayerShape, layer}] : nested(layer);
-    const times = applications?.get(layer) ?? 1;
+    const times = nodes?.get(layer)?.length ?? 1;
     if (found.length > 0 && times > 1) throw appliedAgain(layer, times);
     return found;
   });
@@ -83,24 +84,6 @@ export function modelOf(source: CacheSource): CacheableModel | readonly LayerSha
 /** Whether this has layers, as a model does, or a model inside it. */
 export function isModel(layer: unknown): layer is CacheableModel {
   return typeof layer === 'object' && layer !== null && 'layers' in layer && Array.isArray(layer.layers);
-}
-
-/** What of a `tf.LayersModel` says how often it applies each of its layers: it lists a layer once, and a node for each time. */
-interface Graph {
-  readonly nodesByDepth: Readonly<Record<string, readonly {readonly outboundLayer: object}[]>>;
-}
-
-function applicationsIn(model: object): Map<object, number> | undefined {
-  if (!isGraph(model)) return undefined;
-  const times = new Map<object, number>();
-  for (const {outboundLayer} of Object.values(model.nodesByDepth).flat()) {
-    times.set(outboundLayer, (times.get(outboundLayer) ?? 0) + 1);
-  }
-  return times;
-}
-
-function isGraph(model: object): model is Graph {
-  return 'nodesByDepth' in model && typeof model.nodesByDepth === 'object' && model.nodesByDepth !== null;
 }
 
 function appliedAgain(layer: object, times: number): InvalidArgumentError {

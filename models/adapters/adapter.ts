@@ -2,12 +2,13 @@ import type * as tf from '@tensorflow/tfjs';
 import type {Projected} from '../../layers/self_attention.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 
-/** Dense weights of an attention layer, row-major, projections `[inputs, outputs]`, the heads' outputs behind each other. */
+/** Dense weights of an attention layer: row-major, projections `[inputs, outputs]`, the outputs of the heads side by side. */
 export interface DenseWeights {
   /** `[model dim, heads * headDim]` */
   readonly query: Float32Array;
   /** `[model dim, kvHeads * headDim]` */
   readonly key: Float32Array;
+  /** `[model dim, kvHeads * headDim]` */
   readonly value: Float32Array;
   /** `[heads * headDim, model dim]` */
   readonly output: Float32Array;
@@ -17,40 +18,44 @@ export interface DenseWeights {
   readonly outputBias?: Float32Array;
 }
 
-/** What a layer does before and behind its attention, on the backend, with its weights as they are at the time of the call. */
+/** What a layer computes before and after its attention: on the backend, with its weights at the time of the call. */
 export interface AttentionParts {
   /** Queries, keys and values of hidden states `[batch, tokens, model dim]`, not rotated. */
   project(x: tf.Tensor): Projected;
   /**
-   * The layer's output `[batch, tokens, model dim]`, of attention `[batch, heads, tokens, headDim]` and of its input
-   * `[batch, tokens, model dim]`, for layers that add it or gate by it.
+   * The layer's output `[batch, tokens, model dim]`.
+   * @param attended attention `[batch, heads, tokens, headDim]`.
+   * @param x the layer's input `[batch, tokens, model dim]`, for layers with a residual or a gate inside.
    */
   output(attended: tf.Tensor4D, x: tf.Tensor): tf.Tensor;
 }
 
-/** An attention layer of a model: what compression and caches need to know of it. */
+/** An attention layer of a model, as compression and caches need to know it. */
 export interface DenseAttention {
   readonly layer: tf.layers.Layer;
+  /** Query heads. */
   readonly heads: number;
+  /** Key and value heads; divides `heads`. */
   readonly kvHeads: number;
   readonly headDim: number;
+  /** Rotary positions. Default: none. */
   readonly rope?: RopeConfig;
   /** Factor of the scores. Default 1 / sqrt(headDim). */
   readonly scale?: number;
-  /** Tokens that each token sees, itself included, where the layer looks back no further. Default: all before it. */
+  /** Tokens that each token attends to, itself included. Default: all tokens before it. */
   readonly window?: number;
-  /** Tokens that the layer can attend to, where it has a limit. */
+  /** The most tokens that the layer takes. Default: no limit. */
   readonly contextLength?: number;
-  /** What `attachCache` computes with; absent in layers that take a cache themselves. */
+  /** For `attachCache`; absent if the layer takes a cache itself. */
   readonly parts?: AttentionParts;
-  /** What `compressModel` computes with. */
+  /** For `calibrate` and `compress`. */
   read(): Promise<DenseWeights>;
 }
 
-/** How to read one kind of attention layer. Adding one is a file in this folder and a line in its index. */
+/** How to read one class of attention layers. Adding one is a file in this folder and a line in `registry.ts`. */
 export interface AttentionAdapter {
-  /** The layer's class, as `getClassName()` gives it. */
+  /** The layer's class name, as `getClassName()` gives it. */
   readonly className: string;
-  /** @throws ModelError where this layer computes something that cannot be converted. */
+  /** @throws ModelError if the layer computes something that a description cannot say. */
   describe(layer: tf.layers.Layer): DenseAttention;
 }

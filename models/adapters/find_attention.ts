@@ -1,62 +1,63 @@
+import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import type * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../../base/errors.js';
-import {type DenseAttention, attentionAdapterNames, describeAttention, isAttention} from './index.js';
-import type {PlacedLayer} from '../attach/graph.js';
+import type {DenseAttention} from './adapter.js';
+import type {PlacedLayer} from './graph.js';
+import {attentionAdapterNames, describeAttention} from './registry.js';
 
-/** An attention layer of somebody else, as its adapter describes it. */
-export type KnownAttention = DenseAttention & Required<Pick<DenseAttention, 'parts'>>;
-
-/** An attention layer of a model; nothing is said of one that takes a cache by itself. */
+/** An attention layer of a model. */
 export interface FoundAttention extends PlacedLayer {
-  readonly attention?: KnownAttention;
+  /** What its adapter says. Undefined only if the layer takes a cache by itself and no adapter is needed. */
+  readonly attention?: DenseAttention;
+}
+
+/** Whether a layer takes a cache: those of eigenkv do, and those that a cache was attached to. */
+export function takesCache(
+  layer: tf.layers.Layer,
+): layer is tf.layers.Layer & {readonly layerShape: LayerShape} {
+  return 'layerShape' in layer;
 }
 
 /**
- * The attention layers in the order of the model.
- * @throws ModelError where there is none, one that no adapter knows, or something that no cache can stand in for: a layer that
- *   keeps a state of its own, attention over another input, attention that is applied twice.
+ * The attention layers among those of a model, in their order: a layer is one if there is an adapter for its class or if it takes a
+ * cache.
+ *
+ * @param placed see `placedLayers`.
+ * @throws ModelError if there is none; if there is no adapter for a layer whose class is named after attention; if a layer is applied
+ *   more than once, or gets different inputs.
  */
 export function findAttention(placed: readonly PlacedLayer[]): FoundAttention[] {
-  const found = placed.flatMap((place): FoundAttention | [] => {
-    const {layer} = place;
-    const attention = describeAttention(layer);
-    if (attention !== undefined) checkReach(attention);
-    if (attention?.parts !== undefined) return {...place, attention: {...attention, parts: attention.parts}};
-    if ('layerShape' in layer) return place;
-    if (attention === undefined) return [];
-    throw new ModelError(
-      `The adapter of layer "${layer.name}" (${layer.getClassName()}) does not say how the layer projects: its description has ` +
-        'no "parts". docs/guides/adapters.md says what they are.',
-    );
-  });
   const layers = placed.map(({layer}) => layer);
-  const strangers = layers.filter(layer => isAttention(layer) && !found.some(known => known.layer === layer));
-  if (found.length === 0 || strangers.length > 0) {
+  const found = placed.flatMap((place): FoundAttention[] => {
+    const attention = describeAttention(place.layer);
+    if (attention !== undefined) checkReach(attention);
+    return attention !== undefined || takesCache(place.layer) ? [{...place, attention}] : [];
+  });
+  const unknown = layers.filter(
+    layer => /attention/i.test(layer.getClassName()) && !found.some(known => known.layer === layer),
+  );
+  if (found.length === 0 || unknown.length > 0) {
     throw new ModelError(
-      (strangers.length > 0
-        ? `No adapter knows the attention layers ${listed(strangers)}.`
-        : `No adapter knows an attention layer among those of the model: ${listed(layers)}.`) +
-        ` There are adapters for ${attentionAdapterNames().join(', ')}; docs/guides/adapters.md shows how to write one, a screen ` +
-        'long, for registerAttentionAdapter.',
-    );
-  }
-  const stateful = layers.filter(layer => layer.stateful);
-  if (stateful.length > 0) {
-    throw new ModelError(
-      `${listed(stateful)} keep a state from call to call, which no cache can fork, save or take back; make them with stateful: false.`,
+      (unknown.length > 0
+        ? `There is no adapter for the attention layers ${unknown.map(nameOf).join(', ')}.`
+        : `There is no attention layer that an adapter knows in this model; its layers are ${layers.map(nameOf).join(', ')}.`) +
+        ` There are adapters for ${attentionAdapterNames().join(', ')}. Add one with registerAttentionAdapter: docs/guides/adapters.md ` +
+        'shows one on a screen.',
     );
   }
   found.forEach(checkPlace);
   return found;
 }
 
-/** Adapters are plain JavaScript at times: a window of NaN tokens would be none without a word. */
+/** A layer's name and class, as errors show them. */
+export const nameOf = (layer: tf.layers.Layer) => `"${layer.name}" (${layer.getClassName()})`;
+
+/** An adapter may be plain JavaScript: a window of NaN tokens would silently be no window. */
 function checkReach({layer, window, contextLength}: DenseAttention): void {
-  for (const [name, tokens] of Object.entries({window, contextLength})) {
+  for (const [option, tokens] of Object.entries({window, contextLength})) {
     if (tokens === undefined || tokens === Infinity || (Number.isInteger(tokens) && tokens >= 1)) continue;
     throw new ModelError(
-      `The adapter of layer "${layer.name}" (${layer.getClassName()}) says ${name} = ${tokens}; expected a whole number of tokens, or ` +
-        'Infinity.',
+      `The adapter of layer ${nameOf(layer)} says ${option} = ${tokens}; expected a whole number of tokens, or Infinity.`,
     );
   }
 }
@@ -64,19 +65,15 @@ function checkReach({layer, window, contextLength}: DenseAttention): void {
 function checkPlace({layer, applications, nodes}: FoundAttention): void {
   if (applications !== 1) {
     throw new ModelError(
-      `Attention layer "${layer.name}" (${layer.getClassName()}) is applied ${applications} times in this model; a cache keeps a ` +
-        'past for each layer, and would count every token as often. Use a layer of its own for each place.',
+      `Attention layer ${nameOf(layer)} is applied ${applications} times in this model. Every application needs a past and bases of its ` +
+        'own: use one layer per application.',
     );
   }
   const inputs = new Set(nodes.flatMap(({inputTensors}) => inputTensors));
   if (inputs.size > 1) {
     throw new ModelError(
-      `Attention layer "${layer.name}" (${layer.getClassName()}) gets ${inputs.size} inputs that differ: attention to another text, ` +
-        "or a mask. Only causal attention over the layer's own input takes a cache.",
+      `Attention layer ${nameOf(layer)} gets ${inputs.size} inputs that differ: attention to another text, or a mask. Only causal ` +
+        "attention over the layer's own input takes a cache or can be compressed.",
     );
   }
 }
-
-/** Names and classes, as errors show them. */
-const listed = (layers: readonly tf.layers.Layer[]) =>
-  layers.map(layer => `"${layer.name}" (${layer.getClassName()})`).join(', ');

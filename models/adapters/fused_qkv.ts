@@ -6,13 +6,14 @@ import {columnSlice} from '../formats/layouts.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
 /**
- * Causal self-attention with one projection for queries, keys and values, as GPTs have it: a kernel `[model dim, 3 * model dim]`
- * (queries, keys, values side by side), one `[model dim, model dim]` behind the attention, and biases of 3 * model dim and of
- * model dim, or none. Told apart by their shapes; the number of heads stands in the layer's config. Where the config says
- * `bias: false`, biases are there but not added, as in `gpt-tfjs`; `blockSize` is the context.
+ * An adapter for causal self-attention with one projection for queries, keys and values, as in GPTs: a kernel
+ * `[model dim, 3 * model dim]` (queries, keys, values side by side), an output kernel `[model dim, model dim]`, and biases of
+ * 3 * model dim and of model dim, or none. They are told apart by their shapes. The number of heads is read from the layer's config,
+ * and so is the context (`blockSize`). With `bias: false` in the config, biases exist but are not added, as in `gpt-tfjs`.
  *
- * @param className of the layer. Default 'CausalSelfAttention'.
- * @param headsKeys where the config has the number of heads: the first of these keys that is there.
+ * @param className the class name of the layer. Default 'CausalSelfAttention'.
+ * @param headsKeys keys of the config that may hold the number of heads; the first that is present counts.
+ *   Default `['numHeads', 'nHead', 'heads']`.
  */
 export function fusedQkvAdapter(
   className = 'CausalSelfAttention',
@@ -21,12 +22,11 @@ export function fusedQkvAdapter(
   return {className, describe: layer => describe(layer, headsKeys)};
 }
 
-/** The layer's variables. */
 interface FusedVariables {
   readonly kernel: tf.LayerVariable;
   readonly output: tf.LayerVariable;
-  readonly bias: tf.LayerVariable | undefined;
-  readonly outputBias: tf.LayerVariable | undefined;
+  readonly bias?: tf.LayerVariable;
+  readonly outputBias?: tf.LayerVariable;
 }
 
 function describe(layer: tf.layers.Layer, headsKeys: readonly string[]): DenseAttention {
@@ -52,7 +52,7 @@ function describe(layer: tf.layers.Layer, headsKeys: readonly string[]): DenseAt
     heads,
     kvHeads: heads,
     headDim: dim / heads,
-    ...(typeof blockSize === 'number' && {contextLength: blockSize}),
+    contextLength: typeof blockSize === 'number' ? blockSize : undefined,
     parts: partsOf(variables, heads),
     read: () => read(variables, dim),
   };
@@ -74,13 +74,16 @@ async function read({kernel, output, bias, outputBias}: FusedVariables, dim: num
   const numbers = async (variable: tf.LayerVariable) => await variable.read().data<'float32'>();
   const fused = await numbers(kernel);
   const biases = bias && (await numbers(bias));
-  const part = (of: Float32Array, index: number) => columnSlice(of, 3 * dim, index * dim, dim);
+  const part = (index: number) => columnSlice(fused, 3 * dim, index * dim, dim);
+  const biasPart = (index: number) => biases?.slice(index * dim, (index + 1) * dim);
   return {
-    query: part(fused, 0),
-    key: part(fused, 1),
-    value: part(fused, 2),
+    query: part(0),
+    key: part(1),
+    value: part(2),
     output: await numbers(output),
-    ...(biases && {queryBias: part(biases, 0), keyBias: part(biases, 1), valueBias: part(biases, 2)}),
-    ...(outputBias && {outputBias: await numbers(outputBias)}),
+    queryBias: biasPart(0),
+    keyBias: biasPart(1),
+    valueBias: biasPart(2),
+    outputBias: outputBias && (await numbers(outputBias)),
   };
 }

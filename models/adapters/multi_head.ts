@@ -4,9 +4,9 @@ import {ModelError} from '../../base/errors.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
 /**
- * The layout of Keras' `MultiHeadAttention`: weights whose names hold `query`, `key`, `value` and `output`, with kernels
+ * The layout of Keras' `MultiHeadAttention`: weights whose names contain `query`, `key`, `value` and `output`, with kernels
  * `[model dim, heads, headDim]` (the output's `[heads, headDim, model dim]`) and biases `[heads, headDim]`. The layer must
- * attend causally over its own first input: what a call was told of masks does not stand in its config.
+ * attend causally over its own input; its config does not say what mask it is called with.
  */
 export const multiHeadAdapter: AttentionAdapter = {className: 'MultiHeadAttention', describe};
 
@@ -34,7 +34,7 @@ function describe(layer: tf.layers.Layer): DenseAttention {
     if (shape.join() === (side === 'output' ? output : expected)) continue;
     throw new ModelError(
       `Layer "${layer.name}" has a ${side} kernel [${shape.join(', ')}] beside a query kernel ` +
-        `[${variables.query.kernel.shape.join(', ')}]; only heads of one size for queries, keys and values can be compressed.`,
+        `[${variables.query.kernel.shape.join(', ')}]; expected one size for queries, keys and values.`,
     );
   }
   return {
@@ -47,7 +47,7 @@ function describe(layer: tf.layers.Layer): DenseAttention {
   };
 }
 
-/** `find` by the side's name; names hold the layer's own as well, so only what stands behind it counts. */
+/** The variable of a side. Names begin with the layer's own name, which may contain a side's name too. */
 function variableOf({weights, name}: tf.layers.Layer, side: Side, rank: (axes: number) => boolean) {
   return weights.find(variable => {
     const own = variable.originalName.replace(`${name}/`, '');
@@ -59,12 +59,12 @@ function kernelOf(layer: tf.layers.Layer, side: Side): tf.LayerVariable {
   const found = variableOf(layer, side, axes => axes === 3);
   if (found !== undefined) return found;
   throw new ModelError(
-    `Layer "${layer.name}" (${layer.getClassName()}) has no ${side} kernel of three axes; build the model before it is compressed, ` +
-      'or register an adapter for its layout.',
+    `Layer "${layer.name}" (${layer.getClassName()}) has no ${side} kernel of three axes; build the model first, or register an ` +
+      'adapter for its layout.',
   );
 }
 
-/** Kernels and biases are the same numbers with fewer axes. */
+/** Kernels and biases are reshaped to two axes and one. */
 function partsOf(
   variables: Readonly<Record<Side, SideVariables>>,
   heads: number,
@@ -82,17 +82,16 @@ function partsOf(
 }
 
 async function read(variables: Readonly<Record<Side, SideVariables>>): Promise<DenseWeights> {
-  const numbers = async (side: Side) => await variables[side].kernel.read().data<'float32'>();
-  const biases: Record<string, Float32Array> = {};
-  for (const side of sides) {
-    const {bias} = variables[side];
-    if (bias !== undefined) biases[`${side}Bias`] = await bias.read().data<'float32'>();
-  }
+  const kernel = async (side: Side) => await variables[side].kernel.read().data<'float32'>();
+  const bias = async (side: Side) => await variables[side].bias?.read().data<'float32'>();
   return {
-    query: await numbers('query'),
-    key: await numbers('key'),
-    value: await numbers('value'),
-    output: await numbers('output'),
-    ...biases,
+    query: await kernel('query'),
+    key: await kernel('key'),
+    value: await kernel('value'),
+    output: await kernel('output'),
+    queryBias: await bias('query'),
+    keyBias: await bias('key'),
+    valueBias: await bias('value'),
+    outputBias: await bias('output'),
   };
 }

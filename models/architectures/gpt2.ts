@@ -10,7 +10,7 @@ import {
   storedAs,
   weightNames,
 } from './parts/architecture.js';
-import {attentionLayer, attentionSizes} from '../compress/compression.js';
+import {attentionLayer, attentionSizes} from './parts/compression.js';
 import {decoder} from './parts/decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
 import type {ModelConfig} from './parts/model_config.js';

@@ -4,7 +4,7 @@ import {ModelError, didYouMean} from '../../base/errors.js';
 import type {Architecture} from './parts/architecture.js';
 import {gpt2} from './gpt2.js';
 import {llama} from './llama.js';
-import {compressionFromJson, compressionKey} from '../compress/compression.js';
+import {compressionFromJson, compressionKey} from './parts/compression.js';
 import {type ModelConfig, checkModelConfig} from './parts/model_config.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';

@@ -12,7 +12,7 @@ import {
   storedAs,
   weightNames,
 } from './parts/architecture.js';
-import {attentionLayer, attentionSizes, hasOutputBias} from '../compress/compression.js';
+import {attentionLayer, attentionSizes, hasOutputBias} from './parts/compression.js';
 import {decoder} from './parts/decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
 import {ropeFromGguf} from '../formats/gguf_rope.js';

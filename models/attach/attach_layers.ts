@@ -4,43 +4,57 @@ import * as tf from '@tensorflow/tfjs';
 import {type CallArgs, refuseMask} from '../../layers/layer_args.js';
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {type ModelContext, checkContext, contextOf} from './context.js';
-import {type FoundAttention, type KnownAttention, findAttention} from '../adapters/find_attention.js';
-import {type PlacedLayer, entryLayers, placedLayers} from './graph.js';
+import {
+  type AttentionParts,
+  type DenseAttention,
+  type FoundAttention,
+  type LayerCall,
+  type PlacedLayer,
+  entryLayers,
+  findAttention,
+  nameOf,
+  placedLayers,
+  replaceCall,
+  takesCache,
+} from '../adapters/index.js';
 import {type PositionAdapter, positionAdapterOf} from './position_adapters.js';
 
-/** A layer's `call`. */
-export type LayerCall = (inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs) => tf.Tensor | tf.Tensor[];
+/** An attention layer of other people, as its adapter describes it. */
+type KnownAttention = DenseAttention & {readonly parts: AttentionParts};
 
-/** An attention layer of somebody else, and what it did before. */
+/** An attention layer of other people, and its `call` before it was replaced. */
 export interface AttachedAttention extends PlacedLayer {
   readonly attention: KnownAttention;
   readonly original: LayerCall;
 }
 
-/** What was done to a model's layers. */
+/** A model's layers with their calls replaced. */
 export interface AttachedLayers {
   readonly placed: readonly PlacedLayer[];
   readonly attentions: readonly AttachedAttention[];
   readonly context: ModelContext;
-  /** Makes them as they were; those that were attached before stay so. */
+  /** Restores the layers, except those that were attached before. */
   undo(): void;
 }
 
-/** What layers did before: those that know caches already are left alone when another one is attached. */
+/** The `call` of each attached layer before it was replaced. A layer is attached once, however many caches there are. */
 const originals = new WeakMap<tf.layers.Layer, LayerCall>();
-/** Layers that look at the length of their input. */
+/** Layers that check the length of their input. */
 const entries = new WeakSet<tf.layers.Layer>();
 
 /**
- * Teaches the layers of a model what to do where `apply` is given a cache.
- * @throws ModelError where there is no attention, or some that a cache cannot stand in for.
+ * Makes the layers of a model use the cache that `apply` is given.
+ * @throws ModelError if there is no attention, or a layer that a cache cannot work with.
  */
 export function attachLayers(model: tf.LayersModel): AttachedLayers {
   const placed = placedLayers(model);
   const found = findAttention(placed);
+  const known = found.map(knownAttention);
+  checkStateless(placed);
   const context = contextOf(model);
   const undos: (() => void)[] = [];
-  for (const [depth, {layer, attention}] of found.entries()) {
+  for (const [depth, {layer}] of found.entries()) {
+    const attention = known[depth];
     if (attention === undefined || originals.has(layer)) continue;
     undos.push(attachAttention(layer, attention, depth, context));
   }
@@ -49,24 +63,44 @@ export function attachLayers(model: tf.LayersModel): AttachedLayers {
     if (adapter !== undefined && !originals.has(layer)) undos.push(attachPositions(layer, adapter, context));
   }
   if (undos.length > 0) {
-    // layers of ours look by themselves
+    // layers of eigenkv check by themselves
     for (const layer of entryLayers(model)) if (!entries.has(layer)) undos.push(attachEntry(layer, context));
   }
   return {
     placed,
-    attentions: attachedOf(found),
+    attentions: found.flatMap((place, depth) => {
+      const [attention, original] = [known[depth], originals.get(place.layer)];
+      return attention === undefined || original === undefined ? [] : {...place, attention, original};
+    }),
     context,
     undo: () => undos.reverse().forEach(undo => undo()),
   };
 }
 
-const attachedOf = (found: readonly FoundAttention[]): AttachedAttention[] =>
-  found.flatMap(({attention, ...place}) => {
-    const original = originals.get(place.layer);
-    return attention === undefined || original === undefined ? [] : {...place, attention, original};
-  });
+/**
+ * What attention is computed with; undefined for a layer that takes a cache by itself.
+ * @throws ModelError if an adapter does not say how its layer projects.
+ */
+function knownAttention({layer, attention}: FoundAttention): KnownAttention | undefined {
+  const parts = attention?.parts;
+  if (attention !== undefined && parts !== undefined) return {...attention, parts};
+  if (takesCache(layer)) return undefined;
+  throw new ModelError(
+    `The adapter of layer ${nameOf(layer)} does not say how the layer projects: its description has no "parts". ` +
+      'docs/guides/adapters.md says what they are.',
+  );
+}
 
-/** Attention as its adapter describes it, over a cache and into it: `[batch, tokens, model dim]` of x of the same shape. */
+function checkStateless(placed: readonly PlacedLayer[]): void {
+  const stateful = placed.map(({layer}) => layer).filter(layer => layer.stateful);
+  if (stateful.length === 0) return;
+  throw new ModelError(
+    `${stateful.map(nameOf).join(', ')} keep a state between calls, which a cache cannot fork, save or truncate. Make them with ` +
+      'stateful: false.',
+  );
+}
+
+/** A layer's output for new tokens x `[batch, tokens, model dim]`, as its adapter describes it; the tokens are added to the cache. */
 export function attendWithCache(
   {rope, scale, window, parts}: KnownAttention,
   x: tf.Tensor,
@@ -78,7 +112,7 @@ export function attendWithCache(
     rope,
     scale,
     layer,
-    ...(window !== undefined && window < context && {window}), // a window as wide as the context is none
+    window: window !== undefined && window < context ? window : undefined, // a window as wide as the context is none
   });
   return parts.output(attended, x);
 }
@@ -110,7 +144,7 @@ function attachPositions(
   return withCache(layer, context, (x, {tokens: start}, original) => behind(x, start, original));
 }
 
-/** Texts that are too long are refused where they come in, before anything is computed of them; without a cache, too. */
+/** Refuses texts that are too long before anything is computed, with a cache and without one. */
 function attachEntry(layer: tf.layers.Layer, context: ModelContext): () => void {
   entries.add(layer);
   const undo = replaceCall(layer, original => (inputs, kwargs) => {
@@ -125,8 +159,8 @@ function attachEntry(layer: tf.layers.Layer, context: ModelContext): () => void 
 }
 
 /**
- * What a layer does with a cache; without one it stays what it is.
- * @returns what undoes it.
+ * Replaces what a layer does with a cache, and nothing else.
+ * @returns what restores the layer.
  */
 function withCache(
   layer: tf.layers.Layer,
@@ -150,20 +184,7 @@ function withCache(
   };
 }
 
-/** @returns what puts the former call back. */
-export function replaceCall(
-  layer: tf.layers.Layer,
-  replaced: (original: LayerCall) => LayerCall,
-): () => void {
-  const own = Object.getOwnPropertyDescriptor(layer, 'call');
-  layer.call = replaced(layer.call.bind(layer));
-  return () => {
-    if (own === undefined) Reflect.deleteProperty(layer, 'call');
-    else Object.defineProperty(layer, 'call', own);
-  };
-}
-
-/** Attention over itself may be given the same tensor as query, key and value. */
+/** Self-attention may get the same tensor as query, key and value. */
 function onlyInput(layer: tf.layers.Layer, inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
   const [x, ...others] = Array.isArray(inputs) ? inputs : [inputs];
   if (x !== undefined && others.every(other => other === x)) return x;
@@ -176,7 +197,7 @@ function checkCall({name}: tf.layers.Layer, kwargs: CallArgs): void {
   refuseMask(kwargs, name);
   if (kwargs['training'] === true) {
     throw new InvalidArgumentError(
-      `Layer "${name}" got {training: true} with a cache, over which nothing is dropped and nothing learned; leave one of them out.`,
+      `Layer "${name}" got {training: true} with a cache, which has no dropout and no gradient; leave one of them out.`,
     );
   }
 }

@@ -2,8 +2,8 @@ import type {AttentionCache} from '../../cache/attention_cache.js';
 import * as tf from '@tensorflow/tfjs';
 import {PositionEmbedding, TokenEmbedding} from '../../layers/index.js';
 import {ContextLengthError} from '../../base/errors.js';
-import {describeAttention} from '../adapters/index.js';
-import {type GraphNode, type PlacedLayer, placedLayers} from './graph.js';
+import {type PlacedLayer, describeAttention, placedLayers} from '../adapters/index.js';
+import type {GraphNode} from '../adapters/graph.js';
 import {positionAdapterOf} from './position_adapters.js';
 import {namedContext} from './settings.js';
 
@@ -31,7 +31,7 @@ export function checkContext(
   const past = cache?.tokens ?? 0;
   const limit = cache === undefined || cache.beyondContext === true ? tables : most;
   if (past + tokens <= limit) return;
-  const given = past === 0 ? `${tokens} tokens` : `${tokens} behind the ${past} of the cache`;
+  const given = past === 0 ? `${tokens} tokens` : `${tokens} after the ${past} in the cache`;
   throw new ContextLengthError(
     `The model's context is ${limit} tokens; ${given} were given. Shorten the text or start a new cache.`,
   );

@@ -5,12 +5,12 @@ import {multiply64, symmetricPowers64, transpose64} from '../../ops/linalg/matri
 /**
  * How directions are chosen, for keys and for values:
  *
- * - `svd`: the best of the features alone, the top eigenvectors of C;
+ * - `svd`: the least error of the features themselves: the top eigenvectors of C.
  * - `eigen`: Eigen Attention (Saxena et al., 2024, arXiv 2408.05646): for keys the top eigenvectors of C_K + C_Q, keys and
- *   queries stacked; for values the same as `svd`;
- * - `kqSvd`: the best for what attention makes of them (KQ-SVD, 2025, arXiv 2512.05916): the least error of the scores K Q^T
- *   for keys, of the output V W_O for values;
- * - `fisher`: the same with the loss' gradients as what features meet, so the least divergence of the model's predictions, to second
+ *   queries stacked; for values the same as `svd`.
+ * - `kqSvd`: the least error of what attention computes (KQ-SVD, 2025, arXiv 2512.05916): of the scores K Q^T for keys, of the
+ *   output V W_O for values.
+ * - `fisher`: the same metric computed from gradients of the loss, so the least divergence of the model's predictions to second
  *   order: see `watchGradients`.
  */
 export type BasisMethod = 'svd' | 'eigen' | 'kqSvd' | 'fisher';
@@ -18,8 +18,8 @@ export type BasisMethod = 'svd' | 'eigen' | 'kqSvd' | 'fisher';
 export const basisMethods: readonly BasisMethod[] = ['svd', 'eigen', 'kqSvd', 'fisher'];
 
 /**
- * All directions of one key head, the most important first; the first r of them are its basis of rank r. A vector x (a row)
- * has the latents `z_i = x . encode_i`, and `x ~ sum_i z_i decode_i`, exactly with all of them.
+ * All directions of one key head, the most important first; the first r are its basis of rank r. A row vector x has the latents
+ * `z_i = x . encode_i`, and `x ~ sum_i z_i decode_i`, exact at full rank.
  */
 export interface OrderedBasis {
   readonly dim: number;
@@ -28,44 +28,43 @@ export interface OrderedBasis {
   /** `[dim, dim]`, row-major: row i is decode_i. */
   readonly decode: Float64Array;
   /**
-   * The squared error that is predicted for each rank 0 .. dim: `||X E^T D Y^T - X Y^T||_F^2` with the first r rows E of
-   * `encode` and D of `decode`, where C = X^T X are the features and M = Y^T Y is what meets them.
+   * The predicted squared error for each rank 0 .. dim: `||X E^T D Y^T - X Y^T||_F^2` with the first r rows E of `encode` and D of
+   * `decode`, where C = X^T X is the Gram matrix of the features and M = Y^T Y the metric.
    */
   readonly errors: Float64Array;
-  /** The divergence that is predicted for each rank, nats a token; only where gradients are known. */
+  /** The predicted divergence for each rank, in nats per token; only if gradients are known. */
   readonly costs?: Float64Array;
 }
 
 export interface BasisOptions {
-  /** Added to the metric's eigenvalues, as a share of their mean, before it is inverted. Default 1e-3. */
+  /** Added to the eigenvalues of the metric before it is inverted, as a share of their mean. Default 1e-3. */
   readonly ridge?: number;
-  /** The Gram matrix of the loss' gradients, scaled so that half a squared change is nats a token. `fisher` needs it. */
+  /** The Gram matrix of the loss' gradients, scaled so that errors are in nats per token. `fisher` needs it. */
   readonly gradients?: ArrayLike<number>;
-  /** How much of the metric `fisher` takes beside the gradients, traces alike: gradients of few tokens are noisy. Default 0.3. */
+  /** Weight of the metric beside the gradients in `fisher`, both scaled to trace 1: gradients of few tokens are noisy. Default 0.3. */
   readonly metricShare?: number;
 }
 
-/** The default of `ridge`. */
 const defaultRidge = 1e-3;
 
 /**
- * The default of `metricShare`. Measured on SmolLM2 with gradients of 2,048 tokens, at 0.6 and 0.4 of the cache: a divergence of 0.235 and
- * 0.63 with 0, 0.204 and 0.55 with 0.3, 0.207 and 0.55 with 1.
+ * Measured on SmolLM2 with gradients of 2,048 tokens, at 0.6 and 0.4 of the cache: a divergence of 0.235 and 0.63 with 0, of 0.204
+ * and 0.55 with 0.3, of 0.207 and 0.55 with 1.
  */
 const defaultMetricShare = 0.3;
 
 /**
- * Directions for features X that something linear Y meets, from their Gram matrices C = X^T X and M = Y^T Y (row-major,
- * `[dim, dim]`). With `kqSvd` and W the eigenvectors of M^(1/2) C M^(1/2), as rows,
+ * Directions for features X of which X Y^T is used, from the Gram matrices C = X^T X and M = Y^T Y (row-major, `[dim, dim]`). With
+ * `kqSvd` and W the eigenvectors of M^(1/2) C M^(1/2), as rows,
  *
  *     encode = W M^(1/2)       decode = W M^(-1/2)
  *
- * and the squared error of rank r is `sum_{i > r} sigma_i^2(X Y^T)`, the least possible (Eckart and Young, 1936), exactly
- * where `ridge` is 0. `fisher` has the gradients' Gram matrix for M, and a share of the metric. The other methods have the same orthonormal directions on both
- * sides.
+ * and the squared error of rank r is `sum_{i > r} sigma_i^2(X Y^T)`, the least possible (Eckart and Young, 1936), exactly if `ridge`
+ * is 0. `fisher` has the Gram matrix of the gradients for M, plus a share of the metric. The other methods have orthonormal
+ * directions, the same ones in `encode` and `decode`.
  *
- * @param joined what `eigen` takes the eigenvectors of. Default C: the same as `svd`.
- * @throws InvalidArgumentError for a matrix that is not finite, and where `fisher` has no gradients.
+ * @param joined the matrix whose eigenvectors `eigen` takes. Default C: the same as `svd`.
+ * @throws InvalidArgumentError if a matrix is not finite, or `fisher` has no gradients.
  */
 export function orderedBasis(
   method: BasisMethod,
@@ -79,18 +78,18 @@ export function orderedBasis(
     joined = features,
   }: BasisOptions & {readonly joined?: ArrayLike<number>} = {},
 ): OrderedBasis {
-  const met = method === 'fisher' ? gradients && blended(gradients, metric, dim, metricShare) : metric;
-  if (met === undefined) {
+  const weighting = method === 'fisher' ? gradients && blended(gradients, metric, dim, metricShare) : metric;
+  if (weighting === undefined) {
     throw new InvalidArgumentError(
-      'The method "fisher" goes by gradients, and the calibration has none; calibrate with gradientTokens (--gradients 2048).',
+      'The method "fisher" needs gradients, and the calibration has none; calibrate with gradientTokens (--gradients 2048).',
     );
   }
   const [encode, decode] =
     method === 'kqSvd' || method === 'fisher'
-      ? optimalDirections(features, met, dim, ridge)
+      ? optimalDirections(features, weighting, dim, ridge)
       : orthonormalDirections(method === 'svd' ? features : joined, dim);
   const errorsFor = (what: ArrayLike<number>) => predictedErrors(features, what, encode, decode, dim);
-  return {dim, encode, decode, errors: errorsFor(metric), ...(gradients && {costs: errorsFor(gradients)})};
+  return {dim, encode, decode, errors: errorsFor(metric), costs: gradients && errorsFor(gradients)};
 }
 
 /**
@@ -98,8 +97,8 @@ export function orderedBasis(
  *
  * @param keys C_K = K^T K.
  * @param queries C_Q: the sum over the group's query heads of Q_j^T Q_j.
- * @param metric what the stored keys are met by. Default: `queries`. Where keys are stored before their rotation, it is the
- *   average of the rotated queries: see `rotatedMetric`.
+ * @param metric M of the scores. Default: `queries`. If keys are stored before their rotation, it is the average over rotated
+ *   queries: see `rotatedMetric`.
  */
 export function keyBasis(
   method: BasisMethod,
@@ -119,7 +118,7 @@ export function keyBasis(
   return orderedBasis(method, keys, metric, dim, {...options, joined});
 }
 
-/** a / tr(a) + share b / tr(b), all zeros where both are. */
+/** a / tr(a) + share b / tr(b); a matrix of zeros adds nothing. */
 function blended(a: ArrayLike<number>, b: ArrayLike<number>, dim: number, share: number): Float64Array {
   const perTrace = (matrix: ArrayLike<number>) => {
     const trace = traceOf(matrix, dim);
@@ -150,7 +149,7 @@ function optimalDirections(
     throw new InvalidArgumentError(`ridge = ${ridge}; expected a number >= 0, such as 1e-3.`);
   }
   const trace = traceOf(metric, dim);
-  // nothing meets these features: any metric does
+  // a metric of zeros: any directions do
   const shift = trace > 0 ? (ridge * trace) / dim : 1;
   const [root, inverse] = symmetricPowers64(metric, dim, [0.5, -0.5], shift) as [Float64Array, Float64Array];
   const middle = multiply64(multiply64(root, features, dim, dim, dim), root, dim, dim, dim);
@@ -159,8 +158,8 @@ function optimalDirections(
 }
 
 /**
- * The same directions with latents of another unit, so that both sides are of a size: a metric's unit is arbitrary, and an optimizer whose
- * steps are of one size for all weights (Adam) would spoil the smaller side.
+ * The same directions with latents in another unit, so that both matrices have one norm: the unit of a metric is arbitrary, and Adam,
+ * whose steps have one size for all weights, would spoil the smaller matrix.
  */
 function balanced(encode: Float64Array, decode: Float64Array): [Float64Array, Float64Array] {
   const squares = (matrix: Float64Array) => matrix.reduce((sum, x) => sum + x * x, 0);
@@ -169,8 +168,8 @@ function balanced(encode: Float64Array, decode: Float64Array): [Float64Array, Fl
 }
 
 /**
- * With the directions beyond r, E and D: I - encode decode = E^T D, so that the squared error
- * tr(D^T E C E^T D M) = sum_ij (E C E^T)_ij (D M D^T)_ij over i, j > r: sums from the far corner of one matrix.
+ * With E and D the directions beyond r, what rank r loses is E^T D, so the squared error is
+ * tr(D^T E C E^T D M) = sum_ij (E C E^T)_ij (D M D^T)_ij over i, j > r: sums from the last corner of one matrix.
  */
 function predictedErrors(
   features: ArrayLike<number>,
@@ -188,7 +187,7 @@ function predictedErrors(
     for (let j = r + 1; j < dim; j++) {
       sum += a[r * dim + j]! * b[r * dim + j]! + a[j * dim + r]! * b[j * dim + r]!;
     }
-    errors[r] = Math.max(errors[r + 1]! + sum, 0); // what rounding made negative is 0
+    errors[r] = Math.max(errors[r + 1]! + sum, 0); // rounding may make it negative
   }
   return errors;
 }

@@ -2,7 +2,7 @@ import {FormatError} from '../../base/errors.js';
 import {openTensorPath} from '../../base/files/open_tensor_file.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type TensorToWrite, writeSafetensorsFile} from '../../base/files/write_safetensors.js';
-import type {Calibration} from './calibration.js';
+import type {Calibration} from './calibrate.js';
 import {type DepthStatistics, gramSides, sumSides} from './statistics.js';
 
 const kind = 'eigenkv calibration';
@@ -10,8 +10,8 @@ const version = 1;
 
 /**
  * Writes a calibration as safetensors (Node only): `depth.<n>.<side>` F32 `[kvHeads, dim, dim]` and `depth.<n>.<side>.sum`
- * `[kvHeads, dim]`, those of gradients `gradient.<n>.<side>`; fingerprint and tokens are in the metadata.
- * @throws TransferError where the disk fails.
+ * `[kvHeads, dim]`, those of gradients as `gradient.<n>.<side>`; the metadata has fingerprint and tokens.
+ * @throws TransferError if the disk fails.
  */
 export async function saveCalibration(
   {fingerprint, tokens, depths, gradients}: Calibration,
@@ -24,15 +24,14 @@ export async function saveCalibration(
     fingerprint,
     tokens: String(tokens),
     depths: String(depths.length),
-    ...(gradients && {gradient_tokens: String(gradients.tokens)}),
+    ...(gradients && {gradient_tokens: String(gradients.tokens)}), // metadata holds strings only
   };
   await writeSafetensorsFile(path, tensors, {metadata});
 }
 
 /**
  * Reads what `saveCalibration` wrote.
- * @throws InvalidArgumentError where there is no such file; FormatError where it is no calibration, damaged, or of a newer
- *   version.
+ * @throws InvalidArgumentError if there is no such file; FormatError if it is not a calibration, damaged, or of another version.
  */
 export async function loadCalibration(path: string): Promise<Calibration> {
   const file = await openTensorPath(path);
@@ -42,7 +41,7 @@ export async function loadCalibration(path: string): Promise<Calibration> {
       return typeof value === 'string' ? value : '';
     };
     if (text('kind') !== kind) {
-      throw new FormatError(`${path} is no calibration; make one with "eigenkv calibrate --out FILE".`);
+      throw new FormatError(`${path} is not a calibration; make one with "eigenkv calibrate --out FILE".`);
     }
     if (text('version') !== String(version)) {
       throw new FormatError(
@@ -52,22 +51,21 @@ export async function loadCalibration(path: string): Promise<Calibration> {
     const [tokens, count] = [Number(text('tokens')), Number(text('depths'))];
     if (!(Number.isSafeInteger(tokens) && tokens > 0 && Number.isSafeInteger(count) && count > 0)) {
       throw new FormatError(
-        `${path} says that it is of ${text('tokens')} tokens at ${text('depths')} depths; calibrate again.`,
+        `${path} says that it is of ${text('tokens')} tokens at ${text('depths')} depths, which cannot be; calibrate again.`,
       );
     }
     const depths = await readDepths(file, 'depth', count, path);
     const gradientTokens = Number(text('gradient_tokens'));
-    const gradients = gradientTokens > 0 && {
-      tokens: gradientTokens,
-      depths: await readDepths(file, 'gradient', count, path),
-    };
-    return {fingerprint: text('fingerprint'), tokens, depths, ...(gradients && {gradients})};
+    const calibration = {fingerprint: text('fingerprint'), tokens, depths};
+    if (!(gradientTokens > 0)) return calibration;
+    const gradients = {tokens: gradientTokens, depths: await readDepths(file, 'gradient', count, path)};
+    return {...calibration, gradients};
   } finally {
     await file.close();
   }
 }
 
-/** What a file has matrices of. */
+/** What the matrices in a file are sums of. */
 type Kind = 'depth' | 'gradient';
 
 function tensorsOf(kind: Kind, depths: readonly DepthStatistics[]): TensorToWrite[] {
@@ -121,7 +119,7 @@ async function readDepth(
   return {kvHeads, dim, grams, sums};
 }
 
-/** Sides that every file has. */
+/** Sides that a file must have. */
 const neededSides = {depth: ['queries', 'keys', 'values'], gradient: ['keys', 'values']} as const;
 
 function damaged(path: string, tensor: string): FormatError {

@@ -4,10 +4,10 @@ import type {RopeMode} from '../../layers/index.js';
 import type {DenseAttention, DenseWeights} from '../adapters/index.js';
 import {type BasisMethod, type OrderedBasis, keyBasis, orderedBasis} from './bases.js';
 import {type DistanceWeights, rotatedMetric} from './rotated_metric.js';
-import type {Calibration} from './calibration.js';
+import type {Calibration} from './calibrate.js';
 import type {DepthStatistics} from './statistics.js';
 
-/** How bases are found. */
+/** Options that bases depend on: see `CompressOptions`. */
 export interface BasesOptions {
   readonly keyMethod: BasisMethod;
   readonly valueMethod: BasisMethod;
@@ -17,20 +17,20 @@ export interface BasesOptions {
   readonly ridge: number;
 }
 
-/** The bases of one depth, by key head, and what they predict. */
+/** The bases of one depth, one per key head, and the errors that they predict. */
 export interface DepthBases {
   readonly keys: readonly OrderedBasis[];
   readonly values: readonly OrderedBasis[];
-  /** What is taken off, of each key head; only where features are centred. */
+  /** Subtracted means, one per key head; only with `center`. */
   readonly keyMeans?: readonly Float64Array[];
   readonly valueMeans?: readonly Float64Array[];
 }
 
 /**
- * The bases of a depth, from a calibration and the output projections: for keys the queries are what meets them, for
- * values W_O, whose metric is the sum over the group's heads of W_O,j W_O,j^T.
+ * The bases of a depth, from a calibration and the output projection. The metric of keys is that of the queries; the metric of values
+ * is the sum over the group's heads of W_O,j W_O,j^T.
  *
- * @throws InvalidArgumentError where the calibration lacks what the options ask for.
+ * @throws InvalidArgumentError if the calibration lacks what the options need.
  */
 export function depthBases(
   {depths, tokens, gradients}: Pick<Calibration, 'depths' | 'tokens' | 'gradients'>,
@@ -62,7 +62,7 @@ export function depthBases(
     centred(ofHead(side, head, dim * dim), means?.[head], tokens);
   const ofGradients = (side: 'keys' | 'values' | 'rotatedKeys', head: number) => {
     const all = gradients?.depths[depth]!.grams[side];
-    // both Gram matrices are sums over tokens; half the mean of both is nats a token
+    // both Gram matrices are sums over tokens; half the product of their means is nats per token
     const share = 1 / (2 * tokens * (gradients?.tokens ?? 1));
     return all && {gradients: ofHead(all, head, dim * dim).map(x => x * share)};
   };

@@ -1,56 +1,53 @@
-import type {FreshTokens} from '../../cache/past/fresh_tokens.js';
+import {type FreshTokens} from '../../cache/past/fresh_tokens.js';
 import * as tf from '@tensorflow/tfjs';
-import {KVCache} from '../../cache/kv_cache.js';
 import type {SeenTokens, Watcher} from '../../cache/watch/watched_cache.js';
+import {attendOverItself} from '../../layers/cached_attention.js';
+import {fromHeads} from '../../layers/heads.js';
+import type {RopeMode} from '../../layers/index.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
-import type {RopeMode} from '../../layers/index.js';
 import type {DenseAttention} from '../adapters/index.js';
 import type {DepthBases} from './depth_bases.js';
-import {TruncatedCache} from './truncated_cache.js';
+import {truncated} from './truncate.js';
 import {watchFeatures} from './watch_features.js';
 
 /** ||X - X'|| / ||X||, Frobenius. */
 export interface MeasuredErrors {
-  /** Of the causal scores before the softmax. */
+  /** Error of the causal scores before the softmax. */
   readonly keyError: number;
-  /** Of V W_O. */
+  /** Error of V W_O. */
   readonly valueError: number;
-  /** Of the attention's output behind W_O. */
+  /** Error of the attention output times W_O. */
   readonly outputError: number;
 }
 
-type Kept = Pick<FreshTokens, 'queries' | 'keys' | 'values' | 'rope'>;
+type Features = Pick<FreshTokens, 'queries' | 'keys' | 'values' | 'rope'>;
 
-/** The features of one short text, all depths, to try ranks on. `dispose` it. */
+/** The features of one short text at all depths, to try ranks on. `dispose` it. */
 export class FeatureSample implements Watcher {
-  private readonly features: Kept[] = [];
+  private readonly features: Features[] = [];
 
-  /** Sends a text through a model, all at once. */
+  private constructor(readonly ids: readonly number[]) {}
+
+  /** Runs a text through a model, in one pass. */
   static async of(
     model: tf.LayersModel,
     attentions: readonly DenseAttention[],
     ids: readonly number[],
   ): Promise<FeatureSample> {
-    const sample = new FeatureSample();
-    await watchFeatures(model, attentions, ids, {step: ids.length, watcher: sample});
+    const sample = new FeatureSample(ids);
+    await watchFeatures(model, attentions, ids, {chunk: ids.length, watcher: sample});
     return sample;
   }
 
   see(depth: number, {queries, keys, values, rope}: SeenTokens): void {
     const keep = (x: tf.Tensor4D) => tf.keep(tf.clone(x));
-    this.features[depth] = {
-      queries: keep(queries),
-      keys: keep(keys),
-      values: keep(values),
-      rope,
-    };
+    this.features[depth] = {queries: keep(queries), keys: keep(keys), values: keep(values), rope};
   }
 
   /**
-   * Relative errors of one depth, all tokens, its input exact and its keys and values as they come out of their latents.
-   *
+   * Relative errors of one depth over all tokens: its input is exact, its keys and values are truncated.
    * @param output W_O, `[heads * dim, model dim]`.
    */
   async errors(
@@ -60,26 +57,21 @@ export class FeatureSample implements Watcher {
     ranks: {readonly keys: number; readonly values: number},
     output: Float32Array,
   ): Promise<MeasuredErrors> {
-    const fresh = this.features[depth]!;
-    const [, heads, tokens, dim] = fresh.queries.shape;
-    const row = {depth: 0, heads, kvHeads: fresh.keys.shape[1], dim, dimV: dim};
-    const [exactCache, otherCache] = [new KVCache([row], {name: 'full'}), new KVCache([row], {name: 'full'})];
-    const cache = new TruncatedCache(otherCache, [bases], ropeMode, new Map([[0, ranks]]));
+    const exact = this.features[depth]!;
+    const [, heads, , dim] = exact.queries.shape;
     const errors = tf.tidy(() => {
-      const truncated = cache.truncated(0, fresh);
+      const rough = truncated(exact, bases, ropeMode, ranks);
       const kernel = tf.tensor2d(output, [heads * dim, output.length / (heads * dim)]);
-      const behind = (x: tf.Tensor4D) =>
-        tf.matMul(tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [-1, heads * dim]), kernel);
-      const valuesBehind = ({values}: Kept) => valueOutputs(values, heads, kernel);
+      const outputOf = (features: Features) =>
+        fromHeads(attendOverItself(features), {kernel, bias: undefined});
       return tf.stack([
-        relative(scoresOf(truncated, tokens), scoresOf(fresh, tokens)),
-        relative(valuesBehind(truncated), valuesBehind(fresh)),
-        relative(behind(otherCache.attend(0, truncated)), behind(exactCache.attend(0, fresh))),
+        relativeError(scoresOf(rough), scoresOf(exact)),
+        relativeError(valueOutputs(rough, kernel), valueOutputs(exact, kernel)),
+        relativeError(outputOf(rough), outputOf(exact)),
       ]);
     });
     const [keyError = 0, valueError = 0, outputError = 0] = await errors.data<'float32'>();
     errors.dispose();
-    for (const each of [cache, otherCache, exactCache]) each.dispose();
     return {keyError, valueError, outputError};
   }
 
@@ -89,34 +81,32 @@ export class FeatureSample implements Watcher {
   }
 }
 
-function relative(x: tf.Tensor, exact: tf.Tensor): tf.Tensor {
+function relativeError(x: tf.Tensor, exact: tf.Tensor): tf.Tensor {
   const length = (y: tf.Tensor) => tf.sqrt(tf.sum(tf.square(y)));
   return tf.divNoNan(length(tf.sub(x, exact)), length(exact));
 }
 
-/** Scores of every token with those before it and itself, zeros elsewhere: `[kvHeads, group * tokens, tokens]`. */
-function scoresOf({queries, keys, rope}: Kept, tokens: number): tf.Tensor {
-  const [, , , dim] = queries.shape;
-  const kvHeads = keys.shape[1];
+/** Scores of every token with itself and those before it, zeros elsewhere: `[heads, tokens, tokens]`. */
+function scoresOf({queries, keys, rope}: Features): tf.Tensor {
+  const [, kvHeads, tokens, dim] = keys.shape;
   const rotation = rope && rotationFor(rope, dim, 0, tokens);
-  const turned = (x: tf.Tensor4D) => (rotation ? rotate(x, rotation) : x);
-  const rows = tf.reshape<tf.Rank.R3>(turned(queries), [kvHeads, -1, dim]);
-  const scores = batchedMatMul(rows, tf.reshape<tf.Rank.R3>(turned(keys), [kvHeads, tokens, dim]), {
-    transposeB: true,
-  });
+  const rotated = (x: tf.Tensor4D) => (rotation ? rotate(x, rotation) : x);
+  const rows = tf.reshape<tf.Rank.R3>(rotated(queries), [kvHeads, -1, dim]);
+  const columns = tf.reshape<tf.Rank.R3>(rotated(keys), [kvHeads, tokens, dim]);
+  const scores = batchedMatMul(rows, columns, {transposeB: true});
   const positions = tf.range(0, tokens);
   const isPast = tf.lessEqual(tf.reshape(positions, [1, tokens]), tf.reshape(positions, [tokens, 1]));
   return tf.mul(tf.reshape(scores, [-1, tokens, tokens]), tf.cast(isPast, 'float32'));
 }
 
-/** V W_O of every query head: `[heads, tokens, model dim]`. */
-function valueOutputs(values: tf.Tensor4D, heads: number, kernel: tf.Tensor2D): tf.Tensor {
+/** V W_O per query head: `[heads, tokens, model dim]`. */
+function valueOutputs({queries, values}: Features, kernel: tf.Tensor2D): tf.Tensor {
+  const [, heads] = queries.shape;
   const [, kvHeads, tokens, dim] = values.shape;
-  const group = heads / kvHeads;
   const ofHeads = tf.unstack(tf.reshape(values, [kvHeads, tokens, dim])) as tf.Tensor2D[];
   return tf.stack(
     Array.from({length: heads}, (_, head) =>
-      tf.matMul(ofHeads[Math.floor(head / group)]!, tf.slice(kernel, [head * dim, 0], [dim, -1])),
+      tf.matMul(ofHeads[Math.floor((head * kvHeads) / heads)]!, tf.slice(kernel, [head * dim, 0], [dim, -1])),
     ),
   );
 }

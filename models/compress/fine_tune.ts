@@ -1,84 +1,82 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
+import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
 import {EigenAttention} from '../../layers/index.js';
-import {InvalidArgumentError, ModelError} from '../../base/errors.js';
-import {waitingEvents} from '../generate/event_loop.js';
-import {checkIds} from '../token_ids.js';
+import {placedLayers} from '../adapters/index.js';
+import {type ModelLike, type TextLike, contextLengthOf, idsOfTexts, modelOf} from '../model_like.js';
+import {type ProgressOptions, countProgress} from '../progress.js';
+import {piecesOf} from './pieces.js';
 
-export interface FineTuneOptions {
-  /** Default 1. */
+export interface FineTuneOptions extends ProgressOptions {
+  /** Passes over the texts. Default 1. */
   readonly epochs?: number;
-  /** Tokens of a piece of the text; each is a step of the optimizer. Default 128. */
+  /** The first so many tokens of all texts together. Default: all. */
+  readonly tokens?: number;
+  /** Tokens per step of the optimizer; at most the model's context. What is left of a text after its last window is not used. Default 128. */
   readonly window?: number;
-  /**
-   * Of Adam. Default 5e-5: on the embedded model, with windows of 128 tokens, 2e-4 recovers less.
-   */
+  /** Learning rate of Adam. Default 5e-5: on the bundled model, with windows of 128 tokens, 2e-4 recovers less. */
   readonly learningRate?: number;
   /**
-   * The model that was compressed: the loss is then KL(teacher || model) of the next tokens' probabilities (Hinton et al., 2015,
-   * arXiv 1503.02531), what compression is measured by. Default: none; the loss is the likelihood of the text.
+   * The model before its compression: the loss is then KL(teacher || model) of the next tokens' probabilities (Hinton et al., 2015,
+   * arXiv 1503.02531), which measures what compression lost. Default: none; the loss is the negative log-likelihood of the texts.
    */
-  readonly teacher?: tf.LayersModel;
-  /** As `model.fit` calls them at the end of epochs: `epochCallback` of eigenkv/evaluate, for one. */
+  readonly teacher?: ModelLike;
+  /** Called at the ends of epochs as `model.fit` does, `epochCallback` for one. Default: none. */
   readonly callbacks?: readonly tf.Callback[];
-  /** Steps done, of all. */
-  readonly onProgress?: (progress: {readonly done: number; readonly total: number}) => void;
-  readonly signal?: AbortSignal;
 }
 
 const schema = v.strictObject({
   epochs: v.optional(atLeast(1), 1),
+  tokens: v.optional(atLeast(1), Number.MAX_SAFE_INTEGER),
   window: v.optional(atLeast(2), 128),
   learningRate: v.optional(positiveNumber, 5e-5),
 });
 
 /**
- * Recovers what compression lost: trains the low-rank factors (all weights of the compressed attention layers, and nothing
- * else) on a text, in its order, for a short time. Ranks and sizes stay as they are.
+ * Recovers what compression lost: trains the weights of the compressed attention layers, and no others, on texts in their order.
+ * Ranks and sizes stay as they are. Progress counts steps.
  *
- * @param ids of the text; at least one window.
- * @returns the mean loss of each epoch, nats a token.
- * @throws InvalidArgumentError where there is nothing to train or to train on; ModelError where the loss becomes NaN (the weights
- *   are spoiled then; a lower learning rate helps); the signal's reason.
+ * @param model a compressed model.
+ * @param texts one text or several, or their ids; at least one window in all.
+ * @returns the mean loss of each epoch, in nats per token.
+ * @throws InvalidArgumentError if the model has no compressed attention or the texts have no full window; ModelError if the loss
+ *   is not finite (the weights are spoiled then; lower the learning rate); the signal's reason.
  */
 export async function fineTune(
-  model: tf.LayersModel,
-  ids: readonly number[],
+  model: ModelLike,
+  texts: TextLike | readonly TextLike[],
   {teacher, callbacks = [], onProgress, signal, ...numbers}: FineTuneOptions = {},
 ): Promise<number[]> {
-  const {epochs, window, learningRate} = checkOptions('fineTune', schema, numbers);
-  checkIds(ids, model);
-  const variables = trainedVariables(model);
-  const windows = Math.floor(ids.length / window);
-  if (windows === 0) {
+  const {epochs, tokens, window: wanted, learningRate} = checkOptions('fineTune', schema, numbers);
+  const [student, other] = [modelOf(model), teacher && modelOf(teacher)];
+  const window = Math.min(wanted, contextLengthOf(model));
+  const variables = trainedVariables(student);
+  const ids = idsOfTexts(model, texts);
+  const pieces = piecesOf(ids, {tokens, window, whole: true});
+  if (pieces.length === 0) {
+    const longest = Math.max(...ids.map(({length}) => length));
     throw new InvalidArgumentError(
-      `The text has ${ids.length} tokens, fewer than a window of ${window}; give more, or a smaller window.`,
+      `The longest text has ${longest} tokens, fewer than a window of ${window}; give more, or a smaller window.`,
     );
   }
   for (const callback of callbacks) {
     callback.setParams({epochs});
-    callback.setModel(model);
+    callback.setModel(student);
   }
+  const stepped = countProgress(epochs * pieces.length, {onProgress, signal});
   const optimizer = tf.train.adam(learningRate);
   const losses: number[] = [];
   try {
     for (let epoch = 0; epoch < epochs; epoch++) {
       let sum = 0;
-      for (let index = 0; index < windows; index++) {
-        sum += await step(
-          model,
-          teacher,
-          ids.slice(index * window, (index + 1) * window),
-          optimizer,
-          variables,
-        );
-        onProgress?.({done: epoch * windows + index + 1, total: epochs * windows});
-        await waitingEvents();
-        signal?.throwIfAborted();
+      for (const piece of pieces) {
+        sum += await step(student, other, piece, optimizer, variables);
+        await stepped(1);
       }
-      losses.push(sum / windows);
-      for (const callback of callbacks) await callback.onEpochEnd(epoch, {loss: sum / windows});
+      const loss = sum / pieces.length;
+      losses.push(loss);
+      for (const callback of callbacks) await callback.onEpochEnd(epoch, {loss});
     }
     return losses;
   } finally {
@@ -109,11 +107,11 @@ async function step(
   cost.dispose();
   if (Number.isFinite(loss)) return loss;
   throw new ModelError(
-    `The loss is ${loss}: the weights are spoiled. Compress again, and use a lower learningRate.`,
+    `The loss is ${loss}, so the weights are spoiled. Compress again, and use a lower learningRate.`,
   );
 }
 
-/** -ln p of every token given those before it, mean. */
+/** The mean of -ln p of each token given those before it. */
 function textLoss(logits: tf.Tensor3D, piece: readonly number[]): tf.Scalar {
   const [, tokens, vocabSize] = logits.shape;
   const predicted = tf.reshape(tf.slice(logits, [0, 0, 0], [1, tokens - 1, vocabSize]), [
@@ -124,18 +122,20 @@ function textLoss(logits: tf.Tensor3D, piece: readonly number[]): tf.Scalar {
   return tf.losses.softmaxCrossEntropy(next, predicted);
 }
 
-/** KL(targets || softmax(logits)), mean over the tokens. */
+/** The mean over tokens of KL(targets || softmax(logits)). */
 function divergence(targets: tf.Tensor, logits: tf.Tensor3D): tf.Scalar {
   const known = tf.log(tf.maximum(targets, 1e-20));
   return tf.mean<tf.Scalar>(tf.sum(tf.mul(targets, tf.sub(known, tf.logSoftmax(logits))), -1));
 }
 
-/** The variables of the compressed layers, as an optimizer takes them: tfjs hides those of a layer, the engine knows them. */
+/** The variables of the compressed layers, as an optimizer takes them: a tfjs layer hides them, the engine lists them. */
 function trainedVariables(model: tf.LayersModel): tf.Variable[] {
-  const layers = model.layers.filter(layer => layer.getClassName() === EigenAttention.className);
-  if (layers.length === 0) {
+  const weights = placedLayers(model).flatMap(({layer}) =>
+    layer.getClassName() === EigenAttention.className ? layer.weights : [],
+  );
+  if (weights.length === 0) {
     throw new InvalidArgumentError('This model has no compressed attention to train; compress it first.');
   }
-  const ids = new Set(layers.flatMap(({weights}) => weights.map(weight => weight.read().id)));
+  const ids = new Set(weights.map(weight => weight.read().id));
   return Object.values(tf.engine().registeredVariables).filter(({id}) => ids.has(id));
 }

@@ -1,4 +1,4 @@
-import type {RopeMode} from '../../layers/index.js';
+import type {KeyMode} from '../../layers/key_mode.js';
 import type {DenseAttention, DenseWeights} from '../adapters/index.js';
 import type {OrderedBasis} from './bases.js';
 import type {DepthBases} from './depth_bases.js';
@@ -10,58 +10,45 @@ export type EigenWeights = Readonly<Record<string, Float32Array>>;
  * Dense weights merged with bases of `keyRank` and `valueRank` directions, in float64:
  *
  *     W_v' = W_v E_v^T    W_o' = D_v W_o               per query head, with the basis of its key head
- *     W_k' = W_k E_k^T    W_q' = W_q D_k^T             without rotation; biases likewise
+ *     W_k' = W_k E_k^T    W_q' = W_q D_k^T             mode `merged`; biases likewise
  *     W_k' = W_k E_k^T    key_basis = D_k              mode `before`
  *     key_encoder = E_k   query_encoder = D_k          mode `after`
- *     W_k, W_q as they are                             with rotation, where keys keep all their numbers
+ *     W_k, W_q as they are                             mode `whole`
  *
- * Means that were taken off come back as what latents miss of them, m - m E^T D: of values in the output's bias, of keys that
- * are rebuilt in `key_mean`. Elsewhere what all keys share changes no attention.
+ * Subtracted means come back as the part that latents lose of them, m - m E^T D: means of values in the output's bias, means of
+ * rebuilt keys in `key_mean`. In the other modes a vector that all keys share changes no attention.
  */
 export function mergeWeights(
-  {heads, kvHeads, headDim: dim, rope}: Omit<DenseAttention, 'layer' | 'read'>,
+  {heads, kvHeads, headDim: dim}: Pick<DenseAttention, 'heads' | 'kvHeads' | 'headDim'>,
   weights: DenseWeights,
   {keys, values, keyMeans, valueMeans}: DepthBases,
-  {
-    keyRank,
-    valueRank,
-    ropeMode,
-  }: {readonly keyRank: number; readonly valueRank: number; readonly ropeMode: RopeMode},
+  {mode, keyRank, valueRank}: {readonly mode: KeyMode; readonly keyRank: number; readonly valueRank: number},
 ): EigenWeights {
-  const group = heads / kvHeads;
   const first = (side: readonly OrderedBasis[], rank: number, name: 'encode' | 'decode') =>
     side.map(basis => basis[name].subarray(0, rank * dim));
   const ofQueryHeads = <T>(ofKeyHeads: readonly T[]): T[] =>
-    Array.from({length: heads}, (_, head) => ofKeyHeads[Math.floor(head / group)]!);
+    Array.from({length: heads}, (_, head) => ofKeyHeads[Math.floor((head * kvHeads) / heads)]!);
   const [keyEncode, keyDecode] = [first(keys, keyRank, 'encode'), first(keys, keyRank, 'decode')];
-  const valueEncode = first(values, valueRank, 'encode');
-  const mode = rope === undefined ? 'merged' : keyRank === dim ? 'whole' : ropeMode;
   const {query, key, value, output, queryBias, keyBias, valueBias, outputBias} = weights;
-  const projected = (
-    name: string,
-    kernel: Float32Array,
-    bias: Float32Array | undefined,
-    rows?: Float64Array[],
-  ) => ({
+  const projected = (name: string, kernel: Float32Array, bias?: Float32Array, rows?: Float64Array[]) => ({
     [`${name}_kernel`]: rows ? byHeads(kernel, rows, dim) : kernel,
     ...(bias && {[`${name}_bias`]: rows ? byHeads(bias, rows, dim) : bias}),
   });
-  const joined = joinedOutput(output, ofQueryHeads(first(values, valueRank, 'decode')), dim);
-  const missing = valueMeans && outputOf(output, ofQueryHeads(missingMeans(valueMeans, values, valueRank)));
-  const bias = missing ? missing.map((x, i) => x + (outputBias?.[i] ?? 0)) : outputBias;
+  const lost = valueMeans && outputOf(output, ofQueryHeads(lostMeans(valueMeans, values, valueRank)));
+  const bias = lost ? lost.map((x, i) => x + (outputBias?.[i] ?? 0)) : outputBias;
   return {
     ...projected('query', query, queryBias, mode === 'merged' ? ofQueryHeads(keyDecode) : undefined),
-    ...projected('key', key, keyBias, mode === 'after' || mode === 'whole' ? undefined : keyEncode),
-    ...projected('value', value, valueBias, valueEncode),
-    output_kernel: joined,
+    ...projected('key', key, keyBias, mode === 'merged' || mode === 'before' ? keyEncode : undefined),
+    ...projected('value', value, valueBias, first(values, valueRank, 'encode')),
+    output_kernel: joinedOutput(output, ofQueryHeads(first(values, valueRank, 'decode')), dim),
     ...(bias && {output_bias: Float32Array.from(bias)}),
     ...(mode === 'before' && {key_basis: joinedRows(keyDecode)}),
+    ...(mode === 'before' && keyMeans && {key_mean: joinedRows(lostMeans(keyMeans, keys, keyRank))}),
     ...(mode === 'after' && {key_encoder: joinedRows(keyEncode), query_encoder: joinedRows(keyDecode)}),
-    ...(mode === 'before' && keyMeans && {key_mean: joinedRows(missingMeans(keyMeans, keys, keyRank))}),
   };
 }
 
-/** Every head's outputs, `[inputs, heads * dim]`, in the rows of its matrix `[rank, dim]`: `[inputs, heads * rank]`. */
+/** The outputs of each head, `[inputs, heads * dim]`, times its matrix `[rank, dim]` transposed: `[inputs, heads * rank]`. */
 function byHeads(kernel: Float32Array, rows: readonly Float64Array[], dim: number): Float32Array {
   const heads = rows.length;
   const rank = rows[0]!.length / dim;
@@ -79,7 +66,7 @@ function byHeads(kernel: Float32Array, rows: readonly Float64Array[], dim: numbe
   return out;
 }
 
-/** D_v W_o of every query head: `[heads * dim, outputs]` to `[heads * rank, outputs]`. */
+/** D_v W_o per query head: `[heads * dim, outputs]` to `[heads * rank, outputs]`. */
 function joinedOutput(output: Float32Array, rows: readonly Float64Array[], dim: number): Float32Array {
   const heads = rows.length;
   const rank = rows[0]!.length / dim;
@@ -100,7 +87,7 @@ function joinedOutput(output: Float32Array, rows: readonly Float64Array[], dim: 
   return out;
 }
 
-/** What the heads' vectors give behind the output projection, added up: `[outputs]`. */
+/** The sum over heads of a vector `[dim]` times the head's output projection: `[outputs]`. */
 function outputOf(output: Float32Array, vectors: readonly Float64Array[]): Float64Array {
   const dim = vectors[0]!.length;
   const outputs = output.length / (vectors.length * dim);
@@ -114,21 +101,21 @@ function outputOf(output: Float32Array, vectors: readonly Float64Array[]): Float
   return sums;
 }
 
-/** m - m E^T D of every head. */
-function missingMeans(
+/** m - m E^T D per head. */
+function lostMeans(
   means: readonly Float64Array[],
   bases: readonly OrderedBasis[],
   rank: number,
 ): Float64Array[] {
   return means.map((mean, head) => {
     const {encode, decode, dim} = bases[head]!;
-    const missing = mean.slice();
+    const lost = mean.slice();
     for (let r = 0; r < rank; r++) {
       let latent = 0;
       for (let i = 0; i < dim; i++) latent += mean[i]! * encode[r * dim + i]!;
-      for (let i = 0; i < dim; i++) missing[i]! -= latent * decode[r * dim + i]!;
+      for (let i = 0; i < dim; i++) lost[i]! -= latent * decode[r * dim + i]!;
     }
-    return missing;
+    return lost;
   });
 }
 

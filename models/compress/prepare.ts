@@ -1,23 +1,24 @@
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {type DenseAttention, type DenseWeights, denseAttentions} from '../adapters/index.js';
-import {type Calibration, checkCalibration} from './calibration.js';
+import type {DenseAttention, DenseWeights} from '../adapters/index.js';
+import {type Calibration, checkCalibration} from './calibrate.js';
+import {denseAttentions} from './dense_attention.js';
 import {type BasesOptions, type DepthBases, depthBases} from './depth_bases.js';
 
-/** A model on the way to its compression: all of it by depth. */
+/** A model and what its compression is computed from, by depth. */
 export interface Prepared {
   readonly model: tf.LayersModel;
   readonly attentions: readonly DenseAttention[];
   readonly weights: readonly DenseWeights[];
   readonly bases: readonly DepthBases[];
-  /** Of every head. */
+  /** The dim of every head. */
   readonly dim: number;
   readonly options: BasesOptions;
 }
 
 /**
  * Reads the attention weights of a model and finds the bases of every depth.
- * @throws see `compressModel`.
+ * @throws see `compress`.
  */
 export async function prepare(
   model: tf.LayersModel,

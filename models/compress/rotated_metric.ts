@@ -1,22 +1,22 @@
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type RopeConfig, ropeFrequencies} from '../../ops/rotate/rope.js';
 
-/** How far attention is taken to look back: all distances alike, or ever less. */
+/** How far attention is assumed to look back: equally over all distances, or less with distance. */
 export type DistanceWeights = 'uniform' | 'falling';
 
-/** Distances that are averaged over: behind eight times the decay of `falling` next to nothing is left. */
+/** Distances that are averaged over: after eight times the decay of `falling` almost nothing is left. */
 const distances = 512;
-/** Tokens after which a distance counts less by e, found to serve in a measurement beside `uniform`. */
+/** Tokens after which a distance weighs 1/e; chosen by a measurement beside `uniform`. */
 const decayTokens = 64;
 
 /**
- * What keys meet that are stored before their rotation. A query at position n meets a key at position m as `q R_D k^T` with
- * D = n - m, so the metric of unrotated keys is that of the queries, turned by every distance:
+ * The metric of keys that are stored before their rotation. The score of a query at position n and a key at position m is
+ * `q R_D k^T` with D = n - m, so the metric of unrotated keys is that of the queries, rotated by every distance:
  *
  *     M = sum_D p(D) R_D^T C_Q R_D          p uniform over 0 .. 511, or p ~ exp(-D / 64)
  *
  * @returns a function from C_Q `[dim, dim]`, row-major, to M. Its tables depend on the rotation only.
- * @throws InvalidArgumentError where the rotation does not fit heads of this dim.
+ * @throws InvalidArgumentError if the rotation does not fit heads of this dim.
  */
 export function rotatedMetric(
   rope: RopeConfig,
@@ -61,8 +61,8 @@ export function rotatedMetric(
 }
 
 /**
- * The rotation channel by channel: `(x R)_c = x_c cos(D turn_c) + x_partner(c) sin(D turn_c)`. Of a pair (a, b) the first
- * turns the other way; channels that do not rotate are their own partners and have turn 0.
+ * The rotation channel by channel: `(x R)_c = x_c cos(D turn_c) + x_partner(c) sin(D turn_c)`, with turn in radians per token. The
+ * channels of a pair have opposite turns; channels that do not rotate are their own partners and have turn 0.
  */
 function channelTurns(rope: RopeConfig, dim: number): {partner: Int32Array; turns: Float64Array} {
   const {frequencies} = ropeFrequencies(rope, dim);

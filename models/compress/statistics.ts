@@ -5,33 +5,32 @@ import type {SeenTokens, Watcher} from '../../cache/watch/watched_cache.js';
 import {ModelError} from '../../base/errors.js';
 import {rotate} from '../../ops/rotate/index.js';
 
-/** What sums of features are kept of, beside their Gram matrices: the sides that have a mean to take off. */
-export type SumSide = 'keys' | 'values' | 'rotatedKeys';
-
 export const gramSides = ['queries', 'keys', 'values', 'rotatedQueries', 'rotatedKeys'] as const;
+/** Sides with a mean to subtract: their features are summed as well. */
 export const sumSides = ['keys', 'values', 'rotatedKeys'] as const;
-/** What there are gradients of. */
-export const gradientSides = ['keys', 'values', 'rotatedKeys'] as const;
+export type SumSide = (typeof sumSides)[number];
+/** Sides with gradients. */
+export const gradientSides = sumSides;
 
-/** The features of one depth, summed over all tokens seen: float64, row-major. Rotated sides only where the model rotates. */
+/** The features of one depth, summed over all tokens seen: float64, row-major. Rotated sides only if the model rotates. */
 export interface DepthStatistics {
   readonly kvHeads: number;
   readonly dim: number;
-  /** Gram matrices `[kvHeads, dim, dim]`; queries are summed over the heads of a group. */
+  /** Gram matrices `[kvHeads, dim, dim]`; queries are summed over the heads of their group. */
   readonly grams: Readonly<Partial<Record<GramSide, Float64Array>>>;
   /** `[kvHeads, dim]` */
   readonly sums: Readonly<Partial<Record<SumSide, Float64Array>>>;
 }
 
 /**
- * Sums what passes through the attention of a model. The sums of a text are float32 on the backend; `take` adds them up in
- * float64 on the host, so that the number of texts costs no precision.
+ * Sums the features of a model's attention. The sums of one text are float32 on the backend; `take` adds them up in float64 on the
+ * host, so that precision does not depend on the number of texts.
  */
 export class StatisticsWatcher implements Watcher {
   private grams: FeatureGrams;
   private sums = new KeptSums();
   private readonly totals: DepthStatistics[] = [];
-  /** Tokens whose statistics were taken. */
+  /** Tokens in the totals. */
   tokens = 0;
 
   constructor(private readonly sides: readonly GramSide[] = gramSides) {
@@ -49,7 +48,7 @@ export class StatisticsWatcher implements Watcher {
 
   /**
    * Adds what was seen since the last call to the totals.
-   * @throws ModelError where a feature was NaN or infinite.
+   * @throws ModelError if a feature is NaN or infinite.
    */
   async take(): Promise<void> {
     for (let depth = 0; depth < this.grams.depths; depth++) {
@@ -93,7 +92,7 @@ export class StatisticsWatcher implements Watcher {
 function checked(numbers: Float64Array, depth: number, side: string): Float64Array {
   if (numbers.every(Number.isFinite)) return numbers;
   throw new ModelError(
-    `At depth ${depth}, ${side} hold NaN or infinity: check the model's weights, and that it runs on this backend.`,
+    `At depth ${depth}, ${side} contain NaN or infinity; check the model's weights, and that it runs on this backend.`,
   );
 }
 

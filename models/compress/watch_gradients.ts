@@ -1,25 +1,23 @@
-import type {AttentionCache} from '../../cache/attention_cache.js';
-import type {FreshTokens} from '../../cache/past/fresh_tokens.js';
 import * as tf from '@tensorflow/tfjs';
-import type {Watcher} from '../../cache/watch/watched_cache.js';
-import {attendOverItself} from '../../layers/cached_attention.js';
 import {InvalidArgumentError} from '../../base/errors.js';
+import type {Watcher} from '../../cache/watch/watched_cache.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
-import type {DenseAttention} from '../adapters/index.js';
+import {type DenseAttention, nameOf, takesCache} from '../adapters/index.js';
+import {OwnAttention} from './own_attention.js';
 
 /**
- * Shows a watcher, in place of keys and values, what a change of them costs: of each token's key (not rotated) and value the gradient
+ * Shows a watcher, in place of keys and values, their gradients: what a change of each token's key (not rotated) and value costs,
  *
- *     g = d (sum_t ln p(y_t)) / dk        with y_t drawn from the model's own probabilities of the token behind t
+ *     g = d (sum_t ln p(y_t)) / dk        with y_t drawn from the model's own probabilities of the token after t
  *
- * To second order a change dk costs `KL(exact || changed) = 1/2 E[(g . dk)^2]`, the Fisher information: what softmax makes of
- * a score, at whatever distance, and what the depths behind make of an output are in it. So the Gram matrices of g weigh
- * directions in nats, alike at all depths. (Fisher-weighted factors: Hsu et al., 2022, arXiv 2207.00112; ranks of a cache by it:
- * Palu, Chang et al., 2024, arXiv 2407.21118.)
+ * To second order a change dk costs `KL(exact || changed) = 1/2 E[(g . dk)^2]`, the Fisher information. It includes what softmax
+ * makes of a score at any distance, and what later depths make of an output. So the Gram matrices of g weigh directions in nats,
+ * in one unit at all depths. (Fisher-weighted factors: Hsu et al., 2022, arXiv 2207.00112; ranks of a cache by it: Palu, Chang et
+ * al., 2024, arXiv 2407.21118.)
  *
- * @param ids one text, all at once: every activation is in memory until the gradients are there.
+ * @param ids one text in one pass: all activations are in memory until the gradients are computed.
  * @param seed of the drawn tokens.
- * @throws InvalidArgumentError where a layer takes no cache.
+ * @throws InvalidArgumentError if a layer takes no cache.
  */
 export function watchGradients(
   model: tf.LayersModel,
@@ -27,49 +25,37 @@ export function watchGradients(
   ids: readonly number[],
   {watcher, seed}: {readonly watcher: Watcher; readonly seed: number},
 ): void {
-  const stranger = attentions.find(({layer}) => !('layerShape' in layer));
-  if (stranger !== undefined) {
+  const foreign = attentions.find(({layer}) => !takesCache(layer));
+  if (foreign !== undefined) {
     throw new InvalidArgumentError(
-      `Gradients are taken through layers of eigenkv, and "${stranger.layer.name}" is another's; calibrate without gradients.`,
+      `Gradients need attention layers of eigenkv, and ${nameOf(foreign.layer)} is not one; calibrate without gradientTokens.`,
     );
   }
   tf.tidy(() => {
     const input = tf.tensor2d([...ids], [1, ids.length], 'int32');
     const drawn = tf.tidy(() => drawnTokens(model.apply(input) as tf.Tensor3D, seed));
-    const shifts = attentions.flatMap(({kvHeads, headDim}) => [
-      tf.zeros<tf.Rank.R4>([1, kvHeads, ids.length, headDim]),
-      tf.zeros<tf.Rank.R4>([1, kvHeads, ids.length, headDim]),
-    ]);
+    const shifts = attentions.flatMap(({kvHeads, headDim}) =>
+      [0, 1].map(() => tf.zeros<tf.Rank.R4>([1, kvHeads, ids.length, headDim])),
+    );
     const likelihood = (...changed: tf.Tensor[]) => {
-      const logits = model.apply(input, {cache: new ShiftedAttention(changed as tf.Tensor4D[])}) as tf.Tensor;
-      return tf.sum(tf.mul(drawn, tf.logSoftmax(logits)));
+      const shifted = new OwnAttention((depth, fresh) => ({
+        ...fresh,
+        keys: tf.add(fresh.keys, changed[2 * depth]!),
+        values: tf.add(fresh.values, changed[2 * depth + 1]!),
+      }));
+      return tf.sum(tf.mul(drawn, tf.logSoftmax(model.apply(input, {cache: shifted}) as tf.Tensor)));
     };
     const gradients = tf.grads(likelihood)(shifts) as tf.Tensor4D[];
     attentions.forEach(({headDim, rope}, depth) => {
       const [keys, values] = [gradients[2 * depth]!, gradients[2 * depth + 1]!];
-      // a gradient turns as what it is of: rotations are orthonormal
+      // rotations are orthonormal, so the gradient of a rotated key is the rotated gradient
       const rotation = rope && rotationFor(rope, headDim, 0, ids.length);
       watcher.see(depth, {queries: keys, keys, values, start: 0, rope, rotation}, values);
     });
   });
 }
 
-/** Attention of a text over itself, with something added to each depth's keys and values; differentiable in both. */
-class ShiftedAttention implements AttentionCache {
-  readonly tokens = 0;
-
-  constructor(private readonly shifts: readonly tf.Tensor4D[]) {}
-
-  attend(depth: number, {keys, values, ...fresh}: FreshTokens): tf.Tensor4D {
-    return attendOverItself({
-      ...fresh,
-      keys: tf.add(keys, this.shifts[2 * depth]!),
-      values: tf.add(values, this.shifts[2 * depth + 1]!),
-    });
-  }
-}
-
-/** A token for each row of logits, drawn by its probability (by Gumbel's noise), as 1 among zeros. */
+/** One token per row of logits, drawn by its probability (with Gumbel noise), one-hot: the shape of the logits. */
 function drawnTokens(logits: tf.Tensor3D, seed: number): tf.Tensor {
   const uniform = tf.randomUniform(logits.shape, 1e-9, 1, 'float32', seed);
   const noise = tf.neg(tf.log(tf.neg(tf.log(uniform))));

@@ -2,7 +2,7 @@ import {count, counted, percent} from '../../base/units.js';
 import {
   type CompressedModel,
   basisMethods,
-  compressModel,
+  compress,
   embeddedText,
   loadCalibration,
   saveModel,
@@ -85,18 +85,10 @@ export const compressCommand = command({
     const signal = interruptSignal();
     const loaded = await loadForCommand({model, backend}, signal);
     try {
-      const {tokenizer, config} = loaded;
-      const ids = tokenizer.encode(text, {parseSpecial: false});
-      const sample = ids.slice(0, Math.min(sampleTokens, config.contextLength));
-      const compressed = await withBar('Measuring', onProgress =>
-        compressModel(loaded.model, calibration, {...options, sample, onProgress, signal}),
+      using compressed = await withBar('Measuring', onProgress =>
+        compress(loaded, calibration, {...options, text, tokens: sampleTokens, onProgress, signal}),
       );
-      const {model: small, compression} = compressed;
-      try {
-        await saveModel({...loaded, model: small, config: {...config, compression}}, out, {dtype});
-      } finally {
-        small.dispose();
-      }
+      await saveModel(compressed, out, {dtype});
       const source = model ?? embeddedName;
       if (json) printJson(jsonOf(compressed, out, source));
       else report(compressed, out, source, chosen);

@@ -120,7 +120,7 @@ function checkVocabularies(model: tf.LayersModel, compared: readonly ComparedMod
     if (otherSize === size) continue;
     throw new InvalidArgumentError(
       `${name} has logits of ${otherSize} tokens, and the model that it is compared with has logits of ${size}: their vocabularies ` +
-        'differ. Compare models of the same vocabulary, such as one and what compressModel made of it.',
+        'differ. Compare models of the same vocabulary, such as one and what compress made of it.',
     );
   }
 }

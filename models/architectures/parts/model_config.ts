@@ -1,7 +1,7 @@
 import type {FeedForwardArgs} from '../../../layers/feed_forward.js';
 import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {type RopeConfig, ropeFrequencies} from '../../../ops/rotate/rope.js';
-import type {ModelCompression} from '../../compress/compression.js';
+import type {ModelCompression} from './compression.js';
 
 /** Sizes and choices of a Transformer, read from a hub's config.json or a GGUF file's metadata. */
 export interface ModelConfig {
@@ -32,7 +32,7 @@ export interface ModelConfig {
   };
   /** Whether the output head is the token embedding. */
   readonly tiedEmbeddings: boolean;
-  /** How attention was compressed, where it was: see `compressModel`. */
+  /** How attention was compressed, where it was: see `compress`. */
   readonly compression?: ModelCompression;
 }
 

@@ -2,7 +2,7 @@ import type {AttentionCache} from '../../../cache/attention_cache.js';
 import * as tf from '@tensorflow/tfjs';
 import type {CallArgs} from '../../../layers/layer_args.js';
 import {EigenkvError, ModelError} from '../../../base/errors.js';
-import {type LayerCall, replaceCall} from '../attach_layers.js';
+import {type LayerCall, replaceCall} from '../../adapters/index.js';
 import {type Finding, differences, largestOf, tokensOf} from './finding.js';
 
 /** Share of a layer's largest output that its two halves may differ from the whole by. */

@@ -3,7 +3,7 @@ import {KVCache} from '../../../cache/kv_cache.js';
 import {full} from '../../../cache/policies/full.js';
 import {EigenkvError, ModelError} from '../../../base/errors.js';
 import {seededRandom} from '../../../base/random.js';
-import {entryLayers} from '../graph.js';
+import {entryLayers} from '../../adapters/index.js';
 import {namedVocabulary} from '../settings.js';
 import {type Finding, asFloats, differences, firstBeyond, largestOf, tokensOf} from './finding.js';
 

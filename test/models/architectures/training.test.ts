@@ -130,7 +130,7 @@ describe('models as tf.LayersModel on wasm', () => {
         model.apply(ids(23), {cache});
         expect(() => model.apply(ids(2), {cache})).to.throw(
           ContextLengthError,
-          /2 tokens behind the 23 of the cache/,
+          /2 tokens after the 23 in the cache/,
         );
         expect(cache.tokens).to.equal(23);
         model.apply(ids(1), {cache});

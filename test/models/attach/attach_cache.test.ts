@@ -159,7 +159,7 @@ describe('attachCache', () => {
     const ids = (tokens: number) => tf.zeros([1, tokens], 'int32');
     tf.tidy(() => {
       model.apply(ids(15), {cache});
-      expect(() => model.apply(ids(2), {cache})).to.throw(ContextLengthError, /16 tokens; 2 behind the 15/);
+      expect(() => model.apply(ids(2), {cache})).to.throw(ContextLengthError, /16 tokens; 2 after the 15/);
       expect(cache.tokens).to.equal(15);
       model.apply(ids(1), {cache});
     });

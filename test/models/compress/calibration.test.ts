@@ -39,7 +39,7 @@ describe('calibration', () => {
     calibrate({model, tokenizer: characterTokenizer}, texts, options);
 
   it('sums the Gram matrices of what the layer projects', async () => {
-    const {tokens, depths} = await run([text], {step: 20});
+    const {tokens, depths} = await run([text], {chunk: 20});
     const ids = characterTokenizer.encode(text);
     expect(tokens).to.equal(ids.length);
     expect(depths.map(depth => [depth.kvHeads, depth.dim])).to.deep.equal([
@@ -89,7 +89,7 @@ describe('calibration', () => {
   });
 
   it('does not depend on how many tokens go at a time', async () => {
-    const [steps, once] = [await run([text], {step: 7}), await run([text], {step: 1000})];
+    const [steps, once] = [await run([text], {chunk: 7}), await run([text], {chunk: 1000})];
     await expectClose(steps.depths[1]!.grams.values!, once.depths[1]!.grams.values!, 1e-4);
   });
 
@@ -160,7 +160,7 @@ describe('calibration', () => {
     };
     const ours = {kind: 'eigenkv calibration', version: '1', fingerprint: 'f', tokens: '5', depths: '1'};
     const cases: [Promise<string>, RegExp][] = [
-      [write('other.safetensors', {}), /is no calibration/],
+      [write('other.safetensors', {}), /is not a calibration/],
       [write('newer.safetensors', {...ours, version: '2'}), /version 2; this eigenkv reads version 1/],
       [write('counts.safetensors', {...ours, tokens: 'many'}), /of many tokens/],
       [write('missing.safetensors', ours), /"depth.0.queries" is missing/],
@@ -171,10 +171,10 @@ describe('calibration', () => {
   });
 
   it('refuses texts and options that are none, and numbers that are none', async () => {
-    await rejection(run([]), InvalidArgumentError, /no tokens to calibrate on/);
+    await rejection(run([]), InvalidArgumentError, /no texts/);
     await rejection(calibrate({model}, ['text']), InvalidArgumentError, /tokenizer/);
-    await rejection(run([text], {step: 0}), InvalidArgumentError, /step = 0/);
-    await rejection(run([text], {steps: 2}), InvalidArgumentError, /steps/);
+    await rejection(run([text], {chunk: 0}), InvalidArgumentError, /chunk = 0/);
+    await rejection(run([text], {chunks: 2}), InvalidArgumentError, /chunks/);
     const broken = tinyModel();
     tf.tidy(() =>
       broken.setWeights(broken.getWeights().map((w, i) => (i === 2 ? tf.fill(w.shape, NaN) : w))),
@@ -185,12 +185,12 @@ describe('calibration', () => {
 
   it('tells its progress, ends where it is told to, and leaves nothing behind', async () => {
     const seen: number[] = [];
-    await run([text], {step: 30, onProgress: ({done}: {done: number}) => seen.push(done)});
+    await run([text], {chunk: 30, onProgress: ({done}: {done: number}) => seen.push(done)});
     expect(seen).to.deep.equal([30, 60, characterTokenizer.encode(text).length]);
     const aborted = new AbortController();
     await expectNoLeak(async () => {
       await run([text]);
-      const stops = run([text], {step: 10, signal: aborted.signal, onProgress: () => aborted.abort()});
+      const stops = run([text], {chunk: 10, signal: aborted.signal, onProgress: () => aborted.abort()});
       await rejection(stops, Error, /abort/i);
     });
   });

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {calibrate, compressModel, fineTune} from '../../../models/index.js';
+import {calibrate, compress, fineTune} from '../../../models/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {type EpochRow, epochCallback} from '../../../src/evaluate/index.js';
@@ -21,7 +21,7 @@ describe('fine-tuning of compressed attention', () => {
   });
   after(() => dense.dispose());
   beforeEach(async () => {
-    ({model} = await compressModel(dense, await calibrate({model: dense}, [ids]), {ratio: 0.4}));
+    ({model} = await compress(dense, await calibrate({model: dense}, [ids]), {ratio: 0.4}));
   });
   afterEach(() => model.dispose());
 

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {type Policy, full, quantized} from '../../../cache/index.js';
-import {type Calibration, calibrate, compressModel} from '../../../models/index.js';
+import {type Calibration, calibrate, compress} from '../../../models/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {analyzeRanks, evaluate, monitor} from '../../../src/evaluate/index.js';
 import {expectNoLeak} from '../../support/tensors.js';
@@ -27,7 +27,7 @@ describe('measuring a compressed model', () => {
   });
   after(() => dense.dispose());
   const compressed = async (keys: number, values: number, center = false) =>
-    (await compressModel(dense, calibration, {ranks: {keys, values}, center})).model;
+    (await compress(dense, calibration, {ranks: {keys, values}, center})).model;
 
   it('evaluate: beside the dense model, which nothing differs from at full rank', async () => {
     const [whole, low] = [await compressed(8, 8), await compressed(3, 3)];

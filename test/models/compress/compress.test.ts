@@ -11,15 +11,15 @@ import {
   type LoadedModel,
   buildModel,
   calibrate,
-  compressModel,
+  compress,
   embeddedText,
   loadModel,
   saveModel,
 } from '../../../models/index.js';
-import {denseAttentions} from '../../../models/adapters/index.js';
-import {costedSides} from '../../../models/compress/allotment.js';
 import {keyBasis} from '../../../models/compress/bases.js';
+import {denseAttentions} from '../../../models/compress/dense_attention.js';
 import {prepare} from '../../../models/compress/prepare.js';
+import {costedSides} from '../../../models/compress/error_curves.js';
 import {watchFeatures} from '../../../models/compress/watch_features.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {evaluate} from '../../../src/evaluate/index.js';
@@ -103,13 +103,13 @@ for (const [name, make] of Object.entries(models)) {
     ];
     for (const options of modes) {
       it(`${JSON.stringify(options)}: at full rank the dense logits, at any rank the same with a cache`, async () => {
-        const whole = await compressModel(model, calibration, {...options, ratio: 1});
+        const whole = await compress(model, calibration, {...options, ratio: 1});
         await expectClose(await logitsOf(whole.model), dense, 1e-3);
         const {
           model: low,
           storedNumbers,
           denseNumbers,
-        } = await compressModel(model, calibration, {
+        } = await compress(model, calibration, {
           ...options,
           ranks: {keys: [3, 5], values: [4, 2]},
         });
@@ -127,7 +127,7 @@ for (const [name, make] of Object.entries(models)) {
     }
 
     it('is saved and loaded as any tfjs model', async () => {
-      const {model: low} = await compressModel(model, calibration, {ratio: 0.5, center: true});
+      const {model: low} = await compress(model, calibration, {ratio: 0.5, center: true});
       const expected = await logitsOf(low);
       let saved: tf.io.ModelArtifacts | undefined;
       await low.save(
@@ -142,9 +142,9 @@ for (const [name, make] of Object.entries(models)) {
     });
 
     it('predicts the error of values that a sample of the same tokens shows', async () => {
-      const {rows, model: low} = await compressModel(model, calibration, {
+      const {rows, model: low} = await compress(model, calibration, {
         ratio: 0.5,
-        sample: ids,
+        text: ids,
         spread: 'uniform',
       });
       for (const {valueError, measured} of rows) {
@@ -155,7 +155,7 @@ for (const [name, make] of Object.entries(models)) {
     });
 
     it('can be trained, and leaves the dense model alone', async () => {
-      const {model: low} = await compressModel(model, calibration, {ratio: 0.5});
+      const {model: low} = await compress(model, calibration, {ratio: 0.5});
       const optimizer = tf.train.sgd(0.1);
       const before = await logitsOf(low);
       tf.tidy(() => {
@@ -171,13 +171,13 @@ for (const [name, make] of Object.entries(models)) {
 
     it('leaks nothing', () =>
       expectNoLeak(async () => {
-        const {model: low} = await compressModel(model, calibration, {ratio: 0.5, sample: ids.slice(0, 40)});
+        const {model: low} = await compress(model, calibration, {ratio: 0.5, text: ids, tokens: 40});
         low.dispose();
       }));
   });
 }
 
-describe('compressModel', () => {
+describe('compress', () => {
   let model: tf.LayersModel;
   let calibration: Calibration;
   before(async () => {
@@ -190,11 +190,11 @@ describe('compressModel', () => {
   it('keeps to its budget, whatever way ranks are found', async () => {
     for (const options of [
       {ratio: 0.4},
-      {ratio: 0.4, sample: ids},
+      {ratio: 0.4, text: ids},
       {ratio: 0.4, spread: 'uniform'},
-      {ratio: 0.4, sample: ids, ropeMode: 'after'},
+      {ratio: 0.4, text: ids, ropeMode: 'after'},
     ] as const) {
-      const {model: low, storedNumbers, denseNumbers} = await compressModel(model, calibration, options);
+      const {model: low, storedNumbers, denseNumbers} = await compress(model, calibration, options);
       expect(storedNumbers, JSON.stringify(options)).to.be.at.most(0.4 * denseNumbers);
       low.dispose();
     }
@@ -203,11 +203,7 @@ describe('compressModel', () => {
   it('keeps every depth within an error budget, and takes less where more is allowed', async () => {
     const stored = [];
     for (const errorBudget of [0.05, 0.5]) {
-      const {
-        model: low,
-        rows,
-        storedNumbers,
-      } = await compressModel(model, calibration, {errorBudget, sample: ids});
+      const {model: low, rows, storedNumbers} = await compress(model, calibration, {errorBudget, text: ids});
       for (const {measured} of rows) expect(measured!.outputError).to.be.at.most(errorBudget);
       stored.push(storedNumbers);
       low.dispose();
@@ -217,7 +213,7 @@ describe('compressModel', () => {
 
   it('has its layers ask for the policies of a plan', async () => {
     const plan = quantized({bits: 4, residual: 0});
-    const {model: low, compression} = await compressModel(model, calibration, {ratio: 0.5, plan});
+    const {model: low, compression} = await compress(model, calibration, {ratio: 0.5, plan});
     expect(compression.cachePolicies).to.have.length(2);
     const cache = new KVCache(low);
     expect(cache.report().map(({policy}) => policy)).to.deep.equal(['quantized', 'quantized']);
@@ -227,34 +223,26 @@ describe('compressModel', () => {
   });
 
   it('says what is wrong', async () => {
-    const compress = (options: CompressOptions, of = calibration) => compressModel(model, of, options);
+    const run = (options: CompressOptions, of = calibration) => compress(model, of, options);
     const cases: [CompressOptions, RegExp][] = [
       [{ratio: 0}, /ratio = 0/],
       [{ratio: 1.5}, /ratio = 1.5/],
       [{ratio: 0.5, errorBudget: 0.1}, /ratio and errorBudget; give one/],
-      [{errorBudget: 0.1}, /sample/],
-      [{method: 'fisher'}, /goes by gradients, and the calibration has none/],
+      [{errorBudget: 0.1}, /measured on a text/],
+      [{method: 'fisher'}, /needs gradients, and the calibration has none/],
       [{ranks: {keys: 9, values: 1}}, /ranks.keys has 9.*head's 8/],
       [{method: 'qkSvd' as 'kqSvd'}, /svd, eigen, kqSvd, fisher/],
       [{ratios: 0.5} as CompressOptions, /no option "ratios".*Did you mean "ratio"/],
     ];
-    for (const [options, message] of cases) await rejection(compress(options), InvalidArgumentError, message);
-    await rejection(
-      compress({}, {...calibration, fingerprint: 'another'}),
-      ModelError,
-      /Calibrate this model/,
-    );
+    for (const [options, message] of cases) await rejection(run(options), InvalidArgumentError, message);
+    await rejection(run({}, {...calibration, fingerprint: 'another'}), ModelError, /Calibrate this model/);
     const few = await calibrate({model}, [ids.slice(0, 3)]);
-    await rejection(
-      compress({ranks: {keys: 4, values: 2}}, few),
-      InvalidArgumentError,
-      /saw 3 tokens.*rank of 4/,
-    );
-    const {warnings, model: low} = await compress({ranks: {keys: 2, values: 2}}, few);
+    await rejection(run({ranks: {keys: 4, values: 2}}, few), InvalidArgumentError, /saw 3 tokens.*rank of 4/);
+    const {warnings, model: low} = await run({ranks: {keys: 2, values: 2}}, few);
     expect(warnings.join()).to.match(
       /3 tokens for heads of 8 numbers, so that directions beyond them are arbitrary/,
     );
-    await rejection(compressModel(low, calibration, {}), InvalidArgumentError, /compressed already/);
+    await rejection(compress(low, calibration, {}), InvalidArgumentError, /already compressed/);
     await expectFiniteLogits(low);
     low.dispose();
   });
@@ -268,13 +256,9 @@ describe('compressModel', () => {
       inputs: x,
       outputs: new StrangeAttention({name: 'odd_one'}).apply(x) as tf.SymbolicTensor,
     });
-    await rejection(
-      calibrate({model: strange}, [ids]),
-      InvalidArgumentError,
-      /"odd_one" \(StrangeAttention\)/,
-    );
+    await rejection(calibrate({model: strange}, [ids]), ModelError, /"odd_one" \(StrangeAttention\)/);
     const none = tf.sequential({layers: [tf.layers.dense({units: 1, inputShape: [2]})]});
-    await rejection(calibrate({model: none}, [ids]), InvalidArgumentError, /no attention layer/);
+    await rejection(calibrate({model: none}, [ids]), ModelError, /no attention layer/);
   });
 });
 
@@ -298,7 +282,7 @@ describe('the embedded model, compressed', () => {
     const attentions = denseAttentions(loaded.model);
     const seen: {keys: Float32Array; queries: Float32Array}[] = [];
     await watchFeatures(loaded.model, attentions, sample, {
-      step: sample.length,
+      chunk: sample.length,
       watcher: {
         see(depth, {queries, keys}) {
           seen[depth] = {
@@ -350,7 +334,7 @@ describe('the embedded model, compressed', () => {
       uniform: {ratio: 0.4, spread: 'uniform'},
       waterFilled: {ratio: 0.4},
     })) {
-      const {model} = await compressModel(loaded.model, withGradients, options);
+      const {model} = await compress(loaded, withGradients, options);
       compressed.push({name, model});
     }
     const {rows} = await evaluate(loaded, sample, {compared: compressed});
@@ -373,7 +357,7 @@ describe('the embedded model, compressed', () => {
     const folder = await mkdtemp(join(tmpdir(), 'eigenkv-compressed-'));
     const inputIds = tf.tensor2d(sample.slice(0, 30), [1, 30], 'int32');
     for (const ropeMode of ['before', 'after'] as const) {
-      const {model, compression} = await compressModel(loaded.model, calibration, {
+      const {model, compression} = await compress(loaded, calibration, {
         ratio: 0.5,
         ropeMode,
         center: true,

@@ -1,20 +1,28 @@
 import * as v from 'valibot';
-import {attention} from '../../layers/attention.js';
-import {type RopeMode, eigenAttention} from '../../layers/eigen_attention.js';
-import type {SelfAttentionArgs} from '../../layers/self_attention.js';
-import {ModelError} from '../../base/errors.js';
-import {optionValue} from '../../base/options.js';
+import {ModelError} from '../../../base/errors.js';
+import {optionValue, type Spec} from '../../../base/options.js';
+import {attention} from '../../../layers/attention.js';
+import {eigenAttention} from '../../../layers/eigen_attention.js';
+import {
+  type KeyMode,
+  type RopeMode,
+  basisNames,
+  keyModeOf,
+  projectedSizes,
+} from '../../../layers/key_mode.js';
+import type {SelfAttention, SelfAttentionArgs} from '../../../layers/self_attention.js';
 
-/** How the attention of a model was compressed: what of it is not in the weights. */
+/** How the attention of a model was compressed: what its weights do not say. */
 export interface ModelCompression {
   readonly ropeMode: RopeMode;
-  /** Numbers that are stored of a key, by depth. */
+  /** Numbers stored per key and head, one rank per depth. */
   readonly keyRanks: readonly number[];
+  /** Numbers stored per value and head, one rank per depth. */
   readonly valueRanks: readonly number[];
-  /** Means were taken off: the output projections have a bias, and so have rebuilt keys. */
+  /** Whether means were subtracted: output projections then have a bias, and so do rebuilt keys. */
   readonly centered: boolean;
-  /** The policy that each depth asks for in a cache without a plan. */
-  readonly cachePolicies?: readonly NonNullable<SelfAttentionArgs['cachePolicy']>[];
+  /** The policy that each depth asks for in a cache without a plan. Default: `full`. */
+  readonly cachePolicies?: readonly Spec[];
 }
 
 /** What of a model's config its attention depends on. */
@@ -28,11 +36,11 @@ export interface AttentionConfig {
   readonly compression?: ModelCompression;
 }
 
-/** The attention layer of a depth: compressed where the config says so. */
+/** The attention layer of a depth, compressed if the config says so. */
 export function attentionLayer(
   config: AttentionConfig,
   args: Required<Pick<SelfAttentionArgs, 'kernelInitializer' | 'depth'>> & {readonly name: string},
-): ReturnType<typeof attention> | ReturnType<typeof eigenAttention> {
+): SelfAttention {
   const {heads, kvHeads, headDim, rope, biases, compression} = config;
   const shared = {
     ...args,
@@ -47,19 +55,26 @@ export function attentionLayer(
   return eigenAttention({...shared, ...eigenArgs(config, compression, args.depth)});
 }
 
-/** What sets a compressed layer apart from a dense one. */
-export function eigenArgs(
-  {rope, headDim}: Pick<AttentionConfig, 'rope' | 'headDim'>,
-  {ropeMode, keyRanks, valueRanks, centered, cachePolicies}: ModelCompression,
+type RotatedHeads = Pick<AttentionConfig, 'rope' | 'headDim'>;
+
+/** The key mode of a compressed depth: see `KeyMode`. */
+export function keyModeAt(
+  {rope, headDim}: RotatedHeads,
+  {ropeMode, keyRanks}: Pick<ModelCompression, 'ropeMode' | 'keyRanks'>,
   depth: number,
-) {
-  const cachePolicy = cachePolicies?.[depth];
+): KeyMode {
+  return keyModeOf({rotates: rope !== undefined, ropeMode, headDim, keyRanks: [keyRanks[depth]!]});
+}
+
+/** The arguments that a compressed layer has and a dense one lacks. */
+export function eigenArgs(heads: RotatedHeads, compression: ModelCompression, depth: number) {
+  const {ropeMode, keyRanks, valueRanks, centered, cachePolicies} = compression;
   return {
     keyRank: keyRanks[depth]!,
     valueRank: valueRanks[depth]!,
     ropeMode,
-    useKeyMean: centered && rope !== undefined && ropeMode === 'before' && keyRanks[depth]! < headDim,
-    cachePolicy,
+    useKeyMean: centered && keyModeAt(heads, compression, depth) === 'before',
+    cachePolicy: cachePolicies?.[depth],
   };
 }
 
@@ -74,34 +89,36 @@ export interface AttentionVariable {
   readonly shape: readonly number[];
 }
 
-/** Columns of a depth's query, key and value projections, and the variables that only compressed layers have. */
+/** Columns of a depth's query, key and value projections, rows of its output projection, and the variables that only compressed layers have. */
 export function attentionSizes(
   {heads, kvHeads, headDim, rope, compression}: AttentionConfig,
   depth: number,
 ): {query: number; key: number; value: number; joined: number; extra: AttentionVariable[]} {
   if (compression === undefined) {
-    const stored = kvHeads * headDim;
-    return {query: heads * headDim, key: stored, value: stored, joined: heads * headDim, extra: []};
+    const [all, stored] = [heads * headDim, kvHeads * headDim];
+    return {query: all, key: stored, value: stored, joined: all, extra: []};
   }
-  const {ropeMode} = compression;
-  const [keyRank, valueRank] = [compression.keyRanks[depth]!, compression.valueRanks[depth]!];
-  const basis = (variable: string, hub: string) => ({variable, hub, shape: [kvHeads, keyRank, headDim]});
-  const sizes = {value: kvHeads * valueRank, joined: heads * valueRank};
-  if (rope === undefined) return {...sizes, query: heads * keyRank, key: kvHeads * keyRank, extra: []};
-  if (keyRank === headDim) {
-    // keys that keep all their numbers stay as they are
-    return {...sizes, query: heads * headDim, key: kvHeads * headDim, extra: []};
-  }
-  if (ropeMode === 'after') {
-    const extra = [basis('key_encoder', 'k_encoder'), basis('query_encoder', 'q_encoder')];
-    return {...sizes, query: heads * headDim, key: kvHeads * headDim, extra};
-  }
-  const mean = {variable: 'key_mean', hub: 'k_mean', shape: [kvHeads, headDim]};
-  const extra = [basis('key_basis', 'k_basis'), ...(compression.centered ? [mean] : [])];
-  return {...sizes, query: heads * headDim, key: kvHeads * keyRank, extra};
+  const {keyRank, valueRank, useKeyMean} = eigenArgs({rope, headDim}, compression, depth);
+  const mode = keyModeAt({rope, headDim}, compression, depth);
+  const {query, key} = projectedSizes(mode, {headDim, keyRank});
+  const extra = (variable: string, ...shape: number[]) => ({
+    variable,
+    hub: variable.replace(/^(k|q)[a-z]+_/, '$1_'), // key_basis is k_basis in files, as k_proj is
+    shape: [kvHeads, ...shape],
+  });
+  return {
+    query: heads * query,
+    key: kvHeads * key,
+    value: kvHeads * valueRank,
+    joined: heads * valueRank,
+    extra: [
+      ...basisNames[mode].map(name => extra(name, keyRank, headDim)),
+      ...(useKeyMean ? [extra('key_mean', headDim)] : []),
+    ],
+  };
 }
 
-/** The key of a hub's config.json under which a compression stands. */
+/** The key of a hub's config.json that holds a compression. */
 export const compressionKey = 'eigenkv_compression';
 const version = 1;
 
@@ -113,12 +130,7 @@ const schema = v.strictObject({
   value_ranks: v.array(rank),
   centered: v.boolean(),
   cache_policies: v.optional(
-    v.array(
-      v.strictObject({
-        name: v.string(),
-        options: v.optional(v.record(v.string(), optionValue)),
-      }),
-    ),
+    v.array(v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), optionValue))})),
   ),
 });
 
@@ -136,7 +148,7 @@ export function compressionToJson(compression: ModelCompression): Record<string,
 
 /**
  * Reads what `compressionToJson` gave.
- * @throws ModelError where it is of a newer version, or does not fit the model.
+ * @throws ModelError if it is of a newer version, or does not fit the model.
  */
 export function compressionFromJson(json: unknown, {depths, headDim}: AttentionConfig): ModelCompression {
   const given = v.safeParse(v.looseObject({version: v.number()}), json);
@@ -146,18 +158,18 @@ export function compressionFromJson(json: unknown, {depths, headDim}: AttentionC
         `version ${version}. Update eigenkv.`,
     );
   }
-  const result = v.safeParse(schema, json, {abortEarly: true}); // a text of a stranger can be wrong thousands of times
+  const result = v.safeParse(schema, json, {abortEarly: true}); // an untrusted file can be wrong thousands of times
   if (!result.success) {
     const [issue] = result.issues;
     throw new ModelError(
-      `config.json has ${compressionKey}.${v.getDotPath(issue) ?? 'version'} wrong: ${issue.message}. Compress the model again.`,
+      `${compressionKey}.${v.getDotPath(issue) ?? 'version'} in config.json is wrong: ${issue.message}. Compress the model again.`,
     );
   }
   const {rope_mode, key_ranks, value_ranks, centered, cache_policies} = result.output;
   for (const [name, ranks] of Object.entries({key_ranks, value_ranks})) {
     if (ranks.length === depths && ranks.every(one => one <= headDim)) continue;
     throw new ModelError(
-      `config.json has ${compressionKey}.${name} = [${ranks.join(', ')}]; expected ${depths} ranks, one for each depth, of at ` +
+      `config.json has ${compressionKey}.${name} = [${ranks.join(', ')}]; expected ${depths} ranks, one per depth, of at ` +
         `most the head's ${headDim}.`,
     );
   }
@@ -166,8 +178,6 @@ export function compressionFromJson(json: unknown, {depths, headDim}: AttentionC
     keyRanks: key_ranks,
     valueRanks: value_ranks,
     centered,
-    ...(cache_policies && {
-      cachePolicies: cache_policies.map(({name, options}) => ({name, options})),
-    }),
+    cachePolicies: cache_policies,
   };
 }

@@ -1,12 +1,7 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {
-  type Side,
-  givenRanks,
-  thresholdRanks,
-  uniformRanks,
-  waterFilledRanks,
-} from '../../../models/compress/allotment.js';
+import {type Side} from '../../../models/compress/error_curves.js';
+import {givenRanks, thresholdRanks, uniformRanks, waterFilledRanks} from '../../../models/compress/ranks.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {rejection} from '../../base/files/rejection.js';
 

@@ -1,0 +1,54 @@
+import type * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError, ModelError} from '../../base/errors.js';
+import {EigenAttention} from '../../layers/index.js';
+import {type DenseAttention, findAttention, nameOf, placedLayers, takesCache} from '../adapters/index.js';
+
+/**
+ * The attention layers of a model and of the models inside it, one per depth, with scores scaled by 1 / sqrt(headDim).
+ *
+ * @throws ModelError if there is no attention layer or one that cannot be compressed; InvalidArgumentError if one is compressed
+ *   already.
+ */
+export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
+  const found = findAttention(placedLayers(model)).map(({layer, attention}) => {
+    if (attention !== undefined) return withUsualScale(attention);
+    if (layer.getClassName() === EigenAttention.className) {
+      throw new InvalidArgumentError(
+        `Layer "${layer.name}" is already compressed; calibrate and compress the model that it was made from.`,
+      );
+    }
+    throw new ModelError(
+      `There is no adapter for layer ${nameOf(layer)}, so its weights cannot be compressed. Add one with registerAttentionAdapter.`,
+    );
+  });
+  return found.sort((a, b) => depthOf(a) - depthOf(b));
+}
+
+/** Layers that know their depth are sorted by it; others stay in the order of the model. */
+function depthOf({layer}: DenseAttention): number {
+  return takesCache(layer) ? layer.layerShape.depth : 0;
+}
+
+/**
+ * The same attention with scores scaled by 1 / sqrt(headDim), the only scale of compressed layers: queries absorb the difference.
+ * @throws ModelError if it attends within a window, which compressed layers cannot.
+ */
+function withUsualScale({scale, ...attention}: DenseAttention): DenseAttention {
+  const {layer, headDim, window, contextLength = Infinity} = attention;
+  if (window !== undefined && window < contextLength) {
+    throw new ModelError(
+      `Layer ${nameOf(layer)} attends within a window of ${window} tokens; compressed layers attend to all tokens.`,
+    );
+  }
+  if (scale === undefined) return attention;
+  const factor = scale * Math.sqrt(headDim);
+  const scaled = (numbers: Float32Array) => numbers.map(number => number * factor);
+  return {
+    ...attention,
+    async read() {
+      const weights = await attention.read();
+      const {query, queryBias} = weights;
+      return {...weights, query: scaled(query), queryBias: queryBias && scaled(queryBias)};
+    },
+  };
+}

@@ -13,6 +13,7 @@
  *     --keep FOLDER                        for `model`: keeps the filled caches there, for the next run
  *     --wait                               for `model`: times once a line comes on standard input, not before
  *     --json FILE, --svg FILE              writes the rows; draws decoding
+ *     --record                             appends the rows to bench/history (then `npm run docs:tables`)
  */
 import {once} from 'node:events';
 import {writeFile} from 'node:fs/promises';
@@ -25,7 +26,8 @@ import {modelRows, openModel} from './model.js';
 import {openLlama, openOnnx} from './peers.js';
 import {prefillRows} from './prefill.js';
 import {decodeChart} from './support/chart.js';
-import {lineOf, type Row} from './support/row.js';
+import {record} from './support/history.js';
+import {lineOf, runsOfRows, type Row} from './support/row.js';
 
 const {values: options} = parseArgs({
   options: {
@@ -42,6 +44,7 @@ const {values: options} = parseArgs({
     wait: {type: 'boolean', default: false},
     json: {type: 'string'},
     svg: {type: 'string'},
+    record: {type: 'boolean', default: false},
   },
 });
 const parts = options.only.split(',');
@@ -89,6 +92,7 @@ if (parts.includes('model')) {
   else await reportModels(options.model);
 }
 if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(rows, null, 2)}\n`);
+if (options.record) for (const run of runsOfRows(rows)) await record(run);
 if (options.svg !== undefined) await writeFile(options.svg, await decodeChart(rows));
 
 /** Whole models, and their peers where those are installed. */

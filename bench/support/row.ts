@@ -1,3 +1,5 @@
+import type {Figure, Run} from './history.js';
+
 /** One measurement. Times are medians of one run in which everything that is compared took turns. */
 export interface Row {
   readonly op: 'prefill' | 'backward' | 'decode' | 'append' | 'model' | 'read';
@@ -41,4 +43,35 @@ export function lineOf(row: Row): string {
     return text.padEnd(10 + title.length);
   });
   return `${what} ${numbers.join('')}`.trimEnd();
+}
+
+/** Which history an op's rows belong to: those that are measured side by side share one. */
+const histories = {
+  ...{prefill: 'prefill', backward: 'prefill', decode: 'decode', read: 'decode'},
+  ...{append: 'append', model: 'model'},
+} as const satisfies Record<Row['op'], string>;
+
+/** The rows of a run as bench/history keeps them: a line for each kind of measurement and each shape or model. */
+export function runsOfRows(rows: readonly Row[]): Pick<Run, 'what' | 'subject' | 'figures'>[] {
+  const model = rows.find(({op}) => op === 'model')?.shape ?? '';
+  const runs = new Map<string, {what: string; subject: string; figures: Figure[]}>();
+  for (const {shape, ...row} of rows) {
+    const what = histories[row.op];
+    const isModel = what === 'model';
+    const subject = isModel ? model : shape;
+    const run = runs.get(`${what} ${subject}`) ?? {what, subject, figures: []};
+    run.figures.push(figureOf(isModel ? {...row, weights: row.backend === 'wasm' ? 'float32' : shape} : row));
+    runs.set(`${what} ${subject}`, run);
+  }
+  return [...runs.values()];
+}
+
+/** Four significant digits are more than a repeated measurement agrees on. */
+function figureOf(row: Omit<Row, 'shape'> & {readonly weights?: string}): Figure {
+  return Object.fromEntries(
+    Object.entries(row).map(([key, value]) => [
+      key,
+      typeof value === 'number' && key !== 'tokens' ? Number(value.toPrecision(4)) : value,
+    ]),
+  );
 }

@@ -1,0 +1,30 @@
+/**
+ * `npm run bench:record -- FILE`: appends an evaluation to bench/history/eval.jsonl. FILE is what `eigenkv eval --json` printed,
+ * or the report.json of `eigenkv eval --out`. Numbers are kept to six significant digits.
+ */
+import {readFile} from 'node:fs/promises';
+import {parseArgs} from 'node:util';
+import type {EvaluationReport} from '../src/evaluate/index.js';
+import {count, counted} from '../base/units.js';
+import {record, type Figure} from './support/history.js';
+
+const {positionals} = parseArgs({allowPositionals: true});
+for (const file of positionals) {
+  const report = JSON.parse(await readFile(file, 'utf8')) as EvaluationReport;
+  const {model, text, tokens, step, rows} = report;
+  const full = rows[0];
+  if (full === undefined) throw new Error(`${file} has no rows: expected the JSON of \`eigenkv eval\`.`);
+  const subject = `${model}, ${count(tokens)} tokens of ${text}, ${count(step)} tokens per step`;
+  const figures = rows.map(row => rounded({...row, change: row.perplexity / full.perplexity - 1}));
+  await record({what: 'eval', subject, figures});
+  console.log(`bench/history/eval.jsonl: ${counted(figures.length, 'row')} of ${subject}`);
+}
+
+function rounded(figure: Figure): Figure {
+  return Object.fromEntries(
+    Object.entries(figure).map(([key, value]) => [
+      key,
+      typeof value === 'string' ? value : Number(value.toPrecision(6)),
+    ]),
+  );
+}

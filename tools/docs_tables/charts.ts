@@ -1,0 +1,117 @@
+import type {Figure, Run} from '../../bench/support/history.js';
+import type {EvaluationReport, EvaluationRow} from '../../src/evaluate/index.js';
+import {evaluationChart, type LineChart, lineChartSvg} from '../../src/report/charts.js';
+import {runsOfTable} from './page.js';
+import {type Table, tables} from './tables.js';
+
+/** Charts that the site shows above tables, as SVG, by the names of the tables. */
+export const charts: Readonly<Record<string, () => Promise<string>>> = {
+  policies: policiesChart,
+  decode_smollm2: () => decodeChart('decode_smollm2'),
+  decode_llama: () => decodeChart('decode_llama'),
+  peers: () => courseChart('peers', 'One token of SmolLM2 at a context of 8,192 tokens'),
+  course: () =>
+    courseChart('decode_smollm2', 'Decode attention of SmolLM2, one depth, at a context of 8,192 tokens'),
+  low_rank_embedded: () => lowRankChart('low_rank_embedded'),
+  low_rank_smollm2: () => lowRankChart('low_rank_smollm2'),
+};
+
+/** Perplexity against bytes per token, of the newest evaluation of all policies. */
+export async function policiesChart(): Promise<string> {
+  const run = (await runsOfTable(tableNamed('policies'))).at(-1)!;
+  const about = /^(?<model>.*), (?<tokens>[\d,]+) tokens of (?<text>.*), \d+ tokens per step$/.exec(
+    run.subject,
+  );
+  const {model = '', tokens = '', text = ''} = about?.groups ?? {};
+  const report: EvaluationReport = {
+    ...{model, text, tokens: Number(tokens.replace(',', '')), step: 64, backend: 'wasm'},
+    rows: run.figures.map(evaluationRow),
+  };
+  return evaluationChart(report);
+}
+
+function evaluationRow(figure: Figure): EvaluationRow {
+  const of = (key: string) => Number(figure[key] ?? NaN);
+  const ratioToFloat32 = of('ratioToFloat32');
+  return {
+    policy: String(figure['policy']),
+    ...{perplexity: of('perplexity'), perplexityStderr: of('perplexityStderr')},
+    ...{klDivergence: of('klDivergence'), top1Agreement: of('top1Agreement')},
+    ...{bytesPerToken: of('bytesPerToken'), ratioToFloat32, ratioToFloat16: 2 * ratioToFloat32},
+    ...{prefillTokensPerSecond: NaN, decodeTokensPerSecond: NaN, peakBytes: NaN},
+  };
+}
+
+/** Codecs, policies and peers that the charts of speed follow. */
+const followed: Readonly<Record<string, string>> = {
+  ...{
+    dense: 'float32',
+    full: 'full cache',
+    int8: '8 bits',
+    int4: '4 bits',
+    float8: 'float8',
+    lowRank: 'low rank',
+  },
+  'f16, float32': 'llama.cpp, float16 cache',
+};
+
+function seriesOf({codec = '', weights, backend}: Figure): string | undefined {
+  return followed[backend === undefined || backend === 'wasm' ? codec : `${codec}, ${weights ?? ''}`];
+}
+
+/** Milliseconds over the length of the context, of the newest run. */
+async function decodeChart(name: string): Promise<string> {
+  const run = (await runsOfTable(tableNamed(name))).at(-1)!;
+  const points = run.figures.flatMap(figure => pointOf(figure, Number(figure['tokens'])));
+  return lineChartSvg({
+    ...{title: `Decode attention of ${run.subject}, one depth`, points, ...aboutRun(run)},
+    ...{x: {title: 'context, tokens', format: ',d'}, y: {title: 'milliseconds per token'}},
+  });
+}
+
+/** Milliseconds at a context of 8,192 tokens over the runs so far. */
+async function courseChart(name: string, title: string): Promise<string> {
+  const runs = await runsOfTable(tableNamed(name));
+  const points = runs.flatMap(({figures}, i) =>
+    figures.filter(({tokens}) => tokens === 8192).flatMap(figure => pointOf(figure, i + 1)),
+  );
+  return lineChartSvg({
+    ...{title, subtitle: `runs from ${runs[0]!.date} to ${runs.at(-1)!.date}`, points, colours},
+    ...{x: {title: 'run', whole: true}, y: {title: 'milliseconds per token'}},
+  });
+}
+
+function pointOf(figure: Figure, x: number): LineChart['points'] {
+  const series = seriesOf(figure);
+  return series === undefined ? [] : [{series, x, y: Number(figure['ms'])}];
+}
+
+/** KL divergence over the share of the numbers that is kept. */
+async function lowRankChart(name: string): Promise<string> {
+  const run = (await runsOfTable(tableNamed(name))).at(-1)!;
+  const points = run.figures
+    .filter(({ratio, latents}) => ratio !== undefined && latents === undefined)
+    .map(({ranks, method, ratio, kl}) => ({
+      series: `${ranks!}, ${method!}`,
+      x: Number(ratio),
+      y: Number(kl),
+    }));
+  return lineChartSvg({
+    ...{title: `Attention in latents, ${run.subject}`, points, ...aboutRun(run)},
+    x: {title: 'share of the numbers that is kept', zero: false},
+    y: {title: 'KL divergence, nats'},
+  });
+}
+
+const colours = ['#888888', '#2f74c0', '#d9641e', '#5a9e4b', '#a568c0', '#b08900', '#2a9d8f'];
+
+const aboutRun = ({date, commit, machine}: Run) => ({
+  subtitle: `${date}, commit ${commit}; ${machine}`,
+  colours,
+});
+
+function tableNamed(name: string): Table {
+  const table = tables[name];
+  if (table === undefined) throw new Error(`No table ${name}.`);
+  return table;
+}

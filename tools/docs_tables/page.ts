@@ -1,0 +1,34 @@
+import {type Run, runsOf} from '../../bench/support/history.js';
+import {markdownTable} from './cells.js';
+import {type Table, tables} from './tables.js';
+
+const marked = /<!-- table (?<name>\w+) -->\n[^]*?<!-- end of table -->/g;
+
+/**
+ * A page with the tables of the newest runs between its markers.
+ * @throws Error if a marker names no table, or no run was recorded for it.
+ */
+export async function withTables(page: string): Promise<string> {
+  const names = [...new Set([...page.matchAll(marked)].map(({groups}) => groups!['name']!))];
+  const written = new Map<string, string>();
+  for (const name of names) written.set(name, await tableOf(name));
+  return page.replaceAll(
+    marked,
+    (_, name: string) => `<!-- table ${name} -->\n${written.get(name)!}\n<!-- end of table -->`,
+  );
+}
+
+/** The runs that a table shows the newest of, the oldest first. */
+export async function runsOfTable({what, subject}: Pick<Table, 'what' | 'subject'>): Promise<Run[]> {
+  return (await runsOf(what)).filter(run => run.subject.startsWith(subject));
+}
+
+async function tableOf(name: string): Promise<string> {
+  const table = tables[name];
+  if (table === undefined)
+    throw new Error(`No table ${name}: expected one of ${Object.keys(tables).join(', ')}.`);
+  const run = (await runsOfTable(table)).at(-1);
+  if (run === undefined) throw new Error(`No run of ${table.what} for "${table.subject}" in bench/history.`);
+  const {date, commit, machine, node, subject} = run;
+  return `${markdownTable(table.cells(run.figures))}\n\n${subject}. ${date}, commit ${commit}; ${machine}; Node ${node}.`;
+}

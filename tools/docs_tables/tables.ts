@@ -1,0 +1,244 @@
+import type {Figure} from '../../bench/support/history.js';
+import {count, fixed, percent, short, small} from '../../base/units.js';
+import {type Cells, list, number, pivot, text} from './cells.js';
+
+/** A table of a page: the newest run of its kind and subject, as rows of text. */
+export interface Table {
+  readonly what: string;
+  /** What the run's subject begins with. */
+  readonly subject: string;
+  readonly cells: (figures: readonly Figure[]) => Cells;
+}
+
+const smollm2 = 'SmolLM2-135M-Instruct.Q4_1';
+const code = (key: string) => (figure: Figure) => `\`${text(key)(figure)}\``;
+const digits = (many: number) => (value: number) => fixed(value, many);
+const tokens = number('tokens', value => `${count(value)} tokens`);
+const ms = number('ms', short);
+const share = (value: number) => percent(value, 0);
+/** A fraction as a signed percentage of three digits: +0.35 %, +18.1 %, +155 %. */
+const changed = (fraction: number): string => {
+  const size = Math.abs(100 * fraction);
+  const shown = size >= 100 ? short(100 * fraction) : fixed(100 * fraction, size < 10 ? 2 : 1);
+  return `${fraction > 0 && Number(shown) !== 0 ? '+' : ''}${shown} %`;
+};
+/** Nats, to three digits. */
+const nats = (value: number) => (value > 0 && value < 1e-4 ? small(value) : short(value));
+
+const evaluation = [
+  ['policy', code('policy')],
+  ['of float32 bytes', number('ratioToFloat32', digits(3))],
+  ['perplexity', number('perplexity', digits(2))],
+  ['than full', number('change', changed)],
+  ['KL (nats)', number('klDivergence', nats)],
+  ['same top token', number('top1Agreement', value => percent(value, 1))],
+] as const;
+
+/** The policies of the README, in its order. */
+const shown = [
+  ...['quantized', 'float8', 'layered:longTermBits=4', 'quantized:bits=4,groupSize=32'],
+  ...['layered:longTermBits=4,rankOf=keys', 'h2o', 'sliding'],
+];
+
+const codecNames: Readonly<Record<string, string>> = {
+  ...{int8: '8 bits', int4: '4 bits', int2: '2 bits', int8PerToken: '8 bits, keys per token'},
+  lowRank: 'rank dim / 4',
+  lowRankValues: 'rank dim / 4, values only',
+  lowRankRotated: 'rank dim / 4, keys rotated while read',
+  lowRankInt8: 'rank dim / 4, 8-bit latents',
+};
+const codec = (figure: Figure) => codecNames[text('codec')(figure)] ?? text('codec')(figure);
+
+const at8192 =
+  (cell: (figure: Figure) => string) =>
+  (figure: Figure): string =>
+    figure['tokens'] === 8192 ? cell(figure) : '-';
+
+/** Stored bytes of one depth. The bench tells the time and the bandwidth that they are read with. */
+const megabytes = (figure: Figure): string => {
+  const {gigabytesPerSecond, ms: time} = figure;
+  const known = figure['megabytes'] !== undefined || gigabytesPerSecond === undefined;
+  return known ? number('megabytes', short)(figure) : short(Number(gigabytesPerSecond) * Number(time));
+};
+
+const decode = (shape: string): Table => ({
+  ...{what: 'decode', subject: shape},
+  cells: figures =>
+    pivot(
+      figures.filter(figure => figure['op'] !== 'read'),
+      {
+        ...{rows: [['milliseconds', codec]], across: tokens, cell: ms},
+        more: [
+          ['x dense at 8,192', at8192(number('timesDense', digits(2)))],
+          ['x plain tfjs at 8,192', at8192(number('timesPlainTfjs', digits(1)))],
+          ['MB per depth at 8,192', at8192(megabytes)],
+        ],
+      },
+    ),
+});
+
+const engines: Readonly<Record<string, string>> = {wasm: 'eigenkv, wasm'};
+const caches: Readonly<Record<string, string>> = {
+  ...{full: '`full`, float32', int8: '`quantized`, 8 bits', int4: '`quantized`, 4 bits'},
+  ...{lowRank: '`onlineSvd`, rank 32', inPlace: 'float32, in place', copied: 'float32, copied'},
+};
+
+const lowRank = (model: string): Table => ({
+  ...{what: 'low_rank', subject: model},
+  cells: figures =>
+    pivot(
+      figures.filter(figure => figure['ratio'] !== undefined && figure['latents'] === undefined),
+      {
+        rows: [
+          ['ranks', text('ranks')],
+          ['method', text('method')],
+        ],
+        across: number('ratio', short),
+        cell: figure => `${number('change', changed)(figure)}, ${number('kl', nats)(figure)}`,
+      },
+    ),
+});
+
+const lowRankCodes = (model: string): Table => ({
+  ...{what: 'low_rank', subject: model},
+  cells: figures =>
+    list(
+      figures.filter(figure => figure['latents'] !== undefined),
+      [
+        ['ranks', text('ranks')],
+        ['share of the numbers', number('ratio', short)],
+        ['codes', text('latents')],
+        ['of float32 bytes', number('size', digits(3))],
+        ['perplexity', number('change', changed)],
+        ['KL (nats)', number('kl', nats)],
+      ],
+    ),
+});
+
+const ranked = (key: string, random: string) => (figure: Figure) =>
+  typeof figure[key] === 'number' ? `${number(key, share)(figure)} (${number(random, share)(figure)})` : '';
+
+const weightRanks = (model: string): Table => ({
+  ...{what: 'weight_ranks', subject: model},
+  cells: figures =>
+    list(figures, [
+      ['weights', text('weights')],
+      ['90 % of the energy', ranked('rank90', 'randomRank90')],
+      ['of a random matrix', number('againstRandom', value => `${fixed(value, 2)}x`)],
+      ['99 % of the energy', ranked('rank99', 'randomRank99')],
+      ['stable rank', number('stableRank', short)],
+    ]),
+});
+
+const stateRanks = (model: string): Table => ({
+  ...{what: 'state_ranks', subject: model},
+  cells: figures =>
+    list(
+      figures.filter(figure => figure['rank99'] !== undefined),
+      [
+        ['matrix', text('matrix')],
+        ['99 % of the energy', figure => `${number('rank99', short)(figure)} of ${text('of')(figure)}`],
+        ['stable rank', number('stableRank', short)],
+      ],
+    ),
+});
+
+/** Every table that a page holds between its markers, by its name there. */
+export const tables: Readonly<Record<string, Table>> = {
+  policies: {
+    ...{what: 'eval', subject: smollm2},
+    cells: figures => list(figures, [...evaluation, ['bytes per token', number('bytesPerToken', count)]]),
+  },
+  policies_in_short: {
+    ...{what: 'eval', subject: smollm2},
+    cells: figures => {
+      const rows = shown.map(policy => figures.find(figure => figure['policy'] === policy));
+      return list(
+        rows.filter(row => row !== undefined),
+        evaluation.filter(([heading]) => heading !== 'perplexity'),
+      );
+    },
+  },
+  loading: {
+    ...{what: 'loading', subject: smollm2},
+    cells: figures =>
+      list(figures, [
+        ['', text('figure')],
+        ['measured', text('value')],
+        ['beside it', text('baseline')],
+      ]),
+  },
+  weights_smollm2: weightRanks(smollm2),
+  weights_embedded: weightRanks('Embedded model'),
+  states_smollm2: stateRanks(smollm2),
+  states_embedded: stateRanks('Embedded model'),
+  low_rank_embedded: lowRank('Embedded model'),
+  low_rank_smollm2: lowRank(smollm2),
+  low_rank_gpt2: lowRank('GPT-2'),
+  codes_embedded: lowRankCodes('Embedded model'),
+  codes_smollm2: lowRankCodes(smollm2),
+  codes_gpt2: lowRankCodes('GPT-2'),
+  latent_layers: {
+    ...{what: 'eigen_decode', subject: ''},
+    cells: figures =>
+      list(figures, [
+        ['layer', text('layer')],
+        ['cache (MB)', number('megabytes', short)],
+        ['ms per token', ms],
+        ['x dense', number('timesDense', digits(2))],
+      ]),
+  },
+  decode_smollm2: decode('SmolLM2'),
+  decode_llama: decode('Llama-7B'),
+  prefill_smollm2: {...{what: 'prefill', subject: 'SmolLM2'}, cells: prefill},
+  prefill_heads: {...{what: 'prefill', subject: '8 heads'}, cells: prefill},
+  append: {
+    ...{what: 'append', subject: ''},
+    cells: figures =>
+      list(figures, [
+        ['context', tokens],
+        ['microseconds per token', number('ms', value => short(1000 * value))],
+      ]),
+  },
+  peers: {
+    ...{what: 'model', subject: smollm2},
+    cells: figures =>
+      pivot(figures, {
+        rows: [
+          ['engine', ({backend = ''}) => engines[backend] ?? String(backend)],
+          ['weights', text('weights')],
+          ['cache', figure => caches[text('codec')(figure)] ?? text('codec')(figure)],
+        ],
+        ...{across: tokens, cell: ms},
+      }),
+  },
+  bookkeeping: {
+    ...{what: 'bookkeeping', subject: smollm2},
+    cells: figures =>
+      list(figures, [
+        ['policy', code('policy')],
+        ['step (ms)', ms],
+        ['of it attention (ms)', number('attentionMs', short)],
+        ['bookkeeping', number('bookkeeping', value => percent(value, 1))],
+        ['slowest step / median', number('worstToMedian', digits(1))],
+      ]),
+  },
+  token: {
+    ...{what: 'token', subject: smollm2},
+    cells: figures =>
+      list(figures, [
+        ['part', text('part')],
+        ['ms', ms],
+      ]),
+  },
+};
+
+function prefill(figures: readonly Figure[]): Cells {
+  return list(figures, [
+    ['pass', ({op}) => (op === 'backward' ? 'forward and backward' : 'forward')],
+    ['prompt', tokens],
+    ['ms', ms],
+    ['GFLOP/s over the causal half', number('gigaflops', short)],
+    ['x plain tfjs', number('timesPlainTfjs', short)],
+  ]);
+}

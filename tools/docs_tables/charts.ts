@@ -5,15 +5,17 @@ import {runsOfTable} from './page.js';
 import {type Table, tables} from './tables.js';
 
 /** Charts that the site shows above tables, as SVG, by the names of the tables. */
-export const charts: Readonly<Record<string, () => Promise<string>>> = {
-  policies: policiesChart,
-  decode_smollm2: () => decodeChart('decode_smollm2'),
-  decode_llama: () => decodeChart('decode_llama'),
-  peers: () => courseChart('peers', 'One token of SmolLM2 at a context of 8,192 tokens'),
-  course: () =>
-    courseChart('decode_smollm2', 'Decode attention of SmolLM2, one depth, at a context of 8,192 tokens'),
-  low_rank_embedded: () => lowRankChart('low_rank_embedded'),
-  low_rank_smollm2: () => lowRankChart('low_rank_smollm2'),
+export const charts: Readonly<Record<string, readonly (() => Promise<string>)[]>> = {
+  policies: [policiesChart],
+  decode_smollm2: [
+    () => decodeChart('decode_smollm2'),
+    () =>
+      courseChart('decode_smollm2', 'Decode attention of SmolLM2, one depth, at a context of 8,192 tokens'),
+  ],
+  decode_llama: [() => decodeChart('decode_llama')],
+  peers: [() => courseChart('peers', 'One token of SmolLM2 at a context of 8,192 tokens')],
+  low_rank_embedded: [() => lowRankChart('low_rank_embedded')],
+  low_rank_smollm2: [() => lowRankChart('low_rank_smollm2')],
 };
 
 /** Perplexity against bytes per token, of the newest evaluation of all policies. */

@@ -14,7 +14,8 @@ const smollm2 = 'SmolLM2-135M-Instruct.Q4_1';
 const code = (key: string) => (figure: Figure) => `\`${text(key)(figure)}\``;
 const digits = (many: number) => (value: number) => fixed(value, many);
 const tokens = number('tokens', value => `${count(value)} tokens`);
-const ms = number('ms', short);
+/** Three digits or more, aligned: 0.137, 2.22, 43.0, 119.3. */
+const ms = number('ms', value => fixed(value, value < 1 ? 3 : value < 10 ? 2 : 1));
 const share = (value: number) => percent(value, 0);
 /** A fraction as a signed percentage of three digits: +0.35 %, +18.1 %, +155 %. */
 const changed = (fraction: number): string => {
@@ -183,8 +184,8 @@ export const tables: Readonly<Record<string, Table>> = {
     cells: figures =>
       list(figures, [
         ['layer', text('layer')],
-        ['cache (MB)', number('megabytes', short)],
-        ['ms per token', ms],
+        ['cache (MB)', number('megabytes', digits(2))],
+        ['ms per token', number('ms', digits(2))],
         ['x dense', number('timesDense', digits(2))],
       ]),
   },
@@ -228,7 +229,7 @@ export const tables: Readonly<Record<string, Table>> = {
     cells: figures =>
       list(figures, [
         ['part', text('part')],
-        ['ms', ms],
+        ['ms', number('ms', digits(1))],
       ]),
   },
 };

@@ -1,8 +1,9 @@
 /**
  * `npm run bench:record -- FILE`: appends an evaluation to bench/history/eval.jsonl. FILE is what `eigenkv eval --json` printed,
- * or the report.json of `eigenkv eval --out`. Numbers are kept to six significant digits.
+ * or the report.json of `eigenkv eval --out`. Of files only the names are kept, of numbers six significant digits.
  */
 import {readFile} from 'node:fs/promises';
+import {basename} from 'node:path';
 import {parseArgs} from 'node:util';
 import type {EvaluationReport} from '../src/evaluate/index.js';
 import {count, counted} from '../base/units.js';
@@ -14,7 +15,7 @@ for (const file of positionals) {
   const {model, text, tokens, step, rows} = report;
   const full = rows[0];
   if (full === undefined) throw new Error(`${file} has no rows: expected the JSON of \`eigenkv eval\`.`);
-  const subject = `${model}, ${count(tokens)} tokens of ${text}, ${count(step)} tokens per step`;
+  const subject = `${basename(model)}, ${count(tokens)} tokens of ${basename(text)}, ${count(step)} tokens per step`;
   const figures = rows.map(row => rounded({...row, change: row.perplexity / full.perplexity - 1}));
   await record({what: 'eval', subject, figures});
   console.log(`bench/history/eval.jsonl: ${counted(figures.length, 'row')} of ${subject}`);

@@ -7,7 +7,7 @@ import {runsOfRows} from '../../bench/support/row.js';
 import {pivot, markdownTable} from '../../tools/docs_tables/cells.js';
 import {drawnFiles} from '../../tools/docs_tables/files.js';
 import {withTables} from '../../tools/docs_tables/page.js';
-import {root} from '../../tools/markdown_pages.js';
+import {pages, root} from '../../tools/markdown_pages.js';
 import {brokenLinks} from '../../tools/site/links.js';
 
 describe('bench/history', () => {
@@ -22,6 +22,7 @@ describe('bench/history', () => {
         expect(run.commit, file).to.match(/^[0-9a-f]{7,}[+]?$/);
         for (const text of [run.machine, run.node, run.subject])
           expect(text, file).to.be.a('string').that.is.not.empty;
+        expect(JSON.stringify(run), file).to.not.match(/["\s](?:[/~]|[A-Za-z]:\\)\w*[/\\]/); // no path of a machine
         expect(run.figures, file).to.not.be.empty;
         for (const figure of run.figures) {
           const values = Object.values(figure);
@@ -37,6 +38,18 @@ describe('bench/history', () => {
   it('is what the tables of the pages and the chart say: `npm run docs:tables` writes them', async () => {
     const stale = (await drawnFiles()).filter(({text, current}) => text !== current);
     expect(stale.map(({name}) => name)).to.deep.equal([]);
+  });
+
+  it('gives each table one sentence that says what follows from it, in bold above the table', async () => {
+    const bare = (await pages()).flatMap(({name, text}) => {
+      const paragraphs = text.split(/\n{2,}/);
+      const above = paragraphs.map((paragraph, i) => [paragraph, paragraphs[i - 1] ?? ''] as const);
+      const tables = above.filter(([paragraph]) => paragraph.startsWith('<!-- table '));
+      return tables
+        .filter(([, before]) => !before.startsWith('**'))
+        .map(([table]) => `${name}: ${table.split('\n')[0]!}`);
+    });
+    expect(bare).to.deep.equal([]);
   });
 
   it('takes the rows of the bench, a run for each shape and each model', () => {

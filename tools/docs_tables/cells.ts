@@ -33,7 +33,7 @@ export interface Pivot {
   /** Figures with equal texts here share a column, whose heading it is. */
   readonly across: (figure: Figure) => string;
   readonly cell: (figure: Figure) => string;
-  /** More columns on the right, each from the row's first figure that has something else than a dash to show. */
+  /** Columns on the right: each shows the row's first value that is not a dash. A column without any value is left out. */
   readonly more?: readonly Column[];
 }
 
@@ -46,15 +46,16 @@ export function pivot(figures: readonly Figure[], {rows, across, cell, more = []
     const key = labelsOf(figure).join('\n');
     groups.set(key, [...(groups.get(key) ?? []), figure]);
   }
+  const shown = more.filter(([, show]) => figures.some(figure => show(figure) !== '-'));
   return [
-    [...rows.map(([heading]) => heading), ...headings, ...more.map(([heading]) => heading)],
+    [...rows.map(([heading]) => heading), ...headings, ...shown.map(([heading]) => heading)],
     ...[...groups.values()].map(group => [
       ...labelsOf(group[0]!),
       ...headings.map(heading => {
         const figure = group.find(candidate => across(candidate) === heading);
         return figure === undefined ? '-' : cell(figure);
       }),
-      ...more.map(([, show]) => group.map(show).find(shown => shown !== '-') ?? ''),
+      ...shown.map(([, show]) => group.map(show).find(value => value !== '-') ?? '-'),
     ]),
   ];
 }

@@ -21,12 +21,14 @@ export const charts: Readonly<Record<string, readonly (() => Promise<string>)[]>
 /** Perplexity against bytes per token, of the newest evaluation of all policies. */
 export async function policiesChart(): Promise<string> {
   const run = (await runsOfTable(tableNamed('policies'))).at(-1)!;
-  const about = /^(?<model>.*), (?<tokens>[\d,]+) tokens of (?<text>.*), \d+ tokens per step$/.exec(
-    run.subject,
-  );
-  const {model = '', tokens = '', text = ''} = about?.groups ?? {};
+  const about =
+    /^(?<model>.*), (?<tokens>[\d,]+) tokens of (?<text>.*), (?<step>[\d,]+) tokens per step$/.exec(
+      run.subject,
+    );
+  const {model = '', tokens = '', text = '', step = ''} = about?.groups ?? {};
+  const whole = (digits: string) => Number(digits.replaceAll(',', ''));
   const report: EvaluationReport = {
-    ...{model, text, tokens: Number(tokens.replace(',', '')), step: 64, backend: 'wasm'},
+    ...{model, text, tokens: whole(tokens), step: whole(step), backend: 'wasm'},
     rows: run.figures.map(evaluationRow),
   };
   return evaluationChart(report);

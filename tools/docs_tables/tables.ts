@@ -30,7 +30,7 @@ const evaluation = [
   ['policy', code('policy')],
   ['of float32 bytes', number('ratioToFloat32', digits(3))],
   ['perplexity', number('perplexity', digits(2))],
-  ['than full', number('change', changed)],
+  ['change', number('change', changed)],
   ['KL (nats)', number('klDivergence', nats)],
   ['same top token', number('top1Agreement', value => percent(value, 1))],
 ] as const;
@@ -117,7 +117,7 @@ const lowRankCodes = (model: string): Table => ({
 });
 
 const ranked = (key: string, random: string) => (figure: Figure) =>
-  typeof figure[key] === 'number' ? `${number(key, share)(figure)} (${number(random, share)(figure)})` : '';
+  typeof figure[key] === 'number' ? `${number(key, share)(figure)} (${number(random, share)(figure)})` : '-';
 
 const weightRanks = (model: string): Table => ({
   ...{what: 'weight_ranks', subject: model},

@@ -5,17 +5,17 @@
 import {readFile} from 'node:fs/promises';
 import {basename} from 'node:path';
 import {parseArgs} from 'node:util';
-import type {EvaluationReport} from '../src/evaluate/index.js';
+import type {EvaluationReport} from '../src/report/report_table.js';
 import {count, counted} from '../base/units.js';
 import {record, type Figure} from './support/history.js';
 
 const {positionals} = parseArgs({allowPositionals: true});
 for (const file of positionals) {
   const report = JSON.parse(await readFile(file, 'utf8')) as EvaluationReport;
-  const {model, text, tokens, step, rows} = report;
+  const {model, text, tokens, chunk, rows} = report;
   const full = rows[0];
   if (full === undefined) throw new Error(`${file} has no rows: expected the JSON of \`eigenkv eval\`.`);
-  const subject = `${basename(model)}, ${count(tokens)} tokens of ${basename(text)}, ${count(step)} tokens per step`;
+  const subject = `${basename(model)}, ${count(tokens)} tokens of ${basename(text)}, ${count(chunk)} tokens per chunk`;
   const figures = rows.map(row => rounded({...row, change: row.perplexity / full.perplexity - 1}));
   await record({what: 'eval', subject, figures});
   console.log(`bench/history/eval.jsonl: ${counted(figures.length, 'row')} of ${subject}`);

@@ -1,5 +1,6 @@
 import type {Figure, Run} from '../../bench/support/history.js';
-import type {EvaluationReport, EvaluationRow} from '../../src/evaluate/index.js';
+import type {EvaluationRow} from '../../src/evaluate/index.js';
+import type {EvaluationReport} from '../../src/report/report_table.js';
 import {evaluationChart, type LineChart, lineChartSvg} from '../../src/report/charts.js';
 import {runsOfTable} from './page.js';
 import {type Table, tables} from './tables.js';
@@ -22,13 +23,13 @@ export const charts: Readonly<Record<string, readonly (() => Promise<string>)[]>
 export async function policiesChart(): Promise<string> {
   const run = (await runsOfTable(tableNamed('policies'))).at(-1)!;
   const about =
-    /^(?<model>.*), (?<tokens>[\d,]+) tokens of (?<text>.*), (?<step>[\d,]+) tokens per step$/.exec(
+    /^(?<model>.*), (?<tokens>[\d,]+) tokens of (?<text>.*), (?<chunk>[\d,]+) tokens per chunk$/.exec(
       run.subject,
     );
-  const {model = '', tokens = '', text = '', step = ''} = about?.groups ?? {};
+  const {model = '', tokens = '', text = '', chunk = ''} = about?.groups ?? {};
   const whole = (digits: string) => Number(digits.replaceAll(',', ''));
   const report: EvaluationReport = {
-    ...{model, text, tokens: whole(tokens), step: whole(step), backend: 'wasm'},
+    ...{model, text, tokens: whole(tokens), chunk: whole(chunk), backend: 'wasm'},
     rows: run.figures.map(evaluationRow),
   };
   return evaluationChart(report);
@@ -38,7 +39,7 @@ function evaluationRow(figure: Figure): EvaluationRow {
   const of = (key: string) => Number(figure[key] ?? NaN);
   const ratioToFloat32 = of('ratioToFloat32');
   return {
-    policy: String(figure['policy']),
+    plan: String(figure['plan']),
     ...{perplexity: of('perplexity'), perplexityStderr: of('perplexityStderr')},
     ...{klDivergence: of('klDivergence'), top1Agreement: of('top1Agreement')},
     ...{bytesPerToken: of('bytesPerToken'), ratioToFloat32, ratioToFloat16: 2 * ratioToFloat32},

@@ -27,7 +27,7 @@ const changed = (fraction: number): string => {
 const nats = (value: number) => (value > 0 && value < 1e-4 ? small(value) : short(value));
 
 const evaluation = [
-  ['policy', code('policy')],
+  ['plan', code('plan')],
   ['of float32 bytes', number('ratioToFloat32', digits(3))],
   ['perplexity', number('perplexity', digits(2))],
   ['change', number('change', changed)],
@@ -153,12 +153,25 @@ export const tables: Readonly<Record<string, Table>> = {
   policies_in_short: {
     ...{what: 'eval', subject: smollm2},
     cells: figures => {
-      const rows = shown.map(policy => figures.find(figure => figure['policy'] === policy));
+      const rows = shown.map(plan => figures.find(figure => figure['plan'] === plan));
       return list(
         rows.filter(row => row !== undefined),
         evaluation.filter(([heading]) => heading !== 'perplexity'),
       );
     },
+  },
+  keep_and_store: {
+    ...{what: 'keep_and_store', subject: smollm2},
+    cells: figures => list(figures, [['part', text('part')], ...evaluation]),
+  },
+  key_groups: {
+    ...{what: 'key_groups', subject: smollm2},
+    cells: figures =>
+      list(figures, [
+        ['4-bit keys share scales within a', text('groups')],
+        ['tokens kept', text('keep')],
+        ...evaluation.filter(([heading]) => heading !== 'plan'),
+      ]),
   },
   loading: {
     ...{what: 'loading', subject: smollm2},

@@ -314,7 +314,7 @@ describe('generate', () => {
   it('refuses what is no model and what is no prompt, as plain JavaScript may give them', async () => {
     const loose = generate as (...args: unknown[]) => AsyncGenerator;
     for (const [args, message] of [
-      [[model, 'text'], /text for a model without a tokenizer/],
+      [[model, 'text'], /without a tokenizer/],
       [[{tokenizer}, 'text'], /generate: .* is no model; expected what loadModel gives/],
       [[undefined, 'text'], /generate: undefined is no model/],
       [[{model, tokenizer}, tokenizer, 'text'], /expected a list of ids/],

@@ -315,7 +315,7 @@ describe('generate', () => {
     const loose = generate as (...args: unknown[]) => AsyncGenerator;
     for (const [args, message] of [
       [[model, 'text'], /without a tokenizer/],
-      [[{tokenizer}, 'text'], /generate: .* is no model; expected what loadModel gives/],
+      [[{tokenizer}, 'text'], /is no model; expected what loadModel returns/],
       [[undefined, 'text'], /generate: undefined is no model/],
       [[{model, tokenizer}, tokenizer, 'text'], /expected a list of ids/],
       [[{model, tokenizer}, []], /empty list; give one or more ids or messages/],

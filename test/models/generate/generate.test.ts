@@ -316,7 +316,7 @@ describe('generate', () => {
     for (const [args, message] of [
       [[model, 'text'], /without a tokenizer/],
       [[{tokenizer}, 'text'], /is no model; expected what loadModel returns/],
-      [[undefined, 'text'], /generate: undefined is no model/],
+      [[undefined, 'text'], /undefined is no model/],
       [[{model, tokenizer}, tokenizer, 'text'], /expected a list of ids/],
       [[{model, tokenizer}, []], /empty list; give one or more ids or messages/],
       [[{model, tokenizer}, 'text', {maxTokens: 3}], /no option "maxTokens"; it has .*tokens/],

@@ -23,6 +23,7 @@ export interface Run {
   readonly figures: readonly Figure[];
 }
 
+const sources = ['--', ':/', ':(top,exclude)bench/history', ':(top,exclude)docs'];
 const fileOf = (what: string) => fileURLToPath(new URL(`../history/${what}.jsonl`, import.meta.url));
 
 /** All runs of one kind, the oldest first. */
@@ -31,13 +32,14 @@ export async function runsOf(what: string): Promise<Run[]> {
   return lines.map(line => JSON.parse(line) as Run).sort((a, b) => a.date.localeCompare(b.date));
 }
 
-/** Appends one run, made now by this commit on this machine. */
+/** Appends one run, made now by this commit on this machine. The runs recorded before it and their tables do not count as changes. */
 export async function record(run: Pick<Run, 'what' | 'subject' | 'figures'>): Promise<void> {
   const git = (...args: string[]) => execFileSync('git', args, {encoding: 'utf8'}).trim();
   const {what, subject, figures} = run;
   const line: Run = {
     date: new Date().toISOString().slice(0, 10),
-    commit: git('rev-parse', '--short=7', 'HEAD') + (git('status', '--porcelain') === '' ? '' : '+'),
+    commit:
+      git('rev-parse', '--short=7', 'HEAD') + (git('status', '--porcelain', ...sources) === '' ? '' : '+'),
     machine: `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${process.platform}`,
     node: process.versions.node,
     ...{what, subject, figures},

@@ -9,7 +9,6 @@ import {
   h2o,
   keeperNames,
   policy,
-  policyNames,
   quantized,
   scenario,
   sliding,
@@ -18,7 +17,7 @@ import {
   uniformShapes,
 } from '../../cache/index.js';
 import {policyText} from '../../cache/policies/policy_text.js';
-import {throughJson} from './variants.js';
+import {shippedPolicies, throughJson} from './variants.js';
 
 const shapes = uniformShapes({depths: 2, heads: 4, kvHeads: 2, headDim: 16});
 
@@ -54,7 +53,7 @@ describe('whatever can be read as a plan', () => {
   }
 
   it('names presets, keepers, bands and scenarios', () => {
-    for (const name of policyNames()) expect(partsOf(name)[0]!.name).to.equal(name);
+    for (const name of shippedPolicies()) expect(partsOf(name)[0]!.name).to.equal(name);
     for (const name of keeperNames()) {
       const [{keep, sinks, recent}] = partsOf(name) as [ReturnType<typeof partsOf>[0]];
       expect([keep.name, sinks, recent]).to.deep.equal([name, 4, 32]);

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {KVCache, makeCodec, makePolicy, policyNames} from '../../cache/index.js';
+import {KVCache, makeCodec, makePolicy} from '../../cache/index.js';
 import {attend} from '../../ops/attention/attend/index.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';
@@ -9,7 +9,7 @@ import {attentionOracle} from '../support/attention_oracle.js';
 import {describeOnBackends} from '../support/backends.js';
 import {extremes} from '../support/extremes.js';
 import {randomFloats} from '../support/random.js';
-import {codecVariants, variantName} from './variants.js';
+import {codecVariants, shippedPolicies, variantName} from './variants.js';
 
 // Numbers at which storing and attending go wrong when they are computed naively, for every codec of the registry
 // (codec_contract.test.ts sees that none is missing): errors are counted in float64. docs/RELIABILITY.md states the bounds.
@@ -99,7 +99,7 @@ describeOnBackends('numbers that are none', () => {
     return {queries: side('queries', 2), keys: side('keys', 1), values: side('values', 1)};
   };
 
-  for (const name of policyNames()) {
+  for (const name of shippedPolicies()) {
     it(`are refused by ${name}, which stays as it was`, () => {
       const cache = new KVCache([row], makePolicy({name}));
       tf.tidy(() => void cache.attend(0, fresh()));

@@ -73,7 +73,7 @@ describe('keepers and codecs', () => {
   it('are all here', () => {
     const names = Object.keys(stored).map(name => name.split(',')[0]);
     expect(storeNames().filter(name => !names.includes(name))).to.deep.equal([]);
-    expect(keeperNames().filter(name => !(name in kept) && name !== 'lowNorm')).to.deep.equal([]);
+    expect(keeperNames().filter(name => !(name in kept))).to.deep.equal([]);
   });
 
   const feed = (cache: KVCache, from: number, count: number): Float32Array =>

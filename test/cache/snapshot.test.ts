@@ -201,14 +201,14 @@ describe('a snapshot', () => {
       expect(error.message).to.include(message);
     }
     cache.dispose();
-    const own = {...full(), name: 'ofMyOwn'};
+    const own = {...full(), name: 'testOfMyOwn'};
     const mine = new KVCache([row(0)], own);
     take(mine, 3, 1);
     const saved = await mine.save();
     const unknown = await rejection(KVCache.restore(saved, [row(0)]), InvalidArgumentError);
-    expect(unknown.message).to.include('"ofMyOwn"');
+    expect(unknown.message).to.include('"testOfMyOwn"');
     (await KVCache.restore(saved, [row(0)], own)).dispose();
-    registerPolicy('ofMyOwn', () => own);
+    registerPolicy('testOfMyOwn', () => own);
     (await KVCache.restore(saved, [row(0)])).dispose();
     mine.dispose();
   });

@@ -95,3 +95,9 @@ export function variantName({name, options = {}}: Spec): string {
   return [name, ...listed].join(' ');
 }
 import type {Spec} from '../../base/options.js';
+import {policyNames} from '../../cache/policies/as_policy.js';
+
+/** The policies that the package ships. Those that tests register are called `test...`: test files share a process, in any order. */
+export function shippedPolicies(): string[] {
+  return policyNames().filter(name => !name.startsWith('test'));
+}

@@ -1,4 +1,3 @@
-import {policyNames} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
@@ -6,6 +5,7 @@ import {type EigenAttentionArgs, eigenAttention, flashAttention} from '../../lay
 import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose} from '../support/tensors.js';
+import {shippedPolicies} from '../cache/variants.js';
 
 const sizes = {numHeads: 4, numKvHeads: 2, headDim: 8};
 const variants: Record<string, EigenAttentionArgs> = {
@@ -70,7 +70,7 @@ for (const [name, args] of Object.entries(variants)) {
       const x = input(1);
       tf.tidy(() => {
         layer.apply(x);
-        for (const policy of policyNames()) {
+        for (const policy of shippedPolicies()) {
           const cache = new KVCache({layers: [layer]}, {name: policy, options: small[policy] ?? {}});
           expect(inChunks(layer, x, cache).shape, policy).to.deep.equal([1, 11, 12]);
           cache.dispose();

@@ -1,11 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {KVCache, makePolicy, policyNames, sliding, tokenBudget} from '../../../cache/index.js';
+import {KVCache, makePolicy, sliding, tokenBudget} from '../../../cache/index.js';
 import {WatchedCache} from '../../../cache/watch/watched_cache.js';
 import {generate} from '../../../models/generate/generate.js';
 import {loadModel} from '../../../models/load.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {ContextLengthError} from '../../../base/errors.js';
+import {shippedPolicies} from '../../cache/variants.js';
 
 /** The short version of bench/long_run.ts, which goes on for 20,000 tokens. */
 describe('a text beyond the context of the embedded model', function () {
@@ -15,7 +16,7 @@ describe('a text beyond the context of the embedded model', function () {
     lru: {maxCacheSize: 40},
     lfu: {maxCacheSize: 40},
   };
-  const bounded = policyNames().filter(name => tokenBudget(makePolicy({name})) !== undefined);
+  const bounded = shippedPolicies().filter(name => tokenBudget(makePolicy({name})) !== undefined);
   let loaded: Awaited<ReturnType<typeof loadModel>>;
   before(async () => {
     await useBackend('wasm');

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {backendNames, useBackend, type BackendName} from '../../ops/backends/use_backend.js';
+import './cpu_slice.js';
 import {gpuDevice} from './gpu_device.js';
 
 /**

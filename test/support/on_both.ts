@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
+import './cpu_slice.js';
 import {expectClose} from './tensors.js';
 
 /**

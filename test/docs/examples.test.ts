@@ -1,35 +1,21 @@
-import {fork} from 'node:child_process';
-import {once} from 'node:events';
+import {execFile} from 'node:child_process';
 import {existsSync} from 'node:fs';
-import {mkdir, mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {readFile, writeFile} from 'node:fs/promises';
 import {join, relative} from 'node:path';
 import {expect} from 'chai';
+import {transform} from 'esbuild';
 import ts from 'typescript';
-import {
-  type MarkdownExample,
-  importOf,
-  importedPackages,
-  markdownExamples,
-} from '../../tools/markdown_examples.js';
+import {type MarkdownExample, importedPackages, markdownExamples} from '../../tools/markdown_examples.js';
 import {type Page, pages, root} from '../../tools/markdown_pages.js';
+import {projectWithPackage} from '../support/built_package.js';
 import {differenceOfPrint} from './printed.js';
-import type {ExampleResult} from './run_example.js';
-
-/** Where the names of the package lead while its sources are under test. */
-const sources: Readonly<Record<string, string>> = {
-  eigenkv: 'src/index.js',
-  'eigenkv/layers': 'layers/index.js',
-  'eigenkv/cache': 'cache/index.js',
-  'eigenkv/models': 'models/index.js',
-  'eigenkv/evaluate': 'src/evaluate/index.js',
-  'eigenkv/charts': 'src/charts.js',
-};
 
 interface PageExample extends MarkdownExample {
   /** `README.md:25` */
   readonly place: string;
-  /** The module that it became. */
+  /** The module that it became, and that without its types, which every Node runs. */
   readonly file: string;
+  readonly program: string;
   /** The packages that it imports. */
   readonly packages: readonly string[];
   /** The packages that its page tells to install, and those of the README's first line. */
@@ -39,7 +25,7 @@ interface PageExample extends MarkdownExample {
 /** What every page takes for granted: the line under the README's introduction. */
 const firstInstallation = /^npm install .*$/m;
 
-/** Each example as a module of its own in a folder that is three deep in the checkout; imports lead to the sources. */
+/** Each example as a module of its own in the folder. */
 async function writeExamples(folder: string): Promise<PageExample[]> {
   const all = await pages();
   const base = packagesToInstall(
@@ -48,18 +34,18 @@ async function writeExamples(folder: string): Promise<PageExample[]> {
   return Promise.all(
     all.flatMap(({name, text}) =>
       markdownExamples(text).map(async example => {
+        const place = `${name}:${example.line}`;
         const file = join(
           folder,
-          `${name.replace(/\W+/g, '_')}_${example.line}.${example.language === 'ts' ? 'mts' : 'mjs'}`,
+          `${place.replace(/\W+/g, '_')}.${example.language === 'ts' ? 'mts' : 'mjs'}`,
         );
-        const code = example.code.replace(importOf, (whole, word: string, from: string) => {
-          const source = sources[from];
-          return source === undefined ? whole : `${word}'${relative(folder, join(root, source))}'`;
-        });
-        await writeFile(file, `${code}\nexport {};\n`);
+        const code = `${example.code}\nexport {};\n`;
+        await writeFile(file, code);
+        const program = file.replace(/\.mts$/, '.mjs');
+        if (program !== file) await writeFile(program, (await transform(code, {loader: 'ts'})).code);
         return {
           ...example,
-          ...{place: `${name}:${example.line}`, file},
+          ...{place, file, program},
           packages: importedPackages(example.code),
           installed: [...base, ...packagesToInstall(text)],
         };
@@ -78,13 +64,31 @@ function packagesToInstall(text: Page['text']): string[] {
   );
 }
 
+/** Where the doors of the package lead while its sources are under test: `./dist/src/index.js` is compiled from `src/index.ts`. */
+async function sourcesOfDoors(): Promise<Record<string, string[]>> {
+  const {exports} = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    exports: Readonly<Record<string, string | {readonly default: string}>>;
+  };
+  return Object.fromEntries(
+    Object.entries(exports).flatMap(([door, entry]) =>
+      typeof entry === 'string'
+        ? []
+        : [[`eigenkv${door.slice(1)}`, [entry.default.replace(/^\.\/dist\/(.*)\.js$/, './$1.ts')]]],
+    ),
+  );
+}
+
 /** What the compiler says of the modules. */
-function complaints(files: readonly string[]): string[] {
+async function complaints(files: readonly string[]): Promise<string[]> {
   const {config} = ts.readConfigFile(join(root, 'tsconfig.json'), name => ts.sys.readFile(name)) as {
     config: unknown;
   };
   const {options} = ts.parseJsonConfigFileContent(config, {...ts.sys, readDirectory: () => []}, root);
-  const program = ts.createProgram(files, {...options, noUnusedLocals: false, noUnusedParameters: false});
+  const program = ts.createProgram(files, {
+    ...options,
+    ...{noUnusedLocals: false, noUnusedParameters: false},
+    ...{paths: await sourcesOfDoors(), pathsBasePath: root},
+  });
   return files
     .flatMap(file => {
       const source = program.getSourceFile(file);
@@ -97,27 +101,13 @@ function complaints(files: readonly string[]): string[] {
     });
 }
 
-/** Runs a module in a process of its own. */
-async function resultOf(file: string): Promise<ExampleResult> {
-  const child = fork(join(root, 'test/docs/run_example.ts'), [file], {
-    execArgv: ['--import', 'tsx'],
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+/** Runs a program in a process of its own. */
+function resultOf(program: string): Promise<{printed: string; error?: string}> {
+  return new Promise(resolve => {
+    execFile(process.execPath, [program], {cwd: root}, (error, printed, complaints) =>
+      resolve(error === null ? {printed} : {printed, error: `${error.message}\n${complaints}`}),
+    );
   });
-  let complaints = '';
-  child.stderr?.on('data', data => (complaints += String(data)));
-  const results: ExampleResult[] = [];
-  child.on('message', message => results.push(message as ExampleResult));
-  // the exit may be known before the last message is
-  const [[code]] = (await Promise.all([once(child, 'exit'), once(child, 'disconnect')])) as [
-    [number | null],
-    unknown,
-  ];
-  const [result = {printed: '', error: 'it sent no result'}] = results;
-  // what fails behind its back, such as a callback that nobody waits for, ends the process only
-  return code === 0
-    ? result
-    : {error: `the process ended with ${code ?? 'a signal'}: ${complaints}`, ...result};
 }
 
 /** Whether Node runs it and all of its packages are there: those of backends that only some machines can have are not. */
@@ -126,16 +116,10 @@ const canRun = ({packages, inBrowser}: PageExample) =>
   packages.every(name => name === 'eigenkv' || existsSync(join(root, 'node_modules', name)));
 
 describe('examples of the pages', () => {
-  let folder: string;
   let examples: PageExample[];
-
   before(async () => {
-    const cache = join(root, 'node_modules', '.cache');
-    await mkdir(cache, {recursive: true});
-    folder = await mkdtemp(join(cache, 'examples-'));
-    examples = await writeExamples(folder);
+    examples = await writeExamples(await projectWithPackage());
   });
-  after(() => rm(folder, {recursive: true}));
 
   it('hide nothing that they need', async () => {
     const markers = /<!-- (?:table \w+|end of table) -->/g; // where `npm run docs:tables` writes
@@ -150,11 +134,10 @@ describe('examples of the pages', () => {
     expect(missing).to.deep.equal([]);
   });
 
-  it('are written in TypeScript that compiles', () => {
+  it('are written in TypeScript that compiles', async () => {
     expect(examples).to.have.length.above(10);
-    expect(
-      complaints(examples.filter(({language}) => language === 'ts').map(({file}) => file)),
-    ).to.deep.equal([]);
+    const files = examples.filter(({language}) => language === 'ts').map(({file}) => file);
+    expect(await complaints(files)).to.deep.equal([]);
   });
 
   it('run, each in a process of its own; what they say they print, they print', async () => {
@@ -164,7 +147,7 @@ describe('examples of the pages', () => {
     const runNext = async (): Promise<void> => {
       const example = waiting.shift();
       if (example === undefined) return;
-      const {error, printed} = await resultOf(example.file);
+      const {error, printed} = await resultOf(example.program);
       const reason = error ?? differenceOfPrint(example, printed);
       if (reason !== undefined) failures.push(`${example.place}: ${reason}`);
       await runNext();

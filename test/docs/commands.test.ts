@@ -4,56 +4,11 @@ import {join} from 'node:path';
 import {expect} from 'chai';
 import {asPlan} from '../../src/index.js';
 import {pages, root} from '../../tools/markdown_pages.js';
-import {run as runProcess} from '../../tools/package_check/run.js';
+import {CommandProcess, type CommandResult} from '../support/command_process.js';
+import {type ShownCommand, argumentsOf, shownCommands} from './shown_commands.js';
 
-/** A command line in a page, as words. */
-interface ShownCommand {
-  /** `README.md: npm run web` */
-  readonly place: string;
-  readonly words: readonly string[];
-}
-
-/** Indented lines, fenced blocks, and code inside sentences. */
-const shownCode =
-  /^ *```(?<language>\w*)\n(?<block>[^]*?)^ *```$|^(?: {4}|\t)(?<line>.+)$|`(?<span>[^`\n]+)`/gm;
-
-const starts = ['npm', 'npx', 'eigenkv', 'node', 'sh', 'python', '.venv/bin/python'];
-
-/** All commands of the pages; what stands behind `#` is for people, and a line that ends in a backslash goes on. */
-async function shownCommands(): Promise<ShownCommand[]> {
-  return (await pages()).flatMap(({name, text}) =>
-    [...text.replaceAll(/\\\n\s*/g, '').matchAll(shownCode)]
-      .map(({groups}) => groups as Partial<Record<string, string>>)
-      .filter(({language = ''}) => ['', 'sh'].includes(language))
-      .flatMap(({line, block, span}) => (line ?? block ?? span ?? '').split('\n'))
-      .flatMap(line => line.split(/ && |, or /))
-      .map(line => ({place: `${name}: ${line.trim()}`, words: wordsOf(line)}))
-      .filter(({words}) => starts.includes(words[0] ?? '')),
-  );
-}
-
-/** As a shell takes a line apart, without the variables that are set before the command. */
-function wordsOf(line: string): string[] {
-  const words = line.match(/#.*|"[^"]*"|'[^']*'|\S+/g) ?? [];
-  const comment = words.findIndex(word => word.startsWith('#'));
-  return words
-    .slice(0, comment < 0 ? undefined : comment)
-    .map(word => word.replace(/^(["'])(.*)\1$/, '$2'))
-    .filter((_, i, all) => !all.slice(0, i + 1).every(before => /^[A-Z_]+=/.test(before)));
-}
-
-/** The words behind `eigenkv`, however it is started; nothing for other commands. */
-function argumentsOf({words}: ShownCommand): readonly string[] | undefined {
-  const at = words[0] === 'npx' ? 1 : 0;
-  return words[at] === 'eigenkv' ? words.slice(at + 1) : undefined;
-}
-
-/** The options that the help of a command of eigenkv lists. */
-async function optionsOf(name: string): Promise<Set<string>> {
-  // in a process of its own, as people run it: a second copy of the package would take the layers of the first one's places
-  const help = await runProcess(root, process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'help', name]);
-  return new Set(help.match(/--[\w-]+/g));
-}
+/** The options that a help lists. */
+const optionsIn = ({printed}: CommandResult) => new Set(printed.match(/--[\w-]+/g));
 
 describe('commands of the pages', () => {
   let commands: ShownCommand[];
@@ -108,10 +63,11 @@ describe('commands of the pages', () => {
     const wrong: string[] = [];
     const ours = commands.filter(command => argumentsOf(command) !== undefined);
     expect(ours).to.have.length.above(10);
+    const eigenkv = await CommandProcess.start();
     for (const command of ours) {
       const [name, ...rest] = argumentsOf(command)!;
       if (name === undefined || /^[A-Z]+$/.test(name)) continue; // the package itself, or `eigenkv COMMAND`
-      if (!help.has(name)) help.set(name, await optionsOf(name));
+      if (!help.has(name)) help.set(name, optionsIn(await eigenkv.run(root, ['help', name])));
       const known = help.get(name)!;
       const options = rest
         .filter(word => word.startsWith('--') && word !== '--')
@@ -120,6 +76,7 @@ describe('commands of the pages', () => {
         ...options.filter(option => !known.has(option)).map(option => `${command.place}: ${option}`),
       );
     }
+    eigenkv.end();
     expect(wrong).to.deep.equal([]);
   });
 

@@ -1,7 +1,7 @@
 import {rmSync} from 'node:fs';
 import {cp, mkdir, mkdtemp, readdir, symlink} from 'node:fs/promises';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
+import {fileURLToPath, pathToFileURL} from 'node:url';
 import {build} from 'esbuild';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -24,9 +24,14 @@ export function projectWithPackage(): Promise<string> {
   return built;
 }
 
-/** The file of the command `eigenkv` there. */
-export async function builtCommand(): Promise<string> {
-  return join(await projectWithPackage(), 'node_modules/eigenkv/dist/src/cli/main.js');
+/** A compiled file there, such as `src/cli/main.js`, which is the command `eigenkv`. */
+export async function builtFile(name: string): Promise<string> {
+  return join(await projectWithPackage(), 'node_modules/eigenkv/dist', name);
+}
+
+/** The same as an address, for imports. */
+export async function builtUrl(name: string): Promise<string> {
+  return pathToFileURL(await builtFile(name)).href;
 }
 
 async function buildProject(): Promise<string> {

@@ -1,8 +1,7 @@
 import {type ChildProcess, fork} from 'node:child_process';
 import {once} from 'node:events';
-import {join} from 'node:path';
-import {fileURLToPath, pathToFileURL} from 'node:url';
-import {projectWithPackage} from './built_package.js';
+import {fileURLToPath} from 'node:url';
+import {builtUrl} from './built_package.js';
 
 export interface CommandResult {
   readonly code: number;
@@ -20,9 +19,9 @@ export class CommandProcess {
 
   /** Starts the process. It reads TypeScript modules for `--import`, as Node 22.18 does. */
   static async start(): Promise<CommandProcess> {
-    const main = join(await projectWithPackage(), 'node_modules/eigenkv/dist/src/cli/run.js');
+    const main = await builtUrl('src/cli/run.js');
     const program = fileURLToPath(new URL('command_child.mjs', import.meta.url));
-    const child = fork(program, [pathToFileURL(main).href], {execArgv: ['--import', 'tsx']});
+    const child = fork(program, [main], {execArgv: ['--import', 'tsx']});
     await once(child, 'message');
     return new CommandProcess(child);
   }

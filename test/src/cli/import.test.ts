@@ -3,11 +3,15 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import type {EvaluationReport} from '../../../src/report/report_table.js';
-import {eigenkv, nodeIn} from './support/eigenkv.js';
+import {builtUrl} from '../../support/built_package.js';
+import {eigenkv, eigenkvIn, nodeIn} from './support/eigenkv.js';
 
-/** A policy that keeps the longest keys, in a module that imports the very files that the command line has. */
+/** The address of `eigenkv/cache`, as the command line has it. */
+let cacheOfCommand: string;
+
+/** A policy that keeps the longest keys, in a module that imports the same copy of the package as the command line. */
 const policyModule = (name: string) => `
-  import {policy, registerPolicy} from ${JSON.stringify(new URL('../../../cache/index.ts', import.meta.url).href)};
+  import {policy, registerPolicy} from ${JSON.stringify(cacheOfCommand)};
   registerPolicy('${name}', ({newest = 16} = {}) => ({
     ...policy({recent: newest, keep: {name: 'longest', options: {}, budget: 1, score: ({keys}) => keys().sum(-1, true)}}),
     name: '${name}',
@@ -19,13 +23,15 @@ describe('--import', () => {
   const at = (name: string) => join(folder, name);
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'eigenkv-import-'));
+    cacheOfCommand = await builtUrl('cache/index.js');
   });
   after(() => rm(folder, {recursive: true}));
 
   it('adds policies of the user, of several files, with their options', async () => {
     await writeFile(at('one of mine.mjs'), policyModule('mine'));
     await writeFile(at('other.mts'), `${policyModule('other')}\nexport const typed: number = 1;`);
-    const {code, stdout, stderr} = await eigenkv(
+    const {code, stdout, stderr} = await eigenkvIn(
+      {env: {NODE_OPTIONS: '--import tsx'}},
       ...[
         'eval',
         '--import',
@@ -112,7 +118,7 @@ interface Imported {
 /** What importing each file says, in a process where there is one copy of the package: a test runner loads files in ways of its own. */
 async function importedOneByOne(files: readonly string[]): Promise<Imported[]> {
   const program = `
-    const {importFiles} = await import('./src/cli/support/import_files.ts');
+    const {importFiles} = await import(${JSON.stringify(await builtUrl('src/cli/support/import_files.js'))});
     const found = [];
     for (const file of ${JSON.stringify(files)}) {
       let warned = '';

@@ -4,6 +4,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
+import {builtFile, builtUrl} from '../../support/built_package.js';
 
 // vega and vega-lite are optional peers. Nothing but charts needs them, and who wants one hears so at once, not after minutes.
 
@@ -24,7 +25,7 @@ describe('without vega', () => {
       ['inspect', '--ranks', '--out'],
     ];
     const program = `
-      import {run} from './src/cli/run.ts';
+      const {run} = await import('${await builtUrl('src/cli/run.js')}');
       for (const args of ${JSON.stringify(commands)}) console.error(await run([...args, process.argv[1]]));`;
     const {code, output} = await run(...inline(program), join(folder, 'a'));
     const advice =
@@ -36,8 +37,8 @@ describe('without vega', () => {
 
   it('the package and its charts load, and a chart is a typed error', async () => {
     const program = `
-      await import('./src/index.ts');
-      const {lineChartSvg} = await import('./src/report/charts.ts');
+      await import('${await builtUrl('src/index.js')}');
+      const {lineChartSvg} = await import('${await builtUrl('src/report/charts.js')}');
       const chart = {title: '', x: {title: ''}, y: {title: ''}, points: [{series: 'a', x: 0, y: 1}]};
       await lineChartSvg(chart).catch(error => console.log(error.name + ': ' + error.message));`;
     const {code, output} = await run(...inline(program));
@@ -46,7 +47,7 @@ describe('without vega', () => {
   });
 
   it('eigenkv demo leaves its chart out', async () => {
-    const {code, output} = await run('src/cli/main.ts', 'demo', '--out', folder);
+    const {code, output} = await run(await builtFile('src/cli/main.js'), 'demo', '--out', folder);
     expect(output).to.match(/For its chart: npm install vega@6 vega-lite@6/);
     expect(code).to.equal(0);
     expect(await readdir(folder)).to.deep.equal(['report.json']);
@@ -57,7 +58,7 @@ const inline = (program: string) => ['--input-type=module', '--eval', program];
 
 /** Node in a process of its own that finds no vega. */
 function run(...args: string[]): Promise<{code: unknown; output: string}> {
-  const imports = ['--import', 'tsx', '--import', './test/support/without_vega.mjs'];
+  const imports = ['--import', './test/support/without_vega.mjs'];
   return new Promise(resolve => {
     execFile(process.execPath, [...imports, ...args], {cwd: root}, (error, stdout, stderr) =>
       resolve({code: error === null ? 0 : error.code, output: stdout + stderr}),

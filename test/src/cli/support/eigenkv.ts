@@ -1,5 +1,6 @@
 import {type ChildProcess, spawn} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
+import {builtFile} from '../../../support/built_package.js';
 
 export const root = fileURLToPath(new URL('../../../..', import.meta.url));
 
@@ -16,18 +17,18 @@ export interface Surroundings {
   readonly onOutput?: (child: ChildProcess, stdout: string, stderr: string) => void;
 }
 
-/** The command line as its users run it: a process of its own, its output piped. */
+/** The command line as its users run it: a process of its own on the built package, its output piped. */
 export function eigenkv(...args: string[]): Promise<Result> {
   return eigenkvIn({}, ...args);
 }
 
-export function eigenkvIn(surroundings: Surroundings, ...args: string[]): Promise<Result> {
-  return nodeIn(surroundings, 'src/cli/main.ts', ...args);
+export async function eigenkvIn(surroundings: Surroundings, ...args: string[]): Promise<Result> {
+  return nodeIn(surroundings, await builtFile('src/cli/main.js'), ...args);
 }
 
-/** Node with tsx in the root of the project. Ends when the process does, whenever that is. */
+/** Node in the root of the project. Ends when the process does, whenever that is. */
 export function nodeIn({env = {}, onOutput}: Surroundings, ...args: string[]): Promise<Result> {
-  const child = spawn(process.execPath, ['--import', 'tsx', ...args], {
+  const child = spawn(process.execPath, args, {
     cwd: root,
     env: {...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, COLUMNS: undefined, ...env},
   });

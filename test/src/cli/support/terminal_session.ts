@@ -1,4 +1,5 @@
 import {spawn, spawnSync} from 'node:child_process';
+import {builtFile} from '../../../support/built_package.js';
 import {root} from './eigenkv.js';
 
 /** Whether there is util-linux' `script`, which runs a command on a terminal of its own. */
@@ -21,11 +22,11 @@ export interface SessionOptions {
 }
 
 /** The command line on a terminal. */
-export function onTerminal(
+export async function onTerminal(
   {columns = 80, env = {}, type}: SessionOptions,
   ...args: string[]
 ): Promise<Session> {
-  const words = [process.execPath, '--import', 'tsx', 'src/cli/main.ts', ...args].map(word => `'${word}'`);
+  const words = [process.execPath, await builtFile('src/cli/main.js'), ...args].map(word => `'${word}'`);
   const line = `stty cols ${columns} && exec ${words.join(' ')}`;
   const child = spawn('script', ['-qefc', line, '/dev/null'], {
     cwd: root,

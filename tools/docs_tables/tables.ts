@@ -35,10 +35,20 @@ const evaluation = [
   ['same top token', number('top1Agreement', value => percent(value, 1))],
 ] as const;
 
-/** The policies of the README, in its order. */
-const shown = [
-  ...['quantized', 'float8', 'layered:longTermBits=4', 'quantized:bits=4,groupSize=32'],
-  ...['layered:longTermBits=4,rankOf=keys', 'h2o', 'sliding'],
+/** The policies of the README, in its order: which tokens stay, and how they are stored. */
+const shown: readonly (readonly [plan: string, stays: string, stored: string])[] = [
+  ['full', 'all', 'float32'],
+  ['quantized', 'all', '8-bit codes, keys per channel, values per token'],
+  ['quantized:bits=4,groupSize=32', 'all', '4-bit codes'],
+  ['float8', 'all', 'E4M3, or E5M2'],
+  ['adaptive', 'all', '2, 4, 8 bits or float32, as a measured error allows'],
+  ['onlineSvd', 'all', 'rank 32, in a decomposition that grows with the text'],
+  ['layered:longTermBits=4', 'all', '4-bit codes; the newest 128 tokens are exact'],
+  ['layered:longTermBits=4,rankOf=keys', 'all', 'the same, with keys of rank 32'],
+  ['h2o', 'the 256 most attended and the newest 256', 'float32'],
+  ['lru', 'the 512 last used', 'float32'],
+  ['lfu', 'the 512 most used', 'float32'],
+  ['sliding', 'the first 4 and the newest 512', 'float32'],
 ];
 
 const codecNames: Readonly<Record<string, string>> = {
@@ -153,11 +163,17 @@ export const tables: Readonly<Record<string, Table>> = {
   policies_in_short: {
     ...{what: 'eval', subject: smollm2},
     cells: figures => {
-      const rows = shown.map(plan => figures.find(figure => figure['plan'] === plan));
-      return list(
-        rows.filter(row => row !== undefined),
-        evaluation.filter(([heading]) => heading !== 'perplexity'),
+      const rows = shown.flatMap(([plan, stays, stored]) =>
+        figures.filter(figure => figure['plan'] === plan).map(figure => ({...figure, stays, stored})),
       );
+      return list(rows, [
+        ['policy', code('plan')],
+        ['tokens that stay', text('stays')],
+        ['stored as', text('stored')],
+        ['of float32 bytes', number('ratioToFloat32', digits(3))],
+        ['perplexity', number('change', changed)],
+        ['KL (nats)', number('klDivergence', nats)],
+      ]);
     },
   },
   keep_and_store: {

@@ -10,7 +10,7 @@ import {type Visits, openChromium} from './visit.js';
 
 const tools = ['vite@8', 'esbuild@0.28', 'webpack@5', 'webpack-cli@7'];
 
-/** How README says that a bundler is used. */
+/** How the guide says that a bundler is used. */
 interface Bundler {
   readonly name: string;
   /** Lines of a shell, which write into dist/. */
@@ -19,20 +19,20 @@ interface Bundler {
   readonly script: string;
 }
 
-/** The rows of README's table of bundlers, and the lines below it for esbuild. */
-function bundlersOf(readme: string): Bundler[] {
+/** The rows of the guide's table of bundlers, and the lines below it for esbuild. */
+function bundlersOf(guide: string): Bundler[] {
   return ['Vite', 'webpack', 'esbuild'].map(name => {
-    const row = new RegExp(`^\\| ${name}\\b.*$`, 'm').exec(readme)?.[0] ?? '';
+    const row = new RegExp(`^\\| ${name}\\b.*$`, 'm').exec(guide)?.[0] ?? '';
     const script = /`(<script [^`]+)`/.exec(row)?.[1];
-    const build = /`(npx [^`]+)`/.exec(row)?.[1] ?? /^```\n(npx esbuild [^]+?)^```$/m.exec(readme)?.[1];
+    const build = /`(npx [^`]+)`/.exec(row)?.[1] ?? /^```\n(npx esbuild [^]+?)^```$/m.exec(guide)?.[1];
     if (script === undefined || build === undefined)
-      throw new Error(`README.md does not say how ${name} is used.`);
+      throw new Error(`docs/guides/browser.md does not say how ${name} is used.`);
     return {name, build, script};
   });
 }
 
 /**
- * README's page, with README's packages and each bundler alone: built by README's lines, and run in Chromium, on a
+ * README's page, with README's packages and each bundler alone: built by the guide's lines, and run in Chromium, on a
  * cross-origin-isolated page and on another one; with Vite also as it serves the sources.
  *
  * @param app a folder with the package and what its README says to install beside it.
@@ -47,7 +47,9 @@ export async function checkBundlers(app: string): Promise<void> {
   const browser = await openChromium();
   if (browser === undefined) console.log(`README's page is built and not visited: ${noChromium}`);
   try {
-    for (const bundler of bundlersOf(await readFile(new URL('../../README.md', import.meta.url), 'utf8'))) {
+    for (const bundler of bundlersOf(
+      await readFile(new URL('../../docs/guides/browser.md', import.meta.url), 'utf8'),
+    )) {
       const folder = await build(app, bundler);
       const visit = (isolated: boolean) => visited(browser, () => serveFolder(folder, isolated), isolated);
       console.log(`${bundler.name}: ${await sizes(folder)}${await visit(false)}${await visit(true)}.`);

@@ -10,7 +10,7 @@ export async function guideOf(page: string, word: string): Promise<string> {
 }
 
 /**
- * Checks what the README's guide prints: the cached tokens are the uncached ones, and the quantized cache is smaller.
+ * Checks what the drop-in guide prints: the cached tokens are the uncached ones, and the quantized cache is smaller.
  * @returns the two sizes, in words.
  */
 export function checkOutput(output: string): string {

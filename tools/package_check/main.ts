@@ -1,7 +1,7 @@
 /**
- * `npm run test:package`: packs the package, installs it into an empty project beside gpt-tfjs and tfjs, and follows the README's
- * drop-in guide to the letter, from every kind of module that TypeScript and Node know; and its page for browsers, with README's packages
- * alone, built by Vite, webpack and esbuild and run in Chromium. Needs the npm registry; some minutes.
+ * `npm run test:package`: packs the package, installs it into an empty project beside gpt-tfjs and tfjs, and follows the drop-in
+ * guide to the letter, from every kind of module that TypeScript and Node know; and the README's page for browsers, with its packages alone,
+ * built by Vite, webpack and esbuild and run in Chromium. Needs the npm registry; some minutes.
  */
 import {mkdtemp, rm} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
@@ -20,7 +20,7 @@ const folder = await mkdtemp(join(tmpdir(), 'eigenkv-package-'));
 const pageFolder = await mkdtemp(join(tmpdir(), 'eigenkv-page-')); // none inside the other, where packages would be found
 try {
   const packed = await makeProject(folder);
-  const guide = await guideOf('README.md', 'gpt-tfjs');
+  const guide = await guideOf('docs/guides/drop_in.md', 'gpt-tfjs');
   for (const resolution of ['node16', 'bundler', 'node10'] as const)
     await checkTypeScript(folder, guide, resolution);
   await checkTypes(folder);

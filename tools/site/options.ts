@@ -10,6 +10,7 @@ export const sitePages: Readonly<Record<string, readonly string[]>> = {
       'concepts',
       'choosing_a_plan',
       'drop_in',
+      'browser',
       'adapters',
       'writing_a_policy',
       'writing_a_codec',

@@ -19,7 +19,7 @@ describe('commands of the pages', () => {
     ({scripts} = JSON.parse(text) as {scripts: Record<string, string>});
   });
 
-  it('run scripts that package.json has', () => {
+  it('run scripts of package.json', () => {
     const run = commands.filter(({words: [first, second]}) => first === 'npm' && second === 'run');
     expect(run).to.have.length.above(10);
     expect(run.filter(({words}) => !Object.hasOwn(scripts, words[2]!)).map(({place}) => place)).to.deep.equal(
@@ -27,7 +27,7 @@ describe('commands of the pages', () => {
     );
   });
 
-  it('give these scripts only what their files take', async () => {
+  it('give scripts only options that their files take', async () => {
     const wrong: string[] = [];
     for (const {place, words} of commands.filter(({words}) => words[1] === 'run' && words.includes('--'))) {
       const file = /\S+\.m?ts\b|\S+\.mjs\b/.exec(scripts[words[2]!] ?? '')?.[0];
@@ -45,9 +45,9 @@ describe('commands of the pages', () => {
     expect(wrong).to.deep.equal([]);
   });
 
-  it('name files that are there', () => {
+  it('name files that exist', () => {
     const floors = ['bench', 'tools', 'test', 'examples', 'src', 'models'];
-    const ofReaders = ['vite', 'webpack', 'esbuild']; // these build a page of the reader's own
+    const ofReaders = ['vite', 'webpack', 'esbuild']; // these build the reader's own page
     const ours = commands.filter(({words}) => !ofReaders.includes(words[1]!));
     const missing = ours.flatMap(({place, words}) =>
       words
@@ -58,7 +58,7 @@ describe('commands of the pages', () => {
     expect(missing).to.deep.equal([]);
   });
 
-  it('give eigenkv commands and options that it has', async () => {
+  it('use commands and options that eigenkv has', async () => {
     const help = new Map<string, Set<string>>();
     const wrong: string[] = [];
     const ours = commands.filter(command => argumentsOf(command) !== undefined);
@@ -80,7 +80,7 @@ describe('commands of the pages', () => {
     expect(wrong).to.deep.equal([]);
   });
 
-  it('show plans that can be read', async () => {
+  it('show plans that asPlan reads', async () => {
     const lines = (await pages()).flatMap(({name, text}) =>
       [...text.matchAll(/^```json\n([^]*?)^```$/gm)].flatMap(([, body]) =>
         body!
@@ -93,8 +93,8 @@ describe('commands of the pages', () => {
     for (const {name, line} of lines) expect(() => asPlan(line), `${name}: ${line}`).not.to.throw();
   });
 
-  it('name plans that there are', () => {
-    const own = commands.filter(({words}) => !words.includes('--import')); // policies of a reader's own module
+  it('name plans that exist', () => {
+    const own = commands.filter(({words}) => !words.includes('--import')); // may name policies of the reader's own module
     const plans = own.flatMap(({place, words}) =>
       words.flatMap((word, i) => (word === '--plan' ? [{place, plan: words[i + 1]!}] : [])),
     );

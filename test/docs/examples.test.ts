@@ -13,19 +13,19 @@ import {differenceOfPrint} from './printed.js';
 interface PageExample extends MarkdownExample {
   /** `README.md:25` */
   readonly place: string;
-  /** The module that it became, and that without its types, which every Node runs. */
+  /** The example as a TypeScript module, and as JavaScript, which every Node runs. */
   readonly file: string;
   readonly program: string;
   /** The packages that it imports. */
   readonly packages: readonly string[];
-  /** The packages that its page tells to install, and those of the README's first line. */
+  /** The packages of the `npm install` lines of its page, and of the first one of the README. */
   readonly installed: readonly string[];
 }
 
-/** What every page takes for granted: the line under the README's introduction. */
+/** The installation that every page assumes: the line under the README's introduction. */
 const firstInstallation = /^npm install .*$/m;
 
-/** Each example as a module of its own in the folder. */
+/** Writes each example as a module of its own into the folder. */
 async function writeExamples(folder: string): Promise<PageExample[]> {
   const all = await pages();
   const base = packagesToInstall(
@@ -64,7 +64,7 @@ function packagesToInstall(text: Page['text']): string[] {
   );
 }
 
-/** Where the doors of the package lead while its sources are under test: `./dist/src/index.js` is compiled from `src/index.ts`. */
+/** The source files of the package's exports: `./dist/src/index.js` is compiled from `src/index.ts`. */
 async function sourcesOfDoors(): Promise<Record<string, string[]>> {
   const {exports} = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
     exports: Readonly<Record<string, string | {readonly default: string}>>;
@@ -78,7 +78,7 @@ async function sourcesOfDoors(): Promise<Record<string, string[]>> {
   );
 }
 
-/** What the compiler says of the modules. */
+/** The compiler's errors in the modules. */
 async function complaints(files: readonly string[]): Promise<string[]> {
   const {config} = ts.readConfigFile(join(root, 'tsconfig.json'), name => ts.sys.readFile(name)) as {
     config: unknown;
@@ -110,7 +110,7 @@ function resultOf(program: string): Promise<{printed: string; error?: string}> {
   });
 }
 
-/** Whether Node runs it and all of its packages are there: those of backends that only some machines can have are not. */
+/** Whether Node runs it and all of its packages are installed. Some backends cannot be installed on every machine. */
 const canRun = ({packages, inBrowser}: PageExample) =>
   inBrowser !== true &&
   packages.every(name => name === 'eigenkv' || existsSync(join(root, 'node_modules', name)));
@@ -121,26 +121,26 @@ describe('examples of the pages', () => {
     examples = await writeExamples(await projectWithPackage());
   });
 
-  it('hide nothing that they need', async () => {
+  it('need no hidden code', async () => {
     const markers = /<!-- (?:table \w+|end of table) -->/g; // where `npm run docs:tables` writes
     const hidden = (await pages()).filter(({text}) => text.replaceAll(markers, '').includes('<!--'));
     expect(hidden.map(({name}) => name)).to.deep.equal([]);
   });
 
-  it('import only packages that their page, or the first line of the README, tells to install', () => {
+  it('import only packages that their page or the first line of the README installs', () => {
     const missing = examples.flatMap(({place, packages, installed}) =>
       packages.filter(name => !installed.includes(name)).map(name => `${place}: ${name}`),
     );
     expect(missing).to.deep.equal([]);
   });
 
-  it('are written in TypeScript that compiles', async () => {
+  it('compile', async () => {
     expect(examples).to.have.length.above(10);
     const files = examples.filter(({language}) => language === 'ts').map(({file}) => file);
     expect(await complaints(files)).to.deep.equal([]);
   });
 
-  it('run, each in a process of its own; what they say they print, they print', async () => {
+  it('run, each in a process of its own, and print what they say', async () => {
     const waiting = examples.filter(canRun);
     expect(waiting).to.have.length.above(20);
     const failures: string[] = [];

@@ -34,7 +34,7 @@ describe('markdownExamples', () => {
     '```',
   ];
 
-  it('finds code, what it continues and what it prints', () => {
+  it('finds code blocks, their continuations and their printed output', () => {
     expect(markdownExamples(page.join('\n'))).to.deep.equal([
       {language: 'ts', code: 'a;\n', line: 3},
       {language: 'ts', code: 'a;\n// continues the block above\nb;\n', line: 7, printed: '1 b\n'},
@@ -42,19 +42,19 @@ describe('markdownExamples', () => {
     ]);
   });
 
-  it('tells what a browser runs', () => {
+  it('marks code for browsers', () => {
     const code = '// in a browser\ndocument.title;\n';
     expect(markdownExamples(`\`\`\`ts\n${code}\`\`\``)).to.deep.equal([
       {language: 'ts', code, line: 2, inBrowser: true},
     ]);
   });
 
-  it('refuses words that no reader sees', () => {
+  it('refuses words after the language, which no reader sees', () => {
     expect(() => markdownExamples('```ts sketch\na;\n```')).to.throw('Line 2: a block of "ts sketch"');
     expect(() => markdownExamples('```typescript\na;\n```')).to.throw('say `ts` or `js`');
   });
 
-  it('refuses a block that continues nothing', () => {
+  it('refuses a continuation without a block above it', () => {
     expect(() => markdownExamples(page.slice(5).join('\n'))).to.throw(
       'Line 2: there is no block of ts above',
     );
@@ -64,12 +64,12 @@ describe('markdownExamples', () => {
 describe('differenceOfPrint', () => {
   const shown = {code: '', printed: 'Once upon [...] end.\n1,000 tokens: 5.2x smaller (4 bits)\n'};
 
-  it('takes any words in the place of [...], and near numbers', () => {
+  it('accepts any words for [...], and numbers within the tolerance', () => {
     const printed = 'Once upon a time 7 dwarfs end.\n1,010 tokens: 4.9x smaller (4 bits)';
     expect(differenceOfPrint(shown, printed)).to.equal(undefined);
   });
 
-  it('tells other words and other numbers', () => {
+  it('reports different words and different numbers', () => {
     expect(
       differenceOfPrint(shown, 'Twice upon a time end.\n1,000 tokens: 5.2x smaller (4 bits)'),
     ).to.include('and not');

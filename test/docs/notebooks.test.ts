@@ -29,9 +29,9 @@ const notebook = (
   ],
 });
 
-/** `npm run notebooks` executes them; here only whether they were committed as it leaves them. */
+/** `npm run notebooks` executes them. These tests check that they were committed as it writes them. */
 describe('notebooks', () => {
-  it('hold the outputs of a run without errors', async () => {
+  it('contain the outputs of a run without errors', async () => {
     expect(await notebooks()).to.have.length.above(3);
     for (const [name, {cells}] of await notebooks()) {
       const outputs = cells.flatMap(cell => cell.outputs ?? []);
@@ -44,7 +44,7 @@ describe('notebooks', () => {
     }
   });
 
-  it('hold charts as pictures, which Jupyter shows to people who have not run them', async () => {
+  it('contain charts as pictures, which Jupyter shows without running the notebook', async () => {
     for (const [name, {cells}] of await notebooks()) {
       const shown = cells
         .flatMap(cell => cell.outputs ?? [])
@@ -60,7 +60,7 @@ describe('notebooks', () => {
     }
   });
 
-  it('end with what one learns, in numbers that their outputs show', async () => {
+  it('end with conclusions whose numbers their outputs show', async () => {
     for (const [name, {cells}] of await notebooks()) {
       const last = cells.at(-1)!;
       const lessons = textOf(last.source);
@@ -79,8 +79,8 @@ describe('notebooks', () => {
   });
 });
 
-describe('notebooks as they are committed', () => {
-  it('have what a cell printed in one piece, and a picture beside a chart', () => {
+describe('committed notebooks', () => {
+  it('have the output of a cell in one piece, and a picture with each chart', () => {
     const stream = {output_type: 'stream', name: 'stdout'};
     const {cells} = tidied({
       cells: [
@@ -101,7 +101,7 @@ describe('notebooks as they are committed', () => {
     expect([png.readUInt32BE(16), png.readUInt32BE(20)]).to.deep.equal([40, 20]);
   });
 
-  it('equal another run by words and near numbers', () => {
+  it('equal another run if words are equal and numbers are close', () => {
     const before = notebook('h2o   0.0091 nats\n');
     expect(differences(before, notebook('h2o  0.00914 nats\n'))).to.deep.equal([]);
     expect(differences(before, notebook('h2o  0.0109 nats\n'))).to.deep.equal([
@@ -110,7 +110,7 @@ describe('notebooks as they are committed', () => {
     expect(differences(before, notebook('lru  0.0091 nats\n'))[0]).to.include('it says "lru');
   });
 
-  it('equal another run by their charts, within pixels', () => {
+  it('equal another run if charts differ by a few pixels at most', () => {
     const chart = (x: number, word = 'depth') => notebook('', `<svg><path d="M${x},7"/>${word}</svg>`);
     expect(differences(chart(5), chart(7.5))).to.deep.equal([]);
     expect(differences(chart(5), chart(9))).to.have.length(1);

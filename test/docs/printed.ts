@@ -1,14 +1,14 @@
 import type {MarkdownExample} from '../../tools/markdown_examples.js';
 
-/** How far a number may be from the one in the page: sizes change a little with how a cache lays its buffers. */
+/** Largest relative difference between a printed number and that of the page: sizes depend a little on how a cache allocates buffers. */
 const tolerance = 0.15;
 
-/** A number, the words that a page leaves out, white space; in this order. */
+/** In this order: a number, words that a page leaves out, white space. */
 const parts = /(\d+(?:,\d{3})*(?:\.\d+)?)|(\[\.\.\.\])|(\s+)/;
 
 /**
- * Where what an example printed is not what its page says: what stands behind `// prints`, and the `text` block below it, where `[...]`
- * stands for any words and numbers may differ by 15 %.
+ * How the output of an example differs from its page: from the comments `// prints ...`, and from the `text` block below the code. In that block
+ * `[...]` matches any words, and numbers may differ by 15 %. Undefined if there is no difference.
  */
 export function differenceOfPrint(
   {code, printed: shown}: Pick<MarkdownExample, 'code' | 'printed'>,
@@ -28,7 +28,7 @@ export function differenceOfPrint(
   return wrong < 0 ? undefined : `printed ${found[wrong + 1]!} where the page says ${expected[wrong]!}`;
 }
 
-/** The text with any numbers in the places of its own. */
+/** A pattern of the text in which each number matches any number. */
 function patternOf(text: string): RegExp {
   const source = text.split(parts).map((piece: string | undefined, i) => {
     if (piece === undefined) return '';

@@ -29,13 +29,11 @@ const notRun: readonly (readonly [RegExp, string])[] = [
 const reasonNotToRun = ({words}: ShownCommand) =>
   notRun.find(([pattern]) => pattern.test(words.join(' ')))?.[1];
 
-/** Commands that go through a text take so many tokens of it at most, for time. */
+/** Upper limits of options of commands that read a text, to save time. */
 const most: Readonly<Record<string, number>> = {'--tokens': 96, '--gradients': 64};
 const throughTexts = ['eval', 'monitor', 'calibrate', 'generate'];
 
-/**
- * The words as the test runs them. For a model of the reader (`model.gguf`, `M`) the embedded one stands in, and long texts are cut.
- */
+/** The words as the test runs them: the embedded model replaces models of the reader (`model.gguf`, `M`), and long texts are cut. */
 function runnable([name = '', ...rest]: readonly string[]): string[] {
   const words = rest.map(word => (/\.gguf$|^M$/.test(word) ? 'embedded' : word));
   if (!throughTexts.includes(name) && !words.includes('--ranks')) return [name, ...words];
@@ -47,7 +45,7 @@ function runnable([name = '', ...rest]: readonly string[]): string[] {
   return [name, ...words];
 }
 
-/** Writes the files of the reader that a command names: a text, a plan, or a module that a page shows. */
+/** Writes the files of the reader that a command reads: a text, a plan, or a module that a page shows. */
 async function writeNamedFiles(folder: string, words: readonly string[]): Promise<void> {
   for (const word of words) {
     const content = await contentOf(word);
@@ -77,14 +75,14 @@ describe('shell lines of the pages', () => {
     shown = (await shownCommands()).filter(({inBlock}) => inBlock);
   });
 
-  it('are those of eigenkv, or have a reason why they are not run', () => {
+  it('are lines of eigenkv, or have a reason why they are not run', () => {
     const others = shown.filter(command => argumentsOf(command) === undefined);
     expect(others.filter(command => reasonNotToRun(command) === undefined)).to.deep.equal([]);
     const unused = notRun.filter(([pattern]) => !others.some(({words}) => pattern.test(words.join(' '))));
     expect(unused, 'reasons without a line').to.deep.equal([]);
   });
 
-  it('run: those of a page one after the other, in a folder of their own', async () => {
+  it('run, the lines of a page one after the other in a folder of their own', async () => {
     const ours = shown.filter(command => argumentsOf(command) !== undefined);
     expect(ours).to.have.length.above(15);
     const project = await projectWithPackage();
@@ -101,7 +99,7 @@ describe('shell lines of the pages', () => {
       if (code !== 0)
         failures.push(`${place}\nran as eigenkv ${words.join(' ')}\nand ended with ${code}: ${printed}`);
       if (!words.includes('--import')) continue;
-      // what the module registered is taken now
+      // names can be registered only once per process
       eigenkv.end();
       eigenkv = await CommandProcess.start();
     }

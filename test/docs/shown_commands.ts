@@ -8,7 +8,7 @@ export interface ShownCommand {
   readonly place: string;
   /** As a shell splits the line, without its comment and without the variables that are set before the command. */
   readonly words: readonly string[];
-  /** Whether it stands in a block, and not within a sentence. */
+  /** Whether it is in a block, not in a sentence. */
   readonly inBlock: boolean;
 }
 

@@ -26,7 +26,7 @@ export const attentionCases = fc.record({
   spare: fc.integer({min: 0, max: 3}),
   dim: dims,
   dimV: dims,
-  /** Where query 0 lies, counted from its place in a causal prompt (tokens - queryTokens); nothing: not causal. */
+  /** Offset of query 0 from its position in a causal prompt (tokens - queryTokens). Absent: not causal. */
   causalOffset: fc.option(fc.integer({min: -12, max: 3}), {nil: undefined}),
   spread: fc.constantFrom(0.1, 1, 4),
   seed: fc.integer(),
@@ -34,7 +34,7 @@ export const attentionCases = fc.record({
 
 export type AttentionCase = typeof attentionCases extends fc.Arbitrary<infer Case> ? Case : never;
 
-/** How one side is stored: integer codes, with groups that need not divide dim or tokens; nothing: dense. */
+/** How one side is stored: integer codes, with groups that need not divide dim or tokens. Absent: dense. */
 export const sideLayouts = fc.option(
   fc.record({
     bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
@@ -62,7 +62,7 @@ export function problemOf(attentionCase: AttentionCase): AttentionProblem {
   };
 }
 
-/** The problem's tensors; spare rows hold NaN, so that reading them shows. */
+/** The problem's tensors. Spare rows hold NaN, so that a result shows if they were read. */
 export function tensorsOfProblem(problem: AttentionProblem) {
   const {batch, heads, kvHeads, queryTokens, capacity, tokens, dim, dimV} = problem;
   const side = (x: ArrayLike<number>, columns: number) => {
@@ -87,7 +87,7 @@ export const denseEncoding = (data: tf.Tensor4D): DenseEncoding => ({
   data,
 });
 
-/** A side as it is stored, and what its valid tokens decode to: both are the caller's to dispose of. */
+/** A side as it is stored, and what its valid tokens decode to. The caller disposes of both. */
 export function store(
   x: tf.Tensor4D,
   tokens: number,
@@ -95,7 +95,7 @@ export function store(
 ): {encoding: Encoding; decoded: tf.Tensor4D} {
   if (layout === undefined) return {encoding: denseEncoding(tf.clone(x)), decoded: tf.clone(x)};
   const [batch, kvHeads, capacity, dim] = x.shape;
-  // per channel only whole groups are stored: the rest of the last one is spare capacity, too
+  // per-channel codes store whole groups only: the rest of the last group is spare capacity, too
   const {groupAxis, groupSize} = layout;
   const rows = groupAxis === 'channel' ? Math.ceil(capacity / groupSize) * groupSize : capacity;
   const finite = tf.tidy(() =>

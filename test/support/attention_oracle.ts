@@ -4,7 +4,7 @@ export interface AttentionProblem {
   readonly heads: number;
   readonly kvHeads: number;
   readonly queryTokens: number;
-  /** Tokens of keys and values that lie in the arrays, and how many of them are valid. */
+  /** Number of tokens of keys and values in the arrays, and how many of them are valid. */
   readonly capacity: number;
   readonly tokens: number;
   readonly dim: number;
@@ -16,9 +16,9 @@ export interface AttentionProblem {
   readonly values: ArrayLike<number>;
 }
 
-/** What attention is by its definition, one query at a time, in double precision. */
+/** Attention by its definition, one query at a time, in double precision. */
 export interface AttentionAnswer {
-  /** `[batch, heads, queryTokens, dimV]`, normalised; zeros if a query sees nothing. */
+  /** `[batch, heads, queryTokens, dimV]`, normalised; zeros if a query attends to no token. */
   readonly output: Float64Array;
   /** `[batch, heads, queryTokens]` each: the largest score, and the sum of exp(score - largest). */
   readonly max: Float64Array;

@@ -11,7 +11,7 @@ export const testBackends: readonly BackendName[] = [
   ...new Set(['cpu' as const, 'wasm' as const, ...further()]),
 ];
 
-/** A `describe` for each backend under test, with that backend current in it and the former one after it. */
+/** A `describe` for each backend under test. That backend is current in it; the previous one is restored afterwards. */
 export function describeOnBackends(
   name: string,
   body: (backend: BackendName) => void,
@@ -23,7 +23,7 @@ export function describeOnBackends(
       before(async () => {
         former = tf.getBackend();
         await useBackend(backend);
-        // tfjs' webgpu hands small tensors to its cpu kernels: what is tested would not be what runs
+        // tfjs' webgpu backend runs small tensors on cpu kernels, so the shaders would not be tested
         if (backend === 'webgpu') tf.env().set('WEBGPU_CPU_FORWARD', false);
       });
       after(async () => {
@@ -35,7 +35,7 @@ export function describeOnBackends(
   }
 }
 
-/** A shader that does not compile throws nothing: its command buffer is refused, and old numbers stay where they were. */
+/** A shader that does not compile throws no error: its command buffer is refused, and the output keeps its old numbers. */
 function failOnShaderErrors(): void {
   beforeEach(() => gpuDevice().pushErrorScope('validation'));
   afterEach(async () => {

@@ -9,27 +9,27 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 /** The folders that `tsconfig.build.json` compiles. */
 const floors = ['base', 'ops', 'cache', 'layers', 'models', 'src'];
 
-/** What ops/assembly has for JavaScript; the rest of it is AssemblyScript. */
+/** The JavaScript of ops/assembly; all else there is AssemblyScript. */
 const binaries = /^ops\/assembly\/kernels\w*_binary\.ts$/;
 
 let built: Promise<string> | undefined;
 
 /**
- * A folder whose programs find this package as `eigenkv`, with its doors (`exports`) and its command as npm installs them, and all packages of this
- * checkout. The sources are compiled as `npm run build` does, without types: a process starts in a third of the time that it takes with tsx.
- * Built once per process, and removed when that ends.
+ * A folder in which programs can import this package as `eigenkv`, as npm installs it, and all packages of this checkout. The sources
+ * are compiled as by `npm run build`, without types. A process starts in a third of the time that it takes with tsx. The folder is made
+ * once per process and removed when the process ends.
  */
 export function projectWithPackage(): Promise<string> {
   built ??= buildProject();
   return built;
 }
 
-/** A compiled file there, such as `src/cli/main.js`, which is the command `eigenkv`. */
+/** The path of a compiled file of the package. `src/cli/main.js` is the command `eigenkv`. */
 export async function builtFile(name: string): Promise<string> {
   return join(await projectWithPackage(), 'node_modules/eigenkv/dist', name);
 }
 
-/** The same as an address, for imports. */
+/** The URL of a compiled file of the package, for imports. */
 export async function builtUrl(name: string): Promise<string> {
   return pathToFileURL(await builtFile(name)).href;
 }

@@ -1,6 +1,6 @@
 import {existsSync} from 'node:fs';
 
-/** Where systems put a Chromium. */
+/** Usual paths of Chromium. */
 const usualPlaces = [
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
@@ -8,10 +8,10 @@ const usualPlaces = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ];
 
-/** A Chromium of this machine: the one that CHROMIUM=PATH names, else one in a usual place. */
+/** The path of Chromium: that of CHROMIUM=PATH, or a usual one. */
 export const chromiumPath = [process.env['CHROMIUM'] ?? '', ...usualPlaces].find(path => existsSync(path));
 
-/** Said where there is none. */
+/** The message if there is none. */
 export const noChromium = `skipped, no Chromium at ${usualPlaces.join(', ')} (or give CHROMIUM=PATH).`;
 
 /** Switches for headless tests: no sandbox, since they may run as root, and WebGPU on the software adapter. */
@@ -21,5 +21,5 @@ export const chromiumSwitches = [
   '--use-webgpu-adapter=swiftshader',
 ];
 
-/** Milliseconds that a browser may take for one thing, on a machine that does much else; below the limit of a whole test. */
+/** Milliseconds that one browser action may take on a busy machine; below the limit of a whole test. */
 export const patience = 300_000;

@@ -9,7 +9,7 @@ export interface CommandResult {
   readonly printed: string;
 }
 
-/** A process of the built package that runs command lines of eigenkv one after the other. Loading the package takes longer than most of them. */
+/** A process that runs command lines of the built package one after the other. Loading the package takes longer than most commands. */
 export class CommandProcess {
   readonly #child: ChildProcess;
 

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {kernelsOfTfjs} from './cpu_slice.js';
 
-/** An axis: its size, and a part of it. A size of -1 stands for all that follows. */
+/** The size of an axis, and a part of it. A size of -1 takes all from `begin` on. */
 const axis = fc.integer({min: 1, max: 4}).chain(size =>
   fc.integer({min: 0, max: size - 1}).chain(begin =>
     fc.record({
@@ -15,7 +15,7 @@ const axis = fc.integer({min: 1, max: 4}).chain(size =>
 const axes = fc.array(axis, {minLength: 1, maxLength: 5});
 const dtypes = fc.constantFrom('float32' as const, 'int32' as const, 'bool' as const);
 
-/** Shape, dtype and numbers of what the kernel of tfjs gives for `x`. */
+/** Shape, dtype and numbers of the result of tfjs' kernel. */
 function expectedOf(name: keyof typeof kernelsOfTfjs, x: tf.Tensor, attrs: tf.NamedAttrMap) {
   const result = kernelsOfTfjs[name].kernelFunc({inputs: {x}, attrs, backend: tf.backend()});
   return [result].flat().map(({shape, dtype, dataId}) => {
@@ -30,10 +30,10 @@ const read = (x: tf.Tensor) => ({shape: x.shape, dtype: x.dtype, numbers: x.data
 const numbersOf = (shape: number[], dtype: tf.DataType) =>
   tf.range(0, tf.util.sizeFromShape(shape)).reshape(shape).cast(dtype);
 
-describe('kernels of tests on cpu', () => {
+describe('test kernels on cpu', () => {
   before(() => tf.setBackend('cpu'));
 
-  it('Slice gives what that of tfjs gives', () => {
+  it('Slice equals the kernel of tfjs', () => {
     fc.assert(
       fc.property(axes, dtypes, (drawn, dtype) =>
         tf.tidy(() => {
@@ -47,7 +47,7 @@ describe('kernels of tests on cpu', () => {
     );
   });
 
-  it('SplitV gives what that of tfjs gives', () => {
+  it('SplitV equals the kernel of tfjs', () => {
     fc.assert(
       fc.property(axes, dtypes, fc.nat(), fc.boolean(), (drawn, dtype, at, inEqualParts) =>
         tf.tidy(() => {

@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 
-// The kernels Slice and SplitV of tfjs' cpu backend make three arrays for each number that they copy, which was half the time of the
-// tests on cpu. Those of this module copy whole rows. cpu_slice.test.ts compares them with the kernels of tfjs.
+// The kernels Slice and SplitV of tfjs' cpu backend allocate three arrays per number that they copy. This took half the time of the
+// tests on cpu. The kernels of this module copy whole rows; cpu_slice.test.ts compares them with those of tfjs.
 
 type Kernel = NonNullable<ReturnType<typeof tf.getKernel>>;
 type Numbers = Float32Array | Int32Array | Uint8Array;
 
-/** The kernels of tfjs, in whose places those of this module are. */
+/** The kernels of tfjs that this module replaces. */
 export const kernelsOfTfjs = {Slice: tf.getKernel('Slice', 'cpu'), SplitV: tf.getKernel('SplitV', 'cpu')};
 
 /** Part of a tensor of numbers: `begin` and `size` per axis. */
@@ -14,7 +14,7 @@ function sliced(x: tf.TensorInfo, begin: number[], size: number[], backend: tf.K
   const from = backend.readSync(x.dataId) as Numbers;
   const to = tf.util.getTypedArrayFromDType(x.dtype as 'float32', tf.util.sizeFromShape(size));
   const strides = [...tf.util.computeStrides(x.shape), 1];
-  // part of this axis, and all of the axes after it, lie side by side in both
+  // the part of this axis, with all axes after it, is contiguous in both tensors
   let axis = x.shape.length - 1;
   while (axis > 0 && size[axis] === x.shape[axis]) axis--;
   const length = size[axis]! * strides[axis]!;
@@ -40,7 +40,7 @@ const slice: Kernel['kernelFunc'] = params => {
   };
   const {x} = inputs;
   const [begin, size] = tf.slice_util.parseSliceParams(x, attrs.begin, attrs.size) as [number[], number[]];
-  // what lies side by side is no copy in tfjs
+  // tfjs does not copy a contiguous slice
   if (!isNumeric(x) || tf.slice_util.isSliceContinous(x.shape, begin, size))
     return kernelsOfTfjs.Slice.kernelFunc(params);
   tf.slice_util.assertParamsValid(x, begin, size);

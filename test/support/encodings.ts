@@ -7,7 +7,7 @@ import {tensorsOf, type Encoding, type TokenEncoding} from '../../ops/encodings/
 import {quantize} from '../../ops/integer/index.js';
 import {randomFloats, randomStream} from './random.js';
 
-/** Every way of storing single tokens. */
+/** Every encoding that stores tokens one by one. */
 export const tokenStorages = fc.oneof(
   fc.constant({kind: 'dense' as const}),
   fc.record({
@@ -25,7 +25,7 @@ export const tokenStorages = fc.oneof(
 
 export type TokenStorage = typeof tokenStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
 
-/** Low rank over any of them. */
+/** Low rank with latents in any of these. */
 export const lowRankStorages = fc.record({
   rank: fc.oneof(fc.integer({min: 1, max: 20}), fc.constant(32)),
   mean: fc.boolean(),
@@ -34,7 +34,7 @@ export const lowRankStorages = fc.record({
 
 export type LowRankStorage = typeof lowRankStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
 
-/** Where random tokens go: `tokens` valid rows of at least `capacity`. */
+/** Size of random tokens: `tokens` valid rows in a capacity of at least `capacity`. */
 export interface TokenShape {
   readonly batch: number;
   readonly kvHeads: number;
@@ -43,7 +43,7 @@ export interface TokenShape {
   readonly dim: number;
 }
 
-/** Random tokens in an encoding; rows after the valid ones hold numbers that would show if they were read. */
+/** Random tokens in an encoding. Rows after the valid ones hold numbers that change the result if they are read. */
 export function randomTokens(
   shape: TokenShape,
   storage: TokenStorage,
@@ -51,7 +51,7 @@ export function randomTokens(
   spread = 1,
 ): TokenEncoding {
   const {batch, kvHeads, tokens, dim} = shape;
-  // per channel only whole groups are stored
+  // per-channel codes store whole groups only
   const group = storage.kind === 'integer' && storage.groupAxis === 'channel' ? storage.groupSize : 1;
   const capacity = Math.ceil(shape.capacity / group) * group;
   const spare = storage.kind === 'dense' ? NaN : 1000;

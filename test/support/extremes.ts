@@ -1,7 +1,7 @@
 /** A number by its token, its channel and a random number of unit variance. */
 export type MakeNumber = (token: number, channel: number, random: number) => number;
 
-/** Numbers at which what is computed naively goes wrong: it overflows, vanishes, divides by zero or loses all digits. */
+/** Numbers for which naive formulas overflow, underflow, divide by zero or lose all digits. */
 export const extremes: Readonly<Record<string, MakeNumber>> = {
   '1e30': (_t, _c, random) => 1e30 * random,
   '1e-30': (_t, _c, random) => 1e-30 * random,

@@ -1,7 +1,7 @@
 import {readFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
 
-/** An array as the golden files have it: flat, row-major. */
+/** An array in a golden file: flat, row-major. */
 export interface GoldenArray {
   readonly shape: number[];
   readonly data: number[];

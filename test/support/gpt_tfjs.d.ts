@@ -7,14 +7,14 @@ declare module 'gpt-tfjs' {
     nHead: number;
     nEmbd: number;
     vocabSize: number;
-    /** Tokens of its context. */
+    /** Context length in tokens. */
     blockSize: number;
     dropout: number;
     bias?: boolean;
   }
   export interface Gpt {
     readonly model: LayersModel;
-    /** Prompts and what follows them, the most probable token each time. */
+    /** Prompts with their greedy continuations. */
     generate(prompts: number[][], options: {maxNewTokens: number}): Promise<number[][]>;
   }
   const gptTfjs: {model: {GPTLMHeadModel(config: GptConfig): Gpt}};

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {LayerArgs} from '../../layers/layer_args.js';
 import {randomFloats} from './random.js';
 
-/** What an attention layer may do beside `softmax(q k^T / sqrt(dim)) v` over the past. */
+/** What an attention layer may do besides `softmax(q k^T / sqrt(dim)) v` over the past. */
 export interface Oddities {
   readonly window?: number;
   /** Factor of the scores. */
@@ -11,36 +11,36 @@ export interface Oddities {
   readonly slope?: number;
   /** `cap * tanh(score / cap)`. */
   readonly cap?: number;
-  /** Share of probabilities that is dropped, always. */
+  /** Rate of dropout of the probabilities, in inference, too. */
   readonly dropped?: number;
-  /** A key and a value that every token sees, learned, at first zeros. */
+  /** A learned key and value to which every token attends; initially zeros. */
   readonly extraToken?: boolean;
   /** 1 is added to the sum of the exponentials. */
   readonly sink?: boolean;
-  /** Tokens that each sees beyond itself. */
+  /** Number of later tokens to which each token attends. */
   readonly ahead?: number;
   /** Queries and keys of length 1. */
   readonly normed?: boolean;
   /** Rotates queries and keys by their positions. */
   readonly rotary?: boolean;
-  /** A learned bias for each distance up to 32, at first zeros. */
+  /** A learned bias per distance up to 32; initially zeros. */
   readonly distanceBias?: boolean;
   /** Adds its input to its output. */
   readonly residual?: boolean;
-  /** Adds how often it was called. */
+  /** Adds the number of its calls to its output. */
   readonly counts?: boolean;
-  /** Means of this token and the one before go in. */
+  /** Its input is the mean of each token and the one before. */
   readonly shifted?: boolean;
 }
 
 export interface OddArgs extends LayerArgs {
   readonly heads?: number;
   readonly odd?: Oddities;
-  /** What its config says, whatever it does. */
+  /** What its config says, which may differ from what it does. */
   readonly says?: tf.serialization.ConfigDict;
 }
 
-/** Weights as a GPT's fused attention has them, and oddities: an adapter that goes by the class takes it for a plain one. */
+/** Fused weights of a GPT's attention, with oddities. An adapter that only looks at the class takes it for a plain one. */
 export class OddAttention extends tf.layers.Layer {
   static readonly className: string = 'CausalSelfAttention';
   private readonly heads: number;
@@ -168,7 +168,7 @@ function rotated(x: tf.Tensor): tf.Tensor {
 
 export const oddSizes = {dim: 16, vocab: 40};
 
-/** Embedding, layers in a row, each beside what comes in, and logits. */
+/** Embedding, a sequence of layers with residual connections, and logits. */
 export function modelWith(
   layers: readonly tf.layers.Layer[],
   {scale = 0.5, length = null}: {readonly scale?: number; readonly length?: number | null} = {},
@@ -187,7 +187,7 @@ export function modelWith(
   return model;
 }
 
-/** Random matrices, but where there are zeros. */
+/** Replaces weights by random numbers, except those that are zeros. */
 export function randomizeMatrices(model: tf.LayersModel, scale = 0.5): void {
   tf.tidy(() =>
     model.setWeights(

@@ -4,8 +4,8 @@ import './cpu_slice.js';
 import {expectClose} from './tensors.js';
 
 /**
- * The numbers of `run` on the current backend are those on cpu, where every op runs as its reference. Tensors of `inputs`
- * are made on cpu once, so that both read the same bits.
+ * Expects `run` to give the same numbers on the current backend as on cpu, where every op runs as its reference. Tensors of `inputs`
+ * are made once, on cpu, so that both backends read the same bits.
  */
 export async function expectAsOnCpu<Inputs>(
   inputs: () => Inputs,

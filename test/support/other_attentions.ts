@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {randomFloats} from './random.js';
 
-/** Attention layers as other people write them, apart from ours, and a model of them. */
+/** Attention layers as others write them, independent of this package, and a model of them. */
 const [dim, heads, vocab] = [12, 3, 40];
 
-/** Plain causal attention over `[tokens, dim]` matrices of each head: other people's code, written apart from ours. */
+/** Plain causal attention over one `[tokens, dim]` matrix per head, independent of the ops of this package. */
 function causal(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
   const size = q.shape.at(-1)!;
   const n = q.shape.at(-2)!;
@@ -13,7 +13,7 @@ function causal(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
   return tf.matMul(tf.softmax(scores), v);
 }
 
-/** As Keras lays its weights. */
+/** With the weight layout of Keras. */
 export class MultiHeadAttention extends tf.layers.Layer {
   static readonly className = 'MultiHeadAttention';
   private readonly named: Record<string, tf.LayerVariable> = {};
@@ -55,7 +55,7 @@ export class MultiHeadAttention extends tf.layers.Layer {
   }
 }
 
-/** As a GPT has it. */
+/** With the fused weights of a GPT. */
 export class CausalSelfAttention extends tf.layers.Layer {
   static readonly className = 'CausalSelfAttention';
   private readonly named: tf.LayerVariable[] = [];
@@ -92,7 +92,7 @@ export class GptAttention extends CausalSelfAttention {
   static override readonly className = 'GptAttention' as 'CausalSelfAttention';
 }
 
-/** Embedding, two blocks of attention, and logits; texts of any length, or of one. */
+/** Embedding, two attention blocks and logits, for texts of any length or of one fixed length. */
 export function modelOf(
   make: (name: string) => tf.layers.Layer,
   length: number | null = null,

@@ -1,4 +1,4 @@
-/** A stream of numbers in [0, 1) that is the same for the same seed (mulberry32, Tommy Ettinger, 2017). */
+/** A stream of numbers in [0, 1) determined by its seed (mulberry32, Tommy Ettinger, 2017). */
 export function randomStream(seed: number): () => number {
   let state = seed | 0;
   return () => {
@@ -9,7 +9,7 @@ export function randomStream(seed: number): () => number {
   };
 }
 
-/** Numbers of mean 0 and standard deviation `spread`, within three of it; the same for the same seed. */
+/** Numbers of mean 0 and standard deviation `spread`, at most three deviations from 0, determined by their seed. */
 export function randomFloats(seed: number, length: number, spread = 1): Float32Array {
   const next = randomStream(seed);
   // the sum of three uniform numbers: near enough to a normal distribution

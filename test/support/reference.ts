@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 
-/** Runs `run` on the current backend with an op's reference in the place of its kernel, if it has one. */
+/** Runs `run` on the current backend with an op's reference instead of its kernel, if it has one. */
 export function withReference<Result>(opName: string, run: () => Result): Result {
   const name = `Eigenkv${opName}`;
   const backend = tf.getBackend();

@@ -6,8 +6,8 @@ const guardBytes = 256;
 const guard = 0xa5;
 
 /**
- * Runs ops of the wasm backend with guard bytes around each block of scratch memory that their kernels get, and expects that they
- * are untouched. The block itself begins as NaN, so that what a kernel reads before it writes shows in its result.
+ * Runs ops of the wasm backend with guard bytes around each block of scratch memory of their kernels, and expects the guards to be
+ * unchanged. The block itself is filled with NaN, so that a kernel that reads before it writes gives a wrong result.
  */
 export function withScratchGuards<Result>(run: () => Result): Result {
   const heap = wasmHeap()!;

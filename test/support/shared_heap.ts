@@ -14,7 +14,7 @@ const binary = readFileSync(join(packageFolder, 'tfjs-backend-wasm-simd.wasm'));
 shareMemory(binary);
 const url = `data:application/wasm;base64,${binary.toString('base64')}`;
 
-/** Makes the memory that a module defines a shared one, in place. */
+/** Changes the memory that a module defines to a shared one, in place. */
 function shareMemory(module: Uint8Array): void {
   let at = 8;
   const number = () => {
@@ -36,7 +36,7 @@ function shareMemory(module: Uint8Array): void {
   module[at] = 3;
 }
 
-/** Root hooks: the tests between them run on such a heap. */
+/** Root hooks: all tests run on such a heap. */
 export const mochaHooks = {
   async beforeAll(): Promise<void> {
     const [plain, simd, threaded] = wasmFileNames;

@@ -4,8 +4,8 @@ import {expect} from 'chai';
 type Numbers = tf.Tensor | ArrayLike<number>;
 
 /**
- * Every number of `actual` is close to that of `expected`: |a - e| <= tolerance * max(1, |e|). Infinities must be equal and
- * NaN is close to nothing. Two tensors must have the same shape. `tolerance` 0 asks for equal numbers (0 equals -0).
+ * Expects |a - e| <= tolerance * max(1, |e|) for every number. Infinities must be equal, and NaN never passes. Two tensors must have the
+ * same shape. A `tolerance` of 0 expects equal numbers (0 equals -0).
  */
 export async function expectClose(
   actual: Numbers,
@@ -27,8 +27,8 @@ export async function expectClose(
 }
 
 /**
- * A second run of `run` leaves as many tensors and data behind as it found (the first may fill caches: compiled shaders,
- * weights). Tensors that it returns are disposed of.
+ * Expects the second of two runs to leave the numbers of tensors and of data unchanged. The first run may fill caches (compiled shaders,
+ * weights). Tensors that `run` returns are disposed of.
  */
 export async function expectNoLeak(run: () => unknown): Promise<void> {
   await runAndDispose(run);

@@ -14,7 +14,7 @@ import {randomFloats} from './random.js';
 const characters = Array.from({length: 95}, (_, i) => String.fromCharCode(32 + i));
 const tokens = ['<s>', '</s>', ...characters];
 
-/** One token a character; `<s>` (0) stands before a text, `</s>` (1) ends it. */
+/** One token per character. `<s>` (0) begins a text, `</s>` (1) ends it. */
 export const characterTokenizer: Tokenizer = {
   vocabSize: tokens.length,
   bosId: 0,
@@ -28,7 +28,7 @@ export const characterTokenizer: Tokenizer = {
   token: id => tokens[id]!,
 };
 
-/** A Transformer of two depths, 32 numbers wide, over the character tokenizer's vocabulary; random weights. */
+/** A Transformer with two depths, a model dim of 32, the character tokenizer's vocabulary and random weights. */
 export function tinyModel(seed = 1): tf.LayersModel {
   const ids = tf.input({shape: [null], dtype: 'int32'});
   let x = tokenEmbedding({vocabSize: tokens.length, dim: 32}).apply(ids) as tf.SymbolicTensor;

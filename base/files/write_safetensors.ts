@@ -40,7 +40,7 @@ const chunkBytes = 4 * 1024 * 1024;
  * @throws InvalidArgumentError for a duplicate name, data that does not fit its shape, or a finite value that
  *     float16 cannot hold.
  */
-export async function* safetensorsChunks(
+async function* safetensorsChunks(
   tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
   {metadata}: SafetensorsOptions = {},
 ): AsyncGenerator<Uint8Array> {

@@ -141,7 +141,7 @@ function newest(segment: Segment, kept: number, first: number): Segment {
 }
 
 /** Some blocks of a segment, each head its own, in their own codes. */
-export function blocksOf(segment: Segment, indices: tf.Tensor3D, block: number): Segment {
+function blocksOf(segment: Segment, indices: tf.Tensor3D, block: number): Segment {
   const {keys, values, positions, scores} = segment;
   const rows = (x: tf.Tensor4D) => gatherBlocks(dense(x), indices, block).data;
   return {

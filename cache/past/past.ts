@@ -87,7 +87,7 @@ export function tokensHeld(past: Past): number {
 }
 
 /** True bytes of a segment: codes, scales, positions, scores and spare capacity. */
-export function segmentBytes({keys, values, positions, scores}: Segment): number {
+function segmentBytes({keys, values, positions, scores}: Segment): number {
   const metadata = (typeof positions === 'number' ? 0 : positions.size) + (scores?.size ?? 0);
   return encodingBytes(keys) + encodingBytes(values) + metadata * 4;
 }

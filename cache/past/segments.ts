@@ -166,7 +166,7 @@ export function positionsOf({positions, tokens, keys}: Segment): tf.Tensor4D {
 }
 
 /** The positions of a run without gaps, head by head: float32 `[batch, kvHeads, tokens, 1]`. */
-export function runPositions(first: number, tokens: number, encoding: Encoding): tf.Tensor4D {
+function runPositions(first: number, tokens: number, encoding: Encoding): tf.Tensor4D {
   const {batch, kvHeads} = headsOf(encoding);
   return tf.tile(tf.reshape(tf.range(first, first + tokens), [1, 1, tokens, 1]), [batch, kvHeads, 1, 1]);
 }

@@ -22,7 +22,7 @@ export interface StoreOptions extends SinkOptions {
   readonly store?: StoreLike;
 }
 
-export const sinkEntries = {sinks: v.optional(atLeast(0), 4)};
+const sinkEntries = {sinks: v.optional(atLeast(0), 4)};
 export const keepEntries = {...sinkEntries, keep: v.optional(keeperOption, 'all')};
 export const storeEntries = {...sinkEntries, store: v.optional(storeOption, 'dense')};
 

@@ -7,7 +7,7 @@ export type Settings = readonly (readonly [name: string, value: number])[];
  * The whole numbers above 0 of a layer's config and of its own fields, lists and objects inside them included: layers of other
  * people say what they are in either.
  */
-export function settingsOf(layer: tf.layers.Layer): Settings {
+function settingsOf(layer: tf.layers.Layer): Settings {
   return [layer.getConfig(), layer].flatMap(source =>
     Object.entries(source).flatMap(([name, value]) => numbersIn(name, value, 2)),
   );

@@ -3,5 +3,5 @@ export {cachedModelPath, modelCacheDirectory} from './cache_directory.js';
 export {fileSha256} from './check_content.js';
 export type {TransferProgress} from './download.js';
 export {type HubOptions, fetchModel, fetchModelFile} from './fetch_model.js';
-export {type HubId, isHubId, parseHubId} from './hub_id.js';
+export {isHubId, parseHubId} from './hub_id.js';
 export {findSmolLM2, smolLM2} from './smollm2.js';

@@ -19,7 +19,7 @@ export function outputWidth(): number {
  * Whether stdout takes styles: on a terminal, unless NO_COLOR is set (no-color.org); elsewhere where FORCE_COLOR asks for them.
  * The only style is bold: every colour is unreadable on somebody's background.
  */
-export function hasStyles(): boolean {
+function hasStyles(): boolean {
   const {NO_COLOR: no, FORCE_COLOR: force, TERM: terminal} = process.env;
   if (no !== undefined && no !== '') return false;
   if (force !== undefined) return force !== '0' && force !== 'false';

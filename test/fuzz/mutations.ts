@@ -71,11 +71,6 @@ function overwritten(bytes: Uint8Array, at: number, value: bigint, width: 4 | 8)
   return copy;
 }
 
-/** Every file that ends before its end. */
-export function truncations(bytes: Uint8Array): Uint8Array[] {
-  return Array.from({length: bytes.length}, (_, length) => bytes.slice(0, length));
-}
-
 /** JSON written out, so that it may be what no value is: doubled keys, numbers beyond all, `__proto__`, depth. */
 const hostileTexts: readonly string[] = [
   ...['null', 'true', '""', '[]', '{}', '0', '-0', '-1', '0.5', '1e999', '-1e999', '1e-320', '2147483648'],

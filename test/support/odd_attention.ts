@@ -188,7 +188,7 @@ export function modelWith(
 }
 
 /** Replaces weights by random numbers, except those that are zeros. */
-export function randomizeMatrices(model: tf.LayersModel, scale = 0.5): void {
+function randomizeMatrices(model: tf.LayersModel, scale = 0.5): void {
   tf.tidy(() =>
     model.setWeights(
       model.getWeights().map((weight, i) => {

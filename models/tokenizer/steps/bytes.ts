@@ -1,5 +1,5 @@
 /** GPT-2's printable character for each byte (Radford et al. 2019, encoder.py): printable bytes stand for themselves. */
-export const characterOfByte: readonly string[] = (() => {
+const characterOfByte: readonly string[] = (() => {
   let further = 256;
   return Array.from({length: 256}, (_, byte) => {
     const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;

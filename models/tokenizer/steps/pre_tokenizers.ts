@@ -51,7 +51,7 @@ function inTurn(steps: readonly PreTokenizer[]): PreTokenizer {
   return part => steps.reduce<Part[]>((parts, step) => parts.flatMap(step), [part]);
 }
 
-export function splitAt(cut: Cut, behavior: SplitBehavior): PreTokenizer {
+function splitAt(cut: Cut, behavior: SplitBehavior): PreTokenizer {
   return part =>
     splitStretches(cut(part.text), behavior)
       .filter(({start, end}) => start < end)

@@ -20,6 +20,10 @@ const noImportOfNode = ['ImportExpression', "ImportDeclaration[importKind!='type
   selector: `${node}[source.value=/^node:/]`,
   message: "Bundlers for browsers follow imports of node: and fail: process.getBuiltinModule('node:...').",
 }));
+const typedErrors = {
+  selector: 'NewExpression[callee.name=/^(Error|TypeError|RangeError|SyntaxError)$/]',
+  message: 'Callers tell our errors apart by their class: use one of base/errors.ts.',
+};
 /** What fails on a machine that does much else. */
 const clocksInTests = [
   {
@@ -49,6 +53,10 @@ export default tseslint.config(
     },
   },
   {
+    files: ['src/**/*.ts'],
+    rules: {'no-restricted-syntax': ['error', ...brokenInTfjs, noDataSync, typedErrors]},
+  },
+  {
     files: [
       'base/**/*.ts',
       'ops/**/*.ts',
@@ -58,7 +66,7 @@ export default tseslint.config(
       'src/index.ts',
       'src/evaluate/**/*.ts',
     ],
-    rules: {'no-restricted-syntax': ['error', ...brokenInTfjs, noDataSync, ...noImportOfNode]},
+    rules: {'no-restricted-syntax': ['error', ...brokenInTfjs, noDataSync, typedErrors, ...noImportOfNode]},
   },
   {
     files: ['test/**/*.ts'],

@@ -21,6 +21,7 @@ import {findSmolLM2} from '../models/hub/index.js';
 import {loadModel} from '../models/load.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {rotate} from '../ops/rotate/index.js';
+import {median} from '../src/evaluate/statistics.js';
 
 const measuredSteps = 96;
 
@@ -89,9 +90,8 @@ function measure(shapes: readonly Shape[], policy: Policy, tokens: number, model
   cache.dispose();
   const sum = (pick: (step: (typeof steps)[number]) => number) =>
     steps.reduce((total, step) => total + pick(step), 0);
-  const sorted = steps.map(({step}) => step).sort((a, b) => a - b);
-  const median = sorted[sorted.length >> 1]!;
-  const worst = sorted.at(-1)!;
+  const stepTimes = steps.map(({step}) => step);
+  const worst = Math.max(...stepTimes);
   return {
     policy: policy.name,
     stepMs: sum(({step}) => step) / measuredSteps,
@@ -99,7 +99,7 @@ function measure(shapes: readonly Shape[], policy: Policy, tokens: number, model
     bookkeepingMs: sum(({bookkeeping}) => bookkeeping) / measuredSteps,
     bookkeepingShare: sum(({bookkeeping}) => bookkeeping) / sum(({step}) => step),
     worstStepMs: worst,
-    worstOverMedian: worst / median,
+    worstOverMedian: worst / median(stepTimes),
   };
 }
 
@@ -120,7 +120,7 @@ async function modelTime(model: tf.LayersModel, cache: AttentionCache): Promise<
     logits.dispose();
     times.push(performance.now() - start);
   }
-  return times.sort((a, b) => a - b)[10]!;
+  return median(times);
 }
 
 async function main(): Promise<void> {

@@ -17,6 +17,7 @@ import {encodingBytes, type Encoding, type TokenEncoding} from '../ops/encodings
 import {quantize} from '../ops/integer/index.js';
 import {project} from '../ops/low_rank/index.js';
 import {asTfjsWebgpuBackend} from '../ops/backends/webgpu_device.js';
+import {median} from '../src/evaluate/statistics.js';
 
 const [rounds, queue] = [5, 10];
 const longestPrefill = 4096;
@@ -133,7 +134,6 @@ async function measure(op: Row['op'], heads: Heads, tokens: number): Promise<Row
   for (let round = 0; round < rounds; round++) {
     for (const {run, times} of timed) times.push(await time(run));
   }
-  const median = (times: number[]) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)]!;
   const plainMs = plainFits ? median(plain.times) : null;
   const denseMs = median(runs[0]!.times);
   return runs.map(({codec, bytes, times}) => {

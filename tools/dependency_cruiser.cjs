@@ -11,6 +11,12 @@ module.exports = {
   forbidden: [
     ...upward,
     {
+      name: 'base-knows-no-tensors',
+      severity: 'error',
+      from: {path: '^base/'},
+      to: {path: '(^|node_modules/)@tensorflow/'},
+    },
+    {
       name: 'no-cycles',
       comment: 'type imports included: what both sides need has a file of its own',
       severity: 'error',

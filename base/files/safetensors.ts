@@ -1,4 +1,5 @@
 import {FormatError} from '../errors.js';
+import {isRecord} from '../records.js';
 import type {ByteSource} from './byte_source.js';
 import {foreignBytes, foreignContent} from './foreign_content.js';
 import {parseJsonText} from './json_text.js';
@@ -173,10 +174,6 @@ function checkLayout(
 
 function isOffset(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function notSafetensors(fileName: string, why: string, cause?: unknown): FormatError {

@@ -1,4 +1,5 @@
 import {Bench} from 'tinybench';
+import {median} from '../../src/evaluate/statistics.js';
 
 /**
  * Times tasks that take turns, so that a busy machine is busy for all of them: the median milliseconds of each.
@@ -27,9 +28,4 @@ export async function measure(
     }
   }
   return Object.fromEntries([...samples].map(([name, times]) => [name, median(times)]));
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] ?? NaN;
 }

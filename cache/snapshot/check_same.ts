@@ -1,4 +1,5 @@
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
+import {withoutUndefined} from '../../base/records.js';
 import type {LayerShape} from '../binding/layer_shape.js';
 import type {Spec} from '../../base/options.js';
 import type {OpenSnapshot} from './read_snapshot.js';
@@ -56,8 +57,4 @@ function otherModel(difference: string): ModelError {
   return new ModelError(
     `This snapshot is of another model: ${difference}. Restore it with the model that it is of.`,
   );
-}
-
-function withoutUndefined<T extends object>(options: T): T {
-  return JSON.parse(JSON.stringify(options)) as T;
 }

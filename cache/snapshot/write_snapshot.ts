@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {crc32} from '../../base/crc32.js';
 import {CacheStateError} from '../../base/errors.js';
+import {withoutUndefined} from '../../base/records.js';
 import {type TensorToWrite, writeSafetensors} from '../../base/files/write_safetensors.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {specOf} from '../../base/options.js';
@@ -168,9 +169,4 @@ function firstRows<Numbers extends Float32Array | Int32Array>(
     packed.copyWithin(block * length, block * stride * columns, block * stride * columns + length);
   }
   return packed.subarray(0, blocks * length) as Numbers;
-}
-
-/** The same object as JSON keeps it. */
-function withoutUndefined<T extends object>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
 }

@@ -1,8 +1,8 @@
 import {Template} from '@huggingface/jinja';
 import {InvalidArgumentError, ModelError, shown} from '../../base/errors.js';
+import {isRecord} from '../../base/records.js';
 import type {TextModel} from '../loaded_model.js';
 import type {Tokenizer} from '../tokenizer/index.js';
-import {isRecord} from '../tokenizer/tokenizer_json.js';
 
 /** One message of a conversation. */
 export interface ChatMessage {

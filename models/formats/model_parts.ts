@@ -1,11 +1,11 @@
 import {FormatError, InvalidArgumentError, ModelError, shown} from '../../base/errors.js';
+import {isRecord} from '../../base/records.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
 import type {ModelConfig} from '../architectures/parts/model_config.js';
 import {configFromGguf, configFromHub} from '../architectures/index.js';
 import type {LoadedModel} from '../loaded_model.js';
 import {type Tokenizer, tokenizerFromGguf, tokenizerFromJson} from '../tokenizer/index.js';
 import type {TokenizerFiles} from '../tokenizer/configured_tokens.js';
-import {isRecord} from '../tokenizer/tokenizer_json.js';
 import {diskError, errorCode} from '../../base/files/disk.js';
 import {parseJsonText, textOfBytes} from '../../base/files/json_text.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';

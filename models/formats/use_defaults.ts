@@ -2,9 +2,9 @@ import * as v from 'valibot';
 import {ModelError, shown} from '../../base/errors.js';
 import {metadataNumber} from '../../base/files/gguf_metadata.js';
 import type {Metadata} from '../../base/files/tensor_file.js';
+import {isRecord} from '../../base/records.js';
 import type {Warn} from '../../base/warn.js';
 import {type SamplingOptions, samplingSchema} from '../generate/options.js';
-import {isRecord} from '../tokenizer/tokenizer_json.js';
 
 /** How the authors of a hub model sample, by the parsed generation_config.json; empty if they do not, or there is none. */
 export function samplingOfHub(generationConfig: unknown, warn: Warn): SamplingOptions {

@@ -1,10 +1,11 @@
 import {FormatError, ModelError, shown} from '../../base/errors.js';
+import {isRecord} from '../../base/records.js';
 import {checkPatternCost} from './pattern_cost.js';
 import {leastLength, parsePattern} from './pattern_nodes.js';
 import {type Fields, needString, readInteger} from './steps/fields.js';
 import {readPattern, translatePattern} from './steps/patterns.js';
 import {precompiledGrowth} from './steps/precompiled.js';
-import {type TokenizerJson, isRecord} from './tokenizer_json.js';
+import type {TokenizerJson} from './tokenizer_json.js';
 
 // What the steps of a tokenizer.json from a stranger could do to whom runs them: never end, or take all memory. Real files
 // are far from each of these limits.

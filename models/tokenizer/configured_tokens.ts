@@ -1,6 +1,7 @@
 import {FormatError} from '../../base/errors.js';
+import {isRecord} from '../../base/records.js';
 import type {Warn} from '../../base/warn.js';
-import {type TokenizerJson, isRecord, readAddedTokens, readVocabulary} from './tokenizer_json.js';
+import {type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
 
 /** The files beside a tokenizer.json that name tokens, parsed; undefined where there is none. */
 export interface TokenizerFiles {

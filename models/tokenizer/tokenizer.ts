@@ -1,14 +1,9 @@
 import {EigenkvError, InvalidArgumentError, ModelError} from '../../base/errors.js';
+import {isRecord} from '../../base/records.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
 import {checkSteps} from './check_steps.js';
 import {buildPipeline} from './pipeline.js';
-import {
-  type AddedToken,
-  type TokenizerJson,
-  isRecord,
-  readAddedTokens,
-  readVocabulary,
-} from './tokenizer_json.js';
+import {type AddedToken, type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
 
 /** Text to token ids and back. An object of plain functions: `{...tokenizer, eosIds}` is a tokenizer too. */
 export interface Tokenizer {

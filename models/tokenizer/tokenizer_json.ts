@@ -1,4 +1,5 @@
 import {FormatError, ModelError} from '../../base/errors.js';
+import {isRecord} from '../../base/records.js';
 
 /** The parts of a tokenizer.json. What its steps hold is read where they are built. */
 export interface TokenizerJson {
@@ -152,10 +153,6 @@ function charactersOfTree(sorted: readonly string[]): number {
 
 function isId(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < maxVocabSize;
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isRecordOrList(value: unknown): value is object {

@@ -9,7 +9,7 @@ import {partsOfGguf} from '../../models/formats/model_parts.js';
 import {parseHubId} from '../../models/hub/index.js';
 import {configFromHub} from '../../models/architectures/index.js';
 import {type Tokenizer, tokenizerFromJson} from '../../models/tokenizer/index.js';
-import {isRecord} from '../../models/tokenizer/tokenizer_json.js';
+import {isRecord} from '../../base/records.js';
 import {openGguf} from '../../base/files/gguf.js';
 import {openTensorFile} from '../../base/files/open_tensor_file.js';
 import {parseShardIndex} from '../../base/files/sharded_safetensors.js';

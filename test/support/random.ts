@@ -1,4 +1,7 @@
-/** A stream of numbers in [0, 1) determined by its seed (mulberry32, Tommy Ettinger, 2017). */
+/**
+ * A stream of numbers in [0, 1) determined by its seed (mulberry32, Tommy Ettinger, 2017). The scripts of the goldens draw the same
+ * numbers (test/golden/cache/text.py), so it is not the generator of base/random.ts.
+ */
 export function randomStream(seed: number): () => number {
   let state = seed | 0;
   return () => {

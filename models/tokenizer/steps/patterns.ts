@@ -1,6 +1,6 @@
 import {FormatError, ModelError} from '../../../base/errors.js';
+import {isRecord} from '../../../base/records.js';
 import {library} from '../library.js';
-import {isRecord} from '../tokenizer_json.js';
 import {rewriteOniguruma} from './oniguruma.js';
 import type {Cut, Stretch} from './part.js';
 

@@ -1,5 +1,5 @@
 import {FormatError, ModelError, shown} from '../../../base/errors.js';
-import {isRecord} from '../tokenizer_json.js';
+import {isRecord} from '../../../base/records.js';
 import type {Fields} from './fields.js';
 import {type Makers, listOf, makeStep} from './make_step.js';
 

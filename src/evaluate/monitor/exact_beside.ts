@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {CacheStateError} from '../../../base/errors.js';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {full} from '../../../cache/policies/full.js';
 import type {Past} from '../../../cache/past/past.js';
@@ -70,7 +71,7 @@ export class ExactBeside implements Watcher {
   /** The exact past of a depth: all tokens lie in `recent`, keys rotated. */
   past(depth: number): Past {
     const past = this.exact[depth]?.past(0);
-    if (past === undefined) throw new Error(`Depth ${depth} saw no tokens yet.`);
+    if (past === undefined) throw new CacheStateError(`Depth ${depth} got no tokens yet.`);
     return past;
   }
 

@@ -7,8 +7,8 @@ export interface MarkdownExample {
   readonly code: string;
   /** The line of the page where the code begins, from 1. */
   readonly line: number;
-  /** Its first line says `// in a browser`: it needs a page around it. */
-  readonly inBrowser?: true;
+  /** Its first line says that Node alone cannot run it. */
+  readonly elsewhere?: true;
   /** What it prints, where a `text` block follows it at once. */
   readonly printed?: string;
 }
@@ -19,8 +19,8 @@ const fence = /^(?<indent> *)```(?<language>[^\n]*)\n(?<body>[^]*?)^ *```$/gm;
 /** The first line of a block that is no example by itself: readers paste it below the one before. */
 export const continues = '// continues the block above';
 
-/** The first line of a block that Node does not run. */
-const browserOnly = '// in a browser';
+/** The first line of a block that Node alone cannot run. */
+const elsewhereOnly = /^\/\/ (?:in a browser|with a Redis server)\n/;
 
 /**
  * The TypeScript and JavaScript of a page, each piece as it runs when it is pasted.
@@ -41,8 +41,7 @@ export function markdownExamples(markdown: string): MarkdownExample[] {
       if (isContinued && last?.language !== language)
         throw new Error(`Line ${line}: there is no block of ${language} above that it could continue.`);
       const whole = isContinued ? last!.code + code : code;
-      const inBrowser = whole.startsWith(`${browserOnly}\n`);
-      examples.push({language, code: whole, line, ...(inBrowser && {inBrowser})});
+      examples.push({language, code: whole, line, ...(elsewhereOnly.test(whole) && {elsewhere: true})});
     } else if (language === 'text' && last !== undefined && markdown.slice(end, match.index).trim() === '') {
       examples[examples.length - 1] = {...last, printed: body};
     }

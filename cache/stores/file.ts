@@ -2,8 +2,8 @@ import {diskError, errorCode, writeFileAtomically} from '../../base/files/disk.j
 import {type ByteStore, type StoreOptions, byteStore} from './store.js';
 
 /**
- * Files `NAME.safetensors` in a folder, which is made where it is not there (Node only). A file holds all of a snapshot or
- * what it held before, also where the process is killed or the power fails: see `writeFileAtomically`.
+ * Files `NAME.safetensors` in a folder, which is created if it does not exist (Node only). A file holds either the whole
+ * snapshot or its former content, even if the process is killed or the power fails: see `writeFileAtomically`.
  */
 export function fileStore(folder: string, options: StoreOptions = {}): ByteStore {
   const pathOf = (name: string) => process.getBuiltinModule('node:path').join(folder, `${name}.safetensors`);

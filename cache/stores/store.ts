@@ -1,46 +1,47 @@
 import * as v from 'valibot';
 import {EigenkvError, FormatError, InvalidArgumentError, TransferError} from '../../base/errors.js';
-import {isShared, unshared} from '../../base/shared_memory.js';
+import {isShared} from '../../base/shared_memory.js';
 import {checkOptions, positiveNumber} from '../../base/options.js';
 
-/** Bytes under names: where snapshots are kept. `byteStore` makes one of anything that has `get` and `set`. */
+/** Bytes stored under names: where snapshots are kept. `byteStore` makes one of anything that has `get` and `set`. */
 export interface ByteStore {
   /**
-   * The bytes of that name, undefined where there are none.
-   * @throws TransferError where the store fails or takes too long; FormatError where it gives something else than bytes.
+   * The bytes stored under a name, undefined if there are none.
+   * @throws TransferError if the store fails or takes too long; FormatError if it returns anything but bytes.
    */
   get(name: string): Promise<Uint8Array | undefined>;
   /**
-   * Keeps bytes under a name, instead of those that were there.
-   * @throws TransferError where the store fails or takes too long; what was kept before may still be there then, or these.
+   * Stores bytes under a name and replaces those that were there.
+   * @throws TransferError if the store fails or takes too long. The store may then hold the old bytes or the new ones.
    */
   set(name: string, bytes: Uint8Array): Promise<void>;
 }
 
-/** What may become a store: a `Map`, a client of a database. */
+/** What `byteStore` makes a store of: a `Map`, a database client. Either function may return a promise. */
 export interface GetAndSet {
+  /** Bytes (a Uint8Array or its buffer), or null or undefined if there are none. */
   get(name: string): unknown;
-  set(name: string, bytes: Uint8Array): unknown;
+  /** @param bytes a copy that no other thread shares, alone in its buffer. */
+  set(name: string, bytes: Uint8Array<ArrayBuffer>): unknown;
 }
 
 export interface StoreOptions {
-  /** Milliseconds after which a store that has not answered has failed. Default 60,000. */
+  /** Milliseconds after which a store that has not answered counts as failed. Default 60,000. */
   readonly timeoutMs?: number;
 }
 
 const schema = v.strictObject({timeoutMs: v.optional(positiveNumber, 60_000)});
 
-/** Names are the same everywhere, and lead nowhere: no folders, no hidden files. */
+/** Names that every store can hold and that lead to no other folder. */
 const plainName = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/;
 
 /**
- * A store of anything that gets and sets by name, at once or as a promise: errors become typed ones, what it gives must be
- * bytes (a Uint8Array or its buffer; null and undefined are none), and it must answer in time. What it is given to keep lies in memory
- * that no other thread shares.
+ * A store made of anything that gets and sets by name. Its errors become typed ones, what it returns must be bytes, and it
+ * must answer in time.
  *
  *     const store = byteStore(new Map());
  *
- * @param what messages call it.
+ * @param what the name of the store in error messages.
  */
 export function byteStore(store: GetAndSet, options: StoreOptions = {}, what = 'store'): ByteStore {
   const {timeoutMs} = checkOptions('store', schema, options);
@@ -52,21 +53,29 @@ export function byteStore(store: GetAndSet, options: StoreOptions = {}, what = '
       if (given instanceof Uint8Array) return given;
       if (given instanceof ArrayBuffer || isShared(given)) return new Uint8Array(given);
       throw new FormatError(
-        `The ${what} gave ${typeof given === 'object' ? 'an object' : `a ${typeof given}`} for "${name}"; expected the bytes ` +
-          'that were set. Something else writes under this name, or the client decodes bytes to text.',
+        `The ${what} returned ${typeof given === 'object' ? 'an object' : `a ${typeof given}`} for "${name}"; expected the bytes ` +
+          'that were set. Either something else writes under this name, or the client decodes bytes to text.',
       );
     },
     async set(name, bytes) {
       const action = `set "${plain(name)}" in the ${what}`;
-      await inTime(() => store.set(name, unshared(bytes)), timeoutMs, action);
+      await inTime(() => store.set(name, alone(bytes)), timeoutMs, action);
     },
   };
+}
+
+/** Some stores refuse shared memory, and some store the whole buffer of a view. */
+function alone(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const {buffer} = bytes;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength
+    ? new Uint8Array(buffer)
+    : new Uint8Array(bytes);
 }
 
 function plain(name: string): string {
   if (plainName.test(name)) return name;
   throw new InvalidArgumentError(
-    `"${name}" is no name of a snapshot: use 1 to 200 letters, digits, ".", "_" and "-", not beginning with ".".`,
+    `"${name}" cannot be the name of a snapshot: use 1 to 200 letters, digits, ".", "_" and "-", and do not begin with ".".`,
   );
 }
 

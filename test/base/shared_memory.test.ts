@@ -2,13 +2,12 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
 import {quantized} from '../../cache/policies/index.js';
-import {byteStore, opfsStore} from '../../cache/stores/index.js';
+import {byteStore} from '../../cache/stores/index.js';
 import {bytesSource} from '../../base/files/byte_source.js';
 import {openSafetensors} from '../../base/files/safetensors.js';
 import {isShared, unshared} from '../../base/shared_memory.js';
 import {openGguf} from '../../base/files/gguf.js';
 import {textIds} from '../../src/evaluate/index.js';
-import {fakeOpfs} from '../cache/stores/fake_opfs.js';
 import {ggufBytes, safetensorsBytes} from './files/file_bytes.js';
 import {characterTokenizer} from '../support/tiny_model.js';
 
@@ -89,9 +88,5 @@ describe('memory that threads share', () => {
       const store = byteStore({get: () => given, set: () => undefined});
       expect([...(await store.get('chat'))!]).to.deep.equal([5, 6, 7]);
     }
-    const opfs = fakeOpfs();
-    const files = opfsStore({root: () => Promise.resolve(opfs.root)});
-    await files.set('chat', shared(bytes));
-    expect([...(await files.get('chat'))!]).to.deep.equal([5, 6, 7]);
   });
 });

@@ -110,9 +110,9 @@ function resultOf(program: string): Promise<{printed: string; error?: string}> {
   });
 }
 
-/** Whether Node runs it and all of its packages are installed. Some backends cannot be installed on every machine. */
-const canRun = ({packages, inBrowser}: PageExample) =>
-  inBrowser !== true &&
+/** Whether Node runs it and all of its packages are there: those of backends that only some machines can have are not. */
+const canRun = ({packages, elsewhere}: PageExample) =>
+  elsewhere !== true &&
   packages.every(name => name === 'eigenkv' || existsSync(join(root, 'node_modules', name)));
 
 describe('examples of the pages', () => {

@@ -42,11 +42,13 @@ describe('markdownExamples', () => {
     ]);
   });
 
-  it('marks code for browsers', () => {
-    const code = '// in a browser\ndocument.title;\n';
-    expect(markdownExamples(`\`\`\`ts\n${code}\`\`\``)).to.deep.equal([
-      {language: 'ts', code, line: 2, inBrowser: true},
-    ]);
+  it('tells what Node alone cannot run', () => {
+    for (const place of ['in a browser', 'with a Redis server']) {
+      const code = `// ${place}\ndocument.title;\n`;
+      expect(markdownExamples(`\`\`\`ts\n${code}\`\`\``)).to.deep.equal([
+        {language: 'ts', code, line: 2, elsewhere: true},
+      ]);
+    }
   });
 
   it('refuses words after the language, which no reader sees', () => {

@@ -11,8 +11,8 @@ export async function checkExamples(folder: string): Promise<void> {
   await run(folder, 'npm', ['install', '--no-audit', '--no-fund', 'tsx@4']);
   const counts = {run: 0, left: 0};
   for (const {name, text} of await pages()) {
-    for (const {language, code, line, inBrowser} of markdownExamples(text)) {
-      if (inBrowser) continue;
+    for (const {language, code, line, elsewhere} of markdownExamples(text)) {
+      if (elsewhere) continue;
       const file = `${name.replace(/\W+/g, '_')}_${line}.${language === 'ts' ? 'mts' : 'mjs'}`;
       const resolve = importedPackages(code).map(from => `import.meta.resolve('${from}');`);
       const ready = await isThere(process.execPath, ['--input-type=module', '-e', resolve.join('')], place);

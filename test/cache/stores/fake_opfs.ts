@@ -1,4 +1,12 @@
-import type {OpfsFile, OpfsFolder} from '../../../cache/stores/opfs.js';
+interface OpfsFolder {
+  getDirectoryHandle(name: string, options?: {create: boolean}): Promise<OpfsFolder>;
+  getFileHandle(name: string, options?: {create: boolean}): Promise<OpfsFile>;
+}
+
+interface OpfsFile {
+  getFile(): Promise<Blob>;
+  createWritable(): Promise<{write(bytes: Uint8Array<ArrayBuffer>): Promise<void>; close(): Promise<void>}>;
+}
 
 /**
  * The origin private file system as the File System standard has it (whatwg fs, 2024): what is written lies aside until
@@ -12,8 +20,8 @@ export function fakeOpfs(): {root: OpfsFolder; failAt: 'write' | 'close' | undef
     const folders = new Map<string, OpfsFolder>();
     const files = new Map<string, OpfsFile>();
     return {
-      getDirectoryHandle: (name, {create}) => got(folders, name, create && folder),
-      getFileHandle: (name, {create}) => got(files, name, create && file),
+      getDirectoryHandle: (name, {create} = {create: false}) => got(folders, name, create && folder),
+      getFileHandle: (name, {create} = {create: false}) => got(files, name, create && file),
     };
   }
 
@@ -27,7 +35,6 @@ export function fakeOpfs(): {root: OpfsFolder; failAt: 'write' | 'close' | undef
           write: bytes =>
             fake.failAt === 'write' ? quota() : (aside.push(new Blob([bytes])), Promise.resolve()),
           close: () => (fake.failAt === 'close' ? quota() : ((content = new Blob(aside)), Promise.resolve())),
-          abort: () => Promise.resolve(),
         });
       },
     };

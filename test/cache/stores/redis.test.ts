@@ -1,6 +1,4 @@
-import {createClient} from '@redis/client';
 import {expect} from 'chai';
-import {Redis} from 'ioredis';
 import {type ChildProcess, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {access, constants, mkdtemp, rm} from 'node:fs/promises';
@@ -9,9 +7,10 @@ import {delimiter, join} from 'node:path';
 import {createInterface} from 'node:readline';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {quantized} from '../../../cache/policies/index.js';
-import {type ByteStore, redisStore} from '../../../cache/stores/index.js';
+import {type ByteStore, byteStore} from '../../../cache/stores/index.js';
 import {TransferError} from '../../../base/errors.js';
 import {rejection} from '../../base/files/rejection.js';
+import {runStoreRecipe} from '../../support/page_code.js';
 import {skip} from '../../support/skip.js';
 
 /** A server of its own for these tests, at a socket of its own, that writes nothing to the disk. */
@@ -57,63 +56,66 @@ describe('a Redis or Valkey server', () => {
   });
   after(() => (server as Server | undefined)?.stop());
 
-  interface Connected {
-    store(options?: {timeoutMs?: number}): ByteStore;
-    close(): void;
+  interface Connected<Client> {
+    readonly store: ByteStore;
+    readonly client: Client & {on(event: 'error', listener: () => void): unknown};
   }
-  const clients: Record<string, () => Promise<Connected>> = {
+
+  /** The recipes of docs/SNAPSHOTS.md, connected to this server; `close` ends the connection. */
+  const clients: Record<string, () => Promise<{store: ByteStore; close: () => void}>> = {
     async ioredis() {
-      const client = new Redis({path: server.path, lazyConnect: true, retryStrategy: () => null});
+      const options = () => `{path: '${server.path}', retryStrategy: () => null}`;
+      const {store, client} = await runStoreRecipe<Connected<{disconnect(): void}>>(
+        "from 'ioredis'",
+        ['store', 'client'],
+        code => code.replace("'redis://localhost'", options()),
+      );
       client.on('error', () => undefined);
-      await client.connect();
-      return {
-        store: options => redisStore(client, options),
-        close: () => client.disconnect(),
-      };
+      return {store, close: () => client.disconnect()};
     },
     async redis() {
-      const client = createClient({socket: {path: server.path, reconnectStrategy: false}});
+      const options = () => `{socket: {path: '${server.path}', reconnectStrategy: false}}`;
+      const {store, client} = await runStoreRecipe<Connected<{destroy(): void}>>(
+        "from '@redis/client'",
+        ['store', 'client'],
+        code => code.replace("{url: 'redis://localhost'}", options()),
+      );
       client.on('error', () => undefined);
-      await client.connect();
-      return {
-        store: options => redisStore(client, options),
-        close: () => client.destroy(),
-      };
+      return {store, close: () => client.destroy()};
     },
   };
 
   for (const [name, connect] of Object.entries(clients)) {
     it(`keeps bytes of any value, through ${name}`, async () => {
-      const client = await connect();
-      const store = client.store();
+      const {store, close} = await connect();
       expect(await store.get(`${name}.none`)).to.equal(undefined);
       const bytes = Uint8Array.from({length: 200_000}, (_, i) => i * 7);
       for (const value of [bytes, bytes.subarray(100, 356), new Uint8Array()]) {
         await store.set(name, value);
         expect(Buffer.compare((await store.get(name))!, value)).to.equal(0);
       }
-      client.close();
+      close();
     });
 
     it(`keeps a cache, through ${name}`, async () => {
-      const client = await connect();
+      const {store, close} = await connect();
       const row = {depth: 0, heads: 1, kvHeads: 1, dim: 8, dimV: 8};
       const cache = new KVCache([row], quantized());
-      await client.store().set('cache', await cache.save());
-      const restored = await KVCache.restore((await client.store().get('cache'))!, [row]);
+      await store.set('cache', await cache.save());
+      const restored = await KVCache.restore((await store.get('cache'))!, [row]);
       expect(restored.signature).to.equal(cache.signature);
-      client.close();
+      close();
     });
 
     it(`that hangs or is gone is a TransferError, through ${name}`, async () => {
-      const client = await connect();
-      const store = client.store({timeoutMs: 50});
+      const connected = await connect();
+      const store = byteStore(connected.store, {timeoutMs: 50});
       server.pause(true);
       await rejection(store.set('hung', new Uint8Array(3)), TransferError, /within 50 ms/);
       await rejection(store.get('hung'), TransferError, /within 50 ms/);
       server.pause(false);
-      client.close();
-      await rejection(store.get('hung'), TransferError, /Could not get "hung" from the Redis server/);
+      connected.close();
+      await rejection(store.get('hung'), TransferError, /Could not get "hung" from the store/);
     });
   }
 });

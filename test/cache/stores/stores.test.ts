@@ -3,15 +3,10 @@ import {IDBFactory} from 'fake-indexeddb';
 import {mkdtemp, readFile, readdir, rm, utimes, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {
-  type ByteStore,
-  byteStore,
-  fileStore,
-  indexedDbStore,
-  opfsStore,
-} from '../../../cache/stores/index.js';
+import {type ByteStore, byteStore, fileStore} from '../../../cache/stores/index.js';
 import {FormatError, InvalidArgumentError, TransferError} from '../../../base/errors.js';
 import {rejection} from '../../base/files/rejection.js';
+import {runStoreRecipe} from '../../support/page_code.js';
 import {fakeOpfs} from './fake_opfs.js';
 
 const bytesOf = (length: number, seed: number) => Uint8Array.from({length}, (_, i) => (i * 31 + seed) % 251);
@@ -22,18 +17,52 @@ before(async () => {
 });
 after(() => rm(folder, {recursive: true}));
 
-const opfs = fakeOpfs();
-const stores: Record<string, () => ByteStore> = {
+/** What browsers have and Node has not, as long as `run` takes. */
+async function withGlobal<T>(name: string, value: unknown, run: () => Promise<T>): Promise<T> {
+  const former = Object.getOwnPropertyDescriptor(globalThis, name);
+  Object.defineProperty(globalThis, name, {value, configurable: true});
+  try {
+    return await run();
+  } finally {
+    if (former) Object.defineProperty(globalThis, name, former);
+    else Reflect.deleteProperty(globalThis, name);
+  }
+}
+
+interface Recipe {
+  readonly store: ByteStore;
+}
+
+/** The recipes of docs/SNAPSHOTS.md for browsers, over databases and files in memory. */
+async function indexedDbRecipe(factory = new IDBFactory()): Promise<ByteStore> {
+  const {store} = await runStoreRecipe<Recipe>('idb-keyval', ['store']);
+  const inBrowser = <T>(run: () => Promise<T>) => withGlobal('indexedDB', factory, run);
+  return {
+    get: name => inBrowser(() => store.get(name)),
+    set: (name, bytes) => inBrowser(() => store.set(name, bytes)),
+  };
+}
+
+async function opfsRecipe({root} = fakeOpfs()): Promise<ByteStore> {
+  const navigator = {storage: {getDirectory: () => Promise.resolve(root)}};
+  return withGlobal(
+    'navigator',
+    navigator,
+    async () => (await runStoreRecipe<Recipe>('navigator.storage', ['store'])).store,
+  );
+}
+
+const stores: Record<string, () => ByteStore | Promise<ByteStore>> = {
   'a Map': () => byteStore(new Map()),
   files: () => fileStore(join(folder, 'made', 'when needed')),
-  IndexedDB: () => indexedDbStore({factory: new IDBFactory()}),
-  OPFS: () => opfsStore({root: () => Promise.resolve(opfs.root)}),
+  IndexedDB: () => indexedDbRecipe(),
+  OPFS: () => opfsRecipe(),
 };
 
 for (const [name, make] of Object.entries(stores)) {
   describe(`a store of ${name}`, () => {
     it('gives what was set last, and undefined where nothing was', async () => {
-      const store = make();
+      const store = await make();
       expect(await store.get('chat')).to.equal(undefined);
       for (const bytes of [bytesOf(100_000, 1), bytesOf(7, 2), bytesOf(300, 3).subarray(100, 200)]) {
         await store.set('chat', bytes);
@@ -44,7 +73,7 @@ for (const [name, make] of Object.entries(stores)) {
     });
 
     it('takes plain names only', async () => {
-      const store = make();
+      const store = await make();
       for (const wrong of [
         '',
         '.',
@@ -57,8 +86,12 @@ for (const [name, make] of Object.entries(stores)) {
         'a b',
         'x'.repeat(201),
       ]) {
-        await rejection(store.get(wrong), InvalidArgumentError, /no name of a snapshot/);
-        await rejection(store.set(wrong, bytesOf(1, 1)), InvalidArgumentError, /no name of a snapshot/);
+        await rejection(store.get(wrong), InvalidArgumentError, /cannot be the name of a snapshot/);
+        await rejection(
+          store.set(wrong, bytesOf(1, 1)),
+          InvalidArgumentError,
+          /cannot be the name of a snapshot/,
+        );
       }
     });
   });
@@ -152,22 +185,22 @@ describe('files of a store', () => {
 describe('a database of a browser', () => {
   it('that fails is a TransferError, and what was there stays', async () => {
     const factory = new IDBFactory();
-    const store = indexedDbStore({factory});
+    const store = await indexedDbRecipe(factory);
     await store.set('chat', bytesOf(9, 1));
-    const broken = {
+    const broken = Object.assign(new IDBFactory(), {
       open: () => {
         throw new DOMException('access is denied', 'SecurityError');
       },
-    } as unknown as IDBFactory;
-    await rejection(indexedDbStore({factory: broken}).get('chat'), TransferError, /access is denied/);
+    });
+    await rejection((await indexedDbRecipe(broken)).get('chat'), TransferError, /access is denied/);
     expect(await store.get('chat')).to.deep.equal(bytesOf(9, 1));
   });
 });
 
 describe('the private files of a browser', () => {
-  it('keep the former ones where writing fails or stops', async () => {
+  it('keep the former ones if writing fails or stops', async () => {
     const fake = fakeOpfs();
-    const store = opfsStore({root: () => Promise.resolve(fake.root)});
+    const store = await opfsRecipe(fake);
     await store.set('chat', bytesOf(9, 1));
     for (const fault of ['write', 'close'] as const) {
       fake.failAt = fault;
@@ -175,7 +208,7 @@ describe('the private files of a browser', () => {
       await rejection(store.set('first', bytesOf(9, 2)), TransferError, /the quota is used up/);
       fake.failAt = undefined;
       expect(await store.get('chat')).to.deep.equal(bytesOf(9, 1));
-      expect(await store.get('first'), 'made, and never closed').to.equal(undefined);
+      expect(await store.get('first'), 'created, but never closed').to.equal(undefined);
     }
   });
 });

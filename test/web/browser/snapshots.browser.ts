@@ -4,13 +4,24 @@ import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {type BrowserContext, type Page, chromium} from 'playwright-core';
-import {type ViteDevServer, createServer} from 'vite';
+import {type Plugin, type ViteDevServer, createServer} from 'vite';
+import {storeRecipe} from '../../support/page_code.js';
 import {chromiumPath, chromiumSwitches, noChromium, patience} from '../../support/chromium.js';
 import {skip} from '../../support/skip.js';
 import {isolationHeaders} from './support.js';
 
 // IndexedDB and the origin private file system of a real browser: what was saved is there when the page, and when the browser,
 // comes again.
+
+/** Serves the recipes of docs/SNAPSHOTS.md as modules; see recipes.d.ts. */
+const recipes: Plugin = {
+  name: 'recipes',
+  resolveId: id => (id.startsWith('recipe:') ? id : undefined),
+  load: async id => {
+    const [, containing] = /^recipe:(.*)[.]ts$/.exec(id) ?? [];
+    return containing === undefined ? undefined : `${await storeRecipe(containing)}\nexport {store};`;
+  },
+};
 
 for (const isolated of [false, true]) {
   describe(`a snapshot in the stores of a browser, ${isolated ? 'from memory that threads share' : 'from memory of one thread'}`, () => {
@@ -29,8 +40,16 @@ for (const isolated of [false, true]) {
         // all at once: a dependency that is found later would load the page anew
         optimizeDeps: {
           noDiscovery: true,
-          include: ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', 'ml-matrix', 'valibot'],
+          include: [
+            '@tensorflow/tfjs',
+            '@tensorflow/tfjs-backend-wasm',
+            'idb-keyval',
+            'ml-matrix',
+            'valibot',
+          ],
         },
+        plugins: [recipes],
+        resolve: {alias: {eigenkv: fileURLToPath(new URL('../../../src/index.ts', import.meta.url))}},
         server: {
           ...{host: '127.0.0.1', port: 0, hmr: false, watch: null},
           headers: isolated ? {...isolationHeaders} : {},

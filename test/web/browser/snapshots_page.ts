@@ -1,9 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
-import {KVCache, bands, h2o, indexedDbStore, opfsStore, quantized} from '../../../cache/index.js';
+import {store as indexedDb} from 'recipe:idb-keyval.ts';
+import {store as opfs} from 'recipe:navigator.storage.ts';
+import {KVCache, bands, h2o, quantized} from '../../../cache/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {tinyModel} from '../../support/tiny_model.js';
 
-// The page that snapshots.browser.ts opens: a tiny model with the same weights at each visit, a cache, and the browser's stores.
+// The page that snapshots.browser.ts opens: a tiny model with the same weights at each visit, a cache, and
+// the browser's stores as docs/SNAPSHOTS.md makes them.
 
 declare global {
   /** Generates, saves into both stores, goes on: the tokens of that. */
@@ -14,7 +17,7 @@ declare global {
 
 await useBackend('wasm');
 const model = tinyModel();
-const stores = {indexedDb: indexedDbStore(), opfs: opfsStore()};
+const stores = {indexedDb, opfs};
 const [name, firstToken] = ['chat', 7];
 
 globalThis.saveAndGoOn = async () => {

@@ -62,13 +62,13 @@ export function wasmHeap(): WasmHeap | undefined {
   return heap === 'missing' ? undefined : heap;
 }
 
-/** @throws Error whose message completes "since ..." if there is no usable heap. */
+/** @throws BackendError whose message completes "since ..." if there is no usable heap. */
 function openHeap(backend: object): WasmHeap {
   const hidden = 'this version of tfjs-backend-wasm hides its memory';
-  if (!isTfjsWasmBackend(backend)) throw new Error(hidden);
+  if (!isTfjsWasmBackend(backend)) throw new BackendError(hidden);
   const {wasm} = backend;
   const memory = wasm.wasmMemory ?? wasm.asm?.memory;
-  if (!(memory instanceof WebAssembly.Memory)) throw new Error(hidden);
+  if (!(memory instanceof WebAssembly.Memory)) throw new BackendError(hidden);
   guardMemory(wasm, memory);
   const instance = linkKernels(hasRelaxedSimd() ? relaxedKernelsBinary() : kernelsBinary(), memory);
   const scratch = growingBlock(wasm, 1 << 17);

@@ -13,7 +13,6 @@ import {attendWasm} from './wasm.js';
 import {attendWebgpu} from './webgpu.js';
 
 export type {AttendOptions, KeyRotation, Partial} from './types.js';
-export type {LocalWindow} from './visibility.js';
 
 /**
  * Scaled dot-product attention of queries over a stored segment, tile by tile, in the segment's own encoding:

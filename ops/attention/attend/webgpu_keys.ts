@@ -46,9 +46,6 @@ interface PreparedKeys {
   dispose(): void;
 }
 
-/** As `firstQuery`: every query attends to every token. */
-export const everyToken = 2 ** 30;
-
 /** The keys' side of a run over `tokens` tokens. */
 export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: number): PreparedKeys {
   const {queries, keyData, keyParams} = inputs;

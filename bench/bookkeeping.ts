@@ -21,7 +21,7 @@ import {findSmolLM2} from '../models/hub/index.js';
 import {loadModel} from '../models/load.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {rotate} from '../ops/rotate/index.js';
-import {median} from '../src/evaluate/statistics.js';
+import {median} from '../base/statistics.js';
 
 const measuredSteps = 96;
 

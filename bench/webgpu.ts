@@ -17,7 +17,7 @@ import {encodingBytes, type Encoding, type TokenEncoding} from '../ops/encodings
 import {quantize} from '../ops/integer/index.js';
 import {project} from '../ops/low_rank/index.js';
 import {asTfjsWebgpuBackend} from '../ops/backends/webgpu_device.js';
-import {median} from '../src/evaluate/statistics.js';
+import {median} from '../base/statistics.js';
 
 const [rounds, queue] = [5, 10];
 const longestPrefill = 4096;

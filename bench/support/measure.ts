@@ -1,5 +1,5 @@
 import {Bench} from 'tinybench';
-import {median} from '../../src/evaluate/statistics.js';
+import {median} from '../../base/statistics.js';
 
 /**
  * Times tasks that take turns, so that a busy machine is busy for all of them: the median milliseconds of each.

@@ -28,7 +28,7 @@ export function asPlan(given: PlanLike): Plan {
 }
 
 /** Whether this is a plan already, and not only what can be read as one. */
-export function isPlan(given: PlanLike): given is Plan {
+function isPlan(given: PlanLike): given is Plan {
   const object: unknown = given;
   return (
     typeof object === 'object' &&

@@ -7,7 +7,7 @@ import {type ModelLike, type TextLike, contextLengthOf, idsOfTexts, modelOf} fro
 import {type ProgressOptions, countProgress} from '../progress.js';
 import {denseAttentions} from './dense_attention.js';
 import {piecesOf} from './pieces.js';
-import {type DepthStatistics, StatisticsWatcher, added, gradientSides} from './statistics.js';
+import {type DepthStatistics, StatisticsWatcher, added, sumSides} from './statistics.js';
 import {watchFeatures} from './watch_features.js';
 import {watchGradients} from './watch_gradients.js';
 
@@ -84,7 +84,7 @@ export async function calibrate(
   const total = [...pieces, ...gradientPieces].reduce((sum, piece) => sum + piece.length, 0);
   const afterChunk = countProgress(total, {onProgress, signal});
   const watcher = new StatisticsWatcher();
-  const gradients = new StatisticsWatcher(gradientSides);
+  const gradients = new StatisticsWatcher(sumSides);
   try {
     for (const piece of pieces) {
       await watchFeatures(layersModel, attentions, piece, {chunk, watcher, afterChunk});

@@ -6,11 +6,9 @@ import {ModelError} from '../../base/errors.js';
 import {rotate} from '../../ops/rotate/index.js';
 
 export const gramSides = ['queries', 'keys', 'values', 'rotatedQueries', 'rotatedKeys'] as const;
-/** Sides with a mean to subtract: their features are summed as well. */
+/** Sides with a mean to subtract: their features are summed as well. The same sides have gradients. */
 export const sumSides = ['keys', 'values', 'rotatedKeys'] as const;
 export type SumSide = (typeof sumSides)[number];
-/** Sides with gradients. */
-export const gradientSides = sumSides;
 
 /** The features of one depth, summed over all tokens seen: float64, row-major. Rotated sides only if the model rotates. */
 export interface DepthStatistics {

@@ -14,9 +14,9 @@ import {integer} from './integer.js';
 import {type SideCodecs, codecPair, withBlock} from './pair.js';
 
 export interface AdaptiveCodecOptions {
-  /** The largest relative error of the attention output, `||out - out'|| / ||out||`. Default 0.02. */
+  /** The largest relative error of the attention output per text, `||out - out'|| / ||out||` (Frobenius norm). Default 0.02. */
   readonly tolerance?: number;
-  /** Numbers that share a scale: tokens of keys, channels of values. Default 32. */
+  /** Numbers that share a scale: consecutive tokens of a key channel, consecutive channels of a value. Default 32. */
   readonly groupSize?: number;
 }
 
@@ -26,11 +26,12 @@ export const adaptiveEntries = {
 };
 
 /**
- * Picks the bits of each block of tokens: 2, 4 or 8, the fewest with which the attention output of the latest queries stays within
- * `tolerance` over the whole past, and float32 if none does. Each text of a batch has its own: what it gets does not depend on its
- * neighbours, only the bytes do, since a block takes the room of the widest codes that one of its texts needs.
+ * Chooses the bits of each block of tokens: the fewest of 2, 4 and 8 for which the attention output of the latest queries, over the
+ * whole past, stays within `tolerance`; float32 if none does. The choice is made for each text of a batch separately, so a text's
+ * result does not depend on the other texts. Its bytes do: a block is stored in the widest codes that one of its texts needs.
  *
- * Blocks of the same bits share a segment (`bits2`, `bits4`, `bits8`, `exact`). Reads errors at once, which webgpu cannot.
+ * Blocks of equal bits share a segment (`bits2`, `bits4`, `bits8`, `exact`). The errors are read synchronously, which the webgpu
+ * backend does not support.
  */
 export const adaptive: Factory<AdaptiveCodecOptions, PairCodec> = defineFactory(
   'adaptive',
@@ -98,12 +99,12 @@ const encodedBy = (codecs: SideCodecs, {keys, values}: DenseBlock): Sides => ({
   values: codecs.values.encode(values.data),
 });
 
-/** Blocks of a name need not follow each other, so each token's position is written down. */
+/** Blocks of one segment need not be consecutive, so the position of each token is stored. */
 function storedAs(name: string, past: Past, block: DenseBlock, encoded: Sides, context: Context): Past {
   return withBlock(past, name, {...block, ...encoded, positions: positionsOf(block)}, context.expectedTokens);
 }
 
-/** Each text by codecs of its own, whose numbers are then laid out like the widest ones: they stay what they were. */
+/** Encodes each text with its own codecs, then widens the codes to the layout of `widest`. Decoded numbers do not change. */
 function mixed({keys, values}: DenseBlock, own: readonly SideCodecs[], widest: Sides): Sides {
   return {
     keys: encodedByText(
@@ -133,13 +134,13 @@ function encodedByText(x: tf.Tensor4D, codecs: readonly Codec[], widest: Encodin
   );
 }
 
-/** The last queries: as many as there are tokens behind the block, so that all of them see all of it. */
-function latestQueries(queries: tf.Tensor4D, tokensBehind: number): tf.Tensor4D {
-  const count = Math.min(queries.shape[2], Math.max(tokensBehind, 1));
+/** The last queries: as many as there are tokens after the block (at least one), so that each of them sees the whole block. */
+function latestQueries(queries: tf.Tensor4D, tokensAfter: number): tf.Tensor4D {
+  const count = Math.min(queries.shape[2], Math.max(tokensAfter, 1));
   return tf.slice(queries, [0, 0, queries.shape[2] - count, 0], [-1, -1, count, -1]);
 }
 
-/** One per text. */
+/** The relative error of the attention output of each text, `[batch]`. */
 function relativeErrors(
   exact: tf.Tensor4D,
   past: Past,

@@ -8,40 +8,40 @@ import * as codecs from './index.js';
 import {codecPair} from './pair.js';
 import * as pairs from './pairs.js';
 
-/** A codec of one side as it may be written: itself, its name, or its name and options; options alone are those of `integer`. */
+/** Whatever can be read as a codec for one side: a codec, its name, its name and options, or options of `integer` alone. */
 export type CodecLike = Codec | string | Spec | IntegerOptions;
 
-/** How tokens are stored as it may be written: one codec for both sides, or one for each. */
+/** Whatever can be read as how tokens are stored: one codec for both keys and values, or one for each. */
 export type StoreLike = PairCodec | CodecLike | {readonly keys: CodecLike; readonly values: CodecLike};
 
 const codecRegistry = new Registry<Codec>('codec', codecs);
 const pairRegistry = new Registry<PairCodec>('codec', pairs);
 
-/** The names of the codecs of one side. */
+/** Returns the names of all registered codecs for one side. */
 export function codecNames(): string[] {
   return codecRegistry.names;
 }
 
-/** The names of all that stores both sides: those of `codecNames`, and the codecs of both sides at once. */
+/** Returns the names that `store` accepts: those of `codecNames`, then the codecs that encode keys and values together. */
 export function storeNames(): string[] {
   return [...codecRegistry.names, ...pairRegistry.names];
 }
 
-/** The names of a codec's options; undefined if there is none of that name, or if it does not say. */
+/** Returns the names of a codec's options; undefined if no codec has that name, or if its factory does not list them. */
 export function codecOptionNames(name: string): readonly string[] | undefined {
   return codecRegistry.optionNames(name) ?? pairRegistry.optionNames(name);
 }
 
 /**
- * Makes a codec of one side by name.
- * @throws InvalidArgumentError if there is none of that name, or if it does not take the options.
+ * Makes a codec for one side by name. Missing options have their defaults.
+ * @throws InvalidArgumentError if no codec has that name, or if it does not accept the options.
  */
 export function makeCodec(spec: Spec): Codec {
   return codecRegistry.make(spec);
 }
 
 /**
- * Adds a codec of your own, so that policies, saved configs and the command line know it by its name.
+ * Registers a codec for one side, so that policies, saved configs and the command line know it by its name.
  * @throws InvalidArgumentError if the name is taken.
  */
 export function registerCodec(name: string, factory: AnyFactory<Codec>): void {
@@ -49,7 +49,10 @@ export function registerCodec(name: string, factory: AnyFactory<Codec>): void {
   codecRegistry.register(name, factory);
 }
 
-/** The same for a codec of both sides at once. */
+/**
+ * Registers a codec that encodes keys and values together.
+ * @throws InvalidArgumentError if the name is taken.
+ */
 export function registerPairCodec(name: string, factory: AnyFactory<PairCodec>): void {
   expectFree(name);
   pairRegistry.register(name, factory);
@@ -57,11 +60,14 @@ export function registerPairCodec(name: string, factory: AnyFactory<PairCodec>):
 
 function expectFree(name: string): void {
   if (storeNames().includes(name) || name === 'pair') {
-    throw new InvalidArgumentError(`There is a codec "${name}" already; give yours another name.`);
+    throw new InvalidArgumentError(`There is already a codec "${name}"; give yours another name.`);
   }
 }
 
-/** @throws InvalidArgumentError if it is no codec, see `CodecLike`. */
+/**
+ * Returns the codec that a `CodecLike` stands for.
+ * @throws InvalidArgumentError if it cannot be read as a codec.
+ */
 export function asCodec(given: CodecLike): Codec {
   if (typeof given === 'string') return makeCodec({name: given});
   if (!isObject(given)) throw noStore(given);
@@ -69,7 +75,10 @@ export function asCodec(given: CodecLike): Codec {
   return isSpec(given) ? makeCodec(given) : integer(given);
 }
 
-/** @throws InvalidArgumentError if it is nothing that stores, see `StoreLike`. */
+/**
+ * Returns the codec for keys and values that a `StoreLike` stands for.
+ * @throws InvalidArgumentError if it cannot be read as one.
+ */
 export function asStore(given: StoreLike): PairCodec {
   if (typeof given === 'string') return makeStore({name: given});
   if (!isObject(given)) throw noStore(given);
@@ -89,13 +98,13 @@ function makeStore(spec: Spec): PairCodec {
 
 const sameForBoth = (codec: Codec) => codecPair({keys: codec, values: codec});
 
-/** How tokens are stored, as an option of a policy. */
+/** The valibot schema of a policy's option `store`. */
 export const storeOption = v.pipe(
   v.custom<StoreLike>(() => true),
   v.transform(asStore),
 );
 
-/** Callers of plain JavaScript give anything. */
+/** Plain JavaScript callers may pass any value. */
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 function noStore(given: unknown): InvalidArgumentError {

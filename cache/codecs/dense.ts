@@ -3,7 +3,7 @@ import {type Factory, defineFactory} from '../../base/options.js';
 import type {Codec} from '../contract.js';
 import {dense as denseEncoding} from '../past/segments.js';
 
-/** Float32 numbers as they are: lossless, 4 bytes each. */
+/** Stores float32 numbers unchanged: lossless, 4 bytes per number. */
 export const dense: Factory<object, Codec> = defineFactory('dense', {}, options => ({
   name: 'dense',
   options,

@@ -11,22 +11,23 @@ export interface IntegerOptions {
   /** Bits per code. Default 8. */
   readonly bits?: 8 | 4 | 2;
   /**
-   * Which numbers share a scale and a zero point: `groupSize` consecutive tokens of one channel (`'channel'`: KIVI's way for keys,
-   * whose outliers keep to their channels), or consecutive channels of one token (`'token'`: its way for values). Default `'token'`.
+   * Which numbers share a scale and a zero point. `'channel'`: `groupSize` consecutive tokens of one channel, as KIVI does for keys,
+   * whose outliers stay in the same channels. `'token'`: `groupSize` consecutive channels of one token, as KIVI does for values.
+   * Default `'token'`.
    */
   readonly groupAxis?: 'channel' | 'token';
-  /** Numbers that share a scale. Default 32. */
+  /** How many numbers share a scale. Default 32. */
   readonly groupSize?: number;
-  /** Scale by the largest magnitude, instead of by minimum and maximum. Default false. */
+  /** Scale by the largest magnitude instead of by minimum and maximum. Default false. */
   readonly symmetric?: boolean;
   /**
-   * Take the mean of the run's first tokens off before: attention's softmax does not see what all keys share, and values get it
-   * back. Default false.
+   * Subtract the mean of the run's first tokens before quantisation; attention and decoding add it back. This narrows the range of
+   * the codes. Default false.
    */
   readonly center?: boolean;
   /**
    * Quantise in the basis of a Hadamard matrix, which spreads outliers over all channels (QuaRot, Ashkboos et al., 2024, arXiv
-   * 2404.00456). It suits groups within a token, and defeats those per channel. Default false.
+   * 2404.00456). Use it with `groupAxis: 'token'`: per-channel groups rely on outliers that stay in their channels. Default false.
    */
   readonly rotate?: boolean;
 }
@@ -41,8 +42,8 @@ const entries = {
 };
 
 /**
- * Integer codes of 8, 4 or 2 bits with a scale and a zero point per group (KIVI, Liu et al., 2024, arXiv 2402.02750). See `quantize`
- * in ops/integer for the arithmetic. Tokens that share scales (`groupAxis: 'channel'`) are evicted as whole groups.
+ * Integer codes of 8, 4 or 2 bits with a scale and a zero point per group (KIVI, Liu et al., 2024, arXiv 2402.02750). `quantize` in
+ * ops/integer documents the arithmetic. Tokens that share scales (`groupAxis: 'channel'`) are evicted as whole groups.
  */
 export const integer: Factory<IntegerOptions, Codec> = defineFactory('integer', entries, options => {
   const {center, rotate, ...layout} = options;
@@ -59,12 +60,12 @@ export const integer: Factory<IntegerOptions, Codec> = defineFactory('integer', 
         const {basis, mean} = basisOf(x, options);
         const codes = center || rotate ? project(mean ? tf.sub(x, mean) : x, basis) : x;
         const halfStep = tf.mul(largestStep(codes, bits, symmetric), 0.5);
-        return rotate ? tf.mul(halfStep, Math.sqrt(x.shape[3])) : halfStep; // a rotation adds up the errors of all channels
+        return rotate ? tf.mul(halfStep, Math.sqrt(x.shape[3])) : halfStep; // rotating back sums the errors of all channels
       }),
   };
 });
 
-/** Codes of `(x - mean) B^T` for a square basis B: as attention reads it, a low-rank encoding that drops no rank. */
+/** Codes of `(x - mean) B^T` for a square orthonormal basis B: for attention, a low-rank encoding of full rank. */
 function rotated(
   x: tf.Tensor4D,
   like: Encoding | undefined,
@@ -83,7 +84,7 @@ function rotated(
   };
 }
 
-/** The mean of these tokens, if it is wanted, and a Hadamard matrix or the identity for each head. */
+/** A Hadamard matrix (if `rotate`) or the identity for each head, and the mean of these tokens (if `center`). */
 function basisOf(
   x: tf.Tensor4D,
   {center, rotate}: {center: boolean; rotate: boolean},
@@ -95,7 +96,7 @@ function basisOf(
   return center ? {basis, mean: tf.mean<tf.Tensor4D>(x, 2, true)} : {basis};
 }
 
-/** An upper bound of the scales of all groups: scales are rounded up to bfloat16, by 2^-7 at most. */
+/** An upper bound for the scales of all groups. Scales are rounded up to bfloat16, by a relative 2^-7 at most. */
 function largestStep(x: tf.Tensor4D, bits: number, symmetric: boolean): tf.Tensor {
   const largest = tf.max(tf.abs(x));
   const range = symmetric

@@ -6,10 +6,10 @@ import {dense} from './dense.js';
 import {float8} from './float8.js';
 import {integer} from './integer.js';
 
-/** How latents may be stored: any codec of single numbers. */
+/** Latents may be stored by any codec that encodes numbers without a basis of its own. */
 const registry = new Registry('codec of latents', {dense, integer, float8});
 
-/** The codec of latents as an option: its name and options. */
+/** The valibot schema of the option `latents`: the name and options of a codec. */
 export const latentsOption = v.pipe(
   v.strictObject({
     name: v.string('expected the name of a codec'),
@@ -18,7 +18,7 @@ export const latentsOption = v.pipe(
   v.transform(spec => {
     if (spec.options['center'] === true || spec.options['rotate'] === true) {
       throw new InvalidArgumentError(
-        'Latents take no center or rotate: their basis is a rotation already; give the low-rank codec `center`.',
+        'The codec of latents does not accept center or rotate: a low-rank basis is already a rotation. Set `center` on the low-rank codec instead.',
       );
     }
     return registry.make(spec);

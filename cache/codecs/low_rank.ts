@@ -20,16 +20,16 @@ import {latentsOption} from './latents.js';
 import {checkRank, defaultRank} from './rank.js';
 
 export interface LowRankOptions {
-  /** Directions that are kept. Default: 32, or half of a head's numbers if that is less. */
+  /** Number of directions per head that are kept. Default: 32, or half the head's dim if that is less; with `energy`, the dim. */
   readonly rank?: number | null;
   /**
-   * Keep the smallest rank, at most `rank`, with this share of the squares in every head of a text. In a batch, texts that need fewer
-   * directions than their neighbours get zeros for the rest. Default: no such choice.
+   * Keep the smallest rank (at most `rank`) whose directions hold this share of the sum of squares, 0 to 1, in every head of a text.
+   * In a batch, texts that need fewer directions than others have zeros for the rest. Default: `rank` alone decides.
    */
   readonly energy?: number | null;
-  /** Take the mean of the run's first tokens off before. Default false. */
+  /** Subtract the mean of the run's first tokens before the projection. Default false. */
   readonly center?: boolean;
-  /** How latents are stored: the name and options of a codec of single numbers, so that low rank and 4 bits are one codec. Default dense. */
+  /** How the latents are stored: the name and options of `dense`, `integer` or `float8`. Default `{name: 'dense'}`. */
   readonly latents?: Spec;
 }
 
@@ -41,11 +41,11 @@ const entries = {
 };
 
 /**
- * Coefficients in the best basis of a run's first tokens: `x ~ z B + mean`, with B the top `rank` right singular vectors
- * of those tokens per key head, so that their squared error is the least possible (Eckart and Young, 1936). Later tokens
- * of the run are projected on the same basis.
+ * Stores latents z of rank r in place of tokens x of dim d, per key head: `x ~ z B + mean`, `z = (x - mean) B^T`. B `[r, d]` are the
+ * top right singular vectors of the run's first tokens, so that the squared error of those is the least possible (Eckart and Young,
+ * 1936). Later tokens of the run are projected onto the same basis.
  *
- * Keys are encoded before their rotation: rotary positions raise their rank (Eigen Attention, arXiv 2408.05646).
+ * Keys are encoded before their rotary embedding, which raises their rank (Eigen Attention, arXiv 2408.05646).
  */
 export const lowRank: Factory<LowRankOptions, Codec> = defineFactory('lowRank', entries, checked => {
   const {latents, rank} = checked;
@@ -78,7 +78,7 @@ export const lowRank: Factory<LowRankOptions, Codec> = defineFactory('lowRank', 
         const z = projected(x, shared);
         const rebuilt = tf.matMul(z, shared.basis);
         const truncated = tf.abs(tf.sub(shared.mean ? tf.sub(x, shared.mean) : x, rebuilt));
-        // an error e of every latent moves an element by at most e times the 1-norm of a column of B, at most sqrt(rank)
+        // an error e of every latent changes an element by at most e times the 1-norm of a column of B, which is at most sqrt(rank)
         const moved = tf.mul(tf.max(latents.errorBound(z)), Math.sqrt(shared.basis.shape[2]));
         return tf.add(truncated, moved);
       }),
@@ -94,7 +94,7 @@ function bestBasis(
   const [batch, kvHeads, tokens, dim] = x.shape;
   const mean = center ? tf.mean<tf.Tensor4D>(x, 2, true) : undefined;
   const centred = tf.reshape<tf.Rank.R3>(mean ? tf.sub(x, mean) : x, [batch * kvHeads, tokens, dim]);
-  // squares of huge numbers would overflow; a scale of the whole head changes no direction
+  // squares of huge numbers would overflow; scaling a whole head does not change its directions
   const scaled: tf.Tensor3D = tf.div(centred, tf.maximum(tf.max(tf.abs(centred), [1, 2], true), 2 ** -126));
   const {values, vectors} = eigh(batchedMatMul(scaled, scaled, {transposeA: true}));
   const most = mostDirections({rank, energy}, dim);
@@ -115,7 +115,10 @@ function mostDirections({rank, energy}: {rank: number | null; energy: number | n
   return Math.min(rank ?? (energy === null ? defaultRank(dim) : dim), dim);
 }
 
-/** For each text the smallest rank, at least 1, that keeps a share of the squares in all of its heads; `squares` are `[n, dim]`. */
+/**
+ * The smallest rank (at least 1) for each text that keeps the share `energy` of the squares in all of its heads.
+ * @param squares squared singular values `[batch * kvHeads, dim]`, descending.
+ */
 function ranksOfEnergy(squares: tf.Tensor2D, energy: number, batch: number): number[] {
   const [n, dim] = squares.shape;
   const numbers = hostNumbers(squares);
@@ -131,7 +134,7 @@ function ranksOfEnergy(squares: tf.Tensor2D, energy: number, batch: number): num
   );
 }
 
-/** 1 for directions within the rank of a text, 0 for those that only its neighbours need: `[batch, 1, kept, 1]`. */
+/** 1 for directions within the rank of a text, 0 for those that only other texts need: float32 `[batch, 1, kept, 1]`. */
 function ofRanks(ranks: readonly number[], kept: number): tf.Tensor4D {
   const used = ranks.flatMap(rank => Array.from({length: kept}, (_, i) => (i < rank ? 1 : 0)));
   return tf.tensor4d(used, [ranks.length, 1, kept, 1]);

@@ -12,9 +12,9 @@ import {paying} from './pair.js';
 import {checkRank, defaultRank} from './rank.js';
 
 export interface OnlineSvdCodecOptions {
-  /** Directions that are kept. Default: 32, or half of a head's numbers if that is less. */
+  /** Number of directions per head that are kept. Default: 32, or half the head's dim if that is less. */
   readonly rank?: number | null;
-  /** Tokens that are taken into the factors at once. Default 16. */
+  /** Tokens that wait for one update of the factors. Default 16. */
   readonly updateFreq?: number;
 }
 
@@ -24,12 +24,12 @@ export const onlineSvdEntries = {
 };
 
 /**
- * Keys and values as a truncated singular value decomposition that grows with the text: `K ~ C B` with coefficients C
- * `[tokens, rank]` and an orthonormal basis B `[rank, dim]` per head, brought up to date by an incremental update (Brand, 2002) that
- * touches factors only: see `updateSvd`. Keys are factored as they were before their rotation.
+ * Stores keys and values as a truncated singular value decomposition that grows with the text: `K ~ C B` with coefficients C
+ * `[tokens, rank]` and an orthonormal basis B `[rank, dim]` per head. An incremental update (Brand, 2002; see `updateSvd`) changes
+ * the factors without decoding old tokens. Keys are factored before their rotary embedding.
  *
- * The discarded energy of all updates (squared Frobenius error, per head) and the energy that came in are added up in `extras`, so
- * that the relative error so far is known exactly. An evicted token stays in the spectrum that weighs the directions.
+ * `extras` holds the discarded energy of all updates (squared Frobenius error) and the total energy of all tokens, per head, so the
+ * relative error so far is known: see `svdError`. An evicted token still counts in the singular values that rank the directions.
  */
 export const onlineSvd: Factory<OnlineSvdCodecOptions, PairCodec> = defineFactory(
   'onlineSvd',
@@ -72,7 +72,10 @@ export const onlineSvd: Factory<OnlineSvdCodecOptions, PairCodec> = defineFactor
   },
 );
 
-/** Relative squared error of the keys or values stored so far: discarded energy over energy, all heads together. */
+/**
+ * Returns the relative squared error of all keys or values stored so far, `sum(discarded) / sum(energy)` over all heads: a float32
+ * scalar; undefined if nothing was stored.
+ */
 export function svdError(past: Past, side: 'key' | 'value'): tf.Tensor | undefined {
   const {discarded, energy} = sideOf(past.extras ?? {}, side);
   return discarded && energy && tf.divNoNan(tf.sum(discarded), tf.sum(energy));
@@ -80,7 +83,7 @@ export function svdError(past: Past, side: 'key' | 'value'): tf.Tensor | undefin
 
 type SideExtras = {squares?: tf.Tensor; discarded?: tf.Tensor; energy?: tf.Tensor};
 
-/** `fresh`: the block in the new basis; `old`: what was stored before, brought to it. */
+/** Updates one side. `fresh` is the block in the new basis; `old` is what was stored before, expressed in the new basis. */
 function updateSide(
   encoding: Segment['keys'] | undefined,
   x: tf.Tensor4D,

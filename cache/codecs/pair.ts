@@ -5,13 +5,13 @@ import {type Rotated, unrotateAt} from '../past/decode.js';
 import type {DenseBlock, Past} from '../past/past.js';
 import {appendSegment, leastCommonMultiple, moveTokens} from '../past/segments.js';
 
-/** A codec for the keys and one for the values of the same tokens. */
+/** The codecs for the keys and the values of the same tokens. */
 export interface SideCodecs {
   readonly keys: Codec;
   readonly values: Codec;
 }
 
-/** Keys and values side by side, each by a codec of its own, in one segment `stored`. Each token is encoded once. */
+/** Stores keys and values in one segment `stored`, each encoded by its own codec. Each token is encoded once. */
 export function codecPair({keys, values}: SideCodecs): PairCodec {
   const blockTokens = leastCommonMultiple(keys.blockTokens, values.blockTokens);
   const alike = JSON.stringify([keys.name, keys.options]) === JSON.stringify([values.name, values.options]);
@@ -39,7 +39,7 @@ export function codecPair({keys, values}: SideCodecs): PairCodec {
   };
 }
 
-/** The past with one more encoded block, at the end of its segment of that name. */
+/** Returns the past with one more encoded block, appended to the segment of that name. */
 export function withBlock(
   past: Past,
   name: string,
@@ -54,7 +54,7 @@ export function withBlock(
   };
 }
 
-/** Encodes rotated keys; a codec that wants them as before their rotation gets them so. */
+/** Encodes rotated keys; undoes their rotary embedding first if the codec asks for it (`unrotated`). */
 function encodeKeys(codec: Codec, block: DenseBlock, like: Encoding | undefined, rotated: Rotated): Encoding {
   const keys: tf.Tensor4D = block.keys.data;
   if (codec.unrotated !== true || rotated.rope === undefined) return codec.encode(keys, like);
@@ -63,11 +63,12 @@ function encodeKeys(codec: Codec, block: DenseBlock, like: Encoding | undefined,
 }
 
 /**
- * The tokens that make a beginning: what a run shares beside its tokens must not take more than they save. Asked for a third of
- * their numbers, since latents are half of them and more.
+ * The fewest tokens of a run for which its shared numbers are worth their bytes. Shared numbers may take a third of the tokens' own,
+ * because latents take half of them or more.
  */
 function payingTokens({sharedNumbers}: Codec, dim: number): number {
   return paying(sharedNumbers?.(dim) ?? 0, dim);
 }
 
+/** The fewest tokens of `dim` numbers that hold three times as many numbers as they share. */
 export const paying = (sharedNumbers: number, dim: number) => Math.ceil((3 * sharedNumbers) / dim);

@@ -1,3 +1,3 @@
-/** Codecs of both sides at once. Such a codec is one file here and one line in this list. */
+/** Codecs that encode keys and values together. Such a codec is one file in this folder and one line in this list. */
 export {adaptive, type AdaptiveCodecOptions} from './adaptive.js';
 export {onlineSvd, type OnlineSvdCodecOptions} from './online_svd.js';

@@ -1,9 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {FreshTokens} from './past/fresh_tokens.js';
 
-/** What an attention layer asks of a past: `KVCache`, or whatever stands in for it to watch or to change the attention. */
+/** The cache as an attention layer sees it: a `KVCache`, or an object that wraps one to observe or change attention. */
 export interface AttentionCache {
-  /** Tokens that went through the whole model: the position of the next one. */
+  /** Tokens that passed through all layers; also the position of the next token. */
   readonly tokens: number;
   /** See `KVCacheOptions`. */
   readonly beyondContext?: boolean;

@@ -1,4 +1,4 @@
-/** The past of a model: codecs, keepers, policies, plans and the cache itself. */
+/** The KV cache of a model, and its codecs, keepers, policies and plans. */
 export type {AttentionCache} from './attention_cache.js';
 export {
   type CacheSource,

@@ -28,11 +28,11 @@ import {CacheState} from './state.js';
 import {type DepthReport, depthReport} from './watch/depth_report.js';
 
 export interface KVCacheOptions {
-  /** Tokens to expect in all: buffers grow to this and no further. Longer texts work too. Default: unknown. */
+  /** Expected length of the text in tokens: buffers grow to this and no further. Longer texts work, too. Default: unknown. */
   readonly expectedTokens?: number;
   /**
-   * Let rotary models go on beyond their context, which they refuse otherwise. For policies that keep a budget: numbers stay
-   * defined at any position, but nothing was trained there. Default false.
+   * Let models with rotary positions run beyond their context length, which they refuse otherwise. Meant for policies with a budget.
+   * Rotations are defined at any position, but the model was not trained there. Default false.
    */
   readonly beyondContext?: boolean;
 }
@@ -43,34 +43,35 @@ const optionsSchema = v.strictObject({
 });
 
 /**
- * The past of a whole model: one policy and one `Past` per depth. The only place that keeps and disposes tensors.
+ * The KV cache of a whole model: one policy and one past per depth. It owns the tensors of its pasts.
  *
  *     using cache = new KVCache(model, 'quantized:bits=8');
  *     const logits = model.apply(ids, {cache});   // and again with the next ids
  *
- * Give it to `model.apply`: `model.predict` takes no keyword arguments, and tfjs drops a cache that is given to it without a word.
- * `dispose` (or `using`) alone frees it: `tf.dispose` and `tf.tidy` see none of its tensors (its state is a private field of
- * JavaScript, as tfjs frees whatever it finds in an object, the model's weights too).
+ * Pass it to `model.apply`: `model.predict` takes no keyword arguments, and tfjs silently drops a cache that is passed to it.
+ * Only `dispose` (or `using`) frees the cache. `tf.dispose` and `tf.tidy` do not see its tensors: its state is a private field, because
+ * tfjs would free every tensor it finds in an object, the model's weights included.
  */
 export class KVCache implements AttentionCache {
   readonly #state: CacheState;
 
   /**
-   * @param source the model whose past this is: loaded by `loadModel`, any `tf.LayersModel` with attention of eigenkv, or `LayerShape`s.
-   * @param plan which policy stands where: see `asPlan`. Default: what the layers ask for, `full` otherwise.
-   * @throws InvalidArgumentError if the model has no attention layer that knows caches, or applies one more than once, or if the
-   *   plan is none.
+   * @param source the model that uses the cache: the result of `loadModel`, any `tf.LayersModel` with attention layers of eigenkv, or
+   *   `LayerShape`s.
+   * @param plan the policy of each depth: see `asPlan`. Default: what each layer asks for, otherwise `full`.
+   * @throws InvalidArgumentError if the model has no attention layer with a cache, or applies one more than once, or if the plan cannot
+   *   be read or does not fit the model.
    */
   constructor(source: CacheSource, plan?: PlanLike, options: KVCacheOptions = {}) {
     const model = modelOf(source);
     const {expectedTokens, beyondContext} = checkOptions('KVCache', optionsSchema, options);
     const layers = attentionLayers(model);
-    const shapes = layers.map(({row}) => row);
+    const shapes = layers.map(({shape}) => shape);
     const policies = policiesOf(asPlan(plan ?? planOfLayers(shapes)), shapes);
     this.#state = new CacheState(model, policies, expectedTokens, beyondContext, layers);
   }
 
-  /** The model whose past this is, or its shapes. */
+  /** The model that uses this cache, or its layer shapes. */
   get model(): CacheableModel | readonly LayerShape[] {
     return this.#state.model;
   }
@@ -80,50 +81,50 @@ export class KVCache implements AttentionCache {
     return this.#state.beyondContext;
   }
 
-  /** Tokens that went through the whole model: the position of the next one. */
+  /** Tokens that passed through all layers; also the position of the next token. */
   get tokens(): number {
     return Math.min(...this.#state.tokensOfDepths);
   }
 
-  /** Tokens that came into one depth. */
+  /** Returns the number of tokens that one depth has seen, evicted ones included. */
   tokensSeen(depth: number): number {
     return this.#state.pasts[depth]?.tokensSeen ?? 0;
   }
 
-  /** How one depth's past lies: for inspection; its tensors stay the cache's. */
+  /** Returns the past of one depth for inspection; undefined if it has seen no token. The cache keeps ownership of its tensors. */
   past(depth: number): Past | undefined {
     return this.#state.pasts[depth];
   }
 
-  /** The policy of one depth. */
+  /** Returns the policy of one depth; undefined if the model has no such depth. */
   policy(depth: number): Policy | undefined {
     return this.#state.policies[depth];
   }
 
-  /** True bytes of all that is kept: codes, scales, positions, spare room of all depths, and what the depths share. */
+  /** Bytes of all tensors of the cache: codes, scales, positions and spare capacity of all depths, and `sharedBytes`. */
   get byteSize(): number {
     return this.report().reduce((sum, {byteSize}) => sum + byteSize, this.sharedBytes);
   }
 
-  /** Of `byteSize`, what no depth has alone: tables of rotary positions, if stored keys are rotated as they are attended. */
+  /** The part of `byteSize` that depths share: tables of rotary positions, if stored keys are rotated during attention. */
   get sharedBytes(): number {
     return this.#state.ropes.byteSize;
   }
 
-  /** One row per depth. */
+  /** Returns policy, tokens and bytes of each depth. */
   report(): DepthReport[] {
     const {shapes, policies, pasts} = this.#state;
     return shapes.map((shape, depth) => depthReport(shape, policies[depth]!.name, pasts[depth]));
   }
 
   /**
-   * Attention of fresh tokens over everything that this depth holds, themselves included (causally), and the tokens'
-   * way into the past. Called by attention layers.
+   * Computes the attention of fresh tokens over all tokens that this depth holds and, causally, over themselves; then the depth's policy
+   * keeps and stores them. Called by attention layers.
    *
-   * @returns float32 `[batch, heads, tokens, dimV]`.
-   * @throws InvalidArgumentError if shapes do not fit the model or the past, or if the layer is another model's, or what a policy
-   *   throws: this depth is as before then. CacheStateError if the step before did not reach all depths, if the model's weights
-   *   changed since the first token, or if a generation uses this cache.
+   * @returns the attention output, float32 `[batch, heads, tokens, dimV]`.
+   * @throws InvalidArgumentError if shapes do not fit the model or the past, or if the layer belongs to another model. CacheStateError if
+   *   the previous step did not reach all depths, if the model's weights changed since the first token, or if a generation uses this
+   *   cache. Whatever a policy throws. This depth is unchanged after an error.
    */
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
     const state = this.#state;
@@ -147,7 +148,7 @@ export class KVCache implements AttentionCache {
       seen[depth] = this.tokensSeen(depth);
       return output;
     } finally {
-      if (isWholeStep(seen)) state.ropes.forgetLatest(); // the next step is at other positions
+      if (isWholeStep(seen)) state.ropes.forgetLatest(); // the next step has other positions
     }
   }
 
@@ -159,7 +160,7 @@ export class KVCache implements AttentionCache {
     const rope = config && state.ropes.of(config, dim);
     const seen = {
       scale: fresh.scale ?? 1 / Math.sqrt(dim),
-      rope: keyBasis === undefined ? rope : undefined, // of the keys that are stored
+      rope: keyBasis === undefined ? rope : undefined, // of stored keys
     };
     const {output, past: next} = tf.tidy(() => {
       const rotation = rope?.rotation(past?.tokensSeen ?? 0, queries.shape[2]);
@@ -178,13 +179,12 @@ export class KVCache implements AttentionCache {
   }
 
   /**
-   * Another plan from now on, for the tokens that are there as well: they are decoded and stored anew. What was
-   * lost stays lost: evicted tokens, and the precision that the former codec took. Keepers that go by attention evict, and the
-   * `adaptive` codec stores, with the next tokens.
+   * Changes the plan. Tokens in the cache are decoded and stored again by the new policies. Evicted tokens stay lost, and so does the
+   * precision that the former codec lost. Keepers that observe attention evict, and the `adaptive` codec stores, at the next step.
    *
-   * @returns what happened at each depth whose policy changed.
-   * @throws InvalidArgumentError if the plan does not fit the model; the cache is as before then. What a policy throws: the
-   *   depths before have changed then, and this one and those after it have not.
+   * @returns the change at each depth whose policy changed.
+   * @throws InvalidArgumentError if the plan cannot be read or does not fit the model; the cache is then unchanged. Whatever a policy
+   *   throws: then earlier depths have changed, this one and later ones have not.
    */
   async setPlan(plan: PlanLike): Promise<PlanChange[]> {
     this.#state.leases.expectFree('setPlan');
@@ -192,8 +192,8 @@ export class KVCache implements AttentionCache {
   }
 
   /**
-   * Takes this cache for several steps, as a generation does: until its end every other step, and what else changes the cache
-   * (`setPlan`, `truncate`, `continueFrom`, `reset`, `dispose`), is a CacheStateError. Looking at it, `fork` and `save` are free.
+   * Reserves this cache for several steps, as a generation does. Until the lease ends, any other step or change (`setPlan`, `truncate`,
+   * `continueFrom`, `reset`, `dispose`) throws a CacheStateError. Reading, `fork` and `save` stay allowed.
    *
    *     const lease = cache.lease('my loop');
    *     try {
@@ -202,16 +202,16 @@ export class KVCache implements AttentionCache {
    *       lease.end();
    *     }
    *
-   * @param holder who takes it, as errors say it.
-   * @throws CacheStateError if it is taken.
+   * @param holder the name of the user, as shown in errors.
+   * @throws CacheStateError if the cache is reserved already.
    */
   lease(holder: string): CacheLease {
     return this.#state.leases.take(holder);
   }
 
   /**
-   * Another cache of the same tokens, which goes on by itself. Nothing is copied: both share their tensors, until one of
-   * them goes on where it needs others. Of a buffer that both write to, the first one takes the room and the second one a copy.
+   * Returns a second cache with the same tokens, which continues independently. Nothing is copied: both share their tensors until one
+   * of them changes. If both append to the same buffer, the first one uses its spare capacity and the second one copies it.
    *
    * @throws CacheStateError if a forward pass stopped before all layers ran.
    */
@@ -223,32 +223,32 @@ export class KVCache implements AttentionCache {
   }
 
   /**
-   * Forgets its own tokens and goes on from those of another cache, as `fork` does; its options stay.
+   * Replaces its tokens by those of another cache, shared as `fork` does; its options stay.
    *
-   * @throws InvalidArgumentError if the other one is of other sizes, policies or another model, CacheStateError if a forward pass
-   *   of it stopped before all layers ran; the cache is as before then.
+   * @throws InvalidArgumentError if the other cache has other layer shapes, other policies or another model; CacheStateError if a
+   *   forward pass of the other cache stopped before all layers ran. This cache is then unchanged.
    */
   continueFrom(other: KVCache): void {
     this.#state.leases.expectFree('continueFrom');
     if (other !== this) continueFrom(this.#state, other.#state);
   }
 
-  /** What two caches have in common that can go on from each other's tokens: sizes and policies, as text. */
+  /** Layer shapes and policies as JSON text. Caches with equal signatures can continue from each other's tokens. */
   get signature(): string {
     return this.#state.signature;
   }
 
   /**
-   * Keeps the first `tokens` tokens only, as they are stored now; what a codec lost of them stays lost.
+   * Keeps only the first `tokens` tokens, as they are stored now. Precision that a codec lost stays lost.
    *
-   * @throws InvalidArgumentError if there are fewer; CacheStateError if a policy evicted tokens, or took later ones
-   *   into what it stores of them: the message names the policy. The cache is as before then.
+   * @throws InvalidArgumentError if the cache holds fewer; CacheStateError if a policy evicted tokens, or if later tokens changed how
+   *   earlier ones are stored (an SVD update): the message names the policy. The cache is then unchanged.
    */
   async truncate(tokens: number): Promise<void> {
     this.#state.leases.expectFree('truncate');
     if (!Number.isInteger(tokens) || tokens < 0 || tokens > this.tokens) {
       throw new InvalidArgumentError(
-        `truncate(${tokens}): expected a whole number from 0 to the ${this.tokens} tokens that there are.`,
+        `truncate(${tokens}): expected a whole number from 0 to ${this.tokens}, the tokens in the cache.`,
       );
     }
     if (tokens === 0) this.reset();
@@ -256,8 +256,9 @@ export class KVCache implements AttentionCache {
   }
 
   /**
-   * The cache as the bytes of a safetensors file, whose format docs/SNAPSHOTS.md describes. It may go on meanwhile: what is
-   * saved is what it holds now. Beside the bytes one tensor of the cache, and its copy without spare room, is in the host's memory at a time.
+   * Returns a snapshot of the cache: the bytes of a safetensors file, whose format docs/SNAPSHOTS.md describes. The cache may continue
+   * meanwhile; the snapshot holds its state at the call. Besides the bytes, host memory holds one tensor of the cache at a time, and its
+   * copy without spare capacity.
    *
    * @throws CacheStateError if a forward pass stopped before all layers ran, or if the model's weights changed since its first token.
    */
@@ -271,12 +272,12 @@ export class KVCache implements AttentionCache {
   }
 
   /**
-   * The cache that `save` wrote, which goes on as if it had never stopped, on any backend.
+   * Returns the cache that `save` wrote, on any backend. It continues as the saved one would have.
    *
-   * @param source the model that it is of; or its shapes, if sizes are all that can be compared.
-   * @param plan makes policies that are not registered by name. Default: as saved.
-   * @throws FormatError if bytes are no snapshot, damaged, or of another version; ModelError if they are of another
-   *   model; InvalidArgumentError if the plan is another one, or a policy is not registered. Each says what differs.
+   * @param source the model of the saved cache, or its layer shapes; then only sizes are compared.
+   * @param plan the saved plan, needed only if its policies are not registered by name. Default: the saved policies.
+   * @throws FormatError if the bytes are not a snapshot, damaged, or of another version; ModelError if the snapshot is of another model;
+   *   InvalidArgumentError if the plan differs from the saved one, or a policy is not registered. Each message says what differs.
    */
   static async restore(bytes: Uint8Array, source: CacheSource, plan?: PlanLike): Promise<KVCache> {
     const model = modelOf(source);
@@ -288,7 +289,7 @@ export class KVCache implements AttentionCache {
   }
 
   /**
-   * Forgets all tokens; the plan stays.
+   * Frees all tokens. The plan stays.
    * @throws CacheStateError if a generation uses this cache.
    */
   reset(): void {
@@ -297,7 +298,7 @@ export class KVCache implements AttentionCache {
   }
 
   /**
-   * Frees every tensor. The cache is empty and may be used again.
+   * Frees every tensor of the cache. It is then empty and may be used again.
    * @throws CacheStateError if a generation uses this cache.
    */
   dispose(): void {
@@ -306,7 +307,7 @@ export class KVCache implements AttentionCache {
     this.#state.ropes.dispose();
   }
 
-  /** `using cache = new KVCache(...)` frees it at the end of its block. */
+  /** Lets `using cache = new KVCache(...)` free the cache at the end of its block. */
   [disposeSymbol](): void {
     this.dispose();
   }

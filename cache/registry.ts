@@ -1,16 +1,16 @@
 import type {Spec} from '../base/options.js';
 import {InvalidArgumentError, didYouMean, shown} from '../base/errors.js';
 
-/** Makes a thing of its options. (Written as a method so that a factory of narrower options is one too.) */
+/** Makes an object from its options. (Written as a method, so that factories of narrower options are assignable.) */
 export type AnyFactory<Made> = {make(options?: object): Made}['make'] & {
   readonly optionNames?: readonly string[];
 };
 
-/** Things by name: the package's own, and those that users add. */
+/** Factories by name: the package's own, and those that users register. */
 export class Registry<Made> {
   readonly #factories: Map<string, AnyFactory<Made>>;
 
-  /** @param kind what these are, as errors say it. */
+  /** @param kind what the factories make, as named in errors. */
   constructor(
     readonly kind: string,
     factories: Readonly<Record<string, AnyFactory<Made>>>,
@@ -26,35 +26,38 @@ export class Registry<Made> {
     return this.#factories.has(name);
   }
 
-  /** The names of a factory's options; undefined if there is none of that name, or if it does not say. */
+  /** Returns the names of a factory's options; undefined if no factory has that name, or if it does not list them. */
   optionNames(name: string): readonly string[] | undefined {
     return this.#factories.get(name)?.optionNames;
   }
 
-  /** @throws InvalidArgumentError if the name is taken. */
+  /**
+   * Adds a factory.
+   * @throws InvalidArgumentError if the name is taken.
+   */
   register(name: string, factory: AnyFactory<Made>): void {
     if (this.has(name)) {
-      throw new InvalidArgumentError(`There is a ${this.kind} "${name}" already; give yours another name.`);
+      throw new InvalidArgumentError(`There is already a ${this.kind} "${name}"; give yours another name.`);
     }
     this.#factories.set(name, factory);
   }
 
   /**
-   * Makes a thing by its name. Options that are missing have its defaults.
-   * @throws InvalidArgumentError if there is none of that name, if it does not take the options, or if something stands beside them.
+   * Makes an object by name. Missing options have their defaults.
+   * @throws InvalidArgumentError if no factory has that name, if it does not accept the options, or if options stand outside `options`.
    */
   make(spec: Spec): Made {
     const given: unknown = spec;
     if (!isSpec(given)) {
       throw new InvalidArgumentError(
-        `${shown(given)} is no ${this.kind}; expected its name and options: {name: "...", options: {...}}.`,
+        `${shown(given)} is not a ${this.kind}; expected its name and options: {name: "...", options: {...}}.`,
       );
     }
     const {name, options, ...beside} = given;
     const [dropped] = Object.keys(beside);
     if (options === undefined && dropped !== undefined) {
       throw new InvalidArgumentError(
-        `${shown(given)} has "${dropped}" beside its name; options stand in "options": {name: "${name}", options: {...}}.`,
+        `${shown(given)} has "${dropped}" next to its name; put options into "options": {name: "${name}", options: {...}}.`,
       );
     }
     const factory = this.#factories.get(name);
@@ -67,7 +70,7 @@ export class Registry<Made> {
   }
 }
 
-/** Callers of plain JavaScript give anything. */
+/** Whether a value has a name and, if any, an object of options. Plain JavaScript callers may pass any value. */
 export function isSpec(given: unknown): given is Spec {
   if (typeof given !== 'object' || given === null || !('name' in given)) return false;
   const options = 'options' in given ? given.options : undefined;

@@ -8,25 +8,26 @@ import type {Past} from './past/past.js';
 import {releasePast} from './past/past_tensors.js';
 import {type RopeTables, RopeTableSet} from './past/rope_tables.js';
 
-/** How the tokens of one depth came in. */
+/** How one depth attends its tokens. */
 export interface Seen {
-  /** Factor of the scores. */
+  /** Factor of the attention scores. */
   readonly scale: number;
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables;
 }
 
 /**
- * All that a cache is. `KVCache` attends over it; plans, forks, cuts and snapshots are functions over it in rooms of their own. It owns
- * the tensors of its pasts, and frees what `replace` leaves out.
+ * The state of a cache. `KVCache` attends over it; plans, forks, truncation and snapshots are functions over it in their own folders.
+ * It owns the tensors of its pasts; `replace` frees those that the next past no longer holds.
  */
 export class CacheState {
   readonly shapes: readonly LayerShape[];
   readonly binding: ModelBinding;
   readonly leases = new Leases();
   readonly ropes = new RopeTableSet();
-  /** By depth; undefined if no token came in. */
+  /** The past of each depth; undefined if the depth has seen no token. */
   readonly pasts: (Past | undefined)[];
+  /** By depth; undefined if the depth has seen no token. */
   readonly seen: (Seen | undefined)[];
 
   constructor(
@@ -36,37 +37,37 @@ export class CacheState {
     readonly beyondContext: boolean,
     layers = attentionLayers(model),
   ) {
-    this.shapes = layers.map(({row}) => row);
+    this.shapes = layers.map(({shape}) => shape);
     this.binding = new ModelBinding(model, layers);
     this.pasts = layers.map(() => undefined);
     this.seen = layers.map(() => undefined);
   }
 
-  /** Tokens that came into each depth. */
+  /** Tokens that each depth has seen. */
   get tokensOfDepths(): number[] {
     return this.pasts.map(past => past?.tokensSeen ?? 0);
   }
 
-  /** What two caches have in common that can go on from each other's tokens: sizes and policies, as text. */
+  /** Layer shapes and policies as JSON text. Caches with equal signatures can continue from each other's tokens. */
   get signature(): string {
     const shapes = this.shapes.map(shape => ({...shape, policy: undefined}));
     return JSON.stringify([shapes, this.policies.map(specOf)]);
   }
 
-  /** What a policy may know of one depth. */
+  /** Returns what a policy may know of one depth. */
   context(depth: number, {scale, rope}: Seen): Context {
     const {expectedTokens} = this;
     return {depth, depths: this.shapes.length, scale, rope, expectedTokens};
   }
 
-  /** One depth has another past from now on; frees what of the former one is not in it. */
+  /** Sets the past of one depth. Frees the tensors of the former past that the next one does not hold. */
   replace(depth: number, next: Past | undefined): void {
     const former = this.pasts[depth];
     this.pasts[depth] = next;
     if (former !== undefined) releasePast(former, next);
   }
 
-  /** Frees all tokens. */
+  /** Frees all tokens of all depths. */
   forget(): void {
     this.pasts.forEach((_, depth) => this.replace(depth, undefined));
   }

@@ -2,12 +2,12 @@ import * as tf from '@tensorflow/tfjs';
 import {Digest} from '../../base/digest.js';
 import type {LayerShape, CacheableModel} from './layer_shape.js';
 
-/** Numbers of each weight that are looked at. */
-const looked = 256;
+/** How many numbers of each weight are hashed. */
+const hashedNumbers = 256;
 
 /**
- * Sixteen hexadecimal digits that tell a model from others: of the shapes and the first numbers of the given layers' weights,
- * in order. The same weights give the same digits on every backend.
+ * Returns sixteen hexadecimal digits that identify a model: a hash of the shapes and the first 256 numbers of each weight of the given
+ * layers, in order. Equal weights give equal digits on every backend.
  */
 export async function fingerprintOf(layers: readonly tf.layers.Layer[]): Promise<string> {
   const digest = new Digest();
@@ -15,18 +15,18 @@ export async function fingerprintOf(layers: readonly tf.layers.Layer[]): Promise
     for (const variable of layer.weights) {
       const first = tf.tidy(() => {
         const flat = tf.reshape(variable.read(), [-1]);
-        return tf.slice(flat, [0], [Math.min(looked, flat.size)]);
+        return tf.slice(flat, [0], [Math.min(hashedNumbers, flat.size)]);
       });
       const numbers = await first.data<'float32'>();
       first.dispose();
-      // a copy: the numbers need not start on a byte of their own buffer
+      // a copy: the array may be a view of a larger buffer
       digest.take(variable.shape.join()).take(new Uint8Array(Float32Array.from(numbers).buffer));
     }
   }
   return digest.hex;
 }
 
-/** The fingerprint of all layers of a model; undefined where only its sizes are known, which tell no weights. */
+/** Returns the fingerprint of all layers of a model; undefined if only layer shapes are given, or if no layer has weights. */
 export async function modelFingerprint(
   model: CacheableModel | readonly LayerShape[],
 ): Promise<string | undefined> {

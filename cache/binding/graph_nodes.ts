@@ -1,9 +1,9 @@
-/** A model's graph, as a `tf.LayersModel` keeps it: one node per application of a layer. */
+/** A model's graph as stored by `tf.LayersModel`: one node per application of a layer. */
 export interface Graph<Node extends {readonly outboundLayer: object}> {
   readonly nodesByDepth: Readonly<Record<string, readonly Node[]>>;
 }
 
-/** The applications of each layer in a model's own graph: a layer may stand in other graphs too. */
+/** Returns the applications of each layer within this model's graph. A layer may be part of other graphs, too. */
 export function nodesByLayer<Node extends {readonly outboundLayer: object}>({
   nodesByDepth,
 }: Graph<Node>): Map<Node['outboundLayer'], Node[]> {
@@ -14,7 +14,7 @@ export function nodesByLayer<Node extends {readonly outboundLayer: object}>({
   return nodes;
 }
 
-/** Whether this is a model of TensorFlow.js, whose graph is known. */
+/** Whether this is a TensorFlow.js model with a graph. */
 export function hasGraph(model: object): model is Graph<{readonly outboundLayer: object}> {
   return 'nodesByDepth' in model && typeof model.nodesByDepth === 'object' && model.nodesByDepth !== null;
 }

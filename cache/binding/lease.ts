@@ -1,21 +1,21 @@
 import {CacheStateError} from '../../base/errors.js';
 
-/** The use of a cache by one who takes several steps: nobody else changes it until `end`. */
+/** Exclusive use of a cache for several steps: nobody else can change it until `end`. */
 export interface CacheLease {
-  /** Runs what changes the cache: one step, or the beginning of what is awaited. */
+  /** Runs a change of the cache, such as a step. Only the synchronous part of `work` is covered. */
   run<Result>(work: () => Result): Result;
-  /** The cache is free again. */
+  /** Ends the lease: others may change the cache again. */
   end(): void;
 }
 
-/** Who uses a cache now. Steps of two texts in one cache would be plausible text of neither. */
+/** Tracks who uses a cache, so that steps of two texts do not mix in one cache. */
 export class Leases {
   private holder: string | undefined;
   private acting = false;
 
-  /** @throws CacheStateError where it is in use. */
+  /** @throws CacheStateError if the cache is in use. */
   take(holder: string): CacheLease {
-    this.expectFree(`${holder} beside it`);
+    this.expectFree(`${holder} as well`);
     this.holder = holder;
     return {
       run: work => {
@@ -30,7 +30,7 @@ export class Leases {
     };
   }
 
-  /** @throws CacheStateError where somebody else uses the cache. */
+  /** @throws CacheStateError if somebody else uses the cache. */
   expectFree(what: string): void {
     if (this.holder === undefined || this.acting) return;
     throw new CacheStateError(

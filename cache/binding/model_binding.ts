@@ -3,17 +3,17 @@ import {CacheStateError, InvalidArgumentError} from '../../base/errors.js';
 import {type AttentionLayer, isModel} from './attention_layers.js';
 
 /**
- * Whose past a cache holds: which attention layer wrote each depth, and with which weights of the model. Keys and values of other
- * layers, or of the same ones with other weights, have the right shapes and mean nothing.
+ * Binds a cache to the attention layers that write its depths, and to the weights of the model. Keys and values of other layers, or of
+ * the same layers with other weights, would have fitting shapes but wrong contents.
  */
 export class ModelBinding {
-  /** By depth; undefined where the cache was made of rows. */
+  /** By depth; undefined if the cache was made from layer shapes. */
   readonly #layers: readonly (object | undefined)[];
-  /** By depth: what brought the first token. */
+  /** By depth: the layer that wrote the first token. */
   readonly #writers: (object | undefined)[];
-  /** All variables of the model; none where only rows are known. */
+  /** All variables of the model; empty if only layer shapes are known. */
   readonly #variables: readonly tf.LayerVariable[];
-  /** The data of each variable when the first token came: tfjs gives a variable new data with each assignment. */
+  /** The dataId of each variable at the first token. Each assignment gives a tfjs variable a new one. */
   #weights: readonly object[] = [];
 
   constructor(model: object, layers: readonly AttentionLayer[]) {
@@ -23,29 +23,32 @@ export class ModelBinding {
   }
 
   /**
-   * Asked before tokens come to a depth that holds some.
+   * Checks the layer that appends tokens to a depth which holds some.
    *
-   * @param layer what brings them; undefined where plain code does, which cannot be told apart.
-   * @throws InvalidArgumentError where it is not the layer of that depth.
+   * @param layer undefined if plain code calls the cache; this is not checked.
+   * @throws InvalidArgumentError if it is not the layer that wrote that depth.
    */
   checkLayer(depth: number, layer: object | undefined): void {
     expectSame(depth, this.#writers[depth], layer);
   }
 
-  /** The same before the first tokens of a depth. Of a cache that was made of rows, whoever comes first is the one. */
+  /**
+   * Checks the layer that writes the first tokens of a depth. A cache made from layer shapes accepts any.
+   * @throws InvalidArgumentError if it is not the layer of that depth.
+   */
   checkFirstLayer(depth: number, layer: object | undefined): void {
     expectSame(depth, this.#layers[depth], layer);
   }
 
-  /** The first tokens of a depth came, of the weights as they are now. */
+  /** Records the layer and the current weights when the first tokens of a depth are written. */
   bind(depth: number, layer: object | undefined): void {
     this.#writers[depth] = this.#layers[depth] ?? layer;
     this.#weights = this.#currentWeights();
   }
 
   /**
-   * What another cache holds is held from now on.
-   * @throws InvalidArgumentError where that is of another model.
+   * Takes over the binding of another cache.
+   * @throws InvalidArgumentError if that is of another model.
    */
   bindAs(other: ModelBinding): void {
     this.#layers.forEach((layer, depth) => expectSame(depth, layer, other.#writers[depth]));
@@ -54,15 +57,15 @@ export class ModelBinding {
       other.#variables.length === this.#variables.length ? other.#weights : this.#currentWeights();
   }
 
-  /** @throws CacheStateError where a weight was assigned since the first token came. */
+  /** @throws CacheStateError if a weight was assigned since the first token. */
   checkWeights(): void {
     const changed = this.#variables.find(
       (variable, index) => variable.read().dataId !== this.#weights[index],
     );
     if (changed === undefined) return;
     throw new CacheStateError(
-      `The model's weights changed (${changed.name}, and maybe more) since this cache took its tokens in, by fit() or setWeights() ` +
-        'perhaps: what it holds is of the former weights. reset() it and take the text in anew.',
+      `The model's weights changed (${changed.name}, and maybe others) since the first token of this cache, perhaps by fit() or ` +
+        'setWeights(): its tokens were computed with the former weights. reset() it and compute the text again.',
     );
   }
 
@@ -74,8 +77,8 @@ export class ModelBinding {
 function expectSame(depth: number, own: object | undefined, layer: object | undefined): void {
   if (own === undefined || layer === undefined || own === layer) return;
   throw new InvalidArgumentError(
-    `This cache is of another model: its depth ${depth} is of that model's layer ${nameOf(own)}, and another layer, ${nameOf(layer)}, ` +
-      'came. Each model needs a cache of its own: new KVCache(model).',
+    `This cache is of another model: its depth ${depth} belongs to that model's layer ${nameOf(own)}, but another layer, ` +
+      `${nameOf(layer)}, calls it. Each model needs its own cache: new KVCache(model).`,
   );
 }
 

@@ -1,5 +1,5 @@
 import {type Factory, defineFactory} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
 
-/** Every token stays: what a cache grows by is only a matter of how it is stored. */
+/** Keeps every token: the cache grows with the text, and only the codec saves memory. */
 export const all: Factory<object, Keeper> = defineFactory('all', {}, options => ({name: 'all', options}));

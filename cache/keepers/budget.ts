@@ -7,7 +7,7 @@ const units = {B: 1, kB: 1e3, MB: 1e6} as const;
 
 const amount = /^(?<number>\d+(?:\.\d+)?) ?(?<unit>B|kB|MB)$/;
 
-/** A keeper's budget as an option: a whole number of tokens from `least` on, or bytes such as `"64kB"`. */
+/** The valibot schema of a keeper's budget: a whole number of tokens, at least `least`, or bytes such as `"64kB"`. */
 export const budgetOf = (least: number) => {
   const expected = `expected a whole number of tokens >= ${least}, or bytes such as "64kB"`;
   return v.custom<Budget>(
@@ -19,7 +19,7 @@ export const budgetOf = (least: number) => {
   );
 };
 
-/** A budget as bytes; undefined if it counts tokens. */
+/** Returns a budget in bytes; undefined if it is a number of tokens. */
 export function bytesOf(budget: Budget): number | undefined {
   if (typeof budget === 'number') return undefined;
   const {number, unit} = amount.exec(budget)!.groups as {number: string; unit: keyof typeof units};
@@ -27,8 +27,8 @@ export function bytesOf(budget: Budget): number | undefined {
 }
 
 /**
- * What a segment takes per token and text, in bytes: keys and values, and for each key head a position and, if attention is
- * observed, a score; and what its tokens share.
+ * Returns the bytes of a segment for one text: `perToken` for the keys and values of one token, with a position and (if attention is
+ * `observed`) a score for each key head; `shared` for what its tokens have in common, such as a basis.
  */
 export function bytesPerToken(segment: Segment, observed: boolean): {perToken: number; shared: number} {
   let perToken = 0;

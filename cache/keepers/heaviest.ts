@@ -5,17 +5,17 @@ import type {Budget, Keeper} from '../contract.js';
 import {budgetOf} from './budget.js';
 
 export interface HeaviestOptions {
-  /** Tokens (or bytes) that stay. Default 256. */
+  /** The most that stays: tokens per key head, or bytes per text and depth, such as `'64kB'`. Default 256. */
   readonly budget?: Budget;
   /**
-   * Divide a score by the number of queries that could see the token. Early tokens gather more attention in more time. Default false.
+   * Divide a token's score by the number of queries that could see it, because early tokens are seen by more queries. Default false.
    */
   readonly normalize?: boolean;
 }
 
 /**
- * Heavy hitters (H2O, Zhang et al., 2023, arXiv 2306.14048). The score of a token is the sum of the attention probabilities that it
- * got so far, over all queries and over the query heads of its group.
+ * Keeps the heavy hitters (H2O, Zhang et al., 2023, arXiv 2306.14048): each key head keeps its tokens of the highest scores. The score
+ * of a token is the sum of the attention probabilities that it received so far, over all queries and the query heads of its group.
  */
 export const heaviest: Factory<HeaviestOptions, Keeper> = defineFactory(
   'heaviest',

@@ -1,4 +1,4 @@
-/** Which tokens stay. A keeper is one file here and one line in this list. */
+/** Keepers: which tokens stay. A keeper is one file in this folder and one line in this list. */
 export {all} from './all.js';
 export {heaviest, type HeaviestOptions} from './heaviest.js';
 export {lastUsed, type UsedOptions} from './last_used.js';

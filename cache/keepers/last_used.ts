@@ -5,9 +5,9 @@ import type {Budget, Keeper} from '../contract.js';
 import {budgetOf} from './budget.js';
 
 export interface UsedOptions {
-  /** Tokens (or bytes) that stay. Default 256. */
+  /** The most that stays: tokens per key head, or bytes per text and depth, such as `'64kB'`. Default 256. */
   readonly budget?: Budget;
-  /** A token is used if the attention of a query to it exceeds this probability. Default 0.01. */
+  /** A query uses a token if its attention probability exceeds this, from 0 to 1. Default 0.01. */
   readonly threshold?: number;
 }
 
@@ -16,13 +16,13 @@ export const usedEntries = {
   threshold: v.optional(probability, 0.01),
 };
 
-/** Least recently used tokens go (LRU); ties evict the oldest. A token was used when it came in. */
+/** Evicts the least recently used tokens (LRU); ties evict the oldest. A token's arrival counts as its first use. */
 export const lastUsed: Factory<UsedOptions, Keeper> = defineFactory('lastUsed', usedEntries, options => ({
   name: 'lastUsed',
   options,
   budget: options.budget,
   observes: {statistic: 'lastUse', threshold: options.threshold},
-  // counted from the newest position: beside a large number float32 has no room for the fraction that breaks ties
+  // relative to the newest position: added to a large number, the fraction that breaks ties would be lost in float32
   score: ({attention, positions, tokensSeen}) =>
     tf.add(tf.sub(attention, tokensSeen), tf.div(positions, tokensSeen)),
 }));

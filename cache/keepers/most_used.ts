@@ -3,7 +3,7 @@ import {type Factory, defineFactory} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
 import {type UsedOptions, usedEntries} from './last_used.js';
 
-/** Least frequently used tokens go (LFU); ties evict the oldest. See `UsedOptions` for what a use is. */
+/** Evicts the least frequently used tokens (LFU); ties evict the oldest. `UsedOptions` defines a use. */
 export const mostUsed: Factory<UsedOptions, Keeper> = defineFactory('mostUsed', usedEntries, options => ({
   name: 'mostUsed',
   options,

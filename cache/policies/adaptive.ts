@@ -5,13 +5,13 @@ import type {Policy} from '../contract.js';
 import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 
 export interface AdaptiveOptions extends AdaptiveCodecOptions, KeepOptions {
-  /** Last tokens that stay exact, at the least; 1 or more. Default 32. */
+  /** The fewest last tokens that stay exact, at least 1. Default 32. */
   readonly residual?: number;
 }
 
 /**
- * As few bits as a measured error of the attention output allows, block by block: 2, 4, 8, or float32. See the codec of the same name.
- * The first `sinks` and the last `residual` tokens stay exact.
+ * Stores each block of tokens in the fewest bits (2, 4, 8 or float32) that keep the measured error of the attention output within
+ * `tolerance`: see the codec of the same name. The first `sinks` and the last `residual` tokens stay exact.
  */
 export const adaptive: Factory<AdaptiveOptions, Policy> = definePolicy(
   'adaptive',

@@ -7,19 +7,20 @@ import {policy, policyOfKeeper} from './custom.js';
 import * as policies from './index.js';
 import {policySpec} from './policy_text.js';
 
-/** A policy as it may be written: itself, its name, the command line's text (`'h2o:heavyBudget=512'`), or its name and options. */
+/** Whatever can be read as a policy: a policy, its name, its text (`'h2o:heavyBudget=512'`), or its name and options. */
 export type PolicyLike = Policy | string | Spec;
 
 const registry = new Registry<Policy>('policy', {...policies, policy});
 
-/** The names of all presets; the name of every keeper makes a policy, too. */
+/** Returns the names of all registered presets. Keepers' names make policies, too: see `keeperNames`. */
 export function policyNames(): string[] {
   return registry.names.filter(name => name !== 'policy');
 }
 
 /**
- * Makes a policy by name: a preset's, or a keeper's. Options that are missing have the defaults.
- * @throws InvalidArgumentError if there is none of that name, if it does not take the options, or if something stands beside them.
+ * Makes a policy by the name of a preset or a keeper. Missing options have their defaults.
+ * @throws InvalidArgumentError if no preset or keeper has that name, if it does not accept the options, or if options stand outside
+ *   `options`.
  */
 export function makePolicy(spec: Spec): Policy {
   const isKeepers = isSpec(spec) && !registry.has(spec.name) && keeperRegistry.has(spec.name);
@@ -27,19 +28,19 @@ export function makePolicy(spec: Spec): Policy {
 }
 
 /**
- * Adds a policy of your own, so that plans, saved configs and the command line know it by its name.
+ * Registers a policy, so that plans, saved configs and the command line know it by its name.
  * @throws InvalidArgumentError if the name is taken.
  */
 export function registerPolicy(name: string, factory: AnyFactory<Policy>): void {
   if (keeperRegistry.has(name)) {
-    throw new InvalidArgumentError(`There is a keeper "${name}" already; give your policy another name.`);
+    throw new InvalidArgumentError(`There is already a keeper "${name}"; give your policy another name.`);
   }
   registry.register(name, factory);
 }
 
 /**
- * A policy from whatever can be read as one.
- * @throws InvalidArgumentError if it is none.
+ * Returns the policy that a `PolicyLike` stands for.
+ * @throws InvalidArgumentError if it cannot be read as a policy.
  */
 export function asPolicy(given: PolicyLike): Policy {
   if (typeof given === 'string') return makePolicy(policySpec(given, name => registry.optionNames(name)));
@@ -49,7 +50,10 @@ export function asPolicy(given: PolicyLike): Policy {
   return given;
 }
 
-/** The most tokens that a head holds after a step; undefined if the past grows with the text, or if the budget is in bytes. */
+/**
+ * Returns the most tokens that a head holds after a step, sinks and recent tokens included; undefined if the past grows with the text
+ * or the budget is in bytes.
+ */
 export function tokenBudget({sinks, recent, keep: {budget}}: Policy): number | undefined {
   return typeof budget === 'number' ? sinks + recent + budget : undefined;
 }
@@ -66,18 +70,18 @@ export function checkPolicy({name, keep, store}: Policy, sizes: HeadSizes): void
       : Math.max(moves * store.moveTokens, 2 * store.blockTokens - 1);
   if (budget >= least) return;
   throw new InvalidArgumentError(
-    `${name}: a budget of ${budget} tokens is too small for ${store.name}, which stores the first ${least} tokens together; give ` +
-      'more tokens, or another codec.',
+    `${name}: a budget of ${budget} tokens is too small for ${store.name}, which stores the first ${least} tokens together; give a ` +
+      'larger budget or another codec.',
   );
 }
 
 function noPolicy(given: unknown): InvalidArgumentError {
   return new InvalidArgumentError(
-    `${shown(given)} is no plan and no policy; expected a policy such as quantized({bits: 8}), its name, a text such as ` +
+    `${shown(given)} is neither a plan nor a policy; expected a policy such as quantized({bits: 8}), its name, a text such as ` +
       '"quantized:bits=8", its name and options such as {name: "quantized", options: {bits: 8}}, a list of policies with one for ' +
       `each depth, or a plan such as bands().${hint(given)}`,
   );
 }
 
 const hint = (given: unknown) =>
-  typeof given === 'function' ? ' Call it: policies are what these functions return.' : '';
+  typeof given === 'function' ? ' Call it: these functions return policies.' : '';

@@ -5,27 +5,27 @@ import {type KeeperLike, keeperOption, keeperRegistry} from '../keepers/as_keepe
 import {type StoreOptions, definePolicy, storeEntries} from './define.js';
 
 export interface PolicyOptions extends StoreOptions {
-  /** Last tokens that stay exact, at the least. Default 32. */
+  /** The fewest last tokens that stay exact. Default 32. */
   readonly recent?: number;
-  /** Which tokens stay: a keeper, its name, or its name and options. Default: all. */
+  /** Which tokens stay: a keeper, its name, or its name and options. Default `'all'`. */
   readonly keep?: KeeperLike;
 }
 
 const aroundEntries = {...storeEntries, recent: v.optional(atLeast(0), 32)};
 
-/** Any keeper with any codec: what the presets are made of. */
+/** Combines any keeper with any codec, as the presets do: `policy({keep: heaviest({budget: 256}), store: integer({bits: 4})})`. */
 export const policy: Factory<PolicyOptions, Policy> = definePolicy(
   'policy',
   {...aroundEntries, keep: v.optional(keeperOption, 'all')},
   ({sinks, recent, keep, store}) => ({sinks, recent, keep, store}),
 );
 
-/** What a policy that is called by its keeper's name takes beside the keeper's own options. */
+/** Options of a policy named by its keeper, besides the keeper's own. */
 export const aroundNames = Object.keys(aroundEntries);
 
 /**
- * A policy by the name of its keeper, `{name: 'heaviest', options: {budget: 256, recent: 64, store: 'float8'}}`: options that the
- * keeper does not take are those of `policy`.
+ * Makes a policy by the name of its keeper, such as `{name: 'heaviest', options: {budget: 256, recent: 64, store: 'float8'}}`. The
+ * options `sinks`, `recent` and `store` are those of `policy`; all others are the keeper's.
  */
 export function policyOfKeeper({name, options = {}}: Spec): Policy {
   const entries = Object.entries(options);

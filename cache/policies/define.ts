@@ -4,21 +4,24 @@ import type {Policy} from '../contract.js';
 import {type StoreLike, storeOption} from '../codecs/as_store.js';
 import {type KeeperLike, keeperOption} from '../keepers/as_keeper.js';
 
-/** Options of every policy that stores tokens with loss. */
+/** Options of every lossy policy. */
 export interface SinkOptions {
   /** First tokens of the text that stay exact (attention sinks: Xiao et al., 2023, arXiv 2309.17453). Default 4. */
   readonly sinks?: number;
 }
 
-/** Options of a policy that says how tokens are stored, and leaves open which stay. */
+/** Options of a policy that defines how tokens are stored; `keep` chooses which stay. */
 export interface KeepOptions extends SinkOptions {
-  /** Which tokens stay: a keeper, its name, or its name and options. Default: all. */
+  /** Which tokens stay: a keeper, its name, or its name and options. Default `'all'`. */
   readonly keep?: KeeperLike;
 }
 
-/** Options of a policy that says which tokens stay, and leaves open how they are stored. */
+/** Options of a policy that defines which tokens stay; `store` chooses how they are stored. */
 export interface StoreOptions extends SinkOptions {
-  /** How the kept tokens are stored: a codec, its name, its name and options, options of `integer`, or one for keys and values each. Default: exactly. */
+  /**
+   * How kept tokens are stored: a codec, its name, its name and options, options of `integer`, or `{keys, values}` with one of these
+   * for each. Default `'dense'` (exact).
+   */
   readonly store?: StoreLike;
 }
 
@@ -27,9 +30,9 @@ export const keepEntries = {...sinkEntries, keep: v.optional(keeperOption, 'all'
 export const storeEntries = {...sinkEntries, store: v.optional(storeOption, 'dense')};
 
 /**
- * Makes a preset: a policy that reads like its paper.
- * @param entries the schema of each option, with its default.
- * @param partsOf what the policy keeps and how it stores, from the checked options.
+ * Makes the factory of a preset.
+ * @param entries the valibot schema of each option, with its default.
+ * @param partsOf returns sinks, recent, keep and store from the checked options.
  */
 export function definePolicy<Given extends object, const Entries extends v.ObjectEntries = v.ObjectEntries>(
   name: string,

@@ -6,13 +6,13 @@ import type {Policy} from '../contract.js';
 import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 
 export interface Float8PolicyOptions extends Float8Options, KeepOptions {
-  /** Last tokens that stay exact, at the least. Default 32. */
+  /** The fewest last tokens that stay exact. Default 32. */
   readonly residual?: number;
 }
 
 /**
- * 8-bit floating point numbers (Micikevicius et al., 2022, arXiv 2209.05433), each token of each head with a scale of its own. The
- * first `sinks` and the last `residual` tokens stay exact, and those that wait until 16 move together.
+ * Stores 8-bit floating-point numbers with one scale per token and head (Micikevicius et al., 2022, arXiv 2209.05433). The first
+ * `sinks` and the last `residual` tokens stay exact, and up to 15 more, because tokens are encoded 16 at a time.
  */
 export const float8: Factory<Float8PolicyOptions, Policy> = definePolicy(
   'float8',

@@ -5,7 +5,7 @@ import type {Policy} from '../contract.js';
 import {all} from '../keepers/all.js';
 import {definePolicy} from './define.js';
 
-/** Every token exactly as it is: the baseline that all others are compared with. */
+/** Keeps every token exact (float32): the baseline for all other policies. */
 export const full: Factory<object, Policy> = definePolicy('full', {}, () => ({
   sinks: 0,
   recent: 0,

@@ -6,9 +6,12 @@ import {heaviest} from '../keepers/heaviest.js';
 import {type StoreOptions, definePolicy, storeEntries} from './define.js';
 
 export interface H2oOptions extends StoreOptions {
-  /** Heavy hitters that stay, the `sinks` among them: tokens per head, or bytes such as `"64kB"`. Default 256. */
+  /**
+   * Heavy hitters that stay: tokens per key head, the `sinks` included, or bytes per text and depth, such as `"64kB"`, the `sinks`
+   * not included. Default 256.
+   */
   readonly heavyBudget?: Budget;
-  /** Last tokens that stay, exact. Default 256. */
+  /** Last tokens that stay exact. Default 256. */
   readonly recentBudget?: number;
   /** Divide a token's attention by the number of queries that could see it. Default false. */
   readonly normalize?: boolean;
@@ -22,9 +25,9 @@ const entries = {
 };
 
 /**
- * Heavy-hitter oracle (H2O, Zhang et al., 2023, arXiv 2306.14048): each key head keeps the `heavyBudget` tokens that got the most
- * attention so far, and the last `recentBudget`. The first `sinks` tokens count as heavy. Tokens are evicted some at a time: less than
- * a sixteenth of the heavy ones, those of the smallest scores, go early.
+ * Heavy-hitter oracle (H2O, Zhang et al., 2023, arXiv 2306.14048): each key head keeps the `heavyBudget` tokens that received the most
+ * attention so far, and the last `recentBudget` tokens. The first `sinks` tokens count as heavy. Tokens are evicted several at a time:
+ * less than a sixteenth of the heavy ones, those of the lowest scores, leave early.
  */
 export const h2o: Factory<H2oOptions, Policy> = definePolicy('h2o', entries, checked => {
   const {heavyBudget, recentBudget, normalize, store} = checked;

@@ -1,4 +1,4 @@
-/** Policies by the names of the owner's note and their papers. A preset is one file here and one line in this list. */
+/** Presets: policies named after their papers and methods. A preset is one file in this folder and one line in this list. */
 export {adaptive, type AdaptiveOptions} from './adaptive.js';
 export {float8, type Float8PolicyOptions} from './float8.js';
 export {full} from './full.js';

@@ -10,13 +10,13 @@ import type {PairCodec, Policy} from '../contract.js';
 import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 
 export interface LayeredOptions extends KeepOptions {
-  /** Last tokens that stay exact, at the least: the short term. Default 128. */
+  /** The fewest last tokens that stay exact: the short term. Default 128. */
   readonly shortTermSize?: number;
-  /** Directions that the long term keeps. Default: 32, or half of a head's numbers if that is less. */
+  /** Rank of the long term: directions per head. Default: 32, or half the head's dim if that is less. */
   readonly longTermRank?: number | null;
-  /** Bits of the long term's codes, or of its latents. Default: none, the long term is low rank in float32. */
+  /** Bits per number of the long term's codes or latents. Default null: the long term is low rank in float32. */
   readonly longTermBits?: 8 | 4 | 2 | null;
-  /** Which side is low rank; the other is stored in `longTermBits`. Values often are not low rank. Default `'both'`. */
+  /** Which side is low rank; the other is stored in `longTermBits`. Values often have no low rank. Default `'both'`. */
   readonly rankOf?: 'both' | 'keys' | 'values';
 }
 
@@ -28,22 +28,25 @@ const entries = {
   ...keepEntries,
 };
 
-/** Tokens of the first block of a fixed basis, on which all later tokens are projected. */
+/** Tokens that a fixed basis is computed from; all later tokens are projected onto it. */
 const basisTokens = 128;
-/** Tokens of one update of the factors: as many rows of old coefficients are brought along for 16 tokens as for 64. */
+/** Tokens per update of the factors. An update rotates all old coefficients, whether it adds 16 tokens or 64. */
 const updateTokens = 64;
 
 /**
- * Short and long term: the first `sinks` tokens and the last `shortTermSize` exact, all between compressed, keys and
- * values alike. The long term is low rank (`longTermRank`; its factors grow with the text as `onlineSvd`'s do), integer
- * codes (`longTermBits`), or both: latents of `longTermBits` in the basis of its first tokens, each encoded once. With
- * neither given it is low rank. Tokens wait for a block: up to 63 more than `shortTermSize` are exact, and 127 before there is a basis.
+ * Short and long term: the first `sinks` and the last `shortTermSize` tokens stay exact; all between are compressed, keys and values.
+ *
+ * - Neither option, or `longTermRank` alone: low rank, with factors that are updated as the text grows, as in `onlineSvd`.
+ * - `longTermBits` alone: integer codes.
+ * - Both, or `rankOf` with `longTermBits`: latents of `longTermBits` in a basis of the first tokens; each token is encoded once.
+ *
+ * Tokens wait for a block: up to 63 more than `shortTermSize` are exact, and up to 127 before there is a basis.
  */
 export const layered: Factory<LayeredOptions, Policy> = definePolicy('layered', entries, checked => {
   const {sinks, shortTermSize, keep, longTermRank: rank, longTermBits: bits, rankOf} = checked;
   if (rankOf !== 'both' && bits === null) {
     throw new InvalidArgumentError(
-      `layered: rankOf = "${rankOf}" needs longTermBits, which store the other side and the latents.`,
+      `layered: rankOf = "${rankOf}" needs longTermBits, the bits of the other side and of the latents.`,
     );
   }
   const store = bits === null ? onlineSvd({rank, updateFreq: updateTokens}) : longTerm(bits, rank, rankOf);
@@ -55,7 +58,7 @@ function longTerm(bits: 8 | 4 | 2, rank: number | null, rankOf: 'both' | 'keys' 
   const perChannel = {bits, groupAxis: 'channel', groupSize: 32} as const;
   const plain = {keys: integer(perChannel), values: integer({...perChannel, groupAxis: 'token'})};
   if (rank === null && rankOf === 'both') return codecPair(plain);
-  // latents differ in size from one to the next, far more than from token to token: scales per latent, on both sides
+  // magnitudes differ far more between latents than between tokens: one scale per latent, for keys and for values
   const codec = lowRank({rank, latents: {name: 'integer', options: perChannel}});
   const pair = codecPair({
     keys: rankOf === 'values' ? plain.keys : codec,

@@ -5,8 +5,8 @@ import {definePolicy} from './define.js';
 import {type LeastUsedOptions, leastUsedEntries, sizesOf} from './lru.js';
 
 /**
- * Least frequently used: once a key head holds more than `maxCacheSize` tokens, those go that had the fewest uses; ties evict the
- * oldest. A use is attention of a query above `threshold`.
+ * Least frequently used: once a key head holds more than `maxCacheSize` tokens, it evicts those with the fewest uses; ties evict the
+ * oldest. A query uses a token if its attention probability exceeds `threshold`.
  */
 export const lfu: Factory<LeastUsedOptions, Policy> = definePolicy('lfu', leastUsedEntries, checked => {
   const {maxCacheSize, threshold, store} = checked;

@@ -5,9 +5,9 @@ import {lastUsed} from '../keepers/last_used.js';
 import {type StoreOptions, definePolicy, storeEntries} from './define.js';
 
 export interface LeastUsedOptions extends StoreOptions {
-  /** Tokens that stay per head, the `sinks` and the newest among them. Default 512. */
+  /** Tokens that stay per key head, sinks and recent tokens included. Default 512. */
   readonly maxCacheSize?: number;
-  /** A token is used if the attention of a query to it exceeds this probability. Default 0.01. */
+  /** A query uses a token if its attention probability exceeds this, from 0 to 1. Default 0.01. */
   readonly threshold?: number;
 }
 
@@ -17,16 +17,16 @@ export const leastUsedEntries = {
   ...storeEntries,
 };
 
-/** A sixteenth of the size is kept for the newest tokens, which had no time to be used. */
+/** Splits the size into sinks, budget and recent tokens. A sixteenth is for recent tokens, which few queries could use yet. */
 export function sizesOf(size: number, sinks: number): {recent: number; budget: number; sinks: number} {
   const recent = Math.ceil(size / 16);
-  const first = Math.min(sinks, size - recent - 1); // a small cache has no room for all of them
+  const first = Math.min(sinks, size - recent - 1); // a small cache has no room for all sinks
   return {recent, budget: size - recent - first, sinks: first};
 }
 
 /**
- * Least recently used: once a key head holds more than `maxCacheSize` tokens, those go whose last use lies furthest back; ties evict
- * the oldest. A use is attention of a query above `threshold`.
+ * Least recently used: once a key head holds more than `maxCacheSize` tokens, it evicts those whose last use is the oldest; ties evict
+ * the oldest token. A query uses a token if its attention probability exceeds `threshold`.
  */
 export const lru: Factory<LeastUsedOptions, Policy> = definePolicy('lru', leastUsedEntries, checked => {
   const {maxCacheSize, threshold, store} = checked;

@@ -10,8 +10,8 @@ import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 export interface OnlineSvdOptions extends OnlineSvdCodecOptions, KeepOptions {}
 
 /**
- * Keys and values as a truncated singular value decomposition that grows with the text (Brand, 2002): see the codec of the same name.
- * The first `sinks` tokens stay exact, and fresh ones until `updateFreq` of them are there.
+ * Stores keys and values as a truncated singular value decomposition that grows with the text (Brand, 2002): see the codec of the same
+ * name. The first `sinks` tokens stay exact, and new ones until `updateFreq` of them wait.
  */
 export const onlineSvd: Factory<OnlineSvdOptions, Policy> = definePolicy(
   'onlineSvd',

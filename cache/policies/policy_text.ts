@@ -5,16 +5,16 @@ import {keeperRegistry} from '../keepers/as_keeper.js';
 import {isSpec} from '../registry.js';
 import {aroundNames} from './custom.js';
 
-// Policies as texts: h2o:heavyBudget=512,store=integer,bits=4. An option that the policy does not take is one of the codec that
-// `store` names (`integer` if none is named), or of the keeper that `keep` names.
+// Policies as text: h2o:heavyBudget=512,store=integer,bits=4. An option that the policy does not have belongs to the codec that `store`
+// names (default `integer`), or to the keeper that `keep` names.
 
 type OptionNames = readonly string[] | undefined;
 
 /**
- * Reads a policy's text. Values are numbers, `true`, `false`, `null`, or text.
+ * Parses the text of a policy into its name and options. Values are numbers, `true`, `false`, `null`, or text.
  *
- * @param namesOf the names of a policy's own options; undefined if it does not say: then all are its own.
- * @throws InvalidArgumentError if the text is none.
+ * @param namesOf returns the names of a policy's own options; undefined if unknown: then all options are its own.
+ * @throws InvalidArgumentError if an option is not `name=value`.
  */
 export function policySpec(text: string, namesOf: (policy: string) => OptionNames): Spec {
   const [name = '', ...rest] = text.split(':');
@@ -49,7 +49,7 @@ interface Part {
   readonly options: Map<string, OptionValue>;
 }
 
-/** A codec or keeper within the text; undefined if the policy takes none, or if the text names none. */
+/** The codec or keeper within the text; undefined if the policy has no such option, or if the text names none. */
 function partOf(
   given: ReadonlyMap<string, OptionValue>,
   own: readonly string[],
@@ -68,7 +68,7 @@ function pairsIn(listed: string, text: string): Map<string, OptionValue> {
     const [key, value] = part.split('=', 2);
     if (key === undefined || value === undefined || key === '' || value === '') {
       throw new InvalidArgumentError(
-        `"${part}" in "${text}" is no option; write name:option=value,option=value, as in quantized:bits=8.`,
+        `"${part}" in "${text}" is not an option; write name:option=value,option=value, as in quantized:bits=8.`,
       );
     }
     given.set(key, valueOf(value));
@@ -82,7 +82,7 @@ function valueOf(text: string): OptionValue {
   return Number.isNaN(Number(text)) ? text : Number(text);
 }
 
-/** A policy's text, which `asPolicy` reads; options that have their defaults are left out. */
+/** Returns a policy's text, which `asPolicy` reads. Options equal to their defaults are left out. */
 export function policyText({name, options = {}}: Spec, defaults: Options): string {
   const listed = Object.entries(options).flatMap(([key, value]) => {
     const former = defaults[key];
@@ -91,7 +91,7 @@ export function policyText({name, options = {}}: Spec, defaults: Options): strin
   return listed.length === 0 ? name : `${name}:${listed.join(',')}`;
 }
 
-/** A codec or keeper is its name, and behind it the options that differ from its defaults. */
+/** A codec or keeper is its name, followed by the options that differ from its defaults. */
 function textsOf(key: string, value: OptionValue): string[] {
   if (typeof value !== 'object' || value === null) return [`${key}=${plainText(value)}`];
   const defaults = isSpec(value) ? defaultsOf(key, value.name) : undefined;

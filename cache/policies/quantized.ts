@@ -8,21 +8,21 @@ import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 export interface QuantizedOptions extends KeepOptions {
   /** Bits per number. Default 8. */
   readonly bits?: 8 | 4 | 2;
-  /** Bits of keys, which are the sensitive side. Default: `bits`. */
+  /** Bits of keys, which are more sensitive than values. Default: `bits`. */
   readonly keyBits?: 8 | 4 | 2 | null;
   /** Bits of values. Default: `bits`. */
   readonly valueBits?: 8 | 4 | 2 | null;
-  /** Which numbers of keys share a scale: tokens of one channel, or channels of one token. Default `'channel'`. */
+  /** Which numbers of the keys share a scale: tokens of one channel, or channels of one token. Default `'channel'`. */
   readonly keyAxis?: 'channel' | 'token';
-  /** The same for values. Default `'token'`. */
+  /** Which numbers of the values share a scale. Default `'token'`. */
   readonly valueAxis?: 'channel' | 'token';
-  /** Numbers that share a scale and a zero point. Default 64. */
+  /** How many numbers share a scale and a zero point. Default 64. */
   readonly groupSize?: number;
-  /** Last tokens that stay exact, at the least. Default 32. */
+  /** The fewest last tokens that stay exact. Default 32. */
   readonly residual?: number;
   /** Scale by the largest magnitude instead of minimum and maximum. Default false. */
   readonly symmetric?: boolean;
-  /** Take the mean of the first tokens off: see `integer`. Default false. */
+  /** Subtract the mean of the first stored tokens: see `integer`. Default false. */
   readonly center?: boolean;
   /** Quantise in the basis of a Hadamard matrix: see `integer`. Default false. */
   readonly rotate?: boolean;
@@ -45,9 +45,9 @@ const entries = {
 };
 
 /**
- * Integer codes (KIVI, Liu et al., 2024, arXiv 2402.02750): keys per channel over groups of tokens, values per token over groups of
- * channels. The first `sinks` and the last `residual` tokens stay exact, and those that wait for a group to fill (or, if groups are
- * small, for 16 tokens to move together). Each token is encoded once.
+ * Stores integer codes (KIVI, Liu et al., 2024, arXiv 2402.02750): keys with scales per channel and group of tokens, values with
+ * scales per token and group of channels. The first `sinks` and the last `residual` tokens stay exact, and so do tokens that wait
+ * for a group to fill (or for 16 tokens, if groups are smaller). Each token is encoded once.
  */
 export const quantized: Factory<QuantizedOptions, Policy> = definePolicy('quantized', entries, checked => {
   const {sinks, residual, keep, keyBits, valueBits, keyAxis, valueAxis} = checked;

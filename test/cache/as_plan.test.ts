@@ -111,7 +111,7 @@ describe('whatever can be read as a plan', () => {
 
   it('is refused with a reason if it is none', () => {
     const wrong: [unknown, RegExp][] = [
-      ['h2o:heavyBudget', /"heavyBudget" in "h2o:heavyBudget" is no option/],
+      ['h2o:heavyBudget', /"heavyBudget" in "h2o:heavyBudget" is not an option/],
       ['h2o:heavyBudget=64,store=integr', /no codec "integr".*Did you mean "integer"/],
       ['h2o:heavyBudget=64,bit=4', /h2o has no option "bit"/],
       ['h2o:store=float8,bits=4', /h2o has no option "bits"/],
@@ -122,7 +122,7 @@ describe('whatever can be read as a plan', () => {
       [['full'], /plan is for 1 depths and the model has 2/],
       [{name: 'h2o', options: {store: {keys: {bits: 4}}}}, /store = .*one for each side/],
       [{name: 'quantized', options: {keep: 5}}, /keep = 5; expected a keeper/],
-      [undefined, /undefined is no plan/],
+      [undefined, /undefined is neither a plan/],
     ];
     for (const [given, message] of wrong) {
       const make = () => new KVCache(shapes, asPlan(given as PlanLike));

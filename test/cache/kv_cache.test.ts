@@ -171,7 +171,7 @@ describe('the registry', () => {
     ['quantized:residual=-1', /residual = -1; expected a whole number >= 0/],
     ['quantized:residual=NaN', /residual = "NaN"/],
     ['quantized:residual=1.5', /residual = 1.5; expected a whole number/],
-    ['quantized:bits', /"bits" in "quantized:bits" is no option/],
+    ['quantized:bits', /"bits" in "quantized:bits" is not an option/],
     ['layered:rankOf=keys', /rankOf = "keys" needs longTermBits/],
     ['quantized:symmetric=yes', /symmetric = "yes"; expected true or false/],
     ['__proto__', /no policy/],

@@ -69,7 +69,7 @@ describe('plans', () => {
   }
 
   const wrong: [string, unknown, RegExp][] = [
-    ['nothing', null, /null is no plan and no policy/],
+    ['nothing', null, /null is neither a plan nor a policy/],
     ['a kind that is no name', {plan: 5}, /an object with a key "plan"/],
     ['another kind', {plan: 'band'}, /no plan "band".*Did you mean "bands"\?/],
     ['a key too many', {plan: 'bands', middle: {name: 'full'}}, /"middle" is wrong/],
@@ -194,9 +194,9 @@ describeOnBackends('a change of plan on a running cache', () => {
     const cache = new KVCache([row], full());
     const wrong = [
       ['quantised', /There is no policy "quantised".*"quantized"/],
-      ['quantized:bits', /"bits" in "quantized:bits" is no option/],
-      [4, /4 is no plan/],
-      [quantized, /a function is no plan.*Call it/],
+      ['quantized:bits', /"bits" in "quantized:bits" is not an option/],
+      [4, /4 is neither a plan/],
+      [quantized, /a function is neither a plan.*Call it/],
       [{bits: 8}, /no plan and no policy/],
       [{name: 'quantized', bits: 4}, /"bits" beside its name/],
       [{policyFor: 3}, /no plan and no policy/],

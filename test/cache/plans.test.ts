@@ -198,12 +198,12 @@ describeOnBackends('a change of plan on a running cache', () => {
       [4, /4 is neither a plan/],
       [quantized, /a function is neither a plan.*Call it/],
       [{bits: 8}, /no plan and no policy/],
-      [{name: 'quantized', bits: 4}, /"bits" beside its name/],
+      [{name: 'quantized', bits: 4}, /"bits" next to its name/],
       [{policyFor: 3}, /no plan and no policy/],
       [{name: 'mine', keep: 3}, /no plan and no policy/],
       [{keep: (past: unknown) => past}, /no plan and no policy/],
-      [Symbol('full'), /Symbol\(full\) is no plan/],
-      [5n, /5 is no plan/],
+      [Symbol('full'), /Symbol\(full\) is neither a plan/],
+      [5n, /5 is neither a plan/],
       [{name: 'quantised'}, /There is no policy "quantised".*"quantized"/],
     ] as const;
     for (const [given, message] of wrong) {

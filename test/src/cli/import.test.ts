@@ -72,7 +72,7 @@ describe('--import', () => {
         /typed\.mjs" cannot be imported: SyntaxError: .*TypeScript belongs into an \.mts file\.$/,
       ],
       ['imports.mjs', /imports\.mjs" cannot be imported: .*nowhere\.mjs/],
-      ['taken.mjs', /taken\.mjs" cannot be imported: InvalidArgumentError: There is a policy "h2o" already/],
+      ['taken.mjs', /taken\.mjs" cannot be imported: InvalidArgumentError: There is already a policy "h2o"/],
     ];
     const found = await importedOneByOne(cases.map(([name]) => at(name)));
     for (const [i, [name, message]] of cases.entries()) {

@@ -49,7 +49,7 @@ describe('evaluate', () => {
     const {rows} = await evaluate(loaded(), ids, {plans: [{name: 'quantized'}], tokens: 40});
     expect(rows.map(({plan}) => plan)).to.deep.equal(['full', 'quantized']);
     const refused = ['quantized', 5, null, full(), [5], [null], ['quantised'], [{name: 'full', bits: 4}]];
-    const message = /expected|beside its name|no policy/;
+    const message = /expected|next to its name|no policy/;
     for (const given of refused) {
       const plans = given as unknown as Policy[];
       await rejection(evaluate(loaded(), ids, {plans}), InvalidArgumentError, message);

@@ -7,38 +7,41 @@ import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 
-/** What attention over a past must know beyond its tokens. */
+/** What attention over a past needs besides its tokens. */
 export interface AttendContext {
-  /** Factor of the scores, 1 / sqrt(dim of the uncompressed head). */
+  /** Factor of the attention scores, usually 1 / sqrt(dim of the uncompressed head). */
   readonly scale: number;
-  /** Tokens that a query sees, its own included, in layers that look back no further. Default: all. */
+  /** Sliding window of the layer: how many tokens a query sees, its own included. Default: all. */
   readonly window?: number;
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables;
-  /** What the stored keys are latents of, where an attention layer compresses them itself; `rope` is absent then. */
+  /** The basis of the stored keys, if the attention layer compresses them itself; `rope` is then absent. */
   readonly latentKeys?: LatentKeys;
 }
 
 /**
- * Keys that come in as latents of a basis which all tokens share, not rotated (Eigen Attention, arXiv 2408.05646). Policies
- * store latents as they store keys of that dim, and need not know; only who attends rebuilds keys, tile by tile.
+ * The basis of unrotated latents that a layer gives as keys, shared by all tokens (Eigen Attention, arXiv 2408.05646). Policies store
+ * these latents as they store keys of that dim. Only attention rebuilds keys from them, tile by tile.
  */
 export interface LatentKeys {
   /** float32 `[batch, kvHeads, rank, dim]`. */
   readonly basis: tf.Tensor4D;
-  /** float32 `[batch, kvHeads, 1, dim]`: what all keys have beside. */
+  /** float32 `[batch, kvHeads, 1, dim]`: added to all rebuilt keys. Default: zero. */
   readonly mean?: tf.Tensor4D;
-  /** How rebuilt keys rotate. */
+  /** How rebuilt keys are rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables;
 }
 
-/** Attention of queries, whose own tokens are the newest of `recent`, over every segment of a past. */
+/**
+ * Computes the attention of rotated queries over every segment of a past; the queries' own tokens are the newest of `recent`.
+ * @returns float32 `[batch, heads, tokens, dimV]`.
+ */
 export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
   if (context.window !== undefined) return mergePartials(partialsOfPast(past, queries, context));
   return attendSegments(queries, attendedSegments(past, queries, context));
 }
 
-/** The same before it is merged: a partial for each segment. */
+/** Returns the attention of queries over each segment before merging: one partial per segment. */
 export function partialsOfPast(past: Past, queries: tf.Tensor4D, context: AttendContext): Partial[] {
   return attendedSegments(past, queries, context).map(segment =>
     attend(queries, segment.keys, segment.values, segment),
@@ -55,8 +58,9 @@ function attendedSegments(past: Past, queries: tf.Tensor4D, context: AttendConte
 }
 
 /**
- * Stored keys as queries meet them: as they are, or as a low-rank encoding over the stored latents. Latents that a policy keeps
- * in a basis of its own, `z ~ y C + m`, are met in the product of both: `z B + mean = y (C B) + (m B + mean)`.
+ * Returns keys in the encoding that attention reads: the stored one, or, for latent keys, a low-rank encoding over the stored latents.
+ * Latents z that a policy stores in a basis of its own, `z ~ y C + m`, are read through the product of both bases:
+ * `z B + mean = y (C B) + (m B + mean)`.
  */
 export function attendedKeys(keys: Encoding, {latentKeys}: AttendContext): Encoding {
   if (latentKeys === undefined) return keys;
@@ -75,7 +79,7 @@ export function attendedKeys(keys: Encoding, {latentKeys}: AttendContext): Encod
   } satisfies LowRankEncoding;
 }
 
-/** How queries look at one segment: causally where it is the newest, and with its rotation where its keys have none yet. */
+/** Returns the options of attention over one segment: causal if it is the newest, with a rotation if its keys are stored unrotated. */
 export function attendOptions(
   segment: Segment,
   past: Past,
@@ -99,7 +103,7 @@ export function attendOptions(
   return {...seen, keyRotation: {...tables.upTo(past.tokensSeen), positions: wholePositions(positions)}};
 }
 
-/** Positions as rows of a table. */
+/** Positions as int32 indices into a table. */
 function wholePositions(positions: Segment['positions']): Segment['positions'] {
   return typeof positions === 'number' ? positions : tf.cast(positions, 'int32');
 }

@@ -5,18 +5,18 @@ import type {DenseBlock, Segment} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 import {dense} from './segments.js';
 
-// Stored tokens as exact ones, for what must see numbers: changes of plan, cuts, keepers that go by keys, inspection. Attention
-// reads encodings directly.
+// Decodes stored tokens to float32, for changes of plan, truncation, keepers that score keys, and inspection. Attention reads encodings
+// directly.
 
-/** How keys are rotated, and up to which position. */
+/** How keys are rotated, and the range of positions. */
 export interface Rotated {
-  /** Absent if the model has no rotary positions, or if keys are latents that rotate later. */
+  /** Absent if the model has no rotary positions, or if keys are latents, which are rotated after they are rebuilt. */
   readonly rope?: RopeTables;
   /** All positions are below this. */
   readonly tokensSeen: number;
 }
 
-/** Tokens `from .. from + count` of a segment: dense values, and dense keys rotated by their own positions. No scores. */
+/** Returns tokens `from .. from + count` of a segment as dense values and dense keys rotated by their positions; without scores. */
 export function decodeTokens(
   segment: Segment,
   rotated: Rotated,
@@ -38,7 +38,7 @@ export function decodeTokens(
   };
 }
 
-/** Keys rotated by their positions; as they are if the model has no rotary positions. */
+/** Returns keys rotated by their positions; unchanged if the model has no rotary positions. */
 export function rotateAt(
   x: tf.Tensor4D,
   positions: Segment['positions'],
@@ -49,7 +49,7 @@ export function rotateAt(
   return rotateByHead(x, positions, rope.upTo(tokensSeen));
 }
 
-/** Rotated keys as they were before their rotation. */
+/** Undoes the rotation of keys. */
 export function unrotateAt(
   x: tf.Tensor4D,
   positions: Segment['positions'],
@@ -60,7 +60,7 @@ export function unrotateAt(
   return rotateByHead(x, positions, rope.inverse(0, tokensSeen));
 }
 
-/** Every head has positions of its own: all tokens of all heads are rotated as one run. */
+/** Rotates keys whose positions differ from head to head: all tokens of all heads as one run. */
 function rotateByHead(
   x: tf.Tensor4D,
   positions: tf.Tensor4D,
@@ -72,7 +72,7 @@ function rotateByHead(
   return tf.reshape(rotate(tf.reshape(x, [1, 1, batch * kvHeads * tokens, dim]), rotation), x.shape);
 }
 
-/** The positions of every head, one row per head; one row for all if they share a run. Read from the backend. */
+/** Reads the positions of a segment's tokens: one list per head, or a single list if all heads hold the same run. */
 export async function hostPositions({positions, tokens}: Segment): Promise<ArrayLike<number>[]> {
   if (typeof positions === 'number') return [Array.from({length: tokens}, (_, i) => positions + i)];
   const [batch, kvHeads, rows] = positions.shape;

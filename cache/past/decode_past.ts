@@ -6,12 +6,11 @@ import type {RopeTables} from './rope_tables.js';
 import {dense, firstTokens, lastTokens, positionsOf, withoutOldest} from './segments.js';
 
 /**
- * A past as another policy can take it over: decoded to exact tokens. If nothing is missing, all of them lie in
- * `recent`, in the order of the text. If tokens were evicted, the newest run without gaps lies in `recent`, and what
- * else is held is `rest`, each head's tokens in the order of the text; the first `sinks` tokens of the text, if all heads hold them, are
- * held apart.
+ * Decodes a past to exact tokens, so that another policy can store them. If no token was evicted, all of them are in `recent`, in text
+ * order. Otherwise `recent` holds the newest run without gaps and `held.rest` all older tokens, each head's in text order; the first
+ * `sinks` tokens of the text, if all heads hold them, are in `held.sinks`.
  *
- * Tensors of the result belong to the caller. For changing plans, not for the hot path: one depth is dense meanwhile.
+ * The caller owns the tensors of the result. Used when a plan changes, not in a step: one depth is dense meanwhile.
  */
 export async function decodePast(past: Past, rope: RopeTables | undefined, sinks: number): Promise<Past> {
   const {events, tokensSeen} = past;
@@ -27,7 +26,7 @@ export async function decodePast(past: Past, rope: RopeTables | undefined, sinks
     const result = (recent: DenseSegment, held: {sinks?: DenseBlock; rest?: DenseBlock} = {}): Decoded =>
       ({recent, ...held}) as Decoded;
     if (isWhole) return result({...tokens(segments), positions: 0});
-    const recent = withoutOldest({...past.recent, scores: undefined}, 0); // scores are another policy's
+    const recent = withoutOldest({...past.recent, scores: undefined}, 0); // scores belong to the former policy
     if (older.length === 0) return result(recent);
     const rest = tokens(older);
     const first = Math.min(sinks, textStart(positions.slice(0, older.length), orders));
@@ -49,7 +48,7 @@ function holdsAll(positions: readonly ArrayLike<number>[][], tokensSeen: number)
   return held === tokensSeen;
 }
 
-/** For each head the rows of all segments, one behind the other, in the order of their positions. */
+/** For each head, the indices of its tokens in the concatenated segments, sorted by position. */
 function ordersOf(positions: readonly ArrayLike<number>[][], heads: number): number[][] {
   return Array.from({length: heads}, (_, head) => {
     const row = positions.flatMap(rows => Array.from(rows[head] ?? rows[0]!));
@@ -57,7 +56,7 @@ function ordersOf(positions: readonly ArrayLike<number>[][], heads: number): num
   });
 }
 
-/** How many tokens from the text's first one on every head holds. */
+/** How many of the text's first tokens every head holds without a gap. */
 function textStart(positions: readonly ArrayLike<number>[][], orders: readonly number[][]): number {
   const starts = orders.map((order, head) => {
     const row = positions.flatMap(rows => Array.from(rows[head] ?? rows[0]!));

@@ -18,16 +18,16 @@ import {
 } from './segments.js';
 
 /**
- * Once a head holds more tokens than the keeper's budget and the recent ones, evicts those of the lowest score, each head its own.
- * Memory is really freed: what stays is gathered into new buffers, in its own codes, never decoded. Codes that share scales over
- * several tokens go and stay as whole blocks, by the sum of their tokens' scores.
+ * Evicts tokens of the lowest scores, separately for each key head, once a head holds more than the keeper's budget, the sinks and the
+ * recent tokens. Memory is freed: the kept codes are gathered into new buffers without decoding. Tokens that share scales are kept or
+ * evicted as whole blocks, by the sum of their scores.
  *
- * So that this copy is not due at every step, the few that are worth least go early: see `earlyTokens`.
+ * A few more tokens than necessary are evicted, so that this copy is not made at every step: see `earlyTokens`.
  */
 export function evict(policy: Policy, past: Past, context: Context): Past {
   const {keep, store, recent, sinks} = policy;
   const apart = past.held['sinks'];
-  // exact tokens need no segment apart to stay exact: there the first ones are candidates that nothing beats
+  // an exact store needs no separate segment of sinks: they are candidates with the highest score
   const within = apart === undefined && store.exact === true && keep.score !== undefined;
   const budget = tokensOf(policy, past) + (within ? sinks : 0);
   const limit = budget + recent + (within ? 0 : (apart?.tokens ?? (past.recent.positions === 0 ? sinks : 0)));
@@ -43,14 +43,14 @@ export function evict(policy: Policy, past: Past, context: Context): Past {
 }
 
 /**
- * How many tokens more than necessary go when a budget is full, so that a move is not due at each step: less than a
- * sixteenth of the budget, so that one that is small is used whole.
+ * Returns how many more tokens than necessary are evicted when a budget is full, so that eviction is not due at each step: less than a
+ * sixteenth of the budget, at most 15. Small budgets are used in full.
  */
 export function earlyTokens(budget: number): number {
   return Math.min(moveTokens, Math.ceil(budget / 16)) - 1;
 }
 
-/** The budget as tokens per head; what bytes buy depends on how the tokens are stored. */
+/** The budget in tokens per head. A budget in bytes is divided by the bytes per token as they are stored now. */
 function tokensOf({keep, store}: Policy, past: Past): number {
   const {budget = Infinity} = keep;
   const bytes = budget === Infinity ? undefined : bytesOf(budget);
@@ -66,7 +66,7 @@ function tokensOf({keep, store}: Policy, past: Past): number {
   return Math.max(0, Math.floor((bytes - shared) / Math.max(...costs.map(({perToken}) => perToken))));
 }
 
-/** A window of exact tokens is the recent ones themselves. */
+/** Evicts the oldest tokens of a window of exact tokens, which all are in `recent`. */
 function dropOldest(past: Past, window: number): Past {
   const over = past.recent.tokens - window;
   if (over <= 0) return past;
@@ -98,10 +98,10 @@ function evictHeld(policy: Policy, past: Past, budget: number, sinks: number, co
   return withEvicted({...past, held: filled}, tokens - left);
 }
 
-/** Beyond all other scores. Not Infinity: the TopK of tfjs compares two of those by their difference, and errs. */
+/** Higher than all other scores. Not Infinity, because the TopK of tfjs compares by differences, and Infinity - Infinity is NaN. */
 const priceless = 3e38;
 
-/** Float32 `[batch, kvHeads, tokens, 1]`. */
+/** The scores of a segment's tokens, sinks highest: float32 `[batch, kvHeads, tokens, 1]`. */
 function scoresOf(keep: Keeper, segment: Segment, sinks: number, past: Past, {rope}: Context): tf.Tensor4D {
   const positions = positionsOf(segment);
   if (keep.score === undefined) return positions;
@@ -119,7 +119,7 @@ function scoresOf(keep: Keeper, segment: Segment, sinks: number, past: Past, {ro
     : tf.where(tf.less(positions, sinks), tf.fill(positions.shape, priceless), score as tf.Tensor4D);
 }
 
-/** The `kept` tokens of a segment with the largest scores, in whole blocks; each head has its own. */
+/** The `kept` tokens of a segment with the highest scores, in whole blocks, chosen for each head. */
 function best(segment: Segment, scores: tf.Tensor4D, kept: number): Segment {
   if (kept === 0) return {...segment, tokens: 0};
   const block = blockTokensOf(segment);
@@ -140,7 +140,7 @@ function newest(segment: Segment, kept: number, first: number): Segment {
   return {...blocksOf(segment, indices, block), positions: first + segment.tokens - kept};
 }
 
-/** Some blocks of a segment, each head its own, in their own codes. */
+/** Returns the blocks of a segment at `indices` (int32 `[batch, kvHeads, blocks]`), gathered without decoding. */
 function blocksOf(segment: Segment, indices: tf.Tensor3D, block: number): Segment {
   const {keys, values, positions, scores} = segment;
   const rows = (x: tf.Tensor4D) => gatherBlocks(dense(x), indices, block).data;
@@ -154,8 +154,8 @@ function blocksOf(segment: Segment, indices: tf.Tensor3D, block: number): Segmen
 }
 
 /**
- * How many tokens each segment keeps, so that together they are about those which are worth most: as many as are among the best of
- * all in the mean over heads, in whole blocks. In proportion to their tokens on GPU backends, which cannot be read at once.
+ * How many tokens each segment keeps, in whole blocks: as many of its tokens as are among the `kept` best of all segments, averaged over
+ * heads. On GPU backends, which cannot be read synchronously, each segment keeps the same share of its tokens.
  */
 function shares(scores: readonly tf.Tensor4D[], segments: readonly Segment[], kept: number): number[] {
   const tokens = segments.map(segment => segment.tokens);

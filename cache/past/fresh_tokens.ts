@@ -7,40 +7,46 @@ import type {LayerShape} from '../binding/layer_shape.js';
 import type {Past} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 
-/** What an attention layer hands over for its fresh tokens, float32, **not** rotated. */
+/** The fresh tokens that an attention layer passes to a cache: float32, **not** rotated. */
 export interface FreshTokens {
   /** `[batch, heads, tokens, dim]` */
   readonly queries: tf.Tensor4D;
-  /** `[batch, kvHeads, tokens, dim]`; latents `[batch, kvHeads, tokens, rank]` where there is a `keyBasis`. */
+  /** `[batch, kvHeads, tokens, dim]`; latents `[batch, kvHeads, tokens, rank]` with a `keyBasis`. */
   readonly keys: tf.Tensor4D;
   /** `[batch, kvHeads, tokens, dimV]` */
   readonly values: tf.Tensor4D;
-  /** `[kvHeads, rank, dim]`: what the keys are latents of. They are stored so, and rebuilt and rotated as they are met. */
+  /** `[kvHeads, rank, dim]`: the basis of keys that are latents. Latents are stored; attention rebuilds and rotates keys. */
   readonly keyBasis?: tf.Tensor3D;
-  /** `[kvHeads, dim]`: what all keys have beside, where there is a `keyBasis`. */
+  /** `[kvHeads, dim]`: added to all keys that are rebuilt from `keyBasis`. Default: zero. */
   readonly keyMean?: tf.Tensor2D;
-  /** Rotary positions; absent where the model has none. */
+  /** Rotary positions; absent if the model has none. */
   readonly rope?: RopeConfig;
-  /** Factor of the scores. Default 1 / sqrt(dim). */
+  /** Factor of the attention scores. Default 1 / sqrt(dim of the queries). */
   readonly scale?: number;
-  /** Tokens that each token sees, itself included, in layers that look back no further. Default: all before it. */
+  /** Sliding window of the layer: how many tokens each token sees, itself included. Default: all before it. */
   readonly window?: number;
-  /** The attention layer that brings these tokens: a cache refuses those of another model. Absent where plain code does. */
+  /** The attention layer that calls the cache, which refuses layers of other models. Absent if plain code calls it. */
   readonly layer?: object;
 }
 
 /**
- * @throws InvalidArgumentError where shapes do not fit the layer or the past, a window is no number of tokens, or numbers are
- *   not finite.
+ * Checks the tokens that a layer passes to a cache. Numbers are checked only on backends that can be read synchronously.
+ * @throws InvalidArgumentError if shapes do not fit the layer or the past, if the window is not a whole number of tokens, or if numbers
+ *   are not finite.
  */
-export function checkFresh(depth: number, row: LayerShape, fresh: FreshTokens, past: Past | undefined): void {
+export function checkFresh(
+  depth: number,
+  layerShape: LayerShape,
+  fresh: FreshTokens,
+  past: Past | undefined,
+): void {
   const {queries, keys, values, keyBasis, keyMean, window = 1} = fresh;
   if (!Number.isInteger(window) || window < 1) {
     throw new InvalidArgumentError(
-      `At depth ${depth}, a window of ${window} tokens came; it must be a whole number, 1 or more.`,
+      `At depth ${depth}, window = ${window}; expected a whole number of tokens, 1 or more.`,
     );
   }
-  const {heads, kvHeads, dim, dimV, headDim = dim} = row;
+  const {heads, kvHeads, dim, dimV, headDim = dim} = layerShape;
   const [batch, , tokens] = queries.shape;
   const queryDim = keyBasis === undefined ? dim : headDim;
   const expected = {
@@ -59,23 +65,23 @@ export function checkFresh(depth: number, row: LayerShape, fresh: FreshTokens, p
       );
     }
   }
-  // queries too: a policy that adds up attention would carry a NaN on
+  // queries, too: a keeper that sums attention would keep a NaN for ever
   for (const [name, tensor] of Object.entries({queries, keys, values})) {
     if (allFinite(tensor) === false) {
       throw new InvalidArgumentError(
-        `At depth ${depth}, ${name} hold NaN or infinity: check the model's weights and its input.`,
+        `At depth ${depth}, ${name} contain NaN or Infinity: check the model's weights and its input.`,
       );
     }
   }
   const pastBatch = past?.recent.keys.data.shape[0];
   if (pastBatch !== undefined && pastBatch !== batch) {
     throw new InvalidArgumentError(
-      `This cache holds a batch of ${pastBatch}, and a batch of ${batch} came; reset() it or make another.`,
+      `This cache holds a batch of ${pastBatch} texts, but got a batch of ${batch}; reset() it or make another.`,
     );
   }
 }
 
-/** The basis of latent keys, once for each text of the batch; inside the caller's tidy. */
+/** Returns the basis of latent keys, repeated for each text of the batch; undefined without one. Inside the caller's tidy. */
 export function latentKeysOf(
   {keyBasis, keyMean, keys}: FreshTokens,
   rope: RopeTables | undefined,

@@ -4,19 +4,19 @@ import type {DenseBlock, Past} from './past.js';
 import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './segments.js';
 
 /**
- * What remains of a past whose newest tokens were just attended: tokens beyond the `recent` ones are stored in whole blocks, then
- * what exceeds the keeper's budget is evicted. Pure; inside the caller's tidy.
+ * Applies a policy after attention: stores tokens older than the `recent` ones in whole blocks, then evicts what exceeds the keeper's
+ * budget. Pure; inside the caller's tidy.
  */
 export function keepAndStore(policy: Policy, past: Past, context: Context): Past {
   const {keep, store} = policy;
   const rested = storeRest(policy, past, context);
-  // exact tokens stay where they came in until the budget asks for their room
+  // exact tokens stay in `recent` until the budget is exceeded
   const stored = store.exact === true ? rested : storeOldest(policy, rested, context);
   const canChoose = keep.observes === undefined || context.queries !== undefined;
   return keep.budget === undefined || !canChoose ? stored : evict(policy, stored, context);
 }
 
-/** Stores what waits in `recent`, once enough of it does. */
+/** Stores the tokens that wait in `recent`, once there are enough. */
 function storeOldest({sinks, recent, store}: Policy, past: Past, context: Context): Past {
   const first = past.recent.positions === 0 ? sinks : 0; // still in `recent`
   const waiting = past.recent.tokens - first - recent;
@@ -27,7 +27,7 @@ function storeOldest({sinks, recent, store}: Policy, past: Past, context: Contex
   return store.add(left, block, context) ?? past;
 }
 
-/** Stores what another plan left behind: exact tokens whose positions differ from head to head. */
+/** Stores the exact tokens of a former plan in `held.rest`, whose positions differ from head to head. */
 function storeRest({store}: Policy, past: Past, context: Context): Past {
   const {rest, ...held} = past.held;
   if (rest === undefined) return past;

@@ -6,11 +6,11 @@ import type {Past, Segment} from './past.js';
 import {positionsOf} from './segments.js';
 
 /**
- * What is gathered of the attention that a token gets from the queries that see it, all query heads of its group together:
+ * A statistic of the attention that a token receives from the queries that see it, over all query heads of its group:
  *
  * - `mass`: the sum of its attention probabilities;
  * - `uses`: the number of queries whose attention to it exceeds `threshold`;
- * - `lastUse`: the position of the latest such query;
+ * - `lastUse`: the position of the last such query;
  * - `lastMass`: its attention probability under the newest query alone.
  */
 export type Observation =
@@ -18,8 +18,8 @@ export type Observation =
   | {readonly statistic: 'uses' | 'lastUse'; readonly threshold: number};
 
 /**
- * Brings the attention of this step's queries into each token's score, over all segments: `mass` and `uses` add up, `lastUse` is
- * the latest (a token was used when it came in), `lastMass` replaces what was there.
+ * Updates each token's score, in all segments, by the attention of this step's queries: `mass` and `uses` are added, `lastUse` is the
+ * maximum (a token's own position is its first use), `lastMass` is replaced.
  *
  * @param logSum max + ln(sum) of each query over all segments: float32 `[batch, heads, tokens, 1]`.
  */
@@ -54,7 +54,7 @@ export function observe(
   return {...past, held: Object.fromEntries(candidates) as Past['held'], recent: scored(past.recent)};
 }
 
-/** What the pass over the keys adds up. */
+/** The statistic that the pass over the keys computes. */
 function countedBy(
   observation: Observation,
 ): Exclude<Observation, {statistic: 'mass' | 'lastMass'}> | {statistic: 'mass'} {

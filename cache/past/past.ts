@@ -1,18 +1,18 @@
 import type * as tf from '@tensorflow/tfjs';
 import {type DenseEncoding, type Encoding, encodingBytes, mapTensors} from '../../ops/encodings/encoding.js';
 
-/** A run of tokens of one depth: their keys in one codec's encoding, their values in another's (or the same). */
+/** Tokens of one depth that are stored together: their keys in one encoding, their values in another (or the same). */
 export interface Segment {
   readonly keys: Encoding;
   readonly values: Encoding;
-  /** How many tokens are valid; the encodings may have room for more. */
+  /** Number of tokens; the encodings may have spare capacity. */
   readonly tokens: number;
   /**
-   * The position of each token in its text. A number is the first of a run without gaps; after an eviction every head
-   * keeps tokens of its own: float32 (exact to 2^24) `[batch, kvHeads, rows, 1]`. Eviction never renumbers.
+   * The position of each token in its text. A number is the first position of a run without gaps. After an eviction, each head may hold
+   * other tokens: float32 (exact to 2^24) `[batch, kvHeads, capacity, 1]`. Positions never change.
    */
   readonly positions: number | tf.Tensor4D;
-  /** The attention that each token got so far: float32 `[batch, kvHeads, tokens, 1]`, if the keeper observes it. */
+  /** The attention statistic of each token, if the keeper observes one: float32 `[batch, kvHeads, tokens, 1]`. */
   readonly scores?: tf.Tensor4D;
 }
 
@@ -22,47 +22,48 @@ export interface DenseBlock extends Segment {
   readonly values: DenseEncoding;
 }
 
-/** Exact tokens without gaps. */
+/** Exact tokens at consecutive positions. */
 export interface DenseSegment extends DenseBlock {
   readonly positions: number;
 }
 
 /**
- * The past of one depth as its policy laid it out. Fresh tokens always come into `recent`, whose keys (rotated) and
- * values are dense; older tokens lie in `held`.
+ * The past of one depth as its policy stores it. Fresh tokens are appended to `recent`, whose keys (rotated) and values are dense; older
+ * tokens are in `held`.
  */
 export interface Past {
   /**
-   * By name, in the order of their making. `sinks`: the first tokens, exact. `stored`: what a pair of codecs stored. `rest`: exact
-   * tokens that another plan left behind and that are still to be stored. Other names are a pair codec's own.
+   * Segments by name, in the order of creation. `sinks`: the first tokens, exact. `stored`: tokens encoded by a pair of codecs. `rest`:
+   * exact tokens of a former plan that wait to be stored. A `PairCodec` may use other names.
    */
   readonly held: Readonly<Record<string, Segment>>;
   readonly recent: DenseSegment;
-  /** Tokens that came in, the evicted ones included: the position of the next one. */
+  /** Tokens seen so far, evicted ones included; also the position of the next token. */
   readonly tokensSeen: number;
-  /** Tensors that a codec carries from step to step beside the tokens. */
+  /** Tensors that a codec keeps from step to step besides the tokens. */
   readonly extras?: Readonly<Record<string, tf.Tensor>>;
-  /** What the policy did so far, for the monitor. */
+  /** Counts of what the policy did so far, for the monitor. */
   readonly events: PastEvents;
 }
 
-/** How often a policy did something, and to how many tokens (per head). */
+/** Counts of what a policy did at one depth. */
 export interface PastEvents {
   /** Blocks of tokens that were encoded. */
   readonly blocksEncoded: number;
   /** Updates of a singular value decomposition. */
   readonly svdUpdates: number;
+  /** Tokens evicted per head. */
   readonly evictedTokens: number;
 }
 
 export const noEvents: PastEvents = {blocksEncoded: 0, svdUpdates: 0, evictedTokens: 0};
 
-/** All segments of a past, oldest first; empty ones left out. */
+/** Returns all segments of a past that hold tokens; `recent` is the last. */
 export function segmentsOf(past: Past): Segment[] {
   return [...Object.values(past.held), past.recent].filter(({tokens}) => tokens > 0);
 }
 
-/** Every tensor of a past. */
+/** Returns every tensor of a past. */
 export function tensorsOfPast(past: Past): tf.Tensor[] {
   const tensors = [...Object.values(past.held), past.recent].flatMap(tensorsOfSegment);
   return past.extras === undefined ? tensors : [...tensors, ...Object.values(past.extras)];
@@ -81,18 +82,18 @@ function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor
   return tensors;
 }
 
-/** Tokens that a past holds per head: what is left of `tokensSeen` after evictions. */
+/** Returns the tokens that a past holds per head: `tokensSeen` less evicted tokens. */
 export function tokensHeld(past: Past): number {
   return segmentsOf(past).reduce((sum, {tokens}) => sum + tokens, 0);
 }
 
-/** True bytes of a segment: codes, scales, positions, scores and spare capacity. */
+/** Returns the bytes of a segment's tensors: codes, scales, positions and scores, with spare capacity. */
 function segmentBytes({keys, values, positions, scores}: Segment): number {
   const metadata = (typeof positions === 'number' ? 0 : positions.size) + (scores?.size ?? 0);
   return encodingBytes(keys) + encodingBytes(values) + metadata * 4;
 }
 
-/** True bytes of a past. */
+/** Returns the bytes of all tensors of a past. */
 export function pastBytes(past: Past): number {
   const extras = Object.values(past.extras ?? {}).reduce((sum, {size}) => sum + size * 4, 0);
   return [...Object.values(past.held), past.recent].reduce(

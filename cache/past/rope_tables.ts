@@ -3,8 +3,8 @@ import type {Rotation} from '../../ops/rotate/index.js';
 import {type RopeConfig, ropeFrequencies, rotationFor} from '../../ops/rotate/rope.js';
 
 /**
- * Cosines and sines of the positions of a text, made once and shared by all depths. Owns its tensors: `dispose` it. Fresh
- * tokens need no others than their own, so that a past which stays small keeps no table of all positions of a long text.
+ * Cosines and sines of rotary positions, computed once and shared by all depths. It owns its tensors: `dispose` it. Fresh tokens use
+ * only the rotation of their own positions; a table of all positions exists only if stored keys are rotated.
  */
 export class RopeTables {
   #table: Rotation | undefined;
@@ -15,14 +15,14 @@ export class RopeTables {
     readonly dim: number,
   ) {}
 
-  /** Bytes of the tables that are there now. */
+  /** Bytes of the current tables. */
   get byteSize(): number {
     return bytesOf(this.#table) + bytesOf(this.#latest?.rotation);
   }
 
   /**
-   * The rotation of tokens at positions `start .. start + tokens`. Its tensors stay the property of this object, until it is
-   * asked for another run or told to forget: all depths of a step ask for the same.
+   * Returns the rotation of tokens at positions `start .. start + tokens`. This object owns its tensors and frees them at a request for
+   * other positions or at `forgetLatest`; all depths of a step request the same positions.
    */
   rotation(start: number, tokens: number): Rotation {
     const latest = this.#latest;
@@ -33,18 +33,18 @@ export class RopeTables {
     return rotation;
   }
 
-  /** What takes the rotation of keys at positions `start .. start + tokens` back; its tensors belong to the caller's tidy. */
+  /** Returns the rotation that undoes `rotation(start, tokens)`; its tensors belong to the caller's tidy. */
   inverse(start: number, tokens: number): Rotation {
     const {cos, sin, ...rest} = rotationFor(this.config, this.dim, start, tokens);
     return {...rest, cos: tf.mul(cos, this.shrink), sin: tf.mul(sin, -this.shrink)};
   }
 
-  /** What takes back the length that a rotation and its inverse add: YaRN lengthens keys as it rotates them. */
+  /** Factor that undoes the scaling of a rotation and its inverse: 1 / magnitude^2. YaRN scales keys as it rotates them. */
   get shrink(): number {
     return 1 / ropeFrequencies(this.config, this.dim).magnitude ** 2;
   }
 
-  /** Tables of at least the positions 0 .. positions, rows by position; they stay the property of this object. */
+  /** Returns tables of at least the positions `0 .. positions`, one row per position; this object owns their tensors. */
   upTo(positions: number): Rotation {
     const table = this.#table;
     if (table !== undefined && positions <= table.cos.shape[0]) return table;
@@ -54,7 +54,7 @@ export class RopeTables {
     return this.#table;
   }
 
-  /** Gives back the rotation of the last run. */
+  /** Frees the latest `rotation`. */
   forgetLatest(): void {
     free(this.#latest?.rotation);
     this.#latest = undefined;
@@ -67,7 +67,7 @@ export class RopeTables {
   }
 }
 
-/** The tables of all rotations of a cache; the layers of a model mostly share one. */
+/** The tables of all rotary configurations of a cache. The layers of most models share one. */
 export class RopeTableSet {
   readonly #tables = new Map<string, RopeTables>();
 
@@ -95,7 +95,7 @@ export class RopeTableSet {
   }
 }
 
-/** Rows more than needed, so that a table does not grow with each token. */
+/** The fewest spare rows of a table, so that it does not grow with each token. */
 const spareRows = 16;
 
 function kept(rotation: Rotation): Rotation {

@@ -9,14 +9,14 @@ import {
 } from '../../ops/encodings/encoding.js';
 import type {DenseBlock, DenseSegment, Past, Segment} from './past.js';
 
-// Taking tokens in, joining runs, splitting them off. All pure, inside the caller's tidy; the old past stays readable throughout.
+// Appends, joins and splits segments. All functions are pure, inside the caller's tidy; the old past stays readable.
 
-/** The most tokens that move at once, unless a codec needs larger blocks: enough to share the cost of a move. */
+/** Tokens that are moved at once to amortise the cost, unless a codec needs larger blocks. */
 export const moveTokens = 16;
 
 /**
- * Takes fresh dense tokens in behind those that are there: O(fresh tokens), amortised. The buffer grows by a sixteenth, so
- * that spare room stays small and a token is copied sixteen times at most, in all; never beyond `expectedTokens`.
+ * Appends fresh dense tokens to the recent ones in amortised O(fresh tokens). The buffer grows by a sixteenth, so spare capacity stays
+ * small and a token is copied about sixteen times in all. It does not grow beyond `expectedTokens` before the text does.
  */
 export function appendDense(
   recent: DenseSegment | undefined,
@@ -30,7 +30,7 @@ export function appendDense(
   return {...appendSegment(recent, fresh, expectedTokens), scores: recent?.scores} as DenseSegment;
 }
 
-/** Joins two runs of tokens stored by the same codecs: the later one is written behind the earlier one. */
+/** Appends tokens to a segment stored by the same codecs. */
 export function appendSegment(
   segment: Segment | undefined,
   fresh: Segment,
@@ -62,7 +62,7 @@ function appendEncoding(
   });
 }
 
-/** A number as long as the tokens are a run without gaps. */
+/** The positions of both segments: a number as long as the tokens are a run without gaps. */
 function joinedPositions(
   segment: Segment | undefined,
   fresh: Segment,
@@ -88,7 +88,7 @@ function joinedScores(segment: Segment | undefined, fresh: Segment): tf.Tensor4D
   return tf.concat([before, fresh.scores], 2);
 }
 
-/** A short text has spare room for a few tokens, or it would take more than without any compression. */
+/** The fewest spare tokens. Few, because the spare capacity of a short text should not outweigh its compression. */
 const spareTokens = 4;
 
 function grownCapacity(tokens: number, expectedTokens = Infinity): number {
@@ -96,7 +96,7 @@ function grownCapacity(tokens: number, expectedTokens = Infinity): number {
   return tokens <= expectedTokens ? Math.min(grown, expectedTokens) : grown;
 }
 
-/** Splits the oldest `tokens` tokens off `recent`, exact and with their scores: as a block that can be stored elsewhere. */
+/** Splits the oldest `tokens` tokens off `recent` and returns them, with their scores, as a block to be stored. */
 export function splitOldest(past: Past, tokens: number): {past: Past; block: DenseSegment} {
   const {recent} = past;
   const scores = recent.scores && tf.slice(recent.scores, [0, 0, 0, 0], [-1, -1, tokens, -1]);
@@ -105,8 +105,7 @@ export function splitOldest(past: Past, tokens: number): {past: Past; block: Den
 }
 
 /**
- * Moves the first `sinks` tokens of the text into a dense segment of their own. Does nothing if they left `recent` before (under
- * another plan, or into that segment).
+ * Moves the first `sinks` tokens of the text into the dense segment `held.sinks`. Does nothing if they are no longer in `recent`.
  */
 export function keepSinks(past: Past, sinks: number): Past {
   if (sinks === 0 || past.recent.positions > 0) return past;
@@ -115,12 +114,12 @@ export function keepSinks(past: Past, sinks: number): Past {
 }
 
 /**
- * A dense run without its oldest tokens, in a buffer of its own. It has room for as many as went: where tokens come one by
- * one and `moveTokens` go at a time, its size stays the same for ever.
+ * Returns a dense run without its oldest tokens, in a new buffer. Its spare capacity is the number of removed tokens, at most
+ * `moveTokens`: if single tokens are appended and `moveTokens` are removed at a time, its size never changes.
  */
 export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegment {
   const left = recent.tokens - tokens;
-  const rows = Math.max(left, 1); // a tensor has a row at least
+  const rows = Math.max(left, 1); // at least one row, because tensors must not be empty
   const capacity = left + Math.min(tokens, moveTokens);
   const rest = ({data}: DenseEncoding): DenseEncoding =>
     dense(
@@ -136,7 +135,7 @@ export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegmen
   };
 }
 
-/** The oldest tokens of exact ones, in tensors of their own; without their scores. */
+/** Returns the oldest `tokens` tokens of a block, in new tensors; without their scores. */
 export function firstTokens({keys, values, positions}: DenseBlock, tokens: number): DenseBlock {
   const first = ({data}: DenseEncoding) => dense(tf.slice(data, [0, 0, 0, 0], [-1, -1, tokens, -1]));
   return {
@@ -148,7 +147,7 @@ export function firstTokens({keys, values, positions}: DenseBlock, tokens: numbe
   };
 }
 
-/** The newest tokens of exact ones; without their scores. */
+/** Returns the newest `count` tokens of a block, in new tensors; without their scores. */
 export function lastTokens({keys, values, tokens, positions}: DenseBlock, count: number): DenseBlock {
   const last = (x: tf.Tensor4D): tf.Tensor4D => tf.slice(x, [0, 0, tokens - count, 0], [-1, -1, count, -1]);
   return {
@@ -159,19 +158,19 @@ export function lastTokens({keys, values, tokens, positions}: DenseBlock, count:
   };
 }
 
-/** The positions of a segment's tokens, head by head: float32 `[batch, kvHeads, tokens, 1]`. */
+/** Returns the positions of a segment's tokens for each head: float32 `[batch, kvHeads, tokens, 1]`. */
 export function positionsOf({positions, tokens, keys}: Segment): tf.Tensor4D {
   if (typeof positions === 'number') return runPositions(positions, tokens, keys);
   return positions.shape[2] === tokens ? positions : tf.slice(positions, [0, 0, 0, 0], [-1, -1, tokens, -1]);
 }
 
-/** The positions of a run without gaps, head by head: float32 `[batch, kvHeads, tokens, 1]`. */
+/** Returns the positions of a run without gaps for each head: float32 `[batch, kvHeads, tokens, 1]`. */
 function runPositions(first: number, tokens: number, encoding: Encoding): tf.Tensor4D {
   const {batch, kvHeads} = headsOf(encoding);
   return tf.tile(tf.reshape(tf.range(first, first + tokens), [1, 1, tokens, 1]), [batch, kvHeads, 1, 1]);
 }
 
-/** How many tokens one row of any of a segment's tensors covers, at the most: blocks of so many are copied as they are. */
+/** Returns the fewest tokens that can be copied without decoding: the least common multiple of the tokens per row of all tensors. */
 export function blockTokensOf({keys, values}: Pick<Segment, 'keys' | 'values'>): number {
   return [keys, values]
     .flatMap(encoding => Object.values(tensorsOf(encoding)).map(({tokensPerRow}) => tokensPerRow))
@@ -179,6 +178,7 @@ export function blockTokensOf({keys, values}: Pick<Segment, 'keys' | 'values'>):
     .reduce(leastCommonMultiple, 1);
 }
 
+/** Wraps float32 `[batch, kvHeads, tokens, dim]` as an encoding. */
 export function dense(data: tf.Tensor4D): DenseEncoding {
   return {kind: 'dense', dim: data.shape[3], data};
 }
@@ -188,7 +188,7 @@ export function leastCommonMultiple(a: number, b: number): number {
   return (a / gcd(a, b)) * b;
 }
 
-/** The largest multiple of `block` that is at most `tokens`, and at least 0. */
+/** Returns the largest multiple of `block` that is at most `tokens`; 0 if `tokens` is negative. */
 export function wholeBlocks(tokens: number, block: number): number {
   return Math.max(0, Math.floor(tokens / block)) * block;
 }

@@ -8,7 +8,7 @@ import {observe} from './observe.js';
 import {type Past, noEvents} from './past.js';
 import {appendDense} from './segments.js';
 
-/** Fresh tokens of one depth: float32, rotated queries and keys; latents instead if the context has `latentKeys`. */
+/** Fresh tokens of one depth: float32, queries and keys rotated. If the context has `latentKeys`, keys are unrotated latents. */
 export interface Fresh {
   /** `[batch, heads, tokens, dim]` */
   readonly queries: tf.Tensor4D;
@@ -19,10 +19,10 @@ export interface Fresh {
 }
 
 /**
- * One step of one depth: the fresh tokens come into the past, their queries attend over all of it (causally among
- * themselves, every token exact until the step is over), then the policy keeps and stores. Pure: the old past stays readable.
+ * One step of one depth: appends the fresh tokens to the past, attends with their queries over all of it (causally among themselves),
+ * then lets the policy keep and store. Fresh tokens are exact during their own step. Pure: the old past stays readable.
  *
- * @returns the attention output `[batch, heads, tokens, dimV]` and the new past.
+ * @returns the attention output, float32 `[batch, heads, tokens, dimV]`, and the new past.
  */
 export function step(
   policy: Policy,

@@ -1,22 +1,24 @@
 import {CacheStateError} from '../../base/errors.js';
 
-// All depths take the same tokens in, each once, before the next ones come. A step that ends in its middle leaves some ahead.
+// In a step, every depth appends the same tokens once. If a forward pass stops before all layers ran, depths hold different numbers of
+// tokens.
 
 /**
- * @param seen tokens that came into each depth.
- * @throws CacheStateError where `tokens` more at `depth` do not continue a step that all depths take.
+ * Checks that `tokens` more at `depth` begin or continue a step of all depths.
+ * @param seen tokens that each depth has seen.
+ * @throws CacheStateError if they do not.
  */
 export function checkStep(seen: readonly number[], depth: number, tokens: number): void {
   const [least, most] = extremes(seen);
   if (seen[depth] !== least || (most !== least && most !== least + tokens)) throw unfinished(least, most);
 }
 
-/** @throws CacheStateError where some depths hold more tokens than others. */
+/** @throws CacheStateError if some depths have seen more tokens than others. */
 export function expectWholeStep(seen: readonly number[]): void {
   if (!isWholeStep(seen)) throw unfinished(...extremes(seen));
 }
 
-/** Whether all depths hold equally many tokens: none of them has begun the next step. */
+/** Whether all depths have seen the same number of tokens, so that no step is incomplete. */
 export function isWholeStep(seen: readonly number[]): boolean {
   const [least, most] = extremes(seen);
   return least === most;
@@ -26,7 +28,7 @@ const extremes = (seen: readonly number[]) => [Math.min(...seen), Math.max(...se
 
 function unfinished(least: number, most: number): CacheStateError {
   return new CacheStateError(
-    `A step of this cache ended in its middle: some depths hold ${most} tokens and others ${least}. truncate(${least}) takes ` +
-      'it back where its policies allow that; else reset() it, or go on from a fork or a snapshot of before.',
+    `A forward pass with this cache stopped before all layers ran: some depths hold ${most} tokens and others ${least}. ` +
+      `truncate(${least}) undoes it if the policies allow that; otherwise reset() it, or continue from an earlier fork or snapshot.`,
   );
 }

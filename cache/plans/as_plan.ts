@@ -10,14 +10,14 @@ import {type ScenarioName, scenario, scenarioNames} from './scenario.js';
 import {uniform} from './uniform.js';
 
 /**
- * Whatever can be read as a plan: a policy in any of its ways (everywhere), a list with one for each depth, a plan, its JSON (as an
- * object or a text), `'bands'`, the name of a scenario, or a share of float32's bytes such as `'0.1x'`.
+ * Whatever can be read as a plan: a `PolicyLike` (for every depth), a list of them (one per depth), a plan, its JSON (as an object or
+ * text), `'bands'`, the name of a scenario, or a fraction of the bytes of float32 such as `'0.1x'`.
  */
 export type PlanLike = Plan | PolicyLike | readonly PolicyLike[] | PlanJson;
 
 /**
- * A plan from whatever can be read as one.
- * @throws InvalidArgumentError if it is none: it says what is wrong, and what is allowed.
+ * Returns the plan that a `PlanLike` stands for.
+ * @throws InvalidArgumentError if it cannot be read as a plan; the message says what is wrong and what is allowed.
  */
 export function asPlan(given: PlanLike): Plan {
   if (typeof given === 'string') return planOfText(given.trim());
@@ -27,7 +27,7 @@ export function asPlan(given: PlanLike): Plan {
   return isJson ? planOfJson(given) : uniform(given as PolicyLike);
 }
 
-/** Whether this is a plan already, and not only what can be read as one. */
+/** Whether this is a `Plan` object, not only something that can be read as one. */
 function isPlan(given: PlanLike): given is Plan {
   const object: unknown = given;
   return (
@@ -57,14 +57,14 @@ function parsed(text: string): PlanLike {
     return JSON.parse(text) as PlanLike;
   } catch (cause) {
     throw new InvalidArgumentError(
-      `This plan is not JSON: ${cause instanceof Error ? cause.message : String(cause)}. Write it as JSON.stringify(plan) does, or as ` +
-        'a policy: quantized:bits=8.',
+      `This plan is not valid JSON: ${cause instanceof Error ? cause.message : String(cause)}. Write it as JSON.stringify(plan) does, or ` +
+        'as a policy: quantized:bits=8.',
       {cause},
     );
   }
 }
 
-/** As many as no model has depths. */
+/** More than any model has depths. */
 const maxPolicies = 4096;
 
 const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), optionValue), {})});
@@ -86,7 +86,7 @@ const schemas = {
   scenario: v.strictObject({plan: v.literal('scenario'), name: v.string()}),
 };
 
-/** A plan from what its `toJSON` gave, or from a file that someone wrote; the error names the key which is missing or wrong. */
+/** Returns the plan of a `toJSON` result or of a hand-written file. Errors name the key that is missing or wrong. */
 function planOfJson(json: unknown): Plan {
   const kind = v.safeParse(v.object({plan: v.string()}), json);
   const kinds = Object.keys(schemas);
@@ -113,7 +113,7 @@ function planOfJson(json: unknown): Plan {
 }
 
 function parse<Schema extends v.GenericSchema>(schema: Schema, json: unknown): v.InferOutput<Schema> {
-  const result = v.safeParse(schema, json, {abortEarly: true}); // an untrusted text can be wrong thousands of times
+  const result = v.safeParse(schema, json, {abortEarly: true}); // untrusted text can have thousands of errors
   if (result.success) return result.output;
   const [issue] = result.issues;
   throw new InvalidArgumentError(`In this plan, "${v.getDotPath(issue) ?? ''}" is wrong: ${issue.message}.`);

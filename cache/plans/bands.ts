@@ -7,13 +7,13 @@ import {layered} from '../policies/layered.js';
 import {quantized} from '../policies/quantized.js';
 
 export interface BandsOptions {
-  /** Default `layered({longTermBits: 4, rankOf: 'keys'})`. */
+  /** Policy of the shallow depths. Default `layered({longTermBits: 4, rankOf: 'keys'})`. */
   readonly shallow?: PolicyLike;
-  /** Default `quantized({keyBits: 8, valueBits: 4})`. */
+  /** Policy of the deep depths. Default `quantized({keyBits: 8, valueBits: 4})`. */
   readonly deep?: PolicyLike;
-  /** Default `quantized({bits: 8})`. */
+  /** Policy of the last depths. Default `quantized({bits: 8})`. */
   readonly output?: PolicyLike;
-  /** How much of the depths each band takes, in this order; they sum to 1. Default [3/8, 3/8, 2/8]. */
+  /** The share of depths in each band, in this order; they sum to 1. Default [3/8, 3/8, 2/8]. */
   readonly shares?: readonly [number, number, number];
 }
 
@@ -27,11 +27,12 @@ const schema = v.strictObject({
 });
 
 /**
- * Three bands over the depths of any model: shallow, deep, output. Their boundaries are rounded to whole depths.
+ * Returns a plan of three bands over the depths of any model: shallow, deep, output. Boundaries are rounded to whole depths.
  *
- * The defaults keep the intent of the owner's table for 32 layers (1-12, 13-24, 25-32): shallow layers, whose keys,
- * queries and values are all low rank, compress keys and values; deep ones compress values first (4 bits, keys 8);
- * output layers compress little (8 bits).
+ * The default bands of a model of 32 layers are layers 1-12, 13-24 and 25-32. Shallow layers, whose keys are low rank, store keys as low
+ * rank and both sides in 4 bits; deep layers store keys in 8 and values in 4 bits; output layers store both in 8 bits.
+ *
+ * @throws InvalidArgumentError if a policy cannot be read, or if the shares do not sum to 1.
  */
 export function bands(options: BandsOptions = {}): Plan {
   const given: unknown = options;
@@ -65,7 +66,7 @@ export function bands(options: BandsOptions = {}): Plan {
   };
 }
 
-/** Which band a depth is in. */
+/** Returns the band of a depth. */
 export function bandOf(
   depth: number,
   depths: number,

@@ -1,4 +1,4 @@
-/** Where policies go. */
+/** Plans: which policy each depth has. */
 export {type PlanLike, asPlan} from './as_plan.js';
 export {bandOf, bands, type BandsOptions} from './bands.js';
 export {perDepth} from './per_depth.js';

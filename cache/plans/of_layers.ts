@@ -3,7 +3,7 @@ import {full} from '../policies/full.js';
 import {perDepth} from './per_depth.js';
 import type {Plan} from './plan.js';
 
-/** What the layers of a model ask for; `full` if one asks for nothing. */
+/** Returns the plan of the policies that the layers ask for; `full` for layers that ask for none. */
 export function planOfLayers(shapes: readonly LayerShape[]): Plan {
   return perDepth(shapes.map(({policy}) => policy ?? full()));
 }

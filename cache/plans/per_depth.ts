@@ -4,8 +4,8 @@ import {type PolicyLike, asPolicy} from '../policies/as_policy.js';
 import type {Plan} from './plan.js';
 
 /**
- * A policy for each depth, in order.
- * @throws InvalidArgumentError if these are no policies, or, once a model is known, if it has another number of depths.
+ * Returns a plan with one policy per depth, in order.
+ * @throws InvalidArgumentError if a policy cannot be read. `policyFor` throws it if the model has another number of depths.
  */
 export function perDepth(policies: readonly PolicyLike[]): Plan {
   const given: unknown = policies;
@@ -20,7 +20,7 @@ export function perDepth(policies: readonly PolicyLike[]): Plan {
       const policy = listed[depth];
       if (policy === undefined || listed.length !== depths) {
         throw new InvalidArgumentError(
-          `This plan is for ${listed.length} depths and the model has ${depths}; give one policy for each depth.`,
+          `This plan is for ${listed.length} depths, but the model has ${depths}; give one policy for each depth.`,
         );
       }
       return policy;

@@ -3,7 +3,7 @@ import {quantized} from '../policies/quantized.js';
 import type {Plan} from './plan.js';
 import {uniform} from './uniform.js';
 
-/** Bits of keys and values, and the numbers that share a scale: from the best to the smallest. */
+/** Bits of keys and values, and how many numbers share a scale: from the least loss to the fewest bytes. */
 const ladder = [
   {keyBits: 8, valueBits: 8, groupSize: 64},
   {keyBits: 8, valueBits: 4, groupSize: 64},
@@ -14,18 +14,18 @@ const ladder = [
   {keyBits: 2, valueBits: 2, groupSize: 64},
 ] as const;
 
-/** Bits of a float32 number; the parameters of a group take as many. */
+/** Bits of a float32 number; the scale and zero point of a group take as many together. */
 const wordBits = 32;
 
-/** What one number takes, of float32: codes and its part of the parameters. First and last tokens, which are exact, are not counted. */
+/** Bytes per number relative to float32: its code and its share of scale and zero point. Exact first and last tokens are not counted. */
 const ratioOf = ({keyBits, valueBits, groupSize}: (typeof ladder)[number]): number =>
   (keyBits + valueBits) / 2 / wordBits + 1 / groupSize;
 
 /**
- * The plan with the least loss whose long texts take at most `ratio` of float32: integer codes of as many bits as fit.
+ * Returns the plan of integer codes with the least loss whose bytes per token are at most `ratio` of float32.
  *
- * @param ratio bytes per token of a long text over those of float32. The first and the last tokens, which stay exact, come on top.
- * @throws InvalidArgumentError if nothing is as small.
+ * @param ratio bytes per token in a long text, relative to float32. The exact first and last tokens are not included.
+ * @throws InvalidArgumentError if no such plan is small enough.
  */
 export function ofRatio(ratio: number): Plan {
   const fits = ladder.find(step => ratioOf(step) <= ratio);

@@ -5,24 +5,27 @@ import {h2o} from '../policies/h2o.js';
 import {layered} from '../policies/layered.js';
 import type {Policy} from '../contract.js';
 
-/** The owner's table of needs, and what answers each. */
+/** Requirements, and the policy recommended for each. */
 const scenarios = {
-  /** Memory is extremely short: keys of low rank, all of it in 4 bits: far more than the table's 60 % off. */
+  /** Memory is very scarce: low-rank keys, and all codes in 4 bits. Saves far more than 60 % of float32. */
   memory: () => layered({longTermBits: 4, rankOf: 'keys', shortTermSize: 64}),
-  /** Long contexts: a short term that is exact, a long term that is quantised. */
+  /** Long contexts: an exact short term and a quantised long term. */
   longContext: () => layered({longTermBits: 4}),
-  /** Real time: the tokens that matter, in a budget that never grows. */
+  /** Real time: the tokens with the most attention, in a fixed budget. */
   realTime: () => h2o(),
-  /** Accuracy comes first: as few bits as a measured error allows, and no fewer. */
+  /** Accuracy first: the fewest bits that keep a measured error within its tolerance. */
   accuracy: () => adaptive(),
 } satisfies Record<string, () => Policy>;
 
 export type ScenarioName = keyof typeof scenarios;
 
-/** The names of all scenarios. */
+/** The names that `scenario` accepts. */
 export const scenarioNames = Object.keys(scenarios) as ScenarioName[];
 
-/** The plan recommended for a need: `memory`, `longContext`, `realTime` or `accuracy`. */
+/**
+ * Returns the plan recommended for a requirement: `'memory'`, `'longContext'`, `'realTime'` or `'accuracy'`.
+ * @throws InvalidArgumentError if there is no such scenario.
+ */
 export function scenario(name: ScenarioName): Plan {
   const given: unknown = name;
   if (typeof given !== 'string') {

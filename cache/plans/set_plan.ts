@@ -8,18 +8,20 @@ import {type Past, tensorsOfPast, tokensHeld} from '../past/past.js';
 import {kept, stillHeld} from '../past/past_tensors.js';
 import type {CacheState} from '../state.js';
 
-/** What a change of plan did at one depth. */
+/** The result of a change of plan at one depth. */
 export interface PlanChange {
   readonly depth: number;
+  /** Name of the former policy. */
   readonly from: string;
+  /** Name of the new policy. */
   readonly to: string;
-  /** Tokens that each head held, and now holds under the new policy. */
+  /** Tokens per head that were held at the change. */
   readonly carriedTokens: number;
-  /** Tokens that the former policy had evicted: they stay lost. */
+  /** Tokens per head that had been evicted before the change; they stay lost. */
   readonly evictedTokens: number;
 }
 
-/** Other policies from now on, for the tokens that are there as well: see `KVCache.setPlan`. */
+/** Replaces the policies and stores the tokens in the cache again: see `KVCache.setPlan`. */
 export async function setPlan(state: CacheState, policies: readonly Policy[]): Promise<PlanChange[]> {
   const changes: PlanChange[] = [];
   for (const [depth, policy] of policies.entries()) {
@@ -39,14 +41,14 @@ function planChange(depth: number, from: Policy, to: Policy, past: Past | undefi
   return {depth, from: from.name, to: to.name, carriedTokens, evictedTokens};
 }
 
-/** A depth's past as another policy keeps it: decoded to exact tokens, and stored anew. */
+/** Replaces the past of one depth by one of another policy: decoded to exact tokens, then stored again. */
 async function reencode(state: CacheState, depth: number, past: Past, policy: Policy): Promise<void> {
   const context = state.context(depth, state.seen[depth]!);
   const decoded = await stillHeld(past, () => decodePast(past, context.rope, policy.sinks));
   try {
     if (state.pasts[depth] !== past) {
       throw new CacheStateError(
-        'This cache went on while its plan was changed; await the one, then do the other.',
+        'This cache changed while setPlan was running; await setPlan before the next step.',
       );
     }
     const {past: next} = tf.tidy(() => kept({past: keepAndStore(policy, decoded, context)}));

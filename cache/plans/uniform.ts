@@ -2,7 +2,7 @@ import {specOf} from '../../base/options.js';
 import {type PolicyLike, asPolicy} from '../policies/as_policy.js';
 import type {Plan} from './plan.js';
 
-/** The same policy at every depth. */
+/** Returns a plan with the same policy at every depth. */
 export function uniform(policy: PolicyLike): Plan {
   const everywhere = asPolicy(policy);
   return {

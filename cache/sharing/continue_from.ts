@@ -3,11 +3,11 @@ import {sharePast} from '../past/past_tensors.js';
 import {expectWholeStep} from '../past/whole_step.js';
 import type {CacheState} from '../state.js';
 
-/** One cache goes on from the tokens of another: see `KVCache.continueFrom`. */
+/** Replaces the tokens of one cache by those of another: see `KVCache.continueFrom`. */
 export function continueFrom(state: CacheState, other: CacheState): void {
   if (state.signature !== other.signature) {
     throw new InvalidArgumentError(
-      'These two caches have other sizes or policies; make one with the model and the plan of the other.',
+      'These two caches have different layer shapes or policies; make one with the model and the plan of the other.',
     );
   }
   expectWholeStep(other.tokensOfDepths);

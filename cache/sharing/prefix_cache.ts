@@ -13,38 +13,39 @@ const schema = v.strictObject({
 });
 
 export interface PrefixCacheOptions {
-  /** What all beginnings together may take, as if none shared a tensor with another. Default 256 MiB. */
+  /** Limit of `byteSize` in bytes. Default 268,435,456 (256 MiB). */
   readonly maxBytes?: number;
-  /** Beginnings are kept, and found again, at multiples of so many tokens. Default 256. */
+  /** Prefixes are stored and found in multiples of this many tokens. Default 256. */
   readonly chunkTokens?: number;
 }
 
-/** A beginning of a text, and the state of a cache that took it in. */
+/** A prefix of a text, and the cache after it. */
 interface Entry {
   readonly ids: Int32Array;
   readonly cache: KVCache;
   readonly bytes: number;
-  /** The hashes that it is found by. */
+  /** The hashes that lead to this entry. */
   readonly hashes: Set<string>;
 }
 
 /**
- * Beginnings of texts that were computed: a prompt that starts with one goes on from there (as vLLM's automatic prefix
- * caching does; Kwon et al., 2023, arXiv 2309.06180). A beginning is known by a chain of hashes, `h_i = hash(h_(i-1), tokens
- * of chunk i)`, and its tokens are compared before it is used. What was used least recently goes when `maxBytes` are full.
+ * Stores computed prefixes of texts, so that a prompt which starts with one continues from there (as vLLM's automatic prefix caching;
+ * Kwon et al., 2023, arXiv 2309.06180). A prefix is found by a chain of hashes, `h_i = hash(h_(i-1), tokens of chunk i)`, and its tokens
+ * are compared before it is used. The least recently used prefix is evicted when `maxBytes` is exceeded.
  *
  *     const prefixes = new PrefixCache();
  *     for await (const text of generate(model, prompt, {prefixes})) ...
  *
- * A state is a `fork` of the cache: nothing is copied as long as both go the same way. Where all tokens are still exact, one
- * state serves every beginning of its text (it is truncated); a policy that compresses or evicts has one state for each
- * chunk. A state belongs to a model and a plan. Do not train the model meanwhile: `clear()` first.
+ * A prefix is a `fork` of the cache, so nothing is copied until one of both changes. If all tokens are still exact, one fork serves every
+ * shorter prefix of its text (by truncation). A policy that compresses or evicts needs one fork for each chunk. A prefix belongs to a
+ * model and a plan. Call `clear()` before the model's weights change.
  */
 export class PrefixCache {
+  /** See `PrefixCacheOptions`. */
   readonly chunkTokens: number;
   private readonly maxBytes: number;
   private readonly byHash = new Map<string, Entry>();
-  /** The least recently used one first. */
+  /** The least recently used entry first. */
   private readonly entries = new Set<Entry>();
   private readonly models = new WeakMap<object, number>();
   private modelCount = 0;
@@ -53,18 +54,18 @@ export class PrefixCache {
     ({maxBytes: this.maxBytes, chunkTokens: this.chunkTokens} = checkOptions('PrefixCache', schema, options));
   }
 
-  /** Bytes of all beginnings, as if none shared a tensor with another. */
+  /** Bytes of all prefixes; tensors that prefixes share are counted for each. */
   get byteSize(): number {
     return [...this.entries].reduce((sum, {bytes}) => sum + bytes, 0);
   }
 
   /**
-   * Puts the longest known beginning of a text into a cache that holds nothing, but never all of the text: its last token
-   * is left to be computed.
+   * Fills an empty cache with the longest stored prefix of a text. The prefix never includes the last token, so that at least one remains
+   * to be computed.
    *
-   * @param step tokens of a prompt that are computed at once: where tokens are compressed, the state depends on it.
-   * @param lease of the cache, where the caller holds one.
-   * @returns tokens that need not be computed; where it throws, the cache is as before.
+   * @param step tokens of a prompt per forward pass. Only prefixes computed with the same step match, as compressed tokens depend on it.
+   * @param lease the caller's lease of the cache, if it holds one.
+   * @returns the number of tokens that need not be computed. The cache is unchanged after an error.
    */
   async resume(cache: KVCache, ids: readonly number[], step: number, lease?: CacheLease): Promise<number> {
     expectList(ids, 'ids');
@@ -87,14 +88,15 @@ export class PrefixCache {
   }
 
   /**
-   * Keeps what a cache holds as the state behind `ids`: a whole number of chunks, and all that came into the cache.
-   * @throws InvalidArgumentError where they are not as many, or no ids.
+   * Stores a fork of the cache as the prefix `ids`, unless it is known or larger than `maxBytes`.
+   * @param ids the tokens in the cache, all of them. Only a whole number of chunks is found again.
+   * @throws InvalidArgumentError if `ids` is not a list of ids, or if the cache holds another number of tokens.
    */
   remember(cache: KVCache, ids: readonly number[], step: number): void {
     expectList(ids, 'ids');
     if (ids.length !== cache.tokens) {
       throw new InvalidArgumentError(
-        `PrefixCache.remember got ${ids.length} ids for a cache of ${cache.tokens} tokens; give the ids of all that came into it.`,
+        `PrefixCache.remember got ${ids.length} ids for a cache of ${cache.tokens} tokens; give the ids of all its tokens.`,
       );
     }
     const chain = this.chainOf(cache, ids, step);
@@ -115,12 +117,12 @@ export class PrefixCache {
     }
   }
 
-  /** Forgets all beginnings, and frees what they hold. */
+  /** Removes all prefixes and frees their tensors. */
   clear(): void {
     for (const hash of [...this.byHash.keys()]) this.forget(hash);
   }
 
-  /** The entry of that hash and those very tokens, which is now the one used last. */
+  /** Returns the entry with that hash and exactly these tokens, and marks it as used last. */
   private known(hash: string, ids: readonly number[]): Entry | undefined {
     const entry = this.byHash.get(hash);
     if (entry === undefined || !ids.every((id, at) => id === entry.ids[at])) return undefined;
@@ -129,7 +131,7 @@ export class PrefixCache {
     return entry;
   }
 
-  /** An entry that no hash leads to any more is freed. */
+  /** Removes a hash, and frees its entry if no other hash leads to it. */
   private forget(hash: string): void {
     const entry = this.byHash.get(hash);
     if (entry === undefined) return;
@@ -140,10 +142,10 @@ export class PrefixCache {
     entry.cache.dispose();
   }
 
-  /** The hash behind each whole chunk. */
+  /** The hash at the end of each whole chunk. */
   private chainOf(cache: KVCache, ids: readonly number[], step: number): string[] {
-    const wrong = ids.findIndex(id => !Number.isInteger(id) || id < 0 || id >= 2 ** 31); // the hash is of int32
-    if (wrong >= 0) throw new InvalidArgumentError(`ids[${wrong}] = ${ids[wrong]} is no id of a token.`);
+    const wrong = ids.findIndex(id => !Number.isInteger(id) || id < 0 || id >= 2 ** 31); // hashed as int32
+    if (wrong >= 0) throw new InvalidArgumentError(`ids[${wrong}] = ${ids[wrong]} is not a token id.`);
     let hash = JSON.stringify([this.modelNumber(cache.model), cache.signature, step]);
     return Array.from({length: Math.floor(ids.length / this.chunkTokens)}, (_, chunk) => {
       const tokens = Int32Array.from(ids.slice(chunk * this.chunkTokens, (chunk + 1) * this.chunkTokens));
@@ -159,7 +161,7 @@ export class PrefixCache {
   }
 }
 
-/** Whether a cache of fewer of its tokens would be the same state, cut. */
+/** Whether truncating this cache gives the same state as computing fewer tokens. */
 function isExact(cache: KVCache): boolean {
   return cache.report().every(({depth}) => {
     const past = cache.past(depth);

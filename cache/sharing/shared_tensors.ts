@@ -1,18 +1,18 @@
 import type * as tf from '@tensorflow/tfjs';
 
-// Tensors that several caches hold: a fork shares all of them with the cache that it comes from, until one goes another way.
+// Reference counts of tensors with several owners: a fork shares all tensors with its origin until one of both changes.
 
-/** By how many caches more than one a tensor is held: a note on it, which goes when it goes. */
-const furtherHolders = new WeakMap<tf.Tensor, number>();
+/** Number of additional owners of each tensor; 0 if absent. */
+const additionalOwners = new WeakMap<tf.Tensor, number>();
 
-/** One more cache holds this tensor. */
+/** Adds an owner of a tensor. */
 export function share(tensor: tf.Tensor): void {
-  furtherHolders.set(tensor, (furtherHolders.get(tensor) ?? 0) + 1);
+  additionalOwners.set(tensor, (additionalOwners.get(tensor) ?? 0) + 1);
 }
 
-/** A cache holds this tensor no longer; the last one frees it. */
+/** Removes an owner of a tensor; disposes the tensor with its last owner. */
 export function release(tensor: tf.Tensor): void {
-  const others = furtherHolders.get(tensor) ?? 0;
+  const others = additionalOwners.get(tensor) ?? 0;
   if (others === 0) tensor.dispose();
-  else furtherHolders.set(tensor, others - 1);
+  else additionalOwners.set(tensor, others - 1);
 }

@@ -12,8 +12,8 @@ import {blockTokensOf, dense} from '../past/segments.js';
 import type {CacheState} from '../state.js';
 
 /**
- * Keeps the first `tokens` tokens of a cache only: see `KVCache.truncate`.
- * @param tokens from 1 to those that there are.
+ * Keeps only the first `tokens` tokens of a cache: see `KVCache.truncate`.
+ * @param tokens from 1 to the tokens in the cache.
  */
 export async function truncate(state: CacheState, tokens: number): Promise<void> {
   const former = state.pasts.map(past => past!);
@@ -26,7 +26,7 @@ export async function truncate(state: CacheState, tokens: number): Promise<void>
   );
   if (former.some((past, depth) => past !== state.pasts[depth])) {
     throw new CacheStateError(
-      'This cache went on while it was to be truncated; await the one, then do the other.',
+      'This cache changed while truncate was running; await truncate before the next step.',
     );
   }
   const pasts: Past[] = [];
@@ -39,7 +39,10 @@ export async function truncate(state: CacheState, tokens: number): Promise<void>
   pasts.forEach((past, depth) => state.replace(depth, past));
 }
 
-/** How many tokens of each held segment come before a position, in every head alike; read from the backend. */
+/**
+ * Returns how many tokens of each held segment come before a position; read from the backend.
+ * @throws CacheStateError if heads differ in that number, or if a segment is not in text order.
+ */
 async function tokensBefore(past: Past, position: number, policy: Policy): Promise<number[]> {
   return Promise.all(
     Object.values(past.held).map(async segment => {
@@ -47,18 +50,18 @@ async function tokensBefore(past: Past, position: number, policy: Policy): Promi
       const [first, ...others] = heads.map(row => row.filter(at => at < position).length);
       const ascends = heads.every(row => row.every((at, i) => i === 0 || at > row[i - 1]!));
       if (ascends && others.every(count => count === first)) return first!;
-      throw new CacheStateError(`${policy.name} holds other tokens in one head than in another. ${advice}`);
+      throw new CacheStateError(`${policy.name} holds different tokens in different heads. ${advice}`);
     }),
   );
 }
 
 /**
- * A past with the first `tokens` tokens only, as they are stored now: what a codec lost of them stays lost. What is cut is
- * copied into buffers of its own, so that nothing of the other tokens is left; tokens of a block that would be torn come
- * back decoded. Inside the caller's tidy; segments that stay whole are the same tensors in both pasts.
+ * Returns a past with only the first `tokens` tokens, as they are stored now. Shortened segments are copied into new buffers, so that no
+ * later tokens remain. Tokens of a block that is cut in two are decoded. Inside the caller's tidy; both pasts share the tensors of
+ * segments that stay whole.
  *
- * @param before what `tokensBefore` said of that position.
- * @throws CacheStateError where tokens were evicted, or went into factors that the later ones shaped too.
+ * @param before the result of `tokensBefore` for `tokens`.
+ * @throws CacheStateError if tokens were evicted, or if later tokens changed the factors that store earlier ones.
  */
 function truncated(
   past: Past,
@@ -71,7 +74,7 @@ function truncated(
   const evicted = past.tokensSeen - tokensHeld(past);
   if (evicted > 0) {
     throw new CacheStateError(
-      `${policy.name} has evicted ${evicted} of ${past.tokensSeen} tokens, which a cache of ${tokens} would still hold. ${advice}`,
+      `${policy.name} has evicted ${evicted} of ${past.tokensSeen} tokens, which a cache of ${tokens} tokens might still hold. ${advice}`,
     );
   }
   const first = past.recent.positions;
@@ -80,8 +83,8 @@ function truncated(
   }
   if (Object.keys(past.extras ?? {}).length > 0) {
     throw new CacheStateError(
-      `${policy.name} has taken the first ${first} tokens into factors that all of them shaped, so that ${tokens} of them ` +
-        `cannot be had alone; ${first} or more can. ${advice}`,
+      `${policy.name} stores the first ${first} tokens in factors that depend on all of them, so the cache cannot be cut to ${tokens} ` +
+        `tokens, only to ${first} or more. ${advice}`,
     );
   }
   const held: Record<string, Segment> = {};
@@ -96,9 +99,9 @@ function truncated(
   return {...past, held, recent: tail ?? emptyRun(past.recent, tokens), tokensSeen: tokens};
 }
 
-const advice = 'fork() before tokens that may be taken back, or reset() and take the text in anew.';
+const advice = 'fork() the cache before tokens that may be undone, or reset() it and compute the text again.';
 
-/** Of the tokens that stay, those which need not be taken out of their segment. Exact runs come out as a whole. */
+/** How many of the kept tokens can stay in their segment: whole blocks; none of an exact run, which becomes `recent`. */
 function wholeBlocks(segment: Segment, kept: number): number {
   const {keys, values, positions} = segment;
   if (keys.kind === 'dense' && values.kind === 'dense' && typeof positions === 'number') return 0;
@@ -122,7 +125,7 @@ function firstTokensOf(encoding: Encoding, tokens: number): Encoding {
   );
 }
 
-/** A copy of the first rows of each head, exact for int32 too. */
+/** Returns a copy of the first rows of each head, exact for int32, too. */
 function firstRows(tensor: tf.Tensor4D, rows: number): tf.Tensor4D {
   const heads = tensor.shape[0] * tensor.shape[1];
   return gatherRows(
@@ -131,7 +134,7 @@ function firstRows(tensor: tf.Tensor4D, rows: number): tf.Tensor4D {
   );
 }
 
-/** The newest run with fewer tokens. Their scores stay; none was used later than by the last token there is. */
+/** Returns the recent run with fewer tokens and their scores. A `lastUse` is at most the position of the last token. */
 function recentOf(recent: DenseSegment, tokens: number, {observes}: Policy['keep']): DenseSegment {
   if (tokens === 0) return emptyRun(recent, recent.positions);
   const {keys, values, positions, scores} = recent;
@@ -146,13 +149,13 @@ function recentOf(recent: DenseSegment, tokens: number, {observes}: Policy['keep
   };
 }
 
-/** A run of no tokens that the next ones come into; a tensor has one row at least. */
+/** Returns a run without tokens, to which the next ones are appended. Its tensors have one row, because they must not be empty. */
 function emptyRun({keys, values}: DenseSegment, positions: number): DenseSegment {
   const none = ({data: {shape}}: typeof keys) => dense(tf.zeros([shape[0], shape[1], 1, shape[3]]));
   return {keys: none(keys), values: none(values), tokens: 0, positions};
 }
 
-/** The last `tokens` of the kept ones of a segment, exact and rotated, as the newest run of a text that ends at `end`. */
+/** Decodes `tokens` tokens of a segment, starting at `from`, to the recent run of a text that ends at position `end`. */
 function decodedTail(
   segment: Segment,
   from: number,

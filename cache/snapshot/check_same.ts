@@ -4,34 +4,34 @@ import type {LayerShape} from '../binding/layer_shape.js';
 import type {Spec} from '../../base/options.js';
 import type {OpenSnapshot} from './read_snapshot.js';
 
-/** @throws ModelError where a snapshot is of a model of other sizes or other weights; it says what differs. */
+/** @throws ModelError if a snapshot is of a model with other sizes or weights; the message says what differs. */
 export function checkSameModel(
   {description, fingerprint}: OpenSnapshot,
-  rows: readonly LayerShape[],
+  shapes: readonly LayerShape[],
   modelFingerprint: string | undefined,
 ): void {
   const saved = description.rows;
-  if (saved.length !== rows.length) {
-    throw otherModel(`it has ${saved.length} depths, and this model ${rows.length}`);
+  if (saved.length !== shapes.length) {
+    throw otherModel(`it has ${saved.length} depths, this model has ${shapes.length}`);
   }
-  rows.forEach((row, depth) => {
+  shapes.forEach((shape, depth) => {
     for (const size of ['heads', 'kvHeads', 'dim', 'dimV', 'headDim'] as const) {
-      const [was, is] = [saved[depth]![size], row[size]];
+      const [was, is] = [saved[depth]![size], shape[size]];
       if (was !== is) {
         throw otherModel(
-          `at depth ${depth} it has ${size} = ${was ?? 'none'}, and this model ${is ?? 'none'}`,
+          `at depth ${depth} it has ${size} = ${was ?? 'none'}, this model has ${is ?? 'none'}`,
         );
       }
     }
   });
   if (fingerprint !== undefined && modelFingerprint !== undefined && fingerprint !== modelFingerprint) {
     throw otherModel(
-      `the fingerprint of its weights is ${fingerprint}, and that of this model ${modelFingerprint}`,
+      `the fingerprint of its weights is ${fingerprint}, that of this model is ${modelFingerprint}`,
     );
   }
 }
 
-/** @throws InvalidArgumentError where a snapshot is of other policies; it says which, and how they differ. */
+/** @throws InvalidArgumentError if a snapshot is of other policies; the message says which, and how they differ. */
 export function checkSamePolicies({description}: OpenSnapshot, policies: readonly Spec[]): void {
   description.policies.forEach((saved, depth) => {
     const {name, options = {}} = policies[depth]!;
@@ -44,17 +44,17 @@ export function checkSamePolicies({description}: OpenSnapshot, policies: readonl
 }
 
 function differenceOf(saved: Required<Spec>, given: Required<Spec>): string | undefined {
-  if (saved.name !== given.name) return `it has ${saved.name}, and the plan ${given.name}`;
+  if (saved.name !== given.name) return `it has ${saved.name}, the plan has ${given.name}`;
   const names = new Set([...Object.keys(saved.options), ...Object.keys(given.options)]);
   for (const name of names) {
     const [was, is] = [saved.options, given.options].map(options => JSON.stringify(options[name] ?? null));
-    if (was !== is) return `it has ${saved.name} with ${name} = ${was!}, and the plan ${is!}`;
+    if (was !== is) return `it has ${saved.name} with ${name} = ${was!}, the plan has ${is!}`;
   }
   return undefined;
 }
 
 function otherModel(difference: string): ModelError {
   return new ModelError(
-    `This snapshot is of another model: ${difference}. Restore it with the model that it is of.`,
+    `This snapshot is of another model: ${difference}. Restore it with the model that it was saved with.`,
   );
 }

@@ -4,7 +4,7 @@ import {parseJsonText} from '../../base/files/json_text.js';
 import {atLeast, optionValue} from '../../base/options.js';
 import {encodingLayoutSchema} from './encoding_layout.js';
 
-// What a snapshot says in JSON; its tensors lie beside it. Everything is checked before it is believed.
+// The JSON of a snapshot, which describes its tensors. Everything is checked before it is used.
 
 /** Positions are exact in float32 up to here. */
 const maxTokens = 2 ** 24;
@@ -46,11 +46,11 @@ const rope = v.strictObject({
 
 const segment = v.strictObject({
   tokens: count,
-  /** The first of a run without gaps; null where a tensor names the position of each token of each head. */
+  /** The first position of a run without gaps; null if a tensor holds the position of each token of each head. */
   positions: v.nullable(count),
   keys: encodingLayoutSchema,
   values: encodingLayoutSchema,
-  /** Tokens that have a score, where the policy observes. */
+  /** Tokens that have a score, if the keeper observes attention. */
   scores: v.exactOptional(count),
 });
 
@@ -58,19 +58,19 @@ const depth = v.strictObject({
   batch: atLeast(1),
   tokensSeen: count,
   events: v.strictObject({blocksEncoded: atLeast(0), svdUpdates: atLeast(0), evictedTokens: atLeast(0)}),
-  /** Factor of the scores. */
+  /** Factor of the attention scores. */
   scale: finite,
-  /** How stored keys are rotated, where they are. */
+  /** How stored keys are rotated; absent if they are not. */
   rope: v.exactOptional(rope),
   held: v.array(v.tuple([v.string(), segment])),
   recent: segment,
-  /** Names, dtypes and shapes of the tensors that the policy carries beside its tokens. */
+  /** Names, dtypes and shapes of the tensors that the codec keeps besides the tokens. */
   extras: v.array(
     v.strictObject({name: v.string(), dtype: v.picklist(['float32', 'int32']), shape: v.array(atLeast(0))}),
   ),
 });
 
-const row = v.strictObject({
+const shape = v.strictObject({
   heads: atLeast(1),
   kvHeads: atLeast(1),
   dim: atLeast(1),
@@ -79,11 +79,11 @@ const row = v.strictObject({
 });
 
 const schema = v.strictObject({
-  rows: v.array(row),
+  rows: v.array(shape), // layer shapes; the key is part of the file format
   policies: v.array(v.strictObject({name: v.string(), options: v.record(v.string(), optionValue)})),
   expectedTokens: v.exactOptional(atLeast(0)),
   beyondContext: v.boolean(),
-  /** Null where no token came in. */
+  /** Null if a depth has seen no token. */
   depths: v.array(v.nullable(depth)),
 });
 
@@ -91,9 +91,12 @@ export type Description = v.InferOutput<typeof schema>;
 export type DepthDescription = v.InferOutput<typeof depth>;
 export type SegmentDescription = v.InferOutput<typeof segment>;
 
-/** @throws FormatError where the JSON of a snapshot is not what `writeSnapshot` makes. */
+/**
+ * Parses the JSON of a snapshot.
+ * @throws FormatError if it is not what `writeSnapshot` writes.
+ */
 export function parseDescription(text: string): Description {
-  const result = v.safeParse(schema, parseJsonText(text, 'What this snapshot says of its cache'), {
+  const result = v.safeParse(schema, parseJsonText(text, 'The description in this snapshot'), {
     abortEarly: true,
   });
   if (!result.success) {
@@ -107,6 +110,7 @@ export function parseDescription(text: string): Description {
   return result.output;
 }
 
+/** The error of a snapshot whose checksum is right but whose content is inconsistent. */
 export function damaged(what: string): FormatError {
-  return new FormatError(`This snapshot cannot be of a cache: ${what}. Save the cache again.`);
+  return new FormatError(`This snapshot does not describe a valid cache: ${what}. Save the cache again.`);
 }

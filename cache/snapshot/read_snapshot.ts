@@ -17,30 +17,33 @@ import {
 import {type EncodingLayout, type TensorSpec, encodingOfLayout} from './encoding_layout.js';
 import {checksumBytes, checksumName, snapshotKind, snapshotVersion} from './write_snapshot.js';
 
-/** A snapshot whose bytes are whole and whose JSON was read. */
+/** A snapshot whose checksum was verified and whose JSON was parsed. */
 export interface OpenSnapshot {
   readonly description: Description;
-  /** Of the model's weights, where they were known. */
+  /** The fingerprint of the model's weights, if they were known. */
   readonly fingerprint?: string;
   /**
-   * The state of each depth, undefined where no token came in; inside the caller's tidy. Call it once the description is
-   * known to be of this model: shapes are checked against it.
-   * @throws FormatError where tensors and description do not fit each other.
+   * Returns the state of each depth; undefined for depths that have seen no token. Inside the caller's tidy. Call it after the description
+   * was compared with the model, because shapes of tensors are checked against the description.
+   * @throws FormatError if the tensors do not match the description.
    */
   depths(): (SavedDepth | undefined)[];
 }
 
-/** @throws FormatError where bytes are no snapshot, of another version, or damaged. */
+/**
+ * Verifies and parses the bytes of a snapshot.
+ * @throws FormatError if they are not a snapshot, of another version, or damaged.
+ */
 export async function openSnapshot(bytes: Uint8Array): Promise<OpenSnapshot> {
   const {tensors, metadata} = await readSafetensorsHeader(bytesSource(bytes, 'This snapshot'));
   if (metadata.get('kind') !== snapshotKind) {
-    throw new FormatError('These bytes are no snapshot of a cache; give what cache.save() gave.');
+    throw new FormatError('These bytes are not a snapshot of a cache; give the result of cache.save().');
   }
   const version = metadata.get('version');
   if (version !== String(snapshotVersion)) {
     throw new FormatError(
       `This snapshot is of version ${version ?? '(none)'}; this eigenkv reads version ${snapshotVersion}. ` +
-        'Read it with the eigenkv that wrote it, or compute the text anew.',
+        'Read it with the version that wrote it, or compute the text again.',
     );
   }
   checkSum(bytes, tensors.get(checksumName));
@@ -68,12 +71,12 @@ function checkSum(bytes: Uint8Array, stored: StoredTensor | undefined): void {
   const expected = new DataView(bytes.buffer, bytes.byteOffset + end).getUint32(0, true);
   if (crc32(bytes.subarray(0, end)) !== expected) {
     throw new FormatError(
-      'This snapshot is damaged: its checksum does not fit its bytes. Take another copy, or compute the text anew.',
+      'This snapshot is damaged: its checksum does not match its bytes. Use another copy, or compute the text again.',
     );
   }
 }
 
-/** Makes tensors of a snapshot's bytes, each once. */
+/** Makes tensors from the bytes of a snapshot; each can be read once. */
 class TensorReader {
   private readonly read = new Set<string>([checksumName]);
 
@@ -90,26 +93,26 @@ class TensorReader {
     const stored = this.tensors.get(name);
     const wanted = dtype === 'int32' ? 'I32' : 'F32';
     if (stored?.dtype !== wanted || stored.shape.join() !== shape.join() || this.read.has(name)) {
-      const given = stored ? `${stored.dtype} [${stored.shape.join(', ')}]` : 'not there';
-      throw damaged(`the tensor ${name} is ${given}, and should be ${wanted} [${shape.join(', ')}]`);
+      const given = stored ? `${stored.dtype} [${stored.shape.join(', ')}]` : 'missing';
+      throw damaged(`the tensor ${name} is ${given}; expected ${wanted} [${shape.join(', ')}]`);
     }
     this.read.add(name);
-    // a copy, which starts where numbers may start, and is the backend's to keep (slice of Node's Buffer would be none)
+    // a copy, which is aligned and which the backend may keep (slice of Node's Buffer would not copy)
     const {buffer} = Uint8Array.from(this.bytes.subarray(stored.offset, stored.offset + stored.byteLength));
     return dtype === 'int32' ? new Int32Array(buffer) : new Float32Array(buffer);
   }
 
   expectAllRead(): void {
     if (this.read.size !== this.tensors.size) {
-      throw damaged(`it has ${this.tensors.size} tensors, and ${this.read.size} of them belong to it`);
+      throw damaged(`it has ${this.tensors.size} tensors, but describes ${this.read.size} of them`);
     }
   }
 }
 
-/** Reads one depth; what a kernel would believe of shapes and positions is checked here. */
+/** Reads one depth. Shapes and positions are checked here, because kernels trust them. */
 class DepthReader {
   private readonly prefix: string;
-  private readonly row: Description['rows'][number];
+  private readonly layerShape: Description['rows'][number];
 
   constructor(
     private readonly reader: TensorReader,
@@ -118,7 +121,7 @@ class DepthReader {
     index: number,
   ) {
     this.prefix = `depth.${index}`;
-    this.row = rows[index]!;
+    this.layerShape = rows[index]!;
   }
 
   read(): SavedDepth {
@@ -149,7 +152,7 @@ class DepthReader {
   private recent(): DenseSegment {
     const {keys, values, positions, ...segment} = this.segment(this.depth.recent, 'recent');
     if (keys.kind !== 'dense' || values.kind !== 'dense' || typeof positions !== 'number') {
-      throw damaged(`${this.prefix}.recent is no run of exact tokens`);
+      throw damaged(`${this.prefix}.recent is not a run of exact tokens`);
     }
     if (positions + segment.tokens !== this.depth.tokensSeen) {
       throw damaged(`${this.prefix}.recent ends at token ${positions + segment.tokens}, not the last one`);
@@ -164,8 +167,8 @@ class DepthReader {
       return encodingOfLayout(layout, tokens, (part, spec) => this.rows(`${prefix}.${side}.${part}`, spec));
     };
     return {
-      keys: encoding(keys, 'keys', this.row.dim),
-      values: encoding(values, 'values', this.row.dimV),
+      keys: encoding(keys, 'keys', this.layerShape.dim),
+      values: encoding(values, 'values', this.layerShape.dimV),
       tokens,
       positions: positions === null ? this.positions(prefix, tokens) : this.run(prefix, positions, tokens),
       ...(scores !== undefined && {
@@ -174,7 +177,7 @@ class DepthReader {
     };
   }
 
-  /** A buffer of exactly the rows that there are; a tensor has one at least. */
+  /** A buffer without spare capacity; at least one row, because tensors must not be empty. */
   private rows(name: string, {dtype, rows, columns}: TensorSpec): tf.Tensor4D {
     const read = this.reader.tensor<tf.Rank.R4>(name, dtype, this.shape(rows, columns));
     return rows > 0 ? read : tf.zeros<tf.Rank.R4>(this.shape(1, columns), dtype);
@@ -195,14 +198,14 @@ class DepthReader {
   }
 
   private shape(rows: number, columns: number): [number, number, number, number] {
-    return [this.depth.batch, this.row.kvHeads, rows, columns];
+    return [this.depth.batch, this.layerShape.kvHeads, rows, columns];
   }
 
   private checkRope(rope: NonNullable<DepthDescription['rope']>): void {
     try {
-      ropeFrequencies(rope, this.row.dim);
+      ropeFrequencies(rope, this.layerShape.dim);
     } catch (cause) {
-      throw new FormatError(`This snapshot rotates keys in no way that there is, at ${this.prefix}.`, {
+      throw new FormatError(`This snapshot has an invalid rotary configuration at ${this.prefix}.`, {
         cause,
       });
     }
@@ -210,12 +213,12 @@ class DepthReader {
 }
 
 function checkLayout(layout: EncodingLayout, dim: number, tokens: number, name: string): void {
-  if (layout.dim !== dim) throw damaged(`${name} have ${layout.dim} numbers a token, and the model ${dim}`);
+  if (layout.dim !== dim) throw damaged(`${name} have ${layout.dim} numbers per token, the model has ${dim}`);
   if (layout.kind === 'lowRank') {
     if (layout.rank > dim) throw damaged(`${name} have rank ${layout.rank} of ${dim}`);
     checkLayout(layout.latents, layout.rank, tokens, `${name}.latents`);
   }
   if (layout.kind === 'integer' && layout.groupAxis === 'channel' && tokens % layout.groupSize !== 0) {
-    throw damaged(`${name} are ${tokens} tokens, no multiple of their groups of ${layout.groupSize}`);
+    throw damaged(`${name} have ${tokens} tokens, not a multiple of their group size ${layout.groupSize}`);
   }
 }

@@ -9,15 +9,15 @@ import {checkSameModel, checkSamePolicies} from './check_same.js';
 import {type OpenSnapshot, openSnapshot} from './read_snapshot.js';
 import {writeSnapshot} from './write_snapshot.js';
 
-/** A snapshot of a cache whose tensors stay as they are meanwhile: see `KVCache.save`. */
+/** Returns a snapshot of a cache that must not change meanwhile: see `KVCache.save`. */
 export async function save(state: CacheState): Promise<Uint8Array> {
   const fingerprint = await modelFingerprint(state.model);
-  // the weights that the fingerprint is of
+  // the fingerprint is of the current weights, so they must be those of the tokens
   if (state.pasts.some(past => past !== undefined)) state.binding.checkWeights();
   return writeSnapshot(state, fingerprint);
 }
 
-/** Opens a snapshot that is of this model: see `KVCache.restore`. */
+/** Opens a snapshot and checks that it is of this model: see `KVCache.restore`. */
 export async function openFor(
   bytes: Uint8Array,
   model: CacheableModel | readonly LayerShape[],
@@ -27,7 +27,7 @@ export async function openFor(
   return snapshot;
 }
 
-/** Brings the tokens of a snapshot into an empty cache of the same policies. */
+/** Fills an empty cache with the same policies from a snapshot. */
 export function fill(state: CacheState, snapshot: OpenSnapshot): void {
   checkSamePolicies(snapshot, state.policies.map(specOf));
   tf.tidy(() => {

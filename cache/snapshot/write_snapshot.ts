@@ -12,28 +12,28 @@ import type {DepthDescription, Description, SegmentDescription} from './descript
 import {encodingLayout} from './encoding_layout.js';
 
 export const snapshotKind = 'eigenkv cache';
-/** 2: policies are keepers and codecs, with first tokens that stay exact. */
+/** Version 2: policies consist of keepers and codecs, and the first tokens stay exact. */
 export const snapshotVersion = 2;
 
-/** The tensor behind all others: the CRC-32 of every byte before it, little endian. */
+/** The last tensor: the CRC-32 of every byte before it, little endian. */
 export const checksumName = 'crc32';
 export const checksumBytes = 4;
 
 /** One depth of a cache that holds tokens. */
 export interface SavedDepth {
   readonly past: Past;
-  /** Factor of the scores. */
+  /** Factor of the attention scores. */
   readonly scale: number;
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeConfig;
 }
 
 /**
- * A cache as the bytes of a safetensors file: its tensors, without the spare room of their buffers, and one JSON text in
- * the metadata. Beside the result one tensor is in memory at a time. The tensors must stay as they are meanwhile.
+ * Returns a cache as the bytes of a safetensors file: its tensors without spare capacity, and one JSON text in the metadata. Besides the
+ * result, one tensor is in memory at a time. The cache must not change meanwhile.
  *
- * @param fingerprint of the model's weights, where they are known.
- * @throws CacheStateError where a policy carries tensors that are neither float32 nor int32.
+ * @param fingerprint the fingerprint of the model's weights, if they are known.
+ * @throws CacheStateError if a codec keeps extra tensors that are neither float32 nor int32.
  */
 export async function writeSnapshot(state: CacheState, fingerprint: string | undefined): Promise<Uint8Array> {
   const tensors: TensorToWrite[] = [];
@@ -54,9 +54,9 @@ export async function writeSnapshot(state: CacheState, fingerprint: string | und
   };
   tensors.push({
     name: checksumName,
-    dtype: 'U8', // narrower than all others, so that it comes last
+    dtype: 'U8', // the narrowest dtype, so that it is written last
     shape: [checksumBytes],
-    data: () => new Uint8Array(checksumBytes), // not known yet
+    data: () => new Uint8Array(checksumBytes), // set below
   });
   const bytes = await writeSafetensors(tensors, {
     metadata: {
@@ -130,7 +130,7 @@ function withRows({shape: [batch, kvHeads, , columns]}: tf.Tensor4D, rows: numbe
   return [batch, kvHeads, rows, columns];
 }
 
-/** A tensor with fewer rows (the last axis but one) than there are, or all of it. */
+/** A tensor to write with the given shape, which may have fewer rows (next-to-last axis) than the tensor. */
 function toWrite(name: string, tensor: tf.Tensor, shape: number[]): TensorToWrite {
   const rows = shape.at(-2) ?? 1;
   const stride = tensor.shape.at(-2) ?? 1;
@@ -148,12 +148,12 @@ function toWrite(name: string, tensor: tf.Tensor, shape: number[]): TensorToWrit
       };
     default:
       throw new CacheStateError(
-        `The tensor ${name} is ${tensor.dtype}; a snapshot holds float32 and int32: cast it in the policy that makes it.`,
+        `The tensor ${name} is ${tensor.dtype}; a snapshot holds only float32 and int32: cast it in the codec that makes it.`,
       );
   }
 }
 
-/** Of each block of `stride` rows the first `rows`. */
+/** Returns the first `rows` rows of each block of `stride` rows. */
 function firstRows<Numbers extends Float32Array | Int32Array>(
   numbers: Numbers,
   rows: number,
@@ -163,7 +163,7 @@ function firstRows<Numbers extends Float32Array | Int32Array>(
   if (rows === stride) return numbers;
   const blocks = numbers.length / (stride * columns);
   const length = rows * columns;
-  // in place: a block never moves behind where it lies. What a backend gives may be its own memory, so of a copy
+  // in place, because blocks only move to the front; of a copy, because a backend may return its own memory
   const packed = numbers.slice() as Numbers;
   for (let block = 1; block < blocks; block++) {
     packed.copyWithin(block * length, block * stride * columns, block * stride * columns + length);

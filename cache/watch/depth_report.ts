@@ -1,23 +1,24 @@
 import {type LayerShape, uncompressedNumbers} from '../binding/layer_shape.js';
 import {type Past, pastBytes, tokensHeld} from '../past/past.js';
 
-/** How one depth of a cache stands. */
+/** Policy, tokens and bytes of one depth of a cache. */
 export interface DepthReport {
   readonly depth: number;
+  /** The name of its policy. */
   readonly policy: string;
-  /** Tokens that came in. */
+  /** Tokens seen, evicted ones included. */
   readonly tokensSeen: number;
   /** Tokens that each head still holds. */
   readonly tokensHeld: number;
-  /** True bytes: codes, scales, positions, spare room. */
+  /** Bytes of all its tensors: codes, scales, positions, spare capacity. */
   readonly byteSize: number;
-  /** What all tokens seen would take as float32. */
+  /** Bytes of all tokens seen if stored as uncompressed float32. */
   readonly float32Bytes: number;
 }
 
-/** Of a depth into which no token came, all numbers are 0. */
-export function depthReport(row: LayerShape, policy: string, past: Past | undefined): DepthReport {
-  const {depth} = row;
+/** Returns the report of one depth; all numbers are 0 if it has seen no token. */
+export function depthReport(shape: LayerShape, policy: string, past: Past | undefined): DepthReport {
+  const {depth} = shape;
   if (past === undefined) {
     return {depth, policy, tokensSeen: 0, tokensHeld: 0, byteSize: 0, float32Bytes: 0};
   }
@@ -29,6 +30,6 @@ export function depthReport(row: LayerShape, policy: string, past: Past | undefi
     tokensSeen,
     tokensHeld: tokensHeld(past),
     byteSize: pastBytes(past),
-    float32Bytes: batch * row.kvHeads * uncompressedNumbers(row) * tokensSeen * 4,
+    float32Bytes: batch * shape.kvHeads * uncompressedNumbers(shape) * tokensSeen * 4,
   };
 }

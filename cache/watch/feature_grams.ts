@@ -4,7 +4,7 @@ import {rotate} from '../../ops/rotate/index.js';
 import {KeptSums} from './kept_sums.js';
 import type {SeenTokens, Watcher} from './watched_cache.js';
 
-/** What the Gram matrices are of; rotated ones are there in models with rotary positions. */
+/** Features of which a Gram matrix is computed. The rotated ones exist only in models with rotary positions. */
 export type GramSide = 'queries' | 'keys' | 'values' | 'rotatedQueries' | 'rotatedKeys';
 
 export interface FeatureGramsOptions {
@@ -15,17 +15,17 @@ export interface FeatureGramsOptions {
 const everySide: readonly GramSide[] = ['queries', 'keys', 'values', 'rotatedQueries', 'rotatedKeys'];
 
 /**
- * Watches the features that a cache stores: for each key head the sum of the outer products of its tokens,
+ * Watches the features that a cache stores, and sums the Gram matrices of each key head over all tokens:
  *
  *     C_K = K^T K,   C_V = V^T V,   C_Q = sum over the query heads of its group of Q_j^T Q_j
  *
- * float32 `[dim, dim]`, over all batches and texts that it sees. The eigenvalues of C_K are the squared singular values of
- * K, whatever the number of tokens; calibration needs no more than these sums (Eigen Attention, arXiv 2408.05646).
+ * Each is float32 `[dim, dim]`, over all batches and texts seen. The eigenvalues of C_K are the squared singular values of K, for any
+ * number of tokens. Calibration needs only these sums (Eigen Attention, arXiv 2408.05646).
  */
 export class FeatureGrams implements Watcher {
   private readonly sums = new KeptSums();
   private readonly sides: readonly GramSide[];
-  /** Tokens seen so far, those of a batch added up. */
+  /** Tokens seen so far, summed over batches. */
   tokens = 0;
   /** Depths seen so far. */
   depths = 0;
@@ -42,13 +42,13 @@ export class FeatureGrams implements Watcher {
       const features = featuresOf(side, fresh);
       if (features === undefined) continue;
       const dim = features.shape[3];
-      // query head h belongs to key head floor(h / group), so a group's heads lie behind each other
+      // query head h belongs to key head floor(h / group), so the heads of a group are adjacent
       const rows = tf.reshape<tf.Rank.R4>(features, [batch, kvHeads, -1, dim]);
       this.sums.add(nameOf(depth, side), tf.sum(batchedMatMul(rows, rows, {transposeA: true}), 0));
     }
   }
 
-  /** The Gram matrix of each key head, `[dim, dim]` row-major; undefined where this side was not seen. */
+  /** Reads the Gram matrix of each key head, `[dim, dim]` row-major; undefined if this side was not seen. */
   async read(depth: number, side: GramSide): Promise<Float32Array[] | undefined> {
     const sum = await this.sums.read(nameOf(depth, side));
     if (sum === undefined) return undefined;
@@ -57,6 +57,7 @@ export class FeatureGrams implements Watcher {
     return Array.from({length: kvHeads}, (_, head) => sum.numbers.slice(head * size, (head + 1) * size));
   }
 
+  /** Frees the sums. */
   dispose(): void {
     this.sums.dispose();
   }

@@ -7,29 +7,29 @@ import type {Rotation} from '../../ops/rotate/index.js';
 import {attendedKeys} from '../past/attend_past.js';
 import {latentKeysOf} from '../past/fresh_tokens.js';
 
-/** What a watcher sees of the fresh tokens of one depth: float32, queries and keys **not** rotated. */
+/** The fresh tokens of one depth as a watcher sees them: float32, queries and keys **not** rotated. */
 export interface SeenTokens extends Omit<FreshTokens, 'keyBasis' | 'keyMean'> {
-  /** Keys as queries meet them: rebuilt, where the layer hands over latents. */
+  /** `[batch, kvHeads, tokens, dim]` as attended before rotation: rebuilt from their basis if the layer gives latents. */
   readonly keys: tf.Tensor4D;
-  /** What the layer's keys are latents of; absent where it hands over keys. */
+  /** The basis and mean of the layer's latents; absent if it gives keys. */
   readonly latentsOf?: Pick<FreshTokens, 'keyBasis' | 'keyMean'>;
-  /** The position of the first of them. */
+  /** The position of the first fresh token. */
   readonly start: number;
-  /** What `rotate` turns queries and keys to their positions with; absent where the model has no rotary positions. */
+  /** The rotation of queries and keys by their positions, for `rotate`; absent if the model has no rotary positions. */
   readonly rotation?: Rotation;
 }
 
-/** Looks on while a model runs. */
+/** Observes the attention of a model while it runs. */
 export interface Watcher {
   /**
-   * Called once for each depth and step, inside a tidy: tensors are the model's, and what shall last is kept by the watcher.
-   * @param output what the attention gave: float32 `[batch, heads, tokens, dimV]`.
+   * Called once for each depth and step, inside a tidy that frees all tensors made here unless the watcher keeps them.
+   * @param output the attention output, float32 `[batch, heads, tokens, dimV]`.
    */
   see(depth: number, fresh: SeenTokens, output: tf.Tensor4D): void;
 }
 
 /**
- * Stands between a model and its cache, and shows watchers all that passes. Nothing that passes is changed.
+ * Wraps a cache and shows all fresh tokens and attention outputs to watchers. It changes none of them.
  *
  *     const watched = new WatchedCache(cache, [grams]);
  *     model.apply(ids, {cache: watched});
@@ -52,7 +52,7 @@ export class WatchedCache implements AttentionCache {
   }
 
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
-    const start = this.cache.tokens; // of the whole model: the depths behind this one still lack the fresh tokens
+    const start = this.cache.tokens; // of the whole model: deeper depths do not hold the fresh tokens yet
     return tf.tidy(() => {
       const output = this.cache.attend(depth, fresh);
       const rotation = this.rotationOf(fresh, start);
@@ -68,7 +68,7 @@ export class WatchedCache implements AttentionCache {
     this.ropes = undefined;
   }
 
-  /** The layers of a model share one config, so that one table serves until another comes. */
+  /** Most models have one rotary config for all layers, so the last table is reused until the config changes. */
   private rotationOf({rope, queries}: FreshTokens, start: number): Rotation | undefined {
     if (rope === undefined) return undefined;
     const [, , tokens, dim] = queries.shape;

@@ -119,7 +119,7 @@ describe('whatever can be read as a plan', () => {
       ['realtime', /no plan "realtime".*Did you mean "realTime"/],
       ['{"plan": "uniform"', /not JSON/],
       ['[]', /plan is for 0 depths/],
-      [['full'], /plan is for 1 depths and the model has 2/],
+      [['full'], /plan is for 1 depths, but the model has 2/],
       [{name: 'h2o', options: {store: {keys: {bits: 4}}}}, /store = .*one for each side/],
       [{name: 'quantized', options: {keep: 5}}, /keep = 5; expected a keeper/],
       [undefined, /undefined is neither a plan/],

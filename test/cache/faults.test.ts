@@ -167,7 +167,7 @@ describeOnBackends('a cache', () => {
     apply(cache, 40, 41);
     const changing = cache.setPlan(quantized());
     apply(cache, 41, 42);
-    await rejection(changing, CacheStateError, /went on while its plan was changed/);
+    await rejection(changing, CacheStateError, /changed while setPlan was running/);
     cache.dispose();
   });
 

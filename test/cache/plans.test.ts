@@ -89,7 +89,7 @@ describe('plans', () => {
     const row = (depth: number) => ({depth, heads: 1, kvHeads: 1, dim: 8, dimV: 8});
     expect(() => new KVCache([row(0)], perDepth([full(), full()]))).to.throw(
       InvalidArgumentError,
-      /2 depths and the model has 1/,
+      /2 depths, but the model has 1/,
     );
   });
 });

@@ -168,7 +168,7 @@ describe('a snapshot', () => {
     const bytes = await cache.save();
     (await KVCache.restore(bytes, model)).dispose();
     const error = await rejection(KVCache.restore(bytes, other), ModelError);
-    expect(error.message).to.match(/fingerprint of its weights is \w{16}, and that of this model \w{16}/);
+    expect(error.message).to.match(/fingerprint of its weights is \w{16}, that of this model is \w{16}/);
     cache.dispose();
     model.dispose();
     other.dispose();
@@ -176,10 +176,10 @@ describe('a snapshot', () => {
     take(small, 3, 1);
     const saved = await small.save();
     const wrong = {
-      'it has 2 depths, and this model 1': [row(0)],
-      'at depth 1 it has kvHeads = 1, and this model 2': [row(0), row(1, {kvHeads: 2})],
-      'at depth 0 it has dimV = 16, and this model 8': [row(0, {dimV: 8}), row(1)],
-      'at depth 0 it has headDim = none, and this model 32': [row(0, {headDim: 32}), row(1)],
+      'it has 2 depths, this model has 1': [row(0)],
+      'at depth 1 it has kvHeads = 1, this model has 2': [row(0), row(1, {kvHeads: 2})],
+      'at depth 0 it has dimV = 16, this model has 8': [row(0, {dimV: 8}), row(1)],
+      'at depth 0 it has headDim = none, this model has 32': [row(0, {headDim: 32}), row(1)],
     };
     for (const [message, rows] of Object.entries(wrong)) {
       const refused = await rejection(KVCache.restore(saved, rows), ModelError);
@@ -193,8 +193,8 @@ describe('a snapshot', () => {
     take(cache, 3, 1);
     const bytes = await cache.save();
     for (const [plan, message] of [
-      [quantized({sinks: 0, bits: 8}), 'at depth 0 it has quantized with bits = 4, and the plan 8'],
-      [full(), 'at depth 0 it has quantized, and the plan full'],
+      [quantized({sinks: 0, bits: 8}), 'at depth 0 it has quantized with bits = 4, the plan has 8'],
+      [full(), 'at depth 0 it has quantized, the plan has full'],
       [bands(), 'at depth 0'],
     ] as const) {
       const error = await rejection(KVCache.restore(bytes, [row(0)], plan), InvalidArgumentError);
@@ -222,7 +222,7 @@ describe('a snapshot', () => {
     const newer = await refuse(withMetadata(bytes, metadata => (metadata['version'] = '3')));
     expect(newer.message).to.include('version 3');
     const other = await refuse(withMetadata(bytes, metadata => (metadata['kind'] = 'eigenkv calibration')));
-    expect(other.message).to.include('no snapshot');
+    expect(other.message).to.include('not a snapshot');
     await fc.assert(
       fc.asyncProperty(fc.nat(bytes.length - 1), fc.integer({min: 1, max: 255}), async (at, flip) => {
         const wrong = bytes.slice();

@@ -95,7 +95,7 @@ describe('whatever can be read as a plan', () => {
     }
   });
 
-  it('is the best within a share of float32', () => {
+  it('finds the best plan within a fraction of float32', () => {
     const bitsOf = (share: string) => {
       const {keyBits, valueBits, groupSize} = asPlan(share).policyFor(0, 1).options;
       return [keyBits, valueBits, groupSize];
@@ -109,7 +109,7 @@ describe('whatever can be read as a plan', () => {
     );
   });
 
-  it('is refused with a reason if it is none', () => {
+  it('refuses anything else with a reason', () => {
     const wrong: [unknown, RegExp][] = [
       ['h2o:heavyBudget', /"heavyBudget" in "h2o:heavyBudget" is not an option/],
       ['h2o:heavyBudget=64,store=integr', /no codec "integr".*Did you mean "integer"/],
@@ -130,7 +130,7 @@ describe('whatever can be read as a plan', () => {
     }
   });
 
-  it('is refused if the budget is too small for the codec', () => {
+  it('refuses a budget that is too small for the codec', () => {
     for (const plan of [
       sliding({window: 50, recent: 32, store: {bits: 4, groupAxis: 'channel', groupSize: 32}}),
       h2o({heavyBudget: 12, recentBudget: 4, store: {name: 'lowRank', options: {rank: 8}}}),

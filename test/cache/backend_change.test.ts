@@ -57,7 +57,7 @@ for (const from of testBackends) {
 
       const onGpu = [from, to].includes('webgpu');
       for (const variant of policyVariants.filter(each => !onGpu || !readsAtOnce(each))) {
-        it(`${variantName(variant)}: ${onGpu ? 'comes along, or says why not' : 'goes on as if nothing had changed'}`, async () => {
+        it(`${variantName(variant)}: ${onGpu ? 'moves, or says why not' : 'continues unchanged'}`, async () => {
           const expected = await reference(variant);
           let current: BackendName = from;
           await useBackend(current);

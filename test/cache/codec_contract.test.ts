@@ -129,7 +129,7 @@ for (const variant of codecVariants) {
       );
     });
 
-    it('takes the bytes that it says, fewer than float32', () => {
+    it('uses the bytes that it reports, fewer than float32', () => {
       const tokens = Math.ceil(256 / codec.blockTokens) * codec.blockTokens;
       const encoding = codec.encode(random([1, 2, tokens, 32], 5));
       const sizes = Object.values(tensorsOf(encoding)).map(({tensor}) => tensor.size * 4);

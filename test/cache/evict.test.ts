@@ -53,7 +53,7 @@ describeOnBackends('evict', () => {
   });
 });
 
-describe('a keeper of your own', () => {
+describe("a user's keeper", () => {
   before(() => useBackend('wasm'));
 
   /** Keeps what has short keys (Devoto et al., 2024, arXiv 2406.11430). */
@@ -132,7 +132,7 @@ describe('a keeper of your own', () => {
     expect(held[2]).to.be.at.least(held[1]!);
   });
 
-  it('is refused if it is none', () => {
+  it('is refused if it is not a keeper', () => {
     for (const given of [5, {}, {budget: 4}, 'heavy', {name: 'heavy'}]) {
       expect(() => asKeeper(given as string)).to.throw(InvalidArgumentError, /keep|heav/);
     }

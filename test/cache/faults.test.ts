@@ -53,7 +53,7 @@ describeOnBackends('a cache', () => {
     float8: float8({sinks: 0}),
   };
   for (const [name, policy] of Object.entries(inner)) {
-    it(`is as before the step where a policy of yours throws at its first depth (around ${name})`, async () => {
+    it(`is unchanged if a user's policy throws at its first depth (around ${name})`, async () => {
       const cache = new KVCache(model, perDepth([failing(policy, 3), policy]));
       apply(cache, 0, 40);
       apply(cache, 40, 41);
@@ -77,7 +77,7 @@ describeOnBackends('a cache', () => {
     });
   }
 
-  it('says so where a policy throws at a later depth, and goes on once it is cut back', async () => {
+  it('reports a policy that throws at a later depth, and continues after truncate', async () => {
     const cache = new KVCache(model, perDepth([full(), failing(full(), 3)]));
     apply(cache, 0, 40);
     apply(cache, 40, 41);
@@ -94,7 +94,7 @@ describeOnBackends('a cache', () => {
     cache.dispose();
   });
 
-  it('says so where tokens cannot be taken back, and is empty after reset()', async () => {
+  it('reports that it cannot be truncated, and is empty after reset()', async () => {
     const cache = new KVCache(model, perDepth([onlineSvd({rank: 4, updateFreq: 1}), failing(full(), 2)]));
     apply(cache, 0, 40);
     const fork = cache.fork();
@@ -109,7 +109,7 @@ describeOnBackends('a cache', () => {
     fork.dispose();
   });
 
-  it('holds whole chunks where a prompt is aborted, and goes on to the same tokens', async () => {
+  it('holds whole chunks after an aborted prompt, and continues with the same tokens', async () => {
     for (const policy of [full(), onlineSvd({rank: 4, updateFreq: 3})]) {
       const cache = new KVCache(model, policy);
       const controller = new AbortController();
@@ -133,7 +133,7 @@ describeOnBackends('a cache', () => {
     }
   });
 
-  it('holds every token that was given out where the text is aborted, and can be saved', async () => {
+  it('holds every token that was yielded before an abort, and can be saved', async () => {
     const policy = quantized({residual: 2, groupSize: 4});
     const cache = new KVCache(model, policy);
     const controller = new AbortController();
@@ -155,7 +155,7 @@ describeOnBackends('a cache', () => {
     restored.dispose();
   });
 
-  it('keeps the depth whose new policy throws as it was', async () => {
+  it('keeps a depth unchanged if its new policy throws', async () => {
     const cache = new KVCache(model, full());
     apply(cache, 0, 40);
     const [{numTensors}, policy] = [tf.memory(), failing(float8(), 2)];
@@ -171,7 +171,7 @@ describeOnBackends('a cache', () => {
     cache.dispose();
   });
 
-  it('is untouched by a store that fails, hangs or gives garbage', async () => {
+  it('is unchanged by a store that fails, hangs or returns garbage', async () => {
     const cache = new KVCache(model);
     apply(cache, 0, 10);
     const before = await cache.save();

@@ -18,7 +18,7 @@ function fresh(tokens: number, batch = 1) {
 }
 
 describeOnBackends('KVCache', () => {
-  it('reports each depth, and true bytes against float32', () => {
+  it('reports each depth with its bytes and those of float32', () => {
     tf.tidy(() => {
       const cache = new KVCache(
         [row(0), row(1)],
@@ -41,7 +41,7 @@ describeOnBackends('KVCache', () => {
     });
   });
 
-  it('grows without copying the past for each token, and not beyond what it was told to expect', () => {
+  it('grows in amortised constant time per token, and not beyond expectedTokens', () => {
     const cache = new KVCache([row(0)], full(), {expectedTokens: 300});
     const buffers = new Set<number>();
     tf.tidy(() => {
@@ -57,7 +57,7 @@ describeOnBackends('KVCache', () => {
     cache.dispose();
   });
 
-  it('refuses what does not fit, and is then as it was', () => {
+  it('refuses tokens that do not fit, and stays unchanged', () => {
     tf.tidy(() => {
       const cache = new KVCache([row(0)], full());
       cache.attend(0, fresh(3));
@@ -95,13 +95,13 @@ describeOnBackends('KVCache', () => {
     }
   });
 
-  it('wants a model with attention layers that it knows, each depth once', () => {
+  it('requires a model with cached attention layers, each depth once', () => {
     expect(() => new KVCache({layers: [{}]})).to.throw(InvalidArgumentError, /no attention layer/);
     expect(() => new KVCache([row(0), row(2)])).to.throw(InvalidArgumentError, /0, 2/);
     expect(() => new KVCache([row(0), row(0)])).to.throw(InvalidArgumentError, /0, 0/);
   });
 
-  it('refuses what is no model, no rows or no option, which plain JavaScript can give', () => {
+  it('refuses values that are not models, layer shapes or options, which plain JavaScript may pass', () => {
     const noModels: unknown[] = [
       undefined,
       null,
@@ -136,7 +136,7 @@ function noTokens() {
 }
 
 describe('the registry', () => {
-  it('refuses a text that is none, and specs with more beside name and options, which would be dropped', () => {
+  it('refuses malformed text, and specs with keys that would be dropped', () => {
     for (const given of [
       undefined,
       null,
@@ -182,7 +182,7 @@ describe('the registry', () => {
     });
   }
 
-  it('takes policies of others, once', () => {
+  it("registers a user's policy once", () => {
     const name = 'testKeepAll';
     registerPolicy(name, () => ({...full(), name}));
     expect(policyNames()).to.include(name);
@@ -190,7 +190,7 @@ describe('the registry', () => {
     expect(() => registerPolicy(name, full)).to.throw(InvalidArgumentError, /already/);
   });
 
-  it('names the codecs that there are', () => {
+  it('lists all codecs', () => {
     expect(() => makeCodec({name: 'int8'})).to.throw(InvalidArgumentError, /dense, float8, integer/);
   });
 });

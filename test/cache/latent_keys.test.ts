@@ -78,7 +78,7 @@ for (const [name, rope] of Object.entries({'without rotation': undefined, rotate
     after(() => tf.dispose(all));
 
     for (const spec of lossless) {
-      it(`${spec.name}: as with the keys rebuilt`, async () => {
+      it(`${spec.name}: equals attention over rebuilt keys`, async () => {
         // low rank loses nothing of latents of that rank; dense keys, which have a mean too, would need more
         const isLowRank = 'rank' in spec.options || 'longTermRank' in spec.options;
         const latentCache = new KVCache([latentRow], spec);
@@ -93,7 +93,7 @@ for (const [name, rope] of Object.entries({'without rotation': undefined, rotate
       });
     }
 
-    it('every policy stores them, within its budget, and leaks nothing', async function () {
+    it('are stored by every policy within its budget, without leaks', async function () {
       if (backend === 'cpu') skip(this, 'four seconds on cpu, of nothing but references that others test');
       for (const variant of policyVariants) {
         const policy = makePolicy(withinRank(variant));
@@ -107,7 +107,7 @@ for (const [name, rope] of Object.entries({'without rotation': undefined, rotate
       }
     });
 
-    it('change to another plan as they are', async () => {
+    it('stay latents in a change of plan', async () => {
       const cache = new KVCache([latentRow], uniform({name: 'quantized', options: {residual: 0}}));
       run(cache, all, true, rope).dispose();
       await cache.setPlan({name: 'full'});
@@ -134,7 +134,7 @@ function withinRank({name, options = {}}: Spec): Spec {
 }
 
 describe('latent keys in a cache', () => {
-  it('are compared with uncompressed heads, and refused where they do not fit', () => {
+  it('are compared with uncompressed heads, and refused if shapes do not fit', () => {
     tf.tidy(() => {
       const cache = new KVCache([latentRow]);
       const all = text();
@@ -150,7 +150,7 @@ describe('latent keys in a cache', () => {
     });
   });
 
-  it('have the policy that their layer asks for, where no plan is given', () => {
+  it('have the policy that their layer asks for if no plan is given', () => {
     const row = {...latentRow, policy: {name: 'quantized', options: {bits: 4}}};
     expect(new KVCache([row]).report()[0]!.policy).to.equal('quantized');
     expect(new KVCache([row], {name: 'full'}).report()[0]!.policy).to.equal('full');

@@ -70,7 +70,7 @@ describe('keepers and codecs', () => {
   });
   after(() => tf.dispose(text));
 
-  it('are all here', () => {
+  it('are all tested here', () => {
     const names = Object.keys(stored).map(name => name.split(',')[0]);
     expect(storeNames().filter(name => !names.includes(name))).to.deep.equal([]);
     expect(keeperNames().filter(name => !(name in kept))).to.deep.equal([]);
@@ -103,7 +103,7 @@ describe('keepers and codecs', () => {
         cache.dispose();
       });
 
-      it(`${keeperName}, ${codecName}: forks, snapshots and JSON go on alike; nothing leaks`, async () => {
+      it(`${keeperName}, ${codecName}: forks, snapshots and JSON continue alike; nothing leaks`, async () => {
         await expectNoLeak(async () => {
           const made = rule();
           const cache = new KVCache(shapes, made);

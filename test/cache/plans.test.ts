@@ -29,7 +29,7 @@ import {rejection} from '../base/files/rejection.js';
 import {policyVariants, throughJson, variantName} from './variants.js';
 
 describe('plans', () => {
-  it('cut any number of depths into three bands by shares', () => {
+  it('split any number of depths into three bands by shares', () => {
     const names = (depths: number) =>
       Array.from({length: depths}, (_, depth) => bandOf(depth, depths)[0]).join('');
     expect(names(32)).to.equal('s'.repeat(12) + 'd'.repeat(12) + 'o'.repeat(8)); // the owner's table
@@ -40,7 +40,7 @@ describe('plans', () => {
     expect(bandOf(0, 10, [0, 1, 0])).to.equal('deep');
   });
 
-  it('put the policies of bands where they belong', () => {
+  it('assign the policies of bands to their depths', () => {
     const plan = bands({
       shallow: {name: 'full'},
       deep: quantized(),
@@ -85,7 +85,7 @@ describe('plans', () => {
     });
   }
 
-  it('refuse a model of another depth count', () => {
+  it('refuse a model with another number of depths', () => {
     const row = (depth: number) => ({depth, heads: 1, kvHeads: 1, dim: 8, dimV: 8});
     expect(() => new KVCache([row(0)], perDepth([full(), full()]))).to.throw(
       InvalidArgumentError,
@@ -114,7 +114,7 @@ describeOnBackends('a change of plan on a running cache', () => {
     return {cache, changes, output};
   }
 
-  it('from full to others: nothing is lost that the new policy keeps', async () => {
+  it('from full to others: loses only what the new policy loses', async () => {
     const {cache, output: exact} = await run(full(), full());
     cache.dispose();
     for (const to of [
@@ -136,7 +136,7 @@ describeOnBackends('a change of plan on a running cache', () => {
     exact.dispose();
   });
 
-  it('from lossy ones to full: what they held, in the order of the text, rotated', async () => {
+  it('from lossy ones to full: holds their tokens in text order, rotated', async () => {
     const {cache: reference, output: exact} = await run(full(), full());
     for (const from of [
       onlineSvd({rank: 16}),
@@ -154,7 +154,7 @@ describeOnBackends('a change of plan on a running cache', () => {
     reference.dispose();
   });
 
-  it('from evicting ones: says what is lost, carries the rest', async () => {
+  it('from evicting ones: reports what is lost, carries the rest', async () => {
     for (const from of [
       h2o({heavyBudget: 10, recentBudget: 10}),
       sliding({window: 16, sinks: 4}),
@@ -175,7 +175,7 @@ describeOnBackends('a change of plan on a running cache', () => {
   });
 
   for (const from of policyVariants) {
-    it(`from ${variantName(from)} to every other: steps go on, within its budget`, async () => {
+    it(`from ${variantName(from)} to every other: continues within its budget`, async () => {
       for (const to of policyVariants) {
         const policy = makePolicy(to);
         const {cache, output} = await run(makePolicy(from), policy);
@@ -190,7 +190,7 @@ describeOnBackends('a change of plan on a running cache', () => {
     });
   }
 
-  it('refuses what is no plan, says what it may be, and stays as it was', async () => {
+  it('refuses anything but a plan, says what is allowed, and stays unchanged', async () => {
     const cache = new KVCache([row], full());
     const wrong = [
       ['quantised', /There is no policy "quantised".*"quantized"/],
@@ -228,7 +228,7 @@ describeOnBackends('a change of plan on a running cache', () => {
     expect(cache.report()[0]!.policy).to.equal('full');
   });
 
-  it('is refused where the cache goes while it waits', async () => {
+  it('is refused if the cache changes meanwhile', async () => {
     for (const meanwhile of ['dispose', 'reset'] as const) {
       const {cache, output} = await run(full(), full());
       const change = rejection(cache.setPlan(quantized()), CacheStateError, /went on/);
@@ -240,7 +240,7 @@ describeOnBackends('a change of plan on a running cache', () => {
     }
   });
 
-  it('takes no later tokens for the first ones, where those are gone', async () => {
+  it('does not take later tokens for sinks if the first ones were evicted', async () => {
     const {cache, output} = await run(sliding({window: 16, sinks: 0}), sliding({window: 8, sinks: 4}));
     const {held, recent} = cache.past(0)!;
     expect(Object.keys(held)).to.deep.equal([]);
@@ -249,7 +249,7 @@ describeOnBackends('a change of plan on a running cache', () => {
     cache.dispose();
   });
 
-  it('leaks nothing, and is not made where the plan does not fit', async () => {
+  it('leaks nothing, and is refused if the plan does not fit', async () => {
     await expectNoLeak(async () => {
       for (const [from, to] of [
         [full(), onlineSvd({rank: 8})],

@@ -48,12 +48,12 @@ describeOnBackends(
   backend => {
     for (const variant of policyVariants) {
       if (readsAtOnce.has(variant.name)) {
-        it(`say that they cannot decide here: ${variantName(variant)}`, async () => {
+        it(`say that they need a synchronous backend: ${variantName(variant)}`, async () => {
           await rejection(outputs(variant), BackendError, /synchronously, which webgpu cannot do/);
         });
         continue;
       }
-      it(`answer as on wasm: ${variantName(variant)}`, async () => {
+      it(`compute the same as on wasm: ${variantName(variant)}`, async () => {
         await useBackend('wasm');
         const expected = await outputs(variant);
         await useBackend(backend);

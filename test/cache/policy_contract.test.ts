@@ -105,7 +105,7 @@ for (const variant of policyVariants) {
       });
     }
 
-    it('attends to one whole text exactly: compression begins after it', () => {
+    it('attends exactly within the first step; compression follows it', () => {
       const cache = newCache(policy);
       expect(errorOf(run(cache, text, [shape.tokens]))).to.be.below(1e-5);
       cache.dispose();
@@ -116,7 +116,7 @@ for (const variant of policyVariants) {
       'prefill, then tokens': [25, ...ones.slice(25)],
       'uneven chunks': [3, 1, 17, 2, 9, 8],
     })) {
-      it(`${name}: within its bound of plain attention; holds the tokens that it says, at their positions, within its budget`, () => {
+      it(`${name}: stays within its error bound, its positions and its budget`, () => {
         const cache = newCache(policy);
         const output = run(cache, text, chunks, tokens => {
           const past = cache.past(0)!;
@@ -130,7 +130,7 @@ for (const variant of policyVariants) {
       });
     }
 
-    it('counts its bytes truly: all that it keeps in memory', () => {
+    it('counts all the bytes that it keeps in memory', () => {
       const before = tf.memory().numBytes;
       const cache = newCache(policy);
       run(cache, text, [33, 7]).dispose();
@@ -140,7 +140,7 @@ for (const variant of policyVariants) {
       cache.dispose();
     });
 
-    it('takes no more than float32 for a short text, but for the room of a few tokens', () => {
+    it('needs no more than float32 for a short text, except for a few spare tokens', () => {
       const cache = newCache(policy);
       for (const [at] of ones.entries()) {
         tf.tidy(() => void cache.attend(0, {...part(text, at, 1), rope}));
@@ -154,7 +154,7 @@ for (const variant of policyVariants) {
       cache.dispose();
     });
 
-    it('gives a text in a batch what it gives it alone', async () => {
+    it('gives a text the same result in a batch as alone', async () => {
       const texts = tf.tidy(() => [0, 1].map(which => oneOf(text, which)));
       const [batch, alone] = [newCache(policy), texts.map(() => newCache(policy))];
       for (const [at, tokens] of [[0, 9], ...ones.slice(9).map((_, i) => [9 + i, 1] as const)] as const) {
@@ -169,7 +169,7 @@ for (const variant of policyVariants) {
       for (const cache of [batch, ...alone]) cache.dispose();
     });
 
-    it('saved in the middle and restored, goes on as if it had never stopped', async () => {
+    it('continues after save and restore as if it had never stopped', async () => {
       for (const at of [2, 19, 37]) {
         const cache = newCache(policy);
         run(cache, text, [at]).dispose();
@@ -186,7 +186,7 @@ for (const variant of policyVariants) {
       }
     });
 
-    it('forked, goes two ways at once, each as if alone', async () => {
+    it('continues independently in both branches of a fork', async () => {
       const turned = tf.tidy(() => ({
         queries: tf.reverse(text.queries, 2),
         keys: tf.reverse(text.keys, 2),
@@ -223,7 +223,7 @@ for (const variant of policyVariants) {
 
     const cuts = {'of the newest': [40, 36], 'of a long text': [40, 21], 'of a short text': [15, 9]} as const;
     for (const [name, [all, kept]] of Object.entries(cuts)) {
-      it(`takes tokens ${name} back, or says why not`, async () => {
+      it(`truncates tokens ${name}, or says why not`, async () => {
         const cache = newCache(policy);
         run(cache, text, [all - 7, 4, 1, 1, 1]).dispose();
         const past = cache.past(0)!;
@@ -256,7 +256,7 @@ for (const variant of policyVariants) {
       expect(plan.policyFor(0, 1).options).to.deep.equal(policy.options);
     });
 
-    it('leaves no tensor behind, and none of its input changed', async () => {
+    it('leaks no tensor and leaves its input unchanged', async () => {
       const before = await text.keys.data();
       await expectNoLeak(async () => {
         const cache = newCache(policy);

@@ -37,7 +37,7 @@ const {batch, heads, kvHeads, dim} = goldenShape;
 const tolerance = 2e-5;
 
 describe('golden values of policies', () => {
-  it('are here for every policy', () => {
+  it('exist for every policy', () => {
     const tested = new Set(cases.map(({name}) => name));
     expect(shippedPolicies().filter(name => !tested.has(name))).to.deep.equal([]);
   });

@@ -25,7 +25,7 @@ const policies: Readonly<Record<string, Spec>> = {
   'dense, scores and positions': {name: 'h2o', options: {heavyBudget: 700, recentBudget: 300}},
 };
 
-describe("what save takes of the host's memory", () => {
+describe('the host memory of save', () => {
   let collect: (options?: {type: 'minor'}) => void;
   before(async () => {
     await useBackend('wasm');
@@ -45,7 +45,7 @@ describe("what save takes of the host's memory", () => {
     });
   }
 
-  it('would show what is kept beside', async () => {
+  it('would show additional copies', async () => {
     const cache = filled(policies['dense']!);
     const kept: unknown[] = [];
     const largest = Math.max(...tensorsOfPast(cache.past(0)!).map(({size}) => 4 * size));

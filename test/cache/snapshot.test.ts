@@ -64,10 +64,10 @@ function withMetadata(bytes: Uint8Array, change: (metadata: Record<string, strin
   new DataView(changedBytes.buffer).setBigUint64(0, BigInt(json.length), true);
   changedBytes.set(json, 8);
   changedBytes.set(bytes.subarray(8 + headerBytes), 8 + json.length);
-  return sealed(changedBytes);
+  return withChecksum(changedBytes);
 }
 
-function sealed(bytes: Uint8Array): Uint8Array {
+function withChecksum(bytes: Uint8Array): Uint8Array {
   const end = bytes.length - 4;
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(end, crc32(bytes.subarray(0, end)), true);
   return bytes;
@@ -84,7 +84,7 @@ describe('CRC-32', () => {
 describe('a snapshot', () => {
   before(() => useBackend('cpu'));
 
-  it('is a safetensors file without spare room', async () => {
+  it('is a safetensors file without spare capacity', async () => {
     const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
     take(cache, 50, 1);
     const file = await openSafetensors(bytesSource(await cache.save()));
@@ -105,7 +105,7 @@ describe('a snapshot', () => {
     restored.dispose();
   });
 
-  it('keeps every depth, also one without tokens, and the options', async () => {
+  it('keeps every depth, including empty ones, and the options', async () => {
     const rows = [row(0), row(1), row(2)];
     const plan = perDepth([quantized({sinks: 0, bits: 4}), h2o({heavyBudget: 8, recentBudget: 8}), full()]);
     const empty = new KVCache(rows, plan, {expectedTokens: 77, beyondContext: true});
@@ -120,7 +120,7 @@ describe('a snapshot', () => {
     empty.dispose();
   });
 
-  it('lets the plan be changed, as the cache that it is of would', async () => {
+  it('allows a change of plan with the same result as in the saved cache', async () => {
     for (const policy of [
       onlineSvd({rank: 8, updateFreq: 8}),
       layered({shortTermSize: 8, longTermBits: 8}),
@@ -138,7 +138,7 @@ describe('a snapshot', () => {
     }
   });
 
-  it('goes from one backend to another bit by bit', async () => {
+  it('moves between backends bit for bit', async () => {
     const cache = new KVCache([row(0)], quantized({sinks: 0, bits: 2, residual: 3, groupSize: 4}));
     take(cache, 70, 1);
     const bytes = await cache.save();
@@ -150,7 +150,7 @@ describe('a snapshot', () => {
     await useBackend('cpu');
   });
 
-  it('is of the moment of the call, whatever comes while it is written', async () => {
+  it('has the state at the call, whatever happens while it is written', async () => {
     const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 2, groupSize: 4}));
     take(cache, 30, 1);
     const expected = await cache.save();
@@ -161,7 +161,7 @@ describe('a snapshot', () => {
     cache.dispose();
   });
 
-  it('knows its model: by sizes, and by weights', async () => {
+  it('recognises its model by sizes and weights', async () => {
     const [model, other] = [tinyModel(1), tinyModel(2)];
     const cache = new KVCache(model);
     tf.tidy(() => void model.apply(tf.tensor2d([[1, 2, 3]], [1, 3], 'int32'), {cache}));
@@ -188,7 +188,7 @@ describe('a snapshot', () => {
     small.dispose();
   });
 
-  it('knows its plan, and takes policies that are not registered from one', async () => {
+  it('recognises its plan, and accepts one with policies that are not registered', async () => {
     const cache = new KVCache([row(0)], quantized({sinks: 0, bits: 4}));
     take(cache, 3, 1);
     const bytes = await cache.save();
@@ -234,7 +234,7 @@ describe('a snapshot', () => {
     for (let length = 0; length < bytes.length; length += 37) await refuse(bytes.subarray(0, length));
   });
 
-  it('believes nothing that could lead a kernel out of its tensors', async () => {
+  it('refuses shapes that would let a kernel read outside its tensors', async () => {
     const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
     take(cache, 50, 1);
     const bytes = await cache.save();
@@ -279,11 +279,11 @@ describe('a snapshot', () => {
     for (const wrong of [-1, 40, 0.5, NaN, Infinity]) {
       const bad = bytes.slice();
       new DataView(bad.buffer).setFloat32(at, wrong, true);
-      await rejection(KVCache.restore(sealed(bad), [row(0)]), FormatError);
+      await rejection(KVCache.restore(withChecksum(bad), [row(0)]), FormatError);
     }
   });
 
-  it('gives a cache or a typed error for any JSON, and leaves no tensor behind', async () => {
+  it('returns a cache or a typed error for any JSON, and leaks no tensor', async () => {
     const cache = new KVCache([row(0)], adaptive({residual: 4, groupSize: 4}));
     take(cache, 40, 1);
     const bytes = await cache.save();
@@ -310,7 +310,7 @@ describe('a snapshot', () => {
     );
   });
 
-  it('is not taken of a step that ended in its middle', async () => {
+  it('is refused if a forward pass stopped before all layers ran', async () => {
     const cache = new KVCache([row(0), row(1)]);
     tf.tidy(() => void cache.attend(0, fresh(2, 1)));
     await rejection(cache.save(), CacheStateError);

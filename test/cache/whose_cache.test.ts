@@ -21,7 +21,7 @@ const step = (model: tf.LayersModel, cache: KVCache | WatchedCache, from: number
     return (logits as tf.Tensor).dataSync<'float32'>().slice();
   });
 
-describe('Whose a cache is', () => {
+describe('A cache and its model', () => {
   let [model, other]: tf.LayersModel[] = [];
   before(async () => {
     await useBackend('wasm');
@@ -30,7 +30,7 @@ describe('Whose a cache is', () => {
   after(() => [model!, other!].forEach(each => void each.dispose()));
 
   describe('of another model', () => {
-    it('it is refused before anything is taken in', async () => {
+    it('the cache is refused before it is changed', async () => {
       const cache = new KVCache(model!);
       expect(() => step(other!, cache, 0, 5)).to.throw(InvalidArgumentError, /another model.*new KVCache/);
       step(model!, cache, 0, 10);
@@ -41,7 +41,7 @@ describe('Whose a cache is', () => {
       cache.dispose();
     });
 
-    it('it is refused where that has fewer depths, or more', () => {
+    it('the cache is refused if that has fewer or more depths', () => {
       const layers = [0, 1].map(depth => attention({numHeads: 2, depth}));
       const x = tf.input({shape: [null, 8]});
       const one = tf.model({inputs: x, outputs: layers[0]!.apply(x) as tf.SymbolicTensor});
@@ -59,7 +59,7 @@ describe('Whose a cache is', () => {
       t.dispose();
     });
 
-    it('its tokens are not taken over', () => {
+    it('continueFrom refuses its tokens', () => {
       const [cache, foreign] = [new KVCache(model!), new KVCache(other!)];
       step(other!, foreign, 0, 5);
       expect(() => cache.continueFrom(foreign)).to.throw(InvalidArgumentError, /another model/);
@@ -67,7 +67,7 @@ describe('Whose a cache is', () => {
       foreign.dispose();
     });
 
-    it('made of rows, it is of whoever brings the first token, until it is empty again', () => {
+    it('a cache of layer shapes belongs to the first layer that calls it, until it is reset', () => {
       const rows = [0, 1].map(depth => ({depth, heads: 4, kvHeads: 2, dim: 8, dimV: 8}));
       const cache = new KVCache(rows);
       step(model!, cache, 0, 5);
@@ -92,7 +92,7 @@ describe('Whose a cache is', () => {
   });
 
   describe('of other weights', () => {
-    it('says so at the next step and at save, and is right again after reset', async () => {
+    it('is an error at the next step and at save until reset', async () => {
       const changing = tinyModel(3);
       const [cache, empty] = [new KVCache(changing), new KVCache(changing)];
       step(changing, cache, 0, 10);
@@ -107,7 +107,7 @@ describe('Whose a cache is', () => {
       changing.dispose();
     });
 
-    it('sees what fit changed', async () => {
+    it('detects weights that fit changed', async () => {
       const x = tf.input({shape: [null, 8]});
       const trained = tf.model({inputs: x, outputs: attention({numHeads: 2}).apply(x) as tf.SymbolicTensor});
       trained.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
@@ -120,7 +120,7 @@ describe('Whose a cache is', () => {
       t.dispose();
     });
 
-    it('a restored cache is of the weights at that time', async () => {
+    it('a restored cache is bound to the weights at that time', async () => {
       const changing = tinyModel(3);
       const cache = new KVCache(changing);
       step(changing, cache, 0, 10);
@@ -141,7 +141,7 @@ describe('Whose a cache is', () => {
       return list;
     };
 
-    it('refuses a second one, whoever comes first, and the first is not disturbed', async () => {
+    it('refuses a second one without disturbing the first', async () => {
       const [first, second] = [ids.slice(0, 10), ids.slice(10, 25)];
       const alone = await all(generate(model!, first, {tokens: 8}));
       const cache = new KVCache(model!);
@@ -156,7 +156,7 @@ describe('Whose a cache is', () => {
       cache.dispose();
     });
 
-    it('refuses what would change it, and lets it be looked at, forked and saved', async () => {
+    it('refuses changes, but allows reading, fork and save', async () => {
       const cache = new KVCache(model!);
       const given = generate(model!, ids, {cache, tokens: 8});
       await given.next();
@@ -184,7 +184,7 @@ describe('Whose a cache is', () => {
       cache.dispose();
     });
 
-    it('is free after an error, an abort and a break', async () => {
+    it('is released after an error, an abort and a break', async () => {
       const cache = new KVCache(model!);
       const aborted = generate(model!, ids, {cache, signal: AbortSignal.abort()});
       await rejection(all(aborted), DOMException, /abort/);
@@ -194,7 +194,7 @@ describe('Whose a cache is', () => {
     });
   });
 
-  it('tf.dispose and tf.tidy leave what holds it alone: the model, its weights, its tokens', () => {
+  it('tf.dispose and tf.tidy leave its model, weights and tokens alone', () => {
     const [cache, reference] = [new KVCache(model!), new KVCache(model!)];
     const logits = step(model!, cache, 0, 10);
     step(model!, reference, 0, 10);
@@ -213,7 +213,7 @@ describe('Whose a cache is', () => {
     reference.dispose();
   });
 
-  it('a layer that a model applies twice is refused: each of its tokens would count twice', () => {
+  it('a layer that a model applies twice is refused, because its tokens would count twice', () => {
     const x = tf.input({shape: [null, 8]});
     const twice = attention({numHeads: 2, name: 'shared'});
     const model = tf.model({inputs: x, outputs: twice.apply(twice.apply(x)) as tf.SymbolicTensor});
@@ -244,7 +244,7 @@ describe('Whose a cache is', () => {
     lfu({maxCacheSize: 16}),
     full(),
   ]) {
-    it(`truncate to what there is changes nothing (${policy.name})`, async () => {
+    it(`truncate to all tokens changes nothing (${policy.name})`, async () => {
       const cache = new KVCache(model!, policy);
       step(model!, cache, 0, 20);
       for (let at = 20; at < 40; at++) step(model!, cache, at, at + 1);

@@ -100,7 +100,7 @@ const schedules = [
 
 describeOnBackends('a local window', () => {
   for (const variant of policyVariants) {
-    it(`${variantName(variant)}: no token beyond it is attended, every other that is held is`, async () => {
+    it(`${variantName(variant)}: attends to all held tokens within it and to no others`, async () => {
       const text = randomText();
       for (const [window, chunks] of [
         [6, schedules[0]!],
@@ -121,7 +121,7 @@ describeOnBackends('a local window', () => {
     });
   }
 
-  it('rotary keys, stored rotated and before their rotation: as masked attention', async () => {
+  it('equals masked attention for keys stored rotated and unrotated', async () => {
     const rope = {theta: 100};
     const window = 7;
     const text = randomText();
@@ -156,7 +156,7 @@ describeOnBackends('a local window', () => {
     tf.dispose([text, expected]);
   });
 
-  it('scores of attention count what is within it only', async () => {
+  it('limits attention scores to tokens within it', async () => {
     const text = randomText();
     const cache = new KVCache([row], makePolicy({name: 'h2o', options: {heavyBudget: 8, recentBudget: 60}}));
     tf.dispose(cache.attend(0, {...part(text, 0, 30), scale, window: 5}));
@@ -170,7 +170,7 @@ describeOnBackends('a local window', () => {
     tf.dispose(text);
   });
 
-  it('is refused where it is no number of tokens, or where there is no cache', () => {
+  it('is refused if it is not a number of tokens, or without a cache', () => {
     const text = randomText();
     const cache = new KVCache([row]);
     for (const window of [0, -1, 2.5, NaN]) {

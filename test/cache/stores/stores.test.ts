@@ -61,7 +61,7 @@ const stores: Record<string, () => ByteStore | Promise<ByteStore>> = {
 
 for (const [name, make] of Object.entries(stores)) {
   describe(`a store of ${name}`, () => {
-    it('gives what was set last, and undefined where nothing was', async () => {
+    it('returns what was set last, and undefined if nothing was', async () => {
       const store = await make();
       expect(await store.get('chat')).to.equal(undefined);
       for (const bytes of [bytesOf(100_000, 1), bytesOf(7, 2), bytesOf(300, 3).subarray(100, 200)]) {
@@ -72,7 +72,7 @@ for (const [name, make] of Object.entries(stores)) {
       expect(Buffer.compare((await store.get('chat.2_x-Y'))!, bytesOf(5, 5))).to.equal(0);
     });
 
-    it('takes plain names only', async () => {
+    it('accepts only plain names', async () => {
       const store = await make();
       for (const wrong of [
         '',
@@ -100,7 +100,7 @@ for (const [name, make] of Object.entries(stores)) {
 describe('a store that', () => {
   const failing = (get: () => unknown, options = {}) => byteStore({get, set: get}, options, 'test store');
 
-  it('fails, at once or later, is a TransferError that says where and why', async () => {
+  it('fails, synchronously or later, throws a TransferError that says where and why', async () => {
     const causes: [string, () => unknown][] = [
       ['throws', () => { throw new Error('no power'); }], // prettier-ignore
       ['rejects', () => Promise.reject(new Error('no power'))],
@@ -121,14 +121,14 @@ describe('a store that', () => {
     }
   });
 
-  it('never answers is a TransferError in time', async () => {
+  it('never answers throws a TransferError at its timeout', async () => {
     const store = failing(() => new Promise(() => undefined), {timeoutMs: 20});
     await rejection(store.get('chat'), TransferError, /within 20 ms/);
     await rejection(store.set('chat', bytesOf(1, 1)), TransferError, /within 20 ms/);
     expect(() => byteStore(new Map(), {timeoutMs: 0})).to.throw(InvalidArgumentError, /timeoutMs = 0/);
   });
 
-  it('fails after its time troubles nobody', async () => {
+  it('fails after its timeout causes no unhandled rejection', async () => {
     let fail: (error: Error) => void = () => undefined;
     const store = failing(() => new Promise((_, reject) => (fail = reject)), {timeoutMs: 5});
     await rejection(store.get('chat'), TransferError);
@@ -136,7 +136,7 @@ describe('a store that', () => {
     await new Promise(resolve => setTimeout(resolve, 5));
   });
 
-  it('gives garbage is a FormatError', async () => {
+  it('returns garbage throws a FormatError', async () => {
     for (const garbage of ['text', 5, {}, [1, 2]]) {
       await rejection(failing(() => garbage).get('chat'), FormatError, /expected the bytes/);
     }
@@ -146,7 +146,7 @@ describe('a store that', () => {
 });
 
 describe('files of a store', () => {
-  it('are alone in their folder, also after many at once', async () => {
+  it('are the only files in their folder, even after many concurrent writes', async () => {
     const at = join(folder, 'many');
     const store = fileStore(at);
     await Promise.all(Array.from({length: 20}, (_, i) => store.set('chat', bytesOf(50_000 + i, i))));
@@ -158,7 +158,7 @@ describe('files of a store', () => {
     ).to.equal(0);
   });
 
-  it('are rid of what killed writers left, an hour later', async () => {
+  it('include no leftovers of killed writers after an hour', async () => {
     const at = join(folder, 'left');
     const store = fileStore(at);
     await store.set('chat', bytesOf(1, 1));
@@ -174,7 +174,7 @@ describe('files of a store', () => {
     expect((await readdir(at)).sort()).to.deep.equal(['chat.notes', 'chat.safetensors', left.new].sort());
   });
 
-  it('say what is in their way', async () => {
+  it('name the path that blocks them', async () => {
     await writeFile(join(folder, 'file'), 'x');
     const store = fileStore(join(folder, 'file'));
     await rejection(store.set('chat', bytesOf(1, 1)), TransferError, /a file of that name is in the way/);
@@ -183,7 +183,7 @@ describe('files of a store', () => {
 });
 
 describe('a database of a browser', () => {
-  it('that fails is a TransferError, and what was there stays', async () => {
+  it('that fails throws a TransferError and keeps its content', async () => {
     const factory = new IDBFactory();
     const store = await indexedDbRecipe(factory);
     await store.set('chat', bytesOf(9, 1));

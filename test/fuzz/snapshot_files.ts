@@ -40,7 +40,7 @@ async function snapshotOf({name, options}: Spec): Promise<Uint8Array> {
 }
 
 /** The bytes with the checksum of what stands before it. */
-function sealed(bytes: Uint8Array): Uint8Array {
+function withChecksum(bytes: Uint8Array): Uint8Array {
   if (bytes.length < 4) return bytes;
   const content = bytes.subarray(0, bytes.length - 4);
   return concat(content, u32(crc32(content)));
@@ -60,7 +60,7 @@ function parts(bytes: Uint8Array): {header: Header; data: Uint8Array; descriptio
 
 function withHeader(header: string, data: Uint8Array): Uint8Array {
   const text = new TextEncoder().encode(header);
-  return sealed(concat(u64(text.length), text, data));
+  return withChecksum(concat(u64(text.length), text, data));
 }
 
 export async function snapshotReader(): Promise<Reader> {
@@ -73,7 +73,7 @@ export async function snapshotReader(): Promise<Reader> {
     extraBytes: bytes => 8 * bytes.length, // codes become float32 numbers where they are looked at on cpu
     inputs: fc.oneof(
       damagedBytes(whole),
-      damagedBytes(whole).map(sealed),
+      damagedBytes(whole).map(withChecksum),
       fc
         .constantFrom(...opened)
         .chain(({header, data, description}) =>

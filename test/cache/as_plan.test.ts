@@ -117,7 +117,7 @@ describe('whatever can be read as a plan', () => {
       ['h2o:store=float8,bits=4', /h2o has no option "bits"/],
       ['full:store=integer', /full has no option "store"/],
       ['realtime', /no plan "realtime".*Did you mean "realTime"/],
-      ['{"plan": "uniform"', /not JSON/],
+      ['{"plan": "uniform"', /not valid JSON/],
       ['[]', /plan is for 0 depths/],
       [['full'], /plan is for 1 depths, but the model has 2/],
       [{name: 'h2o', options: {store: {keys: {bits: 4}}}}, /store = .*one for each side/],

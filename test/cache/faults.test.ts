@@ -99,7 +99,7 @@ describeOnBackends('a cache', () => {
     apply(cache, 0, 40);
     const fork = cache.fork();
     expect(() => apply(cache, 40, 41)).to.throw(RangeError);
-    await rejection(cache.truncate(40), CacheStateError, /onlineSvd has taken/);
+    await rejection(cache.truncate(40), CacheStateError, /onlineSvd stores the first/);
     expect(() => apply(cache, 40, 41)).to.throw(CacheStateError);
     expect(apply(fork, 40, 41).length, 'a fork of before goes on').to.be.above(0);
     cache.reset();

@@ -231,7 +231,7 @@ describeOnBackends('a change of plan on a running cache', () => {
   it('is refused if the cache changes meanwhile', async () => {
     for (const meanwhile of ['dispose', 'reset'] as const) {
       const {cache, output} = await run(full(), full());
-      const change = rejection(cache.setPlan(quantized()), CacheStateError, /went on/);
+      const change = rejection(cache.setPlan(quantized()), CacheStateError, /changed while setPlan/);
       cache[meanwhile]();
       await change;
       expect(cache.report()[0]!.policy).to.equal('full');

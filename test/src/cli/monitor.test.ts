@@ -236,7 +236,7 @@ describe('eigenkv monitor and inspect --ranks', () => {
     await rejection(run('--policy', 'h2o'), UsageError, /no option --policy\. Did you mean "--plan"\?/);
     await rejection(run('--scenario', 'memory'), UsageError, /Did you mean "--plan"\?/);
     await rejection(run('--step', '8'), UsageError, /Did you mean "--chunk"\?/);
-    await rejection(run('--plan', '{"name": "h2o"'), InvalidArgumentError, /is not JSON/);
+    await rejection(run('--plan', '{"name": "h2o"'), InvalidArgumentError, /is not valid JSON/);
     await rejection(run('--plan', '{"plan": "h2o"}'), InvalidArgumentError, /no plan "h2o"/);
     await rejection(run('--plan', 'all'), UsageError, /one plan/);
     await rejection(run('--tokens', '0'), UsageError, /--tokens/);

@@ -69,7 +69,7 @@ export function checkFresh(
   for (const [name, tensor] of Object.entries({queries, keys, values})) {
     if (allFinite(tensor) === false) {
       throw new InvalidArgumentError(
-        `At depth ${depth}, ${name} contain NaN or Infinity: check the model's weights and its input.`,
+        `At depth ${depth}, ${name} contain NaN or infinity: check the model's weights and its input.`,
       );
     }
   }

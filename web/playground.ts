@@ -80,9 +80,9 @@ export class Playground {
   }
 
   generate(): void {
-    const {bands, prompt, maxTokens, temperature, seed} = this.current.settings;
+    const {bands, prompt, tokens, temperature, seed} = this.current.settings;
     this.start('generate', () => {
-      this.engine.send({kind: 'generate', bands, prompt, maxTokens, temperature, seed});
+      this.engine.send({kind: 'generate', bands, prompt, tokens, temperature, seed});
     });
   }
 
@@ -126,8 +126,8 @@ export class Playground {
   private askForSize(): void {
     const {model, settings, running} = this.current;
     if (model === undefined || running?.task === 'load') return;
-    const {bands, prompt, maxTokens} = settings;
-    this.engine.send({kind: 'size', bands, prompt, maxTokens});
+    const {bands, prompt, tokens} = settings;
+    this.engine.send({kind: 'size', bands, prompt, tokens});
   }
 
   private receive(reply: Reply): void {

@@ -25,10 +25,10 @@ describe('the engine of the playground', () => {
   });
   after(() => loaded.dispose());
 
-  const write = async (policy: string, options: {maxTokens?: number; signal?: AbortSignal} = {}) => {
-    const {maxTokens = 12, signal = never} = options;
+  const write = async (policy: string, options: {tokens?: number; signal?: AbortSignal} = {}) => {
+    const {tokens = 12, signal = never} = options;
     const shown: Generation[] = [];
-    const request = {bands: [{depths: 9, policy}], prompt, maxTokens, temperature: 0.8, seed: 3};
+    const request = {bands: [{depths: 9, policy}], prompt, tokens, temperature: 0.8, seed: 3};
     await generatePair(loaded, request, generation => shown.push(generation), signal);
     return shown.at(-1)!;
   };
@@ -53,7 +53,7 @@ describe('the engine of the playground', () => {
   });
 
   it('says where the two part: before it they are equal', async () => {
-    const {full, plan, partsAt} = await write('sliding:window=4,sinks=0', {maxTokens: 16});
+    const {full, plan, partsAt} = await write('sliding:window=4,sinks=0', {tokens: 16});
     expect(partsAt).to.be.a('number');
     expect(plan.written.slice(0, partsAt)).to.deep.equal(full.written.slice(0, partsAt));
     expect(plan.written).not.to.deep.equal(full.written);
@@ -88,7 +88,7 @@ describe('the engine of the playground', () => {
 
   it('stops between two tokens', async () => {
     const stop = new AbortController();
-    const request = {bands: [{depths: 9, policy: 'full'}], prompt, maxTokens: 500, temperature: 0, seed: 1};
+    const request = {bands: [{depths: 9, policy: 'full'}], prompt, tokens: 500, temperature: 0, seed: 1};
     let shown = 0;
     const show = () => {
       shown++;

@@ -19,7 +19,7 @@ describe('the settings in a link', () => {
     const settings: fc.Arbitrary<Settings> = fc.record({
       prompt: fc.string({minLength: 1, unit: 'grapheme'}).filter(text => text.trim() !== ''),
       bands,
-      maxTokens: fc.integer({min: 1, max: 1000}),
+      tokens: fc.integer({min: 1, max: 1000}),
       temperature: fc.integer({min: 0, max: 20}).map(tenths => tenths / 10),
       seed: fc.integer({min: 0, max: 2 ** 32 - 1}),
       backend: fc.constantFrom(...backends),

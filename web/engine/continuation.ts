@@ -17,7 +17,7 @@ export class CacheWriter {
   constructor(
     loaded: LoadedModel,
     prompt: readonly number[],
-    {maxTokens: tokens, temperature, seed}: Pick<GenerateRequest, 'maxTokens' | 'temperature' | 'seed'>,
+    {tokens, temperature, seed}: Pick<GenerateRequest, 'tokens' | 'temperature' | 'seed'>,
     signal: AbortSignal,
     plan?: Plan,
   ) {

@@ -29,7 +29,7 @@ export class Engine {
         this.run('load', send, () => this.load(request, send));
         return;
       case 'size':
-        send(planSize(this.model(), request.bands, request.prompt, request.maxTokens));
+        send(planSize(this.model(), request.bands, request.prompt, request.tokens));
         return;
       case 'generate':
         this.run('generate', send, signal =>

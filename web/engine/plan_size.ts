@@ -14,9 +14,9 @@ export function planSize(
   {config, tokenizer}: LoadedModel,
   bands: readonly Band[],
   prompt: string,
-  maxTokens: number,
+  newTokens: number,
 ): Reply {
-  const tokens = tokenizer.encode(prompt).length + maxTokens;
+  const tokens = tokenizer.encode(prompt).length + newTokens;
   const bytes: number[] = [];
   let sharedBytes = 0;
   for (const [band, {depths, policy}] of bands.entries()) {

@@ -18,7 +18,7 @@ export type Request =
       readonly kind: 'size';
       readonly bands: readonly Band[];
       readonly prompt: string;
-      readonly maxTokens: number;
+      readonly tokens: number;
     }
   | ({readonly kind: 'generate'} & GenerateRequest)
   | {readonly kind: 'measure'; readonly bands: readonly Band[]; readonly text: string}
@@ -27,7 +27,7 @@ export type Request =
 export interface GenerateRequest {
   readonly bands: readonly Band[];
   readonly prompt: string;
-  readonly maxTokens: number;
+  readonly tokens: number;
   readonly temperature: number;
   readonly seed: number;
 }

@@ -6,7 +6,7 @@ export interface Settings {
   readonly prompt: string;
   readonly bands: readonly Band[];
   /** Tokens to write. */
-  readonly maxTokens: number;
+  readonly tokens: number;
   /** 0 always takes the most probable token. */
   readonly temperature: number;
   readonly seed: number;
@@ -19,7 +19,7 @@ export const backends: readonly BrowserBackend[] = ['wasm', 'webgpu', 'webgl'];
 
 /** The least and the most that each number may be. */
 export const ranges = {
-  maxTokens: {least: 1, most: 1000, whole: true},
+  tokens: {least: 1, most: 1000, whole: true},
   temperature: {least: 0, most: 2, whole: false},
   seed: {least: 0, most: 2 ** 32 - 1, whole: true},
 } as const;
@@ -44,7 +44,7 @@ export const defaults: Settings = {
     {depths: 4, policy: 'h2o:heavyBudget=48,recentBudget=48'},
     {depths: 2, policy: 'quantized:groupSize=32,residual=16'},
   ],
-  maxTokens: 160,
+  tokens: 160,
   temperature: 0.8,
   seed: 1,
   backend: 'wasm',

@@ -29,7 +29,7 @@ export function readHash(hash: string): ReadHash {
     const value = parse(text);
     return typeof value === 'string' ? ignore(key, value) : value;
   };
-  const number = (key: keyof typeof readers, name: NumberName) => read(key, text => parseNumber(text, name));
+  const number = (name: NumberName) => read(name, text => parseNumber(text, name));
   for (const key of new Set(given.keys())) {
     if (!Object.hasOwn(readers, key))
       ignore(`"${shortened(key)}"`, `it knows ${Object.keys(readers).join(', ')}`);
@@ -37,9 +37,9 @@ export function readHash(hash: string): ReadHash {
   const settings: Settings = {
     prompt: read('prompt', parsePrompt)?.text ?? defaults.prompt,
     bands: read('plan', parsePlan) ?? defaults.bands,
-    maxTokens: number('tokens', 'maxTokens') ?? defaults.maxTokens,
-    temperature: number('temperature', 'temperature') ?? defaults.temperature,
-    seed: number('seed', 'seed') ?? defaults.seed,
+    tokens: number('tokens') ?? defaults.tokens,
+    temperature: number('temperature') ?? defaults.temperature,
+    seed: number('seed') ?? defaults.seed,
     backend: read('backend', parseBackend)?.backend ?? defaults.backend,
     live: read('live', parseLive) ?? defaults.live,
   };
@@ -60,7 +60,7 @@ export function writeHash(settings: Settings): string {
 const readers = {
   prompt: ({prompt}: Settings) => prompt,
   plan: ({bands}: Settings) => bands.map(({depths, policy}) => `${depths}*${policy}`).join(';'),
-  tokens: ({maxTokens}: Settings) => String(maxTokens),
+  tokens: ({tokens}: Settings) => String(tokens),
   temperature: ({temperature}: Settings) => String(temperature),
   seed: ({seed}: Settings) => String(seed),
   backend: ({backend}: Settings) => backend as string,

@@ -26,7 +26,7 @@ export function PromptForm({playground, state}: PartProps) {
         />
       </label>
       <div class="fields">
-        <NumberField name="maxTokens" label="Tokens to write" playground={playground} state={state} />
+        <NumberField name="tokens" label="Tokens to write" playground={playground} state={state} />
         <NumberField name="temperature" label="Temperature" playground={playground} state={state} />
         <NumberField name="seed" label="Seed" playground={playground} state={state} />
         <label class="check">

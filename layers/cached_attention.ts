@@ -7,18 +7,15 @@ import {rotate} from '../ops/rotate/index.js';
 import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
 
 export interface CachedAttentionOptions {
-  /** The past to attend to, and to go into. Default: none; the tokens attend to themselves, differentiably. */
+  /** The cache whose tokens are attended to, and that the given tokens are added to. Default: none; differentiable. */
   readonly cache?: AttentionCache | undefined;
-  /** Which attention of the model this is, from 0: its row in the cache. Default 0. */
+  /** Index of this attention among those of the model, from 0: where the cache stores its tokens. Default 0. */
   readonly depth?: number;
-  /** Rotary positions, for queries and keys that are **not** rotated yet. Default: none. */
+  /** Rotary positions, if queries and keys are **not** rotated yet. Default: none, no rotation. */
   readonly rope?: RopeConfig | undefined;
   /** Factor of the scores. Default 1 / sqrt(dim). */
   readonly scale?: number;
-  /**
-   * The layer that asks, for custom layers (`this`): a cache refuses tokens of another model's layer. Default: none, and the caller
-   * sees to it that each model has a cache of its own.
-   */
+  /** The layer that calls, `this` in a layer: a cache refuses tokens of another model's layer. Default: none, not checked. */
   readonly layer?: object;
 }
 

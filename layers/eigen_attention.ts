@@ -12,17 +12,17 @@ import {orthonormalRows} from './orthonormal_rows.js';
 import {type HeadSizes, type Projected, SelfAttention, type SelfAttentionArgs} from './self_attention.js';
 
 export interface EigenAttentionArgs extends SelfAttentionArgs {
-  /** Numbers that are stored of a key, at most `headDim`; a list has one for each key head. Default: by `rankRatio`. */
+  /** Numbers stored per key, from 1 to `headDim`; a list has one for each key head. Default: `rankRatio * headDim`, rounded. */
   keyRank?: number | readonly number[];
-  /** The same for values. */
+  /** Numbers stored per value, from 1 to `headDim`; a list has one for each key head. Default: `rankRatio * headDim`, rounded. */
   valueRank?: number | readonly number[];
-  /** Ranks that are not given, as a share of `headDim`: above 0, at most 1. Default 0.5. */
+  /** The ranks that are not given, as a share of `headDim`: above 0, at most 1. Default 0.5. */
   rankRatio?: number;
-  /** With `rope`: see `EigenAttention`. Default 'before'. */
+  /** Whether keys are compressed before their rotation or after; only with `rope`. See `EigenAttention`. Default `'before'`. */
   ropeMode?: RopeMode;
-  /** A constant part of keys, `[kvHeads, headDim]`, beside their latents; only with `rope` and mode `before`. Default false. */
+  /** Whether a weight `[kvHeads, headDim]` is added to rebuilt keys; only with `rope` and `ropeMode: 'before'`. Default false. */
   useKeyMean?: boolean;
-  /** `false`: the same function of the same weights at the sizes of uncompressed heads, to compare with. Default true. */
+  /** `false` computes the same function with the same weights and stores whole heads, to compare with. Default true. */
   useEigen?: boolean;
 }
 

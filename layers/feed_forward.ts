@@ -26,15 +26,15 @@ const activations = {
 };
 
 export interface FeedForwardArgs extends LayerArgs {
-  /** Width between the two projections. */
+  /** Numbers per token between the two projections, at least 1. Required. */
   hiddenDim: number;
-  /** Default 'silu'. */
+  /** The nonlinearity: `'silu'`, `'gelu'`, `'geluNew'` (GPT-2's approximation by tanh) or `'relu'`. Default `'silu'`. */
   activation?: keyof typeof activations;
-  /** A second projection gates the first (SwiGLU and its kin, Shazeer, 2020, arXiv 2002.05202). Default true. */
+  /** Whether a second projection gates the first (SwiGLU and its variants, Shazeer, 2020, arXiv 2002.05202). Default true. */
   gated?: boolean;
-  /** Default false. */
+  /** Whether the projections have biases. Default false. */
   useBias?: boolean;
-  /** Default 'glorotUniform'. */
+  /** How matrices start: `'glorotUniform'` to train, `'zeros'` if weights are set right after. Default `'glorotUniform'`. */
   kernelInitializer?: KernelInitializer;
 }
 

@@ -6,8 +6,8 @@ import {SelfAttention, type SelfAttentionArgs} from './self_attention.js';
 
 export interface FlashAttentionArgs extends SelfAttentionArgs {
   /**
-   * Rank of the past's decomposition as a share of the head's dim, above 0, at most 1: in a cache without a plan, this layer's
-   * keys and values are stored by `onlineSvd`. Default: none; they are stored as they are.
+   * In a cache without a plan, this layer's keys and values are stored by `onlineSvd` with a rank of this share of the head's dim:
+   * above 0, at most 1. Default: none, which is `full`.
    */
   compressionRatio?: number;
 }

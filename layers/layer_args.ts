@@ -7,11 +7,11 @@ export type LayerArgs = NonNullable<ConstructorParameters<typeof tf.layers.Layer
 
 /** Keyword arguments of `model.apply(x, kwargs)`; the same object reaches every layer. */
 export interface CallArgs {
-  /** Attend over, and into, this past. */
+  /** The cache whose tokens are attended to, and that the given tokens are added to. Default: none. */
   readonly cache?: AttentionCache;
-  /** Only the last token's logits are wanted: the rest is not computed. */
+  /** Compute the logits of the last token only. Default false. */
   readonly lastTokenOnly?: boolean;
-  /** A padding mask: tfjs puts one here where an embedding has `maskZero`. Attention refuses it. */
+  /** A padding mask, which tfjs passes after an embedding with `maskZero`. Attention refuses it. Default: none. */
   readonly mask?: unknown;
   readonly [name: string]: unknown;
 }

@@ -12,8 +12,9 @@ import {
 } from './layer_args.js';
 
 export interface OutputHeadArgs extends LayerArgs {
+  /** Number of tokens in the vocabulary: logits per position, at least 1. Required. */
   vocabSize: number;
-  /** Default 'glorotUniform'. */
+  /** How matrices start: `'glorotUniform'` to train, `'zeros'` if weights are set right after. Default `'glorotUniform'`. */
   kernelInitializer?: KernelInitializer;
 }
 

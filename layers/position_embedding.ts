@@ -14,9 +14,9 @@ import {
 } from './layer_args.js';
 
 export interface PositionEmbeddingArgs extends LayerArgs {
-  /** Rows of the table: the model's context. */
+  /** Number of positions that have a vector: the model's context in tokens, at least 1. Required. */
   maxPositions: number;
-  /** Default 'glorotUniform'. */
+  /** How matrices start: `'glorotUniform'` to train, `'zeros'` if weights are set right after. Default `'glorotUniform'`. */
   kernelInitializer?: KernelInitializer;
 }
 

@@ -3,7 +3,7 @@ import {rmsNorm} from '../ops/rms_norm/index.js';
 import {type LayerArgs, configOf, knownDim, onlyShape, onlyTensor} from './layer_args.js';
 
 export interface RmsNormalizationArgs extends LayerArgs {
-  /** Added to the mean square. Default 1e-5. */
+  /** Added to the mean square, so that zeros can be divided. Default 1e-5. */
   epsilon?: number;
 }
 

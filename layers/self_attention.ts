@@ -24,23 +24,23 @@ import {
 
 /** What all attention layers of eigenkv take. */
 export interface SelfAttentionArgs extends LayerArgs {
-  /** Query heads. */
+  /** Number of query heads, at least 1. Required. */
   numHeads: number;
-  /** Heads of keys and values; divides `numHeads`. Default: `numHeads`. */
+  /** Number of key and value heads; divides `numHeads`. Default: `numHeads`. */
   numKvHeads?: number;
-  /** Dim of a head. Default: the model's dim / `numHeads`. */
+  /** Numbers per head. Default: the model's dim / `numHeads`, which must be a whole number. */
   headDim?: number;
-  /** The index of this layer among the model's attention layers: its row in a cache. Default 0. */
+  /** Index of this layer among the model's attention layers, from 0: where a cache stores its tokens. Default 0. */
   depth?: number;
-  /** Rotary positions. Default: none. */
+  /** Rotary positions of queries and keys. Default: none, no rotation. */
   rope?: RopeConfig;
-  /** Biases of the query, key and value projections. Default false. */
+  /** Whether the query, key and value projections have biases. Default false. */
   useBias?: boolean;
-  /** A bias of the output projection. Default false. */
+  /** Whether the output projection has a bias. Default false. */
   useOutputBias?: boolean;
-  /** The policy of this layer's past in a cache that is made without a plan. Default: none, which is `full`. */
+  /** How a cache without a plan stores this layer's keys and values. Default: none, which is `full`. */
   cachePolicy?: PolicyLike;
-  /** Default 'glorotUniform'. */
+  /** How matrices start: `'glorotUniform'` to train, `'zeros'` if weights are set right after. Default `'glorotUniform'`. */
   kernelInitializer?: KernelInitializer;
 }
 

@@ -14,12 +14,13 @@ import {
 } from './layer_args.js';
 
 export interface TokenEmbeddingArgs extends LayerArgs {
+  /** Number of tokens in the vocabulary, at least 1: ids are below it. Required. */
   vocabSize: number;
-  /** The model's dim. */
+  /** Numbers per token, at least 1: the model's dim. Required. */
   dim: number;
-  /** The most tokens that the model takes, those in a cache included. Default: any number. */
+  /** The most tokens of a text, those in a cache included, at least 1. Default: no limit. */
   contextLength?: number;
-  /** Default 'glorotUniform'. */
+  /** How matrices start: `'glorotUniform'` to train, `'zeros'` if weights are set right after. Default `'glorotUniform'`. */
   kernelInitializer?: KernelInitializer;
 }
 

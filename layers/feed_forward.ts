@@ -13,7 +13,10 @@ import {
   positive,
 } from './layer_args.js';
 
-const activations = {
+/** The nonlinearity between the two projections. */
+export type Activation = 'silu' | 'gelu' | 'geluNew' | 'relu';
+
+const activations: Readonly<Record<Activation, (x: tf.Tensor) => tf.Tensor>> = {
   silu: (x: tf.Tensor) => tf.mul(x, tf.sigmoid(x)),
   /** x/2 (1 + erf(x / sqrt 2)) (Hendrycks and Gimpel, 2016, arXiv 1606.08415). */
   gelu: (x: tf.Tensor) => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.div(x, Math.SQRT2)), 1)),
@@ -29,7 +32,7 @@ export interface FeedForwardArgs extends LayerArgs {
   /** Numbers per token between the two projections, at least 1. Required. */
   hiddenDim: number;
   /** The nonlinearity: `'silu'`, `'gelu'`, `'geluNew'` (GPT-2's approximation by tanh) or `'relu'`. Default `'silu'`. */
-  activation?: keyof typeof activations;
+  activation?: Activation;
   /** Whether a second projection gates the first (SwiGLU and its variants, Shazeer, 2020, arXiv 2002.05202). Default true. */
   gated?: boolean;
   /** Whether the projections have biases. Default false. */

@@ -4,7 +4,7 @@ export {cachedAttention, type CachedAttentionOptions} from './cached_attention.j
 export {eigenAttention, EigenAttention, type EigenAttentionArgs} from './eigen_attention.js';
 export type {RopeMode} from './key_mode.js';
 export type {HeadSizes, Projected, SelfAttentionArgs} from './self_attention.js';
-export {feedForward, FeedForward, type FeedForwardArgs} from './feed_forward.js';
+export {type Activation, feedForward, FeedForward, type FeedForwardArgs} from './feed_forward.js';
 export {flashAttention, FlashAttention, type FlashAttentionArgs} from './flash_attention.js';
 export type {CallArgs, KernelInitializer, LayerArgs} from './layer_args.js';
 export {outputHead, OutputHead, type OutputHeadArgs} from './output_head.js';

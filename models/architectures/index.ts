@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {KernelInitializer} from '../../layers/layer_args.js';
-import {ModelError, didYouMean} from '../../base/errors.js';
+import {InvalidArgumentError, ModelError, didYouMean} from '../../base/errors.js';
 import type {Architecture} from './parts/architecture.js';
 import {gpt2} from './gpt2.js';
 import {llama} from './llama.js';
@@ -9,18 +9,40 @@ import {type ModelConfig, checkModelConfig} from './parts/model_config.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 
-/** Every architecture, by the name that `ModelConfig` gives it. */
-export const architectures: Readonly<Record<ModelConfig['architecture'], Architecture>> = {
-  gpt2,
-  llama,
-};
+/** The architectures of the package. Each is one file in this folder. */
+export const architectures = {gpt2, llama};
+
+/** Those of the package and those that users add, by the name that `ModelConfig` gives them. */
+const known = new Map<string, Architecture>(Object.entries(architectures));
 
 /**
- * A model of these sizes with weights to be trained, or to be set: a `tf.LayersModel` from int32 ids `[batch, tokens]` to
+ * Adds an architecture of your own, so that `loadModel`, `buildModel` and `saveModel` know it.
+ *
+ * @param name what `ModelConfig.architecture` calls it.
+ * @throws InvalidArgumentError if the name is taken, or if another architecture reads files of the same type.
+ */
+export function registerArchitecture(name: string, architecture: Architecture): void {
+  if (known.has(name)) {
+    throw new InvalidArgumentError(`There is an architecture "${name}" already; give yours another name.`);
+  }
+  for (const types of ['hubTypes', 'ggufTypes'] as const) {
+    for (const [other, {[types]: taken}] of known) {
+      const type = architecture[types].find(each => taken.includes(each));
+      if (type === undefined) continue;
+      throw new InvalidArgumentError(
+        `registerArchitecture: the architecture "${other}" reads files of the type "${type}" already; leave it out of ${types}.`,
+      );
+    }
+  }
+  known.set(name, architecture);
+}
+
+/**
+ * A model of these sizes with initial weights, to be trained or to be set: a `tf.LayersModel` from int32 ids `[batch, tokens]` to
  * float32 logits `[batch, tokens, vocabSize]`.
  *
  * @param options `kernelInitializer`: how matrices start. Default 'glorotUniform'.
- * @throws ModelError where the sizes do not fit each other.
+ * @throws ModelError if the sizes do not fit each other, or if the architecture is unknown.
  */
 export function buildModel(
   config: ModelConfig,
@@ -31,9 +53,9 @@ export function buildModel(
 }
 
 export function architectureOf({architecture}: ModelConfig): Architecture {
-  const found = Object.entries(architectures).find(([name]) => name === architecture);
-  if (found !== undefined) return found[1];
-  throw unknownArchitecture('The model config', architecture, Object.keys(architectures));
+  const found = known.get(architecture);
+  if (found !== undefined) return found;
+  throw unknownArchitecture('The model config', architecture, [...known.keys()]);
 }
 
 /**
@@ -42,7 +64,7 @@ export function architectureOf({architecture}: ModelConfig): Architecture {
  */
 export function configFromHub(keys: Readonly<Record<string, unknown>>): ModelConfig {
   const {model_type: type, quantization_config: quantized} = keys;
-  const all = Object.values(architectures);
+  const all = [...known.values()];
   const architecture = all.find(({hubTypes}) => typeof type === 'string' && hubTypes.includes(type));
   if (architecture === undefined) {
     throw unknownArchitecture(
@@ -67,7 +89,7 @@ export function configFromHub(keys: Readonly<Record<string, unknown>>): ModelCon
 /** Reads the metadata of a GGUF file; see `configFromHub`. */
 export async function configFromGguf(file: TensorFile): Promise<ModelConfig> {
   const type = metadataString(file.metadata, 'general.architecture');
-  const all = Object.values(architectures);
+  const all = [...known.values()];
   const architecture = all.find(({ggufTypes}) => type !== undefined && ggufTypes.includes(type));
   if (architecture === undefined) {
     throw unknownArchitecture(

@@ -5,7 +5,7 @@ import type {TensorFile} from '../../../base/files/tensor_file.js';
 
 /**
  * One kind of Transformer: how its files name things, and the layers that it is built of. Adding one is a file in
- * models/architectures, a line in models/architectures/registry.ts and a name in `ModelConfig`.
+ * models/architectures and a line in its index, or `registerArchitecture` from outside.
  */
 export interface Architecture {
   /** Values of `model_type` in a hub's config.json. */
@@ -16,39 +16,40 @@ export interface Architecture {
   fromHub(config: Readonly<Record<string, unknown>>): ModelConfig;
   /** See `fromHub`. Some choices show only in which tensors there are. */
   fromGguf(file: TensorFile): Promise<ModelConfig>;
-  /** The config.json that `fromHub` reads as this config, with the keys of the hub's own library. */
+  /** The config.json that `fromHub` reads as this config, with the keys of the transformers library. */
   toHub(config: ModelConfig): Record<string, unknown>;
+  /** The model: int32 ids `[batch, tokens]` to float32 logits `[batch, tokens, vocabSize]`. See `decoder`. */
   build(config: ModelConfig, options: BuildOptions): tf.LayersModel;
-  /** Where the variables of the model lie in the hub's safetensors. */
+  /** The tensors of the hub's safetensors, and the variables of the model that each one fills. */
   hubWeights(config: ModelConfig): StoredWeight[];
-  /** What the hub's names begin with, in some files and not in others. */
+  /** A prefix of the hub's tensor names that some files have and others lack. */
   readonly hubPrefix: string;
-  /** Where the variables of the model lie in a GGUF file of this `general.architecture`. */
+  /** The same for a GGUF file of this `general.architecture`. */
   ggufWeights(config: ModelConfig, ggufType: string): StoredWeight[];
 }
 
 export interface BuildOptions {
-  /** How matrices start: 'glorotUniform' to train, 'zeros' where weights are set right after. */
+  /** How matrices start: 'glorotUniform' to train, 'zeros' if weights are set right after. */
   readonly kernelInitializer: KernelInitializer;
 }
 
 /** A tensor of a file and the variables of the model that it fills. */
 export interface StoredWeight {
   readonly tensor: string;
-  /** Of the tensor in the file. */
+  /** The shape of the tensor in the file. */
   readonly shape: readonly number[];
-  /** `layer/variable`. Several where the file fuses them: side by side along the outputs, in this order. */
+  /** `layer/variable`. Several if the file fuses them: side by side along the outputs, in this order. */
   readonly variables: readonly string[];
-  /** The file has `[outputs, inputs]`, the layer `[inputs, outputs]`. */
+  /** Whether the file has `[outputs, inputs]` for the layer's `[inputs, outputs]`. */
   readonly transposed: boolean;
   /**
-   * The outputs are this many heads whose channels lie as rotated pairs (2i, 2i + 1), as GGUF's "llama" has them; in the
-   * layer the pairs are halves (i, i + headDim / 2).
+   * The outputs are this many heads whose rotated pairs are (2i, 2i + 1), as in GGUF's "llama"; in the layer they are
+   * (i, i + headDim / 2). Default: none; the order is the layer's.
    */
   readonly interleavedHeads?: number;
 }
 
-/** Variables, and what the hub and GGUF call the tensor that fills them. */
+/** Variables, and the names of the tensor that fills them in the hub's files and in GGUF. */
 export interface WeightNames {
   readonly variables: readonly string[];
   readonly hub: string;
@@ -57,6 +58,7 @@ export interface WeightNames {
   readonly shape: readonly number[];
 }
 
+/** One or more variables of one tensor. */
 export function weightNames(
   variables: string | readonly string[],
   hub: string,
@@ -66,12 +68,12 @@ export function weightNames(
   return {variables: typeof variables === 'string' ? [variables] : variables, hub, gguf, shape};
 }
 
-/** Whether a variable is a projection's matrix, `[inputs, outputs]`. */
+/** Whether the variables are matrices of projections, `[inputs, outputs]`. */
 export function isKernel({variables}: Pick<WeightNames, 'variables'>): boolean {
   return variables.every(variable => variable.endsWith('kernel'));
 }
 
-/** A weight as it lies in a file, which has the matrices of projections transposed or not. */
+/** A weight as a file stores it; files have the matrices of projections transposed or not. */
 export function storedAs(tensor: string, {variables, shape}: WeightNames, transposed: boolean): StoredWeight {
   return {tensor, variables, transposed, shape: transposed ? shape.toReversed() : shape};
 }

@@ -1,28 +1,33 @@
-import type {FeedForwardArgs} from '../../../layers/feed_forward.js';
+import type {Activation} from '../../../layers/feed_forward.js';
 import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {type RopeConfig, ropeFrequencies} from '../../../ops/rotate/rope.js';
 import type {ModelCompression} from './compression.js';
 
 /** Sizes and choices of a Transformer, read from a hub's config.json or a GGUF file's metadata. */
 export interface ModelConfig {
-  readonly architecture: 'llama' | 'gpt2';
+  /** `'llama'`, `'gpt2'`, or the name of one that was registered. */
+  readonly architecture: string;
+  /** Number of tokens in the vocabulary. */
   readonly vocabSize: number;
   /** The most tokens that the model takes. */
   readonly contextLength: number;
-  /** Attention layers, one behind the other. */
+  /** Number of attention layers, one after the other. */
   readonly depths: number;
   /** Numbers of a hidden state. */
   readonly dim: number;
-  /** Query heads of a depth. */
+  /** Query heads per depth. */
   readonly heads: number;
-  /** Key and value heads of a depth; divides `heads`. */
+  /** Key and value heads per depth; divides `heads`. */
   readonly kvHeads: number;
+  /** Numbers per head. */
   readonly headDim: number;
-  /** Width of the feed-forward part between its projections. */
+  /** Numbers per token between the projections of the feed-forward part. */
   readonly hiddenDim: number;
-  readonly activation: NonNullable<FeedForwardArgs['activation']>;
-  /** Rotary positions, for architectures that have them. Pairs are always halves (i, i + headDim / 2). */
+  /** The nonlinearity of the feed-forward part. */
+  readonly activation: Activation;
+  /** Rotary positions; rotated pairs are (i, i + headDim / 2). Default: none. */
   readonly rope?: RopeConfig;
+  /** Added to the mean square, or the variance, in normalisations. */
   readonly normEpsilon: number;
   /** Which projections have biases. */
   readonly biases: {

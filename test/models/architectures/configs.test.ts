@@ -156,7 +156,7 @@ describe('a model config by hand', () => {
       [{depths: 0}, /depths is 0/],
       [{dim: 1.5}, /dim is 1.5/],
       [{kvHeads: 3}, /no multiple of its kvHeads = 3/],
-      [{architecture: 'gpt3' as 'gpt2'}, /"gpt3"; eigenkv knows gpt2, llama. Did you mean "gpt2"/],
+      [{architecture: 'gpt3'}, /"gpt3"; eigenkv knows gpt2, llama. Did you mean "gpt2"/],
       [{rope: {theta: NaN}}, /frequencies that are no numbers/],
     ];
     for (const [change, message] of wrong) {

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {readdir} from 'node:fs/promises';
 import {existsSync} from 'node:fs';
 import {KVCache} from '../../../cache/index.js';
-import {architectures} from '../../../models/architectures/index.js';
+import {architectureOf, architectures} from '../../../models/architectures/index.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 import {
@@ -111,7 +111,7 @@ describe('the registry', () => {
   it('names a tensor for each variable, each once, as the hub and as GGUF', async () => {
     for (const name of tinyModels) {
       const config = await tinyConfig(name);
-      const {hubWeights, ggufWeights, ggufTypes} = architectures[config.architecture];
+      const {hubWeights, ggufWeights, ggufTypes} = architectureOf(config);
       for (const weights of [hubWeights(config), ...ggufTypes.map(type => ggufWeights(config, type))]) {
         const tensors = weights.map(({tensor}) => tensor);
         const variables = weights.flatMap(stored => stored.variables);

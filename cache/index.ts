@@ -20,8 +20,10 @@ export {
   registerPairCodec,
   storeNames,
 } from './codecs/as_store.js';
+export type {AdaptiveCodecOptions} from './codecs/adaptive.js';
+export type {OnlineSvdCodecOptions} from './codecs/online_svd.js';
 export {codecPair, type SideCodecs} from './codecs/pair.js';
-export type {Budget, Candidates, Codec, Context, Keeper, PairCodec, Policy} from './contract.js';
+export type {Budget, Candidates, Codec, Context, HeadSizes, Keeper, PairCodec, Policy} from './contract.js';
 export {type KeeperLike, asKeeper, keeperNames, registerKeeper} from './keepers/as_keeper.js';
 export * as keepers from './keepers/index.js';
 export {KVCache, type KVCacheOptions} from './kv_cache.js';
@@ -42,7 +44,9 @@ export {
   tokenBudget,
 } from './policies/as_policy.js';
 export {type PolicyOptions, policy} from './policies/custom.js';
+export type {KeepOptions, SinkOptions, StoringOptions} from './policies/define.js';
 export * from './policies/index.js';
+export type {AnyFactory} from './registry.js';
 export {PrefixCache, type PrefixCacheOptions} from './sharing/prefix_cache.js';
 export * from './stores/index.js';
 export type {DepthReport} from './watch/depth_report.js';

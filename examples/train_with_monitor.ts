@@ -10,19 +10,16 @@ import {mkdir, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {lineChartSvg} from '../src/report/charts.js';
+import {feedForward, outputHead, rmsNormalization, tokenEmbedding} from '../layers/index.js';
 import {
   type EpochRow,
   attention,
+  embeddedText,
   epochCallback,
-  feedForward,
-  outputHead,
   quantized,
-  rmsNormalization,
   sliding,
-  tokenEmbedding,
   useBackend,
 } from '../src/index.js';
-import {embeddedText} from '../models/index.js';
 
 /** Texts of `window` characters, each a token: printable ASCII, and one for all else. */
 const [window, texts, vocabSize] = [96, 320, 96];

@@ -3,7 +3,7 @@ export {attention, Attention, type AttentionArgs} from './attention.js';
 export {cachedAttention, type CachedAttentionOptions} from './cached_attention.js';
 export {eigenAttention, EigenAttention, type EigenAttentionArgs} from './eigen_attention.js';
 export type {RopeMode} from './key_mode.js';
-export type {HeadSizes, Projected, SelfAttentionArgs} from './self_attention.js';
+export type {HeadSizes, Projected, SelfAttention, SelfAttentionArgs} from './self_attention.js';
 export {type Activation, feedForward, FeedForward, type FeedForwardArgs} from './feed_forward.js';
 export {flashAttention, FlashAttention, type FlashAttentionArgs} from './flash_attention.js';
 export type {CallArgs, KernelInitializer, LayerArgs} from './layer_args.js';

@@ -1,7 +1,7 @@
 /** Whole models: loading, building, saving, generating. */
 export * from './attach/index.js';
 export * from './compress/index.js';
-export {type SaveModelOptions, saveModel} from './save.js';
+export {type ModelToSave, type SaveModelOptions, saveModel} from './save.js';
 export {embeddedText} from './embedded_model.js';
 export {type ChatMessage, renderChat} from './chat/render_chat.js';
 export {generate} from './generate/generate.js';
@@ -10,6 +10,7 @@ export {findSmolLM2, modelCacheDirectory} from './hub/index.js';
 export type {LoadModelOptions, LoadProgress} from './formats/find_parts.js';
 export {loadModel} from './load.js';
 export type {LoadedModel, TextModel} from './loaded_model.js';
+export type {ModelLike, ModelParts, TextLike} from './model_like.js';
 export type {ModelConfig} from './architectures/parts/model_config.js';
 export {buildModel} from './architectures/index.js';
 export {type StreamDecoder, type Tokenizer, streamDecoder} from './tokenizer/index.js';

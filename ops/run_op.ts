@@ -4,7 +4,7 @@ import {wasmHeap} from './backends/wasm_heap.js';
 import {webgpuPrograms} from './backends/webgpu_programs.js';
 
 /** The tensors that an op takes, by name. */
-type OpInputs = Record<string, tf.Tensor | undefined>;
+export type OpInputs = Record<string, tf.Tensor | undefined>;
 
 /** An op's inputs as kernels get them: handles with the shapes of the tensors. */
 export type KernelInputs<Inputs> = {readonly [Name in keyof Inputs]: InfoOf<Inputs[Name]>};
@@ -12,7 +12,7 @@ export type KernelInputs<Inputs> = {readonly [Name in keyof Inputs]: InfoOf<Inpu
 export type InfoOf<T> = T extends tf.Tensor ? tf.TensorInfo & {shape: T['shape']} : T;
 
 /** A fused kernel of one backend: the tensors' raw handles in, one handle out (tfjs' own contract for kernels). */
-type KernelFunction<Inputs, Attributes> = (
+export type KernelFunction<Inputs, Attributes> = (
   inputs: KernelInputs<Inputs>,
   attributes: Attributes,
 ) => tf.TensorInfo;

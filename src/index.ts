@@ -1,16 +1,155 @@
 /**
- * eigenkv: KV-cache compression for TensorFlow.js Transformers. Whole models are in `eigenkv/models`.
+ * eigenkv: KV-cache compression for TensorFlow.js Transformers.
+ *
+ * Everything that most programs need is here. The rest of each part is in `eigenkv/models`, `eigenkv/cache`, `eigenkv/layers`,
+ * `eigenkv/evaluate` and `eigenkv/charts`; what policies, codecs, models and ops of your own are made with is in `eigenkv/extend`.
  */
-export * from '../cache/index.js';
-export * from '../layers/index.js';
+
+// Load: a backend, and a model with its tokenizer.
+export {type BackendName, type BackendOptions, useBackend} from '../ops/backends/use_backend.js';
+export type {WasmFileMap, WasmFileName, WasmPaths} from '../ops/backends/wasm_files.js';
 export {
-  type BackendName,
-  type BackendOptions,
-  backendNames,
-  defaultBackend,
-  useBackend,
-} from '../ops/backends/use_backend.js';
-export type {WasmFileMap, WasmPaths} from '../ops/backends/wasm_files.js';
+  type ChatMessage,
+  type LoadModelOptions,
+  type LoadProgress,
+  type LoadedModel,
+  type ModelConfig,
+  type ModelToSave,
+  type SaveModelOptions,
+  type TextModel,
+  type Tokenizer,
+  embeddedText,
+  loadModel,
+  saveModel,
+} from '../models/index.js';
+
+// Generate: a text, token by token, through a compressed cache.
+export {
+  type GenerateIdsOptions,
+  type GenerateOptions,
+  type SamplingOptions,
+  generate,
+} from '../models/index.js';
+
+// Caches: the past of a model, shared beginnings, models of other people, snapshots.
+export {type AttachOptions, attachCache} from '../models/index.js';
+export {
+  type AttentionCache,
+  type ByteStore,
+  type CacheLease,
+  type CacheSource,
+  type CacheableModel,
+  type DepthReport,
+  type FreshTokens,
+  type KVCacheOptions,
+  type LayerShape,
+  type Past,
+  type PlanChange,
+  type PrefixCacheOptions,
+  type StoreOptions,
+  type UniformSizes,
+  KVCache,
+  PrefixCache,
+  fileStore,
+  uniformShapes,
+} from '../cache/index.js';
+
+// Policies: which tokens of a depth stay, and how they are stored.
+export {
+  type AdaptiveOptions,
+  type Factory,
+  type Float8PolicyOptions,
+  type H2oOptions,
+  type KeepOptions,
+  type KeeperLike,
+  type LayeredOptions,
+  type LeastUsedOptions,
+  type OnlineSvdOptions,
+  type Policy,
+  type PolicyLike,
+  type PolicyOptions,
+  type QuantizedOptions,
+  type SinkOptions,
+  type SlidingOptions,
+  type StoreLike,
+  type StoringOptions,
+  adaptive,
+  float8,
+  full,
+  h2o,
+  layered,
+  lfu,
+  lru,
+  onlineSvd,
+  policy,
+  quantized,
+  sliding,
+} from '../cache/index.js';
+
+// Plans: the policy of each depth.
+export {
+  type BandsOptions,
+  type Plan,
+  type PlanJson,
+  type PlanLike,
+  type ScenarioName,
+  asPlan,
+  bands,
+  perDepth,
+  scenario,
+  uniform,
+} from '../cache/index.js';
+
+// Layers: attention that takes a cache, for models of your own; the other layers are in `eigenkv/layers`.
+export {
+  type Attention,
+  type AttentionArgs,
+  type CachedAttentionOptions,
+  type EigenAttention,
+  type EigenAttentionArgs,
+  type FlashAttention,
+  type FlashAttentionArgs,
+  attention,
+  cachedAttention,
+  eigenAttention,
+  flashAttention,
+} from '../layers/index.js';
+
+// Evaluate: what plans cost and save.
+export {
+  type AnalyzeRanksOptions,
+  type ComparedModel,
+  type EpochCallbackOptions,
+  type EpochEvaluation,
+  type EpochRow,
+  type EvaluateOptions,
+  type Evaluation,
+  type EvaluationRow,
+  type ModelLike,
+  type ModelParts,
+  type MonitorOptions,
+  type MonitorReport,
+  type RankAnalysis,
+  type TextLike,
+  analyzeRanks,
+  epochCallback,
+  evaluate,
+  monitor,
+} from './evaluate/index.js';
+
+// Compress: low-rank attention layers made of dense ones.
+export {
+  type CalibrateOptions,
+  type Calibration,
+  type CompressOptions,
+  type CompressedModel,
+  type FineTuneOptions,
+  calibrate,
+  compress,
+  fineTune,
+} from '../models/index.js';
+
+// Errors: all that the package throws are of these classes.
 export {
   BackendError,
   CacheStateError,
@@ -21,4 +160,3 @@ export {
   ModelError,
   TransferError,
 } from '../base/errors.js';
-export * from './evaluate/index.js';

@@ -49,7 +49,7 @@ module.exports = {
       from: {path: '^web/'},
       to: {
         path: `^(${floors.join('|')})/`,
-        pathNot: '^(src|models)/index[.]ts$|^base/units[.]ts$',
+        pathNot: '^((src|src/evaluate|cache|layers|models)/index|src/extend|base/units)[.]ts$',
       },
     },
     {
@@ -57,7 +57,10 @@ module.exports = {
       comment: 'tfjs is loaded by the worker (web/engine) alone',
       severity: 'error',
       from: {path: '^web/', pathNot: '^web/engine/'},
-      to: {path: '^(src|models)/index[.]ts$|^web/engine/', dependencyTypesNot: ['type-only']},
+      to: {
+        path: '^(src|src/evaluate|cache|layers|models)/index[.]ts$|^src/extend[.]ts$|^web/engine/',
+        dependencyTypesNot: ['type-only'],
+      },
     },
     {
       name: 'nobody-knows-the-playground',

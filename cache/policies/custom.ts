@@ -2,9 +2,9 @@ import * as v from 'valibot';
 import {type Factory, type Spec, atLeast, checkOptions, jsonOptions} from '../../base/options.js';
 import type {Policy} from '../contract.js';
 import {type KeeperLike, keeperOption, keeperRegistry} from '../keepers/as_keeper.js';
-import {type StoreOptions, definePolicy, storeEntries} from './define.js';
+import {type StoringOptions, definePolicy, storeEntries} from './define.js';
 
-export interface PolicyOptions extends StoreOptions {
+export interface PolicyOptions extends StoringOptions {
   /** The fewest last tokens that stay exact. Default 32. */
   readonly recent?: number;
   /** Which tokens stay: a keeper, its name, or its name and options. Default `'all'`. */

@@ -17,7 +17,7 @@ export interface KeepOptions extends SinkOptions {
 }
 
 /** Options of a policy that defines which tokens stay; `store` chooses how they are stored. */
-export interface StoreOptions extends SinkOptions {
+export interface StoringOptions extends SinkOptions {
   /**
    * How kept tokens are stored: a codec, its name, its name and options, options of `integer`, or `{keys, values}` with one of these
    * for each. Default `'dense'` (exact).

@@ -3,9 +3,9 @@ import {type Factory, atLeast, flag} from '../../base/options.js';
 import type {Budget, Policy} from '../contract.js';
 import {budgetOf} from '../keepers/budget.js';
 import {heaviest} from '../keepers/heaviest.js';
-import {type StoreOptions, definePolicy, storeEntries} from './define.js';
+import {type StoringOptions, definePolicy, storeEntries} from './define.js';
 
-export interface H2oOptions extends StoreOptions {
+export interface H2oOptions extends StoringOptions {
   /**
    * Heavy hitters that stay: tokens per key head, the `sinks` included, or bytes per text and depth, such as `"64kB"`, the `sinks`
    * not included. Default 256.

@@ -2,9 +2,9 @@ import * as v from 'valibot';
 import {type Factory, atLeast, probability} from '../../base/options.js';
 import type {Policy} from '../contract.js';
 import {lastUsed} from '../keepers/last_used.js';
-import {type StoreOptions, definePolicy, storeEntries} from './define.js';
+import {type StoringOptions, definePolicy, storeEntries} from './define.js';
 
-export interface LeastUsedOptions extends StoreOptions {
+export interface LeastUsedOptions extends StoringOptions {
   /** Tokens that stay per key head, sinks and recent tokens included. Default 512. */
   readonly maxCacheSize?: number;
   /** A query uses a token if its attention probability exceeds this, from 0 to 1. Default 0.01. */

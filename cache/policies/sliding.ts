@@ -3,9 +3,9 @@ import {type Factory, atLeast} from '../../base/options.js';
 import {asStore} from '../codecs/as_store.js';
 import type {Policy} from '../contract.js';
 import {window as windowKeeper} from '../keepers/window.js';
-import {type StoreOptions, definePolicy, storeEntries} from './define.js';
+import {type StoringOptions, definePolicy, storeEntries} from './define.js';
 
-export interface SlidingOptions extends StoreOptions {
+export interface SlidingOptions extends StoringOptions {
   /** Last tokens that stay, besides the `sinks`. Default 508. */
   readonly window?: number;
   /** How many of these, the newest, stay exact if `store` is lossy. Default 32, or `window` if that is less. */

@@ -5,13 +5,13 @@ import {InvalidArgumentError} from '../../base/errors.js';
  * place for caches: ~/.cache/eigenkv, ~/Library/Caches/eigenkv (macOS), %LOCALAPPDATA%\eigenkv (Windows).
  * The folder need not exist.
  */
-export function modelCacheDirectory(environment: Environment = process.env): Promise<string> {
+export function modelCacheDirectory(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<string> {
   return Promise.resolve(directoryOf(environment));
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
-function directoryOf(environment: Environment): string {
+function directoryOf(environment: Readonly<Record<string, string | undefined>>): string {
   const {homedir, platform} = process.getBuiltinModule('node:os');
   const {isAbsolute, join, resolve} = process.getBuiltinModule('node:path');
   const {EIGENKV_CACHE: own, XDG_CACHE_HOME: xdg, LOCALAPPDATA: local} = environment;

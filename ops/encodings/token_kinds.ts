@@ -6,13 +6,11 @@ import type {TokenEncodingKind} from './kind.js';
 /** The kinds of token encodings. A new kind is a file beside this one and a line here. */
 export const tokenKinds = {dense: denseKind, integer: integerKind, float8: float8Kind};
 
-type TokenKinds = (typeof tokenKinds)[keyof typeof tokenKinds];
-
 /** An encoding in which every token's numbers stand for themselves. */
-export type TokenEncoding = ReturnType<TokenKinds['make']>;
+export type TokenEncoding = ReturnType<(typeof tokenKinds)[keyof typeof tokenKinds]['make']>;
 
 /** A token encoding without its tensors: what a kernel needs to know to read them. */
-export type TokenLayout = ReturnType<TokenKinds['layout']>;
+export type TokenLayout = ReturnType<(typeof tokenKinds)[keyof typeof tokenKinds]['layout']>;
 
 /** All that is known of the kind of a token encoding or layout. */
 export function tokenKindOf({

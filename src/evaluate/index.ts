@@ -7,5 +7,5 @@ export {type MonitorOptions, monitor} from './monitor/monitor.js';
 export type {MonitorMoment, MonitorOverall, MonitorReport, MonitorRow} from './monitor/report.js';
 export {planLabel} from './plan_label.js';
 export * from './ranks/index.js';
-export {type ModelLike, type TextLike, textIds} from '../../models/model_like.js';
+export {type ModelLike, type ModelParts, type TextLike, textIds} from '../../models/model_like.js';
 export type {ProgressOptions} from '../../models/progress.js';

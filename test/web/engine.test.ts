@@ -1,7 +1,6 @@
 import {expect} from 'chai';
 import * as policies from '../../cache/policies/index.js';
-import {KVCache, asPolicy, useBackend} from '../../src/index.js';
-import {type LoadedModel, loadModel} from '../../models/index.js';
+import {KVCache, type LoadedModel, asPlan, loadModel, useBackend} from '../../src/index.js';
 import {failureOf} from '../../web/engine/failure.js';
 import {generatePair} from '../../web/engine/generate_pair.js';
 import {headsHolding} from '../../web/engine/held_tokens.js';
@@ -34,7 +33,7 @@ describe('the engine of the playground', () => {
   };
 
   it('offers every policy, each choice as the command line reads it', () => {
-    for (const {policy} of policyChoices) expect(() => asPolicy(policy), policy).not.to.throw();
+    for (const {policy} of policyChoices) expect(() => asPlan(policy), policy).not.to.throw();
     expect([...offeredNames].sort()).to.deep.equal(Object.keys(policies).sort()); // the registry may have some of other tests
   });
 
@@ -81,7 +80,7 @@ describe('the engine of the playground', () => {
     expect(Math.max(...row)).to.equal(2);
     expect(depthThatLostMost(generation)).to.be.within(0, 8);
     expect(depthThatLostMost(await write('full'))).to.equal(undefined);
-    const cache = new KVCache(loaded.model, asPolicy('full'));
+    const cache = new KVCache(loaded.model, asPlan('full'));
     expect(await headsHolding(cache, 9, 0)).to.have.length(0);
     cache.dispose();
   });

@@ -1,5 +1,5 @@
-import {KVCache, type Plan, full} from '../../src/index.js';
-import {type LoadedModel, generate, streamDecoder} from '../../models/index.js';
+import {KVCache, type LoadedModel, type Plan, full, generate} from '../../src/index.js';
+import {streamDecoder} from '../../models/index.js';
 import type {Continuation, GenerateRequest} from './protocol.js';
 
 /** One cache that continues a prompt, token by token, and what it took. */

@@ -1,5 +1,4 @@
-import {InvalidArgumentError} from '../../src/index.js';
-import {type LoadedModel, embeddedText, loadModel} from '../../models/index.js';
+import {InvalidArgumentError, type LoadedModel, embeddedText, loadModel} from '../../src/index.js';
 import {startBackend} from './backends.js';
 import {failureOf} from './failure.js';
 import {generatePair} from './generate_pair.js';

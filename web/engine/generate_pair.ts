@@ -1,4 +1,5 @@
-import {type LoadedModel, streamDecoder} from '../../models/index.js';
+import {streamDecoder} from '../../models/index.js';
+import type {LoadedModel} from '../../src/index.js';
 import {CacheWriter} from './continuation.js';
 import {headsHolding} from './held_tokens.js';
 import {planOf} from './plan.js';

@@ -1,5 +1,5 @@
-import {evaluate, monitor, textIds} from '../../src/index.js';
-import type {LoadedModel} from '../../models/index.js';
+import {textIds} from '../../src/evaluate/index.js';
+import {type LoadedModel, evaluate, monitor} from '../../src/index.js';
 import type {Band} from '../state/bands.js';
 import {planOf} from './plan.js';
 import type {Measurement} from './protocol.js';

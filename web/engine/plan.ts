@@ -1,4 +1,4 @@
-import {type Plan, type Policy, asPolicy, perDepth} from '../../src/index.js';
+import {type Plan, perDepth} from '../../src/index.js';
 import type {Band} from '../state/bands.js';
 
 /**
@@ -6,5 +6,5 @@ import type {Band} from '../state/bands.js';
  * @throws InvalidArgumentError where a policy is not known or an option not allowed.
  */
 export function planOf(bands: readonly Band[]): Plan {
-  return perDepth(bands.flatMap(({depths, policy}) => Array<Policy>(depths).fill(asPolicy(policy))));
+  return perDepth(bands.flatMap(({depths, policy}) => Array<string>(depths).fill(policy)));
 }

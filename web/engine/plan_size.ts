@@ -1,5 +1,6 @@
-import {cacheBytes, asPolicy} from '../../src/index.js';
-import type {LoadedModel} from '../../models/index.js';
+import {asPolicy} from '../../cache/index.js';
+import {cacheBytes} from '../../src/evaluate/index.js';
+import type {LoadedModel} from '../../src/index.js';
 import type {Band} from '../state/bands.js';
 import {failureOf} from './failure.js';
 import type {Reply} from './protocol.js';

@@ -1,0 +1,136 @@
+/**
+ * What policies, codecs, models and ops of your own are made with. Each part has a guide in docs/guides.
+ */
+
+// Policies: a keeper and a codec around exact first and last tokens.
+export {
+  type AnyFactory,
+  type Context,
+  type Factory,
+  type HeadSizes,
+  type Options,
+  type OptionValue,
+  type Policy,
+  type PolicyLike,
+  type PolicyOptions,
+  type Spec,
+  asPolicy,
+  makePolicy,
+  policy,
+  policyNames,
+  registerPolicy,
+  tokenBudget,
+} from '../cache/index.js';
+
+// Keepers: which tokens stay.
+export {
+  type Budget,
+  type Candidates,
+  type Keeper,
+  type KeeperLike,
+  type Observation,
+  asKeeper,
+  keeperNames,
+  keepers,
+  registerKeeper,
+} from '../cache/index.js';
+
+// Codecs: how the tokens that stay are stored.
+export {
+  type Codec,
+  type CodecLike,
+  type PairCodec,
+  type SideCodecs,
+  type StoreLike,
+  asCodec,
+  asStore,
+  codecNames,
+  codecPair,
+  codecs,
+  makeCodec,
+  registerCodec,
+  registerPairCodec,
+  storeNames,
+} from '../cache/index.js';
+
+// The past of one depth, as policies, codecs and watchers see it.
+export {
+  type AttentionCache,
+  type CacheLease,
+  type DenseBlock,
+  type DenseSegment,
+  type FreshTokens,
+  type LatentKeys,
+  type LayerShape,
+  type Past,
+  type PastEvents,
+  type RopeTables,
+  type SeenTokens,
+  type Segment,
+  WatchedCache,
+  type Watcher,
+} from '../cache/index.js';
+export {withBlock} from '../cache/codecs/pair.js';
+export type {AttendContext} from '../cache/past/attend_past.js';
+export {type Rotated, decodeTokens, unrotateAt} from '../cache/past/decode.js';
+export {appendSegment} from '../cache/past/segments.js';
+export type {
+  DenseEncoding,
+  Encoding,
+  Float8Encoding,
+  Float8Layout,
+  IntegerEncoding,
+  IntegerLayout,
+  LowRankEncoding,
+  TokenEncoding,
+} from '../ops/encodings/encoding.js';
+
+// Adapters: attention and position layers of other people.
+export {
+  type AttentionAdapter,
+  type AttentionParts,
+  type DenseAttention,
+  type DenseWeights,
+  type PositionAdapter,
+  fusedQkvAdapter,
+  paddedBehind,
+  registerAttentionAdapter,
+  registerPositionAdapter,
+} from '../models/index.js';
+
+// Architectures: whole models, and where their weights lie in files.
+export {
+  type Architecture,
+  type BuildOptions,
+  type StoredWeight,
+  type WeightNames,
+  isKernel,
+  storedAs,
+  weightNames,
+} from '../models/architectures/parts/architecture.js';
+export {architectures, registerArchitecture} from '../models/architectures/index.js';
+export {type DecoderParts, decoder} from '../models/architectures/parts/decoder.js';
+export {type GgufKeys, ggufKeys, ggufVocabSize} from '../models/formats/config_keys.js';
+export type {
+  Metadata,
+  MetadataValue,
+  NumberArray,
+  TensorFile,
+  TensorInfo,
+} from '../base/files/tensor_file.js';
+
+// Ops: a reference that runs on every backend, fused kernels for some, and a gradient.
+export {
+  type DirectOp,
+  type InfoOf,
+  type KernelFunction,
+  type KernelInputs,
+  type Op,
+  type OpInputs,
+  defineOp,
+  hasKernel,
+  runOp,
+} from '../ops/run_op.js';
+export {differentiable} from '../ops/differentiable.js';
+export {type Rotation, rotate} from '../ops/rotate/index.js';
+export {type RopeConfig, type RopeScaling, rotationFor} from '../ops/rotate/rope.js';

@@ -57,7 +57,7 @@ function isMissing(error: unknown, name: string): boolean {
 
 const closing = (quote: string) => (quote === '“' ? '”' : quote);
 
-/** Node, or a runtime that passes for it: packages with native code load here. */
+/** Node, or a runtime that passes for it: packages with native code load here. Pages have a `process` of less. */
 export function runsInNode(): boolean {
-  return 'process' in globalThis && typeof process.versions.node === 'string';
+  return 'process' in globalThis && 'versions' in process && typeof process.versions.node === 'string';
 }

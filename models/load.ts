@@ -11,7 +11,7 @@ import type {LoadedModel} from './loaded_model.js';
 /**
  * Loads a model with its tokenizer, its chat template and its sampling defaults:
  *
- * - a .gguf file (Node: its path; browser: a `File`). Any part of a split file (`model-00001-of-00003.gguf`) stands for all parts,
+ * - a .gguf file (Node: its path; browser: a `File`, or its address). Any part of a split file (`model-00001-of-00003.gguf`) stands for all parts,
  *   which are beside it or on the hub; in a browser, give a list of all of them.
  * - a folder with config.json, tokenizer.json and model.safetensors (or its index and shards).
  * - a model on the Hugging Face hub (`owner/name`, `owner/name:file.gguf`), downloaded once into the user's cache directory.
@@ -23,7 +23,7 @@ import type {LoadedModel} from './loaded_model.js';
  * Weights of any dtype become float32, one tensor at a time. If no backend of TensorFlow.js was chosen or used yet, the default one
  * (wasm) is started. If the files contradict each other, `onWarning` gets what was assumed or left out.
  *
- * @param pathOrHubId default: the bundled model.
+ * @param pathOrHubId default: the bundled model. In a browser: the address of a .gguf file, absolute or relative to the page.
  * @throws InvalidArgumentError if there is no such file, or a file or part that the model needs is missing; ModelError if config,
  *   weights and tokenizer do not fit each other or the architecture is unknown; FormatError if a file is damaged; TransferError if
  *   network or disk fail.

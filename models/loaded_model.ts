@@ -24,7 +24,7 @@ export interface LoadedModel extends TextModel {
   readonly config: ModelConfig;
   /** What it calls itself: the hub id, the name in its GGUF file, its folder's or file's name, or "embedded". */
   readonly name: string;
-  /** Where it is from, so that `loadModel(source)` loads it again: a path, a hub id, or a file's name in a browser. */
+  /** Where it is from, so that `loadModel(source)` loads it again: a path, a hub id, an address; of a `File` its name. */
   readonly source: string;
   readonly contextLength: number;
   /**

@@ -1,5 +1,6 @@
 import {runsInNode} from '../../base/optional_package.js';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {fetchGgufFile} from './fetch_file.js';
 import {embeddedParts} from '../embedded_model.js';
 import {fetchModel, isHubId} from '../hub/index.js';
 import {blobSource} from '../../base/files/byte_source.js';
@@ -21,7 +22,7 @@ export interface LoadProgress {
 export interface LoadModelOptions {
   readonly onProgress?: (progress: LoadProgress) => void;
   /**
-   * Takes what the user should know: what the files contradict each other in and was assumed, or left out. Default: the console.
+   * Takes what the user should know: where the files contradict each other, what was assumed, what was left out. Default: the console.
    */
   readonly onWarning?: (message: string) => void;
   /** Ends loading between two tensors, or a download at once, with the signal's reason; nothing stays in memory. */
@@ -40,10 +41,8 @@ export async function findParts(
   if (given === undefined) return embeddedParts();
   if (typeof given !== 'string') return partsOfBlobs(checkedBlobs(given), onWarning);
   if (!runsInNode()) {
-    throw new InvalidArgumentError(
-      `"${given}" names a file or a model on the hub, which a browser does not open: give the File that the user chose ` +
-        '(a .gguf, or a list of all its parts), or nothing for the model that comes with the package.',
-    );
+    const {parts} = await partsOfBlobs([await fetchedFile(given, options)], onWarning);
+    return {parts, source: given};
   }
   const {stat} = process.getBuiltinModule('node:fs/promises');
   const {resolve} = process.getBuiltinModule('node:path');
@@ -97,6 +96,13 @@ async function partsOfBlobs(
   const isWhole = files.length === 1 && splitOf(first.file, first.name) === undefined;
   const weights = isWhole ? first.file : await joinGgufParts(files);
   return {parts: await partsOfGguf(weights, first.name, warn), source: first.name};
+}
+
+function fetchedFile(address: string, {onProgress, signal}: LoadModelOptions): Promise<File> {
+  return fetchGgufFile(address, {
+    signal,
+    onProgress: progress => onProgress?.({stage: 'download', ...progress}),
+  });
 }
 
 function download(id: string, {onProgress, signal}: LoadModelOptions): Promise<string> {

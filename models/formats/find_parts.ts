@@ -54,7 +54,7 @@ export async function findParts(
   // a mistyped path of a weight file also reads as owner/name; the hub need not be asked for those
   if (!isHubId(given) || /^[^:]*\.(gguf|safetensors|json)$/.test(given)) {
     throw new InvalidArgumentError(
-      `There is no file or folder ${given}, and it is no hub id. Give a .gguf file, a folder with config.json, tokenizer.json ` +
+      `There is no file or folder ${given}, and it is not a hub id. Give a .gguf file, a folder with config.json, tokenizer.json ` +
         'and model.safetensors, or a hub id: owner/name, or owner/name:file.gguf.',
     );
   }

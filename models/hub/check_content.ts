@@ -3,7 +3,7 @@ import {diskError} from '../../base/files/disk.js';
 import {foreignBytes, foreignContent} from '../../base/files/foreign_content.js';
 import type {RemoteFile} from './remote_file.js';
 
-/** @throws TransferError where a file that was transferred has not the hash that its server states. */
+/** @throws TransferError if the hash of a transferred file is not the one that its server states. */
 export async function checkHash(partial: string, {hash}: RemoteFile, url: string): Promise<void> {
   if (hash === undefined) return;
   const actual = await (hash.algorithm === 'SHA-256' ? fileSha256 : fileGitSha1)(partial);
@@ -14,8 +14,8 @@ export async function checkHash(partial: string, {hash}: RemoteFile, url: string
 }
 
 /**
- * A page of login, say, must not stay in the cache as if it were the file.
- * @throws TransferError that says what came instead of a model's file.
+ * Keeps what is not the file out of the cache, such as the HTML of a login page.
+ * @throws TransferError that says what was received instead of a model's file.
  */
 export async function checkContent(partial: string, path: string, url: string): Promise<void> {
   if (!/\.(json|gguf|safetensors)$/.test(path)) return;
@@ -37,7 +37,7 @@ export function fileSha256(path: string): Promise<string> {
   return fileHash(path, 'sha256', '');
 }
 
-/** What git calls a file's content: the SHA-1 of `blob SIZE`, a zero byte and the content. */
+/** Git's object name of a file: the SHA-1 of `blob SIZE`, a zero byte and the content. */
 async function fileGitSha1(path: string): Promise<string> {
   const {stat} = process.getBuiltinModule('node:fs/promises');
   const {size} = await stat(path).catch((error: unknown) => {

@@ -6,7 +6,7 @@ export interface HubId {
   readonly name: string;
   /** A branch, tag or commit. */
   readonly revision: string;
-  /** One file of the repository, `/` between its folders. */
+  /** One file of the repository, with `/` between folders; undefined for a whole model. */
   readonly file?: string;
 }
 
@@ -15,9 +15,9 @@ const revisionPattern = /^[A-Za-z0-9_][A-Za-z0-9_./-]{0,254}$/;
 const filePartPattern = /^[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,254}$/;
 
 /**
- * Reads `owner/name`, `owner/name@revision` or either with `:file` behind it. Nothing that could lead out of a folder
- * passes: its parts become folders of the cache.
- * @throws InvalidArgumentError where the text is no such id.
+ * Parses `owner/name` or `owner/name@revision`, either followed by `:file` or not. Each part becomes a folder of the cache, so
+ * that parts which could lead out of it (`..`, absolute paths) are refused.
+ * @throws InvalidArgumentError if the text is not such an id.
  */
 export function parseHubId(text: string): HubId {
   const match = /^([^/@:]+)\/([^/@:]+)(?:@([^@:]+))?(?::([^@:]+))?$/.exec(text);
@@ -28,14 +28,14 @@ export function parseHubId(text: string): HubId {
     revisionPattern.test(revision) &&
     !/\.\.|\/\/|\/$/.test(`${owner} ${name} ${revision}`) &&
     (file === undefined || isFileName(file));
-  if (valid) return {owner, name, revision, ...(file !== undefined && {file})};
+  if (valid) return {owner, name, revision, file};
   throw new InvalidArgumentError(
-    `"${text}" is no hub id. Write owner/name, owner/name@revision or owner/name:file.gguf, ` +
+    `"${text}" is not a hub id. Write owner/name, owner/name@revision or owner/name:file.gguf, ` +
       'or the path of a file or folder that exists.',
   );
 }
 
-/** Whether a text can be a hub id; a path to a local file can look the same, so look for the file first. */
+/** Whether a text can be a hub id. The path of a local file can look the same, so look for the file first. */
 export function isHubId(text: string): boolean {
   try {
     parseHubId(text);
@@ -45,11 +45,11 @@ export function isHubId(text: string): boolean {
   }
 }
 
-/** @throws InvalidArgumentError for a name that could lead out of its folder. */
+/** @throws InvalidArgumentError if the name could lead out of its folder. */
 export function checkFileName(file: string): void {
   if (isFileName(file)) return;
   throw new InvalidArgumentError(
-    `"${file}" is no file of a repository; write a name such as model.safetensors.`,
+    `"${file}" is not a file name in a repository; write a name such as model.safetensors.`,
   );
 }
 

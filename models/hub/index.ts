@@ -1,7 +1,7 @@
-/** Models from the Hugging Face hub, and the user's cache directory that keeps them (Node only). */
-export {cachedModelPath, modelCacheDirectory} from './cache_directory.js';
+/** Models from the Hugging Face hub, and the folders that keep them (Node only). */
+export {cachedModelPath, hubCacheDirectory, modelCacheDirectory} from './cache_directory.js';
 export {fileSha256} from './check_content.js';
 export type {TransferProgress} from './download.js';
-export {type HubOptions, fetchModel, fetchModelFile} from './fetch_model.js';
+export {type HubOptions, fetchModel} from './fetch_model.js';
 export {isHubId, parseHubId} from './hub_id.js';
 export {findSmolLM2, smolLM2} from './smollm2.js';

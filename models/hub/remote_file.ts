@@ -1,33 +1,95 @@
 import {TransferError} from '../../base/errors.js';
 
 export interface RequestOptions {
-  /** The function that talks to the network; default: the global `fetch`. */
+  /** The function that makes requests. Default: the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch;
   readonly signal?: AbortSignal;
-  /** Sent to the hub itself, not to the hosts it redirects to. */
+  /** Sent to the hub itself, but not to other hosts that it redirects to. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** What a server says of a file before it is transferred. */
 export interface RemoteFile {
+  /** False if the server answers 404. */
+  readonly exists: boolean;
+  /** The commit that the hub took the file from; undefined for servers that are no hub. */
+  readonly commit: string | undefined;
+  /** What the hub says of a file that does not exist: `EntryNotFound`, `RepoNotFound`, ... */
+  readonly errorCode: string | undefined;
+  /** In bytes. */
   readonly size: number | undefined;
   readonly hash: ContentHash | undefined;
-  /** Names this version of the content. */
+  /** The name of this version of the content. */
   readonly etag: string | undefined;
 }
 
-/** What a file's content must have: of large files the SHA-256, of small ones git's name for it, which is a SHA-1. */
-export interface ContentHash {
+/** The hash of a file's content: the SHA-256 of a large file, git's object name (a SHA-1) of a small one. */
+interface ContentHash {
   readonly algorithm: 'SHA-256' | 'git SHA-1';
   readonly hex: string;
 }
 
-/** The network or the server failed: what came before is good, and the next call continues it. */
+/** The network or the server failed. What was received before is good, and the next call continues from there. */
 export class ResumableTransferError extends TransferError {}
 
 const maxRedirects = 5;
 
-/** Where a redirect leads. A transfer that began encrypted goes on so. */
+/**
+ * Asks for a file's size and hash. For large files the hub states both (`x-linked-size`, `x-linked-etag`) in the redirect to
+ * its storage, so that redirect is not followed. For small files, which git itself stores, the etag is git's hash.
+ */
+export async function inspectRemote(url: string, options: RequestOptions): Promise<RemoteFile> {
+  let commit: string | undefined;
+  let isHub = false;
+  const note = ({headers}: Response): void => {
+    const stated = headers.get('x-repo-commit');
+    isHub ||= stated !== null;
+    if (stated !== null && /^[0-9a-f]{40}$/.test(stated)) commit ??= stated;
+  };
+  const response = await requestFollowing(url, {method: 'HEAD'}, options, (redirect, target) => {
+    note(redirect);
+    return redirect.headers.has('x-linked-etag') || !sameOrigin(target, url);
+  });
+  note(response);
+  const {status, headers} = response;
+  const redirected = isRedirect(response);
+  if (!redirected && status !== 404) checkStatus(response, url);
+  const isOwn = !redirected && isPlain(headers);
+  const etag = cleanEtag(headers.get('x-linked-etag') ?? (redirected ? null : headers.get('etag')));
+  return {
+    exists: status !== 404,
+    commit,
+    errorCode: headers.get('x-error-code') ?? undefined,
+    etag,
+    hash: hashOf(etag, isHub), // forty digits of another server may be the hash of anything
+    size: readSize(headers.get('x-linked-size') ?? (isOwn ? headers.get('content-length') : null)),
+  };
+}
+
+/**
+ * Makes a request and follows redirects, to other hosts without the caller's headers.
+ * @param until gives true for a redirect that is not to be followed but returned.
+ * @throws TransferError if the network fails, if a redirect leads from https to anything else, or after 5 redirects.
+ */
+export async function requestFollowing(
+  url: string,
+  init: RequestInit,
+  {headers, ...options}: RequestOptions,
+  until: (redirect: Response, target: string) => boolean = () => false,
+): Promise<Response> {
+  let target = url;
+  for (let redirects = 0; redirects <= maxRedirects; redirects++) {
+    const own = sameOrigin(target, url) ? {...options, headers} : options;
+    const response = await request(target, {...init, redirect: 'manual'}, own);
+    if (!isRedirect(response)) return response;
+    target = redirectTarget(response.headers.get('location')!, target);
+    if (until(response, target)) return response;
+    await response.body?.cancel();
+  }
+  throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);
+}
+
+/** Where a redirect leads. A transfer that began encrypted stays encrypted. */
 function redirectTarget(location: string, from: string): string {
   const target = URL.canParse(location, from) ? new URL(location, from) : undefined;
   const allowed = new URL(from).protocol === 'https:' ? ['https:'] : ['https:', 'http:'];
@@ -38,75 +100,21 @@ function redirectTarget(location: string, from: string): string {
 }
 
 /**
- * Asks for a file's size and hash. The hub states them (`x-linked-size`, `x-linked-etag`) in the redirect to its
- * storage, so redirects are not followed blindly; of files that lie in git itself the etag is git's hash. Undefined where there
- * is no such file (404).
+ * One request. A kept connection that the server has closed in the meantime fails only when it is used, so a request that
+ * fails is made once more.
  */
-export async function inspectRemote(url: string, options: RequestOptions): Promise<RemoteFile | undefined> {
-  let target = url;
-  let ofGit = false;
-  for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-    const response = await request(target, {method: 'HEAD', redirect: 'manual'}, options);
-    const {status, headers} = response;
-    if (status === 404) return undefined;
-    ofGit ||= headers.has('x-repo-commit'); // a hub's answer: of other servers forty digits may be the hash of anything
-    const location = headers.get('location');
-    const redirected = status >= 300 && status < 400 && location !== null;
-    const linkedEtag = headers.get('x-linked-etag');
-    if (redirected && linkedEtag === null) {
-      const next = redirectTarget(location, target);
-      if (new URL(next).origin === new URL(url).origin) {
-        target = next;
-        continue;
-      }
-    }
-    if (!redirected) checkStatus(response, url);
-    const etag = cleanEtag(linkedEtag ?? (redirected ? null : headers.get('etag')));
-    const isOwn = !redirected && (headers.get('content-encoding') ?? 'identity') === 'identity';
-    return {
-      etag,
-      hash: hashOf(etag, ofGit),
-      size: readSize(headers.get('x-linked-size') ?? (isOwn ? headers.get('content-length') : null)),
-    };
-  }
-  throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);
-}
-
-/**
- * A request of the file's own bytes that follows redirects, to hosts of others without the caller's headers.
- * @throws TransferError where the network fails, a redirect leads from https to something else, or too many follow.
- */
-export async function requestFollowing(
+async function request(
   url: string,
   init: RequestInit,
-  {headers, ...options}: RequestOptions,
+  {fetch = globalThis.fetch, headers, signal}: RequestOptions,
 ): Promise<Response> {
-  let target = url;
-  for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-    const isOwn = new URL(target).origin === new URL(url).origin;
-    const given = {...options, ...(isOwn && headers && {headers})};
-    const response = await request(target, {...init, redirect: 'manual'}, given);
-    const location = response.headers.get('location');
-    if (response.status < 300 || response.status >= 400 || location === null) return response;
-    await response.body?.cancel();
-    target = redirectTarget(location, target);
-  }
-  throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);
-}
-
-/**
- * A request of the file's own bytes; a network that fails is a TransferError. It is made twice at most: a connection that was kept
- * from the request before, and that the server has closed since, shows only when it is used.
- */
-async function request(url: string, init: RequestInit, options: RequestOptions): Promise<Response> {
-  const {fetch = globalThis.fetch, headers, signal} = options;
   // lengths and ranges must count the file's own bytes, not compressed ones
   const allHeaders = {
     'accept-encoding': 'identity',
     ...headers,
     ...(init.headers as Record<string, string> | undefined),
   };
-  const ask = () => fetch(url, {...init, headers: allHeaders, ...(signal && {signal})});
+  const ask = () => fetch(url, {...init, headers: allHeaders, signal});
   try {
     return await ask().catch((error: unknown) => {
       if (signal?.aborted === true) throw error;
@@ -115,7 +123,8 @@ async function request(url: string, init: RequestInit, options: RequestOptions):
   } catch (error) {
     signal?.throwIfAborted();
     throw new ResumableTransferError(
-      `${new URL(url).host} cannot be reached. Check the network, or set HF_ENDPOINT to a mirror of the hub.`,
+      `${new URL(url).host} cannot be reached. Check the network, set HF_ENDPOINT to a mirror of the hub, or set ` +
+        'HF_HUB_OFFLINE=1 to use only files that were downloaded before.',
       {cause: error},
     );
   }
@@ -133,19 +142,30 @@ export function checkStatus({ok, status}: Response, url: string): void {
   throw new ResumableTransferError(`${url} answered ${status}: ${advice}.`);
 }
 
-function hashOf(etag: string | undefined, ofGit: boolean): ContentHash | undefined {
-  if (etag === undefined) return undefined;
-  if (/^[0-9a-f]{64}$/.test(etag)) return {algorithm: 'SHA-256', hex: etag};
-  return ofGit && /^[0-9a-f]{40}$/.test(etag) ? {algorithm: 'git SHA-1', hex: etag} : undefined;
+function isRedirect({status, headers}: Response): boolean {
+  return status >= 300 && status < 400 && headers.has('location');
 }
 
-/** A weak etag names no bytes. */
+/** Whether the body is the file's own bytes, not compressed ones. */
+export function isPlain(headers: Headers): boolean {
+  return (headers.get('content-encoding') ?? 'identity') === 'identity';
+}
+
+const sameOrigin = (a: string, b: string) => new URL(a).origin === new URL(b).origin;
+
+function hashOf(etag: string | undefined, isHub: boolean): ContentHash | undefined {
+  if (etag === undefined) return undefined;
+  if (/^[0-9a-f]{64}$/.test(etag)) return {algorithm: 'SHA-256', hex: etag};
+  return isHub && /^[0-9a-f]{40}$/.test(etag) ? {algorithm: 'git SHA-1', hex: etag} : undefined;
+}
+
+/** The text of an etag. A weak one does not name bytes. */
 function cleanEtag(etag: string | null): string | undefined {
   if (etag === null || etag.startsWith('W/')) return undefined;
   return etag.replace(/^"|"$/g, '');
 }
 
-/** A whole number of bytes from a header. */
+/** A number of bytes from a header. */
 export function readSize(text: string | null): number | undefined {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }

@@ -3,15 +3,15 @@ import {createHash} from 'node:crypto';
 import {lstat, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile} from 'node:fs/promises';
 import {type IncomingMessage, type Server, type ServerResponse, createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
-import {tmpdir} from 'node:os';
-import {dirname, join} from 'node:path';
+import {homedir, tmpdir} from 'node:os';
+import {dirname, join, relative} from 'node:path';
 import {gzipSync} from 'node:zlib';
 import {
   type HubOptions,
   type TransferProgress,
   cachedModelPath,
   fetchModel,
-  fetchModelFile,
+  hubCacheDirectory,
   isHubId,
   modelCacheDirectory,
   parseHubId,
@@ -26,6 +26,7 @@ describe('hub ids', () => {
       owner: 'HuggingFaceTB',
       name: 'SmolLM2-135M',
       revision: 'main',
+      file: undefined,
     });
     expect(parseHubId('a/b.c@refs/pr/1:sub/model.Q4_K.gguf')).to.deep.equal({
       owner: 'a',
@@ -70,12 +71,22 @@ describe('hub ids', () => {
 });
 
 describe('the cache directory', () => {
-  it('follows the environment', async () => {
-    expect(await modelCacheDirectory({EIGENKV_CACHE: '/own', XDG_CACHE_HOME: '/xdg'})).to.equal('/own');
-    expect(await modelCacheDirectory({EIGENKV_CACHE: '', XDG_CACHE_HOME: '/xdg'})).to.equal('/xdg/eigenkv');
-    expect(await modelCacheDirectory({XDG_CACHE_HOME: 'relative'}))
+  it('follows the environment', () => {
+    expect(modelCacheDirectory({EIGENKV_CACHE: '/own', XDG_CACHE_HOME: '/xdg'})).to.equal('/own');
+    expect(modelCacheDirectory({EIGENKV_CACHE: '', XDG_CACHE_HOME: '/xdg'})).to.equal('/xdg/eigenkv');
+    expect(modelCacheDirectory({XDG_CACHE_HOME: 'relative'}))
       .to.match(/[\\/]eigenkv$/)
       .and.not.match(/relative/);
+  });
+
+  it('of the hub is that of its Python library', () => {
+    const [own, hub, home, xdg] = ['/own', '/files', '/home', '/xdg'];
+    const all = {EIGENKV_CACHE: own, HF_HUB_CACHE: hub, HF_HOME: home, XDG_CACHE_HOME: xdg};
+    expect(hubCacheDirectory(all)).to.equal('/own/hub');
+    expect(hubCacheDirectory({...all, EIGENKV_CACHE: ''})).to.equal('/files');
+    expect(hubCacheDirectory({HF_HOME: home, XDG_CACHE_HOME: xdg})).to.equal('/home/hub');
+    expect(hubCacheDirectory({XDG_CACHE_HOME: xdg})).to.equal('/xdg/huggingface/hub');
+    expect(hubCacheDirectory({})).to.equal(join(homedir(), '.cache/huggingface/hub'));
   });
 
   it('finds plain file names only', async () => {
@@ -161,9 +172,14 @@ describe('downloads from the hub', () => {
     const entries = await readdir(options.cacheDirectory, {recursive: true, withFileTypes: true});
     return entries
       .filter(entry => !entry.isDirectory())
-      .map(entry => entry.name)
+      .map(entry => relative(options.cacheDirectory, join(entry.parentPath, entry.name)))
       .sort();
   };
+  const repository = 'models--o--n';
+  /** What is there of model.gguf once it was downloaded from a server that names no commit. */
+  const whole = [`blobs/${sha256}`, 'refs/main', 'snapshots/main/model.gguf'].map(
+    file => `${repository}/${file}`,
+  );
   const fetchFile = (extra: HubOptions = {}) => {
     const onProgress = (step: TransferProgress) => {
       extra.onProgress?.(step);
@@ -177,7 +193,7 @@ describe('downloads from the hub', () => {
     const progress: TransferProgress[] = [];
     const path = await fetchFile({onProgress: step => progress.push(step)});
     expect(await readFile(path)).to.deep.equal(content);
-    expect(await files()).to.deep.equal(['model.gguf']);
+    expect(await files()).to.deep.equal(whole);
     expect(requests).to.deep.equal([`HEAD ${modelPath}`, `GET ${modelPath}`, 'GET /storage']);
     expect(progress[0]).to.deep.equal({file: 'model.gguf', receivedBytes: 0, totalBytes: content.length});
     expect(progress.at(-1)?.receivedBytes).to.equal(content.length);
@@ -237,11 +253,11 @@ describe('downloads from the hub', () => {
     const cut = await rejection(fetchFile(), TransferError, /model\.gguf was cut after \d+ bytes.*again/);
     const received = Number(/after (\d+) bytes/.exec(cut.message)?.[1]);
     expect(received).to.be.within(1, 100_000);
-    expect((await files()).join()).to.match(/^model\.gguf\.[0-9a-f]{16}\.partial$/);
+    expect((await files()).join()).to.match(/^models--o--n\/blobs\/[0-9a-f]{16}\.partial$/);
     requests = [];
     expect(await readFile(await fetchFile())).to.deep.equal(content);
     expect(requests).to.include(`GET /storage bytes=${received}-`);
-    expect(await files()).to.deep.equal(['model.gguf']);
+    expect(await files()).to.deep.equal(whole);
   });
 
   it('start over where the server knows no ranges', async () => {
@@ -287,7 +303,7 @@ describe('downloads from the hub', () => {
     answers[modelPath] = answerOf(text, ofHub);
     expect(await readFile(await fetchFile(), 'utf8')).to.equal(text);
     // forty digits of a server that is no hub say nothing
-    await rm(await fetchFile());
+    await rm(options.cacheDirectory, {recursive: true});
     answers[modelPath] = answerOf(damaged, {});
     expect(await readFile(await fetchFile(), 'utf8')).to.equal(damaged);
   });
@@ -303,7 +319,7 @@ describe('downloads from the hub', () => {
     expect(await readFile(await fetchFile())).to.deep.equal(content);
     expect(gone).to.equal(2);
     answers['/storage'] = request => request.socket.destroy();
-    await rm(await fetchFile());
+    await rm(options.cacheDirectory, {recursive: true});
     await rejection(fetchFile(), TransferError, /cannot be reached/);
   });
 
@@ -360,8 +376,8 @@ describe('downloads from the hub', () => {
     const full = await lstat('/dev/full').catch(() => undefined);
     if (!full?.isCharacterDevice()) return skip(this, 'this system has no /dev/full');
     linked(plain(content));
-    const tag = createHash('sha256').update(sha256).digest('hex').slice(0, 16);
-    const path = join(options.cacheDirectory, 'hub', 'o', 'n', 'main', `model.gguf.${tag}.partial`);
+    const tag = createHash('sha256').update(`${sha256} model.gguf`).digest('hex').slice(0, 16);
+    const path = join(options.cacheDirectory, repository, 'blobs', `${tag}.partial`);
     await mkdir(dirname(path), {recursive: true});
     await symlink('/dev/full', path); // every write to this device fails with ENOSPC
     await rejection(fetchFile(), TransferError, /no space is left/);
@@ -422,7 +438,7 @@ describe('downloads from the hub', () => {
       expect(await files()).to.deep.equal([]);
     }
     answers['/o/n/resolve/main/page.html'] = plain('<!doctype html>');
-    await fetchModelFile('o/n', 'page.html', options); // what was asked for
+    await fetchModel('o/n:page.html', options); // what was asked for
   });
 
   describe('of a whole model', () => {
@@ -436,7 +452,6 @@ describe('downloads from the hub', () => {
       const folder = await fetchModel('o/n@v1', options);
       expect((await readdir(folder)).sort()).to.deep.equal([
         'config.json',
-        'eigenkv_complete.json',
         'model.safetensors',
         'tokenizer.json',
       ]);
@@ -494,9 +509,9 @@ describe('downloads from the hub', () => {
     });
 
     it('take one file by its name only if that is safe', async () => {
-      await rejection(fetchModelFile('o/n', '../x', options), InvalidArgumentError);
+      await rejection(fetchModel('o/n:../x', options), InvalidArgumentError);
       answers['/o/n/resolve/main/sub/x.gguf'] = plain('x');
-      expect(await readFile(await fetchModelFile('o/n', 'sub/x.gguf', options), 'utf8')).to.equal('x');
+      expect(await readFile(await fetchModel('o/n:sub/x.gguf', options), 'utf8')).to.equal('x');
     });
   });
 });

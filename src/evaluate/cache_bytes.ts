@@ -4,38 +4,41 @@ import {KVCache} from '../../cache/kv_cache.js';
 import type {PlanLike} from '../../cache/plans/as_plan.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 
-/** The part of a model's config that decides the size of its cache. */
+/** The part of a model's config that determines the size of its cache. */
 export interface CachedShape {
+  /** Number of attention layers. */
   readonly depths: number;
+  /** Number of key and value heads per layer. */
   readonly kvHeads: number;
+  /** Numbers per key and per value of one head. */
   readonly headDim: number;
-  /** Rotary positions, for policies that store keys before rotation and keep tables. Default: none. */
+  /** Rotary positions, for policies that store unrotated keys and therefore need tables. Default: none. */
   readonly rope?: RopeConfig;
 }
 
-/** Tokens that come into the cache at a time. */
+/** Tokens per step. */
 const chunk = 128;
 
-/** Of the keys and values of all tokens that a cache has seen, as float32. */
+/** Returns the bytes of the keys and values of all tokens that a cache has seen, as float32. */
 export function float32BytesOf(cache: KVCache): number {
   return cache.report().reduce((sum, depth) => sum + depth.float32Bytes, 0);
 }
 
-/** Bytes per token that a plan stores after `tokens` tokens: see `cacheBytes`. */
+/** Returns the bytes per token of a plan at a context of `tokens` tokens: see `cacheBytes`. */
 export function cacheBytesPerToken(shape: CachedShape, plan: PlanLike, tokens: number): number {
   return cacheBytes(shape, plan, tokens).byteSize / tokens;
 }
 
 /**
- * Bytes that a plan stores of `tokens` tokens, measured on a real cache of zeros: with scales, exact recent tokens and spare
- * capacity. No model runs.
+ * Returns the bytes that a plan stores at a context of `tokens` tokens, with scales, exact recent tokens and spare capacity. They are
+ * measured on a cache of zeros; no model runs.
  */
 export function cacheBytes(
   {depths, kvHeads, headDim, rope}: CachedShape,
   plan: PlanLike,
   tokens: number,
 ): Pick<KVCache, 'byteSize' | 'sharedBytes'> {
-  // query heads of a group share what is stored, so their number does not count
+  // query heads of a group share keys and values, so their number does not matter
   const shapes = uniformShapes({depths, heads: kvHeads, headDim});
   const cache = new KVCache(shapes, plan, {expectedTokens: tokens});
   try {

@@ -1,13 +1,14 @@
 import {largest} from '../../models/generate/sampling.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 
-/** What the full cache's model says of a few positions: its distributions p, kept to compare others with. */
+/** The distributions p of the model with the full cache at some positions, to compare others with. */
 export interface Reference {
+  /** `[positions, vocabSize]`. */
   readonly logits: Float32Array;
   readonly vocabSize: number;
   /** p(id | position), `[positions, vocabSize]`. */
   readonly probabilities: Float32Array;
-  /** ln of the sum of exp(logit), of each position. */
+  /** ln(sum exp(logit)) of each position. */
   readonly logSums: Float64Array;
   /** The most probable id of each position. */
   readonly best: Int32Array;
@@ -15,7 +16,7 @@ export interface Reference {
 
 /** How one position was predicted. */
 export interface Prediction {
-  /** -ln q(the id that came), nats. */
+  /** -ln q(next id), nats. */
   readonly nll: number;
   /** KL(p || q) = sum p (ln p - ln q), nats. */
   readonly klDivergence: number;
@@ -23,7 +24,10 @@ export interface Prediction {
   readonly agrees: boolean;
 }
 
-/** Host loops, in float64: on wasm they take a tenth of what tfjs' own softmax and logs take. */
+/**
+ * Returns the distributions of logits `[positions, vocabSize]`. Host loops in float64: on wasm they take a tenth of the time of tfjs'
+ * softmax and logarithms.
+ */
 export function referenceOf(logits: Float32Array, vocabSize: number): Reference {
   const positions = positionsOf(logits, vocabSize);
   const probabilities = new Float32Array(logits.length);
@@ -40,10 +44,11 @@ export function referenceOf(logits: Float32Array, vocabSize: number): Reference 
 }
 
 /**
- * Compares the same positions under another cache, or the reference with itself.
+ * Compares the logits of another cache with the reference at the same positions (or the reference with itself).
  *
- * @param logits of the other cache, `[positions, vocabSize]`.
- * @param targets the id that came at each position; positions behind the last target are left out.
+ * @param logits the logits of the other cache, `[positions, vocabSize]`.
+ * @param targets the next id at each position; positions after the last target are left out.
+ * @throws InvalidArgumentError if the numbers of positions differ, or if there are more targets than positions.
  */
 export function predictionsOf(
   logits: Float32Array,
@@ -54,8 +59,8 @@ export function predictionsOf(
   const positions = positionsOf(logits, vocabSize);
   if (logits.length !== reference.logits.length || targets.length > positions) {
     throw new InvalidArgumentError(
-      `There are ${positions} positions to compare with ${best.length}, and ${targets.length} ids that came; ` +
-        'expected as many positions on both sides, and no more ids.',
+      `Got ${positions} positions to compare with ${best.length}, and ${targets.length} target ids; ` +
+        'expected as many positions on both sides, and no more target ids.',
     );
   }
   return targets.map((target, position) => {
@@ -70,7 +75,7 @@ export function predictionsOf(
   });
 }
 
-/** sum p (ln p - ln q), with ln p = logit - logSum: the two log sums are taken out of the sum. */
+/** sum p (ln p - ln q), with ln p = logit - logSum; both log sums are constant and are added outside the sum. */
 function divergence(reference: Reference, logits: Float32Array, position: number, logSum: number): number {
   const {vocabSize, probabilities, logSums} = reference;
   const from = position * vocabSize;

@@ -6,15 +6,15 @@ import {type EvaluateOptions, evaluate, evaluateEntries} from './evaluate.js';
 import type {EvaluationRow} from './evaluation.js';
 
 export interface EpochCallbackOptions extends Omit<EvaluateOptions, 'compared'> {
-  /** Evaluate after each so many epochs, and after the last one. Default 1. */
+  /** Evaluate every this many epochs, and after the last one. Default 1. */
   readonly every?: number;
-  /** Called with the rows of an epoch as soon as they are there; training waits for it. */
+  /** Called with the rows of an epoch after each evaluation; training waits for it. */
   readonly onRows?: (rows: readonly EpochRow[]) => void | Promise<void>;
 }
 
-/** What a plan cost and saved after an epoch. */
+/** The evaluation of a plan after an epoch. */
 export interface EpochRow extends EvaluationRow {
-  /** From 0, as tfjs counts. */
+  /** Counted from 0, as tfjs does. */
   readonly epoch: number;
   /** The training loss of that epoch, if `fit` reports it. */
   readonly loss?: number;
@@ -38,10 +38,10 @@ const schema = v.strictObject({
  *     await model.fit(ids, targets, {epochs: 50, callbacks: [evaluation]});
  *     evaluation.rows;   // one for `full` and one for each plan, epoch by epoch
  *
- * Training waits meanwhile. The model, the texts and what the rows say are those of `evaluate`.
+ * Training waits during an evaluation. Arguments and rows are those of `evaluate`.
  *
- * @param model the one that trains.
- * @param texts that the model does not train on.
+ * @param model the model that is trained.
+ * @param texts texts that the model is not trained on.
  * @throws InvalidArgumentError if texts or options are not allowed.
  */
 export function epochCallback(
@@ -52,9 +52,9 @@ export function epochCallback(
   return new EpochEvaluation(model, texts, options);
 }
 
-/** The callback that `epochCallback` makes. */
+/** The callback that `epochCallback` returns. */
 export class EpochEvaluation extends tf.Callback {
-  /** The rows so far, epoch by epoch. */
+  /** The rows of all evaluated epochs so far, in order. */
   readonly rows: EpochRow[] = [];
   private readonly texts: readonly (readonly number[])[];
   private readonly options: v.InferOutput<typeof schema>;
@@ -81,7 +81,7 @@ export class EpochEvaluation extends tf.Callback {
   }
 }
 
-/** A number among the logs of `fit` may still be a tensor, which `fit` disposes. */
+/** A value in the logs of `fit` may still be a tensor, which `fit` disposes. */
 async function numberOf(log: unknown): Promise<number | undefined> {
   if (log instanceof tf.Tensor) return (await log.data<'float32'>())[0];
   return typeof log === 'number' ? log : undefined;

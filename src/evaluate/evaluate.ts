@@ -20,11 +20,11 @@ import {planLabel} from './plan_label.js';
 import {PlanRun} from './plan_run.js';
 
 export interface EvaluateOptions extends ProgressOptions {
-  /** Compared with `full`, which is always the first row. Default: none. */
+  /** Plans to compare with `full`, which is always the first row. Default: none. */
   readonly plans?: readonly PlanLike[];
   /** Other models that run over the same texts, such as compressed ones of the same weights. Default: none. */
   readonly compared?: readonly ComparedModel[];
-  /** At most this many tokens of each text, its first ones. Default: all. */
+  /** Use only the first tokens of each text, at most this many. Default: all. */
   readonly tokens?: number;
   /** Tokens per forward pass. They attend to each other exactly and are compressed afterwards. Default 64. */
   readonly chunk?: number;
@@ -32,14 +32,14 @@ export interface EvaluateOptions extends ProgressOptions {
 
 /** A model with the same vocabulary, whose rows are compared with the full cache of the first model. */
 export interface ComparedModel {
-  /** What its rows are called; their plan follows. */
+  /** The name in its rows, followed by the plan. */
   readonly name: string;
   readonly model: ModelLike;
-  /** Default: `full`. */
+  /** Plans to run this model with. Default: `full`. */
   readonly plans?: readonly PlanLike[];
 }
 
-/** The options of `evaluate` that are measured by; `epochCallback` takes them too. */
+/** The schema of the options that `evaluate` and `epochCallback` share. */
 export const evaluateEntries = {
   plans: v.optional(v.custom<readonly PlanLike[]>(Array.isArray, 'expected a list of plans'), []),
   tokens: v.optional(atLeast(3), Number.MAX_SAFE_INTEGER),
@@ -53,18 +53,18 @@ const schema = v.strictObject({
 });
 
 /**
- * The last tokens of the first window come one by one, as in generation: the last 16 give the speed of decoding. They count for
- * the perplexity like all others.
+ * Number of tokens at the end of the first window that are processed one by one, as in generation; the last 16 of them measure the speed
+ * of decoding. They count for the perplexity like all others.
  */
 const decodedTokens = 20;
 
 /**
- * Measures what plans cost and save over a text: perplexity, divergence from the full cache, bytes and speed.
+ * Measures plans on a text: perplexity, divergence from the full cache, bytes and speed.
  *
  *     console.table(await evaluate(model, text, {plans: [quantized({bits: 4}), h2o()]}));
  *
- * Every token comes from the text (teacher forcing) and goes through a cache of each plan, so that each token is predicted by
- * attention over what the plan kept. All caches go through the text side by side, so the divergence needs no stored logits.
+ * Every token is taken from the text (teacher forcing) and passes through a cache of each plan, so each token is predicted by attention
+ * over what the plan kept. All caches run side by side, so the divergence needs no stored logits.
  *
  * A text longer than the model's context is cut into windows of that length, each with a fresh cache. The first token of a
  * window is not predicted. Bytes are those at the end of the first window. The windows of several texts are ordered by length,
@@ -119,25 +119,25 @@ function checkVocabularies(model: tf.LayersModel, compared: readonly ComparedMod
     const otherSize = sizeOf(modelOf(other));
     if (otherSize === size) continue;
     throw new InvalidArgumentError(
-      `${name} has logits of ${otherSize} tokens, and the model that it is compared with has logits of ${size}: their vocabularies ` +
-        'differ. Compare models of the same vocabulary, such as one and what compress made of it.',
+      `${name} has logits of ${otherSize} tokens, but the model that it is compared with has logits of ${size}: their vocabularies ` +
+        'differ. Compare models of the same vocabulary, such as a model and the result of compress.',
     );
   }
 }
 
-/** Packs weights and compiles kernels in the shapes that are timed, for which the first plan would pay otherwise. */
+/** Packs weights and compiles kernels in the shapes that are timed. Otherwise the time of the first plan would include this. */
 async function warmUp(model: tf.LayersModel, ids: readonly number[]): Promise<void> {
   const cache = new KVCache(model, full());
   try {
     await measuredStep(model, ids, cache);
-    await cache.truncate(Math.max(1, ids.length - 1)); // the step may fill the model's context
+    await cache.truncate(Math.max(1, ids.length - 1)); // the next step must fit into the model's context
     await measuredStep(model, ids.slice(0, 1), cache);
   } finally {
     cache.dispose();
   }
 }
 
-/** Pieces of at most the context's length, the longest first; a piece of one token predicts nothing and is left out. */
+/** Pieces of at most the context length, longest first. A piece of one token predicts nothing and is left out. */
 function windowsOf(texts: readonly (readonly number[])[], contextLength: number): (readonly number[])[] {
   const windows = texts
     .flatMap(ids => {
@@ -158,7 +158,7 @@ interface Chunk {
   readonly decodes: boolean;
 }
 
-/** How many tokens come at a time: chunks, and in the first window single tokens at the end. */
+/** The tokens of each pass: chunks, and single tokens at the end of the first window. */
 function chunksOf(tokens: number, chunk: number, decodes: boolean): Chunk[] {
   const single = decodes ? Math.min(decodedTokens, Math.floor(tokens / 2)) : 0;
   const chunks: Chunk[] = [];

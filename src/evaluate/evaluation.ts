@@ -1,16 +1,16 @@
-/** What a plan costs and saves, compared with the full cache of the same model. The keys of the JSON report. */
+/** The measurements of one plan, compared with the full cache of the same model. Also the keys of the JSON report. */
 export interface EvaluationRow {
-  /** As on the command line: `quantized:bits=4`. In rows of a compared model its name comes first: `small, full`. */
+  /** The plan as on the command line: `quantized:bits=4`. Rows of a compared model begin with its name: `small, full`. */
   readonly plan: string;
   /** exp(mean negative log-likelihood) of all tokens except the first of each window. */
   readonly perplexity: number;
-  /** Standard error of the perplexity by the delta method, which takes tokens as independent. */
+  /** Standard error of the perplexity by the delta method, which assumes independent tokens. */
   readonly perplexityStderr: number;
   /** KL(full || plan), nats, mean over the predicted tokens. 0 for `full`. */
   readonly klDivergence: number;
-  /** Share of the predicted tokens for which both have the same most probable token. 1 for `full`. */
+  /** Share of the predicted tokens, 0 to 1, for which both caches have the same most probable token. 1 for `full`. */
   readonly top1Agreement: number;
-  /** All bytes that the cache holds (scales, positions and spare capacity too) / tokens that it has seen. */
+  /** Bytes of the cache (with scales, positions and spare capacity) / tokens that it has seen. */
   readonly bytesPerToken: number;
   /**
    * Bytes of the cache / bytes of all keys and values as float32: 0.25 is a quarter. For a compared model, keys and values are
@@ -21,9 +21,9 @@ export interface EvaluationRow {
   readonly ratioToFloat16: number;
   /** Tokens per second in the passes of `chunk` tokens. */
   readonly prefillTokensPerSecond: number;
-  /** Tokens per second one by one, at the end of the first window, by the median pass. */
+  /** Tokens per second of single-token passes at the end of the first window, from the median pass. */
   readonly decodeTokensPerSecond: number;
-  /** The most bytes of tensors alive at once, without the weights and the caches of other plans. */
+  /** The most bytes of tensors alive at once, not counting the weights and the caches of other plans. */
   readonly peakBytes: number;
 }
 
@@ -36,19 +36,19 @@ export interface EvaluationSummary {
   readonly 'of float32': number;
 }
 
-/** What was measured, in full precision. */
+/** The measurements in full precision. */
 export interface EvaluationResult {
   /** Tokens that were evaluated, all texts together. */
   readonly tokens: number;
   /** Tokens per forward pass. */
   readonly chunk: number;
-  /** One for `full`, one for each other plan, then those of compared models. */
+  /** One row for `full`, one for each other plan, then those of compared models. */
   readonly rows: readonly EvaluationRow[];
 }
 
 /**
- * The result of `evaluate`. As an array it is a short table, `console.table(evaluation)`; `rows` has every number unrounded.
- * As JSON it is an `EvaluationResult`.
+ * The result of `evaluate`. As an array it is a short table for `console.table(evaluation)`; `rows` holds all numbers unrounded. As JSON
+ * it is an `EvaluationResult`.
  */
 export class Evaluation extends Array<EvaluationSummary> implements EvaluationResult {
   // private: console.table would show an enumerable property as one more row
@@ -59,7 +59,7 @@ export class Evaluation extends Array<EvaluationSummary> implements EvaluationRe
     this.#result = result;
   }
 
-  /** What `map`, `filter` and `slice` make. */
+  /** Lets `map`, `filter` and `slice` return plain arrays. */
   static override get [Symbol.species](): ArrayConstructor {
     return Array;
   }

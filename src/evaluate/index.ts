@@ -1,4 +1,4 @@
-/** What compression costs and saves over a text. Functions return numbers and print nothing. */
+/** Measures compression on texts. These functions return numbers and print nothing. */
 export {type CachedShape, cacheBytes, cacheBytesPerToken} from './cache_bytes.js';
 export {EpochEvaluation, type EpochCallbackOptions, type EpochRow, epochCallback} from './epoch_callback.js';
 export {type ComparedModel, type EvaluateOptions, evaluate} from './evaluate.js';

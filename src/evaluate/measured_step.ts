@@ -1,19 +1,19 @@
 import * as tf from '@tensorflow/tfjs';
 import type {KVCache} from '../../cache/kv_cache.js';
 
-/** What one step of a model gave and took. */
+/** The result of one step of a model, its time and its memory. */
 export interface Step {
-  /** Of every token of the step: `[tokens, vocabSize]`. */
+  /** The logits of every token of the step, `[tokens, vocabSize]`. */
   readonly logits: Float32Array;
-  /** From the ids to the logits on the host. */
+  /** Milliseconds from the ids to the logits on the host. */
   readonly ms: number;
   /** The most tensor bytes that were alive at once, beyond those alive before. */
   readonly peakBytes: number;
-  /** Tensor bytes that the step left behind: the cache's growth. Negative where it shrank. */
+  /** Growth of tensor bytes by the step, which is that of the cache. Negative if it shrank. */
   readonly keptBytes: number;
 }
 
-/** Takes ids into a cache and reads all their logits. */
+/** Runs ids through a model with a cache, and reads the logits of all of them. */
 export async function measuredStep(
   model: tf.LayersModel,
   ids: readonly number[],
@@ -39,8 +39,8 @@ export async function measuredStep(
 }
 
 /**
- * The most bytes of tensors during `run`, looked at after each kernel. (`tf.profile` does the same, but reads every
- * result back to look for NaN, which is too slow to be on while time is taken.)
+ * Runs a function and returns its result and the most bytes of tensors, measured after each kernel. (`tf.profile` does the same, but
+ * reads back every result to check for NaN, which is too slow while time is measured.)
  */
 function withPeakBytes<Result>(run: () => Result): {result: Result; peakBytes: number} {
   const engine = tf.engine();

@@ -7,8 +7,8 @@ import {policyText} from '../../cache/policies/policy_text.js';
 const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), optionValue), {})});
 
 /**
- * A plan as it is written on the command line, `quantized:bits=4`, without the options that have their defaults. A plan of
- * several policies shows its parts: `bands(shallow=h2o, deep=quantized:bits=4, output=full)`.
+ * Returns a plan as written on the command line, `quantized:bits=4`, without options equal to their defaults. The label of a plan with
+ * several policies lists them: `bands(shallow=h2o, deep=quantized:bits=4, output=full)`.
  */
 export function planLabel(given: PlanLike): string {
   const {plan, ...parts} = asPlan(given).toJSON();

@@ -9,10 +9,10 @@ import type {EvaluationRow} from './evaluation.js';
 import {measuredStep} from './measured_step.js';
 import {planLabel} from './plan_label.js';
 
-/** The last passes of a single token give the speed of decoding; those before them warm up. */
+/** How many of the last single-token passes measure the speed of decoding; those before them warm up. */
 const timedSteps = 16;
 
-/** One plan on its way through the windows: its cache, and what was measured so far. */
+/** The evaluation of one plan over all windows: its cache and its measurements so far. */
 export class PlanRun {
   private cache: KVCache | undefined;
   private bytes = {bytesPerToken: NaN, ratioToFloat32: NaN, ratioToFloat16: NaN};
@@ -21,11 +21,11 @@ export class PlanRun {
   private agreements = 0;
   private readonly prefill = {tokens: 0, ms: 0};
   private readonly decodeMs: number[] = [];
-  /** Tensor bytes that belong to the cache now: its past and its tables. */
+  /** Tensor bytes of the current cache: its pasts and its tables. */
   private heldBytes = 0;
   private peakBytes = 0;
 
-  /** @param name of the model, if it is not the one that all are compared with. */
+  /** @param name the name of the model, if it is a compared one. */
   constructor(
     readonly model: tf.LayersModel,
     private readonly plan: Plan,
@@ -38,7 +38,7 @@ export class PlanRun {
     this.cache = new KVCache(this.model, this.plan, {expectedTokens: tokens});
   }
 
-  /** Takes ids in; the logits of all of them, `[tokens, vocabSize]`. */
+  /** Runs ids through the model and the cache; returns the logits of all of them, `[tokens, vocabSize]`. */
   async take(ids: readonly number[], decodes: boolean): Promise<Float32Array> {
     const {logits, ms, peakBytes, keptBytes} = await measuredStep(this.model, ids, this.currentCache());
     this.peakBytes = Math.max(this.peakBytes, this.heldBytes + peakBytes);
@@ -52,6 +52,7 @@ export class PlanRun {
     return logits;
   }
 
+  /** Adds predictions to the totals. */
   count(predictions: readonly Prediction[]): void {
     for (const {nll, klDivergence, agrees} of predictions) {
       this.nlls.push(nll);
@@ -60,12 +61,15 @@ export class PlanRun {
     }
   }
 
-  /** Of the keys and values of all tokens so far as float32. */
+  /** Returns the bytes of the keys and values of all tokens so far, as float32. */
   float32Bytes(): number {
     return float32BytesOf(this.currentCache());
   }
 
-  /** Notes the bytes as they are now, at the end of a window. @param float32Bytes of all keys and values. */
+  /**
+   * Records the bytes of the cache at the end of a window.
+   * @param float32Bytes bytes of all keys and values as float32.
+   */
   measureBytes(float32Bytes: number): void {
     const {byteSize, tokens} = this.currentCache();
     this.bytes = {
@@ -98,8 +102,7 @@ export class PlanRun {
   }
 
   private currentCache(): KVCache {
-    if (this.cache === undefined)
-      throw new CacheStateError('There is no window yet; call startWindow first.');
+    if (this.cache === undefined) throw new CacheStateError('No window was started; call startWindow first.');
     return this.cache;
   }
 }

@@ -11,24 +11,24 @@ import type {RopeConfig} from '../../../ops/rotate/rope.js';
 import {KeptSums} from '../../../cache/watch/kept_sums.js';
 import type {SeenTokens, Watcher} from '../../../cache/watch/watched_cache.js';
 
-/** Sums over all queries of a depth, head by head added up. */
+/** Sums over all queries and heads of one depth. */
 export interface DepthSums {
   /** ||o' - o||^2 and ||o||^2 of the attention outputs. */
   readonly outputError: number;
   readonly outputEnergy: number;
-  /** Of -sum p ln p and -ln sum p^2, nats. */
+  /** Sums of -sum p ln p and of -ln sum p^2, nats. */
   readonly entropy: number;
   readonly renyi2Entropy: number;
-  /** How many queries the entropies are of, those of every head. */
+  /** Number of queries, over all heads. */
   readonly queries: number;
 }
 
 /**
- * Keeps a full cache beside a compressed one, fed with the same tokens: what attention over the exact past gives to the very
- * queries that met the compressed one. One for each text; `dispose` it.
+ * Runs a full cache beside a compressed one, with the same queries, keys and values, and compares their attention outputs. Make one for
+ * each text, and `dispose` it.
  */
 export class ExactBeside implements Watcher {
-  /** One for each depth: exact keys of a compressed layer are those that its latents stand for. */
+  /** One cache for each depth. The exact keys of a compressed layer are rebuilt from its latents. */
   private readonly exact: KVCache[] = [];
   private readonly latents: SeenTokens['latentsOf'][] = [];
   private readonly sums = new KeptSums();
@@ -68,27 +68,27 @@ export class ExactBeside implements Watcher {
     this.ropes[depth] = rope;
   }
 
-  /** The exact past of a depth: all tokens lie in `recent`, keys rotated. */
+  /** Returns the exact past of a depth: all tokens are in `recent`, keys rotated. */
   past(depth: number): Past {
     const past = this.exact[depth]?.past(0);
-    if (past === undefined) throw new CacheStateError(`Depth ${depth} got no tokens yet.`);
+    if (past === undefined) throw new CacheStateError(`Depth ${depth} has seen no tokens yet.`);
     return past;
   }
 
-  /** How the keys of a depth rotate. */
+  /** Returns the rotary positions of a depth. */
   ropeOf(depth: number): RopeConfig | undefined {
     return this.ropes[depth];
   }
 
-  /** What the keys of a depth are latents of, where its layer compresses them. */
+  /** Returns the basis of the latent keys of a depth; undefined if its layer does not compress them. */
   latentsOf(depth: number): SeenTokens['latentsOf'] {
     return this.latents[depth];
   }
 
   private cacheFor({queries, keys, values}: SeenTokens): KVCache {
     const [, heads, , dim] = queries.shape;
-    const row = {depth: 0, heads, kvHeads: keys.shape[1], dim, dimV: values.shape[3]};
-    return new KVCache([row], full(), {expectedTokens: this.expectedTokens});
+    const shape = {depth: 0, heads, kvHeads: keys.shape[1], dim, dimV: values.shape[3]};
+    return new KVCache([shape], full(), {expectedTokens: this.expectedTokens});
   }
 
   async depthSums(depth: number): Promise<DepthSums> {
@@ -104,16 +104,16 @@ export class ExactBeside implements Watcher {
 }
 
 /**
- * Entropies of the attention of the newest tokens over a dense past, nats: float32 `[batch, heads, tokens, 1]` each. Never
- * a matrix of queries x tokens, since with s_j the scores and L = ln sum_j exp(s_j)
+ * Computes entropies of the attention of the newest tokens over a dense past, in nats: float32 `[batch, heads, tokens, 1]` each. It needs
+ * no matrix of queries x tokens: with scores s_j and L = ln sum_j exp(s_j),
  *
  *     -sum_j p_j ln p_j = L - sum_j p_j s_j = L - scale * q . (sum_j p_j k_j)
  *     -ln sum_j p_j^2   = 2 L - ln sum_j exp(2 s_j)
  *
- * are what attention gives that takes the keys for its values, once with the scores and once with twice the scores.
+ * follow from attention with the keys as values, once with the scores and once with twice the scores.
  *
  * @param queries float32 `[batch, heads, tokens, dim]`, rotated as the keys are.
- * @param window tokens that a query sees. Default: all.
+ * @param window sliding window: how many tokens a query sees, its own included. Default: all.
  */
 export function attentionEntropies(
   queries: tf.Tensor4D,

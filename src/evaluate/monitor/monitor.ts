@@ -25,27 +25,27 @@ import type {MonitorMoment, MonitorReport} from './report.js';
 import {type Totals, addDepths, addTexts, measuresOf, totalsOf, withBytes} from './totals.js';
 
 export interface MonitorOptions extends ProgressOptions {
-  /** What is watched. Default: what the model's layers ask for, `full` if they ask for nothing. */
+  /** The plan to measure. Default: the policies that the model's layers ask for, otherwise `full`. */
   readonly plan?: PlanLike;
-  /** At most this many tokens of each text, its first ones; never more than the model's context. Default 1024. */
+  /** Use only the first tokens of each text, at most this many and at most the model's context. Default 1024. */
   readonly tokens?: number;
   /** Tokens per forward pass. They attend to each other exactly and are compressed afterwards. Default 64. */
   readonly chunk?: number;
 }
 
 const schema = v.strictObject({
-  plan: v.optional(v.custom<PlanLike>(() => true)), // asPlan judges it
+  plan: v.optional(v.custom<PlanLike>(() => true)), // checked by asPlan
   tokens: v.optional(atLeast(1), 1024),
   chunk: v.optional(atLeast(1), 64),
   ...progressEntries,
 });
 
 /**
- * Measures what a plan does at each depth while texts go through it: bytes, ranks and entropies of what comes in, errors of what
- * is stored and of the attention over it, and how often the policies sealed, folded and evicted. Each text has a fresh cache.
+ * Measures what a plan does at each depth while a model runs over texts: bytes, ranks of keys and values, entropies of attention, errors
+ * of stored tokens and of attention outputs, and counts of encoded blocks, SVD updates and evictions. Each text has a fresh cache.
  *
- * A full cache gets the same queries, keys and values, so the output error of a depth is its own: the errors of the depths before
- * it are in the input of both caches. A run takes about twice as long as an evaluation.
+ * A full cache gets the same queries, keys and values. The output error of a depth is therefore its own: errors of earlier depths are in
+ * the input of both caches. A run takes about twice as long as an evaluation.
  *
  * @param model what `loadModel` returns, or a `tf.LayersModel`, which takes ids.
  * @param texts a text, its ids, or a list of texts and lists of ids. `onProgress` counts tokens, of all texts.
@@ -96,7 +96,7 @@ export async function monitor(
   }
 }
 
-/** What the caches of one text hold at its end, by depth. */
+/** The totals of one text by depth, when all its tokens were processed. */
 async function measureText(cache: KVCache, exact: ExactBeside): Promise<Totals[]> {
   const totals: Totals[] = [];
   for (const report of cache.report()) {

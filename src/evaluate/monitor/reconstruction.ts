@@ -18,12 +18,12 @@ export interface ReconstructionSquares {
 }
 
 /**
- * How far the keys and values that a past stores are from those that came in: ||K' - K||^2 and ||K||^2, tokens held only.
- * Segment by segment, decoded: for the monitor, not for the hot path.
+ * Computes the squared errors of the keys and values that a past holds, ||K' - K||^2, and the squares of the exact ones, ||K||^2; evicted
+ * tokens are not counted. Segments are decoded one by one: for the monitor, not for the hot path.
  *
- * @param exact the same tokens, dense, from position 0 on, keys rotated.
- * @param rope how the model rotates keys.
- * @param latentsOf what the keys that came in are latents of.
+ * @param exact all tokens of the text, dense, from position 0, keys rotated.
+ * @param rope the model's rotary positions.
+ * @param latentsOf basis and mean of the layer's latent keys; empty if it does not compress keys.
  */
 export async function reconstructionSquares(
   past: Past,
@@ -32,12 +32,13 @@ export async function reconstructionSquares(
   latentsOf: SeenTokens['latentsOf'] = {},
 ): Promise<ReconstructionSquares> {
   const sums = tf.tidy(() => {
-    const isRotated = latentsOf.keyBasis === undefined; // of the keys as they are stored
-    const met = (stored: Encoding) => attendedKeys(stored, {scale: 1, ...latentKeysFor(latentsOf, stored)});
+    const isRotated = latentsOf.keyBasis === undefined; // of the stored keys
+    const attended = (stored: Encoding) =>
+      attendedKeys(stored, {scale: 1, ...latentKeysFor(latentsOf, stored)});
     const unrotated = unrotatedKeys(exact, rope);
     const perSegment = segmentsOf(past).map(segment => {
       const {values, tokens} = segment;
-      const keys = met(segment.keys);
+      const keys = attended(segment.keys);
       const isUnrotated = !isRotated || (keys.kind === 'lowRank' && keys.rotate === true);
       const exactKeys = isUnrotated ? unrotated() : exact.keys.data;
       return tf.stack([
@@ -65,14 +66,14 @@ function squares(decoded: tf.Tensor4D, exact: tf.Tensor4D): tf.Tensor[] {
   return [tf.sum(tf.squaredDifference(decoded, exact)), tf.sum(tf.square(exact))];
 }
 
-/** The exact tokens that a segment holds, in its order: a run, or each head its own. */
+/** The exact numbers of the tokens that a segment holds, in its order, for each head. */
 function tokensOf(exact: tf.Tensor4D, {positions, tokens}: Segment): tf.Tensor4D {
   if (typeof positions === 'number') return tf.slice(exact, [0, 0, positions, 0], [-1, -1, tokens, -1]);
   const held = tf.slice(positions, [0, 0, 0, 0], [-1, -1, tokens, -1]);
   return gatherRows(exact, tf.cast(tf.squeeze<tf.Tensor3D>(held, [3]), 'int32'));
 }
 
-/** Exact keys as they were before their rotation, made once where a segment asks for them. */
+/** Returns a function that computes the exact keys without their rotation, once. */
 function unrotatedKeys({keys, tokens}: DenseSegment, rope: RopeConfig | undefined): () => tf.Tensor4D {
   let made: tf.Tensor4D | undefined;
   return () => {

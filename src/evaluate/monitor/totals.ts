@@ -4,16 +4,17 @@ import type {DepthSums} from './exact_beside.js';
 import type {ReconstructionSquares} from './reconstruction.js';
 import type {MonitorRow} from './report.js';
 
-/** What was measured, as sums: of one depth and text, of several texts, or of several depths. */
+/** Sums of measurements: of one depth and text, of several texts, or of several depths. */
 export type Totals = DepthSums &
   ReconstructionSquares &
   PastEvents &
   Pick<DepthReport, 'float32Bytes' | 'tokensSeen' | 'tokensHeld'> & {
     readonly compressedBytes: number;
-    /** How many depths were added up. */
+    /** Number of depths in the sums. */
     readonly depths: number;
   };
 
+/** Returns the totals of one depth and text. */
 export function totalsOf(
   {float32Bytes, byteSize, tokensSeen, tokensHeld}: DepthReport,
   {blocksEncoded, svdUpdates, evictedTokens}: PastEvents,
@@ -25,16 +26,17 @@ export function totalsOf(
   return {...bytes, tokensSeen, tokensHeld, ...events, ...sums, ...squares, depths: 1};
 }
 
-/** Of the texts of one depth: the depths do not add up. */
+/** Adds the totals of two texts at the same depth; `depths` stays. */
 export function addTexts(a: Totals | undefined, b: Totals): Totals {
   return a === undefined ? b : {...addNumbers(a, b), depths: a.depths};
 }
 
+/** Adds the totals of several depths. */
 export function addDepths(totals: readonly Totals[]): Totals {
   return totals.reduce(addNumbers);
 }
 
-/** With bytes that no depth has alone. */
+/** Adds bytes that depths share to `compressedBytes`. */
 export function withBytes(totals: Totals, bytes: number): Totals {
   return {...totals, compressedBytes: totals.compressedBytes + bytes};
 }
@@ -44,7 +46,7 @@ function addNumbers(a: Totals, b: Totals): Totals {
   return Object.fromEntries(names.map(name => [name, a[name] + b[name]])) as unknown as Totals;
 }
 
-/** The measures of a row, from its sums. Tokens are those of one depth, on average. */
+/** Returns the measurements of a row from its sums. Tokens are means over depths. */
 export function measuresOf(totals: Totals): Omit<MonitorRow, 'depth' | 'policy' | 'keyRank' | 'valueRank'> {
   const {float32Bytes, compressedBytes, tokensSeen, tokensHeld, depths, queries} = totals;
   return {
@@ -64,7 +66,7 @@ export function measuresOf(totals: Totals): Omit<MonitorRow, 'depth' | 'policy' 
   };
 }
 
-/** sqrt(error / energy): a relative Frobenius norm; 0 where there was nothing and nothing came of it. */
+/** sqrt(error / energy), a relative Frobenius norm; 0 if the error is 0. */
 function relative(error: number, energy: number): number {
   return error === 0 ? 0 : Math.sqrt(error / energy);
 }

@@ -16,9 +16,9 @@ import {type AttentionRank, AttentionWindow} from './attention_window.js';
 import {type FeatureRank, featureRanks} from './feature_ranks.js';
 
 export interface AnalyzeRanksOptions extends ProgressOptions {
-  /** At most this many tokens of each text, its first ones; never more than the model's context. Default 1024. */
+  /** Use only the first tokens of each text, at most this many and at most the model's context. Default 1024. */
   readonly tokens?: number;
-  /** Attention matrices are those of at most this many tokens at the start of each text. Default 256. */
+  /** Attention matrices are of the first tokens of each text, at most this many. Default 256. */
   readonly window?: number;
   /** Share of the sum of squared singular values that the effective rank keeps, in (0, 1]. Default 0.99. */
   readonly energy?: number;
@@ -27,7 +27,7 @@ export interface AnalyzeRanksOptions extends ProgressOptions {
 export interface RankAnalysis {
   /** Tokens whose features were measured, all texts together. */
   readonly tokens: number;
-  /** Tokens of the largest attention matrix. */
+  /** Number of tokens of the largest attention matrix. */
   readonly window: number;
   readonly energy: number;
   readonly features: readonly FeatureRank[];
@@ -43,11 +43,11 @@ const schema = v.strictObject({
 });
 
 /**
- * Effective and stable ranks of what a cache stores (keys, values, and the scores K Q^T of keys with queries) and of attention
- * matrices, with the entropies of attention, while texts go through a model and its full cache.
+ * Measures effective and stable ranks of keys, values, queries, scores K Q^T and attention matrices, and entropies of attention, while a
+ * model runs over texts with its full cache.
  *
- * Features are measured over all tokens through their Gram matrices, so memory does not grow with the texts. What compression can
- * save depends on the features: an attention matrix may have a low rank even if its keys do not.
+ * Features are measured over all tokens through their Gram matrices, so memory does not grow with the texts. Cache compression depends on
+ * the features: an attention matrix may have a low rank even if its keys do not.
  *
  * @param model what `loadModel` returns, or a `tf.LayersModel`, which takes ids.
  * @param texts a text, its ids, or a list of texts and lists of ids. `onProgress` counts tokens, of all texts.
@@ -93,7 +93,7 @@ export async function analyzeRanks(
   }
 }
 
-/** Heads come in the same order in every text; shorter texts have smaller matrices. */
+/** Means over texts, head by head. Heads have the same order in every text; shorter texts have smaller matrices. */
 function meanOfTexts(texts: readonly AttentionRank[][]): AttentionRank[] {
   const [first = []] = texts;
   return first.map(({depth, head}, index) => {

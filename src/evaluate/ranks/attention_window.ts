@@ -5,11 +5,11 @@ import {attentionEntropy, effectiveRank, renyi2Entropy, stableRank} from '../../
 import {rotate} from '../../../ops/rotate/index.js';
 import type {SeenTokens, Watcher} from '../../../cache/watch/watched_cache.js';
 
-/** The attention matrix of one query head over a window of tokens. */
+/** Ranks and entropies of the attention matrix of one query head over a window of tokens. */
 export interface AttentionRank {
   readonly depth: number;
   readonly head: number;
-  /** Tokens of the window: the most that a rank can be. */
+  /** Tokens of the window; also the largest possible rank. */
   readonly tokens: number;
   readonly effectiveRank: number;
   readonly stableRank: number;
@@ -23,28 +23,29 @@ export interface AttentionRank {
 type Window = {readonly queries: tf.Tensor4D; readonly keys: tf.Tensor4D; readonly scale: number};
 
 /**
- * Watches the first step of a text, and computes the attention matrices of it afterwards:
+ * Watches the first step of a text, and then computes its attention matrices:
  *
- *     P = softmax(scale Q K^T, causal), [tokens, tokens] of each head
+ *     P = softmax(scale Q K^T, causal), [tokens, tokens] for each head
  *
- * Give a window of a few hundred tokens as that step; the matrices of one depth are in memory at a time.
+ * That step should have a few hundred tokens; the matrices of one depth are in memory at a time.
  */
 export class AttentionWindow implements Watcher {
   private readonly windows: Window[] = [];
 
   see(depth: number, {queries, keys, rotation, scale, start}: SeenTokens): void {
     if (start > 0) return;
-    const turned = (x: tf.Tensor4D) => tf.keep(rotation ? rotate(x, rotation) : tf.clone(x));
+    const rotated = (x: tf.Tensor4D) => tf.keep(rotation ? rotate(x, rotation) : tf.clone(x));
     this.windows[depth] = {
-      queries: turned(queries),
-      keys: turned(keys),
+      queries: rotated(queries),
+      keys: rotated(keys),
       scale: scale ?? 1 / Math.sqrt(queries.shape[3]),
     };
   }
 
   /**
-   * @param energy share of the squared singular values that the effective rank keeps. Default 0.99.
-   * @returns by depth and head; heads of several texts of a batch behind each other.
+   * Computes the ranks of all attention matrices.
+   * @param energy share of the sum of squared singular values that the effective rank keeps, in (0, 1]. Default 0.99.
+   * @returns by depth and head; the heads of a batch's texts follow each other.
    */
   async ranks(energy = 0.99): Promise<AttentionRank[]> {
     const ranks: AttentionRank[] = [];
@@ -87,11 +88,11 @@ export class AttentionWindow implements Watcher {
   }
 }
 
-/** `[batch * heads, tokens, tokens]`, rows that sum to 1. */
+/** Attention probabilities `[batch * heads, tokens, tokens]`; rows sum to 1. */
 function attentionMatrices({queries, keys, scale}: Window): tf.Tensor3D {
   const [batch, heads, tokens, dim] = queries.shape;
   const kvHeads = keys.shape[1];
-  // the query heads of a group lie behind each other: one product for each key head
+  // the query heads of a group are adjacent: one product for each key head
   const grouped = tf.reshape<tf.Rank.R4>(queries, [batch, kvHeads, -1, dim]);
   const products = batchedMatMul(grouped, keys, {transposeB: true});
   const scores = tf.mul<tf.Tensor3D>(

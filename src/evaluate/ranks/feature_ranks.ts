@@ -6,22 +6,22 @@ import {scoreSquares} from './score_spectrum.js';
 /** Features of a cache: one side of it, or the scores K Q^T of its keys with its queries, before or after the rotation. */
 export type Feature = GramSide | 'scores' | 'rotatedScores';
 
-/** How many dimensions the features of one key head really use. */
+/** Ranks of the features of one key head. */
 export interface FeatureRank {
   readonly depth: number;
   readonly kvHead: number;
   readonly feature: Feature;
-  /** The most that a rank can be: the head's dim. */
+  /** The head's dim, the largest possible rank. */
   readonly dim: number;
-  /** The fewest dimensions with the asked share of the energy sum_i s_i^2. */
+  /** The fewest dimensions that hold the given share of the energy sum_i s_i^2. */
   readonly effectiveRank: number;
   /** sum_i s_i^2 / max_i s_i^2 */
   readonly stableRank: number;
-  /** Of the matrix of all tokens seen, descending. */
+  /** Singular values of the matrix of all tokens seen, descending. */
   readonly singularValues: readonly number[];
 }
 
-/** The sides that each feature is made of. */
+/** The sides that each feature is computed from. */
 const sources: Readonly<Record<Feature, readonly [GramSide, GramSide?]>> = {
   queries: ['queries'],
   keys: ['keys'],
@@ -32,7 +32,7 @@ const sources: Readonly<Record<Feature, readonly [GramSide, GramSide?]>> = {
   rotatedScores: ['rotatedKeys', 'rotatedQueries'],
 };
 
-/** All features, in the order of reports; a rotation keeps the lengths of queries, so theirs is shown once. */
+/** All features in the order of reports. Rotated queries are not reported separately. */
 const reportedFeatures: readonly Feature[] = [
   'keys',
   'rotatedKeys',
@@ -43,10 +43,10 @@ const reportedFeatures: readonly Feature[] = [
 ];
 
 /**
- * Ranks of the features whose Gram matrices were summed, by depth, feature and head. Features whose sides were not watched
- * (or do not exist, in models without rotary positions) are left out.
+ * Computes the ranks of features from their Gram matrices, by depth, feature and head. Features whose sides were not watched, or do not
+ * exist in models without rotary positions, are left out.
  *
- * @param energy share of the squared singular values that the effective rank keeps. Default 0.99.
+ * @param energy share of the sum of squared singular values that the effective rank keeps, in (0, 1]. Default 0.99.
  */
 export async function featureRanks(
   grams: FeatureGrams,
@@ -80,7 +80,7 @@ export async function featureRanks(
   return ranks;
 }
 
-/** Squared singular values of X from X^T X; what rounding made negative is 0. */
+/** Squared singular values of X from X^T X; values that rounding made negative become 0. */
 function gramSquares(gram: Float32Array, dim: number): Float64Array {
   return eigh64(gram, dim).values.map(value => Math.max(value, 0));
 }

@@ -1,4 +1,4 @@
-/** Ranks of what a cache stores, of attention matrices, of weights. */
+/** Ranks of features in the cache, of attention matrices and of weights. */
 export {type AnalyzeRanksOptions, type RankAnalysis, analyzeRanks} from './analyze_ranks.js';
 export {AttentionWindow, type AttentionRank} from './attention_window.js';
 export {FeatureGrams, type FeatureGramsOptions, type GramSide} from '../../../cache/watch/feature_grams.js';

@@ -25,19 +25,20 @@ export interface WeightSpectrum {
   /** The fewest singular values that hold 0.9 and 0.99 of the energy sum_i s_i^2. */
   readonly effectiveRank90: number;
   readonly effectiveRank99: number;
-  /** The same of a random matrix of this shape: see `randomRankShare`. */
+  /** Effective ranks of a random matrix of this shape: see `randomRankShare`. */
   readonly randomRank90: number;
   readonly randomRank99: number;
   readonly stableRank: number;
-  /** Descending. */
+  /** All singular values, descending. */
   readonly singularValues: readonly number[];
 }
 
 /**
- * Singular values of the weights of every attention and feed-forward layer of eigenkv in a model, by depth. Biases are left out.
+ * Computes the singular values of the weights of every attention and feed-forward layer of eigenkv in a model, by depth. Biases are left
+ * out.
  *
- * They are square roots of the eigenvalues of the smaller Gram matrix, in float32: those below 3e-4 of the largest are noise, and
- * too small to change a rank.
+ * Singular values are the square roots of the eigenvalues of the smaller Gram matrix, in float32. Those below 3e-4 of the largest are
+ * noise, but too small to change a rank.
  *
  * @param options `onProgress` counts matrices.
  * @throws InvalidArgumentError if the model has no such layers; the signal's reason.
@@ -50,7 +51,7 @@ export async function weightSpectra(
   const matrices = weightMatrices(modelOf(model));
   if (matrices.length === 0) {
     throw new InvalidArgumentError(
-      'This model has no attention or feed-forward layers of eigenkv; give one that is built of them.',
+      'This model has no attention or feed-forward layers of eigenkv; give a model that is built from them.',
     );
   }
   const afterMatrix = countProgress(matrices.length, progress);
@@ -68,7 +69,7 @@ interface WeightMatrix {
   readonly variable: tf.LayerVariable;
 }
 
-/** Feed-forward layers do not know their depth: they are counted. */
+/** Feed-forward layers do not store their depth, so they are counted. */
 function weightMatrices({layers}: tf.LayersModel): WeightMatrix[] {
   const ofBlocks = [
     layers

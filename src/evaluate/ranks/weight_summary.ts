@@ -1,10 +1,10 @@
 import {mean} from '../../../base/statistics.js';
 import {type WeightKind, type WeightSpectrum, weightKinds} from './weight_spectra.js';
 
-/** Attention's projections, or those of the feed-forward part. */
+/** The projections of attention, or those of the feed-forward layers. */
 export type WeightGroup = 'attention' | 'feedForward';
 
-/** What a rank at 0.9 of the energy says beside that of a random matrix of the same shape. */
+/** The rank at 0.9 of the energy, compared with that of a random matrix of the same shape. */
 export type RankVerdict = 'low rank' | 'lower than random' | 'as random';
 
 /** Means over the depths of a model. Ranks are shares of the full rank. */
@@ -21,13 +21,12 @@ export interface WeightSummary {
   readonly verdict: RankVerdict;
 }
 
-/** Below half of a random matrix's rank, matrices are called low rank; from 0.85 on, no different from random. */
+/** Matrices are called low rank below half of a random matrix's rank, and no different from random from 0.85 of it. */
 const limits = {lowRank: 0.5, asRandom: 0.85};
 
 /**
- * Are attention's weights low rank, and those of the feed-forward part not? One row for each kind of weight, and one for
- * each group. Shapes alone make ranks differ (a square matrix concentrates its energy more than an oblong one), so the
- * verdict goes by the rank of a random matrix of the same shape.
+ * Summarises how low the ranks of weights are: one row for each kind of weight, and one for each group. Ranks depend on the shape alone
+ * (a square matrix concentrates its energy more than an oblong one), so verdicts compare with a random matrix of the same shape.
  */
 export function weightSummary(spectra: readonly WeightSpectrum[]): WeightSummary[] {
   const ofKind = (...kinds: readonly WeightKind[]) => spectra.filter(({weight}) => kinds.includes(weight));

@@ -18,20 +18,20 @@ import {UsageError} from './support/usage_error.js';
 export const calibrateCommand = command({
   name: 'calibrate',
   description:
-    'Watch the attention of a model over texts; "eigenkv compress" chooses its bases and ranks by it',
+    'Measure the attention of a model over texts, from which "eigenkv compress" chooses bases and ranks',
   args: {
     ...modelArgs,
     text: texts(
       'A text in UTF-8. Default: a sample of the text that the embedded model was trained on',
       'FILE',
     ),
-    // shows every direction of a head of 64 or 128 numbers; some minutes for a model of 135M parameters
+    // enough for all directions of heads of dim 64 or 128; takes minutes for a model of 135M parameters
     tokens: withDefault(wholeNumber('At most this many tokens, all texts together'), '16384'),
     window: wholeNumber("Cut texts into pieces of this many tokens. Default: 1024, or the model's context"),
     gradients: wholeNumber(
-      'Also measure what changes cost on this many tokens, for --method fisher and for ranks; each takes as long as ten others',
+      'Also compute gradients on this many tokens, for --method fisher and for ranks; each takes as long as ten other tokens',
     ),
-    merge: texts('Add up calibrations of the same model instead: --merge A B', 'FILE'),
+    merge: texts('Merge calibrations of the same model instead: --merge A B', 'FILE'),
     other: word('The second file of --merge'),
     out: required(text('Write the calibration to this .safetensors file', 'FILE')),
   },
@@ -42,7 +42,7 @@ export const calibrateCommand = command({
   ],
   async run({out, other, merge, tokens, window, gradients: gradientTokens, json, ...args}) {
     if (merge.length === 0 && other !== undefined) {
-      throw new UsageError(`"${other}" is one argument too many; give texts with --text FILE.`);
+      throw new UsageError(`Unexpected argument "${other}"; give texts with --text FILE.`);
     }
     const files = other === undefined ? merge : [...merge, other];
     const calibration =
@@ -53,7 +53,7 @@ export const calibrateCommand = command({
       printJson({out, tokens: calibration.tokens, depths: depths.length, fingerprint});
       return;
     }
-    // on one line, however long: paths are copied
+    // on one line, however long, because paths are copied
     print(
       `Wrote ${out}: ${counted(calibration.tokens, 'token')} at ${counted(depths.length, 'depth')} of the model ${fingerprint}`,
     );
@@ -64,7 +64,7 @@ async function calibrated(
   args: {readonly model?: string; readonly backend: string; readonly text: readonly string[]},
   options: {readonly tokens: number; readonly window?: number; readonly gradientTokens?: number},
 ) {
-  const given = await Promise.all(args.text.map(readText)); // a wrong path must not cost the loading of a model
+  const given = await Promise.all(args.text.map(readText)); // before the model is loaded, so that a wrong path fails at once
   const signal = interruptSignal();
   const loaded = await loadForCommand(args, signal);
   const texts = given.length > 0 ? given : [await embeddedText('trainSample')];
@@ -74,6 +74,6 @@ async function calibrated(
 }
 
 async function merged(files: readonly string[]) {
-  if (files.length < 2) throw new UsageError('--merge takes two files or more: --merge A B.');
+  if (files.length < 2) throw new UsageError('--merge needs two files or more: --merge A B.');
   return mergeCalibrations(await Promise.all(files.map(file => loadCalibration(file))));
 }

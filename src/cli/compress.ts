@@ -28,26 +28,26 @@ import {print, printJson, printNote, printProse, printWritten} from './support/p
 import {withBar} from './support/progress.js';
 import {UsageError} from './support/usage_error.js';
 
-/** Tokens that errors and their cost are measured on: a few seconds for each depth of a model of 135M parameters. */
+/** Tokens on which errors are measured: a few seconds per depth for a model of 135M parameters. */
 const sampleTokens = 256;
 
 export const compressCommand = command({
   name: 'compress',
   description:
-    'Merge low-rank bases into the attention of a model, chosen by what "eigenkv calibrate" measured',
+    'Merge low-rank bases into the attention of a model, chosen from a calibration by "eigenkv calibrate"',
   args: {
     ...modelArgs,
-    calibration: required(text('What "eigenkv calibrate --out FILE.safetensors" wrote', 'FILE')),
+    calibration: required(text('The file that "eigenkv calibrate --out FILE.safetensors" wrote', 'FILE')),
     method: withDefault(choice('How bases are chosen', basisMethods), 'kqSvd'),
     keyMethod: choice('Another method for keys', basisMethods),
     valueMethod: choice('Another method for values', basisMethods),
-    ratio: share('Share of the numbers in the cache to keep, above 0, at most 1. Default: 0.5'),
+    ratio: share('Fraction of the numbers per token to keep, above 0, at most 1. Default: 0.5'),
     ranks: ranks('Ranks of keys and values instead of a ratio: 32,48'),
     errorBudget: positiveNumber(
       "The largest relative error of each depth's attention output instead of a ratio, as 0.025",
     ),
     spread: withDefault(
-      choice('How a ratio is spread over depths', ['waterFilled', 'uniform']),
+      choice('How ranks are distributed over depths', ['waterFilled', 'uniform']),
       'waterFilled',
     ),
     ropeMode: withDefault(
@@ -55,7 +55,7 @@ export const compressCommand = command({
       'before',
     ),
     distances: withDefault(
-      choice('How the weight of earlier tokens falls with their distance', ['falling', 'uniform']),
+      choice('How the weight of earlier tokens depends on their distance', ['falling', 'uniform']),
       'falling',
     ),
     center: flag('Subtract the means of keys and values'),
@@ -63,8 +63,8 @@ export const compressCommand = command({
       `Measure errors on the first ${sampleTokens} tokens of this text. Default: a sample that comes with eigenkv`,
       'FILE',
     ),
-    plan: planArg('What the layers ask for in a cache without a plan; full if it is not given'),
-    dtype: withDefault(choice('Numbers in the file', ['F32', 'F16']), 'F32'),
+    plan: planArg('Plan that the layers ask for in a cache without one, full by default'),
+    dtype: withDefault(choice('Number format in the file', ['F32', 'F16']), 'F32'),
     out: required(text('Write the model into this folder', 'FOLDER')),
     columns: columns(compressionColumnNames),
   },
@@ -115,11 +115,11 @@ function ranks(description: string): Argument<{keys: number; values: number} | u
   };
 }
 
-/** Compares the model that was written with the one that it was made of. */
+/** The command that compares the compressed model with the original one. */
 const evaluation = (out: string, source: string) =>
   `eigenkv eval --model ${shellWord(out)} --against ${shellWord(source)}`;
 
-/** A word as a POSIX shell reads it, in quotes if it needs them. */
+/** A word as written for a POSIX shell, quoted if necessary. */
 function shellWord(word: string): string {
   return /^[\w@%+=:,./~-]+$/.test(word) && !word.startsWith('~')
     ? word
@@ -149,6 +149,6 @@ function report(
   );
   for (const warning of warnings) printNote(warning);
   printWritten([out]);
-  printProse('To compare it with the model that it was made of:');
+  printProse('To compare it with the original model:');
   print(`  ${evaluation(out, source)}`);
 }

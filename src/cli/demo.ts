@@ -14,7 +14,7 @@ import {readNamedText} from './support/text_args.js';
 
 const prompt = 'It was a fine morning, and Elizabeth';
 
-/** The context of the embedded model: some seconds. */
+/** The context of the embedded model; takes a few seconds. */
 const tokens = 1024;
 
 export const demo = command({

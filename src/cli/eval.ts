@@ -16,7 +16,7 @@ import {readNamedText, textArgs} from './support/text_args.js';
 export const evalCommand = command({
   name: 'eval',
   description:
-    'Measure what plans cost and save over a text, compared with the full cache of the same model, or of the one that it was made of',
+    'Measure plans on a text, compared with the full cache of the same model, or of the original of a compressed model',
   args: {
     ...modelArgs,
     against: text(
@@ -24,7 +24,7 @@ export const evalCommand = command({
       'MODEL',
     ),
     ...textArgs(3),
-    plan: plansArg('quantized; with --against what the layers ask for'),
+    plan: plansArg('quantized; with --against, the plan that the layers ask for'),
     columns: columns(reportColumnNames),
     out: text('Write report.json and chart.svg into this folder', 'FOLDER'),
     report: text('Write one page with the table and the chart to this file', 'FILE.html'),
@@ -93,9 +93,9 @@ async function loadAndMeasure(
 }
 
 /**
- * Writes report.json, and chart.svg if there is to be a `chart`, into a folder, which is made if there is none.
- * @returns their paths.
- * @throws TransferError if the disk fails, BackendError if the packages that draw are not installed.
+ * Writes report.json, and chart.svg if `chart` is set, into a folder, which is created if it does not exist.
+ * @returns the paths of the files.
+ * @throws TransferError if the disk fails; BackendError if the packages that draw charts are not installed.
  */
 export async function writeReport(report: EvaluationReport, folder: string, chart = true): Promise<string[]> {
   return writeFiles(folder, {

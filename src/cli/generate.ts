@@ -13,15 +13,17 @@ export const generateCommand = command({
     prompt: required(word('The text to continue')),
     ...modelArgs,
     plan: withDefault(planArg(), 'full'),
-    tokens: wholeNumber('Generate at most this many tokens. Default: 256, or what the context has room for'),
+    tokens: wholeNumber(
+      'Generate at most this many tokens. Default: 256, or as many as fit into the context',
+    ),
     temperature: withDefault(
-      positiveNumber('Above 0, tokens are sampled; 0 takes the most probable one each time'),
+      positiveNumber('Sampling temperature; 0 always takes the most probable token'),
       '0',
     ),
     topK: wholeNumber('Sample from the k most probable tokens'),
-    topP: share('Sample from the fewest tokens whose probabilities add up to this'),
+    topP: share('Sample from the fewest tokens whose probabilities sum to this'),
     seed: wholeNumber('The same seed gives the same text', 0),
-    stop: texts('End before this text'),
+    stop: texts('Stop before this text'),
   },
   examples: [
     'eigenkv generate "It was a fine morning" --temperature 0.8 --seed 1',

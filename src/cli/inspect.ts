@@ -21,16 +21,15 @@ const weightColumnNames = ['dtype', 'tensors', 'parameters', 'size'] as const;
 const cacheColumnNames = ['storage', 'bytes', 'context', 'float32'] as const;
 const columnNames = [...weightColumnNames, ...cacheColumnNames];
 
-/** Measured; float32 and float16 are computed. */
+/** Policies whose size is measured; those of float32 and float16 are computed. */
 const measuredPolicies = ['quantized:bits=8', 'quantized:bits=4', 'quantized:bits=2'];
 
-/** So many that the exact recent tokens of a policy hardly count. */
+/** Context at which policies are measured: long enough that exact recent tokens hardly matter. */
 const measuredTokens = 1024;
 
 export const inspect = command({
   name: 'inspect',
-  description:
-    'Show what is in a model, and the size of its cache; weights stay on the disk, except with --ranks',
+  description: 'Show the contents of a model and the size of its cache; weights are loaded only with --ranks',
   args: {
     path: word('The model, as for --model'),
     ...modelArgs,
@@ -38,7 +37,7 @@ export const inspect = command({
       'Show ranks of weights, keys, values and attention matrices instead; loads the weights and takes a minute or so',
     ),
     text: {...textArg, description: `With --ranks: ${textArg.description}`},
-    tokens: wholeNumber('With --ranks: at most this many tokens of the text, its first ones. Default: 1024'),
+    tokens: wholeNumber('With --ranks: use only this many tokens at the start of the text. Default: 1024'),
     out: text('With --ranks: write ranks.json, ranks.svg and weights.svg into this folder', 'FOLDER'),
     columns: {
       ...columns(columnNames, `With --ranks: ${rankColumnNames.join(', ')}. `),
@@ -53,7 +52,7 @@ export const inspect = command({
   ],
   async run({path, ranks, ...args}) {
     if (path !== undefined && args.model !== undefined) {
-      throw new UsageError(`"${path}" and --model "${args.model}" are two models; give one of them.`);
+      throw new UsageError(`"${path}" and --model "${args.model}" are two models; give only one of them.`);
     }
     const model = path ?? args.model;
     const chosen = readColumns(args.columns, ranks ? rankColumnNames : columnNames);
@@ -62,7 +61,7 @@ export const inspect = command({
       return;
     }
     const alone = (['text', 'tokens', 'out'] as const).find(name => args[name] !== undefined);
-    if (alone !== undefined) throw new UsageError(`--${alone} goes with --ranks.`);
+    if (alone !== undefined) throw new UsageError(`--${alone} needs --ranks.`);
     const parts = await openParts(model, interruptSignal());
     await startBackend(args.backend);
     const summary = await closing(parts.weights, () => summaryOf(parts));
@@ -123,7 +122,7 @@ function dtypesOf({
 
 const valuesOf = (shape: readonly number[]) => shape.reduce((product, axis) => product * axis, 1);
 
-/** All depths are alike, so one is measured; what they share counts once. */
+/** All depths are equal, so one is measured; bytes that depths share are counted once. */
 function bytesOfAllDepths(shape: CachedShape, policy: Policy, tokens: number): number {
   const {byteSize, sharedBytes} = cacheBytes({...shape, depths: 1}, policy, tokens);
   return shape.depths * (byteSize - sharedBytes) + sharedBytes;

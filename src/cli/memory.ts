@@ -7,7 +7,7 @@ import {type NamedColumns, columnsOf, tableText} from '../report/table.js';
 import {byteSize, counted, short, timesSmaller} from '../../base/units.js';
 import {UsageError} from './support/usage_error.js';
 
-/** What a cache holds. */
+/** Numbers and texts of a cache. */
 interface CacheShape {
   readonly depths: number;
   readonly kvHeads: number;
@@ -16,7 +16,7 @@ interface CacheShape {
   readonly batch: number;
 }
 
-/** Without the scales and zero points of integers, which `eigenkv inspect` counts. */
+/** Number formats. Scales and zero points of integers are not included; `eigenkv inspect` counts them. */
 const dtypes = [
   {dtype: 'float32', bytes: 4},
   {dtype: 'float16', bytes: 2},
@@ -39,7 +39,7 @@ export const memory = command({
       number('Bytes per number: 2 is float16', 'bytes per number: 4, 2, 1, 0.5', x => x > 0 && x <= 16, 'N'),
       '2',
     ),
-    batch: withDefault(wholeNumber('Texts at the same time'), '1'),
+    batch: withDefault(wholeNumber('Texts in a batch'), '1'),
     model: text('Take the shape of this model', 'MODEL'),
     columns: columns(columnNames),
   },
@@ -71,7 +71,7 @@ export const memory = command({
 
 type DtypeRow = (typeof dtypes)[number];
 
-/** The product, written out. */
+/** The product as text, factor by factor. */
 function sentenceOf({depths, kvHeads, dim, tokens, batch}: CacheShape, bytes: number, total: number): string {
   const factors = [
     '2 (keys, values)',
@@ -85,12 +85,12 @@ function sentenceOf({depths, kvHeads, dim, tokens, batch}: CacheShape, bytes: nu
   return `${factors.join(' x ')} = ${byteSize(total)}`;
 }
 
-/** Keys and values of every depth, head, token and text. */
+/** How many numbers the keys and values of all depths, heads, tokens and texts have. */
 function cacheBytes({depths, kvHeads, dim, tokens, batch}: CacheShape, bytes: number): number {
   return 2 * depths * kvHeads * dim * tokens * batch * bytes;
 }
 
-/** The shape given by options; what is missing comes from the model. */
+/** The shape given by options; missing values come from the model. */
 async function shapeOf({
   model,
   batch,
@@ -112,7 +112,7 @@ async function shapeOf({
   );
 }
 
-/** Imported only with --model: the arithmetic alone must not wait for TensorFlow.js. */
+/** Imported only with --model, so that the arithmetic alone does not load TensorFlow.js. */
 async function configOf(model: string): Promise<ModelConfig> {
   const {openParts} = await import('./support/load.js');
   const {config, weights} = await openParts(model, interruptSignal());

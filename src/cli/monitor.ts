@@ -60,7 +60,7 @@ async function filesOf(report: NamedMonitorReport): Promise<Record<string, strin
   };
 }
 
-/** Thousands of singular values are for programs, which call `monitor` themselves. */
+/** Leaves out the thousands of singular values, which programs get from `monitor`. */
 function withoutSpectra({ranks, ...report}: NamedMonitorReport) {
   return {...report, ranks: ranks.map(({singularValues: _, ...rank}) => rank)};
 }

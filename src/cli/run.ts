@@ -9,14 +9,14 @@ import {wrapped} from '../report/wrap.js';
 
 interface ListedCommand {
   readonly summary: string;
-  /** Imports it only when it runs: TensorFlow.js takes a second to load, and some commands do without. */
+  /** Imports the command when it runs, because TensorFlow.js takes a second to load and some commands do not need it. */
   readonly load: () => Promise<Command>;
 }
 
-/** Adding a command is a file here and a line in this list. */
+/** A command is one file in this folder and one entry in this list. */
 const commands: Readonly<Record<string, ListedCommand>> = {
   calibrate: {
-    summary: 'Watch the attention of a model over texts, before it is compressed',
+    summary: 'Measure the attention of a model over texts, before it is compressed',
     load: async () => (await import('./calibrate.js')).calibrateCommand,
   },
   compress: {
@@ -28,7 +28,7 @@ const commands: Readonly<Record<string, ListedCommand>> = {
     load: async () => (await import('./demo.js')).demo,
   },
   eval: {
-    summary: 'Measure what plans cost and save: perplexity, divergence, bytes, speed',
+    summary: 'Measure plans on a text: perplexity, divergence, bytes, speed',
     load: async () => (await import('./eval.js')).evalCommand,
   },
   generate: {
@@ -36,7 +36,7 @@ const commands: Readonly<Record<string, ListedCommand>> = {
     load: async () => (await import('./generate.js')).generateCommand,
   },
   inspect: {
-    summary: 'Show what is in a model, and the size of its cache',
+    summary: 'Show the contents of a model and the size of its cache',
     load: async () => (await import('./inspect.js')).inspect,
   },
   memory: {
@@ -49,9 +49,9 @@ const commands: Readonly<Record<string, ListedCommand>> = {
   },
 };
 
-/** Runs a command line (without `node` and the script) and gives its exit code. Nothing is thrown. */
+/** Runs a command line (without `node` and the script) and returns its exit code. It never throws. */
 export async function run(argv: readonly string[]): Promise<number> {
-  // a reader that has read enough, such as `head`, is no failure
+  // a closed pipe is not a failure: a reader such as `head` has read enough
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       process.exit(error.code === 'EPIPE' ? exitCodes.ok : exitCodes.failed);
@@ -113,7 +113,7 @@ function overview(): string {
   ].join('\n');
 }
 
-/** Of the package; its file is two folders up from the source and three from the build. */
+/** The version of the package. Its package.json is two folders up from the source, and three from the build. */
 async function version(): Promise<string> {
   for (const path of ['../../package.json', '../../../package.json']) {
     const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => undefined);

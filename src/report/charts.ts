@@ -1,6 +1,6 @@
 /**
- * Charts as SVG texts, as the command line draws them: for notebooks, pages and reports of your own. Drawn by the optional peers
- * vega and vega-lite; each function throws a BackendError where they are not installed.
+ * The charts of the command line as SVG text, for notebooks, pages and reports. They are drawn by the optional peer dependencies vega and
+ * vega-lite; each function throws a BackendError if these are not installed.
  */
 export {chartSvg as evaluationChart} from './evaluation_chart.js';
 export type {EvaluationReport} from './report_table.js';

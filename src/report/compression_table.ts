@@ -2,7 +2,7 @@ import type {CompressionRow} from '../../models/index.js';
 import {type NamedColumns, columnsOf, tableText} from './table.js';
 import {percent} from '../../base/units.js';
 
-/** The columns of what was done at each depth, those first that are needed most. */
+/** The columns of the table of a compressed model, the most important first. */
 export const compressionColumnNames = [
   'depth',
   'keyRank',
@@ -14,7 +14,7 @@ export const compressionColumnNames = [
   'valuePredicted',
 ] as const;
 
-/** Ranks and errors by depth. */
+/** Returns a table of ranks and errors by depth. */
 export function compressionTable(rows: readonly CompressionRow[], chosen?: readonly string[]): string {
   const shown = (share: number | undefined) => (share === undefined ? '-' : percent(share));
   const columns: NamedColumns<(typeof compressionColumnNames)[number], CompressionRow> = {

@@ -8,8 +8,8 @@ const width = 640;
 const height = 400;
 
 /**
- * An evaluation as an SVG: perplexity against the bytes per token of the cache. The standard error is in the subtitle: all plans
- * read the same text and share most of the error, so bars would only hide how they differ.
+ * Draws an evaluation as SVG: perplexity against bytes per token of the cache. The standard error is in the subtitle only: all plans are
+ * evaluated on the same text and share most of the error, so error bars would hide their differences.
  */
 export function chartSvg(report: EvaluationReport): Promise<string> {
   return svgOf(chartSpec(report));
@@ -75,7 +75,7 @@ function chartSpec({model, text, tokens, rows}: EvaluationReport): TopLevelSpec 
         },
       },
       {
-        // white outlines, so that lines do not cross letters
+        // white outlines keep lines from crossing letters
         mark: {type: 'text', fontSize: 11, stroke: 'white', strokeWidth: 4, strokeJoin: 'round'},
         encoding: labelEncoding(xAxis, yAxis),
       },
@@ -106,14 +106,14 @@ function labelEncoding<X extends object, Y extends object>(xAxis: X, yAxis: Y) {
 
 interface Axis {
   readonly scale: {readonly type: 'log' | 'linear'; readonly domain: [number, number]; readonly nice: false};
-  /** From the start of the axis. */
+  /** Distance of a value from the start of the axis. */
   toPixel(value: number): number;
   fromPixel(pixel: number): number;
 }
 
 /**
- * A linear axis with room at both ends, at least five percent long, so that noise does not look like a trend; logarithmic if the
- * largest value is at least four times the smallest.
+ * A linear axis with margins at both ends, whose range is at least five percent, so that noise does not look like a trend; logarithmic if
+ * the largest value is at least four times the smallest.
  */
 function axisOf(values: readonly number[], length: number): Axis {
   const [least, most] = [Math.min(...values), Math.max(...values)];

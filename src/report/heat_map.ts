@@ -3,14 +3,14 @@ import {chartConfig, svgOf} from './svg.js';
 
 /** One cell of a heat map. */
 export interface HeatCell {
-  /** The panel that it is in; panels stand side by side in the order of their first cells. */
+  /** The panel of the cell; panels are drawn side by side in the order of their first cells. */
   readonly panel: string;
-  /** Across: a head, or a kind of weight. */
+  /** Horizontal position: a head, or a kind of weight. */
   readonly column: string | number;
   readonly depth: number;
-  /** From 0 to 1: its colour. */
+  /** Determines the colour, from 0 to 1. */
   readonly share: number;
-  /** Written into it. */
+  /** The text in the cell. */
   readonly label: string;
 }
 
@@ -19,15 +19,15 @@ export interface HeatMap {
   readonly subtitle: string;
   readonly columnTitle: string;
   readonly legendTitle: string;
-  /** The share with the darkest colour. Default 1. */
+  /** The share that has the darkest colour. Default 1. */
   readonly most?: number;
   readonly cells: readonly HeatCell[];
 }
 
-/** Cells hold three digits; they are wide enough for words below them where columns have words. */
+/** Cells fit three digits, and the words below them if columns are named by words. */
 const cellSize = {width: 30, wordWidth: 42, height: 17};
 
-/** Depths from top to bottom, as tokens go through a model; dark is much. */
+/** Draws a heat map as SVG: depths from top to bottom, dark for large shares. */
 export async function heatMapSvg(map: HeatMap): Promise<string> {
   return svgOf(heatMapSpec(map));
 }

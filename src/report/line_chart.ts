@@ -3,22 +3,22 @@ import {chartConfig, svgOf} from './svg.js';
 
 /** A point of a line. */
 export interface LinePoint {
-  /** The line that it belongs to; lines have colours in the order of their first points. */
+  /** The series of the point; series get colours in the order of their first points. */
   readonly series: string;
   readonly x: number;
   readonly y: number;
-  /** Points of one series that belong to lines of their own. Default: all to one. */
+  /** Separates the points of one series into several lines. Default: one line. */
   readonly part?: number;
 }
 
 /** An axis of numbers. */
 export interface LineAxis {
   readonly title: string;
-  /** As d3-format has it: `~%`, `,d`. Default: plain numbers. */
+  /** A d3-format such as `~%` or `,d`. Default: plain numbers. */
   readonly format?: string;
-  /** Whole numbers only, from the least to the largest: depths, epochs. Default false. */
+  /** Whether values are whole numbers, such as depths or epochs; the axis then spans them exactly. Default false. */
   readonly whole?: boolean;
-  /** Begins at zero. Default true; false for what has its own scale, such as perplexity. */
+  /** Whether the axis begins at zero. Default true. */
   readonly zero?: boolean;
 }
 
@@ -27,7 +27,7 @@ export interface LineChart {
   readonly subtitle?: string | readonly string[];
   readonly x: LineAxis;
   readonly y: LineAxis;
-  /** Default: blue, green, red, grey, and so on. */
+  /** CSS colours of the series, in order. Default: six colours, starting with blue. */
   readonly colours?: readonly string[];
   readonly points: readonly LinePoint[];
 }
@@ -35,7 +35,7 @@ export interface LineChart {
 const width = 620;
 const someColours = ['#1f5fa8', '#b33f00', '#5a9e4b', '#888888', '#8a4fa3', '#b08900'];
 
-/** Lines through points, as SVG: curves over epochs, tokens or depths. */
+/** Draws lines through points as SVG: curves over epochs, tokens or depths. */
 export function lineChartSvg({
   title,
   subtitle,
@@ -86,7 +86,7 @@ export function lineChartSvg({
   return svgOf(spec);
 }
 
-/** Below the chart. */
+/** The legend below the chart. */
 const legendOf = (series: readonly string[]) =>
   ({
     title: null,
@@ -97,7 +97,7 @@ const legendOf = (series: readonly string[]) =>
     symbolStrokeWidth: 3,
   }) as const;
 
-/** As many labels beside each other as fit under the chart, at six pixels a letter. */
+/** The number of labels that fit side by side under the chart, at six pixels per letter. */
 function legendColumns(labels: readonly string[]): number {
   const longest = Math.max(...labels.map(({length}) => length));
   return Math.max(1, Math.min(3, Math.floor(width / (6 * longest + 40))));

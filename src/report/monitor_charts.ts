@@ -3,14 +3,14 @@ import {type HeatCell, heatMapSvg} from './heat_map.js';
 import {lineChartSvg} from './line_chart.js';
 import {byteSize, count, timesSmaller} from '../../base/units.js';
 
-/** A report of `monitor` with what is needed to repeat it. */
+/** A report of `monitor` with the names of model, text and backend. */
 export interface NamedMonitorReport extends MonitorReport {
   readonly model: string;
   readonly text: string;
   readonly backend: string;
 }
 
-/** Errors of keys, values and attention output by depth, as SVG. */
+/** Draws the relative errors of keys, values and attention output by depth as SVG. */
 export function errorChart({rows, ...named}: NamedMonitorReport): Promise<string> {
   const series = {keyError: 'keys stored', valueError: 'values stored', outputError: 'attention output'};
   return lineChartSvg({
@@ -29,13 +29,13 @@ export function errorChart({rows, ...named}: NamedMonitorReport): Promise<string
   });
 }
 
-/** The sizes of the cache and of the full one as tokens come in, as SVG. */
+/** Draws the sizes of the cache and of the full one over the number of tokens as SVG. */
 export function bytesChart({timeline, overall, ...named}: NamedMonitorReport): Promise<string> {
   const mebibytes = 2 ** 20;
   const {float32Bytes, compressedBytes, ratioToFloat32} = overall;
   const end = `${byteSize(compressedBytes)} instead of ${byteSize(float32Bytes)} at the end: ${timesSmaller(1 / ratioToFloat32)}`;
   return lineChartSvg({
-    title: `${named.model}: size of the cache as tokens come in`,
+    title: `${named.model}: size of the cache by tokens`,
     subtitle: [measuredOn(named), end],
     x: {title: 'tokens', format: ',d'},
     y: {title: 'cache, MiB'},
@@ -52,7 +52,7 @@ export function bytesChart({timeline, overall, ...named}: NamedMonitorReport): P
   });
 }
 
-/** The effective ranks of exact keys and values by depth and head, as SVG. */
+/** Draws the effective ranks of exact keys and values by depth and head as SVG. */
 export function rankChart({ranks, model, text, tokens}: NamedMonitorReport): Promise<string> {
   const dim = ranks[0]?.dim ?? 0;
   return heatMapSvg({

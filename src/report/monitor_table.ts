@@ -27,7 +27,7 @@ export const monitorColumnNames = [
 
 type Row = MonitorRow | (MonitorOverall & {readonly depth: 'all'; readonly policy: ''});
 
-/** A monitor's report as a table: a row for each depth and one for all of them. */
+/** Returns the table of a monitor's report: a row for each depth, and one for all depths. */
 export function monitorTable(report: NamedMonitorReport, options: TableOptions = {}): string {
   const {model, text, tokens, chunk, plan, backend, rows, overall} = report;
   const {width = outputWidth()} = options;
@@ -40,7 +40,7 @@ export function monitorTable(report: NamedMonitorReport, options: TableOptions =
     tableText(monitorColumns(report), [...rows, {...overall, depth: 'all', policy: ''}], options),
     '',
     wrappedText(
-      'Cache: all bytes stored; in the last row with what depths share, such as rotary tables. Float32: the exact keys and values of ' +
+      'Cache: all bytes stored; the last row includes what depths share, such as rotary tables. Float32: the exact keys and values of ' +
         'all tokens as float32 numbers. Errors are relative (Frobenius): K and V over the tokens held at the end, the attention ' +
         'output compared with exact attention. Ranks: dimensions that hold 99 % of the energy of the exact K (before rotation) and ' +
         'V, means over heads. Evicted: tokens per head.',

@@ -1,11 +1,11 @@
-/** A point in pixels and the text that belongs to it. */
+/** A point in pixels, and its label's text. */
 export interface LabelledPoint {
   readonly x: number;
   readonly y: number;
   readonly text: string;
 }
 
-/** The middle of a label. */
+/** The centre of a label in pixels. */
 export interface LabelPlace {
   readonly x: number;
   readonly y: number;
@@ -18,14 +18,14 @@ interface Box {
   readonly bottom: number;
 }
 
-/** Of a sans-serif of 11 px, on average and rounded up. */
+/** Mean width of a letter of an 11 px sans-serif font in pixels, rounded up. */
 const characterWidth = 6.6;
 const lineHeight = 14;
 const pointRadius = 5;
 
 /**
- * A place for each label beside its point, in the order given: the nearest of many around it where it covers no point, no
- * label and no edge of the chart. (Vega-Lite itself lets labels overlap.)
+ * Returns a place for each label beside its point, in the given order: the nearest of many candidates that overlaps no point, no label and
+ * no edge of the chart. (Vega-Lite itself lets labels overlap.)
  */
 export function placeLabels(points: readonly LabelledPoint[], width: number, height: number): LabelPlace[] {
   const taken: Box[] = points.map(({x, y}) => boxAround(x, y, 2 * pointRadius, 2 * pointRadius));

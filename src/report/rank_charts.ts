@@ -2,7 +2,7 @@ import {type HeatCell, heatMapSvg} from './heat_map.js';
 import {type RankReport, featureNames} from './rank_tables.js';
 import {count} from '../../base/units.js';
 
-/** Effective ranks of features and attention matrices by depth and head, as SVG. */
+/** Draws the effective ranks of features and attention matrices by depth and head as SVG. */
 export function featureChart({model, text, tokens, energy, window, features, attention}: RankReport) {
   const ofFeatures = features.map(({feature, kvHead, depth, dim, effectiveRank}): HeatCell => ({
     panel: featureNames[feature] ?? feature,
@@ -30,7 +30,7 @@ export function featureChart({model, text, tokens, energy, window, features, att
   });
 }
 
-/** Effective rank of every weight matrix beside that of a random matrix of its shape, as SVG. */
+/** Draws the effective rank of every weight matrix, relative to a random matrix of its shape, as SVG. */
 export function weightChart({model, spectra}: RankReport) {
   const groups = {
     attention: ['query', 'key', 'value', 'output'],

@@ -5,7 +5,7 @@ import {outputWidth} from './terminal.js';
 import {count, counted, fixed, percent} from '../../base/units.js';
 import {wrappedText} from './wrap.js';
 
-/** Ranks of a model's weights, and of what a text becomes in it, with what they were measured on. */
+/** Ranks of a model's weights, and of its features and attention on a text, with the names of model and text. */
 export interface RankReport extends RankAnalysis {
   readonly model: string;
   readonly text: string;
@@ -13,7 +13,7 @@ export interface RankReport extends RankAnalysis {
   readonly weights: readonly WeightSummary[];
 }
 
-/** How tables and charts call the features. */
+/** Names of the features in tables and charts. */
 export const featureNames: Readonly<Partial<Record<Feature, string>>> = {
   keys: 'K',
   rotatedKeys: 'K rotated',
@@ -39,7 +39,7 @@ const weightColumns = [
 /** The columns of both tables: those of depths, then those of weights. */
 export const rankColumnNames = ['depth', ...featureColumns, ...attentionColumns, ...weightColumns] as const;
 
-/** Two tables: features and attention by depth, and weights with a verdict. */
+/** Returns two tables: features and attention by depth, and weights with a verdict. */
 export function rankTables(report: RankReport, options: TableOptions = {}): string {
   const {model, text, tokens, energy, window, weights, features} = report;
   const {width = outputWidth()} = options;
@@ -67,7 +67,7 @@ export function rankTables(report: RankReport, options: TableOptions = {}): stri
           byWeight,
           '',
           prose(
-            'Shares of the full rank that hold 90 % and 99 % of the energy, means over depths. Random: the same of a random matrix of that shape, to which the ratio and the verdict at 90 % refer.',
+            'Shares of the full rank that hold 90 % and 99 % of the energy, means over depths. Random: the same for a random matrix of that shape; the ratio and the verdict compare with it at 90 %.',
           ),
         ]),
     '',

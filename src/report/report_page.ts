@@ -1,7 +1,7 @@
 import {chartSvg} from './evaluation_chart.js';
 import {type EvaluationReport, reportColumns, reportHeading, reportNote} from './report_table.js';
 
-/** One self-contained page: the table, the chart and the rows as JSON, light or dark as the reader prefers. */
+/** Returns one self-contained HTML page with the table, the chart and the rows as JSON, in the reader's light or dark theme. */
 export async function reportPage(report: EvaluationReport): Promise<string> {
   const columns = reportColumns(report);
   const cell = (tag: 'td' | 'th', text: string, align = 'right') =>
@@ -11,7 +11,7 @@ export async function reportPage(report: EvaluationReport): Promise<string> {
     .map(row => `<tr>${columns.map(({cell: text, align}) => cell('td', text(row), align)).join('')}</tr>`)
     .join('\n');
   const title = `${report.model}: what a compressed cache costs`;
-  // a text may hold the end tag of a script
+  // a name may contain the end tag of a script
   const data = JSON.stringify(report).replaceAll('<', '\\u003c');
   return `<!doctype html>
 <html lang="en">
@@ -44,7 +44,7 @@ ${body}
 `;
 }
 
-/** The chart has its colours in attributes, which a style sheet overrides. */
+/** The chart's colours are attributes, which a style sheet overrides. */
 const style = `
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1c2430; --faint: #5d6875; --line: #dfe4ea; --full: #b33f00; --policy: #1f5fa8; }
 @media (prefers-color-scheme: dark) {

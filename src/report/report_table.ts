@@ -14,14 +14,14 @@ import {
 } from '../../base/units.js';
 import {wrappedText} from './wrap.js';
 
-/** An evaluation with what is needed to repeat it. */
+/** An evaluation with the names of model, text, backend and machine. */
 export interface EvaluationReport extends EvaluationResult {
   readonly model: string;
   /** The model whose full cache is the first row, if it is not `model`. */
   readonly against?: string;
   readonly text: string;
   readonly backend: string;
-  /** Where the speeds were measured. */
+  /** The machine on which speeds were measured. */
   readonly machine?: string;
 }
 
@@ -40,7 +40,7 @@ export const reportColumnNames = [
   'float16',
 ] as const;
 
-/** An evaluation as a table, with what it was measured on above it. */
+/** Returns an evaluation as a table, below a heading that names model, text and machine. */
 export function reportTable(report: EvaluationReport, options: TableOptions = {}): string {
   const {width = outputWidth()} = options;
   return [
@@ -52,7 +52,7 @@ export function reportTable(report: EvaluationReport, options: TableOptions = {}
   ].join('\n');
 }
 
-/** What was measured on what, in one line. */
+/** Returns one line that names model, text, backend and machine. */
 export function reportHeading(report: EvaluationReport): string {
   const {model, against, text, tokens, chunk, backend, machine} = report;
   const on = machine === undefined ? '' : ` on ${machine}`;
@@ -60,14 +60,14 @@ export function reportHeading(report: EvaluationReport): string {
   return `${measured} on ${counted(tokens, 'token')} of ${text}, ${counted(chunk, 'token')} per pass; ${backend}${on}`;
 }
 
-/** What the columns mean, and what they are compared with. */
+/** The meaning of the columns and their baselines. */
 export function reportNote({model, against}: EvaluationReport): string {
   const full = against === undefined ? 'the full cache' : `the full cache of ${against}`;
   const float32 = against === undefined ? `the full cache of ${model}` : full;
   return (
     `Perplexity ± its standard error, and its change from that of ${full}. KL divergence from ${full}, and how often both have the same ` +
     `most probable token. Bytes/token: all bytes of the cache / its tokens. Float32: ${float32} as float32 numbers. ` +
-    'Peak memory: tensors without the weights, with the logits of a pass.'
+    'Peak memory: all tensors except the weights, with the logits of a pass.'
   );
 }
 

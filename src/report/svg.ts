@@ -2,7 +2,7 @@ import type {Config, TopLevelSpec} from 'vega-lite';
 import {throwUnlessMissing} from '../../base/optional_package.js';
 import {BackendError} from '../../base/errors.js';
 
-/** How all charts look. */
+/** The style of all charts. */
 export const chartConfig: Config = {
   font: 'Helvetica, Arial, sans-serif',
   view: {stroke: null},
@@ -12,16 +12,16 @@ export const chartConfig: Config = {
 const otherwise = 'leave the charts out';
 
 /**
- * Whether vega and vega-lite are there. They draw the charts and nothing else, and are most of what would have to be installed: so
- * they are optional peers, loaded (in half a second) where a chart is wanted.
+ * Returns whether vega and vega-lite are installed. They only draw charts but would be most of what has to be installed, so they are
+ * optional peer dependencies, loaded (in half a second) when a chart is drawn.
  *
- * @throws BackendError where one is there and does not load.
+ * @throws BackendError if one of them is installed but does not load.
  */
 export async function hasCharts(): Promise<boolean> {
   return (await loadCharts()) !== undefined;
 }
 
-/** Undefined where one is not installed. */
+/** Undefined if one of them is not installed. */
 async function loadCharts() {
   try {
     return {vega: await import('vega'), vegaLite: await import('vega-lite')};
@@ -33,7 +33,7 @@ async function loadCharts() {
 
 export const chartInstallation = 'npm install vega@6 vega-lite@6';
 
-/** @throws BackendError where charts cannot be drawn: before minutes are spent on what one would show. */
+/** @throws BackendError if charts cannot be drawn. Call it before a long measurement. */
 export async function expectCharts(): Promise<void> {
   await loadNeededCharts();
 }
@@ -47,8 +47,8 @@ async function loadNeededCharts() {
 }
 
 /**
- * A Vega-Lite chart drawn as SVG, without a canvas.
- * @throws BackendError where vega or vega-lite is not installed.
+ * Draws a Vega-Lite chart as SVG, without a canvas.
+ * @throws BackendError if vega or vega-lite is not installed.
  */
 export async function svgOf(spec: TopLevelSpec): Promise<string> {
   const {

@@ -1,22 +1,22 @@
 import {bold, outputWidth, padded, singleLine, textWidth} from './terminal.js';
 import {hanging, wrapped} from './wrap.js';
 
-/** A column: its head, with the unit, and how it shows a row. */
+/** A column of a table: its head, with the unit, and the text of its cells. */
 export interface Column<Row> {
-  /** What `--columns` calls it. */
+  /** Its name for `--columns`. */
   readonly name: string;
   readonly head: string;
   readonly cell: (row: Row) => string;
-  /** Default 'right', for numbers. */
+  /** Default `'right'`, for numbers. */
   readonly align?: 'left' | 'right';
-  /** Shown only where `--columns` names it. */
+  /** Whether the column is shown only if `--columns` names it. Default false. */
   readonly extra?: boolean;
 }
 
-/** The columns of a table without their names: an object with one for each name that the table has. */
+/** The columns of a table by name. */
 export type NamedColumns<Name extends string, Row> = Readonly<Record<Name, Omit<Column<Row>, 'name'>>>;
 
-/** Columns in the order of their names. */
+/** Returns the columns in the order of their names. */
 export function columnsOf<Name extends string, Row>(
   names: readonly Name[],
   columns: NamedColumns<Name, Row>,
@@ -25,21 +25,21 @@ export function columnsOf<Name extends string, Row>(
 }
 
 export interface TableOptions {
-  /** The names of the columns to show, in this order. Default: as many of the first ones as there is room for. */
+  /** The names of the columns to show, in this order. Default: as many of the first ones as fit. */
   readonly chosen?: readonly string[] | undefined;
-  /** Columns of characters. Default: those of stdout. */
+  /** Width in characters. Default: that of stdout. */
   readonly width?: number;
 }
 
-/** Between two columns. */
+/** The space between two columns. */
 const gap = '  ';
 
-/** A column of text is broken into lines before another column is left out, but not below this. */
+/** Columns of text are wrapped down to this width before another column is left out. */
 const narrowText = 16;
 
 /**
- * A table as text, never wider than `width`: columns are left out from the last one on, and named below; where fewer than two
- * have room, or not all of those that were chosen, it becomes a list. '' where it has none of the chosen columns.
+ * Returns a table as text, never wider than `width`. Columns that do not fit are left out, from the last one, and named below. It becomes a
+ * list if fewer than two columns fit, or not all of the chosen ones. Empty if it has none of the chosen columns.
  */
 export function tableText<Row>(
   columns: readonly Column<Row>[],
@@ -61,18 +61,18 @@ export function tableText<Row>(
   return [text, ...wrapped(`Not shown: ${hidden.join(', ')} (--columns all, or names).`, width)].join('\n');
 }
 
-/** Longer heads are broken into lines, however much room there is: columns of numbers stay near each other. */
+/** Longer heads are always wrapped, so that columns of numbers stay close together. */
 const longestHead = 14;
 
-/** A column as it was measured on its rows. */
+/** A column with the widths that its rows need. */
 interface Measured {
   readonly name: string;
   readonly head: string;
   readonly align: 'left' | 'right';
   readonly cells: readonly string[];
-  /** It can be this narrow. */
+  /** The least width. */
   readonly least: number;
-  /** The widths that would help it, in the order in which columns get them: fewer lines of text, then of the head. */
+  /** Widths that reduce its lines, in the order in which columns get them: first lines of text, then of the head. */
   readonly wishes: readonly number[];
 }
 
@@ -87,7 +87,7 @@ function measure<Row>({name, head, cell, align = 'right'}: Column<Row>, rows: re
   return {name, head, align, cells, least, wishes};
 }
 
-/** The least width, of this or more, at which a head takes two lines or one. */
+/** The least width, at least the given one, at which a head needs two lines, or one. */
 function twoLines(head: string, least: number): number {
   let width = least;
   while (wrapped(head, width).length > 2) width++;
@@ -97,14 +97,14 @@ function twoLines(head: string, least: number): number {
 const leastWidth = (columns: readonly Measured[]) =>
   columns.reduce((sum, {least}) => sum + least, gap.length * (columns.length - 1));
 
-/** The first columns that there is room for; two at least, where there are two. */
+/** The first columns that fit; at least two, if there are two. */
 function fitting(columns: readonly Measured[], width: number): readonly Measured[] {
   let shown = columns;
   while (shown.length > 2 && leastWidth(shown) > width) shown = shown.slice(0, -1);
   return shown;
 }
 
-/** The width of each column: what is to spare goes to text, then to heads, so that they need fewer lines. */
+/** The width of each column. Spare width goes to text first, then to heads, so that they need fewer lines. */
 function widthsOf(columns: readonly Measured[], width: number): number[] {
   const widths = columns.map(({least}) => least);
   let spare = width - leastWidth(columns);

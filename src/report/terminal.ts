@@ -1,13 +1,13 @@
 import {stripVTControlCharacters} from 'node:util';
 import stringWidth from 'string-width';
 
-/** Where the width of what reads the output is not known, as in a pipe. */
+/** Width if stdout is not a terminal, such as a pipe. */
 const unknownWidth = 100;
 
-/** Terminals that do not say how wide they are. */
+/** Width of terminals that do not report theirs. */
 const usualWidth = 80;
 
-/** Columns of characters that a line on stdout may have: the terminal's, those that COLUMNS names, or 100. */
+/** Returns the width of a line on stdout in characters: the terminal's, the value of COLUMNS, or 100. */
 export function outputWidth(): number {
   const {isTTY, columns} = process.stdout;
   if (isTTY) return columns > 0 ? columns : usualWidth;
@@ -16,8 +16,8 @@ export function outputWidth(): number {
 }
 
 /**
- * Whether stdout takes styles: on a terminal, unless NO_COLOR is set (no-color.org); elsewhere where FORCE_COLOR asks for them.
- * The only style is bold: every colour is unreadable on somebody's background.
+ * Whether output to stdout has styles: on a terminal, unless NO_COLOR is set (no-color.org); elsewhere only if FORCE_COLOR is set. The only
+ * style is bold, because every colour is unreadable on some background.
  */
 function hasStyles(): boolean {
   const {NO_COLOR: no, FORCE_COLOR: force, TERM: terminal} = process.env;
@@ -26,21 +26,21 @@ function hasStyles(): boolean {
   return process.stdout.isTTY && terminal !== 'dumb';
 }
 
-/** A head, where stdout takes styles. */
+/** Returns the text in bold, if stdout has styles. */
 export function bold(text: string): string {
   return hasStyles() && text !== '' ? `\u001b[1m${text}\u001b[22m` : text;
 }
 
-/** Columns that a text takes on a terminal: two for a Chinese character, none for a combining accent. */
+/** Returns the width of a text on a terminal: a Chinese character has two columns, a combining accent none. */
 export const textWidth = (text: string): number => stringWidth(text);
 
-/** The text filled up with spaces to a width. */
+/** Returns the text padded with spaces to a width. */
 export function padded(text: string, width: number, align: 'left' | 'right'): string {
   const spaces = ' '.repeat(Math.max(0, width - textWidth(text)));
   return align === 'left' ? text + spaces : spaces + text;
 }
 
-/** One line without control characters: names from files may hold any. */
+/** Returns the text as one line without control characters, which names in files may contain. */
 export function singleLine(text: string): string {
   return stripVTControlCharacters(text).replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ');
 }

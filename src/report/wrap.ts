@@ -1,8 +1,8 @@
 import {singleLine, textWidth} from './terminal.js';
 
 /**
- * A text in lines of at most `width` columns, broken between words; a word that is wider is broken behind `,`, `:`, `/`, or
- * anywhere where that does not help.
+ * Wraps a text into lines of at most `width` columns, between words. A wider word is broken after `,`, `:` or `/`, or anywhere if that does
+ * not suffice.
  */
 export function wrapped(text: string, width: number): string[] {
   const room = Math.max(2, width); // a wide character takes two columns
@@ -22,7 +22,7 @@ export function wrapped(text: string, width: number): string[] {
   return [...lines, line];
 }
 
-/** The same as one text; each line of the given text is a paragraph. */
+/** Wraps a text and joins its lines; each line of the given text is a paragraph. */
 export function wrappedText(text: string, width: number): string {
   return text
     .split('\n')
@@ -30,7 +30,7 @@ export function wrappedText(text: string, width: number): string {
     .join('\n');
 }
 
-/** A term and what is said of it, side by side: what does not fit beside the term goes below, indented as far. */
+/** Lines with a term and its description in two columns; further lines of the description are indented below the first. */
 export function hanging(
   term: string,
   text: string,

@@ -3,7 +3,7 @@ import {count} from '../../../base/units.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
 import type {Tokenizer} from '../../../models/tokenizer/index.js';
 
-/** Two models by names that differ: by their sources if they have the same name. */
+/** Returns different names for two models: their sources, if their names are equal. */
 export function namesOf(model: LoadedModel, against: LoadedModel): {model: string; against: string} {
   return model.name === against.name
     ? {model: model.source, against: against.source}
@@ -11,15 +11,15 @@ export function namesOf(model: LoadedModel, against: LoadedModel): {model: strin
 }
 
 /**
- * Likelihoods can be compared only if each id means the same.
- * @throws InvalidArgumentError if the vocabularies differ: it says in what.
+ * Checks that each id stands for the same token in both models; otherwise likelihoods cannot be compared.
+ * @throws InvalidArgumentError if the vocabularies differ; the message says how.
  */
 export function checkSameVocabulary(model: LoadedModel, against: LoadedModel): void {
   const difference = differenceOf(model, against);
   if (difference === undefined) return;
   const names = namesOf(model, against);
   throw new InvalidArgumentError(
-    `${names.model} and ${names.against} have different vocabularies: ${difference}. Give --against the model that --model was made of.`,
+    `${names.model} and ${names.against} have different vocabularies: ${difference}. Give the original of --model as --against.`,
   );
 }
 
@@ -37,7 +37,7 @@ function differenceOf(a: LoadedModel, b: LoadedModel): string | undefined {
   return undefined;
 }
 
-/** '' for an id that the vocabulary leaves out. */
+/** The text of an id; empty if the vocabulary does not have it. */
 function tokenOf(tokenizer: Tokenizer, id: number): string {
   try {
     return tokenizer.token(id);

@@ -2,20 +2,21 @@ import {parseArgs} from 'node:util';
 import {didYouMean} from '../../../base/errors.js';
 import {UsageError} from './usage_error.js';
 
-/** An option or argument of a command, and how its values on the command line are read. */
+/** The definition of an option or argument of a command. */
 export interface Argument<Value> {
-  /** An option takes a value, a flag takes none; a word stands alone, in the order of the definitions. */
+  /** An option has a value, a flag has none. A word is a positional argument, in the order of the definitions. */
   readonly kind: 'option' | 'flag' | 'word';
   readonly description: string;
-  /** What help calls the value. */
+  /** The name of the value in help. */
   readonly hint: string;
-  /** What is read if it is not given, as written on the command line. */
+  /** The default, as written on the command line. */
   readonly fallback?: string;
-  /** Whether a command line without it is refused. Default false. */
+  /** Whether the argument must be given. Default false. */
   readonly isRequired?: boolean;
   /**
-   * @param values all that were given, in order.
-   * @param name for messages: `--top-k`.
+   * Parses the values.
+   * @param values all given values, in order.
+   * @param name the name in messages: `--top-k`.
    */
   readonly read: (values: readonly string[], name: string) => Value;
 }
@@ -27,12 +28,12 @@ export type ArgumentValues<Definitions extends ArgumentDefinitions> = {
   readonly [Name in keyof Definitions]: Definitions[Name] extends Argument<infer Value> ? Value : never;
 };
 
-/** A text; the last one counts if it is given several times. */
+/** An option with any text; if it is given several times, the last one counts. */
 export function text(description: string, hint = 'TEXT'): Argument<string | undefined> {
   return {kind: 'option', description, hint, read: values => values.at(-1)};
 }
 
-/** Every text that was given; help says that it may be repeated. */
+/** An option with any text that may be repeated. */
 export function texts(description: string, hint = 'TEXT'): Argument<readonly string[]> {
   return {kind: 'option', description: `${description}. May be repeated`, hint, read: values => values};
 }
@@ -41,23 +42,23 @@ export function flag(description: string): Argument<boolean> {
   return {kind: 'flag', description, hint: '', read: values => values.length > 0};
 }
 
-/** A word without `--`. */
+/** A positional argument. */
 export function word(description: string): Argument<string | undefined> {
   return {kind: 'word', description, hint: '', read: values => values.at(-1)};
 }
 
-/** A whole number of at least `least`. */
+/** An option with a whole number, at least `least`. */
 export function wholeNumber(description: string, least = 1): Argument<number | undefined> {
   const allowed = (x: number) => Number.isSafeInteger(x) && x >= least;
   return number(description, `a whole number >= ${least}`, allowed, 'N');
 }
 
-/** A number of at least 0. */
+/** An option with a number, at least 0. */
 export function positiveNumber(description: string): Argument<number | undefined> {
   return number(description, 'a number >= 0', x => Number.isFinite(x) && x >= 0);
 }
 
-/** A number above 0, at most 1. */
+/** An option with a number above 0 and at most 1. */
 export function share(description: string): Argument<number | undefined> {
   return number(description, 'a number above 0, at most 1', x => x > 0 && x <= 1);
 }
@@ -80,7 +81,7 @@ export function number(
   };
 }
 
-/** One of a few names, which help lists. */
+/** An option with one of a few names, which help lists. */
 export function choice<const Name extends string>(
   description: string,
   names: readonly Name[],
@@ -98,13 +99,13 @@ export function choice<const Name extends string>(
   };
 }
 
-/** The same with a default, which help names. */
+/** Adds a default, which help shows. */
 export function withDefault<Value>(argument: Argument<Value | undefined>, fallback: string): Argument<Value> {
   const {read} = required(argument);
   return {...argument, fallback, read: (values, name) => read(values.length > 0 ? values : [fallback], name)};
 }
 
-/** The same, without which a command line is refused. */
+/** Makes an argument mandatory. */
 export function required<Value>(argument: Argument<Value | undefined>): Argument<Value> {
   return {
     ...argument,
@@ -119,13 +120,13 @@ export function required<Value>(argument: Argument<Value | undefined>): Argument
 
 const every = 'all';
 
-/** Chooses the columns of a table. Undefined if it is not given. */
+/** The option `--columns`, which chooses columns of a table; undefined if it is not given. */
 export function columns(names: readonly string[], more = ''): Argument<readonly string[] | undefined> {
   const description = `Columns to show: ${names.join(', ')}; or ${every}. ${more}Default: as many of the first ones as fit. May be repeated`;
   return {...text(description, 'A,B'), read: values => readColumns(values, names)};
 }
 
-/** @throws UsageError if one is not a column of the table. */
+/** @throws UsageError if a name is not a column of the table. */
 export function readColumns(values: readonly string[], allowed: readonly string[]): string[] | undefined {
   if (values.length === 0) return undefined;
   const names = values.flatMap(value => value.split(',')).map(name => name.trim());
@@ -137,17 +138,20 @@ export function readColumns(values: readonly string[], allowed: readonly string[
   );
 }
 
-/** How a definition is written on the command line: `--top-k`, or `PROMPT` for a word. */
+/** Returns how an argument is written on the command line: `--top-k`, or `PROMPT` for a positional one. */
 export function nameOf(key: string, {kind}: Argument<unknown>): string {
   return kind === 'word' ? key.toUpperCase() : `--${kebab(key)}`;
 }
 
 const kebab = (key: string) => key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`);
 
-/** What a command line gives, by the names of the definitions. */
+/** The values of a command line by the names of the definitions. */
 export type GivenArguments = ReadonlyMap<string, readonly string[]>;
 
-/** @throws UsageError for values that are missing or not allowed. */
+/**
+ * Parses the values of a command line.
+ * @throws UsageError if values are missing or not allowed.
+ */
 export function readArguments<Definitions extends ArgumentDefinitions>(
   definitions: Definitions,
   given: GivenArguments,
@@ -160,8 +164,8 @@ export function readArguments<Definitions extends ArgumentDefinitions>(
 }
 
 /**
- * Takes a command line apart.
- * @throws UsageError for options that there are not, options without their value, flags with one, and words too many.
+ * Splits a command line into the values of its arguments.
+ * @throws UsageError for unknown options, options without a value, flags with one, and too many positional arguments.
  */
 export function givenArguments(
   command: string,
@@ -184,9 +188,7 @@ export function givenArguments(
     if (token.kind === 'positional') {
       const name = words.shift();
       if (name === undefined) {
-        throw new UsageError(
-          `"${token.value}" is one argument too many; put a text with spaces into quotes.`,
-        );
+        throw new UsageError(`Unexpected argument "${token.value}"; put a text with spaces into quotes.`);
       }
       add(name, token.value);
     }
@@ -205,7 +207,7 @@ export function givenArguments(
   return given;
 }
 
-/** Options that had another name. */
+/** Former names of options. */
 const renamed: Readonly<Record<string, string>> = {
   '--policy': '--plan',
   '--scenario': '--plan',
@@ -214,7 +216,7 @@ const renamed: Readonly<Record<string, string>> = {
 
 function unknownOption(command: string, given: string, names: readonly string[]): UsageError {
   const options = names.filter(name => name.startsWith('--'));
-  // `--max-tokens` is far from `--tokens` by its letters
+  // the letters of `--max-tokens` differ too much from `--tokens`
   const meant =
     [renamed[given] ?? ''].find(name => options.includes(name)) ??
     options.find(name => given.split(/[-_]/).includes(name.slice(2)));

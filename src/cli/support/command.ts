@@ -8,15 +8,15 @@ import {
 } from './arguments.js';
 import {usageText} from './usage.js';
 
-/** A command of the command line, whatever its options are. */
+/** A command of the command line. */
 export interface Command {
-  /** What --help shows. */
+  /** Returns the text of --help. */
   usage(): string;
-  /** @throws UsageError for a command line that cannot be run; whatever the command throws. */
+  /** @throws UsageError if the command line is wrong; whatever the command throws. */
   run(argv: readonly string[]): Promise<void>;
 }
 
-/** What a command is called, what it does in one line, its options, and command lines that show their use. */
+/** The definition of a command: its name, a line that says what it does, its options, and examples. */
 export interface Definition<Definitions extends ArgumentDefinitions> {
   readonly name: string;
   readonly description: string;
@@ -25,11 +25,11 @@ export interface Definition<Definitions extends ArgumentDefinitions> {
   run(args: ArgumentValues<Definitions> & ArgumentValues<typeof commonArgs>): Promise<void>;
 }
 
-/** Every command has these. */
+/** Options of every command. */
 const commonArgs = {
   json: flag('Print JSON'),
   import: texts(
-    'An ES module that registers policies or adapters of yours, imported first. It must import the same copy of eigenkv as this command',
+    'An ES module that registers your policies or adapters, imported first. It must import the same copy of eigenkv as this command',
     'FILE',
   ),
   verbose: flag('Show stack traces of errors'),
@@ -44,7 +44,7 @@ export function command<const Definitions extends ArgumentDefinitions>(
     async run(argv) {
       const given = givenArguments(definition.name, args, argv);
       const [own, common] = [readArguments(definition.args, given), readArguments(commonArgs, given)];
-      // loaded only if needed, for it needs TensorFlow.js
+      // loaded only if needed, because it imports TensorFlow.js
       if (common.import.length > 0) await (await import('./import_files.js')).importFiles(common.import);
       await definition.run({...own, ...common});
     },

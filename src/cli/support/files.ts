@@ -5,15 +5,14 @@ import {diskError, writeFileAtomically} from '../../../base/files/disk.js';
 import {decodeUtf8} from '../../../models/model_like.js';
 
 /**
- * The text of a file that the user named.
+ * Reads the text of a file that the user named.
  * @throws InvalidArgumentError if it cannot be read or is empty, FormatError if it is not UTF-8.
  */
 export async function readText(path: string): Promise<string> {
   const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new InvalidArgumentError(
-      `${path} cannot be read; check that there is such a file and that you may read it.`,
-      {cause},
-    );
+    throw new InvalidArgumentError(`${path} cannot be read; check that it exists and that you may read it.`, {
+      cause,
+    });
   });
   const text = decodeUtf8(bytes, path);
   if (text.trim() === '') throw new InvalidArgumentError(`${path} is empty; give a file with some text.`);
@@ -21,8 +20,8 @@ export async function readText(path: string): Promise<string> {
 }
 
 /**
- * Writes texts by their file names into a folder, which is made if there is none.
- * @returns their paths.
+ * Writes texts by file name into a folder, which is created if it does not exist.
+ * @returns the paths of the files.
  * @throws TransferError if the disk fails.
  */
 export async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<string[]> {
@@ -35,7 +34,7 @@ export async function writeFiles(folder: string, files: Readonly<Record<string, 
   return Object.keys(files).map(name => join(folder, name));
 }
 
-/** A value as a JSON file holds it. */
+/** Returns a value as the text of a JSON file. */
 export function jsonFile(value: unknown): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }

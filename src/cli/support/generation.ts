@@ -8,24 +8,24 @@ import {float32BytesOf} from '../../evaluate/cache_bytes.js';
 import {planLabel} from '../../evaluate/index.js';
 import {print, printNote} from './print.js';
 
-/** What a generation took, in the keys of the JSON. */
+/** Tokens, speed and bytes of a generation; also the keys of its JSON. */
 export interface GenerationSummary {
-  /** Generated, without those of the prompt. */
+  /** Generated tokens, without those of the prompt. */
   readonly tokens: number;
-  /** From the first to the last generated token, without the prompt; a single token includes the prompt. */
+  /** Speed from the first to the last generated token, without the prompt. With a single token, the prompt is included. */
   readonly tokensPerSecond: number;
-  /** Of the whole run, the prompt included. */
+  /** Time of the whole run, the prompt included. */
   readonly seconds: number;
-  /** Tokens that went through the cache: those of the prompt and the generated ones. */
+  /** Tokens that passed through the cache: those of the prompt and the generated ones. */
   readonly cacheTokens: number;
   readonly cacheBytes: number;
-  /** Of the keys and values of all these tokens as float32. */
+  /** Bytes of the keys and values of all these tokens as float32. */
   readonly float32Bytes: number;
   /** cacheBytes / float32Bytes: 0.25 is a quarter. */
   readonly ratioToFloat32: number;
 }
 
-/** A generated text and what it took. */
+/** A generated text with its prompt, plan and measurements. */
 export interface Generation extends GenerationSummary {
   readonly prompt: string;
   readonly plan: string;
@@ -36,13 +36,13 @@ interface RunOptions extends Pick<GenerateOptions, 'temperature' | 'topK' | 'top
   readonly plan: Plan;
   readonly tokens?: number;
   readonly signal: AbortSignal;
-  /** Print the text as it comes, and at the end on stderr what it took. */
+  /** Print the text as it is generated, and its measurements on stderr at the end. */
   readonly shows: boolean;
   /** Print the prompt before it. */
   readonly echoes: boolean;
 }
 
-/** Continues a prompt through a cache of a plan. What was generated before an error or an interrupt is shown all the same. */
+/** Continues a prompt through a cache with a plan. Text generated before an error or an interrupt is shown as well. */
 export async function runGeneration(
   loaded: LoadedModel,
   prompt: string,
@@ -62,7 +62,7 @@ export async function runGeneration(
   }
 }
 
-/** Prints texts after a prompt as they come, if it `shows` them, and ends the line; all of them, without the prompt. */
+/** Collects the generated texts and, if `shows`, prints them after the prompt as they are generated. Returns them without the prompt. */
 async function streamText(
   pieces: AsyncIterable<string>,
   {prompt, shows}: {readonly prompt: string; readonly shows: boolean},
@@ -80,7 +80,7 @@ async function streamText(
   return text;
 }
 
-/** Takes the times of a generation, however it ends. */
+/** Measures a generation, however it ends. */
 class WatchedGeneration {
   private readonly start = performance.now();
   private first: {readonly tokens: number; readonly time: number} | undefined;
@@ -91,12 +91,12 @@ class WatchedGeneration {
     private readonly promptTokens: number,
   ) {}
 
-  /** Whether any text came. */
+  /** Whether any text was generated. */
   get hasStarted(): boolean {
     return this.first !== undefined;
   }
 
-  /** Hands texts on as they come. */
+  /** Passes texts on and counts them. */
   async *watch(pieces: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
     try {
       for await (const piece of pieces) {

@@ -7,9 +7,9 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {printNote} from './print.js';
 
 /**
- * Imports modules of the user, which register policies and adapters. What they print with `console`, then and later, goes to
- * stderr: stdout is for results.
- * @throws InvalidArgumentError where there is no such file, or where it throws: it is named.
+ * Imports modules of the user, which register policies and adapters. Their `console` output, then and later, goes to stderr, because stdout
+ * is for results.
+ * @throws InvalidArgumentError if a file does not exist, or if importing it throws; the message names the file.
  */
 export async function importFiles(files: readonly string[]): Promise<void> {
   if (files.length > 0) Object.assign(console, new Console(process.stderr));
@@ -35,13 +35,13 @@ async function importFile(file: string): Promise<void> {
   }
   if ((await registered()) === before) {
     printNote(
-      `${file} registered no policy and no adapter of attention here. If it should have, let it import the same copy of eigenkv ` +
+      `${file} registered no policy and no attention adapter here. If it should have, make it import the same copy of eigenkv ` +
         `as this command (${new URL('../../', import.meta.url).href}), as an ES module: .mjs, .mts, or with "type": "module" in its package.json.`,
     );
   }
 }
 
-/** How many things modules can add to. The adapters are loaded here already, for a module that registers one loads them. */
+/** The number of registered policies and adapters. A module that registers an adapter loads the registry of adapters anyway. */
 async function registered(): Promise<number> {
   const {attentionAdapterNames} = await import('../../../models/adapters/index.js');
   return policyNames().length + attentionAdapterNames().length;
@@ -50,9 +50,9 @@ async function registered(): Promise<number> {
 function reasonOf(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   if ('code' in cause && cause.code === 'ERR_UNKNOWN_FILE_EXTENSION') {
-    return 'this Node reads no such file. For TypeScript, take Node 22.18 or newer, or npm install tsx and set NODE_OPTIONS="--import tsx".';
+    return 'this Node cannot read such files. For TypeScript, use Node 22.18 or newer, or npm install tsx and set NODE_OPTIONS="--import tsx".';
   }
   const [first = ''] = cause.message.split('\n');
-  const types = cause instanceof SyntaxError ? ' TypeScript belongs into an .mts file.' : '';
+  const types = cause instanceof SyntaxError ? ' TypeScript needs the extension .mts.' : '';
   return `${cause.name}: ${first} (--verbose shows where.)${types}`;
 }

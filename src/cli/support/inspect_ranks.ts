@@ -61,7 +61,7 @@ async function rankReport({
   }
 }
 
-/** Singular values are for programs, which call `analyzeRanks` and `weightSpectra` themselves. */
+/** Leaves out singular values, which programs get from `analyzeRanks` and `weightSpectra`. */
 function withoutSpectra({spectra, features, ...report}: RankReport) {
   return {
     ...report,

@@ -2,7 +2,7 @@ import {exitCodes} from './usage_error.js';
 
 let current: AbortSignal | undefined;
 
-/** A signal that ctrl-C aborts; pressed again, it ends the process at once. All commands of a process share it. */
+/** A signal that ctrl-C aborts; a second ctrl-C ends the process at once. All commands of a process share it. */
 export function interruptSignal(): AbortSignal {
   if (current !== undefined && !current.aborted) return current;
   const controller = new AbortController();

@@ -12,10 +12,10 @@ import {
 import {text, withDefault} from './arguments.js';
 import {progressBar, withBar} from './progress.js';
 
-/** What the bundled model is called. */
+/** The name of the bundled model. */
 export const embeddedName = 'embedded';
 
-/** Options of every command that computes. */
+/** Options of every command that runs a model. */
 export const modelArgs = {
   model: text(
     `A .gguf or .safetensors file, a folder, or a hub id. Default: ${embeddedName}, the small model that comes with eigenkv`,
@@ -25,7 +25,7 @@ export const modelArgs = {
 };
 
 export async function startBackend(name: string): Promise<void> {
-  tf.enableProdMode(); // no advice to install other backends
+  tf.enableProdMode(); // suppresses tfjs' advice to install other backends
   await useBackend(name as BackendName);
 }
 
@@ -46,7 +46,7 @@ export async function loadForCommand(
   }
 }
 
-/** A model's parts without its weights in memory; a download shows its progress. The caller closes `weights`. */
+/** Opens a model without loading its weights; a download shows its progress. The caller closes `weights`. */
 export async function openParts(
   model: string | undefined,
   signal: AbortSignal,
@@ -57,7 +57,7 @@ export async function openParts(
   return {...parts, source};
 }
 
-/** `loadModel` knows the bundled model by no name. */
+/** `loadModel` has no name for the bundled model. */
 function pathOrHubId(model: string | undefined): string | undefined {
   return model === embeddedName ? undefined : model;
 }

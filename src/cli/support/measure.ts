@@ -15,13 +15,13 @@ export interface MeasureOptions {
   readonly text: NamedText;
   readonly tokens: number;
   readonly chunk: number;
-  /** The model whose full cache all is compared with. Default: the model itself. */
+  /** The model whose full cache is the baseline. Default: the model itself. */
   readonly against?: LoadedModel;
   readonly backend: string;
   readonly signal: AbortSignal;
 }
 
-/** Evaluates a model, with a progress bar; the numbers with what they were measured on. */
+/** Evaluates a model with a progress bar. Returns the numbers with the names of model, text and machine. */
 export async function measure(loaded: LoadedModel, options: MeasureOptions): Promise<EvaluationReport> {
   const {plans, text, against, backend, signal, ...common} = options;
   if (against !== undefined) checkSameVocabulary(loaded, against);
@@ -50,13 +50,13 @@ export async function measure(loaded: LoadedModel, options: MeasureOptions): Pro
   });
 }
 
-/** The full cache first; without plans then what the layers ask for. */
+/** The full cache first, then the given plans; without any, the plan that the layers ask for. */
 function plansOf({model}: LoadedModel, plans: readonly Plan[]): (Plan | ReturnType<typeof full>)[] {
   const wanted = plans.length > 0 ? plans : [planOfLayers(layerShapes(model))];
   return [full(), ...wanted.filter(plan => planLabel(plan) !== 'full')];
 }
 
-/** What the speeds were measured on. */
+/** The machine on which speeds were measured, as text. */
 function describeMachine(): string {
   const processors = cpus();
   const processor = processors[0]?.model.trim() ?? 'unknown processor';

@@ -7,32 +7,34 @@ import {type Argument, text, texts} from './arguments.js';
 import {readText} from './files.js';
 import {UsageError} from './usage_error.js';
 
-const ways = `a policy at every depth, as quantized or quantized:bits=4; a need (${scenarioNames.join(', ')}); JSON; or a .json file`;
+const ways = `a policy for every depth, such as quantized or quantized:bits=4; a scenario (${scenarioNames.join(', ')}); JSON; or a .json file`;
 
-/** One plan, as text: `readPlan` reads it. */
-export const planArg = (description = 'What compresses the cache') => text(`${description}: ${ways}`, 'PLAN');
+/** The option for one plan, which `readPlan` reads. */
+export const planArg = (description = 'The plan of the cache') => text(`${description}: ${ways}`, 'PLAN');
 
-/** Several plans: `readPlans` reads them. */
+/** The option for several plans, which `readPlans` reads. */
 export const plansArg = (fallback: string): Argument<readonly string[]> =>
-  texts(`What to measure: ${ways}; or all, every policy. Default: ${fallback}`, 'PLAN');
+  texts(`The plan to measure: ${ways}; or all, every policy. Default: ${fallback}`, 'PLAN');
 
-/** The plans that `plansArg` was given; `all` is every registered policy. */
+/** Returns the plans given to `plansArg`; `all` stands for every registered policy. */
 export async function readPlans(given: readonly string[]): Promise<Plan[]> {
   const texts = given.flatMap(plan => (plan === 'all' ? policyNames() : [plan]));
   return Promise.all(texts.map(readPlan));
 }
 
-/** A plan as it is written on the command line. */
+/** Returns a plan from its text on the command line. */
 export async function readPlan(given: string): Promise<Plan> {
-  if (given === 'all') throw new UsageError('--plan = "all"; this command takes one plan.');
+  if (given === 'all') throw new UsageError('--plan = "all"; this command accepts one plan.');
   return asPlan(given.endsWith('.json') ? await readPlanFile(given) : given);
 }
 
 async function readPlanFile(path: string): Promise<PlanLike> {
   try {
-    return JSON.parse(await readText(path)) as PlanLike; // asPlan judges it
+    return JSON.parse(await readText(path)) as PlanLike; // checked by asPlan
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw new FormatError(`The plan ${path} is not JSON; write it as JSON.stringify(plan) does.`, {cause});
+    throw new FormatError(`The plan ${path} is not valid JSON; write it as JSON.stringify(plan) does.`, {
+      cause,
+    });
   }
 }

@@ -1,12 +1,12 @@
 import {SingleBar} from 'cli-progress';
 
-/** Shows how far a long run is. */
+/** Shows the progress of a long run. */
 export interface Progress {
   update(done: number, total: number): void;
   stop(): void;
 }
 
-/** Runs something with a progress bar, which goes when it ends, however it ends. */
+/** Runs a function with a progress bar, which is removed when the function returns or throws. */
 export async function withBar<Result>(
   what: string,
   run: (onProgress: (progress: {readonly done: number; readonly total: number}) => void) => Promise<Result>,
@@ -21,13 +21,13 @@ export async function withBar<Result>(
 
 const showAfterMs = 2000;
 
-/** Characters between the brackets of the widest bar. */
+/** The most characters between the brackets of a bar. */
 const widestBar = 40;
 
 /**
  * A bar on stderr, so that stdout can be piped. It shows only on a terminal, and only after two seconds. It neither hides the cursor
  * nor changes how the terminal wraps, so nothing has to be restored if the process is killed.
- * @param what is going on: `Evaluating`.
+ * @param what the activity, such as `Evaluating`.
  */
 export function progressBar(what: string): Progress {
   if (!process.stderr.isTTY || process.env['TERM'] === 'dumb') {

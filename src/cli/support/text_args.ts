@@ -2,29 +2,29 @@ import {embeddedText} from '../../../models/embedded_model.js';
 import {text, wholeNumber, withDefault} from './arguments.js';
 import {readText} from './files.js';
 
-/** The text that a command measures on. */
+/** The option for the text that a command measures on. */
 export const textArg = text(
   'Measure on this text, a file in UTF-8. Default: a text that comes with eigenkv, on which the embedded model was not trained',
   'FILE',
 );
 
-/** For commands that run a text through a cache. The default takes a minute or so for a model of 135M parameters and two plans. */
+/** Options of commands that run a model over a text. The defaults take about a minute for a model of 135M parameters and two plans. */
 export const textArgs = (fewest = 1) => ({
   text: textArg,
-  tokens: withDefault(wholeNumber('At most this many tokens of the text, its first ones', fewest), '1024'),
-  chunk: withDefault(
-    wholeNumber('Tokens per forward pass; the next ones attend to what was compressed'),
-    '64',
-  ),
+  tokens: withDefault(wholeNumber('Use only this many tokens at the start of the text', fewest), '1024'),
+  chunk: withDefault(wholeNumber('Tokens per forward pass; they are compressed after it'), '64'),
 });
 
-/** A text and what reports call it. */
+/** A text and its name in reports. */
 export interface NamedText {
   readonly name: string;
   readonly content: string;
 }
 
-/** @throws what `readText` throws. */
+/**
+ * Reads the text of the option, or the default one.
+ * @throws what `readText` throws.
+ */
 export async function readNamedText(path: string | undefined): Promise<NamedText> {
   return path === undefined
     ? {name: 'held-out text', content: await embeddedText('heldOut')}

@@ -2,7 +2,7 @@ import {bold, outputWidth, textWidth} from '../../report/terminal.js';
 import {hanging, wrapped} from '../../report/wrap.js';
 import {type Argument, type ArgumentDefinitions, nameOf} from './arguments.js';
 
-/** The help of a command: what it does, its arguments and options, and examples, in lines that fit the output. */
+/** Returns the help of a command: its description, arguments, options and examples, wrapped to the output. */
 export function usageText({
   name,
   description,
@@ -34,7 +34,7 @@ export function usageText({
   ].join('\n');
 }
 
-/** The text of longer terms goes below them, not beside them. */
+/** Descriptions of longer terms are put below them. */
 const widestTerm = 18;
 
 /** Terms and their descriptions, in two columns. */
@@ -52,7 +52,7 @@ function descriptionOf({description, fallback}: Argument<unknown>): string {
   return fallback === undefined ? description : `${description}. Default: ${fallback}`;
 }
 
-/** A command line, broken as a shell takes it: before its options, and between words if an option is too long. */
+/** A command line wrapped as a shell accepts it: before options, and between words if an option is too long. */
 function commandLines(example: string, width: number): string[] {
   const lines: string[] = [];
   const room = width - textWidth(' \\');

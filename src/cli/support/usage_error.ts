@@ -1,7 +1,7 @@
 import {EigenkvError} from '../../../base/errors.js';
 
-/** A command line that cannot be run as it was written: exit code 2. */
+/** A wrong command line: exit code 2. */
 export class UsageError extends EigenkvError {}
 
-/** How a command ended, for shells. */
+/** Exit codes of the command line. */
 export const exitCodes = {ok: 0, failed: 1, usage: 2, interrupted: 130} as const;

@@ -69,7 +69,7 @@ describe('--import', () => {
       ['syntax.mjs', /syntax\.mjs" cannot be imported: /],
       [
         'typed.mjs',
-        /typed\.mjs" cannot be imported: SyntaxError: .*TypeScript belongs into an \.mts file\.$/,
+        /typed\.mjs" cannot be imported: SyntaxError: .*TypeScript needs the extension \.mts\.$/,
       ],
       ['imports.mjs', /imports\.mjs" cannot be imported: .*nowhere\.mjs/],
       ['taken.mjs', /taken\.mjs" cannot be imported: InvalidArgumentError: There is already a policy "h2o"/],
@@ -104,7 +104,7 @@ describe('--import', () => {
     await writeFile(at('something.mjs'), policyModule('something'));
     const [nothing, something] = await importedOneByOne([at('nothing.mjs'), at('something.mjs')]);
     expect(nothing!.warned).to.match(
-      /nothing\.mjs registered no policy and no adapter of attention here.*same copy of eigenkv/,
+      /nothing\.mjs registered no policy and no attention adapter here.*same copy of eigenkv/,
     );
     expect(something).to.deep.equal({warned: ''});
   });

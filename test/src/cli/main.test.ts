@@ -61,7 +61,7 @@ describe('eigenkv', () => {
     );
     await rejection(memory.run(['--depths', '3']), UsageError, /--kv-heads, --dim, --tokens missing/);
     await rejection(memory.run(['--depths']), UsageError, /--depths needs a value/);
-    await rejection(memory.run([...shape, 'x']), UsageError, /"x" is one argument too many/);
+    await rejection(memory.run([...shape, 'x']), UsageError, /Unexpected argument "x"/);
     await rejection(memory.run([...shape, '--json=3']), UsageError, /--json takes no value/);
     await rejection(memory.run([...shape, '--bytes', '-2']), UsageError, /--bytes = "-2"/);
 

@@ -242,7 +242,7 @@ describe('eigenkv monitor and inspect --ranks', () => {
     await rejection(run('--tokens', '0'), UsageError, /--tokens/);
     await rejection(run('--plan', 'h2'), InvalidArgumentError, /Did you mean "h2o"/);
     await rejection(run('--text', join(folder, 'none')), InvalidArgumentError, /cannot be read/);
-    await rejection(inspect.run(['--tokens', '5']), UsageError, /--tokens goes with --ranks/);
+    await rejection(inspect.run(['--tokens', '5']), UsageError, /--tokens needs --ranks/);
   });
 
   it('write JSON, files and nothing else', async () => {

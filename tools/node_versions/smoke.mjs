@@ -1,12 +1,9 @@
 /** What a user does first, by the package's public names: generates through a cache, saves it, restores it, goes on. */
 import {strict as assert} from 'node:assert';
 import * as tf from '@tensorflow/tfjs';
-import {KVCache, planFromJson, policyNames, quantized, useBackend} from 'eigenkv';
-import {generate, loadModel} from 'eigenkv/models';
-import {attention} from 'eigenkv/layers';
-import {evaluate} from 'eigenkv/evaluate';
+import {KVCache, attention, evaluate, generate, loadModel, quantized} from 'eigenkv';
+import {policyNames} from 'eigenkv/extend';
 
-await useBackend('wasm');
 const loaded = await loadModel();
 const {model} = loaded;
 const cache = new KVCache(model, quantized({bits: 8}));
@@ -23,7 +20,7 @@ const next = async from => {
 assert.deepEqual(await next(restored), await next(cache));
 
 for (const name of policyNames()) {
-  const other = new KVCache(model, planFromJson({plan: 'uniform', policy: {name}}));
+  const other = new KVCache(model, name);
   tf.tidy(() => void model.apply(tf.tensor2d([[1, 2, 3]], undefined, 'int32'), {cache: other}));
   assert.equal(other.tokens, 3);
   other.dispose();

@@ -1,5 +1,6 @@
 import {mkdir, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
+import {chatGguf} from '../../test/support/chat_gguf.js';
 import {importedPackages, markdownExamples} from '../markdown_examples.js';
 import {pages} from '../markdown_pages.js';
 import {isThere, run} from './run.js';
@@ -18,6 +19,8 @@ export async function checkExamples(folder: string): Promise<void> {
       const ready = await isThere(process.execPath, ['--input-type=module', '-e', resolve.join('')], place);
       counts[ready ? 'run' : 'left']++;
       if (!ready) continue;
+      const model = /loadModel\('([\w.-]+\.gguf)'/.exec(code)?.[1]; // that readers have; the embedded one stands for it
+      if (model !== undefined) await writeFile(join(place, model), await chatGguf());
       await writeFile(join(place, file), code);
       await run(place, process.execPath, ['--import', 'tsx', file]);
     }

@@ -8,6 +8,7 @@ const doors = [
   'eigenkv/cache',
   'eigenkv/models',
   'eigenkv/evaluate',
+  'eigenkv/extend',
   'eigenkv/charts',
 ];
 

@@ -42,10 +42,10 @@ export class FlashAttention extends SelfAttention {
   }
 
   override get layerShape(): LayerShape {
-    const row = super.layerShape;
-    if (this.compressionRatio === undefined) return row;
+    const shape = super.layerShape;
+    if (this.compressionRatio === undefined) return shape;
     const rank = Math.max(1, Math.round(this.compressionRatio * this.headDim));
-    return {...row, policy: {name: 'onlineSvd', options: {rank}}};
+    return {...shape, policy: {name: 'onlineSvd', options: {rank}}};
   }
 
   override getConfig(): tf.serialization.ConfigDict {

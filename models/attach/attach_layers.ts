@@ -124,8 +124,8 @@ function attachAttention(
   context: ModelContext,
 ): () => void {
   const {heads, kvHeads, headDim: dim} = attention;
-  const row: LayerShape = {depth, heads, kvHeads, dim, dimV: dim};
-  Object.defineProperty(layer, 'layerShape', {value: row, configurable: true});
+  const shape: LayerShape = {depth, heads, kvHeads, dim, dimV: dim};
+  Object.defineProperty(layer, 'layerShape', {value: shape, configurable: true});
   const undo = withCache(layer, context, (x, cache) => {
     const most = cache.beyondContext === true ? Infinity : context.tokens;
     return attendWithCache(attention, x, cache, {depth, context: most, layer});

@@ -9,7 +9,7 @@ import {randomFloats} from '../support/random.js';
 import {expectClose} from '../support/tensors.js';
 import {type PolicyVariant, policyVariants, variantName} from './variants.js';
 
-const row = {depth: 0, heads: 6, kvHeads: 2, dim: 16, dimV: 16};
+const layerShape = {depth: 0, heads: 6, kvHeads: 2, dim: 16, dimV: 16};
 const tokens = 48;
 /** Tokens come one at a time; a change falls into blocks, buffers with room, and moves. */
 const changes = [23, 31, 40];
@@ -37,7 +37,7 @@ async function attended(cache: KVCache, at: number): Promise<Float32Array> {
 /** Outputs of all tokens on cpu, where the reference is. */
 async function reference(variant: PolicyVariant): Promise<Float32Array[]> {
   await useBackend('cpu');
-  const cache = new KVCache([row], makePolicy(variant));
+  const cache = new KVCache([layerShape], makePolicy(variant));
   const outputs: Float32Array[] = [];
   for (let at = 0; at < tokens; at++) outputs.push(await attended(cache, at));
   cache.dispose();
@@ -61,7 +61,7 @@ for (const from of testBackends) {
           const expected = await reference(variant);
           let current: BackendName = from;
           await useBackend(current);
-          const cache = new KVCache([row], makePolicy(variant));
+          const cache = new KVCache([layerShape], makePolicy(variant));
           for (let at = 0; at < tokens; at++) {
             if (changes.includes(at)) {
               const leaves = current;

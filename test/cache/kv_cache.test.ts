@@ -10,7 +10,7 @@ import {quantized} from '../../cache/policies/quantized.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 
-const row = (depth: number) => ({depth, heads: 2, kvHeads: 1, dim: 32, dimV: 32});
+const layerShape = (depth: number) => ({depth, heads: 2, kvHeads: 1, dim: 32, dimV: 32});
 
 function fresh(tokens: number, batch = 1) {
   const make = (heads: number) => tf.randomNormal<tf.Rank.R4>([batch, heads, tokens, 32]);
@@ -21,7 +21,7 @@ describeOnBackends('KVCache', () => {
   it('reports each depth with its bytes and those of float32', () => {
     tf.tidy(() => {
       const cache = new KVCache(
-        [row(0), row(1)],
+        [layerShape(0), layerShape(1)],
         quantized({bits: 8, groupSize: 32, residual: 0, sinks: 0}),
         {
           expectedTokens: 64,
@@ -42,7 +42,7 @@ describeOnBackends('KVCache', () => {
   });
 
   it('grows in amortised constant time per token, and not beyond expectedTokens', () => {
-    const cache = new KVCache([row(0)], full(), {expectedTokens: 300});
+    const cache = new KVCache([layerShape(0)], full(), {expectedTokens: 300});
     const buffers = new Set<number>();
     tf.tidy(() => {
       for (let i = 0; i < 300; i++) {
@@ -59,7 +59,7 @@ describeOnBackends('KVCache', () => {
 
   it('refuses tokens that do not fit, and stays unchanged', () => {
     tf.tidy(() => {
-      const cache = new KVCache([row(0)], full());
+      const cache = new KVCache([layerShape(0)], full());
       cache.attend(0, fresh(3));
       const {byteSize} = cache;
       const {numTensors} = tf.memory();
@@ -84,11 +84,11 @@ describeOnBackends('KVCache', () => {
 
   it('refuses ranks beyond the heads before anything happens', async () => {
     for (const policy of ['onlineSvd:rank=33', 'layered:longTermRank=33']) {
-      expect(() => new KVCache([row(0)], asPolicy(policy))).to.throw(
+      expect(() => new KVCache([layerShape(0)], asPolicy(policy))).to.throw(
         InvalidArgumentError,
         /ank = 33.*from 1 to 32/,
       );
-      const cache = new KVCache([row(0)]);
+      const cache = new KVCache([layerShape(0)]);
       const error: unknown = await cache.setPlan(asPolicy(policy)).catch((caught: unknown) => caught);
       expect(error).to.be.instanceOf(InvalidArgumentError);
       expect(cache.report()[0]!.policy).to.equal('full');
@@ -97,8 +97,8 @@ describeOnBackends('KVCache', () => {
 
   it('requires a model with cached attention layers, each depth once', () => {
     expect(() => new KVCache({layers: [{}]})).to.throw(InvalidArgumentError, /no attention layer/);
-    expect(() => new KVCache([row(0), row(2)])).to.throw(InvalidArgumentError, /0, 2/);
-    expect(() => new KVCache([row(0), row(0)])).to.throw(InvalidArgumentError, /0, 0/);
+    expect(() => new KVCache([layerShape(0), layerShape(2)])).to.throw(InvalidArgumentError, /0, 2/);
+    expect(() => new KVCache([layerShape(0), layerShape(0)])).to.throw(InvalidArgumentError, /0, 0/);
   });
 
   it('refuses values that are not models, layer shapes or options, which plain JavaScript may pass', () => {
@@ -111,9 +111,9 @@ describeOnBackends('KVCache', () => {
       [],
       [null],
       {layers: 5},
-      [{...row(0), dim: NaN}],
+      [{...layerShape(0), dim: NaN}],
     ];
-    for (const given of [...noModels, [{depth: 0}], [{...row(0), heads: 3, kvHeads: 2}]]) {
+    for (const given of [...noModels, [{depth: 0}], [{...layerShape(0), heads: 3, kvHeads: 2}]]) {
       expect(() => new KVCache(given as LayerShape[]), JSON.stringify(given)).to.throw(InvalidArgumentError);
     }
     for (const given of [
@@ -124,7 +124,7 @@ describeOnBackends('KVCache', () => {
       null,
       5,
     ]) {
-      const make = () => new KVCache([row(0)], full(), given as KVCacheOptions);
+      const make = () => new KVCache([layerShape(0)], full(), given as KVCacheOptions);
       expect(make, JSON.stringify(given)).to.throw(InvalidArgumentError);
     }
   });

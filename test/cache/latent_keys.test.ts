@@ -36,7 +36,7 @@ function text() {
   });
 }
 
-const latentRow = {depth: 0, heads, kvHeads, dim: rank, dimV: dim, headDim: dim};
+const latentShape = {depth: 0, heads, kvHeads, dim: rank, dimV: dim, headDim: dim};
 const denseRow = {depth: 0, heads, kvHeads, dim, dimV: dim};
 const chunks = [9, 1, 1, 1, 12, ...Array.from({length: 16}, () => 1)];
 
@@ -81,7 +81,7 @@ for (const [name, rope] of Object.entries({'without rotation': undefined, rotate
       it(`${spec.name}: equals attention over rebuilt keys`, async () => {
         // low rank loses nothing of latents of that rank; dense keys, which have a mean too, would need more
         const isLowRank = 'rank' in spec.options || 'longTermRank' in spec.options;
-        const latentCache = new KVCache([latentRow], spec);
+        const latentCache = new KVCache([latentShape], spec);
         const denseCache = new KVCache([denseRow], isLowRank ? {name: 'full'} : spec);
         const values = isLowRank ? tf.tidy(() => ofRankOne(all.values)) : all.values.clone();
         const actual = run(latentCache, {...all, values}, true, rope);
@@ -98,7 +98,7 @@ for (const [name, rope] of Object.entries({'without rotation': undefined, rotate
       for (const variant of policyVariants) {
         const policy = makePolicy(withinRank(variant));
         await expectNoLeak(() => {
-          const cache = new KVCache([latentRow], policy);
+          const cache = new KVCache([latentShape], policy);
           const output = run(cache, all, true, rope);
           expect(output.shape, variantName(variant)).to.deep.equal([batch, heads, tokens, dim]);
           output.dispose();
@@ -108,7 +108,7 @@ for (const [name, rope] of Object.entries({'without rotation': undefined, rotate
     });
 
     it('stay latents in a change of plan', async () => {
-      const cache = new KVCache([latentRow], uniform({name: 'quantized', options: {residual: 0}}));
+      const cache = new KVCache([latentShape], uniform({name: 'quantized', options: {residual: 0}}));
       run(cache, all, true, rope).dispose();
       await cache.setPlan({name: 'full'});
       const {keys, tokens: held} = cache.past(0)!.recent;
@@ -136,7 +136,7 @@ function withinRank({name, options = {}}: Spec): Spec {
 describe('latent keys in a cache', () => {
   it('are compared with uncompressed heads, and refused if shapes do not fit', () => {
     tf.tidy(() => {
-      const cache = new KVCache([latentRow]);
+      const cache = new KVCache([latentShape]);
       const all = text();
       run(cache, all, true).dispose();
       const [report] = cache.report();
@@ -151,8 +151,8 @@ describe('latent keys in a cache', () => {
   });
 
   it('have the policy that their layer asks for if no plan is given', () => {
-    const row = {...latentRow, policy: {name: 'quantized', options: {bits: 4}}};
-    expect(new KVCache([row]).report()[0]!.policy).to.equal('quantized');
-    expect(new KVCache([row], {name: 'full'}).report()[0]!.policy).to.equal('full');
+    const layerShape = {...latentShape, policy: {name: 'quantized', options: {bits: 4}}};
+    expect(new KVCache([layerShape]).report()[0]!.policy).to.equal('quantized');
+    expect(new KVCache([layerShape], {name: 'full'}).report()[0]!.policy).to.equal('full');
   });
 });

@@ -86,8 +86,8 @@ describe('plans', () => {
   }
 
   it('refuse a model with another number of depths', () => {
-    const row = (depth: number) => ({depth, heads: 1, kvHeads: 1, dim: 8, dimV: 8});
-    expect(() => new KVCache([row(0)], perDepth([full(), full()]))).to.throw(
+    const layerShape = (depth: number) => ({depth, heads: 1, kvHeads: 1, dim: 8, dimV: 8});
+    expect(() => new KVCache([layerShape(0)], perDepth([full(), full()]))).to.throw(
       InvalidArgumentError,
       /2 depths, but the model has 1/,
     );
@@ -96,7 +96,7 @@ describe('plans', () => {
 
 describeOnBackends('a change of plan on a running cache', () => {
   const rope = {theta: 100};
-  const row = {depth: 0, heads: 4, kvHeads: 2, dim: 16, dimV: 16};
+  const layerShape = {depth: 0, heads: 4, kvHeads: 2, dim: 16, dimV: 16};
   const tokens = (count: number, seed: number) => ({
     queries: tf.randomNormal<tf.Rank.R4>([1, 4, count, 16], 0, 1, 'float32', seed),
     keys: tf.randomNormal<tf.Rank.R4>([1, 2, count, 16], 0, 1, 'float32', seed + 1),
@@ -106,7 +106,7 @@ describeOnBackends('a change of plan on a running cache', () => {
 
   /** 60 tokens under one plan, then another, then 3 more tokens: their output. */
   async function run(from: Parameters<typeof uniform>[0], to: Parameters<typeof uniform>[0]) {
-    const cache = new KVCache([row], from);
+    const cache = new KVCache([layerShape], from);
     tf.tidy(() => void cache.attend(0, tokens(40, 1)));
     tf.tidy(() => void cache.attend(0, tokens(20, 4)));
     const changes = await cache.setPlan(to);
@@ -191,7 +191,7 @@ describeOnBackends('a change of plan on a running cache', () => {
   }
 
   it('refuses anything but a plan, says what is allowed, and stays unchanged', async () => {
-    const cache = new KVCache([row], full());
+    const cache = new KVCache([layerShape], full());
     const wrong = [
       ['quantised', /There is no policy "quantised".*"quantized"/],
       ['quantized:bits', /"bits" in "quantized:bits" is not an option/],
@@ -208,14 +208,14 @@ describeOnBackends('a change of plan on a running cache', () => {
     ] as const;
     for (const [given, message] of wrong) {
       const plan = given as unknown as Policy;
-      expect(() => new KVCache([row], plan)).to.throw(InvalidArgumentError, message);
+      expect(() => new KVCache([layerShape], plan)).to.throw(InvalidArgumentError, message);
       expect(() => uniform(plan)).to.throw(InvalidArgumentError, message);
       await rejection(cache.setPlan(plan), InvalidArgumentError, message);
     }
     expect(() => perDepth('full' as unknown as Policy[])).to.throw(InvalidArgumentError, /expected a list/);
     for (const given of [undefined, null, 'fulll', {name: 'nope'}]) {
       const plan = {policyFor: () => given as unknown as Policy, toJSON: () => ({plan: 'mine'})};
-      expect(() => new KVCache([row], plan)).to.throw(InvalidArgumentError);
+      expect(() => new KVCache([layerShape], plan)).to.throw(InvalidArgumentError);
     }
     for (const given of [null, 'memory', 5]) {
       expect(() => bands(given as BandsOptions)).to.throw(

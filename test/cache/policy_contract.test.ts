@@ -77,9 +77,9 @@ function exactOutput(text: Text): tf.Tensor4D {
   });
 }
 
-const row = {depth: 0, heads: shape.heads, kvHeads: shape.kvHeads, dim: shape.dim, dimV: shape.dim};
+const layerShape = {depth: 0, heads: shape.heads, kvHeads: shape.kvHeads, dim: shape.dim, dimV: shape.dim};
 
-const newCache = (policy: ReturnType<typeof makePolicy>) => new KVCache([row], policy);
+const newCache = (policy: ReturnType<typeof makePolicy>) => new KVCache([layerShape], policy);
 
 /** Tokens for which buffers may have room beyond a short text's: 4 where one grows, and 16 where as many moved out of another. */
 const spareTokens = 20;
@@ -173,7 +173,7 @@ for (const variant of policyVariants) {
       for (const at of [2, 19, 37]) {
         const cache = newCache(policy);
         run(cache, text, [at]).dispose();
-        const restored = await KVCache.restore(await cache.save(), [row]);
+        const restored = await KVCache.restore(await cache.save(), [layerShape]);
         expect(restored.report()[0]!.tokensHeld).to.equal(cache.report()[0]!.tokensHeld);
         const rest = part(text, at, shape.tokens - at);
         const chunks = [1, 1, shape.tokens - at - 2];
@@ -265,7 +265,7 @@ for (const variant of policyVariants) {
         run(cache, text, [30, 10]).dispose();
         const fork = cache.fork();
         cache.dispose();
-        const restored = await KVCache.restore(await fork.save(), [row]);
+        const restored = await KVCache.restore(await fork.save(), [layerShape]);
         await fork.truncate(30).catch(() => undefined);
         for (const used of [fork, restored]) {
           run(used, text, [1]).dispose();

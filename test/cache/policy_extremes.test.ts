@@ -9,7 +9,7 @@ import {policyVariants, variantName} from './variants.js';
 // Keys and values of any size through every policy, by prefill and token by token: outputs stay in the hull of the values, or
 // the step is refused by a typed error and the cache is as before. Codecs have bounds of their own: codec_extremes.test.ts.
 
-const row = {depth: 0, heads: 2, kvHeads: 1, dim: 16, dimV: 16};
+const layerShape = {depth: 0, heads: 2, kvHeads: 1, dim: 16, dimV: 16};
 const [prompt, steps] = [90, 24];
 const sizes = [1e-30, 1e-15, 1e15, 1e30];
 /** Policies that fold tokens into a low rank add up their squares: see `updateSvd`. */
@@ -21,7 +21,7 @@ describeOnBackends(
     for (const variant of policyVariants) {
       it(`pass through ${variantName(variant)}, or are refused as a whole`, () => {
         for (const size of sizes) {
-          const cache = new KVCache([row], makePolicy(variant));
+          const cache = new KVCache([layerShape], makePolicy(variant));
           if (passThrough(cache, size))
             expect(size > 1e18 && folds.includes(variant.name), `${size}`).to.be.true;
           cache.dispose();
@@ -53,8 +53,8 @@ function passThrough(cache: KVCache, size: number): boolean {
 
 function attended(cache: KVCache, size: number, tokens: number, seed: number): Float32Array {
   const side = (heads: number, part: number, factor: number) =>
-    randomFloats(4 * seed + part, heads * tokens * row.dim).map(x => x * factor);
-  const shape = (heads: number): [number, number, number, number] => [1, heads, tokens, row.dim];
+    randomFloats(4 * seed + part, heads * tokens * layerShape.dim).map(x => x * factor);
+  const shape = (heads: number): [number, number, number, number] => [1, heads, tokens, layerShape.dim];
   return tf.tidy(() =>
     cache
       .attend(0, {

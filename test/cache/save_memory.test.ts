@@ -11,7 +11,7 @@ import {randomFloats} from '../support/random.js';
 // What `save` takes of the host's memory, measured where a tensor was read and where its copy without spare room was made: the
 // snapshot, that tensor and that copy. A policy for each codec.
 
-const row = {depth: 0, heads: 2, kvHeads: 2, dim: 64, dimV: 64};
+const layerShape = {depth: 0, heads: 2, kvHeads: 2, dim: 64, dimV: 64};
 const tokens = 3000;
 /** Objects of JavaScript beside the numbers. */
 const little = 2 ** 16;
@@ -118,15 +118,15 @@ function replaced<T extends object, Name extends keyof T>(
 
 /** A cache of one depth with tokens one by one behind a prompt, so that buffers have spare room. */
 function filled(policy: Spec): KVCache {
-  const cache = new KVCache([row], makePolicy(policy));
+  const cache = new KVCache([layerShape], makePolicy(policy));
   for (const [seed, count] of [tokens, 1, 1].entries()) {
     tf.tidy(() => {
       const side = (part: number) =>
-        tf.tensor4d(randomFloats(3 * seed + part, row.heads * count * row.dim), [
+        tf.tensor4d(randomFloats(3 * seed + part, layerShape.heads * count * layerShape.dim), [
           1,
-          row.heads,
+          layerShape.heads,
           count,
-          row.dim,
+          layerShape.dim,
         ]);
       void cache.attend(0, {queries: side(0), keys: side(1), values: side(2)});
     });

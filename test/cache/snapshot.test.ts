@@ -20,7 +20,14 @@ import {rejection} from '../base/files/rejection.js';
 import {expectNoLeak} from '../support/tensors.js';
 import {tinyModel} from '../support/tiny_model.js';
 
-const row = (depth: number, sizes = {}) => ({depth, heads: 2, kvHeads: 1, dim: 16, dimV: 16, ...sizes});
+const layerShape = (depth: number, sizes = {}) => ({
+  depth,
+  heads: 2,
+  kvHeads: 1,
+  dim: 16,
+  dimV: 16,
+  ...sizes,
+});
 
 function fresh(tokens: number, seed: number, dim = 16) {
   const make = (heads: number, at: number) =>
@@ -85,7 +92,7 @@ describe('a snapshot', () => {
   before(() => useBackend('cpu'));
 
   it('is a safetensors file without spare capacity', async () => {
-    const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
+    const cache = new KVCache([layerShape(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
     take(cache, 50, 1);
     const file = await openSafetensors(bytesSource(await cache.save()));
     expect(file.metadata.get('kind')).to.equal('eigenkv cache');
@@ -96,20 +103,20 @@ describe('a snapshot', () => {
   });
 
   it('is read from a Buffer of Node, whose slices are no copies', async () => {
-    const cache = new KVCache([row(0)], full());
+    const cache = new KVCache([layerShape(0)], full());
     take(cache, 5, 1);
     const bytes = await cache.save();
-    const restored = await KVCache.restore(Buffer.from(bytes), [row(0)]);
+    const restored = await KVCache.restore(Buffer.from(bytes), [layerShape(0)]);
     expect(await restored.save()).to.deep.equal(bytes);
     cache.dispose();
     restored.dispose();
   });
 
   it('keeps every depth, including empty ones, and the options', async () => {
-    const rows = [row(0), row(1), row(2)];
+    const shapes = [layerShape(0), layerShape(1), layerShape(2)];
     const plan = perDepth([quantized({sinks: 0, bits: 4}), h2o({heavyBudget: 8, recentBudget: 8}), full()]);
-    const empty = new KVCache(rows, plan, {expectedTokens: 77, beyondContext: true});
-    const restored = await KVCache.restore(await empty.save(), rows);
+    const empty = new KVCache(shapes, plan, {expectedTokens: 77, beyondContext: true});
+    const restored = await KVCache.restore(await empty.save(), shapes);
     expect(restored.beyondContext).to.equal(true);
     expect(restored.signature).to.equal(empty.signature);
     expect(restored.tokens).to.equal(0);
@@ -125,12 +132,12 @@ describe('a snapshot', () => {
       onlineSvd({rank: 8, updateFreq: 8}),
       layered({shortTermSize: 8, longTermBits: 8}),
     ]) {
-      const cache = new KVCache([row(0)], policy);
+      const cache = new KVCache([layerShape(0)], policy);
       tf.tidy(
         () =>
           void cache.attend(0, {...fresh(40, 1), rope: {theta: 100, scaling: {type: 'linear', factor: 2}}}),
       );
-      const restored = await KVCache.restore(await cache.save(), [row(0)]);
+      const restored = await KVCache.restore(await cache.save(), [layerShape(0)]);
       for (const used of [cache, restored]) await used.setPlan(full());
       expect(Buffer.compare(await restored.save(), await cache.save()), policy.name).to.equal(0);
       cache.dispose();
@@ -139,19 +146,19 @@ describe('a snapshot', () => {
   });
 
   it('moves between backends bit for bit', async () => {
-    const cache = new KVCache([row(0)], quantized({sinks: 0, bits: 2, residual: 3, groupSize: 4}));
+    const cache = new KVCache([layerShape(0)], quantized({sinks: 0, bits: 2, residual: 3, groupSize: 4}));
     take(cache, 70, 1);
     const bytes = await cache.save();
     cache.dispose();
     await useBackend('wasm');
-    const restored = await KVCache.restore(bytes, [row(0)]);
+    const restored = await KVCache.restore(bytes, [layerShape(0)]);
     expect(Buffer.compare(await restored.save(), bytes)).to.equal(0);
     restored.dispose();
     await useBackend('cpu');
   });
 
   it('has the state at the call, whatever happens while it is written', async () => {
-    const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 2, groupSize: 4}));
+    const cache = new KVCache([layerShape(0)], quantized({sinks: 0, residual: 2, groupSize: 4}));
     take(cache, 30, 1);
     const expected = await cache.save();
     const saving = cache.save();
@@ -172,24 +179,24 @@ describe('a snapshot', () => {
     cache.dispose();
     model.dispose();
     other.dispose();
-    const small = new KVCache([row(0), row(1)]);
+    const small = new KVCache([layerShape(0), layerShape(1)]);
     take(small, 3, 1);
     const saved = await small.save();
     const wrong = {
-      'it has 2 depths, this model has 1': [row(0)],
-      'at depth 1 it has kvHeads = 1, this model has 2': [row(0), row(1, {kvHeads: 2})],
-      'at depth 0 it has dimV = 16, this model has 8': [row(0, {dimV: 8}), row(1)],
-      'at depth 0 it has headDim = none, this model has 32': [row(0, {headDim: 32}), row(1)],
+      'it has 2 depths, this model has 1': [layerShape(0)],
+      'at depth 1 it has kvHeads = 1, this model has 2': [layerShape(0), layerShape(1, {kvHeads: 2})],
+      'at depth 0 it has dimV = 16, this model has 8': [layerShape(0, {dimV: 8}), layerShape(1)],
+      'at depth 0 it has headDim = none, this model has 32': [layerShape(0, {headDim: 32}), layerShape(1)],
     };
-    for (const [message, rows] of Object.entries(wrong)) {
-      const refused = await rejection(KVCache.restore(saved, rows), ModelError);
+    for (const [message, shapes] of Object.entries(wrong)) {
+      const refused = await rejection(KVCache.restore(saved, shapes), ModelError);
       expect(refused.message).to.include(message);
     }
     small.dispose();
   });
 
   it('recognises its plan, and accepts one with policies that are not registered', async () => {
-    const cache = new KVCache([row(0)], quantized({sinks: 0, bits: 4}));
+    const cache = new KVCache([layerShape(0)], quantized({sinks: 0, bits: 4}));
     take(cache, 3, 1);
     const bytes = await cache.save();
     for (const [plan, message] of [
@@ -197,28 +204,28 @@ describe('a snapshot', () => {
       [full(), 'at depth 0 it has quantized, the plan has full'],
       [bands(), 'at depth 0'],
     ] as const) {
-      const error = await rejection(KVCache.restore(bytes, [row(0)], plan), InvalidArgumentError);
+      const error = await rejection(KVCache.restore(bytes, [layerShape(0)], plan), InvalidArgumentError);
       expect(error.message).to.include(message);
     }
     cache.dispose();
     const own = {...full(), name: 'testOfMyOwn'};
-    const mine = new KVCache([row(0)], own);
+    const mine = new KVCache([layerShape(0)], own);
     take(mine, 3, 1);
     const saved = await mine.save();
-    const unknown = await rejection(KVCache.restore(saved, [row(0)]), InvalidArgumentError);
+    const unknown = await rejection(KVCache.restore(saved, [layerShape(0)]), InvalidArgumentError);
     expect(unknown.message).to.include('"testOfMyOwn"');
-    (await KVCache.restore(saved, [row(0)], own)).dispose();
+    (await KVCache.restore(saved, [layerShape(0)], own)).dispose();
     registerPolicy('testOfMyOwn', () => own);
-    (await KVCache.restore(saved, [row(0)])).dispose();
+    (await KVCache.restore(saved, [layerShape(0)])).dispose();
     mine.dispose();
   });
 
   it('refuses newer versions, other files, and any damage', async () => {
-    const cache = new KVCache([row(0)], full());
+    const cache = new KVCache([layerShape(0)], full());
     take(cache, 2, 1);
     const bytes = await cache.save();
     cache.dispose();
-    const refuse = (wrong: Uint8Array) => rejection(KVCache.restore(wrong, [row(0)]), FormatError);
+    const refuse = (wrong: Uint8Array) => rejection(KVCache.restore(wrong, [layerShape(0)]), FormatError);
     const newer = await refuse(withMetadata(bytes, metadata => (metadata['version'] = '3')));
     expect(newer.message).to.include('version 3');
     const other = await refuse(withMetadata(bytes, metadata => (metadata['kind'] = 'eigenkv calibration')));
@@ -235,7 +242,7 @@ describe('a snapshot', () => {
   });
 
   it('refuses shapes that would let a kernel read outside its tensors', async () => {
-    const cache = new KVCache([row(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
+    const cache = new KVCache([layerShape(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
     take(cache, 50, 1);
     const bytes = await cache.save();
     const wrong: Record<string, (description: Description) => void> = {
@@ -259,7 +266,7 @@ describe('a snapshot', () => {
       'a rotation of no kind': ({depths: [depth]}) => (depth!['rope'] = {rotaryDim: 64}),
     };
     for (const [name, change] of Object.entries(wrong)) {
-      const error = await KVCache.restore(changed(bytes, change), [row(0)]).catch(
+      const error = await KVCache.restore(changed(bytes, change), [layerShape(0)]).catch(
         (caught: unknown) => caught,
       );
       expect(error, name).to.be.instanceOf(FormatError);
@@ -268,7 +275,7 @@ describe('a snapshot', () => {
   });
 
   it('checks the positions of every token', async () => {
-    const cache = new KVCache([row(0)], h2o({heavyBudget: 8, recentBudget: 4}));
+    const cache = new KVCache([layerShape(0)], h2o({heavyBudget: 8, recentBudget: 4}));
     take(cache, 40, 1);
     const bytes = await cache.save();
     cache.dispose();
@@ -279,12 +286,12 @@ describe('a snapshot', () => {
     for (const wrong of [-1, 40, 0.5, NaN, Infinity]) {
       const bad = bytes.slice();
       new DataView(bad.buffer).setFloat32(at, wrong, true);
-      await rejection(KVCache.restore(withChecksum(bad), [row(0)]), FormatError);
+      await rejection(KVCache.restore(withChecksum(bad), [layerShape(0)]), FormatError);
     }
   });
 
   it('returns a cache or a typed error for any JSON, and leaks no tensor', async () => {
-    const cache = new KVCache([row(0)], adaptive({residual: 4, groupSize: 4}));
+    const cache = new KVCache([layerShape(0)], adaptive({residual: 4, groupSize: 4}));
     take(cache, 40, 1);
     const bytes = await cache.save();
     cache.dispose();
@@ -301,7 +308,7 @@ describe('a snapshot', () => {
             const [parent, key] = places[pick % places.length]!;
             parent[key] = put;
           });
-          const restored = await KVCache.restore(wrong, [row(0)]).catch((error: unknown) => error);
+          const restored = await KVCache.restore(wrong, [layerShape(0)]).catch((error: unknown) => error);
           if (restored instanceof KVCache) restored.dispose();
           else expect(restored).to.be.instanceOf(EigenkvError);
         }),
@@ -311,7 +318,7 @@ describe('a snapshot', () => {
   });
 
   it('is refused if a forward pass stopped before all layers ran', async () => {
-    const cache = new KVCache([row(0), row(1)]);
+    const cache = new KVCache([layerShape(0), layerShape(1)]);
     tf.tidy(() => void cache.attend(0, fresh(2, 1)));
     await rejection(cache.save(), CacheStateError);
     cache.dispose();

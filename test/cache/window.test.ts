@@ -13,7 +13,7 @@ import {expectClose} from '../support/tensors.js';
 import {policyVariants, variantName} from './variants.js';
 
 const [batch, heads, kvHeads, dim, tokens] = [2, 4, 2, 16, 40];
-const row = {depth: 0, heads, kvHeads, dim, dimV: dim};
+const layerShape = {depth: 0, heads, kvHeads, dim, dimV: dim};
 const scale = 0.3;
 
 function randomText(): Text {
@@ -107,7 +107,7 @@ describeOnBackends('a local window', () => {
         [13, schedules[1]!],
         [1, schedules[1]!],
       ] as const) {
-        const cache = new KVCache([row], makePolicy(variant));
+        const cache = new KVCache([layerShape], makePolicy(variant));
         for (let from = 0, i = 0; from < tokens; from += chunks[i++]!) {
           const fresh = part(text, from, chunks[i]!);
           const expected = expectedOutput(cache.past(0), fresh, from, window);
@@ -140,7 +140,7 @@ describeOnBackends('a local window', () => {
       {name: 'full'},
       {name: 'layered', options: {shortTermSize: 8, longTermRank: 16}}, // nothing lost: the whole rank
     ]) {
-      const cache = new KVCache([row], makePolicy(policy));
+      const cache = new KVCache([layerShape], makePolicy(policy));
       const output = tf.tidy(() => {
         let from = 0;
         const outputs = schedules[0]!.map(count => {
@@ -158,7 +158,10 @@ describeOnBackends('a local window', () => {
 
   it('limits attention scores to tokens within it', async () => {
     const text = randomText();
-    const cache = new KVCache([row], makePolicy({name: 'h2o', options: {heavyBudget: 8, recentBudget: 60}}));
+    const cache = new KVCache(
+      [layerShape],
+      makePolicy({name: 'h2o', options: {heavyBudget: 8, recentBudget: 60}}),
+    );
     tf.dispose(cache.attend(0, {...part(text, 0, 30), scale, window: 5}));
     tf.dispose(cache.attend(0, {...part(text, 30, 1), scale, window: 5}));
     const {scores} = cache.past(0)!.recent;
@@ -172,7 +175,7 @@ describeOnBackends('a local window', () => {
 
   it('is refused if it is not a number of tokens, or without a cache', () => {
     const text = randomText();
-    const cache = new KVCache([row]);
+    const cache = new KVCache([layerShape]);
     for (const window of [0, -1, 2.5, NaN]) {
       expect(() => cache.attend(0, {...text, window})).to.throw(InvalidArgumentError, /window/);
     }

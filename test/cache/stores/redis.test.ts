@@ -99,10 +99,10 @@ describe('a Redis or Valkey server', () => {
 
     it(`keeps a cache, through ${name}`, async () => {
       const {store, close} = await connect();
-      const row = {depth: 0, heads: 1, kvHeads: 1, dim: 8, dimV: 8};
-      const cache = new KVCache([row], quantized());
+      const layerShape = {depth: 0, heads: 1, kvHeads: 1, dim: 8, dimV: 8};
+      const cache = new KVCache([layerShape], quantized());
       await store.set('cache', await cache.save());
-      const restored = await KVCache.restore((await store.get('cache'))!, [row]);
+      const restored = await KVCache.restore((await store.get('cache'))!, [layerShape]);
       expect(restored.signature).to.equal(cache.signature);
       close();
     });

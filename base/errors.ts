@@ -39,7 +39,7 @@ export class BackendError extends EigenkvError {
   override name = 'BackendError';
 }
 
-/** The network or the disk failed: nothing half-done was left behind. */
+/** The network or the disk failed. No partial result remains. */
 export class TransferError extends EigenkvError {
   override name = 'TransferError';
 }
@@ -61,11 +61,11 @@ function jsonOf(value: unknown): string | undefined {
   }
 }
 
-/** Longer names are no slips of the pen, and of more names than these the nearest is not looked for: files of strangers. */
+/** Limits of the search for a similar name, since both lists can come from untrusted files. */
 const longestName = 128;
 const mostNames = 4096;
 
-/** The name of `allowed` nearest to `given`, as ` Did you mean "h2o"?`, or nothing where none is near. */
+/** The name in `allowed` closest to `given`, as ` Did you mean "h2o"?`, or an empty text if none is close. */
 export function didYouMean(given: string, allowed: readonly string[]): string {
   if (given.length > longestName) return '';
   let best = '';

@@ -4,8 +4,8 @@ import {BackendError} from './errors.js';
  * Imports a package that may not be installed, by a name that bundlers do not follow: native code, and what most pages do without.
  *
  * @param otherwise what to do without it, for the error's text.
- * @returns what it exports, undefined where it is not installed.
- * @throws BackendError where it is installed and fails to load.
+ * @returns what the package exports; undefined if it is not installed.
+ * @throws BackendError if it is installed and fails to load.
  */
 export async function importOptional(name: string, otherwise?: string): Promise<unknown> {
   try {
@@ -17,10 +17,10 @@ export async function importOptional(name: string, otherwise?: string): Promise<
 }
 
 /**
- * For imports that bundlers do follow, written out within `try`, where they accept that a package is missing.
+ * For imports that bundlers follow. They are written out inside `try`, since bundlers accept a missing package there.
  *
  * @param names the packages that were imported.
- * @throws BackendError where the error is another one than that one of them is not there.
+ * @throws BackendError if the error is not that one of them is missing.
  */
 export function throwUnlessMissing(
   error: unknown,

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, didYouMean, shown} from './errors.js';
 
-/** Options of a codec, policy or plan, as they stand in JSON. */
+/** Options of a codec, policy or plan, as JSON has them. */
 export type Options = Readonly<Record<string, OptionValue>>;
 export type OptionValue =
   number | string | boolean | null | readonly OptionValue[] | {readonly [name: string]: OptionValue};
@@ -9,7 +9,7 @@ export type OptionValue =
 /** What a registry makes of a name and options. */
 export interface Spec {
   readonly name: string;
-  /** Default: none, which stands for the defaults of each. */
+  /** Default: none; the defaults apply. */
   readonly options?: Options;
 }
 
@@ -63,10 +63,10 @@ export const atLeast = (least: number) =>
     v.minValue(least, `expected a whole number >= ${least}`),
   );
 
-/** Options nest no deeper than a codec in a policy; a file of a stranger may, until recursion fails. */
+/** The deepest nesting of options, which is a codec in a policy. Untrusted files could nest until recursion fails. */
 const maxNesting = 16;
 
-/** An option as it stands in JSON. */
+/** An option, as JSON has it. */
 export const optionValue = v.custom<OptionValue>(
   input => isOptionValue(input, 0),
   `expected JSON nested at most ${maxNesting} deep`,

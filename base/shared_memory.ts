@@ -6,7 +6,7 @@ export function isShared(buffer: unknown): buffer is SharedArrayBuffer {
   return Object.prototype.toString.call(buffer) === '[object SharedArrayBuffer]';
 }
 
-/** The bytes as they are, or a copy where their memory is shared: decoders, stores and files of browsers refuse such memory. */
+/** The bytes themselves, or a copy if their memory is shared, which decoders, stores and files of browsers refuse. */
 export function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return hasOwnMemory(bytes) ? bytes : new Uint8Array(bytes);
 }

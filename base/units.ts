@@ -17,7 +17,7 @@ export function counted(number: number, one: string): string {
   return `${shown} ${one}${shown === '1' ? '' : 's'}`;
 }
 
-/** So many digits behind the point, as long as they are of use: 20.50, 1.2e+9. */
+/** A number with `digits` decimals, or in exponential form if it is large: 20.50, 1.2e+9. */
 export function fixed(number: number, digits: number): string {
   if (!Number.isFinite(number)) return unknown(number);
   if (Math.abs(number) >= longNumber) return number.toExponential(1);
@@ -40,7 +40,7 @@ export function small(number: number): string {
   return Math.abs(number) < 1e-4 ? number.toExponential(1) : String(Number(number.toPrecision(2)));
 }
 
-/** How far a number lies from another: +0.14 %, -3.20 %, 0.00 %. */
+/** The relative difference of two numbers: +0.14 %, -3.20 %, 0.00 %. */
 export function change(number: number, from: number): string {
   const percent = 100 * (number / from - 1);
   if (Number.isNaN(percent)) return unknown(percent);

@@ -24,7 +24,7 @@ const elsewhereOnly = /^\/\/ (?:in a browser|with a Redis server)\n/;
 
 /**
  * The TypeScript and JavaScript of a page, each piece as it runs when it is pasted.
- * @throws Error where a block continues one that is not there, or has words behind its language, which no reader sees.
+ * @throws Error if a block continues one that is not there, or has words behind its language, which no reader sees.
  */
 export function markdownExamples(markdown: string): MarkdownExample[] {
   const examples: MarkdownExample[] = [];

@@ -10,7 +10,7 @@ export interface ByteSource {
   readonly size: number;
   /**
    * The bytes `[offset, offset + length)`. They may be a view of the source's own memory: do not write into them.
-   * @throws FormatError where the range reaches beyond the end.
+   * @throws FormatError if the range reaches beyond the end.
    */
   read(offset: number, length: number): Promise<Uint8Array>;
   close(): Promise<void>;
@@ -18,7 +18,7 @@ export interface ByteSource {
 
 /**
  * A file on disk (Node only; the module is imported when first called, so that browser bundles survive).
- * @throws InvalidArgumentError where there is no such file, TransferError where the disk refuses it.
+ * @throws InvalidArgumentError if there is no such file, TransferError if the disk fails.
  */
 export async function openFileSource(path: string): Promise<ByteSource> {
   const {open} = process.getBuiltinModule('node:fs/promises');
@@ -69,7 +69,7 @@ export function blobSource(blob: Blob, name = 'name' in blob ? String(blob.name)
   };
 }
 
-/** Bytes in memory; reads are views of them, or copies where threads share them. */
+/** Bytes in memory; reads are views of them, or copies if they are in shared memory. */
 export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
   return {
     name,

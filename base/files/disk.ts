@@ -32,7 +32,7 @@ export function diskError(error: unknown, action: string): TransferError {
  * file of its own beside it, synced to the disk, renamed at the end, and the folder synced too (Node only). Any number of
  * writers may be at work; the last one's file stays. What fails leaves nothing; what a killed writer left goes when the
  * same path is written an hour later.
- * @throws TransferError where the disk fails; what `chunks` throws is passed on.
+ * @throws TransferError if the disk fails; what `chunks` throws is passed on.
  */
 export async function writeFileAtomically(
   path: string,

@@ -24,7 +24,7 @@ export function float8Values(format: 'E4M3' | 'E5M2'): Float32Array {
   return values;
 }
 
-/** The value of a float with a sign bit, `exponentBits` and `fractionBits`, where `ieee` says if it has infinities. */
+/** The value of a float with a sign bit, `exponentBits` and `fractionBits`, and with infinities if `ieee` is set. */
 function smallFloat(bits: number, exponentBits: number, fractionBits: number, ieee: boolean): number {
   const sign = bits >> (exponentBits + fractionBits) === 0 ? 1 : -1;
   const exponentMax = (1 << exponentBits) - 1;

@@ -1,4 +1,4 @@
-/** How files begin that are often found in the place of others, and what to do about them. */
+/** The first bytes of files that are often saved in place of the right one, and what to do about each. */
 const kinds: readonly {readonly start: string | RegExp; readonly is: string}[] = [
   {
     start: 'version https://git-lfs',
@@ -36,10 +36,10 @@ export const foreignBytes = 256;
 
 /**
  * What a file is that is neither JSON nor weights, by its first bytes: a clause for a message, such as "is a web page, not the
- * file: ...". Undefined where it is nothing that is known here.
+ * file: ...". Undefined if the content is not recognised.
  */
 export function foreignContent(start: Uint8Array): string | undefined {
-  if (start.length === 0) return 'is empty: get it again from where it came';
+  if (start.length === 0) return 'is empty: download or copy it again';
   if (start[8] === 0x7b) return undefined; // "{": safetensors, which begin with a number that may read as anything
   const text = String.fromCharCode(...start.subarray(0, foreignBytes));
   const kind = kinds.find(({start}) =>

@@ -17,7 +17,7 @@ const maxAxes = 4;
  * is read, by growing ranges. All lengths, counts and offsets are checked against the file before memory is taken:
  * tensors must be aligned, inside the file and apart from each other.
  * Source: docs/gguf.md of ggml-org/ggml. The source is closed when the TensorFile is, or when opening fails.
- * @throws FormatError where the file is not a whole, valid GGUF file of these versions.
+ * @throws FormatError if the file is not a whole, valid GGUF file of these versions.
  */
 export async function openGguf(source: ByteSource): Promise<TensorFile> {
   try {
@@ -72,7 +72,7 @@ async function readTensorTable(
     if (tensors.has(tensor.name)) throw cursor.damaged(`it has tensor "${tensor.name}" twice`);
     if (tensor.offset % alignment !== 0) {
       throw cursor.damaged(
-        `tensor "${tensor.name}" lies at ${tensor.offset}, not aligned to ${alignment} bytes`,
+        `tensor "${tensor.name}" is at ${tensor.offset}, not aligned to ${alignment} bytes`,
       );
     }
     tensors.set(tensor.name, tensor);

@@ -23,7 +23,7 @@ export class GgufCursor {
 
   constructor(private readonly source: ByteSource) {}
 
-  /** Makes the next `length` bytes readable without waiting; most calls return at once. */
+  /** Loads the next `length` bytes, so that they can be read synchronously. Most calls return immediately. */
   ensure(length: number, what: string): Promise<void> | undefined {
     return this.at + length <= this.window.byteLength ? undefined : this.fill(length, what);
   }
@@ -43,7 +43,7 @@ export class GgufCursor {
     this.at = 0;
   }
 
-  /** @throws FormatError where `count` things of at least `minBytes` each cannot follow in the file. */
+  /** @throws FormatError if fewer than `count` times `minBytes` bytes are left in the file. */
   checkCount(count: number | bigint, minBytes: number, what: string, limit: number): number {
     const left = this.source.size - this.position;
     if (count > limit || count < 0 || Number(count) * minBytes > left) {

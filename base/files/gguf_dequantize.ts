@@ -137,7 +137,7 @@ export function q6_k(bytes: Uint8Array, values: Float32Array, from: number): voi
   }
 }
 
-/** The 6-bit scale of a group: four lie whole in bytes 0-3, the others' upper 2 bits sit above those. */
+/** The 6-bit scale of a group. The first four are in the low bits of bytes 0-3, whose upper 2 bits belong to the others. */
 function groupScale(bytes: Uint8Array, at: number, group: number): number {
   return group < 4
     ? bytes[at + group]! & 63

@@ -126,7 +126,7 @@ function readBool(cursor: GgufCursor, bytes: Uint8Array, what: string): boolean[
   });
 }
 
-/** A string of the metadata, undefined where the key is missing; ModelError where it is something else. */
+/** A string of the metadata, undefined if the key is missing; ModelError if it is something else. */
 export function metadataString(metadata: Metadata, key: string): string | undefined {
   return checked(metadata, key, 'a string', value => typeof value === 'string');
 }

@@ -4,7 +4,7 @@ import {foreignContent} from './foreign_content.js';
 /** Deeper than any file of a model nests (tokenizer.json: 8), and far from what recursion over it could not take. */
 const maxDepth = 64;
 
-/** What a parsed text may take, in bytes: a part that any text may, and so many times its length. */
+/** The most memory of a parsed text, in bytes: a constant plus a multiple of its length. */
 const freeBytes = 16 * 2 ** 20;
 const bytesPerCharacter = 8;
 
@@ -13,12 +13,12 @@ const containerBytes = 48;
 const entryBytes = 24;
 
 /**
- * `JSON.parse` for texts of strangers: one pass over the text sees, before anything is made of it, that it does not nest
+ * `JSON.parse` for untrusted texts: one pass over the text checks, before anything is made of it, that it does not nest
  * deeper than 64 and would not take more than 16 MiB and eight times its length of memory (`[[],[],[],...` takes 13 times).
  *
  * @param given the text, or the bytes of a file in UTF-8, with or without a mark at its start.
  * @param name what messages call the text.
- * @throws FormatError where it is not JSON, or beyond these limits. It names what a file is instead, where that can be seen.
+ * @throws FormatError if it is not JSON, or beyond these limits. The message says what the file is instead, if that is recognised.
  */
 export function parseJsonText(given: string | Uint8Array, name: string): unknown {
   const text = typeof given === 'string' ? given : textOfBytes(given, name);
@@ -26,7 +26,7 @@ export function parseJsonText(given: string | Uint8Array, name: string): unknown
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new FormatError(`${name} is not JSON; get it again from where it came.`, {cause: error});
+    throw new FormatError(`${name} is not JSON; download or copy it again.`, {cause: error});
   }
 }
 
@@ -88,7 +88,7 @@ function endOfString(text: string, start: number): number {
   return end < 0 ? text.length : end;
 }
 
-/** Whether an odd number of backslashes stands before. */
+/** Whether an odd number of backslashes precedes. */
 function isEscaped(text: string, at: number): boolean {
   let first = at;
   while (text.charCodeAt(first - 1) === 0x5c) first--;

@@ -14,7 +14,7 @@ const indexEnd = '.safetensors.index.json';
 
 /**
  * Opens GGUF or safetensors, told apart by the first four bytes, whatever the file is called.
- * @throws FormatError where it is neither, or damaged; it says what the file is instead, where that can be seen.
+ * @throws FormatError if it is neither, or damaged; the message says what the file is instead, if that is recognised.
  */
 export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
   try {
@@ -32,7 +32,7 @@ export async function openTensorFile(source: ByteSource): Promise<TensorFile> {
 /**
  * Opens the weights at a path (Node only): a .gguf or .safetensors file, or a `*.safetensors.index.json` whose shards
  * lie beside it. Of one part of a split GGUF file, or of one shard, all that belong together are opened.
- * @throws InvalidArgumentError where there is no such file, or a part of it is missing; FormatError where one is damaged.
+ * @throws InvalidArgumentError if there is no such file, or a part of it is missing; FormatError if one is damaged.
  */
 export async function openTensorPath(path: string): Promise<TensorFile> {
   if (path.endsWith('.json')) return openIndex(path);
@@ -79,7 +79,7 @@ async function openParts(path: string, given: TensorFile, split: GgufSplit): Pro
 
 const shardName = /^(.*)-(\d{5})-of-(\d{5})\.safetensors$/s;
 
-/** @throws InvalidArgumentError where a file is called a shard and no index says what belongs to it. */
+/** @throws InvalidArgumentError if a file is named as a shard and there is no index that lists the others. */
 async function indexThatNames(path: string): Promise<string | undefined> {
   const {basename, dirname, join} = process.getBuiltinModule('node:path');
   const name = basename(path);

@@ -13,7 +13,7 @@ export interface PackageFile {
    * know that it belongs to the bundle.
    */
   readonly reference: string;
-  /** What that expression gave; undefined where there is no import.meta.url, as in scripts of the old kind. */
+  /** The value of that expression; undefined if there is no import.meta.url, as in classic scripts. */
   readonly url: string | undefined;
   /** Where it is when somebody copied it beside the script or the page. */
   readonly copy: string;

@@ -4,7 +4,7 @@ import type {Encoding} from './tensor_file.js';
 /** Encodings that store one value after the other, little endian, as both safetensors and GGUF have them. */
 
 /**
- * The same bytes where a typed array may look at them, a copy where their start is not aligned: a piece read from a
+ * The same bytes if their start is aligned for a typed array, else a copy: a piece read from a
  * file has its own buffer, but a view of bytes in memory may start anywhere.
  */
 function aligned(bytes: Uint8Array, alignment: number): Uint8Array {

@@ -36,9 +36,9 @@ const maxTensors = 65_536;
 /**
  * Opens a safetensors file: eight bytes of header length, a JSON header, then the tensors' bytes. Only the header is
  * read. Everything it says is checked against the file before it is believed: dtypes, shapes, and that the tensors
- * lie behind each other without overlap or gap from the header's end to the file's.
+ * follow each other without overlap or gap, from the end of the header to the end of the file.
  * Source: the format of huggingface/safetensors. The source is closed when the TensorFile is, or when opening fails.
- * @throws FormatError where the file is not a whole, valid safetensors file.
+ * @throws FormatError if the file is not a whole, valid safetensors file.
  */
 export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
   try {
@@ -51,8 +51,8 @@ export async function openSafetensors(source: ByteSource): Promise<TensorFile> {
 }
 
 /**
- * What a safetensors file says of its tensors and where they lie, and its metadata; checked as `openSafetensors` says.
- * @throws FormatError where the file is not a whole, valid safetensors file.
+ * The tensors of a safetensors file with their byte ranges, and its metadata; checked as in `openSafetensors`.
+ * @throws FormatError if the file is not a whole, valid safetensors file.
  */
 export async function readSafetensorsHeader(
   source: ByteSource,

@@ -17,7 +17,7 @@ const maxShards = 10_000;
 
 /**
  * Reads the text of a `model.safetensors.index.json`. Every shard must be a plain file name beside the index.
- * @throws FormatError where it is no such index, or a name would lead out of its folder.
+ * @throws FormatError if it is not such an index, or if a name would lead out of its folder.
  */
 export function parseShardIndex(
   text: string | Uint8Array,
@@ -55,7 +55,7 @@ function isPlainFileName(name: unknown): name is string {
 /**
  * The shards of an index as one TensorFile holding exactly the tensors that the index names.
  * `openShard` opens a file name of the index; all that were opened are closed with the TensorFile or on failure.
- * @throws FormatError where a shard is damaged or lacks a tensor that the index puts there.
+ * @throws FormatError if a shard is damaged or lacks a tensor that the index puts there.
  */
 export async function openShardedSafetensors(
   index: ShardIndex,

@@ -4,7 +4,7 @@ import {metadataNumber} from './gguf_metadata.js';
 import {closeAll, joinedFiles} from './joined_files.js';
 
 // Large models come as several GGUF files, as llama.cpp's gguf-split writes them: each holds some of the tensors and says which
-// part it is (split.no, split.count, split.tensors.count); the model's metadata stand in the first.
+// part it is (split.no, split.count, split.tensors.count); the first part has the model's metadata.
 
 /** Which part of a split file one is. */
 export interface GgufSplit {
@@ -18,7 +18,7 @@ const maxParts = 1000;
 
 const partName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;
 
-/** @throws FormatError where the file says that it is a part which cannot be. */
+/** @throws FormatError if the file states an impossible part number. */
 export function splitOf({metadata, tensors}: TensorFile, name: string): GgufSplit | undefined {
   const count = metadataNumber(metadata, 'split.count') ?? 1;
   if (count === 0 || count === 1) {
@@ -42,7 +42,7 @@ export function splitOf({metadata, tensors}: TensorFile, name: string): GgufSpli
 }
 
 /**
- * The names of all parts of a split file, by the name of one of them: `model-00002-of-00003.gguf`. Undefined where the name
+ * The names of all parts of a split file, by the name of one of them: `model-00002-of-00003.gguf`. Undefined if the name
  * does not follow this pattern.
  */
 export function namesOfParts(name: string): readonly string[] | undefined {
@@ -53,7 +53,7 @@ export function namesOfParts(name: string): readonly string[] | undefined {
   return Array.from({length: count}, (_, i) => `${start}-${String(i + 1).padStart(5, '0')}-of-${of}.gguf`);
 }
 
-/** @throws InvalidArgumentError where the name of a part does not say the same as its content, so that others cannot be found. */
+/** @throws InvalidArgumentError if the name of a part does not say the same as its content, so that others cannot be found. */
 export function checkedNamesOfParts(name: string, {part, count}: GgufSplit): readonly string[] {
   const names = namesOfParts(name);
   if (names?.length === count && names[part - 1] === name) return names;
@@ -66,7 +66,7 @@ export function checkedNamesOfParts(name: string, {part, count}: GgufSplit): rea
 
 /**
  * All parts of a split file as one, in whatever order they come.
- * @throws InvalidArgumentError where a part is missing, given twice, or of another file; FormatError where the parts contradict
+ * @throws InvalidArgumentError if a part is missing, given twice, or of another file; FormatError if the parts contradict
  *   each other. All are closed then.
  */
 export async function joinGgufParts(files: readonly {file: TensorFile; name: string}[]): Promise<TensorFile> {

@@ -12,7 +12,7 @@ export interface TensorInfo {
   readonly byteLength: number;
 }
 
-/** Integers of 64 bits are numbers where they are exact, bigints else; arrays of numbers are typed arrays. */
+/** Integers of 64 bits are numbers if exact, else bigints. Arrays of numbers are typed arrays. */
 export type MetadataValue =
   | string
   | number
@@ -46,7 +46,7 @@ export interface TensorFile {
   /**
    * A tensor's values as float32, row-major. Beside the result only some MB are held, whatever the tensor's size.
    * Float64 and integers are rounded to float32, booleans become 0 and 1.
-   * @throws ModelError where there is no such tensor, FormatError where its dtype is not supported or the file is
+   * @throws ModelError if there is no such tensor, FormatError if its dtype is not supported or the file is
    *     shorter than it was.
    */
   readFloat32(name: string): Promise<Float32Array>;
@@ -59,21 +59,21 @@ export interface Encoding {
   /** Values and bytes of the smallest piece that decodes by itself. */
   readonly blockSize: number;
   readonly blockBytes: number;
-  /** Decodes whole blocks into `values` from index `from` on. Absent where eigenkv does not read this dtype. */
+  /** Decodes whole blocks into `values` from index `from` on. Absent if eigenkv does not read this dtype. */
   readonly decode?: (bytes: Uint8Array, values: Float32Array, from: number) => void;
 }
 
-/** A tensor and where it lies. */
+/** A tensor and its byte range. */
 export interface StoredTensor extends TensorInfo {
   /** Of its first byte in the source. */
   readonly offset: number;
   readonly encoding: Encoding;
 }
 
-/** Raw bytes held at once while a tensor is read. */
+/** The most undecoded bytes in memory while a tensor is read. */
 const pieceBytes = 4 * 1024 * 1024;
 
-/** A TensorFile over checked tensors: every range must lie inside the source. */
+/** A TensorFile over checked tensors: every range must be inside the source. */
 export function tensorFile(
   format: TensorFile['format'],
   source: ByteSource,
@@ -141,7 +141,7 @@ function allocate(length: number, tensor: TensorInfo): Float32Array {
 
 /**
  * The number of values of a shape.
- * @throws FormatError where an axis is no whole number >= 0 or the product is beyond 2^53.
+ * @throws FormatError if an axis is not a whole number >= 0, or if the product exceeds 2^53.
  */
 export function elementCount(shape: readonly unknown[], tensorName: string, fileName: string): number {
   let count = 1;

@@ -86,7 +86,7 @@ async function* dataChunks(tensor: TensorToWrite): AsyncGenerator<Uint8Array> {
 /**
  * Writes a safetensors file, one tensor in memory at a time (Node only). `path` is replaced at the end, after the
  * bytes reached the disk; when anything fails nothing half-written stays. See `safetensorsChunks`.
- * @throws TransferError where the disk is full or refuses.
+ * @throws TransferError if the disk is full or fails.
  */
 export async function writeSafetensorsFile(
   path: string,

@@ -22,7 +22,7 @@ export interface Checkpoint {
   /** Tokens that a head holds, the most over all depths. */
   readonly held: number;
   readonly drift: Drift;
-  /** So far; absent where the policy does not go by attention. */
+  /** So far; absent if the policy does not go by attention. */
   readonly scores?: ScoreDrift;
 }
 

@@ -16,7 +16,7 @@ interface HostRows {
   readonly row: (head: number, row: number) => Float32Array;
 }
 
-/** @throws Error where tokens are not stored as they came. */
+/** @throws Error if tokens are not stored as they came. */
 export async function hostSegment({keys, values, tokens, positions, scores}: Segment): Promise<HostSegment> {
   if (keys.kind !== 'dense' || values.kind !== 'dense') {
     throw new Error('only policies that store tokens as they came can be compared with a log');

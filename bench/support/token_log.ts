@@ -51,7 +51,7 @@ export class TokenLog implements AttentionCache {
 
   /**
    * Compares all that the cache holds with the log, and forgets what no head holds any more.
-   * @throws Error where a depth holds a token twice, one that never came, or one that was evicted before.
+   * @throws Error if a depth holds a token twice, one that never came, or one that was evicted before.
    */
   async compare(): Promise<Drift> {
     let tokens = 0;

@@ -22,7 +22,7 @@ const mostNames = 8;
  * header can tell is checked, before a model is built and memory taken. Tensors that such a model has no place for are left
  * out, with a warning that names them.
  *
- * @throws ModelError where a tensor is missing or of another shape than the config says, or where the backend cannot hold
+ * @throws ModelError if a tensor is missing or of another shape than the config says, or where the backend cannot hold
  *   the model.
  */
 export function checkedWeights(
@@ -73,7 +73,7 @@ function unknownTensors(names: readonly string[]): string {
   );
 }
 
-/** Where the variables of a model of this config lie in the file, whichever of their names it uses. */
+/** The names in the file of the variables of a model of this config, whichever of several names it uses. */
 export function weightsIn(file: TensorFile, config: ModelConfig): StoredWeight[] {
   const architecture = architectureOf(config);
   if (file.format === 'gguf') {

@@ -24,7 +24,7 @@ export const maybe = <const Schema extends v.GenericSchema>(schema: Schema) =>
     v.transform(value => value ?? undefined),
   );
 
-/** true or false, `otherwise` where missing or null. */
+/** true or false; `otherwise` if missing or null. */
 export const flag = (otherwise: boolean) => v.nullish(v.boolean('expected true or false'), otherwise);
 
 /**
@@ -50,7 +50,7 @@ export function readKeys<const Schema extends v.GenericSchema>(
 /** The keys of a GGUF file's architecture, such as `llama.block_count`. */
 export interface GgufKeys {
   number(key: string): number | undefined;
-  /** @throws ModelError where the key is missing. */
+  /** @throws ModelError if the key is missing. */
   neededNumber(key: string): number;
   string(key: string): string | undefined;
 }
@@ -72,7 +72,7 @@ export function ggufKeys(metadata: Metadata, ggufType: string): GgufKeys {
 
 /**
  * Rows of the token embedding, `[vocabSize, dim]`; few GGUF files name the number.
- * @throws ModelError where the tensor is missing, or the file names another number.
+ * @throws ModelError if the tensor is missing, or the file names another number.
  */
 export function ggufVocabSize(file: TensorFile, keys: GgufKeys): number {
   const name = 'token_embd.weight';

@@ -14,7 +14,7 @@ export interface FetchOptions {
  * Downloads a .gguf file by its address, in a browser. The browser keeps its bytes, on disk if they are many.
  *
  * @param address absolute, or relative to the page.
- * @throws InvalidArgumentError if it is no address of a .gguf file; TransferError if it cannot be fetched; the signal's reason.
+ * @throws InvalidArgumentError if it is not the address of a .gguf file; TransferError if it cannot be fetched; the signal's reason.
  */
 export async function fetchGgufFile(address: string, {onProgress, signal}: FetchOptions): Promise<File> {
   const url = addressOf(address);
@@ -41,14 +41,14 @@ export async function fetchGgufFile(address: string, {onProgress, signal}: Fetch
   return new File([blob], name);
 }
 
-/** @throws InvalidArgumentError for what is no address of a .gguf file, such as a hub id. */
+/** @throws InvalidArgumentError for what is not the address of a .gguf file, such as a hub id. */
 function addressOf(given: string): URL {
   const page = 'document' in globalThis ? document.baseURI : globalThis.location.href;
   const url = URL.canParse(given, page) ? new URL(given, page) : undefined;
   const isWebAddress = url !== undefined && /^https?:$/.test(url.protocol);
   if (isWebAddress && url.pathname.endsWith('.gguf')) return url;
   throw new InvalidArgumentError(
-    `"${given}" is no address of a .gguf file, and a browser opens no folders and no hub ids. Give the address of a .gguf file, the ` +
+    `"${given}" is not the address of a .gguf file, and a browser cannot open folders or hub ids. Give the address of a .gguf file, the ` +
       'File that the user chose (or a list of all parts of a split one), or nothing for the model that comes with the package.',
   );
 }

@@ -13,11 +13,11 @@ export interface FillOptions {
 
 /**
  * Gives a model the weights of a file: one tensor at a time is read as float32, brought into the layer's layout and set.
- * Kernels lie `[inputs, outputs]` from then on, the only layout whose products are fast on wasm; pairs of channels that
+ * Kernels are stored as `[inputs, outputs]`, the only layout whose products are fast on wasm; pairs of channels that
  * rotate are halves.
  *
  * @param weights what `checkedWeights` gave for this file and the model's config.
- * @throws ModelError where a weight is NaN or infinite, FormatError where the file is damaged. The model's weights are
+ * @throws ModelError if a weight is NaN or infinite, FormatError if the file is damaged. The model's weights are
  *   partly set then.
  */
 export async function fillWeights(

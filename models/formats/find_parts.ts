@@ -22,10 +22,10 @@ export interface LoadProgress {
 export interface LoadModelOptions {
   readonly onProgress?: (progress: LoadProgress) => void;
   /**
-   * Takes what the user should know: where the files contradict each other, what was assumed, what was left out. Default: the console.
+   * Called with each warning: contradictions between the files, assumptions, what was left out. Default: `console.warn`.
    */
   readonly onWarning?: (message: string) => void;
-  /** Ends loading between two tensors, or a download at once, with the signal's reason; nothing stays in memory. */
+  /** Aborts a download immediately and loading before the next tensor, with the signal's reason. Nothing stays in memory. */
   readonly signal?: AbortSignal;
 }
 
@@ -68,7 +68,7 @@ export async function findParts(
   return {parts: {...(await partsOfPath(path, onWarning)), name: given}, source: given};
 }
 
-/** @throws InvalidArgumentError where something else was given, as JavaScript may. */
+/** @throws InvalidArgumentError if something else was given, as JavaScript allows. */
 function checkedBlobs(given: unknown): readonly Blob[] {
   const list: readonly unknown[] = Array.isArray(given) ? given : [given];
   const isBlob = (one: unknown): one is Blob => one instanceof Blob;

@@ -10,7 +10,7 @@ const mostBeyond = (vocabSize: number) => Math.max(64, vocabSize / 8);
  * The tokenizer as a model of this vocabulary can use it: first and last tokens are those that the model has, with a warning for
  * others. Where the tokenizer has a few tokens more, texts that hold one are refused by `encode`.
  *
- * @throws ModelError where the tokenizer has many more tokens than the model: it is of another one.
+ * @throws ModelError if the tokenizer has many more tokens than the model, so that it belongs to another one.
  */
 export function fittedTokenizer(tokenizer: Tokenizer, {vocabSize}: ModelConfig, warn: Warn): Tokenizer {
   if (tokenizer.vocabSize - vocabSize > mostBeyond(vocabSize)) {
@@ -18,7 +18,7 @@ export function fittedTokenizer(tokenizer: Tokenizer, {vocabSize}: ModelConfig, 
       `The tokenizer has ${tokenizer.vocabSize} tokens, but its model knows ${vocabSize}: they are of different models.`,
     );
   }
-  const {bosId, ...rest} = tokenizer;
+  const {bosId} = tokenizer;
   const isKnown = (id: number) => id >= 0 && id < vocabSize;
   const beyond = [...(bosId === undefined ? [] : [bosId]), ...tokenizer.eosIds].filter(id => !isKnown(id));
   if (beyond.length > 0) {
@@ -28,8 +28,8 @@ export function fittedTokenizer(tokenizer: Tokenizer, {vocabSize}: ModelConfig, 
     );
   }
   const fitted: Tokenizer = {
-    ...rest,
-    ...(bosId !== undefined && isKnown(bosId) && {bosId}),
+    ...tokenizer,
+    bosId: bosId !== undefined && isKnown(bosId) ? bosId : undefined,
     eosIds: tokenizer.eosIds.filter(isKnown),
   };
   return tokenizer.vocabSize <= vocabSize ? fitted : withGuardedEncode(fitted, vocabSize);

@@ -6,7 +6,7 @@ import type {GgufKeys} from './config_keys.js';
 const frequencyDivisors = 'rope_freqs.weight';
 
 /**
- * Rotary positions from a GGUF file's metadata, and from `rope_freqs.weight` where it has that tensor. Pairs are halves:
+ * Rotary positions from a GGUF file's metadata, and from its tensor `rope_freqs.weight`, if it has one. Pairs are halves:
  * loading puts the rows of interleaved ones in that order.
  * @throws ModelError for a rotation of a part of each head, or an unknown type of scaling.
  */

@@ -55,7 +55,7 @@ export const hubRopeEntries = {
 };
 type HubRopeKeys = v.InferOutput<v.ObjectSchema<typeof hubRopeEntries, undefined>>;
 
-/** What may stand beside a scaling's own keys, or at the top level of config.json. */
+/** Keys that are allowed beside a scaling's own keys, or at the top level of config.json. */
 const besideSchema = v.object({rope_theta: maybe(positive), partial_rotary_factor: wholeHeads});
 
 /**

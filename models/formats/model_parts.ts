@@ -25,7 +25,7 @@ export interface ModelParts extends Pick<
   readonly weights: TensorFile;
 }
 
-/** The JSON files of a hub model, parsed; undefined where the model has none. */
+/** The JSON files of a hub model, parsed; undefined if the model has none. */
 export interface HubFiles extends TokenizerFiles {
   readonly config: unknown;
   readonly tokenizer: unknown;
@@ -34,7 +34,7 @@ export interface HubFiles extends TokenizerFiles {
   readonly chatTemplate?: string | undefined;
 }
 
-/** A model in one GGUF file, its tokenizer inside. Closes the file where it is not whole. */
+/** A model in one GGUF file, which contains the tokenizer. Closes the file if it is incomplete. */
 export async function partsOfGguf(
   weights: TensorFile,
   fileName: string,
@@ -52,7 +52,7 @@ export async function partsOfGguf(
   });
 }
 
-/** A model in the hub's files. Closes the weights where the files do not fit each other. */
+/** A model in the hub's files. Closes the weights if the files do not fit each other. */
 export async function partsOfHubFiles(
   files: HubFiles,
   weights: TensorFile,
@@ -107,7 +107,7 @@ function tokenIds(config: unknown, key: string, file: string): number[] {
 
 /**
  * A model on disk (Node only): a .gguf file, a folder of the hub's files, or one of the files in such a folder.
- * @throws InvalidArgumentError where a file that a model needs is missing, naming it.
+ * @throws InvalidArgumentError if a file that a model needs is missing, naming it.
  */
 export async function partsOfPath(path: string, warn: Warn = warnOnConsole): Promise<ModelParts> {
   const {stat} = process.getBuiltinModule('node:fs/promises');
@@ -180,7 +180,7 @@ async function partsOfFolder(
   return partsOfHubFiles(files, weights, basename(folder), warn);
 }
 
-/** What a parser makes of a file; undefined if there is no such file. */
+/** The parsed file; undefined if there is no such file. */
 async function readIfThere<T>(
   path: string,
   parse: (bytes: Uint8Array, name: string) => T,

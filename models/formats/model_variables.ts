@@ -12,7 +12,7 @@ export interface FilledVariables {
 
 /**
  * The variables of a model beside the tensors that fill them.
- * @throws EigenkvError where an architecture's table and its layers do not name the same variables.
+ * @throws EigenkvError if an architecture's table and its layers do not name the same variables.
  */
 export function filledVariables(model: tf.LayersModel, weights: readonly StoredWeight[]): FilledVariables[] {
   const byName = new Map(model.weights.map(variable => [variable.originalName, variable]));

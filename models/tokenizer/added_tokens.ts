@@ -17,7 +17,7 @@ const wordBehind = new RegExp(`^[${wordCharacters}]`, 'u');
 const wordBefore = new RegExp(`[${wordCharacters}]$`, 'u');
 
 /**
- * Finds tokens by their spelling: the leftmost, and of those at one place the longest. `single_word` takes a token only where no
+ * Finds tokens by their spelling: the leftmost, and among those at the same place the longest. `single_word` takes a token only if no
  * letter or digit touches it; `lstrip` and `rstrip` take the white space around it with it.
  */
 export function addedTokenFinder(spellings: readonly (readonly [string, AddedToken])[]): AddedTokenFinder {

@@ -64,7 +64,7 @@ export interface TokenizerSteps {
 
 /**
  * The steps of a byte-level BPE tokenizer (Radford et al. 2019) from a GGUF vocabulary of the model `gpt2`.
- * @throws ModelError where the merges are missing or unreadable, or the splitting is not known.
+ * @throws ModelError if the merges are missing or unreadable, or the splitting is not known.
  */
 export function byteLevelSteps(
   {pre = 'default', merges, addBos}: GgufVocabulary,

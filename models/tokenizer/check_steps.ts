@@ -7,16 +7,16 @@ import {readPattern, translatePattern} from './steps/patterns.js';
 import {precompiledGrowth} from './steps/precompiled.js';
 import type {TokenizerJson} from './tokenizer_json.js';
 
-// What the steps of a tokenizer.json from a stranger could do to whom runs them: never end, or take all memory. Real files
+// The steps of an untrusted tokenizer.json could run for ever or take all memory. Real files
 // are far from each of these limits.
 
 /** Sequences in sequences. */
 const maxNesting = 8;
 /** Steps of all kinds together. */
 const maxSteps = 64;
-/** How many times as long the steps before the vocabulary, or those behind it, may make a text. */
+/** The largest growth of a text by the steps before the vocabulary, or by those after it. */
 const maxGrowth = 4096;
-/** Characters of what a step or a model puts before, behind or instead of something. */
+/** The most characters of what a step or a model writes before, after or instead of something. */
 const maxAffix = 64;
 /** Special tokens around a text. */
 const maxTemplate = 64;
@@ -26,8 +26,8 @@ const maxWordLength = 256;
 const maxUnigramLength = 64;
 
 /**
- * Sees that a tokenizer's steps end on every text, at most 4,096 times as long as it.
- * @throws FormatError where a step is not what its type needs, ModelError where it could run for ever or fill memory.
+ * Checks that a tokenizer's steps end on every text, with a result at most 4,096 times as long.
+ * @throws FormatError if a step lacks what its type needs, ModelError if it could run for ever or fill the memory.
  */
 export function checkSteps(json: TokenizerJson): void {
   checkModel(json.model);
@@ -89,7 +89,7 @@ class StepWalk {
   }
 }
 
-/** A step that writes something for each space, before a text, or, where it looks for nothing, between all characters. */
+/** The growth by a step that writes something for each space or before a text, or between all characters if it searches for an empty text. */
 function growthByAffix(step: Fields): number {
   const lengths = ['replacement', 'prepend', 'prefix'].map(key => affixLength(step, key));
   const looksForNothing = ['suffix', 'pad_token', 'word_delimiter_token'].some(key => step[key] === '');
@@ -101,7 +101,7 @@ function growthByPattern(step: Fields): number {
   const shortest = checkPattern(step['pattern']);
   if (step['type'] === 'Split') return 1;
   const content = needString(step, 'content');
-  // where nothing matches, content comes between any two characters
+  // content replaces empty matches between any two characters
   return shortest === 0 ? 1 + content.length : Math.max(1, content.length / shortest);
 }
 

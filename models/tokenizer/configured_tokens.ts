@@ -3,7 +3,7 @@ import {isRecord} from '../../base/records.js';
 import type {Warn} from '../../base/warn.js';
 import {type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
 
-/** The files beside a tokenizer.json that name tokens, parsed; undefined where there is none. */
+/** The files beside a tokenizer.json that name tokens, parsed; undefined if there is none. */
 export interface TokenizerFiles {
   readonly tokenizerConfig?: unknown;
   /** special_tokens_map.json: names of special tokens, in older models. */
@@ -34,9 +34,9 @@ const listsOfTokens = ['model_specific_special_tokens', 'extra_special_tokens', 
 /**
  * Tokens that the files beside a tokenizer.json name and it lacks, as `transformers` 5 adds them: first `added_tokens_decoder` of
  * tokenizer_config.json by its ids, then the special tokens that have a name there, each with the id of the vocabulary or else the
- * next free one. special_tokens_map.json and added_tokens.json count where tokenizer_config.json has no `added_tokens_decoder`.
+ * next free one. special_tokens_map.json and added_tokens.json are used if tokenizer_config.json has no `added_tokens_decoder`.
  *
- * @throws FormatError where one of the files is not what its name says.
+ * @throws FormatError if one of the files is not what its name says.
  */
 export function configuredTokens(
   json: TokenizerJson,
@@ -96,7 +96,7 @@ function withIds(json: TokenizerJson, wanted: readonly (WantedToken | undefined)
   if (moved.length > 0) {
     warn(
       `Files beside tokenizer.json give ids to tokens that do not follow its own: ${moved.slice(0, 8).join(', ')}. They get the ` +
-        'next ones, as the hub’s library gives them; where that is wrong, put them into tokenizer.json.',
+        'next ones, as the hub’s library gives them; if that is wrong, add them to tokenizer.json.',
     );
   }
   return further;

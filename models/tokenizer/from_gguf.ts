@@ -11,7 +11,7 @@ import {checkTokenizerJson} from './tokenizer_json.js';
 /**
  * A tokenizer from the vocabulary inside a GGUF file (`tensorFile.metadata`): byte-level BPE (`gpt2`) or SentencePiece
  * BPE (`llama`), written as the tokenizer.json that the model's authors would have shipped.
- * @throws ModelError where the vocabulary is missing, of another kind, or contradicts itself.
+ * @throws ModelError if the vocabulary is missing, of another kind, or contradicts itself.
  */
 export function tokenizerFromGguf(metadata: Metadata, warn: Warn = warnOnConsole): Tokenizer {
   const vocabulary = readGgufVocabulary(metadata, warn);
@@ -71,7 +71,7 @@ function addedTokens({tokens, types}: GgufVocabulary): object[] {
   return added;
 }
 
-/** What stands before and after each text. */
+/** The tokens before and after each text. */
 function frame({tokens, bosId, eosIds, addEos}: GgufVocabulary, addBos: boolean): object | null {
   const token = (id: number): object => ({SpecialToken: {id: tokens[id]!, type_id: 0}});
   const beforeIds = addBos && bosId !== undefined ? [bosId] : [];

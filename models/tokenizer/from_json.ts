@@ -11,10 +11,10 @@ import {
 } from './tokenizer_json.js';
 
 /**
- * A tokenizer from the parsed tokenizer.json of a model, and its tokenizer_config.json where there is one, which names
+ * A tokenizer from the parsed tokenizer.json of a model, and its tokenizer_config.json if there is one, which names
  * the first and the last token. Tokens that only this or one of the `olderFiles` has are added as `transformers` adds them.
  * Besides, every special token that is known to end a text ends it.
- * @throws FormatError where one of the files is not what its name says, ModelError where its parts do not fit each other.
+ * @throws FormatError if one of the files is not what its name says, ModelError if its parts do not fit each other.
  */
 export function tokenizerFromJson(
   tokenizerJson: unknown,

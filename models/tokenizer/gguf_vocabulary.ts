@@ -14,7 +14,7 @@ import {isEndToken} from './end_tokens.js';
 export interface GgufVocabulary {
   /** `gpt2`: byte-level BPE with merges. `llama`: SentencePiece BPE with scores. */
   readonly model: string;
-  /** Undefined where the file does not say it, or as an empty text. */
+  /** Undefined if the file does not state it, or states an empty text. */
   readonly pre: string | undefined;
   readonly tokens: readonly string[];
   /** Of `tokenType`. What is spelled as an end of texts is a control token whatever the file says, as in llama.cpp. */
@@ -37,7 +37,7 @@ const prefix = 'tokenizer.ggml.';
 
 /**
  * Ids outside the vocabulary count as not given, with a warning.
- * @throws ModelError where a list or a needed key is missing, or lengths contradict each other.
+ * @throws ModelError if a list or a needed key is missing, or lengths contradict each other.
  */
 export function readGgufVocabulary(metadata: Metadata, warn: Warn): GgufVocabulary {
   const tokens = metadataStrings(metadata, `${prefix}tokens`);

@@ -20,14 +20,14 @@ export interface Pipeline {
   /** @param parseSpecial whether special tokens written out in the text are found. */
   encode(text: string, parseSpecial: boolean): number[];
   decode(ids: readonly number[], skipSpecial: boolean): string;
-  /** Whether `decode` leaves this id out where it skips special tokens. */
+  /** Whether `decode` leaves this id out when it skips special tokens. */
   isSkipped(id: number): boolean;
 }
 
 /**
  * @param tokens the token of every id.
- * @param warn is told, once, of characters that no token stands for.
- * @throws FormatError, ModelError where a step is not known, or lacks what it needs.
+ * @param warn is called once, if a text has characters without a token.
+ * @throws FormatError, ModelError if a step is not known, or lacks what it needs.
  */
 export function buildPipeline(
   json: TokenizerJson,
@@ -89,7 +89,7 @@ function readLookup({model, vocabulary}: LookupSource, leaveOut: (character: str
   }
 }
 
-/** Python's library leaves characters that no token stands for out without a word. */
+/** Python's library drops characters without a token silently. */
 function warnOnce(warn: Warn): (character: string) => void {
   let warned = false;
   return character => {

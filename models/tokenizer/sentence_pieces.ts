@@ -8,7 +8,7 @@ const space = '\u2581';
 /**
  * The steps of a SentencePiece BPE tokenizer (Kudo and Richardson 2018, arXiv 1808.06226) from a GGUF vocabulary of
  * the model `llama`: spaces become U+2581, characters without a token become byte tokens.
- * @throws ModelError where the scores are missing.
+ * @throws ModelError if the scores are missing.
  */
 export function sentencePieceSteps(vocabulary: GgufVocabulary, vocab: object): TokenizerSteps {
   const {tokens, types, unknownId, addSpacePrefix, addBos} = vocabulary;

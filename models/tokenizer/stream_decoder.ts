@@ -5,7 +5,7 @@ import type {Tokenizer} from './tokenizer.js';
 export interface StreamDecoder {
   /** The text that became certain with this token; empty while a character is incomplete. */
   push(id: number): string;
-  /** What is left at the end: U+FFFD where the last character never was completed. */
+  /** The rest at the end: U+FFFD if the last character was not completed. */
   flush(): string;
 }
 

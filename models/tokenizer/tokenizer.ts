@@ -12,12 +12,12 @@ export interface Tokenizer {
   readonly bosId?: number;
   /** Every token that ends a text: end of sequence, of turn, of message. */
   readonly eosIds: readonly number[];
-  /** The tokenizer.json that makes this tokenizer again. Absent where it was made of something else. */
+  /** The tokenizer.json of this tokenizer. Absent if it was made from something else. */
   readonly json?: TokenizerJson;
   /**
    * `addSpecial` (default true) adds what the model expects around a text, such as its first token. `parseSpecial`
    * (default true) gives special tokens written out in the text (`<|im_end|>`) their ids; false reads them as any other
-   * text, as is right for text that is measured or comes from strangers: no text becomes a special token then, but for the
+   * text, as is right for text that is measured or untrusted: no text becomes a special token then, except the
    * unknown one.
    */
   encode(text: string, options?: {addSpecial?: boolean; parseSpecial?: boolean}): number[];
@@ -33,7 +33,7 @@ export interface Tokenizer {
    */
   token(id: number): string;
   /**
-   * Whether `decode` passes over this id, whatever stands beside it: it has no token, or a special one that is left out.
+   * Whether `decode` skips this id, whatever its neighbours: it has no token, or a special one that is left out.
    * A tokenizer of your own may do without; then no id is passed over.
    */
   isSilent?(id: number, options?: {skipSpecial?: boolean}): boolean;
@@ -67,7 +67,7 @@ export function buildTokenizer(
   const vocabSize = tokens.length;
   return {
     vocabSize,
-    ...(bosId !== undefined && {bosId}),
+    bosId,
     eosIds,
     json,
     encode(text, {addSpecial = true, parseSpecial = true} = {}) {
@@ -90,7 +90,7 @@ export function buildTokenizer(
   };
 }
 
-/** What JavaScript throws where a text grows beyond its strings and arrays becomes an error of ours. */
+/** Converts what JavaScript throws if a text exceeds the limits of strings or arrays to a typed error. */
 function guarded<T>(run: () => T): T {
   try {
     return run();
@@ -157,5 +157,5 @@ function tokenTable(
 
 function checkId(id: number): number {
   if (Number.isInteger(id) && id >= 0 && id < 2 ** 31) return id;
-  throw new InvalidArgumentError(`${String(id)} is no id of a token; give whole numbers from 0 on.`);
+  throw new InvalidArgumentError(`${String(id)} is not a token id; give whole numbers >= 0.`);
 }

@@ -1,7 +1,7 @@
 import {FormatError, ModelError} from '../../base/errors.js';
 import {isRecord} from '../../base/records.js';
 
-/** The parts of a tokenizer.json. What its steps hold is read where they are built. */
+/** The parts of a tokenizer.json. The content of its steps is read where they are built. */
 export interface TokenizerJson {
   readonly model: Readonly<Record<string, unknown>> & {readonly vocab: object};
   readonly added_tokens: readonly unknown[];
@@ -35,7 +35,7 @@ const maxAddedCharacters = 2 ** 16;
 
 /**
  * An object read from a tokenizer.json, its absent steps filled with null.
- * @throws FormatError where it is not one, ModelError where its model is of no known type.
+ * @throws FormatError if it is not one, ModelError if the type of its model is not known.
  */
 export function checkTokenizerJson(value: unknown): TokenizerJson {
   if (!isRecord(value) || !isRecord(value['model']) || !isRecordOrList(value['model']['vocab'])) {
@@ -128,7 +128,7 @@ export function readAddedTokens(json: TokenizerJson): readonly AddedToken[] {
   return added;
 }
 
-/** @throws ModelError where the spellings of added tokens would fill memory. */
+/** @throws ModelError if the spellings of added tokens would fill the memory. */
 export function checkAddedLengths(spellings: readonly string[]): void {
   const long = spellings.find(({length}) => length > maxAddedLength);
   const characters = charactersOfTree([...spellings].sort());
@@ -139,7 +139,7 @@ export function checkAddedLengths(spellings: readonly string[]): void {
   );
 }
 
-/** Nodes of a tree of sorted texts: the characters of each behind what it has in common with the one before. */
+/** The number of nodes of a prefix tree of sorted texts: for each text, the characters after the prefix that it shares with the one before. */
 function charactersOfTree(sorted: readonly string[]): number {
   let nodes = 0;
   sorted.forEach((text, i) => {

@@ -31,7 +31,7 @@ const foreign: Record<string, [content: Buffer, message: RegExp]> = {
   'a page of login': [text('<!DOCTYPE html>\n<html lang="en">'), /is a web page, not the file/],
   'a page with a mark and spaces before it': [text('\xef\xbb\xbf\n  <HTML>'), /is a web page/],
   'the refusal of a store of objects': [text('<?xml version="1.0"?><Error/>'), /is an XML text/],
-  nothing: [Buffer.alloc(0), /is empty: get it again/],
+  nothing: [Buffer.alloc(0), /is empty: download or copy it again/],
 };
 
 describe('a file that is another', () => {

@@ -44,7 +44,7 @@ async function installKernel(python: string): Promise<string> {
 
 /**
  * Executes a notebook in its folder, and writes it back with its outputs.
- * @throws Error where a cell fails or complains: what it said stands in the message.
+ * @throws Error if a cell fails or complains: what it said stands in the message.
  */
 export async function executeNotebook(file: string, python: string): Promise<Notebook> {
   const jupyterPath = await installKernel(python);

@@ -43,7 +43,7 @@ async function executeAll(python: string): Promise<void> {
   }
 }
 
-/** @throws Error where the notebook that is there shows something else. */
+/** @throws Error if the notebook that is there shows something else. */
 async function expectSame(file: string, notebook: Notebook): Promise<void> {
   const found = differences(JSON.parse(await readFile(join(source, file), 'utf8')) as Notebook, notebook);
   if (found.length === 0) return;

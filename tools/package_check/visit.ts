@@ -9,13 +9,13 @@ export interface Visits {
   /**
    * Waits until the page has written its text.
    * @returns what there was to see, in words.
-   * @throws Error where it does not, or the console shows an error or a warning of ours.
+   * @throws Error if it does not, or the console shows an error or a warning of ours.
    */
   visit(url: string, isolated: boolean): Promise<string>;
   close(): Promise<void>;
 }
 
-/** Undefined where there is no Chromium. */
+/** Undefined if there is no Chromium. */
 export async function openChromium(): Promise<Visits | undefined> {
   if (chromiumPath === undefined) return undefined;
   const browser = await chromium.launch({executablePath: chromiumPath, args: chromiumSwitches});

@@ -11,8 +11,8 @@ const maxKeptLength = 256;
 /**
  * Byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909): of the pairs of neighbours in a part, the one that comes first in
  * the list of merges becomes one token, again and again.
- * @param leaveOut is told of each character that has no token, where there is none for what is unknown.
- * @throws FormatError where merges are no pairs, ModelError where the vocabulary lacks one of their tokens.
+ * @param leaveOut is called with each character that has no token, if there is no unknown token.
+ * @throws FormatError if merges are not pairs, ModelError if the vocabulary lacks one of their tokens.
  */
 export function bpeLookup(
   model: Fields,
@@ -47,7 +47,7 @@ export function bpeLookup(
 interface BpeOptions {
   readonly vocabulary: ReadonlyMap<string, number>;
   readonly merges: ReadonlyMap<number, Merge>;
-  /** Written before every character but the first, and behind the last. */
+  /** Written before every character but the first, and after the last. */
   readonly prefix: string;
   readonly suffix: string;
   readonly unknown: string | undefined;

@@ -10,7 +10,7 @@ export function byteTokens(vocabulary: ReadonlyMap<string, number>): ReadonlyMap
   return ids;
 }
 
-/** The tokens of all bytes of a text, where there is one for each. */
+/** The tokens of all bytes of a text, if the vocabulary has one for each. */
 export function spell(text: string, bytes: ReadonlyMap<number, number>): number[] | undefined {
   const ids: number[] = [];
   for (const byte of utf8.encode(text)) {

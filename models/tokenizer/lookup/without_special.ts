@@ -9,11 +9,11 @@ export interface LookupSource {
   readonly vocabulary: ReadonlyMap<string, number>;
 }
 
-/** Half of a surrogate pair: no text that is looked up holds one. */
+/** Half of a surrogate pair, which no text that is looked up contains. */
 const unspelled = '\ud800';
 
 /**
- * A lookup that takes no text for a special token, where one stands in the model's own vocabulary (`</s>` of a unigram model):
+ * A lookup that never gives a special token of the model's own vocabulary (`</s>` of a unigram model) for a text that spells it:
  * such a text is looked up as any other. What is unknown still becomes the unknown token. Python's library has no such lookup.
  *
  * @param lookup of `source`; asked first, as few texts spell a special token.

@@ -1,4 +1,4 @@
-/** GPT-2's printable character for each byte (Radford et al. 2019, encoder.py): printable bytes stand for themselves. */
+/** GPT-2's printable character for each byte (Radford et al. 2019, encoder.py): printable bytes are their own characters. */
 const characterOfByte: readonly string[] = (() => {
   let further = 256;
   return Array.from({length: 256}, (_, byte) => {

@@ -35,7 +35,7 @@ const decoders: Makers<Decoder> = {
   WordPiece: wordPieceDecoder,
 };
 
-/** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
+/** @throws FormatError if a step lacks what it needs, ModelError if it is not known. */
 export function readDecoder(step: unknown): Decoder {
   if (step === null) return tokens => [tokens.join(' ')];
   return makeStep(step, 'decoder', decoders);
@@ -48,7 +48,7 @@ function replaceText(text: string, from: string, to: string): string {
     : text.replaceAll(from, () => to);
 }
 
-/** A token with a character that stands for no byte is text itself. */
+/** A token with a character that is not a byte's is plain text. */
 function bytesToText(tokens: readonly string[]): readonly string[] {
   const bytes: number[] = [];
   for (const token of tokens) {

@@ -8,7 +8,7 @@ export type Makers<T> = Readonly<Record<string, (step: Fields) => T>>;
 /**
  * A step by its type.
  * @param kind how errors call such a step.
- * @throws FormatError where a step lacks what it needs, ModelError where its type is not known.
+ * @throws FormatError if a step lacks what it needs, ModelError if its type is not known.
  */
 export function makeStep<T>(step: unknown, kind: string, makers: Makers<T>): T {
   const type = isRecord(step) ? step['type'] : undefined;

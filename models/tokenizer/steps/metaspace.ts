@@ -8,7 +8,7 @@ import {splitStretches} from './split.js';
 const schemes = ['always', 'first', 'never'] as const;
 
 interface Metaspace {
-  /** What stands for a space: U+2581 in SentencePiece. */
+  /** The character that replaces a space: U+2581 in SentencePiece. */
   readonly replacement: string;
   readonly scheme: (typeof schemes)[number];
 }
@@ -25,7 +25,7 @@ export function readMetaspace(step: Fields): Metaspace {
   return {replacement: needCharacter(step, 'replacement'), scheme};
 }
 
-/** Writes spaces as another character and, where `split` is not false, splits before each. */
+/** Replaces spaces by another character and, unless `split` is false, splits before each. */
 export function metaspace(step: Fields): (part: Part) => Part[] {
   const {replacement, scheme} = readMetaspace(step);
   const replaceSpaces = replaceAll(cutterOf({text: ' '}), replacement);

@@ -30,7 +30,7 @@ const normalizers: Makers<Step> = {
   StripAccents: () => removeAll(/\p{M}/gu),
 };
 
-/** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
+/** @throws FormatError if a step lacks what it needs, ModelError if it is not known. */
 export function readNormalizer(step: unknown): Step {
   if (step === null) return part => part;
   return makeStep(step, 'normalizer', normalizers);

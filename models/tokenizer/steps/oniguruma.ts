@@ -42,7 +42,7 @@ class Rewriter {
   private readonly groups: Group[] = [];
   /** Letters are of any case here. */
   private fold = false;
-  /** Inside of a look behind, which JavaScript matches from its end. */
+  /** Whether the place is in a lookbehind, which JavaScript matches from its end. */
   private behind = false;
   /** Where in `run` the last thing begins that can be repeated. */
   private atom: number | undefined;
@@ -123,7 +123,7 @@ class Rewriter {
 
   /** What was written since `from` is matched once, and never in another way. */
   private neverGoBack(from: number): void {
-    if (this.behind) throw this.refusal('what never goes back inside of a look behind');
+    if (this.behind) throw this.refusal('an atomic group or possessive repetition in a lookbehind');
     const name = `_${this.names++}`;
     this.run = `${this.run.slice(0, from)}(?:(?=(?<${name}>${this.run.slice(from)}))\\k<${name}>)`;
   }

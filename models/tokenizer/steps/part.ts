@@ -2,7 +2,7 @@
 export interface Part {
   readonly text: string;
   /**
-   * Code units at the beginning of `text` that come from the first character of the whole text; 0 for every part behind it.
+   * Code units at the beginning of `text` that come from the first character of the whole text; 0 for every later part.
    * One pre-tokenizer asks for it: Metaspace with the prepend_scheme `first`.
    */
   readonly first: number;
@@ -10,21 +10,21 @@ export interface Part {
 
 export type Step = (part: Part) => Part;
 
-/** A stretch `[start, end)` of a text in code units; `matched` where a pattern found it. */
+/** A stretch `[start, end)` of a text in code units; `matched` if a pattern found it. */
 export interface Stretch {
   readonly start: number;
   readonly end: number;
   readonly matched: boolean;
 }
 
-/** All of a text, cut into what a pattern finds and what lies between. */
+/** A whole text, cut into the matches of a pattern and the text between them. */
 export type Cut = (text: string) => Stretch[];
 
 export function slicePart({text, first}: Part, start: number, end: number): Part {
   return {text: text.slice(start, end), first: Math.max(0, Math.min(first, end) - start)};
 }
 
-/** A step that changes characters where they stand: none goes, none comes before the first. */
+/** A step that replaces characters in place: none is removed, none is added before the first. */
 export function eachCharacter(change: (text: string) => string): Step {
   return ({text, first}) => ({
     text: change(text),

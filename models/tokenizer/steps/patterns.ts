@@ -7,7 +7,7 @@ import type {Cut, Stretch} from './part.js';
 /** A pattern of a tokenizer.json: `{String: ...}` matches itself, `{Regex: ...}` is in the syntax of Oniguruma. */
 export type Pattern = {readonly text: string} | {readonly source: string};
 
-/** @throws FormatError where it is neither. */
+/** @throws FormatError if it is neither. */
 export function readPattern(pattern: unknown): Pattern {
   const {String: text, Regex: source} = isRecord(pattern) ? pattern : {};
   if (typeof text === 'string' && source === undefined) return {text};
@@ -22,7 +22,7 @@ export interface Translated {
   readonly judged: RegExp;
 }
 
-/** @throws ModelError where a pattern cannot be read, or JavaScript would read it otherwise. */
+/** @throws ModelError if a pattern cannot be read, or if JavaScript would give it another meaning. */
 export function translatePattern(source: string): Translated {
   const {run, judged} = rewriteOniguruma(source, one => translate(one, source));
   return {run: translate(run, source), judged: translate(judged, source)};
@@ -66,7 +66,7 @@ export function cutterOfRegExp(expression: RegExp): Cut {
         continue;
       }
       if (start === end && end === lastEnd) {
-        // an empty match right behind another one is none
+        // an empty match directly after another match does not count
         from += (text.codePointAt(from) ?? 0) > 0xffff ? 2 : 1;
         continue;
       }
@@ -79,7 +79,7 @@ export function cutterOfRegExp(expression: RegExp): Cut {
   };
 }
 
-/** Whether a place lies between the halves of one character. */
+/** Whether a place is between the halves of a surrogate pair. */
 function splitsPair(text: string, at: number): boolean {
   return at > 0 && (text.codePointAt(at - 1) ?? 0) > 0xffff;
 }

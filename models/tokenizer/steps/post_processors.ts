@@ -3,7 +3,7 @@ import {isRecord} from '../../../base/records.js';
 import type {Fields} from './fields.js';
 import {type Makers, listOf, makeStep} from './make_step.js';
 
-/** What stands around each text. */
+/** The tokens around each text. */
 export interface Frame {
   readonly before: readonly number[];
   readonly after: readonly number[];
@@ -27,7 +27,7 @@ const postProcessors: Makers<Frame> = {
   TemplateProcessing: template,
 };
 
-/** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
+/** @throws FormatError if a step lacks what it needs, ModelError if it is not known. */
 export function readPostProcessor(step: unknown): Frame {
   if (step === null) return nothing;
   return makeStep(step, 'post-processor', postProcessors);

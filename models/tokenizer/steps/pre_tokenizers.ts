@@ -41,7 +41,7 @@ const preTokenizers: Makers<PreTokenizer> = {
   WhitespaceSplit: () => splitAt(cutAtSpaces, 'Removed'),
 };
 
-/** @throws FormatError where a step lacks what it needs, ModelError where it is not known. */
+/** @throws FormatError if a step lacks what it needs, ModelError if it is not known. */
 export function readPreTokenizer(step: unknown): PreTokenizer {
   if (step === null) return part => [part];
   return makeStep(step, 'pre-tokenizer', preTokenizers);

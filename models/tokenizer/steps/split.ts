@@ -27,7 +27,7 @@ export function splitStretches(stretches: readonly Stretch[], behavior: SplitBeh
   }
 }
 
-/** Stretches joined to the one before them where `joins` says so; the first has one before it that is no match. */
+/** Joins stretches to the one before them if `joins` says so. The one before the first counts as not matched. */
 function joined(
   stretches: readonly Stretch[],
   joins: (matched: boolean, before: boolean) => boolean,

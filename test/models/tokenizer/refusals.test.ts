@@ -147,7 +147,7 @@ describe('what a tokenizer.json may not ask for', () => {
     '\\X': /"\\X"/,
     'a{2}?': /the repetition/,
     'a+*': /the repetition/,
-    '(?<=a++)b': /inside of a look behind/,
+    '(?<=a++)b': /in a lookbehind/,
     '[a': /class without an end/,
     '[[:print:]]': /cannot be read/,
     '\\p{Klingon}': /cannot be read/,

@@ -124,7 +124,7 @@ describe("the README's first example in a browser", () => {
     expect(results[0]).to.match(
       /^download SmolLM2.*\.gguf, weights .*, \/SmolLM2-135M-Instruct\.Q4_1\.gguf$/,
     );
-    expect(results[1]).to.match(/^InvalidArgumentError: "owner\/name" is no address of a \.gguf file/);
+    expect(results[1]).to.match(/^InvalidArgumentError: "owner\/name" is not the address of a \.gguf file/);
     expect(results[2]).to.match(
       /^TransferError: .*\/absent\.gguf cannot be fetched: the server answers 404\.$/,
     );

@@ -3,7 +3,7 @@ const tables = makeTables();
 
 /**
  * The CRC-32 of bytes (ISO 3309, as in zip and PNG; polynomial 0xEDB88320), an unsigned 32-bit number. Finds every single
- * burst of up to 32 wrong bits, and misses other damage once in 2^32. Eight bytes a step ("slicing by 8", Kounavis and
+ * burst of up to 32 wrong bits, and misses other damage once in 2^32. Eight bytes per step ("slicing by 8", Kounavis and
  * Berry, 2005).
  */
 export function crc32(bytes: Uint8Array): number {

@@ -1,12 +1,12 @@
 /**
- * Sixteen hexadecimal digits that tell bytes from others (FNV-1a of Fowler, Noll and Vo, 32 bits twice). Fast and the same
- * everywhere; no protection from who wants two texts to collide.
+ * A digest of sixteen hexadecimal digits (FNV-1a of Fowler, Noll and Vo, 32 bits twice). Fast and the same
+ * everywhere, but not cryptographic: collisions can be constructed.
  */
 export class Digest {
   private low = 0x811c9dc5;
   private high = 0x9747b28c;
 
-  /** Takes bytes in; text as UTF-8. */
+  /** Adds bytes; text as UTF-8. */
   take(bytes: Uint8Array | string): this {
     for (const byte of typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes) {
       this.low = Math.imul(this.low ^ byte, 0x01000193);
@@ -15,7 +15,7 @@ export class Digest {
     return this;
   }
 
-  /** The digits of all that came in so far. */
+  /** The digest of everything added so far. */
   get hex(): string {
     return [this.high, this.low].map(half => (half >>> 0).toString(16).padStart(8, '0')).join('');
   }

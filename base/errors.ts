@@ -1,6 +1,6 @@
 /**
  * The errors that eigenkv throws. Each message says what was given, what is allowed and what to do;
- * the class says which kind of thing went wrong, so that callers can tell them apart without reading text.
+ * the class gives the kind of error, so that callers need not parse the text.
  */
 export class EigenkvError extends Error {
   constructor(message: string, options?: ErrorOptions) {
@@ -29,7 +29,10 @@ export class ContextLengthError extends EigenkvError {
   override name = 'ContextLengthError';
 }
 
-/** A cache that cannot do what was asked with what it holds: tokens are evicted or folded, or a step ended in its middle. */
+/**
+ * A cache that cannot do what was asked with what it holds: tokens are evicted or merged into a low-rank encoding, or a forward
+ * pass stopped before all layers ran.
+ */
 export class CacheStateError extends EigenkvError {
   override name = 'CacheStateError';
 }
@@ -51,7 +54,7 @@ export function shown(value: unknown): string {
   return text.length > 200 ? `${text.slice(0, 200)}...` : text;
 }
 
-/** Nothing of what JSON does not have: NaN, undefined, symbols, big integers, objects that hold themselves. */
+/** Values that JSON cannot have: NaN, undefined, symbols, big integers, circular objects. */
 function jsonOf(value: unknown): string | undefined {
   if (typeof value === 'number') return undefined;
   try {

@@ -1,9 +1,10 @@
 import {BackendError} from './errors.js';
 
 /**
- * Imports a package that may not be installed, by a name that bundlers do not follow: native code, and what most pages do without.
+ * Imports a package that may not be installed, by a name that bundlers do not follow: native code, and packages that most pages
+ * do not need.
  *
- * @param otherwise what to do without it, for the error's text.
+ * @param otherwise what to do without it, for the error message.
  * @returns what the package exports; undefined if it is not installed.
  * @throws BackendError if it is installed and fails to load.
  */
@@ -57,7 +58,7 @@ function isMissing(error: unknown, name: string): boolean {
 
 const closing = (quote: string) => (quote === '“' ? '”' : quote);
 
-/** Node, or a runtime that passes for it: packages with native code load here. Pages have a `process` of less. */
+/** Whether this is Node or a compatible runtime, in which packages with native code load. In pages, `process` has fewer fields. */
 export function runsInNode(): boolean {
   return 'process' in globalThis && 'versions' in process && typeof process.versions.node === 'string';
 }

@@ -6,7 +6,7 @@ export type Options = Readonly<Record<string, OptionValue>>;
 export type OptionValue =
   number | string | boolean | null | readonly OptionValue[] | {readonly [name: string]: OptionValue};
 
-/** What a registry makes of a name and options. */
+/** A name with options, from which a registry makes an instance. */
 export interface Spec {
   readonly name: string;
   /** Default: none; the defaults apply. */
@@ -20,7 +20,7 @@ export interface Factory<Given extends object, Made> {
 }
 
 /**
- * Makes a factory that checks its options at the door: see `checkOptions`.
+ * Makes a factory that checks its options with `checkOptions`.
  * @param entries the schema of each option, with its default.
  */
 export function defineFactory<
@@ -38,7 +38,7 @@ export function defineFactory<
   });
 }
 
-/** Options as JSON has them: what was made of a spec is that spec again. */
+/** Options as JSON has them: what was made from a spec becomes that spec again. */
 export function jsonOptions(checked: object): Options {
   const entries = Object.entries(checked as Readonly<Record<string, unknown>>).map(([key, value]) => [
     key,
@@ -50,12 +50,12 @@ export function jsonOptions(checked: object): Options {
 const isMade = (value: unknown): value is Required<Spec> =>
   typeof value === 'object' && value !== null && 'name' in value && 'options' in value;
 
-/** The name and options of something made. */
+/** The name and options from which something was made. */
 export function specOf({name, options}: Required<Spec>): Required<Spec> {
   return {name, options};
 }
 
-/** A whole number from `least` on. */
+/** A whole number >= `least`. */
 export const atLeast = (least: number) =>
   v.pipe(
     v.number(`expected a whole number >= ${least}`),
@@ -81,7 +81,7 @@ function isOptionValue(input: unknown, nesting: number): boolean {
 /** true or false. */
 export const flag = v.boolean('expected true or false');
 
-/** A share above 0, at most 1. */
+/** A number in (0, 1]. */
 export const probability = v.pipe(
   v.number('expected a number above 0, at most 1'),
   v.gtValue(0, 'expected a number above 0, at most 1'),
@@ -100,7 +100,7 @@ export const oneOf = <const T extends readonly number[]>(...allowed: T) =>
   v.picklist(allowed, `expected ${listOf(allowed)}`);
 
 /**
- * Checks options at the door: unknown names and values that are not allowed are InvalidArgumentErrors which name the
+ * Checks options: unknown names and values that are not allowed are InvalidArgumentErrors which state the
  * option, its value and what is allowed. Missing ones get the schema's defaults.
  */
 export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectEntries, undefined>>(

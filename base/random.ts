@@ -1,8 +1,8 @@
 /**
  * Uniform numbers in [0, 1), the same for the same seed on every machine: xoshiro128** (Blackman and Vigna, 2018,
- * arXiv 1805.01407), 32 bits a number, its four words seeded by splitmix32 as its authors advise.
+ * arXiv 1805.01407), 32 bits per number, its four words seeded by splitmix32 as its authors advise.
  *
- * @param seed a whole number; its lowest 32 bits count. Default: another one each time.
+ * @param seed a whole number, of which the lowest 32 bits are used. Default: a random one.
  */
 export function seededRandom(seed: number = Math.floor(Math.random() * 2 ** 32)): () => number {
   const next = splitmix32(seed);

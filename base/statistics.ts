@@ -1,4 +1,4 @@
-/** The middle number; the mean of the two middle ones if there is an even number of them. NaN if there are none. */
+/** The median: the mean of the two middle numbers if there is an even number of them. NaN if there are none. */
 export function median(numbers: readonly number[]): number {
   const sorted = numbers.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
@@ -6,7 +6,7 @@ export function median(numbers: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
 }
 
-/** NaN if there are none. */
+/** The arithmetic mean. NaN if there are no numbers. */
 export function mean(numbers: readonly number[]): number {
   return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 }

@@ -1,8 +1,8 @@
 /**
- * How numbers are shown to people, everywhere: here is decided that nothing reads "-0.00 %", "1.0x larger" or "1 tokens".
+ * How numbers are formatted for people, everywhere, so that nothing reads "-0.00 %", "1.0x larger" or "1 tokens".
  */
 
-/** From here on digits are no help, and powers of ten are shown. */
+/** Numbers from here on are shown with powers of ten. */
 const longNumber = 1e7;
 
 /** 1,234,567 */
@@ -78,7 +78,7 @@ export function byteSize(bytes: number): string {
 
 /**
  * How much smaller a thing is than another that has `ratio` times its size: 3.8x smaller, 1.04x larger, the same.
- * Below 1.1 there are two digits, since 1.0x would say nothing.
+ * Two decimals below 1.1, since 1.0x would not tell the difference.
  */
 export function timesSmaller(ratio: number): string {
   if (!(ratio > 0) || !Number.isFinite(ratio)) return '-';
@@ -93,7 +93,7 @@ export function comparedWith(ratio: number, baseline: string): string {
   return `${times} ${times === 'the same' ? 'as' : 'than'} ${baseline}`;
 }
 
-/** Of a number that could not be computed. */
+/** How a number that could not be computed is shown. */
 function unknown(number: number): string {
   return Number.isNaN(number) ? '-' : number > 0 ? 'infinite' : '-infinite';
 }

@@ -1,4 +1,4 @@
-/** Takes a sentence that the user should read: what was assumed, or left out. */
+/** Called with a sentence for the user: what was assumed, or left out. */
 export type Warn = (message: string) => void;
 
 /** Writes to the console, as all warnings of eigenkv do unless their caller says otherwise. */

@@ -6,7 +6,7 @@ import type {Row} from './support/row.js';
 /** Tokens that there is room for: more than a run appends. */
 const room = 16384;
 
-/** One token more, and one more, for pasts of so many tokens, 3 heads of 64, in a buffer that has room. */
+/** The time to append one token to pasts of several lengths, 3 heads of 64, in a buffer with spare capacity. */
 export async function appendRows(lengths: readonly number[], rounds: number): Promise<Row[]> {
   const fresh = tf.randomNormal<tf.Rank.R4>([1, 3, 1, 64]);
   const pasts = lengths.map(tokens => {

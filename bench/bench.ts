@@ -7,7 +7,7 @@
  *     --rounds 8                           turns that each of the compared has
  *     --backend wasm                       or cpu
  *     --model FILE.gguf                    for `model`: a path or a hub id
- *     --peers FOLDER                       for `model`: where the peers are installed (docs/PEERS.md)
+ *     --peers FOLDER                       for `model`: the folder in which the peers are installed (docs/PEERS.md)
  *     --gguf FILE,FILE                     for llama.cpp: the same model in other types of weights; default: --model
  *     --onnx FILE                          for onnxruntime: the same model as a graph (bench/peers/onnx_decoder.py)
  *     --keep FOLDER                        for `model`: keeps the filled caches there, for the next run
@@ -78,7 +78,7 @@ if (parts.includes('prefill')) {
 if (parts.includes('decode')) {
   for (const shape of shapes) {
     for (const tokens of lengths) {
-      // all codecs together take three times what dense takes, and plain ops copies of it, where WebAssembly has four gigabytes
+      // all codecs together take three times the memory of dense, plain ops copy it, and WebAssembly has four gigabytes
       const denseBytes = 8 * shape.kvHeads * shape.dim * tokens;
       const depths = Math.min(shape.depths, Math.floor(1e9 / denseBytes));
       if (depths > 0) report(await decodeRows({...shape, depths}, tokens, rounds));
@@ -95,7 +95,7 @@ if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(
 if (options.record) for (const run of runsOfRows(rows)) await record(run);
 if (options.svg !== undefined) await writeFile(options.svg, await decodeChart(rows));
 
-/** Whole models, and their peers where those are installed. */
+/** Whole models, and the peers that are installed. */
 async function reportModels(source: string): Promise<void> {
   const {engine, ids, config} = await openModel(source, options.keep);
   const engines = [engine];

@@ -1,8 +1,8 @@
 /**
- * What policies cost beside attention: `npm run bench:bookkeeping [-- MODEL.gguf [TOKENS [POLICY ...]]]`.
+ * What policies cost apart from attention: `npm run bench:bookkeeping [-- MODEL.gguf [TOKENS [POLICY ...]]]`.
  *
  * Fills a cache of the model's shape with TOKENS random tokens, then adds one token at a time at every depth. Bookkeeping is
- * all that `KVCache.attend` does beside attention itself: rotating, appending, observing, sealing, folding, evicting.
+ * all that `KVCache.attend` does apart from attention itself: rotating, appending, observing, encoding, updating the SVD, evicting.
  * Attention itself is timed by asking the same queries of the same past once more. A step is the model's own part,
  * measured once, and `attend` at all depths.
  */
@@ -110,7 +110,7 @@ function attendAgain(cache: KVCache, depth: number, queries: tf.Tensor4D, rope?:
   attendPast(past, rotated, {scale: 1 / Math.sqrt(queries.shape[3]), rope});
 }
 
-/** Milliseconds of a step of the model without its attention; the median of some. */
+/** The median time of a step of the model without its attention, in ms. */
 async function modelTime(model: tf.LayersModel, cache: AttentionCache): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < 20; i++) {

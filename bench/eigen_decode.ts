@@ -46,7 +46,7 @@ async function main([tokensText = '4096']: string[]) {
       ms.push(performance.now() - start);
     }
   }
-  console.log(`| layer | MB in the cache | ms a token | against dense |\n|${'---|'.repeat(4)}`);
+  console.log(`| layer | MB in the cache | ms per token | against dense |\n|${'---|'.repeat(4)}`);
   const best = (ms: readonly number[]) => Math.min(...ms);
   for (const {name, cache, ms} of runs) {
     const dense = runs.find(

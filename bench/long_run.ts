@@ -4,7 +4,7 @@
  *
  * The embedded model generates far beyond its context through one cache per policy (default: all that have a budget).
  * At checkpoints: bytes and tensors flat, numbers finite, budgets held, and every key and value that is held compared with
- * the one that came in, its rotation computed anew in float64. Where a policy goes by attention, a replay in float64 has every
+ * the one that came in, its rotation computed anew in float64. If a policy uses attention scores, a replay in float64 has every
  * score, and judges every eviction; it takes about half of the time. One line of JSON per policy; progress on stderr. Exit code 1
  * where something is not as it must be.
  */

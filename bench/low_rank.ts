@@ -21,7 +21,7 @@ import {
 } from '../models/index.js';
 import {type EvaluationRow, evaluate} from '../src/evaluate/index.js';
 
-/** Those of fisher only where the calibration has gradients. */
+/** Those of fisher only if the calibration has gradients. */
 const settings: readonly [name: string, options: CompressOptions][] = [
   ['svd', {method: 'svd', spread: 'uniform'}],
   ['eigen', {method: 'eigen', spread: 'uniform'}],

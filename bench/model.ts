@@ -20,7 +20,7 @@ export interface Decoder extends Pick<Row, 'backend' | 'codec' | 'shape'> {
 /** The ways of one engine. They read the same text, each into a cache of its own. */
 export interface Engine {
   readonly decoders: readonly Decoder[];
-  /** Gives every cache so many tokens. */
+  /** Fills every cache with this number of tokens. */
   fillTo(tokens: number): Promise<void>;
   dispose(): Promise<void>;
 }
@@ -86,7 +86,7 @@ async function underPolicy(past: KVCache, tokens: number, policy: Policy): Promi
 }
 
 /**
- * The time of one token behind `tokens` others: the engines' caches are filled, then all decoders take turns.
+ * The time of one token at a context of `tokens` tokens: the engines' caches are filled, then all decoders take turns.
  *
  * @param filled waited for before anything is timed.
  */

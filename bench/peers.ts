@@ -44,7 +44,7 @@ const cacheTypes = {f16: 'F16', q8_0: 'Q8_0', q4_0: 'Q4_0'} as const;
  * @param files the same model as GGUF, in one or several types of weights. A cache is filled by the first of them and
  *   copied to the others: what is in it does not change llama.cpp's time.
  * @param ids the text; `most` is how many of its tokens will be read at most.
- * @param keep a folder where caches are kept between runs; without one, they go by a temporary folder.
+ * @param keep a folder where caches are kept between runs; without one, a temporary folder is used.
  * @returns the engine, or why there is none.
  */
 export async function openLlama(
@@ -87,7 +87,7 @@ export async function openLlama(
   };
 }
 
-/** By the state of another sequence where there is one; it must be of the same type, not of the same weights. */
+/** From the state of another sequence, if there is one; it needs the same type, but not the same weights. */
 async function fill(
   sequence: LlamaSequence,
   state: string,

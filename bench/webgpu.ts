@@ -42,7 +42,7 @@ interface Row {
   readonly shape: string;
   readonly tokens: number;
   readonly ms: number;
-  /** Nothing where tfjs' matrix of scores is larger than what the GPU binds at once. */
+  /** Undefined if the score matrix of tfjs is larger than the largest binding of the GPU. */
   readonly timesPlainTfjs: number | null;
   readonly timesDense: number;
   /** Stored bytes read, each once, a second. */

@@ -1,19 +1,19 @@
 import {isBuiltin} from 'node:module';
 
-/** A piece of code that stands in a page. */
+/** A code block of a page. */
 export interface MarkdownExample {
   readonly language: 'ts' | 'js';
   /** With the blocks that it continues before it. */
   readonly code: string;
-  /** The line of the page where the code begins, from 1. */
+  /** The line of the page on which the code begins, from 1. */
   readonly line: number;
   /** Its first line says that Node alone cannot run it. */
   readonly elsewhere?: true;
-  /** What it prints, where a `text` block follows it at once. */
+  /** What it prints, if a `text` block follows directly. */
   readonly printed?: string;
 }
 
-/** A fenced block, also where a list indents it. */
+/** A fenced block, possibly indented in a list. */
 const fence = /^(?<indent> *)```(?<language>[^\n]*)\n(?<body>[^]*?)^ *```$/gm;
 
 /** The first line of a block that is no example by itself: readers paste it below the one before. */
@@ -24,7 +24,7 @@ const elsewhereOnly = /^\/\/ (?:in a browser|with a Redis server)\n/;
 
 /**
  * The TypeScript and JavaScript of a page, each piece as it runs when it is pasted.
- * @throws Error if a block continues one that is not there, or has words behind its language, which no reader sees.
+ * @throws Error if a block continues one that is missing, or has words after its language, which no reader sees.
  */
 export function markdownExamples(markdown: string): MarkdownExample[] {
   const examples: MarkdownExample[] = [];
@@ -50,7 +50,7 @@ export function markdownExamples(markdown: string): MarkdownExample[] {
   return examples;
 }
 
-/** The places of code that name a module of a package: what stands before it, and its name. */
+/** The module names in code, each with the text before it. */
 export const importOf = /(from |import\(|^import )'([^'.][^']*)'/gm;
 
 /** The packages that code imports, without Node's own: `@tensorflow/tfjs` of `@tensorflow/tfjs/dist/x.js`. */

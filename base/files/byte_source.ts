@@ -2,11 +2,11 @@ import {FormatError, InvalidArgumentError} from '../errors.js';
 import {unshared} from '../shared_memory.js';
 import {diskError, errorCode} from './disk.js';
 
-/** Something of known size whose bytes are read by ranges: a file, a browser's Blob or File, bytes in memory. */
+/** A source of known size that is read by byte ranges: a file, a browser's Blob or File, bytes in memory. */
 export interface ByteSource {
   /** What messages call it: a path or a file's name. */
   readonly name: string;
-  /** Bytes in all. */
+  /** In bytes. */
   readonly size: number;
   /**
    * The bytes `[offset, offset + length)`. They may be a view of the source's own memory: do not write into them.
@@ -17,7 +17,7 @@ export interface ByteSource {
 }
 
 /**
- * A file on disk (Node only; the module is imported when first called, so that browser bundles survive).
+ * A file on disk (Node only; the module is imported when first called, so that bundles for browsers work without it).
  * @throws InvalidArgumentError if there is no such file, TransferError if the disk fails.
  */
 export async function openFileSource(path: string): Promise<ByteSource> {

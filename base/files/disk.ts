@@ -28,9 +28,9 @@ export function diskError(error: unknown, action: string): TransferError {
 }
 
 /**
- * Writes a file so that `path` holds all of it or what it held before, whenever the process or the machine stops: into a
+ * Writes a file so that `path` holds either all of it or its previous content, whenever the process or the machine stops: into a
  * file of its own beside it, synced to the disk, renamed at the end, and the folder synced too (Node only). Any number of
- * writers may be at work; the last one's file stays. What fails leaves nothing; what a killed writer left goes when the
+ * writers may run at the same time; the last one wins. A failed write leaves nothing. What a killed writer left is removed when the
  * same path is written an hour later.
  * @throws TransferError if the disk fails; what `chunks` throws is passed on.
  */
@@ -70,7 +70,7 @@ export async function writeFileAtomically(
   await removeLeftovers(path);
 }
 
-/** Makes a rename last through a power failure; Windows opens no folders, and does it by itself. */
+/** Makes a rename survive a power failure. Windows cannot open folders, and does this by itself. */
 async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const {open} = process.getBuiltinModule('node:fs/promises');

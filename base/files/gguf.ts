@@ -8,7 +8,7 @@ import {type StoredTensor, type TensorFile, elementCount, tensorFile} from './te
 
 const magic = 0x46554747; // "GGUF", little endian
 const defaultAlignment = 32;
-/** Far above real files, which have some thousands, so that a small file cannot ask for much memory. */
+/** Far more than real files have (some thousands), so that a small file cannot request much memory. */
 const maxTensors = 65_536;
 const maxAxes = 4;
 

@@ -2,7 +2,7 @@ import {ModelError} from '../errors.js';
 import type {GgufCursor} from './gguf_cursor.js';
 import type {Metadata, MetadataValue} from './tensor_file.js';
 
-/** Limits far above real files, so that a small file cannot ask for much memory or time. */
+/** Limits far above real files, so that a small file cannot request much memory or time. */
 const maxArrayLength = 2 ** 24;
 const maxArrayDepth = 4;
 const maxKeys = 16_384;
@@ -54,7 +54,7 @@ export async function readMetadata(cursor: GgufCursor, claimed: bigint): Promise
   return metadata;
 }
 
-/** What was taken of the items that the arrays of a file may have. */
+/** Counts the items in the arrays of a file, up to the limit. */
 class ItemCount {
   private taken = 0;
 

@@ -49,7 +49,7 @@ export const ggmlTypes: ReadonlyMap<number, Encoding> = new Map([
   [41, blocks('Q1_0', 128, 18)],
 ]);
 
-/** Numbers that ggml gave up, and what they were called: their files cannot be read by anyone any more. */
+/** Types that ggml has removed, by their numbers. Nothing reads such files any more. */
 export const removedTypes: ReadonlyMap<number, string> = new Map([
   [4, 'Q4_2'],
   [5, 'Q4_3'],

@@ -1,6 +1,6 @@
 import {TransferError} from '../errors.js';
 
-/** A file of an installed package, which a page is to fetch. */
+/** A file of an installed package that a page fetches. */
 export interface PackageFile {
   /** The package. */
   readonly name: string;
@@ -15,7 +15,7 @@ export interface PackageFile {
   readonly reference: string;
   /** The value of that expression; undefined if there is no import.meta.url, as in classic scripts. */
   readonly url: string | undefined;
-  /** Where it is when somebody copied it beside the script or the page. */
+  /** Its path if it was copied next to the script or the page. */
   readonly copy: string;
 }
 
@@ -47,7 +47,7 @@ function besidePage(copy: string): string[] {
 /**
  * Fetches a file from the first place that has it.
  *
- * @param isRight looks at the bytes; servers answer with a page of theirs for what they do not have.
+ * @param isRight checks the bytes, since servers can answer with a page of their own for a missing file.
  * @throws TransferError that says of each place what was wrong there.
  */
 export async function fetchFrom(

@@ -30,12 +30,12 @@ const dtypes = [...encodings.values()].map(encoding => encoding.dtype);
 /** The limit of the format's reference implementation. */
 const maxHeaderBytes = 100_000_000;
 
-/** Far above real files, which have some thousands, so that a small file cannot ask for much memory. */
+/** Far more than real files have (some thousands), so that a small file cannot request much memory. */
 const maxTensors = 65_536;
 
 /**
  * Opens a safetensors file: eight bytes of header length, a JSON header, then the tensors' bytes. Only the header is
- * read. Everything it says is checked against the file before it is believed: dtypes, shapes, and that the tensors
+ * read. It is checked against the file: dtypes, shapes, and that the tensors
  * follow each other without overlap or gap, from the end of the header to the end of the file.
  * Source: the format of huggingface/safetensors. The source is closed when the TensorFile is, or when opening fails.
  * @throws FormatError if the file is not a whole, valid safetensors file.
@@ -146,7 +146,7 @@ function readEntry(name: string, entry: unknown, fileName: string, dataStart: nu
   };
 }
 
-/** The format demands that the tensors fill the file: then none overlaps another and nothing hides between them. */
+/** The format requires that the tensors fill the file, so that none overlap and there is nothing between them. */
 function checkLayout(
   tensors: ReadonlyMap<string, StoredTensor>,
   dataStart: number,

@@ -5,14 +5,14 @@ import {openSafetensors} from './safetensors.js';
 import type {Metadata, TensorFile} from './tensor_file.js';
 import {closeAll, joinedFiles} from './joined_files.js';
 
-/** What `model.safetensors.index.json` says: which file holds which tensor. */
+/** The content of `model.safetensors.index.json`: the file of each tensor. */
 export interface ShardIndex {
   readonly fileOfTensor: ReadonlyMap<string, string>;
   /** Each shard's file name once, sorted. */
   readonly fileNames: readonly string[];
 }
 
-/** More shards than any model on the hub has; a limit on what an index can make a loader open. */
+/** The most files that an index can make a loader open: more than any model on the hub has. */
 const maxShards = 10_000;
 
 /**

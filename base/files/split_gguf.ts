@@ -6,14 +6,14 @@ import {closeAll, joinedFiles} from './joined_files.js';
 // Large models come as several GGUF files, as llama.cpp's gguf-split writes them: each holds some of the tensors and says which
 // part it is (split.no, split.count, split.tensors.count); the first part has the model's metadata.
 
-/** Which part of a split file one is. */
+/** The position of a part in its split file. */
 export interface GgufSplit {
   /** Counted from 1, as in the names of files. */
   readonly part: number;
   readonly count: number;
 }
 
-/** Far above real models, which have some tens. */
+/** Far more than real models have (some tens). */
 const maxParts = 1000;
 
 const partName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;

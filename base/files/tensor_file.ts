@@ -1,10 +1,10 @@
 import {FormatError, ModelError, didYouMean, shown} from '../errors.js';
 import type {ByteSource} from './byte_source.js';
 
-/** What a file says of one tensor. */
+/** A tensor, as the header of the file describes it. */
 export interface TensorInfo {
   readonly name: string;
-  /** As the file's format calls it: `F32`, `BF16`, `Q4_K`. */
+  /** The name in the file's format: `F32`, `BF16`, `Q4_K`. */
   readonly dtype: string;
   /** Row-major, outermost axis first, in both formats (GGUF stores it the other way round). */
   readonly shape: readonly number[];
@@ -44,7 +44,7 @@ export interface TensorFile {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Metadata;
   /**
-   * A tensor's values as float32, row-major. Beside the result only some MB are held, whatever the tensor's size.
+   * A tensor's values as float32, row-major. Apart from the result this needs a few MB, whatever the tensor's size.
    * Float64 and integers are rounded to float32, booleans become 0 and 1.
    * @throws ModelError if there is no such tensor, FormatError if its dtype is not supported or the file is
    *     shorter than it was.
@@ -92,7 +92,7 @@ export function tensorFile(
   };
 }
 
-/** The tensor of that name, or a ModelError that names the nearest one. */
+/** The tensor of that name, or a ModelError that suggests a similar name. */
 export function findTensor<T extends TensorInfo>(
   tensors: ReadonlyMap<string, T>,
   name: string,

@@ -12,7 +12,7 @@ interface ValuesOf {
 
 export type WritableDtype = keyof ValuesOf;
 
-/** A tensor to be written; its data is asked for when its turn comes, so that only one is in memory. */
+/** A tensor to be written; its data is requested when it is written, so that only one tensor is in memory. */
 export type TensorToWrite = {
   [D in WritableDtype]: {
     readonly name: string;
@@ -49,7 +49,7 @@ async function* safetensorsChunks(
   for (const tensor of ordered) yield* dataChunks(tensor);
 }
 
-/** A whole safetensors file in memory, and one tensor beside it; see `safetensorsChunks`. */
+/** A whole safetensors file in memory; needs the memory of one more tensor; see `safetensorsChunks`. */
 export async function writeSafetensors(
   tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
   {metadata}: SafetensorsOptions = {},
@@ -85,7 +85,7 @@ async function* dataChunks(tensor: TensorToWrite): AsyncGenerator<Uint8Array> {
 
 /**
  * Writes a safetensors file, one tensor in memory at a time (Node only). `path` is replaced at the end, after the
- * bytes reached the disk; when anything fails nothing half-written stays. See `safetensorsChunks`.
+ * bytes reached the disk; if anything fails, no partial file remains. See `safetensorsChunks`.
  * @throws TransferError if the disk is full or fails.
  */
 export async function writeSafetensorsFile(

@@ -37,11 +37,11 @@ export interface EnduranceReport {
   readonly leakedTensors: number;
   readonly leakedBytes: number;
   readonly worstDrift: Omit<Drift, 'tokens'>;
-  /** At the end, where the policy goes by attention. */
+  /** At the end, if the policy uses attention scores. */
   readonly scores?: ScoreDrift;
   /** Logits of the prompt through a new cache are the same bits before and after. */
   readonly modelIntact: boolean;
-  /** What is not as it must be; empty where all is well. */
+  /** What is wrong; empty if nothing is. */
   readonly faults: readonly string[];
 }
 
@@ -141,7 +141,7 @@ function judged(policy: Policy, report: Omit<EnduranceReport, 'faults'>): Endura
   return {...report, faults};
 }
 
-/** Of the last token; the cache is disposed of where it is `temporary`. */
+/** Of the last token. The cache is disposed if it is `temporary`. */
 async function logitsOf(
   model: tf.LayersModel,
   ids: readonly number[],
@@ -161,5 +161,5 @@ async function logitsOf(
 const spread = (numbers: readonly number[]): number =>
   numbers.length === 0 ? 0 : (Math.max(...numbers) - Math.min(...numbers)) / Math.min(...numbers);
 
-/** The largest; NaN where one is not a number. */
+/** The largest; NaN if one is NaN. */
 const worst = (numbers: readonly number[]): number => Math.max(...numbers);

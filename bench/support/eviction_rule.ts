@@ -1,11 +1,11 @@
 import type {Policy} from '../../cache/contract.js';
 
-/** How a policy that goes by attention chooses, by its documentation. */
+/** How a policy that uses attention scores chooses tokens, by its documentation. */
 export interface EvictionRule {
   readonly statistic: 'mass' | 'uses' | 'lastUse';
-  /** From which probability on a token is used. */
+  /** The lowest probability at which a token counts as used. */
   readonly threshold: number;
-  /** The most tokens that a head keeps beside the `recentBudget` newest ones; the first `sinks` among them always. */
+  /** The most tokens that a head keeps in addition to the `recentBudget` newest ones; the first `sinks` among them always. */
   readonly budget: number;
   readonly recentBudget: number;
   readonly sinks: number;
@@ -13,7 +13,7 @@ export interface EvictionRule {
   readonly worth: (score: number, position: number, seen: number) => number;
 }
 
-/** The rule of a policy by its name and options; none where it does not go by attention. */
+/** The rule of a policy by its name and options; undefined if it does not use attention scores. */
 export function evictionRuleOf({name, options}: Pick<Policy, 'name' | 'options'>): EvictionRule | undefined {
   const number = (key: string) => Number(options[key]);
   if (name === 'h2o') {

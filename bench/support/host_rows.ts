@@ -54,7 +54,7 @@ async function hostRows(data: tf.Tensor4D): Promise<HostRows> {
   };
 }
 
-/** A key turned to its position in float64, channel i with channel i + dim / 2 (or 2i with 2i + 1). */
+/** A key rotated to its position in float64, channel i with channel i + dim / 2 (or 2i with 2i + 1). */
 export function rotated(
   key: ArrayLike<number>,
   position: number,

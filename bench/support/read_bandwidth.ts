@@ -17,7 +17,7 @@ export function read(from: usize, bytes: usize): i32 {
   return i32x4.extract_lane(v128.xor(v128.xor(a, b), v128.xor(c, d)), 0);
 }`;
 
-/** What reads so many bytes of memory, a multiple of 64, once, as fast as one thread of WebAssembly can. */
+/** Makes a function that reads this number of bytes (a multiple of 64) once, as fast as one thread of WebAssembly can. */
 export async function memoryReader(bytes: number): Promise<() => void> {
   const binary = compile(source);
   const pages = Math.ceil(bytes / 65536) + 1;

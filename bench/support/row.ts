@@ -10,7 +10,7 @@ export interface Row {
   /** Tokens of the past, or of the prompt. */
   readonly tokens: number;
   readonly ms: number;
-  /** How many times as fast as the best of plain tfjs ops, where those were measured. */
+  /** The speed relative to the best of plain tfjs ops, if those were measured. */
   readonly timesPlainTfjs?: number;
   /** How many times as fast as dense kernels of the same shape. */
   readonly timesDense?: number;

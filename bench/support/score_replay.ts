@@ -11,7 +11,7 @@ import {type HostSegment, hostSegment, rotated} from './host_rows.js';
 export interface ScoreDrift {
   /** Scores that were compared. */
   readonly scores: number;
-  /** The largest difference of a score from the one in float64, relative to that (or to 1, where it is less). */
+  /** The largest difference of a score from the one in float64, relative to that (or to 1 if it is less). */
   readonly worst: number;
   /** Evictions that were judged: how many heads, and how many tokens went. */
   readonly evictions: number;
@@ -31,7 +31,7 @@ interface Held extends HostKey {
 }
 
 /**
- * Stands between a model and a cache whose policy goes by attention (`h2o`, `lru`, `lfu`), and attends once more, on the host
+ * Stands between a model and a cache whose policy uses attention scores (`h2o`, `lru`, `lfu`), and attends once more, on the host
  * and in float64, with the queries and keys that come in, over the tokens that are held: so it has every score that the policy
  * must have, with the interval that float32 leaves around it. After each eviction no token may be gone whose worth is surely
  * above that of one that stayed.
@@ -45,7 +45,7 @@ export class ScoreReplay implements AttentionCache {
   private readonly found = {scores: 0, worst: 0, evictions: 0, evictedTokens: 0, closeCalls: 0};
   private readonly faults: string[] = [];
 
-  /** @param inner what attends: the cache itself, or what else stands before it. */
+  /** @param inner what attends: the cache itself, or another wrapper of it. */
   constructor(
     private readonly cache: KVCache,
     private readonly rule: EvictionRule,
@@ -147,7 +147,7 @@ export class ScoreReplay implements AttentionCache {
     return {position, key, length: Math.hypot(...key), score, least: score, most: score};
   }
 
-  /** What the heads of a group give to a token in one query, which stands at `position`. */
+  /** What the heads of a group give to a token in one query at `position`. */
   private credit(token: Held, shares: readonly Share[], position: number): void {
     const {statistic, threshold} = this.rule;
     if (statistic === 'mass') {
@@ -228,7 +228,7 @@ export class ScoreReplay implements AttentionCache {
   }
 }
 
-/** The rows of one head, turned to their positions. */
+/** The rows of one head, rotated to their positions. */
 function rowsOf(
   numbers: Float32Array | Int32Array,
   head: number,

@@ -5,13 +5,13 @@ import {hostNumbers} from '../../ops/host_numbers.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {hostSegment, rotated} from './host_rows.js';
 
-/** How far what a cache holds lies from what came in, over all depths and heads. */
+/** The difference between what a cache holds and what was appended, over all depths and heads. */
 export interface Drift {
   /** Tokens that were compared, over all depths and key heads. */
   readonly tokens: number;
   /** The largest difference of a key from the logged one rotated to its position in float64, by the largest key. */
   readonly keys: number;
-  /** The largest difference of a value from the logged one: 0, where values are stored as they came. */
+  /** The largest difference of a value from the logged one: 0 if values are stored exactly. */
   readonly values: number;
 }
 
@@ -106,7 +106,7 @@ function write(log: Map<number, Float32Array>, fresh: tf.Tensor4D, first: number
   }
 }
 
-/** The largest difference of two rows; NaN where one is not a number. */
+/** The largest difference of two rows; NaN if a number is NaN. */
 function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let most = 0;
   for (let i = 0; i < a.length; i++) {

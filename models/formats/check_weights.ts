@@ -95,7 +95,7 @@ export function isEmbedding({variables}: Pick<StoredWeight, 'variables'>): boole
 /** What a WebAssembly memory of 32-bit addresses can hold, less a quarter of a GiB to compute in. */
 const wasmBytes = 3.75 * 2 ** 30;
 
-/** Beyond its limit, tfjs' wasm backend overwrites tensors silently (4.22). */
+/** Beyond its limit, the wasm backend of tfjs overwrites tensors silently (4.22). */
 function checkMemory(weights: readonly StoredWeight[]): void {
   if (tf.getBackend() !== 'wasm') return;
   // XNNPACK keeps a copy of each matrix that it multiplies by, in its own order

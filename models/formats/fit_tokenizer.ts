@@ -7,8 +7,8 @@ import type {Tokenizer} from '../tokenizer/index.js';
 const mostBeyond = (vocabSize: number) => Math.max(64, vocabSize / 8);
 
 /**
- * The tokenizer as a model of this vocabulary can use it: first and last tokens are those that the model has, with a warning for
- * others. Where the tokenizer has a few tokens more, texts that hold one are refused by `encode`.
+ * The tokenizer as a model of this vocabulary can use it: it keeps the first and last tokens that the model has, with a warning for
+ * others. If the tokenizer has a few tokens more, `encode` refuses texts that contain one.
  *
  * @throws ModelError if the tokenizer has many more tokens than the model, so that it belongs to another one.
  */

@@ -16,7 +16,7 @@ import {fittedTokenizer} from './fit_tokenizer.js';
 import {withOwnHead} from './own_head.js';
 import {samplingOfGguf, samplingOfHub, templateOfConfig} from './use_defaults.js';
 
-/** What a model is made of, as its files say it; the weights are open and not read yet. */
+/** The parts of a model, as its files describe them. The weights are open and not read yet. */
 export interface ModelParts extends Pick<
   LoadedModel,
   'name' | 'config' | 'tokenizer' | 'generation' | 'chatTemplate'
@@ -144,7 +144,7 @@ async function weightsOfFolder(folder: string): Promise<{file: string; isGguf: b
   );
 }
 
-/** What else a folder without weights may hold that looks like some. */
+/** Files that look like weights, in a folder without usable ones. */
 function otherWeights(files: readonly string[]): string {
   const other = files.filter(name => /\.(safetensors|bin|pth?|ckpt|h5|onnx)$/.test(name)).sort()[0];
   if (other === undefined) return '';

@@ -4,8 +4,8 @@ import type {ModelConfig} from '../architectures/parts/model_config.js';
 import {hubHead, isEmbedding, weightsIn} from './check_weights.js';
 
 /**
- * The config with the output head that the weights have. Where it says that head and embedding are one and the file holds
- * both with different numbers, the file is right, as in `transformers` 5; equal ones stay one.
+ * The config with the output head that the weights have. If it says that head and embedding are tied, but the file holds
+ * both with different numbers, they become untied, as in `transformers` 5; equal ones stay tied.
  */
 export async function withOwnHead(config: ModelConfig, file: TensorFile, warn: Warn): Promise<ModelConfig> {
   const embedding = config.tiedEmbeddings ? weightsIn(file, config).find(isEmbedding)?.tensor : undefined;

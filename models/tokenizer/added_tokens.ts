@@ -32,7 +32,7 @@ export function addedTokenFinder(spellings: readonly (readonly [string, AddedTok
       const start = token.lstrip ? Math.max(begin - trailingSpaces(text, begin), done) : begin;
       if (done < start) sections.push(slicePart(part, done, start));
       done = token.rstrip ? end + leadingSpaces(text.slice(end)) : end;
-      // white space may have gone with the token before
+      // the token before may have taken white space
       if (start < done) sections.push({id: token.id});
     }
     if (done < text.length) sections.push(slicePart(part, done, text.length));
@@ -61,7 +61,7 @@ interface Occurrence {
   readonly end: number;
 }
 
-/** The leftmost, and of those that begin at one place the longest; none begins inside of another. */
+/** The leftmost, and among those that begin at the same place the longest; none begins inside another. */
 function* occurrences(root: Node, text: string): Generator<Occurrence> {
   for (let at = 0; at < text.length;) {
     const found = longestAt(root, text, at);

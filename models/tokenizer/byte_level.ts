@@ -6,7 +6,7 @@ interface Splitting {
   /** Patterns applied one after the other; each isolates its matches. */
   readonly patterns: readonly string[];
   readonly normalizer?: object;
-  /** Takes a piece that is a token as it is, whatever the merges say. */
+  /** Whether a piece that is a token is taken as it is, whatever the merges give. */
   readonly ignoreMerges?: boolean;
   readonly addBos?: boolean;
 }
@@ -27,7 +27,7 @@ const gpt2: Splitting = {patterns: [gpt2Pattern]};
 const smollm: Splitting = {patterns: ['\\p{N}', gpt2Pattern]};
 const llama3: Splitting = {patterns: [wordsAndSpaces('\\p{N}{1,3}')], ignoreMerges: true, addBos: true};
 const qwen2: Splitting = {patterns: [wordsAndSpaces('\\p{N}')], normalizer: {type: 'NFC'}};
-/** What llama.cpp does with files older than `tokenizer.ggml.pre`, unless the vocabulary is a known one. */
+/** What llama.cpp uses for files without `tokenizer.ggml.pre`, unless the vocabulary is known. */
 const unnamed: Splitting = {
   patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', gpt2Pattern, '\\p{N}+', '[0-9][0-9][0-9]'],
 };

@@ -10,19 +10,19 @@ import type {TokenizerJson} from './tokenizer_json.js';
 // The steps of an untrusted tokenizer.json could run for ever or take all memory. Real files
 // are far from each of these limits.
 
-/** Sequences in sequences. */
+/** The deepest nesting of sequences. */
 const maxNesting = 8;
-/** Steps of all kinds together. */
+/** The most steps of all kinds together. */
 const maxSteps = 64;
 /** The largest growth of a text by the steps before the vocabulary, or by those after it. */
 const maxGrowth = 4096;
 /** The most characters of what a step or a model writes before, after or instead of something. */
 const maxAffix = 64;
-/** Special tokens around a text. */
+/** The most special tokens around a text. */
 const maxTemplate = 64;
-/** Of a word that WordPiece looks up in pieces; the time goes with its cube. */
+/** The most characters of a word that WordPiece looks up in pieces; the time is cubic in it. */
 const maxWordLength = 256;
-/** Of a token of a unigram vocabulary; the time goes with its square. */
+/** The most characters of a token of a unigram vocabulary; the time is quadratic in it. */
 const maxUnigramLength = 64;
 
 /**
@@ -61,7 +61,7 @@ const growthOfType: ReadonlyMap<string, number> = new Map(
 class StepWalk {
   private steps = 0;
 
-  /** How many times as long a text may become by a step. */
+  /** The largest growth factor of a text by a step. */
   growth(step: unknown, nesting = 0): number {
     if (step === null || step === undefined) return 1;
     if (!isRecord(step)) throw new FormatError('A step of the tokenizer is not an object.');
@@ -105,7 +105,7 @@ function growthByPattern(step: Fields): number {
   return shortest === 0 ? 1 + content.length : Math.max(1, content.length / shortest);
 }
 
-/** Characters that a pattern matches at least. */
+/** The fewest characters that a pattern matches. */
 function checkPattern(pattern: unknown): number {
   const read = readPattern(pattern);
   if ('text' in read) return read.text.length;

@@ -47,8 +47,8 @@ function stepsOf(vocabulary: GgufVocabulary, vocab: object, warn: Warn) {
 }
 
 /**
- * Tokens that fill up a vocabulary (`[PAD151646]`, of the type "unused") are no text, as in llama.cpp: they are left out. Without
- * a prototype, so that a token called `__proto__` is a token.
+ * The vocabulary as an object, without the tokens that pad it (`[PAD151646]`, of the type "unused"), as in llama.cpp. It has no
+ * prototype, so that a token called `__proto__` is a token.
  */
 function vocabObject({tokens, types, bosId, eosIds, unknownId}: GgufVocabulary): object {
   const vocab = Object.create(null) as Record<string, number>;

@@ -10,14 +10,14 @@ import {
 import type {Metadata} from '../../base/files/tensor_file.js';
 import {isEndToken} from './end_tokens.js';
 
-/** What a GGUF file says of its tokens, checked. Source: docs/gguf.md of ggml-org/ggml, "Tokenizer". */
+/** The tokens of a GGUF file, checked. Source: docs/gguf.md of ggml-org/ggml, "Tokenizer". */
 export interface GgufVocabulary {
   /** `gpt2`: byte-level BPE with merges. `llama`: SentencePiece BPE with scores. */
   readonly model: string;
   /** Undefined if the file does not state it, or states an empty text. */
   readonly pre: string | undefined;
   readonly tokens: readonly string[];
-  /** Of `tokenType`. What is spelled as an end of texts is a control token whatever the file says, as in llama.cpp. */
+  /** Of `tokenType`. A token that is spelled as an end of text is a control token whatever the file says, as in llama.cpp. */
   readonly types: ArrayLike<number>;
   readonly scores: ArrayLike<number> | undefined;
   readonly merges: readonly string[] | undefined;

@@ -1,7 +1,7 @@
 import type {Warn} from '../../base/warn.js';
 import type {GgufVocabulary} from './gguf_vocabulary.js';
 
-/** A published byte-level vocabulary, by what fine-tuned and padded copies of it keep: tokens at their ids, and its size. */
+/** A published byte-level vocabulary, recognised by what fine-tuned and padded copies keep: a least size and some tokens at their ids. */
 interface KnownVocabulary {
   /** Its `tokenizer.ggml.pre`. */
   readonly pre: string;

@@ -15,7 +15,7 @@ export async function findPython(): Promise<string | undefined> {
   return undefined;
 }
 
-/** Said where there is none. */
+/** The message if there is none. */
 export const noJupyter = `skipped, no nbconvert in ${pythons.join(', ')} (pip install nbconvert jupyter-client; or give PYTHON=PATH).`;
 
 /**
@@ -44,7 +44,7 @@ async function installKernel(python: string): Promise<string> {
 
 /**
  * Executes a notebook in its folder, and writes it back with its outputs.
- * @throws Error if a cell fails or complains: what it said stands in the message.
+ * @throws Error if a cell fails or complains: the message has its output.
  */
 export async function executeNotebook(file: string, python: string): Promise<Notebook> {
   const jupyterPath = await installKernel(python);

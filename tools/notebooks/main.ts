@@ -1,6 +1,6 @@
 /**
  * `npm run notebooks`: executes notebooks/ with the built package and writes their outputs back; with `-- --check` it compares them with
- * those that are there and fails where they differ. Names of notebooks may follow: `npm run notebooks -- 4_write`. Skips, and says why,
+ * the committed ones and fails if they differ. Names of notebooks may follow: `npm run notebooks -- 4_write`. Skips, and says why,
  * where there is no Jupyter.
  */
 import {copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile} from 'node:fs/promises';

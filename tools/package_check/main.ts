@@ -17,7 +17,7 @@ import {checkTypes} from './types.js';
 
 const keep = process.argv.includes('--keep');
 const folder = await mkdtemp(join(tmpdir(), 'eigenkv-package-'));
-const pageFolder = await mkdtemp(join(tmpdir(), 'eigenkv-page-')); // none inside the other, where packages would be found
+const pageFolder = await mkdtemp(join(tmpdir(), 'eigenkv-page-')); // neither is inside the other, since its packages would be found
 try {
   const packed = await makeProject(folder);
   const guide = await guideOf('docs/guides/drop_in.md', 'gpt-tfjs');
@@ -30,7 +30,7 @@ try {
   await checkNanoGpt(folder, await guideOf('docs/guides/drop_in.md', 'NanoGptAttention'));
   await makePageProject(pageFolder, packed);
   await checkBundlers(pageFolder);
-  console.log('The package works where it is installed.');
+  console.log('The installed package works.');
 } finally {
   if (keep) console.log(`Left: ${folder}, ${pageFolder}`);
   else await Promise.all([folder, pageFolder].map(path => rm(path, {recursive: true, force: true})));

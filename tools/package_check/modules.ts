@@ -4,7 +4,7 @@ import ts from 'typescript';
 import {checkOutput} from './guide.js';
 import {run} from './run.js';
 
-/** `module` that goes with each way of finding modules. */
+/** The `module` option for each `moduleResolution`. */
 const modules = {node16: 'node16', bundler: 'esnext', node10: 'esnext'} as const;
 
 /** The guide as TypeScript: compiled under `strict`, then run. */

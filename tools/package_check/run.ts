@@ -5,7 +5,7 @@ const execute = promisify(execFile);
 
 /**
  * Runs a command in a folder and gives what it printed.
- * @throws Error with all that it printed, where it fails.
+ * @throws Error with its whole output, if it fails.
  */
 export async function run(
   folder: string,

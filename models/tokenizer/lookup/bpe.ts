@@ -4,7 +4,7 @@ import {byteTokens, spell} from './byte_tokens.js';
 import type {Lookup} from './lookup.js';
 import {type Merge, mergeAll, pairKey} from './merging.js';
 
-/** Pieces of a text that are looked up again and again; longer ones, and more of them, are not kept. */
+/** Limits of the memo of pieces: longer ones, and more of them, are not kept. */
 const maxKeptPieces = 10_000;
 const maxKeptLength = 256;
 

@@ -88,7 +88,11 @@ describe('eigenkv calibrate and compress', () => {
       [() => calibrateCommand.run(['--text', at('empty.txt'), ...out]), InvalidArgumentError, /is empty/],
       [() => calibrateCommand.run(['--text', at('none'), ...out]), InvalidArgumentError, /cannot be read/],
       [() => compressCommand.run(['--calibration', 'c']), UsageError, /--out is missing/],
-      [() => compressCommand.run(out), UsageError, /--calibration is missing: The file that "eigenkv calibrate/],
+      [
+        () => compressCommand.run(out),
+        UsageError,
+        /--calibration is missing: The file that "eigenkv calibrate/,
+      ],
       [() => compressCommand.run(['--calibration', at('none'), ...out]), InvalidArgumentError, /none/],
       [() => compressCommand.run(['--calibration', at('note.safetensors'), ...out]), FormatError, /note/],
       [

@@ -67,10 +67,7 @@ describe('--import', () => {
       ['throws.mjs', /--import = ".*throws\.mjs" cannot be imported: RangeError: of its own/],
       ['no_error.mjs', /no_error\.mjs" cannot be imported: a text/],
       ['syntax.mjs', /syntax\.mjs" cannot be imported: /],
-      [
-        'typed.mjs',
-        /typed\.mjs" cannot be imported: SyntaxError: .*TypeScript needs the extension \.mts\.$/,
-      ],
+      ['typed.mjs', /typed\.mjs" cannot be imported: SyntaxError: .*TypeScript needs the extension \.mts\.$/],
       ['imports.mjs', /imports\.mjs" cannot be imported: .*nowhere\.mjs/],
       ['taken.mjs', /taken\.mjs" cannot be imported: InvalidArgumentError: There is already a policy "h2o"/],
     ];

@@ -24,7 +24,7 @@ export type {AdaptiveCodecOptions} from './codecs/adaptive.js';
 export type {OnlineSvdCodecOptions} from './codecs/online_svd.js';
 export {codecPair, type SideCodecs} from './codecs/pair.js';
 export type {Budget, Candidates, Codec, Context, HeadSizes, Keeper, PairCodec, Policy} from './contract.js';
-export {type KeeperLike, asKeeper, keeperNames, registerKeeper} from './keepers/as_keeper.js';
+export {type KeeperLike, asKeeper, keeperNames} from './keepers/as_keeper.js';
 export * as keepers from './keepers/index.js';
 export {KVCache, type KVCacheOptions} from './kv_cache.js';
 export type {LatentKeys} from './past/attend_past.js';
@@ -40,6 +40,7 @@ export {
   asPolicy,
   makePolicy,
   policyNames,
+  registerKeeper,
   registerPolicy,
   tokenBudget,
 } from './policies/as_policy.js';

@@ -1,13 +1,16 @@
-import type {Spec} from '../base/options.js';
+import type {Options, Spec} from '../base/options.js';
 import {InvalidArgumentError, didYouMean, shown} from '../base/errors.js';
 
-/** Makes an object from its options. (Written as a method, so that factories of narrower options are assignable.) */
+/**
+ * Makes an object from its options. Without `optionNames`, the options that the object lists for its defaults are taken for all that
+ * there are. (Written as a method, so that factories of narrower options are assignable.)
+ */
 export type AnyFactory<Made> = {make(options?: object): Made}['make'] & {
   readonly optionNames?: readonly string[];
 };
 
 /** Factories by name: the package's own, and those that users register. */
-export class Registry<Made> {
+export class Registry<Made extends {readonly name: string; readonly options: Options}> {
   readonly #factories: Map<string, AnyFactory<Made>>;
 
   /** @param kind what the factories make, as named in errors. */
@@ -26,16 +29,43 @@ export class Registry<Made> {
     return this.#factories.has(name);
   }
 
-  /** Returns the names of a factory's options; undefined if no factory has that name, or if it does not list them. */
+  /**
+   * Returns the names of a factory's options; undefined if no factory has that name, or if neither it nor what it makes of its defaults
+   * lists them.
+   */
   optionNames(name: string): readonly string[] | undefined {
-    return this.#factories.get(name)?.optionNames;
+    const factory = this.#factories.get(name);
+    return factory?.optionNames ?? (factory && this.#listedOptions(name, factory));
+  }
+
+  /** The options that an object of that name lists for its defaults. An object of another name lists those of another factory. */
+  #listedOptions(name: string, factory: AnyFactory<Made>): readonly string[] | undefined {
+    let made: unknown;
+    try {
+      made = factory({});
+    } catch {
+      return undefined; // it has no defaults
+    }
+    return isSpec(made) && made.name === name && made.options !== undefined
+      ? Object.keys(made.options)
+      : undefined;
   }
 
   /**
    * Adds a factory.
-   * @throws InvalidArgumentError if the name is taken.
+   * @throws InvalidArgumentError if the name is taken or cannot stand in a plan's text, or if it is not a function.
    */
   register(name: string, factory: AnyFactory<Made>): void {
+    if (typeof name !== 'string' || !/^[A-Za-z]\w*$/.test(name)) {
+      throw new InvalidArgumentError(
+        `${shown(name)} cannot name a ${this.kind}; use letters, digits and "_", beginning with a letter.`,
+      );
+    }
+    if (typeof factory !== 'function') {
+      throw new InvalidArgumentError(
+        `${shown(factory)} cannot make the ${this.kind} "${name}"; expected a function from options to a ${this.kind}.`,
+      );
+    }
     if (this.has(name)) {
       throw new InvalidArgumentError(`There is already a ${this.kind} "${name}"; give yours another name.`);
     }
@@ -66,7 +96,22 @@ export class Registry<Made> {
         `There is no ${this.kind} "${name}"; there are ${this.names.join(', ')}.${didYouMean(name, this.names)}`,
       );
     }
-    return factory(options ?? {});
+    if (factory.optionNames === undefined) this.#expectNames(name, factory, options ?? {});
+    const made = factory(options ?? {});
+    if (isSpec(made)) return made;
+    throw new InvalidArgumentError(
+      `The factory of the ${this.kind} "${name}" returned ${shown(made)}; expected a ${this.kind} with a name and options.`,
+    );
+  }
+
+  /** A factory that does not check its options would ignore a misspelt one. */
+  #expectNames(name: string, factory: AnyFactory<Made>, options: Options): void {
+    const names = this.#listedOptions(name, factory);
+    const unknown = names && Object.keys(options).find(option => !names.includes(option));
+    if (unknown === undefined) return;
+    throw new InvalidArgumentError(
+      `${name} has no option "${unknown}"; it has ${names!.length === 0 ? 'none' : names!.join(', ')}.${didYouMean(unknown, names!)}`,
+    );
   }
 }
 

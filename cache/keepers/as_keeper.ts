@@ -1,8 +1,9 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import type {Spec} from '../../base/options.js';
+import {type Spec, checkOptions} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
-import {type AnyFactory, Registry, isSpec} from '../registry.js';
+import {Registry, isSpec} from '../registry.js';
+import {budgetOf} from './budget.js';
 import * as keepers from './index.js';
 
 /** Whatever can be read as a keeper: a keeper, its name, or its name and options. */
@@ -15,19 +16,37 @@ export function keeperNames(): string[] {
   return keeperRegistry.names;
 }
 
-/**
- * Registers a keeper by name. The name is then a policy's, too: `--plan NAME:budget=256,store=integer,bits=4`.
- * @throws InvalidArgumentError if the name is taken.
- */
-export function registerKeeper(name: string, factory: AnyFactory<Keeper>): void {
-  keeperRegistry.register(name, factory);
-}
+/** What plain JavaScript may get wrong in a keeper of its own. */
+const parts = {
+  budget: v.optional(budgetOf(0)),
+  observes: v.optional(
+    v.variant(
+      'statistic',
+      [
+        v.strictObject({statistic: v.picklist(['mass', 'lastMass'])}),
+        v.strictObject({
+          statistic: v.picklist(['uses', 'lastUse']),
+          threshold: v.number('expected a probability, from 0 to 1'),
+        }),
+      ],
+      'expected {statistic: "mass"}, {statistic: "lastMass"}, {statistic: "uses", threshold} or {statistic: "lastUse", threshold}',
+    ),
+  ),
+  score: v.optional(v.function('expected a function from candidates to a score for each')),
+};
 
 /**
  * Returns the keeper that a `KeeperLike` stands for.
- * @throws InvalidArgumentError if it cannot be read as a keeper.
+ * @throws InvalidArgumentError if it cannot be read as a keeper, or if a part of it is not allowed.
  */
 export function asKeeper(given: KeeperLike): Keeper {
+  const keeper = keeperOf(given);
+  const {budget, observes, score} = keeper;
+  checkOptions(`the keeper ${keeper.name}`, v.strictObject(parts), {budget, observes, score});
+  return keeper;
+}
+
+function keeperOf(given: KeeperLike): Keeper {
   if (typeof given === 'string') return keeperRegistry.make({name: given});
   if (!isSpec(given)) {
     throw new InvalidArgumentError(

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {headsOf} from '../../ops/encodings/encoding.js';
 import {gatherBlocks} from '../../ops/gather_tokens/index.js';
 import {readableNumbers} from '../../ops/host_numbers.js';
@@ -107,16 +108,30 @@ function scoresOf(keep: Keeper, segment: Segment, sinks: number, past: Past, {ro
   if (keep.score === undefined) return positions;
   const {tokensSeen} = past;
   const decoded = () => decodeTokens(segment, {rope, tokensSeen});
-  const score = keep.score({
-    attention: segment.scores ?? tf.zerosLike<tf.Tensor4D>(positions),
-    positions,
-    tokensSeen,
-    keys: () => decoded().keys.data,
-    values: () => decoded().values.data,
-  });
+  const score = scoreOfEach(
+    keep.name,
+    keep.score({
+      attention: segment.scores ?? tf.zerosLike<tf.Tensor4D>(positions),
+      positions,
+      tokensSeen,
+      keys: () => decoded().keys.data,
+      values: () => decoded().values.data,
+    }),
+    positions.shape,
+  );
   return sinks === 0
-    ? (score as tf.Tensor4D)
-    : tf.where(tf.less(positions, sinks), tf.fill(positions.shape, priceless), score as tf.Tensor4D);
+    ? score
+    : tf.where(tf.less(positions, sinks), tf.fill(positions.shape, priceless), score);
+}
+
+/** @throws InvalidArgumentError if a keeper's score is not a tensor with a number for each token and head. */
+function scoreOfEach(name: string, score: tf.Tensor, shape: tf.Tensor4D['shape']): tf.Tensor4D {
+  const isTensor = (score as unknown) instanceof tf.Tensor; // plain JavaScript may return anything
+  if (isTensor && tf.util.arraysEqual(score.shape, shape)) return tf.cast(score as tf.Tensor4D, 'float32');
+  const returned = isTensor ? `a tensor [${score.shape.join(', ')}]` : shown(score);
+  throw new InvalidArgumentError(
+    `The score of the keeper ${name} returned ${returned}; expected a tensor [${shape.join(', ')}]: a number for each token and key head.`,
+  );
 }
 
 /** The `kept` tokens of a segment with the highest scores, in whole blocks, chosen for each head. */

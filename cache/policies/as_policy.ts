@@ -1,7 +1,8 @@
+import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import type {Spec} from '../../base/options.js';
-import type {HeadSizes, Policy} from '../contract.js';
-import {keeperRegistry} from '../keepers/as_keeper.js';
+import {type Spec, atLeast, checkOptions} from '../../base/options.js';
+import type {HeadSizes, Keeper, Policy} from '../contract.js';
+import {asKeeper, keeperRegistry} from '../keepers/as_keeper.js';
 import {type AnyFactory, Registry, isSpec} from '../registry.js';
 import {policy, policyOfKeeper} from './custom.js';
 import * as policies from './index.js';
@@ -9,6 +10,9 @@ import {policySpec} from './policy_text.js';
 
 /** Whatever can be read as a policy: a policy, its name, its text (`'h2o:heavyBudget=512'`), or its name and options. */
 export type PolicyLike = Policy | string | Spec;
+
+/** What plain JavaScript may get wrong in a policy of its own, besides its keeper. */
+const exactTokens = {sinks: atLeast(0), recent: atLeast(0)};
 
 const registry = new Registry<Policy>('policy', {...policies, policy});
 
@@ -25,6 +29,17 @@ export function policyNames(): string[] {
 export function makePolicy(spec: Spec): Policy {
   const isKeepers = isSpec(spec) && !registry.has(spec.name) && keeperRegistry.has(spec.name);
   return isKeepers ? policyOfKeeper(spec) : registry.make(spec);
+}
+
+/**
+ * Registers a keeper by name. The name is then a policy's, too: `--plan NAME:budget=256,store=integer,bits=4`.
+ * @throws InvalidArgumentError if the name is taken, by a policy either, or cannot stand in a plan's text.
+ */
+export function registerKeeper(name: string, factory: AnyFactory<Keeper>): void {
+  if (registry.has(name)) {
+    throw new InvalidArgumentError(`There is already a policy "${name}"; give your keeper another name.`);
+  }
+  keeperRegistry.register(name, factory);
 }
 
 /**
@@ -47,6 +62,11 @@ export function asPolicy(given: PolicyLike): Policy {
   if (!isSpec(given) || 'plan' in given) throw noPolicy(given);
   if (!('keep' in given)) return makePolicy(given);
   if (!('store' in given && 'recent' in given && 'sinks' in given)) throw noPolicy(given);
+  checkOptions(`the policy ${given.name}`, v.strictObject(exactTokens), {
+    sinks: given.sinks,
+    recent: given.recent,
+  });
+  asKeeper(given.keep);
   return given;
 }
 

@@ -13,21 +13,21 @@ type OptionNames = readonly string[] | undefined;
 /**
  * Parses the text of a policy into its name and options. Values are numbers, `true`, `false`, `null`, or text.
  *
- * @param namesOf returns the names of a policy's own options; undefined if unknown: then all options are its own.
+ * @param namesOf returns the names of a policy's own options; undefined if unknown: then all are its own that neither the codec nor the
+ *   keeper in the text has.
  * @throws InvalidArgumentError if an option is not `name=value`.
  */
 export function policySpec(text: string, namesOf: (policy: string) => OptionNames): Spec {
   const [name = '', ...rest] = text.split(':');
   const given = pairsIn(rest.join(':'), text);
   const own = namesOf(name) ?? ofKeeper(name);
-  if (own === undefined) return {name, options: Object.fromEntries(given)};
   const parts = {
     store: partOf(given, own, 'store', 'integer', codecOptionNames),
     keep: partOf(given, own, 'keep', undefined, keeper => keeperRegistry.optionNames(keeper)),
   };
   const options = new Map<string, OptionValue>();
   for (const [key, value] of given) {
-    const part = Object.values(parts).find(of => !own.includes(key) && of?.takes.includes(key));
+    const part = Object.values(parts).find(of => own?.includes(key) !== true && of?.takes.includes(key));
     if (part === undefined) options.set(key, value);
     else part.options.set(key, value);
   }
@@ -52,12 +52,12 @@ interface Part {
 /** The codec or keeper within the text; undefined if the policy has no such option, or if the text names none. */
 function partOf(
   given: ReadonlyMap<string, OptionValue>,
-  own: readonly string[],
+  own: OptionNames,
   key: string,
   unnamed: string | undefined,
   namesOf: (name: string) => OptionNames,
 ): Part | undefined {
-  if (!own.includes(key)) return undefined;
+  if (!(own?.includes(key) ?? given.has(key))) return undefined;
   const name = given.get(key) ?? unnamed;
   return typeof name === 'string' ? {name, takes: namesOf(name) ?? [], options: new Map()} : undefined;
 }

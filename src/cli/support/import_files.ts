@@ -1,3 +1,5 @@
+import {storeNames} from '../../../cache/codecs/as_store.js';
+import {keeperNames} from '../../../cache/keepers/as_keeper.js';
 import {policyNames} from '../../../cache/policies/as_policy.js';
 import {Console} from 'node:console';
 import {stat} from 'node:fs/promises';
@@ -7,7 +9,7 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {printNote} from './print.js';
 
 /**
- * Imports modules of the user, which register policies and adapters. Their `console` output, then and later, goes to stderr, because stdout
+ * Imports modules of the user, which register policies, keepers, codecs and adapters. Their `console` output, then and later, goes to stderr, because stdout
  * is for results.
  * @throws InvalidArgumentError if a file does not exist, or if importing it throws; the message names the file.
  */
@@ -24,7 +26,7 @@ async function importFile(file: string): Promise<void> {
   );
   if (!isFile) {
     throw new InvalidArgumentError(
-      `--import = "${file}"; there is no such file. Give an ES module that calls registerPolicy or registers adapters.`,
+      `--import = "${file}"; there is no such file. Give an ES module that calls registerKeeper, registerPolicy, registerCodec or registers adapters.`,
     );
   }
   const before = await registered();
@@ -35,16 +37,16 @@ async function importFile(file: string): Promise<void> {
   }
   if ((await registered()) === before) {
     printNote(
-      `${file} registered no policy and no attention adapter here. If it should have, make it import the same copy of eigenkv ` +
+      `${file} registered no policy, keeper, codec or attention adapter here. If it should have, make it import the same copy of eigenkv ` +
         `as this command (${new URL('../../', import.meta.url).href}), as an ES module: .mjs, .mts, or with "type": "module" in its package.json.`,
     );
   }
 }
 
-/** The number of registered policies and adapters. A module that registers an adapter loads the registry of adapters anyway. */
+/** The number of registered policies, keepers, codecs and adapters. A module that registers an adapter loads the registry of adapters anyway. */
 async function registered(): Promise<number> {
   const {attentionAdapterNames} = await import('../../../models/adapters/index.js');
-  return policyNames().length + attentionAdapterNames().length;
+  return [policyNames(), keeperNames(), storeNames(), attentionAdapterNames()].flat().length;
 }
 
 function reasonOf(cause: unknown): string {

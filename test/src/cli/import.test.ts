@@ -101,7 +101,7 @@ describe('--import', () => {
     await writeFile(at('something.mjs'), policyModule('something'));
     const [nothing, something] = await importedOneByOne([at('nothing.mjs'), at('something.mjs')]);
     expect(nothing!.warned).to.match(
-      /nothing\.mjs registered no policy and no attention adapter here.*same copy of eigenkv/,
+      /nothing\.mjs registered no policy, keeper, codec or attention adapter here.*same copy of eigenkv/,
     );
     expect(something).to.deep.equal({warned: ''});
   });

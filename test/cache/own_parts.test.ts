@@ -12,6 +12,7 @@ import {
   registerPolicy,
   uniformShapes,
 } from '../../cache/index.js';
+import {Registry} from '../../cache/registry.js';
 import {float8} from '../../cache/codecs/float8.js';
 
 // Keepers, codecs and policies of users, in plain JavaScript too: factories that check and list nothing.
@@ -39,10 +40,7 @@ describe('keepers, codecs and policies of users', () => {
       const text = name.includes(':') ? `${name},` : `${name}:`;
       expect(stored(`${text}store=integer,bits=2`), name).to.have.property('bits', 2);
       expect(stored(`${text}store=lowRank,rank=4`), name).to.have.property('rank', 4);
-      expect(stored(`${text}store=float8,format=e5m2`), name).to.have.nested.property(
-        'options.format',
-        'e5m2',
-      );
+      expect(stored(`${text}store=float8,format=e5m2`), name).to.have.property('format', 'e5m2');
       expect(stored(`${text}store=testSmall,bits=3`), name).to.have.property('bits', 3);
     }
     expect(stored('testNewest:bits=4')).to.have.property('bits', 4);
@@ -119,15 +117,12 @@ describe('keepers, codecs and policies of users', () => {
       InvalidArgumentError,
       /expected a function/,
     );
-    registerPolicy(
-      'testFive',
-      untyped(() => 5),
-    );
-    expect(() => asPolicy('testFive')).to.throw(InvalidArgumentError, /returned 5/);
-    registerKeeper(
-      'testNone',
-      untyped(() => undefined),
-    );
-    expect(() => asPolicy('testNone')).to.throw(InvalidArgumentError, /returned undefined/);
+    for (const made of [5, undefined, null, {}]) {
+      const registry = new Registry('keeper', {broken: untyped(() => made)});
+      expect(() => registry.make({name: 'broken'})).to.throw(
+        InvalidArgumentError,
+        /of the keeper "broken" returned/,
+      );
+    }
   });
 });

@@ -82,23 +82,28 @@ function valueOf(text: string): OptionValue {
   return Number.isNaN(Number(text)) ? text : Number(text);
 }
 
-/** Returns a policy's text, which `asPolicy` reads. Options equal to their defaults are left out. */
+/**
+ * Returns a policy's text, which `asPolicy` reads. Options equal to their defaults are left out. A policy that text cannot say, such as one
+ * with different codecs for keys and values, is its JSON.
+ */
 export function policyText({name, options = {}}: Spec, defaults: Options): string {
-  const listed = Object.entries(options).flatMap(([key, value]) => {
-    const former = defaults[key];
-    return JSON.stringify(value) === JSON.stringify(former) ? [] : textsOf(key, value);
-  });
-  return listed.length === 0 ? name : `${name}:${listed.join(',')}`;
+  const changed = Object.entries(options).filter(
+    ([key, value]) => JSON.stringify(value) !== JSON.stringify(defaults[key]),
+  );
+  const listed = changed.map(([key, value]) => textsOf(key, value));
+  if (listed.includes(undefined)) return JSON.stringify({name, options: Object.fromEntries(changed)});
+  return listed.length === 0 ? name : `${name}:${listed.flat().join(',')}`;
 }
 
-/** A codec or keeper is its name, followed by the options that differ from its defaults. */
-function textsOf(key: string, value: OptionValue): string[] {
+/** A codec or keeper is its name, followed by the options that differ from its defaults. Undefined for what text cannot say. */
+function textsOf(key: string, value: OptionValue): string[] | undefined {
   if (typeof value !== 'object' || value === null) return [`${key}=${plainText(value)}`];
   const defaults = isSpec(value) ? defaultsOf(key, value.name) : undefined;
-  if (!isSpec(value) || defaults === undefined) return [`${key}=${JSON.stringify(value)}`];
+  if (!isSpec(value) || defaults === undefined) return undefined;
   const changed = Object.entries(value.options ?? {}).filter(
     ([option, of]) => JSON.stringify(of) !== JSON.stringify(defaults[option]),
   );
+  if (changed.some(([, of]) => typeof of === 'object' && of !== null)) return undefined;
   return [`${key}=${value.name}`, ...changed.map(([option, of]) => `${option}=${plainText(of)}`)];
 }
 

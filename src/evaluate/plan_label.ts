@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import {type Options, optionValue} from '../../base/options.js';
 import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
-import {makePolicy, policyNames} from '../../cache/policies/as_policy.js';
+import {makePolicy} from '../../cache/policies/as_policy.js';
 import {policyText} from '../../cache/policies/policy_text.js';
 
 const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), optionValue), {})});
@@ -31,8 +31,14 @@ function partLabel(part: unknown): string {
 }
 
 function specLabel(policy: v.InferOutput<typeof spec>): string {
-  const defaults: Options = policyNames().includes(policy.name)
-    ? makePolicy({name: policy.name}).options
-    : {};
-  return policyText(policy, defaults);
+  return policyText(policy, defaultsOf(policy.name));
+}
+
+/** The options of a policy by default; none if its name is not registered here. */
+function defaultsOf(name: string): Options {
+  try {
+    return makePolicy({name}).options;
+  } catch {
+    return {};
+  }
 }

@@ -93,6 +93,8 @@ describe('whatever can be read as a plan', () => {
       const defaults = asPolicy(read.name).options;
       expect(policyText(read, defaults)).to.equal(given);
     }
+    const sides = h2o({store: {keys: {bits: 4}, values: 'float8'}});
+    expect(asPlan(policyText(sides, h2o().options)).policyFor(0, 1).options).to.deep.equal(sides.options);
   });
 
   it('finds the best plan within a fraction of float32', () => {

@@ -41,6 +41,7 @@ export {
   type CacheableModel,
   type DepthReport,
   type FreshTokens,
+  type GetAndSet,
   type KVCacheOptions,
   type LayerShape,
   type Past,
@@ -50,6 +51,7 @@ export {
   type UniformSizes,
   KVCache,
   PrefixCache,
+  byteStore,
   fileStore,
   uniformShapes,
 } from '../cache/index.js';

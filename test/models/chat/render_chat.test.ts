@@ -51,6 +51,29 @@ describe('renderChat', () => {
     }
   });
 
+  it('lets a template reach nothing but what it is given', () => {
+    const reached = [
+      ...['messages.constructor', 'messages.__proto__', "''.constructor", 'range.constructor'],
+      ...['process', 'globalThis', 'require', 'namespace().__proto__'],
+    ];
+    for (const expression of reached) {
+      const chatTemplate = `[{{ ${expression} }}]`;
+      expect(renderChat({chatTemplate, tokenizer}, [user]), expression).to.equal('[]');
+    }
+    for (const chatTemplate of [
+      "{{ ''.constructor.constructor('return process')() }}",
+      '{% set messages[0].content = 1 %}',
+      "{% include '/etc/hostname' %}",
+      "{% import '/etc/hostname' as file %}",
+    ]) {
+      expect(() => renderChat({chatTemplate, tokenizer}, [user])).to.throw(ModelError, /chat template fails/);
+    }
+    const chatTemplate = '{% set ns = namespace() %}{% set ns.__proto__ = messages[0] %}';
+    renderChat({chatTemplate, tokenizer}, [user]);
+    expect(({} as {role?: string}).role).to.equal(undefined);
+    expect(user.content).to.equal('Why?');
+  });
+
   it('says that a template is at fault', () => {
     for (const chatTemplate of [
       '{% if %}',

@@ -104,7 +104,7 @@ describe('useBackend in a browser', () => {
       .and.match(/useBackend\('wasm', \{wasmPaths: '\/that\/folder\/'\}\)/);
     const {error: page404} = await startWasm(page, '/test/web/browser/start.html?');
     expect(page404?.message).to.match(
-      /start\.html\?tfjs-backend-wasm-simd\.wasm answers with a page \(HTML\)/,
+      /start\.html\?\/tfjs-backend-wasm-simd\.wasm answers with a page \(HTML\)/,
     );
     expect(await startWasm(page, tfjsFolder)).to.deep.equal({});
     await page.context().close();

@@ -21,7 +21,7 @@ import {
   useBackend,
 } from '../src/index.js';
 
-/** Texts of `window` characters, each a token: printable ASCII, and one for all else. */
+/** Texts of `window` characters, one token per character: printable ASCII, and one token for everything else. */
 const [window, texts, vocabSize] = [96, 320, 96];
 const encode = (text: string) =>
   Array.from(text, character => {
@@ -48,7 +48,7 @@ function gpt(): tf.LayersModel {
 /** Next-character prediction. (`sparseCategoricalCrossentropy` of tfjs needs kernels that wasm lacks.) */
 const crossEntropy = (labels: tf.Tensor, logits: tf.Tensor) => tf.losses.softmaxCrossEntropy(labels, logits);
 
-/** Windows from all over the text, and what comes behind each of their characters. */
+/** Windows spread over the text, and the character that follows each of their characters. */
 function windows(ids: readonly number[]): {x: tf.Tensor2D; y: tf.Tensor} {
   const stride = Math.floor((ids.length - window - 1) / texts);
   const shifted = (by: number) => {

@@ -20,9 +20,9 @@ const texts = {heldOut: 'held_out.txt', trainSample: 'train_sample.txt'} as cons
 
 /**
  * A text that comes with the package: `heldOut` (120 kB) to measure on, which the embedded model never saw, or `trainSample`
- * (180 kB) to calibrate on. Bundlers leave them out; where one is wanted in a bundle, its address is
+ * (180 kB) to calibrate on. Bundlers leave them out; to include one, use its address
  * `new URL('eigenkv/embedded/held_out.txt', import.meta.url)`.
- * @throws TransferError where it cannot be read.
+ * @throws TransferError if it cannot be read.
  */
 export async function embeddedText(text: keyof typeof texts): Promise<string> {
   return new TextDecoder().decode((await read(texts[text])).bytes);
@@ -30,7 +30,7 @@ export async function embeddedText(text: keyof typeof texts): Promise<string> {
 
 /**
  * The parts of the embedded model, its weights whole in memory (9 MB): from the disk in Node, in a browser by `fetch`.
- * @throws TransferError where they cannot be read, which says where they were looked for.
+ * @throws TransferError if they cannot be read; it names the places that were tried.
  */
 export async function embeddedParts(): Promise<{parts: ModelParts; source: string}> {
   const json = async (file: 'config.json' | 'tokenizer.json') => {
@@ -56,7 +56,7 @@ type File = keyof typeof modelFiles | (typeof texts)[keyof typeof texts];
 
 const isOfModel = (file: File): file is keyof typeof modelFiles => file in modelFiles;
 
-/** Where it is seen from here; undefined where a bundler gave the model's files names of its own, or there is no import.meta.url. */
+/** The file's address relative to this module; undefined if a bundler renamed the model's files or there is no import.meta.url. */
 function besideModel(file: File): URL | undefined {
   try {
     if (isOfModel(file)) return modelFiles[file]();

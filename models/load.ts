@@ -11,8 +11,8 @@ import type {LoadedModel} from './loaded_model.js';
 /**
  * Loads a model with its tokenizer, its chat template and its sampling defaults:
  *
- * - a .gguf file (Node: its path; browser: a `File`, or its address). Any part of a split file (`model-00001-of-00003.gguf`) stands for all parts,
- *   which are beside it or on the hub; in a browser, give a list of all of them.
+ * - a .gguf file (Node: its path; browser: a `File`, or its address). Any part of a split file (`model-00001-of-00003.gguf`)
+ *   loads the whole model; the other parts are beside it or on the hub. In a browser, give a list of all of them.
  * - a folder with config.json, tokenizer.json and model.safetensors (or its index and shards).
  * - a model on the Hugging Face hub (`owner/name`, `owner/name:file.gguf`), downloaded once into the user's cache directory.
  *   If a path of the same name exists, it comes first.

@@ -2,7 +2,7 @@ import type {Answered, BrowserBackend, Reply, Request} from './engine/protocol.j
 
 /**
  * The page's end of the worker. Every model gets a worker of its own, so that nothing of the former one stays in memory;
- * the former one goes on until the new one has loaded, and stays where that fails.
+ * the former one goes on until the new one has loaded, and stays if that fails.
  */
 export class EngineClient {
   private worker: Worker | undefined;

@@ -14,7 +14,7 @@ export class Playground {
   private readonly engine = new EngineClient(reply => this.receive(reply));
   private readonly listeners = new Set<() => void>();
   private settled: ReturnType<typeof setTimeout> | undefined;
-  /** The plan was written by someone else: where the model refuses it, it is put aside. */
+  /** The plan was written by someone else: if the model refuses it, it is dropped. */
   private planIsOfLink: boolean;
   private measuresNext = false;
   /** What is being loaded: the page's file as soon as it is there. */
@@ -53,7 +53,7 @@ export class Playground {
     this.engine.load(backend, file);
     this.change({backend}, {runs: false});
   }
-  /** Changes settings. What needs a new run gets it, where `live` is on. */
+  /** Changes settings. If `live` is on, what depends on them runs again. */
   change(settings: Partial<Settings>, {runs = true}: {runs?: boolean} = {}): void {
     this.update({settings: {...this.current.settings, ...settings}});
     this.askForSize();

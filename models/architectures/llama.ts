@@ -24,7 +24,7 @@ import type {TensorFile} from '../../base/files/tensor_file.js';
 /**
  * Llama 2 and 3 and what is built like them: SmolLM2, TinyLlama, Qwen2 (Touvron et al., 2023, arXiv 2307.09288; Grattafiori
  * et al., 2024, arXiv 2407.21783; Yang et al., 2024, arXiv 2407.10671). Grouped-query heads, rotary positions, RMS norms,
- * SwiGLU; biases and tied embeddings where the config says so.
+ * SwiGLU; biases and tied embeddings if the config says so.
  */
 export const llama: Architecture = {
   hubTypes: ['llama', 'qwen2'],
@@ -76,7 +76,7 @@ const hubSchema = v.object({
 function fromHub(config: Readonly<Record<string, unknown>>): ModelConfig {
   const keys = readKeys(hubSchema, config, 'config.json');
   const {model_type: type, hidden_size: dim, num_attention_heads: heads} = keys;
-  // Qwen2's files name a window and say that it is not used; Llama's have one only where it is
+  // Qwen2's files name a window and say that it is not used; Llama's have one only if it is used
   if (keys.use_sliding_window ?? (type === 'llama' && keys.sliding_window !== undefined)) {
     throw new ModelError(
       `config.json has sliding_window = ${keys.sliding_window ?? 'null'} in use; eigenkv has no model with a window of attention. ` +
@@ -174,7 +174,7 @@ async function fromGguf(file: TensorFile): Promise<ModelConfig> {
   };
 }
 
-/** What fills each variable: a projection's bias where the config has one, and the output head where it is not tied. */
+/** What fills each variable: a projection's bias if the config has one, and the output head if it is not tied. */
 function names(config: ModelConfig): WeightNames[] {
   const {vocabSize, depths, dim, hiddenDim, biases, tiedEmbeddings} = config;
   const block = (depth: number): WeightNames[] => {

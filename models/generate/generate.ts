@@ -22,7 +22,7 @@ import {stopFilter} from './stop_strings.js';
  * with every plan and in every run, so that plans can be compared. `{...model.generation}` samples as the authors do.
  *
  * @param prompt A text: special tokens written out in it count as such. With a cache that holds tokens it continues them, and gets no
- *   first token of its own; an empty text stands for the tokenizer's first token. Messages: a whole conversation, which the model's
+ *   first token of its own; an empty text is read as the tokenizer's first token. Messages: a whole conversation, which the model's
  *   chat template renders, with the beginning of the assistant's answer. Ids: at least one, of the model's vocabulary.
  * @throws InvalidArgumentError for a prompt or options that are not allowed, or messages without a chat template;
  *   ContextLengthError, before anything is computed, if prompt and `tokens` do not fit; CacheStateError if another generation uses
@@ -92,7 +92,7 @@ function idsOfText(tokenizer: Tokenizer, text: string, continues: boolean): numb
   throw new InvalidArgumentError(
     continues
       ? 'The prompt is empty; give some text that continues what the cache holds.'
-      : 'The prompt is empty, and this tokenizer has no first token that could stand for it; give some text.',
+      : 'The prompt is empty, and this tokenizer has no first token to use instead; give some text.',
   );
 }
 

@@ -81,7 +81,7 @@ function countThatFits(promptEnd: number, tokens: number | undefined, contextLen
   return tokens ?? Math.min(256, room);
 }
 
-/** Computes the prompt, `chunk` tokens per forward pass, beginning behind a known prefix. Returns the logits of its last token. */
+/** Computes the prompt, `chunk` tokens per forward pass, beginning after a known prefix. Returns the logits of its last token. */
 async function prefill(
   take: TakeTokens,
   ids: readonly number[],

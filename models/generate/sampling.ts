@@ -33,7 +33,7 @@ export function sampleToken(
 
 /**
  * Where the largest number lies, the first of equals, counted from `from`.
- * @throws ModelError where one is not a number, or the largest is infinite.
+ * @throws ModelError if one is NaN, or the largest is infinite.
  */
 export function largest(logits: Float32Array, from = 0, to = logits.length): number {
   let best = from;
@@ -71,7 +71,7 @@ function draw(weights: Float64Array, uniform: number): number {
   let left = uniform * sumOf(weights);
   let drawn = 0;
   for (let i = 0; i < weights.length; i++) {
-    if (weights[i] === 0) continue; // never drawn, not even where rounding leaves a rest behind the last one
+    if (weights[i] === 0) continue; // never sampled, not even if rounding leaves a remainder after the last one
     drawn = i;
     left -= weights[i]!;
     if (left < 0) break;

@@ -2,7 +2,7 @@ import {BackendError, useBackend} from '../../src/index.js';
 import type {BrowserBackend} from './protocol.js';
 
 /**
- * Starts a backend, or wasm where this browser cannot start it.
+ * Starts a backend, or wasm if this browser cannot start it.
  * @returns which one runs, and why it is not the one that was asked for.
  */
 export async function startBackend(

@@ -29,7 +29,7 @@ export class CacheWriter {
     this.decode = id => decoder.push(id);
   }
 
-  /** Writes a token, unless it is at its end. The first one takes the prompt in. */
+  /** Generates a token, unless the text has ended. The first call also runs the prompt. */
   async write(): Promise<void> {
     if (this.isAtEnd) return;
     const start = performance.now();

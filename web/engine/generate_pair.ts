@@ -9,8 +9,8 @@ import type {GenerateRequest, Generation} from './protocol.js';
 const betweenPictures = 80;
 
 /**
- * Continues a prompt twice, with the full cache and with a plan, a token of each in turn. Both draw with the same random
- * numbers, so where the caches say the same, the texts are the same.
+ * Continues a prompt twice, with the full cache and with a plan, one token of each in turn. Both sample with the same random
+ * numbers, so the texts are equal as long as the logits of both caches are.
  * @throws what `generate` throws; the signal's reason.
  */
 export async function generatePair(

@@ -53,7 +53,7 @@ export function splitBand(bands: readonly Band[], index: number): Band[] {
   });
 }
 
-/** Without one band, whose depths go to the one above it (to the one below, where it is the first). The last one stays. */
+/** Without one band, whose depths go to the one above it, or below if it is the first. The last remaining band cannot be removed. */
 export function removeBand(bands: readonly Band[], index: number): Band[] {
   const removed = bands[index];
   if (removed === undefined || bands.length === 1) return [...bands];

@@ -12,7 +12,7 @@ export interface ReadHash {
 const maxPromptLength = 20_000;
 const maxDepths = 1000;
 
-/** Settings from the part of an address behind `#`. Nothing in it throws. */
+/** Settings from the fragment of an address (after `#`). Invalid ones are reported, never thrown. */
 export function readHash(hash: string): ReadHash {
   const notes: string[] = [];
   const given = new URLSearchParams(hash.replace(/^#/, ''));

@@ -19,7 +19,7 @@ export function shareHeld(
   });
 }
 
-/** The depth whose heads hold the fewest tokens, the first of such; undefined where every depth holds all. */
+/** The depth whose heads hold the fewest tokens, ties go to the first; undefined if every depth holds all. */
 export function depthThatLostMost({depths, headsHolding}: Generation): number | undefined {
   const tokens = headsHolding.length / depths.length;
   const held = depths.map((_, depth) =>

@@ -17,7 +17,7 @@ export function MeasureTable({full, plan}: Pick<Measurement, 'full' | 'plan'>) {
     },
     {
       title: 'KL divergence',
-      hint: 'nats a token',
+      hint: 'nats per token',
       value: row => (row === full ? '0' : small(row.klDivergence)),
     },
     {
@@ -26,7 +26,7 @@ export function MeasureTable({full, plan}: Pick<Measurement, 'full' | 'plan'>) {
       value: row => `${(100 * row.top1Agreement).toFixed(1)} %`,
     },
     {
-      title: 'Bytes a token',
+      title: 'Bytes per token',
       hint: 'at the end',
       value: row => short(row.bytesPerToken),
     },

@@ -1,7 +1,7 @@
 import {depthsOf} from '../state/bands.js';
 import type {PageState} from '../state/page_state.js';
 
-/** How one depth stands. */
+/** Bytes of one depth, and of the same tokens as float32. */
 export interface DepthSize {
   readonly bytes: number;
   readonly float32Bytes: number;

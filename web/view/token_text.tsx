@@ -8,7 +8,7 @@ interface TokenTextProps {
 }
 
 /**
- * A prompt and what was written behind it, token by token: dimmed where few heads hold it, struck where none does. The first
+ * A prompt and the generated text, token by token: dimmed if few heads still hold the token, struck through if none does. The first
  * token that differs is marked.
  */
 export function TokenText({prompt, written, partsAt = Infinity, share}: TokenTextProps) {

@@ -22,7 +22,7 @@ export interface DecoderParts {
  *
  *     x = E[ids] (+ positions)
  *     x = x + attention(norm(x));  x = x + feedForward(norm(x))        `depths` times
- *     logits = norm(x) W_out,  or norm(x) E^T where embeddings are tied
+ *     logits = norm(x) W_out,  or norm(x) E^T if embeddings are tied
  *
  * Input int32 `[batch, tokens]`, output float32 logits `[batch, tokens, vocabSize]`. `model.apply(ids, {cache})` continues
  * the text of a cache; with `lastTokenOnly: true` the logits are `[batch, 1, vocabSize]`.
@@ -34,23 +34,23 @@ export function decoder(
 ): tf.LayersModel {
   const ids = tf.input({shape: [null], dtype: 'int32', name: 'ids'});
   const embedding = tokenEmbedding({name: 'embedding', vocabSize, dim, contextLength, kernelInitializer});
-  let x = behind(ids, embedding);
-  if (parts.positions !== undefined) x = behind(x, parts.positions);
+  let x = applied(ids, embedding);
+  if (parts.positions !== undefined) x = applied(x, parts.positions);
   for (let depth = 0; depth < depths; depth++) {
-    const attended = behind(
-      behind(x, parts.norm(`attention_norm_${depth}`)),
+    const attended = applied(
+      applied(x, parts.norm(`attention_norm_${depth}`)),
       parts.attention(`attention_${depth}`, depth),
     );
-    x = behind([x, attended], tf.layers.add({name: `attention_sum_${depth}`}));
-    const fed = behind(
-      behind(x, parts.norm(`feed_forward_norm_${depth}`)),
+    x = applied([x, attended], tf.layers.add({name: `attention_sum_${depth}`}));
+    const fed = applied(
+      applied(x, parts.norm(`feed_forward_norm_${depth}`)),
       parts.feedForward(`feed_forward_${depth}`),
     );
-    x = behind([x, fed], tf.layers.add({name: `feed_forward_sum_${depth}`}));
+    x = applied([x, fed], tf.layers.add({name: `feed_forward_sum_${depth}`}));
   }
-  const last = behind(behind(x, tokenSelection({name: 'selection'})), parts.norm('final_norm'));
+  const last = applied(applied(x, tokenSelection({name: 'selection'})), parts.norm('final_norm'));
   const head = tiedEmbeddings ? embedding : outputHead({name: 'output', vocabSize, kernelInitializer});
-  return new Decoder({inputs: ids, outputs: behind(last, head), name: 'decoder'});
+  return new Decoder({inputs: ids, outputs: applied(last, head), name: 'decoder'});
 }
 
 /** The model, which looks at ids that come as floating point numbers before tfjs rounds them: 1.5, NaN or 2^32 would be another token. */
@@ -76,8 +76,8 @@ function expectIds(ids: tf.Tensor): void {
   throw new InvalidArgumentError(`${wrong} is no id of a token; give whole numbers, as an int32 tensor.`);
 }
 
-/** The output of a layer put behind others in the model's graph. */
-function behind(inputs: tf.SymbolicTensor | tf.SymbolicTensor[], layer: tf.layers.Layer): tf.SymbolicTensor {
+/** The symbolic output of a layer applied to the outputs of others. */
+function applied(inputs: tf.SymbolicTensor | tf.SymbolicTensor[], layer: tf.layers.Layer): tf.SymbolicTensor {
   const output = layer.apply(inputs);
   if (output instanceof tf.SymbolicTensor) return output;
   throw new EigenkvError(`Layer "${layer.name}" has no single output.`);

@@ -37,7 +37,7 @@ export interface ModelConfig {
   };
   /** Whether the output head is the token embedding. */
   readonly tiedEmbeddings: boolean;
-  /** How attention was compressed, where it was: see `compress`. */
+  /** How attention was compressed: see `compress`. Default: it was not. */
   readonly compression?: ModelCompression;
 }
 

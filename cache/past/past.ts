@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {type DenseEncoding, type Encoding, encodingBytes, mapTensors} from '../../ops/encodings/encoding.js';
+import {type DenseEncoding, type Encoding, encodingBytes, tensorList} from '../../ops/encodings/encoding.js';
 
 /** Tokens of one depth that are stored together: their keys in one encoding, their values in another (or the same). */
 export interface Segment {
@@ -70,13 +70,7 @@ export function tensorsOfPast(past: Past): tf.Tensor[] {
 }
 
 function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor[] {
-  const tensors: tf.Tensor[] = [];
-  for (const encoding of [keys, values]) {
-    mapTensors(encoding, tensor => {
-      tensors.push(tensor);
-      return tensor;
-    });
-  }
+  const tensors: tf.Tensor[] = [...tensorList(keys), ...tensorList(values)];
   if (typeof positions !== 'number') tensors.push(positions);
   if (scores !== undefined) tensors.push(scores);
   return tensors;

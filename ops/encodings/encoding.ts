@@ -30,6 +30,11 @@ export function tensorsOf(encoding: Encoding): {[name: string]: EncodingTensor} 
   return tensors;
 }
 
+/** An encoding's tensors alone, in the order of `tensorsOf`. */
+export function tensorList(encoding: Encoding): tf.Tensor4D[] {
+  return Object.values(kindOf(encoding).tensors(encoding));
+}
+
 /** The same encoding with each of its tensors replaced; `tokensPerRow` is Infinity for those that all tokens share. */
 export function mapTensors<E extends Encoding>(
   encoding: E,
@@ -62,7 +67,7 @@ export function capacityOf(encoding: Encoding): number {
 /** The bytes that an encoding's tensors take, spare capacity, scales and zero points included. */
 export function encodingBytes(encoding: Encoding): number {
   // float32 and int32 are the only dtypes of encodings: 4 bytes per element
-  return Object.values(kindOf(encoding).tensors(encoding)).reduce((sum, {size}) => sum + size * 4, 0);
+  return tensorList(encoding).reduce((sum, {size}) => sum + size * 4, 0);
 }
 
 /** An encoding without its tensors: what JSON says of it. */

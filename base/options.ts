@@ -108,11 +108,16 @@ export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectE
   schema: Schema,
   options: unknown,
 ): v.InferOutput<Schema> {
+  const names = Object.keys(schema.entries);
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new InvalidArgumentError(
+      `${owner}: the options are ${shown(options)}; expected an object with any of ${names.join(', ')}.`,
+    );
+  }
   const result = v.safeParse(schema, options);
   if (result.success) return result.output;
   const issue = result.issues[0];
   const path = v.getDotPath(issue) ?? '';
-  const names = Object.keys(schema.entries);
   if (issue.type === 'strict_object' && path !== '' && !names.includes(path)) {
     throw new InvalidArgumentError(
       `${owner} has no option "${path}"; it has ${names.length === 0 ? 'none' : names.join(', ')}.${didYouMean(path, names)}`,

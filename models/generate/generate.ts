@@ -1,10 +1,11 @@
 import {InvalidArgumentError} from '../../base/errors.js';
+import {checkOptions} from '../../base/options.js';
 import {type ChatMessage, renderChat} from '../chat/render_chat.js';
 import type {TextModel} from '../loaded_model.js';
 import {type ModelLike, partsOf, tokenizerOf} from '../model_like.js';
 import {type Tokenizer, streamDecoder} from '../tokenizer/index.js';
 import {generateIds} from './generate_ids.js';
-import type {GenerateIdsOptions, GenerateOptions} from './options.js';
+import {type GenerateIdsOptions, type GenerateOptions, generateSchema} from './options.js';
 import {stopFilter} from './stop_strings.js';
 
 /**
@@ -61,13 +62,9 @@ const joiningTokens = 8;
 async function* generateText(
   model: TextModel,
   prompt: string | readonly ChatMessage[],
-  {stop = [], ...options}: GenerateOptions,
+  given: GenerateOptions,
 ): AsyncGenerator<string, void, undefined> {
-  if (stop.includes('')) {
-    throw new InvalidArgumentError(
-      'generate: stop holds an empty string, which would end every text; leave it out.',
-    );
-  }
+  const {stop, ...options} = checkOptions('generate', generateSchema, given);
   const held = options.cache?.tokens ?? 0;
   const ids =
     typeof prompt === 'string'

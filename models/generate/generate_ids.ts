@@ -4,12 +4,11 @@ import {InvalidArgumentError, ContextLengthError} from '../../base/errors.js';
 import {checkOptions} from '../../base/options.js';
 import {seededRandom} from '../../base/random.js';
 import {KVCache} from '../../cache/kv_cache.js';
-import {expectList} from '../../cache/sharing/id_list.js';
 import {contextOf} from '../attach/context.js';
 import type {ModelParts} from '../model_like.js';
 import {checkIds} from '../token_ids.js';
 import {waitingEvents} from './event_loop.js';
-import {type GenerateIdsOptions, generateSchema} from './options.js';
+import {type GenerateIdsOptions, generateIdsSchema} from './options.js';
 import {sampleToken} from './sampling.js';
 
 /**
@@ -20,13 +19,14 @@ import {sampleToken} from './sampling.js';
 export async function* generateIds(
   {model, tokenizer, contextLength}: ModelParts,
   ids: readonly number[],
-  {cache, plan, eosIds = tokenizer?.eosIds ?? [], signal, onProgress, prefixes, ...given}: GenerateIdsOptions,
+  options: GenerateIdsOptions,
 ): AsyncGenerator<number, void, undefined> {
   checkIds(ids, model);
   if (ids.length === 0)
     throw new InvalidArgumentError('generate got an empty list; give one or more ids or messages.');
-  const {chunk, seed, tokens, temperature = 0, topK, topP} = checkOptions('generate', generateSchema, given);
-  expectList(eosIds, 'eosIds');
+  const checked = checkOptions('generate', generateIdsSchema, options);
+  const {cache, plan, prefixes, chunk, seed, tokens, signal, onProgress} = checked;
+  const {temperature = 0, topK, topP, eosIds = tokenizer?.eosIds ?? []} = checked;
   if (cache !== undefined && plan !== undefined) {
     throw new InvalidArgumentError(
       'generate got a cache and a plan; give one of them: a cache has a plan already (cache.setPlan changes it).',

@@ -1,8 +1,10 @@
 import * as v from 'valibot';
 import {atLeast, probability} from '../../base/options.js';
-import type {KVCache} from '../../cache/kv_cache.js';
+import {KVCache} from '../../cache/kv_cache.js';
 import type {PlanLike} from '../../cache/plans/as_plan.js';
-import type {PrefixCache} from '../../cache/sharing/prefix_cache.js';
+import {isIdList} from '../../cache/sharing/id_list.js';
+import {PrefixCache} from '../../cache/sharing/prefix_cache.js';
+import {progressEntries} from '../progress.js';
 
 /** How the next token is chosen from the logits. */
 export interface SamplingOptions {
@@ -48,18 +50,35 @@ export interface GenerateOptions extends GenerateIdsOptions {
   readonly stop?: readonly string[];
 }
 
+const temperature = 'expected a number >= 0';
+const seed = 'expected a whole number';
+const stop = 'expected a list of texts, none of them empty';
+
 const samplingEntries = {
-  temperature: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0, 'expected a number >= 0'))),
+  temperature: v.optional(v.pipe(v.number(temperature), v.finite(temperature), v.minValue(0, temperature))),
   topK: v.optional(atLeast(1)),
   topP: v.optional(probability),
 };
 
 export const samplingSchema = v.strictObject(samplingEntries);
 
-/** Numbers among the options, checked and with their defaults. */
-export const generateSchema = v.strictObject({
+const generateEntries = {
   ...samplingEntries,
+  ...progressEntries,
+  plan: v.optional(v.custom<PlanLike>(() => true)), // KVCache reads it
+  cache: v.optional(v.instance(KVCache, 'expected a KVCache, such as new KVCache(model, plan)')),
   tokens: v.optional(atLeast(1)),
   chunk: v.optional(atLeast(1), 128),
-  seed: v.optional(v.pipe(v.number(), v.safeInteger('expected a whole number'))),
+  seed: v.optional(v.pipe(v.number(seed), v.safeInteger(seed))),
+  eosIds: v.optional(v.custom<readonly number[]>(isIdList, 'expected a list of ids')),
+  prefixes: v.optional(v.instance(PrefixCache, 'expected a PrefixCache')),
+};
+
+/** Options for ids, checked and with their defaults. */
+export const generateIdsSchema = v.strictObject(generateEntries);
+
+/** Options for texts and messages. */
+export const generateSchema = v.strictObject({
+  ...generateEntries,
+  stop: v.optional(v.array(v.pipe(v.string(stop), v.nonEmpty(stop)), stop), []),
 });

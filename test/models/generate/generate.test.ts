@@ -218,14 +218,37 @@ describe('generate', () => {
     cache.dispose();
   });
 
-  it('refuses options that it does not know or that are out of range', async () => {
-    const wrong: GenerateOptions[] = [{temperature: -1}, {topP: 0}, {topK: 0}, {tokens: 0}, {stop: ['']}];
-    for (const options of wrong) {
-      await rejection(
-        all(model, 'x', options),
-        InvalidArgumentError,
-        new RegExp(Object.keys(options).join()),
-      );
+  it('refuses options that it does not know or that are not allowed, for a text and for ids', async () => {
+    const wrong: readonly (readonly [options: unknown, message: RegExp])[] = [
+      [{temperature: -1}, /temperature = -1; expected a number >= 0/],
+      [{temperature: 'hot'}, /temperature = "hot"; expected a number >= 0/],
+      [{topP: 0}, /topP/],
+      [{topK: 0}, /topK/],
+      [{tokens: 0}, /tokens/],
+      [{seed: 'x'}, /seed = "x"; expected a whole number/],
+      [{cache: 'h2o'}, /cache = "h2o"; expected a KVCache/],
+      [{cache: {}}, /cache = \{\}; expected a KVCache/],
+      [{prefixes: 5}, /prefixes = 5; expected a PrefixCache/],
+      [{eosIds: 5}, /eosIds = 5; expected a list of ids/],
+      [{eosIds: ['</s>']}, /eosIds = \["<\/s>"\]; expected a list of ids/],
+      [{signal: {}}, /signal = \{\}; expected an AbortSignal/],
+      [{onProgress: 5}, /onProgress = 5; expected a function/],
+      [{maxTokens: 5}, /generate has no option "maxTokens"/],
+      [null, /the options are null; expected an object/],
+      [5, /the options are 5; expected an object/],
+      [[], /the options are \[\]; expected an object/],
+    ];
+    const stops = [{stop: 5}, {stop: 'END'}, {stop: [5]}, {stop: ['']}];
+    const refused = async (prompt: string | number[], options: unknown, message: RegExp) => {
+      const run = collect(generate({model, tokenizer}, prompt as string, options as GenerateOptions));
+      await rejection(run, InvalidArgumentError, message);
+    };
+    for (const [options, message] of wrong) {
+      await refused('x', options, message);
+      await refused([5], options, message);
+    }
+    for (const options of stops) {
+      await refused('x', options, /stop.* = .*; expected a list of texts, none of them empty/);
     }
   });
 

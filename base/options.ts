@@ -103,15 +103,14 @@ export const oneOf = <const T extends readonly number[]>(...allowed: T) =>
  * Checks options: unknown names and values that are not allowed are InvalidArgumentErrors which state the
  * option, its value and what is allowed. Missing ones get the schema's defaults.
  */
-export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectEntries, undefined>>(
-  owner: string,
-  schema: Schema,
-  options: unknown,
-): v.InferOutput<Schema> {
+export function checkOptions<
+  const Schema extends
+    v.StrictObjectSchema<v.ObjectEntries, undefined> | v.LooseObjectSchema<v.ObjectEntries, undefined>,
+>(owner: string, schema: Schema, options: unknown): v.InferOutput<Schema> {
   const names = Object.keys(schema.entries);
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new InvalidArgumentError(
-      `${owner}: the options are ${shown(options)}; expected an object with any of ${names.join(', ')}.`,
+      `${owner}: ${shown(options)} was given; expected an object with ${names.join(', ')}.`,
     );
   }
   const result = v.safeParse(schema, options);
@@ -123,6 +122,8 @@ export function checkOptions<const Schema extends v.StrictObjectSchema<v.ObjectE
       `${owner} has no option "${path}"; it has ${names.length === 0 ? 'none' : names.join(', ')}.${didYouMean(path, names)}`,
     );
   }
+  const isMissing = issue.type.endsWith('_object') && names.includes(path) && issue.input === undefined;
+  if (isMissing) throw new InvalidArgumentError(`${owner}: ${path} is missing.`);
   throw new InvalidArgumentError(`${owner}: ${path} = ${shown(issue.input)}; ${issue.message}.`);
 }
 

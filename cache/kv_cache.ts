@@ -3,7 +3,7 @@ import {type PlanLike, asPlan} from './plans/as_plan.js';
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {disposeSymbol} from '../base/dispose_symbol.js';
-import {InvalidArgumentError} from '../base/errors.js';
+import {InvalidArgumentError, shown} from '../base/errors.js';
 import {atLeast, checkOptions, flag} from '../base/options.js';
 import {expectMovable} from '../ops/backends/residence.js';
 import {rotate} from '../ops/rotate/index.js';
@@ -225,10 +225,14 @@ export class KVCache implements AttentionCache {
   /**
    * Replaces its tokens by those of another cache, shared as `fork` does; its options stay.
    *
-   * @throws InvalidArgumentError if the other cache has other layer shapes, other policies or another model; CacheStateError if a
+   * @throws InvalidArgumentError if it is no KVCache, or has other layer shapes, other policies or another model; CacheStateError if a
    *   forward pass of the other cache stopped before all layers ran. This cache is then unchanged.
    */
   continueFrom(other: KVCache): void {
+    const given: unknown = other;
+    if (!(given instanceof KVCache)) {
+      throw new InvalidArgumentError(`continueFrom(${shown(given)}); expected a KVCache.`);
+    }
     this.#state.leases.expectFree('continueFrom');
     if (other !== this) continueFrom(this.#state, other.#state);
   }
@@ -277,7 +281,7 @@ export class KVCache implements AttentionCache {
    * @param source the model of the saved cache, or its layer shapes; then only sizes are compared.
    * @param plan the saved plan, needed only if its policies are not registered by name. Default: the saved policies.
    * @throws FormatError if the bytes are not a snapshot, damaged, or of another version; ModelError if the snapshot is of another model;
-   *   InvalidArgumentError if the plan differs from the saved one, or a policy is not registered. Each message says what differs.
+   *   InvalidArgumentError if they are no bytes, if the plan differs from the saved one, or a policy is not registered. Each message says what differs.
    */
   static async restore(bytes: Uint8Array, source: CacheSource, plan?: PlanLike): Promise<KVCache> {
     const model = modelOf(source);

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {crc32} from '../../base/crc32.js';
-import {FormatError} from '../../base/errors.js';
+import {FormatError, InvalidArgumentError, shown} from '../../base/errors.js';
 import {bytesSource} from '../../base/files/byte_source.js';
 import {readSafetensorsHeader} from '../../base/files/safetensors.js';
 import type {StoredTensor} from '../../base/files/tensor_file.js';
@@ -32,9 +32,16 @@ export interface OpenSnapshot {
 
 /**
  * Verifies and parses the bytes of a snapshot.
- * @throws FormatError if they are not a snapshot, of another version, or damaged.
+ * @throws InvalidArgumentError if they are no bytes; FormatError if they are not a snapshot, of another version, or damaged.
  */
 export async function openSnapshot(bytes: Uint8Array): Promise<OpenSnapshot> {
+  const given: unknown = bytes;
+  if (!(given instanceof Uint8Array)) {
+    const what = given instanceof Promise ? 'a promise: await it' : shown(given);
+    throw new InvalidArgumentError(
+      `KVCache.restore got ${what}; expected the bytes of a snapshot, a Uint8Array, as cache.save() returns.`,
+    );
+  }
   const {tensors, metadata} = await readSafetensorsHeader(bytesSource(bytes, 'This snapshot'));
   if (metadata.get('kind') !== snapshotKind) {
     throw new FormatError('These bytes are not a snapshot of a cache; give the result of cache.save().');

@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {atLeast, checkOptions} from '../../base/options.js';
 import {uniformShapes} from '../../cache/binding/layer_shape.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {PlanLike} from '../../cache/plans/as_plan.js';
@@ -16,6 +18,17 @@ export interface CachedShape {
   readonly rope?: RopeConfig;
 }
 
+/** A model's config has other keys besides. */
+const shapeSchema = v.looseObject({
+  depths: atLeast(1),
+  kvHeads: atLeast(1),
+  headDim: atLeast(1),
+  rope: v.optional(
+    v.custom<RopeConfig>(given => typeof given === 'object', 'expected a rotary configuration'),
+  ), // attention checks the rest
+});
+const tokensSchema = v.strictObject({tokens: atLeast(1)});
+
 /** Tokens per step. */
 const chunk = 128;
 
@@ -32,20 +45,23 @@ export function cacheBytesPerToken(shape: CachedShape, plan: PlanLike, tokens: n
 /**
  * Returns the bytes that a plan stores at a context of `tokens` tokens, with scales, exact recent tokens and spare capacity. They are
  * measured on a cache of zeros; no model runs.
+ *
+ * @throws InvalidArgumentError if a size of the shape or `tokens` is no whole number above 0, or the plan cannot be read.
  */
 export function cacheBytes(
-  {depths, kvHeads, headDim, rope}: CachedShape,
+  shape: CachedShape,
   plan: PlanLike,
   tokens: number,
 ): Pick<KVCache, 'byteSize' | 'sharedBytes'> {
+  const {depths, kvHeads, headDim, rope} = checkOptions('The shape of a cache', shapeSchema, shape);
+  checkOptions('cacheBytes', tokensSchema, {tokens});
   // query heads of a group share keys and values, so their number does not matter
   const shapes = uniformShapes({depths, heads: kvHeads, headDim});
   const cache = new KVCache(shapes, plan, {expectedTokens: tokens});
   try {
     for (let start = 0; start < tokens; start += chunk) {
-      const shape: [number, number, number, number] = [1, kvHeads, Math.min(chunk, tokens - start), headDim];
       tf.tidy(() => {
-        const zeros = tf.zeros<tf.Rank.R4>(shape);
+        const zeros = tf.zeros<tf.Rank.R4>([1, kvHeads, Math.min(chunk, tokens - start), headDim]);
         const fresh = {queries: zeros, keys: zeros, values: zeros};
         for (const {depth} of shapes) cache.attend(depth, {...fresh, rope});
       });

@@ -241,6 +241,15 @@ describe('a snapshot', () => {
     for (let length = 0; length < bytes.length; length += 37) await refuse(bytes.subarray(0, length));
   });
 
+  it('is bytes and nothing else', async () => {
+    for (const given of [undefined, null, 'x', 5, [], {}, new ArrayBuffer(8)]) {
+      const restored = KVCache.restore(given as Uint8Array, [layerShape(0)]);
+      await rejection(restored, InvalidArgumentError, /restore got .*; expected the bytes of a snapshot/);
+    }
+    const waiting = Promise.resolve('bytes') as unknown as Uint8Array;
+    await rejection(KVCache.restore(waiting, [layerShape(0)]), InvalidArgumentError, /await it/);
+  });
+
   it('refuses shapes that would let a kernel read outside its tensors', async () => {
     const cache = new KVCache([layerShape(0)], quantized({sinks: 0, residual: 4, groupSize: 16}));
     take(cache, 50, 1);

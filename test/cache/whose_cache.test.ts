@@ -67,6 +67,17 @@ describe('A cache and its model', () => {
       foreign.dispose();
     });
 
+    it('continueFrom takes nothing but a cache', () => {
+      const cache = new KVCache(model!);
+      for (const given of [undefined, null, {}, 'cache', {cache}]) {
+        expect(() => cache.continueFrom(given as unknown as KVCache)).to.throw(
+          InvalidArgumentError,
+          /continueFrom\(.*\); expected a KVCache/,
+        );
+      }
+      cache.dispose();
+    });
+
     it('a cache of layer shapes belongs to the first layer that calls it, until it is reset', () => {
       const rows = [0, 1].map(depth => ({depth, heads: 4, kvHeads: 2, dim: 8, dimV: 8}));
       const cache = new KVCache(rows);

@@ -234,9 +234,9 @@ describe('generate', () => {
       [{signal: {}}, /signal = \{\}; expected an AbortSignal/],
       [{onProgress: 5}, /onProgress = 5; expected a function/],
       [{maxTokens: 5}, /generate has no option "maxTokens"/],
-      [null, /the options are null; expected an object/],
-      [5, /the options are 5; expected an object/],
-      [[], /the options are \[\]; expected an object/],
+      [null, /generate: null was given; expected an object/],
+      [5, /generate: 5 was given; expected an object/],
+      [[], /generate: \[\] was given; expected an object/],
     ];
     const stops = [{stop: 5}, {stop: 'END'}, {stop: [5]}, {stop: ['']}];
     const refused = async (prompt: string | number[], options: unknown, message: RegExp) => {

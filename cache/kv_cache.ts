@@ -37,10 +37,13 @@ export interface KVCacheOptions {
   readonly beyondContext?: boolean;
 }
 
-const optionsSchema = v.strictObject({
+/** The schema of `KVCacheOptions`, for functions that take them as well. */
+export const cacheEntries = {
   expectedTokens: v.optional(atLeast(0)),
   beyondContext: v.optional(flag, false),
-});
+};
+
+const optionsSchema = v.strictObject(cacheEntries);
 
 /**
  * The KV cache of a whole model: one policy and one past per depth. It owns the tensors of its pasts.

@@ -1,8 +1,8 @@
-import type {PolicyLike} from '../../cache/policies/as_policy.js';
-import type * as tf from '@tensorflow/tfjs';
-import {KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
-import type {Plan} from '../../cache/plans/plan.js';
-import {InvalidArgumentError} from '../../base/errors.js';
+import * as v from 'valibot';
+import {atLeast, checkOptions, flag} from '../../base/options.js';
+import {KVCache, type KVCacheOptions, cacheEntries} from '../../cache/kv_cache.js';
+import type {PlanLike} from '../../cache/plans/as_plan.js';
+import {type ModelLike, modelOf} from '../model_like.js';
 import {attachLayers} from './attach_layers.js';
 import {checkAttached} from './check_attached.js';
 
@@ -19,6 +19,12 @@ export interface AttachOptions extends KVCacheOptions {
   readonly checkTokens?: number;
 }
 
+const optionsSchema = v.strictObject({
+  ...cacheEntries,
+  check: v.optional(flag, true),
+  checkTokens: v.optional(atLeast(1), 512),
+});
+
 /**
  * Gives a model of somebody else a compressed cache, without rewriting it:
  *
@@ -32,27 +38,24 @@ export interface AttachOptions extends KVCacheOptions {
  * positions are refused. Layers that compute from positions go on where the cache ends (`registerPositionAdapter`). More caches:
  * `new KVCache(model, plan)`.
  *
- * @param model a graph of layers or a sequence, models inside models included. Attention must be causal, over the layer's own
+ * @param given the model: a graph of layers or a sequence, models inside models included, or `{model, tokenizer}` with one. Attention must be causal, over the layer's own
  *   input and without padding masks, each layer applied once.
  * @param plan which policy stands at which depth. Default: what the layers ask for, `full()` else.
  * @throws ModelError where no adapter knows the attention (the layers are listed), or where the model predicts otherwise with
- *   a cache than without (the layer is named, and the token from which on); it is as before then. InvalidArgumentError where the
- *   plan or an option does not fit.
+ *   a cache than without (the layer is named, and the token from which on); it is as before then. InvalidArgumentError where it is
+ *   no model, or the plan or an option does not fit.
  */
 export async function attachCache(
-  model: tf.LayersModel,
-  plan?: Plan | PolicyLike,
-  {check = true, checkTokens = 512, ...options}: AttachOptions = {},
+  given: ModelLike,
+  plan?: PlanLike,
+  options: AttachOptions = {},
 ): Promise<KVCache> {
-  if (!Number.isInteger(checkTokens) || checkTokens < 1) {
-    throw new InvalidArgumentError(
-      `attachCache: checkTokens = ${checkTokens}; expected a whole number, 1 or more.`,
-    );
-  }
+  const {check, checkTokens, ...ofCache} = checkOptions('attachCache', optionsSchema, options);
+  const model = modelOf(given);
   const attached = attachLayers(model);
   try {
     if (check) await checkAttached(model, attached, checkTokens);
-    return new KVCache(model, plan, options);
+    return new KVCache(model, plan, ofCache);
   } catch (error) {
     attached.undo();
     throw error;

@@ -103,6 +103,14 @@ describe('attachCache', () => {
     model.dispose();
   });
 
+  it('takes a model with its tokenizer, as every function does', async () => {
+    const {model} = smallGpt();
+    const cache = await attachCache({model, tokenizer: characterTokenizer}, 'full', {check: false});
+    expect(cache.model).to.equal(model);
+    cache.dispose();
+    model.dispose();
+  });
+
   it('takes texts of a batch, in any steps', async () => {
     const {model} = smallGpt();
     const cache = await attachCache(model);

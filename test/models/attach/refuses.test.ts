@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {attachCache} from '../../../models/index.js';
+import {type AttachOptions, attachCache} from '../../../models/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {EigenkvError, InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {
@@ -293,9 +293,22 @@ describe('attachCache refuses what it cannot imitate', () => {
     for (const checkTokens of [0, 1.5, -3]) {
       await rejection(attachCache(model, undefined, {checkTokens}), InvalidArgumentError, /checkTokens/);
     }
+    for (const options of [null, 5, {check: 'no'}, {checkToken: 5}]) {
+      const attached = attachCache(model, undefined, options as unknown as AttachOptions);
+      await rejection(attached, InvalidArgumentError, /attachCache/);
+    }
     x.dispose();
     cache.dispose();
     model.dispose();
+  });
+
+  it('what is no model', async () => {
+    const loading = Promise.resolve({model: plain()});
+    for (const given of [undefined, null, 'text', 5, {}, {model: {}}, loading]) {
+      const message = given === loading ? /await it/ : /no model; expected what loadModel returns/;
+      await rejection(attachCache(given as unknown as tf.LayersModel), InvalidArgumentError, message);
+    }
+    await loading;
   });
 
   it('weights that are damaged, and outputs that say nothing', async () => {

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
-import {isModel} from '../cache/binding/attention_layers.js';
+import {expectNotDisposed, isModel} from '../cache/binding/attention_layers.js';
+import {isIdList} from '../cache/sharing/id_list.js';
 import {FormatError, InvalidArgumentError, shown} from '../base/errors.js';
 import {unshared} from '../base/shared_memory.js';
 import {contextOf} from './attach/context.js';
@@ -16,8 +17,14 @@ export type ModelLike = ModelParts | tf.LayersModel;
 /** A text, or its ids. */
 export type TextLike = string | readonly number[];
 
-/** @throws InvalidArgumentError if it is no model and has none. */
+/** @throws InvalidArgumentError if it is no model and has none, or the model was disposed of. */
 export function partsOf(given: ModelLike): ModelParts {
+  const parts = partsIn(given);
+  expectNotDisposed(parts.model);
+  return parts;
+}
+
+function partsIn(given: ModelLike): ModelParts {
   if (isLayersModel(given)) return {model: given};
   if (isObject(given) && 'model' in given && isLayersModel(given.model)) return given;
   throw new InvalidArgumentError(
@@ -26,7 +33,7 @@ export function partsOf(given: ModelLike): ModelParts {
   );
 }
 
-/** @throws InvalidArgumentError if it is no model and has none. */
+/** @throws InvalidArgumentError if it is no model and has none, or the model was disposed of. */
 export function modelOf(given: ModelLike): tf.LayersModel {
   return partsOf(given).model;
 }
@@ -37,12 +44,29 @@ export function contextLengthOf(given: ModelLike): number {
   return Math.min(contextOf(model).tokens, contextLength);
 }
 
-/** @throws InvalidArgumentError if the model came without a tokenizer. */
+/** @throws InvalidArgumentError if the model came without a tokenizer, or with something that is none. */
 export function tokenizerOf(given: ModelLike): Tokenizer {
   const {tokenizer} = partsOf(given);
-  if (tokenizer !== undefined) return tokenizer;
+  if (tokenizer !== undefined) {
+    expectTokenizer(tokenizer);
+    return tokenizer;
+  }
   throw new InvalidArgumentError(
     'This model came without a tokenizer, and a text needs one; give what loadModel returned, {model, tokenizer}, or the ids of the text.',
+  );
+}
+
+/** Plain JavaScript callers may pass any value. */
+function expectTokenizer(given: unknown): void {
+  const parts = isObject(given) ? given : {};
+  const missing = ['encode', 'decode', 'token'].filter(
+    name => typeof Reflect.get(parts, name) !== 'function',
+  );
+  if (!isIdList(Reflect.get(parts, 'eosIds'))) missing.push('eosIds');
+  if (missing.length === 0) return;
+  throw new InvalidArgumentError(
+    `The tokenizer of this model has no ${missing.join(', no ')}; expected the one that loadModel returned, or one of your own with ` +
+      'all that the interface Tokenizer names.',
   );
 }
 

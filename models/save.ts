@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../base/errors.js';
 import {compressionKey, compressionToJson} from './architectures/parts/compression.js';
 import type {LoadedModel} from './loaded_model.js';
+import {modelOf} from './model_like.js';
 import {joinColumns, transpose} from './formats/layouts.js';
 import {type FilledVariables, filledVariables} from './formats/model_variables.js';
 import {architectureOf} from './architectures/index.js';
@@ -26,16 +27,17 @@ export interface SaveModelOptions {
  * as. One tensor at a time is in memory. config.json is written last, so that an unfinished folder is not taken for a model. A
  * compressed model (`config.compression`) is saved the same way, with smaller attention matrices that only eigenkv reads.
  *
- * @throws ModelError if the tokenizer was not made from a vocabulary file, or no config.json describes the model.
- *   TransferError if the disk fails.
+ * @throws InvalidArgumentError if the model was disposed of; ModelError if the tokenizer was not made from a vocabulary file, or no
+ *   config.json describes the model; TransferError if the disk fails.
  */
 export async function saveModel(
-  {model, config, tokenizer, chatTemplate, generation = {}}: ModelToSave,
+  {config, tokenizer, chatTemplate, generation = {}, ...given}: ModelToSave,
   folder: string,
   {dtype = 'F32'}: SaveModelOptions = {},
 ): Promise<void> {
   const {join} = process.getBuiltinModule('node:path');
   const {rm} = process.getBuiltinModule('node:fs/promises');
+  const model = modelOf(given);
   const architecture = architectureOf(config);
   const hubConfig = {
     ...architecture.toHub(config),

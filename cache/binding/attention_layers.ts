@@ -74,11 +74,30 @@ function nested(layer: object): AttentionLayer[] {
   return isModel(layer) ? layersIn(layer) : [];
 }
 
-/** Returns the model, or the layer shapes, of what a cache is made of. */
+/**
+ * Returns the model, or the layer shapes, of what a cache is made of.
+ * @throws InvalidArgumentError if the model was disposed of.
+ */
 export function modelOf(source: CacheSource): CacheableModel | readonly LayerShape[] {
   const given: unknown = source; // plain JavaScript callers may pass any value
   const holdsOne = typeof given === 'object' && given !== null && 'model' in given && !isModel(given);
-  return holdsOne && isModel(given.model) ? given.model : (source as CacheableModel);
+  const model = holdsOne && isModel(given.model) ? given.model : (source as CacheableModel);
+  expectNotDisposed(model);
+  return model;
+}
+
+/**
+ * @param model a `tf.LayersModel` or anything else, which nobody disposes of.
+ * @throws InvalidArgumentError if the model was disposed of: its weights are gone.
+ */
+export function expectNotDisposed(model: object): void {
+  // tfjs has no public way to ask: the count is 1 for a new model, and 0 once `dispose` has freed its weights
+  if (!isModel(model) || !('_refCount' in model) || model._refCount !== 0) return;
+  const name = 'name' in model ? ` "${String(model.name)}"` : '';
+  throw new InvalidArgumentError(
+    `This model${name} was disposed of, so its weights are gone: load or build it again, and dispose of it (or leave the block of ` +
+      '`using`) after its last use.',
+  );
 }
 
 /** Whether a value has `layers`, as models do, nested ones included. */

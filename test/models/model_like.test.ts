@@ -11,11 +11,26 @@ import {
   textIds,
   tokenizerOf,
 } from '../../models/model_like.js';
+import {KVCache} from '../../cache/kv_cache.js';
+import {
+  type ModelToSave,
+  attachCache,
+  calibrate,
+  compress,
+  fineTune,
+  generate,
+  saveModel,
+} from '../../models/index.js';
+import type {Tokenizer} from '../../models/tokenizer/index.js';
+import {analyzeRanks, evaluate, monitor} from '../../src/evaluate/index.js';
+import {rejection} from '../base/files/rejection.js';
+import {useBackend} from '../../ops/backends/use_backend.js';
 import {characterTokenizer as tokenizer, tinyModel} from '../support/tiny_model.js';
 
 describe('a model as functions take it', () => {
   let model: tf.LayersModel;
-  before(() => {
+  before(async () => {
+    await useBackend('wasm');
     model = tinyModel(3);
   });
   after(() => void model.dispose());
@@ -47,12 +62,72 @@ describe('a model as functions take it', () => {
     await loading;
   });
 
+  it('was not disposed of, whatever it is given to', async () => {
+    const gone = tinyModel(4);
+    const shapes = new KVCache(gone)
+      .report()
+      .map(({depth}) => ({depth, heads: 4, kvHeads: 2, dim: 8, dimV: 8}));
+    const calibration = await calibrate({model, tokenizer}, 'It was a fine morning, and so on.');
+    const snapshot = await new KVCache(shapes).save();
+    const loaded = {model: gone, tokenizer};
+    gone.dispose();
+    const sequence = tf.sequential({layers: [tokenEmbedding({vocabSize: 8, dim: 4, inputShape: [null]})]});
+    sequence.dispose();
+    const message = /This model ".*" was disposed of.*load or build it again/;
+    for (const given of [gone, loaded, sequence, {model: sequence}]) {
+      expect(() => modelOf(given)).to.throw(InvalidArgumentError, message);
+      expect(() => new KVCache(given)).to.throw(InvalidArgumentError, message);
+    }
+    const toSave = {...loaded, config: {}} as unknown as ModelToSave;
+    const runs: Record<string, () => Promise<unknown>> = {
+      generate: () => generate(loaded, 'text').next(),
+      'generate, of ids': () => generate(gone, [5]).next(),
+      evaluate: () => evaluate(loaded, 'some text'),
+      'evaluate, compared': () =>
+        evaluate({model, tokenizer}, 'some text', {compared: [{name: 'other', model: gone}]}),
+      monitor: () => monitor(loaded, 'some text'),
+      analyzeRanks: () => analyzeRanks(loaded, 'some text'),
+      calibrate: () => calibrate(loaded, 'some text'),
+      compress: () => compress(loaded, calibration, {ratio: 0.5}),
+      fineTune: () => fineTune(loaded, 'some text'),
+      attachCache: () => attachCache(gone),
+      restore: () => KVCache.restore(snapshot, gone),
+      saveModel: () => saveModel(toSave, '/nowhere'),
+    };
+    for (const [name, run] of Object.entries(runs)) {
+      const error = await run().then(
+        () => 'none',
+        (thrown: unknown) => thrown,
+      );
+      expect(error, name).to.be.instanceOf(InvalidArgumentError);
+      expect((error as Error).message, name).to.match(message);
+    }
+  });
+
   it('has a tokenizer for texts, and needs none for ids', () => {
     expect(tokenizerOf({model, tokenizer})).to.equal(tokenizer);
     expect(() => tokenizerOf(model)).to.throw(InvalidArgumentError, /without a tokenizer/);
     expect(() => idsOf(model, 'text')).to.throw(InvalidArgumentError, /without a tokenizer/);
     expect(idsOf(model, [1, 2])).to.deep.equal([1, 2]);
     expect(idsOf({model, tokenizer}, 'It was')).to.deep.equal(tokenizer.encode('It was'));
+  });
+
+  it('has a tokenizer that can do what one does', async () => {
+    const {encode, ...withoutEncode} = tokenizer;
+    const refused: [unknown, RegExp][] = [
+      [{}, /has no encode, no decode, no token, no eosIds; expected the one that loadModel returned/],
+      [null, /has no encode/],
+      [5, /has no encode/],
+      [withoutEncode, /has no encode;/],
+      [{...withoutEncode, encode, eosIds: 5}, /has no eosIds;/],
+    ];
+    for (const [given, message] of refused) {
+      const loaded = {model, tokenizer: given as Tokenizer};
+      expect(() => idsOf(loaded, 'text')).to.throw(InvalidArgumentError, message);
+      await rejection(generate(loaded, 'text').next(), InvalidArgumentError, message);
+      await rejection(evaluate(loaded, 'text'), InvalidArgumentError, message);
+      expect(idsOf(loaded, [1, 2])).to.deep.equal([1, 2]);
+    }
   });
 
   it('takes one text or several, or their ids', () => {

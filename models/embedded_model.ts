@@ -7,7 +7,7 @@ import {fetchFrom, placesOf} from '../base/files/package_file.js';
 import {openSafetensors} from '../base/files/safetensors.js';
 
 /** The small model that comes with the package; models/embedded/README.md says what it is and what it is not. */
-const name = 'embedded';
+export const embeddedName = 'embedded';
 
 /** Of its files those that the model is made of; each is written out, for bundlers to see. (`npm run build` copies the folder.) */
 const modelFiles = {
@@ -32,22 +32,15 @@ export async function embeddedText(text: keyof typeof texts): Promise<string> {
  * The parts of the embedded model, its weights whole in memory (9 MB): from the disk in Node, in a browser by `fetch`.
  * @throws TransferError if they cannot be read; it names the places that were tried.
  */
-export async function embeddedParts(): Promise<{parts: ModelParts; source: string}> {
+export async function embeddedParts(): Promise<ModelParts> {
   const json = async (file: 'config.json' | 'tokenizer.json') => {
     const {bytes, url} = await read(file);
     return parseJsonText(new TextDecoder().decode(bytes), url);
   };
   const hubFiles = {config: await json('config.json'), tokenizer: await json('tokenizer.json')};
-  const {bytes, url} = await read('model.safetensors');
+  const {bytes} = await read('model.safetensors');
   const weights = await openSafetensors(bytesSource(bytes, 'model.safetensors'));
-  return {parts: await partsOfHubFiles(hubFiles, weights, name), source: sourceFolder(url)};
-}
-
-/** What `loadModel` takes to load it again: in Node its folder. */
-function sourceFolder(weights: string): string {
-  if (!URL.canParse('.', weights)) return weights; // a bundler may have put the file into its code
-  const folder = new URL('.', weights);
-  return isOnDisk(folder) ? process.getBuiltinModule('node:url').fileURLToPath(folder) : folder.href;
+  return partsOfHubFiles(hubFiles, weights, embeddedName);
 }
 
 const isOnDisk = (url: URL) => url.protocol === 'file:' && runsInNode();

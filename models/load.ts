@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {disposeSymbol} from '../base/dispose_symbol.js';
+import {checkOptions} from '../base/options.js';
 import {defaultBackend, useBackend} from '../ops/backends/use_backend.js';
 import {checkedWeights} from './formats/check_weights.js';
 import {fillWeights} from './formats/fill_weights.js';
-import {type LoadModelOptions, findParts} from './formats/find_parts.js';
+import {type LoadModelOptions, findParts, loadSchema} from './formats/find_parts.js';
 import type {ModelParts} from './formats/model_parts.js';
 import {buildModel} from './architectures/index.js';
 import type {LoadedModel} from './loaded_model.js';
@@ -16,6 +17,7 @@ import type {LoadedModel} from './loaded_model.js';
  * - a folder with config.json, tokenizer.json and model.safetensors (or its index and shards).
  * - a model on the Hugging Face hub (`owner/name`, `owner/name:file.gguf`), downloaded once into the user's cache directory.
  *   If a path of the same name exists, it comes first.
+ * - `'embedded'`, the bundled model, if there is no file or folder of that name.
  *
  *     using model = await loadModel('SmolLM2-135M-Instruct.Q4_1.gguf'); // frees the weights at the end of the block
  *     for await (const text of generate(model, 'Once upon a time')) process.stdout.write(text);
@@ -23,15 +25,16 @@ import type {LoadedModel} from './loaded_model.js';
  * Weights of any dtype become float32, one tensor at a time. If no backend of TensorFlow.js was chosen or used yet, the default one
  * (wasm) is started. If the files contradict each other, `onWarning` gets what was assumed or left out.
  *
- * @param pathOrHubId default: the bundled model. In a browser: the address of a .gguf file, absolute or relative to the page.
- * @throws InvalidArgumentError if there is no such file, or a file or part that the model needs is missing; ModelError if config,
+ * @param pathOrHubId default: `'embedded'`, the bundled model, whatever there is on the disk. In a browser: the address of a .gguf file, absolute or relative to the page.
+ * @throws InvalidArgumentError for an option that is not allowed, if there is no such file, or if a file or part that the model needs is missing; ModelError if config,
  *   weights and tokenizer do not fit each other or the architecture is unknown; FormatError if a file is damaged; TransferError if
  *   network or disk fail.
  */
 export async function loadModel(
   pathOrHubId?: string | Blob | readonly Blob[],
-  options: LoadModelOptions = {},
+  given: LoadModelOptions = {},
 ): Promise<LoadedModel> {
+  const options = checkOptions('loadModel', loadSchema, given);
   options.signal?.throwIfAborted();
   if (currentBackend() === undefined) await useBackend(defaultBackend);
   const {parts, source} = await findParts(pathOrHubId, options);

@@ -9,14 +9,13 @@ export interface ProgressOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A function; valibot cannot see what it takes. */
+export const callback = <Callback>() =>
+  v.custom<Callback>(given => typeof given === 'function', 'expected a function');
+
 /** `ProgressOptions`, for the schemas of the functions that take them. */
 export const progressEntries = {
-  onProgress: v.optional(
-    v.custom<NonNullable<ProgressOptions['onProgress']>>(
-      given => typeof given === 'function',
-      'expected a function',
-    ),
-  ),
+  onProgress: v.optional(callback<NonNullable<ProgressOptions['onProgress']>>()),
   signal: v.optional(
     v.custom<AbortSignal>(
       given => typeof given === 'object' && given !== null && 'throwIfAborted' in given,

@@ -1,8 +1,10 @@
+import * as v from 'valibot';
 import {runsInNode} from '../../base/optional_package.js';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {fetchGgufFile} from './fetch_file.js';
-import {embeddedParts} from '../embedded_model.js';
+import {embeddedName, embeddedParts} from '../embedded_model.js';
 import {fetchModel, isHubId} from '../hub/index.js';
+import {callback, progressEntries} from '../progress.js';
 import {blobSource} from '../../base/files/byte_source.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
@@ -29,6 +31,13 @@ export interface LoadModelOptions {
   readonly signal?: AbortSignal;
 }
 
+/** The schema of `LoadModelOptions`. */
+export const loadSchema = v.strictObject({
+  onProgress: v.optional(callback<NonNullable<LoadModelOptions['onProgress']>>()),
+  onWarning: v.optional(callback<Warn>()),
+  signal: progressEntries.signal,
+});
+
 /**
  * The parts of a model and the `source` that names it: config and tokenizer read, weights open, to be closed by the caller.
  * See `loadModel` for what may be given and what is thrown.
@@ -38,9 +47,10 @@ export async function findParts(
   options: LoadModelOptions = {},
 ): Promise<{parts: ModelParts; source: string}> {
   const {onWarning = warnOnConsole} = options;
-  if (given === undefined) return embeddedParts();
+  if (given === undefined) return embedded();
   if (typeof given !== 'string') return partsOfBlobs(checkedBlobs(given), onWarning);
   if (!runsInNode()) {
+    if (given === embeddedName) return embedded();
     const {parts} = await partsOfBlobs([await fetchedFile(given, options)], onWarning);
     return {parts, source: given};
   }
@@ -51,6 +61,7 @@ export async function findParts(
     () => false,
   );
   if (isLocal) return {parts: await partsOfPath(resolve(given), onWarning), source: resolve(given)};
+  if (given === embeddedName) return embedded();
   // a mistyped path of a weight file also reads as owner/name; the hub need not be asked for those
   if (!isHubId(given) || /^[^:]*\.(gguf|safetensors|json)$/.test(given)) {
     throw new InvalidArgumentError(
@@ -67,6 +78,8 @@ export async function findParts(
   const path = await download(given, options);
   return {parts: {...(await partsOfPath(path, onWarning)), name: given}, source: given};
 }
+
+const embedded = async () => ({parts: await embeddedParts(), source: embeddedName});
 
 /** @throws InvalidArgumentError if something else was given, as JavaScript allows. */
 function checkedBlobs(given: unknown): readonly Blob[] {

@@ -1,4 +1,5 @@
 import {count, counted, percent} from '../../base/units.js';
+import {embeddedName} from '../../models/embedded_model.js';
 import {
   type CompressedModel,
   basisMethods,
@@ -22,7 +23,7 @@ import {
 import {command} from './support/command.js';
 import {readText} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
-import {embeddedName, loadForCommand, modelArgs} from './support/load.js';
+import {loadForCommand, modelArgs} from './support/load.js';
 import {planArg, readPlan} from './support/plans.js';
 import {print, printJson, printNote, printProse, printWritten} from './support/print.js';
 import {withBar} from './support/progress.js';

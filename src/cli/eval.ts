@@ -1,3 +1,4 @@
+import {embeddedName} from '../../models/embedded_model.js';
 import {basename, dirname} from 'node:path';
 import {chartSvg} from '../report/evaluation_chart.js';
 import {reportPage} from '../report/report_page.js';
@@ -7,7 +8,7 @@ import {columns, text} from './support/arguments.js';
 import {command} from './support/command.js';
 import {jsonFile, writeFiles} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
-import {embeddedName, loadForCommand, modelArgs} from './support/load.js';
+import {loadForCommand, modelArgs} from './support/load.js';
 import {type MeasureOptions, measure} from './support/measure.js';
 import {plansArg, readPlans} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';

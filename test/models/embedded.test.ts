@@ -44,6 +44,12 @@ describe('the embedded model on wasm', () => {
     expect(loaded.tokenizer.vocabSize).to.equal(2048);
   });
 
+  it('is loaded by its name, and by its source', async () => {
+    expect(loaded.source).to.equal('embedded');
+    using again = await loadModel('embedded');
+    expect(again.config).to.deep.equal(loaded.config);
+  });
+
   for (const [name, textOf] of [
     ['200 tokens', (all: Golden): Text => all],
     ['900 tokens', (all: Golden): Text => all.long],

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {copyFile, mkdir, readFile, writeFile} from 'node:fs/promises';
+import {copyFile, cp, mkdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {type Server, createServer} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {basename, join} from 'node:path';
 import {KVCache} from '../../cache/index.js';
 import {saveModel} from '../../models/save.js';
 import {findSmolLM2} from '../../models/hub/index.js';
-import type {LoadProgress} from '../../models/formats/find_parts.js';
+import type {LoadModelOptions, LoadProgress} from '../../models/formats/find_parts.js';
 import {loadModel} from '../../models/load.js';
 import type {TensorToWrite} from '../../base/files/write_safetensors.js';
 import {FormatError, InvalidArgumentError, ModelError, TransferError} from '../../base/errors.js';
@@ -179,6 +179,30 @@ describe('loadModel', () => {
     expect(seen[0]!.total).to.equal(4 * loaded.model.countParams());
     loaded.dispose();
     await expectGolden(await loadModel(loaded.source));
+  });
+
+  it('takes a folder named as the bundled model, if there is one', async () => {
+    const former = process.cwd();
+    await cp(whole, join(folder, 'embedded'), {recursive: true});
+    process.chdir(folder);
+    try {
+      await expectGolden(await loadModel('embedded'));
+    } finally {
+      process.chdir(former);
+      await rm(join(folder, 'embedded'), {recursive: true});
+    }
+  });
+
+  it('refuses options that it does not know or that are not allowed', async () => {
+    for (const [options, message] of [
+      [{foo: 1}, /loadModel has no option "foo"; it has onProgress, onWarning, signal/],
+      [{onProgress: 5}, /onProgress = 5; expected a function/],
+      [{onWarning: 'no'}, /onWarning = "no"; expected a function/],
+      [{signal: {}}, /signal = \{\}; expected an AbortSignal/],
+      [null, /null was given/],
+    ] as const) {
+      await rejection(loadModel(whole, options as LoadModelOptions), InvalidArgumentError, message);
+    }
   });
 
   it('stops at a signal, and leaves nothing', async () => {

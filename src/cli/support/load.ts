@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {embeddedName} from '../../../models/embedded_model.js';
 import {findParts} from '../../../models/formats/find_parts.js';
 import type {ModelParts} from '../../../models/formats/model_parts.js';
 import {loadModel} from '../../../models/load.js';
@@ -11,9 +12,6 @@ import {
 } from '../../../ops/backends/use_backend.js';
 import {text, withDefault} from './arguments.js';
 import {progressBar, withBar} from './progress.js';
-
-/** The name of the bundled model. */
-export const embeddedName = 'embedded';
 
 /** Options of every command that runs a model. */
 export const modelArgs = {
@@ -37,7 +35,7 @@ export async function loadForCommand(
   await startBackend(backend);
   const bars = {download: progressBar('Downloading'), weights: progressBar('Loading weights')};
   try {
-    return await loadModel(pathOrHubId(model), {
+    return await loadModel(model, {
       signal,
       onProgress: ({stage, done, total}) => bars[stage].update(done, total),
     });
@@ -51,13 +49,6 @@ export async function openParts(
   model: string | undefined,
   signal: AbortSignal,
 ): Promise<ModelParts & {source: string}> {
-  const {parts, source} = await withBar('Downloading', onProgress =>
-    findParts(pathOrHubId(model), {signal, onProgress}),
-  );
+  const {parts, source} = await withBar('Downloading', onProgress => findParts(model, {signal, onProgress}));
   return {...parts, source};
-}
-
-/** `loadModel` has no name for the bundled model. */
-function pathOrHubId(model: string | undefined): string | undefined {
-  return model === embeddedName ? undefined : model;
 }

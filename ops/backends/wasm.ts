@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../base/errors.js';
 import {runsInNode, throwUnlessMissing} from '../../base/optional_package.js';
 import {type WasmPaths, findWasmFiles, mapOf} from './wasm_files.js';
+import {withoutRethrowing} from './wasm_listeners.js';
 import {avoidThreadsThatCannotRun, startWithThreads} from './wasm_threads.js';
 
 /**
@@ -45,7 +46,7 @@ export async function importWasm(paths?: WasmPaths): Promise<BackendError | unde
 /** Whether tfjs' wasm backend started. */
 export function startWasm(): Promise<boolean> {
   const start = () => tf.setBackend('wasm');
-  return runsInNode() ? start() : startWithThreads(start);
+  return runsInNode() ? withoutRethrowing(start) : startWithThreads(start);
 }
 
 async function importPackage() {

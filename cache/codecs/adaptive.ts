@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {type Factory, atLeast, defineFactory, positiveNumber} from '../../base/options.js';
+import {type Factory, defineFactory, positiveNumber} from '../../base/options.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {type Encoding, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
@@ -10,19 +10,19 @@ import {attendPast} from '../past/attend_past.js';
 import type {DenseBlock, Past} from '../past/past.js';
 import {dense as denseEncoding, positionsOf} from '../past/segments.js';
 import {dense} from './dense.js';
-import {integer} from './integer.js';
+import {groupSizes, integer} from './integer.js';
 import {type SideCodecs, codecPair, withBlock} from './pair.js';
 
 export interface AdaptiveCodecOptions {
   /** The largest relative error of the attention output per text, `||out - out'|| / ||out||` (Frobenius norm). Default 0.02. */
   readonly tolerance?: number;
-  /** Numbers that share a scale: consecutive tokens of a key channel, consecutive channels of a value. Default 32. */
+  /** Numbers that share a scale: consecutive tokens of a key channel, consecutive channels of a value; at most 1,024. Default 32. */
   readonly groupSize?: number;
 }
 
 export const adaptiveEntries = {
   tolerance: v.optional(positiveNumber, 0.02),
-  groupSize: v.optional(atLeast(1), 32),
+  groupSize: v.optional(groupSizes, 32),
 };
 
 /**

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {type Factory, atLeast, flag, oneOf} from '../../base/options.js';
-import {integer} from '../codecs/integer.js';
+import {groupSizes, integer} from '../codecs/integer.js';
 import {codecPair} from '../codecs/pair.js';
 import type {Policy} from '../contract.js';
 import {type KeepOptions, definePolicy, keepEntries} from './define.js';
@@ -16,7 +16,7 @@ export interface QuantizedOptions extends KeepOptions {
   readonly keyAxis?: 'channel' | 'token';
   /** Which numbers of the values share a scale. Default `'token'`. */
   readonly valueAxis?: 'channel' | 'token';
-  /** How many numbers share a scale and a zero point. Default 64. */
+  /** How many numbers share a scale and a zero point, at most 1,024: keys stay exact until so many tokens fill a group. Default 64. */
   readonly groupSize?: number;
   /** The fewest last tokens that stay exact. Default 32. */
   readonly residual?: number;
@@ -36,7 +36,7 @@ const entries = {
   valueBits: v.optional(v.nullable(bits), null),
   keyAxis: v.optional(axis, 'channel'),
   valueAxis: v.optional(axis, 'token'),
-  groupSize: v.optional(atLeast(1), 64),
+  groupSize: v.optional(groupSizes, 64),
   residual: v.optional(atLeast(0), 32),
   symmetric: v.optional(flag, false),
   center: v.optional(flag, false),

@@ -67,23 +67,39 @@ function parsed(text: string): PlanLike {
 /** More than any model has depths. */
 const maxPolicies = 4096;
 
-const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.string(), optionValue), {})});
-const shares = v.strictTuple([v.number(), v.number(), v.number()]);
+const expected = 'expected a policy: its name, its text such as "quantized:bits=8", or its name and options';
+const spec = v.strictObject(
+  {
+    name: v.string(expected),
+    options: v.optional(v.record(v.string(), optionValue, 'expected an object of options'), {}),
+  },
+  expected,
+);
+/** A `PolicyLike` as JSON has it. */
+const policy = v.lazy(given => (typeof given === 'string' ? v.string() : spec));
+const share = v.number('expected a number');
+const shares = v.strictTuple([share, share, share], 'expected a list of three shares');
 
 const schemas = {
-  uniform: v.strictObject({plan: v.literal('uniform'), policy: spec}),
+  uniform: v.strictObject({plan: v.literal('uniform'), policy}),
   perDepth: v.strictObject({
     plan: v.literal('perDepth'),
-    policies: v.pipe(v.array(spec), v.maxLength(maxPolicies)),
+    policies: v.pipe(
+      v.array(policy, 'expected a list of policies'),
+      v.maxLength(maxPolicies, `expected at most ${maxPolicies} policies`),
+    ),
   }),
   bands: v.strictObject({
     plan: v.literal('bands'),
-    shallow: v.optional(spec),
-    deep: v.optional(spec),
-    output: v.optional(spec),
+    shallow: v.optional(policy),
+    deep: v.optional(policy),
+    output: v.optional(policy),
     shares: v.optional(shares),
   }),
-  scenario: v.strictObject({plan: v.literal('scenario'), name: v.string()}),
+  scenario: v.strictObject({
+    plan: v.literal('scenario'),
+    name: v.string(`expected one of ${scenarioNames.join(', ')}`),
+  }),
 };
 
 /** Returns the plan of a `toJSON` result or of a hand-written file. Errors name the key that is missing or wrong. */
@@ -116,5 +132,9 @@ function parse<Schema extends v.GenericSchema>(schema: Schema, json: unknown): v
   const result = v.safeParse(schema, json, {abortEarly: true}); // untrusted text can have thousands of errors
   if (result.success) return result.output;
   const [issue] = result.issues;
-  throw new InvalidArgumentError(`In this plan, "${v.getDotPath(issue) ?? ''}" is wrong: ${issue.message}.`);
+  const path = v.getDotPath(issue) ?? '';
+  const isMissing = issue.type === 'strict_object' && issue.received === 'undefined';
+  throw new InvalidArgumentError(
+    `In this plan, "${path}" is ${isMissing ? 'missing' : `wrong: ${issue.message}`}.`,
+  );
 }

@@ -14,7 +14,7 @@ export function perDepth(policies: readonly PolicyLike[]): Plan {
       `perDepth(${shown(given)}); expected a list of policies, one for each depth.`,
     );
   }
-  const listed = policies.map(asPolicy);
+  const listed = Array.from(policies, policy => asPolicy(policy)); // `map` would leave holes
   return {
     policyFor(depth, depths) {
       const policy = listed[depth];

@@ -50,7 +50,9 @@ async function tokensBefore(past: Past, position: number, policy: Policy): Promi
       const [first, ...others] = heads.map(row => row.filter(at => at < position).length);
       const ascends = heads.every(row => row.every((at, i) => i === 0 || at > row[i - 1]!));
       if (ascends && others.every(count => count === first)) return first!;
-      throw new CacheStateError(`${policy.name} holds different tokens in different heads. ${advice}`);
+      throw new CacheStateError(
+        `Different heads hold different tokens, since others were evicted (the policy is ${policy.name} now). ${advice}`,
+      );
     }),
   );
 }
@@ -74,7 +76,7 @@ function truncated(
   const evicted = past.tokensSeen - tokensHeld(past);
   if (evicted > 0) {
     throw new CacheStateError(
-      `${policy.name} has evicted ${evicted} of ${past.tokensSeen} tokens, which a cache of ${tokens} tokens might still hold. ${advice}`,
+      `${evicted} of ${past.tokensSeen} tokens were evicted (the policy is ${policy.name} now), which a cache of ${tokens} tokens might still hold. ${advice}`,
     );
   }
   const first = past.recent.positions;

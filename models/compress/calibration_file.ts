@@ -34,15 +34,14 @@ export async function saveCalibration(
  * @throws InvalidArgumentError if there is no such file; FormatError if it is not a calibration, damaged, or of another version.
  */
 export async function loadCalibration(path: string): Promise<Calibration> {
+  if (path.endsWith('.json')) throw noCalibration(path); // not an index of shards either, as which it would be read
   const file = await openTensorPath(path);
   try {
     const text = (key: string) => {
       const value = file.metadata.get(key);
       return typeof value === 'string' ? value : '';
     };
-    if (text('kind') !== kind) {
-      throw new FormatError(`${path} is not a calibration; make one with "eigenkv calibrate --out FILE".`);
-    }
+    if (text('kind') !== kind) throw noCalibration(path);
     if (text('version') !== String(version)) {
       throw new FormatError(
         `${path} is a calibration of version ${text('version')}; this eigenkv reads version ${version}. Update it, or calibrate again.`,
@@ -124,4 +123,10 @@ const neededSides = {depth: ['queries', 'keys', 'values'], gradient: ['keys', 'v
 
 function damaged(path: string, tensor: string): FormatError {
   return new FormatError(`${path}: the tensor "${tensor}" is missing or damaged; calibrate again.`);
+}
+
+function noCalibration(path: string): FormatError {
+  return new FormatError(
+    `${path} is not a calibration; make one with "eigenkv calibrate --out FILE.safetensors", or saveCalibration.`,
+  );
 }

@@ -111,6 +111,14 @@ describe('whatever can be read as a plan', () => {
     );
   });
 
+  it('takes policies by name in the JSON of a plan, too', () => {
+    const same = (json: object, plan: PlanLike) =>
+      expect(asPlan(json as PlanLike).toJSON()).to.deep.equal(asPlan(plan).toJSON());
+    same({plan: 'uniform', policy: 'h2o'}, h2o());
+    same({plan: 'perDepth', policies: ['quantized:bits=4', {name: 'h2o'}]}, [quantized({bits: 4}), h2o()]);
+    same({plan: 'bands', deep: 'h2o'}, bands({deep: h2o()}));
+  });
+
   it('refuses anything else with a reason', () => {
     const wrong: [unknown, RegExp][] = [
       ['h2o:heavyBudget', /"heavyBudget" in "h2o:heavyBudget" is not an option/],
@@ -125,6 +133,16 @@ describe('whatever can be read as a plan', () => {
       [{name: 'h2o', options: {store: {keys: {bits: 4}}}}, /store = .*one for each side/],
       [{name: 'quantized', options: {keep: 5}}, /keep = 5; expected a keeper/],
       [undefined, /undefined is neither a plan/],
+      [Array(2), /undefined is neither a plan nor a policy/],
+      [{plan: 'uniform'}, /"policy" is missing/],
+      [{plan: 'uniform', policy: 5}, /"policy" is wrong: expected a policy: its name/],
+      [{plan: 'uniform', policy: 'h3o'}, /no policy "h3o".*Did you mean "h2o"/],
+      [{plan: 'bands', shares: 5}, /"shares" is wrong: expected a list of three shares/],
+      [{plan: 'perDepth', policies: 'h2o'}, /"policies" is wrong: expected a list of policies/],
+      [{plan: 'scenario'}, /"name" is missing/],
+      ['quantized:groupSize=1e99', /groupSize = 1e\+99; expected a whole number from 1 to 1024/],
+      ['adaptive:groupSize=4096', /groupSize = 4096; expected a whole number from 1 to 1024/],
+      ['h2o:groupSize=4096', /groupSize = 4096; expected a whole number from 1 to 1024/],
     ];
     for (const [given, message] of wrong) {
       const make = () => new KVCache(shapes, asPlan(given as PlanLike));

@@ -75,7 +75,7 @@ describe('plans', () => {
     ['a key too many', {plan: 'bands', middle: {name: 'full'}}, /"middle" is wrong/],
     ['an unknown policy', {plan: 'uniform', policy: {name: 'h20'}}, /no policy "h20".*"h2o"/],
     ['a wrong option', {plan: 'uniform', policy: {name: 'h2o', options: {sinks: -1}}}, /sinks = -1/],
-    ['no policy', {plan: 'uniform'}, /"policy" is wrong/],
+    ['no policy', {plan: 'uniform'}, /"policy" is missing/],
     ['shares that do not sum to 1', {plan: 'bands', shares: [1, 1, 1]}, /sum to 1/],
     ['an unknown scenario', {plan: 'scenario', name: 'realtime'}, /Did you mean "realTime"\?/],
   ];
@@ -226,6 +226,14 @@ describeOnBackends('a change of plan on a running cache', () => {
         expect(() => scenario(given as unknown as ScenarioName)).to.throw(InvalidArgumentError);
     }
     expect(cache.report()[0]!.policy).to.equal('full');
+  });
+
+  it('does not blame the new policy for tokens that a former one evicted', async () => {
+    const {cache, output} = await run(sliding({window: 8, sinks: 0}), full());
+    const message = /^\d+ of \d+ tokens were evicted \(the policy is full now\)/;
+    await rejection(cache.truncate(cache.tokens - 1), CacheStateError, message);
+    output.dispose();
+    cache.dispose();
   });
 
   it('is refused if the cache changes meanwhile', async () => {

@@ -150,6 +150,9 @@ describe('calibration', () => {
   });
 
   it('refuses files that are something else, damaged, or of a newer version', async () => {
+    const json = join(folder, 'package.json');
+    await writeFile(json, '{"name": "other"}');
+    await rejection(loadCalibration(json), FormatError, /package\.json is not a calibration; make one/);
     const write = async (name: string, metadata: Record<string, string>, calibration?: Calibration) => {
       const path = join(folder, name);
       const tensors = calibration

@@ -284,7 +284,8 @@ export class KVCache implements AttentionCache {
    * @param source the model of the saved cache, or its layer shapes; then only sizes are compared.
    * @param plan the saved plan, needed only if its policies are not registered by name. Default: the saved policies.
    * @throws FormatError if the bytes are not a snapshot, damaged, or of another version; ModelError if the snapshot is of another model;
-   *   InvalidArgumentError if they are no bytes, if the plan differs from the saved one, or a policy is not registered. Each message says what differs.
+   *   InvalidArgumentError if they are no bytes, if the plan differs from the saved one, or a policy is not registered. Each message says
+   *   what differs.
    */
   static async restore(bytes: Uint8Array, source: CacheSource, plan?: PlanLike): Promise<KVCache> {
     const model = modelOf(source);

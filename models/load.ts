@@ -25,10 +25,11 @@ import type {LoadedModel} from './loaded_model.js';
  * Weights of any dtype become float32, one tensor at a time. If no backend of TensorFlow.js was chosen or used yet, the default one
  * (wasm) is started. If the files contradict each other, `onWarning` gets what was assumed or left out.
  *
- * @param pathOrHubId default: `'embedded'`, the bundled model, whatever there is on the disk. In a browser: the address of a .gguf file, absolute or relative to the page.
- * @throws InvalidArgumentError for an option that is not allowed, if there is no such file, or if a file or part that the model needs is missing; ModelError if config,
- *   weights and tokenizer do not fit each other or the architecture is unknown; FormatError if a file is damaged; TransferError if
- *   network or disk fail.
+ * @param pathOrHubId default: the bundled model, whatever there is on the disk. In a browser: the address of a .gguf file, absolute or
+ *   relative to the page.
+ * @throws InvalidArgumentError if an option is not allowed, there is no such file, or a file or part that the model needs is missing;
+ *   ModelError if config, weights and tokenizer do not fit each other or the architecture is unknown; FormatError if a file is damaged;
+ *   TransferError if network or disk fail.
  */
 export async function loadModel(
   pathOrHubId?: string | Blob | readonly Blob[],

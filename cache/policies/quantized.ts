@@ -16,7 +16,7 @@ export interface QuantizedOptions extends KeepOptions {
   readonly keyAxis?: 'channel' | 'token';
   /** Which numbers of the values share a scale. Default `'token'`. */
   readonly valueAxis?: 'channel' | 'token';
-  /** How many numbers share a scale and a zero point, at most 1,024: keys stay exact until so many tokens fill a group. Default 64. */
+  /** How many numbers share a scale and a zero point, at most 1,024: keys wait until so many tokens fill a group. Default 64. */
   readonly groupSize?: number;
   /** The fewest last tokens that stay exact. Default 32. */
   readonly residual?: number;

@@ -2,8 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 
 /** @throws InvalidArgumentError if ids are not a list but, say, a tensor or text, which plain JavaScript callers may pass. */
-export function expectList(ids: readonly number[], what: string): void {
-  const given: unknown = ids;
+export function expectList(given: unknown, what: string): void {
   if (isList(given)) return;
   throw new InvalidArgumentError(
     `${what} is ${given instanceof tf.Tensor ? 'a tensor' : shown(given)}; expected a list of ids, as tokenizer.encode(text) returns.`,

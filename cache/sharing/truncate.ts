@@ -76,7 +76,8 @@ function truncated(
   const evicted = past.tokensSeen - tokensHeld(past);
   if (evicted > 0) {
     throw new CacheStateError(
-      `${evicted} of ${past.tokensSeen} tokens were evicted (the policy is ${policy.name} now), which a cache of ${tokens} tokens might still hold. ${advice}`,
+      `${evicted} of ${past.tokensSeen} tokens were evicted (the policy is ${policy.name} now), which a cache of ${tokens} tokens might ` +
+        `still hold. ${advice}`,
     );
   }
   const first = past.recent.positions;

@@ -38,8 +38,8 @@ const optionsSchema = v.strictObject({
  * positions are refused. Layers that compute from positions go on where the cache ends (`registerPositionAdapter`). More caches:
  * `new KVCache(model, plan)`.
  *
- * @param given the model: a graph of layers or a sequence, models inside models included, or `{model, tokenizer}` with one. Attention must be causal, over the layer's own
- *   input and without padding masks, each layer applied once.
+ * @param given the model, or `{model, tokenizer}` with it: a graph of layers or a sequence, models inside models included. Attention
+ *   must be causal, over the layer's own input and without padding masks, each layer applied once.
  * @param plan which policy stands at which depth. Default: what the layers ask for, `full()` else.
  * @throws ModelError where no adapter knows the attention (the layers are listed), or where the model predicts otherwise with
  *   a cache than without (the layer is named, and the token from which on); it is as before then. InvalidArgumentError where it is

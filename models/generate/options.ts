@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import {atLeast, probability} from '../../base/options.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {PlanLike} from '../../cache/plans/as_plan.js';
-import {isIdList} from '../../cache/sharing/id_list.js';
+import {expectList, isIdList} from '../../cache/sharing/id_list.js';
 import {PrefixCache} from '../../cache/sharing/prefix_cache.js';
 import {progressEntries} from '../progress.js';
 
@@ -70,7 +70,7 @@ const generateEntries = {
   tokens: v.optional(atLeast(1)),
   chunk: v.optional(atLeast(1), 128),
   seed: v.optional(v.pipe(v.number(seed), v.safeInteger(seed))),
-  eosIds: v.optional(v.custom<readonly number[]>(isIdList, 'expected a list of ids')),
+  eosIds: v.optional(v.custom<readonly number[]>(areEndIds, 'expected a list of ids')),
   prefixes: v.optional(v.instance(PrefixCache, 'expected a PrefixCache')),
 };
 
@@ -82,3 +82,8 @@ export const generateSchema = v.strictObject({
   ...generateEntries,
   stop: v.optional(v.array(v.pipe(v.string(stop), v.nonEmpty(stop)), stop), []),
 });
+
+function areEndIds(given: unknown): boolean {
+  expectList(given, 'eosIds'); // its message knows tensors
+  return isIdList(given);
+}

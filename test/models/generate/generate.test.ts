@@ -229,7 +229,7 @@ describe('generate', () => {
       [{cache: 'h2o'}, /cache = "h2o"; expected a KVCache/],
       [{cache: {}}, /cache = \{\}; expected a KVCache/],
       [{prefixes: 5}, /prefixes = 5; expected a PrefixCache/],
-      [{eosIds: 5}, /eosIds = 5; expected a list of ids/],
+      [{eosIds: 5}, /eosIds is 5; expected a list of ids/],
       [{eosIds: ['</s>']}, /eosIds = \["<\/s>"\]; expected a list of ids/],
       [{signal: {}}, /signal = \{\}; expected an AbortSignal/],
       [{onProgress: 5}, /onProgress = 5; expected a function/],

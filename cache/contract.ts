@@ -86,8 +86,8 @@ export interface Keeper {
   score?(candidates: Candidates): tf.Tensor;
 }
 
-/** A number of tokens, or an amount of memory with its unit: B, kB (1,000 bytes) or MB (1,000,000 bytes). */
-export type Budget = number | `${number}${'B' | 'kB' | 'MB'}`;
+/** A number of tokens, or an amount of memory with its unit: B, kB (1,000 bytes), MB (1,000,000 bytes), KiB or MiB (powers of 1,024). */
+export type Budget = number | `${number}${'B' | 'kB' | 'MB' | 'KiB' | 'MiB'}`;
 
 /** The tokens that a keeper chooses from. All tensors are `[batch, kvHeads, tokens, ...]`. */
 export interface Candidates {

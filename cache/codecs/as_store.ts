@@ -105,7 +105,8 @@ export const storeOption = v.pipe(
 );
 
 /** Plain JavaScript callers may pass any value. */
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function noStore(given: unknown): InvalidArgumentError {
   return new InvalidArgumentError(

@@ -3,9 +3,9 @@ import {tensorsOf} from '../../ops/encodings/encoding.js';
 import type {Budget} from '../contract.js';
 import type {Segment} from '../past/past.js';
 
-const units = {B: 1, kB: 1e3, MB: 1e6} as const;
+const units = {B: 1, kB: 1e3, MB: 1e6, KiB: 1024, MiB: 1024 ** 2} as const;
 
-const amount = /^(?<number>\d+(?:\.\d+)?) ?(?<unit>B|kB|MB)$/;
+const amount = /^(?<number>\d+(?:\.\d+)?) ?(?<unit>B|kB|MB|KiB|MiB)$/;
 
 /** The valibot schema of a keeper's budget: a whole number of tokens, at least `least`, or bytes such as `"64kB"`. */
 export const budgetOf = (least: number) => {

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {type DenseEncoding, type Encoding, encodingBytes, tensorList} from '../../ops/encodings/encoding.js';
+import {type DenseEncoding, type Encoding, encodingBytes, bareTensors} from '../../ops/encodings/encoding.js';
 
 /** Tokens of one depth that are stored together: their keys in one encoding, their values in another (or the same). */
 export interface Segment {
@@ -70,7 +70,7 @@ export function tensorsOfPast(past: Past): tf.Tensor[] {
 }
 
 function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor[] {
-  const tensors: tf.Tensor[] = [...tensorList(keys), ...tensorList(values)];
+  const tensors: tf.Tensor[] = [keys, values].flatMap(encoding => Object.values(bareTensors(encoding)));
   if (typeof positions !== 'number') tensors.push(positions);
   if (scores !== undefined) tensors.push(scores);
   return tensors;

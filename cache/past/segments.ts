@@ -5,6 +5,7 @@ import {
   type Encoding,
   headsOf,
   mapTensors,
+  bareTensors,
   tensorsOf,
 } from '../../ops/encodings/encoding.js';
 import type {DenseBlock, DenseSegment, Past, Segment} from './past.js';
@@ -54,9 +55,9 @@ function appendEncoding(
   at: number,
   capacity: number,
 ): Encoding {
-  const buffers = encoding === undefined ? {} : tensorsOf(encoding);
+  const buffers = encoding && bareTensors(encoding);
   return mapTensors(fresh, (tensor, name, tokensPerRow) => {
-    const buffer = buffers[name]?.tensor;
+    const buffer = buffers?.[name];
     if (tokensPerRow === Infinity) return buffer ?? tensor; // shared by all tokens, such as a basis
     return append(buffer, tensor, at / tokensPerRow, Math.ceil(capacity / tokensPerRow));
   });

@@ -30,9 +30,9 @@ export function tensorsOf(encoding: Encoding): {[name: string]: EncodingTensor} 
   return tensors;
 }
 
-/** An encoding's tensors alone, in the order of `tensorsOf`. */
-export function tensorList(encoding: Encoding): tf.Tensor4D[] {
-  return Object.values(kindOf(encoding).tensors(encoding));
+/** An encoding's tensors alone, by the names of `tensorsOf`. */
+export function bareTensors(encoding: Encoding): Readonly<Record<string, tf.Tensor4D>> {
+  return kindOf(encoding).tensors(encoding);
 }
 
 /** The same encoding with each of its tensors replaced; `tokensPerRow` is Infinity for those that all tokens share. */
@@ -67,7 +67,7 @@ export function capacityOf(encoding: Encoding): number {
 /** The bytes that an encoding's tensors take, spare capacity, scales and zero points included. */
 export function encodingBytes(encoding: Encoding): number {
   // float32 and int32 are the only dtypes of encodings: 4 bytes per element
-  return tensorList(encoding).reduce((sum, {size}) => sum + size * 4, 0);
+  return Object.values(bareTensors(encoding)).reduce((sum, {size}) => sum + size * 4, 0);
 }
 
 /** An encoding without its tensors: what JSON says of it. */

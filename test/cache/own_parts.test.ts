@@ -13,6 +13,7 @@ import {
   uniformShapes,
 } from '../../cache/index.js';
 import {Registry} from '../../cache/registry.js';
+import {bytesOf} from '../../cache/keepers/budget.js';
 import {float8} from '../../cache/codecs/float8.js';
 
 // Keepers, codecs and policies of users, in plain JavaScript too: factories that check and list nothing.
@@ -71,12 +72,21 @@ describe('keepers, codecs and policies of users', () => {
       expect(() => asPolicy({...quantized(), keep}), what).to.throw(InvalidArgumentError, message);
     }
     expect(() => asPolicy('testNewest:budget=64xB')).to.throw(InvalidArgumentError, /budget = "64xB"/);
+    expect(() => policy({store: untyped([])})).to.throw(
+      InvalidArgumentError,
+      /store = \[\]; expected a codec/,
+    );
     for (const parts of [{sinks: NaN}, {recent: -1}, {recent: '32'}]) {
       expect(() => asPolicy(untyped({...quantized(), ...parts}))).to.throw(
         InvalidArgumentError,
         /expected a whole/,
       );
     }
+  });
+
+  it('may have a budget in bytes as the command line prints them', () => {
+    const limit = (budget: string) => bytesOf(asPolicy(`testNewest:budget=${budget}`).keep.budget!);
+    expect(['64kB', '16KiB', '1.5MiB', '2MB', '7B'].map(limit)).to.deep.equal([64e3, 16384, 1572864, 2e6, 7]);
   });
 
   it('have a score for each token and head', async () => {

@@ -72,8 +72,9 @@ describe('keepers and codecs', () => {
 
   it('are all tested here', () => {
     const names = Object.keys(stored).map(name => name.split(',')[0]);
-    expect(storeNames().filter(name => !names.includes(name))).to.deep.equal([]);
-    expect(keeperNames().filter(name => !(name in kept))).to.deep.equal([]);
+    const shipped = (registered: string[]) => registered.filter(name => !name.startsWith('test'));
+    expect(shipped(storeNames()).filter(name => !names.includes(name))).to.deep.equal([]);
+    expect(shipped(keeperNames()).filter(name => !(name in kept))).to.deep.equal([]);
   });
 
   const feed = (cache: KVCache, from: number, count: number): Float32Array =>

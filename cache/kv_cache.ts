@@ -165,7 +165,8 @@ export class KVCache implements AttentionCache {
       scale: fresh.scale ?? 1 / Math.sqrt(dim),
       rope: keyBasis === undefined ? rope : undefined, // of stored keys
     };
-    const {output, past: next} = tf.tidy(() => {
+    let next: Past | undefined;
+    const output = tf.tidy(() => {
       const rotation = rope?.rotation(past?.tokensSeen ?? 0, queries.shape[2]);
       const rotated = {
         queries: rotation ? rotate(queries, rotation) : queries,
@@ -173,7 +174,9 @@ export class KVCache implements AttentionCache {
         values,
       };
       const context = {...state.context(depth, seen), window, latentKeys: latentKeysOf(fresh, rope)};
-      return kept(step(policy, past, rotated, context));
+      const result = kept(step(policy, past, rotated, context));
+      next = result.past; // not returned: tidy would search all of it for tensors, which are kept already
+      return result.output;
     });
     if (past === undefined) state.binding.bind(depth, fresh.layer);
     state.seen[depth] = seen;

@@ -4,9 +4,9 @@ import {TokenEmbedding} from '../layers/token_embedding.js';
 import {InvalidArgumentError} from '../base/errors.js';
 
 /**
- * Asked where ids come in as numbers: tfjs rounds, wraps or drops what is no id when it makes a tensor of them.
+ * Checks ids before they become a tensor, because tfjs rounds, wraps or drops numbers that are not ids.
  *
- * @throws InvalidArgumentError where one is not a whole number from 0 to the model's vocabulary.
+ * @throws InvalidArgumentError if one is not a whole number below the size of the model's vocabulary.
  */
 export function checkIds(ids: readonly number[], model: tf.LayersModel): void {
   expectList(ids, 'ids');
@@ -20,7 +20,7 @@ export function checkIds(ids: readonly number[], model: tf.LayersModel): void {
   }
 }
 
-/** Ids that a model knows: those of its embedding, or, in a model of others, of its logits. */
+/** The number of ids that a model knows: the size of its embedding or, for models of other packages, of its logits. */
 function vocabSizeOf(model: tf.LayersModel): number {
   const embedding = model.layers.find(layer => layer instanceof TokenEmbedding);
   return embedding?.vocabSize ?? model.outputs[0]?.shape.at(-1) ?? 2 ** 31;

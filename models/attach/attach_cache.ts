@@ -8,13 +8,13 @@ import {checkAttached} from './check_attached.js';
 
 export interface AttachOptions extends KVCacheOptions {
   /**
-   * Compare the model with and without a cache first: finds attention that is not what its adapter says, layers that compute from
-   * positions and are not known to, and layers that mix tokens. Default true.
+   * Compare the model with and without a cache first. This finds attention that differs from its adapter's description, unknown layers
+   * that compute from positions, and layers that mix tokens. Default true.
    */
   readonly check?: boolean;
   /**
-   * How many tokens attention is compared over, so that windows up to there are seen; fewer where the context is shorter, more where a
-   * layer's config names a wider one. Default 512: 0.4 s of a core for a GPT of three small layers, 8 s for one of 13 million weights.
+   * The number of tokens over which attention is compared; wider windows are not found. Fewer if the context is shorter, more if a
+   * layer's config names a wider window. Default 512: 0.4 s on one core for a GPT of three small layers, 8 s for 13 million weights.
    */
   readonly checkTokens?: number;
 }
@@ -26,7 +26,7 @@ const optionsSchema = v.strictObject({
 });
 
 /**
- * Gives a model of somebody else a compressed cache, without rewriting it:
+ * Gives a model of another package a compressed cache, without rewriting it:
  *
  *     const cache = await attachCache(model, quantized({bits: 4}));
  *     for await (const id of generate(model, prompt, {cache})) ...
@@ -34,16 +34,16 @@ const optionsSchema = v.strictObject({
  *
  * The model's attention layers must be known to an adapter (`registerAttentionAdapter`), or be layers of eigenkv. From then on
  * `model.apply(ids, {cache})` takes only new tokens and attends to the cache; the same layers with the same weights compute it,
- * and nothing is copied. Without a cache (`predict`, `fit`, `save`) the model does what it did, but that texts beyond its tables of
- * positions are refused. Layers that compute from positions go on where the cache ends (`registerPositionAdapter`). More caches:
- * `new KVCache(model, plan)`.
+ * and nothing is copied. Without a cache (`predict`, `fit`, `save`) the model works as before, except that texts longer than its tables
+ * of positions are refused. Layers that compute from positions continue where the cache ends (`registerPositionAdapter`). For more
+ * caches: `new KVCache(model, plan)`.
  *
  * @param given the model, or `{model, tokenizer}` with it: a graph of layers or a sequence, models inside models included. Attention
  *   must be causal, over the layer's own input and without padding masks, each layer applied once.
- * @param plan which policy stands at which depth. Default: what the layers ask for, `full()` else.
- * @throws ModelError where no adapter knows the attention (the layers are listed), or where the model predicts otherwise with
- *   a cache than without (the layer is named, and the token from which on); it is as before then. InvalidArgumentError where it is
- *   no model, or the plan or an option does not fit.
+ * @param plan the policy of each depth. Default: what the layers ask for, else `full()`.
+ * @throws ModelError if no adapter knows the attention (the layers are listed), or if the model predicts something else with a cache
+ *   than without (the layer and the first token are named); the model is then unchanged. InvalidArgumentError if it is not a model, or
+ *   if the plan or an option does not fit.
  */
 export async function attachCache(
   given: ModelLike,

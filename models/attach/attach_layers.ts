@@ -19,10 +19,10 @@ import {
 } from '../adapters/index.js';
 import {type PositionAdapter, positionAdapterOf} from './position_adapters.js';
 
-/** An attention layer of other people, as its adapter describes it. */
+/** An attention layer of another package, as its adapter describes it. */
 type KnownAttention = DenseAttention & {readonly parts: AttentionParts};
 
-/** An attention layer of other people, and its `call` before it was replaced. */
+/** An attention layer of another package, and its `call` before it was replaced. */
 export interface AttachedAttention extends PlacedLayer {
   readonly attention: KnownAttention;
   readonly original: LayerCall;
@@ -37,7 +37,7 @@ export interface AttachedLayers {
   undo(): void;
 }
 
-/** The `call` of each attached layer before it was replaced. A layer is attached once, however many caches there are. */
+/** The original `call` of each attached layer. A layer is attached once, for any number of caches. */
 const originals = new WeakMap<tf.layers.Layer, LayerCall>();
 /** Layers that check the length of their input. */
 const entries = new WeakSet<tf.layers.Layer>();
@@ -63,7 +63,7 @@ export function attachLayers(model: tf.LayersModel): AttachedLayers {
     if (adapter !== undefined && !originals.has(layer)) undos.push(attachPositions(layer, adapter, context));
   }
   if (undos.length > 0) {
-    // layers of eigenkv check by themselves
+    // layers of eigenkv check this themselves
     for (const layer of entryLayers(model)) if (!entries.has(layer)) undos.push(attachEntry(layer, context));
   }
   return {
@@ -100,7 +100,7 @@ function checkStateless(placed: readonly PlacedLayer[]): void {
   );
 }
 
-/** A layer's output for new tokens x `[batch, tokens, model dim]`, as its adapter describes it; the tokens are added to the cache. */
+/** Computes a layer's output for new tokens x `[batch, tokens, model dim]` as its adapter describes it, and adds them to the cache. */
 export function attendWithCache(
   {rope, scale, window, parts}: KnownAttention,
   x: tf.Tensor,
@@ -112,7 +112,7 @@ export function attendWithCache(
     rope,
     scale,
     layer,
-    window: window !== undefined && window < context ? window : undefined, // a window as wide as the context is none
+    window: window !== undefined && window < context ? window : undefined, // a window as wide as the context excludes nothing
   });
   return parts.output(attended, x);
 }

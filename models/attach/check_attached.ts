@@ -19,7 +19,7 @@ const mostModelTokens = 512;
  * layers with themselves over fewer tokens, and the model as a whole. Weights that are all one number vary meanwhile.
  *
  * @param tokens how far attention is compared.
- * @throws ModelError where something differs: it says which layer, and from which token on.
+ * @throws ModelError if something differs; it names the layer and the first token.
  */
 export async function checkAttached(
   model: tf.LayersModel,

@@ -7,9 +7,9 @@ import type {GraphNode} from '../adapters/graph.js';
 import {positionAdapterOf} from './position_adapters.js';
 import {namedContext} from './settings.js';
 
-/** How many tokens a model takes; Infinity where nothing says it. */
+/** How many tokens a model takes; Infinity if nothing limits it. */
 export interface ModelContext {
-  /** Rows of its tables of positions: there is nothing behind them. */
+  /** Rows of its position tables; longer texts have no positions. */
   readonly tables: number;
   /** The same, and what its attention was made for, which a cache may go beyond (`beyondContext`). */
   readonly tokens: number;
@@ -22,7 +22,7 @@ export function contextOf(model: tf.LayersModel): ModelContext {
   return {tables, tokens: Math.min(tables, least(placed.map(({layer}) => attentionContext(layer))))};
 }
 
-/** @throws ContextLengthError where `tokens` more have no place in a model, with a cache or without one. */
+/** @throws ContextLengthError if `tokens` more exceed the context of a model, with a cache or without one. */
 export function checkContext(
   {tables, tokens: most}: ModelContext,
   tokens: number,
@@ -46,7 +46,7 @@ function attentionContext(layer: tf.layers.Layer): number | undefined {
   return attention && (attention.contextLength ?? namedContext(layer));
 }
 
-/** The rows of a layer's table of positions, where it has one. */
+/** The rows of a layer's position table; undefined if it has none. */
 function tableOf({layer, nodes}: PlacedLayer): number | undefined {
   if (layer instanceof PositionEmbedding) return layer.getConfig()['maxPositions'] as number;
   if (layer.getClassName() === 'Embedding') {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 
 /**
- * How a layer that computes from the positions of its tokens goes on behind a cache, where it is given only the new ones.
+ * How a layer that computes from the positions of its tokens continues after a cache, when it gets only the new tokens.
  * Adding one is a line: `registerPositionAdapter({className: 'MyPositions', behind: paddedBehind})`.
  */
 export interface PositionAdapter {
@@ -12,7 +12,7 @@ export interface PositionAdapter {
    * The layer's output for new tokens, inside a tidy.
    * @param x `[batch, tokens, ...]`, the new tokens.
    * @param start the position of the first of them.
-   * @param call the layer itself, which takes the first token that it is given for the text's first.
+   * @param call the layer itself, which treats its first token as the first of the text.
    */
   behind(x: tf.Tensor, start: number, call: (x: tf.Tensor) => tf.Tensor): tf.Tensor;
   /**
@@ -24,7 +24,7 @@ export interface PositionAdapter {
 
 /**
  * Gives the layer `start` zeros before the new tokens, and cuts their outputs off again. Right for every layer whose output at
- * a token depends on that token and its position alone: ranges, tables of learned positions, sines. Costs a row a past token.
+ * a token depends on that token and its position alone: ranges, tables of learned positions, sines. Costs one row per past token.
  */
 export function paddedBehind(x: tf.Tensor, start: number, call: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
   if (start === 0) return call(x);
@@ -48,11 +48,11 @@ export function positionAdapterOf(layer: tf.layers.Layer): PositionAdapter | und
 
 /**
  * Adds an adapter to a layer of yours that computes from positions, for `attachCache`.
- * @throws InvalidArgumentError where there is one for its class.
+ * @throws InvalidArgumentError if there is already one for its class.
  */
 export function registerPositionAdapter(adapter: PositionAdapter): void {
   if (adapters.has(adapter.className)) {
-    throw new InvalidArgumentError(`There is a position adapter for ${adapter.className} already.`);
+    throw new InvalidArgumentError(`There is already a position adapter for ${adapter.className}.`);
   }
   adapters.set(adapter.className, adapter);
 }

@@ -25,14 +25,14 @@ function numbersIn(name: string, value: unknown, levels: number): Settings {
   return Object.entries(value).flatMap(([inner, item]) => numbersIn(inner, item, levels - 1));
 }
 
-/** The largest number whose name says that it is a stretch of tokens which the layer looks over; 0 where there is none. */
+/** The largest number whose name says that it is an attention window; 0 if there is none. */
 export const namedWindow = (layer: tf.layers.Layer) =>
   largestNamed(
     layer,
     /window|lookback|span|band(width|size)|radius|maxdistance|localcontext|localsize|kernelsize|poolsize/,
   );
 
-/** The number whose name says that it is the most tokens which the layer takes. */
+/** The number whose name says that it is the longest text the layer takes. */
 export function namedContext(layer: tf.layers.Layer): number | undefined {
   const most = largestNamed(
     layer,

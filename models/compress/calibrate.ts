@@ -23,9 +23,9 @@ export interface Calibration {
 }
 
 export interface CalibrateOptions extends ProgressOptions {
-  /** The first so many tokens of all texts together. Default: all. */
+  /** At most this many tokens of all texts together, the first ones. Default: all. */
   readonly tokens?: number;
-  /** Longer texts are cut into pieces of so many tokens, each seen as a text of its own; at most the model's context. Default 1024. */
+  /** Longer texts are cut into pieces of this many tokens, each treated as its own text; at most the model's context. Default 1024. */
   readonly window?: number;
   /** Tokens per forward pass. Default 256. Layers that take no cache get a piece at once. */
   readonly chunk?: number;

@@ -38,7 +38,7 @@ export interface CompressOptions extends ProgressOptions {
    * none; water-filling then assumes that equal relative errors cost the same everywhere, unless the calibration has gradients.
    */
   readonly text?: TextLike;
-  /** The first so many tokens of `text`; at most the model's context. Default 256. */
+  /** At most this many tokens of `text`, its first ones; never more than the model's context. Default 256. */
   readonly tokens?: number;
   /** With rotary positions, whether keys are compressed before or after their rotation: see `EigenAttention`. Default 'before'. */
   readonly ropeMode?: RopeMode;

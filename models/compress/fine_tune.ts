@@ -11,7 +11,7 @@ import {piecesOf} from './pieces.js';
 export interface FineTuneOptions extends ProgressOptions {
   /** Passes over the texts. Default 1. */
   readonly epochs?: number;
-  /** The first so many tokens of all texts together. Default: all. */
+  /** At most this many tokens of all texts together, the first ones. Default: all. */
   readonly tokens?: number;
   /** Tokens per step of the optimizer; at most the model's context. What is left of a text after its last window is not used. Default 128. */
   readonly window?: number;

@@ -21,8 +21,8 @@ export interface GenerateIdsOptions extends SamplingOptions {
   /** Which policy stores each depth's keys and values. Default: what the model's layers ask for, else `full()`. */
   readonly plan?: PlanLike;
   /**
-   * A cache of yours to continue and to grow, in place of `plan`. At the end, however it comes, it holds the prompt and every
-   * generated token but the end token. Default: a new cache, disposed at the end.
+   * A cache to continue, instead of `plan`. However the generation ends, it then holds the prompt and every generated token except the
+   * end token. Default: a new cache, disposed of at the end.
    */
   readonly cache?: KVCache;
   /** The most tokens to generate. Default: 256, or fewer if the context has no room for them. */
@@ -31,11 +31,11 @@ export interface GenerateIdsOptions extends SamplingOptions {
   readonly chunk?: number;
   /** The seed of the random numbers that sample: the same seed gives the same tokens. Default: a new one each time. */
   readonly seed?: number;
-  /** Ids that end the text; they are not given out. Default: the tokenizer's `eosIds`, none for a model without one. */
+  /** Ids that end the text; they are not yielded. Default: the tokenizer's `eosIds`, none for a model without one. */
   readonly eosIds?: readonly number[];
   /**
-   * Beginnings of prompts that were computed before; those of this prompt are added. Used if the cache is empty. The tokens are the
-   * same as without if `chunk` divides `prefixes.chunkTokens` or the policy is exact. Default: none.
+   * Prefixes of prompts that were computed before; those of this prompt are added. Used if the cache is empty. The tokens are the
+   * same as without it if `chunk` divides `prefixes.chunkTokens` or the policy is exact. Default: none.
    */
   readonly prefixes?: PrefixCache;
   /** Aborting it ends the generation with its reason, an AbortError by default. */

@@ -32,7 +32,7 @@ export function sampleToken(
 }
 
 /**
- * Where the largest number lies, the first of equals, counted from `from`.
+ * The index of the largest number, counted from `from`; of equal ones the first.
  * @throws ModelError if one is NaN, or the largest is infinite.
  */
 export function largest(logits: Float32Array, from = 0, to = logits.length): number {
@@ -52,7 +52,7 @@ function notNumbers(): ModelError {
   );
 }
 
-/** The ids by falling probability: at most `topK`, and no more than have the share `topP` of these. */
+/** The ids by descending probability: at most `topK`, and no more than needed for the share `topP` of these. */
 function mostProbable(logits: Float32Array, weights: Float64Array, topK: number, topP: number): number[] {
   const some = topK < logits.length ? firstOf(byFallingValue(logits), topK) : undefined;
   const enough = topP * sumOf(some?.map(id => weights[id]!) ?? weights);
@@ -66,7 +66,7 @@ function mostProbable(logits: Float32Array, weights: Float64Array, topK: number,
   return ids;
 }
 
-/** The index in whose share of the weights a number in [0, 1) falls. */
+/** The index whose share of the weights contains a number in [0, 1). */
 function draw(weights: Float64Array, uniform: number): number {
   let left = uniform * sumOf(weights);
   let drawn = 0;
@@ -94,7 +94,7 @@ function firstOf(numbers: Iterable<number>, count: number): number[] {
   return first;
 }
 
-/** Indices by falling value, equals by index: out of a heap, since a draw rarely looks past the first few of many. */
+/** Indices by descending value, equals by index: out of a heap, since a draw rarely looks past the first few of many. */
 function* byFallingValue(values: Float32Array): Generator<number> {
   const heap = new Uint32Array(values.length);
   for (let i = 0; i < heap.length; i++) heap[i] = i;

@@ -1,16 +1,16 @@
-/** Lets text through until a stop string is complete, and never a part of one. */
+/** Passes text on until a stop string is complete, and never a part of a stop string. */
 export interface StopFilter {
-  /** The text that is certain now; what may be the beginning of a stop string is held back. */
+  /** Returns the text that is certain now; a possible beginning of a stop string is held back. */
   push(text: string): string;
-  /** What was held back, once no more text comes. */
+  /** Returns what was held back, after the last text. */
   flush(): string;
   /** Whether a stop string came: all text from its start on is dropped. */
   readonly stopped: boolean;
 }
 
 /**
- * A filter that ends at the stop string which is complete first (of two that end together, the longer one). What comes
- * out in all does not depend on how the text is cut into pieces.
+ * A filter that ends at the stop string that is complete first (of two that end together, the longer one). The result does not
+ * depend on how the text is cut into pieces.
  */
 export function stopFilter(stops: readonly string[]): StopFilter {
   let held = '';

@@ -26,8 +26,8 @@ const mostScores = 2 ** 25;
  * Compares one layer with what its adapter says of it: over random hidden states, with the layer's own weights, all at once and
  * in steps over an exact cache. The layer stands alone, so that nothing before or behind it can hide what it does.
  *
- * @param tokens how far, where no window asks for more.
- * @throws ModelError where its config names a window that is too wide to be tried, and its adapter none.
+ * @param tokens how many tokens, unless a window needs more.
+ * @throws ModelError if its config names a window that is too wide to be tried, and its adapter names none.
  */
 export function probeAttention(attached: AttachedAttention, context: number, tokens: number): Finding[] {
   const {attention, layer} = attached;
@@ -38,7 +38,7 @@ export function probeAttention(attached: AttachedAttention, context: number, tok
   if (length < wanted && attention.window === undefined && named >= length) {
     throw new ModelError(
       `${nameOf(attached)} names a window of ${named} tokens, of which ${length} can be tried; its adapter must say "window", be it ` +
-        'Infinity where nothing is left out.',
+        'Infinity if nothing is left out.',
     );
   }
   // two texts are few tokens: tfjs multiplies batches of matrices up to 37 times slower than one
@@ -52,7 +52,7 @@ export function probeAttention(attached: AttachedAttention, context: number, tok
   ];
 }
 
-/** Hidden states under which the layer's scores spread by so much. */
+/** Hidden states for which the layer's scores have this spread. */
 function statesFor(
   {layer, nodes, attention}: AttachedAttention,
   [batch, tokens]: readonly [number, number],
@@ -138,7 +138,7 @@ function reason(
   if (byChance > bound) {
     return 'it gives other numbers for the same tokens each time: dropout that is active, or a state.';
   }
-  if (byFuture > bound) return 'it is not causal, its output at a token depends on those behind it.';
+  if (byFuture > bound) return 'it is not causal: its output at a token depends on later tokens.';
   if (first === 0) {
     return 'it differs from the first token on: weights or biases in another layout, keys beside those of the tokens (sinks), a residual.';
   }
@@ -167,8 +167,8 @@ function originalOf(attached: AttachedAttention, x: tf.Tensor): tf.Tensor {
   } catch (error) {
     if (error instanceof EigenkvError) throw error;
     throw new ModelError(
-      `${nameOf(attached)} does not run on ${x.shape[1] ?? 0} tokens: ${error instanceof Error ? error.message : String(error)}. Where ` +
-        'it takes no more than some, its adapter must say "contextLength".',
+      `${nameOf(attached)} does not run on ${x.shape[1] ?? 0} tokens: ${error instanceof Error ? error.message : String(error)}. If ` +
+        'it takes only so many, its adapter must say "contextLength".',
       {cause: error},
     );
   }

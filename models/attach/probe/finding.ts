@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 /** Numbers that a comparison left on the backend, and what follows from them. */
 export interface Finding {
   readonly numbers: tf.Tensor;
-  /** @throws ModelError where they say that a cache would give other numbers. */
+  /** @throws ModelError if they show that a cache would give other numbers. */
   judge(numbers: Float32Array): void;
 }
 

@@ -183,9 +183,11 @@ export class Playground {
   }
 
   private fail({failure}: Extract<Reply, {kind: 'failed'}>): void {
-    const wasLoading = this.current.running?.task === 'load';
+    const {running, refused} = this.current;
+    const wasLoading = running?.task === 'load';
     this.measuresNext = false;
-    this.update({running: undefined, failure});
+    const isAtBand = refused?.failure.message === failure.message; // what started before the refusal came fails by it, too
+    this.update({running: undefined, failure: isAtBand ? undefined : failure});
     if (wasLoading || !failure.outOfMemory) return;
     this.change({live: false}); // or it would end the same way again
     this.load(this.current.settings.backend);

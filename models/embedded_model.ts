@@ -1,5 +1,5 @@
 import {runsInNode} from '../base/optional_package.js';
-import {TransferError} from '../base/errors.js';
+import {InvalidArgumentError, TransferError, shown} from '../base/errors.js';
 import {type ModelParts, partsOfHubFiles} from './formats/model_parts.js';
 import {bytesSource} from '../base/files/byte_source.js';
 import {parseJsonText} from '../base/files/json_text.js';
@@ -25,6 +25,11 @@ const texts = {heldOut: 'held_out.txt', trainSample: 'train_sample.txt'} as cons
  * @throws TransferError if it cannot be read.
  */
 export async function embeddedText(text: keyof typeof texts): Promise<string> {
+  if (!Object.hasOwn(texts, text)) {
+    throw new InvalidArgumentError(
+      `There is no embedded text ${shown(text)}; there are ${Object.keys(texts).join(', ')}.`,
+    );
+  }
   return new TextDecoder().decode((await read(texts[text])).bytes);
 }
 

@@ -1,5 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
-import {ModelError} from '../base/errors.js';
+import * as v from 'valibot';
+import {InvalidArgumentError, ModelError, shown} from '../base/errors.js';
+import {checkOptions} from '../base/options.js';
 import {compressionKey, compressionToJson} from './architectures/parts/compression.js';
 import type {LoadedModel} from './loaded_model.js';
 import {modelOf} from './model_like.js';
@@ -20,6 +22,10 @@ export interface SaveModelOptions {
   readonly dtype?: 'F32' | 'F16';
 }
 
+const schema = v.strictObject({
+  dtype: v.optional(v.picklist(['F32', 'F16'], 'expected "F32" or "F16"'), 'F32'),
+});
+
 /**
  * Writes a model into a folder in the hub's format (Node only): config.json, tokenizer.json, tokenizer_config.json (with the chat
  * template), generation_config.json if the model has sampling defaults, and model.safetensors with the hub's names and layouts.
@@ -27,17 +33,22 @@ export interface SaveModelOptions {
  * as. One tensor at a time is in memory. config.json is written last, so that an unfinished folder is not taken for a model. A
  * compressed model (`config.compression`) is saved the same way, with smaller attention matrices that only eigenkv reads.
  *
- * @throws InvalidArgumentError if the model was disposed of; ModelError if the tokenizer was not made from a vocabulary file, or no
+ * @throws InvalidArgumentError if the model was disposed of, or the folder or an option is not allowed; ModelError if the tokenizer was not made from a vocabulary file, or no
  *   config.json describes the model; TransferError if the disk fails.
  */
 export async function saveModel(
-  {config, tokenizer, chatTemplate, generation = {}, ...given}: ModelToSave,
+  given: ModelToSave,
   folder: string,
-  {dtype = 'F32'}: SaveModelOptions = {},
+  options: SaveModelOptions = {},
 ): Promise<void> {
+  const {dtype} = checkOptions('saveModel', schema, options);
+  if (typeof folder !== 'string') {
+    throw new InvalidArgumentError(`saveModel: folder = ${shown(folder)}; expected a path.`);
+  }
+  const model = modelOf(given);
+  const {config, tokenizer, chatTemplate, generation = {}} = given;
   const {join} = process.getBuiltinModule('node:path');
   const {rm} = process.getBuiltinModule('node:fs/promises');
-  const model = modelOf(given);
   const architecture = architectureOf(config);
   const hubConfig = {
     ...architecture.toHub(config),

@@ -4,7 +4,7 @@ import {atLeast, checkOptions} from '../../base/options.js';
 import {fingerprintOf} from '../../cache/binding/fingerprint.js';
 import type {DenseAttention} from '../adapters/index.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOfTexts, modelOf} from '../model_like.js';
-import {type ProgressOptions, countProgress} from '../progress.js';
+import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';
 import {denseAttentions} from './dense_attention.js';
 import {piecesOf} from './pieces.js';
 import {type DepthStatistics, StatisticsWatcher, added, sumSides} from './statistics.js';
@@ -44,6 +44,7 @@ const schema = v.strictObject({
   chunk: v.optional(atLeast(1), 256),
   gradientTokens: v.optional(atLeast(0), 0),
   seed: v.optional(atLeast(0), 0),
+  ...progressEntries,
 });
 
 /**
@@ -64,9 +65,13 @@ const gradientWindow = 128;
 export async function calibrate(
   model: ModelLike,
   texts: TextLike | readonly TextLike[],
-  {onProgress, signal, ...numbers}: CalibrateOptions = {},
+  options: CalibrateOptions = {},
 ): Promise<Calibration> {
-  const {tokens, window, chunk, gradientTokens, seed} = checkOptions('calibrate', schema, numbers);
+  const {tokens, window, chunk, gradientTokens, seed, ...progress} = checkOptions(
+    'calibrate',
+    schema,
+    options,
+  );
   const layersModel = modelOf(model);
   const attentions = denseAttentions(layersModel);
   const ids = idsOfTexts(model, texts);
@@ -82,7 +87,7 @@ export async function calibrate(
   }
   const gradientPieces = cut(Math.min(tokens, gradientTokens), Math.min(length, gradientWindow));
   const total = [...pieces, ...gradientPieces].reduce((sum, piece) => sum + piece.length, 0);
-  const afterChunk = countProgress(total, {onProgress, signal});
+  const afterChunk = countProgress(total, progress);
   const watcher = new StatisticsWatcher();
   const gradients = new StatisticsWatcher(sumSides);
   try {

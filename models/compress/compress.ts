@@ -1,13 +1,13 @@
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {InvalidArgumentError} from '../../base/errors.js';
+import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {atLeast, checkOptions, positiveNumber, probability, specOf} from '../../base/options.js';
 import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
 import type {RopeMode} from '../../layers/index.js';
 import {type ModelCompression, eigenArgs, keyModeAt} from '../architectures/parts/compression.js';
 import type {LoadedModel} from '../loaded_model.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOf, modelOf} from '../model_like.js';
-import type {ProgressOptions} from '../progress.js';
+import {type ProgressOptions, progressEntries} from '../progress.js';
 import {type BasisMethod, basisMethods} from './bases.js';
 import type {Calibration} from './calibrate.js';
 import {type Replacement, copyModel} from './copy_model.js';
@@ -83,6 +83,10 @@ export interface CompressedModel {
   [Symbol.dispose](): void;
 }
 
+const ranksOfSide = v.union(
+  [v.number(), v.array(v.number())],
+  'expected a rank, or a list with one for each depth',
+);
 const method = v.picklist(basisMethods, `expected one of ${basisMethods.join(', ')}`);
 const schema = v.strictObject({
   method: v.optional(method, 'kqSvd'),
@@ -99,6 +103,10 @@ const schema = v.strictObject({
   distances: v.optional(v.picklist(['uniform', 'falling'], 'expected "uniform" or "falling"'), 'falling'),
   center: v.optional(v.boolean('expected true or false'), false),
   ridge: v.optional(positiveNumber, 1e-3),
+  ranks: v.optional(v.strictObject({keys: ranksOfSide, values: ranksOfSide}, 'expected {keys, values}')),
+  text: v.optional(v.custom<TextLike>(() => true)), // idsOf judges it
+  plan: v.optional(v.custom<PlanLike>(() => true)), // asPlan does
+  ...progressEntries,
 });
 
 /**
@@ -125,9 +133,18 @@ export async function compress(
 export async function compress(
   model: ModelLike,
   calibration: Calibration,
-  {ranks, text, plan, onProgress, signal, ...rest}: CompressOptions = {},
+  given: CompressOptions = {},
 ): Promise<CompressedModel> {
-  const options = checkOptions('compress', schema, rest);
+  const {ranks, text, plan, onProgress, signal, ...options} = checkOptions('compress', schema, given);
+  if (
+    typeof (calibration as unknown) !== 'object' ||
+    (calibration as unknown) === null ||
+    !('fingerprint' in calibration)
+  ) {
+    throw new InvalidArgumentError(
+      `compress got ${shown(calibration)} as a calibration; expected what calibrate or loadCalibration returns.`,
+    );
+  }
   checkWays({ratio: options.ratio, ranks, errorBudget: options.errorBudget});
   const ids = text === undefined ? undefined : idsOf(model, text, 'text');
   const layersModel = modelOf(model);

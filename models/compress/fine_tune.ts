@@ -5,7 +5,7 @@ import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
 import {EigenAttention} from '../../layers/index.js';
 import {placedLayers} from '../adapters/index.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOfTexts, modelOf} from '../model_like.js';
-import {type ProgressOptions, countProgress} from '../progress.js';
+import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';
 import {piecesOf} from './pieces.js';
 
 export interface FineTuneOptions extends ProgressOptions {
@@ -31,6 +31,15 @@ const schema = v.strictObject({
   tokens: v.optional(atLeast(1), Number.MAX_SAFE_INTEGER),
   window: v.optional(atLeast(2), 128),
   learningRate: v.optional(positiveNumber, 5e-5),
+  teacher: v.optional(v.custom<ModelLike>(() => true)), // modelOf judges it
+  callbacks: v.optional(
+    v.array(
+      v.custom<tf.Callback>(given => given instanceof tf.Callback, 'expected a tf.Callback'),
+      'expected a list of callbacks',
+    ),
+    [],
+  ),
+  ...progressEntries,
 });
 
 /**
@@ -46,10 +55,18 @@ const schema = v.strictObject({
 export async function fineTune(
   model: ModelLike,
   texts: TextLike | readonly TextLike[],
-  {teacher, callbacks = [], onProgress, signal, ...numbers}: FineTuneOptions = {},
+  options: FineTuneOptions = {},
 ): Promise<number[]> {
-  const {epochs, tokens, window: wanted, learningRate} = checkOptions('fineTune', schema, numbers);
-  const [student, other] = [modelOf(model), teacher && modelOf(teacher)];
+  const {
+    epochs,
+    tokens,
+    window: wanted,
+    learningRate,
+    teacher,
+    callbacks,
+    ...progress
+  } = checkOptions('fineTune', schema, options);
+  const [student, other] = [modelOf(model), teacher === undefined ? undefined : modelOf(teacher)];
   const window = Math.min(wanted, contextLengthOf(model));
   const variables = trainedVariables(student);
   const ids = idsOfTexts(model, texts);
@@ -64,7 +81,7 @@ export async function fineTune(
     callback.setParams({epochs});
     callback.setModel(student);
   }
-  const stepped = countProgress(epochs * pieces.length, {onProgress, signal});
+  const stepped = countProgress(epochs * pieces.length, progress);
   const optimizer = tf.train.adam(learningRate);
   const losses: number[] = [];
   try {

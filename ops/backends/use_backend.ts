@@ -44,10 +44,11 @@ export function useBackend(name: BackendName, options: BackendOptions = {}): Pro
 let underWay: Promise<void> = Promise.resolve();
 
 async function startBackend(name: BackendName, options: BackendOptions): Promise<void> {
-  const given: string = name;
   if (!backendNames.includes(name)) {
+    const given: unknown = name;
+    const hint = typeof given === 'string' ? didYouMean(given, backendNames) : '';
     throw new InvalidArgumentError(
-      `backend = "${given}"; expected one of ${backendNames.join(', ')}.${didYouMean(given, backendNames)}`,
+      `backend = ${shown(given)}; expected one of ${backendNames.join(', ')}.${hint}`,
     );
   }
   const wasmPaths = checkedPaths(options);

@@ -14,7 +14,7 @@ import {codecVariants, throughJson, variantName} from './variants.js';
 describe('the codec registry', () => {
   it('has every codec in this contract test', () => {
     const tested = new Set(codecVariants.map(({name}) => name));
-    expect(codecNames().filter(name => !tested.has(name))).to.deep.equal([]);
+    expect(codecNames().filter(name => !name.startsWith('test') && !tested.has(name))).to.deep.equal([]);
   });
 });
 

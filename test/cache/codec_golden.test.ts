@@ -58,7 +58,7 @@ const exact = testBackends.filter(backend => backend !== 'webgpu' && backend !==
 describe('golden values of codecs', () => {
   it('exist for every lossy codec', () => {
     const tested = new Set(['dense', ...golden.cases.map(({name}) => name)]);
-    expect(codecNames().filter(name => !tested.has(name))).to.deep.equal([]);
+    expect(codecNames().filter(name => !name.startsWith('test') && !tested.has(name))).to.deep.equal([]);
   });
 });
 

@@ -305,7 +305,10 @@ describe('attachCache', () => {
 
       const adapter = {className: 'Waves', behind: paddedBehind};
       registerPositionAdapter(adapter);
-      expect(() => registerPositionAdapter(adapter)).to.throw(InvalidArgumentError, /already a position adapter for Waves/);
+      expect(() => registerPositionAdapter(adapter)).to.throw(
+        InvalidArgumentError,
+        /already a position adapter for Waves/,
+      );
       const cache = await attachCache(model);
       const text = Array.from({length: 12}, (_, i) => (5 * i + 3) % 40);
       await expectClose(await stepped(model, text, [7, 1, 4], cache), await stepped(model, text, [12]), 1e-5);

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {InvalidArgumentError, ModelError} from '../../base/errors.js';
+import {InvalidArgumentError, ModelError, shown} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import {fingerprintOf} from '../../cache/binding/fingerprint.js';
 import type {DenseAttention} from '../adapters/index.js';
@@ -142,11 +142,17 @@ const together = (a: Summed, b: Summed): Summed => ({
   depths: a.depths.map((depth, i) => added(depth, b.depths[i]!)),
 });
 
-/** @throws ModelError if a calibration is not of these attention layers. */
+/** @throws InvalidArgumentError if it is not a calibration; ModelError if it is not of these attention layers. */
 export async function checkCalibration(
   calibration: Calibration,
   attentions: readonly DenseAttention[],
 ): Promise<void> {
+  const given: unknown = calibration;
+  if (typeof given !== 'object' || given === null || !('fingerprint' in given && 'depths' in given)) {
+    throw new InvalidArgumentError(
+      `compress got ${shown(given)} as a calibration; expected what calibrate or loadCalibration returns.`,
+    );
+  }
   const fingerprint = await fingerprintOf(attentions.map(({layer}) => layer));
   if (fingerprint === calibration.fingerprint) return;
   throw new ModelError(

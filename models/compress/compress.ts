@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast, checkOptions, positiveNumber, probability, specOf} from '../../base/options.js';
 import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
 import type {RopeMode} from '../../layers/index.js';
@@ -136,15 +136,6 @@ export async function compress(
   given: CompressOptions = {},
 ): Promise<CompressedModel> {
   const {ranks, text, plan, onProgress, signal, ...options} = checkOptions('compress', schema, given);
-  if (
-    typeof (calibration as unknown) !== 'object' ||
-    (calibration as unknown) === null ||
-    !('fingerprint' in calibration)
-  ) {
-    throw new InvalidArgumentError(
-      `compress got ${shown(calibration)} as a calibration; expected what calibrate or loadCalibration returns.`,
-    );
-  }
   checkWays({ratio: options.ratio, ranks, errorBudget: options.errorBudget});
   const ids = text === undefined ? undefined : idsOf(model, text, 'text');
   const layersModel = modelOf(model);

@@ -19,7 +19,7 @@ import {useBackend} from '../../ops/backends/use_backend.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import {expectNoLeak} from '../support/tensors.js';
-import {throughJson} from './variants.js';
+import {shipped, throughJson} from './variants.js';
 
 // Every keeper with every codec: one text of two, token by token and in chunks, on the everyday backend. What each half does alone is
 // tested by the contracts of codecs and of presets.
@@ -72,7 +72,6 @@ describe('keepers and codecs', () => {
 
   it('are all tested here', () => {
     const names = Object.keys(stored).map(name => name.split(',')[0]);
-    const shipped = (registered: string[]) => registered.filter(name => !name.startsWith('test'));
     expect(shipped(storeNames()).filter(name => !names.includes(name))).to.deep.equal([]);
     expect(shipped(keeperNames()).filter(name => !(name in kept))).to.deep.equal([]);
   });

@@ -1,3 +1,5 @@
+import type {Spec} from '../../base/options.js';
+import {policyNames} from '../../cache/policies/as_policy.js';
 // What the contract tests run over. Every registered name must have at least one entry here: a test asks.
 
 export interface CodecVariant extends Spec {
@@ -94,10 +96,13 @@ export function variantName({name, options = {}}: Spec): string {
   const listed = Object.entries(options).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
   return [name, ...listed].join(' ');
 }
-import type {Spec} from '../../base/options.js';
-import {policyNames} from '../../cache/policies/as_policy.js';
 
-/** The policies that the package ships. Those that tests register are called `test...`: test files share a process, in any order. */
+/** The names that the package ships. Those that tests register are called `test...`: test files share a process, in any order. */
+export function shipped(names: readonly string[]): string[] {
+  return names.filter(name => !name.startsWith('test'));
+}
+
+/** The policies that the package ships. */
 export function shippedPolicies(): string[] {
-  return policyNames().filter(name => !name.startsWith('test'));
+  return shipped(policyNames());
 }

@@ -1,5 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 
+/** Whether a gradient is being computed, so that ops must be differentiable. */
+export function recordsGradient(): boolean {
+  return tf.engine().state.gradientDepth > 0;
+}
+
 /**
  * The result of `value`, with a gradient of our own if one is being computed. If not, there is not even the cost of
  * registering it: decoding one token runs hundreds of ops whose kernels take less time than that.
@@ -14,7 +19,7 @@ export function differentiable<const Saved extends readonly tf.Tensor[], Result 
   value: () => Result,
   gradient: (dy: Result, saved: Saved) => tf.Tensor | tf.Tensor[],
 ): Result {
-  if (tf.engine().state.gradientDepth === 0) return value();
+  if (!recordsGradient()) return value();
   return tf.customGrad<Result>((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
     (args.at(-1) as tf.GradSaveFunc)([...saved]);
     return {

@@ -15,7 +15,7 @@ export type InfoOf<T> = T extends tf.Tensor ? tf.TensorInfo & {shape: T['shape']
 export type KernelFunction<Inputs, Attributes> = (
   inputs: KernelInputs<Inputs>,
   attributes: Attributes,
-) => tf.TensorInfo;
+) => tf.TensorInfo | tf.TensorInfo[];
 
 /**
  * One operation on tensors: a plain reference that runs on every backend, and the fused kernels that some backends
@@ -24,7 +24,7 @@ export type KernelFunction<Inputs, Attributes> = (
 export interface Op<
   Inputs extends OpInputs,
   Attributes extends object,
-  Result extends tf.Tensor = tf.Tensor,
+  Result extends tf.Tensor | tf.Tensor[] = tf.Tensor,
 > {
   readonly name: string;
   readonly reference: (inputs: Inputs, attributes: Attributes) => Result;
@@ -53,7 +53,7 @@ export interface DirectOp<Inputs extends OpInputs, Attributes extends object, Re
 export function defineOp<
   Inputs extends OpInputs,
   Attributes extends object,
-  Result extends tf.Tensor = tf.Tensor,
+  Result extends tf.Tensor | tf.Tensor[] = tf.Tensor,
 >(op: Op<Inputs, Attributes, Result>): Op<Inputs, Attributes, Result> {
   for (const [backendName, kernel] of Object.entries(op.kernels)) {
     tf.registerKernel({
@@ -68,17 +68,21 @@ export function defineOp<
 }
 
 /** Runs an op: the current backend's kernel if it has one, else the reference. The only dispatch there is. */
-export function runOp<Inputs extends OpInputs, Attributes extends object, Result extends tf.Tensor>(
-  op: Op<Inputs, Attributes, Result>,
-  inputs: Inputs,
-  attributes: Attributes,
-): Result;
+export function runOp<
+  Inputs extends OpInputs,
+  Attributes extends object,
+  Result extends tf.Tensor | tf.Tensor[],
+>(op: Op<Inputs, Attributes, Result>, inputs: Inputs, attributes: Attributes): Result;
 export function runOp<Inputs extends OpInputs, Attributes extends object, Result>(
   op: DirectOp<Inputs, Attributes, Result>,
   inputs: Inputs,
   attributes: Attributes,
 ): Result;
-export function runOp<Inputs extends OpInputs, Attributes extends object, Result extends tf.Tensor>(
+export function runOp<
+  Inputs extends OpInputs,
+  Attributes extends object,
+  Result extends tf.Tensor | tf.Tensor[],
+>(
   op: Op<Inputs, Attributes, Result> | DirectOp<Inputs, Attributes, Result>,
   inputs: Inputs,
   attributes: Attributes,

@@ -1,61 +1,159 @@
 import * as tf from '@tensorflow/tfjs';
-import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../../base/errors.js';
+import {differentiable, recordsGradient} from '../differentiable.js';
 import {defineOp, runOp} from '../run_op.js';
-import {linearReference} from './reference.js';
-import {linearWasm} from './wasm.js';
+import {type Matrix, type PackedMatrix, checkPacked, isPacked} from '../weights/matrix.js';
+import {unpack} from '../unpack/index.js';
+import {
+  type Activations,
+  type LinearAttributes,
+  type LinearInputs,
+  type ProductAttributes,
+  linearReference,
+} from './reference.js';
+
+/** One product of `linears`. */
+export interface LinearProduct {
+  /** float32 `[in, out]`, or packed. */
+  readonly matrix: Matrix;
+  /** float32 `[out]`, added to each row. Default: none. */
+  readonly bias?: tf.Tensor | undefined;
+  /** Shape of the result, with the same number of elements. Default: that of x, with `out` as its last axis. */
+  readonly shape?: readonly number[] | undefined;
+}
+
+export interface LinearOptions extends Omit<LinearProduct, 'matrix'> {
+  /** float32 with as many elements as the result, added to it. Default: none. */
+  readonly residual?: tf.Tensor | undefined;
+  /** What rows of x are rounded to before a packed product. Default `'int16'`. */
+  readonly activations?: Activations | undefined;
+}
 
 /**
- * `x W + b` over the last axis of x, as one 2-D product: the only shape of product that is fast on wasm (XNNPACK packs each
- * right side once, so weights are stored as `[in, out]`). Differentiable. Absolute error <= (in + 2) 2^-24 times the
- * sum |x_i w_i| + |b|, if that fits float32.
+ * `x W + b (+ residual)` over the last axis of x, as one 2-D product; float32 weights are read as they lie, without a copy.
+ * Differentiable, in x, residual and bias also for packed weights.
+ *
+ * float32 weights: absolute error <= (in + 4) 2^-24 times the sum of the magnitudes of the terms, if that fits float32. Packed
+ * weights: x is rounded in blocks of 32 inputs to whole multiples of the block's largest magnitude / 32,767 (`'int16'`) or / 127
+ * (`'int8'`, only for `packed4` where the engine has relaxed SIMD, else int16), so half a unit times the sum |w_i| is added.
  *
  * @param x float32 of any shape with consecutive rows of `in` numbers: `[..., in]`, or that reshaped.
- * @param kernel float32 `[in, out]`.
- * @param options.bias float32 `[out]`. Default: none.
- * @param options.shape shape of the result, with the same number of elements. Default: that of x, with `out` as its last axis.
- * @throws InvalidArgumentError if x does not consist of rows of `in` numbers.
+ * @throws InvalidArgumentError if x does not consist of rows of `in` numbers, or packed records do not fit their matrix.
  */
 export function linear(
   x: tf.Tensor,
-  kernel: tf.Tensor,
-  {bias, shape}: {bias?: tf.Tensor | undefined; shape?: readonly number[]} = {},
+  matrix: Matrix,
+  {residual, activations, ...product}: LinearOptions = {},
 ): tf.Tensor {
-  const [inputs = 0, outputs = 0] = kernel.shape;
-  const rows = x.size / inputs;
-  if (kernel.rank !== 2 || !Number.isInteger(rows)) {
+  return products(x, [{matrix, ...product}], activations, residual)[0]!;
+}
+
+/** Several products of the same x, at the price of one call of tfjs and one rounding of x: see `linear`. */
+export function linears(
+  x: tf.Tensor,
+  list: readonly LinearProduct[],
+  {activations}: Pick<LinearOptions, 'activations'> = {},
+): tf.Tensor[] {
+  return products(x, list, activations, undefined);
+}
+
+function products(
+  x: tf.Tensor,
+  list: readonly LinearProduct[],
+  activations: Activations = 'int16',
+  residual: tf.Tensor | undefined,
+): tf.Tensor[] {
+  if (recordsGradient()) {
+    return list.map(product => differentiableProduct(x, product, activations, residual));
+  }
+  const inputs: LinearInputs = {x, residual};
+  const attributes: ProductAttributes[] = [];
+  list.forEach(({matrix, bias, shape}, i) => {
+    inputs[`matrix${i}`] = isPacked(matrix) ? matrix.records : matrix;
+    inputs[`bias${i}`] = bias;
+    attributes.push(attributesOf(x, matrix, shape));
+  });
+  return runOp(linearOp, inputs, {products: attributes, activations});
+}
+
+function attributesOf(x: tf.Tensor, matrix: Matrix, shape: readonly number[] | undefined): ProductAttributes {
+  const [inputs, outputs] = sizesOf(matrix);
+  if (!Number.isInteger(x.size / inputs) || (!isPacked(matrix) && matrix.rank !== 2)) {
     throw new InvalidArgumentError(
-      `x [${x.shape.join(', ')}] and kernel [${kernel.shape.join(', ')}] do not fit: expected a kernel [in, out] and rows of ` +
-        '`in` numbers.',
+      `x [${x.shape.join(', ')}] and kernel [${isPacked(matrix) ? `${inputs}, ${outputs}` : matrix.shape.join(', ')}] do not ` +
+        'fit: expected a kernel [in, out] and rows of `in` numbers.',
     );
   }
-  const wanted = shape ?? [...x.shape.slice(0, -1), outputs];
-  if (bias === undefined) return product(x, kernel, wanted);
-  return tf.reshape(tf.add(product(x, kernel, [rows, outputs]), bias), [...wanted]);
+  if (isPacked(matrix)) checkPacked(matrix);
+  return {
+    inputs,
+    outputs,
+    format: isPacked(matrix) ? matrix.format : 'float32',
+    shape: shape ?? [...x.shape.slice(0, -1), outputs],
+  };
 }
 
-function product(x: tf.Tensor, kernel: tf.Tensor, shape: readonly number[]): tf.Tensor {
-  return differentiable(
-    [x, kernel],
-    [x, kernel],
-    () => runOp(linearOp, {x, kernel}, {shape}),
-    linearGradient,
-  );
+function sizesOf(matrix: Matrix): [inputs: number, outputs: number] {
+  if (isPacked(matrix)) return [matrix.inputs, matrix.outputs];
+  const [inputs = 0, outputs = 0] = matrix.shape;
+  return [inputs, outputs];
 }
 
-function linearGradient(dy: tf.Tensor, [x, kernel]: readonly [tf.Tensor, tf.Tensor]): tf.Tensor[] {
-  const [inputs = 0, outputs = 0] = kernel.shape;
-  const rows = tf.reshape<tf.Rank.R2>(dy, [-1, outputs]);
-  return [
-    // tidied, or all transposed kernels of a model would stay until its last gradient is there; transposed first, as
-    // matMul's own transposition is ten times slower on wasm
-    tf.tidy(() => tf.reshape(tf.matMul(rows, tf.transpose(kernel)), x.shape)),
-    tf.tidy(() => tf.matMul(tf.transpose(tf.reshape<tf.Rank.R2>(x, [-1, inputs])), rows)),
-  ];
+function differentiableProduct(
+  x: tf.Tensor,
+  {matrix, bias, shape}: LinearProduct,
+  activations: Activations,
+  residual: tf.Tensor | undefined,
+): tf.Tensor {
+  const attributes = attributesOf(x, matrix, shape);
+  const product = isPacked(matrix)
+    ? packedProduct(x, matrix, attributes, activations)
+    : floatProduct(x, matrix, attributes, activations);
+  const {outputs} = attributes;
+  const biased = bias === undefined ? product : tf.add(tf.reshape(product, [-1, outputs]), bias);
+  const shaped = tf.reshape(biased, [...attributes.shape]);
+  return residual === undefined ? shaped : tf.add(shaped, tf.reshape(residual, shaped.shape));
 }
 
-const linearOp = defineOp({
+function floatProduct(
+  x: tf.Tensor,
+  kernel: tf.Tensor,
+  attributes: ProductAttributes,
+  activations: Activations,
+): tf.Tensor {
+  const value = () => runOp(linearOp, {x, matrix0: kernel}, {products: [attributes], activations})[0]!;
+  return differentiable([x, kernel], [x, kernel], value, (dy, [input, weights]) => {
+    const [inputs = 0, outputs = 0] = weights.shape;
+    const rows = tf.reshape<tf.Rank.R2>(dy, [-1, outputs]);
+    // tidied, or all transposed kernels of a model would stay until its last gradient is there
+    return [
+      gradientOfInput(rows, weights, input.shape),
+      tf.tidy(() => tf.matMul(tf.transpose(tf.reshape<tf.Rank.R2>(input, [-1, inputs])), rows)),
+    ];
+  });
+}
+
+function packedProduct(
+  x: tf.Tensor,
+  matrix: PackedMatrix,
+  attributes: ProductAttributes,
+  activations: Activations,
+): tf.Tensor {
+  const {records} = matrix;
+  const value = () => runOp(linearOp, {x, matrix0: records}, {products: [attributes], activations})[0]!;
+  return differentiable([x], [records], value, (dy, [savedRecords]) => {
+    const rows = tf.reshape<tf.Rank.R2>(dy, [-1, matrix.outputs]);
+    return tf.tidy(() => gradientOfInput(rows, unpack({...matrix, records: savedRecords}), x.shape));
+  });
+}
+
+/** dy W^T; transposed first, as matMul's own transposition is ten times slower on wasm. */
+function gradientOfInput(rows: tf.Tensor2D, kernel: tf.Tensor, shape: number[]): tf.Tensor {
+  return tf.tidy(() => tf.reshape(tf.matMul(rows, tf.transpose(kernel)), shape));
+}
+
+const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
   name: 'Linear',
   reference: linearReference,
-  kernels: {wasm: linearWasm},
+  kernels: {},
 });

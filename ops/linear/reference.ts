@@ -1,16 +1,42 @@
 import * as tf from '@tensorflow/tfjs';
+import type {WeightFormat} from '../weights/formats.js';
+import {unpack} from '../unpack/index.js';
+
+/** What rows are rounded to before a product with packed weights. */
+export type Activations = 'int16' | 'int8';
+
+/** `matrix<i>` (the matrix, or its records) and `bias<i>` of product i; the residual belongs to the only product. */
+export type LinearInputs = {
+  x: tf.Tensor;
+  residual?: tf.Tensor | undefined;
+  [matrixOrBias: `matrix${number}` | `bias${number}`]: tf.Tensor | undefined;
+};
 
 export interface LinearAttributes {
+  readonly products: readonly ProductAttributes[];
+  readonly activations: Activations;
+}
+
+export interface ProductAttributes {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly format: WeightFormat;
   /** The shape of the result. */
   readonly shape: readonly number[];
 }
 
-/** `linear` in plain tfjs ops. */
-export function linearReference(
-  {x, kernel}: {x: tf.Tensor; kernel: tf.Tensor},
-  {shape}: LinearAttributes,
-): tf.Tensor {
-  const inputs = kernel.shape[0];
-  const rows = tf.reshape(x, [x.size / inputs, inputs]);
-  return tf.reshape(tf.matMul(rows, kernel), [...shape]);
+/** `linears` in plain tfjs ops; packed weights are unpacked, and x is not rounded. */
+export function linearReference(inputs: LinearInputs, {products}: LinearAttributes): tf.Tensor[] {
+  return products.map(({inputs: numbers, outputs, format, shape}, i) => {
+    const given = inputs[`matrix${i}`]!;
+    const matrix =
+      format === 'float32'
+        ? (given as tf.Tensor2D)
+        : unpack({format, inputs: numbers, outputs, records: given as tf.Tensor3D});
+    const product = tf.matMul(tf.reshape<tf.Rank.R2>(inputs.x, [-1, numbers]), matrix);
+    const bias = inputs[`bias${i}`];
+    const biased = tf.reshape(bias === undefined ? product : tf.add(product, bias), [...shape]);
+    const {residual} = inputs;
+    return residual === undefined ? biased : tf.add(biased, tf.reshape(residual, biased.shape));
+  });
 }

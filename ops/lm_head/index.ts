@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../../base/errors.js';
+import {type LinearOptions, linear} from '../linear/index.js';
 import {defineOp, runOp} from '../run_op.js';
+import {type PackedMatrix, isPacked} from '../weights/matrix.js';
 import {lmHeadReference} from './reference.js';
 import {lmHeadWasm} from './wasm.js';
 import {lmHeadWebgpu} from './webgpu.js';
@@ -12,11 +14,16 @@ import {lmHeadWebgpu} from './webgpu.js';
  * sum |x_i e_i|, if that fits float32.
  *
  * @param x float32 `[rows, dim]`.
- * @param embedding float32 `[vocab, dim]`.
+ * @param embedding float32 `[vocab, dim]`, or packed, with `dim` inputs and `vocab` outputs: see `linear`.
  * @returns float32 `[rows, vocab]`.
  * @throws InvalidArgumentError if the shapes do not fit.
  */
-export function lmHead(x: tf.Tensor2D, embedding: tf.Tensor2D): tf.Tensor2D {
+export function lmHead(
+  x: tf.Tensor2D,
+  embedding: tf.Tensor2D | PackedMatrix,
+  options: Pick<LinearOptions, 'activations'> = {},
+): tf.Tensor2D {
+  if (isPacked(embedding)) return linear(x, embedding, options) as tf.Tensor2D;
   if (x.rank !== 2 || embedding.rank !== 2 || x.shape[1] !== embedding.shape[1]) {
     throw new InvalidArgumentError(
       `x [${x.shape.join(', ')}] and embedding [${embedding.shape.join(', ')}] do not fit: expected [rows, dim] and ` +

@@ -25,8 +25,10 @@ import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {swiglu} from '../../ops/swiglu/index.js';
 import {lmHead} from '../../ops/lm_head/index.js';
+import {unpack} from '../../ops/unpack/index.js';
 import {denseEncoding} from '../support/attention_cases.js';
 import {readGolden} from '../support/golden.js';
+import {packedMatrix} from '../support/packed_matrix.js';
 
 const ones = (...shape: number[]) => tf.ones<tf.Rank.R4>(shape as [number, number, number, number]);
 const matrix = (rows: number, columns: number) => tf.ones<tf.Rank.R2>([rows, columns]);
@@ -94,6 +96,7 @@ const runs: Record<string, () => unknown> = {
     }
   },
   swiglu: () => gradients((gate, up) => swiglu(gate, up), ones(1, 2, 3, 4), ones(1, 2, 3, 4)),
+  unpack: () => unpack(packedMatrix('packed4', 33, 9, 1).matrix),
   lm_head: () =>
     gradients((x, table) => lmHead(x as tf.Tensor2D, table as tf.Tensor2D), matrix(3, 4), matrix(5, 4)),
 };
@@ -117,7 +120,8 @@ describe('references', () => {
       .flatMap(path => readdirSync(new URL(path, import.meta.url), {withFileTypes: true}))
       .filter(
         entry =>
-          entry.isDirectory() && !['assembly', 'backends', 'attention', 'encodings'].includes(entry.name),
+          entry.isDirectory() &&
+          !['assembly', 'backends', 'attention', 'encodings', 'weights'].includes(entry.name),
       )
       .map(({name}) => name);
     expect(Object.keys(runs).sort()).to.deep.equal(folders.sort());

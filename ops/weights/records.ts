@@ -1,0 +1,123 @@
+import {float16Values} from '../../base/files/float_formats.js';
+import {type PackedFormat, inputsOfRecord, outputsOfRecord, packedFormats, recordBytes} from './formats.js';
+
+/** The weights of one output in consecutive blocks of 32 inputs. Scales and minima are the bits of float16 numbers. */
+export interface CodedRow {
+  readonly codes: Uint8Array | Int8Array;
+  /** One for each group of 16 or 32 codes, as the format says. */
+  readonly scales: Uint16Array;
+  /** One for each 32 codes. Default: none. */
+  readonly minima?: Uint16Array | undefined;
+}
+
+/**
+ * Writes consecutive weights of one output into the records of a matrix, from block `firstBlock` on.
+ *
+ * @param bytes the matrix's records, all of them.
+ * @param blocks blocks of 32 inputs that the matrix has.
+ * @param row codes of whole blocks; of `float16` and `bfloat16` the bits of the numbers.
+ */
+export function writeRow(
+  bytes: Uint8Array,
+  format: PackedFormat,
+  blocks: number,
+  output: number,
+  row: CodedRow | Uint16Array,
+  firstBlock = 0,
+): void {
+  const column = output % outputsOfRecord;
+  const size = recordBytes(format);
+  let at = ((output - column) / outputsOfRecord) * blocks * size + firstBlock * size;
+  if (row instanceof Uint16Array) {
+    for (let from = 0; from < row.length; from += inputsOfRecord, at += size) {
+      for (let i = 0; i < inputsOfRecord; i++) writeHalf(bytes, at + 16 * i + 2 * column, row[from + i]!);
+    }
+    return;
+  }
+  const {bits, groupSize, hasMinimum} = packedFormats[format];
+  const write = bits === 4 ? writeCodes4 : writeCodes8;
+  const scalesAt = outputsOfRecord * ((inputsOfRecord * bits) / 8);
+  const perBlock = inputsOfRecord / groupSize;
+  for (let block = 0; block * inputsOfRecord < row.codes.length; block++, at += size) {
+    write(bytes, at, column, row.codes, block * inputsOfRecord);
+    let to = at + scalesAt + 2 * column;
+    for (let i = 0; i < perBlock; i++, to += 2 * outputsOfRecord) {
+      writeHalf(bytes, to, row.scales[block * perBlock + i]!);
+    }
+    if (hasMinimum) writeHalf(bytes, to, row.minima?.[block] ?? 0);
+  }
+}
+
+function writeCodes4(bytes: Uint8Array, at: number, column: number, codes: CodedRow['codes'], from: number) {
+  let to = at + 16 * (column >> 2) + 4 * (column & 3);
+  for (let i = from; i < from + inputsOfRecord; i += 8, to += 32) {
+    for (let j = 0; j < 4; j++) bytes[to + j] = codes[i + j]! | (codes[i + 4 + j]! << 4);
+  }
+}
+
+function writeCodes8(bytes: Uint8Array, at: number, column: number, codes: CodedRow['codes'], from: number) {
+  for (let i = 0, to = at + 2 * column; i < inputsOfRecord; i += 2, to += 16) {
+    bytes[to] = codes[from + i]!;
+    bytes[to + 1] = codes[from + i + 1]!;
+  }
+}
+
+function writeHalf(bytes: Uint8Array, at: number, half: number): void {
+  bytes[at] = half & 255;
+  bytes[at + 1] = half >> 8;
+}
+
+/** The weights of one output as float32, `[blocks * 32]`. `bytes` are the matrix's records. */
+export function readRow(
+  bytes: Uint8Array,
+  format: PackedFormat,
+  blocks: number,
+  output: number,
+): Float32Array {
+  const values = new Float32Array(blocks * inputsOfRecord);
+  const numbers = numberReader(bytes, format);
+  const column = output % outputsOfRecord;
+  const size = recordBytes(format);
+  const first = ((output - column) / outputsOfRecord) * blocks * size;
+  for (let block = 0; block < blocks; block++) {
+    for (let i = 0; i < inputsOfRecord; i++) {
+      values[block * inputsOfRecord + i] = numbers(first + block * size, column, i);
+    }
+  }
+  return values;
+}
+
+/** Gives the weight of a column and input of the record at a byte. */
+function numberReader(
+  bytes: Uint8Array,
+  format: PackedFormat,
+): (record: number, column: number, input: number) => number {
+  const {bits, groupSize, hasMinimum} = packedFormats[format];
+  const halves = float16Values();
+  const half = (at: number) => bytes[at]! | (bytes[at + 1]! << 8);
+  if (format === 'bfloat16')
+    return (record, column, input) => bfloat16(half(record + 16 * input + 2 * column));
+  if (bits === 16) return (record, column, input) => halves[half(record + 16 * input + 2 * column)]!;
+  const scalesAt = outputsOfRecord * ((inputsOfRecord * bits) / 8);
+  const minimaAt = scalesAt + 2 * outputsOfRecord;
+  return (record, column, input) => {
+    const group = Math.floor(input / groupSize);
+    const scale = halves[half(record + scalesAt + 2 * (outputsOfRecord * group + column))]!;
+    const minimum = hasMinimum ? halves[half(record + minimaAt + 2 * column)]! : 0;
+    return scale * codeAt(bytes, record, bits, column, input) + minimum;
+  };
+}
+
+function codeAt(bytes: Uint8Array, record: number, bits: 4 | 8, column: number, input: number): number {
+  if (bits === 8) return (bytes[record + 16 * (input >> 1) + 2 * column + (input & 1)]! << 24) >> 24;
+  const byte = bytes[record + 32 * (input >> 3) + 16 * (column >> 2) + 4 * (column & 3) + (input & 3)]!;
+  return (input & 4) === 0 ? byte & 15 : byte >> 4;
+}
+
+const word = new Uint32Array(1);
+const wordAsFloat = new Float32Array(word.buffer);
+
+function bfloat16(bits: number): number {
+  word[0] = bits << 16;
+  return wordAsFloat[0]!;
+}

@@ -51,6 +51,7 @@ export class EigenAttention extends SelfAttention {
     Pick<EigenAttentionArgs, 'rankRatio' | 'ropeMode' | 'useKeyMean' | 'useEigen'>
   > &
     Pick<EigenAttentionArgs, 'keyRank' | 'valueRank'>;
+  private readonly bases: Record<string, tf.LayerVariable> = {};
 
   constructor(args: EigenAttentionArgs) {
     super(args);
@@ -91,8 +92,8 @@ export class EigenAttention extends SelfAttention {
     const {numKvHeads, kernelInitializer} = this.options;
     const {keyRank} = this.ranks();
     const shape: [number, number, number] = [numKvHeads, Math.max(...keyRank), this.headDim];
-    const bases = basisNames[this.mode].map(name => this.addVariable(name, shape));
-    if (this.hasKeyMean) this.addVariable('key_mean', [numKvHeads, this.headDim]);
+    const bases = basisNames[this.mode].map(name => this.addBasis(name, shape));
+    if (this.hasKeyMean) this.addBasis('key_mean', [numKvHeads, this.headDim]);
     if (kernelInitializer === 'zeros') return;
     tf.tidy(() => {
       const rows = orthonormalRows(keyRank, shape);
@@ -131,8 +132,8 @@ export class EigenAttention extends SelfAttention {
   private latent(projected: Projected): FreshTokens {
     return {
       ...projected,
-      keyBasis: this.variable('key_basis') as tf.Tensor3D,
-      keyMean: this.hasKeyMean ? (this.variable('key_mean') as tf.Tensor2D) : undefined,
+      keyBasis: this.basis('key_basis') as tf.Tensor3D,
+      keyMean: this.hasKeyMean ? (this.basis('key_mean') as tf.Tensor2D) : undefined,
       rope: this.options.rope,
       scale: this.scale,
     };
@@ -148,15 +149,15 @@ export class EigenAttention extends SelfAttention {
       case 'whole':
         return {queries, keys, values, rope, scale};
       case 'before': {
-        const whole = perHead(keys, this.variable('key_basis') as tf.Tensor3D, false);
+        const whole = perHead(keys, this.basis('key_basis') as tf.Tensor3D, false);
         if (!this.hasKeyMean) return {queries, keys: whole, values, rope, scale};
-        const mean = tf.reshape(this.variable('key_mean'), [1, numKvHeads, 1, this.headDim]);
+        const mean = tf.reshape(this.basis('key_mean'), [1, numKvHeads, 1, this.headDim]);
         return {queries, keys: tf.add(whole, mean), values, rope, scale};
       }
       case 'after': {
         const rotation = rotationFor(rope!, this.headDim, start, queries.shape[2]);
         const encoded = (x: tf.Tensor4D, encoder: string) =>
-          perHead(rotate(x, rotation), this.variable(encoder) as tf.Tensor3D, true);
+          perHead(rotate(x, rotation), this.basis(encoder) as tf.Tensor3D, true);
         return {
           queries: encoded(queries, 'query_encoder'),
           keys: encoded(keys, 'key_encoder'),
@@ -174,6 +175,15 @@ export class EigenAttention extends SelfAttention {
       return tf.pad(x, [...Array.from({length: 3}, (): [number, number] => [0, 0]), [0, missing]]);
     };
     return {queries: wide(queries), keys: wide(keys), values: wide(values)};
+  }
+
+  /** A weight that starts as zeros. */
+  private addBasis(name: string, shape: tf.Shape): tf.LayerVariable {
+    return (this.bases[name] = this.addWeight(name, shape, 'float32', tf.initializers.zeros()));
+  }
+
+  private basis(name: string): tf.Tensor {
+    return this.bases[name]!.read();
   }
 
   private get mode(): KeyMode {
@@ -220,11 +230,10 @@ export class EigenAttention extends SelfAttention {
     const {keyRank, valueRank} = this.ranks();
     const group = numHeads / numKvHeads;
     tf.tidy(() => {
-      if (this.mode === 'merged' || this.mode === 'before')
-        this.scaleVariable('key_kernel', headMask(keyRank, 1));
-      if (this.mode === 'merged') this.scaleVariable('query_kernel', headMask(keyRank, group));
-      this.scaleVariable('value_kernel', headMask(valueRank, 1));
-      this.scaleVariable('output_kernel', tf.expandDims(headMask(valueRank, group), 1));
+      if (this.mode === 'merged' || this.mode === 'before') this.scaleMatrix('key', headMask(keyRank, 1));
+      if (this.mode === 'merged') this.scaleMatrix('query', headMask(keyRank, group));
+      this.scaleMatrix('value', headMask(valueRank, 1));
+      this.scaleMatrix('output', tf.expandDims(headMask(valueRank, group), 1));
     });
   }
 }

@@ -1,17 +1,17 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
-import {linear} from '../ops/linear/index.js';
+import {linear, linears} from '../ops/linear/index.js';
 import {swiglu} from '../ops/swiglu/index.js';
 import {
   type KernelInitializer,
   type LayerArgs,
   configOf,
-  initializerOf,
   knownDim,
   onlyShape,
   onlyTensor,
   positive,
 } from './layer_args.js';
+import {type MatrixArgs, MatrixLayer} from './matrix_layer.js';
 
 /** The nonlinearity between the two projections. */
 export type Activation = 'silu' | 'gelu' | 'geluNew' | 'relu';
@@ -28,7 +28,11 @@ const activations: Readonly<Record<Activation, (x: tf.Tensor) => tf.Tensor>> = {
   relu: (x: tf.Tensor) => tf.relu(x),
 };
 
-export interface FeedForwardArgs extends LayerArgs {
+const kernels = ['gate', 'up', 'down'] as const;
+/** The matrices of a feed-forward layer. */
+export type FeedForwardKernel = (typeof kernels)[number];
+
+export interface FeedForwardArgs extends LayerArgs, MatrixArgs<FeedForwardKernel> {
   /** Numbers per token between the two projections, at least 1. Required. */
   hiddenDim: number;
   /** The nonlinearity: `'silu'`, `'gelu'`, `'geluNew'` (GPT-2's approximation by tanh) or `'relu'`. Default `'silu'`. */
@@ -45,14 +49,15 @@ export interface FeedForwardArgs extends LayerArgs {
  * The feed-forward part of a Transformer block: gated `(act(x W_gate) * (x W_up)) W_down`, plain `act(x W_up) W_down`,
  * with biases if `useBias`. Input and output float32 `[batch, tokens, model dim]`.
  */
-export class FeedForward extends tf.layers.Layer {
+export class FeedForward extends MatrixLayer<FeedForwardKernel> {
   /** @nocollapse */
   static readonly className = 'EigenkvFeedForward';
-  private readonly config: Required<Omit<FeedForwardArgs, keyof LayerArgs>>;
-  private readonly kernels: Record<string, tf.LayerVariable> = {};
+  private readonly config: Required<
+    Omit<FeedForwardArgs, keyof LayerArgs | keyof MatrixArgs<FeedForwardKernel>>
+  >;
 
   constructor(args: FeedForwardArgs) {
-    super(args);
+    super(args, kernels);
     this.supportsMasking = true; // passes a mask on to the attention after it, which refuses it
     const {hiddenDim, activation = 'silu', gated = true, useBias = false} = args;
     positive(hiddenDim, 'hiddenDim', this.name);
@@ -67,18 +72,21 @@ export class FeedForward extends tf.layers.Layer {
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
     const dim = knownDim(onlyShape(inputShape), this.name);
-    const {hiddenDim, gated} = this.config;
-    if (gated) this.addProjection('gate', dim, hiddenDim);
-    this.addProjection('up', dim, hiddenDim);
-    this.addProjection('down', hiddenDim, dim);
+    const {hiddenDim, gated, useBias, kernelInitializer} = this.config;
+    const add = (kernel: FeedForwardKernel, inputs: number, outputs: number) =>
+      this.addProjection(kernel, {inputs, outputs, useBias, kernelInitializer});
+    if (gated) add('gate', dim, hiddenDim);
+    add('up', dim, hiddenDim);
+    add('down', hiddenDim, dim);
     super.build(inputShape);
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
     return tf.tidy(() => {
       const x = onlyTensor(inputs, this.name);
-      const up = this.project('up', x);
-      return this.project('down', this.config.gated ? this.gate(x, up) : this.activate(up));
+      const {activations} = this;
+      const {matrix, bias} = this.projection('down');
+      return linear(this.hidden(x), matrix, {bias, activations});
     });
   }
 
@@ -90,34 +98,15 @@ export class FeedForward extends tf.layers.Layer {
     return {...super.getConfig(), ...configOf(this.config)};
   }
 
-  private addProjection(name: string, inputs: number, outputs: number): void {
-    const {useBias, kernelInitializer} = this.config;
-    this.kernels[name] = this.addWeight(
-      `${name}_kernel`,
-      [inputs, outputs],
-      'float32',
-      initializerOf(kernelInitializer),
+  /** What is between the two projections. */
+  private hidden(x: tf.Tensor): tf.Tensor {
+    const {gated, activation} = this.config;
+    const projections = (gated ? (['gate', 'up'] as const) : (['up'] as const)).map(name =>
+      this.projection(name),
     );
-    if (useBias)
-      this.kernels[`${name}Bias`] = this.addWeight(
-        `${name}_bias`,
-        [outputs],
-        'float32',
-        tf.initializers.zeros(),
-      );
-  }
-
-  private gate(x: tf.Tensor, up: tf.Tensor): tf.Tensor {
-    const gate = this.project('gate', x);
-    return this.config.activation === 'silu' ? swiglu(gate, up) : tf.mul(this.activate(gate), up);
-  }
-
-  private activate(x: tf.Tensor): tf.Tensor {
-    return activations[this.config.activation](x);
-  }
-
-  private project(name: string, x: tf.Tensor): tf.Tensor {
-    return linear(x, this.kernels[name]!.read(), {bias: this.kernels[`${name}Bias`]?.read()});
+    const [first, up] = linears(x, projections, {activations: this.activations}) as [tf.Tensor, tf.Tensor?];
+    if (up === undefined) return activations[activation](first);
+    return activation === 'silu' ? swiglu(first, up) : tf.mul(activations[activation](first), up);
   }
 }
 

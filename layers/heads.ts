@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {linear} from '../ops/linear/index.js';
+import {type LinearOptions, type LinearProduct, linear, linears} from '../ops/linear/index.js';
+import {type Matrix, isPacked} from '../ops/weights/matrix.js';
 
 /** `[batch, tokens, heads * dim]` to `[batch, heads, tokens, dim]`. */
 export function splitHeads(x: tf.Tensor, heads: number): tf.Tensor4D {
@@ -16,22 +17,36 @@ function joinHeads(x: tf.Tensor4D): tf.Tensor3D {
   return tf.reshape(moved, [batch, tokens, heads * dim]);
 }
 
-/** Weights of a projection: `[in, out]`, and a bias `[out]` or none. */
-export interface Projection {
-  readonly kernel: tf.Tensor;
-  readonly bias: tf.Tensor | undefined;
+/** A projection, and the heads that its outputs are split into. */
+export interface HeadProjection extends Omit<LinearProduct, 'shape'> {
+  readonly heads: number;
 }
 
-/** `x W + b` of x `[batch, tokens, in]`, split into heads: `[batch, heads, tokens, out / heads]`. */
-export function toHeads(x: tf.Tensor, heads: number, {kernel, bias}: Projection): tf.Tensor4D {
+/** `x W + b` of x `[batch, tokens, in]` for each projection, split into heads: `[batch, heads, tokens, out / heads]`. */
+export function toHeads(
+  x: tf.Tensor,
+  projections: readonly HeadProjection[],
+  options: Pick<LinearOptions, 'activations'> = {},
+): tf.Tensor4D[] {
   const [batch, tokens] = x.shape as [number, number];
-  if (tokens !== 1) return splitHeads(linear(x, kernel, {bias}), heads);
-  return linear(x, kernel, {bias, shape: [batch, heads, 1, kernel.shape[1]! / heads]}) as tf.Tensor4D;
+  if (tokens !== 1) {
+    return linears(x, projections, options).map((y, i) => splitHeads(y, projections[i]!.heads));
+  }
+  const products = projections.map(({heads, matrix, bias}) => {
+    return {matrix, bias, shape: [batch, heads, 1, outputsOf(matrix) / heads]};
+  });
+  return linears(x, products, options) as tf.Tensor4D[];
 }
 
-/** `x W + b` of x `[batch, heads, tokens, dim]` with its heads joined: `[batch, tokens, out]`. */
-export function fromHeads(x: tf.Tensor4D, {kernel, bias}: Projection): tf.Tensor {
+/** `x W + b (+ residual)` of x `[batch, heads, tokens, dim]` with its heads joined: `[batch, tokens, out]`. */
+export function fromHeads(
+  x: tf.Tensor4D,
+  {matrix, bias}: LinearProduct,
+  options: Pick<LinearOptions, 'activations' | 'residual'> = {},
+): tf.Tensor {
   const [batch, , tokens] = x.shape;
-  if (tokens !== 1) return linear(joinHeads(x), kernel, {bias});
-  return linear(x, kernel, {bias, shape: [batch, 1, kernel.shape[1]!]}); // nothing to move
+  if (tokens !== 1) return linear(joinHeads(x), matrix, {...options, bias});
+  return linear(x, matrix, {...options, bias, shape: [batch, 1, outputsOf(matrix)]}); // nothing to move
 }
+
+const outputsOf = (matrix: Matrix) => (isPacked(matrix) ? matrix.outputs : matrix.shape[1]!);

@@ -3,10 +3,27 @@ export {attention, Attention, type AttentionArgs} from './attention.js';
 export {cachedAttention, type CachedAttentionOptions} from './cached_attention.js';
 export {eigenAttention, EigenAttention, type EigenAttentionArgs} from './eigen_attention.js';
 export type {RopeMode} from './key_mode.js';
-export type {HeadSizes, Projected, SelfAttention, SelfAttentionArgs} from './self_attention.js';
-export {type Activation, feedForward, FeedForward, type FeedForwardArgs} from './feed_forward.js';
+export type {
+  AttentionKernel,
+  HeadSizes,
+  Projected,
+  SelfAttention,
+  SelfAttentionArgs,
+} from './self_attention.js';
+export {
+  type Activation,
+  feedForward,
+  FeedForward,
+  type FeedForwardArgs,
+  type FeedForwardKernel,
+} from './feed_forward.js';
 export {flashAttention, FlashAttention, type FlashAttentionArgs} from './flash_attention.js';
 export type {CallArgs, KernelInitializer, LayerArgs} from './layer_args.js';
+export type {LinearProduct} from '../ops/linear/index.js';
+export type {Activations} from '../ops/linear/reference.js';
+export type {PackedFormat, WeightFormat} from '../ops/weights/formats.js';
+export type {Matrix, PackedMatrix} from '../ops/weights/matrix.js';
+export type {MatrixArgs, MatrixLayer, MatrixOptions} from './matrix_layer.js';
 export {outputHead, OutputHead, type OutputHeadArgs} from './output_head.js';
 export {positionEmbedding, PositionEmbedding, type PositionEmbeddingArgs} from './position_embedding.js';
 export {rmsNormalization, RmsNormalization, type RmsNormalizationArgs} from './rms_normalization.js';

@@ -2,8 +2,8 @@ import type {AttentionCache} from '../cache/attention_cache.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
 
-/** What every tf.layers.Layer takes (tfjs does not export its name). */
-export type LayerArgs = NonNullable<ConstructorParameters<typeof tf.layers.Layer>[0]>;
+/** What every tf.layers.Layer takes (tfjs does not export its name), but for `weights`, which says how a layer stores its own here. */
+export type LayerArgs = Omit<NonNullable<ConstructorParameters<typeof tf.layers.Layer>[0]>, 'weights'>;
 
 /** Keyword arguments of `model.apply(x, kwargs)`; the same object reaches every layer. */
 export interface CallArgs {
@@ -69,8 +69,14 @@ export type KernelInitializer = 'glorotUniform' | 'zeros';
 export type Initializer = ReturnType<typeof tf.initializers.glorotUniform>;
 
 export function initializerOf(name: KernelInitializer): Initializer {
-  return name === 'zeros' ? tf.initializers.zeros() : tf.initializers.glorotUniform({});
+  return name === 'zeros' ? zeros : tf.initializers.glorotUniform({});
 }
+
+/** Zeros without the array of equal size that tfjs' own initializer makes: `fill` writes them where the tensor is. */
+const zeros = Object.assign(tf.initializers.zeros(), {
+  apply: (shape: tf.Shape, dtype?: tf.DataType) =>
+    tf.fill(shape as number[], 0, dtype as 'float32' | 'int32'),
+});
 
 /** A layer's options for its saved config: plain JSON, without keys that are undefined. */
 export function configOf(options: object): tf.serialization.ConfigDict {

@@ -4,14 +4,14 @@ import {
   type KernelInitializer,
   type LayerArgs,
   configOf,
-  initializerOf,
   knownDim,
   onlyShape,
   onlyTensor,
   positive,
 } from './layer_args.js';
+import {type MatrixArgs, MatrixLayer} from './matrix_layer.js';
 
-export interface OutputHeadArgs extends LayerArgs {
+export interface OutputHeadArgs extends LayerArgs, MatrixArgs<'kernel'> {
   /** Number of tokens in the vocabulary: logits per position, at least 1. Required. */
   vocabSize: number;
   /** How matrices start: `'glorotUniform'` to train, `'zeros'` if weights are set right after. Default `'glorotUniform'`. */
@@ -19,14 +19,13 @@ export interface OutputHeadArgs extends LayerArgs {
 }
 
 /** Logits from hidden states by weights that are not the token embedding's: `x W`, `[batch, tokens, dim]` to `[batch, tokens, vocabSize]`. */
-export class OutputHead extends tf.layers.Layer {
+export class OutputHead extends MatrixLayer<'kernel'> {
   /** @nocollapse */
   static readonly className = 'EigenkvOutputHead';
-  private readonly config: Required<Omit<OutputHeadArgs, keyof LayerArgs>>;
-  private kernel: tf.LayerVariable | undefined;
+  private readonly config: Required<Omit<OutputHeadArgs, keyof LayerArgs | keyof MatrixArgs<'kernel'>>>;
 
   constructor(args: OutputHeadArgs) {
-    super(args);
+    super(args, ['kernel']);
     const {vocabSize, kernelInitializer = 'glorotUniform'} = args;
     positive(vocabSize, 'vocabSize', this.name);
     this.config = {vocabSize, kernelInitializer};
@@ -35,12 +34,13 @@ export class OutputHead extends tf.layers.Layer {
   override build(inputShape: tf.Shape | tf.Shape[]): void {
     const dim = knownDim(onlyShape(inputShape), this.name);
     const {vocabSize, kernelInitializer} = this.config;
-    this.kernel = this.addWeight('kernel', [dim, vocabSize], 'float32', initializerOf(kernelInitializer));
+    this.addMatrix('kernel', {inputs: dim, outputs: vocabSize, kernelInitializer, variable: 'kernel'});
     super.build(inputShape);
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return tf.tidy(() => linear(onlyTensor(inputs, this.name), this.kernel!.read()));
+    const {activations} = this;
+    return tf.tidy(() => linear(onlyTensor(inputs, this.name), this.matrix('kernel'), {activations}));
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {

@@ -7,14 +7,14 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {cachedAttention} from './cached_attention.js';
-import {type Projection, fromHeads, toHeads} from './heads.js';
+import {fromHeads, toHeads} from './heads.js';
 import {maskingLayer} from './mask_sources.js';
+import {type MatrixArgs, MatrixLayer} from './matrix_layer.js';
 import {
   type CallArgs,
   type KernelInitializer,
   type LayerArgs,
   configOf,
-  initializerOf,
   knownDim,
   onlyShape,
   onlyTensor,
@@ -22,8 +22,12 @@ import {
   refuseMask,
 } from './layer_args.js';
 
+/** The matrices of an attention layer. */
+export const attentionKernels = ['query', 'key', 'value', 'output'] as const;
+export type AttentionKernel = (typeof attentionKernels)[number];
+
 /** What all attention layers of eigenkv take. */
-export interface SelfAttentionArgs extends LayerArgs {
+export interface SelfAttentionArgs extends LayerArgs, MatrixArgs<AttentionKernel> {
   /** Number of query heads, at least 1. Required. */
   numHeads: number;
   /** Number of key and value heads; divides `numHeads`. Default: `numHeads`. */
@@ -58,17 +62,19 @@ export interface HeadSizes {
  * What causal self-attention layers share: options, four projections, and the cache. A subclass overrides the sizes of its heads
  * (`headSizes`, `storedSizes`) and how it attends (`attend`).
  */
-export abstract class SelfAttention extends tf.layers.Layer {
-  protected readonly options: Omit<SelfAttentionArgs, keyof LayerArgs | 'cachePolicy'> &
+export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
+  protected readonly options: Omit<
+    SelfAttentionArgs,
+    keyof LayerArgs | keyof MatrixArgs<AttentionKernel> | 'cachePolicy'
+  > &
     Required<Pick<SelfAttentionArgs, 'numKvHeads' | 'depth' | 'kernelInitializer'>> & {
       readonly cachePolicy?: Spec;
     };
   private uncompressedDim: number | undefined;
   private maskedBy: tf.layers.Layer | undefined;
-  private readonly variables: Record<string, tf.LayerVariable> = {};
 
   constructor(args: SelfAttentionArgs) {
-    super(args);
+    super(args, attentionKernels);
     const {numHeads, numKvHeads = numHeads, headDim, depth = 0, rope, cachePolicy} = args;
     positive(numHeads, 'numHeads', this.name);
     positive(numKvHeads, 'numKvHeads', this.name);
@@ -100,7 +106,7 @@ export abstract class SelfAttention extends tf.layers.Layer {
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
     const dim = knownDim(onlyShape(inputShape), this.name);
-    const {numHeads, numKvHeads, useBias, useOutputBias} = this.options;
+    const {numHeads, numKvHeads, useBias, useOutputBias, kernelInitializer} = this.options;
     this.uncompressedDim ??= dim / numHeads;
     if (!Number.isInteger(this.uncompressedDim)) {
       throw new InvalidArgumentError(
@@ -108,10 +114,12 @@ export abstract class SelfAttention extends tf.layers.Layer {
       );
     }
     const {query, key, value} = this.headSizes();
-    this.addProjection('query', dim, numHeads * query, useBias);
-    this.addProjection('key', dim, numKvHeads * key, useBias);
-    this.addProjection('value', dim, numKvHeads * value, useBias);
-    this.addProjection('output', numHeads * value, dim, useOutputBias);
+    const add = (kernel: AttentionKernel, inputs: number, outputs: number, bias = false) =>
+      this.addProjection(kernel, {inputs, outputs, useBias: bias, kernelInitializer});
+    add('query', dim, numHeads * query, useBias);
+    add('key', dim, numKvHeads * key, useBias);
+    add('value', dim, numKvHeads * value, useBias);
+    add('output', numHeads * value, dim, useOutputBias);
     super.build(inputShape);
   }
 
@@ -131,10 +139,18 @@ export abstract class SelfAttention extends tf.layers.Layer {
     return tf.tidy(() => {
       const x = onlyTensor(inputs, this.name);
       const {numHeads, numKvHeads} = this.options;
-      const queries = toHeads(x, numHeads, this.projection('query'));
-      const keys = toHeads(x, numKvHeads, this.projection('key'));
-      const values = toHeads(x, numKvHeads, this.projection('value'));
-      return fromHeads(this.attend({queries, keys, values}, kwargs.cache), this.projection('output'));
+      const {activations} = this;
+      const [queries, keys, values] = toHeads(
+        x,
+        [
+          {...this.projection('query'), heads: numHeads},
+          {...this.projection('key'), heads: numKvHeads},
+          {...this.projection('value'), heads: numKvHeads},
+        ],
+        {activations},
+      ) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+      const attended = this.attend({queries, keys, values}, kwargs.cache);
+      return fromHeads(attended, this.projection('output'), {activations});
     });
   }
 
@@ -167,33 +183,6 @@ export abstract class SelfAttention extends tf.layers.Layer {
   /** Numbers that a cache stores per token and head. */
   protected storedSizes({key, value}: HeadSizes): Pick<LayerShape, 'dim' | 'dimV' | 'headDim'> {
     return {dim: key, dimV: value};
-  }
-
-  protected variable(name: string): tf.Tensor {
-    return this.variables[name]!.read();
-  }
-
-  /** A weight that starts as zeros. */
-  protected addVariable(name: string, shape: tf.Shape): tf.LayerVariable {
-    const variable = this.addWeight(name, shape, 'float32', tf.initializers.zeros());
-    this.variables[name] = variable;
-    return variable;
-  }
-
-  protected scaleVariable(name: string, factor: tf.Tensor): void {
-    const variable = this.variables[name]!;
-    tf.tidy(() => void variable.write(tf.mul(variable.read(), factor)));
-  }
-
-  private addProjection(name: string, inputs: number, outputs: number, bias = false): void {
-    const kernel = `${name}_kernel`;
-    const initializer = initializerOf(this.options.kernelInitializer);
-    this.variables[kernel] = this.addWeight(kernel, [inputs, outputs], 'float32', initializer);
-    if (bias) this.addVariable(`${name}_bias`, [outputs]);
-  }
-
-  private projection(name: string): Projection {
-    return {kernel: this.variable(`${name}_kernel`), bias: this.variables[`${name}_bias`]?.read()};
   }
 }
 

@@ -2,18 +2,19 @@ import * as tf from '@tensorflow/tfjs';
 import {ContextLengthError, InvalidArgumentError} from '../base/errors.js';
 import {embed} from '../ops/embed/index.js';
 import {lmHead} from '../ops/lm_head/index.js';
+import type {PackedMatrix} from '../ops/weights/matrix.js';
 import {
   type CallArgs,
   type KernelInitializer,
   type LayerArgs,
   configOf,
-  initializerOf,
   onlyShape,
   onlyTensor,
   positive,
 } from './layer_args.js';
+import {type MatrixArgs, MatrixLayer} from './matrix_layer.js';
 
-export interface TokenEmbeddingArgs extends LayerArgs {
+export interface TokenEmbeddingArgs extends LayerArgs, MatrixArgs<'embeddings'> {
   /** Number of tokens in the vocabulary, at least 1: ids are below it. Required. */
   vocabSize: number;
   /** Numbers per token, at least 1: the model's dim. Required. */
@@ -33,15 +34,14 @@ export interface TokenEmbeddingArgs extends LayerArgs {
  * counted from the start of the cache's text, are a ContextLengthError (unless the cache was made with `beyondContext`). An id
  * outside the vocabulary is an InvalidArgumentError.
  */
-export class TokenEmbedding extends tf.layers.Layer {
+export class TokenEmbedding extends MatrixLayer<'embeddings'> {
   /** @nocollapse */
   static readonly className = 'EigenkvTokenEmbedding';
-  private readonly config: Omit<TokenEmbeddingArgs, keyof LayerArgs> &
+  private readonly config: Omit<TokenEmbeddingArgs, keyof LayerArgs | keyof MatrixArgs<'embeddings'>> &
     Required<Pick<TokenEmbeddingArgs, 'kernelInitializer'>>;
-  private table: tf.LayerVariable | undefined;
 
   constructor(args: TokenEmbeddingArgs) {
-    super(args);
+    super(args, ['embeddings']);
     const {vocabSize, dim, contextLength, kernelInitializer = 'glorotUniform'} = args;
     positive(vocabSize, 'vocabSize', this.name);
     positive(dim, 'dim', this.name);
@@ -56,7 +56,13 @@ export class TokenEmbedding extends tf.layers.Layer {
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
     const {vocabSize, dim, kernelInitializer} = this.config;
-    this.table = this.addWeight('embeddings', [vocabSize, dim], 'float32', initializerOf(kernelInitializer));
+    this.addMatrix('embeddings', {
+      inputs: dim,
+      outputs: vocabSize,
+      kernelInitializer,
+      variable: 'embeddings',
+      isTable: true,
+    });
     super.build(inputShape);
   }
 
@@ -79,7 +85,7 @@ export class TokenEmbedding extends tf.layers.Layer {
       if (x.rank === 2 && kwargs.cache?.beyondContext !== true) {
         this.checkLength(x.shape[1]!, kwargs.cache?.tokens ?? 0);
       }
-      const table = this.table!.read() as tf.Tensor2D;
+      const table = this.matrix('embeddings') as tf.Tensor2D | PackedMatrix;
       const {dim, vocabSize} = this.config;
       if (x.rank !== 2 && (x.rank < 3 || x.shape.at(-1) !== dim)) {
         throw new InvalidArgumentError(
@@ -87,7 +93,7 @@ export class TokenEmbedding extends tf.layers.Layer {
         );
       }
       if (x.rank === 2) return embed(x as tf.Tensor2D, table);
-      const logits = lmHead(tf.reshape(x, [-1, dim]), table);
+      const logits = lmHead(tf.reshape(x, [-1, dim]), table, {activations: this.activations});
       return tf.reshape(logits, [...x.shape.slice(0, -1), vocabSize]);
     });
   }

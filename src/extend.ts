@@ -101,13 +101,13 @@ export {
 // Architectures: whole models, and where their weights lie in files.
 export {
   type Architecture,
-  type BuildOptions,
   type StoredWeight,
   type WeightNames,
   isKernel,
   storedAs,
   weightNames,
 } from '../models/architectures/parts/architecture.js';
+export {type BuildOptions, matrixArgs} from '../models/architectures/parts/build_options.js';
 export {architectures, registerArchitecture} from '../models/architectures/index.js';
 export {type DecoderParts, decoder} from '../models/architectures/parts/decoder.js';
 export {type GgufKeys, ggufKeys, ggufVocabSize} from '../models/formats/config_keys.js';

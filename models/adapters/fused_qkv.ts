@@ -66,7 +66,7 @@ function partsOf({kernel, output, bias, outputBias}: FusedVariables, heads: numb
         .map(part => splitHeads(part, heads)) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
       return {queries, keys, values};
     },
-    output: attended => fromHeads(attended, {kernel: output.read(), bias: outputBias?.read()}),
+    output: attended => fromHeads(attended, {matrix: output.read(), bias: outputBias?.read()}),
   };
 }
 

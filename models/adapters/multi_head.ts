@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type Projection, fromHeads, toHeads} from '../../layers/heads.js';
+import {fromHeads, toHeads} from '../../layers/heads.js';
 import {ModelError} from '../../base/errors.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
@@ -70,13 +70,16 @@ function partsOf(
   heads: number,
   modelDim: number,
 ): AttentionParts {
-  const projection = (side: Side, shape: [number, number]): Projection => {
+  const projection = (side: Side, shape: [number, number]) => {
     const {kernel, bias} = variables[side];
-    return {kernel: tf.reshape(kernel.read(), shape), bias: bias && tf.reshape(bias.read(), [-1])};
+    return {matrix: tf.reshape(kernel.read(), shape), bias: bias && tf.reshape(bias.read(), [-1]), heads};
   };
-  const ofHeads = (x: tf.Tensor, side: Side) => toHeads(x, heads, projection(side, [modelDim, -1]));
   return {
-    project: x => ({queries: ofHeads(x, 'query'), keys: ofHeads(x, 'key'), values: ofHeads(x, 'value')}),
+    project: x => {
+      const sides = (['query', 'key', 'value'] as const).map(side => projection(side, [modelDim, -1]));
+      const [queries, keys, values] = toHeads(x, sides) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+      return {queries, keys, values};
+    },
     output: attended => fromHeads(attended, projection('output', [-1, modelDim])),
   };
 }

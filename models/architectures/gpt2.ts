@@ -2,14 +2,8 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {feedForward} from '../../layers/feed_forward.js';
 import {positionEmbedding} from '../../layers/position_embedding.js';
-import {
-  type Architecture,
-  type BuildOptions,
-  type WeightNames,
-  isKernel,
-  storedAs,
-  weightNames,
-} from './parts/architecture.js';
+import {type Architecture, type WeightNames, isKernel, storedAs, weightNames} from './parts/architecture.js';
+import {type BuildOptions, matrixArgs} from './parts/build_options.js';
 import {attentionLayer, attentionSizes} from './parts/compression.js';
 import {decoder} from './parts/decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
@@ -39,9 +33,15 @@ function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {
   return decoder(config, options, {
     positions: positionEmbedding({name: 'positions', maxPositions: contextLength, kernelInitializer}),
     norm: name => tf.layers.layerNormalization({name, epsilon: normEpsilon}),
-    attention: (name, depth) => attentionLayer(config, {name, depth, kernelInitializer}),
+    attention: (name, depth) => attentionLayer(config, {name, depth}, options),
     feedForward: name =>
-      feedForward({name, hiddenDim, activation, gated: false, useBias: true, kernelInitializer}),
+      feedForward({
+        ...matrixArgs(options, name, ['up', 'down']),
+        hiddenDim,
+        activation,
+        gated: false,
+        useBias: true,
+      }),
   });
 }
 

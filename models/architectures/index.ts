@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {KernelInitializer} from '../../layers/layer_args.js';
 import {InvalidArgumentError, ModelError, didYouMean} from '../../base/errors.js';
 import type {Architecture} from './parts/architecture.js';
+import type {BuildOptions} from './parts/build_options.js';
 import {gpt2} from './gpt2.js';
 import {llama} from './llama.js';
 import {compressionFromJson, compressionKey} from './parts/compression.js';
@@ -41,15 +41,15 @@ export function registerArchitecture(name: string, architecture: Architecture): 
  * A model of these sizes with initial weights, to be trained or to be set: a `tf.LayersModel` from int32 ids `[batch, tokens]` to
  * float32 logits `[batch, tokens, vocabSize]`.
  *
- * @param options `kernelInitializer`: how matrices start. Default 'glorotUniform'.
+ * @param options how matrices start (default 'glorotUniform'), and how they are stored (default float32).
  * @throws ModelError if the sizes do not fit each other, or if the architecture is unknown.
  */
 export function buildModel(
   config: ModelConfig,
-  {kernelInitializer = 'glorotUniform'}: {readonly kernelInitializer?: KernelInitializer} = {},
+  {kernelInitializer = 'glorotUniform', ...options}: Partial<BuildOptions> = {},
 ): tf.LayersModel {
   checkModelConfig(config);
-  return architectureOf(config).build(config, {kernelInitializer});
+  return architectureOf(config).build(config, {...options, kernelInitializer});
 }
 
 export function architectureOf({architecture}: ModelConfig): Architecture {

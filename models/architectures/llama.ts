@@ -5,13 +5,13 @@ import {rmsNormalization} from '../../layers/rms_normalization.js';
 import {ModelError} from '../../base/errors.js';
 import {
   type Architecture,
-  type BuildOptions,
   type StoredWeight,
   type WeightNames,
   isKernel,
   storedAs,
   weightNames,
 } from './parts/architecture.js';
+import {type BuildOptions, matrixArgs} from './parts/build_options.js';
 import {attentionLayer, attentionSizes, hasOutputBias} from './parts/compression.js';
 import {decoder} from './parts/decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
@@ -40,12 +40,16 @@ export const llama: Architecture = {
 
 function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {
   const {hiddenDim, activation, normEpsilon, biases} = config;
-  const {kernelInitializer} = options;
   return decoder(config, options, {
     norm: name => rmsNormalization({name, epsilon: normEpsilon}),
-    attention: (name, depth) => attentionLayer(config, {name, depth, kernelInitializer}),
+    attention: (name, depth) => attentionLayer(config, {name, depth}, options),
     feedForward: name =>
-      feedForward({name, hiddenDim, activation, useBias: biases.feedForward, kernelInitializer}),
+      feedForward({
+        ...matrixArgs(options, name, ['gate', 'up', 'down']),
+        hiddenDim,
+        activation,
+        useBias: biases.feedForward,
+      }),
   });
 }
 

@@ -62,8 +62,7 @@ export class FeatureSample implements Watcher {
     const errors = tf.tidy(() => {
       const rough = truncated(exact, bases, ropeMode, ranks);
       const kernel = tf.tensor2d(output, [heads * dim, output.length / (heads * dim)]);
-      const outputOf = (features: Features) =>
-        fromHeads(attendOverItself(features), {kernel, bias: undefined});
+      const outputOf = (features: Features) => fromHeads(attendOverItself(features), {matrix: kernel});
       return tf.stack([
         relativeError(scoresOf(rough), scoresOf(exact)),
         relativeError(valueOutputs(rough, kernel), valueOutputs(exact, kernel)),

@@ -62,22 +62,16 @@ function project(
   watcher: Watcher,
 ): void {
   const [, tokens = 0, dim = 0] = x.shape;
-  const projected = (kernel: Float32Array, count: number, bias: Float32Array | undefined) =>
-    toHeads(x, count, {
-      kernel: tf.tensor2d(kernel, [dim, count * headDim]),
-      bias: bias && tf.tensor1d(bias),
-    });
-  const values = projected(value, kvHeads, valueBias);
-  watcher.see(
-    depth,
-    {
-      queries: projected(query, heads, queryBias),
-      keys: projected(key, kvHeads, keyBias),
-      values,
-      start: 0,
-      rope,
-      rotation: rope && rotationFor(rope, headDim, 0, tokens),
-    },
-    values,
-  );
+  const projection = (kernel: Float32Array, count: number, bias: Float32Array | undefined) => ({
+    matrix: tf.tensor2d(kernel, [dim, count * headDim]),
+    bias: bias && tf.tensor1d(bias),
+    heads: count,
+  });
+  const [queries, keys, values] = toHeads(x, [
+    projection(query, heads, queryBias),
+    projection(key, kvHeads, keyBias),
+    projection(value, kvHeads, valueBias),
+  ]) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+  const rotation = rope && rotationFor(rope, headDim, 0, tokens);
+  watcher.see(depth, {queries, keys, values, start: 0, rope, rotation}, values);
 }

@@ -2,18 +2,21 @@ import * as tf from '@tensorflow/tfjs';
 import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {readableNumbers} from '../host_numbers.js';
+import {unpack} from '../unpack/index.js';
+import {type PackedMatrix, isPacked} from '../weights/matrix.js';
 
 /**
  * Rows of a table by id: `out[b, t] = table[ids[b, t]]`. Differentiable in the table on every backend (the gradient of
  * tf.gather needs a kernel that wasm lacks): dTable = onehot(ids)^T dy.
  *
  * @param ids int32 `[batch, tokens]`, each from 0 to rows - 1.
- * @param table float32 `[rows, dim]`.
+ * @param table float32 `[rows, dim]`, or packed, with `dim` inputs and `rows` outputs.
  * @returns float32 `[batch, tokens, dim]`.
  * @throws InvalidArgumentError if an id names no row, on backends that can be read synchronously (others differ in what they do
  *   with such an id; GPUs give zeros or the row of another id).
  */
-export function embed(ids: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor3D {
+export function embed(ids: tf.Tensor2D, table: tf.Tensor2D | PackedMatrix): tf.Tensor3D {
+  if (isPacked(table)) return tf.tidy(() => embed(ids, tf.transpose(unpack(table))));
   const [batch, tokens] = ids.shape;
   const [rows, dim] = table.shape;
   checkIds(ids, rows);

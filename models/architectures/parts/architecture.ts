@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {KernelInitializer} from '../../../layers/layer_args.js';
+import type {BuildOptions} from './build_options.js';
 import type {ModelConfig} from './model_config.js';
 import type {TensorFile} from '../../../base/files/tensor_file.js';
 
@@ -26,11 +26,6 @@ export interface Architecture {
   readonly hubPrefix: string;
   /** The same for a GGUF file of this `general.architecture`. */
   ggufWeights(config: ModelConfig, ggufType: string): StoredWeight[];
-}
-
-export interface BuildOptions {
-  /** How matrices start: 'glorotUniform' to train, 'zeros' if weights are set right after. */
-  readonly kernelInitializer: KernelInitializer;
 }
 
 /** A tensor of a file and the variables of the model that it fills. */

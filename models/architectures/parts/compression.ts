@@ -10,7 +10,12 @@ import {
   keyModeOf,
   projectedSizes,
 } from '../../../layers/key_mode.js';
-import type {SelfAttention, SelfAttentionArgs} from '../../../layers/self_attention.js';
+import {
+  type SelfAttention,
+  type SelfAttentionArgs,
+  attentionKernels,
+} from '../../../layers/self_attention.js';
+import {type BuildOptions, matrixArgs} from './build_options.js';
 
 /** How the attention of a model was compressed: what its weights do not say. */
 export interface ModelCompression {
@@ -39,11 +44,13 @@ export interface AttentionConfig {
 /** The attention layer of a depth, compressed if the config says so. */
 export function attentionLayer(
   config: AttentionConfig,
-  args: Required<Pick<SelfAttentionArgs, 'kernelInitializer' | 'depth'>> & {readonly name: string},
+  {name, depth}: {readonly name: string; readonly depth: number},
+  options: BuildOptions,
 ): SelfAttention {
   const {heads, kvHeads, headDim, rope, biases, compression} = config;
   const shared = {
-    ...args,
+    ...matrixArgs(options, name, attentionKernels),
+    depth,
     numHeads: heads,
     numKvHeads: kvHeads,
     headDim,
@@ -52,7 +59,7 @@ export function attentionLayer(
     useOutputBias: hasOutputBias(config),
   };
   if (compression === undefined) return attention(shared);
-  return eigenAttention({...shared, ...eigenArgs(config, compression, args.depth)});
+  return eigenAttention({...shared, ...eigenArgs(config, compression, depth)});
 }
 
 type RotatedHeads = Pick<AttentionConfig, 'rope' | 'headDim'>;

@@ -5,7 +5,7 @@ import {tokenSelection} from '../../../layers/token_selection.js';
 import type {CallArgs} from '../../../layers/layer_args.js';
 import {EigenkvError, InvalidArgumentError} from '../../../base/errors.js';
 import {readableNumbers} from '../../../ops/host_numbers.js';
-import type {BuildOptions} from './architecture.js';
+import {type BuildOptions, matrixArgs} from './build_options.js';
 import type {ModelConfig} from './model_config.js';
 
 /** The layers in which decoders differ. */
@@ -29,11 +29,16 @@ export interface DecoderParts {
  */
 export function decoder(
   {vocabSize, contextLength, dim, depths, tiedEmbeddings}: ModelConfig,
-  {kernelInitializer}: BuildOptions,
+  options: BuildOptions,
   parts: DecoderParts,
 ): tf.LayersModel {
   const ids = tf.input({shape: [null], dtype: 'int32', name: 'ids'});
-  const embedding = tokenEmbedding({name: 'embedding', vocabSize, dim, contextLength, kernelInitializer});
+  const embedding = tokenEmbedding({
+    ...matrixArgs(options, 'embedding', ['embeddings'], name => name),
+    vocabSize,
+    dim,
+    contextLength,
+  });
   let x = applied(ids, embedding);
   if (parts.positions !== undefined) x = applied(x, parts.positions);
   for (let depth = 0; depth < depths; depth++) {
@@ -49,7 +54,9 @@ export function decoder(
     x = applied([x, fed], tf.layers.add({name: `feed_forward_sum_${depth}`}));
   }
   const last = applied(applied(x, tokenSelection({name: 'selection'})), parts.norm('final_norm'));
-  const head = tiedEmbeddings ? embedding : outputHead({name: 'output', vocabSize, kernelInitializer});
+  const head = tiedEmbeddings
+    ? embedding
+    : outputHead({...matrixArgs(options, 'output', ['kernel'], name => name), vocabSize});
   return new Decoder({inputs: ids, outputs: applied(last, head), name: 'decoder'});
 }
 

@@ -1,0 +1,57 @@
+import * as tf from '@tensorflow/tfjs';
+import {unpack} from '../ops/unpack/index.js';
+import type {WeightFormat} from '../ops/weights/formats.js';
+import {type PackedMatrix, isPacked} from '../ops/weights/matrix.js';
+
+/** What the records of a packed weight hold. */
+export interface PackedLayout extends Omit<PackedMatrix, 'records'> {
+  /** Whether the weight as float32 is a table `[outputs, inputs]`, as of an embedding, and not `[inputs, outputs]`. */
+  readonly isTable: boolean;
+}
+
+/** The packed weights of all layers. */
+const layouts = new WeakMap<tf.LayerVariable, PackedLayout>();
+
+/**
+ * Marks an int32 weight of a layer as the records of a matrix. Its `shape` is that of the float32 matrix from then on, while
+ * the tensor that it holds has the shape of the records: tfjs counts parameters by the one (`countParams`, `summary`), and saves,
+ * loads and checks by the other.
+ */
+export function markPacked(variable: tf.LayerVariable, layout: PackedLayout): void {
+  const {inputs, outputs, isTable} = layout;
+  layouts.set(variable, layout);
+  Object.defineProperty(variable, 'shape', {value: isTable ? [outputs, inputs] : [inputs, outputs]});
+}
+
+/** How a weight of any layer is stored. */
+export function formatOf(variable: tf.LayerVariable): WeightFormat {
+  return layouts.get(variable)?.format ?? 'float32';
+}
+
+/** A weight of any layer as ops take it: the tensor, or the packed matrix. */
+export function matrixOf(variable: tf.LayerVariable): tf.Tensor | PackedMatrix {
+  const layout = layouts.get(variable);
+  if (layout === undefined) return variable.read();
+  const {format, inputs, outputs} = layout;
+  return {format, inputs, outputs, records: variable.read() as tf.Tensor3D};
+}
+
+/** A weight of any layer as a float32 tensor of its `shape`: the weight itself, or a new tensor if it is packed. */
+export function floatsOf(variable: tf.LayerVariable): tf.Tensor {
+  const matrix = matrixOf(variable);
+  if (!isPacked(matrix)) return matrix;
+  return tf.tidy(() => {
+    const unpacked = unpack(matrix);
+    return layouts.get(variable)!.isTable ? tf.transpose(unpacked) : unpacked;
+  });
+}
+
+/** The numbers of a weight of any layer, row-major in its `shape`. */
+export async function numbersOf(variable: tf.LayerVariable): Promise<Float32Array> {
+  const floats = floatsOf(variable);
+  try {
+    return await floats.data<'float32'>();
+  } finally {
+    if (formatOf(variable) !== 'float32') floats.dispose();
+  }
+}

@@ -78,7 +78,7 @@ function packRows(b: usize, k: i32, rows: i32, panel: usize): void {
 }
 
 /** Four rows of A times the panel, to four rows of eight numbers at `out`, `outStride` bytes apart. */
-function multiplyTile(
+export function multiplyTile(
   a0: usize,
   a1: usize,
   a2: usize,

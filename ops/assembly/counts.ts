@@ -3,6 +3,9 @@
 
 // @ts-ignore: decorator
 @unmanaged
+export class Zero {}
+// @ts-ignore: decorator
+@unmanaged
 export class One {
   x: u8;
 }
@@ -32,6 +35,12 @@ export class Five {
 @unmanaged
 export class Eight {
   x: u64;
+}
+// @ts-ignore: decorator
+@unmanaged
+export class Sixteen {
+  x: u64;
+  y: u64;
 }
 
 /** The number that a type stands for: its size. */

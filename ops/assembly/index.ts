@@ -18,3 +18,5 @@ export {lmHead} from './multiply_transposed';
 export {eigh, eighScratch} from './eigh';
 export {batchedMatMul, batchedMatMulScratch} from './batched_matmul';
 export {allFinite} from './finite';
+export {roundRows, roundRowsScratch} from './round_rows';
+export {packedProduct, packedProductScratch} from './packed_product';

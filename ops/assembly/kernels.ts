@@ -29,4 +29,8 @@ export interface WasmKernels {
   batchedMatMul(a: number, b: number, out: number, scratch: number, count: number, m: number, k: number, n: number, transposeA: number, transposeB: number): void;
   batchedMatMulScratch(k: number): number;
   allFinite(x: number, count: number): number;
+  roundRows(x: number, scratch: number, rows: number, inputs: number, order: number): void;
+  roundRowsScratch(rows: number, inputs: number, order: number): number;
+  packedProduct(x: number, records: number, bias: number, residual: number, out: number, scratch: number, rows: number, inputs: number, outputs: number, from: number, to: number, format: number): void;
+  packedProductScratch(rows: number, inputs: number, format: number): number;
 }

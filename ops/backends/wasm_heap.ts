@@ -13,6 +13,8 @@ import type {WasmKernels} from '../assembly/kernels.js';
 export interface WasmHeap {
   /** Our compiled kernels, on tfjs' own memory. */
   readonly kernels: WasmKernels;
+  /** Whether the kernels are those for relaxed SIMD, which can multiply int8 activations. */
+  readonly hasRelaxedSimd: boolean;
   /** The address of a tensor's first byte. */
   address(tensor: tf.TensorInfo): number;
   /** A new tensor whose values are not set. */
@@ -70,11 +72,13 @@ function openHeap(backend: object): WasmHeap {
   const memory = wasm.wasmMemory ?? wasm.asm?.memory;
   if (!(memory instanceof WebAssembly.Memory)) throw new BackendError(hidden);
   guardMemory(wasm, memory);
-  const instance = linkKernels(hasRelaxedSimd() ? relaxedKernelsBinary() : kernelsBinary(), memory);
+  const relaxed = hasRelaxedSimd();
+  const instance = linkKernels(relaxed ? relaxedKernelsBinary() : kernelsBinary(), memory);
   const scratch = growingBlock(wasm, 1 << 17);
   const wordBlock = growingBlock(wasm, 1 << 12);
   return {
     kernels: instance.exports as unknown as WasmKernels,
+    hasRelaxedSimd: relaxed,
     address: tensor => {
       const entry = backend.dataIdMap.get(tensor.dataId);
       if (entry === undefined) throw new EigenkvError('A tensor was used after it was disposed of.');

@@ -11,6 +11,7 @@ import {
   type ProductAttributes,
   linearReference,
 } from './reference.js';
+import {linearWasm} from './wasm.js';
 
 /** One product of `linears`. */
 export interface LinearProduct {
@@ -73,7 +74,17 @@ function products(
     inputs[`bias${i}`] = bias;
     attributes.push(attributesOf(x, matrix, shape));
   });
-  return runOp(linearOp, inputs, {products: attributes, activations});
+  expectSameInputs(attributes);
+  return runLinear(inputs, {products: attributes, activations});
+}
+
+/** Rows of x have as many numbers as each kernel has inputs: kernels depend on it. */
+function expectSameInputs(products: readonly ProductAttributes[]): void {
+  const sizes = new Set(products.map(({inputs}) => inputs));
+  if (sizes.size <= 1) return;
+  throw new InvalidArgumentError(
+    `Products of one x have kernels of ${[...sizes].join(' and ')} inputs; expected one number of inputs.`,
+  );
 }
 
 function attributesOf(x: tf.Tensor, matrix: Matrix, shape: readonly number[] | undefined): ProductAttributes {
@@ -121,7 +132,7 @@ function floatProduct(
   attributes: ProductAttributes,
   activations: Activations,
 ): tf.Tensor {
-  const value = () => runOp(linearOp, {x, matrix0: kernel}, {products: [attributes], activations})[0]!;
+  const value = () => runLinear({x, matrix0: kernel}, {products: [attributes], activations})[0]!;
   return differentiable([x, kernel], [x, kernel], value, (dy, [input, weights]) => {
     const [inputs = 0, outputs = 0] = weights.shape;
     const rows = tf.reshape<tf.Rank.R2>(dy, [-1, outputs]);
@@ -140,7 +151,7 @@ function packedProduct(
   activations: Activations,
 ): tf.Tensor {
   const {records} = matrix;
-  const value = () => runOp(linearOp, {x, matrix0: records}, {products: [attributes], activations})[0]!;
+  const value = () => runLinear({x, matrix0: records}, {products: [attributes], activations})[0]!;
   return differentiable([x], [records], value, (dy, [savedRecords]) => {
     const rows = tf.reshape<tf.Rank.R2>(dy, [-1, matrix.outputs]);
     return tf.tidy(() => gradientOfInput(rows, unpack({...matrix, records: savedRecords}), x.shape));
@@ -155,5 +166,11 @@ function gradientOfInput(rows: tf.Tensor2D, kernel: tf.Tensor, shape: number[]):
 const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
   name: 'Linear',
   reference: linearReference,
-  kernels: {},
+  kernels: {wasm: linearWasm},
 });
+
+function runLinear(inputs: LinearInputs, attributes: LinearAttributes): tf.Tensor[] {
+  if (attributes.products.some(({format}) => format === 'float32'))
+    return tf.tidy(() => linearReference(inputs, attributes));
+  return runOp(linearOp, inputs, attributes);
+}

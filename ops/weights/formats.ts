@@ -18,12 +18,12 @@
  * - 16 bits: bytes from `16 i + 2 c`.
  */
 export const packedFormats = {
-  packed4: {bits: 4, groupSize: 32, hasMinimum: true},
-  packed8: {bits: 8, groupSize: 32, hasMinimum: false},
-  packed8Min: {bits: 8, groupSize: 32, hasMinimum: true},
-  packed8By16: {bits: 8, groupSize: 16, hasMinimum: false},
-  float16: {bits: 16, groupSize: Infinity, hasMinimum: false},
-  bfloat16: {bits: 16, groupSize: Infinity, hasMinimum: false},
+  packed4: {bits: 4, groupSize: 32, hasMinimum: true, wasm: 0},
+  packed8: {bits: 8, groupSize: 32, hasMinimum: false, wasm: 1},
+  packed8Min: {bits: 8, groupSize: 32, hasMinimum: true, wasm: 2},
+  packed8By16: {bits: 8, groupSize: 16, hasMinimum: false, wasm: 3},
+  float16: {bits: 16, groupSize: Infinity, hasMinimum: false, wasm: 4},
+  bfloat16: {bits: 16, groupSize: Infinity, hasMinimum: false, wasm: 5},
 } as const satisfies Record<string, PackedLayout>;
 
 /** What distinguishes the records of two formats. */
@@ -33,6 +33,8 @@ interface PackedLayout {
   /** Consecutive inputs of an output that share a scale; Infinity if there are no scales. */
   readonly groupSize: number;
   readonly hasMinimum: boolean;
+  /** Its number in WASM kernels (ops/assembly/packed_record.ts). */
+  readonly wasm: number;
 }
 
 export type PackedFormat = keyof typeof packedFormats;

@@ -1,0 +1,102 @@
+import {Eight, Five, Four, One, Sixteen, Two, Zero} from './counts';
+import {floatsScratch, multiplyRowByFloats, multiplyRowsByFloats} from './packed_floats';
+import {bfloat16, float16, packed4, packed4ByBytes, packed8, packed8By16, packed8Min} from './packed_record';
+import {multiplyRow} from './packed_row';
+import {multiplyRows, rowsScratch} from './packed_rows';
+
+export function packedProductScratch(rows: i32, inputs: i32, format: i32): usize {
+  return format == float16 || format == bfloat16 ? floatsScratch(rows, inputs) : rowsScratch(rows);
+}
+
+export function packedProduct(
+  x: usize,
+  records: usize,
+  bias: usize,
+  residual: usize,
+  out: usize,
+  scratch: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  from: i32,
+  to: i32,
+  format: i32,
+): void {
+  switch (format) {
+    case packed4:
+      multiply<Four, One, One, Sixteen>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
+      break;
+    case packed4ByBytes:
+      if (ASC_FEATURE_RELAXED_SIMD) {
+        multiply<Four, One, One, Eight>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
+      }
+      break;
+    case packed8:
+      multiply<Eight, One, Zero, Sixteen>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
+      break;
+    case packed8Min:
+      multiply<Eight, One, One, Sixteen>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
+      break;
+    case packed8By16:
+      multiply<Eight, Two, Zero, Sixteen>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
+      break;
+    case float16:
+      multiplyByFloats<Five>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
+      break;
+    case bfloat16:
+      multiplyByFloats<Eight>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
+      break;
+  }
+}
+
+function multiply<Bits, Scales, Minima, XBits>(
+  x: usize,
+  records: usize,
+  bias: usize,
+  residual: usize,
+  out: usize,
+  scratch: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  from: i32,
+  to: i32,
+): void {
+  if (rows == 1) {
+    multiplyRow<Bits, Scales, Minima, XBits>(x, records, bias, residual, out, scratch, inputs, outputs, from, to);
+  } else {
+    multiplyRows<Bits, Scales, Minima, XBits>(
+      x,
+      records,
+      bias,
+      residual,
+      out,
+      scratch,
+      rows,
+      inputs,
+      outputs,
+      from,
+      to,
+    );
+  }
+}
+
+function multiplyByFloats<ExponentBits>(
+  x: usize,
+  records: usize,
+  bias: usize,
+  residual: usize,
+  out: usize,
+  scratch: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  from: i32,
+  to: i32,
+): void {
+  if (rows == 1) {
+    multiplyRowByFloats<ExponentBits>(x, records, bias, residual, out, scratch, inputs, outputs, from, to);
+  } else {
+    multiplyRowsByFloats<ExponentBits>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
+  }
+}

@@ -1,0 +1,200 @@
+import {countOf, Sixteen} from './counts';
+import {blockInputs, groupOutputs, halves, minimaAt, recordBytes, scalesAt} from './packed_record';
+import {addBlock, addDots, storeOutputs} from './packed_sums';
+import {integerBytes, unitBytes} from './round_rows';
+
+// Several rows by packed weights: the codes of a record are widened to scratch memory once, as 16 pairs of inputs of eight outputs, and
+// four rows at a time are multiplied by them in registers. The sums of all rows by eight outputs stay in scratch memory.
+
+/** Bytes of a record's codes, as wide as the integers of x. */
+// @ts-ignore: decorator
+@inline
+function widenedBytes<XBits>(): usize {
+  return 32 * <usize>countOf<XBits>();
+}
+
+/** Bytes of scratch memory: widened codes, the sums, and a tile for the last outputs. */
+export function rowsScratch(rows: i32): usize {
+  return widenedBytes<Sixteen>() + ((<usize>rows + 4) << 5);
+}
+
+/** The outputs of groups from .. to of rows, rounded: see round_rows.ts. */
+// @ts-ignore: decorator
+@inline
+export function multiplyRows<Bits, Scales, Minima, XBits>(
+  x: usize,
+  records: usize,
+  bias: usize,
+  residual: usize,
+  out: usize,
+  scratch: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  from: i32,
+  to: i32,
+): void {
+  const blocks = (inputs + blockInputs - 1) / blockInputs;
+  const sums = scratch + widenedBytes<XBits>();
+  const rowBytes = integerBytes<XBits>() + unitBytes;
+  let record = records + <usize>(from * blocks) * recordBytes<Bits, Scales, Minima>();
+  for (let group = from; group < to; group++) {
+    memory.fill(sums, 0, (<usize>rows) << 5);
+    let at = x;
+    for (let block = 0; block < blocks; block++, record += recordBytes<Bits, Scales, Minima>()) {
+      widen<Bits, XBits>(record, scratch);
+      const scales = record + scalesAt<Bits>(),
+        minima = record + minimaAt<Bits, Scales>();
+      const end = at + <usize>rows * rowBytes;
+      let tile = sums;
+      for (; at + 4 * rowBytes <= end; at += 4 * rowBytes, tile += 128) {
+        addFourRows<Scales, Minima, XBits>(
+          at,
+          at + rowBytes,
+          at + 2 * rowBytes,
+          at + 3 * rowBytes,
+          tile,
+          scratch,
+          scales,
+          minima,
+        );
+      }
+      if (at < end) {
+        const last = end - rowBytes,
+          second = min(at + rowBytes, last);
+        addFourRows<Scales, Minima, XBits>(at, second, last, last, tile, scratch, scales, minima);
+        at = end;
+      }
+    }
+    const outBytes = (<usize>outputs) << 2;
+    let sum = sums,
+      rowOut = out,
+      rowResidual = residual;
+    for (let row = 0; row < rows; row++, sum += 32, rowOut += outBytes) {
+      storeOutputs(
+        v128.load(sum),
+        v128.load(sum, 16),
+        group * groupOutputs,
+        outputs,
+        bias,
+        rowResidual,
+        rowOut,
+        scratch,
+      );
+      if (residual) rowResidual += outBytes;
+    }
+  }
+}
+
+/** The codes of a record as int16: 16 pairs of inputs, each of eight outputs. */
+// @ts-ignore: decorator
+@inline
+function widen<Bits, XBits>(record: usize, to: usize): void {
+  if (countOf<Bits>() == 8) {
+    for (const end = to + widenedBytes<XBits>(); to < end; to += 64, record += 32) {
+      v128.store(to, v128.load_ext<i8>(record));
+      v128.store(to, v128.load_ext<i8>(record, 8), 16);
+      v128.store(to, v128.load_ext<i8>(record, 16), 32);
+      v128.store(to, v128.load_ext<i8>(record, 24), 48);
+    }
+    return;
+  }
+  if (countOf<XBits>() == 8) {
+    const mask = i8x16.splat(0x0f);
+    for (const end = to + widenedBytes<XBits>(); to < end; to += 64, record += 32) {
+      const c = v128.load(record),
+        d = v128.load(record, 16);
+      v128.store(to, v128.and(c, mask));
+      v128.store(to, v128.and(d, mask), 16);
+      v128.store(to, v128.and(i16x8.shr_u(c, 4), mask), 32);
+      v128.store(to, v128.and(i16x8.shr_u(d, 4), mask), 48);
+    }
+    return;
+  }
+  const mask = i16x8.splat(0x000f);
+  for (const end = to + widenedBytes<XBits>(); to < end; to += 128, record += 32) {
+    const c = v128.load(record),
+      d = v128.load(record, 16);
+    v128.store(to, v128.and(c, mask));
+    v128.store(to, v128.and(d, mask), 16);
+    v128.store(to, v128.and(i16x8.shr_u(c, 8), mask), 32);
+    v128.store(to, v128.and(i16x8.shr_u(d, 8), mask), 48);
+    v128.store(to, v128.and(i16x8.shr_u(c, 4), mask), 64);
+    v128.store(to, v128.and(i16x8.shr_u(d, 4), mask), 80);
+    v128.store(to, i16x8.shr_u(c, 12), 96);
+    v128.store(to, i16x8.shr_u(d, 12), 112);
+  }
+}
+
+/** Adds a block of four rows by the widened codes to their sums. */
+// @ts-ignore: decorator
+@inline
+function addFourRows<Scales, Minima, XBits>(
+  a: usize,
+  b: usize,
+  c: usize,
+  d: usize,
+  sums: usize,
+  codes: usize,
+  scales: usize,
+  minima: usize,
+): void {
+  const unitA = a + integerBytes<XBits>(),
+    unitB = b + integerBytes<XBits>(),
+    unitC = c + integerBytes<XBits>(),
+    unitD = d + integerBytes<XBits>();
+  for (let part: usize = 0; part < <usize>countOf<Scales>(); part++, scales += 16) {
+    let a0 = i32x4.splat(0),
+      a1 = a0,
+      b0 = a0,
+      b1 = a0,
+      c0 = a0,
+      c1 = a0,
+      d0 = a0,
+      d1 = a0;
+    for (const end = codes + widenedBytes<XBits>() / <usize>countOf<Scales>(); codes < end; codes += 32) {
+      const low = v128.load(codes),
+        high = v128.load(codes, 16);
+      let pair = v128.load32_splat(a);
+      a0 = addDots<XBits>(a0, low, pair);
+      a1 = addDots<XBits>(a1, high, pair);
+      pair = v128.load32_splat(b);
+      b0 = addDots<XBits>(b0, low, pair);
+      b1 = addDots<XBits>(b1, high, pair);
+      pair = v128.load32_splat(c);
+      c0 = addDots<XBits>(c0, low, pair);
+      c1 = addDots<XBits>(c1, high, pair);
+      pair = v128.load32_splat(d);
+      d0 = addDots<XBits>(d0, low, pair);
+      d1 = addDots<XBits>(d1, high, pair);
+      a += 4;
+      b += 4;
+      c += 4;
+      d += 4;
+    }
+    const scale = halves(scales),
+      scale2 = halves(scales + 8);
+    const minimum = halves(minima),
+      minimum2 = halves(minima + 8);
+    addRow<XBits, Minima>(sums, a0, a1, scale, scale2, minimum, minimum2, unitA);
+    addRow<XBits, Minima>(sums + 32, b0, b1, scale, scale2, minimum, minimum2, unitB);
+    addRow<XBits, Minima>(sums + 64, c0, c1, scale, scale2, minimum, minimum2, unitC);
+    addRow<XBits, Minima>(sums + 96, d0, d1, scale, scale2, minimum, minimum2, unitD);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function addRow<XBits, Minima>(
+  sums: usize,
+  low: v128,
+  high: v128,
+  scale: v128,
+  scale2: v128,
+  minimum: v128,
+  minimum2: v128,
+  unit: usize,
+): void {
+  v128.store(sums, addBlock<XBits, Minima>(v128.load(sums), low, scale, minimum, unit));
+  v128.store(sums, addBlock<XBits, Minima>(v128.load(sums, 16), high, scale2, minimum2, unit), 16);
+}

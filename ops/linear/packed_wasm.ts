@@ -1,0 +1,92 @@
+import type {WasmHeap} from '../backends/wasm_heap.js';
+import {type PackedFormat, outputsOfRecord, packedFormats} from '../weights/formats.js';
+import type {Activations} from './reference.js';
+
+/** A product of rows with packed weights, by addresses on the heap; 0 for a bias or residual that is not there. */
+export interface PackedProduct {
+  readonly format: PackedFormat;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly records: number;
+  readonly bias: number;
+  readonly residual: number;
+  readonly out: number;
+}
+
+/**
+ * Products of the same rows with packed weights, on tfjs' heap. Rows are rounded to scratch memory once for consecutive products that
+ * read the same integers, `rowsAtOnce` at a time, so that they stay in a second-level cache while weights are read.
+ *
+ * @param x address of float32 `[rows, inputs]`, with the same inputs for all products.
+ */
+export function packedProducts(
+  heap: WasmHeap,
+  x: number,
+  rows: number,
+  products: readonly PackedProduct[],
+  activations: Activations,
+): void {
+  const bytes = activations === 'int8' && heap.hasRelaxedSimd;
+  for (let first = 0; first < rows; first += rowsAtOnce) {
+    const count = Math.min(rowsAtOnce, rows - first);
+    multiplyRows(heap, x, first, count, products, bytes);
+  }
+}
+
+/** Rows whose weights are read and widened once. */
+const rowsAtOnce = 256;
+
+/** Numbers that kernels know ways of rounding by (ops/assembly/round_rows.ts), and packed4 by int8 (packed_record.ts). */
+const [inOrder, inPairs, asBytes, packed4ByBytes] = [0, 1, 2, 6];
+
+function multiplyRows(
+  heap: WasmHeap,
+  x: number,
+  first: number,
+  rows: number,
+  products: readonly PackedProduct[],
+  bytes: boolean,
+): void {
+  const {kernels} = heap;
+  const kinds = products.map(({format}) => kernelOf(format, bytes));
+  const roundedBytes = Math.max(
+    ...products.map(({inputs}, i) => {
+      const {rounding} = kinds[i]!;
+      return rounding === undefined ? 0 : kernels.roundRowsScratch(rows, inputs, rounding);
+    }),
+  );
+  const own = products.map(({inputs}, i) => kernels.packedProductScratch(rows, inputs, kinds[i]!.format));
+  const rounded = heap.scratch(roundedBytes + Math.max(...own));
+  let roundedAs: number | undefined;
+  products.forEach(({inputs, outputs, records, bias, residual, out}, i) => {
+    const {format, rounding} = kinds[i]!;
+    const from = x + 4 * first * inputs;
+    if (rounding !== undefined && rounding !== roundedAs) {
+      kernels.roundRows(from, rounded, rows, inputs, rounding);
+      roundedAs = rounding;
+    }
+    const offset = 4 * first * outputs;
+    kernels.packedProduct(
+      rounding === undefined ? from : rounded,
+      records,
+      bias,
+      residual === 0 ? 0 : residual + offset,
+      out + offset,
+      rounded + roundedBytes,
+      rows,
+      inputs,
+      outputs,
+      0,
+      Math.ceil(outputs / outputsOfRecord),
+      format,
+    );
+  });
+}
+
+/** The kernel of a format, and how it has x rounded; as floats if undefined. */
+function kernelOf(format: PackedFormat, bytes: boolean): {format: number; rounding?: number} {
+  const {bits, wasm} = packedFormats[format];
+  if (bits === 16) return {format: wasm};
+  if (bits === 8) return {format: wasm, rounding: inOrder};
+  return bytes ? {format: packed4ByBytes, rounding: asBytes} : {format: wasm, rounding: inPairs};
+}

@@ -1,0 +1,43 @@
+import {setFlagsFromString} from 'node:v8';
+import {kernelsBinary} from '../../ops/assembly/kernels_binary.js';
+import {relaxedKernelsBinary} from '../../ops/assembly/kernels_relaxed_binary.js';
+import type {WasmKernels} from '../../ops/assembly/kernels.js';
+import {linkKernels} from '../../ops/backends/link_kernels.js';
+import {hasRelaxedSimd} from '../../ops/backends/relaxed_simd.js';
+import {wasmHeap} from '../../ops/backends/wasm_heap.js';
+import {describeOnBackends} from './backends.js';
+import {heapMemory} from './heap_memory.js';
+
+/** A `describe` on the wasm backend for each build of its kernels, whichever of them the engine would choose. */
+export function describeOnKernelBuilds(name: string, body: (build: 'plain' | 'relaxed') => void): void {
+  for (const [build, binaryOf] of [
+    ['plain', kernelsBinary],
+    ['relaxed', relaxedKernelsBinary],
+  ] as const) {
+    describeOnBackends(
+      `${name} (${build} SIMD)`,
+      () => {
+        let restore = () => {};
+        before(() => {
+          // Node 20 has relaxed SIMD behind a flag
+          const asksForFlag = build === 'relaxed' && !hasRelaxedSimd();
+          if (asksForFlag) setFlagsFromString('--experimental-wasm-relaxed-simd');
+          const heap = wasmHeap()!;
+          const chosen = {...heap};
+          const {exports} = linkKernels(binaryOf(), heapMemory());
+          Object.assign(heap, {
+            kernels: exports as unknown as WasmKernels,
+            hasRelaxedSimd: build === 'relaxed',
+          });
+          restore = () => {
+            Object.assign(heap, chosen);
+            if (asksForFlag) setFlagsFromString('--no-experimental-wasm-relaxed-simd');
+          };
+        });
+        after(() => restore());
+        body(build);
+      },
+      ['wasm'],
+    );
+  }
+}

@@ -1,11 +1,9 @@
-import * as dequantize from './gguf_dequantize.js';
+import {q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k, q8_0, quantized} from './gguf_blocks.js';
 import {bf16, f16, f32, f64, i16, i32, i64, i8} from './plain_encodings.js';
 import type {Encoding} from './tensor_file.js';
 
-type Decode = NonNullable<Encoding['decode']>;
-
-function blocks(dtype: string, blockSize: number, blockBytes: number, decode?: Decode): Encoding {
-  return {dtype, blockSize, blockBytes, decode};
+function blocks(dtype: string, blockSize: number, blockBytes: number): Encoding {
+  return {dtype, blockSize, blockBytes};
 }
 
 /**
@@ -15,17 +13,17 @@ function blocks(dtype: string, blockSize: number, blockBytes: number, decode?: D
 export const ggmlTypes: ReadonlyMap<number, Encoding> = new Map([
   [0, f32],
   [1, f16],
-  [2, blocks('Q4_0', 32, 18, dequantize.q4_0)],
-  [3, blocks('Q4_1', 32, 20, dequantize.q4_1)],
-  [6, blocks('Q5_0', 32, 22, dequantize.q5_0)],
-  [7, blocks('Q5_1', 32, 24, dequantize.q5_1)],
-  [8, blocks('Q8_0', 32, 34, dequantize.q8_0)],
+  [2, quantized('Q4_0', 32, 18, q4_0)],
+  [3, quantized('Q4_1', 32, 20, q4_1)],
+  [6, quantized('Q5_0', 32, 22, q5_0)],
+  [7, quantized('Q5_1', 32, 24, q5_1)],
+  [8, quantized('Q8_0', 32, 34, q8_0)],
   [9, blocks('Q8_1', 32, 40)],
   [10, blocks('Q2_K', 256, 84)],
   [11, blocks('Q3_K', 256, 110)],
-  [12, blocks('Q4_K', 256, 144, dequantize.q4_k)],
-  [13, blocks('Q5_K', 256, 176, dequantize.q5_k)],
-  [14, blocks('Q6_K', 256, 210, dequantize.q6_k)],
+  [12, quantized('Q4_K', 256, 144, q4_k)],
+  [13, quantized('Q5_K', 256, 176, q5_k)],
+  [14, quantized('Q6_K', 256, 210, q6_k)],
   [15, blocks('Q8_K', 256, 292)],
   [16, blocks('IQ2_XXS', 256, 66)],
   [17, blocks('IQ2_XS', 256, 74)],

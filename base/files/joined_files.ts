@@ -9,14 +9,13 @@ export function joinedFiles(
 ): TensorFile {
   const tensors = new Map<string, TensorInfo>();
   for (const [tensor, file] of fileOf) tensors.set(tensor, findTensor(file.tensors, tensor, name));
+  const fileWith = (tensor: string) => fileOf.get(findTensor(tensors, tensor, name).name)!;
   return {
     format: files[0]!.format,
     tensors,
     metadata,
-    async readFloat32(tensor) {
-      findTensor(tensors, tensor, name);
-      return fileOf.get(tensor)!.readFloat32(tensor);
-    },
+    readFloat32: async (tensor, rows) => fileWith(tensor).readFloat32(tensor, rows),
+    readAsStored: async (tensor, rows) => fileWith(tensor).readAsStored(tensor, rows),
     close: () => closeAll(files),
   };
 }

@@ -76,10 +76,10 @@ export const f16: Encoding = {
   blockBytes: 2,
   decode(bytes, values, from) {
     const table = float16Values();
-    const source = aligned(bytes, 2);
-    const halves = new Uint16Array(source.buffer, source.byteOffset, source.length / 2);
+    const halves = halvesOf(bytes);
     for (let i = 0; i < halves.length; i++) values[from + i] = table[halves[i]!]!;
   },
+  asStored: halvesOf,
 };
 
 export const bf16: Encoding = {
@@ -87,12 +87,17 @@ export const bf16: Encoding = {
   blockSize: 1,
   blockBytes: 2,
   decode(bytes, values, from) {
-    const source = aligned(bytes, 2);
-    const halves = new Uint16Array(source.buffer, source.byteOffset, source.length / 2);
+    const halves = halvesOf(bytes);
     const words = new Uint32Array(values.buffer, values.byteOffset + from * 4, halves.length);
     for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
   },
+  asStored: halvesOf,
 };
+
+function halvesOf(bytes: Uint8Array): Uint16Array {
+  const source = aligned(bytes, 2);
+  return new Uint16Array(source.buffer, source.byteOffset, source.length / 2);
+}
 
 export const f64 = numbers('F64', Float64Array, 8);
 export const i8 = numbers('I8', Int8Array, 1);

@@ -1,5 +1,6 @@
-import {FormatError, ModelError, didYouMean, shown} from '../errors.js';
+import {FormatError, InvalidArgumentError, ModelError, didYouMean, shown} from '../errors.js';
 import type {ByteSource} from './byte_source.js';
+import type {CodedRow} from './coded_row.js';
 
 /** A tensor, as the header of the file describes it. */
 export interface TensorInfo {
@@ -37,6 +38,16 @@ export type NumberArray =
 
 export type Metadata = ReadonlyMap<string, MetadataValue>;
 
+/**
+ * Some rows of a tensor. A row is what lies along the last axis: `[outputs, inputs]` has `outputs` rows of `inputs` values, a vector
+ * is one row.
+ */
+export interface RowRange {
+  readonly start: number;
+  /** The row after the last one. */
+  readonly end: number;
+}
+
 /** An open file of weights: its header is read and checked, its tensors are read on demand. */
 export interface TensorFile {
   readonly format: 'safetensors' | 'gguf';
@@ -44,12 +55,18 @@ export interface TensorFile {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Metadata;
   /**
-   * A tensor's values as float32, row-major. Apart from the result this needs a few MB, whatever the tensor's size.
-   * Float64 and integers are rounded to float32, booleans become 0 and 1.
-   * @throws ModelError if there is no such tensor, FormatError if its dtype is not supported or the file is
-   *     shorter than it was.
+   * The values of a tensor, or of some of its rows, as float32, row-major. Apart from the result this needs a few MB, whatever the
+   * tensor's size. Float64 and integers are rounded to float32, booleans become 0 and 1.
+   * @throws ModelError if there is no such tensor, InvalidArgumentError if it does not have these rows, FormatError if its dtype is not
+   *     supported or the file is shorter than it was.
    */
-  readFloat32(name: string): Promise<Float32Array>;
+  readFloat32(name: string, rows?: RowRange): Promise<Float32Array>;
+  /**
+   * Rows of a tensor as they are stored, without a detour through float32: of quantised types codes, scales and minima (see
+   * `quantized`); of F16 and BF16 the bits of the numbers. Undefined if the dtype is of another kind. All rows are in memory at once.
+   * @throws as `readFloat32`.
+   */
+  readAsStored(name: string, rows: RowRange): Promise<CodedRow | Uint16Array | undefined>;
   close(): Promise<void>;
 }
 
@@ -61,6 +78,8 @@ export interface Encoding {
   readonly blockBytes: number;
   /** Decodes whole blocks into `values` from index `from` on. Absent if eigenkv does not read this dtype. */
   readonly decode?: (bytes: Uint8Array, values: Float32Array, from: number) => void;
+  /** Whole blocks as codes, or as 16-bit numbers. Absent if they are stored as something else. */
+  readonly asStored?: (bytes: Uint8Array) => CodedRow | Uint16Array;
 }
 
 /** A tensor and its byte range. */
@@ -85,8 +104,14 @@ export function tensorFile(
     format,
     tensors,
     metadata,
-    async readFloat32(name) {
-      return readTensor(source, findTensor(tensors, name, source.name), supported);
+    async readFloat32(name, rows) {
+      const tensor = findTensor(tensors, name, source.name);
+      return readValues(source, tensor, rangeOf(tensor, rows), supported);
+    },
+    async readAsStored(name, rows) {
+      const tensor = findTensor(tensors, name, source.name);
+      const {start, end} = rangeOf(tensor, rows);
+      return tensor.encoding.asStored?.(await source.read(tensor.offset + start, end - start));
     },
     close: () => source.close(),
   };
@@ -105,12 +130,36 @@ export function findTensor<T extends TensorInfo>(
   );
 }
 
-async function readTensor(
+/**
+ * The bytes of rows within their tensor.
+ * @throws InvalidArgumentError if the tensor does not have these rows.
+ */
+function rangeOf({name, shape, byteLength, encoding}: StoredTensor, rows: RowRange | undefined): RowRange {
+  if (rows === undefined) return {start: 0, end: byteLength};
+  const {start, end} = rows;
+  const count = shape.slice(0, -1).reduce((product, axis) => product * axis, 1);
+  if (!(
+    Number.isSafeInteger(start) &&
+    Number.isSafeInteger(end) &&
+    0 <= start &&
+    start <= end &&
+    end <= count
+  )) {
+    throw new InvalidArgumentError(
+      `Rows ${start} to ${end} of tensor "${name}" were asked for, which has ${count}: [${shape.join(', ')}].`,
+    );
+  }
+  const rowBytes = ((shape.at(-1) ?? 1) / encoding.blockSize) * encoding.blockBytes;
+  return {start: start * rowBytes, end: end * rowBytes};
+}
+
+async function readValues(
   source: ByteSource,
   tensor: StoredTensor,
+  {start, end}: RowRange,
   supported: readonly string[],
 ): Promise<Float32Array> {
-  const {encoding, offset, byteLength, name} = tensor;
+  const {encoding, offset, name} = tensor;
   const {decode, blockBytes, blockSize} = encoding;
   if (decode === undefined) {
     throw new FormatError(
@@ -118,11 +167,11 @@ async function readTensor(
         `It reads ${supported.join(', ')}: convert the file to one of these.`,
     );
   }
-  const values = allocate((byteLength / blockBytes) * blockSize, tensor);
+  const values = allocate(((end - start) / blockBytes) * blockSize, tensor);
   const step = Math.max(1, Math.floor(pieceBytes / blockBytes)) * blockBytes;
-  for (let done = 0; done < byteLength; done += step) {
-    const bytes = await source.read(offset + done, Math.min(step, byteLength - done));
-    decode(bytes, values, (done / blockBytes) * blockSize);
+  for (let at = start; at < end; at += step) {
+    const bytes = await source.read(offset + at, Math.min(step, end - at));
+    decode(bytes, values, ((at - start) / blockBytes) * blockSize);
   }
   return values;
 }

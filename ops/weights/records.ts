@@ -1,14 +1,6 @@
+import type {CodedRow} from '../../base/files/coded_row.js';
 import {float16Values} from '../../base/files/float_formats.js';
 import {type PackedFormat, inputsOfRecord, outputsOfRecord, packedFormats, recordBytes} from './formats.js';
-
-/** The weights of one output in consecutive blocks of 32 inputs. Scales and minima are the bits of float16 numbers. */
-export interface CodedRow {
-  readonly codes: Uint8Array | Int8Array;
-  /** One for each group of 16 or 32 codes, as the format says. */
-  readonly scales: Uint16Array;
-  /** One for each 32 codes. Default: none. */
-  readonly minima?: Uint16Array | undefined;
-}
 
 /**
  * Writes consecutive weights of one output into the records of a matrix, from block `firstBlock` on.

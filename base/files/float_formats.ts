@@ -50,29 +50,42 @@ export function toFloat16(values: Float32Array, halves: Uint16Array): number {
   let overflow = -1;
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
-    const sign = (word >>> 16) & 0x8000;
-    const magnitude = word & 0x7fffffff;
-    if (magnitude >= 0x7f800000) {
-      // a NaN keeps its upper payload bits and is made quiet, so that it cannot turn into an infinity
-      halves[i] = sign | (magnitude > 0x7f800000 ? 0x7e00 | ((magnitude >>> 13) & 0x1ff) : 0x7c00);
-    } else if (magnitude >= 0x477ff000) {
-      halves[i] = sign | 0x7c00;
-      if (overflow < 0) overflow = i;
-    } else if (magnitude >= 0x38800000) {
-      // normal: rebias by 112 exponents and round the 13 dropped bits; a carry into the exponent is right
-      const rebased = magnitude - 0x38000000;
-      halves[i] = sign | ((rebased + 0xfff + ((rebased >>> 13) & 1)) >>> 13);
-    } else if (magnitude > 0x33000000) {
-      // subnormal: shift the full significand until its last bit weighs 2^-24
-      const shift = 126 - (magnitude >>> 23);
-      const significand = (magnitude & 0x7fffff) | 0x800000;
-      const kept = significand >>> shift;
-      const rest = significand & ((1 << shift) - 1);
-      const half = 1 << (shift - 1);
-      halves[i] = sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0));
-    } else {
-      halves[i] = sign;
-    }
+    const half = halfOfWord(word);
+    halves[i] = half;
+    if (overflow < 0 && (half & 0x7fff) === 0x7c00 && (word & 0x7fffffff) < 0x7f800000) overflow = i;
   }
   return overflow;
+}
+
+const one = new Float32Array(1);
+const oneWord = new Uint32Array(one.buffer);
+
+/** The bits of the float16 number nearest to a number: see `toFloat16`. */
+export function float16Bits(number: number): number {
+  one[0] = number;
+  return halfOfWord(oneWord[0]!);
+}
+
+/** Float32 bits as float16 bits. */
+function halfOfWord(word: number): number {
+  const sign = (word >>> 16) & 0x8000;
+  const magnitude = word & 0x7fffffff;
+  if (magnitude >= 0x7f800000) {
+    // a NaN keeps its upper payload bits and is made quiet, so that it cannot turn into an infinity
+    return sign | (magnitude > 0x7f800000 ? 0x7e00 | ((magnitude >>> 13) & 0x1ff) : 0x7c00);
+  }
+  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+  if (magnitude >= 0x38800000) {
+    // normal: rebias by 112 exponents and round the 13 dropped bits; a carry into the exponent is right
+    const rebased = magnitude - 0x38000000;
+    return sign | ((rebased + 0xfff + ((rebased >>> 13) & 1)) >>> 13);
+  }
+  if (magnitude <= 0x33000000) return sign;
+  // subnormal: shift the full significand until its last bit weighs 2^-24
+  const shift = 126 - (magnitude >>> 23);
+  const significand = (magnitude & 0x7fffff) | 0x800000;
+  const kept = significand >>> shift;
+  const rest = significand & ((1 << shift) - 1);
+  const half = 1 << (shift - 1);
+  return sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0));
 }

@@ -17,6 +17,8 @@ export interface WasmHeap {
   readonly hasRelaxedSimd: boolean;
   /** The address of a tensor's first byte. */
   address(tensor: tf.TensorInfo): number;
+  /** A tensor's own memory. The view is valid until anything is allocated, since the heap may then grow. */
+  bytes(tensor: tf.TensorInfo): Uint8Array;
   /** A new tensor whose values are not set. */
   output(shape: number[], dtype: 'float32' | 'int32'): tf.TensorInfo;
   /** The address of at least `bytes` bytes of scratch memory, valid until the next call. */
@@ -76,13 +78,18 @@ function openHeap(backend: object): WasmHeap {
   const instance = linkKernels(relaxed ? relaxedKernelsBinary() : kernelsBinary(), memory);
   const scratch = growingBlock(wasm, 1 << 17);
   const wordBlock = growingBlock(wasm, 1 << 12);
+  const address = (tensor: tf.TensorInfo) => {
+    const entry = backend.dataIdMap.get(tensor.dataId);
+    if (entry === undefined) throw new EigenkvError('A tensor was used after it was disposed of.');
+    return entry.memoryOffset >>> 0; // addresses above 2 GiB arrive as negative numbers
+  };
   return {
     kernels: instance.exports as unknown as WasmKernels,
     hasRelaxedSimd: relaxed,
-    address: tensor => {
-      const entry = backend.dataIdMap.get(tensor.dataId);
-      if (entry === undefined) throw new EigenkvError('A tensor was used after it was disposed of.');
-      return entry.memoryOffset >>> 0; // addresses above 2 GiB arrive as negative numbers
+    address,
+    bytes: tensor => {
+      const size = tensor.shape.reduce((product, axis) => product * axis, 1);
+      return new Uint8Array(memory.buffer, address(tensor), 4 * size);
     },
     output: (shape, dtype) => backend.makeOutput(shape, dtype),
     scratch,

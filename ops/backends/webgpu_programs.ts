@@ -62,6 +62,8 @@ interface WebgpuPrograms {
    */
   view(tensor: tf.TensorInfo, from: number, shape: readonly number[]): tf.TensorInfo;
   dropView(view: tf.TensorInfo): void;
+  /** Moves a tensor's numbers to the GPU now, instead of when a program first reads them; none stay on the host. */
+  upload(tensor: tf.TensorInfo): void;
   /** How many bytes of a tensor a shader can bind. */
   readonly mostBytes: number;
   /** Frees a tensor that `run` or `make` made and that is not known outside the kernel. */
@@ -137,6 +139,9 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
       const resource = {buffer: data.resource, offset: 4 * from, size: 4 * sizeOf(shape)};
       backend.tensorMap.set(id, {...data, shape, resource, refCount: 1});
       return {dataId: id, dtype, shape: [...shape]};
+    },
+    upload: ({dataId}) => {
+      backend.uploadToGPU(dataId);
     },
     dropView: view => void backend.tensorMap.delete(view.dataId),
     get mostBytes() {

@@ -7,7 +7,7 @@ import {type PackedFormat, inputsOfRecord, outputsOfRecord, packedFormats, recor
  *
  * @param bytes the matrix's records, all of them.
  * @param blocks blocks of 32 inputs that the matrix has.
- * @param row codes of whole blocks; of `float16` and `bfloat16` the bits of the numbers.
+ * @param row codes of whole blocks; of `float16` and `bfloat16` the bits of the numbers, followed by zeros if the last block is not full.
  */
 export function writeRow(
   bytes: Uint8Array,
@@ -22,7 +22,7 @@ export function writeRow(
   let at = ((output - column) / outputsOfRecord) * blocks * size + firstBlock * size;
   if (row instanceof Uint16Array) {
     for (let from = 0; from < row.length; from += inputsOfRecord, at += size) {
-      for (let i = 0; i < inputsOfRecord; i++) writeHalf(bytes, at + 16 * i + 2 * column, row[from + i]!);
+      for (let i = 0; i < inputsOfRecord; i++) writeHalf(bytes, at + 16 * i + 2 * column, row[from + i] ?? 0);
     }
     return;
   }

@@ -6,7 +6,7 @@ import {inputsOfRecord} from './formats.js';
 export type RoundedFormat = 'packed8' | 'packed4';
 
 /**
- * Float weights of one output as codes, each block of 32 by itself. A last block that is not full is filled with codes of 0.
+ * Rows of float weights as codes, each block of 32 by itself. If a row's last block is not full, it is filled with codes of 0.
  *
  * - `packed8`: the scale is the largest magnitude / 127 and codes are rounded to nearest, so a weight changes by at most half a scale
  *   (plus 2^-11 of the weight, since the scale is rounded to float16).
@@ -16,38 +16,39 @@ export type RoundedFormat = 'packed8' | 'packed4';
  *
  * A scale or minimum that float16 cannot hold becomes an infinity.
  *
- * @param values finite numbers.
+ * @param values finite numbers, one row after the other.
+ * @param columns numbers of a row.
  */
-export function roundRow(values: Float32Array, format: RoundedFormat): CodedRow {
-  const blocks = Math.ceil(values.length / inputsOfRecord);
+export function roundRows(values: Float32Array, columns: number, format: RoundedFormat): CodedRow {
+  const blocks = Math.ceil(columns / inputsOfRecord) * (values.length / columns);
+  const codes = new (format === 'packed8' ? Int8Array : Uint8Array)(blocks * inputsOfRecord);
   const scales = new Uint16Array(blocks);
-  const endOf = (block: number) => Math.min((block + 1) * inputsOfRecord, values.length);
-  if (format === 'packed8') {
-    const codes = new Int8Array(blocks * inputsOfRecord);
-    for (let block = 0; block < blocks; block++) {
-      scales[block] = round8(values, block * inputsOfRecord, endOf(block), codes);
+  const minima = format === 'packed8' ? undefined : new Uint16Array(blocks);
+  for (let block = 0, start = 0; block < blocks; block++) {
+    const end = Math.min(start + inputsOfRecord, start - (start % columns) + columns);
+    const to = block * inputsOfRecord;
+    if (minima === undefined) scales[block] = round8(values, start, end, codes, to);
+    else {
+      const {scale, minimum} = round4(values, start, end, codes, to);
+      scales[block] = float16Bits(scale);
+      minima[block] = float16Bits(minimum);
     }
-    return {codes, scales};
-  }
-  const codes = new Uint8Array(blocks * inputsOfRecord);
-  const minima = new Uint16Array(blocks);
-  for (let block = 0; block < blocks; block++) {
-    const {scale, minimum} = round4(values, block * inputsOfRecord, endOf(block), codes);
-    scales[block] = float16Bits(scale);
-    minima[block] = float16Bits(minimum);
+    start = end;
   }
   return {codes, scales, minima};
 }
 
-/** Rounds the values from `start` to `end`, and gives the bits of their scale. */
-function round8(values: Float32Array, start: number, end: number, codes: Int8Array): number {
+type Codes = CodedRow['codes'];
+
+/** Rounds the values from `start` to `end` to codes from `to` on, and gives the bits of their scale. */
+function round8(values: Float32Array, start: number, end: number, codes: Codes, to: number): number {
   let largest = 0;
   for (let i = start; i < end; i++) largest = Math.max(largest, Math.abs(values[i]!));
   const nearest = float16Bits(largest / 127);
   // a scale below the normal float16 numbers may be rounded so far down that the largest weight has no code
   const bits = 127.5 * halves[nearest]! < largest ? nearest + 1 : nearest;
   const scale = halves[bits]!;
-  if (scale > 0) for (let i = start; i < end; i++) codes[i] = Math.round(values[i]! / scale);
+  if (scale > 0) for (let i = start; i < end; i++) codes[to + i - start] = Math.round(values[i]! / scale);
   return bits;
 }
 
@@ -63,7 +64,7 @@ interface Fit {
 /** More fits lower the error of random weights by less than a thousandth. */
 const mostFits = 6;
 
-function round4(values: Float32Array, start: number, end: number, codes: Uint8Array): Fit {
+function round4(values: Float32Array, start: number, end: number, codes: Codes, to: number): Fit {
   let [least, most] = [Infinity, -Infinity];
   for (let i = start; i < end; i++) {
     least = Math.min(least, values[i]!);
@@ -76,7 +77,7 @@ function round4(values: Float32Array, start: number, end: number, codes: Uint8Ar
     best = next;
   }
   const {scale, minimum} = best;
-  for (let i = start; i < end; i++) codes[i] = code4(values[i]!, scale, minimum);
+  for (let i = start; i < end; i++) codes[to + i - start] = code4(values[i]!, scale, minimum);
   return best;
 }
 

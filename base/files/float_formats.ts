@@ -89,3 +89,23 @@ function halfOfWord(word: number): number {
   const half = 1 << (shift - 1);
   return sign | (kept + (rest > half || (rest === half && (kept & 1) === 1) ? 1 : 0));
 }
+
+/**
+ * Float32 values as bfloat16 bits, rounded to nearest, ties to even. NaN stays NaN.
+ * @returns the index of the first finite value that bfloat16 cannot hold (|x| >= 3.396e38), or -1: it became an infinity.
+ */
+export function toBfloat16(values: Float32Array, halves: Uint16Array): number {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let overflow = -1;
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    const magnitude = word & 0x7fffffff;
+    if (magnitude > 0x7f800000) {
+      halves[i] = (word >>> 16) | 0x40; // made quiet, so that it cannot turn into an infinity
+    } else {
+      halves[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16; // a carry into the exponent is right
+      if (magnitude >= 0x7f7f8000 && magnitude < 0x7f800000 && overflow < 0) overflow = i;
+    }
+  }
+  return overflow;
+}

@@ -64,12 +64,6 @@ export class GgufCursor {
     return this.take(8, at => this.window.getBigUint64(at, true));
   }
 
-  /** A value that `read` takes from the window, `length` bytes long. */
-  async scalar<T>(length: number, what: string, read: (view: DataView, at: number) => T): Promise<T> {
-    await this.ensure(length, what);
-    return this.take(length, at => read(this.window, at));
-  }
-
   async string(what: string): Promise<string> {
     if (this.at + 8 > this.window.byteLength) await this.fill(8, what);
     const length = this.checkCount(this.window.getBigUint64(this.at, true), 1, `bytes in ${what}`, 2 ** 31);

@@ -1,6 +1,7 @@
 import {ModelError} from '../errors.js';
 import type {GgufCursor} from './gguf_cursor.js';
-import type {Metadata, MetadataValue} from './tensor_file.js';
+import {type NumberType, arrayType, boolType, numberTypes, stringType} from './gguf_value_types.js';
+import type {Metadata, MetadataValue, NumberArray} from './tensor_file.js';
 
 /** Limits far above real files, so that a small file cannot request much memory or time. */
 const maxArrayLength = 2 ** 24;
@@ -10,35 +11,9 @@ const maxKeys = 16_384;
 const maxItems = 2 ** 20;
 const itemsOfArray = 256;
 
-/** Numbers of the format's value types (docs/gguf.md of ggml). */
-const boolType = 7;
-const stringType = 8;
-const arrayType = 9;
-
-interface NumberType {
-  readonly bytes: number;
-  readonly read: (view: DataView, at: number) => number | bigint;
-  readonly array: (buffer: ArrayBuffer) => MetadataValue;
-}
-
-const numberTypes: ReadonlyMap<number, NumberType> = new Map<number, NumberType>([
-  [0, {bytes: 1, read: (view, at) => view.getUint8(at), array: buffer => new Uint8Array(buffer)}],
-  [1, {bytes: 1, read: (view, at) => view.getInt8(at), array: buffer => new Int8Array(buffer)}],
-  [2, {bytes: 2, read: (view, at) => view.getUint16(at, true), array: buffer => new Uint16Array(buffer)}],
-  [3, {bytes: 2, read: (view, at) => view.getInt16(at, true), array: buffer => new Int16Array(buffer)}],
-  [4, {bytes: 4, read: (view, at) => view.getUint32(at, true), array: buffer => new Uint32Array(buffer)}],
-  [5, {bytes: 4, read: (view, at) => view.getInt32(at, true), array: buffer => new Int32Array(buffer)}],
-  [6, {bytes: 4, read: (view, at) => view.getFloat32(at, true), array: buffer => new Float32Array(buffer)}],
-  [
-    10,
-    {bytes: 8, read: (view, at) => view.getBigUint64(at, true), array: buffer => new BigUint64Array(buffer)},
-  ],
-  [
-    11,
-    {bytes: 8, read: (view, at) => view.getBigInt64(at, true), array: buffer => new BigInt64Array(buffer)},
-  ],
-  [12, {bytes: 8, read: (view, at) => view.getFloat64(at, true), array: buffer => new Float64Array(buffer)}],
-]);
+const numberTypeOf: ReadonlyMap<number, NumberType> = new Map(
+  Object.values(numberTypes).map(each => [each.type, each]),
+);
 
 /** The `count` key-value pairs at the cursor. */
 export async function readMetadata(cursor: GgufCursor, claimed: bigint): Promise<Map<string, MetadataValue>> {
@@ -75,9 +50,9 @@ async function readValue(
   what: string,
   items: ItemCount,
 ): Promise<MetadataValue> {
-  const numberType = numberTypes.get(type);
+  const numberType = numberTypeOf.get(type);
   if (numberType !== undefined) {
-    const value = await cursor.scalar(numberType.bytes, what, numberType.read);
+    const value = (await readNumbers(cursor, numberType, 1, what))[0]!;
     return typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value;
   }
   if (type === boolType) return readBool(cursor, await cursor.bytes(1, what), what)[0]!;
@@ -95,10 +70,11 @@ async function readArray(
   if (depth > maxArrayDepth) throw cursor.damaged(`${what} nests arrays deeper than ${maxArrayDepth}`);
   const type = await cursor.uint32(what);
   const claimed = await cursor.uint64(what);
-  const numberType = numberTypes.get(type);
+  const numberType = numberTypeOf.get(type);
   if (numberType !== undefined) {
-    const count = cursor.checkCount(claimed, numberType.bytes, `numbers in ${what}`, maxArrayLength);
-    return numberType.array((await cursor.bytes(count * numberType.bytes, what)).buffer);
+    const {BYTES_PER_ELEMENT: bytes} = numberType.Values;
+    const count = cursor.checkCount(claimed, bytes, `numbers in ${what}`, maxArrayLength);
+    return readNumbers(cursor, numberType, count, what);
   }
   if (type === boolType) {
     const count = items.take(claimed, 1, `booleans in ${what}`);
@@ -117,6 +93,15 @@ async function readArray(
     return arrays;
   }
   throw cursor.damaged(`${what} is an array of the unknown type ${type}`);
+}
+
+async function readNumbers(
+  cursor: GgufCursor,
+  {Values}: NumberType,
+  count: number,
+  what: string,
+): Promise<NumberArray> {
+  return new Values((await cursor.bytes(count * Values.BYTES_PER_ELEMENT, what)).buffer);
 }
 
 function readBool(cursor: GgufCursor, bytes: Uint8Array, what: string): boolean[] {

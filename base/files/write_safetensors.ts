@@ -1,6 +1,6 @@
 import {InvalidArgumentError} from '../errors.js';
 import {writeFileAtomically} from './disk.js';
-import {toFloat16} from './float_formats.js';
+import {halfChunks} from './half_chunks.js';
 
 /** Values that a dtype is written from. */
 interface ValuesOf {
@@ -29,9 +29,6 @@ export interface SafetensorsOptions {
 }
 
 const dtypeBytes: Readonly<Record<WritableDtype, number>> = {F32: 4, I32: 4, F16: 2, U8: 1};
-
-/** Bytes of one chunk of converted values. */
-const chunkBytes = 4 * 1024 * 1024;
 
 /**
  * A safetensors file as a stream of chunks. The same tensors give the same bytes in whatever order they come: wider
@@ -76,7 +73,7 @@ async function copyData(tensor: TensorToWrite, bytes: Uint8Array, from: number):
 
 async function* dataChunks(tensor: TensorToWrite): AsyncGenerator<Uint8Array> {
   if (tensor.dtype === 'F16') {
-    yield* float16Chunks(tensor.name, checkLength(tensor, await tensor.data()));
+    yield* halfChunks(tensor.name, 'F16', checkLength(tensor, await tensor.data()));
   } else {
     const values = checkLength(tensor, await tensor.data());
     yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
@@ -146,21 +143,6 @@ function headerBytes(
   new DataView(bytes.buffer).setBigUint64(0, BigInt(paddedLength), true);
   bytes.set(json, 8);
   return bytes;
-}
-
-function* float16Chunks(name: string, values: Float32Array): Generator<Uint8Array> {
-  const step = chunkBytes / 2;
-  for (let from = 0; from < values.length; from += step) {
-    const part = values.subarray(from, from + step);
-    const halves = new Uint16Array(part.length);
-    const overflow = toFloat16(part, halves);
-    if (overflow >= 0) {
-      throw new InvalidArgumentError(
-        `Tensor "${name}" holds ${part[overflow]!} at index ${from + overflow}, beyond float16's 65504; write it as F32.`,
-      );
-    }
-    yield new Uint8Array(halves.buffer);
-  }
 }
 
 function checkLength<T extends ArrayLike<number>>(tensor: TensorToWrite, values: T): T {

@@ -2,7 +2,8 @@ import {ModelError} from '../../base/errors.js';
 import type {GgufVocabulary} from './gguf_vocabulary.js';
 import {gpt2Pattern} from './steps/pre_tokenizers.js';
 
-interface Splitting {
+/** How a byte-level vocabulary splits text before merging. */
+export interface Splitting {
   /** Patterns applied one after the other; each isolates its matches. */
   readonly patterns: readonly string[];
   readonly normalizer?: object;
@@ -49,6 +50,16 @@ const splittings: ReadonlyMap<string, Splitting> = new Map([
   ['deepseek-r1-qwen', qwen2],
   ['default', unnamed],
 ]);
+
+/** The `tokenizer.ggml.pre` of this way to split text; undefined if no file can name it. */
+export function nameOfSplitting({patterns, normalizer, ignoreMerges = false}: Splitting): string | undefined {
+  const key = JSON.stringify([patterns, normalizer ?? null, ignoreMerges]);
+  for (const [name, known] of splittings) {
+    if (JSON.stringify([known.patterns, known.normalizer ?? null, known.ignoreMerges ?? false]) === key)
+      return name;
+  }
+  return undefined;
+}
 
 export interface TokenizerSteps {
   readonly model: {

@@ -33,7 +33,7 @@ export interface GgufVocabulary {
 /** The values of `tokenizer.ggml.token_type`. */
 export const tokenType = {normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6} as const;
 
-const prefix = 'tokenizer.ggml.';
+export const prefix = 'tokenizer.ggml.';
 
 /**
  * Ids outside the vocabulary count as not given, with a warning.

@@ -12,12 +12,6 @@ const space = '\u2581';
  */
 export function sentencePieceSteps(vocabulary: GgufVocabulary, vocab: object): TokenizerSteps {
   const {tokens, types, unknownId, addSpacePrefix, addBos} = vocabulary;
-  const replaceSpaces = {type: 'Replace', pattern: {String: ' '}, content: space};
-  const joinPieces = [
-    {type: 'Replace', pattern: {String: space}, content: ' '},
-    {type: 'ByteFallback'},
-    {type: 'Fuse'},
-  ];
   const byteTokens = Array.from(types).filter(type => type === tokenType.byte).length;
   return {
     model: {
@@ -27,6 +21,22 @@ export function sentencePieceSteps(vocabulary: GgufVocabulary, vocab: object): T
       ...(unknownId !== undefined && {unk_token: tokens[unknownId]!, fuse_unk: true}),
       ...(byteTokens === 256 && {byte_fallback: true}),
     },
+    ...spaceSteps(addSpacePrefix),
+    addBos: addBos ?? true,
+  };
+}
+
+/** The steps that write U+2581 for spaces and read it again, with a space before the text or without. */
+export function spaceSteps(
+  addSpacePrefix: boolean,
+): Pick<TokenizerSteps, 'normalizer' | 'preTokenizer' | 'decoder'> {
+  const replaceSpaces = {type: 'Replace', pattern: {String: ' '}, content: space};
+  const joinPieces = [
+    {type: 'Replace', pattern: {String: space}, content: ' '},
+    {type: 'ByteFallback'},
+    {type: 'Fuse'},
+  ];
+  return {
     normalizer: addSpacePrefix
       ? {type: 'Sequence', normalizers: [{type: 'Prepend', prepend: space}, replaceSpaces]}
       : replaceSpaces,
@@ -37,7 +47,6 @@ export function sentencePieceSteps(vocabulary: GgufVocabulary, vocab: object): T
         ? [...joinPieces, {type: 'Strip', content: ' ', start: 1, stop: 0}]
         : joinPieces,
     },
-    addBos: addBos ?? true,
   };
 }
 
@@ -45,7 +54,11 @@ export function sentencePieceSteps(vocabulary: GgufVocabulary, vocab: object): T
  * SentencePiece joins the neighbours whose union has the highest score. As merges: every way to cut a token in two
  * tokens, ordered by the token's score, then by the ids of its parts (as `SpmConverter` of transformers orders them).
  */
-function mergesFromScores({tokens, types, scores}: GgufVocabulary): [string, string][] {
+export function mergesFromScores({
+  tokens,
+  types,
+  scores,
+}: Pick<GgufVocabulary, 'tokens' | 'types' | 'scores'>): [left: string, right: string][] {
   if (scores === undefined) {
     throw new ModelError(
       'The GGUF file has a SentencePiece vocabulary without scores (tokenizer.ggml.scores).',

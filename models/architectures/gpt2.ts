@@ -2,13 +2,22 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {feedForward} from '../../layers/feed_forward.js';
 import {positionEmbedding} from '../../layers/position_embedding.js';
-import {type Architecture, type WeightNames, isKernel, storedAs, weightNames} from './parts/architecture.js';
+import {
+  type Architecture,
+  type GgufConfig,
+  type WeightNames,
+  isKernel,
+  storedAs,
+  weightNames,
+} from './parts/architecture.js';
 import {type BuildOptions, matrixArgs} from './parts/build_options.js';
 import {attentionLayer, attentionSizes} from './parts/compression.js';
 import {decoder} from './parts/decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
 import type {ModelConfig} from './parts/model_config.js';
+import {ModelError} from '../../base/errors.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
+import {float32, uint32} from '../../base/files/write_gguf_metadata.js';
 
 /**
  * GPT-2 (Radford et al., 2019, "Language models are unsupervised multitask learners"): learned positions, layer norms,
@@ -20,6 +29,7 @@ export const gpt2: Architecture = {
   fromHub,
   fromGguf: file => Promise.resolve(fromGguf(file)),
   toHub,
+  toGguf,
   build,
   hubPrefix: 'transformer.',
   // but for an output head of its own, the hub's matrices are "Conv1D", [inputs, outputs]
@@ -127,6 +137,27 @@ function toHub(config: ModelConfig): Record<string, unknown> {
     layer_norm_epsilon: config.normEpsilon,
     activation_function: activationNames.find(name => activations[name] === config.activation),
     tie_word_embeddings: config.tiedEmbeddings,
+  };
+}
+
+function toGguf(config: ModelConfig): GgufConfig {
+  if (config.activation !== 'geluNew') {
+    throw new ModelError(
+      `A GGUF file of GPT-2 stands for the activation "geluNew"; this model has "${config.activation}". Save the model into a folder ` +
+        'instead (a path without .gguf).',
+    );
+  }
+  return {
+    type: 'gpt2',
+    keys: {
+      vocab_size: uint32(config.vocabSize),
+      context_length: uint32(config.contextLength),
+      embedding_length: uint32(config.dim),
+      block_count: uint32(config.depths),
+      feed_forward_length: uint32(config.hiddenDim),
+      'attention.head_count': uint32(config.heads),
+      'attention.layer_norm_epsilon': float32(config.normEpsilon),
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import {rmsNormalization} from '../../layers/rms_normalization.js';
 import {ModelError} from '../../base/errors.js';
 import {
   type Architecture,
+  type GgufConfig,
   type StoredWeight,
   type WeightNames,
   isKernel,
@@ -15,11 +16,12 @@ import {type BuildOptions, matrixArgs} from './parts/build_options.js';
 import {attentionLayer, attentionSizes, hasOutputBias} from './parts/compression.js';
 import {decoder} from './parts/decoder.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
-import {ropeFromGguf} from '../formats/gguf_rope.js';
+import {ropeFromGguf, ropeToGguf} from '../formats/gguf_rope.js';
 import {hubRopeEntries, ropeFromHub, ropeToHub} from '../formats/hub_rope.js';
 import type {ModelConfig} from './parts/model_config.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
+import {float32, uint32} from '../../base/files/write_gguf_metadata.js';
 
 /**
  * Llama 2 and 3 and what is built like them: SmolLM2, TinyLlama, Qwen2 (Touvron et al., 2023, arXiv 2307.09288; Grattafiori
@@ -32,6 +34,7 @@ export const llama: Architecture = {
   fromHub,
   fromGguf,
   toHub,
+  toGguf,
   build,
   hubPrefix: 'model.',
   hubWeights: config => names(config).map(name => storedAs(name.hub, name, isKernel(name))),
@@ -175,6 +178,30 @@ async function fromGguf(file: TensorFile): Promise<ModelConfig> {
       feedForward: file.tensors.has('blk.0.ffn_up.bias'),
     },
     tiedEmbeddings: !file.tensors.has('output.weight'),
+  };
+}
+
+function toGguf(config: ModelConfig): GgufConfig {
+  const {headDim, biases, rope} = config;
+  // llama.cpp's "qwen2" has biases of queries, keys and values and no others; its "llama" has whichever the file has
+  const isQwen2 = biases.queryKeyValue && !biases.attentionOutput && !biases.feedForward;
+  const {keys, tensors} = ropeToGguf(rope, headDim);
+  return {
+    type: isQwen2 ? 'qwen2' : 'llama',
+    keys: {
+      vocab_size: uint32(config.vocabSize),
+      context_length: uint32(config.contextLength),
+      embedding_length: uint32(config.dim),
+      block_count: uint32(config.depths),
+      feed_forward_length: uint32(config.hiddenDim),
+      'attention.head_count': uint32(config.heads),
+      'attention.head_count_kv': uint32(config.kvHeads),
+      'attention.key_length': uint32(headDim),
+      'attention.value_length': uint32(headDim),
+      'attention.layer_norm_rms_epsilon': float32(config.normEpsilon),
+      ...keys,
+    },
+    tensors,
   };
 }
 

@@ -1,6 +1,8 @@
 import {ModelError} from '../../base/errors.js';
-import type {RopeConfig, RopeScaling} from '../../ops/rotate/rope.js';
+import {type RopeConfig, type RopeScaling, ropeFrequencies} from '../../ops/rotate/rope.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
+import {float32, uint32} from '../../base/files/write_gguf_metadata.js';
+import type {GgufConfig} from '../architectures/parts/architecture.js';
 import type {GgufKeys} from './config_keys.js';
 
 const frequencyDivisors = 'rope_freqs.weight';
@@ -66,10 +68,70 @@ function scalingFromGguf(keys: GgufKeys, context: number): RopeScaling | undefin
     type,
     factor,
     originalMaxPositions: keys.number('rope.scaling.original_context_length') ?? context,
-    // llama.cpp multiplies what yarn itself gives by this key
-    attentionFactor:
-      (keys.number('rope.scaling.attn_factor') ?? 1) * (0.1 * Math.log(Math.max(factor, 1)) + 1),
+    attentionFactor: (keys.number('rope.scaling.attn_factor') ?? 1) * yarnMagnitude(factor),
     ...(betaFast !== undefined && {betaFast}),
     ...(betaSlow !== undefined && {betaSlow}),
+  };
+}
+
+/** What llama.cpp multiplies `rope.scaling.attn_factor` by. */
+function yarnMagnitude(factor: number): number {
+  return 0.1 * Math.log(Math.max(factor, 1)) + 1;
+}
+
+/**
+ * The keys and the tensor that `ropeFromGguf` reads as this rotation. Divisors of frequencies, which Llama 3's scaling becomes, are
+ * rounded to float32.
+ * @throws ModelError for a rotation that the format cannot state.
+ */
+export function ropeToGguf(
+  rope: RopeConfig | undefined,
+  headDim: number,
+): Required<Pick<GgufConfig, 'keys' | 'tensors'>> {
+  const {theta = 10000, rotaryDim = headDim, interleaved = false, scaling} = rope ?? {};
+  if (rope === undefined || rotaryDim !== headDim || interleaved || scaling?.type === 'dynamic') {
+    throw new ModelError(
+      `A GGUF file cannot state the rotation ${JSON.stringify(rope ?? null)} of this model. Save the model into a folder instead (a path ` +
+        'without .gguf).',
+    );
+  }
+  const keys = {'rope.dimension_count': uint32(headDim), 'rope.freq_base': float32(theta)};
+  switch (scaling?.type) {
+    case 'linear':
+      return {keys: {...keys, ...scalingKeys(scaling)}, tensors: []};
+    case 'yarn':
+      return {keys: {...keys, ...yarnKeys(scaling)}, tensors: []};
+    case 'llama3':
+    case 'divisors': {
+      const plain = ropeFrequencies({theta}, headDim).frequencies;
+      const scaled = ropeFrequencies({theta, scaling}, headDim).frequencies;
+      const divisors =
+        scaling.type === 'divisors'
+          ? Float32Array.from(scaling.divisors)
+          : Float32Array.from(plain, (frequency, i) => frequency / scaled[i]!);
+      return {
+        keys,
+        tensors: [{name: frequencyDivisors, dtype: 'F32', shape: [headDim / 2], values: () => divisors}],
+      };
+    }
+    default:
+      return {keys, tensors: []};
+  }
+}
+
+function scalingKeys({type, factor}: {readonly type: string; readonly factor: number}) {
+  return {'rope.scaling.type': type, 'rope.scaling.factor': float32(factor)};
+}
+
+function yarnKeys(scaling: Extract<RopeScaling, {type: 'yarn'}>): GgufConfig['keys'] {
+  const {factor, originalMaxPositions, betaFast, betaSlow, attentionFactor} = scaling;
+  return {
+    ...scalingKeys(scaling),
+    'rope.scaling.original_context_length': uint32(originalMaxPositions),
+    ...(attentionFactor !== undefined && {
+      'rope.scaling.attn_factor': float32(attentionFactor / yarnMagnitude(factor)),
+    }),
+    ...(betaFast !== undefined && {'rope.scaling.yarn_beta_fast': float32(betaFast)}),
+    ...(betaSlow !== undefined && {'rope.scaling.yarn_beta_slow': float32(betaSlow)}),
   };
 }

@@ -79,6 +79,38 @@ export function readRow(
   return values;
 }
 
+/** What `writeRow` wrote of one output: codes, or the bits of 16-bit floats; whole blocks. `bytes` are the matrix's records. */
+export function readCodes(
+  bytes: Uint8Array,
+  format: PackedFormat,
+  blocks: number,
+  output: number,
+): CodedRow | Uint16Array {
+  const {bits, groupSize, hasMinimum} = packedFormats[format];
+  const column = output % outputsOfRecord;
+  const size = recordBytes(format);
+  const first = ((output - column) / outputsOfRecord) * blocks * size;
+  const half = (at: number) => bytes[at]! | (bytes[at + 1]! << 8);
+  const count = blocks * inputsOfRecord;
+  const recordAt = (input: number) => first + Math.floor(input / inputsOfRecord) * size;
+  if (bits === 16) {
+    return Uint16Array.from({length: count}, (_, i) =>
+      half(recordAt(i) + 16 * (i % inputsOfRecord) + 2 * column),
+    );
+  }
+  const codes = new (bits === 4 ? Uint8Array : Int8Array)(count);
+  for (let i = 0; i < count; i++) codes[i] = codeAt(bytes, recordAt(i), bits, column, i % inputsOfRecord);
+  const scalesAt = outputsOfRecord * ((inputsOfRecord * bits) / 8) + 2 * column;
+  const perBlock = inputsOfRecord / groupSize;
+  const scales = Uint16Array.from({length: blocks * perBlock}, (_, group) =>
+    half(recordAt(group * groupSize) + scalesAt + 2 * outputsOfRecord * (group % perBlock)),
+  );
+  if (!hasMinimum) return {codes, scales};
+  const minimaAt = scalesAt + 2 * outputsOfRecord * perBlock;
+  const minima = Uint16Array.from({length: blocks}, (_, block) => half(first + block * size + minimaAt));
+  return {codes, scales, minima};
+}
+
 /** Gives the weight of a column and input of the record at a byte. */
 function numberReader(
   bytes: Uint8Array,

@@ -2,6 +2,8 @@ import type * as tf from '@tensorflow/tfjs';
 import type {BuildOptions} from './build_options.js';
 import type {ModelConfig} from './model_config.js';
 import type {TensorFile} from '../../../base/files/tensor_file.js';
+import type {GgufTensor} from '../../../base/files/write_gguf.js';
+import type {GgufValue} from '../../../base/files/write_gguf_metadata.js';
 
 /**
  * One kind of Transformer: how its files name things, and the layers that it is built of. Adding one is a file in
@@ -26,6 +28,21 @@ export interface Architecture {
   readonly hubPrefix: string;
   /** The same for a GGUF file of this `general.architecture`. */
   ggufWeights(config: ModelConfig, ggufType: string): StoredWeight[];
+  /**
+   * What `fromGguf` reads as this config. Default: models of this architecture are not saved as GGUF.
+   * @throws ModelError if the format has no place for a choice of the config.
+   */
+  toGguf?(config: ModelConfig): GgufConfig;
+}
+
+/** A model's config as a GGUF file states it. */
+export interface GgufConfig {
+  /** `general.architecture`. */
+  readonly type: string;
+  /** The keys of this architecture, without its name before them: `block_count`. */
+  readonly keys: Readonly<Record<string, GgufValue>>;
+  /** Tensors that are a part of the config. Default: none. */
+  readonly tensors?: readonly GgufTensor[];
 }
 
 /** A tensor of a file and the variables of the model that it fills. */

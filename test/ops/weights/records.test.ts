@@ -8,7 +8,7 @@ import {
   recordBytes,
   recordsShape,
 } from '../../../ops/weights/formats.js';
-import {writeRow} from '../../../ops/weights/records.js';
+import {readCodes, writeRow} from '../../../ops/weights/records.js';
 import {unpack} from '../../../ops/unpack/index.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {packedMatrix} from '../../support/packed_matrix.js';
@@ -34,6 +34,29 @@ describe('records of packed weights', () => {
     expect([...bytes.subarray(138, 140)]).to.deep.equal([0x34, 0x12]);
     expect([...bytes.subarray(154, 156)]).to.deep.equal([0xcd, 0xab]);
   });
+
+  for (const format of formats) {
+    it(`of ${format} are read as they were written`, () => {
+      const blocks = 3;
+      const bytes = new Uint8Array(2 * blocks * recordBytes(format));
+      const row = (output: number) => {
+        const numbers = (count: number) => Array.from({length: count}, (_, i) => (i + 1) * (output + 1) * 37);
+        const {bits, groupSize, hasMinimum} = packedFormats[format];
+        if (bits === 16) return Uint16Array.from(numbers(blocks * 32));
+        return {
+          codes:
+            bits === 4
+              ? Uint8Array.from(numbers(blocks * 32), x => x % 16)
+              : Int8Array.from(numbers(blocks * 32)),
+          scales: Uint16Array.from(numbers((blocks * 32) / groupSize)),
+          ...(hasMinimum && {minima: Uint16Array.from(numbers(blocks))}),
+        };
+      };
+      for (let output = 0; output < 16; output++) writeRow(bytes, format, blocks, output, row(output));
+      for (let output = 0; output < 16; output++)
+        expect(readCodes(bytes, format, blocks, output), String(output)).to.deep.equal(row(output));
+    });
+  }
 });
 
 describeOnBackends('packed matrices', () => {

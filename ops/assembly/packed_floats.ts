@@ -1,4 +1,4 @@
-import {multiplyTile} from './batched_matmul';
+import {multiplyTile} from './matrix_product';
 import {countOf} from './counts';
 import {madd} from './math';
 import {blockInputs, groupOutputs, halves} from './packed_record';
@@ -115,7 +115,7 @@ export function multiplyRowsByFloats<ExponentBits>(
       const b = min(a + rowBytes, last),
         c = min(b + rowBytes, last),
         d = min(c + rowBytes, last);
-      multiplyTile(a, b, c, d, 4, panel, inputs, scratch, 32);
+      multiplyTile(a, b, c, d, 4, panel, inputs, scratch, 32, false);
       let tile = scratch;
       for (let r = row; r < min(row + 4, rows); r++, tile += 32) {
         const at = <usize>r * outBytes;

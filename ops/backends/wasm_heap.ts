@@ -21,6 +21,8 @@ export interface WasmHeap {
   bytes(tensor: tf.TensorInfo): Uint8Array;
   /** A new tensor whose values are not set. */
   output(shape: number[], dtype: 'float32' | 'int32'): tf.TensorInfo;
+  /** New float32 tensors, which `fill` sets; if it throws, or there is no memory for all, none is left. */
+  outputs(shapes: readonly number[][], fill: (results: readonly tf.TensorInfo[]) => void): tf.TensorInfo[];
   /** The address of at least `bytes` bytes of scratch memory, valid until the next call. */
   scratch(bytes: number): number;
   /** Writes 32-bit integers, such as addresses and descriptors, to memory of their own, valid until the next call. */
@@ -38,6 +40,7 @@ interface TfjsWasmBackend {
   readonly wasm: TfjsWasmModule;
   readonly dataIdMap: {get(id: object): {memoryOffset: number} | undefined};
   makeOutput(shape: number[], dtype: string): tf.TensorInfo;
+  disposeData(dataId: object, force: boolean): boolean;
 }
 
 const heaps = new WeakMap<object, WasmHeap | 'missing'>();
@@ -92,6 +95,17 @@ function openHeap(backend: object): WasmHeap {
       return new Uint8Array(memory.buffer, address(tensor), 4 * size);
     },
     output: (shape, dtype) => backend.makeOutput(shape, dtype),
+    outputs: (shapes, fill) => {
+      const results: tf.TensorInfo[] = [];
+      try {
+        for (const shape of shapes) results.push(backend.makeOutput(shape, 'float32'));
+        fill(results);
+        return results;
+      } catch (error) {
+        for (const {dataId} of results) backend.disposeData(dataId, true);
+        throw error;
+      }
+    },
     scratch,
     words: words => {
       const address = wordBlock(4 * words.length);
@@ -149,6 +163,7 @@ function isTfjsWasmBackend(backend: object): backend is TfjsWasmBackend {
     typeof candidate.wasm?._malloc === 'function' &&
     typeof candidate.wasm._free === 'function' &&
     typeof candidate.dataIdMap?.get === 'function' &&
-    typeof candidate.makeOutput === 'function'
+    typeof candidate.makeOutput === 'function' &&
+    typeof candidate.disposeData === 'function'
   );
 }

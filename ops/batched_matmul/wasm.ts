@@ -12,7 +12,7 @@ export function batchedMatMulWasm(
   const m = a.shape.at(transposeA ? -1 : -2)!;
   const k = a.shape.at(transposeA ? -2 : -1)!;
   const n = b.shape.at(transposeB ? -2 : -1)!;
-  const scratch = heap.scratch(heap.kernels.batchedMatMulScratch(k));
+  const scratch = heap.scratch(heap.kernels.batchedMatMulScratch(k, n));
   const out = heap.output([...leading, m, n], 'float32');
   const count = tf.util.sizeFromShape(leading);
   heap.kernels.batchedMatMul(

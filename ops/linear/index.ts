@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../../base/errors.js';
 import {differentiable, recordsGradient} from '../differentiable.js';
 import {defineOp, runOp} from '../run_op.js';
-import {type Matrix, type PackedMatrix, checkPacked, isPacked} from '../weights/matrix.js';
+import {type Matrix, type PackedMatrix, isPacked} from '../weights/matrix.js';
 import {unpack} from '../unpack/index.js';
+import {type LinearProduct, checkedAttributes} from './checks.js';
 import {
   type Activations,
   type LinearAttributes,
@@ -13,15 +13,7 @@ import {
 } from './reference.js';
 import {linearWasm} from './wasm.js';
 
-/** One product of `linears`. */
-export interface LinearProduct {
-  /** float32 `[in, out]`, or packed. */
-  readonly matrix: Matrix;
-  /** float32 `[out]`, added to each row. Default: none. */
-  readonly bias?: tf.Tensor | undefined;
-  /** Shape of the result, with the same number of elements. Default: that of x, with `out` as its last axis. */
-  readonly shape?: readonly number[] | undefined;
-}
+export type {LinearProduct} from './checks.js';
 
 export interface LinearOptions extends Omit<LinearProduct, 'matrix'> {
   /** float32 with as many elements as the result, added to it. Default: none. */
@@ -39,7 +31,8 @@ export interface LinearOptions extends Omit<LinearProduct, 'matrix'> {
  * (`'int8'`, only for `packed4` where the engine has relaxed SIMD, else int16), so half a unit times the sum |w_i| is added.
  *
  * @param x float32 of any shape with consecutive rows of `in` numbers: `[..., in]`, or that reshaped.
- * @throws InvalidArgumentError if x does not consist of rows of `in` numbers, or packed records do not fit their matrix.
+ * @throws InvalidArgumentError if x does not consist of rows of `in` numbers, sizes or dtypes do not fit, or packed records do not
+ *   fit their matrix.
  */
 export function linear(
   x: tf.Tensor,
@@ -64,59 +57,26 @@ function products(
   activations: Activations = 'int16',
   residual: tf.Tensor | undefined,
 ): tf.Tensor[] {
+  if (list.length === 0) return [];
+  const attributes = checkedAttributes(x, list, residual);
   if (recordsGradient()) {
-    return list.map(product => differentiableProduct(x, product, activations, residual));
+    return list.map((product, i) => differentiableProduct(x, product, attributes[i]!, activations, residual));
   }
   const inputs: LinearInputs = {x, residual};
-  const attributes: ProductAttributes[] = [];
-  list.forEach(({matrix, bias, shape}, i) => {
+  list.forEach(({matrix, bias}, i) => {
     inputs[`matrix${i}`] = isPacked(matrix) ? matrix.records : matrix;
     inputs[`bias${i}`] = bias;
-    attributes.push(attributesOf(x, matrix, shape));
   });
-  expectSameInputs(attributes);
-  return runLinear(inputs, {products: attributes, activations});
-}
-
-/** Rows of x have as many numbers as each kernel has inputs: kernels depend on it. */
-function expectSameInputs(products: readonly ProductAttributes[]): void {
-  const sizes = new Set(products.map(({inputs}) => inputs));
-  if (sizes.size <= 1) return;
-  throw new InvalidArgumentError(
-    `Products of one x have kernels of ${[...sizes].join(' and ')} inputs; expected one number of inputs.`,
-  );
-}
-
-function attributesOf(x: tf.Tensor, matrix: Matrix, shape: readonly number[] | undefined): ProductAttributes {
-  const [inputs, outputs] = sizesOf(matrix);
-  if (!Number.isInteger(x.size / inputs) || (!isPacked(matrix) && matrix.rank !== 2)) {
-    throw new InvalidArgumentError(
-      `x [${x.shape.join(', ')}] and kernel [${isPacked(matrix) ? `${inputs}, ${outputs}` : matrix.shape.join(', ')}] do not ` +
-        'fit: expected a kernel [in, out] and rows of `in` numbers.',
-    );
-  }
-  if (isPacked(matrix)) checkPacked(matrix);
-  return {
-    inputs,
-    outputs,
-    format: isPacked(matrix) ? matrix.format : 'float32',
-    shape: shape ?? [...x.shape.slice(0, -1), outputs],
-  };
-}
-
-function sizesOf(matrix: Matrix): [inputs: number, outputs: number] {
-  if (isPacked(matrix)) return [matrix.inputs, matrix.outputs];
-  const [inputs = 0, outputs = 0] = matrix.shape;
-  return [inputs, outputs];
+  return runOp(linearOp, inputs, {products: attributes, activations});
 }
 
 function differentiableProduct(
   x: tf.Tensor,
-  {matrix, bias, shape}: LinearProduct,
+  {matrix, bias}: LinearProduct,
+  attributes: ProductAttributes,
   activations: Activations,
   residual: tf.Tensor | undefined,
 ): tf.Tensor {
-  const attributes = attributesOf(x, matrix, shape);
   const product = isPacked(matrix)
     ? packedProduct(x, matrix, attributes, activations)
     : floatProduct(x, matrix, attributes, activations);
@@ -132,7 +92,7 @@ function floatProduct(
   attributes: ProductAttributes,
   activations: Activations,
 ): tf.Tensor {
-  const value = () => runLinear({x, matrix0: kernel}, {products: [attributes], activations})[0]!;
+  const value = () => runOp(linearOp, {x, matrix0: kernel}, {products: [attributes], activations})[0]!;
   return differentiable([x, kernel], [x, kernel], value, (dy, [input, weights]) => {
     const [inputs = 0, outputs = 0] = weights.shape;
     const rows = tf.reshape<tf.Rank.R2>(dy, [-1, outputs]);
@@ -151,7 +111,7 @@ function packedProduct(
   activations: Activations,
 ): tf.Tensor {
   const {records} = matrix;
-  const value = () => runLinear({x, matrix0: records}, {products: [attributes], activations})[0]!;
+  const value = () => runOp(linearOp, {x, matrix0: records}, {products: [attributes], activations})[0]!;
   return differentiable([x], [records], value, (dy, [savedRecords]) => {
     const rows = tf.reshape<tf.Rank.R2>(dy, [-1, matrix.outputs]);
     return tf.tidy(() => gradientOfInput(rows, unpack({...matrix, records: savedRecords}), x.shape));
@@ -168,9 +128,3 @@ const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
   reference: linearReference,
   kernels: {wasm: linearWasm},
 });
-
-function runLinear(inputs: LinearInputs, attributes: LinearAttributes): tf.Tensor[] {
-  if (attributes.products.some(({format}) => format === 'float32'))
-    return tf.tidy(() => linearReference(inputs, attributes));
-  return runOp(linearOp, inputs, attributes);
-}

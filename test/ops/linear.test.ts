@@ -2,45 +2,59 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {linear} from '../../ops/linear/index.js';
+import {linear, linears} from '../../ops/linear/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
 import {withReference} from '../support/reference.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 
+// Few rows are multiplied as they lie, more in tiles of four rows and eight columns and in blocks: sizes on both sides of each border.
 const cases = fc.record({
-  leading: fc.array(fc.integer({min: 1, max: 4}), {minLength: 0, maxLength: 3}),
-  inputs: fc.integer({min: 1, max: 40}),
-  outputs: fc.integer({min: 1, max: 40}),
+  rows: fc.oneof(fc.integer({min: 0, max: 20}), fc.constantFrom(127, 128, 129, 131)),
+  inputs: fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(255, 256, 257, 513)),
+  outputs: fc.oneof(
+    {arbitrary: fc.integer({min: 1, max: 40}), weight: 4},
+    fc.constantFrom(2047, 2048, 2049, 2061),
+  ),
+  count: fc.integer({min: 1, max: 3}),
   hasBias: fc.boolean(),
+  hasResidual: fc.boolean(),
   seed: fc.integer(),
 });
 
 describeOnBackends('linear', () => {
-  it('is x W + b by its definition, and its kernel its reference', () =>
+  it('is x W + b + residual by its definition, and its kernel its reference', () =>
     fc.assert(
-      fc.asyncProperty(cases, async ({leading, inputs, outputs, hasBias, seed}) => {
-        const rows = leading.reduce((product, length) => product * length, 1);
-        const [numbers, weights, biases] = [rows * inputs, inputs * outputs, outputs].map((size, i) =>
-          randomFloats(seed + i, size),
-        );
-        const x = tf.tensor(numbers!, [...leading, inputs]);
-        const kernel = tf.tensor2d(weights!, [inputs, outputs]);
-        const bias = hasBias ? tf.tensor1d(biases!) : undefined;
-        const expected = Float64Array.from({length: rows * outputs}, (_, at) => {
-          const [row, out] = [Math.floor(at / outputs), at % outputs];
-          let sum = hasBias ? biases![out]! : 0;
-          for (let i = 0; i < inputs; i++) sum += numbers![row * inputs + i]! * weights![i * outputs + out]!;
-          return sum;
-        });
-        const result = linear(x, kernel, {bias});
-        const reference = withReference('Linear', () => linear(x, kernel, {bias}));
-        expect(result.shape).to.deep.equal([...leading, outputs]);
-        await expectClose(result, expected, 1e-5);
-        await expectClose(reference, result, 1e-5);
-        tf.dispose([x, kernel, result, reference, ...(bias ? [bias] : [])]);
+      fc.asyncProperty(cases, async ({rows, inputs, outputs, count, hasBias, hasResidual, seed}) => {
+        const size = rows * inputs * outputs > 1e6 ? 32 : outputs; // or the definition takes seconds
+        const x = randomFloats(seed, rows * inputs);
+        const residual = hasResidual ? randomFloats(seed + 1, rows * size) : undefined;
+        const products = Array.from({length: hasResidual ? 1 : count}, (_, i) => ({
+          w: randomFloats(seed + 10 * i + 2, inputs * (size + i)),
+          bias: hasBias ? randomFloats(seed + 10 * i + 3, size + i) : undefined,
+        }));
+        const run = () =>
+          tf.tidy(() => {
+            const input = tf.tensor2d(x, [rows, inputs]);
+            const list = products.map(({w, bias}, i) => ({
+              matrix: tf.tensor2d(w, [inputs, size + i]),
+              bias: bias && tf.tensor1d(bias),
+            }));
+            if (residual === undefined) return linears(input, list);
+            const {matrix, bias} = list[0]!;
+            return [linear(input, matrix, {bias, residual: tf.tensor2d(residual, [rows, size])})];
+          });
+        const results = run();
+        const references = withReference('Linear', run);
+        for (const [i, {w, bias}] of products.entries()) {
+          const expected = productOf(x, w, inputs, size + i, bias, residual);
+          expect(results[i]!.shape).to.deep.equal([rows, size + i]);
+          for (const result of [results[i]!, references[i]!])
+            await expectWithinBound(result, expected, inputs + 4);
+        }
+        tf.dispose([results, references]);
       }),
-      {numRuns: 40},
+      {numRuns: 60},
     ));
 
   it('takes numbers in any shape, and gives them in one that is asked for', async () => {
@@ -83,8 +97,76 @@ describeOnBackends('linear', () => {
     await expectNoLeak(() => tf.grads((a, w) => linear(a, w, {bias}))([x, kernel]));
   });
 
+  it('gives no results for no products', () => {
+    expect(linears(tf.ones([2, 3]), [])).to.deep.equal([]);
+  });
+
+  it('keeps NaN and infinities in their rows and columns', async () => {
+    for (const rows of [1, 2, 4, 9]) {
+      const [x, w] = [new Float32Array(rows * 7).fill(1), new Float32Array(7 * 11).fill(1)];
+      x[6] = NaN; // in row 0
+      w[3 * 11 + 10] = Infinity; // in column 10
+      const result = linear(tf.tensor2d(x, [rows, 7]), tf.tensor2d(w, [7, 11]));
+      const numbers = [...(await result.data())];
+      const expected = numbers.map((_, at) => (at < 11 ? NaN : at % 11 === 10 ? Infinity : 7));
+      expect(numbers).to.deep.equal(expected);
+      result.dispose();
+    }
+  });
+
   it('says what does not fit', () => {
-    expect(() => linear(tf.ones([2, 4]), tf.ones([3, 5]))).to.throw(InvalidArgumentError, '[2, 4]');
-    expect(() => linear(tf.ones([2, 3]), tf.ones([3]))).to.throw(InvalidArgumentError, '[in, out]');
+    const [x, w] = [tf.ones([2, 3]), tf.ones([3, 5])];
+    for (const [what, run] of [
+      ['[2, 4]', () => linear(tf.ones([2, 4]), w)],
+      ['[in, out]', () => linear(x, tf.ones([3]))],
+      ['for all products', () => linears(x, [{matrix: w}, {matrix: tf.ones([2, 4])}])],
+      ['shape [2, 4]', () => linear(x, w, {shape: [2, 4]})],
+      ['bias of a product is float32 [4]', () => linear(x, w, {bias: tf.ones([4])})],
+      ['residual of a product is float32 [2, 3]', () => linear(x, w, {residual: x})],
+      ['x of a product is int32 [2, 3]', () => linear(tf.ones([2, 3], 'int32'), w)],
+      ['kernel of a product is bool [3, 5]', () => linear(x, tf.ones([3, 5], 'bool'))],
+    ] as const) {
+      expect(run, what).to.throw(InvalidArgumentError, what);
+    }
   });
 });
+
+/** x w + bias + residual in float64, and the sums of the magnitudes of the terms. */
+function productOf(
+  x: Float32Array,
+  w: Float32Array,
+  inputs: number,
+  outputs: number,
+  bias?: Float32Array,
+  residual?: Float32Array,
+): {sum: Float64Array; magnitude: Float64Array} {
+  const size = (x.length / inputs) * outputs;
+  const [sum, magnitude] = [new Float64Array(size), new Float64Array(size)];
+  for (let at = 0; at < size; at++) {
+    const [row, out] = [Math.floor(at / outputs), at % outputs];
+    const add = (term: number) => {
+      sum[at]! += term;
+      magnitude[at]! += Math.abs(term);
+    };
+    for (let i = 0; i < inputs; i++) add(x[row * inputs + i]! * w[i * outputs + out]!);
+    add(bias?.[out] ?? 0);
+    add(residual?.[at] ?? 0);
+  }
+  return {sum, magnitude};
+}
+
+/** Expects each number within `roundings` roundings of float32 of all its terms. */
+async function expectWithinBound(
+  actual: tf.Tensor,
+  {sum, magnitude}: {sum: Float64Array; magnitude: Float64Array},
+  roundings: number,
+): Promise<void> {
+  const numbers = await actual.data();
+  expect(numbers.length).to.equal(sum.length);
+  for (const [at, number] of numbers.entries()) {
+    const allowed = roundings * 2 ** -24 * magnitude[at]!;
+    if (!(Math.abs(number - sum[at]!) <= allowed)) {
+      expect.fail(`number ${at} is ${number}; expected ${sum[at]!} within ${allowed}`);
+    }
+  }
+}

@@ -10,6 +10,7 @@ import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
 import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {eigh} from '../../../ops/linalg/eigh/index.js';
+import {linear} from '../../../ops/linear/index.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {
   lowRankStorages,
@@ -45,6 +46,8 @@ const cases = fc.record({
 type Case = typeof cases extends fc.Arbitrary<infer One> ? One : never;
 
 const sizes = fc.integer({min: 1, max: 70});
+/** On both sides of the borders of panels and of blocks. */
+const borders = fc.oneof(sizes, fc.constantFrom(127, 128, 129, 255, 256, 257));
 
 /** For each kernel that takes scratch memory: a run of its op, and the cases that it runs over. */
 const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number, number, number, number]>> =
@@ -71,7 +74,13 @@ const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number
         Object.values(eigh(tf.reshape(random(seed, [count, 1, dim, dim]), [count, dim, dim]))),
       ),
     ),
-    batchedMatMul: fc.asyncProperty(sizes, sizes, sizes, fc.integer(), (m, k, n, seed) =>
+    linear: fc.asyncProperty(borders, borders, borders, fc.integer(), (rows, inputs, outputs, seed) =>
+      expectFinite(() => {
+        const [x, w] = [random(seed, [1, 1, rows, inputs]), random(seed + 1, [1, 1, inputs, outputs])];
+        return [linear(x, tf.reshape(w, [inputs, outputs]))];
+      }),
+    ),
+    batchedMatMul: fc.asyncProperty(borders, borders, borders, fc.integer(), (m, k, n, seed) =>
       expectFinite(() => [
         batchedMatMul(random(seed, [1, 2, m, k]), random(seed + 1, [1, 2, k, n])),
         batchedMatMul(random(seed, [1, 2, k, m]), random(seed + 1, [1, 2, n, k]), {

@@ -1,0 +1,69 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {type Matrix, checkPacked, isPacked} from '../weights/matrix.js';
+import type {ProductAttributes} from './reference.js';
+
+/** One product of `linears`. */
+export interface LinearProduct {
+  /** float32 `[in, out]`, or packed. */
+  readonly matrix: Matrix;
+  /** float32 `[out]`, added to each row. Default: none. */
+  readonly bias?: tf.Tensor | undefined;
+  /** Shape of the result, with the same number of elements. Default: that of x, with `out` as its last axis. */
+  readonly shape?: readonly number[] | undefined;
+}
+
+/** What the products of x are, if everything fits. @throws InvalidArgumentError if not. */
+export function checkedAttributes(
+  x: tf.Tensor,
+  products: readonly LinearProduct[],
+  residual: tf.Tensor | undefined,
+): ProductAttributes[] {
+  expectFloats('x', x);
+  return products.map(product => {
+    const {matrix, bias, shape} = product;
+    const [inputs, outputs] = sizesOf(matrix);
+    const rows = x.size / inputs;
+    if (!Number.isInteger(rows) || inputs !== sizesOf(products[0]!.matrix)[0]) throw unfit(x, products);
+    if (isPacked(matrix)) checkPacked(matrix);
+    else expectFloats('kernel', matrix);
+    if (bias !== undefined) expectFloats('bias', bias, outputs);
+    if (residual !== undefined) expectFloats('residual', residual, rows * outputs);
+    const attributes: ProductAttributes = {
+      ...{inputs, outputs, format: isPacked(matrix) ? matrix.format : 'float32'},
+      shape: shape ?? [...x.shape.slice(0, -1), outputs],
+    };
+    checkShape(x, rows, attributes);
+    return attributes;
+  });
+}
+
+/** Sizes of a matrix; NaN if it is none. */
+function sizesOf(matrix: Matrix): [inputs: number, outputs: number] {
+  if (isPacked(matrix)) return [matrix.inputs, matrix.outputs];
+  const [inputs = NaN, outputs = NaN] = matrix.shape;
+  return matrix.rank === 2 ? [inputs, outputs] : [NaN, NaN];
+}
+
+function unfit(x: tf.Tensor, products: readonly LinearProduct[]): InvalidArgumentError {
+  const kernels = products.map(({matrix}) => (isPacked(matrix) ? sizesOf(matrix) : matrix.shape).join(', '));
+  return new InvalidArgumentError(
+    `x [${x.shape.join(', ')}] and kernel [${kernels.join('], [')}] do not fit: expected a kernel [in, out], with the same \`in\` ` +
+      'for all products of x, and rows of `in` numbers.',
+  );
+}
+
+function expectFloats(name: string, {dtype, shape, size}: tf.Tensor, expected = size): void {
+  if (dtype === 'float32' && size === expected) return;
+  throw new InvalidArgumentError(
+    `The ${name} of a product is ${dtype} [${shape.join(', ')}]; expected ${expected} numbers of dtype float32.`,
+  );
+}
+
+function checkShape(x: tf.Tensor, rows: number, {inputs, outputs, shape}: ProductAttributes): void {
+  if (tf.util.sizeFromShape([...shape]) === rows * outputs) return;
+  throw new InvalidArgumentError(
+    `x [${x.shape.join(', ')}] has ${rows} rows of ${inputs} numbers, so its product has ${rows} rows of ${outputs}, which do not ` +
+      `fit the shape [${shape.join(', ')}].`,
+  );
+}

@@ -25,6 +25,8 @@ export interface WasmHeap {
   outputs(shapes: readonly number[][], fill: (results: readonly tf.TensorInfo[]) => void): tf.TensorInfo[];
   /** The address of at least `bytes` bytes of scratch memory, valid until the next call. */
   scratch(bytes: number): number;
+  /** Calls `use` with the address of `bytes` bytes that are freed afterwards, beside the scratch memory. */
+  withBlock(bytes: number, use: (address: number) => void): void;
   /** Writes 32-bit integers, such as addresses and descriptors, to memory of their own, valid until the next call. */
   words(words: readonly number[]): number;
 }
@@ -107,6 +109,14 @@ function openHeap(backend: object): WasmHeap {
       }
     },
     scratch,
+    withBlock: (bytes, use) => {
+      const address = wasm._malloc(bytes) >>> 0;
+      try {
+        use(address);
+      } finally {
+        wasm._free(address);
+      }
+    },
     words: words => {
       const address = wordBlock(4 * words.length);
       // a new view each time, since the heap may have grown

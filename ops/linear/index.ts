@@ -3,7 +3,7 @@ import {differentiable, recordsGradient} from '../differentiable.js';
 import {defineOp, runOp} from '../run_op.js';
 import {type Matrix, type PackedMatrix, isPacked} from '../weights/matrix.js';
 import {unpack} from '../unpack/index.js';
-import {type LinearProduct, checkedAttributes} from './checks.js';
+import {type LinearProduct, checkedAttributes, inputsOf} from './products.js';
 import {
   type Activations,
   type LinearAttributes,
@@ -13,7 +13,7 @@ import {
 } from './reference.js';
 import {linearWasm} from './wasm.js';
 
-export type {LinearProduct} from './checks.js';
+export type {LinearProduct} from './products.js';
 
 export interface LinearOptions extends Omit<LinearProduct, 'matrix'> {
   /** float32 with as many elements as the result, added to it. Default: none. */
@@ -62,12 +62,7 @@ function products(
   if (recordsGradient()) {
     return list.map((product, i) => differentiableProduct(x, product, attributes[i]!, activations, residual));
   }
-  const inputs: LinearInputs = {x, residual};
-  list.forEach(({matrix, bias}, i) => {
-    inputs[`matrix${i}`] = isPacked(matrix) ? matrix.records : matrix;
-    inputs[`bias${i}`] = bias;
-  });
-  return runOp(linearOp, inputs, {products: attributes, activations});
+  return runLinear(inputsOf(x, list, residual), {products: attributes, activations});
 }
 
 function differentiableProduct(
@@ -128,3 +123,7 @@ const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
   reference: linearReference,
   kernels: {wasm: linearWasm},
 });
+
+export function runLinear(inputs: LinearInputs, attributes: LinearAttributes): tf.Tensor[] {
+  return runOp(linearOp, inputs, attributes);
+}

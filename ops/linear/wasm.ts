@@ -1,29 +1,44 @@
 import * as tf from '@tensorflow/tfjs';
-import {wasmHeap} from '../backends/wasm_heap.js';
+import {type WasmHeap, wasmHeap} from '../backends/wasm_heap.js';
 import type {KernelInputs} from '../run_op.js';
-import {multiplyOnHeap} from './heap_products.js';
+import {type PackedProduct, packedProducts} from './packed_wasm.js';
 import type {LinearAttributes, LinearInputs} from './reference.js';
 
-/** `linears` on tfjs' heap: weights are read as they lie, once for few rows. */
+/** `linears` on tfjs' heap. */
 export function linearWasm(
   inputs: KernelInputs<LinearInputs>,
-  {products, activations}: LinearAttributes,
+  attributes: LinearAttributes,
 ): tf.TensorInfo[] {
   const heap = wasmHeap()!;
-  const {x, residual} = inputs;
-  const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
-  const rows = tf.util.sizeFromShape(x.shape) / products[0]!.inputs;
   return heap.outputs(
-    products.map(({shape}) => [...shape]),
-    results => {
-      const onHeap = products.map((product, i) => ({
-        ...product,
-        matrix: heap.address(inputs[`matrix${i}`]!),
-        bias: addressOf(inputs[`bias${i}`]),
-        residual: addressOf(residual),
-        out: heap.address(results[i]!),
-      }));
-      multiplyOnHeap(heap, heap.address(x), rows, onHeap, activations);
-    },
+    attributes.products.map(({shape}) => [...shape]),
+    results => multiplyOnHeap(heap, inputs, attributes, results.map(heap.address)),
   );
+}
+
+/** Writes each product to its address in `outs`. */
+export function multiplyOnHeap(
+  heap: WasmHeap,
+  inputs: KernelInputs<LinearInputs>,
+  {products, activations}: LinearAttributes,
+  outs: readonly number[],
+): void {
+  const {kernels} = heap;
+  const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
+  const x = heap.address(inputs.x);
+  const residual = addressOf(inputs.residual);
+  const rows = tf.util.sizeFromShape(inputs.x.shape) / products[0]!.inputs;
+  const packed: PackedProduct[] = [];
+  products.forEach(({inputs: numbers, outputs, format}, i) => {
+    const matrix = heap.address(inputs[`matrix${i}`]!);
+    const bias = addressOf(inputs[`bias${i}`]);
+    const out = outs[i]!;
+    if (format !== 'float32') {
+      packed.push({format, inputs: numbers, outputs, records: matrix, bias, residual, out});
+      return;
+    }
+    const scratch = heap.scratch(kernels.linearScratch(rows, numbers, outputs));
+    kernels.linear(x, matrix, bias, residual, out, scratch, rows, numbers, outputs);
+  });
+  if (packed.length > 0) packedProducts(heap, x, rows, packed, activations);
 }

@@ -34,7 +34,7 @@ function swigluGradient(dy: tf.Tensor, gate: tf.Tensor, up: tf.Tensor): tf.Tenso
   return [tf.mul(tf.mul(dy, up), slope), tf.mul(dy, silu)];
 }
 
-const swigluOp = defineOp<{gate: tf.Tensor; up: tf.Tensor}, object>({
+export const swigluOp = defineOp<{gate: tf.Tensor; up: tf.Tensor}, object>({
   name: 'Swiglu',
   reference: swigluReference,
   kernels: {wasm: swigluWasm},

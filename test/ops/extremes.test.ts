@@ -14,6 +14,7 @@ import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {swiglu} from '../../ops/swiglu/index.js';
+import {swigluLinear} from '../../ops/swiglu_linear/index.js';
 import {lmHead} from '../../ops/lm_head/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {extremes, type MakeNumber} from '../support/extremes.js';
@@ -131,8 +132,17 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
     ];
     const dy = randomFloats(9, rows * rows);
     const [dx, dKernel] = tf.grads((a, w) => linear(a, w))([x, kernel], tf.tensor2d(dy, [rows, rows]));
+    const product = productsOf(numbers, weights, dim);
+    const [bias, residual] = [numbers.slice(0, rows), numbers.slice(rows, rows + rows * rows)];
+    const summed = {sum: Float64Array.from(product.sum), magnitude: Float64Array.from(product.magnitude)};
+    for (let at = 0; at < rows * rows; at++) {
+      add(summed, at, bias[at % rows]!);
+      add(summed, at, residual[at]!);
+    }
+    const y = linear(x, kernel, {bias: tf.tensor1d(bias), residual: tf.tensor2d(residual, [rows, rows])});
     return [
-      sums('y', linear(x, kernel), productsOf(numbers, weights, dim)),
+      sums('y', linear(x, kernel), product),
+      sums('y with bias and residual', y, summed, dim + 2),
       sums('dx', dx!, productsOf(dy, transposed(weights, dim), rows), rows),
       sums('dKernel', dKernel!, productsOf(transposed(numbers, dim), transposed(dy, rows), rows), rows),
     ];
@@ -254,6 +264,22 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
           8 * ulp * Math.abs(numbers[i]! * weights[i]!) + 2 ** -149 * Math.abs(weights[i]!) + floor,
       },
       {...{what: 'dUp', actual: dUp!, expected: silu}, allowed: i => 8 * ulp * Math.abs(numbers[i]!) + floor},
+    ];
+  },
+
+  swiglu_linear: ({numbers, weights}) => {
+    // of one output: its products are rounded, and their errors grow by the slope of silu, at most 1.1, and the other product
+    const [x, w] = [tf.tensor2d(numbers, [rows, dim]), tf.tensor2d(weights.subarray(0, dim), [dim, 1])];
+    const {sum, magnitude} = productsOf(numbers, weights.subarray(0, dim), dim);
+    const expected = Float64Array.from(sum, u => (u * u) / (1 + Math.exp(-u)));
+    return [
+      {
+        ...{what: 'y', actual: swigluLinear(x, w, w), expected},
+        allowed: i => {
+          const product = (dim + 2) * ulp * magnitude[i]! + floor;
+          return product * (2.1 * Math.abs(sum[i]!) + 1.1 * product) + 8 * ulp * sum[i]! ** 2 + floor;
+        },
+      },
     ];
   },
 

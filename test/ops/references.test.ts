@@ -24,6 +24,7 @@ import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {swiglu} from '../../ops/swiglu/index.js';
+import {swigluLinear} from '../../ops/swiglu_linear/index.js';
 import {lmHead} from '../../ops/lm_head/index.js';
 import {unpack} from '../../ops/unpack/index.js';
 import {denseEncoding} from '../support/attention_cases.js';
@@ -96,6 +97,10 @@ const runs: Record<string, () => unknown> = {
     }
   },
   swiglu: () => gradients((gate, up) => swiglu(gate, up), ones(1, 2, 3, 4), ones(1, 2, 3, 4)),
+  swiglu_linear: () => {
+    swigluLinear(ones(1, 2, 3, 4), matrix(4, 5), matrix(4, 5));
+    gradients((x, gate, up) => swigluLinear(x, gate, up), ones(1, 2, 3, 4), matrix(4, 5), matrix(4, 5));
+  },
   unpack: () => unpack(packedMatrix('packed4', 33, 9, 1).matrix),
   lm_head: () =>
     gradients((x, table) => lmHead(x as tf.Tensor2D, table as tf.Tensor2D), matrix(3, 4), matrix(5, 4)),

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type Matrix, checkPacked, isPacked} from '../weights/matrix.js';
-import type {ProductAttributes} from './reference.js';
+import type {LinearInputs, ProductAttributes} from './reference.js';
 
 /** One product of `linears`. */
 export interface LinearProduct {
@@ -13,11 +13,25 @@ export interface LinearProduct {
   readonly shape?: readonly number[] | undefined;
 }
 
+/** What the op takes. */
+export function inputsOf(
+  x: tf.Tensor,
+  products: readonly LinearProduct[],
+  residual?: tf.Tensor,
+): LinearInputs {
+  const inputs: LinearInputs = {x, residual};
+  products.forEach(({matrix, bias}, i) => {
+    inputs[`matrix${i}`] = isPacked(matrix) ? matrix.records : matrix;
+    inputs[`bias${i}`] = bias;
+  });
+  return inputs;
+}
+
 /** What the products of x are, if everything fits. @throws InvalidArgumentError if not. */
 export function checkedAttributes(
   x: tf.Tensor,
   products: readonly LinearProduct[],
-  residual: tf.Tensor | undefined,
+  residual?: tf.Tensor,
 ): ProductAttributes[] {
   expectFloats('x', x);
   return products.map(product => {

@@ -31,12 +31,6 @@ export function scalesAt<Bits>(): usize {
   return 32 * <usize>countOf<Bits>();
 }
 
-// @ts-ignore: decorator
-@inline
-export function minimaAt<Bits, Scales>(): usize {
-  return scalesAt<Bits>() + 16 * <usize>countOf<Scales>();
-}
-
 /**
  * Four finite float16 numbers as float32. Moved to the place of float32's exponent and mantissa, a number is itself times 2^-112,
  * subnormal numbers included; the copies of its sign below the highest bit are cleared.
@@ -46,4 +40,12 @@ export function minimaAt<Bits, Scales>(): usize {
 export function halves(at: usize): v128 {
   const moved = v128.and(i32x4.shl(v128.load_ext<i16>(at), 13), i32x4.splat(0x8fffe000));
   return f32x4.mul(moved, f32x4.splat(5.192296858534828e33));
+}
+
+/** The minima of four outputs; zeros if the format has none. */
+// @ts-ignore: decorator
+@inline
+export function minima<Bits, Scales, Minima>(record: usize): v128 {
+  if (countOf<Minima>() == 0) return f32x4.splat(0);
+  return halves(record + scalesAt<Bits>() + 16 * <usize>countOf<Scales>());
 }

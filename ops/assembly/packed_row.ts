@@ -1,5 +1,5 @@
 import {countOf} from './counts';
-import {blockInputs, groupOutputs, halves, minimaAt, recordBytes, scalesAt} from './packed_record';
+import {blockInputs, groupOutputs, halves, minima, recordBytes, scalesAt} from './packed_record';
 import {addBlock, addDots, storeOutputs} from './packed_sums';
 import {integerBytes, unitBytes} from './round_rows';
 
@@ -68,10 +68,9 @@ export function multiplyRow<Bits, Scales, Minima, XBits>(
             }
           }
         }
-        const scales = record + scalesAt<Bits>() + 16 * part,
-          minima = record + minimaAt<Bits, Scales>();
-        low = addBlock<XBits, Minima>(low, dots, halves(scales), halves(minima), unit);
-        high = addBlock<XBits, Minima>(high, dots2, halves(scales + 8), halves(minima + 8), unit);
+        const scales = record + scalesAt<Bits>() + 16 * part;
+        low = addBlock<XBits, Minima>(low, dots, halves(scales), minima<Bits, Scales, Minima>(record), unit);
+        high = addBlock<XBits, Minima>(high, dots2, halves(scales + 8), minima<Bits, Scales, Minima>(record + 8), unit);
       }
       record += recordBytes<Bits, Scales, Minima>();
     }

@@ -1,5 +1,5 @@
-import {countOf, Sixteen} from './counts';
-import {blockInputs, groupOutputs, halves, minimaAt, recordBytes, scalesAt} from './packed_record';
+import {countOf, Four, One, Sixteen, Two} from './counts';
+import {blockInputs, groupOutputs, halves, minima, recordBytes, scalesAt} from './packed_record';
 import {addBlock, addDots, storeOutputs} from './packed_sums';
 import {integerBytes, unitBytes} from './round_rows';
 
@@ -15,7 +15,7 @@ function widenedBytes<XBits>(): usize {
 
 /** Bytes of scratch memory: widened codes, the sums, and a tile for the last outputs. */
 export function rowsScratch(rows: i32): usize {
-  return widenedBytes<Sixteen>() + ((<usize>rows + 4) << 5);
+  return widenedBytes<Sixteen>() + (<usize>rows << 5);
 }
 
 /** The outputs of groups from .. to of rows, rounded: see round_rows.ts. */
@@ -36,34 +36,28 @@ export function multiplyRows<Bits, Scales, Minima, XBits>(
 ): void {
   const blocks = (inputs + blockInputs - 1) / blockInputs;
   const sums = scratch + widenedBytes<XBits>();
-  const rowBytes = integerBytes<XBits>() + unitBytes;
+  const fours = sums + (<usize>(rows & ~3) << 5);
   let record = records + <usize>(from * blocks) * recordBytes<Bits, Scales, Minima>();
   for (let group = from; group < to; group++) {
-    memory.fill(sums, 0, (<usize>rows) << 5);
+    memory.fill(sums, 0, <usize>rows << 5);
     let at = x;
     for (let block = 0; block < blocks; block++, record += recordBytes<Bits, Scales, Minima>()) {
       widen<Bits, XBits>(record, scratch);
-      const scales = record + scalesAt<Bits>(),
-        minima = record + minimaAt<Bits, Scales>();
-      const end = at + <usize>rows * rowBytes;
+      const scales = record + scalesAt<Bits>();
+      const minimum = minima<Bits, Scales, Minima>(record),
+        minimum2 = minima<Bits, Scales, Minima>(record + 8);
       let tile = sums;
-      for (; at + 4 * rowBytes <= end; at += 4 * rowBytes, tile += 128) {
-        addFourRows<Scales, Minima, XBits>(
-          at,
-          at + rowBytes,
-          at + 2 * rowBytes,
-          at + 3 * rowBytes,
-          tile,
-          scratch,
-          scales,
-          minima,
-        );
+      for (; tile < fours; tile += 128, at += 4 * rowBytes<XBits>()) {
+        addRows<Four, Scales, Minima, XBits>(at, tile, scratch, scales, minimum, minimum2);
       }
-      if (at < end) {
-        const last = end - rowBytes,
-          second = min(at + rowBytes, last);
-        addFourRows<Scales, Minima, XBits>(at, second, last, last, tile, scratch, scales, minima);
-        at = end;
+      if (rows & 2) {
+        addRows<Two, Scales, Minima, XBits>(at, tile, scratch, scales, minimum, minimum2);
+        at += 2 * rowBytes<XBits>();
+        tile += 64;
+      }
+      if (rows & 1) {
+        addRows<One, Scales, Minima, XBits>(at, tile, scratch, scales, minimum, minimum2);
+        at += rowBytes<XBits>();
       }
     }
     const outBytes = (<usize>outputs) << 2;
@@ -126,23 +120,18 @@ function widen<Bits, XBits>(record: usize, to: usize): void {
   }
 }
 
-/** Adds a block of four rows by the widened codes to their sums. */
+/** Adds a block of one, two or four rows by the widened codes to their sums. */
 // @ts-ignore: decorator
 @inline
-function addFourRows<Scales, Minima, XBits>(
-  a: usize,
-  b: usize,
-  c: usize,
-  d: usize,
+function addRows<Rows, Scales, Minima, XBits>(
+  x: usize,
   sums: usize,
   codes: usize,
   scales: usize,
-  minima: usize,
+  minimum: v128,
+  minimum2: v128,
 ): void {
-  const unitA = a + integerBytes<XBits>(),
-    unitB = b + integerBytes<XBits>(),
-    unitC = c + integerBytes<XBits>(),
-    unitD = d + integerBytes<XBits>();
+  const units = x + integerBytes<XBits>();
   for (let part: usize = 0; part < <usize>countOf<Scales>(); part++, scales += 16) {
     let a0 = i32x4.splat(0),
       a1 = a0,
@@ -152,35 +141,43 @@ function addFourRows<Scales, Minima, XBits>(
       c1 = a0,
       d0 = a0,
       d1 = a0;
-    for (const end = codes + widenedBytes<XBits>() / <usize>countOf<Scales>(); codes < end; codes += 32) {
+    for (const end = codes + widenedBytes<XBits>() / <usize>countOf<Scales>(); codes < end; codes += 32, x += 4) {
       const low = v128.load(codes),
         high = v128.load(codes, 16);
-      let pair = v128.load32_splat(a);
-      a0 = addDots<XBits>(a0, low, pair);
-      a1 = addDots<XBits>(a1, high, pair);
-      pair = v128.load32_splat(b);
-      b0 = addDots<XBits>(b0, low, pair);
-      b1 = addDots<XBits>(b1, high, pair);
-      pair = v128.load32_splat(c);
-      c0 = addDots<XBits>(c0, low, pair);
-      c1 = addDots<XBits>(c1, high, pair);
-      pair = v128.load32_splat(d);
-      d0 = addDots<XBits>(d0, low, pair);
-      d1 = addDots<XBits>(d1, high, pair);
-      a += 4;
-      b += 4;
-      c += 4;
-      d += 4;
+      let numbers = v128.load32_splat(x);
+      a0 = addDots<XBits>(a0, low, numbers);
+      a1 = addDots<XBits>(a1, high, numbers);
+      if (countOf<Rows>() > 1) {
+        numbers = v128.load32_splat(x, rowBytes<XBits>());
+        b0 = addDots<XBits>(b0, low, numbers);
+        b1 = addDots<XBits>(b1, high, numbers);
+      }
+      if (countOf<Rows>() > 2) {
+        numbers = v128.load32_splat(x, 2 * rowBytes<XBits>());
+        c0 = addDots<XBits>(c0, low, numbers);
+        c1 = addDots<XBits>(c1, high, numbers);
+        numbers = v128.load32_splat(x, 3 * rowBytes<XBits>());
+        d0 = addDots<XBits>(d0, low, numbers);
+        d1 = addDots<XBits>(d1, high, numbers);
+      }
     }
     const scale = halves(scales),
       scale2 = halves(scales + 8);
-    const minimum = halves(minima),
-      minimum2 = halves(minima + 8);
-    addRow<XBits, Minima>(sums, a0, a1, scale, scale2, minimum, minimum2, unitA);
-    addRow<XBits, Minima>(sums + 32, b0, b1, scale, scale2, minimum, minimum2, unitB);
-    addRow<XBits, Minima>(sums + 64, c0, c1, scale, scale2, minimum, minimum2, unitC);
-    addRow<XBits, Minima>(sums + 96, d0, d1, scale, scale2, minimum, minimum2, unitD);
+    addRow<XBits, Minima>(sums, a0, a1, scale, scale2, minimum, minimum2, units);
+    if (countOf<Rows>() > 1) {
+      addRow<XBits, Minima>(sums + 32, b0, b1, scale, scale2, minimum, minimum2, units + rowBytes<XBits>());
+    }
+    if (countOf<Rows>() > 2) {
+      addRow<XBits, Minima>(sums + 64, c0, c1, scale, scale2, minimum, minimum2, units + 2 * rowBytes<XBits>());
+      addRow<XBits, Minima>(sums + 96, d0, d1, scale, scale2, minimum, minimum2, units + 3 * rowBytes<XBits>());
+    }
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function rowBytes<XBits>(): usize {
+  return integerBytes<XBits>() + unitBytes;
 }
 
 // @ts-ignore: decorator

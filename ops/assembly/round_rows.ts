@@ -48,13 +48,14 @@ function blockBytes(order: i32): usize {
 /** x [rows, inputs] -> blocks [ceil(inputs / 32), rows] in scratch memory; inputs beyond the last are zeros. */
 export function roundRows(x: usize, scratch: usize, rows: i32, inputs: i32, order: i32): void {
   const bytes = blockBytes(order);
+  const step = <usize>rows * bytes;
   const whole = inputs / blockInputs;
   const rest = (<usize>(inputs % blockInputs)) << 2;
   const last = scratch + roundedBytes(rows, inputs, order);
   memory.fill(last, 0, 128);
   for (let row = 0; row < rows; row++) {
     let to = scratch + <usize>row * bytes;
-    for (let i = 0; i < whole; i++, x += 128, to += <usize>rows * bytes) roundBlock(x, to, order);
+    for (let i = 0; i < whole; i++, x += 128, to += step) roundBlock(x, to, order);
     if (rest == 0) continue;
     memory.copy(last, x, rest);
     roundBlock(last, to, order);

@@ -6,7 +6,7 @@ import {disposeSymbol} from '../base/dispose_symbol.js';
 import {InvalidArgumentError, shown} from '../base/errors.js';
 import {atLeast, checkOptions, flag} from '../base/options.js';
 import {expectMovable} from '../ops/backends/residence.js';
-import {rotate} from '../ops/rotate/index.js';
+import {type Rotation, rotate, rotateBoth} from '../ops/rotate/index.js';
 import type {AttentionCache} from './attention_cache.js';
 import {attentionLayers, modelOf} from './binding/attention_layers.js';
 import type {CacheSource, CacheableModel, LayerShape} from './binding/layer_shape.js';
@@ -158,7 +158,7 @@ export class KVCache implements AttentionCache {
   #step(policy: Policy, depth: number, fresh: FreshTokens): tf.Tensor4D {
     const state = this.#state;
     const past = state.pasts[depth];
-    const {queries, keys, values, rope: config, keyBasis, window} = fresh;
+    const {queries, values, rope: config, keyBasis, window} = fresh;
     const dim = queries.shape[3];
     const rope = config && state.ropes.of(config, dim);
     const seen = {
@@ -168,13 +168,9 @@ export class KVCache implements AttentionCache {
     let next: Past | undefined;
     const output = tf.tidy(() => {
       const rotation = rope?.rotation(past?.tokensSeen ?? 0, queries.shape[2]);
-      const rotated = {
-        queries: rotation ? rotate(queries, rotation) : queries,
-        keys: rotation && seen.rope ? rotate(keys, rotation) : keys,
-        values,
-      };
+      const [rotatedQueries, rotatedKeys] = rotated(fresh, rotation);
       const context = {...state.context(depth, seen), window, latentKeys: latentKeysOf(fresh, rope)};
-      const result = kept(step(policy, past, rotated, context));
+      const result = kept(step(policy, past, {queries: rotatedQueries, keys: rotatedKeys, values}, context));
       next = result.past; // not returned: tidy would search all of it for tensors, which are kept already
       return result.output;
     });
@@ -322,4 +318,13 @@ export class KVCache implements AttentionCache {
   [disposeSymbol](): void {
     this.dispose();
   }
+}
+
+/** Queries and keys as they are attended to and stored; keys that are latents are rotated when they are rebuilt. */
+function rotated(
+  {queries, keys, keyBasis}: FreshTokens,
+  rotation: Rotation | undefined,
+): [queries: tf.Tensor4D, keys: tf.Tensor4D] {
+  if (rotation === undefined) return [queries, keys];
+  return keyBasis === undefined ? rotateBoth(queries, keys, rotation) : [rotate(queries, rotation), keys];
 }

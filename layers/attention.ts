@@ -9,7 +9,8 @@ export type AttentionArgs = SelfAttentionArgs;
  *
  *     q, k, v = x W_q + b_q, x W_k + b_k, x W_v + b_v        out = attention(q, k, v) W_o + b_o
  *
- * Input and output float32 `[batch, tokens, model dim]`. With `model.apply(x, {cache})` the tokens attend to the tokens of the
+ * Input and output float32 `[batch, tokens, model dim]`. A second input of the same shape is added to the output, as the residual sum of
+ * a block is: `attention.apply([norm.apply(x), x])`. With `model.apply(x, {cache})` the tokens attend to the tokens of the
  * cache and to themselves, and are added to it; without a cache they attend to themselves (differentiable, for training).
  */
 export class Attention extends SelfAttention {

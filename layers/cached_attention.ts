@@ -3,7 +3,7 @@ import type {FreshTokens} from '../cache/past/fresh_tokens.js';
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, shown} from '../base/errors.js';
 import {causalAttention} from '../ops/attention/causal/index.js';
-import {rotate} from '../ops/rotate/index.js';
+import {rotateBoth} from '../ops/rotate/index.js';
 import {type RopeConfig, rotationFor} from '../ops/rotate/rope.js';
 
 export interface CachedAttentionOptions {
@@ -64,5 +64,5 @@ export function attendOverItself({queries, keys, values, rope, scale, window}: F
   const factor = scale ?? 1 / Math.sqrt(dim);
   if (rope === undefined) return causalAttention(queries, keys, values, factor);
   const rotation = rotationFor(rope, dim, 0, tokens);
-  return causalAttention(rotate(queries, rotation), rotate(keys, rotation), values, factor);
+  return causalAttention(...rotateBoth(queries, keys, rotation), values, factor);
 }

@@ -3,7 +3,7 @@ import type {LayerShape} from '../cache/binding/layer_shape.js';
 import type {FreshTokens} from '../cache/past/fresh_tokens.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
-import {rotate} from '../ops/rotate/index.js';
+import {rotateBoth} from '../ops/rotate/index.js';
 import {rotationFor} from '../ops/rotate/rope.js';
 import {attendOverItself} from './cached_attention.js';
 import {type KeyMode, type RopeMode, basisNames, keyModeOf, projectedSizes} from './key_mode.js';
@@ -156,11 +156,12 @@ export class EigenAttention extends SelfAttention {
       }
       case 'after': {
         const rotation = rotationFor(rope!, this.headDim, start, queries.shape[2]);
+        const [rotatedQueries, rotatedKeys] = rotateBoth(queries, keys, rotation);
         const encoded = (x: tf.Tensor4D, encoder: string) =>
-          perHead(rotate(x, rotation), this.basis(encoder) as tf.Tensor3D, true);
+          perHead(x, this.basis(encoder) as tf.Tensor3D, true);
         return {
-          queries: encoded(queries, 'query_encoder'),
-          keys: encoded(keys, 'key_encoder'),
+          queries: encoded(rotatedQueries, 'query_encoder'),
+          keys: encoded(rotatedKeys, 'key_encoder'),
           values,
           scale,
         };

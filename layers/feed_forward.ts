@@ -7,8 +7,8 @@ import {
   type LayerArgs,
   configOf,
   knownDim,
-  onlyShape,
-  onlyTensor,
+  firstShape,
+  inputAndResidual,
   positive,
 } from './layer_args.js';
 import {type MatrixArgs, MatrixLayer} from './matrix_layer.js';
@@ -47,7 +47,8 @@ export interface FeedForwardArgs extends LayerArgs, MatrixArgs<FeedForwardKernel
 
 /**
  * The feed-forward part of a Transformer block: gated `(act(x W_gate) * (x W_up)) W_down`, plain `act(x W_up) W_down`,
- * with biases if `useBias`. Input and output float32 `[batch, tokens, model dim]`.
+ * with biases if `useBias`. Input and output float32 `[batch, tokens, model dim]`. A second input of the same shape is added to the
+ * output: `feedForward.apply([norm.apply(x), x])`.
  */
 export class FeedForward extends MatrixLayer<FeedForwardKernel> {
   /** @nocollapse */
@@ -71,7 +72,7 @@ export class FeedForward extends MatrixLayer<FeedForwardKernel> {
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
-    const dim = knownDim(onlyShape(inputShape), this.name);
+    const dim = knownDim(firstShape(inputShape), this.name);
     const {hiddenDim, gated, useBias, kernelInitializer} = this.config;
     const add = (kernel: FeedForwardKernel, inputs: number, outputs: number) =>
       this.addProjection(kernel, {inputs, outputs, useBias, kernelInitializer});
@@ -83,15 +84,15 @@ export class FeedForward extends MatrixLayer<FeedForwardKernel> {
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
     return tf.tidy(() => {
-      const x = onlyTensor(inputs, this.name);
+      const {x, residual} = inputAndResidual(inputs, this.name);
       const {activations} = this;
       const {matrix, bias} = this.projection('down');
-      return linear(this.hidden(x), matrix, {bias, activations});
+      return linear(this.hidden(x), matrix, {bias, residual, activations});
     });
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    return onlyShape(inputShape);
+    return firstShape(inputShape);
   }
 
   override getConfig(): tf.serialization.ConfigDict {

@@ -27,6 +27,30 @@ export function onlyTensor(inputs: tf.Tensor | tf.Tensor[], layer: string): tf.T
 }
 
 /**
+ * A layer's input, and what is added to its output: a second tensor of the input's shape, if there is one.
+ * @throws InvalidArgumentError if there are more tensors, or their shapes differ.
+ */
+export function inputAndResidual(
+  inputs: tf.Tensor | tf.Tensor[],
+  layer: string,
+): {x: tf.Tensor; residual: tf.Tensor | undefined} {
+  const tensors = Array.isArray(inputs) ? inputs : [inputs];
+  const [x, residual] = tensors;
+  if (x === undefined || tensors.length > 2) {
+    throw new InvalidArgumentError(
+      `Layer "${layer}" got ${tensors.length} inputs; it takes one tensor, and a second one that is added to the output.`,
+    );
+  }
+  if (residual !== undefined && residual.shape.join() !== x.shape.join()) {
+    throw new InvalidArgumentError(
+      `Layer "${layer}" got [${x.shape.join(', ')}] and [${residual.shape.join(', ')}]; the second input is added to the ` +
+        'output, so its shape must be that of the first.',
+    );
+  }
+  return {x, residual};
+}
+
+/**
  * tfjs silently drops a keyword that no layer reads, and callers have many names for a mask of tokens (`attention_mask`,
  * `attnMask`, `keyPaddingMask`).
  *
@@ -42,8 +66,8 @@ export function refuseMask(kwargs: CallArgs, layer: string): void {
   );
 }
 
-/** The only shape among a layer's input shapes. */
-export function onlyShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
+/** The shape of a layer's input, the first among its input shapes. */
+export function firstShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
   return Array.isArray(shape[0]) ? shape[0] : (shape as tf.Shape);
 }
 

@@ -5,7 +5,7 @@ import {
   type LayerArgs,
   configOf,
   knownDim,
-  onlyShape,
+  firstShape,
   onlyTensor,
   positive,
 } from './layer_args.js';
@@ -32,7 +32,7 @@ export class OutputHead extends MatrixLayer<'kernel'> {
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
-    const dim = knownDim(onlyShape(inputShape), this.name);
+    const dim = knownDim(firstShape(inputShape), this.name);
     const {vocabSize, kernelInitializer} = this.config;
     this.addMatrix('kernel', {inputs: dim, outputs: vocabSize, kernelInitializer, variable: 'kernel'});
     super.build(inputShape);
@@ -44,7 +44,7 @@ export class OutputHead extends MatrixLayer<'kernel'> {
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    return [...onlyShape(inputShape).slice(0, -1), this.config.vocabSize];
+    return [...firstShape(inputShape).slice(0, -1), this.config.vocabSize];
   }
 
   override getConfig(): tf.serialization.ConfigDict {

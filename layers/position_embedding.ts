@@ -8,7 +8,7 @@ import {
   configOf,
   initializerOf,
   knownDim,
-  onlyShape,
+  firstShape,
   onlyTensor,
   positive,
 } from './layer_args.js';
@@ -39,7 +39,7 @@ export class PositionEmbedding extends tf.layers.Layer {
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
-    const dim = knownDim(onlyShape(inputShape), this.name);
+    const dim = knownDim(firstShape(inputShape), this.name);
     const {maxPositions, kernelInitializer} = this.config;
     this.table = this.addWeight(
       'positions',
@@ -67,7 +67,7 @@ export class PositionEmbedding extends tf.layers.Layer {
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    return onlyShape(inputShape);
+    return firstShape(inputShape);
   }
 
   override getConfig(): tf.serialization.ConfigDict {

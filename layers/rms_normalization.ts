@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {rmsNorm} from '../ops/rms_norm/index.js';
-import {type LayerArgs, configOf, knownDim, onlyShape, onlyTensor} from './layer_args.js';
+import {type LayerArgs, configOf, knownDim, firstShape, onlyTensor} from './layer_args.js';
 
 export interface RmsNormalizationArgs extends LayerArgs {
   /** Added to the mean square, so that zeros can be divided. Default 1e-5. */
@@ -21,7 +21,7 @@ export class RmsNormalization extends tf.layers.Layer {
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
-    const dim = knownDim(onlyShape(inputShape), this.name);
+    const dim = knownDim(firstShape(inputShape), this.name);
     this.gain = this.addWeight('gain', [dim], 'float32', tf.initializers.ones());
     super.build(inputShape);
   }
@@ -31,7 +31,7 @@ export class RmsNormalization extends tf.layers.Layer {
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    return onlyShape(inputShape);
+    return firstShape(inputShape);
   }
 
   override getConfig(): tf.serialization.ConfigDict {

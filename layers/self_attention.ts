@@ -16,8 +16,8 @@ import {
   type LayerArgs,
   configOf,
   knownDim,
-  onlyShape,
-  onlyTensor,
+  firstShape,
+  inputAndResidual,
   positive,
   refuseMask,
 } from './layer_args.js';
@@ -105,7 +105,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
-    const dim = knownDim(onlyShape(inputShape), this.name);
+    const dim = knownDim(firstShape(inputShape), this.name);
     const {numHeads, numKvHeads, useBias, useOutputBias, kernelInitializer} = this.options;
     this.uncompressedDim ??= dim / numHeads;
     if (!Number.isInteger(this.uncompressedDim)) {
@@ -137,7 +137,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor {
     refuseMask(this.maskedBy === undefined ? kwargs : {mask: this.maskedBy}, this.name);
     return tf.tidy(() => {
-      const x = onlyTensor(inputs, this.name);
+      const {x, residual} = inputAndResidual(inputs, this.name);
       const {numHeads, numKvHeads} = this.options;
       const {activations} = this;
       const [queries, keys, values] = toHeads(
@@ -150,12 +150,12 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
         {activations},
       ) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
       const attended = this.attend({queries, keys, values}, kwargs.cache);
-      return fromHeads(attended, this.projection('output'), {activations});
+      return fromHeads(attended, this.projection('output'), {activations, residual});
     });
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    return onlyShape(inputShape);
+    return firstShape(inputShape);
   }
 
   override getConfig(): tf.serialization.ConfigDict {

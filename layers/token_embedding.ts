@@ -8,7 +8,7 @@ import {
   type KernelInitializer,
   type LayerArgs,
   configOf,
-  onlyShape,
+  firstShape,
   onlyTensor,
   positive,
 } from './layer_args.js';
@@ -99,7 +99,7 @@ export class TokenEmbedding extends MatrixLayer<'embeddings'> {
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    const shape = onlyShape(inputShape);
+    const shape = firstShape(inputShape);
     const {dim, vocabSize} = this.config;
     return shape.length === 2 ? [...shape, dim] : [...shape.slice(0, -1), vocabSize];
   }

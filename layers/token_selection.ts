@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type CallArgs, type LayerArgs, onlyShape, onlyTensor} from './layer_args.js';
+import {type CallArgs, type LayerArgs, firstShape, onlyTensor} from './layer_args.js';
 
 /**
  * Gives all tokens, or only the last one with `model.apply(ids, {lastTokenOnly: true})`. Before the output head it saves the logits
@@ -19,7 +19,7 @@ export class TokenSelection extends tf.layers.Layer {
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {
-    return onlyShape(inputShape);
+    return firstShape(inputShape);
   }
 }
 

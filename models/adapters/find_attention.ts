@@ -1,6 +1,7 @@
 import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import type * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../../base/errors.js';
+import {SelfAttention} from '../../layers/self_attention.js';
 import type {DenseAttention} from './adapter.js';
 import type {PlacedLayer} from './graph.js';
 import {attentionAdapterNames, describeAttention} from './registry.js';
@@ -69,7 +70,9 @@ function checkPlace({layer, applications, nodes}: FoundAttention): void {
         'own: use one layer per application.',
     );
   }
-  const inputs = new Set(nodes.flatMap(({inputTensors}) => inputTensors));
+  // the second input of eigenkv's own layers is added to their output
+  const attended = layer instanceof SelfAttention ? 1 : Infinity;
+  const inputs = new Set(nodes.flatMap(({inputTensors}) => inputTensors.slice(0, attended)));
   if (inputs.size > 1) {
     throw new ModelError(
       `Attention layer ${nameOf(layer)} gets ${inputs.size} inputs that differ: attention to another text, or a mask. Only causal ` +

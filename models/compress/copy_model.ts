@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {EigenkvError} from '../../base/errors.js';
 import {EigenAttention, type EigenAttentionArgs, eigenAttention} from '../../layers/index.js';
+import {SelfAttention} from '../../layers/self_attention.js';
 import {isInput, nodesInOrder} from '../adapters/graph.js';
 import type {EigenWeights} from './merge_weights.js';
 
@@ -58,8 +59,7 @@ function copyGraph(model: tf.LayersModel, copy: (layer: tf.layers.Layer) => tf.l
   for (const {outboundLayer, inputTensors, outputTensors, callArgs} of nodesInOrder(model)) {
     if (isInput(outboundLayer)) continue;
     const layer = copy(outboundLayer);
-    // self-attention may get its input as query, key and value
-    const inputs = (layer instanceof EigenAttention ? inputTensors.slice(0, 1) : inputTensors).map(copyOf);
+    const inputs = inputsOf(outboundLayer, layer, inputTensors).map(copyOf);
     const outputs = [layer.apply(inputs.length === 1 ? inputs[0]! : inputs, callArgs)].flat();
     outputs.forEach((output, index) => tensors.set(outputTensors[index]!, output as tf.SymbolicTensor));
   }
@@ -68,6 +68,15 @@ function copyGraph(model: tf.LayersModel, copy: (layer: tf.layers.Layer) => tf.l
     outputs: model.outputs.map(copyOf),
     name: model.name,
   });
+}
+
+/** Attention of other packages may get its input as query, key and value; that of eigenkv gets a residual as its second input. */
+function inputsOf(
+  layer: tf.layers.Layer,
+  copy: tf.layers.Layer,
+  inputs: readonly tf.SymbolicTensor[],
+): readonly tf.SymbolicTensor[] {
+  return copy instanceof EigenAttention && !(layer instanceof SelfAttention) ? inputs.slice(0, 1) : inputs;
 }
 
 /** A layer of the same class and config, whose weights are about to be set. */

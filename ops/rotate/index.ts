@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import {differentiable} from '../differentiable.js';
+import {differentiable, recordsGradient} from '../differentiable.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {expectRank4} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
-import {rotateReference} from './reference.js';
+import {type RotateAttributes, type RotateInputs, rotateBothReference} from './reference.js';
 import {rotateWasm} from './wasm.js';
 import {rotateWebgpu} from './webgpu.js';
 
@@ -23,31 +23,45 @@ export type Rotation = {
  * @param x float32 `[batch, heads, tokens, dim]`, dim >= 2 * pairs.
  */
 export function rotate(x: tf.Tensor4D, rotation: Rotation): tf.Tensor4D {
-  expectRank4(x, 'x');
-  const [tokens, pairs] = rotation.cos.shape;
-  if (
-    tokens !== x.shape[2] ||
-    2 * pairs > x.shape[3] ||
-    rotation.sin.shape.join() !== rotation.cos.shape.join()
-  ) {
-    throw new InvalidArgumentError(
-      `A rotation of ${tokens} tokens and ${pairs} pairs does not fit [${x.shape.join(', ')}]: tokens must be equal and ` +
-        'the pairs at most half of dim.',
-    );
-  }
-  const attributes = {interleaved: rotation.interleaved ?? false};
+  checkRotation(x, rotation, 'x');
   const {cos, sin} = rotation;
   return differentiable(
     [x],
     [cos, sin],
-    () => runOp(rotateOp, {x, cos, sin}, attributes),
+    () => runOp(rotateOp, {x0: x, cos, sin}, attributesOf(rotation))[0]!,
     // the transpose of a rotation rotates back
     (dy, [savedCos, savedSin]) => rotate(dy, {...rotation, cos: savedCos, sin: tf.neg(savedSin)}),
   );
 }
 
-const rotateOp = defineOp({
+/** The queries and keys of the same tokens, rotated at the price of one call of tfjs: see `rotate`. */
+export function rotateBoth(
+  queries: tf.Tensor4D,
+  keys: tf.Tensor4D,
+  rotation: Rotation,
+): [queries: tf.Tensor4D, keys: tf.Tensor4D] {
+  if (recordsGradient()) return [rotate(queries, rotation), rotate(keys, rotation)];
+  checkRotation(queries, rotation, 'queries');
+  checkRotation(keys, rotation, 'keys');
+  const {cos, sin} = rotation;
+  const [first, second] = runOp(rotateOp, {x0: queries, x1: keys, cos, sin}, attributesOf(rotation));
+  return [first!, second!];
+}
+
+function checkRotation(x: tf.Tensor4D, {cos, sin}: Rotation, name: string): void {
+  expectRank4(x, name);
+  const [tokens, pairs] = cos.shape;
+  if (tokens === x.shape[2] && 2 * pairs <= x.shape[3] && sin.shape.join() === cos.shape.join()) return;
+  throw new InvalidArgumentError(
+    `A rotation of ${tokens} tokens and ${pairs} pairs does not fit ${name} [${x.shape.join(', ')}]: tokens must be equal and ` +
+      'the pairs at most half of dim.',
+  );
+}
+
+const attributesOf = ({interleaved = false}: Rotation) => ({interleaved});
+
+const rotateOp = defineOp<RotateInputs, RotateAttributes, tf.Tensor4D[]>({
   name: 'Rotate',
-  reference: rotateReference,
+  reference: rotateBothReference,
   kernels: {wasm: rotateWasm, webgpu: rotateWebgpu},
 });

@@ -1,23 +1,27 @@
 import * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
-import type {KernelInputs} from '../run_op.js';
+import type {InfoOf, KernelInputs} from '../run_op.js';
 import type {RotateAttributes, RotateInputs} from './reference.js';
 
+/** A program has one result, so each tensor has its own. */
 export function rotateWebgpu(
-  {x, cos, sin}: KernelInputs<RotateInputs>,
+  {x0, x1, cos, sin}: KernelInputs<RotateInputs>,
   {interleaved}: RotateAttributes,
-): tf.TensorInfo {
-  const [, , tokens, dim] = x.shape;
-  return webgpuPrograms()!.run(
-    rotateShader,
-    {
-      constants: {interleaved},
-      inputs: {x, cos, sin},
-      uniforms: {tokens, dim, pairs: cos.shape[1]},
-      work: tf.util.sizeFromShape(x.shape),
-    },
-    x.shape,
-  );
+): tf.TensorInfo[] {
+  const rotated = (x: InfoOf<tf.Tensor4D>) => {
+    const [, , tokens, dim] = x.shape;
+    return webgpuPrograms()!.run(
+      rotateShader,
+      {
+        constants: {interleaved},
+        inputs: {x, cos, sin},
+        uniforms: {tokens, dim, pairs: cos.shape[1]},
+        work: tf.util.sizeFromShape(x.shape),
+      },
+      x.shape,
+    );
+  };
+  return x1 === undefined ? [rotated(x0)] : [rotated(x0), rotated(x1)];
 }
 
 /** One invocation per channel; it reads the other channel of its pair as well. */

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {rotate, type Rotation} from '../../ops/rotate/index.js';
+import {rotate, rotateBoth, type Rotation} from '../../ops/rotate/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {goldenTensor, readGolden, type GoldenArray} from '../support/golden.js';
 import {numericGradient} from '../support/numeric_gradient.js';
@@ -56,6 +56,30 @@ describeOnBackends('rotate', () => {
       }),
       {numRuns: 60},
     ));
+
+  it('gives queries and keys of other heads as it gives each of them, gradients too', async () => {
+    const shared = {batch: 2, tokens: 4, pairs: 3, rest: 1, interleaved: false, magnitude: 1, seed: 4};
+    const {x: queries, rotation} = inputsOf({...shared, heads: 6});
+    const {x: keys} = inputsOf({...shared, heads: 2});
+    const each = (q: tf.Tensor4D, k: tf.Tensor4D) => [rotate(q, rotation), rotate(k, rotation)];
+    const both = (q: tf.Tensor4D, k: tf.Tensor4D) => rotateBoth(q, k, rotation);
+    const gradients = (run: typeof each) =>
+      tf.grads((q, k) => {
+        const [first, second] = run(q as tf.Tensor4D, k as tf.Tensor4D);
+        return tf.add(tf.sum(tf.square(first!)), tf.sum(tf.sin(second!)));
+      })([queries, keys]);
+    for (const [actual, expected] of [
+      [both(queries, keys), each(queries, keys)],
+      [withReference('Rotate', () => both(queries, keys)), each(queries, keys)],
+      [gradients(both), gradients(each)],
+    ]) {
+      for (const i of [0, 1]) await expectClose(actual![i]!, expected![i]!, 1e-6);
+      tf.dispose([actual, expected]);
+    }
+    const other = tf.ones<tf.Rank.R4>([2, 2, 5, 7]);
+    expect(() => rotateBoth(queries, other, rotation)).to.throw(InvalidArgumentError, /does not fit keys/);
+    tf.dispose([queries, keys, other, rotation.cos, rotation.sin]);
+  });
 
   it('has the gradient that differences give, through a rotation that scales, too', async () => {
     for (const interleaved of [false, true]) {

@@ -13,7 +13,9 @@ export interface DecoderParts {
   /** Adds positions to the embedded tokens, in models whose attention does not rotate. */
   readonly positions?: tf.layers.Layer;
   norm(name: string): tf.layers.Layer;
+  /** Adds its second input to its output, as `Attention` does. */
   attention(name: string, depth: number): tf.layers.Layer;
+  /** Adds its second input to its output, as `FeedForward` does. */
   feedForward(name: string): tf.layers.Layer;
 }
 
@@ -42,16 +44,10 @@ export function decoder(
   let x = applied(ids, embedding);
   if (parts.positions !== undefined) x = applied(x, parts.positions);
   for (let depth = 0; depth < depths; depth++) {
-    const attended = applied(
-      applied(x, parts.norm(`attention_norm_${depth}`)),
-      parts.attention(`attention_${depth}`, depth),
-    );
-    x = applied([x, attended], tf.layers.add({name: `attention_sum_${depth}`}));
-    const fed = applied(
-      applied(x, parts.norm(`feed_forward_norm_${depth}`)),
-      parts.feedForward(`feed_forward_${depth}`),
-    );
-    x = applied([x, fed], tf.layers.add({name: `feed_forward_sum_${depth}`}));
+    const attended = applied(x, parts.norm(`attention_norm_${depth}`));
+    x = applied([attended, x], parts.attention(`attention_${depth}`, depth));
+    const fed = applied(x, parts.norm(`feed_forward_norm_${depth}`));
+    x = applied([fed, x], parts.feedForward(`feed_forward_${depth}`));
   }
   const last = applied(applied(x, tokenSelection({name: 'selection'})), parts.norm('final_norm'));
   const head = tiedEmbeddings

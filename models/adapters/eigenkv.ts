@@ -2,6 +2,7 @@ import {type LayerShape} from '../../cache/binding/layer_shape.js';
 import type * as tf from '@tensorflow/tfjs';
 import {EigenkvError} from '../../base/errors.js';
 import {Attention, FlashAttention} from '../../layers/index.js';
+import {numbersOf} from '../../layers/packed_variables.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
 
@@ -19,11 +20,10 @@ function describe(layer: tf.layers.Layer): DenseAttention {
 }
 
 async function read({weights, name: layerName}: tf.layers.Layer): Promise<DenseWeights> {
-  const find = async (name: string) =>
-    await weights
-      .find(({originalName}) => originalName.endsWith(`/${name}`))
-      ?.read()
-      .data<'float32'>();
+  const find = async (name: string) => {
+    const variable = weights.find(({originalName}) => originalName.endsWith(`/${name}`));
+    return variable && (await numbersOf(variable));
+  };
   const kernel = async (name: string) => {
     const found = await find(`${name}_kernel`);
     if (found === undefined)

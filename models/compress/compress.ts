@@ -161,7 +161,7 @@ export async function compress(
     const numbers = (ofRow: (row: CompressionRow) => number) =>
       rows.reduce((sum, row) => sum + attentions[row.depth]!.kvHeads * ofRow(row), 0);
     return {
-      ...wholeOf(model, copyModel(layersModel, replacementsOf(prepared, compression)), compression),
+      ...wholeOf(model, await copyModel(layersModel, replacementsOf(prepared, compression)), compression),
       compression,
       rows,
       storedNumbers: numbers(({keyRank, valueRank}) => keyRank + valueRank),
@@ -211,7 +211,7 @@ function policiesOf(plan: PlanLike, depths: number) {
 
 /** Predicted and measured errors by depth. */
 async function rowsOf(
-  {attentions, weights, bases, options}: Prepared,
+  {attentions, weightsOf, bases, options}: Prepared,
   ranks: Ranks,
   sample: FeatureSample | undefined,
 ): Promise<CompressionRow[]> {
@@ -221,13 +221,16 @@ async function rowsOf(
     const [keyRank, valueRank] = [ranks.keys[depth]!, ranks.values[depth]!];
     const errorOf = (side: 'keys' | 'values', rank: number) =>
       Math.sqrt(curves.find(curve => curve.depth === depth && curve.side === side)!.errors[rank]!);
-    const measured = await sample?.errors(
-      depth,
-      bases[depth]!,
-      options.ropeMode,
-      {keys: keyRank, values: valueRank},
-      weights[depth]!.output,
-    );
+    const ranksOfDepth = {keys: keyRank, values: valueRank};
+    const measured =
+      sample &&
+      (await sample.errors(
+        depth,
+        bases[depth]!,
+        options.ropeMode,
+        ranksOfDepth,
+        (await weightsOf(depth)).output,
+      ));
     const [keyError, valueError] = [errorOf('keys', keyRank), errorOf('values', valueRank)];
     rows.push({depth, keyRank, valueRank, keyError, valueError, measured});
   }
@@ -235,19 +238,22 @@ async function rowsOf(
 }
 
 function replacementsOf(
-  {attentions, weights, bases}: Prepared,
+  {attentions, weightsOf, bases}: Prepared,
   compression: ModelCompression,
-): Map<tf.layers.Layer, Replacement> {
+): Map<tf.layers.Layer, () => Promise<Replacement>> {
   return new Map(
     attentions.map((attention, depth) => {
       const {layer, heads, kvHeads, headDim, rope} = attention;
       const args = eigenArgs(attention, compression, depth);
       const mode = keyModeAt(attention, compression, depth);
-      const merged = mergeWeights(attention, weights[depth]!, bases[depth]!, {...args, mode});
       const sizes = {numHeads: heads, numKvHeads: kvHeads, headDim, depth, rope};
-      const useBias = merged['query_bias'] !== undefined;
-      const useOutputBias = merged['output_bias'] !== undefined;
-      return [layer, {args: {...sizes, useBias, useOutputBias, ...args}, weights: merged}];
+      const replacement = async () => {
+        const weights = mergeWeights(attention, await weightsOf(depth), bases[depth]!, {...args, mode});
+        const useBias = weights['query_bias'] !== undefined;
+        const useOutputBias = weights['output_bias'] !== undefined;
+        return {args: {...sizes, useBias, useOutputBias, ...args}, weights};
+      };
+      return [layer, replacement];
     }),
   );
 }

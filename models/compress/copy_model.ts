@@ -11,61 +11,80 @@ export interface Replacement {
   readonly weights: EigenWeights;
 }
 
+/** A layer of a copied model, and what sets its weights once it is built. */
+interface Copy {
+  readonly layer: tf.layers.Layer;
+  /** Absent if that was done. */
+  readonly fill?: () => void;
+}
+
+type CopyOf = (layer: tf.layers.Layer) => Promise<Copy>;
+
 /**
  * A copy of a model, including the models inside it, with some layers replaced. All other layers are made again from their
- * configs; their weights share memory with the given model until either is trained, and both may be disposed of.
+ * configs; their weights, packed ones too, share memory with the given model until either is trained, and both may be disposed of.
+ * One replaced layer after the other is asked for, so that the numbers of one are in memory beside those of the models.
  *
  * @param replacements by the layer that is replaced.
  */
-export function copyModel(
+export async function copyModel(
   model: tf.LayersModel,
-  replacements: ReadonlyMap<tf.layers.Layer, Replacement>,
-): tf.LayersModel {
+  replacements: ReadonlyMap<tf.layers.Layer, () => Promise<Replacement>>,
+): Promise<tf.LayersModel> {
   const copies = new Map<tf.layers.Layer, tf.layers.Layer>();
-  const copy = (layer: tf.layers.Layer) => {
-    const known = copies.get(layer);
-    if (known !== undefined) return known;
-    const replacement = replacements.get(layer);
-    const made =
-      layer instanceof tf.LayersModel
-        ? copyGraph(layer, copy)
-        : replacement === undefined
-          ? fromConfig(layer)
-          : eigenAttention({...replacement.args, kernelInitializer: 'zeros', name: layer.name});
-    copies.set(layer, made);
-    return made;
+  const copyOf: CopyOf = async original => {
+    const known = copies.get(original);
+    if (known !== undefined) return {layer: known};
+    const copy = await copied(original, replacements.get(original), copyOf);
+    copies.set(original, copy.layer);
+    return copy;
   };
-  const copied = copyGraph(model, copy);
-  for (const [layer, made] of copies) {
-    const replacement = replacements.get(layer);
-    if (replacement !== undefined) writeWeights(made, replacement.weights);
-    else if (!(layer instanceof tf.LayersModel)) made.setWeights(layer.getWeights());
+  try {
+    return await copyGraph(model, copyOf);
+  } catch (error) {
+    for (const {weights} of copies.values()) for (const weight of weights) weight.dispose();
+    throw error;
   }
-  return copied;
+}
+
+async function copied(
+  original: tf.layers.Layer,
+  replacement: (() => Promise<Replacement>) | undefined,
+  copyOf: CopyOf,
+): Promise<Copy> {
+  if (original instanceof tf.LayersModel) return {layer: await copyGraph(original, copyOf)};
+  if (replacement === undefined) {
+    const layer = fromConfig(original);
+    return {layer, fill: () => layer.setWeights(original.getWeights())};
+  }
+  const {args, weights} = await replacement();
+  const layer = eigenAttention({...args, kernelInitializer: 'zeros', name: original.name});
+  return {layer, fill: () => writeWeights(layer, weights)};
 }
 
 /** Applies copies of a model's layers as the model applies the layers. */
-function copyGraph(model: tf.LayersModel, copy: (layer: tf.layers.Layer) => tf.layers.Layer): tf.LayersModel {
+async function copyGraph(model: tf.LayersModel, copyOf: CopyOf): Promise<tf.LayersModel> {
   const tensors = new Map<tf.SymbolicTensor, tf.SymbolicTensor>();
   for (const input of model.inputs) {
     const {shape, dtype, sourceLayer} = input;
     tensors.set(input, tf.input({batchShape: shape, dtype, name: sourceLayer.name}));
   }
-  const copyOf = (tensor: tf.SymbolicTensor) => {
+  const tensorOf = (tensor: tf.SymbolicTensor) => {
     const found = tensors.get(tensor);
     if (found !== undefined) return found;
     throw new EigenkvError(`Nothing computes the tensor "${tensor.name}" of the model "${model.name}".`);
   };
   for (const {outboundLayer, inputTensors, outputTensors, callArgs} of nodesInOrder(model)) {
     if (isInput(outboundLayer)) continue;
-    const layer = copy(outboundLayer);
-    const inputs = inputsOf(outboundLayer, layer, inputTensors).map(copyOf);
+    const {layer, fill} = await copyOf(outboundLayer);
+    const inputs = inputsOf(outboundLayer, layer, inputTensors).map(tensorOf);
     const outputs = [layer.apply(inputs.length === 1 ? inputs[0]! : inputs, callArgs)].flat();
+    fill?.(); // one layer at a time holds zeros beside the weights that it is about to share
     outputs.forEach((output, index) => tensors.set(outputTensors[index]!, output as tf.SymbolicTensor));
   }
   return tf.model({
-    inputs: model.inputs.map(copyOf),
-    outputs: model.outputs.map(copyOf),
+    inputs: model.inputs.map(tensorOf),
+    outputs: model.outputs.map(tensorOf),
     name: model.name,
   });
 }

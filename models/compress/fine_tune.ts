@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
 import {EigenAttention} from '../../layers/index.js';
+import {formatOf} from '../../layers/packed_variables.js';
 import {placedLayers} from '../adapters/index.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOfTexts, modelOf} from '../model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';
@@ -49,8 +50,9 @@ const schema = v.strictObject({
  * @param model a compressed model.
  * @param texts one text or several, or their ids; at least one window in all.
  * @returns the mean loss of each epoch, in nats per token.
- * @throws InvalidArgumentError if the model has no compressed attention or the texts have no full window; ModelError if the loss
- *   is not finite (the weights are spoiled then; lower the learning rate); the signal's reason.
+ * @throws InvalidArgumentError if the model has no compressed attention, its compressed attention has packed weights, or the texts
+ *   have no full window; ModelError if the loss is not finite (the weights are spoiled then; lower the learning rate); the signal's
+ *   reason.
  */
 export async function fineTune(
   model: ModelLike,
@@ -147,12 +149,24 @@ function divergence(targets: tf.Tensor, logits: tf.Tensor3D): tf.Scalar {
 
 /** The variables of the compressed layers, as an optimizer takes them: a tfjs layer hides them, the engine lists them. */
 function trainedVariables(model: tf.LayersModel): tf.Variable[] {
-  const weights = placedLayers(model).flatMap(({layer}) =>
-    layer.getClassName() === EigenAttention.className ? layer.weights : [],
+  const compressed = placedLayers(model).filter(
+    ({layer}) => layer.getClassName() === EigenAttention.className,
   );
+  compressed.forEach(({layer}) => refusePacked(layer));
+  const weights = compressed.flatMap(({layer}) => layer.weights);
   if (weights.length === 0) {
     throw new InvalidArgumentError('This model has no compressed attention to train; compress it first.');
   }
   const ids = new Set(weights.map(weight => weight.read().id));
   return Object.values(tf.engine().registeredVariables).filter(({id}) => ids.has(id));
+}
+
+function refusePacked({name, weights}: tf.layers.Layer): void {
+  const packed = weights.filter(variable => formatOf(variable) !== 'float32');
+  if (packed.length === 0) return;
+  const list = packed.map(variable => `${variable.originalName} (${formatOf(variable)})`).join(', ');
+  throw new InvalidArgumentError(
+    `Layer "${name}" has packed weights, which cannot be trained: ${list}. Load the model with {weights: 'float32'}, or compress a ` +
+      'model again: compressed layers are float32 then, and the others may be packed.',
+  );
 }

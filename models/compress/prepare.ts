@@ -9,7 +9,8 @@ import {type BasesOptions, type DepthBases, depthBases} from './depth_bases.js';
 export interface Prepared {
   readonly model: tf.LayersModel;
   readonly attentions: readonly DenseAttention[];
-  readonly weights: readonly DenseWeights[];
+  /** The attention weights of a depth. Those of the depth that was asked for last stay in memory, and no others. */
+  readonly weightsOf: (depth: number) => Promise<DenseWeights>;
   readonly bases: readonly DepthBases[];
   /** The dim of every head. */
   readonly dim: number;
@@ -17,7 +18,7 @@ export interface Prepared {
 }
 
 /**
- * Reads the attention weights of a model and finds the bases of every depth.
+ * Reads the attention weights of a model, depth by depth, and finds the bases of each.
  * @throws see `compress`.
  */
 export async function prepare(
@@ -27,11 +28,20 @@ export async function prepare(
 ): Promise<Prepared> {
   const attentions = denseAttentions(model);
   await checkCalibration(calibration, attentions);
-  const weights = await Promise.all(attentions.map(attention => attention.read()));
-  const bases = attentions.map((attention, depth) =>
-    depthBases(calibration, depth, attention, weights[depth]!, options),
-  );
-  return {model, attentions, weights, bases, dim: commonDim(attentions), options};
+  const weightsOf = readerOf(attentions);
+  const bases: DepthBases[] = [];
+  for (const [depth, attention] of attentions.entries()) {
+    bases.push(depthBases(calibration, depth, attention, await weightsOf(depth), options));
+  }
+  return {model, attentions, weightsOf, bases, dim: commonDim(attentions), options};
+}
+
+function readerOf(attentions: readonly DenseAttention[]): Prepared['weightsOf'] {
+  let latest: {readonly depth: number; readonly weights: DenseWeights} | undefined;
+  return async depth => {
+    if (latest?.depth !== depth) latest = {depth, weights: await attentions[depth]!.read()};
+    return latest.weights;
+  };
 }
 
 function commonDim(attentions: readonly DenseAttention[]): number {

@@ -32,7 +32,7 @@ const defaultRatio = 0.5;
 
 /** The ranks of every depth: see `CompressOptions`. */
 export async function allotRanks(
-  {model, attentions, weights, bases, dim, options: {ropeMode}}: Prepared,
+  {model, attentions, weightsOf, bases, dim, options: {ropeMode}}: Prepared,
   {ranks, ratio = defaultRatio, errorBudget, spread, sample, ...progress}: AllotOptions,
 ): Promise<Ranks> {
   const depths = attentions.length;
@@ -44,7 +44,7 @@ export async function allotRanks(
       throw new InvalidArgumentError('An errorBudget is measured on a text; give one as text.');
     }
     return thresholdRanks(curves, dim, errorBudget, async (depth, keys, values) => {
-      const {output} = weights[depth]!;
+      const {output} = await weightsOf(depth);
       return (await sample.errors(depth, bases[depth]!, ropeMode, {keys, values}, output)).outputError;
     });
   }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {Attention, FeedForward} from '../../../layers/index.js';
+import {floatsOf} from '../../../layers/packed_variables.js';
 import {type ModelLike, modelOf} from '../../../models/model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../../../models/progress.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
@@ -57,7 +58,7 @@ export async function weightSpectra(
   const afterMatrix = countProgress(matrices.length, progress);
   const spectra: WeightSpectrum[] = [];
   for (const {depth, weight, variable} of matrices) {
-    spectra.push({depth, weight, ...(await spectrumOf(variable.read() as tf.Tensor2D))});
+    spectra.push({depth, weight, ...(await spectrumOf(variable))});
     await afterMatrix(1);
   }
   return spectra;
@@ -89,10 +90,10 @@ function kernelsOf({weights}: tf.layers.Layer): Omit<WeightMatrix, 'depth'>[] {
   });
 }
 
-async function spectrumOf(matrix: tf.Tensor2D): Promise<Omit<WeightSpectrum, 'depth' | 'weight'>> {
-  const [rows, columns] = matrix.shape;
+async function spectrumOf(variable: tf.LayerVariable): Promise<Omit<WeightSpectrum, 'depth' | 'weight'>> {
+  const [rows, columns] = variable.shape as [number, number];
   const gram = tf.tidy(() => {
-    const single = tf.expandDims<tf.Tensor3D>(matrix, 0);
+    const single = tf.expandDims<tf.Tensor3D>(floatsOf(variable), 0);
     return batchedMatMul(single, single, rows < columns ? {transposeB: true} : {transposeA: true});
   });
   const {values, vectors} = await eighAsync(gram);

@@ -16,6 +16,7 @@ export function joinedFiles(
     metadata,
     readFloat32: async (tensor, rows) => fileWith(tensor).readFloat32(tensor, rows),
     readAsStored: async (tensor, rows) => fileWith(tensor).readAsStored(tensor, rows),
+    readBytes: async (tensor, rows) => fileWith(tensor).readBytes(tensor, rows),
     close: () => closeAll(files),
   };
 }

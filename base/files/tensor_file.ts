@@ -67,6 +67,11 @@ export interface TensorFile {
    * @throws as `readFloat32`.
    */
   readAsStored(name: string, rows: RowRange): Promise<CodedRow | Uint16Array | undefined>;
+  /**
+   * The bytes of a tensor's rows, whatever they are.
+   * @throws as `readFloat32`.
+   */
+  readBytes(name: string, rows: RowRange): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -112,6 +117,11 @@ export function tensorFile(
       const tensor = findTensor(tensors, name, source.name);
       const {start, end} = rangeOf(tensor, rows);
       return tensor.encoding.asStored?.(await source.read(tensor.offset + start, end - start));
+    },
+    async readBytes(name, rows) {
+      const tensor = findTensor(tensors, name, source.name);
+      const {start, end} = rangeOf(tensor, rows);
+      return source.read(tensor.offset + start, end - start);
     },
     close: () => source.close(),
   };

@@ -2,10 +2,14 @@ import * as tf from '@tensorflow/tfjs';
 import {disposeSymbol} from '../base/dispose_symbol.js';
 import {checkOptions} from '../base/options.js';
 import {defaultBackend, useBackend} from '../ops/backends/use_backend.js';
+import {warnOnConsole} from '../base/warn.js';
+import {disposingNewVariables} from '../ops/backends/dispose_new_variables.js';
 import {checkedWeights} from './formats/check_weights.js';
 import {fillWeights} from './formats/fill_weights.js';
 import {type LoadModelOptions, findParts, loadSchema} from './formats/find_parts.js';
+import {checkMemory} from './formats/memory.js';
 import type {ModelParts} from './formats/model_parts.js';
+import {currentBackendPacks, defaultSetting, weightFormatsOf} from './formats/weight_formats.js';
 import {buildModel} from './architectures/index.js';
 import type {LoadedModel} from './loaded_model.js';
 
@@ -51,18 +55,38 @@ function currentBackend(): string | undefined {
   return tf.getBackend();
 }
 
+function unpackedProducts(): string {
+  return (
+    `The ${tf.getBackend()} backend has no kernels for packed weights: every product unpacks its matrix first, which is slow. Use the ` +
+    "wasm or webgpu backend, or {weights: 'float32'}."
+  );
+}
+
 async function assemble(
-  {weights, ...parts}: ModelParts,
+  {weights: file, ...parts}: ModelParts,
   source: string,
-  {onProgress, onWarning, signal}: LoadModelOptions,
+  {
+    weights: setting = defaultSetting(file),
+    onWarning = warnOnConsole,
+    activations,
+    onProgress,
+    signal,
+  }: LoadModelOptions,
 ): Promise<LoadedModel> {
   const {config, name} = parts;
-  const stored = checkedWeights(weights, config, onWarning);
-  const model = buildModel(config, {kernelInitializer: 'zeros'});
+  const stored = checkedWeights(file, config, onWarning);
+  const packs = currentBackendPacks();
+  checkMemory(stored, file, setting, packs);
+  const formats = weightFormatsOf(stored, file, setting, packs);
+  if (!packs && [...formats.values()].some(format => format !== 'float32')) onWarning(unpackedProducts());
+  const formatOf = (variable: string) => formats.get(variable) ?? 'float32';
+  const model = disposingNewVariables(() =>
+    buildModel(config, {kernelInitializer: 'zeros', formatOf, activations}),
+  );
   try {
-    await fillWeights(model, stored, weights, {
+    await fillWeights(model, stored, file, {
       signal,
-      onProgress: (done, total) => onProgress?.({stage: 'weights', file: name, done, total}),
+      onProgress: progress => onProgress?.({stage: 'weights', file: name, ...progress}),
     });
   } catch (error) {
     model.dispose();

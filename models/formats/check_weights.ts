@@ -1,7 +1,6 @@
-import * as tf from '@tensorflow/tfjs';
 import {ModelError, didYouMean} from '../../base/errors.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
-import {type StoredWeight, isKernel} from '../architectures/parts/architecture.js';
+import type {StoredWeight} from '../architectures/parts/architecture.js';
 import type {ModelConfig} from '../architectures/parts/model_config.js';
 import {architectureOf} from '../architectures/index.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
@@ -22,8 +21,7 @@ const mostNames = 8;
  * header can tell is checked, before a model is built and memory taken. Tensors that such a model has no place for are left
  * out, with a warning that names them.
  *
- * @throws ModelError if a tensor is missing or of another shape than the config says, or where the backend cannot hold
- *   the model.
+ * @throws ModelError if a tensor is missing or of another shape than the config says.
  */
 export function checkedWeights(
   file: TensorFile,
@@ -50,7 +48,6 @@ export function checkedWeights(
   if (config.tiedEmbeddings) known.add(hubHead); // equal to the embedding: see `withOwnHead`
   const unknown = [...file.tensors.keys()].filter(name => !known.has(name) && !buffers.test(name));
   if (unknown.length > 0) warn(unknownTensors(unknown));
-  checkMemory(weights);
   return weights;
 }
 
@@ -90,22 +87,4 @@ export function weightsIn(file: TensorFile, config: ModelConfig): StoredWeight[]
 
 export function isEmbedding({variables}: Pick<StoredWeight, 'variables'>): boolean {
   return variables[0] === 'embedding/embeddings';
-}
-
-/** What a WebAssembly memory of 32-bit addresses can hold, less a quarter of a GiB to compute in. */
-const wasmBytes = 3.75 * 2 ** 30;
-
-/** Beyond its limit, the wasm backend of tfjs overwrites tensors silently (4.22). */
-function checkMemory(weights: readonly StoredWeight[]): void {
-  if (tf.getBackend() !== 'wasm') return;
-  // XNNPACK keeps a copy of each matrix that it multiplies by, in its own order
-  const numbers = weights.reduce((sum, {shape, variables}) => {
-    const size = shape.reduce((product, axis) => product * axis, 1);
-    return sum + (isKernel({variables}) ? 2 : 1) * size;
-  }, 0);
-  if (4 * numbers <= wasmBytes) return;
-  throw new ModelError(
-    `This model needs ${((4 * numbers) / 2 ** 30).toFixed(1)} GiB on the wasm backend, which has ${wasmBytes / 2 ** 30} GiB. ` +
-      "Choose a smaller model, or another backend: 'tensorflow' in Node, 'webgpu' in a browser.",
-  );
 }

@@ -1,71 +1,85 @@
-import * as tf from '@tensorflow/tfjs';
-import {ModelError} from '../../base/errors.js';
+import type * as tf from '@tensorflow/tfjs';
+import {matrixOf} from '../../layers/packed_variables.js';
+import {type OpenMemory, openMemory} from '../../ops/backends/write_in_place.js';
+import {type PackedMatrix, isPacked} from '../../ops/weights/matrix.js';
 import type {StoredWeight} from '../architectures/parts/architecture.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
-import {columnSlice, halvesOfInterleaved, transpose} from './layouts.js';
+import {type ProgressOptions, countProgress} from '../progress.js';
+import {halvesOfInterleaved} from './layouts.js';
 import {type FilledVariables, filledVariables} from './model_variables.js';
-
-export interface FillOptions {
-  /** After each tensor: bytes of the file read so far, and in all. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-}
+import {readFloatPieces, readPackedPieces} from './read_pieces.js';
+import {type OutputSlice, writeOutputRows, writeRecords, writeRows} from './write_piece.js';
 
 /**
- * Gives a model the weights of a file: one tensor at a time is read as float32, brought into the layer's layout and set.
- * Kernels are stored as `[inputs, outputs]`, the only layout whose products are fast on wasm; pairs of channels that
- * rotate are halves.
+ * Gives a model the weights of a file, a few MB at a time: pieces of a tensor are read as the variable stores them, and written into its
+ * memory in the layer's layout. Float32 kernels are `[inputs, outputs]`, packed ones records; pairs of channels that rotate are halves.
+ * Waiting events are handled after each piece.
  *
  * @param weights what `checkedWeights` gave for this file and the model's config.
- * @throws ModelError if a weight is NaN or infinite, FormatError if the file is damaged. The model's weights are
- *   partly set then.
+ * @param options `onProgress` counts bytes of the file.
+ * @throws ModelError if a weight is NaN or infinite, or cannot be packed; FormatError if the file is damaged; BackendError if there is no
+ *   memory; the signal's reason. The model's weights are partly set then.
  */
 export async function fillWeights(
   model: tf.LayersModel,
   weights: readonly StoredWeight[],
   file: TensorFile,
-  {onProgress, signal}: FillOptions = {},
+  options: ProgressOptions = {},
 ): Promise<void> {
-  const byteLength = ({tensor}: StoredWeight) => file.tensors.get(tensor)!.byteLength;
-  const total = weights.reduce((sum, stored) => sum + byteLength(stored), 0);
-  let done = 0;
-  for (const target of filledVariables(model, weights)) {
-    signal?.throwIfAborted();
-    const values = await file.readFloat32(target.stored.tensor);
-    checkNumbers(values, target.stored.tensor);
-    setVariables(target, values);
-    done += byteLength(target.stored);
-    onProgress?.(done, total);
-  }
+  const total = weights.reduce((sum, {tensor}) => sum + file.tensors.get(tensor)!.byteLength, 0);
+  const advance = countProgress(total, options);
+  for (const target of filledVariables(model, weights)) await fill(target, file, advance);
 }
 
-function checkNumbers(values: Float32Array, tensor: string): void {
-  for (let i = 0; i < values.length; i++) {
-    // x - x is 0 for every number but NaN and the infinities
-    if (values[i]! - values[i]! !== 0) {
-      throw new ModelError(
-        `Tensor "${tensor}" holds ${values[i]!} at index ${i}; the weights are damaged, download or convert them again.`,
-      );
+async function fill(
+  {stored, variables}: FilledVariables,
+  file: TensorFile,
+  advance: (bytes: number) => Promise<void>,
+): Promise<void> {
+  const targets = targetsOf(stored, variables);
+  const {matrix} = targets[0]!;
+  if (isPacked(matrix)) {
+    for await (const piece of readPackedPieces(file, stored, matrix.format)) {
+      for (const {memory, slice} of targets) {
+        memory.withBytes(bytes => {
+          writeRecords(bytes, matrix, piece, slice);
+        });
+      }
+      await advance(piece.bytes);
+    }
+  } else {
+    const write = stored.transposed && stored.shape.length === 2 ? writeOutputRows : writeRows;
+    for await (const piece of readFloatPieces(file, stored)) {
+      for (const {memory, slice} of targets) {
+        memory.withBytes(({buffer, byteOffset, byteLength}) => {
+          write(new Float32Array(buffer, byteOffset, byteLength / 4), piece, slice);
+        });
+      }
+      await advance(piece.bytes);
     }
   }
+  for (const {memory} of targets) memory.close();
 }
 
-function setVariables({stored, variables, columns}: FilledVariables, values: Float32Array): void {
-  const {transposed, interleavedHeads, shape} = stored;
-  const outputs = columns.reduce((sum, count) => sum + count, 0);
-  const isMatrix = shape.length === 2;
-  const order = interleavedHeads === undefined ? undefined : halvesOfInterleaved(interleavedHeads, outputs);
-  // a vector whose channels change places is a matrix of one column
-  const laid =
-    (transposed && isMatrix) || order !== undefined
-      ? transpose(values, outputs, values.length / outputs, order)
-      : values;
-  let start = 0;
-  variables.forEach((variable, i) => {
-    const count = columns[i]!;
-    const tensor = tf.tensor(columnSlice(laid, outputs, start, count), variable.shape as number[], 'float32');
-    variable.write(tensor);
-    tensor.dispose();
-    start += count;
+/** A variable that is filled, and the outputs of the tensor that it takes. */
+interface Target {
+  readonly memory: OpenMemory;
+  readonly matrix: tf.Tensor | PackedMatrix;
+  readonly slice: OutputSlice;
+}
+
+/** Variables that share a tensor lie side by side along its outputs. */
+function targetsOf({interleavedHeads}: StoredWeight, variables: readonly tf.LayerVariable[]): Target[] {
+  const outputs = variables.map(variable => {
+    const matrix = matrixOf(variable);
+    return isPacked(matrix) ? matrix.outputs : matrix.shape.at(-1)!;
   });
+  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
+  const order =
+    interleavedHeads === undefined ? undefined : halvesOfInterleaved(interleavedHeads, sum(outputs));
+  return variables.map((variable, i) => ({
+    memory: openMemory(variable),
+    matrix: matrixOf(variable),
+    slice: {first: sum(outputs.slice(0, i)), outputs: outputs[i]!, order},
+  }));
 }

@@ -10,7 +10,9 @@ import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
 import {openGguf} from '../../base/files/gguf.js';
 import {joinGgufParts, splitOf} from '../../base/files/split_gguf.js';
+import type {Activations} from '../../ops/linear/reference.js';
 import {type ModelParts, partsOfGguf, partsOfPath} from './model_parts.js';
+import {type WeightSetting, weightSettings} from './weight_formats.js';
 
 export interface LoadProgress {
   readonly stage: 'download' | 'weights';
@@ -22,17 +24,38 @@ export interface LoadProgress {
 }
 
 export interface LoadModelOptions {
+  /**
+   * How kernels, the token embedding and the output head are stored in memory. Vectors, norms and positions are float32.
+   *
+   * - `'asStored'`: as the file has them. 5 bits a weight for Q4_0, Q4_1 and Q4_K, 8.5 for Q5_0 and Q8_0, 9 for Q5_1, Q5_K and Q6_K, 16 for
+   *   F16 and BF16; F32 stays float32. Exact, but for the scales and minima of K types, which are rounded to float16 (by 2^-11 at
+   *   most). On backends without kernels for packed weights (cpu, tensorflow, webgl) float32.
+   * - `'float32'`: 32 bits a weight, exact for every dtype. Needed to train these weights.
+   * - `'packed8'`: 8.5 bits. Wider weights are rounded to 8 bits with a scale per 32; quantised ones stay as they are.
+   * - `'packed4'`: 5 bits. Wider weights are rounded to 4 bits with a scale and a minimum per 32, which costs quality (`evaluate` says
+   *   how much); those of the embedding and the output head to 8 bits. Q4_0, Q4_1 and Q4_K stay as they are.
+   *
+   * Packed weights cannot be trained. Default `'asStored'` for GGUF, `'float32'` for safetensors.
+   */
+  readonly weights?: WeightSetting;
+  /**
+   * What inputs are rounded to before a product with weights of 4 or 8 bits, in blocks of 32. `'int8'` is faster for 4-bit weights if the
+   * engine has relaxed SIMD, and costs as much quality as in llama.cpp, which always does it. Default `'int16'`.
+   */
+  readonly activations?: Activations;
   readonly onProgress?: (progress: LoadProgress) => void;
   /**
    * Called with each warning: contradictions between the files, assumptions, what was left out. Default: `console.warn`.
    */
   readonly onWarning?: (message: string) => void;
-  /** Aborts a download immediately and loading before the next tensor, with the signal's reason. Nothing stays in memory. */
+  /** Aborts a download immediately and loading within some 10 ms, with the signal's reason. Nothing stays in memory. */
   readonly signal?: AbortSignal;
 }
 
 /** The schema of `LoadModelOptions`. */
 export const loadSchema = v.strictObject({
+  weights: v.optional(v.picklist(weightSettings, `expected one of ${weightSettings.join(', ')}`)),
+  activations: v.optional(v.picklist(['int16', 'int8'], 'expected int16 or int8')),
   onProgress: v.optional(callback<NonNullable<LoadModelOptions['onProgress']>>()),
   onWarning: v.optional(callback<Warn>()),
   signal: progressEntries.signal,

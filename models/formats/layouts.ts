@@ -2,29 +2,47 @@
 const tile = 32;
 
 /**
- * A row-major matrix `[rows, columns]` transposed, tile by tile. Row r of the input becomes column `columnOf[r]` of the
- * output, or column r without `columnOf`.
+ * Writes the rows of a row-major matrix of `columns` columns into columns of another, `[columns, width]`, tile by tile: row r into
+ * column `columnOf[r]`. Rows whose column is not within the width are left out.
  */
-export function transpose(
-  values: Float32Array,
-  rows: number,
+export function writeColumns(
+  values: Float32Array | Uint16Array,
   columns: number,
-  columnOf?: Int32Array,
-): Float32Array {
-  const out = new Float32Array(values.length);
+  out: Float32Array | Uint16Array,
+  width: number,
+  columnOf: Int32Array,
+): void {
+  const rows = columnOf.length;
   for (let rowTile = 0; rowTile < rows; rowTile += tile) {
     const rowEnd = Math.min(rowTile + tile, rows);
     for (let columnTile = 0; columnTile < columns; columnTile += tile) {
       const columnEnd = Math.min(columnTile + tile, columns);
       for (let row = rowTile; row < rowEnd; row++) {
-        const to = columnOf === undefined ? row : columnOf[row]!;
+        const to = columnOf[row]!;
+        if (to < 0 || to >= width) continue;
         for (let column = columnTile; column < columnEnd; column++) {
-          out[column * rows + to] = values[row * columns + column]!;
+          out[column * width + to] = values[row * columns + column]!;
         }
       }
     }
   }
+}
+
+/** A row-major matrix `[rows, columns]` transposed. Row r becomes column `columnOf[r]`, or column r without `columnOf`. */
+export function transpose(
+  values: Float32Array,
+  rows: number,
+  columns: number,
+  columnOf = inOrder(rows),
+): Float32Array {
+  const out = new Float32Array(values.length);
+  writeColumns(values, columns, out, rows, columnOf);
   return out;
+}
+
+/** 0, 1, ... */
+export function inOrder(count: number): Int32Array {
+  return Int32Array.from({length: count}, (_, i) => i);
 }
 
 /**

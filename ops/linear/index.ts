@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {differentiable, recordsGradient} from '../differentiable.js';
-import {defineOp, runOp} from '../run_op.js';
+import {defineOp, hasKernel, runOp} from '../run_op.js';
 import {type Matrix, type PackedMatrix, isPacked} from '../weights/matrix.js';
 import {unpack} from '../unpack/index.js';
 import {type LinearProduct, checkedAttributes, inputsOf} from './products.js';
@@ -123,6 +123,11 @@ const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
   reference: linearReference,
   kernels: {wasm: linearWasm},
 });
+
+/** Whether the current backend multiplies by packed matrices as they are; others unpack one for each product. */
+export function hasPackedProducts(): boolean {
+  return hasKernel(linearOp.name);
+}
 
 export function runLinear(inputs: LinearInputs, attributes: LinearAttributes): tf.Tensor[] {
   return runOp(linearOp, inputs, attributes);

@@ -18,6 +18,7 @@ function fileFor(config: ModelConfig, further: readonly string[] = []): TensorFi
       all.map(({tensor, shape}) => [tensor, {name: tensor, shape, dtype: 'F32', byteLength: 0}]),
     ),
     readFloat32: () => Promise.reject(new Error('Nothing is to be read here.')),
+    readAsStored: () => Promise.reject(new Error('Nothing is to be read here.')),
     close: () => Promise.resolve(),
   };
 }

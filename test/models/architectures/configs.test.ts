@@ -319,6 +319,7 @@ describe('GGUF metadata', () => {
       metadata: new Map(keys as [string, MetadataValue][]),
       tensors: new Map(shapes.map(([name, shape]) => [name, {name, shape, dtype: 'F32', byteLength: 0}])),
       readFloat32: () => Promise.resolve(Float32Array.of(1, 1, 2, 8)),
+      readAsStored: () => Promise.resolve(undefined),
       close: () => Promise.resolve(),
     };
   };

@@ -5,6 +5,7 @@ import {checkOptions} from '../base/options.js';
 import {compressionKey, compressionToJson} from './architectures/parts/compression.js';
 import type {LoadedModel} from './loaded_model.js';
 import {modelOf} from './model_like.js';
+import {saveGguf} from './save_gguf.js';
 import {joinColumns, transpose} from './formats/layouts.js';
 import {type FilledVariables, filledVariables} from './formats/model_variables.js';
 import {architectureOf} from './architectures/index.js';
@@ -15,36 +16,50 @@ import {type TensorToWrite, writeSafetensorsFile} from '../base/files/write_safe
 
 /** What `saveModel` writes of a model; a `LoadedModel` has it all. */
 export type ModelToSave = Pick<LoadedModel, 'model' | 'config' | 'tokenizer'> &
-  Partial<Pick<LoadedModel, 'chatTemplate' | 'generation'>>;
+  Partial<Pick<LoadedModel, 'chatTemplate' | 'generation' | 'name'>>;
 
 export interface SaveModelOptions {
-  /** How weights are stored. F16 halves the size and rounds. Default 'F32'. */
+  /**
+   * How weights are stored: in a folder all of them, in a GGUF file the matrices. F16 halves the size of F32 and rounds. Default: 'F32' in
+   * a folder; in a GGUF file as they are in memory.
+   */
   readonly dtype?: 'F32' | 'F16';
 }
 
 const schema = v.strictObject({
-  dtype: v.optional(v.picklist(['F32', 'F16'], 'expected "F32" or "F16"'), 'F32'),
+  dtype: v.optional(v.picklist(['F32', 'F16'], 'expected "F32" or "F16"')),
 });
 
 /**
- * Writes a model into a folder in the hub's format (Node only): config.json, tokenizer.json, tokenizer_config.json (with the chat
- * template), generation_config.json if the model has sampling defaults, and model.safetensors with the hub's names and layouts.
- * `loadModel(folder)` and the hub's own libraries read it. A GGUF file becomes safetensors this way, whatever its weights were stored
- * as. One tensor at a time is in memory. config.json is written last, so that an unfinished folder is not taken for a model. A
- * compressed model (`config.compression`) is saved the same way, with smaller attention matrices that only eigenkv reads.
+ * Writes a model (Node only), one tensor at a time in memory: into one GGUF file if the path ends with .gguf, else into a folder.
  *
- * @throws InvalidArgumentError if the model was disposed of, or the folder or an option is not allowed; ModelError if the tokenizer was not made from a vocabulary file, or no
- *   config.json describes the model; TransferError if the disk fails.
+ * A folder has the hub's format: config.json, tokenizer.json, tokenizer_config.json (with the chat template), generation_config.json if
+ * the model has sampling defaults, and model.safetensors with the hub's names and layouts. `loadModel(folder)` and the hub's own
+ * libraries read it. A GGUF file becomes safetensors this way, whatever its weights were stored as. config.json is written last, so that
+ * an unfinished folder is not taken for a model. A compressed model (`config.compression`) is saved the same way, with smaller attention
+ * matrices that only eigenkv reads.
+ *
+ * A GGUF file has the same in itself; `loadModel` and llama.cpp read it. Packed matrices keep their numbers, as Q4_0, Q4_1, Q5_0, Q5_1,
+ * Q8_0, Q6_K, F16 or BF16.
+ *
+ * @throws InvalidArgumentError if the model was disposed of, or the path or an option is not allowed; ModelError if the tokenizer was not
+ *   made from a vocabulary file, or the format has no place for the model's config, its tokenizer or the numbers of a packed matrix;
+ *   TransferError if the disk fails.
  */
 export async function saveModel(
   given: ModelToSave,
-  folder: string,
+  path: string,
   options: SaveModelOptions = {},
 ): Promise<void> {
   const {dtype} = checkOptions('saveModel', schema, options);
-  if (typeof folder !== 'string') {
-    throw new InvalidArgumentError(`saveModel: folder = ${shown(folder)}; expected a path.`);
+  if (typeof path !== 'string') {
+    throw new InvalidArgumentError(`saveModel: path = ${shown(path)}; expected a path.`);
   }
+  if (path.endsWith('.gguf')) await saveGguf(given, path, dtype);
+  else await saveFolder(given, path, dtype ?? 'F32');
+}
+
+async function saveFolder(given: ModelToSave, folder: string, dtype: 'F32' | 'F16'): Promise<void> {
   const model = modelOf(given);
   const {config, tokenizer, chatTemplate, generation = {}} = given;
   const {join} = process.getBuiltinModule('node:path');

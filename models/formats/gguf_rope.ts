@@ -103,12 +103,7 @@ export function ropeToGguf(
       return {keys: {...keys, ...yarnKeys(scaling)}, tensors: []};
     case 'llama3':
     case 'divisors': {
-      const plain = ropeFrequencies({theta}, headDim).frequencies;
-      const scaled = ropeFrequencies({theta, scaling}, headDim).frequencies;
-      const divisors =
-        scaling.type === 'divisors'
-          ? Float32Array.from(scaling.divisors)
-          : Float32Array.from(plain, (frequency, i) => frequency / scaled[i]!);
+      const divisors = divisorsOf({theta, scaling}, headDim);
       return {
         keys,
         tensors: [{name: frequencyDivisors, dtype: 'F32', shape: [headDim / 2], values: () => divisors}],
@@ -117,6 +112,15 @@ export function ropeToGguf(
     default:
       return {keys, tensors: []};
   }
+}
+
+function divisorsOf({theta, scaling}: RopeConfig, headDim: number): Float32Array {
+  if (scaling?.type === 'divisors') return Float32Array.from(scaling.divisors);
+  const scaled = ropeFrequencies({theta, scaling}, headDim).frequencies;
+  return Float32Array.from(
+    ropeFrequencies({theta}, headDim).frequencies,
+    (frequency, i) => frequency / scaled[i]!,
+  );
 }
 
 function scalingKeys({type, factor}: {readonly type: string; readonly factor: number}) {

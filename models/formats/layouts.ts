@@ -57,6 +57,14 @@ export function halvesOfInterleaved(heads: number, outputs: number): Int32Array 
   });
 }
 
+/** Row `order[i]` of a row-major matrix of `rows` rows, as row i. */
+export function selectRows(values: Float32Array, rows: number, order: Int32Array): Float32Array {
+  const columns = values.length / rows;
+  const out = new Float32Array(values.length);
+  order.forEach((row, i) => out.set(values.subarray(row * columns, (row + 1) * columns), i * columns));
+  return out;
+}
+
 /** Columns `[start, start + count)` of a row-major matrix of `columns` columns. */
 export function columnSlice(
   values: Float32Array,

@@ -32,8 +32,11 @@ export function notInGguf(reason: string): ModelError {
 
 function byteLevel(json: TokenizerJson, vocabulary: ReadonlyMap<string, number>): GgufSteps {
   const {model, normalizer} = json;
+  // bytes without a token are left out by readers of GGUF
   const missing = [...byteOfCharacter.keys()].find(character => !vocabulary.has(character));
-  if (missing !== undefined) throw notInGguf(`its vocabulary has no token for the byte "${missing}"`);
+  if (missing !== undefined && typeof model['unk_token'] === 'string') {
+    throw notInGguf(`it is byte-level and gives the byte "${missing}" its unk_token`);
+  }
   if (model['byte_fallback'] === true) throw notInGguf('it is byte-level and has byte_fallback');
   const patterns = patternsOf(json.pre_tokenizer);
   const pre =

@@ -89,26 +89,29 @@ export function readCodes(
   const {bits, groupSize, hasMinimum} = packedFormats[format];
   const column = output % outputsOfRecord;
   const size = recordBytes(format);
-  const first = ((output - column) / outputsOfRecord) * blocks * size;
-  const half = (at: number) => bytes[at]! | (bytes[at + 1]! << 8);
-  const count = blocks * inputsOfRecord;
-  const recordAt = (input: number) => first + Math.floor(input / inputsOfRecord) * size;
-  if (bits === 16) {
-    return Uint16Array.from({length: count}, (_, i) =>
-      half(recordAt(i) + 16 * (i % inputsOfRecord) + 2 * column),
-    );
+  const first = ((output - column) / outputsOfRecord) * blocks * size + 2 * column;
+  if (bits === 16) return halvesAt(bytes, first, blocks * inputsOfRecord, 16);
+  const codes = new (bits === 4 ? Uint8Array : Int8Array)(blocks * inputsOfRecord);
+  for (let block = 0, i = 0; block < blocks; block++) {
+    const record = first - 2 * column + block * size;
+    for (let input = 0; input < inputsOfRecord; input++)
+      codes[i++] = codeAt(bytes, record, bits, column, input);
   }
-  const codes = new (bits === 4 ? Uint8Array : Int8Array)(count);
-  for (let i = 0; i < count; i++) codes[i] = codeAt(bytes, recordAt(i), bits, column, i % inputsOfRecord);
-  const scalesAt = outputsOfRecord * ((inputsOfRecord * bits) / 8) + 2 * column;
+  const scalesAt = first + outputsOfRecord * ((inputsOfRecord * bits) / 8);
   const perBlock = inputsOfRecord / groupSize;
-  const scales = Uint16Array.from({length: blocks * perBlock}, (_, group) =>
-    half(recordAt(group * groupSize) + scalesAt + 2 * outputsOfRecord * (group % perBlock)),
-  );
+  const scales = new Uint16Array(blocks * perBlock);
+  for (let block = 0; block < blocks; block++) {
+    scales.set(halvesAt(bytes, scalesAt + block * size, perBlock, 2 * outputsOfRecord), block * perBlock);
+  }
   if (!hasMinimum) return {codes, scales};
-  const minimaAt = scalesAt + 2 * outputsOfRecord * perBlock;
-  const minima = Uint16Array.from({length: blocks}, (_, block) => half(first + block * size + minimaAt));
-  return {codes, scales, minima};
+  return {codes, scales, minima: halvesAt(bytes, scalesAt + 2 * outputsOfRecord * perBlock, blocks, size)};
+}
+
+/** Numbers of 16 bits that are `stride` bytes apart. */
+function halvesAt(bytes: Uint8Array, from: number, count: number, stride: number): Uint16Array {
+  const out = new Uint16Array(count);
+  for (let i = 0, at = from; i < count; i++, at += stride) out[i] = bytes[at]! | (bytes[at + 1]! << 8);
+  return out;
 }
 
 /** Gives the weight of a column and input of the record at a byte. */

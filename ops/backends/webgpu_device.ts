@@ -7,6 +7,8 @@ import {BackendError, InvalidArgumentError} from '../../base/errors.js';
 export interface TfjsProgram {
   readonly shaderKey: string;
   readonly variableNames: string[];
+  /** For each input, how many numbers an element of its array in the shader has. */
+  readonly variableComponents: readonly (1 | 4)[];
   /** The shape of the work, not of the output. */
   readonly outputShape: number[];
   readonly workgroupSize: [number, number, number];
@@ -154,12 +156,24 @@ function checkNotShort(backend: TfjsWebgpuBackend): void {
 export function checkBinding({device}: TfjsWebgpuBackend, shape: readonly number[]): void {
   const [bytes, most] = [4 * sizeOf(shape), device.limits.maxStorageBufferBindingSize];
   if (bytes <= most) return;
-  const mebibytes = (x: number) => `${Math.ceil(x / 2 ** 20)} MiB`;
   throw new InvalidArgumentError(
     `A tensor of shape [${shape.join(', ')}] takes ${mebibytes(bytes)}, and this GPU's driver binds at most ${mebibytes(most)} at ` +
-      'once: split it by heads or tokens, keep fewer tokens, or store them in a smaller codec.',
+      'once: split it by heads or tokens, keep fewer tokens, or store them in a smaller codec; load weights in fewer bits ' +
+      "(weights: 'packed8' or 'packed4').",
   );
 }
+
+/** @throws InvalidArgumentError if a tensor of this shape is larger than a buffer can be. */
+export function checkBuffer({device}: TfjsWebgpuBackend, shape: readonly number[]): void {
+  const [bytes, most] = [4 * sizeOf(shape), device.limits.maxBufferSize];
+  if (bytes <= most) return;
+  throw new InvalidArgumentError(
+    `A tensor of shape [${shape.join(', ')}] takes ${mebibytes(bytes)}, and a buffer of this GPU's driver holds at most ` +
+      `${mebibytes(most)} (maxBufferSize): load weights in fewer bits (weights: 'packed8' or 'packed4'), or use the 'wasm' backend.`,
+  );
+}
+
+const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
 
 export const sizeOf = (shape: readonly number[]): number =>
   shape.reduce((product, length) => product * length, 1);

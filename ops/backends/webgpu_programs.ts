@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {
   asTfjsWebgpuBackend,
   checkBinding,
+  checkBuffer,
   guardDevice,
   sizeOf,
   type TfjsProgram,
@@ -17,6 +18,8 @@ export interface Shader<Constants extends object, Uniform extends string> {
   readonly name: string;
   /** Numbers that change from call to call: `uniforms.<name>` in the text. */
   readonly uniforms: {readonly [Name in Uniform]: 'i32' | 'f32'};
+  /** The inputs that the text reads as `array<vec4>`, with multiples of four elements. Default: none. */
+  vectors?(constants: Constants): readonly string[];
   /**
    * WGSL that defines `fn main(index : i32)`, one invocation per element (`uniforms.size` of them), or, if work is given as
    * workgroups, `fn main()` with `workgroupId` and `localIndex`.
@@ -25,7 +28,7 @@ export interface Shader<Constants extends object, Uniform extends string> {
 }
 
 /** What one run of a shader works on. */
-interface ShaderRun<Constants extends object, Uniform extends string> {
+export interface ShaderRun<Constants extends object, Uniform extends string> {
   readonly constants: Constants;
   /** By their names in the shader; undefined ones are not bound. */
   readonly inputs: Readonly<Record<string, tf.TensorInfo | undefined>>;
@@ -59,6 +62,7 @@ interface WebgpuPrograms {
    * that must not bind all of it. To be released by `dropView`.
    *
    * @param from a multiple of `viewAlignment`.
+   * @throws InvalidArgumentError if the tensor is larger than a buffer of the device can be.
    */
   view(tensor: tf.TensorInfo, from: number, shape: readonly number[]): tf.TensorInfo;
   dropView(view: tf.TensorInfo): void;
@@ -116,11 +120,12 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
       type: type === 'i32' ? ('int32' as const) : ('float32' as const),
       data: [values[name]!],
     }));
-    const inputs = present.map(({tensor}) => flat(tensor));
-    backend.runWebGPUProgram(program, inputs, output.dtype, uniforms, flat(output));
+    const inputs = present.map(({tensor}) => array(tensor));
+    backend.runWebGPUProgram(program, inputs, output.dtype, uniforms, array(output));
   };
   return {
     run: (shader, run, shape, dtype = 'float32') => {
+      checkBinding(backend, shape); // before the output exists
       const output = backend.makeTensorInfo(shape, dtype);
       runInto(shader, run, output);
       return output;
@@ -131,7 +136,8 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
       backend.tensorMap.get(output.dataId)!.values = null;
     },
     make: (shape, dtype) => backend.makeTensorInfo(shape, dtype),
-    view: ({dataId, dtype}, from, shape) => {
+    view: ({dataId, dtype, shape: whole}, from, shape) => {
+      checkBuffer(backend, whole);
       backend.uploadToGPU(dataId);
       const data = backend.tensorMap.get(dataId)!;
       data.values = null; // as in runInPlace, for what is written through the view
@@ -156,10 +162,12 @@ function programOf<Constants extends object, Uniform extends string>(
   {constants, work}: ShaderRun<Constants, Uniform>,
   variableNames: string[],
 ): TfjsProgram {
+  const vectors = shader.vectors?.(constants) ?? [];
   const declared = Object.entries<string>(shader.uniforms).map(([name, type]) => `${name} : ${type}, `);
   return {
     shaderKey: `eigenkv${shader.name}${JSON.stringify(constants)}`,
     variableNames,
+    variableComponents: variableNames.map(name => (vectors.includes(name) ? 4 : 1)),
     outputShape: typeof work === 'number' ? [work] : [...work],
     workgroupSize: [workgroupSize, 1, 1],
     dispatchLayout: typeof work === 'number' ? {x: [0]} : {x: [0], y: [1], z: [2]},
@@ -170,9 +178,12 @@ function programOf<Constants extends object, Uniform extends string>(
   };
 }
 
-/** The same buffer as a flat array: tfjs would compile a program for each pattern of equal and broadcast axes. */
-const flat = ({dataId, dtype, shape}: tf.TensorInfo): tf.TensorInfo => ({
+/**
+ * The same buffer as an array of no particular length. tfjs uses shapes for accessors that our shaders do not call, and compiles a
+ * program for each pattern of equal and broadcast axes.
+ */
+const array = ({dataId, dtype, shape}: tf.TensorInfo): tf.TensorInfo => ({
   dataId,
   dtype,
-  shape: [sizeOf(shape)],
+  shape: [sizeOf(shape) === 0 ? 0 : 1],
 });

@@ -18,27 +18,9 @@ import {expectAsOnCpu} from '../../support/on_both.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 import {skip} from '../../support/skip.js';
-import {gpuDevice} from '../../support/gpu_device.js';
+import {gpuDevice, withLimit} from '../../support/gpu_device.js';
 
 // Tensors larger than what a shader binds. The driver's limit is 128 MiB or more; here it is made to look smaller.
-
-/** Runs with a limit of `bytes` on webgpu; on cpu there is none. */
-function withLimit<Result>(bytes: number, run: () => Result): Result {
-  if (tf.getBackend() !== 'webgpu') return run();
-  const limited = gpuDevice();
-  const own = Object.getOwnPropertyDescriptor(limited, 'limits');
-  const limits = new Proxy(limited.limits, {
-    get: (real, name) =>
-      name === 'maxStorageBufferBindingSize' ? bytes : (Reflect.get(real, name) as unknown),
-  });
-  Object.defineProperty(limited, 'limits', {value: limits, configurable: true});
-  try {
-    return run();
-  } finally {
-    if (own === undefined) Reflect.deleteProperty(limited, 'limits');
-    else Object.defineProperty(limited, 'limits', own);
-  }
-}
 
 /** Six key heads in two texts: a side takes up to 192 KiB, a head of it 32. */
 const shape = {batch: 2, kvHeads: 3, tokens: 250, dim: 32};

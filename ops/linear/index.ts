@@ -12,13 +12,14 @@ import {
   linearReference,
 } from './reference.js';
 import {linearWasm} from './wasm.js';
+import {linearWebgpu} from './webgpu.js';
 
 export type {LinearProduct} from './products.js';
 
 export interface LinearOptions extends Omit<LinearProduct, 'matrix'> {
   /** float32 with as many elements as the result, added to it. Default: none. */
   readonly residual?: tf.Tensor | undefined;
-  /** What rows of x are rounded to before a packed product. Default `'int16'`. */
+  /** What rows of x are rounded to before a packed product, on wasm; shaders multiply float32 and round nothing. Default `'int16'`. */
   readonly activations?: Activations | undefined;
 }
 
@@ -28,7 +29,8 @@ export interface LinearOptions extends Omit<LinearProduct, 'matrix'> {
  *
  * float32 weights: absolute error <= (in + 4) 2^-24 times the sum of the magnitudes of the terms, if that fits float32. Packed
  * weights: x is rounded in blocks of 32 inputs to whole multiples of the block's largest magnitude / 32,767 (`'int16'`) or / 127
- * (`'int8'`, only for `packed4` where the engine has relaxed SIMD, else int16), so half a unit times the sum |w_i| is added.
+ * (`'int8'`, only for `packed4` where the engine has relaxed SIMD, else int16), so half a unit times the sum |w_i| is added. The
+ * shaders of webgpu do not round x: there packed weights have the error of float32 ones.
  *
  * @param x float32 of any shape with consecutive rows of `in` numbers: `[..., in]`, or that reshaped.
  * @throws InvalidArgumentError if x does not consist of rows of `in` numbers, sizes or dtypes do not fit, or packed records do not
@@ -121,7 +123,7 @@ function gradientOfInput(rows: tf.Tensor2D, kernel: tf.Tensor, shape: number[]):
 const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
   name: 'Linear',
   reference: linearReference,
-  kernels: {wasm: linearWasm},
+  kernels: {wasm: linearWasm, webgpu: linearWebgpu},
 });
 
 /** Whether the current backend multiplies by packed matrices as they are; others unpack one for each product. */

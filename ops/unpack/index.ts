@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {defineOp, runOp} from '../run_op.js';
 import {type PackedMatrix, checkPacked} from '../weights/matrix.js';
 import {unpackReference} from './reference.js';
+import {unpackWebgpu} from './webgpu.js';
 
 /**
  * A packed matrix as float32 `[inputs, outputs]`, as exactly as float32 arithmetic decodes it. For gradients, for merging and
@@ -18,5 +19,5 @@ export function unpack(matrix: PackedMatrix): tf.Tensor2D {
 const unpackOp = defineOp({
   name: 'Unpack',
   reference: unpackReference,
-  kernels: {},
+  kernels: {webgpu: unpackWebgpu},
 });

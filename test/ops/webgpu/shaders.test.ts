@@ -34,6 +34,23 @@ describe('the text of shaders', () => {
     expect(shaders.filter(shader => !snapshots.includes(`${shader}.code(`))).to.be.empty;
   });
 
+  it('declares no more workgroup memory than every device has', () => {
+    const bytesOf: Readonly<Record<string, number>> = {
+      f32: 4,
+      i32: 4,
+      u32: 4,
+      'vec4<f32>': 16,
+      'mat4x4<f32>': 64,
+    };
+    for (const [name, text] of Object.entries(shaderTexts)) {
+      const arrays = [...text.matchAll(/var<workgroup> \w+ : array<(.+), (\d+)>/g)];
+      const sizes = arrays.map(([, type, length]) => bytesOf[type!]! * Number(length));
+      const bytes = sizes.reduce((sum, size) => sum + size, 0);
+      expect(bytes, name).to.be.at.most(16384);
+      expect(text.includes('var<workgroup>'), name).to.equal(bytes > 0);
+    }
+  });
+
   it('takes no more workgroup memory than every device has, for heads of any dim', () => {
     const dims = [
       1, 2, 3, 16, 31, 32, 33, 64, 65, 80, 96, 127, 128, 129, 192, 255, 256, 257, 512, 576, 1023, 1024,

@@ -15,6 +15,7 @@ const chosenFiles = [
   'test/ops/webgpu/codes.test.ts',
   'test/ops/webgpu/limits.test.ts',
   'test/ops/webgpu/lost_device.test.ts',
+  'test/ops/webgpu/weights.test.ts',
   'test/cache/policies_on_webgpu.test.ts',
 ];
 

@@ -1,0 +1,65 @@
+import type * as tf from '@tensorflow/tfjs';
+import {sizeOf} from '../backends/webgpu_device.js';
+import type {KernelInputs} from '../run_op.js';
+import {inputsOfRecord, outputsOfRecord} from '../weights/formats.js';
+import {type Groups, runByParts} from '../weights/webgpu_parts.js';
+import type {LinearAttributes, LinearInputs, ProductAttributes} from './reference.js';
+import {fewRowsAtOnce, fewRowsShader, manyRowsShader, manyTile} from './webgpu_shaders.js';
+
+/** Up to this many rows, a matrix is read once for every four of them. */
+const mostFewRows = 8;
+
+/** `linears` on the GPU, a program for each product; numbers of x are not rounded, whatever `activations` is. */
+export function linearWebgpu(
+  inputs: KernelInputs<LinearInputs>,
+  {products}: LinearAttributes,
+): tf.TensorInfo[] {
+  const {x, residual} = inputs;
+  return products.map((product, i) =>
+    multiply({x, residual, matrix: inputs[`matrix${i}`]!, bias: inputs[`bias${i}`]}, product),
+  );
+}
+
+interface ProductInputs {
+  readonly x: tf.TensorInfo;
+  readonly matrix: tf.TensorInfo;
+  readonly bias: tf.TensorInfo | undefined;
+  readonly residual: tf.TensorInfo | undefined;
+}
+
+function multiply(given: ProductInputs, {inputs, outputs, format, shape}: ProductAttributes): tf.TensorInfo {
+  const rows = sizeOf(shape) / outputs;
+  const blocks = Math.ceil(inputs / inputsOfRecord);
+  const constants = {
+    format,
+    inputsByFours: inputs % 4 === 0,
+    matrixByFours: format !== 'float32' || outputs % 4 === 0,
+    bias: given.bias !== undefined,
+    residual: given.residual !== undefined,
+  };
+  const run = ({records, first}: Groups) => ({
+    inputs: {...given, matrix: records},
+    uniforms: {rows, inputs, outputs, blocks, firstGroup: first},
+  });
+  const groupsOf = ({records}: Groups) =>
+    format === 'float32' ? Math.ceil(outputs / outputsOfRecord) : records.shape[0]!;
+  if (rows <= mostFewRows) {
+    const atOnce = rows === 1 ? 1 : fewRowsAtOnce;
+    const runFew = (groups: Groups) => ({
+      ...run(groups),
+      constants: {...constants, rows: atOnce},
+      work: [groupsOf(groups), Math.ceil(rows / atOnce), 1] as const,
+    });
+    return runByParts(fewRowsShader, given.matrix, runFew, shape);
+  }
+  const runMany = (groups: Groups) => ({
+    ...run(groups),
+    constants,
+    work: [
+      Math.ceil((groupsOf(groups) * outputsOfRecord) / manyTile.outputs),
+      Math.ceil(rows / manyTile.rows),
+      1,
+    ] as const,
+  });
+  return runByParts(manyRowsShader, given.matrix, runMany, shape);
+}

@@ -1,5 +1,5 @@
 import {Eight, Five, Four, One, Sixteen, Two, Zero} from './counts';
-import {floatsScratch, multiplyRowByFloats, multiplyRowsByFloats} from './packed_floats';
+import {floatsScratch, multiplyByFloats} from './packed_floats';
 import {bfloat16, float16, packed4, packed4ByBytes, packed8, packed8By16, packed8Min} from './packed_record';
 import {multiplyRow} from './packed_row';
 import {multiplyRows, rowsScratch} from './packed_rows';
@@ -78,25 +78,5 @@ function multiply<Bits, Scales, Minima, XBits>(
       from,
       to,
     );
-  }
-}
-
-function multiplyByFloats<ExponentBits>(
-  x: usize,
-  records: usize,
-  bias: usize,
-  residual: usize,
-  out: usize,
-  scratch: usize,
-  rows: i32,
-  inputs: i32,
-  outputs: i32,
-  from: i32,
-  to: i32,
-): void {
-  if (rows == 1) {
-    multiplyRowByFloats<ExponentBits>(x, records, bias, residual, out, scratch, inputs, outputs, from, to);
-  } else {
-    multiplyRowsByFloats<ExponentBits>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
   }
 }

@@ -31,14 +31,21 @@ export function scalesAt<Bits>(): usize {
   return 32 * <usize>countOf<Bits>();
 }
 
-/**
- * Four finite float16 numbers as float32. Moved to the place of float32's exponent and mantissa, a number is itself times 2^-112,
- * subnormal numbers included; the copies of its sign below the highest bit are cleared.
- */
+/** Four finite float16 numbers as float32. */
 // @ts-ignore: decorator
 @inline
 export function halves(at: usize): v128 {
-  const moved = v128.and(i32x4.shl(v128.load_ext<i16>(at), 13), i32x4.splat(0x8fffe000));
+  return halvesOf(i32x4.shl(v128.load_ext<u16>(at), 16));
+}
+
+/**
+ * Four finite float16 numbers, in the upper halves of 32 bits, as float32. At the place of float32's exponent and mantissa, a number
+ * is itself times 2^-112, subnormal numbers included; the copies of its sign below the highest bit are cleared.
+ */
+// @ts-ignore: decorator
+@inline
+export function halvesOf(upper: v128): v128 {
+  const moved = v128.and(i32x4.shr_s(upper, 3), i32x4.splat(0x8fffffff));
   return f32x4.mul(moved, f32x4.splat(5.192296858534828e33));
 }
 

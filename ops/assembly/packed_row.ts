@@ -74,6 +74,8 @@ export function multiplyRow<Bits, Scales, Minima, XBits>(
       }
       record += recordBytes<Bits, Scales, Minima>();
     }
-    storeOutputs(low, high, group * groupOutputs, outputs, bias, residual, out, scratch);
+    v128.store(scratch, low);
+    v128.store(scratch, high, 16);
+    storeOutputs(scratch, 1, group * groupOutputs, outputs, bias, residual, out);
   }
 }

@@ -15,7 +15,7 @@ function widenedBytes<XBits>(): usize {
 
 /** Bytes of scratch memory: widened codes, the sums, and a tile for the last outputs. */
 export function rowsScratch(rows: i32): usize {
-  return widenedBytes<Sixteen>() + (<usize>rows << 5);
+  return widenedBytes<Sixteen>() + ((<usize>rows) << 5);
 }
 
 /** The outputs of groups from .. to of rows, rounded: see round_rows.ts. */
@@ -36,10 +36,10 @@ export function multiplyRows<Bits, Scales, Minima, XBits>(
 ): void {
   const blocks = (inputs + blockInputs - 1) / blockInputs;
   const sums = scratch + widenedBytes<XBits>();
-  const fours = sums + (<usize>(rows & ~3) << 5);
+  const fours = sums + ((<usize>(rows & ~3)) << 5);
   let record = records + <usize>(from * blocks) * recordBytes<Bits, Scales, Minima>();
   for (let group = from; group < to; group++) {
-    memory.fill(sums, 0, <usize>rows << 5);
+    memory.fill(sums, 0, (<usize>rows) << 5);
     let at = x;
     for (let block = 0; block < blocks; block++, record += recordBytes<Bits, Scales, Minima>()) {
       widen<Bits, XBits>(record, scratch);
@@ -60,23 +60,7 @@ export function multiplyRows<Bits, Scales, Minima, XBits>(
         at += rowBytes<XBits>();
       }
     }
-    const outBytes = (<usize>outputs) << 2;
-    let sum = sums,
-      rowOut = out,
-      rowResidual = residual;
-    for (let row = 0; row < rows; row++, sum += 32, rowOut += outBytes) {
-      storeOutputs(
-        v128.load(sum),
-        v128.load(sum, 16),
-        group * groupOutputs,
-        outputs,
-        bias,
-        rowResidual,
-        rowOut,
-        scratch,
-      );
-      if (residual) rowResidual += outBytes;
-    }
+    storeOutputs(sums, rows, group * groupOutputs, outputs, bias, residual, out);
   }
 }
 

@@ -30,60 +30,38 @@ export function addBlock<XBits, Minima>(sums: v128, dots: v128, scale: v128, min
   return madd(block, v128.load32_splat(at), sums);
 }
 
-/** Sums of eight outputs from `column` on, plus bias and residual if there are any (their addresses are not 0). */
-// @ts-ignore: decorator
-@inline
+/**
+ * Sums [rows, 8] -> the outputs of rows from `column` on, as many of eight as there are, plus bias and residual if there are any
+ * (their addresses are not 0).
+ */
 export function storeOutputs(
-  low: v128,
-  high: v128,
+  sums: usize,
+  rows: i32,
   column: i32,
   columns: i32,
   bias: usize,
   residual: usize,
   out: usize,
-  scratch: usize,
 ): void {
-  const at = (<usize>column) << 2;
-  if (column + 8 > columns) {
-    storeLastOutputs(
-      low,
-      high,
-      columns - column,
-      bias ? bias + at : 0,
-      residual ? residual + at : 0,
-      out + at,
-      scratch,
-    );
-    return;
-  }
-  if (bias) {
-    low = f32x4.add(low, v128.load(bias + at));
-    high = f32x4.add(high, v128.load(bias + at, 16));
-  }
-  if (residual) {
-    low = f32x4.add(low, v128.load(residual + at));
-    high = f32x4.add(high, v128.load(residual + at, 16));
-  }
-  v128.store(out + at, low);
-  v128.store(out + at, high, 16);
-}
-
-/** The same of fewer than eight outputs, by 32 bytes of scratch memory. */
-function storeLastOutputs(
-  low: v128,
-  high: v128,
-  count: i32,
-  bias: usize,
-  residual: usize,
-  out: usize,
-  scratch: usize,
-): void {
-  v128.store(scratch, low);
-  v128.store(scratch, high, 16);
-  for (let at: usize = 0; at < (<usize>count) << 2; at += 4) {
-    let sum = load<f32>(scratch + at);
-    if (bias) sum += load<f32>(bias + at);
-    if (residual) sum += load<f32>(residual + at);
-    store<f32>(out + at, sum);
+  const rowBytes = (<usize>columns) << 2,
+    bytes = (<usize>min(8, columns - column)) << 2;
+  out += (<usize>column) << 2;
+  if (bias) bias += (<usize>column) << 2;
+  if (residual) residual += (<usize>column) << 2;
+  for (let row = 0; row < rows; row++, sums += 32, out += rowBytes) {
+    let at: usize = 0;
+    for (; at + 16 <= bytes; at += 16) {
+      let sum = v128.load(sums + at);
+      if (bias) sum = f32x4.add(sum, v128.load(bias + at));
+      if (residual) sum = f32x4.add(sum, v128.load(residual + at));
+      v128.store(out + at, sum);
+    }
+    for (; at < bytes; at += 4) {
+      let sum = load<f32>(sums + at);
+      if (bias) sum += load<f32>(bias + at);
+      if (residual) sum += load<f32>(residual + at);
+      store<f32>(out + at, sum);
+    }
+    if (residual) residual += rowBytes;
   }
 }

@@ -21,3 +21,4 @@ export {batchedMatMul, batchedMatMulScratch} from './batched_matmul';
 export {allFinite} from './finite';
 export {roundRows, roundRowsScratch} from './round_rows';
 export {packedProduct, packedProductScratch} from './packed_product';
+export {gatherOutputs, unpackRecords, unpackRecordsScratch} from './unpack_records';

@@ -35,4 +35,7 @@ export interface WasmKernels {
   roundRowsScratch(rows: number, inputs: number, order: number): number;
   packedProduct(x: number, records: number, bias: number, residual: number, out: number, scratch: number, rows: number, inputs: number, outputs: number, from: number, to: number, format: number): void;
   packedProductScratch(rows: number, inputs: number, format: number): number;
+  gatherOutputs(records: number, indices: number, out: number, scratch: number, count: number, inputs: number, format: number): void;
+  unpackRecords(records: number, out: number, scratch: number, inputs: number, outputs: number, format: number): void;
+  unpackRecordsScratch(): number;
 }

@@ -91,7 +91,7 @@ export function multiplyByFloats<ExponentBits>(
 /** Weights from .. end -> floats. */
 // @ts-ignore: decorator
 @inline
-function widenGroup<ExponentBits>(from: usize, end: usize, to: usize): void {
+export function widenGroup<ExponentBits>(from: usize, end: usize, to: usize): void {
   for (; from < end; from += 2 * inputBytes, to += 64) {
     const weights = v128.load(from),
       weights2 = v128.load(from, 16);

@@ -2,16 +2,10 @@ import {countOf, Four, One, Sixteen, Two} from './counts';
 import {blockInputs, groupOutputs, halves, minima, recordBytes, scalesAt} from './packed_record';
 import {addBlock, addDots, storeOutputs} from './packed_sums';
 import {integerBytes, unitBytes} from './round_rows';
+import {widen, widenedBytes} from './widen';
 
 // Several rows by packed weights: the codes of a record are widened to scratch memory once, as 16 pairs of inputs of eight outputs, and
 // four rows at a time are multiplied by them in registers. The sums of all rows by eight outputs stay in scratch memory.
-
-/** Bytes of a record's codes, as wide as the integers of x. */
-// @ts-ignore: decorator
-@inline
-function widenedBytes<XBits>(): usize {
-  return 32 * <usize>countOf<XBits>();
-}
 
 /** Bytes of scratch memory: widened codes, the sums, and a tile for the last outputs. */
 export function rowsScratch(rows: i32): usize {
@@ -61,46 +55,6 @@ export function multiplyRows<Bits, Scales, Minima, XBits>(
       }
     }
     storeOutputs(sums, rows, group * groupOutputs, outputs, bias, residual, out);
-  }
-}
-
-/** The codes of a record as int16: 16 pairs of inputs, each of eight outputs. */
-// @ts-ignore: decorator
-@inline
-function widen<Bits, XBits>(record: usize, to: usize): void {
-  if (countOf<Bits>() == 8) {
-    for (const end = to + widenedBytes<XBits>(); to < end; to += 64, record += 32) {
-      v128.store(to, v128.load_ext<i8>(record));
-      v128.store(to, v128.load_ext<i8>(record, 8), 16);
-      v128.store(to, v128.load_ext<i8>(record, 16), 32);
-      v128.store(to, v128.load_ext<i8>(record, 24), 48);
-    }
-    return;
-  }
-  if (countOf<XBits>() == 8) {
-    const mask = i8x16.splat(0x0f);
-    for (const end = to + widenedBytes<XBits>(); to < end; to += 64, record += 32) {
-      const c = v128.load(record),
-        d = v128.load(record, 16);
-      v128.store(to, v128.and(c, mask));
-      v128.store(to, v128.and(d, mask), 16);
-      v128.store(to, v128.and(i16x8.shr_u(c, 4), mask), 32);
-      v128.store(to, v128.and(i16x8.shr_u(d, 4), mask), 48);
-    }
-    return;
-  }
-  const mask = i16x8.splat(0x000f);
-  for (const end = to + widenedBytes<XBits>(); to < end; to += 128, record += 32) {
-    const c = v128.load(record),
-      d = v128.load(record, 16);
-    v128.store(to, v128.and(c, mask));
-    v128.store(to, v128.and(d, mask), 16);
-    v128.store(to, v128.and(i16x8.shr_u(c, 8), mask), 32);
-    v128.store(to, v128.and(i16x8.shr_u(d, 8), mask), 48);
-    v128.store(to, v128.and(i16x8.shr_u(c, 4), mask), 64);
-    v128.store(to, v128.and(i16x8.shr_u(d, 4), mask), 80);
-    v128.store(to, i16x8.shr_u(c, 12), 96);
-    v128.store(to, i16x8.shr_u(d, 12), 112);
   }
 }
 

@@ -2,34 +2,43 @@ import * as tf from '@tensorflow/tfjs';
 import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {readableNumbers} from '../host_numbers.js';
-import {unpack} from '../unpack/index.js';
-import {type PackedMatrix, isPacked} from '../weights/matrix.js';
+import {defineOp, runOp} from '../run_op.js';
+import {type PackedMatrix, checkPacked, isPacked} from '../weights/matrix.js';
+import {embedReference} from './reference.js';
+import {embedWasm} from './wasm.js';
 
 /**
- * Rows of a table by id: `out[b, t] = table[ids[b, t]]`. Differentiable in the table on every backend (the gradient of
- * tf.gather needs a kernel that wasm lacks): dTable = onehot(ids)^T dy.
+ * Rows of a table by id: `out[b, t] = table[ids[b, t]]`. Differentiable in a float32 table on every backend (the gradient of
+ * tf.gather needs a kernel that wasm lacks): dTable = onehot(ids)^T dy. Rows of a packed table are decoded as `unpack` does.
  *
  * @param ids int32 `[batch, tokens]`, each from 0 to rows - 1.
- * @param table float32 `[rows, dim]`, or packed, with `dim` inputs and `rows` outputs.
+ * @param table float32 `[rows, dim]`, or packed, with `dim` inputs and `rows` outputs: the same records serve `lmHead`.
  * @returns float32 `[batch, tokens, dim]`.
- * @throws InvalidArgumentError if an id names no row, on backends that can be read synchronously (others differ in what they do
- *   with such an id; GPUs give zeros or the row of another id).
+ * @throws InvalidArgumentError if packed records do not fit their matrix; and if an id names no row, on backends that can be read
+ *   synchronously (others differ in what they do with such an id; GPUs give zeros or the row of another id).
  */
 export function embed(ids: tf.Tensor2D, table: tf.Tensor2D | PackedMatrix): tf.Tensor3D {
-  if (isPacked(table)) return tf.tidy(() => embed(ids, tf.transpose(unpack(table))));
-  const [batch, tokens] = ids.shape;
-  const [rows, dim] = table.shape;
+  const rows = isPacked(table) ? table.outputs : table.shape[0];
   checkIds(ids, rows);
-  const flat: tf.Tensor1D = tf.cast(tf.reshape(ids, [batch * tokens]), 'int32');
-  const looked = differentiable(
+  if (ids.dtype !== 'int32') return tf.tidy(() => embed(tf.cast(ids, 'int32'), table));
+  if (isPacked(table)) {
+    const {records, format, inputs: dim} = table;
+    checkPacked(table);
+    return runOp(embedOp, {ids, table: records}, {format, rows, dim});
+  }
+  const dim = table.shape[1];
+  return differentiable(
     [table],
-    [flat],
-    () => tf.gather(table, flat),
-    (dy, [savedIds]) => tf.matMul(tf.transpose(tf.oneHot(savedIds, rows) as tf.Tensor2D), dy),
+    [ids],
+    () => runOp(embedOp, {ids, table}, {format: 'float32', rows, dim}),
+    (dy, [saved]) => {
+      const chosen = tf.oneHot(tf.reshape<tf.Rank.R1>(saved, [-1]), rows) as tf.Tensor2D;
+      return tf.matMul(tf.transpose(chosen), tf.reshape<tf.Rank.R2>(dy, [-1, dim]));
+    },
   );
-  return tf.reshape(looked, [batch, tokens, dim]);
 }
 
+/** Kernels read the rows that ids name, whatever they are. */
 function checkIds(ids: tf.Tensor2D, rows: number): void {
   const numbers = readableNumbers(ids);
   if (numbers === undefined) return;
@@ -42,3 +51,9 @@ function checkIds(ids: tf.Tensor2D, rows: number): void {
     );
   }
 }
+
+const embedOp = defineOp({
+  name: 'Embed',
+  reference: embedReference,
+  kernels: {wasm: embedWasm},
+});

@@ -3,6 +3,7 @@ import {defineOp, runOp} from '../run_op.js';
 import {type PackedMatrix, checkPacked} from '../weights/matrix.js';
 import {unpackReference} from './reference.js';
 import {unpackWebgpu} from './webgpu.js';
+import {unpackWasm} from './wasm.js';
 
 /**
  * A packed matrix as float32 `[inputs, outputs]`, as exactly as float32 arithmetic decodes it. For gradients, for merging and
@@ -19,5 +20,5 @@ export function unpack(matrix: PackedMatrix): tf.Tensor2D {
 const unpackOp = defineOp({
   name: 'Unpack',
   reference: unpackReference,
-  kernels: {webgpu: unpackWebgpu},
+  kernels: {wasm: unpackWasm, webgpu: unpackWebgpu},
 });

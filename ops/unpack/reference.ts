@@ -3,10 +3,13 @@ import {hostNumbers} from '../host_numbers.js';
 import {readRow} from '../weights/records.js';
 import type {PackedMatrix} from '../weights/matrix.js';
 
+export type UnpackInputs = {records: tf.Tensor3D};
+export type UnpackAttributes = Omit<PackedMatrix, 'records'>;
+
 /** `unpack` by loops on the host: tfjs' own ops have no exact 32-bit integers on most backends. */
 export function unpackReference(
-  {records}: {records: tf.Tensor3D},
-  {format, inputs, outputs}: Omit<PackedMatrix, 'records'>,
+  {records}: UnpackInputs,
+  {format, inputs, outputs}: UnpackAttributes,
 ): tf.Tensor2D {
   const words = hostNumbers(records);
   const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);

@@ -12,7 +12,10 @@ import {
   weightSettings,
 } from './weight_formats.js';
 
-/** Bytes of a tensor in memory; packed matrices are padded to 8 outputs and 32 inputs. An embedding that is the output head counts once. */
+/**
+ * Bytes of a tensor in memory. Packed matrices are padded to 8 outputs and 32 inputs; of variables that share a tensor each has its own
+ * padding of up to 7 outputs, which is not counted.
+ */
 function bytesOf(stored: StoredWeight, format: WeightFormat): number {
   const {shape} = stored;
   if (format === 'float32') return 4 * shape.reduce((product, axis) => product * axis, 1);

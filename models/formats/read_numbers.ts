@@ -1,5 +1,6 @@
 import {EigenkvError, ModelError} from '../../base/errors.js';
 import type {CodedRow} from '../../base/files/coded_row.js';
+import type {PackedFormat} from '../../ops/weights/formats.js';
 import type {RowRange, TensorFile} from '../../base/files/tensor_file.js';
 
 /**
@@ -27,11 +28,12 @@ export async function readHeld(
   file: TensorFile,
   tensor: string,
   rows: RowRange,
+  format: PackedFormat,
 ): Promise<Uint16Array | CodedRow> {
   const numbers = await file.readAsStored(tensor, rows);
   if (numbers === undefined)
     throw new EigenkvError(`Tensor "${tensor}" is neither of codes nor of 16-bit floats.`);
-  const wrong = notFinite(numbers, file.tensors.get(tensor)!.dtype === 'BF16' ? 0x7f80 : 0x7c00);
+  const wrong = notFinite(numbers, format === 'bfloat16' ? 0x7f80 : 0x7c00);
   if (wrong !== undefined) {
     const row = rows.start + Math.floor(wrong * (rows.end - rows.start));
     await readFloats(file, tensor, {start: row, end: row + 1}); // throws if it is not finite as float32 either

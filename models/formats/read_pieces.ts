@@ -50,7 +50,8 @@ export async function* readPackedPieces(
 ): AsyncGenerator<PackedPiece> {
   const {tensor, shape} = stored;
   const isHeld = heldFormat(stored, file.tensors.get(tensor)!.dtype) === format;
-  const read = (rows: RowRange) => (isHeld ? readHeld : readFloats)(file, tensor, rows);
+  const read = (rows: RowRange) =>
+    isHeld ? readHeld(file, tensor, rows, format) : readFloats(file, tensor, rows);
   const pack = (numbers: Float32Array | Uint16Array | CodedRow, outputs: RowRange) =>
     numbers instanceof Float32Array ? rounded(numbers, outputs, format, tensor) : numbers;
   if (hasOutputRows(stored)) {

@@ -10,12 +10,13 @@ export type WeightSetting = (typeof weightSettings)[number];
 /** From the most exact to the smallest. */
 export const weightSettings = ['float32', 'asStored', 'packed8', 'packed4'] as const;
 
-/** GGUF files are quantised to be run as they are; safetensors are read to be trained or compressed as well. */
-export function defaultSetting({format}: Pick<TensorFile, 'format'>): WeightSetting {
-  return format === 'gguf' ? 'asStored' : 'float32';
+/** Files of codes are made to be run as they are; others are read to be trained or compressed as well. */
+export function defaultSetting({format, tensors}: Pick<TensorFile, 'format' | 'tensors'>): WeightSetting {
+  const isCoded = format === 'gguf' || [...tensors.values()].some(({dtype}) => dtype in formatsOfCodes);
+  return isCoded ? 'asStored' : 'float32';
 }
 
-/** The formats that hold a dtype's own codes; those of K types with scales rounded to float16. */
+/** The formats that hold a dtype's own codes; those of K types with scales rounded to float16. Tensors of records are of the dtype of their format. */
 const formatsOfCodes: Readonly<Record<string, PackedFormat>> = {
   Q4_0: 'packed4',
   Q4_1: 'packed4',
@@ -25,9 +26,18 @@ const formatsOfCodes: Readonly<Record<string, PackedFormat>> = {
   Q5_K: 'packed8Min',
   Q6_K: 'packed8By16',
   Q8_0: 'packed8',
+  packed4: 'packed4',
+  packed8: 'packed8',
+  packed8Min: 'packed8Min',
+  packed8By16: 'packed8By16',
 };
 
-const formatsOfFloats: Readonly<Record<string, PackedFormat>> = {F16: 'float16', BF16: 'bfloat16'};
+const formatsOfFloats: Readonly<Record<string, PackedFormat>> = {
+  F16: 'float16',
+  BF16: 'bfloat16',
+  float16: 'float16',
+  bfloat16: 'bfloat16',
+};
 
 /** Whether the rows of a tensor are the outputs of its matrix. The outputs of an embedding are its tokens. */
 export function hasOutputRows(stored: StoredWeight): boolean {

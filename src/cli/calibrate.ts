@@ -10,7 +10,7 @@ import {required, text, texts, wholeNumber, withDefault, word} from './support/a
 import {command} from './support/command.js';
 import {readText} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
-import {loadForCommand, modelArgs} from './support/load.js';
+import {type ModelArgs, loadForCommand, modelArgs} from './support/load.js';
 import {print, printJson} from './support/print.js';
 import {withBar} from './support/progress.js';
 import {UsageError} from './support/usage_error.js';
@@ -61,7 +61,7 @@ export const calibrateCommand = command({
 });
 
 async function calibrated(
-  args: {readonly model?: string; readonly backend: string; readonly text: readonly string[]},
+  args: ModelArgs & {readonly text: readonly string[]},
   options: {readonly tokens: number; readonly window?: number; readonly gradientTokens?: number},
 ) {
   const given = await Promise.all(args.text.map(readText)); // before the model is loaded, so that a wrong path fails at once

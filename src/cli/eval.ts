@@ -8,7 +8,7 @@ import {columns, text} from './support/arguments.js';
 import {command} from './support/command.js';
 import {jsonFile, writeFiles} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
-import {loadForCommand, modelArgs} from './support/load.js';
+import {type ModelArgs, loadForCommand, modelArgs} from './support/load.js';
 import {type MeasureOptions, measure} from './support/measure.js';
 import {plansArg, readPlans} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
@@ -37,6 +37,7 @@ export const evalCommand = command({
     'eigenkv eval --plan plan.json --plan memory',
     `eigenkv eval --plan '{"name":"h2o"}'`,
     'eigenkv eval --model small --against SmolLM2-135M.gguf',
+    'eigenkv eval --model SmolLM2-135M --weights packed4 --against SmolLM2-135M',
     'eigenkv eval --model SmolLM2-135M.gguf --text book.txt --plan quantized:bits=8 --json',
     'eigenkv eval --import my_policy.mjs --plan mine:option=1',
   ],
@@ -44,6 +45,7 @@ export const evalCommand = command({
     model,
     against,
     backend,
+    weights,
     plan,
     columns: chosen,
     out,
@@ -58,7 +60,7 @@ export const evalCommand = command({
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
     const options = {plans, text, tokens, chunk, backend, signal};
-    const report = await loadAndMeasure(model, against, options);
+    const report = await loadAndMeasure({model, backend, weights}, against, options);
     const files = out === undefined ? [] : await writeReport(report, out);
     if (page !== undefined) {
       await writeFiles(dirname(page), {[basename(page)]: await reportPage(report)});
@@ -74,12 +76,12 @@ export const evalCommand = command({
 });
 
 async function loadAndMeasure(
-  model: string | undefined,
+  model: ModelArgs,
   other: string | undefined,
   options: MeasureOptions,
 ): Promise<EvaluationReport> {
   const {backend, signal} = options;
-  const loaded = await loadForCommand({model, backend}, signal);
+  const loaded = await loadForCommand(model, signal);
   try {
     if (other === undefined) return await measure(loaded, options);
     const against = await loadForCommand({model: other, backend}, signal);

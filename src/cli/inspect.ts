@@ -1,6 +1,10 @@
 import type {Policy} from '../../cache/contract.js';
 import {asPolicy} from '../../cache/policies/as_policy.js';
+import {ModelError} from '../../base/errors.js';
+import {checkedWeights} from '../../models/formats/check_weights.js';
+import {type SettingMemory, memoryTable, wasmBytes} from '../../models/formats/memory.js';
 import type {ModelParts} from '../../models/formats/model_parts.js';
+import {type WeightSetting, defaultSetting} from '../../models/formats/weight_formats.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type CachedShape, cacheBytes} from '../evaluate/index.js';
 import {columns, flag, readColumns, text, wholeNumber, word} from './support/arguments.js';
@@ -19,7 +23,8 @@ import {hanging, wrappedText} from '../report/wrap.js';
 
 const weightColumnNames = ['dtype', 'tensors', 'parameters', 'size'] as const;
 const cacheColumnNames = ['storage', 'bytes', 'context', 'float32'] as const;
-const columnNames = [...weightColumnNames, ...cacheColumnNames];
+const memoryColumnNames = ['setting', 'wasm', 'webgpu', 'others'] as const;
+const columnNames = [...weightColumnNames, ...memoryColumnNames, ...cacheColumnNames];
 
 /** Policies whose size is measured; those of float32 and float16 are computed. */
 const measuredPolicies = ['quantized:bits=8', 'quantized:bits=4', 'quantized:bits=2'];
@@ -29,7 +34,8 @@ const measuredTokens = 1024;
 
 export const inspect = command({
   name: 'inspect',
-  description: 'Show the contents of a model and the size of its cache; weights are loaded only with --ranks',
+  description:
+    'Show the contents of a model, what it takes in memory and the size of its cache; weights are loaded only with --ranks',
   args: {
     path: word('The model, as for --model'),
     ...modelArgs,
@@ -60,7 +66,7 @@ export const inspect = command({
       await inspectRanks({...args, model, chosen});
       return;
     }
-    const alone = (['text', 'tokens', 'out'] as const).find(name => args[name] !== undefined);
+    const alone = (['text', 'tokens', 'out', 'weights'] as const).find(name => args[name] !== undefined);
     if (alone !== undefined) throw new UsageError(`--${alone} needs --ranks.`);
     const parts = await openParts(model, interruptSignal());
     await startBackend(args.backend);
@@ -95,6 +101,8 @@ function summaryOf({name, config, tokenizer, weights}: ModelParts) {
     config,
     parameters: [...weights.tensors.values()].reduce((sum, {shape}) => sum + valuesOf(shape), 0),
     dtypes: dtypesOf(weights),
+    weightsDefault: defaultSetting(weights),
+    ...memoryOf({config, weights}),
     tokenizer: {vocabSize, bosId, eosIds},
     cache: [
       {storage: 'float32', bytesPerToken: float32},
@@ -103,6 +111,20 @@ function summaryOf({name, config, tokenizer, weights}: ModelParts) {
     ],
     cacheTokens: tokens,
   };
+}
+
+/** Bytes of the weights with each setting; or why no model can be made of these files. */
+function memoryOf({config, weights}: Pick<ModelParts, 'config' | 'weights'>): {
+  readonly memory?: readonly SettingMemory[];
+  readonly contradiction?: string;
+} {
+  try {
+    const stored = checkedWeights(weights, config, () => undefined);
+    return {memory: memoryTable(stored, weights)};
+  } catch (error) {
+    if (error instanceof ModelError) return {contradiction: error.message};
+    throw error;
+  }
 }
 
 function dtypesOf({
@@ -129,7 +151,7 @@ function bytesOfAllDepths(shape: CachedShape, policy: Policy, tokens: number): n
 }
 
 function summaryText(summary: Summary, chosen: readonly string[] | undefined): string {
-  const {config, dtypes, cache, cacheTokens} = summary;
+  const {config, dtypes, cache, cacheTokens, memory, contradiction} = summary;
   const width = outputWidth();
   const float32 = cache[0]!.bytesPerToken;
   const weights: NamedColumns<(typeof weightColumnNames)[number], Summary['dtypes'][number]> = {
@@ -137,6 +159,15 @@ function summaryText(summary: Summary, chosen: readonly string[] | undefined): s
     tensors: {head: 'tensors', cell: row => count(row.tensors)},
     parameters: {head: 'parameters', cell: row => count(row.parameters)},
     size: {head: 'size', cell: row => byteSize(row.bytes)},
+  };
+  const memories: NamedColumns<(typeof memoryColumnNames)[number], SettingMemory> = {
+    setting: {head: 'in memory', cell: row => settingText(row.weights, summary), align: 'left'},
+    wasm: {
+      head: 'wasm',
+      cell: ({wasm}) => (wasm <= wasmBytes ? byteSize(wasm) : `${byteSize(wasm)}, too large`),
+    },
+    webgpu: {head: 'webgpu', cell: row => byteSize(row.webgpu)},
+    others: {head: 'cpu, tensorflow, webgl', cell: row => byteSize(row.others)},
   };
   const caches: NamedColumns<(typeof cacheColumnNames)[number], Summary['cache'][number]> = {
     storage: {head: 'cache as', cell: row => row.storage, align: 'left'},
@@ -152,6 +183,9 @@ function summaryText(summary: Summary, chosen: readonly string[] | undefined): s
   return [
     facts.flatMap(([key, value]) => hanging(key, value, {width, indent})).join('\n'),
     tableText(columnsOf(weightColumnNames, weights), dtypes, {chosen}),
+    memory === undefined
+      ? wrappedText(`These files do not make a model. ${contradiction ?? ''}`, width)
+      : tableText(columnsOf(memoryColumnNames, memories), memory, {chosen}),
     tableText(columnsOf(cacheColumnNames, caches), cache, {chosen}),
     wrappedText(
       `Policies are measured at ${counted(cacheTokens, 'token')}, with their scales and exact recent tokens.`,
@@ -161,6 +195,9 @@ function summaryText(summary: Summary, chosen: readonly string[] | undefined): s
     .filter(part => part !== '')
     .join('\n\n');
 }
+
+const settingText = (setting: WeightSetting, {weightsDefault}: Summary) =>
+  setting === weightsDefault ? `${setting} (default)` : setting;
 
 function factsOf({name, format, config, parameters, tokenizer}: Summary): Readonly<Record<string, string>> {
   const {architecture, depths, dim, heads, kvHeads, headDim, hiddenDim, vocabSize, contextLength} = config;

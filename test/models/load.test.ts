@@ -18,6 +18,7 @@ import {type HubFolders, hubFolders, loadWarned} from './hub/hub_folders.js';
 import {sharedGolden, sharedModels, skipWithout} from './shared_models.js';
 import {concat, ggufString, ggufTypes, keyValue, u32} from '../base/files/file_bytes.js';
 import {rejection} from '../base/files/rejection.js';
+import {randomGgufBytes} from '../support/random_gguf.js';
 import {skip} from '../support/skip.js';
 
 describe('loadModel', () => {
@@ -195,7 +196,9 @@ describe('loadModel', () => {
 
   it('refuses options that it does not know or that are not allowed', async () => {
     for (const [options, message] of [
-      [{foo: 1}, /loadModel has no option "foo"; it has onProgress, onWarning, signal/],
+      [{foo: 1}, /loadModel has no option "foo"; it has weights, activations, onProgress, onWarning, signal/],
+      [{weights: 'int4'}, /weights = "int4"; expected one of float32, asStored, packed8, packed4/],
+      [{activations: 8}, /activations = 8; expected int16 or int8/],
       [{onProgress: 5}, /onProgress = 5; expected a function/],
       [{onWarning: 'no'}, /onWarning = "no"; expected a function/],
       [{signal: {}}, /signal = \{\}; expected an AbortSignal/],
@@ -219,6 +222,59 @@ describe('loadModel', () => {
         'AbortError',
       );
     });
+  });
+
+  it('lets events in, counts bytes and hears a signal within a tensor', async () => {
+    const sizes = {dim: 256, hiddenDim: 256, depths: 1, heads: 4, kvHeads: 4, vocabSize: 20_000};
+    const file = new Blob([await randomGgufBytes({...sizes, dtypeOf: () => 'Q8_0'})]);
+    const embeddingBytes = (sizes.vocabSize * sizes.dim * 34) / 32;
+    await expectNoLeak(async () => {
+      const seen: number[] = [];
+      let events = 0;
+      const loaded = await loadModel(file, {
+        onProgress: ({done}) => {
+          seen.push(done);
+          setImmediate(() => events++);
+        },
+      });
+      const within = seen.filter(done => done < embeddingBytes);
+      expect(within.length).to.be.above(2);
+      expect(seen.every(Number.isInteger)).to.equal(true);
+      expect(events, 'events that were let in').to.equal(seen.length);
+      loaded.dispose();
+      const controller = new AbortController();
+      let last = 0;
+      const stopped = loadModel(file, {
+        signal: controller.signal,
+        onProgress: ({done}) => {
+          last = done;
+          if (done >= within[1]!) setImmediate(() => controller.abort());
+        },
+      });
+      expect((await rejection(stopped, Error)).name).to.equal('AbortError');
+      expect(last).to.be.below(embeddingBytes);
+    });
+  });
+
+  it('says that products unpack their matrices on a backend without kernels for them', async () => {
+    await useBackend('cpu');
+    try {
+      for (const [weights, expected] of [
+        ['packed8', 1],
+        ['asStored', 0],
+      ] as const) {
+        const warnings: string[] = [];
+        const options = {weights, onWarning: (message: string) => warnings.push(message)};
+        const loaded = await loadModel(tinyPath('llama_biases', 'model.gguf'), options);
+        if (weights === 'asStored') await expectGolden(loaded);
+        else loaded.dispose();
+        expect(warnings).to.have.length(expected);
+        for (const warning of warnings)
+          expect(warning).to.match(/The cpu backend has no kernels for packed weights/);
+      }
+    } finally {
+      await useBackend('wasm');
+    }
   });
 
   it('leaves no tensor after dispose, once or twice', async () => {

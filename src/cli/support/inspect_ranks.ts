@@ -4,14 +4,12 @@ import {type RankReport, rankTables} from '../../report/rank_tables.js';
 import {expectCharts} from '../../report/svg.js';
 import {jsonFile, writeFiles} from './files.js';
 import {interruptSignal} from './interrupt.js';
-import {loadForCommand} from './load.js';
+import {type ModelArgs, loadForCommand} from './load.js';
 import {print, printJson, printWritten} from './print.js';
 import {withBar} from './progress.js';
 import {readNamedText} from './text_args.js';
 
-interface InspectRanksArgs {
-  readonly model?: string;
-  readonly backend: string;
+interface InspectRanksArgs extends ModelArgs {
   readonly text?: string;
   readonly tokens?: number;
   readonly out?: string;

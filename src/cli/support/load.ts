@@ -3,6 +3,7 @@ import {embeddedName} from '../../../models/embedded_model.js';
 import {findParts} from '../../../models/formats/find_parts.js';
 import type {ModelParts} from '../../../models/formats/model_parts.js';
 import {loadModel} from '../../../models/load.js';
+import {type WeightSetting, weightSettings} from '../../../models/formats/weight_formats.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
 import {
   type BackendName,
@@ -10,7 +11,7 @@ import {
   defaultBackend,
   useBackend,
 } from '../../../ops/backends/use_backend.js';
-import {text, withDefault} from './arguments.js';
+import {choice, text, withDefault} from './arguments.js';
 import {progressBar, withBar} from './progress.js';
 
 /** Options of every command that runs a model. */
@@ -20,7 +21,18 @@ export const modelArgs = {
     'MODEL',
   ),
   backend: withDefault(text(`Backend of TensorFlow.js: ${backendNames.join(', ')}`, 'NAME'), defaultBackend),
+  weights: choice(
+    'How the matrices of --model are stored in memory (default: asStored for GGUF, float32 for safetensors)',
+    weightSettings,
+  ),
 };
+
+/** Their values. */
+export interface ModelArgs {
+  readonly model?: string;
+  readonly backend: string;
+  readonly weights?: WeightSetting;
+}
 
 export async function startBackend(name: string): Promise<void> {
   tf.enableProdMode(); // suppresses tfjs' advice to install other backends
@@ -29,13 +41,14 @@ export async function startBackend(name: string): Promise<void> {
 
 /** Starts the backend and loads the model, with a progress bar if it takes long. */
 export async function loadForCommand(
-  {model, backend}: {readonly model?: string; readonly backend: string},
+  {model, backend, weights}: ModelArgs,
   signal: AbortSignal,
 ): Promise<LoadedModel> {
   await startBackend(backend);
   const bars = {download: progressBar('Downloading'), weights: progressBar('Loading weights')};
   try {
     return await loadModel(model, {
+      weights,
       signal,
       onProgress: ({stage, done, total}) => bars[stage].update(done, total),
     });

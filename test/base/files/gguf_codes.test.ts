@@ -2,12 +2,11 @@ import {expect} from 'chai';
 import {readFile} from 'node:fs/promises';
 import {bytesSource} from '../../../base/files/byte_source.js';
 import type {CodedRow} from '../../../base/files/coded_row.js';
-import {float16Values, toFloat16} from '../../../base/files/float_formats.js';
+import {float16Values} from '../../../base/files/float_formats.js';
 import {openGguf} from '../../../base/files/gguf.js';
-import {ggmlTypes} from '../../../base/files/gguf_types.js';
 import {openSafetensors} from '../../../base/files/safetensors.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {randomFloats} from '../../support/random.js';
+import {encodingOf, randomBlocks} from '../../support/random_blocks.js';
 import {ggufBytes} from './file_bytes.js';
 import {rejection} from './rejection.js';
 
@@ -31,23 +30,6 @@ function weightsOf({codes, scales, minima}: CodedRow): {values: Float32Array; bo
   return {values, bounds};
 }
 
-/** Blocks of random bytes, with float16 scales and minima at these bytes of a block: those of any sign, from 2^-20 to 2^2. */
-function randomBlocks(dtype: string, count: number, seed: number): Uint8Array {
-  const halvesAt: Record<string, number[]> = {Q4_0: [0], Q5_0: [0], Q8_0: [0], Q6_K: [208]};
-  const {blockBytes} = [...ggmlTypes.values()].find(type => type.dtype === dtype)!;
-  const numbers = randomFloats(seed, count * (blockBytes + 2));
-  const bytes = Uint8Array.from(numbers.subarray(0, count * blockBytes), number => number * 1e5);
-  const fresh = new Uint16Array(2 * count);
-  const scaled = numbers.subarray(count * blockBytes).map((number, i) => number * 2 ** (1 - (i % 20)));
-  expect(toFloat16(scaled, fresh)).to.equal(-1);
-  for (let block = 0; block < count; block++) {
-    (halvesAt[dtype] ?? [0, 2]).forEach((at, i) => {
-      new DataView(bytes.buffer).setUint16(block * blockBytes + at, fresh[2 * block + i]!, true);
-    });
-  }
-  return bytes;
-}
-
 describe('Codes of GGUF blocks', () => {
   it('are the weights of gguf-python: exactly, or within the stated bound', async () => {
     const file = await openGguf(bytesSource(await readFile(new URL('types.gguf', golden))));
@@ -69,21 +51,23 @@ describe('Codes of GGUF blocks', () => {
 
   it('are those of random blocks, scales below the normal ones included', () => {
     for (const dtype of [...exact, ...rounded]) {
-      const encoding = [...ggmlTypes.values()].find(type => type.dtype === dtype)!;
-      const blocks = randomBlocks(dtype, 60, 3);
-      const wanted = new Float32Array(60 * encoding.blockSize);
-      encoding.decode!(blocks, wanted, 0);
-      const {values, bounds} = weightsOf(encoding.asStored!(blocks) as CodedRow);
-      for (let i = 0; i < values.length; i++) {
-        const bound = exact.includes(dtype) ? 0 : bounds[i]!;
-        expect(Math.abs(values[i]! - wanted[i]!), `${dtype} ${i}`).to.be.at.most(bound);
+      const encoding = encodingOf(dtype);
+      for (const spread of [1, 2 ** -10, 2 ** -18]) {
+        const blocks = randomBlocks(dtype, 60, 3, spread);
+        const wanted = new Float32Array(60 * encoding.blockSize);
+        encoding.decode!(blocks, wanted, 0);
+        const {values, bounds} = weightsOf(encoding.asStored!(blocks) as CodedRow);
+        for (let i = 0; i < values.length; i++) {
+          const bound = exact.includes(dtype) ? 0 : bounds[i]!;
+          expect(Math.abs(values[i]! - wanted[i]!), `${dtype} ${i}`).to.be.at.most(bound);
+        }
       }
     }
   });
 
   it('have an infinite scale or minimum if float16 cannot hold it', () => {
     const blocksOf = (dtype: string, edit: (bytes: DataView) => void) => {
-      const {asStored, blockBytes} = [...ggmlTypes.values()].find(type => type.dtype === dtype)!;
+      const {asStored, blockBytes} = encodingOf(dtype);
       const bytes = new Uint8Array(blockBytes);
       edit(new DataView(bytes.buffer));
       return asStored!(bytes) as CodedRow;

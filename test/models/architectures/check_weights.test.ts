@@ -3,7 +3,6 @@ import {checkedWeights} from '../../../models/formats/check_weights.js';
 import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
 import {architectureOf} from '../../../models/architectures/index.js';
 import type {TensorFile} from '../../../base/files/tensor_file.js';
-import {useBackend} from '../../../ops/backends/use_backend.js';
 import {ModelError} from '../../../base/errors.js';
 import {tinyConfig} from './tiny_models.js';
 
@@ -19,13 +18,12 @@ function fileFor(config: ModelConfig, further: readonly string[] = []): TensorFi
     ),
     readFloat32: () => Promise.reject(new Error('Nothing is to be read here.')),
     readAsStored: () => Promise.reject(new Error('Nothing is to be read here.')),
+    readBytes: () => Promise.reject(new Error('Nothing is to be read here.')),
     close: () => Promise.resolve(),
   };
 }
 
 describe('the tensors of a file', () => {
-  before(() => useBackend('wasm'));
-
   /** How many weights there are, and what was said. */
   function checked(config: ModelConfig, further: readonly string[]): [weights: number, warnings: string[]] {
     const warnings: string[] = [];
@@ -73,36 +71,5 @@ describe('the tensors of a file', () => {
       ModelError,
       /lack the tensor "lm_head.weight".*tie_word_embeddings/,
     );
-  });
-
-  it('must fit into the memory of wasm', async () => {
-    // as Llama-3.2-1B: 1.24 billion weights in float32, 0.97 billion of them twice
-    const large: ModelConfig = {
-      ...(await tinyConfig('llama_rope_llama3')),
-      vocabSize: 128256,
-      depths: 16,
-      dim: 2048,
-      heads: 32,
-      kvHeads: 8,
-      headDim: 64,
-      hiddenDim: 8192,
-    };
-    expect(() => checkedWeights(fileFor(large), large)).to.throw(
-      ModelError,
-      /needs 8.2 GiB on the wasm backend/,
-    );
-    // as Qwen2-0.5B, which just fits
-    const fitting = {
-      ...large,
-      vocabSize: 151936,
-      depths: 24,
-      dim: 896,
-      heads: 14,
-      kvHeads: 2,
-      hiddenDim: 4864,
-    };
-    expect(checkedWeights(fileFor(fitting), fitting)).to.have.length(24 * 9 + 2);
-    await useBackend('cpu');
-    expect(checkedWeights(fileFor(large), large)).to.have.length(16 * 9 + 2);
   });
 });

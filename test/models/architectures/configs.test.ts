@@ -320,6 +320,7 @@ describe('GGUF metadata', () => {
       tensors: new Map(shapes.map(([name, shape]) => [name, {name, shape, dtype: 'F32', byteLength: 0}])),
       readFloat32: () => Promise.resolve(Float32Array.of(1, 1, 2, 8)),
       readAsStored: () => Promise.resolve(undefined),
+      readBytes: () => Promise.resolve(new Uint8Array(16)),
       close: () => Promise.resolve(),
     };
   };

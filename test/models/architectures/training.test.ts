@@ -6,7 +6,17 @@ import type {ModelConfig} from '../../../models/architectures/parts/model_config
 import {ContextLengthError} from '../../../base/errors.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
+import {readGolden} from '../../support/golden.js';
 import {asBatch, logitsOf} from './tiny_models.js';
+
+const savedModels = readGolden('layers/saved_models.json') as Record<
+  string,
+  Pick<tf.io.ModelArtifacts, 'modelTopology' | 'weightSpecs'> & {
+    readonly weightData: string;
+    readonly ids: readonly number[];
+    readonly logits: readonly number[];
+  }
+>;
 
 const config: ModelConfig = {
   architecture: 'llama',
@@ -90,6 +100,20 @@ describe('models as tf.LayersModel on wasm', () => {
       loaded.dispose();
     });
   }
+
+  it('load from files that were saved when blocks had layers of sums', async () => {
+    for (const [name, saved] of Object.entries(savedModels)) {
+      const {ids, logits, weightData, ...artifacts} = saved;
+      const data = Uint8Array.from(Buffer.from(weightData, 'base64')).buffer;
+      const model = await tf.loadLayersModel(tf.io.fromMemory({...artifacts, weightData: data}));
+      expect(model.layers.some(layer => layer.name === 'attention_sum_0')).to.equal(true);
+      const cache = new KVCache(model);
+      await expectClose(await logitsOf(model, ids), logits, 1e-5, name);
+      await expectClose(await logitsOf(model, ids, {cache}), logits, 1e-5, name);
+      cache.dispose();
+      model.dispose();
+    }
+  });
 
   it('free all that they hold, tied embeddings too, built or loaded', async () => {
     await expectNoLeak(async () => {

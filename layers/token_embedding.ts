@@ -86,15 +86,14 @@ export class TokenEmbedding extends MatrixLayer<'embeddings'> {
         this.checkLength(x.shape[1]!, kwargs.cache?.tokens ?? 0);
       }
       const table = this.matrix('embeddings') as tf.Tensor2D | PackedMatrix;
-      const {dim, vocabSize} = this.config;
+      const {dim} = this.config;
       if (x.rank !== 2 && (x.rank < 3 || x.shape.at(-1) !== dim)) {
         throw new InvalidArgumentError(
           `Layer "${this.name}" got [${x.shape.join(', ')}]; expected ids [batch, tokens], or hidden states [batch, tokens, ${dim}].`,
         );
       }
       if (x.rank === 2) return embed(x as tf.Tensor2D, table);
-      const logits = lmHead(tf.reshape(x, [-1, dim]), table, {activations: this.activations});
-      return tf.reshape(logits, [...x.shape.slice(0, -1), vocabSize]);
+      return lmHead(x, table, {activations: this.activations});
     });
   }
 

@@ -13,20 +13,21 @@ import {lmHeadWebgpu} from './webgpu.js';
  * token of the vocabulary, `logits = x embedding^T`. Differentiable in both. Absolute error <= (dim + 2) 2^-24 times the
  * sum |x_i e_i|, if that fits float32.
  *
- * @param x float32 `[rows, dim]`.
+ * @param x float32 `[..., dim]`.
  * @param embedding float32 `[vocab, dim]`, or packed, with `dim` inputs and `vocab` outputs: see `linear`.
- * @returns float32 `[rows, vocab]`.
+ * @returns float32 `[..., vocab]`.
  * @throws InvalidArgumentError if the shapes do not fit.
  */
 export function lmHead(
-  x: tf.Tensor2D,
+  x: tf.Tensor,
   embedding: tf.Tensor2D | PackedMatrix,
   options: Pick<LinearOptions, 'activations'> = {},
-): tf.Tensor2D {
-  if (isPacked(embedding)) return linear(x, embedding, options) as tf.Tensor2D;
-  if (x.rank !== 2 || embedding.rank !== 2 || x.shape[1] !== embedding.shape[1]) {
+): tf.Tensor {
+  if (isPacked(embedding)) return linear(x, embedding, options);
+  const [vocab, dim] = embedding.shape;
+  if (embedding.rank !== 2 || x.shape.at(-1) !== dim) {
     throw new InvalidArgumentError(
-      `x [${x.shape.join(', ')}] and embedding [${embedding.shape.join(', ')}] do not fit: expected [rows, dim] and ` +
+      `x [${x.shape.join(', ')}] and embedding [${embedding.shape.join(', ')}] do not fit: expected [..., dim] and ` +
         '[vocab, dim] of the same dim.',
     );
   }
@@ -34,8 +35,14 @@ export function lmHead(
     [x, embedding],
     [x, embedding],
     () => runOp(lmHeadOp, {x, embedding}, {}),
-    // transposed first: matMul's own transposition is ten times slower on wasm
-    (dy, saved) => [tf.matMul(dy, saved[1]), tf.matMul(tf.transpose(dy), saved[0])],
+    (dy, [input, table]) => {
+      const rows = tf.reshape<tf.Rank.R2>(dy, [-1, vocab]);
+      return [
+        tf.reshape(tf.matMul(rows, table), input.shape),
+        // transposed first: matMul's own transposition is ten times slower on wasm
+        tf.matMul(tf.transpose(rows), tf.reshape<tf.Rank.R2>(input, [-1, dim])),
+      ];
+    },
   );
 }
 

@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 
-export type LmHeadInputs = {x: tf.Tensor2D; embedding: tf.Tensor2D};
+export type LmHeadInputs = {x: tf.Tensor; embedding: tf.Tensor2D};
 
 /** `lmHead` in plain tfjs ops. */
-export function lmHeadReference({x, embedding}: LmHeadInputs): tf.Tensor2D {
-  return tf.matMul(x, embedding, false, true);
+export function lmHeadReference({x, embedding}: LmHeadInputs): tf.Tensor {
+  const [vocab, dim] = embedding.shape;
+  const rows = tf.reshape<tf.Rank.R2>(x, [x.size / dim, dim]);
+  return tf.reshape(tf.matMul(rows, embedding, false, true), [...x.shape.slice(0, -1), vocab]);
 }

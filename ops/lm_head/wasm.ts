@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import type {KernelInputs} from '../run_op.js';
 import type {LmHeadInputs} from './reference.js';
@@ -6,9 +6,10 @@ import type {LmHeadInputs} from './reference.js';
 /** `lmHead` on tfjs' heap: the matrix is read once for every 64 rows. */
 export function lmHeadWasm({x, embedding}: KernelInputs<LmHeadInputs>): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [rows, dim] = x.shape;
-  const [vocab] = embedding.shape;
-  const out = heap.output([rows, vocab], 'float32');
+  const [vocab, dim] = embedding.shape;
+  const leading = x.shape.slice(0, -1);
+  const rows = tf.util.sizeFromShape(leading);
+  const out = heap.output([...leading, vocab], 'float32');
   heap.kernels.lmHead(heap.address(x), heap.address(embedding), heap.address(out), rows, vocab, dim);
   return out;
 }

@@ -1,12 +1,13 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../backends/webgpu_programs.js';
 import type {KernelInputs} from '../run_op.js';
 import type {LmHeadInputs} from './reference.js';
 
 /** `lmHead` on the GPU: the matrix is read once for every four rows. */
 export function lmHeadWebgpu({x, embedding}: KernelInputs<LmHeadInputs>): tf.TensorInfo {
-  const [rows, dim] = x.shape;
-  const [vocab] = embedding.shape;
+  const [vocab, dim] = embedding.shape;
+  const leading = x.shape.slice(0, -1);
+  const rows = tf.util.sizeFromShape(leading);
   return webgpuPrograms()!.run(
     lmHeadShader,
     {
@@ -15,7 +16,7 @@ export function lmHeadWebgpu({x, embedding}: KernelInputs<LmHeadInputs>): tf.Ten
       uniforms: {rows, vocab, dim},
       work: [Math.ceil(vocab / words), Math.ceil(rows / rowsAtOnce), 1],
     },
-    [rows, vocab],
+    [...leading, vocab],
   );
 }
 

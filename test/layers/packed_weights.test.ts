@@ -14,12 +14,13 @@ import {InvalidArgumentError} from '../../base/errors.js';
 import {type WeightFormat, recordsShape, weightFormats} from '../../ops/weights/formats.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {describeOnBackends} from '../support/backends.js';
-import {copyUnpacked, recordsOf, setRandomWeights} from '../support/packed_layers.js';
+import {copyUnpacked, expectCloseToLargest, recordsOf, setRandomWeights} from '../support/packed_layers.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 
 /** No multiple of 32 and no multiple of 8, so that all records are padded. */
 const dim = 44;
-const hidden = () => tf.randomNormal([2, 5, dim], 0, 1, 'float32', 3);
+/** Small, so that scores of attention are not so large that a rounded input changes which token is attended to. */
+const hidden = () => tf.randomNormal([2, 5, dim], 0, 0.3, 'float32', 3);
 const ids = () => tf.tensor2d([0, 3, 6, 3, 8, 1], [2, 3], 'int32');
 
 interface PackedCase {
@@ -102,12 +103,15 @@ for (const [name, {make, input, params}] of Object.entries(cases)) {
         setRandomWeights(packed, 5);
         copyUnpacked(packed, floats);
         const [actual, expected] = [packed.apply(x) as tf.Tensor, floats.apply(x) as tf.Tensor];
-        await expectClose(actual, expected, 1e-3);
+        await expectCloseToLargest(actual, expected, 5e-4);
         if (x.dtype === 'float32') {
           const through = (layer: tf.layers.Layer) =>
-            tf.grad(given => tf.sum(tf.sin(layer.apply(given) as tf.Tensor)))(x);
+            tf.grad(given => {
+              const output = layer.apply(given) as tf.Tensor;
+              return tf.sum(tf.mul(output, tf.randomNormal(output.shape, 0, 1, 'float32', 9)));
+            })(x);
           const [gradient, wanted] = [through(packed), through(floats)];
-          await expectClose(gradient, wanted, 2e-3);
+          await expectCloseToLargest(gradient, wanted, 2e-3);
           tf.dispose([gradient, wanted]);
         }
         tf.dispose([actual, expected, x]);

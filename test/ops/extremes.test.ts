@@ -285,7 +285,7 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
 
   lm_head: ({numbers, weights}) => {
     const [x, embedding] = [tf.tensor2d(numbers, [rows, dim]), tf.tensor2d(weights, [rows, dim])];
-    const run = (a: tf.Tensor, b: tf.Tensor) => lmHead(a as tf.Tensor2D, b as tf.Tensor2D);
+    const run = (a: tf.Tensor, b: tf.Tensor) => lmHead(a, b as tf.Tensor2D);
     const dy = randomFloats(9, rows * rows);
     const [dx, dEmbedding] = tf.grads(run)([x, embedding], tf.tensor2d(dy, [rows, rows]));
     return [

@@ -17,13 +17,28 @@ describeOnBackends('lmHead', () => {
     await fc.assert(
       fc.asyncProperty(shapes, async ({rows, vocab, dim}) => {
         const [x, embedding] = [tf.randomUniform([rows, dim], -1, 1), tf.randomUniform([vocab, dim], -1, 1)];
-        const logits = lmHead(x as tf.Tensor2D, embedding as tf.Tensor2D);
+        const logits = lmHead(x, embedding as tf.Tensor2D);
         expect(logits.shape).to.deep.equal([rows, vocab]);
         await expectClose(logits, products(await x.data(), await embedding.data(), dim), 1e-5);
         tf.dispose([x, embedding, logits]);
       }),
       {numRuns: 60},
     );
+  });
+
+  it('takes rows of any leading axes, and gives their gradients in that shape', async () => {
+    const rows = tf.randomUniform<tf.Rank.R2>([6, 5], -1, 1);
+    const embedding = tf.randomUniform<tf.Rank.R2>([7, 5], -1, 1);
+    const x = tf.reshape(rows, [2, 3, 5]);
+    const [logits, expected] = [lmHead(x, embedding), lmHead(rows, embedding)];
+    expect(logits.shape).to.deep.equal([2, 3, 7]);
+    await expectClose(tf.reshape(logits, [6, 7]), expected, 1e-6);
+    const gradients = (of: tf.Tensor) =>
+      tf.grads((a, b) => tf.sum(tf.sin(lmHead(a, b as tf.Tensor2D))))([of, embedding]);
+    const [[dx, dTable], [dRows, sameTable]] = [gradients(x), gradients(rows)] as [tf.Tensor[], tf.Tensor[]];
+    expect(dx!.shape).to.deep.equal([2, 3, 5]);
+    await expectClose(tf.reshape(dx!, [6, 5]), dRows!, 1e-6);
+    await expectClose(dTable!, sameTable!, 1e-6);
   });
 
   it('gives no numbers for no rows', () => {
@@ -34,8 +49,7 @@ describeOnBackends('lmHead', () => {
     const x = tf.randomNormal<tf.Rank.R2>([3, 5]);
     const embedding = tf.randomNormal<tf.Rank.R2>([7, 5]);
     const dy = tf.randomNormal([3, 7]);
-    const weighted = (...[a, b]: tf.Tensor[]) =>
-      tf.sum(tf.mul(lmHead(a as tf.Tensor2D, b as tf.Tensor2D), dy));
+    const weighted = (...[a, b]: tf.Tensor[]) => tf.sum(tf.mul(lmHead(a!, b as tf.Tensor2D), dy));
     const plain = (...[a, b]: tf.Tensor[]) => tf.sum(tf.mul(tf.matMul(a!, b!, false, true), dy));
     const gradients = tf.grads(weighted)([x, embedding]);
     const expected = tf.grads(plain)([x, embedding]);
@@ -46,7 +60,7 @@ describeOnBackends('lmHead', () => {
   it('leaks nothing', async () => {
     const [x, embedding] = [tf.ones([3, 8]), tf.ones([5, 8])] as [tf.Tensor2D, tf.Tensor2D];
     await expectNoLeak(() => lmHead(x, embedding));
-    await expectNoLeak(() => tf.grads((a, b) => lmHead(a as tf.Tensor2D, b as tf.Tensor2D))([x, embedding]));
+    await expectNoLeak(() => tf.grads((a, b) => lmHead(a, b as tf.Tensor2D))([x, embedding]));
   });
 
   it('says what does not fit', () => {

@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
 import {floatsOf, formatOf, matrixOf} from '../../layers/packed_variables.js';
 import {isPacked} from '../../ops/weights/matrix.js';
 import {packedMatrix} from './packed_matrix.js';
+import {expectClose} from './tensors.js';
 
 /** Gives the packed weights of a layer or a model random codes and scales, and its other matrices and vectors random numbers. */
 export function setRandomWeights(layer: tf.layers.Layer, seed: number): void {
@@ -32,4 +34,19 @@ export function recordsOf(layer: tf.layers.Layer): Record<string, Int32Array> {
   return Object.fromEntries(
     packed.map(variable => [variable.originalName, (variable.read().dataSync() as Int32Array).slice()]),
   );
+}
+
+/** Expects |a - e| <= tolerance * the largest |e| for every number: what rounding the inputs of products changes grows with them. */
+export async function expectCloseToLargest(
+  actual: tf.Tensor | ArrayLike<number>,
+  expected: tf.Tensor | ArrayLike<number>,
+  tolerance: number,
+  what = '',
+): Promise<void> {
+  const numbers = expected instanceof tf.Tensor ? await expected.data() : expected;
+  const given = actual instanceof tf.Tensor ? await actual.data() : actual;
+  const largest = Array.from(numbers).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+  expect(largest, what).to.be.above(0);
+  const scaled = (x: ArrayLike<number>) => Array.from(x, number => number / largest);
+  await expectClose(scaled(given), scaled(numbers), tolerance, what);
 }

@@ -6,7 +6,12 @@ import {buildModel} from '../../../models/architectures/index.js';
 import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import type {WeightFormat} from '../../../ops/weights/formats.js';
-import {copyUnpacked, recordsOf, setRandomWeights} from '../../support/packed_layers.js';
+import {
+  copyUnpacked,
+  expectCloseToLargest,
+  recordsOf,
+  setRandomWeights,
+} from '../../support/packed_layers.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 import {asBatch, logitsOf} from './tiny_models.js';
 
@@ -109,14 +114,9 @@ describe('a model with packed weights on wasm', () => {
         .map(({originalName}) => originalName)
         .filter(each => !/kernel$|embeddings$/.test(each));
       expect(Object.keys(actual).sort()).to.deep.equal(names.sort());
-      for (const each of names) {
-        const size = tf.tidy(() => tf.max(tf.abs(expected[each]!)).dataSync()[0]!);
-        expect(size, each).to.be.above(0);
-        const scaled = (x: tf.Tensor) => tf.tidy(() => tf.div(x, size));
-        const [a, e] = [scaled(actual[each]!), scaled(expected[each]!)];
-        await expectClose(a, e, 3e-3, each);
-        tf.dispose([a, e]);
-      }
+      // without a rotation the bias of all keys changes no attention: its gradient is rounding
+      const moving = names.filter(each => name !== 'gpt2' || !each.endsWith('key_bias'));
+      for (const each of moving) await expectCloseToLargest(actual[each]!, expected[each]!, 3e-3, each);
       tf.dispose([actual, expected]);
       await expectNoLeak(() => gradientsOf(packed));
       dispose();

@@ -1,4 +1,3 @@
-import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {InvalidArgumentError, ModelError, shown} from '../base/errors.js';
 import {checkOptions} from '../base/options.js';
@@ -8,7 +7,14 @@ import {modelOf} from './model_like.js';
 import {saveGguf} from './save_gguf.js';
 import {joinColumns, transpose} from './formats/layouts.js';
 import {type FilledVariables, filledVariables} from './formats/model_variables.js';
+import {
+  type RecordsToWrite,
+  packedKey,
+  packedTensorsToJson,
+  recordsToWrite,
+} from './formats/packed_tensors.js';
 import {architectureOf} from './architectures/index.js';
+import {numbersOf} from '../layers/packed_variables.js';
 import type {SamplingOptions} from './generate/options.js';
 import type {Tokenizer} from './tokenizer/index.js';
 import {diskError, writeFileAtomically} from '../base/files/disk.js';
@@ -20,8 +26,8 @@ export type ModelToSave = Pick<LoadedModel, 'model' | 'config' | 'tokenizer'> &
 
 export interface SaveModelOptions {
   /**
-   * How weights are stored: in a folder all of them, in a GGUF file the matrices. F16 halves the size of F32 and rounds. Default: 'F32' in
-   * a folder; in a GGUF file as they are in memory.
+   * How weights are stored: in a folder all of them, in a GGUF file the matrices. 'F32' keeps every number, 'F16' halves the size and
+   * rounds. Default: as they are in memory, float32 as F32. Packed matrices of a folder are then read by eigenkv only.
    */
   readonly dtype?: 'F32' | 'F16';
 }
@@ -34,10 +40,11 @@ const schema = v.strictObject({
  * Writes a model (Node only), one tensor at a time in memory: into one GGUF file if the path ends with .gguf, else into a folder.
  *
  * A folder has the hub's format: config.json, tokenizer.json, tokenizer_config.json (with the chat template), generation_config.json if
- * the model has sampling defaults, and model.safetensors with the hub's names and layouts. `loadModel(folder)` and the hub's own
- * libraries read it. A GGUF file becomes safetensors this way, whatever its weights were stored as. config.json is written last, so that
- * an unfinished folder is not taken for a model. A compressed model (`config.compression`) is saved the same way, with smaller attention
- * matrices that only eigenkv reads.
+ * the model has sampling defaults, and model.safetensors with the hub's names and layouts. With `dtype` `loadModel(folder)` and the hub's
+ * own libraries read it, whatever the weights were loaded from. Without it, packed matrices are I32 tensors of their records, and config.json
+ * says their formats (`eigenkv_weights`): `loadModel` reads the same bits again. config.json is written last, so that an unfinished
+ * folder is not taken for a model. A compressed model (`config.compression`) is saved the same way, with smaller attention matrices that
+ * only eigenkv reads.
  *
  * A GGUF file has the same in itself; `loadModel` and llama.cpp read it. Packed matrices keep their numbers, as Q4_0, Q4_1, Q5_0, Q5_1,
  * Q8_0, Q6_K, F16 or BF16.
@@ -56,29 +63,34 @@ export async function saveModel(
     throw new InvalidArgumentError(`saveModel: path = ${shown(path)}; expected a path.`);
   }
   if (path.endsWith('.gguf')) await saveGguf(given, path, dtype);
-  else await saveFolder(given, path, dtype ?? 'F32');
+  else await saveFolder(given, path, dtype);
 }
 
-async function saveFolder(given: ModelToSave, folder: string, dtype: 'F32' | 'F16'): Promise<void> {
+async function saveFolder(
+  given: ModelToSave,
+  folder: string,
+  dtype: 'F32' | 'F16' | undefined,
+): Promise<void> {
   const model = modelOf(given);
   const {config, tokenizer, chatTemplate, generation = {}} = given;
   const {join} = process.getBuiltinModule('node:path');
   const {rm} = process.getBuiltinModule('node:fs/promises');
   const architecture = architectureOf(config);
+  const filled = filledVariables(model, architecture.hubWeights(config));
+  const records = dtype === undefined ? recordsOf(filled) : new Map<FilledVariables, RecordsToWrite>();
   const hubConfig = {
     ...architecture.toHub(config),
     ...(config.compression && {[compressionKey]: compressionToJson(config.compression)}),
     ...hubIds(tokenizer),
-    torch_dtype: dtype === 'F32' ? 'float32' : 'float16',
+    ...(records.size > 0 && {[packedKey]: packedTensorsToJson([...records.values()])}),
+    torch_dtype: dtype === 'F16' ? 'float16' : 'float32',
   };
   if (tokenizer.json === undefined) {
     throw new ModelError(
       'This tokenizer does not know its tokenizer.json; save a model with the one it was loaded with.',
     );
   }
-  const tensors = filledVariables(model, architecture.hubWeights(config)).map(filled =>
-    toTensor(filled, dtype),
-  );
+  const tensors = filled.map(each => records.get(each)?.tensor ?? toTensor(each, dtype ?? 'F32'));
   await rm(join(folder, 'config.json'), {force: true}).catch((error: unknown) => {
     throw diskError(error, `write ${folder}`);
   });
@@ -95,6 +107,15 @@ async function saveFolder(given: ModelToSave, folder: string, dtype: 'F32' | 'F1
   await writeJson(join(folder, 'config.json'), hubConfig, 2);
 }
 
+function recordsOf(filled: readonly FilledVariables[]): Map<FilledVariables, RecordsToWrite> {
+  return new Map(
+    filled.flatMap(each => {
+      const records = recordsToWrite(each);
+      return records === undefined ? [] : [[each, records]];
+    }),
+  );
+}
+
 function toTensor({stored, variables, columns}: FilledVariables, dtype: 'F32' | 'F16'): TensorToWrite {
   return {
     name: stored.tensor,
@@ -102,17 +123,13 @@ function toTensor({stored, variables, columns}: FilledVariables, dtype: 'F32' | 
     shape: stored.shape,
     data: async () => {
       const parts = await Promise.all(
-        variables.map(async (variable, i) => ({values: await valuesOf(variable), columns: columns[i]!})),
+        variables.map(async (variable, i) => ({values: await numbersOf(variable), columns: columns[i]!})),
       );
       const joined = joinColumns(parts);
       const [outputs, inputs] = stored.shape;
       return stored.transposed && inputs !== undefined ? transpose(joined, inputs, outputs!) : joined;
     },
   };
-}
-
-async function valuesOf(variable: tf.LayerVariable): Promise<Float32Array> {
-  return await variable.read().data<'float32'>();
 }
 
 function hubIds({bosId, eosIds}: Tokenizer): Record<string, unknown> {

@@ -5,6 +5,7 @@ import type {ModelConfig} from '../architectures/parts/model_config.js';
 import {architectureOf} from '../architectures/index.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
+import {packedFormats} from '../../ops/weights/formats.js';
 
 /** What the hub's library calls the tensor of an output head. */
 export const hubHead = 'lm_head.weight';
@@ -81,8 +82,15 @@ export function weightsIn(file: TensorFile, config: ModelConfig): StoredWeight[]
     const {tensor} = stored;
     const bare = tensor.startsWith(hubPrefix) ? tensor.slice(hubPrefix.length) : tensor;
     const names = isEmbedding(stored) && config.tiedEmbeddings ? [tensor, bare, hubHead] : [tensor, bare];
-    return {...stored, tensor: names.find(name => file.tensors.has(name)) ?? tensor};
+    const found = names.find(name => file.tensors.has(name)) ?? tensor;
+    return asPacked({...stored, tensor: found}, file.tensors.get(found)?.dtype);
   });
+}
+
+/** The rows of packed matrices are outputs, those of some architectures' other matrices inputs. */
+function asPacked(stored: StoredWeight, dtype = ''): StoredWeight {
+  if (!(dtype in packedFormats) || stored.transposed || isEmbedding(stored)) return stored;
+  return {...stored, transposed: true, shape: stored.shape.toReversed()};
 }
 
 export function isEmbedding({variables}: Pick<StoredWeight, 'variables'>): boolean {

@@ -14,6 +14,7 @@ import {namesOfParts} from '../../base/files/split_gguf.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {fittedTokenizer} from './fit_tokenizer.js';
 import {withOwnHead} from './own_head.js';
+import {packedKey, withPackedTensors} from './packed_tensors.js';
 import {samplingOfGguf, samplingOfHub, templateOfConfig} from './use_defaults.js';
 
 /** The parts of a model, as its files describe them. The weights are open and not read yet. */
@@ -61,14 +62,15 @@ export async function partsOfHubFiles(
 ): Promise<ModelParts> {
   return closingOnError(weights, async () => {
     if (!isRecord(files.config)) throw new FormatError(`The config.json of ${name} is not a JSON object.`);
-    const config = await withOwnHead(configFromHub(files.config), weights, warn);
+    const matrices = withPackedTensors(weights, files.config[packedKey]);
+    const config = await withOwnHead(configFromHub(files.config), matrices, warn);
     sayWhatIsHeld(config, warn);
     const tokenizer = tokenizerFromJson(files.tokenizer, files.tokenizerConfig ?? {}, files, warn);
     return {
       name,
       config,
       tokenizer: fittedTokenizer(withConfiguredIds(tokenizer, files), config, warn),
-      weights,
+      weights: matrices,
       generation: samplingOfHub(files.generationConfig, warn),
       chatTemplate: files.chatTemplate ?? templateOfConfig(files.tokenizerConfig),
     };

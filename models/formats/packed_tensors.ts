@@ -23,19 +23,22 @@ interface PackedTensor {
   readonly shape: readonly [outputs: number, inputs: number];
 }
 
+/** A tensor of records, and what config.json says of it. */
+export interface RecordsToWrite {
+  readonly tensor: TensorToWrite;
+  readonly packed: PackedTensor;
+}
+
 /** The value of the key in config.json. */
-export function packedTensorsToJson(tensors: Readonly<Record<string, PackedTensor>>): object {
-  return {version, tensors};
+export function packedTensorsToJson(records: readonly RecordsToWrite[]): object {
+  return {version, tensors: Object.fromEntries(records.map(({tensor, packed}) => [tensor.name, packed]))};
 }
 
 /**
  * A tensor of records as the model has them.
  * @returns undefined if a variable that fills the tensor is float32, or their formats differ.
  */
-export function recordsToWrite({
-  stored,
-  variables,
-}: FilledVariables): {tensor: TensorToWrite; packed: PackedTensor} | undefined {
+export function recordsToWrite({stored, variables}: FilledVariables): RecordsToWrite | undefined {
   const matrices = variables.map(matrixOf).filter(isPacked);
   const [first] = matrices;
   if (first === undefined || matrices.length < variables.length) return undefined;

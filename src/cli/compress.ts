@@ -65,7 +65,10 @@ export const compressCommand = command({
       'FILE',
     ),
     plan: planArg('Plan that the layers ask for in a cache without one, full by default'),
-    dtype: withDefault(choice('Number format in the file', ['F32', 'F16']), 'F32'),
+    dtype: choice('Number format in the file. Default: as in memory, packed weights for eigenkv only', [
+      'F32',
+      'F16',
+    ]),
     out: required(text('Write the model into this folder', 'FOLDER')),
     columns: columns(compressionColumnNames),
   },

@@ -19,7 +19,7 @@ export async function fingerprintOf(layers: readonly tf.layers.Layer[]): Promise
       });
       const numbers = await first.data<'float32'>();
       first.dispose();
-      // a copy: the array may be a view of a larger buffer
+      // a copy: the array may be a view of a larger buffer. As float32, to which GPU backends round integers that they slice
       digest.take(variable.shape.join()).take(new Uint8Array(Float32Array.from(numbers).buffer));
     }
   }

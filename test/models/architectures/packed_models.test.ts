@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
+import {fingerprintOf} from '../../../cache/binding/fingerprint.js';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {formatOf} from '../../../layers/packed_variables.js';
 import {buildModel} from '../../../models/architectures/index.js';
@@ -122,6 +123,21 @@ describe('a model with packed weights on wasm', () => {
       dispose();
     });
   }
+
+  it('has a fingerprint of its records, the same on every backend', async () => {
+    const model = buildModel(llama, {formatOf: () => 'packed8'});
+    setRandomWeights(model, 3);
+    const digits = await fingerprintOf(model.layers);
+    await useBackend('cpu');
+    try {
+      expect(await fingerprintOf(model.layers)).to.equal(digits);
+    } finally {
+      await useBackend('wasm');
+    }
+    setRandomWeights(model, 4);
+    expect(await fingerprintOf(model.layers)).not.to.equal(digits);
+    model.dispose();
+  });
 
   it('learns by fit what is not packed, and saves and loads the packed weights bit for bit', async () => {
     const {packed, dispose} = pair(llama, variable => (variable.includes('feed') ? 'packed4' : 'packed8'));

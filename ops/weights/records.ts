@@ -92,10 +92,9 @@ export function readCodes(
   const first = ((output - column) / outputsOfRecord) * blocks * size + 2 * column;
   if (bits === 16) return halvesAt(bytes, first, blocks * inputsOfRecord, 16);
   const codes = new (bits === 4 ? Uint8Array : Int8Array)(blocks * inputsOfRecord);
-  for (let block = 0, i = 0; block < blocks; block++) {
-    const record = first - 2 * column + block * size;
-    for (let input = 0; input < inputsOfRecord; input++)
-      codes[i++] = codeAt(bytes, record, bits, column, input);
+  const read = bits === 4 ? readCodes4 : readCodes8;
+  for (let block = 0; block < blocks; block++) {
+    read(bytes, first - 2 * column + block * size, column, codes, block * inputsOfRecord);
   }
   const scalesAt = first + outputsOfRecord * ((inputsOfRecord * bits) / 8);
   const perBlock = inputsOfRecord / groupSize;
@@ -105,6 +104,24 @@ export function readCodes(
   }
   if (!hasMinimum) return {codes, scales};
   return {codes, scales, minima: halvesAt(bytes, scalesAt + 2 * outputsOfRecord * perBlock, blocks, size)};
+}
+
+function readCodes4(bytes: Uint8Array, at: number, column: number, codes: CodedRow['codes'], to: number) {
+  let from = at + 16 * (column >> 2) + 4 * (column & 3);
+  for (let i = to; i < to + inputsOfRecord; i += 8, from += 32) {
+    for (let j = 0; j < 4; j++) {
+      const pair = bytes[from + j]!;
+      codes[i + j] = pair & 15;
+      codes[i + 4 + j] = pair >> 4;
+    }
+  }
+}
+
+function readCodes8(bytes: Uint8Array, at: number, column: number, codes: CodedRow['codes'], to: number) {
+  for (let i = 0, from = at + 2 * column; i < inputsOfRecord; i += 2, from += 16) {
+    codes[to + i] = bytes[from]!;
+    codes[to + i + 1] = bytes[from + 1]!;
+  }
 }
 
 /** Numbers of 16 bits that are `stride` bytes apart. */

@@ -15,7 +15,7 @@ export {rotate} from './rotate';
 export {rmsNorm} from './rms_norm';
 export {swiglu} from './swiglu';
 export {linear, linearScratch} from './linear';
-export {lmHead} from './multiply_transposed';
+export {multiplyTransposed} from './multiply_transposed';
 export {eigh, eighScratch} from './eigh';
 export {batchedMatMul, batchedMatMulScratch} from './batched_matmul';
 export {allFinite} from './finite';

@@ -25,11 +25,11 @@ export interface WasmKernels {
   swiglu(gate: number, up: number, out: number, count: number): void;
   linear(x: number, w: number, bias: number, residual: number, out: number, scratch: number, rows: number, inputs: number, outputs: number): void;
   linearScratch(rows: number, inputs: number, outputs: number): number;
-  lmHead(x: number, w: number, out: number, rows: number, vocab: number, dim: number): void;
+  multiplyTransposed(x: number, w: number, out: number, rows: number, columns: number, dim: number): void;
   eigh(x: number, out: number, scratch: number, count: number, dim: number): void;
   eighScratch(dim: number): number;
   batchedMatMul(a: number, b: number, out: number, scratch: number, count: number, m: number, k: number, n: number, transposeA: number, transposeB: number): void;
-  batchedMatMulScratch(k: number, n: number): number;
+  batchedMatMulScratch(m: number, k: number, n: number, transposeA: number, transposeB: number): number;
   allFinite(x: number, count: number): number;
   roundRows(x: number, scratch: number, rows: number, inputs: number, order: number): void;
   roundRowsScratch(rows: number, inputs: number, order: number): number;

@@ -1,4 +1,4 @@
-import {multiplyTile} from './matrix_product';
+import {multiplyTile} from './panel_product';
 import {countOf} from './counts';
 import {madd} from './math';
 import {blockInputs, groupOutputs, halvesOf} from './packed_record';
@@ -76,7 +76,7 @@ export function multiplyByFloats<ExponentBits>(
         const last = a + <usize>(count - 1) * rowBytes;
         const b = min(a + rowBytes, last),
           c = min(b + rowBytes, last);
-        multiplyTile(a, b, c, last, 4, panel, inputs, scratch, 32, false);
+        multiplyTile(a, b, c, last, panel, inputs, scratch, 32, false);
       } else {
         for (let r = 0; r < count; r++) {
           multiplyRow<ExponentBits>(a + <usize>r * rowBytes, weights, inputs, scratch + ((<usize>r) << 5));

@@ -1,4 +1,5 @@
 import {madd, sumOfLanes, sumsOfLanes} from './math';
+import {transpose} from './transpose';
 
 // Scores of queries against one tile of dense keys.
 
@@ -9,47 +10,11 @@ export const rowsWorthTransposing: i32 = 8;
 
 /** tile [count, dim] -> out [dim, tileTokens], zeros beyond count. */
 export function transposeTile(tile: usize, count: i32, dim: i32, out: usize): void {
-  const rowBytes = (<usize>dim) << 2;
   const columnBytes = (<usize>tileTokens) << 2;
-  let token = 0;
-  for (; token + 4 <= count; token += 4) {
-    const r0 = tile + <usize>token * rowBytes;
-    const r1 = r0 + rowBytes,
-      r2 = r1 + rowBytes,
-      r3 = r2 + rowBytes;
-    const column = out + ((<usize>token) << 2);
-    let d = 0;
-    for (; d + 4 <= dim; d += 4) {
-      const offset = (<usize>d) << 2;
-      const a = v128.load(r0 + offset),
-        b = v128.load(r1 + offset),
-        c = v128.load(r2 + offset),
-        e = v128.load(r3 + offset);
-      const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5),
-        ab1 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
-      const ce0 = v128.shuffle<f32>(c, e, 0, 4, 1, 5),
-        ce1 = v128.shuffle<f32>(c, e, 2, 6, 3, 7);
-      const to = column + <usize>d * columnBytes;
-      v128.store(to, v128.shuffle<f32>(ab0, ce0, 0, 1, 4, 5));
-      v128.store(to + columnBytes, v128.shuffle<f32>(ab0, ce0, 2, 3, 6, 7));
-      v128.store(to + 2 * columnBytes, v128.shuffle<f32>(ab1, ce1, 0, 1, 4, 5));
-      v128.store(to + 3 * columnBytes, v128.shuffle<f32>(ab1, ce1, 2, 3, 6, 7));
-    }
-    for (; d < dim; d++) {
-      const offset = (<usize>d) << 2;
-      const to = column + <usize>d * columnBytes;
-      store<f32>(to, load<f32>(r0 + offset));
-      store<f32>(to, load<f32>(r1 + offset), 4);
-      store<f32>(to, load<f32>(r2 + offset), 8);
-      store<f32>(to, load<f32>(r3 + offset), 12);
-    }
-  }
+  transpose(tile, (<usize>dim) << 2, count, dim, out, columnBytes);
   const whole = (count + 7) & ~7; // scoreFourRows reads eight keys at a time
-  for (; token < whole; token++) {
-    for (let d = 0; d < dim; d++) {
-      const value: f32 = token < count ? load<f32>(tile + <usize>token * rowBytes + ((<usize>d) << 2)) : 0;
-      store<f32>(out + <usize>d * columnBytes + ((<usize>token) << 2), value);
-    }
+  for (let token = count; token < whole; token++) {
+    for (let d = 0; d < dim; d++) store<f32>(out + <usize>d * columnBytes + ((<usize>token) << 2), 0);
   }
 }
 

@@ -12,7 +12,8 @@ export function batchedMatMulWasm(
   const m = a.shape.at(transposeA ? -1 : -2)!;
   const k = a.shape.at(transposeA ? -2 : -1)!;
   const n = b.shape.at(transposeB ? -2 : -1)!;
-  const scratch = heap.scratch(heap.kernels.batchedMatMulScratch(k, n));
+  const [transposedA, transposedB] = [transposeA ? 1 : 0, transposeB ? 1 : 0];
+  const scratch = heap.scratch(heap.kernels.batchedMatMulScratch(m, k, n, transposedA, transposedB));
   const out = heap.output([...leading, m, n], 'float32');
   const count = tf.util.sizeFromShape(leading);
   heap.kernels.batchedMatMul(
@@ -24,8 +25,8 @@ export function batchedMatMulWasm(
     m,
     k,
     n,
-    transposeA ? 1 : 0,
-    transposeB ? 1 : 0,
+    transposedA,
+    transposedB,
   );
   return out;
 }

@@ -36,13 +36,16 @@ describeOnBackends('batchedMatMul', backend => {
     });
   }
 
-  it('equals its reference over shapes around the tile of 4 x 8, in stacks of one and two axes', () =>
+  it('equals its reference over shapes around its tiles and blocks, in stacks of one and two axes', () =>
     fc.assert(
       fc.asyncProperty(
         fc.record({
           leading: fc.constantFrom([1], [3], [2, 2]),
-          m: fc.integer({min: 1, max: 13}),
-          k: fc.integer({min: 1, max: 35}),
+          m: fc.oneof(
+            {arbitrary: fc.integer({min: 1, max: 13}), weight: 3},
+            fc.constantFrom(64, 65, 128, 129),
+          ),
+          k: fc.oneof({arbitrary: fc.integer({min: 1, max: 35}), weight: 3}, fc.constantFrom(256, 257)),
           n: fc.integer({min: 1, max: 19}),
           options: fc.constantFrom(...transpositions),
         }),

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
+import {batchedMatMul} from '../batched_matmul/index.js';
 import {differentiable, recordsGradient} from '../differentiable.js';
 import {defineOp, hasKernel, runOp} from '../run_op.js';
-import {type Matrix, type PackedMatrix, isPacked} from '../weights/matrix.js';
+import {type Matrix, isPacked} from '../weights/matrix.js';
 import {unpack} from '../unpack/index.js';
 import {type LinearProduct, checkedAttributes, inputsOf} from './products.js';
 import {
@@ -64,63 +65,49 @@ function products(
   if (recordsGradient()) {
     return list.map((product, i) => differentiableProduct(x, product, attributes[i]!, activations, residual));
   }
-  return runLinear(inputsOf(x, list, residual), {products: attributes, activations});
+  return runOp(linearOp, inputsOf(x, list, residual), {products: attributes, activations});
 }
 
+/** One product, with the gradients dx = dy W^T, dW = x^T dy, those of the bias, the sum of dy, and of the residual, dy. */
 function differentiableProduct(
   x: tf.Tensor,
-  {matrix, bias}: LinearProduct,
+  product: LinearProduct,
   attributes: ProductAttributes,
   activations: Activations,
   residual: tf.Tensor | undefined,
 ): tf.Tensor {
-  const product = isPacked(matrix)
-    ? packedProduct(x, matrix, attributes, activations)
-    : floatProduct(x, matrix, attributes, activations);
-  const {outputs} = attributes;
-  const biased = bias === undefined ? product : tf.add(tf.reshape(product, [-1, outputs]), bias);
-  const shaped = tf.reshape(biased, [...attributes.shape]);
-  return residual === undefined ? shaped : tf.add(shaped, tf.reshape(residual, shaped.shape));
+  const {matrix, bias} = product;
+  const {inputs, outputs} = attributes;
+  const weights = isPacked(matrix) ? matrix.records : matrix;
+  const rowsOf = (tensor: tf.Tensor, numbers: number) => tf.reshape<tf.Rank.R2>(tensor, [-1, numbers]);
+  const parts: [input: tf.Tensor, gradient: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => tf.Tensor][] = [
+    [
+      x,
+      (dy, [, saved]) => {
+        const kernel = isPacked(matrix)
+          ? unpack({...matrix, records: saved as tf.Tensor3D})
+          : (saved as tf.Tensor2D);
+        return tf.reshape(batchedMatMul(rowsOf(dy, outputs), kernel, {transposeB: true}), x.shape);
+      },
+    ],
+  ];
+  if (!isPacked(matrix)) {
+    parts.push([
+      matrix,
+      (dy, [saved]) => batchedMatMul(rowsOf(saved!, inputs), rowsOf(dy, outputs), {transposeA: true}),
+    ]);
+  }
+  if (bias !== undefined) parts.push([bias, dy => tf.reshape(tf.sum(rowsOf(dy, outputs), 0), bias.shape)]);
+  if (residual !== undefined) parts.push([residual, dy => tf.reshape(dy, residual.shape)]);
+  return differentiable(
+    parts.map(([input]) => input),
+    [x, weights],
+    () => runOp(linearOp, inputsOf(x, [product], residual), {products: [attributes], activations})[0]!,
+    parts.map(([, gradient]) => gradient),
+  );
 }
 
-function floatProduct(
-  x: tf.Tensor,
-  kernel: tf.Tensor,
-  attributes: ProductAttributes,
-  activations: Activations,
-): tf.Tensor {
-  const value = () => runOp(linearOp, {x, matrix0: kernel}, {products: [attributes], activations})[0]!;
-  return differentiable([x, kernel], [x, kernel], value, (dy, [input, weights]) => {
-    const [inputs = 0, outputs = 0] = weights.shape;
-    const rows = tf.reshape<tf.Rank.R2>(dy, [-1, outputs]);
-    // tidied, or all transposed kernels of a model would stay until its last gradient is there
-    return [
-      gradientOfInput(rows, weights, input.shape),
-      tf.tidy(() => tf.matMul(tf.transpose(tf.reshape<tf.Rank.R2>(input, [-1, inputs])), rows)),
-    ];
-  });
-}
-
-function packedProduct(
-  x: tf.Tensor,
-  matrix: PackedMatrix,
-  attributes: ProductAttributes,
-  activations: Activations,
-): tf.Tensor {
-  const {records} = matrix;
-  const value = () => runOp(linearOp, {x, matrix0: records}, {products: [attributes], activations})[0]!;
-  return differentiable([x], [records], value, (dy, [savedRecords]) => {
-    const rows = tf.reshape<tf.Rank.R2>(dy, [-1, matrix.outputs]);
-    return tf.tidy(() => gradientOfInput(rows, unpack({...matrix, records: savedRecords}), x.shape));
-  });
-}
-
-/** dy W^T; transposed first, as matMul's own transposition is ten times slower on wasm. */
-function gradientOfInput(rows: tf.Tensor2D, kernel: tf.Tensor, shape: number[]): tf.Tensor {
-  return tf.tidy(() => tf.reshape(tf.matMul(rows, tf.transpose(kernel)), shape));
-}
-
-const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
+export const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
   name: 'Linear',
   reference: linearReference,
   kernels: {wasm: linearWasm, webgpu: linearWebgpu},
@@ -129,8 +116,4 @@ const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
 /** Whether the current backend multiplies by packed matrices as they are; others unpack one for each product. */
 export function hasPackedProducts(): boolean {
   return hasKernel(linearOp.name);
-}
-
-export function runLinear(inputs: LinearInputs, attributes: LinearAttributes): tf.Tensor[] {
-  return runOp(linearOp, inputs, attributes);
 }

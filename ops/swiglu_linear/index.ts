@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {recordsGradient} from '../differentiable.js';
 import {type LinearOptions, linears} from '../linear/index.js';
@@ -6,7 +6,7 @@ import {checkedAttributes, inputsOf} from '../linear/products.js';
 import type {LinearAttributes, LinearInputs} from '../linear/reference.js';
 import {defineOp, runOp} from '../run_op.js';
 import {swiglu} from '../swiglu/index.js';
-import {type Matrix, isPacked} from '../weights/matrix.js';
+import type {Matrix} from '../weights/matrix.js';
 import {swigluLinearReference} from './reference.js';
 import {swigluLinearWasm} from './wasm.js';
 
@@ -46,11 +46,7 @@ export function swigluLinear(
     const [gated, upper] = linears(x, list, {activations});
     return swiglu(gated!, upper!);
   }
-  const inputs = inputsOf(x, list);
-  // until wasm has kernels for packed products
-  if (isPacked(gate) || isPacked(up))
-    return tf.tidy(() => swigluLinearReference(inputs, {products, activations}));
-  return runOp(swigluLinearOp, inputs, {products, activations});
+  return runOp(swigluLinearOp, inputsOf(x, list), {products, activations});
 }
 
 const swigluLinearOp = defineOp<LinearInputs, LinearAttributes>({

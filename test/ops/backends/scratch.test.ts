@@ -10,7 +10,11 @@ import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
 import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {eigh} from '../../../ops/linalg/eigh/index.js';
+import {embed} from '../../../ops/embed/index.js';
 import {linear} from '../../../ops/linear/index.js';
+import {unpack} from '../../../ops/unpack/index.js';
+import {type PackedFormat, packedFormats} from '../../../ops/weights/formats.js';
+import type {PackedMatrix} from '../../../ops/weights/matrix.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {
   lowRankStorages,
@@ -19,6 +23,7 @@ import {
   randomTokens,
   tokenStorages,
 } from '../../support/encodings.js';
+import {packedMatrix} from '../../support/packed_matrix.js';
 import {randomFloats} from '../../support/random.js';
 import {withScratchGuards} from '../../support/scratch_guards.js';
 
@@ -45,6 +50,7 @@ const cases = fc.record({
 });
 type Case = typeof cases extends fc.Arbitrary<infer One> ? One : never;
 
+const formats = Object.keys(packedFormats) as PackedFormat[];
 const sizes = fc.integer({min: 1, max: 70});
 /** On both sides of the borders of panels and of blocks. */
 const borders = fc.oneof(sizes, fc.constantFrom(127, 128, 129, 255, 256, 257));
@@ -89,6 +95,11 @@ const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number
         }),
       ]),
     ),
+    roundRows: packed(({x, matrix}) => linear(x, matrix)),
+    packedProduct: packed(({x, matrix}) => linear(x, matrix, {activations: 'int8'})),
+    unpackRecords: packed(({ids, matrix}) =>
+      tf.concat([tf.reshape(embed(ids, matrix), [-1]), tf.reshape(unpack(matrix), [-1])]),
+    ),
   };
 
 describeOnBackends(
@@ -111,6 +122,23 @@ describeOnBackends(
   },
   ['wasm'],
 );
+
+/** Over matrices of any format, with one of the few rows that kernels take at once, and more. */
+function packed(run: (one: {x: tf.Tensor2D; ids: tf.Tensor2D; matrix: PackedMatrix}) => tf.Tensor) {
+  return fc.asyncProperty(
+    fc.integer({min: 1, max: 20}),
+    sizes,
+    sizes,
+    fc.integer(),
+    (rows, inputs, outputs, seed) =>
+      expectFinite(() => {
+        const format = formats[Math.abs(seed) % formats.length]!;
+        const {matrix} = packedMatrix(format, inputs, outputs, seed);
+        const x = tf.tensor2d(randomFloats(seed + 1, rows * inputs), [rows, inputs]);
+        return [run({x, ids: tf.fill([1, rows], outputs - 1, 'int32'), matrix})];
+      }),
+  );
+}
 
 function property(run: (one: Case) => tf.Tensor[]): fc.IAsyncProperty<[Case]> {
   return fc.asyncProperty(cases, one => expectFinite(() => run(one)));

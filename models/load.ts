@@ -26,14 +26,15 @@ import type {LoadedModel} from './loaded_model.js';
  *     using model = await loadModel('SmolLM2-135M-Instruct.Q4_1.gguf'); // frees the weights at the end of the block
  *     for await (const text of generate(model, 'Once upon a time')) process.stdout.write(text);
  *
- * Weights of any dtype become float32, one tensor at a time. If no backend of TensorFlow.js was chosen or used yet, the default one
+ * Quantised GGUF files stay as they are in memory; other weights become float32: see `LoadModelOptions.weights`. They are read a few MB at
+ * a time, into the place where they stay. If no backend of TensorFlow.js was chosen or used yet, the default one
  * (wasm) is started. If the files contradict each other, `onWarning` gets what was assumed or left out.
  *
  * @param pathOrHubId default: the bundled model, whatever there is on the disk. In a browser: the address of a .gguf file, absolute or
  *   relative to the page.
  * @throws InvalidArgumentError if an option is not allowed, there is no such file, or a file or part that the model needs is missing;
- *   ModelError if config, weights and tokenizer do not fit each other or the architecture is unknown; FormatError if a file is damaged;
- *   TransferError if network or disk fail.
+ *   ModelError if config, weights and tokenizer do not fit each other, the architecture is unknown, or the model is too large for the
+ *   backend; FormatError if a file is damaged; BackendError if there is no memory; TransferError if network or disk fail.
  */
 export async function loadModel(
   pathOrHubId?: string | Blob | readonly Blob[],
@@ -98,5 +99,5 @@ async function assemble(
     isDisposed = true;
   };
   const {contextLength} = config;
-  return {...parts, model, source, contextLength, dispose, [disposeSymbol]: dispose};
+  return {...parts, model, source, contextLength, weights: setting, dispose, [disposeSymbol]: dispose};
 }

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type * as tf from '@tensorflow/tfjs';
 import type {ModelConfig} from './architectures/parts/model_config.js';
+import type {WeightSetting} from './formats/weight_formats.js';
 import type {SamplingOptions} from './generate/options.js';
 import type {Tokenizer} from './tokenizer/index.js';
 
@@ -27,6 +28,8 @@ export interface LoadedModel extends TextModel {
   /** Where it is from, so that `loadModel(source)` loads it again: a path, a hub id, an address; of a `File` its name. */
   readonly source: string;
   readonly contextLength: number;
+  /** How its matrices were stored when it was loaded: see `LoadModelOptions`. */
+  readonly weights: WeightSetting;
   /**
    * How its authors sample: generation_config.json if it has `do_sample`, or `general.sampling.*` of a GGUF file. Empty if
    * they say nothing. `generate` is greedy by default; it samples like this with `{...model.generation}`.

@@ -3,11 +3,15 @@ import {count} from '../../../base/units.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
 import type {Tokenizer} from '../../../models/tokenizer/index.js';
 
-/** Returns different names for two models: their sources, if their names are equal. */
-export function namesOf(model: LoadedModel, against: LoadedModel): {model: string; against: string} {
-  return model.name === against.name
-    ? {model: model.source, against: against.source}
-    : {model: model.name, against: against.name};
+type Named = Pick<LoadedModel, 'name' | 'source' | 'weights'>;
+
+/** Returns different names for two models: their sources if their names are equal, with their weights if they are the same model. */
+export function namesOf(model: Named, against: Named): {model: string; against: string} {
+  const nameOf = ({name, source, weights}: Named) => {
+    if (model.name !== against.name) return name;
+    return model.source === against.source ? `${source} (${weights})` : source;
+  };
+  return {model: nameOf(model), against: nameOf(against)};
 }
 
 /**

@@ -10,6 +10,7 @@ import {calibrateCommand} from '../../../src/cli/calibrate.js';
 import {compressCommand} from '../../../src/cli/compress.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {evaluate} from '../../../src/evaluate/index.js';
+import {UsageError} from '../../../src/cli/support/usage_error.js';
 import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {rejection} from '../../base/files/rejection.js';
 import {printed} from './support/printed.js';
@@ -39,6 +40,23 @@ describe('eval --against', () => {
     JSON.parse(
       await printed(() => evalCommand.run(['--tokens', String(tokens), '--chunk', '16', '--json', ...args])),
     ) as EvaluationReport;
+
+  it('says what weights of fewer bits cost, against the same model', async () => {
+    const cost = async (weights: string) => {
+      const {model, rows} = await report('--weights', weights, '--against', 'embedded');
+      expect(model).to.equal(`embedded (${weights})`);
+      expect(rows[0]!.plan).to.equal('embedded (float32), full');
+      return rows[1]!.klDivergence;
+    };
+    expect(await cost('asStored')).to.be.below(1e-9);
+    expect(await cost('packed8')).to.be.within(1e-6, 1e-3);
+    expect(await cost('packed4')).to.be.within(1e-3, 0.1);
+    await rejection(
+      evalCommand.run(['--weights', 'int4']),
+      UsageError,
+      /--weights = "int4"; expected one of float32, asStored, packed8, packed4/,
+    );
+  });
 
   it('compares a model with the full cache of the one that it was made of', async () => {
     const {model, against, rows} = await report('--model', small, '--against', 'embedded');

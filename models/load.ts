@@ -4,6 +4,7 @@ import {checkOptions} from '../base/options.js';
 import {defaultBackend, useBackend} from '../ops/backends/use_backend.js';
 import {warnOnConsole} from '../base/warn.js';
 import {disposingNewVariables} from '../ops/backends/dispose_new_variables.js';
+import {requireExactIntegers} from '../ops/exact_integers.js';
 import {checkedWeights} from './formats/check_weights.js';
 import {fillWeights} from './formats/fill_weights.js';
 import {type LoadModelOptions, findParts, loadSchema} from './formats/find_parts.js';
@@ -79,7 +80,10 @@ async function assemble(
   const packs = currentBackendPacks();
   checkMemory(stored, file, setting, packs);
   const formats = weightFormatsOf(stored, file, setting, packs);
-  if (!packs && [...formats.values()].some(format => format !== 'float32')) onWarning(unpackedProducts());
+  if ([...formats.values()].some(format => format !== 'float32')) {
+    requireExactIntegers('Packed weights', "{weights: 'float32'}");
+    if (!packs) onWarning(unpackedProducts());
+  }
   const formatOf = (variable: string) => formats.get(variable) ?? 'float32';
   const model = disposingNewVariables(() =>
     buildModel(config, {kernelInitializer: 'zeros', formatOf, activations}),

@@ -44,7 +44,7 @@ export interface SettingMemory {
   readonly weights: WeightSetting;
   readonly wasm: number;
   readonly webgpu: number;
-  /** cpu, tensorflow and webgl. */
+  /** cpu and tensorflow; webgl holds float32 only. */
   readonly others: number;
 }
 

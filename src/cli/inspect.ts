@@ -167,7 +167,7 @@ function summaryText(summary: Summary, chosen: readonly string[] | undefined): s
       cell: ({wasm}) => (wasm <= wasmBytes ? byteSize(wasm) : `${byteSize(wasm)}, too large`),
     },
     webgpu: {head: 'webgpu', cell: row => byteSize(row.webgpu)},
-    others: {head: 'cpu, tensorflow, webgl', cell: row => byteSize(row.others)},
+    others: {head: 'cpu, tensorflow', cell: row => byteSize(row.others)},
   };
   const caches: NamedColumns<(typeof cacheColumnNames)[number], Summary['cache'][number]> = {
     storage: {head: 'cache as', cell: row => row.storage, align: 'left'},

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
 import {linear, linears} from '../ops/linear/index.js';
-import {swiglu} from '../ops/swiglu/index.js';
+import {swigluLinear} from '../ops/swiglu_linear/index.js';
 import {
   type KernelInitializer,
   type LayerArgs,
@@ -102,12 +102,16 @@ export class FeedForward extends MatrixLayer<FeedForwardKernel> {
   /** What is between the two projections. */
   private hidden(x: tf.Tensor): tf.Tensor {
     const {gated, activation} = this.config;
-    const projections = (gated ? (['gate', 'up'] as const) : (['up'] as const)).map(name =>
-      this.projection(name),
-    );
-    const [first, up] = linears(x, projections, {activations: this.activations}) as [tf.Tensor, tf.Tensor?];
-    if (up === undefined) return activations[activation](first);
-    return activation === 'silu' ? swiglu(first, up) : tf.mul(activations[activation](first), up);
+    const activate = activations[activation];
+    const options = {activations: this.activations};
+    const up = this.projection('up');
+    if (!gated) return activate(linear(x, up.matrix, {...options, bias: up.bias}));
+    const gate = this.projection('gate');
+    if (activation === 'silu') {
+      return swigluLinear(x, gate.matrix, up.matrix, {...options, gateBias: gate.bias, upBias: up.bias});
+    }
+    const [first, second] = linears(x, [gate, up], options);
+    return tf.mul(activate(first!), second!);
   }
 }
 

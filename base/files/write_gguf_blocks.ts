@@ -1,5 +1,5 @@
 import type {CodedRow} from './coded_row.js';
-import {float16Values, toFloat16} from './float_formats.js';
+import {float16Bits, float16Values} from './float_formats.js';
 
 /** The quantised types of ggml that codes are written as. */
 export type BlockType = keyof typeof writers;
@@ -118,32 +118,29 @@ function factorsOf(scales: Uint16Array): Factors | undefined {
   const largest = values.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
   if (!Number.isFinite(largest)) return undefined;
   if (largest === 0) return {d: 0, whole: new Int8Array(16)};
-  const quotients = float16BitsOf(Float32Array.from({length: 256}, (_, i) => largest / (i - 128)));
+  const whole = new Int8Array(16);
   for (let magnitude = 128; magnitude >= 1; magnitude--) {
-    for (const factor of [-magnitude, magnitude]) {
-      if (factor === 128) continue;
+    for (const factor of magnitude === 128 ? [-128] : [-magnitude, magnitude]) {
+      const nearest = float16Bits(largest / factor);
       for (const step of nearestSteps) {
-        const d = quotients[factor + 128]! + step;
-        const whole = wholeFactors(values, halves[d & 0xffff]!);
-        if (whole !== undefined) return {d, whole};
+        const d = nearest + step;
+        if (findWhole(values, halves[d & 0xffff]!, whole)) return {d, whole};
       }
     }
   }
   return undefined;
 }
 
-function wholeFactors(values: Float32Array, d: number): Int8Array | undefined {
-  const whole = values.map(value => Math.round(value / d));
-  if (!whole.every(factor => factor >= -128 && factor <= 127)) return undefined; // NaN too
-  const products = float16BitsOf(whole.map(factor => factor * d));
+/** Fills in the whole numbers whose products with d, rounded to float16, are these values; false if there are none. */
+function findWhole(values: Float32Array, d: number, whole: Int8Array): boolean {
   const halves = float16Values();
-  return products.every((product, i) => halves[product] === values[i]) ? Int8Array.from(whole) : undefined;
-}
-
-function float16BitsOf(values: Float32Array): Uint16Array {
-  const bits = new Uint16Array(values.length);
-  toFloat16(values, bits);
-  return bits;
+  for (let i = 0; i < values.length; i++) {
+    const factor = Math.round(values[i]! / d);
+    if (!(factor >= -128 && factor <= 127)) return false; // NaN too
+    if (halves[float16Bits(factor * d)]! !== values[i]!) return false;
+    whole[i] = factor;
+  }
+  return true;
 }
 
 function writeBlocks(

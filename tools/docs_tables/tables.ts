@@ -15,7 +15,8 @@ const code = (key: string) => (figure: Figure) => `\`${text(key)(figure)}\``;
 const digits = (many: number) => (value: number) => fixed(value, many);
 const tokens = number('tokens', value => `${count(value)} tokens`);
 /** Three digits or more, aligned: 0.137, 2.22, 43.0, 119.3. */
-const ms = number('ms', value => fixed(value, value < 1 ? 3 : value < 10 ? 2 : 1));
+const milliseconds = (key: string) => number(key, value => fixed(value, value < 1 ? 3 : value < 10 ? 2 : 1));
+const ms = milliseconds('ms');
 const share = (value: number) => percent(value, 0);
 /** A fraction as a signed percentage of three digits: +0.35 %, +18.1 %, +155 %. */
 const changed = (fraction: number): string => {
@@ -196,6 +197,22 @@ export const tables: Readonly<Record<string, Table>> = {
         ['', text('figure')],
         ['measured', text('value')],
         ['beside it', text('baseline')],
+      ]),
+  },
+  models_in_memory: {
+    ...{what: 'loading', subject: 'Models on wasm'},
+    cells: figures =>
+      list(figures, [
+        ['model', text('model')],
+        ['weights', code('weights')],
+        ['file (MB)', number('fileMegabytes', count)],
+        ['weights (MB)', number('weightMegabytes', count)],
+        ['opened in (s)', number('openSeconds', short)],
+        ['resident: before', number('beforeMegabytes', count)],
+        ['most while loading', number('peakLoadingMegabytes', count)],
+        ['most while generating', number('peakMegabytes', count)],
+        ['heap (MB)', number('heapAfterMegabytes', count)],
+        ['ms per token', milliseconds('msPerToken')],
       ]),
   },
   weights_smollm2: weightRanks(smollm2),

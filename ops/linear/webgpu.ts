@@ -4,7 +4,7 @@ import type {KernelInputs} from '../run_op.js';
 import {inputsOfRecord, outputsOfRecord} from '../weights/formats.js';
 import {type Groups, runByParts} from '../weights/webgpu_parts.js';
 import type {LinearAttributes, LinearInputs, ProductAttributes} from './reference.js';
-import {fewRowsAtOnce, fewRowsShader, manyRowsShader, manyTile} from './webgpu_shaders.js';
+import {type ManyRows, fewRowsAtOnce, fewRowsShader, manyOutputs, manyRowsShader} from './webgpu_shaders.js';
 
 /** Up to this many rows, a matrix is read once for every four of them. */
 const mostFewRows = 8;
@@ -16,7 +16,7 @@ export function linearWebgpu(
 ): tf.TensorInfo[] {
   const {x, residual} = inputs;
   return products.map((product, i) =>
-    multiply({x, residual, matrix: inputs[`matrix${i}`]!, bias: inputs[`bias${i}`]}, product),
+    multiplyOnGpu({x, residual, matrix: inputs[`matrix${i}`]!, bias: inputs[`bias${i}`]}, product),
   );
 }
 
@@ -24,10 +24,17 @@ interface ProductInputs {
   readonly x: tf.TensorInfo;
   readonly matrix: tf.TensorInfo;
   readonly bias: tf.TensorInfo | undefined;
-  readonly residual: tf.TensorInfo | undefined;
+  /** Added to the product. */
+  readonly residual?: tf.TensorInfo | undefined;
+  /** The product is multiplied by silu of it. */
+  readonly gate?: tf.TensorInfo | undefined;
 }
 
-function multiply(given: ProductInputs, {inputs, outputs, format, shape}: ProductAttributes): tf.TensorInfo {
+/** One product. */
+export function multiplyOnGpu(
+  given: ProductInputs,
+  {inputs, outputs, format, shape}: ProductAttributes,
+): tf.TensorInfo {
   const rows = sizeOf(shape) / outputs;
   const blocks = Math.ceil(inputs / inputsOfRecord);
   const constants = {
@@ -36,6 +43,7 @@ function multiply(given: ProductInputs, {inputs, outputs, format, shape}: Produc
     matrixByFours: format !== 'float32' || outputs % 4 === 0,
     bias: given.bias !== undefined,
     residual: given.residual !== undefined,
+    gate: given.gate !== undefined,
   };
   const run = ({records, first}: Groups) => ({
     inputs: {...given, matrix: records},
@@ -52,12 +60,13 @@ function multiply(given: ProductInputs, {inputs, outputs, format, shape}: Produc
     });
     return runByParts(fewRowsShader, given.matrix, runFew, shape);
   }
+  const atOnce: ManyRows = rows <= 32 ? 32 : 64;
   const runMany = (groups: Groups) => ({
     ...run(groups),
-    constants,
+    constants: {...constants, rows: atOnce},
     work: [
-      Math.ceil((groupsOf(groups) * outputsOfRecord) / manyTile.outputs),
-      Math.ceil(rows / manyTile.rows),
+      Math.ceil((groupsOf(groups) * outputsOfRecord) / manyOutputs),
+      Math.ceil(rows / atOnce),
       1,
     ] as const,
   });

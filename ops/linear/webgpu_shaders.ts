@@ -11,6 +11,8 @@ export interface ProductConstants {
   readonly matrixByFours: boolean;
   readonly bias: boolean;
   readonly residual: boolean;
+  /** Whether the sum is multiplied by silu(gate), number by number. */
+  readonly gate: boolean;
 }
 
 type ProductUniform = 'rows' | 'inputs' | 'outputs' | 'blocks' | 'firstGroup';
@@ -20,8 +22,11 @@ const uniforms = integers('rows', 'inputs', 'outputs', 'blocks', 'firstGroup');
 /** Rows of x that a workgroup of `fewRowsShader` multiplies, if there is more than one. */
 export const fewRowsAtOnce = 4;
 
-/** Rows of x and outputs of a workgroup of `manyRowsShader`. */
-export const manyTile = {rows: 64, outputs: 32};
+/** Rows of x that a workgroup of `manyRowsShader` multiplies. */
+export type ManyRows = 32 | 64;
+
+/** Outputs of a workgroup of `manyRowsShader`. */
+export const manyOutputs = 32;
 
 const vectors = ({inputsByFours, matrixByFours}: ProductConstants) => [
   ...(matrixByFours ? ['matrix'] : []),
@@ -81,32 +86,33 @@ export const fewRowsShader: Shader<ProductConstants & {rows: 1 | typeof fewRowsA
 };
 
 /**
- * Many rows times a matrix: a workgroup unpacks the weights of a block and 32 outputs to workgroup memory and multiplies them by 64
- * rows; an invocation computes eight rows of four outputs.
+ * Many rows times a matrix: a workgroup unpacks the weights of a block and 32 outputs to workgroup memory and multiplies them by 32 or
+ * 64 rows; an invocation computes four or eight rows of four outputs.
  */
-export const manyRowsShader: Shader<ProductConstants, ProductUniform> = {
+export const manyRowsShader: Shader<ProductConstants & {rows: ManyRows}, ProductUniform> = {
   name: 'LinearManyRows',
   uniforms,
   vectors,
   code: constants => {
-    const fours = manyTile.outputs / 4;
+    const {rows} = constants;
+    const fours = manyOutputs / 4;
     const stride = quadsOfRecord + 1; // odd, so that rows begin in different banks of the memory
-    const rowsOf = (first: number) =>
-      [0, 1, 2, 3].map(i => `rowTile[(row + ${8 * (first + i)}) * ${stride} + quad]`).join(', ');
+    const four = (first: number) =>
+      [0, 8, 16, 24].map(i => `rowTile[(row + ${first + i}) * ${stride} + quad]`).join(', ');
+    const firstRows = rows === 32 ? [0] : [0, 32];
     return `
     ${sharedFunctions(constants)}
     var<workgroup> weightTile : array<vec4<f32>, ${32 * fours}>;
-    var<workgroup> rowTile : array<vec4<f32>, ${manyTile.rows * stride}>;
+    var<workgroup> rowTile : array<vec4<f32>, ${rows * stride}>;
 
     fn main() {
       let local = i32(localIndex);
       let firstGroup = i32(workgroupId.x) * ${fours / sidesOfRecord};
-      let firstRow = i32(workgroupId.y) * ${manyTile.rows};
+      let firstRow = i32(workgroupId.y) * ${rows};
       let column = local % ${fours};
       let row = local / ${fours};
       let ownQuad = local / ${fours};
-      var sums = mat4x4<f32>();
-      var moreSums = mat4x4<f32>();
+      ${firstRows.map(first => `var sums${first} = mat4x4<f32>();`).join(' ')}
       for (var block = 0; block < uniforms.blocks; block++) {
         let own = weights(firstGroup + column / 2, block, ownQuad, column % 2);
         let to = 4 * ownQuad * ${fours} + column;
@@ -114,7 +120,7 @@ export const manyRowsShader: Shader<ProductConstants, ProductUniform> = {
         weightTile[to + ${fours}] = own[1];
         weightTile[to + ${2 * fours}] = own[2];
         weightTile[to + ${3 * fours}] = own[3];
-        for (var i = local; i < ${manyTile.rows * quadsOfRecord}; i += ${workgroupSize}) {
+        for (var i = local; i < ${rows * quadsOfRecord}; i += ${workgroupSize}) {
           let quad = i % ${quadsOfRecord};
           rowTile[i / ${quadsOfRecord} * ${stride} + quad] = fourInputs(firstRow + i / ${quadsOfRecord}, 32 * block + 4 * quad);
         }
@@ -122,16 +128,14 @@ export const manyRowsShader: Shader<ProductConstants, ProductUniform> = {
         for (var quad = 0; quad < ${quadsOfRecord}; quad++) {
           let at = 4 * quad * ${fours} + column;
           let tile = mat4x4<f32>(weightTile[at], weightTile[at + ${fours}], weightTile[at + ${2 * fours}], weightTile[at + ${3 * fours}]);
-          sums += tile * mat4x4<f32>(${rowsOf(0)});
-          moreSums += tile * mat4x4<f32>(${rowsOf(4)});
+          ${firstRows.map(first => `sums${first} += tile * mat4x4<f32>(${four(first)});`).join('\n          ')}
         }
         workgroupBarrier();
       }
       let output = 8 * (uniforms.firstGroup + firstGroup) + 4 * column;
       for (var i = 0; i < 4; i++) {
         for (var j = 0; j < 4; j++) {
-          store(firstRow + row + 8 * i, output + j, sums[i][j]);
-          store(firstRow + row + 32 + 8 * i, output + j, moreSums[i][j]);
+          ${firstRows.map(first => `store(firstRow + row + ${first} + 8 * i, output + j, sums${first}[i][j]);`).join('\n          ')}
         }
       }
     }`;
@@ -139,17 +143,27 @@ export const manyRowsShader: Shader<ProductConstants, ProductUniform> = {
 };
 
 /** `weights`; `fourInputs`, numbers of a row of x, zeros beyond its end; `store`. */
-function sharedFunctions({format, inputsByFours, matrixByFours, bias, residual}: ProductConstants): string {
+function sharedFunctions(constants: ProductConstants): string {
+  const {format, inputsByFours, matrixByFours, bias, residual, gate} = constants;
+  const sum = `sum${bias ? ' + f32(bias[output])' : ''}${residual ? ' + f32(residual[at])' : ''}`;
   return `
     ${weightsFunction(format, matrixByFours)}
     ${inputsByFours ? fourInputsByVector : fourInputsByNumber}
+    ${gate ? silu : ''}
     fn store(row : i32, output : i32, sum : f32) {
       if (row >= uniforms.rows || output >= uniforms.outputs) { return; }
       let at = row * uniforms.outputs + output;
-      result[at] = sum${bias ? ' + f32(bias[output])' : ''}${residual ? ' + f32(residual[at])' : ''};
+      result[at] = ${gate ? `silu(gate[at]) * (${sum})` : sum};
     }
 `;
 }
+
+/** Below -87, where e^-x overflows, silu is no normal number. */
+const silu = `
+    fn silu(x : f32) -> f32 {
+      return select(x / (1.0 + exp(-max(x, -87.0))), 0.0, x < -87.0);
+    }
+`;
 
 const fourInputsByVector = `
     fn fourInputs(row : i32, input : i32) -> vec4<f32> {

@@ -21,6 +21,7 @@
       return vec4<f32>(x[(row * uniforms.inputs + input) / 4]);
     }
 
+    
     fn store(row : i32, output : i32, sum : f32) {
       if (row >= uniforms.rows || output >= uniforms.outputs) { return; }
       let at = row * uniforms.outputs + output;

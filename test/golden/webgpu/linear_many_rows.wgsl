@@ -29,6 +29,7 @@
       return vec4<f32>(x[(row * uniforms.inputs + input) / 4]);
     }
 
+    
     fn store(row : i32, output : i32, sum : f32) {
       if (row >= uniforms.rows || output >= uniforms.outputs) { return; }
       let at = row * uniforms.outputs + output;
@@ -45,8 +46,7 @@
       let column = local % 8;
       let row = local / 8;
       let ownQuad = local / 8;
-      var sums = mat4x4<f32>();
-      var moreSums = mat4x4<f32>();
+      var sums0 = mat4x4<f32>(); var sums32 = mat4x4<f32>();
       for (var block = 0; block < uniforms.blocks; block++) {
         let own = weights(firstGroup + column / 2, block, ownQuad, column % 2);
         let to = 4 * ownQuad * 8 + column;
@@ -62,16 +62,16 @@
         for (var quad = 0; quad < 8; quad++) {
           let at = 4 * quad * 8 + column;
           let tile = mat4x4<f32>(weightTile[at], weightTile[at + 8], weightTile[at + 16], weightTile[at + 24]);
-          sums += tile * mat4x4<f32>(rowTile[(row + 0) * 9 + quad], rowTile[(row + 8) * 9 + quad], rowTile[(row + 16) * 9 + quad], rowTile[(row + 24) * 9 + quad]);
-          moreSums += tile * mat4x4<f32>(rowTile[(row + 32) * 9 + quad], rowTile[(row + 40) * 9 + quad], rowTile[(row + 48) * 9 + quad], rowTile[(row + 56) * 9 + quad]);
+          sums0 += tile * mat4x4<f32>(rowTile[(row + 0) * 9 + quad], rowTile[(row + 8) * 9 + quad], rowTile[(row + 16) * 9 + quad], rowTile[(row + 24) * 9 + quad]);
+          sums32 += tile * mat4x4<f32>(rowTile[(row + 32) * 9 + quad], rowTile[(row + 40) * 9 + quad], rowTile[(row + 48) * 9 + quad], rowTile[(row + 56) * 9 + quad]);
         }
         workgroupBarrier();
       }
       let output = 8 * (uniforms.firstGroup + firstGroup) + 4 * column;
       for (var i = 0; i < 4; i++) {
         for (var j = 0; j < 4; j++) {
-          store(firstRow + row + 8 * i, output + j, sums[i][j]);
-          store(firstRow + row + 32 + 8 * i, output + j, moreSums[i][j]);
+          store(firstRow + row + 0 + 8 * i, output + j, sums0[i][j]);
+          store(firstRow + row + 32 + 8 * i, output + j, sums32[i][j]);
         }
       }
     }

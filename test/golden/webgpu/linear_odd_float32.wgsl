@@ -26,6 +26,7 @@
       return numbers;
     }
 
+    
     fn store(row : i32, output : i32, sum : f32) {
       if (row >= uniforms.rows || output >= uniforms.outputs) { return; }
       let at = row * uniforms.outputs + output;
@@ -33,17 +34,16 @@
     }
 
     var<workgroup> weightTile : array<vec4<f32>, 256>;
-    var<workgroup> rowTile : array<vec4<f32>, 576>;
+    var<workgroup> rowTile : array<vec4<f32>, 288>;
 
     fn main() {
       let local = i32(localIndex);
       let firstGroup = i32(workgroupId.x) * 4;
-      let firstRow = i32(workgroupId.y) * 64;
+      let firstRow = i32(workgroupId.y) * 32;
       let column = local % 8;
       let row = local / 8;
       let ownQuad = local / 8;
-      var sums = mat4x4<f32>();
-      var moreSums = mat4x4<f32>();
+      var sums0 = mat4x4<f32>();
       for (var block = 0; block < uniforms.blocks; block++) {
         let own = weights(firstGroup + column / 2, block, ownQuad, column % 2);
         let to = 4 * ownQuad * 8 + column;
@@ -51,7 +51,7 @@
         weightTile[to + 8] = own[1];
         weightTile[to + 16] = own[2];
         weightTile[to + 24] = own[3];
-        for (var i = local; i < 512; i += 64) {
+        for (var i = local; i < 256; i += 64) {
           let quad = i % 8;
           rowTile[i / 8 * 9 + quad] = fourInputs(firstRow + i / 8, 32 * block + 4 * quad);
         }
@@ -59,16 +59,14 @@
         for (var quad = 0; quad < 8; quad++) {
           let at = 4 * quad * 8 + column;
           let tile = mat4x4<f32>(weightTile[at], weightTile[at + 8], weightTile[at + 16], weightTile[at + 24]);
-          sums += tile * mat4x4<f32>(rowTile[(row + 0) * 9 + quad], rowTile[(row + 8) * 9 + quad], rowTile[(row + 16) * 9 + quad], rowTile[(row + 24) * 9 + quad]);
-          moreSums += tile * mat4x4<f32>(rowTile[(row + 32) * 9 + quad], rowTile[(row + 40) * 9 + quad], rowTile[(row + 48) * 9 + quad], rowTile[(row + 56) * 9 + quad]);
+          sums0 += tile * mat4x4<f32>(rowTile[(row + 0) * 9 + quad], rowTile[(row + 8) * 9 + quad], rowTile[(row + 16) * 9 + quad], rowTile[(row + 24) * 9 + quad]);
         }
         workgroupBarrier();
       }
       let output = 8 * (uniforms.firstGroup + firstGroup) + 4 * column;
       for (var i = 0; i < 4; i++) {
         for (var j = 0; j < 4; j++) {
-          store(firstRow + row + 8 * i, output + j, sums[i][j]);
-          store(firstRow + row + 32 + 8 * i, output + j, moreSums[i][j]);
+          store(firstRow + row + 0 + 8 * i, output + j, sums0[i][j]);
         }
       }
     }

@@ -23,7 +23,13 @@ const int8 = {kind: 'integer', dim: 64, bits: 8, groupAxis: 'token', groupSize: 
 const e4m3 = {kind: 'float8', dim: 64, format: 'e4m3'} as const;
 const rebuilt = {dim: 64, pairs: 32, interleaved: false, mean: true, positions: true} as const;
 const latents = {keys: {kind: 'dense', dim: 16}, rebuilt} as const;
-const product = {inputsByFours: true, matrixByFours: true, bias: false, residual: false} as const;
+const product = {
+  inputsByFours: true,
+  matrixByFours: true,
+  bias: false,
+  residual: false,
+  gate: false,
+} as const;
 
 /** The text of each shader, with constants of a model's everyday: attention in the encoding of each codec, heads of 64. */
 export const shaderTexts: Readonly<Record<string, string>> = {
@@ -72,12 +78,13 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   rotate: rotateShader.code({interleaved: false}),
   lm_head: lmHeadShader.code({}),
   linear_few_rows: fewRowsShader.code({...product, format: 'packed4', rows: 4}),
-  linear_many_rows: manyRowsShader.code({...product, format: 'float16', bias: true}),
+  linear_many_rows: manyRowsShader.code({...product, format: 'float16', rows: 64, bias: true}),
   linear_one_row: fewRowsShader.code({...product, format: 'packed8By16', rows: 1, residual: true}),
   linear_float32: fewRowsShader.code({...product, format: 'float32', rows: 1}),
   linear_odd_float32: manyRowsShader.code({
-    ...{...product, format: 'float32', inputsByFours: false, matrixByFours: false},
+    ...{...product, format: 'float32', rows: 32, inputsByFours: false, matrixByFours: false},
   }),
+  linear_gated: fewRowsShader.code({...product, format: 'packed8', rows: 1, bias: true, gate: true}),
   unpack: unpackShader.code({format: 'packed8Min'}),
   unpack_bfloat16: unpackShader.code({format: 'bfloat16'}),
 };

@@ -6,6 +6,7 @@ import {defineOp, runOp} from '../run_op.js';
 import {type PackedMatrix, checkPacked, isPacked} from '../weights/matrix.js';
 import {embedReference} from './reference.js';
 import {embedWasm} from './wasm.js';
+import {embedWebgpu} from './webgpu.js';
 
 /**
  * Rows of a table by id: `out[b, t] = table[ids[b, t]]`. Differentiable in a float32 table on every backend (the gradient of
@@ -55,5 +56,5 @@ function checkIds(ids: tf.Tensor2D, rows: number): void {
 const embedOp = defineOp({
   name: 'Embed',
   reference: embedReference,
-  kernels: {wasm: embedWasm},
+  kernels: {wasm: embedWasm, webgpu: embedWebgpu},
 });

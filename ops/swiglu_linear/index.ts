@@ -9,6 +9,7 @@ import {swiglu} from '../swiglu/index.js';
 import type {Matrix} from '../weights/matrix.js';
 import {swigluLinearReference} from './reference.js';
 import {swigluLinearWasm} from './wasm.js';
+import {swigluLinearWebgpu} from './webgpu.js';
 
 export interface SwigluLinearOptions extends Pick<LinearOptions, 'activations'> {
   /** float32 `[out]`, added to each row of `x W_gate`. Default: none. */
@@ -52,5 +53,5 @@ export function swigluLinear(
 const swigluLinearOp = defineOp<LinearInputs, LinearAttributes>({
   name: 'SwigluLinear',
   reference: swigluLinearReference,
-  kernels: {wasm: swigluLinearWasm},
+  kernels: {wasm: swigluLinearWasm, webgpu: swigluLinearWebgpu},
 });

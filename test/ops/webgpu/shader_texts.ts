@@ -14,6 +14,7 @@ import {joinShader} from '../../../ops/attention/merge_partials/webgpu.js';
 import {rmsNormShader} from '../../../ops/rms_norm/webgpu.js';
 import {rotateShader} from '../../../ops/rotate/webgpu.js';
 import {lmHeadShader} from '../../../ops/lm_head/webgpu.js';
+import {embedShader} from '../../../ops/embed/webgpu.js';
 import {fewRowsShader, manyRowsShader} from '../../../ops/linear/webgpu_shaders.js';
 import {unpackShader} from '../../../ops/unpack/webgpu.js';
 
@@ -85,6 +86,8 @@ export const shaderTexts: Readonly<Record<string, string>> = {
     ...{...product, format: 'float32', rows: 32, inputsByFours: false, matrixByFours: false},
   }),
   linear_gated: fewRowsShader.code({...product, format: 'packed8', rows: 1, bias: true, gate: true}),
+  embed: embedShader.code({format: 'packed8'}),
+  embed_float32: embedShader.code({format: 'float32'}),
   unpack: unpackShader.code({format: 'packed8Min'}),
   unpack_bfloat16: unpackShader.code({format: 'bfloat16'}),
 };

@@ -1,10 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {embed} from '../../../ops/embed/index.js';
 import {linear, linears} from '../../../ops/linear/index.js';
 import {type PackedFormat, packedFormats, recordsShape} from '../../../ops/weights/formats.js';
 import type {PackedMatrix} from '../../../ops/weights/matrix.js';
 import {writeRow} from '../../../ops/weights/records.js';
+import {swigluLinear} from '../../../ops/swiglu_linear/index.js';
 import {unpack} from '../../../ops/unpack/index.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {gpuDevice, withLimit} from '../../support/gpu_device.js';
@@ -112,10 +114,30 @@ describeOnBackends(
       }
     });
 
+    it('of a gate and of what it gates are one op', async () => {
+      for (const rows of [1, 3, 40]) {
+        for (const format of ['packed4', 'float16'] as const) {
+          await expectAsOnCpu(
+            () => ({
+              // gates from -150 to 150: e^150 overflows float32
+              x: tf.mul(tf.tensor2d(randomFloats(5, rows * 64), [rows, 64]), 3),
+              gate: packedMatrix(format, 64, 40, 6).matrix,
+              up: packedMatrix('packed8Min', 64, 40, 7).matrix,
+              gateBias: tf.tensor1d(randomFloats(8, 40, 60)),
+              upBias: tf.tensor1d(randomFloats(9, 40)),
+            }),
+            ({x, gate, up, ...biases}) => swigluLinear(x, gate, up, biases),
+            3e-5,
+          );
+        }
+      }
+    });
+
     it('leave nothing behind', async () => {
       const {matrix} = packedMatrix('packed8', 256, 128, 3);
       const x = tf.ones([2, 256]);
       await expectNoLeak(() => linears(x, [{matrix}, {matrix}]));
+      await expectNoLeak(() => swigluLinear(x, matrix, matrix));
       await expectNoLeak(() => withLimit(20_000, () => linear(x, matrix)));
       tf.dispose([matrix.records, x]);
     });
@@ -163,6 +185,34 @@ describeOnBackends(
         matrix => unpack(matrix),
         0,
       );
+    });
+
+    it('are embedded bit for bit, with zeros for ids beyond the table', async () => {
+      for (const format of formats) {
+        for (const bytes of [2 ** 27, 16_500]) {
+          const {matrix, values} = packedMatrix(format, 90, 209, 11);
+          const ids = [0, 208, 7, 8, 7, 103, 160, 209, 215, -1, 100_000, 64];
+          const rows = withLimit(bytes, () => embed(tf.tensor2d(ids, [2, 6], 'int32'), matrix));
+          const expected = ids.flatMap(id =>
+            Array.from({length: 90}, (_, i) => (id < 0 || id > 208 ? 0 : values[i * 209 + id]!)),
+          );
+          expect(rows.shape).to.deep.equal([2, 6, 90]);
+          await expectClose(await rows.data(), expected, 0, `${format} by ${bytes} bytes`);
+          tf.dispose([rows, matrix.records]);
+        }
+      }
+    });
+
+    it('are embedded from float32 tables as well', async () => {
+      const table = tf.tensor2d(randomFloats(12, 21 * 70), [21, 70]);
+      const ids = [20, 0, 21, -3, 7];
+      const rows = embed(tf.tensor2d(ids, [1, 5], 'int32'), table);
+      const numbers = await table.data();
+      const expected = ids.flatMap(id =>
+        id < 0 || id > 20 ? new Array<number>(70).fill(0) : [...numbers.subarray(70 * id, 70 * (id + 1))],
+      );
+      await expectClose(await rows.data(), expected, 0);
+      tf.dispose([table, rows]);
     });
 
     it('larger than a binding are multiplied a part at a time', async () => {

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {batchedMatMul} from '../batched_matmul/index.js';
 import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {readableNumbers} from '../host_numbers.js';
@@ -33,8 +34,9 @@ export function embed(ids: tf.Tensor2D, table: tf.Tensor2D | PackedMatrix): tf.T
     [ids],
     () => runOp(embedOp, {ids, table}, {format: 'float32', rows, dim}),
     (dy, [saved]) => {
-      const chosen = tf.oneHot(tf.reshape<tf.Rank.R1>(saved, [-1]), rows) as tf.Tensor2D;
-      return tf.matMul(tf.transpose(chosen), tf.reshape<tf.Rank.R2>(dy, [-1, dim]));
+      // cast, since on wasm oneHot gives the bits of integers whatever dtype is asked for
+      const chosen = tf.cast(tf.oneHot(tf.reshape<tf.Rank.R1>(saved, [-1]), rows) as tf.Tensor2D, 'float32');
+      return batchedMatMul(chosen, tf.reshape<tf.Rank.R2>(dy, [-1, dim]), {transposeA: true});
     },
   );
 }

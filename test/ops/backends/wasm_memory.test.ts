@@ -25,6 +25,13 @@ describe('the wasm heap', () => {
     expect(leaked, 'tensors of the step that failed').to.equal(0);
   });
 
+  it('holds the weights of a float32 model once: it runs beside 5 % of their bytes', () => {
+    const {megabytes, count, same} = scenario('weights') as Record<string, unknown>;
+    expect(megabytes).to.be.greaterThan(100);
+    expect(count).to.equal(22 * 1024);
+    expect(same, 'as with more memory').to.equal(true);
+  });
+
   for (const [obstacle, reason] of [
     ['hidden', /since this version of tfjs-backend-wasm hides its memory\. /],
     ['unlinkable', /since WebAssembly\.Instance\(\): .*memory/],

@@ -4,10 +4,19 @@ import {bfloat16, float16, packed4, packed4ByBytes, packed8, packed8By16, packed
 import {multiplyRow} from './packed_row';
 import {multiplyRows, rowsScratch} from './packed_rows';
 
+// Rows by packed weights, of any format: see ops/weights/formats.ts.
+
+/** Bytes of scratch memory. */
 export function packedProductScratch(rows: i32, inputs: i32, format: i32): usize {
   return format == float16 || format == bfloat16 ? floatsScratch(rows, inputs) : rowsScratch(rows);
 }
 
+/**
+ * out [rows, outputs] = x W + bias [outputs] + residual [rows, outputs], the outputs of groups of eight from .. to. The address of a
+ * bias or residual is 0 if there is none. Groups do not depend on each other, so threads can share them.
+ *
+ * @param x rows that roundRows made for the format, or the floats themselves for weights of 16 bits.
+ */
 export function packedProduct(
   x: usize,
   records: usize,
@@ -64,19 +73,7 @@ function multiply<Bits, Scales, Minima, XBits>(
 ): void {
   if (rows == 1) {
     multiplyRow<Bits, Scales, Minima, XBits>(x, records, bias, residual, out, scratch, inputs, outputs, from, to);
-  } else {
-    multiplyRows<Bits, Scales, Minima, XBits>(
-      x,
-      records,
-      bias,
-      residual,
-      out,
-      scratch,
-      rows,
-      inputs,
-      outputs,
-      from,
-      to,
-    );
+    return;
   }
+  multiplyRows<Bits, Scales, Minima, XBits>(x, records, bias, residual, out, scratch, rows, inputs, outputs, from, to);
 }

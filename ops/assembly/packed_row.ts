@@ -3,7 +3,7 @@ import {blockInputs, groupOutputs, halves, minima, recordBytes, scalesAt} from '
 import {addBlock, addDots, storeOutputs} from './packed_sums';
 import {integerBytes, unitBytes} from './round_rows';
 
-// One row by packed weights: codes are widened in registers, and one stream of records is read from its start to its end.
+// One row by codes, which are widened in registers: one stream of records is read from its start to its end.
 
 /** The outputs of groups from .. to of one row, rounded: see round_rows.ts. */
 // @ts-ignore: decorator
@@ -34,39 +34,8 @@ export function multiplyRow<Bits, Scales, Minima, XBits>(
         let dots = i32x4.splat(0),
           dots2 = dots;
         for (const end = at + partBytes; at < end; at += <usize>countOf<XBits>(), codes += 8 * <usize>countOf<Bits>()) {
-          if (countOf<XBits>() == 8) {
-            const mask = i8x16.splat(0x0f);
-            const c = v128.load(codes),
-              d = v128.load(codes, 16);
-            let quad = v128.load32_splat(at);
-            dots = addDots<XBits>(dots, v128.and(c, mask), quad);
-            dots2 = addDots<XBits>(dots2, v128.and(d, mask), quad);
-            quad = v128.load32_splat(at, 4);
-            dots = addDots<XBits>(dots, v128.and(i16x8.shr_u(c, 4), mask), quad);
-            dots2 = addDots<XBits>(dots2, v128.and(i16x8.shr_u(d, 4), mask), quad);
-          } else if (countOf<Bits>() == 4) {
-            const mask = i16x8.splat(0x000f);
-            const c = v128.load(codes),
-              d = v128.load(codes, 16);
-            let pair = v128.load32_splat(at);
-            dots = addDots<XBits>(dots, v128.and(c, mask), pair);
-            dots2 = addDots<XBits>(dots2, v128.and(d, mask), pair);
-            pair = v128.load32_splat(at, 4);
-            dots = addDots<XBits>(dots, v128.and(i16x8.shr_u(c, 8), mask), pair);
-            dots2 = addDots<XBits>(dots2, v128.and(i16x8.shr_u(d, 8), mask), pair);
-            pair = v128.load32_splat(at, 8);
-            dots = addDots<XBits>(dots, v128.and(i16x8.shr_u(c, 4), mask), pair);
-            dots2 = addDots<XBits>(dots2, v128.and(i16x8.shr_u(d, 4), mask), pair);
-            pair = v128.load32_splat(at, 12);
-            dots = addDots<XBits>(dots, i16x8.shr_u(c, 12), pair);
-            dots2 = addDots<XBits>(dots2, i16x8.shr_u(d, 12), pair);
-          } else {
-            for (let i: usize = 0; i < 16; i += 4) {
-              const pair = v128.load32_splat(at + i);
-              dots = addDots<XBits>(dots, v128.load_ext<i8>(codes + 4 * i), pair);
-              dots2 = addDots<XBits>(dots2, v128.load_ext<i8>(codes + 4 * i, 8), pair);
-            }
-          }
+          dots = addStep<Bits, XBits>(dots, codes, at);
+          dots2 = addStep<Bits, XBits>(dots2, codes + (countOf<Bits>() == 4 ? 16 : 8), at);
         }
         const scales = record + scalesAt<Bits>() + 16 * part;
         low = addBlock<XBits, Minima>(low, dots, halves(scales), minima<Bits, Scales, Minima>(record), unit);
@@ -78,4 +47,27 @@ export function multiplyRow<Bits, Scales, Minima, XBits>(
     v128.store(scratch, high, 16);
     storeOutputs(scratch, 1, group * groupOutputs, outputs, bias, residual, out);
   }
+}
+
+/** dots + eight inputs of four outputs. */
+// @ts-ignore: decorator
+@inline
+function addStep<Bits, XBits>(dots: v128, codes: usize, x: usize): v128 {
+  if (countOf<Bits>() == 8) {
+    dots = addDots<XBits>(dots, v128.load_ext<i8>(codes), v128.load32_splat(x));
+    dots = addDots<XBits>(dots, v128.load_ext<i8>(codes, 16), v128.load32_splat(x, 4));
+    dots = addDots<XBits>(dots, v128.load_ext<i8>(codes, 32), v128.load32_splat(x, 8));
+    return addDots<XBits>(dots, v128.load_ext<i8>(codes, 48), v128.load32_splat(x, 12));
+  }
+  const packed = v128.load(codes);
+  if (countOf<XBits>() == 8) {
+    const mask = i8x16.splat(0x0f);
+    dots = addDots<XBits>(dots, v128.and(packed, mask), v128.load32_splat(x));
+    return addDots<XBits>(dots, v128.and(i16x8.shr_u(packed, 4), mask), v128.load32_splat(x, 4));
+  }
+  const mask = i16x8.splat(0x000f);
+  dots = addDots<XBits>(dots, v128.and(packed, mask), v128.load32_splat(x));
+  dots = addDots<XBits>(dots, v128.and(i16x8.shr_u(packed, 8), mask), v128.load32_splat(x, 4));
+  dots = addDots<XBits>(dots, v128.and(i16x8.shr_u(packed, 4), mask), v128.load32_splat(x, 8));
+  return addDots<XBits>(dots, i16x8.shr_u(packed, 12), v128.load32_splat(x, 12));
 }

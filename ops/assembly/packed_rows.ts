@@ -4,10 +4,10 @@ import {addBlock, addDots, storeOutputs} from './packed_sums';
 import {integerBytes, unitBytes} from './round_rows';
 import {widen, widenedBytes} from './widen';
 
-// Several rows by packed weights: the codes of a record are widened to scratch memory once, as 16 pairs of inputs of eight outputs, and
-// four rows at a time are multiplied by them in registers. The sums of all rows by eight outputs stay in scratch memory.
+// Several rows by codes. Those of a record are widened to scratch memory once, and four rows at a time are multiplied by them in
+// registers. The sums of all rows by the eight outputs of a group stay in scratch memory, too.
 
-/** Bytes of scratch memory: widened codes, the sums, and a tile for the last outputs. */
+/** Bytes of scratch memory: widened codes, and the sums. */
 export function rowsScratch(rows: i32): usize {
   return widenedBytes<Sixteen>() + ((<usize>rows) << 5);
 }

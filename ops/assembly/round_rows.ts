@@ -2,10 +2,12 @@ import {countOf, Eight, Sixteen} from './counts';
 import {blockInputs} from './packed_record';
 import {integersOf, shifted} from './rounding';
 
-// Rows of x rounded for products with packed weights. A block of 32 numbers x becomes x = unit X, nearly: integers X, the unit and
-// the sum of X as a float. Blocks of all rows follow each other ([blocks, rows]), as products read them.
+// Rows of x, rounded for products with codes. A block of 32 numbers is unit X, nearly: stored are the integers X, the unit, and the
+// sum of X as a float. Blocks are [blocks, rows], as products of several rows read them.
 
-/** The orders and widths of integers that products read. */
+// The orders and widths of integers that products read; ops/linear/packed_wasm.ts knows these numbers.
+
+/** int16, in order. */
 export const inOrder: i32 = 0;
 /** int16, of each eight inputs 0 2 1 3 4 6 5 7: codes of four bits leave their bytes in these pairs. */
 export const inPairs: i32 = 1;
@@ -24,7 +26,7 @@ export const sumAt: usize = 4;
 /** Bytes of the unit and the sum. */
 export const unitBytes: usize = 8;
 
-/** Blocks whose largest magnitude is smaller are taken for zeros: their units would be inexact. */
+/** Blocks whose largest magnitude is smaller are taken for zeros: units and their inverses have to be normal numbers. */
 const smallest: f32 = 1e-30;
 const infinityBits: i32 = 0x7f800000;
 

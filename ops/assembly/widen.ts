@@ -1,15 +1,15 @@
 import {countOf} from './counts';
 
-// The codes of a record, widened to as many bits as the integers that they are multiplied by.
+// The codes of a record, widened to as many bits as the integers of x that they are multiplied by (XBits).
 
-/** Bytes of a record's codes, as wide as the integers of x. */
+/** Bytes of widened codes. */
 // @ts-ignore: decorator
 @inline
 export function widenedBytes<XBits>(): usize {
   return 32 * <usize>countOf<XBits>();
 }
 
-/** The codes of a record as int16: 16 pairs of inputs, each of eight outputs. */
+/** 16 pairs of inputs as int16, or 8 times four inputs as int8, each of eight outputs, in the order that roundRows gives x. */
 // @ts-ignore: decorator
 @inline
 export function widen<Bits, XBits>(record: usize, to: usize): void {

@@ -11,7 +11,8 @@
  * | `packed8By16` | scale code, a scale for 16 inputs | 256 of codes, 8 scales, 8 scales | Q6_K |
  * | `float16`, `bfloat16` | itself | 512 | F16, BF16 |
  *
- * Scales and minima are float16, one for each output. Within a record, for output c and input i (ops/weights/records.ts):
+ * Scales and minima are float16, one for each output. They and weights of 16 bits are finite: kernels decode float16's infinity and
+ * NaN as numbers. Within a record, for output c and input i (ops/weights/records.ts):
  *
  * - 4 bits: byte `32 (i >> 3) + 16 (c >> 2) + 4 (c & 3) + (i & 3)`, its upper half if `i & 4`.
  * - 8 bits: byte `16 (i >> 1) + 2 c + (i & 1)`.

@@ -142,9 +142,9 @@ describeOnKernelBuilds('products with packed weights', build => {
   });
 
   it('need one number of inputs', () => {
-    const list = [33, 66].map(inputs => ({matrix: packedMatrix('packed8', inputs, 8, 1).matrix}));
+    const list = [66, 33].map(inputs => ({matrix: packedMatrix('packed8', inputs, 8, 1).matrix}));
     const x = tf.ones([2, 66]);
-    expect(() => linears(x, list)).to.throw(InvalidArgumentError, '33 and 66');
+    expect(() => linears(x, list)).to.throw(InvalidArgumentError, 'same `in`');
     tf.dispose([x, ...list.map(({matrix}) => matrix.records)]);
   });
 });

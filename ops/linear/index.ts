@@ -30,7 +30,9 @@ export interface LinearOptions extends Omit<LinearProduct, 'matrix'> {
  *
  * float32 weights: absolute error <= (in + 4) 2^-24 times the sum of the magnitudes of the terms, if that fits float32. Packed
  * weights: x is rounded in blocks of 32 inputs to whole multiples of the block's largest magnitude / 32,767 (`'int16'`) or / 127
- * (`'int8'`, only for `packed4` where the engine has relaxed SIMD, else int16), so half a unit times the sum |w_i| is added. The
+ * (`'int8'`, only for `packed4` where the engine has relaxed SIMD, else int16), so half a unit times the sum |w_i| is added;
+ * a block whose magnitudes are below 1e-30 counts as zeros. If a block contains NaN or an infinity, all outputs of its row are NaN
+ * (with weights that are not packed, NaN or infinite). float16 and bfloat16 weights are multiplied as float32, x unrounded. The
  * shaders of webgpu do not round x: there packed weights have the error of float32 ones.
  *
  * @param x float32 of any shape with consecutive rows of `in` numbers: `[..., in]`, or that reshaped.

@@ -35,7 +35,8 @@ export interface LoadModelOptions {
    * - `'packed4'`: 5 bits. Wider weights are rounded to 4 bits with a scale and a minimum per 32, which costs quality (`evaluate` says
    *   how much); those of the embedding and the output head to 8 bits. Q4_0, Q4_1 and Q4_K stay as they are.
    *
-   * Packed weights cannot be trained, and webgl cannot hold them. Default `'asStored'` for GGUF, `'float32'` for safetensors.
+   * Packed weights cannot be trained, and webgl cannot hold them. Default `'asStored'` for GGUF and for folders of packed weights,
+   * `'float32'` for other safetensors.
    */
   readonly weights?: WeightSetting;
   /**

@@ -144,9 +144,9 @@ describe('fillWeights', () => {
     await useBackend('cpu');
     try {
       const onCpu = await filled(file, config, 'asStored');
-      for (const [name, {records, values}] of onWasm) {
+      for (const [name, {format, records, values}] of onWasm) {
         expect(onCpu.get(name)!.records, name).to.deep.equal(records);
-        expect(onCpu.get(name)!.values, name).to.deep.equal(values);
+        if (format === 'float32') expect(onCpu.get(name)!.values, name).to.deep.equal(values);
       }
     } finally {
       await useBackend('wasm');

@@ -488,7 +488,7 @@ describe('loadModel', () => {
           this,
           path === undefined
             ? 'SmolLM2 is not in the cache directory (npm run fetch:smollm2)'
-            : 'takes half a minute and 1.6 GB; set EIGENKV_TEST_SMOLLM2=1 to run it',
+            : 'takes half a minute; set EIGENKV_TEST_SMOLLM2=1 to run it',
         );
       }
       const file = new URL('../golden/models/smollm2.json', import.meta.url);

@@ -1,5 +1,6 @@
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type Warn} from '../../base/warn.js';
+import {rangesOf} from './read_pieces.js';
 import type {ModelConfig} from '../architectures/parts/model_config.js';
 import {hubHead, isEmbedding, weightsIn} from './check_weights.js';
 
@@ -19,8 +20,11 @@ export async function withOwnHead(config: ModelConfig, file: TensorFile, warn: W
 }
 
 async function areEqual(file: TensorFile, a: string, b: string): Promise<boolean> {
-  const shapeOf = (name: string) => file.tensors.get(name)?.shape.join();
-  if (shapeOf(a) !== shapeOf(b)) return false;
-  const [left, right] = [await file.readFloat32(a), await file.readFloat32(b)];
-  return left.every((value, i) => value === right[i]);
+  const shape = file.tensors.get(a)?.shape;
+  if (shape?.join() !== file.tensors.get(b)?.shape.join() || shape === undefined) return false;
+  for (const {rows} of rangesOf(file, {tensor: a, shape}, 1)) {
+    const [left, right] = [await file.readFloat32(a, rows), await file.readFloat32(b, rows)];
+    if (!left.every((value, i) => value === right[i])) return false;
+  }
+  return true;
 }

@@ -67,10 +67,10 @@ export async function* readPackedPieces(
   }
 }
 
-/** The rows of a tensor in ranges of a multiple of `unit` rows. */
-function* rangesOf(
+/** The rows of a tensor in ranges of a few MB and a multiple of `unit` rows. */
+export function* rangesOf(
   {tensors}: TensorFile,
-  {tensor, shape}: StoredWeight,
+  {tensor, shape}: Pick<StoredWeight, 'tensor' | 'shape'>,
   unit: number,
 ): Generator<{rows: RowRange; bytes: number}> {
   const columns = shape.at(-1) ?? 1;

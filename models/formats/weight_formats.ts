@@ -16,7 +16,10 @@ export function defaultSetting({format, tensors}: Pick<TensorFile, 'format' | 't
   return isCoded ? 'asStored' : 'float32';
 }
 
-/** The formats that hold a dtype's own codes; those of K types with scales rounded to float16. Tensors of records are of the dtype of their format. */
+/**
+ * The formats that hold a dtype's own codes; those of K types with scales rounded to float16. Tensors of records have their format as
+ * dtype: see `withPackedTensors`.
+ */
 const formatsOfCodes: Readonly<Record<string, PackedFormat>> = {
   Q4_0: 'packed4',
   Q4_1: 'packed4',

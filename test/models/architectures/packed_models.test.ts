@@ -4,6 +4,7 @@ import {fingerprintOf} from '../../../cache/binding/fingerprint.js';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {formatOf} from '../../../layers/packed_variables.js';
 import {buildModel} from '../../../models/architectures/index.js';
+import {attachCache} from '../../../models/attach/index.js';
 import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import type {WeightFormat} from '../../../ops/weights/formats.js';
@@ -123,6 +124,18 @@ describe('a model with packed weights on wasm', () => {
       dispose();
     });
   }
+
+  it('takes an attached cache, and the residual of its layers is no input that attention mixes', async () => {
+    const model = buildModel(llama, {formatOf: () => 'packed8'});
+    setRandomWeights(model, 3);
+    const expected = await logitsOf(model, ids);
+    const cache = await attachCache(model, 'full');
+    const first = await logitsOf(model, ids.slice(0, 7), {cache});
+    const second = await logitsOf(model, ids.slice(7), {cache});
+    await expectClose([...Array.from(first), ...Array.from(second)], expected, 1e-3);
+    cache.dispose();
+    model.dispose();
+  });
 
   it('has a fingerprint of its records, the same on every backend', async () => {
     const model = buildModel(llama, {formatOf: () => 'packed8'});

@@ -8,6 +8,7 @@ export {generate} from './generate/generate.js';
 export type {GenerateIdsOptions, GenerateOptions, SamplingOptions} from './generate/options.js';
 export {findSmolLM2, modelCacheDirectory} from './hub/index.js';
 export type {LoadModelOptions, LoadProgress} from './formats/find_parts.js';
+export type {WeightSetting} from './formats/weight_formats.js';
 export {loadModel} from './load.js';
 export type {LoadedModel, TextModel} from './loaded_model.js';
 export type {ModelLike, ModelParts, TextLike} from './model_like.js';

@@ -5,7 +5,7 @@ export function recordsGradient(): boolean {
   return tf.engine().state.gradientDepth > 0;
 }
 
-type Gradient<Result, Saved, Gradients> = (dy: Result, saved: Saved) => Gradients;
+export type Gradient<Result, Saved, Gradients> = (dy: Result, saved: Saved) => Gradients;
 
 /**
  * The result of `value`, with a gradient of our own if one is being computed. If not, there is not even the cost of

@@ -101,6 +101,7 @@ export {
 // Architectures: whole models, and where their weights lie in files.
 export {
   type Architecture,
+  type GgufConfig,
   type StoredWeight,
   type WeightNames,
   isKernel,
@@ -115,9 +116,14 @@ export type {
   Metadata,
   MetadataValue,
   NumberArray,
+  RowRange,
   TensorFile,
   TensorInfo,
 } from '../base/files/tensor_file.js';
+export type {CodedRow} from '../base/files/coded_row.js';
+export type {GgufTensor} from '../base/files/write_gguf.js';
+export type {GgufArray, GgufNumber, GgufValue} from '../base/files/write_gguf_metadata.js';
+export type {NumberTypeName} from '../base/files/gguf_value_types.js';
 
 // Ops: a reference that runs on every backend, fused kernels for some, and a gradient.
 export {
@@ -131,6 +137,6 @@ export {
   hasKernel,
   runOp,
 } from '../ops/run_op.js';
-export {differentiable} from '../ops/differentiable.js';
+export {type Gradient, differentiable} from '../ops/differentiable.js';
 export {type Rotation, rotate} from '../ops/rotate/index.js';
 export {type RopeConfig, type RopeScaling, rotationFor} from '../ops/rotate/rope.js';

@@ -18,6 +18,7 @@ export {
   type SaveModelOptions,
   type TextModel,
   type Tokenizer,
+  type WeightSetting,
   embeddedText,
   loadModel,
   saveModel,

@@ -6,7 +6,10 @@ import {type Groups, runByParts} from '../weights/webgpu_parts.js';
 import type {LinearAttributes, LinearInputs, ProductAttributes} from './reference.js';
 import {type ManyRows, fewRowsAtOnce, fewRowsShader, manyOutputs, manyRowsShader} from './webgpu_shaders.js';
 
-/** Up to this many rows, a matrix is read once for every four of them. */
+/**
+ * Up to this many rows, a matrix is read once for every four of them; more are multiplied by tiles. Of 8 rows, llvmpipe needs a third of the
+ * time in this way, and SwiftShader three times as much; tiles give a GPU a quarter of the workgroups, few for most matrices.
+ */
 const mostFewRows = 8;
 
 /** `linears` on the GPU, a program for each product; numbers of x are not rounded, whatever `activations` is. */

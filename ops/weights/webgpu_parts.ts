@@ -10,8 +10,8 @@ export interface Groups {
 }
 
 /**
- * Runs a shader over the records of a matrix, and over one part after the other if they are larger than a binding: 128 MiB unless the device promises
- * more, while a head of 128,256 x 2,048 takes 279 MB in 8 bits.
+ * Runs a shader over the records of a matrix, and over one part after the other if they are larger than a binding: 128 MiB unless the
+ * device promises more, while a head of 128,256 x 2,048 takes 279 MB in 8 bits.
  *
  * @param runOf one run, which stores what belongs to its groups.
  * @param shape of the result.

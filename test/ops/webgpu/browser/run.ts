@@ -1,7 +1,7 @@
 /**
  * `npm run test:webgpu [-- FILES]`: tests of WebGPU kernels in headless Chromium, on its software driver (SwiftShader).
  *
- * By default every shader and every policy in cases that were chosen, in about a minute; `-- test/ops/*.test.ts` are the random
+ * By default every shader and every policy in cases that were chosen, in a few minutes; `-- test/ops/*.test.ts` are the random
  * cases of the ops. The same files run in Node on Dawn (docs/backends/webgpu.md); Vite serves them from 127.0.0.1. Where there
  * is no Chromium, says so and passes: CHROMIUM=/path/to/chromium names one that is not in a usual place.
  */

@@ -33,6 +33,11 @@ async function answers(model: LoadedModel) {
   return {logits: Float32Array.from(logits), ids};
 }
 
+/** What the variables hold: for packed ones, records of 32 bits. */
+async function numbersOfWeights({model}: LoadedModel): Promise<number[][]> {
+  return Promise.all(model.weights.map(async variable => Array.from(await variable.read().data())));
+}
+
 describeOnBackends(
   'a model of packed weights',
   backend => {
@@ -46,6 +51,7 @@ describeOnBackends(
       await useBackend('wasm');
       const onWasm = await loadModel(file);
       const expected = await answers(onWasm);
+      const stored = await numbersOfWeights(onWasm);
       onWasm.dispose();
       await useBackend(backend);
       const loaded = await loadModel(file);
@@ -54,6 +60,7 @@ describeOnBackends(
       const {numBytes} = tf.memory();
       const actual = await answers(loaded);
       expect(tf.memory().numBytes - numBytes, 'bytes left behind').to.equal(0);
+      expect(await numbersOfWeights(loaded), 'records and vectors').to.deep.equal(stored);
       loaded.dispose();
       // wasm rounds the inputs of products to 16 bits
       const largest = expected.logits.reduce((most, logit) => Math.max(most, Math.abs(logit)), 0);

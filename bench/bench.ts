@@ -8,8 +8,10 @@
  *     --backend wasm                       or cpu
  *     --model FILE.gguf                    for `model`: a path or a hub id
  *     --peers FOLDER                       for `model`: the folder in which the peers are installed (docs/PEERS.md)
+ *     --weights asStored,float32           for `model`: how its weights are stored, `:int8` behind for 8-bit activations
  *     --gguf FILE,FILE                     for llama.cpp: the same model in other types of weights; default: --model
- *     --onnx FILE                          for onnxruntime: the same model as a graph (bench/peers/onnx_decoder.py)
+ *     --wllama FILE                        for wllama: the same model
+ *     --onnx FILE,FILE                     for onnxruntime: the same model as graphs (bench/peers/onnx_decoder.py)
  *     --keep FOLDER                        for `model`: keeps the filled caches there, for the next run
  *     --wait                               for `model`: times once a line comes on standard input, not before
  *     --json FILE, --svg FILE              writes the rows; draws decoding
@@ -22,8 +24,10 @@ import {hasRelaxedSimd} from '../ops/backends/relaxed_simd.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {appendRows} from './append.js';
 import {decodeRows, modelShapes} from './decode.js';
-import {modelRows, openModel} from './model.js';
-import {openLlama, openOnnx} from './peers.js';
+import {type Engine, type OpenedModel, modelRows, openModel, storedWeights} from './model.js';
+import {openLlama} from './peers/llama_cpp.js';
+import {openOnnx} from './peers/onnxruntime.js';
+import {openWllama} from './peers/wllama.js';
 import {prefillRows} from './prefill.js';
 import {decodeChart} from './support/chart.js';
 import {record} from './support/history.js';
@@ -38,7 +42,9 @@ const {values: options} = parseArgs({
     backend: {type: 'string', default: 'wasm'},
     model: {type: 'string'},
     peers: {type: 'string'},
+    weights: {type: 'string', default: 'asStored'},
     gguf: {type: 'string'},
+    wllama: {type: 'string'},
     onnx: {type: 'string'},
     keep: {type: 'string'},
     wait: {type: 'boolean', default: false},
@@ -97,24 +103,35 @@ if (options.svg !== undefined) await writeFile(options.svg, await decodeChart(ro
 
 /** Whole models, and the peers that are installed. */
 async function reportModels(source: string): Promise<void> {
-  const {engine, ids, config} = await openModel(source, options.keep);
-  const engines = [engine];
-  const {peers} = options;
-  if (peers === undefined) report('No --peers: llama.cpp and onnxruntime are left out.');
-  else {
-    const files = options.gguf?.split(',') ?? [source];
-    const sizes = {depths: config.depths, kvHeads: config.kvHeads, dim: config.headDim};
-    const opened = [
-      await openLlama(peers, files, ids, Math.max(...lengths) + 1024, options.keep),
-      options.onnx === undefined ? 'No --onnx: left out.' : await openOnnx(peers, options.onnx, sizes),
-    ];
-    for (const peer of opened) {
+  const engines: Engine[] = [];
+  for (const [i, weights] of options.weights.split(',').entries()) {
+    const {engine, ...text} = await openModel(source, storedWeights(weights), options.keep);
+    engines.push(engine);
+    if (i > 0) continue;
+    for await (const peer of openPeers(source, text)) {
       if (typeof peer === 'string') report(peer);
       else engines.push(peer);
     }
   }
   for (const tokens of lengths) report(await modelRows(engines, tokens, rounds, filled));
   for (const each of engines) await each.dispose();
+}
+
+/** Each peer, or why it is left out. */
+async function* openPeers(
+  source: string,
+  {ids, textOf}: Pick<OpenedModel, 'ids' | 'textOf'>,
+): AsyncGenerator<Engine | string> {
+  const {peers, gguf, wllama, onnx, keep} = options;
+  if (peers === undefined) {
+    yield 'No --peers: llama.cpp, wllama and onnxruntime are left out.';
+    return;
+  }
+  const most = Math.max(...lengths) + 1024;
+  yield await openLlama(peers, gguf?.split(',') ?? [source], ids, most, keep);
+  yield wllama === undefined ? 'No --wllama: left out.' : await openWllama(peers, wllama, textOf, most);
+  if (onnx === undefined) yield 'No --onnx: left out.';
+  for (const file of onnx?.split(',') ?? []) yield await openOnnx(peers, file);
 }
 
 /** With --wait, holds until a line comes on standard input. */

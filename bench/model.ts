@@ -7,12 +7,13 @@ import {KVCache} from '../cache/kv_cache.js';
 import {full} from '../cache/policies/full.js';
 import {onlineSvd} from '../cache/policies/online_svd.js';
 import {quantized} from '../cache/policies/quantized.js';
-import {embeddedText, loadModel, type ModelConfig} from '../models/index.js';
+import {embeddedText, loadModel, type LoadModelOptions} from '../models/index.js';
+import {weightSettings} from '../models/formats/weight_formats.js';
 import {measure} from './support/measure.js';
 import type {Row} from './support/row.js';
 
 /** One way to decode a text: an engine, its weights and the encoding of its cache. */
-export interface Decoder extends Pick<Row, 'backend' | 'codec' | 'shape'> {
+export interface Decoder extends Pick<Row, 'backend' | 'codec' | 'shape' | 'weights'> {
   /** Takes one token in and makes the logits of the next. */
   step(): Promise<void>;
 }
@@ -32,6 +33,32 @@ const policies = {
   lowRank: onlineSvd(),
 };
 
+/** This package's engine, and the text that everyone reads. */
+export interface OpenedModel {
+  readonly engine: Engine;
+  readonly ids: readonly number[];
+  /** The first so many tokens, as text. */
+  readonly textOf: (tokens: number) => string;
+}
+
+/** How this package stores a model's weights. */
+export interface StoredWeights extends Pick<LoadModelOptions, 'weights' | 'activations'> {
+  /** What tables call it. */
+  readonly label: string;
+}
+
+/** `float32`, `asStored`, `asStored:int8`. @throws Error if it is none. */
+export function storedWeights(text: string): StoredWeights {
+  const [setting, activations] = text.split(':');
+  const weights = weightSettings.find(name => name === setting);
+  if (weights === undefined || (activations !== undefined && activations !== 'int8')) {
+    throw new Error(
+      `--weights ${text}: expected one of ${weightSettings.join(', ')}, with :int8 behind or not.`,
+    );
+  }
+  return {weights, activations, label: activations === undefined ? weights : `${weights}, int8 activations`};
+}
+
 /**
  * This package's model under each policy, and the text that everyone reads: held-out prose, so attention is as it is.
  *
@@ -39,11 +66,12 @@ const policies = {
  */
 export async function openModel(
   source: string,
+  {weights, activations, label}: StoredWeights,
   keep?: string,
-): Promise<{engine: Engine; ids: readonly number[]; config: ModelConfig}> {
-  const {model, tokenizer, config, name, dispose} = await loadModel(source);
+): Promise<OpenedModel> {
+  const {model, tokenizer, name, dispose} = await loadModel(source, {weights, activations});
   const ids = tokenizer.encode(await embeddedText('heldOut'));
-  const snapshot = keep === undefined ? undefined : join(keep, 'full.safetensors');
+  const snapshot = keep === undefined ? undefined : join(keep, `full.${label}.safetensors`);
   const read = async (cache: KVCache, tokens: number): Promise<void> => {
     const chunk = ids.slice(cache.tokens, cache.tokens + tokens);
     const logits = tf.tidy(() => model.apply(tf.tensor2d([chunk], undefined, 'int32'), {cache}) as tf.Tensor);
@@ -58,7 +86,7 @@ export async function openModel(
   let caches: readonly KVCache[] = [];
   const engine: Engine = {
     decoders: Object.keys(policies).map((codec, i) => ({
-      ...{backend: tf.getBackend(), codec, shape: name},
+      ...{backend: tf.getBackend(), codec, shape: name, weights: label},
       step: () => read(caches[i]!, 1),
     })),
     fillTo: async tokens => {
@@ -74,7 +102,7 @@ export async function openModel(
       return Promise.resolve();
     },
   };
-  return {engine, ids, config};
+  return {engine, ids, textOf: tokens => tokenizer.decode(ids.slice(0, tokens))};
 }
 
 /** The first tokens of a past, as a policy stores them. */
@@ -102,8 +130,8 @@ export async function modelRows(
   // declared async: tinybench runs a function once to see whether it is, and waits for nothing
   const tasks = decoders.map(({step}, i) => [String(i), async () => await step()] as const);
   const ms = await measure(Object.fromEntries(tasks), rounds, 2);
-  return decoders.map(({backend, codec, shape}, i) => ({
-    ...{op: 'model', backend, codec, shape, tokens, ms: ms[i]!},
+  return decoders.map(({backend, codec, shape, weights = shape}, i) => ({
+    ...{op: 'model', backend, codec, shape, weights, tokens, ms: ms[i]!},
     timesDense: ms[0]! / ms[i]!,
   }));
 }

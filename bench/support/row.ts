@@ -7,6 +7,8 @@ export interface Row {
   /** `dense`, `int8`, `int4`, `int2`, `float8`, `lowRank` and so on; for `model` the name of the policy or of the peer. */
   readonly codec: string;
   readonly shape: string;
+  /** For `model`: how its weights are stored, or the peer's file. */
+  readonly weights?: string;
   /** Tokens of the past, or of the prompt. */
   readonly tokens: number;
   readonly ms: number;
@@ -33,7 +35,8 @@ const columns: readonly [name: keyof Row, title: string, digits: number][] = [
 
 /** A line of text: what was measured, ratios first, in columns. */
 export function lineOf(row: Row): string {
-  const what = `${row.op} ${row.shape} ${row.tokens} ${row.codec}`.padEnd(50);
+  const subject = row.op === 'model' ? `${row.backend} ${row.weights ?? row.shape}` : row.shape;
+  const what = `${row.op} ${subject} ${row.tokens} ${row.codec}`.padEnd(row.op === 'model' ? 70 : 50);
   const numbers = columns.map(([name, title, digits]) => {
     const value = row[name];
     const text =
@@ -60,14 +63,14 @@ export function runsOfRows(rows: readonly Row[]): Pick<Run, 'what' | 'subject' |
     const isModel = what === 'model';
     const subject = isModel ? model : shape;
     const run = runs.get(`${what} ${subject}`) ?? {what, subject, figures: []};
-    run.figures.push(figureOf(isModel ? {...row, weights: row.backend === 'wasm' ? 'float32' : shape} : row));
+    run.figures.push(figureOf(row));
     runs.set(`${what} ${subject}`, run);
   }
   return [...runs.values()];
 }
 
 /** Four significant digits are more than a repeated measurement agrees on. */
-function figureOf(row: Omit<Row, 'shape'> & {readonly weights?: string}): Figure {
+function figureOf(row: Omit<Row, 'shape'>): Figure {
   return Object.fromEntries(
     Object.entries(row).map(([key, value]) => [
       key,

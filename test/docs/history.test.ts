@@ -58,8 +58,15 @@ describe('bench/history', () => {
       {op: 'decode', shape: 'SmolLM2', ...common},
       {op: 'read', shape: 'SmolLM2', ...common},
       {op: 'decode', shape: 'Llama-7B', ...common},
-      {op: 'model', shape: 'SmolLM2.Q4_1', ...common, codec: 'full'},
-      {op: 'model', shape: 'SmolLM2.F32', ...common, codec: 'f16', backend: 'llama.cpp'},
+      {op: 'model', shape: 'SmolLM2.Q4_1', weights: 'asStored', ...common, codec: 'full'},
+      {
+        op: 'model',
+        shape: 'SmolLM2.F32',
+        weights: 'SmolLM2.F32',
+        ...common,
+        codec: 'f16',
+        backend: 'llama.cpp',
+      },
     ]);
     expect(runs.map(({what, subject, figures}) => [what, subject, figures.length])).to.deep.equal([
       ['decode', 'SmolLM2', 2],
@@ -67,7 +74,7 @@ describe('bench/history', () => {
       ['model', 'SmolLM2.Q4_1', 2],
     ]);
     expect(runs[0]!.figures[0]).to.deep.equal({op: 'decode', ...common, ms: 0.1235});
-    expect(runs[2]!.figures.map(({weights}) => weights)).to.deep.equal(['float32', 'SmolLM2.F32']);
+    expect(runs[2]!.figures.map(({weights}) => weights)).to.deep.equal(['asStored', 'SmolLM2.F32']);
   });
 });
 

@@ -89,10 +89,12 @@ const decode = (shape: string): Table => ({
     ),
 });
 
-const engines: Readonly<Record<string, string>> = {wasm: 'eigenkv, wasm'};
+const engines: Readonly<Record<string, string>> = {wasm: 'eigenkv, wasm', wllama: 'wllama, wasm'};
 const caches: Readonly<Record<string, string>> = {
   ...{full: '`full`, float32', int8: '`quantized`, 8 bits', int4: '`quantized`, 4 bits'},
   ...{lowRank: '`onlineSvd`, rank 32', inPlace: 'float32, in place', copied: 'float32, copied'},
+  ...{'int8 inPlace': '8 bits, in place', 'int8 copied': '8 bits, copied'},
+  ...{'int4 inPlace': '4 bits, in place', 'int4 copied': '4 bits, copied'},
 };
 
 const lowRank = (model: string): Table => ({

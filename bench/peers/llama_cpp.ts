@@ -1,10 +1,9 @@
 import {existsSync} from 'node:fs';
 import {mkdtemp, rm} from 'node:fs/promises';
-import {createRequire} from 'node:module';
 import {tmpdir} from 'node:os';
 import {basename, join} from 'node:path';
-import {pathToFileURL} from 'node:url';
-import type {Decoder, Engine} from './model.js';
+import type {Decoder, Engine} from '../model.js';
+import {importFrom} from './import_from.js';
 
 /** What is used of node-llama-cpp 3.22, which this package does not depend on. */
 interface LlamaModule {
@@ -103,102 +102,4 @@ async function fill(
     await sequence.evaluateWithoutGeneratingNewTokens(ids.slice(nextTokenIndex, tokens));
     await sequence.saveStateToFile(state);
   }
-}
-
-/** What is used of onnxruntime-node 1.2x. */
-interface OnnxModule {
-  readonly InferenceSession: {
-    create(
-      path: string,
-      options: {intraOpNumThreads: number; interOpNumThreads: number; executionMode: 'sequential'},
-    ): Promise<OnnxSession>;
-  };
-  readonly Tensor: new (
-    type: 'float32' | 'int32' | 'int64',
-    data: Float32Array | Int32Array | BigInt64Array,
-    shape: readonly number[],
-  ) => OnnxTensor;
-}
-
-interface OnnxTensor {
-  readonly data: ArrayLike<number>;
-}
-
-interface OnnxSession {
-  run(
-    feeds: Record<string, OnnxTensor>,
-    fetches: Record<string, OnnxTensor | null>,
-  ): Promise<Record<string, OnnxTensor>>;
-}
-
-/**
- * onnxruntime on one thread, with the graph that bench/peers/onnx_decoder.py writes. Its past is of random numbers, since
- * its time does not depend on them.
- *
- * `inPlace`: keys and values are written into buffers that have room. `copied`: each step gives a past that is one token
- * longer, as transformers.js goes on from.
- *
- * @param folder where onnxruntime-node is installed.
- * @param sizes of the model.
- */
-export async function openOnnx(
-  folder: string,
-  file: string,
-  {depths, kvHeads, dim}: {depths: number; kvHeads: number; dim: number},
-): Promise<Engine | string> {
-  const onnx = await importFrom(folder, 'onnxruntime-node');
-  if (typeof onnx === 'string') return onnx;
-  const {InferenceSession, Tensor} = onnx as OnnxModule;
-  const session = await InferenceSession.create(file, {
-    ...{intraOpNumThreads: 1, interOpNumThreads: 1, executionMode: 'sequential'},
-  });
-  const sides = Array.from({length: depths}, (_, depth) => [`${depth}.key`, `${depth}.value`]).flat();
-  let pasts: Record<'inPlace' | 'copied', OnnxTensor[]> = {inPlace: [], copied: []};
-  const held = {inPlace: 0, copied: 0};
-  const random = (rows: number) => {
-    const numbers = Float32Array.from({length: kvHeads * rows * dim}, () => 2 * Math.random() - 1);
-    return new Tensor('float32', numbers, [1, kvHeads, rows, dim]);
-  };
-  const step = async (codec: 'inPlace' | 'copied'): Promise<void> => {
-    const tokens = held[codec];
-    const past = pasts[codec];
-    const results = await session.run(
-      {
-        ids: new Tensor('int64', BigInt64Array.of(BigInt(100 + (tokens % 997))), [1, 1]),
-        lastIndex: new Tensor('int32', Int32Array.of(tokens), [1]),
-        total: new Tensor('int32', Int32Array.of(tokens + 1), []),
-        ...Object.fromEntries(sides.map((side, i) => [`past.${side}`, past[i]!])),
-      },
-      {
-        logits: null,
-        ...Object.fromEntries(
-          sides.map((side, i) => [`present.${side}`, codec === 'inPlace' ? past[i]! : null]),
-        ),
-      },
-    );
-    if (codec === 'copied') pasts.copied = sides.map(side => results[`present.${side}`]!);
-    held[codec] += 1;
-  };
-  return {
-    decoders: (['inPlace', 'copied'] as const).map(codec => ({
-      ...{backend: 'onnxruntime', codec, shape: basename(file, '.onnx')},
-      step: () => step(codec),
-    })),
-    fillTo: tokens => {
-      pasts = {inPlace: sides.map(() => random(tokens + 256)), copied: sides.map(() => random(tokens))};
-      held.inPlace = held.copied = tokens;
-      return Promise.resolve();
-    },
-    dispose: () => Promise.resolve(),
-  };
-}
-
-async function importFrom(folder: string, name: string): Promise<object | string> {
-  let path: string;
-  try {
-    path = createRequire(join(folder, 'package.json')).resolve(name);
-  } catch {
-    return `${name} is not installed in ${folder}: left out (npm install ${name} there).`;
-  }
-  return (await import(pathToFileURL(path).href)) as object;
 }

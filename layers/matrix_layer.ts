@@ -5,7 +5,7 @@ import type {Activations} from '../ops/linear/reference.js';
 import {type WeightFormat, recordsShape, weightFormats} from '../ops/weights/formats.js';
 import type {PackedMatrix} from '../ops/weights/matrix.js';
 import {type KernelInitializer, type LayerArgs, configOf, initializerOf} from './layer_args.js';
-import {formatOf, markPacked, matrixOf} from './packed_variables.js';
+import {formatOf, markPacked, matrixOf} from '../ops/weights/packed_variables.js';
 
 /** How a layer stores its matrices, and multiplies by them. */
 export interface MatrixArgs<Kernel extends string> {

@@ -14,7 +14,7 @@ import {
   recordsToWrite,
 } from './formats/packed_tensors.js';
 import {architectureOf} from './architectures/index.js';
-import {numbersOf} from '../layers/packed_variables.js';
+import {numbersOf} from '../ops/weights/packed_variables.js';
 import type {SamplingOptions} from './generate/options.js';
 import type {Tokenizer} from './tokenizer/index.js';
 import {diskError, writeFileAtomically} from '../base/files/disk.js';

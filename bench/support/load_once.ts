@@ -3,7 +3,7 @@ import {readFileSync} from 'node:fs';
 import {stat} from 'node:fs/promises';
 import {basename} from 'node:path';
 import {median} from '../../base/statistics.js';
-import {matrixOf} from '../../layers/packed_variables.js';
+import {matrixOf} from '../../ops/weights/packed_variables.js';
 import {embeddedText, generate, loadModel} from '../../models/index.js';
 import type {WeightSetting} from '../../models/formats/weight_formats.js';
 import {useBackend} from '../../ops/backends/use_backend.js';

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Digest} from '../../base/digest.js';
+import {firstNumbersOf} from '../../ops/weights/packed_variables.js';
 import type {LayerShape, CacheableModel} from './layer_shape.js';
 
 /** How many numbers of each weight are hashed. */
@@ -7,20 +8,15 @@ const hashedNumbers = 256;
 
 /**
  * Returns sixteen hexadecimal digits that identify a model: a hash of the shapes and the first 256 numbers of each weight of the given
- * layers, in order. Equal weights give equal digits on every backend.
+ * layers, in order. Equal weights give equal digits on every backend, and in every
+ * format that holds their numbers exactly.
  */
 export async function fingerprintOf(layers: readonly tf.layers.Layer[]): Promise<string> {
   const digest = new Digest();
   for (const layer of layers) {
     for (const variable of layer.weights) {
-      const first = tf.tidy(() => {
-        const flat = tf.reshape(variable.read(), [-1]);
-        return tf.slice(flat, [0], [Math.min(hashedNumbers, flat.size)]);
-      });
-      const numbers = await first.data<'float32'>();
-      first.dispose();
-      // a copy: the array may be a view of a larger buffer. As float32, to which GPU backends round integers that they slice
-      digest.take(variable.shape.join()).take(new Uint8Array(Float32Array.from(numbers).buffer));
+      const numbers = await firstNumbersOf(variable, hashedNumbers);
+      digest.take(variable.shape.join()).take(new Uint8Array(numbers.buffer));
     }
   }
   return digest.hex;

@@ -2,7 +2,7 @@ import {type LayerShape} from '../../cache/binding/layer_shape.js';
 import type * as tf from '@tensorflow/tfjs';
 import {EigenkvError} from '../../base/errors.js';
 import {Attention, FlashAttention} from '../../layers/index.js';
-import {numbersOf} from '../../layers/packed_variables.js';
+import {numbersOf} from '../../ops/weights/packed_variables.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
 

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
 import {EigenAttention} from '../../layers/index.js';
-import {formatOf} from '../../layers/packed_variables.js';
+import {formatOf} from '../../ops/weights/packed_variables.js';
 import {placedLayers} from '../adapters/index.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOfTexts, modelOf} from '../model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';

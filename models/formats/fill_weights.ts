@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {matrixOf} from '../../layers/packed_variables.js';
+import {matrixOf} from '../../ops/weights/packed_variables.js';
 import {type OpenMemory, openMemory} from '../../ops/backends/write_in_place.js';
 import {type PackedMatrix, isPacked} from '../../ops/weights/matrix.js';
 import type {StoredWeight} from '../architectures/parts/architecture.js';

@@ -3,7 +3,7 @@ import {EigenkvError, ModelError} from '../../base/errors.js';
 import type {CodedRow} from '../../base/files/coded_row.js';
 import type {GgufTensor} from '../../base/files/write_gguf.js';
 import {type BlockType, blocksOf} from '../../base/files/write_gguf_blocks.js';
-import {matrixOf, numbersOf} from '../../layers/packed_variables.js';
+import {matrixOf, numbersOf} from '../../ops/weights/packed_variables.js';
 import type {PackedFormat} from '../../ops/weights/formats.js';
 import {type PackedMatrix, isPacked} from '../../ops/weights/matrix.js';
 import {readCodes} from '../../ops/weights/records.js';

@@ -3,7 +3,7 @@ import {FormatError, ModelError} from '../../base/errors.js';
 import type {CodedRow} from '../../base/files/coded_row.js';
 import {type RowRange, type TensorFile, type TensorInfo, findTensor} from '../../base/files/tensor_file.js';
 import type {TensorToWrite} from '../../base/files/write_safetensors.js';
-import {matrixOf} from '../../layers/packed_variables.js';
+import {matrixOf} from '../../ops/weights/packed_variables.js';
 import {type PackedFormat, outputsOfRecord, packedFormats, recordsShape} from '../../ops/weights/formats.js';
 import {type PackedMatrix, isPacked} from '../../ops/weights/matrix.js';
 import {readCodes, readRow, writeRow} from '../../ops/weights/records.js';

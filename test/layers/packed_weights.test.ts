@@ -9,7 +9,7 @@ import {
   rmsNormalization,
   tokenEmbedding,
 } from '../../layers/index.js';
-import {formatOf} from '../../layers/packed_variables.js';
+import {formatOf} from '../../ops/weights/packed_variables.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type WeightFormat, recordsShape, weightFormats} from '../../ops/weights/formats.js';
 import {useBackend} from '../../ops/backends/use_backend.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {formatOf} from '../../layers/packed_variables.js';
+import {formatOf} from '../../ops/weights/packed_variables.js';
 import {generateIds} from '../../models/generate/generate_ids.js';
 import type {LoadedModel} from '../../models/loaded_model.js';
 import {loadModel} from '../../models/load.js';

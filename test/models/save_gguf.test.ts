@@ -7,7 +7,7 @@ import {toFloat16} from '../../base/files/float_formats.js';
 import {openTensorPath} from '../../base/files/open_tensor_file.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {InvalidArgumentError, ModelError, TransferError} from '../../base/errors.js';
-import {matrixOf, numbersOf} from '../../layers/packed_variables.js';
+import {matrixOf, numbersOf} from '../../ops/weights/packed_variables.js';
 import {buildModel} from '../../models/architectures/index.js';
 import type {ModelConfig} from '../../models/architectures/parts/model_config.js';
 import {transpose} from '../../models/formats/layouts.js';

@@ -5,7 +5,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {buildModel, calibrate, compress, loadModel, saveModel} from '../../models/index.js';
 import type {ModelConfig} from '../../models/architectures/parts/model_config.js';
-import {formatOf, numbersOf} from '../../layers/packed_variables.js';
+import {formatOf, numbersOf} from '../../ops/weights/packed_variables.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {type WeightFormat, weightFormats} from '../../ops/weights/formats.js';
 import {FormatError, ModelError} from '../../base/errors.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {floatsOf, formatOf, matrixOf} from '../../layers/packed_variables.js';
+import {floatsOf, formatOf, matrixOf} from '../../ops/weights/packed_variables.js';
 import {isPacked} from '../../ops/weights/matrix.js';
 import {packedMatrix} from './packed_matrix.js';
 import {expectClose} from './tensors.js';

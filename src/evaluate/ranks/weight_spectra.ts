@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {Attention, FeedForward} from '../../../layers/index.js';
-import {floatsOf} from '../../../layers/packed_variables.js';
+import {floatsOf} from '../../../ops/weights/packed_variables.js';
 import {type ModelLike, modelOf} from '../../../models/model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../../../models/progress.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';

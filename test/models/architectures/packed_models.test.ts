@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {fingerprintOf} from '../../../cache/binding/fingerprint.js';
 import {KVCache} from '../../../cache/kv_cache.js';
-import {formatOf} from '../../../layers/packed_variables.js';
+import {formatOf} from '../../../ops/weights/packed_variables.js';
 import {buildModel} from '../../../models/architectures/index.js';
 import {attachCache} from '../../../models/attach/index.js';
 import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
@@ -137,10 +137,11 @@ describe('a model with packed weights on wasm', () => {
     model.dispose();
   });
 
-  it('has a fingerprint of its records, the same on every backend', async () => {
-    const model = buildModel(llama, {formatOf: () => 'packed8'});
-    setRandomWeights(model, 3);
+  it('has the fingerprint of its numbers, in float32 too, on every backend', async () => {
+    const {packed: model, floats} = pair(llama, name => (name.includes('feed') ? 'packed4' : 'packed8'));
     const digits = await fingerprintOf(model.layers);
+    expect(await fingerprintOf(floats.layers)).to.equal(digits);
+    floats.dispose();
     await useBackend('cpu');
     try {
       expect(await fingerprintOf(model.layers)).to.equal(digits);

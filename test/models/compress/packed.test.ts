@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {eigenAttention, tokenEmbedding} from '../../../layers/index.js';
-import {formatOf} from '../../../layers/packed_variables.js';
+import {formatOf} from '../../../ops/weights/packed_variables.js';
 import {buildModel, calibrate, compress, fineTune} from '../../../models/index.js';
 import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {formatOf, matrixOf, numbersOf} from '../../../layers/packed_variables.js';
+import {formatOf, matrixOf, numbersOf} from '../../../ops/weights/packed_variables.js';
 import {buildModel, configFromGguf, configFromHub} from '../../../models/architectures/index.js';
 import {gpt2} from '../../../models/architectures/gpt2.js';
 import type {ModelConfig} from '../../../models/architectures/parts/model_config.js';

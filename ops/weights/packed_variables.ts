@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
-import {unpack} from '../ops/unpack/index.js';
-import type {WeightFormat} from '../ops/weights/formats.js';
-import {type PackedMatrix, isPacked} from '../ops/weights/matrix.js';
+import {embed} from '../embed/index.js';
+import {unpack} from '../unpack/index.js';
+import type {WeightFormat} from './formats.js';
+import {type PackedMatrix, isPacked} from './matrix.js';
 
 /** What the records of a packed weight hold. */
 export interface PackedLayout extends Omit<PackedMatrix, 'records'> {
@@ -54,4 +55,33 @@ export async function numbersOf(variable: tf.LayerVariable): Promise<Float32Arra
   } finally {
     if (formatOf(variable) !== 'float32') floats.dispose();
   }
+}
+
+/**
+ * The first numbers of a weight of any layer, row-major in its `shape`: float32, to which GPU backends round integers that they slice.
+ * A packed matrix is not unpacked for it. Numbers that two formats hold exactly are the same in both.
+ */
+export async function firstNumbersOf(variable: tf.LayerVariable, most: number): Promise<Float32Array> {
+  const first = tf.tidy(() => {
+    const floats = firstRows(variable, most);
+    return tf.slice(tf.reshape(floats, [-1]), [0], [Math.min(most, floats.size)]);
+  });
+  try {
+    return Float32Array.from(await first.data());
+  } finally {
+    first.dispose();
+  }
+}
+
+/** A float32 tensor that begins with the first numbers of a weight. */
+function firstRows(variable: tf.LayerVariable, most: number): tf.Tensor {
+  const matrix = matrixOf(variable);
+  if (!isPacked(matrix)) return matrix;
+  const {inputs, outputs} = matrix;
+  const {isTable} = layouts.get(variable)!;
+  const count = isTable ? Math.ceil(most / inputs) : most;
+  const ids = tf.range(0, Math.min(outputs, count), 1, 'int32');
+  const rows = tf.squeeze<tf.Tensor2D>(embed(tf.expandDims(ids), matrix), [0]);
+  if (isTable) return rows;
+  return tf.transpose(tf.slice(rows, [0, 0], [-1, Math.min(inputs, Math.ceil(most / outputs))]));
 }

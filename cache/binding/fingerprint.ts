@@ -14,7 +14,8 @@ const hashedNumbers = 256;
 export async function fingerprintOf(layers: readonly tf.layers.Layer[]): Promise<string> {
   const digest = new Digest();
   for (const layer of layers) {
-    for (const variable of layer.weights) {
+    // in the order in which they were made: `weights` has those last that cannot be trained, as packed ones
+    for (const variable of layer.weights.toSorted((a, b) => a.id - b.id)) {
       const numbers = await firstNumbersOf(variable, hashedNumbers);
       digest.take(variable.shape.join()).take(new Uint8Array(numbers.buffer));
     }

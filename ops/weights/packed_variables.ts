@@ -67,7 +67,7 @@ export async function firstNumbersOf(variable: tf.LayerVariable, most: number): 
     return tf.slice(tf.reshape(floats, [-1]), [0], [Math.min(most, floats.size)]);
   });
   try {
-    return Float32Array.from(await first.data());
+    return Float32Array.from(await first.data(), number => number + 0); // backends differ in the sign of a decoded zero
   } finally {
     first.dispose();
   }
@@ -81,8 +81,7 @@ function firstRows(variable: tf.LayerVariable, most: number): tf.Tensor {
   const {isTable} = layouts.get(variable)!;
   const count = isTable ? Math.ceil(most / inputs) : most;
   const ids = tf.range(0, Math.min(outputs, count), 1, 'int32');
-  const decoded = tf.squeeze<tf.Tensor2D>(embed(tf.expandDims(ids), matrix), [0]);
-  const rows = tf.add(decoded, 0); // backends differ in the sign of a zero
+  const rows = tf.squeeze<tf.Tensor2D>(embed(tf.expandDims(ids), matrix), [0]);
   if (isTable) return rows;
   return tf.transpose(tf.slice(rows, [0, 0], [-1, Math.min(inputs, Math.ceil(most / outputs))]));
 }

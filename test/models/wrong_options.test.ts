@@ -45,7 +45,7 @@ describe('Options that are none', () => {
       await rejection(saveModel(whole, folder, untyped(given)), InvalidArgumentError, /saveModel/);
     }
     for (const place of [null, 5, [], {}]) {
-      await rejection(saveModel(whole, untyped(place)), InvalidArgumentError, /folder/);
+      await rejection(saveModel(whole, untyped(place)), InvalidArgumentError, /expected a path/);
     }
     await rejection(saveModel(untyped(null), folder), InvalidArgumentError, /is no model/);
     expect(await readdir(folder)).to.deep.equal([]);

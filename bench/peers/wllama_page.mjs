@@ -1,6 +1,6 @@
 // What runs in the page of bench/peers/wllama.ts: llama.cpp compiled to WebAssembly, one engine for each type of cache, a token at a time.
-import {Wllama} from '/wllama/index.js';
 
+const {Wllama} = await import(new URL('/wllama/index.js', globalThis.location.href).href);
 const model = await (await globalThis.fetch('/model.gguf')).blob();
 const engines = [];
 

@@ -4,11 +4,11 @@ import {transpose} from './transpose';
 // out = A B. A block of B is copied to scratch memory as panels of eight columns (zeros beyond the last column), then four rows of A
 // at a time are multiplied by each panel: 4 x 8 sums stay in registers. The sums of a block begin with those of the former one.
 
-/** Inner numbers of a block: a panel, 8 KiB, and four rows of A stay in a first-level cache. */
-const innerOfBlock: i32 = 256;
-/** Columns of a block: B is read in runs of up to 8 KiB. With runs of 256 bytes, 8 rows took half as long again. */
-const columnsOfBlock: i32 = 2048;
-/** Rows of A that are multiplied by a block, 128 KiB of a block's inner numbers: they stay in a second-level cache. */
+/** Numbers of a block: 2 MiB. */
+const numbersOfBlock: i32 = 1 << 19;
+/** Columns of a block, which is read in runs of up to 32 KiB: with runs of 8 KiB of longer rows, 7 rows took half as long again. */
+const columnsOfBlock: i32 = 8192;
+/** Rows of A that are multiplied by a block: up to 128 KiB of a block's inner numbers, which stay in a second-level cache. */
 const rowsOfPass: i32 = 128;
 
 const panelColumns: i32 = 8;
@@ -16,10 +16,15 @@ const panelColumns: i32 = 8;
 const tileRows: i32 = 4;
 const tileBytes: usize = <usize>(tileRows * panelColumns) << 2;
 
+/** Inner numbers of a block: a panel, up to 8 KiB, and four rows of A stay in a first-level cache. */
+function depthOfBlock(inner: i32, columns: i32): i32 {
+  return min(inner, max(128, min(256, numbersOfBlock / max(1, min(columns, columnsOfBlock)))));
+}
+
 /** Bytes of scratch memory: a tile of sums, a block of A if it is stored by columns, and a block of B. */
 export function panelScratch(rows: i32, inner: i32, columns: i32, transposedA: i32): usize {
   const panels = (min(columns, columnsOfBlock) + panelColumns - 1) / panelColumns;
-  const depth = min(inner, innerOfBlock);
+  const depth = depthOfBlock(inner, columns);
   const rowsBytes = transposedA ? (<usize>(min(rows, rowsOfPass) * depth)) << 2 : 0;
   return tileBytes + rowsBytes + <usize>panels * panelBytes(depth);
 }
@@ -45,12 +50,13 @@ export function multiplyByPanels(
   const outStride = <usize>columns << 2,
     innerBytes = <usize>inner << 2;
   const ownRows = scratch + tileBytes;
-  const panels = transposedA ? ownRows + ((<usize>(min(rows, rowsOfPass) * min(inner, innerOfBlock))) << 2) : ownRows;
+  const most = depthOfBlock(inner, columns);
+  const panels = transposedA ? ownRows + ((<usize>(min(rows, rowsOfPass) * most)) << 2) : ownRows;
   if (inner == 0) memory.fill(out, 0, <usize>rows * outStride);
   for (let row = 0; row < rows; row += rowsOfPass) {
     const passRows = min(rowsOfPass, rows - row);
-    for (let i = 0; i < inner; i += innerOfBlock) {
-      const depth = min(innerOfBlock, inner - i);
+    for (let i = 0; i < inner; i += most) {
+      const depth = min(most, inner - i);
       let from = a + <usize>row * innerBytes + (<usize>i << 2);
       let stride = innerBytes;
       if (transposedA) {

@@ -1,121 +1,102 @@
 import {madd} from './math';
 
-// x w for few rows of x, w as it is stored, row by row: rows of w, times numbers of x, are added to results that stay in a
-// first-level cache. w is read once, in two streams, its upper and its lower half: streams far apart are fetched ahead as fast as memory
-// gives them, while rows that follow each other took twice as long.
-
-/** Columns of w that are read at once. */
-const columnsAtOnce: i32 = 2048;
+// x w for few rows of x, w as it is stored, row by row: rows of w, times numbers of x, are added to the results. w is read once, in
+// four streams, one in each quarter of its rows: streams far apart are fetched ahead as fast as memory gives them, while rows that
+// follow each other took twice as long, as did runs of 8 KiB of longer rows. The two loops are in line: as functions of their own
+// they took longer.
 
 /** out [rows, outputs] = x [rows, inputs] w [inputs, outputs]. */
 export function multiplyByRows(x: usize, w: usize, out: usize, rows: i32, inputs: i32, outputs: i32): void {
-  const outBytes = <usize>outputs << 2;
+  const xBytes = <usize>inputs << 2,
+    outBytes = <usize>outputs << 2;
+  const quarter = inputs >> 2;
+  const farX = <usize>quarter << 2;
+  const far = <usize>quarter * outBytes;
   memory.fill(out, 0, <usize>rows * outBytes);
-  for (let column = 0; column < outputs; column += columnsAtOnce) {
-    const offset = <usize>column << 2;
-    addProducts(x, w + offset, out + offset, outBytes, rows, inputs, <usize>min(columnsAtOnce, outputs - column) << 2);
-  }
-}
-
-/** `bytes` of each row of results += x times as many of each row of w; rows of both are `stride` bytes apart. */
-function addProducts(x: usize, w: usize, out: usize, stride: usize, rows: i32, inputs: i32, bytes: usize): void {
-  const xBytes = <usize>inputs << 2;
-  const half = inputs >> 1;
-  const far = <usize>half * stride;
-  const farX = <usize>half << 2;
-  for (let i = 0; i < half; i++, x += 4, w += stride) {
+  for (let i = 0; i < quarter; i++, x += 4, w += outBytes) {
     let from = x;
     let to = out;
     let row = 0;
-    for (; row + 4 <= rows; row += 4, from += 4 * xBytes, to += 4 * stride) {
-      addTwoToFour(from, xBytes, farX, w, far, to, stride, bytes);
+    for (; row + 2 <= rows; row += 2, from += 2 * xBytes, to += 2 * outBytes) {
+      addFourToTwo(from, xBytes, farX, w, far, to, outBytes);
     }
-    if (row + 2 <= rows) {
-      addTwoToTwo(from, xBytes, farX, w, far, to, stride, bytes);
-      row += 2;
-      from += 2 * xBytes;
-      to += 2 * stride;
-    }
-    if (row < rows) addTwo(from, farX, w, far, to, bytes);
+    if (row < rows) addFour(from, farX, w, far, to, outBytes);
   }
-  if (inputs & 1) for (let row = 0; row < rows; row++) addOne(x + farX + <usize>row * xBytes, w + far, out + <usize>row * stride, bytes);
+  // rows of w that are left over
+  x += 3 * farX;
+  w += 3 * far;
+  for (let i = inputs & 3; i > 0; i--, x += 4, w += outBytes) {
+    for (let row = 0; row < rows; row++) addOne(x + <usize>row * xBytes, w, out + <usize>row * outBytes, outBytes);
+  }
 }
 
-/** Four rows of results += two numbers of a row of x, `farX` bytes apart, times two rows of w, `far` bytes apart. */
-function addTwoToFour(
-  x: usize, xBytes: usize, farX: usize, w: usize, far: usize, out: usize, stride: usize, bytes: usize,
-): void {
-  const x1 = x + xBytes,
-    x2 = x1 + xBytes,
-    x3 = x2 + xBytes;
-  const a0 = v128.load32_splat(x),
-    b0 = v128.load32_splat(x + farX);
-  const a1 = v128.load32_splat(x1),
-    b1 = v128.load32_splat(x1 + farX);
-  const a2 = v128.load32_splat(x2),
-    b2 = v128.load32_splat(x2 + farX);
-  const a3 = v128.load32_splat(x3),
-    b3 = v128.load32_splat(x3 + farX);
-  const out1 = out + stride,
-    out2 = out1 + stride,
-    out3 = out2 + stride;
-  const farW = w + far;
+/** Two rows of results += four numbers of each row of x, `farX` bytes apart, times four rows of w, `far` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function addFourToTwo(x: usize, xBytes: usize, farX: usize, w: usize, far: usize, out: usize, bytes: usize): void {
+  const y = x + xBytes;
+  const xa = v128.load32_splat(x),
+    xb = v128.load32_splat(x + farX),
+    xc = v128.load32_splat(x + 2 * farX),
+    xd = v128.load32_splat(x + 3 * farX);
+  const ya = v128.load32_splat(y),
+    yb = v128.load32_splat(y + farX),
+    yc = v128.load32_splat(y + 2 * farX),
+    yd = v128.load32_splat(y + 3 * farX);
+  const w1 = w + far,
+    w2 = w1 + far,
+    w3 = w2 + far;
+  const next = out + bytes;
   const vectors = bytes & ~15;
   for (let i: usize = 0; i < vectors; i += 16) {
-    const wa = v128.load(w + i),
-      wb = v128.load(farW + i);
-    v128.store(out + i, madd(b0, wb, madd(a0, wa, v128.load(out + i))));
-    v128.store(out1 + i, madd(b1, wb, madd(a1, wa, v128.load(out1 + i))));
-    v128.store(out2 + i, madd(b2, wb, madd(a2, wa, v128.load(out2 + i))));
-    v128.store(out3 + i, madd(b3, wb, madd(a3, wa, v128.load(out3 + i))));
+    const a = v128.load(w + i);
+    let s = madd(xa, a, v128.load(out + i)),
+      t = madd(ya, a, v128.load(next + i));
+    const b = v128.load(w1 + i);
+    s = madd(xb, b, s);
+    t = madd(yb, b, t);
+    const c = v128.load(w2 + i);
+    s = madd(xc, c, s);
+    t = madd(yc, c, t);
+    const d = v128.load(w3 + i);
+    v128.store(out + i, madd(xd, d, s));
+    v128.store(next + i, madd(yd, d, t));
   }
   if (vectors < bytes) {
-    for (let row: usize = 0; row < 4; row++) {
-      addTwo(x + row * xBytes, farX, w + vectors, far, out + row * stride + vectors, bytes - vectors);
-    }
+    addFourToLast(x, farX, w, far, out, vectors, bytes);
+    addFourToLast(y, farX, w, far, next, vectors, bytes);
   }
 }
 
-/** Two rows of results. */
-function addTwoToTwo(
-  x: usize, xBytes: usize, farX: usize, w: usize, far: usize, out: usize, stride: usize, bytes: usize,
-): void {
-  const x1 = x + xBytes;
-  const a0 = v128.load32_splat(x),
-    b0 = v128.load32_splat(x + farX);
-  const a1 = v128.load32_splat(x1),
-    b1 = v128.load32_splat(x1 + farX);
-  const out1 = out + stride;
-  const farW = w + far;
+/** One row of results. */
+// @ts-ignore: decorator
+@inline
+function addFour(x: usize, farX: usize, w: usize, far: usize, out: usize, bytes: usize): void {
+  const xa = v128.load32_splat(x),
+    xb = v128.load32_splat(x + farX),
+    xc = v128.load32_splat(x + 2 * farX),
+    xd = v128.load32_splat(x + 3 * farX);
+  const w1 = w + far,
+    w2 = w1 + far,
+    w3 = w2 + far;
   const vectors = bytes & ~15;
   for (let i: usize = 0; i < vectors; i += 16) {
-    const wa = v128.load(w + i),
-      wb = v128.load(farW + i);
-    v128.store(out + i, madd(b0, wb, madd(a0, wa, v128.load(out + i))));
-    v128.store(out1 + i, madd(b1, wb, madd(a1, wa, v128.load(out1 + i))));
+    let s = madd(xa, v128.load(w + i), v128.load(out + i));
+    s = madd(xb, v128.load(w1 + i), s);
+    s = madd(xc, v128.load(w2 + i), s);
+    v128.store(out + i, madd(xd, v128.load(w3 + i), s));
   }
-  if (vectors < bytes) {
-    addTwo(x, farX, w + vectors, far, out + vectors, bytes - vectors);
-    addTwo(x1, farX, w + vectors, far, out1 + vectors, bytes - vectors);
-  }
+  if (vectors < bytes) addFourToLast(x, farX, w, far, out, vectors, bytes);
 }
 
-/** A row of results. */
-function addTwo(x: usize, farX: usize, w: usize, far: usize, out: usize, bytes: usize): void {
-  const a = v128.load32_splat(x),
-    b = v128.load32_splat(x + farX);
-  const farW = w + far;
-  let i: usize = 0;
-  for (; i + 32 <= bytes; i += 32) {
-    v128.store(out + i, madd(b, v128.load(farW + i), madd(a, v128.load(w + i), v128.load(out + i))));
-    v128.store(out + i, madd(b, v128.load(farW + i, 16), madd(a, v128.load(w + i, 16), v128.load(out + i, 16))), 16);
-  }
-  for (; i + 16 <= bytes; i += 16) {
-    v128.store(out + i, madd(b, v128.load(farW + i), madd(a, v128.load(w + i), v128.load(out + i))));
-  }
+/** The numbers from byte `i` on of one row of results. */
+function addFourToLast(x: usize, farX: usize, w: usize, far: usize, out: usize, i: usize, bytes: usize): void {
   for (; i < bytes; i += 4) {
-    const sum = madd(b, v128.load32_zero(farW + i), madd(a, v128.load32_zero(w + i), v128.load32_zero(out + i)));
-    v128.store32_lane(out + i, sum, 0);
+    let sum = load<f32>(out + i);
+    for (let part: usize = 0; part < 4; part++) {
+      sum += load<f32>(x + part * farX) * load<f32>(w + part * far + i);
+    }
+    store<f32>(out + i, sum);
   }
 }
 
@@ -124,5 +105,5 @@ function addOne(x: usize, w: usize, out: usize, bytes: usize): void {
   const a = v128.load32_splat(x);
   let i: usize = 0;
   for (; i + 16 <= bytes; i += 16) v128.store(out + i, madd(a, v128.load(w + i), v128.load(out + i)));
-  for (; i < bytes; i += 4) v128.store32_lane(out + i, madd(a, v128.load32_zero(w + i), v128.load32_zero(out + i)), 0);
+  for (; i < bytes; i += 4) store<f32>(out + i, load<f32>(out + i) + load<f32>(x) * load<f32>(w + i));
 }

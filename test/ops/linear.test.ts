@@ -11,10 +11,10 @@ import {expectClose, expectNoLeak} from '../support/tensors.js';
 // Few rows are multiplied as they lie, more in tiles of four rows and eight columns and in blocks: sizes on both sides of each border.
 const cases = fc.record({
   rows: fc.oneof(fc.integer({min: 0, max: 20}), fc.constantFrom(127, 128, 129, 131)),
-  inputs: fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(255, 256, 257, 513)),
+  inputs: fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(127, 129, 255, 256, 257, 513)),
   outputs: fc.oneof(
     {arbitrary: fc.integer({min: 1, max: 40}), weight: 4},
-    fc.constantFrom(2047, 2048, 2049, 2061),
+    fc.constantFrom(2047, 2049, 8191, 8192, 8193),
   ),
   count: fc.integer({min: 1, max: 3}),
   hasBias: fc.boolean(),

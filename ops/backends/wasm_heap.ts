@@ -154,7 +154,7 @@ function guardMemory(wasm: TfjsWasmModule, memory: WebAssembly.Memory): void {
   wasm._free(wasm._malloc(1)); // the first call makes tfjs replace its loader by the bare function
   const malloc = wasm._malloc;
   wasm._malloc = bytes => {
-    const address = malloc(bytes);
+    const address = bytes < 2 ** 32 ? malloc(bytes) : 0; // which would take the lower 32 bits of the number
     if (address === 0 && bytes > 0) {
       const mebibytes = (count: number) => `${Math.ceil(count / 2 ** 20)} MiB`;
       throw new BackendError(

@@ -1,6 +1,7 @@
 import {setFlagsFromString} from 'node:v8';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
+import {BackendError} from '../../../base/errors.js';
 import {kernelsBinary} from '../../../ops/assembly/kernels_binary.js';
 import {relaxedKernelsBinary} from '../../../ops/assembly/kernels_relaxed_binary.js';
 import {append} from '../../../ops/append/index.js';
@@ -91,6 +92,30 @@ describeOnBackends(
       const large = heap.scratch(1 << 24);
       expect(heap.scratch(1 << 24)).to.equal(large);
       expect(large % 64, 'aligned to a line of cache').to.equal(0);
+    });
+
+    it('keeps none of several results if an op fails before its end', () => {
+      const before = tf.backend().numDataIds();
+      const failing = (results: readonly tf.TensorInfo[]) => {
+        throw new RangeError(`${results.length} results`);
+      };
+      expect(() => wasmHeap()!.outputs([[3], [4, 5]], failing)).to.throw('2 results');
+      expect(() => wasmHeap()!.outputs([[3], [2 ** 30]], () => {})).to.throw(BackendError);
+      expect(tf.backend().numDataIds()).to.equal(before);
+    });
+
+    it('frees a block after its use, also if that fails', () => {
+      const addresses = new Set<number>();
+      for (let i = 0; i < 20; i++) {
+        const use = (address: number) => {
+          addresses.add(address);
+          if (i % 2 === 1) throw new RangeError('failed');
+        };
+        const run = () => wasmHeap()!.withBlock(1 << 24, use);
+        if (i % 2 === 1) expect(run).to.throw('failed');
+        else run();
+      }
+      expect(addresses.size).to.equal(1);
     });
 
     it('knows a tensor that was disposed of', () => {

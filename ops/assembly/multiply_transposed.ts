@@ -3,6 +3,7 @@ import {madd, sumsOfLanes} from './math';
 // x w^T, both stored row by row: dot products of one or two rows of x with four rows of w, in registers. The four rows of w lie far
 // apart, each in its quarter of w: four such streams are fetched ahead as fast as memory gives them, while four rows that follow
 // each other took twice as long. The two loops are in line: as functions of their own they took a fifth longer.
+// Both add in the same order, so that a row's sums do not depend on how many rows there are.
 
 /** Bytes of rows of x that are multiplied before w is read again: they stay in a second-level cache. */
 const bytesOfPass: i32 = 1 << 18;
@@ -97,38 +98,23 @@ function dotTwoByFour(
 // @ts-ignore: decorator
 @inline
 function dotOneByFour(x: usize, w: usize, far: usize, rowBytes: usize, out: usize, step: usize): void {
+  const vectorBytes = rowBytes & ~15;
   const w1 = w + far,
     w2 = w1 + far,
     w3 = w2 + far;
   let a0 = f32x4.splat(0),
     a1 = a0,
     a2 = a0,
-    a3 = a0,
-    b0 = a0,
-    b1 = a0,
-    b2 = a0,
-    b3 = a0;
+    a3 = a0;
   let i: usize = 0;
-  for (; i + 32 <= rowBytes; i += 32) {
-    const a = v128.load(x + i),
-      b = v128.load(x + i, 16);
-    a0 = madd(a, v128.load(w + i), a0);
-    b0 = madd(b, v128.load(w + i, 16), b0);
-    a1 = madd(a, v128.load(w1 + i), a1);
-    b1 = madd(b, v128.load(w1 + i, 16), b1);
-    a2 = madd(a, v128.load(w2 + i), a2);
-    b2 = madd(b, v128.load(w2 + i, 16), b2);
-    a3 = madd(a, v128.load(w3 + i), a3);
-    b3 = madd(b, v128.load(w3 + i, 16), b3);
-  }
-  for (; i + 16 <= rowBytes; i += 16) {
+  for (; i < vectorBytes; i += 16) {
     const a = v128.load(x + i);
     a0 = madd(a, v128.load(w + i), a0);
     a1 = madd(a, v128.load(w1 + i), a1);
     a2 = madd(a, v128.load(w2 + i), a2);
     a3 = madd(a, v128.load(w3 + i), a3);
   }
-  let sums = sumsOfLanes(f32x4.add(a0, b0), f32x4.add(a1, b1), f32x4.add(a2, b2), f32x4.add(a3, b3));
+  let sums = sumsOfLanes(a0, a1, a2, a3);
   for (; i < rowBytes; i += 4) {
     const c = f32x4(load<f32>(w + i), load<f32>(w1 + i), load<f32>(w2 + i), load<f32>(w3 + i));
     sums = madd(v128.load32_splat(x + i), c, sums);

@@ -15,7 +15,7 @@ export interface PackedProduct {
 
 /**
  * Products of the same rows with packed weights, on tfjs' heap. Rows are rounded to scratch memory once for consecutive products that
- * read the same integers, `rowsAtOnce` at a time, so that they stay in a second-level cache while weights are read.
+ * read the same integers.
  *
  * @param x address of float32 `[rows, inputs]`, with the same inputs for all products.
  */
@@ -33,8 +33,9 @@ export function packedProducts(
   }
 }
 
-/** Rows whose weights are read and widened once. */
+/** Rows that weights are read and widened for once: more would take more scratch memory and no less time. */
 const rowsAtOnce = 256;
+const cacheLine = 64;
 
 /** Numbers that kernels know ways of rounding by (ops/assembly/round_rows.ts), and packed4 by int8 (packed_record.ts). */
 const [inOrder, inPairs, asBytes, packed4ByBytes] = [0, 1, 2, 6];
@@ -52,7 +53,8 @@ function multiplyRows(
   const roundedBytes = Math.max(
     ...products.map(({inputs}, i) => {
       const {rounding} = kinds[i]!;
-      return rounding === undefined ? 0 : kernels.roundRowsScratch(rows, inputs, rounding);
+      if (rounding === undefined) return 0;
+      return Math.ceil(kernels.roundRowsScratch(rows, inputs, rounding) / cacheLine) * cacheLine;
     }),
   );
   const own = products.map(({inputs}, i) => kernels.packedProductScratch(rows, inputs, kinds[i]!.format));

@@ -18,7 +18,7 @@
  *     --record                             appends the rows to bench/history (then `npm run docs:tables`)
  */
 import {once} from 'node:events';
-import {writeFile} from 'node:fs/promises';
+import {mkdir, writeFile} from 'node:fs/promises';
 import {parseArgs} from 'node:util';
 import {hasRelaxedSimd} from '../ops/backends/relaxed_simd.js';
 import {useBackend} from '../ops/backends/use_backend.js';
@@ -104,6 +104,7 @@ if (options.svg !== undefined) await writeFile(options.svg, await decodeChart(ro
 /** Whole models, and the peers that are installed. */
 async function reportModels(source: string): Promise<void> {
   const engines: Engine[] = [];
+  if (options.keep !== undefined) await mkdir(options.keep, {recursive: true});
   for (const [i, weights] of options.weights.split(',').entries()) {
     const {engine, ...text} = await openModel(source, storedWeights(weights), options.keep);
     engines.push(engine);

@@ -75,7 +75,7 @@ function expectFloats(name: string, {dtype, shape, size}: tf.Tensor, expected = 
 }
 
 function checkShape(x: tf.Tensor, rows: number, {inputs, outputs, shape}: ProductAttributes): void {
-  if (tf.util.sizeFromShape([...shape]) === rows * outputs) return;
+  if (shape.reduce((product, length) => product * length, 1) === rows * outputs) return;
   throw new InvalidArgumentError(
     `x [${x.shape.join(', ')}] has ${rows} rows of ${inputs} numbers, so its product has ${rows} rows of ${outputs}, which do not ` +
       `fit the shape [${shape.join(', ')}].`,

@@ -1,5 +1,5 @@
 import {hasPackedProducts} from '../../ops/linear/index.js';
-import type {PackedFormat, WeightFormat} from '../../ops/weights/formats.js';
+import {type PackedFormat, type WeightFormat, packedFormats} from '../../ops/weights/formats.js';
 import {type StoredWeight, isKernel} from '../architectures/parts/architecture.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {isEmbedding} from './check_weights.js';
@@ -10,10 +10,10 @@ export type WeightSetting = (typeof weightSettings)[number];
 /** From the most exact to the smallest. */
 export const weightSettings = ['float32', 'asStored', 'packed8', 'packed4'] as const;
 
-/** Files of codes are made to be run as they are; others are read to be trained or compressed as well. */
+/** GGUF files and packed folders are made to be run as they are; others are read to be trained or compressed as well. */
 export function defaultSetting({format, tensors}: Pick<TensorFile, 'format' | 'tensors'>): WeightSetting {
-  const isCoded = format === 'gguf' || [...tensors.values()].some(({dtype}) => dtype in formatsOfCodes);
-  return isCoded ? 'asStored' : 'float32';
+  const isPacked = [...tensors.values()].some(({dtype}) => dtype in packedFormats);
+  return format === 'gguf' || isPacked ? 'asStored' : 'float32';
 }
 
 /**

@@ -98,6 +98,16 @@ describe('saveModel with packed weights, into a folder', () => {
     given.model.dispose();
   });
 
+  it('keeps 16 bits in 16 bits, which are no codes', async () => {
+    const given = await packedModel('llama_biases', () => 'float16');
+    const path = join(folder, 'halves');
+    await saveModel(given, path);
+    const loaded = await loadModel(path);
+    expect(recordsOf(loaded.model)).to.deep.equal(recordsOf(given.model));
+    given.model.dispose();
+    loaded.dispose();
+  });
+
   it('keeps the numbers of parts in different formats that a tensor joins as float32', async () => {
     const format = (variable: string) => (variable.endsWith('key_kernel') ? 'packed4' : 'packed8');
     const given = await packedModel('gpt2', format);

@@ -109,3 +109,9 @@ export function toBfloat16(values: Float32Array, halves: Uint16Array): number {
   }
   return overflow;
 }
+
+/** Writes 16 bits, little endian, at any byte. */
+export function writeHalf(bytes: Uint8Array, at: number, half: number): void {
+  bytes[at] = half & 255;
+  bytes[at + 1] = half >> 8;
+}

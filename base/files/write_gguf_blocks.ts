@@ -1,5 +1,5 @@
 import type {CodedRow} from './coded_row.js';
-import {float16Bits, float16Values} from './float_formats.js';
+import {float16Bits, float16Values, writeHalf} from './float_formats.js';
 
 /** The quantised types of ggml that codes are written as. */
 export type BlockType = keyof typeof writers;
@@ -168,9 +168,4 @@ function writeNibbles(bytes: Uint8Array, at: number, codes: CodedRow['codes'], f
 /** The fifth bit of code j in bit j. */
 function writeFifthBits(bytes: Uint8Array, at: number, codes: CodedRow['codes'], from: number): void {
   for (let j = 0; j < 32; j++) bytes[at + (j >> 3)]! |= ((codes[from + j]! >> 4) & 1) << (j & 7);
-}
-
-function writeHalf(bytes: Uint8Array, at: number, half: number): void {
-  bytes[at] = half & 255;
-  bytes[at + 1] = half >> 8;
 }

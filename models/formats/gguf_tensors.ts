@@ -75,13 +75,15 @@ async function typeOf(
   }
   const types = typesOf[format];
   if (typeof types === 'string') return types;
+  const unit = format === 'packed8By16' ? 256 : 32;
+  if (shape[1]! % unit !== 0)
+    throw refuse(`its rows of ${shape[1]!} numbers are not whole blocks of ${unit}`);
   for (const type of types) if (await holds(type, filled)) return type;
   throw refuse(`${types.join(' and ')} cannot hold exactly these numbers`);
 }
 
 async function holds(type: BlockType, filled: FilledVariables): Promise<boolean> {
   const inputs = filled.stored.shape[1]!;
-  if (inputs % (type === 'Q6_K' ? 256 : 32) !== 0) return false;
   for (const variable of filled.variables) {
     for (const row of await rowsOf(variable, filled.stored)) {
       if (bytesOfRow(type, row, inputs) === undefined) return false;

@@ -4,7 +4,7 @@ import {differentiable, recordsGradient} from '../differentiable.js';
 import {defineOp, hasKernel, runOp} from '../run_op.js';
 import {type Matrix, isPacked} from '../weights/matrix.js';
 import {unpack} from '../unpack/index.js';
-import {type LinearProduct, checkedAttributes, inputsOf} from './products.js';
+import {type LinearProduct, checkedAttributes, inputsOf, rowsOf} from './products.js';
 import {
   type Activations,
   type LinearAttributes,
@@ -81,7 +81,6 @@ function differentiableProduct(
   const {matrix, bias} = product;
   const {inputs, outputs} = attributes;
   const weights = isPacked(matrix) ? matrix.records : matrix;
-  const rowsOf = (tensor: tf.Tensor, numbers: number) => tf.reshape<tf.Rank.R2>(tensor, [-1, numbers]);
   const parts: [input: tf.Tensor, gradient: (dy: tf.Tensor, saved: readonly tf.Tensor[]) => tf.Tensor][] = [
     [
       x,

@@ -13,6 +13,11 @@ export interface LinearProduct {
   readonly shape?: readonly number[] | undefined;
 }
 
+/** A tensor of any shape as rows of so many numbers. */
+export function rowsOf(tensor: tf.Tensor, numbers: number): tf.Tensor2D {
+  return tf.reshape<tf.Rank.R2>(tensor, [-1, numbers]);
+}
+
 /** What the op takes. */
 export function inputsOf(
   x: tf.Tensor,

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {sizeOf} from '../backends/webgpu_device.js';
+import {webgpuPrograms} from '../backends/webgpu_programs.js';
 import type {KernelInputs} from '../run_op.js';
 import {inputsOfRecord, outputsOfRecord} from '../weights/formats.js';
 import {type Groups, runByParts} from '../weights/webgpu_parts.js';
@@ -18,9 +19,17 @@ export function linearWebgpu(
   {products}: LinearAttributes,
 ): tf.TensorInfo[] {
   const {x, residual} = inputs;
-  return products.map((product, i) =>
-    multiplyOnGpu({x, residual, matrix: inputs[`matrix${i}`]!, bias: inputs[`bias${i}`]}, product),
-  );
+  const results: tf.TensorInfo[] = [];
+  try {
+    products.forEach((product, i) => {
+      const given = {x, residual, matrix: inputs[`matrix${i}`]!, bias: inputs[`bias${i}`]};
+      results.push(multiplyOnGpu(given, product));
+    });
+    return results;
+  } catch (error) {
+    results.forEach(webgpuPrograms()!.dispose);
+    throw error;
+  }
 }
 
 interface ProductInputs {

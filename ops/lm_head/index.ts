@@ -3,6 +3,7 @@ import {batchedMatMul} from '../batched_matmul/index.js';
 import {differentiable} from '../differentiable.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type LinearOptions, linear} from '../linear/index.js';
+import {rowsOf} from '../linear/products.js';
 import {defineOp, runOp} from '../run_op.js';
 import {type PackedMatrix, isPacked} from '../weights/matrix.js';
 import {lmHeadReference} from './reference.js';
@@ -32,7 +33,6 @@ export function lmHead(
         '[vocab, dim] of the same dim.',
     );
   }
-  const rowsOf = (tensor: tf.Tensor, numbers: number) => tf.reshape<tf.Rank.R2>(tensor, [-1, numbers]);
   return differentiable([x, embedding], [x, embedding], () => runOp(lmHeadOp, {x, embedding}, {}), [
     (dy, [input, table]) => tf.reshape(batchedMatMul(rowsOf(dy, vocab), table), input.shape),
     (dy, [input]) => batchedMatMul(rowsOf(dy, vocab), rowsOf(input, dim), {transposeA: true}),

@@ -2,13 +2,13 @@ import type * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {KernelInputs} from '../run_op.js';
 import {type PackedFormat, inputsOfRecord, outputsOfRecord, recordsShape} from '../weights/formats.js';
-import type {PackedMatrix} from '../weights/matrix.js';
 import {weightsFunction} from '../weights/webgpu.js';
+import type {UnpackAttributes, UnpackInputs} from './reference.js';
 
 /** `unpack` on the GPU, bit for bit. */
 export function unpackWebgpu(
-  {records}: KernelInputs<{records: tf.Tensor3D}>,
-  {format, inputs, outputs}: Omit<PackedMatrix, 'records'>,
+  {records}: KernelInputs<UnpackInputs>,
+  {format, inputs, outputs}: UnpackAttributes,
 ): tf.TensorInfo {
   const [groups, blocks] = recordsShape(format, inputs, outputs);
   return webgpuPrograms()!.run(

@@ -22,12 +22,8 @@ export function isPacked(matrix: tf.Tensor | PackedMatrix): matrix is PackedMatr
 export function checkPacked({format, inputs, outputs, records}: PackedMatrix): void {
   const shape = recordsShape(format, inputs, outputs);
   // one by one: this runs for every product, and joined texts take longer than a small kernel
-  if (
-    records.dtype === 'int32' &&
-    records.rank === 3 &&
-    shape.every((length, axis) => records.shape[axis] === length)
-  )
-    return;
+  const fits = records.rank === 3 && shape.every((length, axis) => records.shape[axis] === length);
+  if (fits && records.dtype === 'int32') return;
   throw new InvalidArgumentError(
     `A ${format} matrix of ${inputs} inputs and ${outputs} outputs has ${records.dtype} records [${records.shape.join(', ')}]; ` +
       `expected int32 [${shape.join(', ')}].`,

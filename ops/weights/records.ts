@@ -1,5 +1,5 @@
 import type {CodedRow} from '../../base/files/coded_row.js';
-import {float16Values} from '../../base/files/float_formats.js';
+import {float16Values, writeHalf} from '../../base/files/float_formats.js';
 import {type PackedFormat, inputsOfRecord, outputsOfRecord, packedFormats, recordBytes} from './formats.js';
 
 /**
@@ -52,11 +52,6 @@ function writeCodes8(bytes: Uint8Array, at: number, column: number, codes: Coded
     bytes[to] = codes[from + i]!;
     bytes[to + 1] = codes[from + i + 1]!;
   }
-}
-
-function writeHalf(bytes: Uint8Array, at: number, half: number): void {
-  bytes[at] = half & 255;
-  bytes[at + 1] = half >> 8;
 }
 
 /** The weights of one output as float32, `[blocks * 32]`. `bytes` are the matrix's records. */

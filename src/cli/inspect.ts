@@ -42,6 +42,7 @@ export const inspect = command({
     ranks: flag(
       'Show ranks of weights, keys, values and attention matrices instead; loads the weights and takes a minute or so',
     ),
+    weights: {...modelArgs.weights, description: `With --ranks: ${modelArgs.weights.description}`},
     text: {...textArg, description: `With --ranks: ${textArg.description}`},
     tokens: wholeNumber('With --ranks: use only this many tokens at the start of the text. Default: 1024'),
     out: text('With --ranks: write ranks.json, ranks.svg and weights.svg into this folder', 'FOLDER'),
@@ -67,7 +68,10 @@ export const inspect = command({
       return;
     }
     const alone = (['text', 'tokens', 'out', 'weights'] as const).find(name => args[name] !== undefined);
-    if (alone !== undefined) throw new UsageError(`--${alone} needs --ranks.`);
+    if (alone !== undefined) {
+      const hint = alone === 'weights' ? ' Without it, what each setting takes in memory is shown.' : '';
+      throw new UsageError(`--${alone} needs --ranks.${hint}`);
+    }
     const parts = await openParts(model, interruptSignal());
     await startBackend(args.backend);
     const summary = await closing(parts.weights, () => summaryOf(parts));

@@ -1,3 +1,4 @@
+import {existsSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {formatOf, matrixOf, numbersOf} from '../../../ops/weights/packed_variables.js';
@@ -91,9 +92,9 @@ describe('fillWeights', () => {
 
   for (const name of tinyModels) {
     for (const kind of ['model.safetensors', 'model.gguf']) {
-      it(`rounds ${name} from ${kind} to 8 and 4 bits`, async function () {
-        const file = await openTensorPath(tinyPath(name, kind)).catch(() => undefined);
-        if (file === undefined) return this.skip(); // not every tiny model is in both formats
+      if (!existsSync(tinyPath(name, kind))) continue; // not every tiny model is in both formats
+      it(`rounds ${name} from ${kind} to 8 and 4 bits`, async () => {
+        const file = await openTensorPath(tinyPath(name, kind));
         const config = kind === 'model.gguf' ? await configFromGguf(file) : await tinyConfig(name);
         const floats = await filled(file, config, 'float32');
         expectWeights(await filled(file, config, 'packed8'), floats, 1 / 200);

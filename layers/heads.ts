@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {type LinearOptions, type LinearProduct, linear, linears} from '../ops/linear/index.js';
-import {type Matrix, isPacked} from '../ops/weights/matrix.js';
+import {outputsOf} from '../ops/weights/matrix.js';
 
 /** `[batch, tokens, heads * dim]` to `[batch, heads, tokens, dim]`. */
 export function splitHeads(x: tf.Tensor, heads: number): tf.Tensor4D {
@@ -48,5 +48,3 @@ export function fromHeads(
   if (tokens !== 1) return linear(joinHeads(x), matrix, {...options, bias});
   return linear(x, matrix, {...options, bias, shape: [batch, 1, outputsOf(matrix)]}); // nothing to move
 }
-
-const outputsOf = (matrix: Matrix) => (isPacked(matrix) ? matrix.outputs : matrix.shape[1]!);

@@ -49,19 +49,20 @@ function multiplyRows(
   bytes: boolean,
 ): void {
   const {kernels} = heap;
-  const kinds = products.map(({format}) => kernelOf(format, bytes));
-  const roundedBytes = Math.max(
-    ...products.map(({inputs}, i) => {
-      const {rounding} = kinds[i]!;
-      if (rounding === undefined) return 0;
-      return Math.ceil(kernels.roundRowsScratch(rows, inputs, rounding) / cacheLine) * cacheLine;
-    }),
-  );
-  const own = products.map(({inputs}, i) => kernels.packedProductScratch(rows, inputs, kinds[i]!.format));
-  const rounded = heap.scratch(roundedBytes + Math.max(...own));
+  let roundedBytes = 0;
+  let ownBytes = 0;
+  for (const {format, inputs} of products) {
+    const kind = kernelOf(format, bytes);
+    ownBytes = Math.max(ownBytes, kernels.packedProductScratch(rows, inputs, kind.format));
+    if (kind.rounding === undefined) continue;
+    const needed = kernels.roundRowsScratch(rows, inputs, kind.rounding);
+    roundedBytes = Math.max(roundedBytes, Math.ceil(needed / cacheLine) * cacheLine);
+  }
+  const rounded = heap.scratch(roundedBytes + ownBytes);
   let roundedAs: number | undefined;
-  products.forEach(({inputs, outputs, records, bias, residual, out}, i) => {
-    const {format, rounding} = kinds[i]!;
+  for (const product of products) {
+    const {inputs, outputs, records, bias, residual, out} = product;
+    const {format, rounding} = kernelOf(product.format, bytes);
     const from = x + 4 * first * inputs;
     if (rounding !== undefined && rounding !== roundedAs) {
       kernels.roundRows(from, rounded, rows, inputs, rounding);
@@ -82,13 +83,24 @@ function multiplyRows(
       Math.ceil(outputs / outputsOfRecord),
       format,
     );
-  });
+  }
 }
 
 /** The kernel of a format, and how it has x rounded; as floats if undefined. */
-function kernelOf(format: PackedFormat, bytes: boolean): {format: number; rounding?: number} {
-  const {bits, wasm} = packedFormats[format];
-  if (bits === 16) return {format: wasm};
-  if (bits === 8) return {format: wasm, rounding: inOrder};
-  return bytes ? {format: packed4ByBytes, rounding: asBytes} : {format: wasm, rounding: inPairs};
+interface Kind {
+  readonly format: number;
+  readonly rounding?: number;
 }
+
+function kernelOf(format: PackedFormat, bytes: boolean): Kind {
+  return bytes && packedFormats[format].bits === 4
+    ? {format: packed4ByBytes, rounding: asBytes}
+    : kinds[format];
+}
+
+const kinds = Object.fromEntries(
+  Object.entries(packedFormats).map(([format, {bits, wasm}]) => [
+    format,
+    bits === 16 ? {format: wasm} : {format: wasm, rounding: bits === 8 ? inOrder : inPairs},
+  ]),
+) as Record<PackedFormat, Kind>;

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {type Matrix, checkPacked, isPacked} from '../weights/matrix.js';
+import {type Matrix, checkPacked, isPacked, outputsOf} from '../weights/matrix.js';
 import type {LinearInputs, ProductAttributes} from './reference.js';
 
 /** One product of `linears`. */
@@ -39,17 +39,20 @@ export function checkedAttributes(
   residual?: tf.Tensor,
 ): ProductAttributes[] {
   expectFloats('x', x);
-  return products.map(product => {
-    const {matrix, bias, shape} = product;
-    const [inputs, outputs] = sizesOf(matrix);
-    const rows = x.size / inputs;
-    if (!Number.isInteger(rows) || inputs !== sizesOf(products[0]!.matrix)[0]) throw unfit(x, products);
+  const inputs = inputsOfMatrix(products[0]!.matrix);
+  const rows = x.size / inputs;
+  if (!Number.isInteger(rows)) throw unfit(x, products);
+  return products.map(({matrix, bias, shape}) => {
+    if (inputsOfMatrix(matrix) !== inputs) throw unfit(x, products);
+    const outputs = outputsOf(matrix);
     if (isPacked(matrix)) checkPacked(matrix);
     else expectFloats('kernel', matrix);
     if (bias !== undefined) expectFloats('bias', bias, outputs);
     if (residual !== undefined) expectFloats('residual', residual, rows * outputs);
     const attributes: ProductAttributes = {
-      ...{inputs, outputs, format: isPacked(matrix) ? matrix.format : 'float32'},
+      inputs,
+      outputs,
+      format: isPacked(matrix) ? matrix.format : 'float32',
       shape: shape ?? [...x.shape.slice(0, -1), outputs],
     };
     checkShape(x, rows, attributes);
@@ -57,15 +60,16 @@ export function checkedAttributes(
   });
 }
 
-/** Sizes of a matrix; NaN if it is none. */
-function sizesOf(matrix: Matrix): [inputs: number, outputs: number] {
-  if (isPacked(matrix)) return [matrix.inputs, matrix.outputs];
-  const [inputs = NaN, outputs = NaN] = matrix.shape;
-  return matrix.rank === 2 ? [inputs, outputs] : [NaN, NaN];
+/** NaN if it is no matrix. */
+function inputsOfMatrix(matrix: Matrix): number {
+  if (isPacked(matrix)) return matrix.inputs;
+  return matrix.rank === 2 ? matrix.shape[0]! : NaN;
 }
 
 function unfit(x: tf.Tensor, products: readonly LinearProduct[]): InvalidArgumentError {
-  const kernels = products.map(({matrix}) => (isPacked(matrix) ? sizesOf(matrix) : matrix.shape).join(', '));
+  const kernels = products.map(({matrix}) =>
+    (isPacked(matrix) ? [matrix.inputs, matrix.outputs] : matrix.shape).join(', '),
+  );
   return new InvalidArgumentError(
     `x [${x.shape.join(', ')}] and kernel [${kernels.join('], [')}] do not fit: expected a kernel [in, out], with the same \`in\` ` +
       'for all products of x, and rows of `in` numbers.',

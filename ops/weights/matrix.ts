@@ -18,11 +18,17 @@ export function isPacked(matrix: tf.Tensor | PackedMatrix): matrix is PackedMatr
   return 'records' in matrix;
 }
 
+/** Columns of a matrix. */
+export function outputsOf(matrix: Matrix): number {
+  return isPacked(matrix) ? matrix.outputs : matrix.shape[1]!;
+}
+
 /** @throws InvalidArgumentError if the tensor is not what its format and sizes say. */
 export function checkPacked({format, inputs, outputs, records}: PackedMatrix): void {
   const shape = recordsShape(format, inputs, outputs);
+  const [groups, blocks, words] = records.shape;
   // one by one: this runs for every product, and joined texts take longer than a small kernel
-  const fits = records.rank === 3 && shape.every((length, axis) => records.shape[axis] === length);
+  const fits = records.rank === 3 && groups === shape[0] && blocks === shape[1] && words === shape[2];
   if (fits && records.dtype === 'int32') return;
   throw new InvalidArgumentError(
     `A ${format} matrix of ${inputs} inputs and ${outputs} outputs has ${records.dtype} records [${records.shape.join(', ')}]; ` +

@@ -121,7 +121,7 @@ async function reportModels(source: string): Promise<void> {
 /** Each peer, or why it is left out. */
 async function* openPeers(
   source: string,
-  {ids, textOf}: Pick<OpenedModel, 'ids' | 'textOf'>,
+  {ids, ...text}: Pick<OpenedModel, 'ids' | 'textOf' | 'contextLength'>,
 ): AsyncGenerator<Engine | string> {
   const {peers, gguf, wllama, onnx, keep} = options;
   if (peers === undefined) {
@@ -130,7 +130,7 @@ async function* openPeers(
   }
   const most = Math.max(...lengths) + 1024;
   yield await openLlama(peers, gguf?.split(',') ?? [source], ids, most, keep);
-  yield wllama === undefined ? 'No --wllama: left out.' : await openWllama(peers, wllama, textOf, most);
+  yield wllama === undefined ? 'No --wllama: left out.' : await openWllama(peers, wllama, text);
   if (onnx === undefined) yield 'No --onnx: left out.';
   for (const file of onnx?.split(',') ?? []) yield await openOnnx(peers, file);
 }

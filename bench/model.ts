@@ -39,6 +39,8 @@ export interface OpenedModel {
   readonly ids: readonly number[];
   /** The first so many tokens, as text. */
   readonly textOf: (tokens: number) => string;
+  /** The tokens of the longest text that the model was trained for. */
+  readonly contextLength: number;
 }
 
 /** How this package stores a model's weights. */
@@ -69,7 +71,7 @@ export async function openModel(
   {weights, activations, label}: StoredWeights,
   keep?: string,
 ): Promise<OpenedModel> {
-  const {model, tokenizer, name, dispose} = await loadModel(source, {weights, activations});
+  const {model, tokenizer, name, config, dispose} = await loadModel(source, {weights, activations});
   const ids = tokenizer.encode(await embeddedText('heldOut'));
   const snapshot = keep === undefined ? undefined : join(keep, `full.${label}.safetensors`);
   const read = async (cache: KVCache, tokens: number): Promise<void> => {
@@ -102,7 +104,8 @@ export async function openModel(
       return Promise.resolve();
     },
   };
-  return {engine, ids, textOf: tokens => tokenizer.decode(ids.slice(0, tokens))};
+  const textOf = (tokens: number) => tokenizer.decode(ids.slice(0, tokens));
+  return {engine, ids, textOf, contextLength: config.contextLength};
 }
 
 /** The first tokens of a past, as a policy stores them. */

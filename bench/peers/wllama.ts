@@ -6,25 +6,25 @@ import {basename, dirname, extname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {type Page, chromium} from 'playwright-core';
 import {chromiumPath, chromiumSwitches, noChromium} from '../../test/support/chromium.js';
-import type {Engine} from '../model.js';
+import type {Engine, OpenedModel} from '../model.js';
 import {resolveFrom} from './import_from.js';
 
+/** Tokens that are left of the model's context for what is timed: llama.cpp's server goes no further. */
+const room = 64;
 const cacheTypes = ['f16', 'q8_0', 'q4_0'] as const;
 
 /**
  * wllama, llama.cpp compiled to WebAssembly, on one thread in headless Chromium, since it needs web workers. Its caches have three types. It
- * generates what it writes itself after the text, greedily. A step includes a message to the page, some tenths of a millisecond.
+ * generates what it writes itself after the text, greedily, up to the end of the model's context, so the text may be some tokens shorter. A step includes a message to the page, some tenths of a millisecond.
  *
  * @param folder where @wllama/wllama 3.13 is installed.
  * @param file a GGUF file of at most 2 GB.
- * @param textOf the first so many tokens of the text, since wllama takes no ids.
- * @param most how many tokens will be read at most.
+ * @param text read as text, since wllama takes no ids.
  */
 export async function openWllama(
   folder: string,
   file: string,
-  textOf: (tokens: number) => string,
-  most: number,
+  {textOf, contextLength}: Pick<OpenedModel, 'textOf' | 'contextLength'>,
 ): Promise<Engine | string> {
   const found = resolveFrom(folder, '@wllama/wllama');
   if (typeof found === 'string') return found;
@@ -36,14 +36,15 @@ export async function openWllama(
   page.on('pageerror', error => console.error(`wllama: ${error.message}`));
   await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
   await page.waitForFunction('globalThis.isReady');
-  for (const type of cacheTypes) await call(page, 'openEngine', type, most);
+  for (const type of cacheTypes) await call(page, 'openEngine', type, contextLength);
   return {
     decoders: cacheTypes.map((codec, number) => ({
       ...{backend: 'wllama', codec, shape: basename(file, '.gguf')},
       step: () => call(page, 'stepEngine', number),
     })),
     fillTo: async tokens => {
-      for (const number of cacheTypes.keys()) await call(page, 'fillEngine', number, textOf(tokens));
+      const text = textOf(Math.min(tokens, contextLength - room));
+      for (const number of cacheTypes.keys()) await call(page, 'fillEngine', number, text);
     },
     dispose: async () => {
       await browser.close();

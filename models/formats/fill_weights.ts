@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {matrixOf} from '../../ops/weights/packed_variables.js';
 import {type OpenMemory, openMemory} from '../../ops/backends/write_in_place.js';
 import {type PackedMatrix, isPacked} from '../../ops/weights/matrix.js';
+import {markFinite} from '../../ops/weights/finite_records.js';
 import type {StoredWeight} from '../architectures/parts/architecture.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type ProgressOptions, countProgress} from '../progress.js';
@@ -58,11 +59,15 @@ async function fill(
       await advance(piece.bytes);
     }
   }
-  for (const {memory} of targets) memory.close();
+  for (const {memory, variable} of targets) {
+    memory.close();
+    if (isPacked(matrix)) markFinite(variable.read()); // pieces were looked through
+  }
 }
 
 /** A variable that is filled, and the outputs of the tensor that it takes. */
 interface Target {
+  readonly variable: tf.LayerVariable;
   readonly memory: OpenMemory;
   readonly matrix: tf.Tensor | PackedMatrix;
   readonly slice: OutputSlice;
@@ -78,6 +83,7 @@ function targetsOf({interleavedHeads}: StoredWeight, variables: readonly tf.Laye
   const order =
     interleavedHeads === undefined ? undefined : halvesOfInterleaved(interleavedHeads, sum(outputs));
   return variables.map((variable, i) => ({
+    variable,
     memory: openMemory(variable),
     matrix: matrixOf(variable),
     slice: {first: sum(outputs.slice(0, i)), outputs: outputs[i]!, order},

@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import type {KernelInputs} from '../run_op.js';
 import {packedFormats} from '../weights/formats.js';
+import {recordsAddress} from '../weights/finite_records.js';
 import type {UnpackAttributes, UnpackInputs} from './reference.js';
 
 /** `unpack` on tfjs' heap, a record at a time. */
@@ -10,9 +11,10 @@ export function unpackWasm(
   {format, inputs, outputs}: UnpackAttributes,
 ): tf.TensorInfo {
   const heap = wasmHeap()!;
+  const from = recordsAddress(heap, records, format);
   const out = heap.output([inputs, outputs], 'float32');
   heap.kernels.unpackRecords(
-    heap.address(records),
+    from,
     heap.address(out),
     heap.scratch(heap.kernels.unpackRecordsScratch()),
     inputs,

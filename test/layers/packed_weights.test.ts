@@ -230,6 +230,34 @@ describe('a layer with packed weights', () => {
     model.dispose();
   });
 
+  for (const format of packedFormats.filter(each => each !== 'bfloat16')) {
+    it(`${format}: refuses records with a NaN or an infinity by whatever way they come, and takes repaired ones`, () => {
+      const x = tf.tensor2d([[0, 8]], undefined, 'int32');
+      const layer = tokenEmbedding({vocabSize: 9, dim, name: 'a', weights: format});
+      tf.dispose(layer.apply(x));
+      setRandomWeights(layer, 4);
+      const records = layer.getWeights()[0]!;
+      for (const bits of [0x7c00, 0xfc00, 0x7e01]) {
+        const halves = new Uint16Array(records.dataSync().slice().buffer);
+        halves[halves.length - 1] = bits; // the last minimum, scale or weight
+        const damaged = tf.tensor(new Int32Array(halves.buffer), records.shape, 'int32');
+        layer.setWeights([damaged]);
+        const before = tf.memory();
+        const embedding = () => tf.dispose(layer.apply(x));
+        const head = () => tf.dispose(tf.tidy(() => layer.apply(tf.ones([1, 1, dim]))));
+        for (const use of [embedding, head]) {
+          expect(use).to.throw(InvalidArgumentError, /^Record 3 of a .* that is NaN or infinite; expected/);
+        }
+        expect(tf.memory()).to.deep.equal(before);
+        damaged.dispose();
+      }
+      setRandomWeights(layer, 4);
+      tf.dispose(layer.apply(x));
+      x.dispose();
+      layer.dispose();
+    });
+  }
+
   it('refuses formats, matrices and activations that there are not', () => {
     const options = {numHeads: 2, name: 'a'};
     const refused: [() => unknown, string][] = [

@@ -67,7 +67,7 @@ export function memoryTable(
 export const wasmBytes = 3.75 * 2 ** 30;
 
 /**
- * Refuses a model that the backend cannot hold, before memory is taken.
+ * Refuses a model that the backend cannot hold beside the tensors that there are, before memory is taken.
  * @throws ModelError that names a setting of `weights` which fits, if there is one.
  */
 export function checkMemory(
@@ -77,17 +77,23 @@ export function checkMemory(
   packs: boolean,
 ): void {
   if (tf.getBackend() !== 'wasm') return;
+  const {numBytes: taken} = tf.memory();
+  const left = wasmBytes - taken;
   const bytes = modelBytes(weights, file, setting, packs);
-  if (bytes <= wasmBytes) return;
+  if (bytes <= left) return;
   const fitting = weightSettings
     .map(other => ({other, needed: modelBytes(weights, file, other, packs)}))
-    .find(({needed}) => needed <= wasmBytes);
+    .find(({needed}) => needed <= left);
   const advice =
     fitting === undefined
       ? 'Choose a smaller model'
       : `With {weights: '${fitting.other}'} it needs ${byteSize(fitting.needed)}. Or choose a smaller model`;
+  const others = taken < notable ? '' : `, of which tensors that there are already take ${byteSize(taken)}`;
   throw new ModelError(
-    `This model needs ${byteSize(bytes)} with {weights: '${setting}'}, and the wasm backend has ${byteSize(wasmBytes)}. ` +
-      `${advice}, or another backend: 'tensorflow' in Node, 'webgpu' in a browser.`,
+    `This model needs ${byteSize(bytes)} with {weights: '${setting}'}, and the wasm backend has ${byteSize(wasmBytes)}${others}. ` +
+      `${advice}${others === '' ? '' : ', dispose of other models'}, or another backend: 'tensorflow' in Node, 'webgpu' in a browser.`,
   );
 }
+
+/** Bytes of tensors that are worth a word. */
+const notable = 2 ** 24;

@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {ModelError} from '../../../base/errors.js';
 import {architectureOf} from '../../../models/architectures/index.js';
@@ -65,6 +66,16 @@ describe('The memory of a model', () => {
     expect(() => {
       checkMemory(seven.weights, seven.file, 'packed4', true);
     }).to.throw(ModelError, /has 3\.75 GiB\. Choose a smaller model, or another backend/);
+    const other = tf.zeros([150 * 2 ** 20]);
+    const coded = fileOf(await llama3b(), 'Q8_0');
+    expect(() => {
+      checkMemory(coded.weights, coded.file, 'asStored', true);
+    }).to.throw(
+      ModelError,
+      /has 3\.75 GiB, of which tensors that there are already take 600 MiB\. With \{weights: 'packed4'\} it needs .* smaller model, dispose of other models, or/,
+    );
+    other.dispose();
+    checkMemory(coded.weights, coded.file, 'asStored', true);
     await useBackend('cpu');
     checkMemory(one.weights, one.file, 'float32', false);
     await useBackend('wasm');

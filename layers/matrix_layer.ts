@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, didYouMean, shown} from '../base/errors.js';
 import type {LinearProduct} from '../ops/linear/index.js';
-import type {Activations} from '../ops/linear/reference.js';
+import {type Activations, activationsAllowed} from '../ops/linear/reference.js';
 import {type WeightFormat, recordsShape, weightFormats} from '../ops/weights/formats.js';
 import type {PackedMatrix} from '../ops/weights/matrix.js';
 import {type KernelInitializer, type LayerArgs, configOf, initializerOf} from './layer_args.js';
@@ -28,8 +28,6 @@ export interface MatrixOptions {
   /** Whether it is a table `[outputs, inputs]`. Default false: `[inputs, outputs]`. */
   readonly isTable?: boolean;
 }
-
-const activationsAllowed: readonly Activations[] = ['int16', 'int8'];
 
 /** A layer with matrices, each of them float32 or packed. */
 export abstract class MatrixLayer<Kernel extends string> extends tf.layers.Layer {

@@ -4,6 +4,7 @@ import {checkOptions} from '../base/options.js';
 import {defaultBackend, useBackend} from '../ops/backends/use_backend.js';
 import {warnOnConsole} from '../base/warn.js';
 import {disposingNewVariables} from '../ops/backends/dispose_new_variables.js';
+import {hasInt8Products} from '../ops/linear/index.js';
 import {requireExactIntegers} from '../ops/exact_integers.js';
 import {checkedWeights} from './formats/check_weights.js';
 import {fillWeights} from './formats/fill_weights.js';
@@ -64,6 +65,13 @@ function unpackedProducts(): string {
   );
 }
 
+function noInt8Products(): string {
+  return (
+    "{activations: 'int8'} is the same as 'int16' here: 8 bits need the wasm backend and an engine with relaxed SIMD (Node 22 or Chrome " +
+    '114, or later).'
+  );
+}
+
 async function assemble(
   {weights: file, ...parts}: ModelParts,
   source: string,
@@ -83,6 +91,7 @@ async function assemble(
   if ([...formats.values()].some(format => format !== 'float32')) {
     requireExactIntegers('Packed weights', "{weights: 'float32'}");
     if (!packs) onWarning(unpackedProducts());
+    if (activations === 'int8' && !hasInt8Products()) onWarning(noInt8Products());
   }
   const formatOf = (variable: string) => formats.get(variable) ?? 'float32';
   const model = disposingNewVariables(() =>

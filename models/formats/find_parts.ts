@@ -10,7 +10,7 @@ import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
 import {openGguf} from '../../base/files/gguf.js';
 import {joinGgufParts, splitOf} from '../../base/files/split_gguf.js';
-import type {Activations} from '../../ops/linear/reference.js';
+import {type Activations, activationsAllowed} from '../../ops/linear/reference.js';
 import {type ModelParts, partsOfGguf, partsOfPath} from './model_parts.js';
 import {type WeightSetting, weightSettings} from './weight_formats.js';
 
@@ -56,7 +56,7 @@ export interface LoadModelOptions {
 /** The schema of `LoadModelOptions`. */
 export const loadSchema = v.strictObject({
   weights: v.optional(v.picklist(weightSettings, `expected one of ${weightSettings.join(', ')}`)),
-  activations: v.optional(v.picklist(['int16', 'int8'], 'expected int16 or int8')),
+  activations: v.optional(v.picklist(activationsAllowed, `expected ${activationsAllowed.join(' or ')}`)),
   onProgress: v.optional(callback<NonNullable<LoadModelOptions['onProgress']>>()),
   onWarning: v.optional(callback<Warn>()),
   signal: progressEntries.signal,

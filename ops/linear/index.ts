@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../batched_matmul/index.js';
 import {differentiable, recordsGradient} from '../differentiable.js';
+import {wasmHeap} from '../backends/wasm_heap.js';
 import {defineOp, hasKernel, runOp} from '../run_op.js';
 import {type Matrix, isPacked} from '../weights/matrix.js';
 import {unpack} from '../unpack/index.js';
@@ -113,6 +114,11 @@ export const linearOp = defineOp<LinearInputs, LinearAttributes, tf.Tensor[]>({
   reference: linearReference,
   kernels: {wasm: linearWasm, webgpu: linearWebgpu},
 });
+
+/** Whether the current backend rounds inputs to 8 bits if asked to; others take `'int8'` for `'int16'`. */
+export function hasInt8Products(): boolean {
+  return tf.getBackend() === 'wasm' && wasmHeap()?.hasRelaxedSimd === true;
+}
 
 /** Whether the current backend multiplies by packed matrices as they are; others unpack one for each product. */
 export function hasPackedProducts(): boolean {

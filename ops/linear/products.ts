@@ -63,7 +63,7 @@ export function checkedAttributes(
 /** NaN if it is no matrix. */
 function inputsOfMatrix(matrix: Matrix): number {
   if (isPacked(matrix)) return matrix.inputs;
-  return matrix.rank === 2 ? matrix.shape[0]! : NaN;
+  return matrix.rank === 2 ? matrix.shape[0] : NaN;
 }
 
 function unfit(x: tf.Tensor, products: readonly LinearProduct[]): InvalidArgumentError {

@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import type {WeightFormat} from '../weights/formats.js';
 import {unpack} from '../unpack/index.js';
 
-/** What rows are rounded to before a product with packed weights. */
-export type Activations = 'int16' | 'int8';
+/** What rows can be rounded to before a product with packed weights. */
+export const activationsAllowed = ['int16', 'int8'] as const;
+export type Activations = (typeof activationsAllowed)[number];
 
 /** `matrix<i>` (the matrix, or its records) and `bias<i>` of product i; the residual belongs to the only product. */
 export type LinearInputs = {

@@ -77,9 +77,23 @@ export const compressCommand = command({
     'eigenkv compress --model SmolLM2-135M.gguf --calibration a.safetensors --ratio 0.6 --plan quantized:bits=4 --out small',
     'eigenkv eval --model small --against SmolLM2-135M.gguf',
   ],
-  async run({out, model, backend, weights, calibration: path, dtype, columns: chosen, json, ...args}) {
+  async run({
+    out,
+    model,
+    backend,
+    weights,
+    activations,
+    calibration: path,
+    dtype,
+    columns: chosen,
+    json,
+    ...args
+  }) {
     const {method, keyMethod, valueMethod, ratio, ranks, errorBudget, spread, ropeMode, distances, center} =
       args;
+    if (out.endsWith('.gguf')) {
+      throw new UsageError(`--out ${out}: GGUF has no place for a compressed model; give a folder.`);
+    }
     const options = {
       ...{method, keyMethod, valueMethod, ratio, ranks, errorBudget, spread, ropeMode, distances, center},
       plan: args.plan === undefined ? undefined : await readPlan(args.plan),
@@ -87,7 +101,7 @@ export const compressCommand = command({
     const text = args.text === undefined ? await embeddedText('trainSample') : await readText(args.text);
     const calibration = await loadCalibration(path);
     const signal = interruptSignal();
-    const loaded = await loadForCommand({model, backend, weights}, signal);
+    const loaded = await loadForCommand({model, backend, weights, activations}, signal);
     try {
       using compressed = await withBar('Measuring', onProgress =>
         compress(loaded, calibration, {...options, text, tokens: sampleTokens, onProgress, signal}),

@@ -46,6 +46,7 @@ export const evalCommand = command({
     against,
     backend,
     weights,
+    activations,
     plan,
     columns: chosen,
     out,
@@ -60,7 +61,7 @@ export const evalCommand = command({
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
     const options = {plans, text, tokens, chunk, backend, signal};
-    const report = await loadAndMeasure({model, backend, weights}, against, options);
+    const report = await loadAndMeasure({model, backend, weights, activations}, against, options);
     const files = out === undefined ? [] : await writeReport(report, out);
     if (page !== undefined) {
       await writeFiles(dirname(page), {[basename(page)]: await reportPage(report)});

@@ -43,6 +43,10 @@ export const inspect = command({
       'Show ranks of weights, keys, values and attention matrices instead; loads the weights and takes a minute or so',
     ),
     weights: {...modelArgs.weights, description: `With --ranks: ${modelArgs.weights.description}`},
+    activations: {
+      ...modelArgs.activations,
+      description: `With --ranks: ${modelArgs.activations.description}`,
+    },
     text: {...textArg, description: `With --ranks: ${textArg.description}`},
     tokens: wholeNumber('With --ranks: use only this many tokens at the start of the text. Default: 1024'),
     out: text('With --ranks: write ranks.json, ranks.svg and weights.svg into this folder', 'FOLDER'),
@@ -67,7 +71,9 @@ export const inspect = command({
       await inspectRanks({...args, model, chosen});
       return;
     }
-    const alone = (['text', 'tokens', 'out', 'weights'] as const).find(name => args[name] !== undefined);
+    const alone = (['text', 'tokens', 'out', 'weights', 'activations'] as const).find(
+      name => args[name] !== undefined,
+    );
     if (alone !== undefined) {
       const hint = alone === 'weights' ? ' Without it, what each setting takes in memory is shown.' : '';
       throw new UsageError(`--${alone} needs --ranks.${hint}`);

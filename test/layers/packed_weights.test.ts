@@ -234,7 +234,7 @@ describe('a layer with packed weights', () => {
     it(`${format}: refuses records with a NaN or an infinity by whatever way they come, and takes repaired ones`, () => {
       const x = tf.tensor2d([[0, 8]], undefined, 'int32');
       const layer = tokenEmbedding({vocabSize: 9, dim, name: 'a', weights: format});
-      tf.dispose(layer.apply(x));
+      tf.dispose(layer.apply(x) as tf.Tensor);
       setRandomWeights(layer, 4);
       const records = layer.getWeights()[0]!;
       for (const bits of [0x7c00, 0xfc00, 0x7e01]) {
@@ -243,8 +243,8 @@ describe('a layer with packed weights', () => {
         const damaged = tf.tensor(new Int32Array(halves.buffer), records.shape, 'int32');
         layer.setWeights([damaged]);
         const before = tf.memory();
-        const embedding = () => tf.dispose(layer.apply(x));
-        const head = () => tf.dispose(tf.tidy(() => layer.apply(tf.ones([1, 1, dim]))));
+        const embedding = () => tf.dispose(layer.apply(x) as tf.Tensor);
+        const head = () => tf.dispose(tf.tidy(() => layer.apply(tf.ones([1, 1, dim])) as tf.Tensor));
         for (const use of [embedding, head]) {
           expect(use).to.throw(InvalidArgumentError, /^Record 3 of a .* that is NaN or infinite; expected/);
         }
@@ -252,7 +252,7 @@ describe('a layer with packed weights', () => {
         damaged.dispose();
       }
       setRandomWeights(layer, 4);
-      tf.dispose(layer.apply(x));
+      tf.dispose(layer.apply(x) as tf.Tensor);
       x.dispose();
       layer.dispose();
     });

@@ -11,6 +11,7 @@ import type {LoadModelOptions, LoadProgress} from '../../models/formats/find_par
 import {loadModel} from '../../models/load.js';
 import type {TensorToWrite} from '../../base/files/write_safetensors.js';
 import {FormatError, InvalidArgumentError, ModelError, TransferError} from '../../base/errors.js';
+import {hasRelaxedSimd} from '../../ops/backends/relaxed_simd.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {asBatch, logitsOf, meanNll, tinyPath} from './architectures/tiny_models.js';
@@ -275,6 +276,20 @@ describe('loadModel', () => {
     } finally {
       await useBackend('wasm');
     }
+  });
+
+  it('says where activations of 8 bits are those of 16', async () => {
+    const warnings: string[] = [];
+    const onWarning = (message: string) => warnings.push(message);
+    const path = tinyPath('llama_biases', 'model.gguf');
+    for (const weights of ['float32', 'packed4'] as const) {
+      (await loadModel(path, {weights, activations: 'int8', onWarning})).dispose();
+    }
+    if (hasRelaxedSimd()) expect(warnings).to.deep.equal([]);
+    else
+      expect(warnings).to.deep.equal([
+        `{activations: 'int8'} is the same as 'int16' here: 8 bits need the wasm backend and an engine with relaxed SIMD (Node 22 or Chrome 114, or later).`,
+      ]);
   });
 
   it('leaves no tensor after dispose, once or twice', async () => {

@@ -4,6 +4,7 @@ import {findParts} from '../../../models/formats/find_parts.js';
 import type {ModelParts} from '../../../models/formats/model_parts.js';
 import {loadModel} from '../../../models/load.js';
 import {type WeightSetting, weightSettings} from '../../../models/formats/weight_formats.js';
+import {type Activations, activationsAllowed} from '../../../ops/linear/reference.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
 import {
   type BackendName,
@@ -25,6 +26,10 @@ export const modelArgs = {
     'How the matrices of --model are stored in memory (default: asStored for GGUF, float32 for safetensors)',
     weightSettings,
   ),
+  activations: choice(
+    'What inputs of products with packed weights are rounded to (default: int16); int8 is faster where the engine has relaxed SIMD',
+    activationsAllowed,
+  ),
 };
 
 /** Their values. */
@@ -32,6 +37,7 @@ export interface ModelArgs {
   readonly model?: string;
   readonly backend: string;
   readonly weights?: WeightSetting;
+  readonly activations?: Activations;
 }
 
 export async function startBackend(name: string): Promise<void> {
@@ -41,7 +47,7 @@ export async function startBackend(name: string): Promise<void> {
 
 /** Starts the backend and loads the model, with a progress bar if it takes long. */
 export async function loadForCommand(
-  {model, backend, weights}: ModelArgs,
+  {model, backend, weights, activations}: ModelArgs,
   signal: AbortSignal,
 ): Promise<LoadedModel> {
   await startBackend(backend);
@@ -49,6 +55,7 @@ export async function loadForCommand(
   try {
     return await loadModel(model, {
       weights,
+      activations,
       signal,
       onProgress: ({stage, done, total}) => bars[stage].update(done, total),
     });

@@ -101,6 +101,11 @@ describe('eigenkv calibrate and compress', () => {
         /--ranks = "3"/,
       ],
       [
+        () => compressCommand.run(['--calibration', 'c', '--out', at('small.gguf')]),
+        UsageError,
+        /GGUF has no place for a compressed model; give a folder/,
+      ],
+      [
         () => compressCommand.run(['--calibration', 'c', '--dtype', 'F8', ...out]),
         UsageError,
         /--dtype = "F8"; expected one of F32, F16/,

@@ -79,7 +79,7 @@ export function attendedKeys(keys: Encoding, {latentKeys}: AttendContext): Encod
   } satisfies LowRankEncoding;
 }
 
-/** Returns the options of attention over one segment: causal if it is the newest, with a rotation if its keys are stored unrotated. */
+/** Returns the options of attention over one segment: causal if it is the newest, with a rotation if its keys or their mean need one. */
 export function attendOptions(
   segment: Segment,
   past: Past,
@@ -90,7 +90,7 @@ export function attendOptions(
   const causal = segment === past.recent && queries.shape[2] > 1;
   const tables = latentKeys
     ? latentKeys.rope
-    : keys.kind === 'lowRank' && keys.rotate === true
+    : keys.kind === 'lowRank' && (keys.rotate === true || keys.rotatedMean !== undefined)
       ? rope
       : undefined;
   const seen: AttendOptions = {tokens, scale};

@@ -31,11 +31,33 @@ export function decodeTokens(
   const stored = decodeEncoding(keys, from, count);
   const isUnrotated = keys.kind === 'lowRank' && keys.rotate === true && rotated.rope !== undefined;
   return {
-    keys: dense(isUnrotated ? rotateAt(stored, positions, rotated) : stored),
+    keys: dense(
+      isUnrotated ? rotateAt(stored, positions, rotated) : withRotatedMean(stored, keys, positions, rotated),
+    ),
     values: dense(decodeEncoding(values, from, count)),
     tokens: count,
     positions,
   };
+}
+
+function withRotatedMean(
+  stored: tf.Tensor4D,
+  keys: Segment['keys'],
+  positions: Segment['positions'],
+  rotated: Rotated,
+): tf.Tensor4D {
+  if (keys.kind !== 'lowRank' || keys.rotatedMean === undefined) return stored;
+  return tf.add(stored, meanAt(keys.rotatedMean, stored.shape[2], positions, rotated));
+}
+
+/** Returns a mean `[batch, kvHeads, 1, dim]` rotated to the position of each of so many tokens. */
+export function meanAt(
+  mean: tf.Tensor4D,
+  tokens: number,
+  positions: Segment['positions'],
+  rotated: Rotated,
+): tf.Tensor4D {
+  return rotateAt(tf.tile(mean, [1, 1, tokens, 1]), positions, rotated);
 }
 
 /** Returns keys rotated by their positions; unchanged if the model has no rotary positions. */

@@ -13,7 +13,7 @@ import {encodingLayout} from './encoding_layout.js';
 
 export const snapshotKind = 'eigenkv cache';
 /** Version 2: policies consist of keepers and codecs, and the first tokens stay exact. */
-export const snapshotVersion = 2;
+export const snapshotVersion = 3;
 
 /** The last tensor: the CRC-32 of every byte before it, little endian. */
 export const checksumName = 'crc32';

@@ -12,6 +12,9 @@ import {tokenKindOf, tokenKinds, type TokenEncoding, type TokenLayout} from './t
  * `[batch, kvHeads, 1, dim]`. Attention runs in the latents' space (q . (z B) = (q B^T) . z) and never rebuilds tokens,
  * except if `rotate` says that these are keys stored before their rotary embedding: those are rebuilt and rotated at
  * their own positions, tile by tile (Eigen Attention, arXiv 2408.05646).
+ *
+ * Rotated keys have means of two kinds: `mean` is the same at each position, and `rotatedMean` is rotated to the position p of its
+ * token: `x ~ latents . basis + mean + R_p rotatedMean`. Attention needs no rebuilt keys for it: see `meanAngles`.
  */
 export interface LowRankEncoding {
   readonly kind: 'lowRank';
@@ -20,6 +23,8 @@ export interface LowRankEncoding {
   readonly latents: TokenEncoding;
   readonly basis: tf.Tensor4D;
   readonly mean?: tf.Tensor4D;
+  /** float32 `[batch, kvHeads, 1, dim]`. Default: zero. */
+  readonly rotatedMean?: tf.Tensor4D;
   /** Whether these are keys stored before their rotation. Default false. */
   readonly rotate?: boolean;
 }
@@ -31,6 +36,8 @@ export interface LowRankLayout {
   readonly latents: TokenLayout;
   /** Whether there is one. */
   readonly mean: boolean;
+  /** Whether there is one. */
+  readonly rotatedMean: boolean;
   readonly rotate: boolean;
 }
 
@@ -45,23 +52,25 @@ export const lowRankKind: EncodingKind<LowRankEncoding, LowRankLayout> = {
       Object.values(tokenKinds).map(({schema}) => schema),
     ),
     mean: v.boolean(),
+    rotatedMean: v.boolean(),
     rotate: v.boolean(),
   }),
-  layout: ({kind, dim, rank, latents, mean, rotate = false}) => ({
+  layout: ({kind, dim, rank, latents, mean, rotatedMean, rotate = false}) => ({
     ...{kind, dim, rank, latents: tokenKindOf(latents).layout(latents)},
-    ...{mean: mean !== undefined, rotate},
+    ...{mean: mean !== undefined, rotatedMean: rotatedMean !== undefined, rotate},
   }),
-  make: ({kind, dim, rank, latents, mean, rotate}, tensor) => {
+  make: ({kind, dim, rank, latents, mean, rotatedMean, rotate}, tensor) => {
     const shared = {dtype: 'float32', columns: dim, tokensPerRow: Infinity} as const;
     return {
       ...{kind, dim, rank},
       latents: tokenKindOf(latents).make(latents, (name, spec) => tensor(`latents.${name}`, spec)),
       basis: tensor('basis', {...shared, sharedRows: rank}),
       ...(mean && {mean: tensor('mean', {...shared, sharedRows: 1})}),
+      ...(rotatedMean && {rotatedMean: tensor('rotatedMean', {...shared, sharedRows: 1})}),
       ...(rotate && {rotate}),
     };
   },
-  tensors: ({latents, basis, mean}) => ({
+  tensors: ({latents, basis, mean, rotatedMean}) => ({
     ...Object.fromEntries(
       Object.entries(tokenKindOf(latents).tensors(latents)).map(([name, tensor]) => [
         `latents.${name}`,
@@ -70,6 +79,7 @@ export const lowRankKind: EncodingKind<LowRankEncoding, LowRankLayout> = {
     ),
     basis,
     ...(mean && {mean}),
+    ...(rotatedMean && {rotatedMean}),
   }),
   check,
 };
@@ -79,7 +89,8 @@ export function tokenEncodingOf(encoding: TokenEncoding | LowRankEncoding): Toke
   return encoding.kind === 'lowRank' ? encoding.latents : encoding;
 }
 
-function check({dim, rank, latents, basis, mean}: LowRankEncoding, what: string): void {
+function check(encoding: LowRankEncoding, what: string): void {
+  const {dim, rank, latents, basis} = encoding;
   const [batch, kvHeads] = tokenKindOf(latents).data(latents).shape;
   const expected = [batch, kvHeads, rank, dim];
   if (latents.dim !== rank || basis.shape.join() !== expected.join()) {
@@ -88,9 +99,16 @@ function check({dim, rank, latents, basis, mean}: LowRankEncoding, what: string)
         `${rank} and [${expected.join(', ')}].`,
     );
   }
-  if (mean !== undefined && mean.shape.join() !== [batch, kvHeads, 1, dim].join()) {
+  for (const name of ['mean', 'rotatedMean'] as const) {
+    const mean = encoding[name];
+    if (mean === undefined || mean.shape.join() === [batch, kvHeads, 1, dim].join()) continue;
     throw new InvalidArgumentError(
-      `${what} have mean [${mean.shape.join(', ')}]; expected [${batch}, ${kvHeads}, 1, ${dim}].`,
+      `${what} have ${name} [${mean.shape.join(', ')}]; expected [${batch}, ${kvHeads}, 1, ${dim}].`,
+    );
+  }
+  if (encoding.rotate === true && encoding.rotatedMean !== undefined) {
+    throw new InvalidArgumentError(
+      `${what} are stored before their rotation (rotate: true), which rotates their mean as well: leave rotatedMean out.`,
     );
   }
 }

@@ -3,7 +3,13 @@ import fc from 'fast-check';
 import type {KeyRotation} from '../../ops/attention/attend/index.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {encodeFloat8} from '../../ops/float8/index.js';
-import {tensorsOf, type Encoding, type TokenEncoding} from '../../ops/encodings/encoding.js';
+import {
+  headsOf,
+  tensorsOf,
+  type Encoding,
+  type LowRankEncoding,
+  type TokenEncoding,
+} from '../../ops/encodings/encoding.js';
 import {quantize} from '../../ops/integer/index.js';
 import {randomFloats, randomStream} from './random.js';
 
@@ -131,6 +137,29 @@ export function rotateOnHost(
     }
   }
   return out;
+}
+
+/** The same keys with a random mean that is rotated to the position of each token. */
+export function withRotatedMean(keys: LowRankEncoding, seed: number): LowRankEncoding {
+  const {batch, kvHeads} = headsOf(keys);
+  const mean = randomFloats(seed, batch * kvHeads * keys.dim);
+  return {...keys, rotatedMean: tf.tensor4d(mean, [batch, kvHeads, 1, keys.dim])};
+}
+
+/** Decoded keys as attention reads them: rotated, or with the rotated mean added to each. */
+export function rotatedKeys(
+  keys: Encoding,
+  decoded: Float32Array,
+  shape: TokenShape,
+  rotation: KeyRotation,
+): Float32Array {
+  if (keys.kind !== 'lowRank' || keys.rotatedMean === undefined)
+    return rotateOnHost(decoded, shape, rotation);
+  const mean = keys.rotatedMean.dataSync();
+  const {tokens, dim} = shape;
+  const tiled = decoded.map((_, i) => mean[Math.floor(i / (tokens * dim)) * dim + (i % dim)]!);
+  const rotated = rotateOnHost(tiled, shape, rotation);
+  return decoded.map((number, i) => number + rotated[i]!);
 }
 
 /** One encoding of each kind, of 8 tokens of dim 16 in 2 x 3 heads. */

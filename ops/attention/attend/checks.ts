@@ -18,6 +18,9 @@ export function checkAttend(queries: tf.Tensor4D, keys: Encoding, values: Encodi
   if (values.kind === 'lowRank' && values.rotate === true) {
     throw new InvalidArgumentError('values.rotate is true, but values have no rotation: leave it out.');
   }
+  if (values.kind === 'lowRank' && values.rotatedMean !== undefined) {
+    throw new InvalidArgumentError('values.rotatedMean is given, but values have no rotation: leave it out.');
+  }
   checkTokens(tokens, values);
 }
 

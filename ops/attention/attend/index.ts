@@ -23,7 +23,7 @@ export type {AttendOptions, KeyRotation, Partial} from './types.js';
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
  * Low-rank encodings are attended in the space of their latents: queries are projected once, and the summed output expanded once.
- * Sliding windows have no kernel yet: they take plain tfjs ops on every backend, over the tokens of a run that lie within them.
+ * Sliding windows and rotated means have no kernel yet: they take plain tfjs ops on every backend, over the tokens of a run that lie within them.
  *
  * Normalised, outputs are within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
  * other encodings decode to, for scores up to millions; the float32 rounding of larger scores changes the softmax by more.
@@ -44,8 +44,11 @@ export function attend(
     return attendTokens(queries, keys, values, options);
   }
   return tf.tidy(() => {
-    const effective = inLatentSpace(queries, keys, options.scale);
-    const partial = attendTokens(effective.queries, effective.keys, tokenEncodingOf(values), options);
+    const effective = inLatentSpace(queries, keys, options);
+    const partial = attendTokens(effective.queries, effective.keys, tokenEncodingOf(values), {
+      ...options,
+      angles: effective.angles,
+    });
     const {basis, mean}: {basis?: tf.Tensor4D; mean?: tf.Tensor4D} = values.kind === 'lowRank' ? values : {};
     return expandPartial(partial, {basis, mean, shift: effective.shift});
   });
@@ -55,11 +58,11 @@ function attendTokens(
   queries: tf.Tensor4D,
   keys: StoredKeys,
   values: TokenEncoding,
-  options: AttendOptions,
+  options: AttendOptions & {readonly angles?: tf.Tensor4D | undefined},
 ): Partial {
   const {inputs, attributes} = storedSegment(keys, values, options);
-  const {window} = options;
-  if (window !== undefined) {
+  const {window, angles} = options;
+  if (window !== undefined || angles !== undefined) {
     return tf.tidy(() => attendReference({queries, ...inputs}, {...attributes, window}));
   }
   return runOp(attendOp, {queries, ...inputs}, attributes);
@@ -69,9 +72,15 @@ function attendTokens(
 export function storedSegment(
   keys: StoredKeys,
   values: TokenEncoding,
-  {tokens, scale, firstQuery, keyRotation}: AttendOptions,
+  {
+    tokens,
+    scale,
+    firstQuery,
+    keyRotation,
+    angles,
+  }: AttendOptions & {readonly angles?: tf.Tensor4D | undefined},
 ): StoredSegment {
-  const stored = storedKeys(keys, tokens, keyRotation);
+  const stored = storedKeys(keys, tokens, keyRotation, angles);
   const kind = tokenKindOf(values);
   const valueParams = kind.params(values);
   // assigned and not spread, which took longer than some kernels: this is for each segment of each depth at each token

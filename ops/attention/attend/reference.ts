@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {tokenKindOf} from '../../encodings/token_kinds.js';
-import {readKeysReference} from './stored_keys.js';
+import {scoresReference} from './stored_keys.js';
 import type {AttendAttributes, AttendInputs, Partial} from './types.js';
 import {firstVisible, visibleTokens} from './visibility.js';
 
@@ -14,7 +14,7 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
   const kvHeads = inputs.keyData.shape[1];
   const rows = (heads / kvHeads) * queryTokens; // a group's query heads are adjacent: one matrix per key head
-  const queries = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
+  const queries: tf.Tensor4D = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
   let total: Sums = {
     output: tf.zeros([batch, kvHeads, rows, values.dim]),
     max: tf.fill([batch, kvHeads, rows, 1], -Infinity),
@@ -22,9 +22,8 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
   };
   for (let from = firstVisible(attributes, tokens); from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
-    const keyTile = readKeysReference(inputs, attributes, from, count);
     const valueTile = decodeReference(inputs.valueData, inputs.valueParams, values, from, count);
-    const scores = tf.mul(tf.matMul(queries, keyTile, false, true), scale);
+    const scores = tf.mul(scoresReference(queries, inputs, attributes, from, count), scale);
     const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     total = addTile(
       total,

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {capacityOf} from '../../encodings/encoding.js';
-import type {LowRankEncoding} from '../../encodings/low_rank.js';
+import {headsOf} from '../../encodings/encoding.js';
 import {tokenKindOf} from '../../encodings/token_kinds.js';
 import type {Rebuilding} from '../../encodings/wasm.js';
 import type {KernelInputs} from '../../run_op.js';
 import {rotateReference} from '../../rotate/reference.js';
+import {anglesOfTokens} from './mean_angles.js';
 import type {KeyAttributes, KeyInputs, KeyRotation, StoredKeys} from './types.js';
 
 // Keys as kernels take them: a token encoding, and, if these are latents of keys stored before their rotation, what rebuilds and
@@ -15,42 +15,56 @@ export function storedKeys(
   keys: StoredKeys,
   tokens: number,
   rotation: KeyRotation | undefined,
+  angles?: tf.Tensor4D,
 ): {inputs: KeyInputs; attributes: KeyAttributes} {
   if (keys.kind !== 'lowRank') {
     const kind = tokenKindOf(keys);
     const [keyData, keyParams] = [kind.data(keys), kind.params(keys)];
-    return {inputs: keyParams ? {keyData, keyParams} : {keyData}, attributes: {keys: kind.layout(keys)}};
+    const stored = {
+      inputs: keyParams ? {keyData, keyParams} : {keyData},
+      attributes: {keys: kind.layout(keys)},
+    };
+    if (angles === undefined || rotation === undefined) return stored;
+    checkRotation(headsOf(keys), tokens, rotation);
+    const rotated = rotatedInputs(rotation);
+    return {
+      inputs: {...stored.inputs, ...rotated.inputs, meanAngles: angles},
+      attributes: {...stored.attributes, ...rotated.attributes},
+    };
   }
-  if (rotation === undefined) {
-    throw new InvalidArgumentError(
-      'These keys were stored before their rotation (rotate: true), so attention over them needs keyRotation: give the ' +
-        "rotation's tables and the tokens' positions.",
-    );
-  }
-  checkRotation(keys, tokens, rotation);
-  const {cos, sin, positions, interleaved = false} = rotation;
+  if (rotation === undefined) throw missingRotation('were stored before their rotation (rotate: true)');
+  checkRotation(headsOf(keys), tokens, rotation, keys.dim);
   const latents = storedKeys(keys.latents, tokens, undefined);
+  const rotated = rotatedInputs(rotation);
   return {
-    inputs: {
-      ...latents.inputs,
-      keyBasis: keys.basis,
-      keyMean: keys.mean,
-      cos,
-      sin,
-      ...(typeof positions !== 'number' && {positions}),
-    },
-    attributes: {
-      ...latents.attributes,
-      rotation: {interleaved, firstPosition: typeof positions === 'number' ? positions : 0},
-    },
+    inputs: {...latents.inputs, keyBasis: keys.basis, keyMean: keys.mean, ...rotated.inputs},
+    attributes: {...latents.attributes, ...rotated.attributes},
   };
 }
 
-function checkRotation(keys: LowRankEncoding, tokens: number, {cos, sin, positions}: KeyRotation): void {
+function rotatedInputs({cos, sin, positions, interleaved = false}: KeyRotation) {
+  return {
+    inputs: {cos, sin, ...(typeof positions !== 'number' && {positions})},
+    attributes: {rotation: {interleaved, firstPosition: typeof positions === 'number' ? positions : 0}},
+  };
+}
+
+export function missingRotation(reason: string): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `These keys ${reason}, so attention over them needs keyRotation: give the rotation's tables and the tokens' positions.`,
+  );
+}
+
+function checkRotation(
+  {batch, kvHeads}: {readonly batch: number; readonly kvHeads: number},
+  tokens: number,
+  {cos, sin, positions}: KeyRotation,
+  dim = Infinity,
+): void {
   const [rows, pairs] = cos.shape;
-  if (pairs < 1 || 2 * pairs > keys.dim || sin.shape.join() !== cos.shape.join()) {
+  if (pairs < 1 || 2 * pairs > dim || sin.shape.join() !== cos.shape.join()) {
     throw new InvalidArgumentError(
-      `keyRotation has cos [${cos.shape.join(', ')}] and sin [${sin.shape.join(', ')}] for keys of dim ${keys.dim}; ` +
+      `keyRotation has cos [${cos.shape.join(', ')}] and sin [${sin.shape.join(', ')}] for keys of dim ${dim}; ` +
         'expected [positions, pairs] both, with one pair at least and at most dim / 2 pairs.',
     );
   }
@@ -63,13 +77,12 @@ function checkRotation(keys: LowRankEncoding, tokens: number, {cos, sin, positio
     }
     return;
   }
-  const [batch, kvHeads] = keys.basis.shape;
   const [positionBatch, positionHeads, positionRows = 0] = positions.shape;
   const fits = positionBatch === batch && positionHeads === kvHeads && positionRows >= tokens;
   if (!fits || positions.size !== batch * kvHeads * positionRows || positions.dtype !== 'int32') {
     throw new InvalidArgumentError(
       `keyRotation.positions is ${positions.dtype} [${positions.shape.join(', ')}]; expected int32 ` +
-        `[${batch}, ${kvHeads}, rows] with at least ${tokens} of the segment's ${capacityOf(keys)} rows.`,
+        `[${batch}, ${kvHeads}, rows] with at least ${tokens} rows.`,
     );
   }
 }
@@ -85,8 +98,32 @@ export function rebuildingOf(
   return {basis: keyBasis, mean: keyMean, cos, sin, positions, ...rotation};
 }
 
+/**
+ * Scores of queries `[batch, kvHeads, rows, dim]` and keys `from .. from + count`, not scaled, in plain tfjs ops.
+ * @returns float32 `[batch, kvHeads, rows, count]`.
+ */
+export function scoresReference(
+  queries: tf.Tensor4D,
+  inputs: KeyInputs,
+  attributes: KeyAttributes,
+  from: number,
+  count: number,
+): tf.Tensor4D {
+  const scores: tf.Tensor4D = tf.matMul(
+    queries,
+    readKeysReference(inputs, attributes, from, count),
+    false,
+    true,
+  );
+  const {meanAngles: angles} = inputs;
+  if (angles === undefined) return scores;
+  const [batch, kvHeads, rows] = queries.shape;
+  const grouped = tf.reshape(angles, [batch, kvHeads, rows, angles.shape[3]]);
+  return tf.add(scores, tf.matMul(grouped, anglesOfTokens(inputs, attributes, from, count), false, true));
+}
+
 /** Keys `from .. from + count`, dense: float32 `[batch, kvHeads, count, dim]`, in plain tfjs ops. */
-export function readKeysReference(
+function readKeysReference(
   {keyData, keyParams, keyBasis, keyMean, cos, sin, positions}: KeyInputs,
   {keys, rotation}: KeyAttributes,
   from: number,

@@ -11,7 +11,7 @@ import type {Visibility} from './visibility.js';
  */
 export type Partial = tf.Tensor4D;
 
-/** The rotary embedding of keys that were stored before it; a `LowRankEncoding` with `rotate` needs one. */
+/** The rotary embedding of keys that were stored before it; a `LowRankEncoding` with `rotate` or `rotatedMean` needs one. */
 export interface KeyRotation {
   /** float32 `[positions, pairs]`: row p holds the angles of position p. */
   readonly cos: tf.Tensor2D;
@@ -52,6 +52,7 @@ export type KeyInputs = {
   cos?: tf.Tensor2D;
   sin?: tf.Tensor2D;
   positions?: tf.Tensor;
+  meanAngles?: tf.Tensor4D;
 };
 
 export interface KeyAttributes {

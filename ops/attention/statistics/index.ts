@@ -37,8 +37,8 @@ export function attentionStatistics(
   checkLogSum(logSum, queries);
   const threshold = checkThreshold(options);
   return tf.tidy(() => {
-    const effective = inLatentSpace(queries, keys, scale);
-    const stored = storedKeys(effective.keys, tokens, keyRotation);
+    const effective = inLatentSpace(queries, keys, options);
+    const stored = storedKeys(effective.keys, tokens, keyRotation, effective.angles);
     const inputs = {
       queries: effective.queries,
       // what is left out of a query's scores is left out of its sum as well
@@ -53,7 +53,7 @@ export function attentionStatistics(
       threshold,
       firstQuery,
     };
-    return window === undefined
+    return window === undefined && effective.angles === undefined
       ? runOp(attentionStatisticsOp, inputs, attributes)
       : attentionStatisticsReference(inputs, {...attributes, window}); // no kernel yet, as in `attend`
   });

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {tileTokens} from '../attend/reference.js';
-import {readKeysReference} from '../attend/stored_keys.js';
+import {scoresReference} from '../attend/stored_keys.js';
 import {visibleTokens} from '../attend/visibility.js';
 import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
 
@@ -14,15 +14,14 @@ export function attentionStatisticsReference(
   const kvHeads = inputs.keyData.shape[1];
   const group = heads / kvHeads;
   const rows = group * queryTokens;
-  const queries = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
+  const queries: tf.Tensor4D = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
   const logSums = tf.reshape(inputs.logSum, [batch, kvHeads, rows, 1]);
   // if a query saw no token, none of its scores counts: +Infinity makes each probability 0
   const shifts = tf.where(tf.greater(logSums, -Infinity), logSums, tf.fill(logSums.shape, Infinity));
   const tiles: tf.Tensor[] = [];
   for (let from = 0; from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
-    const keys = readKeysReference(inputs, attributes, from, count);
-    const scores = tf.mul(tf.matMul(queries, keys, false, true), scale);
+    const scores = tf.mul(scoresReference(queries, inputs, attributes, from, count), scale);
     const p = tf.exp(tf.minimum(tf.sub(scores, shifts), 0)); // a large score is rounded differently from the sum
     const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     const masked = visible === undefined ? p : tf.where(visible, p, tf.zerosLike(p));

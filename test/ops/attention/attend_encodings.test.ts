@@ -16,8 +16,9 @@ import {
   randomLowRank,
   randomRotation,
   randomTokens,
-  rotateOnHost,
+  rotatedKeys,
   tokenStorages,
+  withRotatedMean,
 } from '../../support/encodings.js';
 import {withReference} from '../../support/reference.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
@@ -84,6 +85,21 @@ describeOnBackends(
             randomTokens(valueShape, {kind: 'dense'}, seed + 7),
             keyRotation,
           );
+        }),
+        {numRuns},
+      ));
+
+    it('adds a mean that is rotated to the position of each token', () =>
+      fc.assert(
+        fc.asyncProperty(cases, lowRankStorages, rotations, sides, async (anyCase, key, rotation, which) => {
+          const attentionCase = {...anyCase, dim: Math.max(2, anyCase.dim)};
+          const {keyShape, valueShape, seed, spread} = shapesOf(attentionCase);
+          const keys = withRotatedMean(randomLowRank(keyShape, key, seed, spread), seed + 4);
+          const values =
+            which === 'keys'
+              ? randomTokens(valueShape, {kind: 'dense'}, seed + 7)
+              : randomLowRank(valueShape, key, seed + 7);
+          await expectAnswer(attentionCase, keys, values, randomRotation(keyShape, rotation, seed + 9));
         }),
         {numRuns},
       ));
@@ -160,7 +176,12 @@ describeOnBackends(
         refuse({...keys, rank: 4}, /rank 4.*dim 3/);
         refuse({...keys, basis: tf.ones([1, 1, 3, 7])}, /basis \[1, 1, 3, 7\]/);
         refuse({...keys, mean: tf.ones([1, 1, 2, 8])}, /mean \[1, 1, 2, 8\]/);
-        refuse(keys, /values\.rotate/, undefined, {...keys, rotate: true});
+        const rotatedMean = tf.ones<tf.Rank.R4>([1, 1, 1, 8]);
+        refuse({...keys, rotatedMean}, /have a rotated mean.*needs keyRotation/);
+        refuse({...keys, rotatedMean: tf.ones([1, 1, 2, 8])}, /rotatedMean \[1, 1, 2, 8\]/);
+        refuse({...rotated, rotatedMean}, /leave rotatedMean out/);
+        refuse(keys, /values\.rotatedMean/, undefined, {...keys, rotatedMean});
+        refuse(keys, /values\.rotate /, undefined, {...keys, rotate: true});
       });
     });
   },
@@ -200,7 +221,7 @@ async function expectAnswer(
   const expected = attentionOracle({
     ...problem,
     capacity: tokens,
-    keys: keyRotation === undefined ? decoded : rotateOnHost(decoded, keyShape, keyRotation),
+    keys: keyRotation === undefined ? decoded : rotatedKeys(keys, decoded, keyShape, keyRotation),
     values: numbersOfEncoding(values, tokens),
   });
   const queries = tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]);

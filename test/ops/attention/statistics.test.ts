@@ -8,7 +8,7 @@ import {
   type AttentionStatisticsOptions,
 } from '../../../ops/attention/statistics/index.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import type {Encoding} from '../../../ops/encodings/encoding.js';
+import type {Encoding, LowRankEncoding} from '../../../ops/encodings/encoding.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {attentionCases, optionsOf, problemOf} from '../../support/attention_cases.js';
@@ -21,13 +21,21 @@ import {
   randomLowRank,
   randomRotation,
   randomTokens,
-  rotateOnHost,
+  rotatedKeys,
   tokenStorages,
+  withRotatedMean,
 } from '../../support/encodings.js';
 import {withReference} from '../../support/reference.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 
 const threshold = 0.05;
+
+/** What of low-rank keys is rotated when they are read. */
+type RotatedPart = 'none' | 'keys' | 'mean';
+
+function withRotation(keys: LowRankEncoding, part: RotatedPart, seed: number): LowRankEncoding {
+  return part === 'mean' ? withRotatedMean(keys, seed + 4) : {...keys, rotate: part === 'keys'};
+}
 
 describeOnBackends(
   'attentionStatistics',
@@ -41,8 +49,7 @@ describeOnBackends(
     }));
     const keyEncodings = fc.oneof(
       tokenStorages.map(storage => ({storage})),
-      lowRankStorages.map(lowRank => ({lowRank, rotate: false})),
-      lowRankStorages.map(lowRank => ({lowRank, rotate: true})),
+      fc.record({lowRank: lowRankStorages, rotation: fc.constantFrom<RotatedPart>('none', 'keys', 'mean')}),
     );
     const statistics = fc.constantFrom<AttentionStatistic>('mass', 'uses', 'lastUse');
 
@@ -55,13 +62,13 @@ describeOnBackends(
           const keys: Encoding =
             'storage' in how
               ? randomTokens(shape, how.storage, one.seed, one.spread)
-              : {...randomLowRank(shape, how.lowRank, one.seed, one.spread), rotate: how.rotate};
-          const rotates = 'lowRank' in how && how.rotate;
+              : withRotation(randomLowRank(shape, how.lowRank, one.seed, one.spread), how.rotation, one.seed);
+          const rotates = 'lowRank' in how && how.rotation !== 'none';
           const rotation: KeyRotation | undefined = rotates
             ? randomRotation(shape, {pairs: 3, interleaved: false, positions: 'rows'}, one.seed)
             : undefined;
           const decoded = numbersOfEncoding(keys, tokens);
-          const numbers = rotation === undefined ? decoded : rotateOnHost(decoded, shape, rotation);
+          const numbers = rotation === undefined ? decoded : rotatedKeys(keys, decoded, shape, rotation);
           const expected = statisticsOracle({...problem, capacity: tokens, keys: numbers}, statistic);
           const queries = tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]);
           const logSum = tf.tensor4d(expected.logSums, [batch, heads, queryTokens, 1]);

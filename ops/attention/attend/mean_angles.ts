@@ -52,7 +52,7 @@ export function anglesOfTokens(
   count: number,
 ): tf.Tensor4D {
   const tables = tf.concat([cos!, sin!], 1);
-  const columns = tables.shape[1]!;
+  const columns = tables.shape[1];
   if (positions === undefined) {
     const run = tf.slice(tables, [rotation!.firstPosition + from, 0], [count, columns]);
     return tf.reshape(run, [1, 1, count, columns]);

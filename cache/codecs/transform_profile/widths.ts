@@ -1,0 +1,170 @@
+import {InvalidArgumentError} from '../../../base/errors.js';
+import {type SideTransform, type TransformProfile, transformSides} from './profile.js';
+
+/** Channels that share a width. */
+export const channelsPerGroup = 8;
+
+/** Bits that a channel may have. */
+export const codeWidths = [0, 1, 2, 3, 4, 5, 6, 8] as const;
+export type CodeWidth = (typeof codeWidths)[number];
+
+/** Mean squared error of a code of each width for a standard normal number: of the levels that the encoding `lloydMax` has. */
+const distortions: Readonly<Record<CodeWidth, number>> = {
+  0: 1,
+  1: 0.3634,
+  2: 0.1175,
+  3: 0.03527,
+  4: 0.009497,
+  5: 0.002943,
+  6: 0.000736,
+  8: 0.0000554,
+};
+
+/** Bytes of a token's scale in each head: 6 bits. */
+const scaleBytes = 6 / 8;
+
+/** Bits by group of 8 channels, `[kvHeads][ceil(dim / 8)]`. */
+export type SideWidths = readonly (readonly CodeWidth[])[];
+
+export interface DepthWidths {
+  readonly keys: SideWidths;
+  readonly values: SideWidths;
+}
+
+/** How many bits each channel of a model's cache has, and what that costs. */
+export interface TransformWidths {
+  readonly depths: readonly DepthWidths[];
+  /** Mean bits of codes per number of keys and values. */
+  readonly bits: number;
+  /** Bytes per token of all depths: codes and scales. */
+  readonly bytesPerToken: number;
+  /** Predicted KL divergence of the next token's probabilities, in nats per token. */
+  readonly predictedKl: number;
+}
+
+/** How much a token may take: a mean number of code bits per number, or bytes of all depths with scales. */
+export type WidthBudget = {readonly bits: number} | {readonly bytesPerToken: number};
+
+/**
+ * The widths of least predicted divergence within a budget,
+ *
+ *     minimise 1/2 sum_i lambda_i eps(width_i)    subject to    sum_i width_i <= budget
+ *
+ * over groups of 8 channels of all depths, heads and both sides together. eps is the mean squared error of a code. Since eps is
+ * convex, adding bits one by one where they lower the divergence most is optimal but for the last group (reverse water-filling).
+ *
+ * @throws InvalidArgumentError if the budget is below the scales' bytes, above 8 bits per number, or not a number.
+ */
+export function widthsFor(profile: TransformProfile, budget: WidthBudget): TransformWidths {
+  const groups = profile.depths.flatMap(depth => transformSides.flatMap(side => groupsOf(depth[side])));
+  const widths = filled(groups, codeBytesOf(profile, budget));
+  let at = 0;
+  const ofSide = ({kvHeads, dim}: SideTransform): SideWidths =>
+    Array.from({length: kvHeads}, () => Array.from({length: groupCount(dim)}, () => widths[at++]!));
+  return measuredWidths(
+    profile,
+    profile.depths.map(({keys, values}) => ({keys: ofSide(keys), values: ofSide(values)})),
+  );
+}
+
+/** What given widths take and cost. */
+export function measuredWidths(profile: TransformProfile, depths: readonly DepthWidths[]): TransformWidths {
+  const divergences = predictedDivergences(profile, depths);
+  const {numbers, scales} = sizesOf(profile);
+  const codes = depths.reduce((sum, {keys, values}) => sum + sumOf(keys) + sumOf(values), 0);
+  return {
+    depths,
+    bits: (8 * codes) / numbers,
+    bytesPerToken: codes + scales,
+    predictedKl: divergences.reduce((sum, {keys, values}) => sum + keys + values, 0),
+  };
+}
+
+/** The predicted KL divergence that each side of each depth adds, in nats per token: `1/2 sum_i lambda_i eps(width_i)`. */
+export function predictedDivergences(
+  profile: TransformProfile,
+  depths: readonly DepthWidths[],
+): {readonly keys: number; readonly values: number}[] {
+  return profile.depths.map((transforms, depth) => {
+    const of = (transform: SideTransform, widths: SideWidths) => {
+      const ofGroups = widths.flat();
+      return groupsOf(transform).reduce((sum, weight, i) => sum + weight * distortions[ofGroups[i]!], 0) / 2;
+    };
+    return {
+      keys: of(transforms.keys, depths[depth]!.keys),
+      values: of(transforms.values, depths[depth]!.values),
+    };
+  });
+}
+
+export function groupCount(dim: number): number {
+  return Math.ceil(dim / channelsPerGroup);
+}
+
+/** The sums of the weights of each group, head after head. */
+function groupsOf({kvHeads, dim, weights}: SideTransform): number[] {
+  return Array.from({length: kvHeads}, (_, head) =>
+    Array.from({length: groupCount(dim)}, (_, group) =>
+      weights
+        .subarray(
+          head * dim + group * channelsPerGroup,
+          head * dim + Math.min((group + 1) * channelsPerGroup, dim),
+        )
+        .reduce((sum, weight) => sum + weight, 0),
+    ),
+  ).flat();
+}
+
+/** One width per group. A group of width w takes w bytes per token. */
+function filled(groups: readonly number[], bytes: number): CodeWidth[] {
+  const steps = groups.flatMap((weight, group) =>
+    codeWidths.slice(1).map((width, i) => {
+      const from = codeWidths[i]!;
+      const gain = (weight * (distortions[from] - distortions[width])) / (width - from);
+      return {group, from, width, gain};
+    }),
+  );
+  const widths = groups.map((): CodeWidth => 0);
+  let left = bytes;
+  for (const {group, from, width, gain} of steps.sort((a, b) => b.gain - a.gain)) {
+    if (!(gain > 0) || widths[group] !== from || width - from > left) continue;
+    widths[group] = width;
+    left -= width - from;
+  }
+  return widths;
+}
+
+function codeBytesOf(profile: TransformProfile, budget: WidthBudget): number {
+  const {numbers, groups, scales} = sizesOf(profile);
+  const most = 8 * groups;
+  if ('bits' in budget) {
+    const {bits} = budget;
+    if (!(bits > 0 && bits <= 8)) {
+      throw new InvalidArgumentError(
+        `bits = ${bits}; expected a mean number of bits above 0 and at most 8, such as 2.5.`,
+      );
+    }
+    return Math.floor((bits * numbers) / 8 + 1e-9);
+  }
+  const {bytesPerToken} = budget;
+  if (bytesPerToken > scales && bytesPerToken <= most + scales)
+    return Math.floor(bytesPerToken - scales + 1e-9);
+  throw new InvalidArgumentError(
+    `bytesPerToken = ${bytesPerToken}; with this model a token takes more than ${scales} bytes, its scales, and at most ` +
+      `${most + scales}, 8 bits per number.`,
+  );
+}
+
+function sizesOf({depths}: TransformProfile): {numbers: number; groups: number; scales: number} {
+  let [numbers, groups, heads] = [0, 0, 0];
+  for (const {keys, values} of depths) {
+    for (const {kvHeads, dim} of [keys, values]) {
+      numbers += kvHeads * dim;
+      groups += kvHeads * groupCount(dim);
+      heads += kvHeads;
+    }
+  }
+  return {numbers, groups, scales: heads * scaleBytes};
+}
+
+const sumOf = (widths: SideWidths): number => widths.flat().reduce<number>((sum, width) => sum + width, 0);

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {tensorsOf} from '../../ops/encodings/encoding.js';
+import {headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
 import type {Budget} from '../contract.js';
 import type {Segment} from '../past/past.js';
 
@@ -33,14 +33,13 @@ export function bytesOf(budget: Budget): number | undefined {
 export function bytesPerToken(segment: Segment, observed: boolean): {perToken: number; shared: number} {
   let perToken = 0;
   let shared = 0;
-  let heads = 0;
   for (const {tensor, tokensPerRow} of [segment.keys, segment.values].flatMap(encoding =>
     Object.values(tensorsOf(encoding)),
   )) {
-    const [batch, kvHeads, , columns] = tensor.shape;
-    heads = kvHeads;
+    const [batch, heads, , columns] = tensor.shape;
     if (tokensPerRow === Infinity) shared += (4 * tensor.size) / batch;
-    else perToken += (4 * kvHeads * columns) / tokensPerRow;
+    else perToken += (4 * heads * columns) / tokensPerRow;
   }
-  return {perToken: perToken + 4 * heads * (observed ? 2 : 1), shared};
+  const {kvHeads} = headsOf(segment.keys);
+  return {perToken: perToken + 4 * kvHeads * (observed ? 2 : 1), shared};
 }

@@ -56,7 +56,7 @@ function appendEncoding(
   capacity: number,
 ): Encoding {
   const buffers = encoding && bareTensors(encoding);
-  return mapTensors(fresh, (tensor, name, tokensPerRow) => {
+  return mapTensors(fresh, (tensor, name, {tokensPerRow}) => {
     const buffer = buffers?.[name];
     if (tokensPerRow === Infinity) return buffer ?? tensor; // shared by all tokens, such as a basis
     return append(buffer, tensor, at / tokensPerRow, Math.ceil(capacity / tokensPerRow));

@@ -123,7 +123,7 @@ function withoutNewest({keys, values, positions, scores}: Segment, tokens: numbe
 }
 
 function firstTokensOf(encoding: Encoding, tokens: number): Encoding {
-  return mapTensors(encoding, (tensor, _, tokensPerRow) =>
+  return mapTensors(encoding, (tensor, _, {tokensPerRow}) =>
     tokensPerRow === Infinity ? tensor : firstRows(tensor, tokens / tokensPerRow),
   );
 }

@@ -4,6 +4,7 @@ import {FormatError, InvalidArgumentError, shown} from '../../base/errors.js';
 import {bytesSource} from '../../base/files/byte_source.js';
 import {readSafetensorsHeader} from '../../base/files/safetensors.js';
 import type {StoredTensor} from '../../base/files/tensor_file.js';
+import {groupChannels, tileTokens} from '../../ops/encodings/lloyd_max_layout.js';
 import {ropeFrequencies} from '../../ops/rotate/rope.js';
 import type {DenseSegment, Segment} from '../past/past.js';
 import type {SavedDepth} from './write_snapshot.js';
@@ -170,8 +171,10 @@ class DepthReader {
   private segment({tokens, positions, keys, values, scores}: SegmentDescription, name: string): Segment {
     const prefix = `${this.prefix}.${name}`;
     const encoding = (layout: EncodingLayout, side: string, dim: number) => {
-      checkLayout(layout, dim, tokens, `${prefix}.${side}`);
-      return encodingOfLayout(layout, tokens, (part, spec) => this.rows(`${prefix}.${side}.${part}`, spec));
+      checkLayout(layout, {dim, tokens, kvHeads: this.layerShape.kvHeads}, `${prefix}.${side}`);
+      return encodingOfLayout(layout, this.layerShape.kvHeads, tokens, (part, spec) =>
+        this.rows(`${prefix}.${side}.${part}`, spec),
+      );
     };
     return {
       keys: encoding(keys, 'keys', this.layerShape.dim),
@@ -185,9 +188,10 @@ class DepthReader {
   }
 
   /** A buffer without spare capacity; at least one row, because tensors must not be empty. */
-  private rows(name: string, {dtype, rows, columns}: TensorSpec): tf.Tensor4D {
-    const read = this.reader.tensor<tf.Rank.R4>(name, dtype, this.shape(rows, columns));
-    return rows > 0 ? read : tf.zeros<tf.Rank.R4>(this.shape(1, columns), dtype);
+  private rows(name: string, {dtype, heads, rows, columns}: TensorSpec): tf.Tensor4D {
+    const {batch} = this.depth;
+    const read = this.reader.tensor<tf.Rank.R4>(name, dtype, [batch, heads, rows, columns]);
+    return rows > 0 ? read : tf.zeros<tf.Rank.R4>([batch, heads, 1, columns], dtype);
   }
 
   private run(prefix: string, first: number, tokens: number): number {
@@ -219,13 +223,30 @@ class DepthReader {
   }
 }
 
-function checkLayout(layout: EncodingLayout, dim: number, tokens: number, name: string): void {
+interface Held {
+  readonly dim: number;
+  readonly kvHeads: number;
+  readonly tokens: number;
+}
+
+function checkLayout(layout: EncodingLayout, held: Held, name: string): void {
+  const {dim, kvHeads, tokens} = held;
   if (layout.dim !== dim) throw damaged(`${name} have ${layout.dim} numbers per token, the model has ${dim}`);
   if (layout.kind === 'lowRank') {
     if (layout.rank > dim) throw damaged(`${name} have rank ${layout.rank} of ${dim}`);
-    checkLayout(layout.latents, layout.rank, tokens, `${name}.latents`);
+    checkLayout(layout.latents, {...held, dim: layout.rank}, `${name}.latents`);
   }
   if (layout.kind === 'integer' && layout.groupAxis === 'channel' && tokens % layout.groupSize !== 0) {
     throw damaged(`${name} have ${tokens} tokens, not a multiple of their group size ${layout.groupSize}`);
+  }
+  if (layout.kind === 'lloydMax') {
+    const groups = layout.widths.map(({length}) => length);
+    if (groups.length !== kvHeads || groups.some(length => length * groupChannels !== dim)) {
+      throw damaged(
+        `${name} have widths of [${groups.join(', ')}] groups; expected ${dim / groupChannels} for each of ${kvHeads} heads`,
+      );
+    }
+    if (tokens % tileTokens !== 0)
+      throw damaged(`${name} have ${tokens} tokens, not a multiple of ${tileTokens}`);
   }
 }

@@ -6,7 +6,7 @@ import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs
 import {defineOp, runOp, type KernelInputs} from '../run_op.js';
 import {capacityOf} from './encoding.js';
 import type {Encoding} from './index.js';
-import {tokenKindOf, type TokenEncoding, type TokenLayout} from './token_kinds.js';
+import {kvHeadsOf, tokenKindOf, type TokenEncoding, type TokenLayout} from './token_kinds.js';
 import {describeEncoding} from './wasm.js';
 import {decodeRows, unitsOfRow} from './webgpu.js';
 
@@ -65,7 +65,7 @@ const decodeOp = defineOp({
 
 function decodeWasm({data, params}: DecodeInfos, {layout, from, count}: DecodeAttributes): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const [batch, kvHeads] = data.shape;
+  const [batch, kvHeads] = [data.shape[0], kvHeadsOf(layout, data)];
   const out = heap.output([batch, kvHeads, count, layout.dim], 'float32');
   const descriptor = heap.words(describeEncoding(heap, layout, data, params));
   heap.kernels.decodeTokens(descriptor, batch * kvHeads, from, count, heap.address(out));
@@ -73,7 +73,8 @@ function decodeWasm({data, params}: DecodeInfos, {layout, from, count}: DecodeAt
 }
 
 function decodeWebgpu({data, params}: DecodeInfos, {layout, from, count}: DecodeAttributes): tf.TensorInfo {
-  const [batch, kvHeads, dataRows] = data.shape;
+  const [batch, , dataRows] = data.shape;
+  const kvHeads = kvHeadsOf(layout, data);
   return webgpuPrograms()!.run(
     decodeShader,
     {

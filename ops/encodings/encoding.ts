@@ -1,8 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {kindOf, type Encoding, type EncodingLayout} from './index.js';
+import type {EncodingTensorSpec} from './kind.js';
 import {tokenEncodingOf} from './low_rank.js';
-import {tokenKindOf} from './token_kinds.js';
+import {kvHeadsOf, tokenKindOf} from './token_kinds.js';
 
 // What is asked of an encoding of any kind; the answers are in the records of the kinds.
 
@@ -10,21 +11,24 @@ export type {DenseEncoding} from './dense.js';
 export type {Float8Encoding, Float8Layout} from './float8.js';
 export type {Encoding} from './index.js';
 export type {IntegerEncoding, IntegerLayout} from './integer.js';
+export type {LloydMaxEncoding} from './lloyd_max.js';
+export type {LloydMaxLayout} from './lloyd_max_layout.js';
 export type {LowRankEncoding} from './low_rank.js';
 export type {TokenEncoding} from './token_kinds.js';
 
+/** How a tensor of an encoding holds tokens and heads. */
+type TensorAxes = Pick<EncodingTensorSpec, 'tokensPerRow' | 'headColumns'>;
+
 /** One tensor of an encoding. */
-interface EncodingTensor {
+interface EncodingTensor extends TensorAxes {
   readonly tensor: tf.Tensor4D;
-  /** How many tokens one row covers; Infinity if all tokens share the tensor, as they share a basis. */
-  readonly tokensPerRow: number;
 }
 
 /** An encoding's tensors by name. The names of a low-rank encoding's latents begin with `latents.`. */
 export function tensorsOf(encoding: Encoding): {[name: string]: EncodingTensor} {
   const tensors: {[name: string]: EncodingTensor} = {};
-  mapTensors(encoding, (tensor, name, tokensPerRow) => {
-    tensors[name] = {tensor, tokensPerRow};
+  mapTensors(encoding, (tensor, name, {tokensPerRow, headColumns}) => {
+    tensors[name] = {tensor, tokensPerRow, ...(headColumns && {headColumns})};
     return tensor;
   });
   return tensors;
@@ -35,27 +39,25 @@ export function bareTensors(encoding: Encoding): Readonly<Record<string, tf.Tens
   return kindOf(encoding).tensors(encoding);
 }
 
-/** The same encoding with each of its tensors replaced; `tokensPerRow` is Infinity for those that all tokens share. */
+/** The same encoding with each of its tensors replaced. */
 export function mapTensors<E extends Encoding>(
   encoding: E,
-  change: (tensor: tf.Tensor4D, name: string, tokensPerRow: number) => tf.Tensor4D,
+  change: (tensor: tf.Tensor4D, name: string, axes: TensorAxes) => tf.Tensor4D,
 ): E;
 export function mapTensors(
   encoding: Encoding,
-  change: (tensor: tf.Tensor4D, name: string, tokensPerRow: number) => tf.Tensor4D,
+  change: (tensor: tf.Tensor4D, name: string, axes: TensorAxes) => tf.Tensor4D,
 ): Encoding {
   const kind = kindOf(encoding);
   const tensors = kind.tensors(encoding);
-  return kind.make(kind.layout(encoding), (name, {tokensPerRow}) =>
-    change(tensors[name]!, name, tokensPerRow),
-  );
+  return kind.make(kind.layout(encoding), (name, spec) => change(tensors[name]!, name, spec));
 }
 
 /** The batch and the number of key heads of an encoding. */
 export function headsOf(encoding: Encoding): {batch: number; kvHeads: number} {
   const tokens = tokenEncodingOf(encoding);
-  const [batch, kvHeads] = tokenKindOf(tokens).data(tokens).shape;
-  return {batch, kvHeads};
+  const data = tokenKindOf(tokens).data(tokens);
+  return {batch: data.shape[0], kvHeads: kvHeadsOf(tokens, data)};
 }
 
 /** How many tokens fit into an encoding without growing it. */

@@ -9,9 +9,12 @@ interface AnyEncoding {
 }
 
 /** What one tensor `[batch, kvHeads, rows, columns]` of an encoding must be. */
-interface EncodingTensorSpec {
+export interface EncodingTensorSpec {
   readonly dtype: 'float32' | 'int32';
+  /** Numbers of a row; of all heads together if `headColumns` is there. */
   readonly columns: number;
+  /** If heads differ in their columns, they lie side by side in `[batch, 1, rows, columns]`: the columns of each head. */
+  readonly headColumns?: readonly number[];
   /** How many tokens one row covers; Infinity if all tokens share the tensor, as they share a basis. */
   readonly tokensPerRow: number;
   /** The number of rows of a tensor that all tokens share. */
@@ -53,6 +56,8 @@ export interface TokenEncodingKind<E extends AnyEncoding, L extends AnyEncoding>
   params(encoding: E): tf.Tensor4D | undefined;
   /** How many tokens fit into the tensors without growing them. */
   capacity(encoding: E): number;
+  /** The number of key heads, if they lie side by side and `data` has no axis of them. */
+  kvHeads?(layout: L): number;
   /** Tokens `from .. from + count` in plain tfjs ops or loops on the host: float32 `[batch, kvHeads, count, dim]`. */
   decodeReference(
     data: tf.Tensor4D,

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast} from '../../base/options.js';
 import type {EncodingKind} from './kind.js';
-import {tokenKindOf, tokenKinds, type TokenEncoding, type TokenLayout} from './token_kinds.js';
+import {kvHeadsOf, tokenKindOf, tokenKinds, type TokenEncoding, type TokenLayout} from './token_kinds.js';
 
 /**
  * Tokens as coefficients (latents) of a basis that all tokens of a head share: `x ~ latents . basis + mean`.
@@ -91,7 +91,8 @@ export function tokenEncodingOf(encoding: TokenEncoding | LowRankEncoding): Toke
 
 function check(encoding: LowRankEncoding, what: string): void {
   const {dim, rank, latents, basis} = encoding;
-  const [batch, kvHeads] = tokenKindOf(latents).data(latents).shape;
+  const data = tokenKindOf(latents).data(latents);
+  const [batch, kvHeads] = [data.shape[0], kvHeadsOf(latents, data)];
   const expected = [batch, kvHeads, rank, dim];
   if (latents.dim !== rank || basis.shape.join() !== expected.join()) {
     throw new InvalidArgumentError(

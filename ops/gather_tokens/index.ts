@@ -2,9 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
 import {expectRank4, mapTensors, tensorsOf, type Encoding} from '../encodings/encoding.js';
+import {tokenEncodingOf} from '../encodings/low_rank.js';
 import {defineOp, runOp} from '../run_op.js';
 import {indicesOutside} from './checks.js';
-import {gatherRowsReference} from './reference.js';
+import {gatherHeadColumnsReference, gatherRowsReference} from './reference.js';
 import {gatherRowsWasm} from './wasm.js';
 import {gatherRowsWebgpu} from './webgpu.js';
 
@@ -25,15 +26,15 @@ export function gatherTokens<E extends Encoding>(encoding: E, indices: TokenIndi
  * changes. The result holds exactly `kept * blockTokens` tokens: the others are freed with the old encoding. Tensors that all
  * tokens share (a basis, a mean) are the same tensors in both encodings.
  *
- * @param blockTokens a multiple of the tokens that share a row of parameters: of the group size of integer codes with `groupAxis:
- *   'channel'`; 1 is enough for every other encoding.
+ * @param blockTokens a multiple of the tokens that share a row: of 16 for `lloydMax`, of the group size for integer codes with
+ *   `groupAxis: 'channel'`; 1 is enough for every other encoding.
  * @throws InvalidArgumentError if an index names no block, or if a block ends within a group of tokens that share parameters.
  *   BackendError if codes would have to be copied by a backend without exact 32-bit integers.
  */
 export function gatherBlocks<E extends Encoding>(encoding: E, indices: TokenIndices, blockTokens: number): E {
   checkBlockTokens(encoding, blockTokens);
-  return mapTensors(encoding, (tensor, _name, tokensPerRow) =>
-    tokensPerRow === Infinity ? tensor : gather(tensor, indices, blockTokens / tokensPerRow),
+  return mapTensors(encoding, (tensor, _name, {tokensPerRow, headColumns}) =>
+    tokensPerRow === Infinity ? tensor : gather(tensor, indices, blockTokens / tokensPerRow, headColumns),
   );
 }
 
@@ -50,10 +51,20 @@ export function gatherRows(data: tf.Tensor4D, indices: TokenIndices): tf.Tensor4
   return gather(data, indices, 1);
 }
 
-function gather(data: tf.Tensor4D, indices: TokenIndices, blockRows: number): tf.Tensor4D {
+function gather(
+  data: tf.Tensor4D,
+  indices: TokenIndices,
+  blockRows: number,
+  headColumns?: readonly number[],
+): tf.Tensor4D {
   if (data.dtype === 'int32') requireExactIntegers('Integer codes and positions');
-  const attributes = {blockRows};
-  return tf.tidy(() => runOp(gatherRowsOp, {data, indices: asTensor(indices, data, blockRows)}, attributes));
+  const kvHeads = headColumns?.length ?? data.shape[1];
+  return tf.tidy(() => {
+    const inputs = {data, indices: asTensor(indices, data, kvHeads, blockRows)};
+    return headColumns === undefined
+      ? runOp(gatherRowsOp, inputs, {blockRows})
+      : runOp(gatherHeadColumnsOp, inputs, {blockRows, headColumns});
+  });
 }
 
 function checkBlockTokens(encoding: Encoding, blockTokens: number): void {
@@ -63,15 +74,15 @@ function checkBlockTokens(encoding: Encoding, blockTokens: number): void {
   for (const [name, {tokensPerRow}] of Object.entries(tensorsOf(encoding))) {
     if (tokensPerRow === Infinity || blockTokens % tokensPerRow === 0) continue;
     throw new InvalidArgumentError(
-      `Tokens of integer codes with groupAxis 'channel' share the scales of ${tokensPerRow} tokens (${name}), so blocks of ` +
-        `${blockTokens} cannot be kept: gather blocks of a multiple of ${tokensPerRow} tokens (gatherBlocks), or use groupAxis ` +
+      `${tokensPerRow} tokens of ${tokenEncodingOf(encoding).kind} codes share a row of ${name}, so blocks of ${blockTokens} cannot ` +
+        `be kept: gather blocks of a multiple of ${tokensPerRow} tokens (gatherBlocks), or use integer codes with groupAxis ` +
         "'token', float8 or dense.",
     );
   }
 }
 
-function asTensor(indices: TokenIndices, data: tf.Tensor4D, blockRows: number): tf.Tensor3D {
-  const [batch, kvHeads, rows] = data.shape;
+function asTensor(indices: TokenIndices, data: tf.Tensor4D, kvHeads: number, blockRows: number): tf.Tensor3D {
+  const [batch, , rows] = data.shape;
   const heads = batch * kvHeads;
   if (indices instanceof Int32Array) {
     if (indices.length % heads !== 0) {
@@ -97,4 +108,10 @@ const gatherRowsOp = defineOp({
   name: 'GatherRows',
   reference: gatherRowsReference,
   kernels: {wasm: gatherRowsWasm, webgpu: gatherRowsWebgpu},
+});
+
+const gatherHeadColumnsOp = defineOp({
+  name: 'GatherHeadColumns',
+  reference: gatherHeadColumnsReference,
+  kernels: {},
 });

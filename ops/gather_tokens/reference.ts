@@ -23,3 +23,21 @@ export function gatherRowsReference(
   const gathered = tf.gather(tf.reshape(data, [heads * rows, columns]), tf.reshape(flat, [-1]));
   return tf.reshape(gathered, [batch, kvHeads, kept * blockRows, columns]);
 }
+
+export interface GatherHeadColumnsAttributes extends GatherRowsAttributes {
+  /** The columns of each head. */
+  readonly headColumns: readonly number[];
+}
+
+/** The same of heads that lie side by side: `data` is `[batch, 1, rows, columns]`, and so is the result. */
+export function gatherHeadColumnsReference(
+  {data, indices}: GatherRowsInputs,
+  {blockRows, headColumns}: GatherHeadColumnsAttributes,
+): tf.Tensor4D {
+  const heads = tf.split<tf.Tensor4D>(data, [...headColumns], 3);
+  const rows = tf.split<tf.Tensor3D>(indices, headColumns.length, 1);
+  return tf.concat(
+    heads.map((head, index) => gatherRowsReference({data: head, indices: rows[index]!}, {blockRows})),
+    3,
+  );
+}

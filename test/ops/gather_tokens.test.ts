@@ -130,7 +130,7 @@ describeOnBackends(
       const encoding = randomTokens({batch: 1, kvHeads: 1, tokens: 8, capacity: 8, dim: 4}, layout, 1);
       expect(() => gatherTokens(encoding, Int32Array.of(1))).to.throw(
         InvalidArgumentError,
-        /share the scales of 4 tokens/,
+        /4 tokens of integer codes share a row of params/,
       );
       expect(() => gatherBlocks(encoding, Int32Array.of(0), 6)).to.throw(
         InvalidArgumentError,

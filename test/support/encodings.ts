@@ -162,23 +162,34 @@ export function rotatedKeys(
   return decoded.map((number, i) => number + rotated[i]!);
 }
 
-/** One encoding of each kind, of 8 tokens of dim 16 in 2 x 3 heads. */
+/** One encoding of each kind, of 16 tokens of dim 16 in 2 x 3 heads. */
 export function oneOfEach(): Record<string, Encoding> {
   const ones = (...shape: [number, number, number, number]): tf.Tensor4D => tf.ones(shape);
-  const codes = (words: number) => tf.zeros<tf.Rank.R4>([2, 3, 8, words], 'int32');
+  const codes = (words: number) => tf.zeros<tf.Rank.R4>([2, 3, 16, words], 'int32');
   const latents = {
     kind: 'float8',
     dim: 4,
     format: 'e4m3',
     codes: codes(1),
-    scales: ones(2, 3, 8, 1),
+    scales: ones(2, 3, 16, 1),
   } as const;
   const integer = {kind: 'integer', dim: 16, bits: 4, codes: codes(2)} as const;
   return {
-    dense: {kind: 'dense', dim: 16, data: ones(2, 3, 8, 16)},
-    perChannel: {...integer, groupAxis: 'channel', groupSize: 4, params: tf.zeros([2, 3, 2, 16], 'int32')},
-    perToken: {...integer, groupAxis: 'token', groupSize: 8, params: tf.zeros([2, 3, 8, 2], 'int32')},
-    float8: {kind: 'float8', dim: 16, format: 'e5m2', codes: codes(4), scales: ones(2, 3, 8, 1)},
+    dense: {kind: 'dense', dim: 16, data: ones(2, 3, 16, 16)},
+    perChannel: {...integer, groupAxis: 'channel', groupSize: 4, params: tf.zeros([2, 3, 4, 16], 'int32')},
+    perToken: {...integer, groupAxis: 'token', groupSize: 8, params: tf.zeros([2, 3, 16, 2], 'int32')},
+    float8: {kind: 'float8', dim: 16, format: 'e5m2', codes: codes(4), scales: ones(2, 3, 16, 1)},
+    lloydMax: {
+      kind: 'lloydMax',
+      dim: 16,
+      widths: [
+        [8, 3],
+        [2, 0],
+        [1, 1],
+      ],
+      codes: tf.zeros([2, 1, 1, 60], 'int32'),
+      scales: tf.zeros([2, 1, 1, 9], 'int32'),
+    },
     lowRank: {kind: 'lowRank', dim: 16, rank: 4, latents, basis: ones(2, 3, 4, 16), mean: ones(2, 3, 1, 16)},
   };
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {tokenKindOf} from '../../encodings/token_kinds.js';
+import {kvHeadsOf, tokenKindOf} from '../../encodings/token_kinds.js';
 import {scoresReference} from './stored_keys.js';
 import type {AttendAttributes, AttendInputs, Partial} from './types.js';
 import {firstVisible, visibleTokens} from './visibility.js';
@@ -12,7 +12,7 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
   const {tokens, scale, values} = attributes;
   const {decodeReference} = tokenKindOf(values);
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
-  const kvHeads = inputs.keyData.shape[1];
+  const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const rows = (heads / kvHeads) * queryTokens; // a group's query heads are adjacent: one matrix per key head
   const queries: tf.Tensor4D = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);
   let total: Sums = {

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap, type WasmHeap} from '../../backends/wasm_heap.js';
+import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
 import type {KernelInputs} from '../../run_op.js';
 import {rebuildingOf} from './stored_keys.js';
@@ -38,10 +39,10 @@ export const segmentBytes = 2 * descriptorBytes;
 export function attendScratch(
   heap: WasmHeap,
   queries: Queries['queries'],
-  {inputs}: SegmentInfos,
+  {inputs, attributes}: SegmentInfos,
   described: number,
 ): number {
-  const rows = (queries.shape[1] / inputs.keyData.shape[1]) * queries.shape[2];
+  const rows = (queries.shape[1] / kvHeadsOf(attributes.keys, inputs.keyData)) * queries.shape[2];
   return heap.kernels.attendScratch(described, described + descriptorBytes, rows);
 }
 
@@ -56,7 +57,7 @@ export function attendInto(
 ): void {
   const {tokens, scale, firstQuery} = attributes;
   const [batch, heads, queryTokens] = queries.shape;
-  const kvHeads = inputs.keyData.shape[1];
+  const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   heap.kernels.attend(
     heap.address(queries),
     described,

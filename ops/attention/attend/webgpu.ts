@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {byHeads} from '../../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
-import type {TokenLayout} from '../../encodings/token_kinds.js';
+import {kvHeadsOf, type TokenLayout} from '../../encodings/token_kinds.js';
 import {loadFunction} from '../../encodings/webgpu.js';
 import type {KernelInputs} from '../../run_op.js';
 import {joinSplits} from '../merge_partials/webgpu.js';
@@ -28,7 +28,7 @@ function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttri
   const programs = webgpuPrograms()!;
   const {tokens, scale, firstQuery = everyToken, values} = attributes;
   const [batch, heads, queryTokens] = inputs.queries.shape;
-  const [, kvHeads] = inputs.keyData.shape;
+  const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const shape = [batch, heads, queryTokens, values.dim + 2];
   if (tokens === 0) {
     const work = batch * heads * queryTokens * (values.dim + 2);

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {tileTokens} from '../attend/reference.js';
 import {scoresReference} from '../attend/stored_keys.js';
 import {visibleTokens} from '../attend/visibility.js';
+import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
 
 /** `attentionStatistics` in plain tfjs ops, tile by tile. */
@@ -11,7 +12,7 @@ export function attentionStatisticsReference(
 ): tf.Tensor3D {
   const {tokens, scale} = attributes;
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
-  const kvHeads = inputs.keyData.shape[1];
+  const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const group = heads / kvHeads;
   const rows = group * queryTokens;
   const queries: tf.Tensor4D = tf.reshape(inputs.queries, [batch, kvHeads, rows, dim]);

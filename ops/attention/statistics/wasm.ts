@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {rebuildingOf} from '../attend/stored_keys.js';
 import {wasmHeap} from '../../backends/wasm_heap.js';
+import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {describeEncoding} from '../../encodings/wasm.js';
 import type {KernelInputs} from '../../run_op.js';
 import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
@@ -13,7 +14,7 @@ export function attentionStatisticsWasm(
   const heap = wasmHeap()!;
   const {tokens, scale, firstQuery, keys, statistic, threshold} = attributes;
   const [batch, heads, queryTokens] = inputs.queries.shape;
-  const kvHeads = inputs.keyData.shape[1];
+  const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const out = heap.output([batch, kvHeads, tokens], 'float32');
   const rebuilding = rebuildingOf(inputs, attributes);
   const descriptor = heap.words(describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));

@@ -11,6 +11,7 @@ import {
 import {tilesFor, type Tiles} from '../attend/webgpu_tiles.js';
 import {byHeads} from '../../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, workgroupSize, type Shader} from '../../backends/webgpu_programs.js';
+import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import type {KernelInputs} from '../../run_op.js';
 import type {AttentionStatistic, AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
 
@@ -24,7 +25,7 @@ function statisticsOfHeads(
   const programs = webgpuPrograms()!;
   const {tokens, scale, firstQuery = everyToken, statistic, threshold} = attributes;
   const [batch, heads, queryTokens] = inputs.queries.shape;
-  const kvHeads = inputs.keyData.shape[1];
+  const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const group = heads / kvHeads;
   const keys = prepareKeys(inputs, attributes, tokens);
   const tiles = tilesFor(keys.constants, 0, group * queryTokens);

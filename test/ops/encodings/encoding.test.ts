@@ -34,6 +34,7 @@ describeOnBackends('encodings', () => {
         perChannel: {codes: 1, params: 4},
         perToken: {codes: 1, params: 1},
         float8: {codes: 1, scales: 1},
+        lloydMax: {codes: 16, scales: 16},
         lowRank: {'latents.codes': 1, 'latents.scales': 1, basis: Infinity, mean: Infinity},
       });
     });
@@ -44,16 +45,17 @@ describeOnBackends('encodings', () => {
       const bytes = Object.fromEntries(
         Object.entries(oneOfEach()).map(([name, encoding]) => {
           expect(headsOf(encoding), name).to.deep.equal({batch: 2, kvHeads: 3});
-          expect(capacityOf(encoding), name).to.equal(8);
+          expect(capacityOf(encoding), name).to.equal(16);
           return [name, encodingBytes(encoding) / (4 * 6)]; // words of one head
         }),
       );
       expect(bytes).to.deep.equal({
-        dense: 8 * 16,
-        perChannel: 8 * 2 + 2 * 16,
-        perToken: 8 * 2 + 8 * 2,
-        float8: 8 * 4 + 8,
-        lowRank: 8 * 1 + 8 + 4 * 16 + 16,
+        dense: 16 * 16,
+        perChannel: 16 * 2 + 4 * 16,
+        perToken: 16 * 2 + 16 * 2,
+        float8: 16 * 4 + 16,
+        lloydMax: (60 + 9) / 3,
+        lowRank: 16 * 1 + 16 + 4 * 16 + 16,
       });
     });
   });
@@ -94,7 +96,7 @@ describeOnBackends('encodings', () => {
     const grown = tf.tidy(() => {
       const [first, second] = [block(2, 4), block(5, 2)];
       const buffers = tensorsOf(first);
-      const encoding = mapTensors(second, (tensor, name, tokensPerRow) =>
+      const encoding = mapTensors(second, (tensor, name, {tokensPerRow}) =>
         tokensPerRow === Infinity ? tensor : append(buffers[name]!.tensor, tensor, 4, 8),
       );
       return decodeEncoding(encoding, 3, 2);

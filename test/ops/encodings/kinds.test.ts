@@ -39,12 +39,12 @@ describe('the kinds of encodings', () => {
       for (const [name, encoding] of Object.entries(oneOfEach())) {
         const layout = v.parse(encodingLayoutSchema, JSON.parse(JSON.stringify(layoutOf(encoding))));
         const tensors = tensorsOf(encoding);
-        const made = encodingOfLayout(layout, 8, (tensor, {dtype, rows, columns}) => {
+        const made = encodingOfLayout(layout, 3, 16, (tensor, {dtype, heads, rows, columns}) => {
           const stored = tensors[tensor]!.tensor;
           expect([stored.dtype, ...stored.shape], `${name}.${tensor}`).to.deep.equal([
             dtype,
             2,
-            3,
+            heads,
             rows,
             columns,
           ]);
@@ -60,6 +60,8 @@ describe('the kinds of encodings', () => {
       {kind: 'sparse', dim: 4},
       {kind: 'dense', dim: 4, bits: 8},
       {kind: 'integer', dim: 4, bits: 3, groupAxis: 'token', groupSize: 4},
+      {kind: 'lloydMax', dim: 8, widths: [[7]]},
+      {kind: 'lloydMax', dim: 8, widths: []},
       {kind: 'lowRank', dim: 4, rank: 2, latents: {kind: 'lowRank', dim: 2}, mean: false, rotate: false},
     ]) {
       expect(v.safeParse(encodingLayoutSchema, layout).success, JSON.stringify(layout)).to.be.false;

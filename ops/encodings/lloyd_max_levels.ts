@@ -1,0 +1,131 @@
+/** Bits of a code. */
+export type Width = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 8;
+
+/** Some bits of a code, which one look-up turns into a term of its level. */
+export interface Plane {
+  readonly bits: 1 | 2 | 4;
+  /** float32: the term of each value of these bits. */
+  readonly levels: Float32Array;
+}
+
+/** The levels of a width in ascending order, as an encoder needs them. */
+export interface Levels {
+  readonly levels: Float32Array;
+  /** The code of each level: the planes' bits, the upper ones first. */
+  readonly codes: Uint8Array;
+  /** float32: the midpoints between neighbouring levels. The nearest level of x is the one after all midpoints less than x. */
+  readonly midpoints: Float32Array;
+}
+
+/**
+ * The planes of a width, the upper bits of a code first. The sum of their terms, rounded to float32, is the level of a code:
+ *
+ *     level(upper, lower) = U[upper] + (lower - (2^lowerBits - 1) / 2) * delta
+ *
+ * So attention reads codes by tables of 16 entries at most, whatever their width. For 1, 2 and 4 bits (one plane) the levels are
+ * those of Lloyd and Max for a standard normal number; for the others U and delta minimise the mean squared error together, and
+ * the levels of different upper bits may interleave.
+ */
+export const planesOf = (width: Width): readonly Plane[] => tables.get(width)!.planes;
+
+/** The levels of a width in ascending order. */
+export const levelsOf = (width: Width): Levels => tables.get(width)!.sorted;
+
+/** The mean squared error of codes of a width for standard normal numbers. */
+export const meanSquaredErrorOf = (width: Width): number => quantizers[width].meanSquaredError;
+
+/** The level of the terms that the planes of one code have. */
+export function levelOf(terms: readonly number[]): number {
+  return terms.reduce((sum, term) => Math.fround(sum + term), 0);
+}
+
+/** The index of the level nearest to x in `levels`; of two as near, the lower one. */
+export function nearestLevel({midpoints}: Levels, x: number): number {
+  let [from, to] = [0, midpoints.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (midpoints[middle]! < x) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+/** Whether something is a number of bits that codes may have. */
+export const isWidth = (given: unknown): given is Width => typeof given === 'number' && given in quantizers;
+
+/** A quantiser of standard normal numbers, symmetric around 0. */
+interface Quantizer {
+  /** Bits of each plane, the upper ones first. */
+  readonly bits: readonly (1 | 2 | 4)[];
+  /** The positive half of U, ascending. */
+  readonly upper: readonly number[];
+  /** The distance of the lower plane's terms. */
+  readonly delta?: number;
+  readonly meanSquaredError: number;
+}
+
+/** Found by tools/lloyd_max_levels.py. */
+const quantizers: Readonly<Record<Width, Quantizer>> = {
+  0: {bits: [], upper: [], meanSquaredError: 1},
+  1: {bits: [1], upper: [0.797884561], meanSquaredError: 0.363380228},
+  2: {bits: [2], upper: [0.452780035, 1.510417609], meanSquaredError: 0.117481848},
+  3: {bits: [2, 1], upper: [0.297122001, 1.199186149], delta: 1.976504718, meanSquaredError: 0.0352671311},
+  4: {
+    bits: [4],
+    upper: [
+      0.12839503, 0.3880483, 0.656759119, 0.942340457, 1.256231197, 1.618046386, 2.069017227, 2.732589571,
+    ],
+    meanSquaredError: 0.00950100801,
+  },
+  5: {
+    bits: [4, 1],
+    upper: [0.06409201, 0.49103983, 0.63901994, 1.02335224, 1.18316563, 1.65666168, 2.24583506, 2.76707248],
+    delta: 0.8365725,
+    meanSquaredError: 0.00257784835,
+  },
+  6: {
+    bits: [4, 2],
+    upper: [0.04119649, 0.19069461, 0.37743283, 0.53748069, 0.69738886, 1.04162575, 1.4239832, 2.00262329],
+    delta: 1.15563425,
+    meanSquaredError: 0.000723184401,
+  },
+  8: {
+    bits: [4, 4],
+    upper: [0.16101114, 0.30168409, 0.47205489, 0.53468243, 0.63580277, 1.23099106, 1.68495392, 2.400731],
+    delta: 0.27211675,
+    meanSquaredError: 4.730537065e-5,
+  },
+};
+
+/** Every width, ascending. */
+export const allWidths: readonly Width[] = [0, 1, 2, 3, 4, 5, 6, 8];
+
+const tables = new Map(allWidths.map(width => [width, tablesOf(quantizers[width])]));
+
+function tablesOf({bits, upper, delta = 0}: Quantizer): {planes: readonly Plane[]; sorted: Levels} {
+  const symmetric = [...upper.map(level => -level).reverse(), ...upper];
+  const planes = bits.map((planeBits, index) => {
+    const steps = Array.from({length: 2 ** planeBits}, (_, step) => step - (2 ** planeBits - 1) / 2);
+    return {
+      bits: planeBits,
+      levels: Float32Array.from(index === 0 ? symmetric : steps.map(step => step * delta)),
+    };
+  });
+  return {planes, sorted: sortedLevels(planes)};
+}
+
+function sortedLevels(planes: readonly Plane[]): Levels {
+  let all = [{code: 0, level: 0}];
+  for (const {bits, levels} of planes) {
+    all = all.flatMap(({code, level}) =>
+      Array.from(levels, (term, value) => ({code: (code << bits) | value, level: levelOf([level, term])})),
+    );
+  }
+  all.sort((a, b) => a.level - b.level);
+  const levels = Float32Array.from(all, ({level}) => level);
+  return {
+    levels,
+    codes: Uint8Array.from(all, ({code}) => code),
+    midpoints: levels.slice(1).map((level, i) => (level + levels[i]!) / 2),
+  };
+}

@@ -57,6 +57,8 @@ export interface PairCodec {
   readonly movesAll?: boolean;
   /** The codec stores float32 unchanged, so tokens may stay in `recent` instead. Default false. */
   readonly exact?: boolean;
+  /** Returns this codec for one model, if it needs to know more of it than sizes. Default: the codec is the same for all models. */
+  forModel?(model: object): PairCodec;
   /** @throws InvalidArgumentError if the options do not fit heads of these sizes. */
   check?(sizes: HeadSizes): void;
   /** Returns the fewest tokens of a first block: what a run shares must not take more bytes than the block saves. Default 1. */

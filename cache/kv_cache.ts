@@ -13,7 +13,7 @@ import type {CacheSource, CacheableModel, LayerShape} from './binding/layer_shap
 import type {CacheLease} from './binding/lease.js';
 import type {Policy} from './contract.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './past/fresh_tokens.js';
-import type {Past} from './past/past.js';
+import {type Past, tensorsOfPast} from './past/past.js';
 import {kept} from './past/past_tensors.js';
 import {step} from './past/step.js';
 import {checkStep, isWholeStep} from './past/whole_step.js';
@@ -22,6 +22,7 @@ import {planOfLayers} from './plans/of_layers.js';
 import {policiesOf} from './plans/plan.js';
 import {type PlanChange, setPlan} from './plans/set_plan.js';
 import {continueFrom} from './sharing/continue_from.js';
+import {isLent} from './sharing/shared_tensors.js';
 import {truncate} from './sharing/truncate.js';
 import {fill, openFor, save} from './snapshot/save.js';
 import {CacheState} from './state.js';
@@ -70,7 +71,7 @@ export class KVCache implements AttentionCache {
     const {expectedTokens, beyondContext} = checkOptions('KVCache', optionsSchema, options);
     const layers = attentionLayers(model);
     const shapes = layers.map(({shape}) => shape);
-    const policies = policiesOf(asPlan(plan ?? planOfLayers(shapes)), shapes);
+    const policies = policiesOf(asPlan(plan ?? planOfLayers(shapes)), shapes, model);
     this.#state = new CacheState(model, policies, expectedTokens, beyondContext, layers);
   }
 
@@ -104,7 +105,10 @@ export class KVCache implements AttentionCache {
     return this.#state.policies[depth];
   }
 
-  /** Bytes of all tensors of the cache: codes, scales, positions and spare capacity of all depths, and `sharedBytes`. */
+  /**
+   * Bytes of all tensors of the cache: codes, scales, positions and spare capacity of all depths, and `sharedBytes`. Tables of the model
+   * that all of its caches use are not counted: see `modelBytes`.
+   */
   get byteSize(): number {
     return this.report().reduce((sum, {byteSize}) => sum + byteSize, this.sharedBytes);
   }
@@ -112,6 +116,14 @@ export class KVCache implements AttentionCache {
   /** The part of `byteSize` that depths share: tables of rotary positions, if stored keys are rotated during attention. */
   get sharedBytes(): number {
     return this.#state.ropes.byteSize;
+  }
+
+  /** Bytes of the model's tables that this cache reads, such as the transforms of `transform`: one copy for all caches of the model. */
+  get modelBytes(): number {
+    const lent = this.#state.pasts.flatMap(past =>
+      past === undefined ? [] : tensorsOfPast(past).filter(isLent),
+    );
+    return [...new Set(lent)].reduce((sum, {size}) => sum + 4 * size, 0);
   }
 
   /** Returns policy, tokens and bytes of each depth. */
@@ -190,7 +202,8 @@ export class KVCache implements AttentionCache {
    */
   async setPlan(plan: PlanLike): Promise<PlanChange[]> {
     this.#state.leases.expectFree('setPlan');
-    return setPlan(this.#state, policiesOf(asPlan(plan), this.#state.shapes));
+    const {shapes, model} = this.#state;
+    return setPlan(this.#state, policiesOf(asPlan(plan), shapes, model));
   }
 
   /**

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import {headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
 import type {Budget} from '../contract.js';
 import type {Segment} from '../past/past.js';
+import {isLent} from '../sharing/shared_tensors.js';
 
 const units = {B: 1, kB: 1e3, MB: 1e6, KiB: 1024, MiB: 1024 ** 2} as const;
 
@@ -37,6 +38,7 @@ export function bytesPerToken(segment: Segment, observed: boolean): {perToken: n
     Object.values(tensorsOf(encoding)),
   )) {
     const [batch, heads, , columns] = tensor.shape;
+    if (isLent(tensor)) continue;
     if (tokensPerRow === Infinity) shared += (4 * tensor.size) / batch;
     else perToken += (4 * heads * columns) / tokensPerRow;
   }

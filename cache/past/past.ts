@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
-import {type DenseEncoding, type Encoding, encodingBytes, bareTensors} from '../../ops/encodings/encoding.js';
+import {isLent} from '../sharing/shared_tensors.js';
+import {type DenseEncoding, type Encoding, bareTensors} from '../../ops/encodings/encoding.js';
 
 /** Tokens of one depth that are stored together: their keys in one encoding, their values in another (or the same). */
 export interface Segment {
@@ -81,13 +82,12 @@ export function tokensHeld(past: Past): number {
   return segmentsOf(past).reduce((sum, {tokens}) => sum + tokens, 0);
 }
 
-/** Returns the bytes of a segment's tensors: codes, scales, positions and scores, with spare capacity. */
-function segmentBytes({keys, values, positions, scores}: Segment): number {
-  const metadata = (typeof positions === 'number' ? 0 : positions.size) + (scores?.size ?? 0);
-  return encodingBytes(keys) + encodingBytes(values) + metadata * 4;
+/** Returns the bytes of a segment's own tensors: codes, scales, positions and scores, with spare capacity. */
+function segmentBytes(segment: Segment): number {
+  return tensorsOfSegment(segment).reduce((sum, tensor) => sum + (isLent(tensor) ? 0 : 4 * tensor.size), 0);
 }
 
-/** Returns the bytes of all tensors of a past. */
+/** Returns the bytes of all tensors of a past, but for those that its model lends to all caches. */
 export function pastBytes(past: Past): number {
   const extras = Object.values(past.extras ?? {}).reduce((sum, {size}) => sum + size * 4, 0);
   return [...Object.values(past.held), past.recent].reduce(

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, didYouMean} from '../../base/errors.js';
-import {optionValue} from '../../base/options.js';
+import {optionValue, positiveNumber} from '../../base/options.js';
 import {type PolicyLike, asPolicy, policyNames} from '../policies/as_policy.js';
 import {bands} from './bands.js';
 import {perDepth} from './per_depth.js';
@@ -96,6 +96,7 @@ const schemas = {
     output: v.optional(policy),
     shares: v.optional(shares),
   }),
+  ratio: v.strictObject({plan: v.literal('ratio'), ratio: positiveNumber}),
   scenario: v.strictObject({
     plan: v.literal('scenario'),
     name: v.string(`expected one of ${scenarioNames.join(', ')}`),
@@ -119,6 +120,8 @@ function planOfJson(json: unknown): Plan {
       const {shallow, deep, output, shares: given} = parse(schemas.bands, json);
       return bands({shallow, deep, output, shares: given});
     }
+    case 'ratio':
+      return ofRatio(parse(schemas.ratio, json).ratio);
     case 'scenario':
       return scenario(parse(schemas.scenario, json).name as ScenarioName);
     default:

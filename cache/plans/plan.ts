@@ -4,8 +4,11 @@ import {asPolicy, checkPolicy} from '../policies/as_policy.js';
 
 /** *Where* each policy applies: one policy for every depth of a model. */
 export interface Plan {
-  /** Returns the policy of a depth, from 0 to `depths - 1`. */
-  policyFor(depth: number, depths: number): Policy;
+  /**
+   * Returns the policy of a depth, from 0 to `depths - 1`.
+   * @param model the model, or its layer shapes, if the plan is for one.
+   */
+  policyFor(depth: number, depths: number, model?: object): Policy;
   /** Returns JSON from which `asPlan` makes this plan again. */
   toJSON(): PlanJson;
 }
@@ -14,12 +17,16 @@ export interface Plan {
 export type PlanJson = {readonly plan: string} & Readonly<Record<string, unknown>>;
 
 /**
- * Returns the policy of every depth, checked against the sizes of its heads.
+ * Returns the policy of every depth for one model, checked against the sizes of its heads.
+ *
+ * @param model the model, or its layer shapes.
  * @throws InvalidArgumentError if the plan does not return a policy, or returns one that does not fit.
  */
-export function policiesOf(plan: Plan, shapes: readonly LayerShape[]): Policy[] {
+export function policiesOf(plan: Plan, shapes: readonly LayerShape[], model: object): Policy[] {
   return shapes.map((shape, depth) => {
-    const policy = asPolicy(plan.policyFor(depth, shapes.length)); // user-defined plans may return any value
+    const given = asPolicy(plan.policyFor(depth, shapes.length, model)); // user-defined plans may return any value
+    const {store} = given;
+    const policy = store.forModel === undefined ? given : {...given, store: store.forModel(model)};
     checkPolicy(policy, shape);
     return policy;
   });

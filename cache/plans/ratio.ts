@@ -1,7 +1,11 @@
 import {InvalidArgumentError} from '../../base/errors.js';
 import {quantized} from '../policies/quantized.js';
 import type {Plan} from './plan.js';
-import {uniform} from './uniform.js';
+import type {Policy} from '../contract.js';
+import {transform} from '../policies/transform.js';
+import {profileOfModel} from '../codecs/transform_profile/of_model.js';
+import type {TransformProfile} from '../codecs/transform_profile/profile.js';
+import {scaleBitsOfHead} from '../codecs/transform_profile/widths.js';
 
 /** Bits of keys and values, and how many numbers share a scale: from the least loss to the fewest bytes. */
 const ladder = [
@@ -22,16 +26,44 @@ const ratioOf = ({keyBits, valueBits, groupSize}: (typeof ladder)[number]): numb
   (keyBits + valueBits) / 2 / wordBits + 1 / groupSize;
 
 /**
- * Returns the plan of integer codes with the least loss whose bytes per token are at most `ratio` of float32.
+ * Returns the plan of the least loss whose bytes per token are at most `ratio` of float32: codes in the metric of the loss (`transform`)
+ * if the model has a profile, else integer codes.
  *
  * @param ratio bytes per token in a long text, relative to float32. The exact first and last tokens are not included.
- * @throws InvalidArgumentError if no such plan is small enough.
+ * @throws InvalidArgumentError if no such plan is small enough; from `policyFor`, since it depends on the model.
  */
 export function ofRatio(ratio: number): Plan {
+  return {
+    policyFor: (_depth, _depths, model) => {
+      const profile = model && profileOfModel(model);
+      return profile === undefined ? integersOf(ratio) : transform({bits: bitsOf(profile, ratio)});
+    },
+    toJSON: () => ({plan: 'ratio', ratio}),
+  };
+}
+
+function integersOf(ratio: number): Policy {
   const fits = ladder.find(step => ratioOf(step) <= ratio);
-  if (fits !== undefined) return uniform(quantized(fits));
+  if (fits !== undefined) return quantized(fits);
   const least = Math.ceil(1000 * Math.min(...ladder.map(ratioOf))) / 1000;
   throw new InvalidArgumentError(
-    `A plan for ${ratio}x of float32 is too small; the least is ${least}x. Evict tokens as well: h2o:store=integer,bits=4.`,
+    `A plan for ${ratio}x of float32 is too small; the least without a profile of the model is ${least}x. Calibrate the model, or evict ` +
+      'tokens as well: h2o:store=integer,bits=4.',
   );
 }
+
+/** Bits of codes per number, if scales are counted. */
+function bitsOf({depths}: TransformProfile, ratio: number): number {
+  const sides = depths.flatMap(({keys, values}) => [keys, values]);
+  const numbers = sides.reduce((sum, {kvHeads, dim}) => sum + kvHeads * dim, 0);
+  const heads = sides.reduce((sum, {kvHeads}) => sum + kvHeads, 0);
+  const scaleBits = (scaleBitsOfHead * heads) / numbers;
+  const bits = Math.min(wordBits * ratio - scaleBits, 8);
+  if (bits >= leastBits) return bits;
+  throw new InvalidArgumentError(
+    `A plan for ${ratio}x of float32 is too small; the least is ${((leastBits + scaleBits) / wordBits).toFixed(3)}x. Evict tokens as well.`,
+  );
+}
+
+/** Fewer bits than these are not worth their loss. */
+const leastBits = 0.5;

@@ -9,3 +9,4 @@ export {type LeastUsedOptions, lru} from './lru.js';
 export {onlineSvd, type OnlineSvdOptions} from './online_svd.js';
 export {quantized, type QuantizedOptions} from './quantized.js';
 export {sliding, type SlidingOptions} from './sliding.js';
+export {transform, type TransformPolicyOptions} from './transform.js';

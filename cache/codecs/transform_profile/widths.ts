@@ -20,8 +20,8 @@ const distortions: Readonly<Record<CodeWidth, number>> = {
   8: 0.0000554,
 };
 
-/** Bytes of a token's scale in each head: 6 bits. */
-const scaleBytes = 6 / 8;
+/** Bits of a token's scale in each head. */
+export const scaleBitsOfHead = 6;
 
 /** Bits by group of 8 channels, `[kvHeads][ceil(dim / 8)]`. */
 export type SideWidths = readonly (readonly CodeWidth[])[];
@@ -164,7 +164,7 @@ function sizesOf({depths}: TransformProfile): {numbers: number; groups: number; 
       heads += kvHeads;
     }
   }
-  return {numbers, groups, scales: heads * scaleBytes};
+  return {numbers, groups, scales: (heads * scaleBitsOfHead) / 8};
 }
 
 const sumOf = (widths: SideWidths): number => widths.flat().reduce<number>((sum, width) => sum + width, 0);

@@ -292,5 +292,3 @@ describe('tables of a profile', () => {
     expect(() => tablesFor(keys, [[1], [1]])).to.throw(InvalidArgumentError, /widthsFor/);
   });
 });
-
-const identityOf = (dim: number) => identityOf(dim);

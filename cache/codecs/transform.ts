@@ -1,0 +1,160 @@
+import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
+import {InvalidArgumentError} from '../../base/errors.js';
+import {type Factory, defineFactory} from '../../base/options.js';
+import type {LowRankEncoding} from '../../ops/encodings/encoding.js';
+import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
+import {project} from '../../ops/low_rank/index.js';
+import type {Context, HeadSizes, PairCodec} from '../contract.js';
+import {meanAt} from '../past/decode.js';
+import type {DenseBlock, Past} from '../past/past.js';
+import {moveTokens} from '../past/segments.js';
+import {withBlock} from './pair.js';
+import {profileOfModel, registerProfile, registeredProfile} from './transform_profile/of_model.js';
+import type {TransformProfile} from './transform_profile/profile.js';
+import {type SideTensors, sideTensors} from './transform_profile/tensors.js';
+import {type TransformWidths, widthsFor} from './transform_profile/widths.js';
+
+export interface TransformOptions {
+  /** Mean bits of codes per number of keys and values, above 0 and at most 8; each token adds 6 bits per head and side. Default 2.5. */
+  readonly bits?: number;
+  /** A profile of the model, or the id of a registered one. Default: the one that the model came with, or was given by `useProfile`. */
+  readonly profile?: TransformProfile | string | null;
+}
+
+export const transformEntries = {
+  bits: v.optional(
+    v.pipe(
+      v.number('expected a number above 0, at most 8'),
+      v.gtValue(0, 'expected a number above 0, at most 8'),
+      v.maxValue(8, 'expected a number above 0, at most 8'),
+    ),
+    2.5,
+  ),
+  profile: v.optional(
+    v.custom<TransformProfile | string | null>(isProfileOption, 'expected a profile or its id'),
+    null,
+  ),
+};
+
+function isProfileOption(given: unknown): boolean {
+  return given === null || typeof given === 'string' || (typeof given === 'object' && 'depths' in given);
+}
+
+/**
+ * Transform coding in the metric of the loss. Keys and values become channels that are uncorrelated and whose errors cost
+ * independently of one another; each channel has as many bits as its errors are worth, over all depths, heads and both sides of the
+ * model together; each token has a scale:
+ *
+ *     keys  R_p(k - mu_0) ~ M + s z B        values  v ~ M + s z B        z levels of 0 to 8 bits
+ *
+ * A profile has the transforms, calibrated on texts by gradients (see `SideTransform`). Tokens are stored in tiles of 16. Transform
+ * coding with reverse water-filling: Huang and Schultheiss, 1963; the metric is the Fisher information of the next token's
+ * probabilities.
+ */
+export const transform: Factory<TransformOptions, PairCodec> = defineFactory(
+  'transform',
+  transformEntries,
+  ({bits, profile}) => {
+    const given = typeof profile === 'object' && profile !== null ? registerProfile(profile) : profile;
+    return codecOf(bits, given, undefined);
+  },
+);
+
+/** @param owner the model that the codec is for; undefined until it is known. */
+function codecOf(bits: number, id: string | null, owner: object | undefined): PairCodec {
+  const found = id !== null ? registeredProfile(id) : owner && profileOfModel(owner);
+  const widths = found && widthsOf(found, bits);
+  return {
+    name: 'transform',
+    options: {bits, profile: id},
+    blockTokens: tileTokens,
+    moveTokens: tileTokens * Math.ceil(moveTokens / tileTokens),
+    forModel: model => codecOf(bits, id, model),
+    check(sizes) {
+      if (found === undefined) throw noProfile(id);
+      checkSizes(found, sizes);
+    },
+    add(past, block, context) {
+      if (found === undefined || widths === undefined) throw noProfile(id);
+      checkContext(found, context);
+      const batch = block.keys.data.shape[0];
+      const tensors = (side: 'keys' | 'values') => sideTensors(found, widths, context.depth, side, batch);
+      const encoded = {
+        ...block,
+        keys: encode(keysOf(block, tensors('keys'), past, context), tensors('keys')),
+        values: encode(block.values.data, tensors('values')),
+      };
+      return withBlock(past, 'stored', encoded, context.expectedTokens);
+    },
+  };
+}
+
+const known = new WeakMap<TransformProfile, Map<number, TransformWidths>>();
+
+/** `widthsFor`, once for all depths and caches. */
+function widthsOf(profile: TransformProfile, bits: number): TransformWidths {
+  const ofProfile = known.get(profile) ?? new Map<number, TransformWidths>();
+  known.set(profile, ofProfile);
+  const widths = ofProfile.get(bits) ?? widthsFor(profile, {bits});
+  ofProfile.set(bits, widths);
+  return widths;
+}
+
+/** Tokens whose codes lie together: see `lloydMax`. */
+const tileTokens = 16;
+
+/** Rotated keys minus the mean that is rotated with them. */
+function keysOf(
+  {keys, positions, tokens}: DenseBlock,
+  {rotatedMean}: SideTensors,
+  {tokensSeen}: Past,
+  {rope}: Context,
+): tf.Tensor4D {
+  if (rotatedMean === undefined) return keys.data;
+  return tf.sub(keys.data, meanAt(rotatedMean, tokens, positions, {rope, tokensSeen}));
+}
+
+function encode(x: tf.Tensor4D, {widths, analysis, basis, mean, rotatedMean}: SideTensors): LowRankEncoding {
+  const channels = project(mean ? tf.sub(x, mean) : x, analysis);
+  return {
+    kind: 'lowRank',
+    dim: x.shape[3],
+    rank: basis.shape[2],
+    latents: quantizeLloydMax(channels, widths),
+    basis,
+    ...(mean && {mean}),
+    ...(rotatedMean && {rotatedMean}),
+  };
+}
+
+function checkSizes({depths}: TransformProfile, {dim, dimV}: HeadSizes): void {
+  const {keys, values} = depths[0]!;
+  if (keys.dim === dim && values.dim === dimV) return;
+  throw new InvalidArgumentError(
+    `transform: the profile is of heads of ${keys.dim} and ${values.dim} numbers per key and value, and these have ${dim} and ` +
+      `${dimV}: calibrate this model.`,
+  );
+}
+
+function checkContext({depths, rope}: TransformProfile, context: Context): void {
+  const {keys} = depths[0]!;
+  const isOther =
+    depths.length !== context.depths ||
+    (context.latentKeys === undefined && (rope === undefined) !== (context.rope === undefined));
+  if (!isOther && context.latentKeys === undefined) return;
+  throw new InvalidArgumentError(
+    `transform: the profile is of a model with ${depths.length} attention layers, ${rope === undefined ? 'without' : 'with'} rotary ` +
+      `positions, and ${keys.kvHeads} key heads of ${keys.dim} numbers; this model has ${context.depths}, ` +
+      `${context.latentKeys !== undefined ? 'with keys that its layers compress' : context.rope === undefined ? 'without rotary positions' : 'with rotary positions'}: calibrate this model.`,
+  );
+}
+
+function noProfile(id: string | null): InvalidArgumentError {
+  return new InvalidArgumentError(
+    id === null
+      ? 'transform needs a profile of the model, and this one came with none: make one with "eigenkv calibrate", and give it by ' +
+          'useProfile(model, profile) or --profile FILE.'
+      : `transform: there is no profile "${id}"; load it and give it by registerProfile(profile), or leave the option out to use the model's own.`,
+  );
+}

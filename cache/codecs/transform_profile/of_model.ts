@@ -1,0 +1,48 @@
+import {Digest} from '../../../base/digest.js';
+import {type TransformProfile, transformSides} from './profile.js';
+
+// Which profile belongs to which model, and profiles by the digests that saved plans name them by.
+
+const ofModels = new WeakMap<object, TransformProfile>();
+const byId = new Map<string, TransformProfile>();
+const ids = new WeakMap<TransformProfile, string>();
+
+/** Makes a profile the one that policies use for a model, if they name none. */
+export function useProfile(model: object, profile: TransformProfile): void {
+  ofModels.set(model, profile);
+  registerProfile(profile);
+}
+
+/** The profile that `useProfile` set; undefined if none. */
+export function profileOfModel(model: object): TransformProfile | undefined {
+  return ofModels.get(model);
+}
+
+/** Makes a profile known by its id, which is returned: saved plans and snapshots that name it can then be read. */
+export function registerProfile(profile: TransformProfile): string {
+  const id = profileId(profile);
+  byId.set(id, profile);
+  return id;
+}
+
+/** The profile of an id; undefined if it was not registered. */
+export function registeredProfile(id: string): TransformProfile | undefined {
+  return byId.get(id);
+}
+
+/** Sixteen hexadecimal digits: a digest of the transforms. */
+function profileId(profile: TransformProfile): string {
+  const known = ids.get(profile);
+  if (known !== undefined) return known;
+  const digest = new Digest().take(profile.fingerprint);
+  for (const depth of profile.depths) {
+    for (const side of transformSides) {
+      const {mean, analysis} = depth[side];
+      for (const {buffer, byteOffset, byteLength} of [mean, analysis]) {
+        digest.take(new Uint8Array(buffer, byteOffset, byteLength));
+      }
+    }
+  }
+  ids.set(profile, digest.hex);
+  return digest.hex;
+}

@@ -9,13 +9,13 @@ import {chromiumPath, chromiumSwitches, noChromium} from '../../test/support/chr
 import type {Engine, OpenedModel} from '../model.js';
 import {resolveFrom} from './import_from.js';
 
-/** Tokens that are left of the model's context for what is timed: llama.cpp's server goes no further. */
-const room = 64;
+/** It reads its prompt in every run, on one thread and with 16-bit numbers converted by tables: thousands of tokens took over half an hour. */
+const longest = 512;
 const cacheTypes = ['f16', 'q8_0', 'q4_0'] as const;
 
 /**
  * wllama, llama.cpp compiled to WebAssembly, on one thread in headless Chromium, since it needs web workers. Its caches have three types. It
- * generates what it writes itself after the text, greedily, up to the end of the model's context, so the text may be some tokens shorter. A step includes a message to the page, some tenths of a millisecond.
+ * generates what it writes itself after the text, greedily. A step includes a message to the page, some tenths of a millisecond.
  *
  * @param folder where @wllama/wllama 3.13 is installed.
  * @param file a GGUF file of at most 2 GB.
@@ -42,9 +42,9 @@ export async function openWllama(
       ...{backend: 'wllama', codec, shape: basename(file, '.gguf')},
       step: () => call(page, 'stepEngine', number),
     })),
+    longest,
     fillTo: async tokens => {
-      const text = textOf(Math.min(tokens, contextLength - room));
-      for (const number of cacheTypes.keys()) await call(page, 'fillEngine', number, text);
+      for (const number of cacheTypes.keys()) await call(page, 'fillEngine', number, textOf(tokens));
     },
     dispose: async () => {
       await browser.close();

@@ -5,14 +5,15 @@
 // @ts-ignore: decorator
 @unmanaged
 export class EncodingDescriptor {
-  kind: i32; // 0 dense, 1 integer, 2 float8: `wasm.kind` of each record in ops/encodings
+  kind: i32; // 0 dense, 1 integer, 2 float8, 3 lloydMax: `wasm.kind` of each record in ops/encodings
   data: u32;
-  dataRows: i32; // rows allocated per head, spare capacity included
+  dataRows: i32; // rows allocated per head, spare capacity included; lloydMax: tiles
   dim: i32; // of what is stored
-  params: u32; // integer: scales and zero points; float8: scales
+  params: u32; // integer: scales and zero points; float8, lloydMax: scales
   paramRows: i32;
-  layout: i32; // integer: bits | axis << 8; axis 0: groups run along tokens, 1: along channels. float8: the format
-  groupSize: i32;
+  // integer: bits | axis << 8; axis 0: groups run along tokens, 1: along channels. float8: the format. lloydMax: an address (lloyd_max.ts)
+  layout: i32;
+  groupSize: i32; // lloydMax: the key heads, which share a row
   basis: u32; // [heads, dim, fullDim], or 0: tokens are what they are
   mean: u32; // [heads, fullDim], or 0
   fullDim: i32;

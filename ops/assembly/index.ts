@@ -6,7 +6,7 @@ export {causalGradient, causalGradientScratch} from './causal_gradient';
 export {mergePartials, partialLogSum} from './merge_partials';
 export {groupParameters, packCodes} from './quantize';
 export {float8Scales, float8Codes} from './float8';
-export {decodeTokens} from './tiles';
+export {decodeTokens, decodeTokensScratch} from './tiles';
 export {project, expandPartial} from './low_rank';
 export {gatherRows} from './gather_rows';
 export {hadamard} from './hadamard';

@@ -1,6 +1,7 @@
 import {dequantizeTile} from './dequantize';
 import {decodeFloat8Rows} from './float8';
 import {EncodingDescriptor} from './encoding_descriptor';
+import {decodeBytes, decodeLevels} from './lloyd_max';
 import {multiplyAdd} from './multiply_add';
 import {rotate} from './rotate';
 import {tileTokens} from './scores';
@@ -15,42 +16,57 @@ export function isInPlace(encoding: EncodingDescriptor): bool {
   return encoding.kind == 0 && !encoding.basis;
 }
 
-/** Bytes that `readTile` may write at its scratch: the tile, followed by the latents that it is made of. */
+/** Bytes that `readTile` may write at its scratch: the tile, the latents that it is made of, and what decoding these takes. */
 export function tileBytes(encoding: EncodingDescriptor): usize {
+  return decodingAt(encoding) + (encoding.kind == 3 ? decodeBytes : 0);
+}
+
+function decodingAt(encoding: EncodingDescriptor): usize {
   return (<usize>(tileTokens * (encoding.basis ? encoding.fullDim + encoding.dim : encoding.dim))) << 2;
 }
 
 /** The address of tokens `from .. from + count` of one head as dense rows: in place if dense, else decoded to `scratch`. */
 export function readTile(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, scratch: usize): usize {
-  if (!encoding.basis) return readStored(encoding, head, from, count, scratch);
-  const latents = readStored(encoding, head, from, count, scratch + ((<usize>(tileTokens * encoding.fullDim)) << 2));
+  const work = scratch + decodingAt(encoding);
+  if (!encoding.basis) return readStored(encoding, head, from, count, scratch, work);
+  const latents = readStored(encoding, head, from, count, scratch + ((<usize>(tileTokens * encoding.fullDim)) << 2), work);
   rebuild(encoding, head, latents, count, scratch);
   rotateTokens(encoding, head, from, count, scratch);
   return scratch;
 }
 
+/** Bytes of scratch memory that `decodeTokens` takes. */
+export function decodeTokensScratch(): usize {
+  return decodeBytes;
+}
+
 /** Decodes tokens `from .. from + count` of every head: out [heads, count, dim]. */
-export function decodeTokens(descriptor: usize, heads: i32, from: i32, count: i32, out: usize): void {
+export function decodeTokens(descriptor: usize, heads: i32, from: i32, count: i32, out: usize, scratch: usize): void {
   const encoding = changetype<EncodingDescriptor>(descriptor);
   const headBytes = (<usize>(count * encoding.dim)) << 2;
   for (let head = 0; head < heads; head++, out += headBytes) {
-    const at = readStored(encoding, head, from, count, out);
+    const at = readStored(encoding, head, from, count, out, scratch);
     if (at != out) memory.copy(out, at, headBytes);
   }
 }
 
-function readStored(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, scratch: usize): usize {
+/** The address of stored tokens as rows: in place if dense, else decoded to `to`. */
+function readStored(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, to: usize, scratch: usize): usize {
   const dim = encoding.dim;
   const first = <usize>(head * encoding.dataRows + from);
   if (encoding.kind == 0) return <usize>encoding.data + ((first * <usize>dim) << 2);
   if (encoding.kind == 1) {
-    dequantizeTile(encoding, head, from, count, scratch);
-    return scratch;
+    dequantizeTile(encoding, head, from, count, to);
+    return to;
+  }
+  if (encoding.kind == 3) {
+    decodeLevels(encoding, head, from, count, to, scratch);
+    return to;
   }
   const codeBytes = (<usize>((dim + 3) >> 2)) << 2;
   const scales = <usize>encoding.params + ((<usize>(head * encoding.paramRows + from)) << 2);
-  decodeFloat8Rows(<usize>encoding.data + first * codeBytes, scales, count, dim, encoding.layout, scratch);
-  return scratch;
+  decodeFloat8Rows(<usize>encoding.data + first * codeBytes, scales, count, dim, encoding.layout, to);
+  return to;
 }
 
 /** out = latents . basis + mean. */

@@ -29,6 +29,8 @@ export interface WasmHeap {
   withBlock(bytes: number, use: (address: number) => void): void;
   /** Writes 32-bit integers, such as addresses and descriptors, to memory of their own, valid until the next call. */
   words(words: readonly number[]): number;
+  /** The address of 32-bit integers that belong to an object: written at the first call and freed once the object is collected. */
+  table(owner: object, words: () => ArrayLike<number>): number;
 }
 
 interface TfjsWasmModule {
@@ -83,6 +85,8 @@ function openHeap(backend: object): WasmHeap {
   const instance = linkKernels(relaxed ? relaxedKernelsBinary() : kernelsBinary(), memory);
   const scratch = growingBlock(wasm, 1 << 17);
   const wordBlock = growingBlock(wasm, 1 << 12);
+  const tables = new WeakMap<object, number>();
+  const collected = new FinalizationRegistry<number>(address => wasm._free(address));
   const address = (tensor: tf.TensorInfo) => {
     const entry = backend.dataIdMap.get(tensor.dataId);
     if (entry === undefined) throw new EigenkvError('A tensor was used after it was disposed of.');
@@ -121,6 +125,16 @@ function openHeap(backend: object): WasmHeap {
       const address = wordBlock(4 * words.length);
       // a new view each time, since the heap may have grown
       new Int32Array(memory.buffer, address, words.length).set(words);
+      return address;
+    },
+    table: (owner, words) => {
+      const known = tables.get(owner);
+      if (known !== undefined) return known;
+      const numbers = words();
+      const address = wasm._malloc(4 * numbers.length) >>> 0;
+      new Int32Array(memory.buffer, address, numbers.length).set(numbers);
+      tables.set(owner, address);
+      collected.register(owner, address);
       return address;
     },
   };

@@ -68,7 +68,8 @@ function decodeWasm({data, params}: DecodeInfos, {layout, from, count}: DecodeAt
   const [batch, kvHeads] = [data.shape[0], kvHeadsOf(layout, data)];
   const out = heap.output([batch, kvHeads, count, layout.dim], 'float32');
   const descriptor = heap.words(describeEncoding(heap, layout, data, params));
-  heap.kernels.decodeTokens(descriptor, batch * kvHeads, from, count, heap.address(out));
+  const scratch = heap.scratch(heap.kernels.decodeTokensScratch());
+  heap.kernels.decodeTokens(descriptor, batch * kvHeads, from, count, heap.address(out), scratch);
   return out;
 }
 

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type * as v from 'valibot';
+import type {WasmHeap} from '../backends/wasm_heap.js';
 
 /** What every encoding has. Its other fields are tensors and numbers of its kind. */
 interface AnyEncoding {
@@ -73,7 +74,7 @@ export interface TokenEncodingKind<E extends AnyEncoding, L extends AnyEncoding>
 /** The words of `EncodingDescriptor` (ops/assembly/encoding_descriptor.ts) that depend on the kind. */
 interface WasmReader<L> {
   readonly kind: number;
-  layout(layout: L): number;
+  layout(layout: L, heap: WasmHeap): number;
   groupSize(layout: L): number;
 }
 

@@ -64,6 +64,12 @@ interface Quantizer {
   readonly meanSquaredError: number;
 }
 
+/**
+ * Terms of levels are multiples of this, so that kernels add and multiply them exactly, as integers of 16 bits. Rounding the optimal
+ * terms to it makes the mean squared error of 8 bits 0.12 % larger, and others less than 0.02 %.
+ */
+export const levelUnit = 2 ** -10;
+
 /** Found by tools/lloyd_max_levels.py. */
 const quantizers: Readonly<Record<Width, Quantizer>> = {
   0: {bits: [], upper: [], meanSquaredError: 1},
@@ -103,15 +109,22 @@ export const allWidths: readonly Width[] = [0, 1, 2, 3, 4, 5, 6, 8];
 const tables = new Map(allWidths.map(width => [width, tablesOf(quantizers[width])]));
 
 function tablesOf({bits, upper, delta = 0}: Quantizer): {planes: readonly Plane[]; sorted: Levels} {
-  const symmetric = [...upper.map(level => -level).reverse(), ...upper];
+  const step = inUnits(delta, 2 * levelUnit); // terms of the lower plane are half multiples of it
+  const stretch = delta === 0 ? 1 : step / delta; // levels that interleave have to keep their order
+  const rounded = upper.map(level => inUnits(level * stretch, levelUnit));
+  const symmetric = [...rounded.map(level => -level).reverse(), ...rounded];
   const planes = bits.map((planeBits, index) => {
-    const steps = Array.from({length: 2 ** planeBits}, (_, step) => step - (2 ** planeBits - 1) / 2);
+    const steps = Array.from({length: 2 ** planeBits}, (_, value) => value - (2 ** planeBits - 1) / 2);
     return {
       bits: planeBits,
-      levels: Float32Array.from(index === 0 ? symmetric : steps.map(step => step * delta)),
+      levels: Float32Array.from(index === 0 ? symmetric : steps.map(count => count * step)),
     };
   });
   return {planes, sorted: sortedLevels(planes)};
+}
+
+function inUnits(level: number, unit: number): number {
+  return Math.round(level / unit) * unit;
 }
 
 function sortedLevels(planes: readonly Plane[]): Levels {

@@ -34,7 +34,7 @@ export function describeEncoding(
     layout.dim,
     params === undefined ? 0 : heap.address(params),
     params?.shape[2] ?? 0,
-    wasm.layout(layout),
+    wasm.layout(layout, heap),
     wasm.groupSize(layout),
     ...(rebuilding === undefined ? nothingToRebuild : describeRebuilding(rebuilding, heap)),
   ];

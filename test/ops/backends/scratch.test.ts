@@ -8,9 +8,12 @@ import {causalAttention} from '../../../ops/attention/causal/index.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
+import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import type {Encoding} from '../../../ops/encodings/encoding.js';
+import {allWidths} from '../../../ops/encodings/lloyd_max_levels.js';
 import {eigh} from '../../../ops/linalg/eigh/index.js';
 import {embed} from '../../../ops/embed/index.js';
+import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
 import {linear} from '../../../ops/linear/index.js';
 import {unpack} from '../../../ops/unpack/index.js';
 import {type PackedFormat, packedFormats} from '../../../ops/weights/formats.js';
@@ -74,6 +77,12 @@ const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number
       return tf.grads((q, k, v) =>
         tf.sum(causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, 0.1)),
       )([x(kvHeads * group, dim), x(kvHeads, dim), x(kvHeads, dimV)]);
+    }),
+    decodeTokens: property(({batch, kvHeads, tokens, spread, seed}) => {
+      const widths = Array.from({length: kvHeads}, (_, head) => [allWidths[(seed + head) & 7]!, 3 as const]);
+      const rows = 16 * Math.ceil(tokens / 16);
+      const encoding = quantizeLloydMax(random(seed, [batch, kvHeads, rows, 16], spread), widths);
+      return [decodeEncoding(encoding, rows - tokens, tokens)];
     }),
     eigh: fc.asyncProperty(sizes, sizes, fc.integer({min: 1, max: 2}), fc.integer(), (dim, _, count, seed) =>
       expectFinite(() =>

@@ -1,15 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import type {Encoding, IntegerEncoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
+import {integerBits, type IntegerBits} from '../../ops/encodings/integer.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {quantize} from '../../ops/integer/index.js';
 import {project} from '../../ops/low_rank/index.js';
-import {type Factory, atLeast, defineFactory, flag, oneOf} from '../../base/options.js';
+import {type Factory, atLeast, defineFactory, flag} from '../../base/options.js';
 import type {Codec} from '../contract.js';
 
 export interface IntegerOptions {
-  /** Bits per code. Default 8. */
-  readonly bits?: 8 | 4 | 2;
+  /** Bits per code: 2, 3, 4, 5, 6 or 8. Default 8. */
+  readonly bits?: IntegerBits;
   /**
    * Which numbers share a scale and a zero point. `'channel'`: `groupSize` consecutive tokens of one channel, as KIVI does for keys,
    * whose outliers stay in the same channels. `'token'`: `groupSize` consecutive channels of one token, as KIVI does for values.
@@ -39,7 +40,7 @@ export interface IntegerOptions {
 export const groupSizes = v.pipe(atLeast(1), v.maxValue(1024, 'expected a whole number from 1 to 1024'));
 
 const entries = {
-  bits: v.optional(oneOf(8, 4, 2), 8),
+  bits: v.optional(integerBits, 8),
   groupAxis: v.optional(v.picklist(['channel', 'token'], 'expected "channel" or "token"'), 'token'),
   groupSize: v.optional(groupSizes, 32),
   symmetric: v.optional(flag, false),
@@ -48,7 +49,7 @@ const entries = {
 };
 
 /**
- * Integer codes of 8, 4 or 2 bits with a scale and a zero point per group (KIVI, Liu et al., 2024, arXiv 2402.02750). `quantize` in
+ * Integer codes of 2 to 8 bits with a scale and a zero point per group (KIVI, Liu et al., 2024, arXiv 2402.02750). `quantize` in
  * ops/integer documents the arithmetic. Tokens that share scales (`groupAxis: 'channel'`) are evicted as whole groups.
  */
 export const integer: Factory<IntegerOptions, Codec> = defineFactory('integer', entries, options => {
@@ -102,11 +103,14 @@ function basisOf(
   return center ? {basis, mean: tf.mean<tf.Tensor4D>(x, 2, true)} : {basis};
 }
 
-/** An upper bound for the scales of all groups. Scales are rounded up to bfloat16, by a relative 2^-7 at most. */
+/** An upper bound for the scales of all groups: see `quantize`. Scales are rounded up by a relative 2^-8 at most. */
 function largestStep(x: tf.Tensor4D, bits: number, symmetric: boolean): tf.Tensor {
   const largest = tf.max(tf.abs(x));
   const range = symmetric
     ? tf.div(largest, 2 ** (bits - 1) - 1)
-    : tf.maximum(tf.div(tf.sub(tf.max(x), tf.min(x)), 2 ** bits - 1), tf.div(largest, 32767));
-  return tf.mul(range, 1 + 2 ** -7);
+    : tf.maximum(
+        tf.div(tf.add(tf.sub(tf.max(x), tf.min(x)), tf.div(largest, 1024)), 2 ** bits - 1 - 2 ** -8),
+        tf.div(largest, 32768),
+      );
+  return tf.mul(range, 1 + 2 ** -8 + 2 ** -20); // and float32 rounding
 }

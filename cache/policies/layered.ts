@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {type Factory, atLeast, oneOf} from '../../base/options.js';
+import {type Factory, atLeast} from '../../base/options.js';
+import {integerBits, type IntegerBits} from '../../ops/encodings/integer.js';
 import {integer} from '../codecs/integer.js';
 import {lowRank} from '../codecs/low_rank.js';
 import {onlineSvd} from '../codecs/online_svd.js';
@@ -15,7 +16,7 @@ export interface LayeredOptions extends KeepOptions {
   /** Rank of the long term: directions per head. Default: 32, or half the head's dim if that is less. */
   readonly longTermRank?: number | null;
   /** Bits per number of the long term's codes or latents. Default null: the long term is low rank in float32. */
-  readonly longTermBits?: 8 | 4 | 2 | null;
+  readonly longTermBits?: IntegerBits | null;
   /** Which side is low rank; the other is stored in `longTermBits`. Values often have no low rank. Default `'both'`. */
   readonly rankOf?: 'both' | 'keys' | 'values';
 }
@@ -23,7 +24,7 @@ export interface LayeredOptions extends KeepOptions {
 const entries = {
   shortTermSize: v.optional(atLeast(1), 128),
   longTermRank: v.optional(v.nullable(atLeast(1)), null),
-  longTermBits: v.optional(v.nullable(oneOf(8, 4, 2)), null),
+  longTermBits: v.optional(v.nullable(integerBits), null),
   rankOf: v.optional(v.picklist(['both', 'keys', 'values'], 'expected "both", "keys" or "values"'), 'both'),
   ...keepEntries,
 };
@@ -54,7 +55,7 @@ export const layered: Factory<LayeredOptions, Policy> = definePolicy('layered', 
   return {sinks, recent: shortTermSize, keep, store: {...store, check}};
 });
 
-function longTerm(bits: 8 | 4 | 2, rank: number | null, rankOf: 'both' | 'keys' | 'values'): PairCodec {
+function longTerm(bits: IntegerBits, rank: number | null, rankOf: 'both' | 'keys' | 'values'): PairCodec {
   const perChannel = {bits, groupAxis: 'channel', groupSize: 32} as const;
   const plain = {keys: integer(perChannel), values: integer({...perChannel, groupAxis: 'token'})};
   if (rank === null && rankOf === 'both') return codecPair(plain);

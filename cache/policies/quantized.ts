@@ -1,17 +1,18 @@
 import * as v from 'valibot';
-import {type Factory, atLeast, flag, oneOf} from '../../base/options.js';
+import {type Factory, atLeast, flag} from '../../base/options.js';
+import {integerBits, type IntegerBits} from '../../ops/encodings/integer.js';
 import {groupSizes, integer} from '../codecs/integer.js';
 import {codecPair} from '../codecs/pair.js';
 import type {Policy} from '../contract.js';
 import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 
 export interface QuantizedOptions extends KeepOptions {
-  /** Bits per number. Default 8. */
-  readonly bits?: 8 | 4 | 2;
+  /** Bits per number: 2, 3, 4, 5, 6 or 8. Default 8. */
+  readonly bits?: IntegerBits;
   /** Bits of keys, which are more sensitive than values. Default: `bits`. */
-  readonly keyBits?: 8 | 4 | 2 | null;
+  readonly keyBits?: IntegerBits | null;
   /** Bits of values. Default: `bits`. */
-  readonly valueBits?: 8 | 4 | 2 | null;
+  readonly valueBits?: IntegerBits | null;
   /** Which numbers of the keys share a scale: tokens of one channel, or channels of one token. Default `'channel'`. */
   readonly keyAxis?: 'channel' | 'token';
   /** Which numbers of the values share a scale. Default `'token'`. */
@@ -29,11 +30,10 @@ export interface QuantizedOptions extends KeepOptions {
 }
 
 const axis = v.picklist(['channel', 'token'], 'expected "channel" or "token"');
-const bits = oneOf(8, 4, 2);
 const entries = {
-  bits: v.optional(bits, 8),
-  keyBits: v.optional(v.nullable(bits), null),
-  valueBits: v.optional(v.nullable(bits), null),
+  bits: v.optional(integerBits, 8),
+  keyBits: v.optional(v.nullable(integerBits), null),
+  valueBits: v.optional(v.nullable(integerBits), null),
   keyAxis: v.optional(axis, 'channel'),
   valueAxis: v.optional(axis, 'token'),
   groupSize: v.optional(groupSizes, 64),

@@ -12,7 +12,10 @@ import type {DepthDescription, Description, SegmentDescription} from './descript
 import {encodingLayout} from './encoding_layout.js';
 
 export const snapshotKind = 'eigenkv cache';
-/** Version 2: policies consist of keepers and codecs, and the first tokens stay exact. */
+/**
+ * Version 2: policies consist of keepers and codecs, and the first tokens stay exact. Version 3: zero points of integer codes are float16,
+ * which a reader of version 2 would take for integers, and keys may have a rotated mean.
+ */
 export const snapshotVersion = 3;
 
 /** The last tensor: the CRC-32 of every byte before it, little endian. */

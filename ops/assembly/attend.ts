@@ -1,5 +1,6 @@
 import {addBlock, scoreBlock} from './block_products';
 import {EncodingDescriptor} from './encoding_descriptor';
+import {attendedBits, attendedCodes} from './integer';
 import {
   areIntegerKeys, groupBytes, integerBlockBytes, readGroup, scoreIntegerBlock, startIntegers,
 } from './integer_keys';
@@ -119,7 +120,7 @@ function attendFewRows(
   let from = queries;
   if (integerKeys) {
     from = scratch;
-    toUnpacked(queries, from, rows, dim, keyEncoding.layout & 0xff);
+    toUnpacked(queries, from, rows, dim, attendedBits(keyEncoding.layout & 0xff));
   }
   let block = blocks;
   for (let row = 0; row < rows; block += bytes) {
@@ -135,20 +136,24 @@ function attendFewRows(
   let tile = tileTokens;
   if (keysInPlace && valuesInPlace) tile = max(4, min(tileTokens, few));
   else if (!integerKeys || !integerValues) tile = tileTokens / 2;
-  let groupEnd = 0;
+  let group = 0,
+    groupEnd = 0;
   for (let token = 0; token < lastVisible; ) {
     if (integerKeys && token == groupEnd) {
-      readGroup(keyEncoding, head, token / keyEncoding.groupSize, scales);
+      group = token / keyEncoding.groupSize;
+      readGroup(keyEncoding, head, group, scales);
       groupEnd += keyEncoding.groupSize;
     }
     const end = integerKeys ? min(groupEnd, lastVisible) : lastVisible;
     const count = min(tile, end - token);
     const tokensLeft = <usize>(lastVisible - token);
-    const keys: usize = integerKeys ? 0 : readTile(keyEncoding, head, token, count, scratch);
+    const keys = integerKeys
+      ? attendedCodes(keyEncoding, head, token, count, scratch)
+      : readTile(keyEncoding, head, token, count, scratch);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
-      if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyEncoding, head, token, count, scales);
+      if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyEncoding, group, keys, count, scales);
       else scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + ((tokensLeft * dim) << 2) : 0);
       if (causal) {
         for (let r = 0; r < some; r++) {
@@ -158,11 +163,13 @@ function attendFewRows(
       softmaxBlock(block, some, count, dim, dimV);
       row += some;
     }
-    const values: usize = integerValues ? 0 : readTile(valueEncoding, head, token, count, scratch);
+    const values = integerValues
+      ? attendedCodes(valueEncoding, head, token, count, scratch)
+      : readTile(valueEncoding, head, token, count, scratch);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
-      if (integerValues) addIntegerBlock(block, some, valueEncoding, head, token, count, dim, weights);
+      if (integerValues) addIntegerBlock(block, some, valueEncoding, head, token, values, count, dim, weights);
       else addBlock(block, some, values, dim, dimV, count, valuesInPlace ? values + ((tokensLeft * dimV) << 2) : 0);
       row += some;
     }
@@ -176,7 +183,7 @@ function attendFewRows(
     finishBlock(block, some, dim, dimV, partial + <usize>row * outBytes);
     row += some;
   }
-  if (integerValues) toChannels(partial, outBytes, rows, dimV, valueEncoding.layout & 0xff, scratch);
+  if (integerValues) toChannels(partial, outBytes, rows, dimV, attendedBits(valueEncoding.layout & 0xff), scratch);
 }
 
 /** Bytes of scratch memory of prefill: tiles of keys and values, transposed keys, and the scores of four rows. */

@@ -1,45 +1,27 @@
-import {rowWords, scaleOf, zeroOf} from './integer';
+import {codeOf, codes16, lowerBits, rowWords, scaleOf, upperBits, upperBytes, zeroOf} from './integer';
 import {EncodingDescriptor} from './encoding_descriptor';
 
-/** Sixteen codes in order, one a byte. */
-// @ts-ignore: decorator
-@inline
-function codes16(address: usize, bits: i32): v128 {
-  if (bits == 8) return v128.load(address);
-  if (bits == 4) return halves(v128.load64_zero(address), 4, 15);
-  return halves(halves(v128.load32_zero(address), 4, 15), 2, 3);
-}
+// Integers become floats by their place in a mantissa: 0x47000000 | code << 8 is 2^15 + code. So four codes take one interleaving of
+// 16-bit numbers, and 2^15 is taken away together with adding the zero point: exact, since that is a multiple of 2^-8.
 
-/** The lower and the upper bits of the first eight bytes, interleaved. */
-// @ts-ignore: decorator
-@inline
-function halves(x: v128, bits: i32, mask: u8): v128 {
-  const low = v128.and(x, i8x16.splat(mask));
-  const high = v128.and(i16x8.shr_u(x, bits), i8x16.splat(mask));
-  return v128.shuffle<u8>(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-}
-
-// Integers become floats by their place in a mantissa: 0x4b000000 | code is 2^23 + code. So four codes take one
-// interleaving of 16-bit numbers, and 2^23 is taken away together with adding the zero point, which is exact.
-
-const twoTo23: f32 = 8388608;
+const twoTo15: f32 = 32768;
 
 // @ts-ignore: decorator
 @inline
 function floatZeroOf(params: v128): v128 {
-  return f32x4.sub(f32x4.convert_i32x4_s(zeroOf(params)), f32x4.splat(twoTo23));
+  return f32x4.sub(zeroOf(params), f32x4.splat(twoTo15));
 }
 
-/** Stores sixteen decoded numbers, four by each pair of zero point (less 2^23) and scale. */
+/** Stores sixteen decoded numbers, four by each pair of zero point (less 2^15) and scale. */
 // @ts-ignore: decorator
 @inline
 function store16(
   codes: v128, z0: v128, s0: v128, z1: v128, s1: v128, z2: v128, s2: v128, z3: v128, s3: v128, out: usize,
 ): void {
   const zero = i32x4.splat(0);
-  const magic = i16x8.splat(0x4b00);
-  const low = v128.shuffle<u8>(codes, zero, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const high = v128.shuffle<u8>(codes, zero, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const magic = i16x8.splat(0x4700);
+  const low = v128.shuffle<u8>(codes, zero, 16, 0, 17, 1, 18, 2, 19, 3, 20, 4, 21, 5, 22, 6, 23, 7);
+  const high = v128.shuffle<u8>(codes, zero, 24, 8, 25, 9, 26, 10, 27, 11, 28, 12, 29, 13, 30, 14, 31, 15);
   const c0 = v128.shuffle<u16>(low, magic, 0, 8, 1, 9, 2, 10, 3, 11);
   const c1 = v128.shuffle<u16>(low, magic, 4, 12, 5, 13, 6, 14, 7, 15);
   const c2 = v128.shuffle<u16>(high, magic, 0, 8, 1, 9, 2, 10, 3, 11);
@@ -54,15 +36,17 @@ function store16(
 export function dequantizeTile(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, out: usize): void {
   const bits = encoding.layout & 0xff;
   const codes = <usize>encoding.data + (<usize>(head * encoding.dataRows + from) * <usize>rowWords(encoding.dim, bits) << 2);
-  // a loop for each width: the steps through the codes are constants then
+  // a loop for each number of bits in one plane, and one for two planes: the steps through the codes are constants then
   if (encoding.layout >> 8) {
     if (bits == 8) dequantizePerToken(encoding, codes, head, from, count, 8, out);
     else if (bits == 4) dequantizePerToken(encoding, codes, head, from, count, 4, out);
-    else dequantizePerToken(encoding, codes, head, from, count, 2, out);
+    else if (bits == 2) dequantizePerToken(encoding, codes, head, from, count, 2, out);
+    else dequantizePerToken(encoding, codes, head, from, count, bits, out);
   } else {
     if (bits == 8) dequantizePerChannel(encoding, codes, head, from, count, 8, out);
     else if (bits == 4) dequantizePerChannel(encoding, codes, head, from, count, 4, out);
-    else dequantizePerChannel(encoding, codes, head, from, count, 2, out);
+    else if (bits == 2) dequantizePerChannel(encoding, codes, head, from, count, 2, out);
+    else dequantizePerChannel(encoding, codes, head, from, count, bits, out);
   }
 }
 
@@ -77,6 +61,9 @@ function dequantizePerToken(
   const codeBytes = <usize>rowWords(dim, bits) << 2;
   const paramBytes = <usize>((dim + groupSize - 1) / groupSize) << 2;
   let params = <usize>encoding.params + <usize>(head * encoding.paramRows + from) * paramBytes;
+  const upperStep = <usize>upperBits(bits) << 1,
+    lowerStep = <usize>lowerBits(bits) << 1;
+  const lowerAt = upperBytes(dim, bits);
   const blocks = groupSize % 16 == 0 ? dim >> 4 : 0;
   const blocksPerGroup = groupSize >> 4;
   for (let token = 0; token < count; token++, codes += codeBytes, params += paramBytes) {
@@ -92,11 +79,11 @@ function dequantizePerToken(
         param += 4;
         left = blocksPerGroup;
       }
-      const c = codes16(codes + <usize>(block * bits * 2), bits);
+      const c = codes16(codes + <usize>block * upperStep, codes + lowerAt + <usize>block * lowerStep, bits);
       store16(c, zeros, scales, zeros, scales, zeros, scales, zeros, scales, out);
     }
     for (let channel = blocks << 4; channel < dim; channel++, out += 4) {
-      store<f32>(out, decode(codes, channel, bits, load<u32>(params + ((channel / groupSize) << 2))));
+      store<f32>(out, decode(codes, channel, dim, bits, load<u32>(params + (<usize>(channel / groupSize) << 2))));
     }
   }
 }
@@ -111,6 +98,7 @@ function dequantizePerChannel(
   const groupSize = encoding.groupSize;
   const codeBytes = <usize>rowWords(dim, bits) << 2;
   const rowBytes = <usize>dim << 2;
+  const lowerAt = upperBytes(dim, bits);
   const end = from + count;
   for (let token = from; token < end; ) {
     const group = token / groupSize;
@@ -131,16 +119,17 @@ function dequantizePerChannel(
         s1 = scaleOf(p1),
         s2 = scaleOf(p2),
         s3 = scaleOf(p3);
-      let source = codes + <usize>((channel * bits) >> 3);
+      let source = codes + <usize>((channel * upperBits(bits)) >> 3);
       let target = out + (<usize>channel << 2);
+      const lower = codes + lowerAt + <usize>((channel * lowerBits(bits)) >> 3) - source;
       for (let i = 0; i < tokens; i++, source += codeBytes, target += rowBytes) {
-        store16(codes16(source, bits), z0, s0, z1, s1, z2, s2, z3, s3, target);
+        store16(codes16(source, source + lower, bits), z0, s0, z1, s1, z2, s2, z3, s3, target);
       }
     }
     for (; channel < dim; channel++) {
       const p = load<u32>(params + (channel << 2));
       for (let i: usize = 0; i < <usize>tokens; i++) {
-        store<f32>(out + i * rowBytes + (channel << 2), decode(codes + i * codeBytes, channel, bits, p));
+        store<f32>(out + i * rowBytes + (channel << 2), decode(codes + i * codeBytes, channel, dim, bits, p));
       }
     }
     token += tokens;
@@ -152,9 +141,9 @@ function dequantizePerChannel(
 /** One channel of a row of codes. */
 // @ts-ignore: decorator
 @inline
-function decode(codes: usize, channel: i32, bits: i32, params: u32): f32 {
-  const bit = channel * bits;
-  const code = (load<u32>(codes + ((bit >> 5) << 2)) >> (bit & 31)) & ((1 << bits) - 1);
-  const zero = <i32>(params << 16) >> 16;
-  return <f32>(<i32>code + zero) * reinterpret<f32>(params & 0xffff0000);
+function decode(codes: usize, channel: i32, dim: i32, bits: i32, params: u32): f32 {
+  const group = i32x4.splat(params);
+  const zero = f32x4.extract_lane(zeroOf(group), 0),
+    scale = f32x4.extract_lane(scaleOf(group), 0);
+  return (<f32>codeOf(codes, channel, dim, bits) + zero) * scale;
 }

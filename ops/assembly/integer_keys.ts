@@ -1,11 +1,11 @@
 import {EncodingDescriptor} from './encoding_descriptor';
-import {rowWords, scaleOf, zeroOf} from './integer';
+import {attendedBits, attendedBytes, codeOf, scaleOf, zeroOf} from './integer';
 import {addRests, scoreProducts} from './integer_scores';
 import {madd, maximaOfLanes, sumsOfLanes} from './math';
 import {areSlow, integersOf, inverseUnitsOf, restUnit, shifted, shiftedRest, unitsOf, wholeOf} from './rounding';
 import {queriesAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
-import {channelAt, codeOf} from './unpacked';
+import {channelAt} from './unpacked';
 
 // Scores of a block of rows (row_blocks.ts) against integer keys whose groups run along tokens, in integers. Within a group,
 //
@@ -34,7 +34,7 @@ export function areIntegerKeys(encoding: EncodingDescriptor): bool {
     encoding.layout >> 8 == 0 &&
     encoding.groupSize >= 16 &&
     encoding.dim << bits <= 65536 &&
-    encoding.dim % max(16, 64 / bits) == 0
+    encoding.dim % max(16, 64 / attendedBits(bits)) == 0
   );
 }
 
@@ -81,17 +81,18 @@ export function groupBytes(dim: i32): usize {
 
 /** Scales of a group of tokens, and zero points plus half the range of the codes, as floats in unpacked order. */
 export function readGroup(encoding: EncodingDescriptor, head: i32, group: i32, scales: usize): void {
-  const dim = encoding.dim,
-    bits = encoding.layout & 0xff;
+  const dim = encoding.dim;
+  const bits = encoding.layout & 0xff,
+    attended = attendedBits(bits);
   let params = <usize>encoding.params + (<usize>((head * encoding.paramRows + group) * dim) << 2);
   const end = params + (<usize>dim << 2);
   const zeros = <usize>dim << 2;
   const half = f32x4.splat(<f32>(1 << (bits - 1)));
-  if (bits == 8) {
+  if (attended == 8) {
     for (; params < end; params += 16, scales += 16) storeParams(v128.load(params), half, scales, zeros);
     return;
   }
-  const step = <usize>(32 / bits); // from a code to the next in unpacked order
+  const step = <usize>(32 / attended); // from a code to the next in unpacked order
   for (; params < end; params += 8 * step) {
     for (let first = params; first < params + step; first += 4, scales += 32) {
       storeParams(fourParams(first, step), half, scales, zeros);
@@ -113,31 +114,33 @@ function fourParams(from: usize, step: usize): v128 {
 @inline
 function storeParams(params: v128, half: v128, scales: usize, zeros: usize): void {
   v128.store(scales, scaleOf(params));
-  v128.store(scales + zeros, f32x4.add(f32x4.convert_i32x4_s(zeroOf(params)), half));
+  v128.store(scales + zeros, f32x4.add(zeroOf(params), half));
 }
 
-/** Scores of a block against keys `from .. from + count`, all of one group, whose numbers `readGroup` left at `scales`. */
+/**
+ * Scores of a block against `count` keys of group `group`, whose numbers `readGroup` left at `scales` and whose codes are where
+ * `attendedCodes` says.
+ */
 export function scoreIntegerBlock(
-  block: usize, integers: usize, rows: i32, encoding: EncodingDescriptor, head: i32, from: i32, count: i32, scales: usize,
+  block: usize, integers: usize, rows: i32, encoding: EncodingDescriptor, group: i32, codes: usize, count: i32, scales: usize,
 ): void {
-  const dim = encoding.dim,
-    bits = encoding.layout & 0xff;
+  const dim = encoding.dim;
+  const bits = encoding.layout & 0xff,
+    attended = attendedBits(bits);
   const half = <f32>(1 << (bits - 1));
-  const group = from / encoding.groupSize;
   if (load<i32>(integers, groupAt) != group) {
     foldQueries(integers, block + queriesAt, rows, scales, dim, half);
     store<i32>(integers, group, groupAt);
   }
-  const codeBytes = <usize>rowWords(dim, bits) << 2;
-  const codes = <usize>encoding.data + <usize>(head * encoding.dataRows + from) * codeBytes;
+  const codeBytes = attendedBytes(dim, bits);
   const scores = block + scoresAt;
   if (load<i32>(integers, slowAt)) {
-    scoreSlowly(integers, rows, codes, codeBytes, count, dim, bits, scales, scores);
+    scoreSlowly(integers, rows, codes, codeBytes, count, dim, attended, half, scales, scores);
     return;
   }
   const units = v128.load(integers);
   const rounded = integers + roundedAt(dim, rows);
-  scoreProducts(codes, codeBytes, count, bits, rounded, rows, integers, scores);
+  scoreProducts(codes, codeBytes, count, attended, rounded, rows, integers, scores);
 
   const least = leastExact(block, units, dim, bits);
   const step = rows == 1 ? 4 : 1; // tokens of a vector of scores
@@ -148,7 +151,7 @@ export function scoreIntegerBlock(
   const twice = integers + twiceAt;
   const some = listAtLeast(least, scores, rows, count, twice);
   addRests(
-    codes, codeBytes, twice, some, bits, integers + restsAt(dim, rows), rows, integers + restUnitsAt, scores,
+    codes, codeBytes, twice, some, attended, integers + restsAt(dim, rows), rows, integers + restUnitsAt, scores,
   );
 }
 
@@ -270,16 +273,16 @@ function partOf(lane: i32, parts: usize, rows: i32): v128 {
 
 /** Scores by the folded queries themselves, if some are too large or too small to be rounded. */
 function scoreSlowly(
-  integers: usize, rows: i32, codes: usize, codeBytes: usize, count: i32, dim: i32, bits: i32, scales: usize, scores: usize,
+  integers: usize, rows: i32, codes: usize, codeBytes: usize, count: i32, dim: i32, bits: i32, half: f32, scales: usize,
+  scores: usize,
 ): void {
   const zeros = scales + (<usize>dim << 2);
-  const half = 1 << (bits - 1);
   for (let token = 0; token < count; token++, codes += codeBytes) {
     for (let row = 0; row < rows; row++) {
       let sum: f32 = 0;
       for (let place = 0; place < dim; place++) {
         const folded = integers + foldedAt + (<usize>((place >> 2) * rows + row) << 4) + (<usize>(place & 3) << 2);
-        const code = <f32>(codeOf(codes, channelAt(place, bits), bits) - half);
+        const code = <f32>codeOf(codes, channelAt(place, bits), dim, bits) - half;
         sum += load<f32>(folded) * (code + load<f32>(zeros + (<usize>place << 2)));
       }
       store<f32>(scores + (<usize>(token * (rows == 1 ? 1 : 4) + row) << 2), sum);

@@ -1,11 +1,11 @@
 import {countOf, Eight, Four, One, Three, Two} from './counts';
 import {EncodingDescriptor} from './encoding_descriptor';
-import {rowWords, scaleOf, zeroOf} from './integer';
+import {attendedBits, attendedBytes, codeOf, lowerBits, scaleOf, zeroOf} from './integer';
 import {madd, maxOfLanes, sumOfLanes} from './math';
 import {areSlow, integersOf, inverseUnitsOf, pairsOf, shifted, unitsOf, wholeOf} from './rounding';
 import {outputsAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
-import {channelAt, codeOf, codesOf, dot} from './unpacked';
+import {channelAt, codesOf, dot} from './unpacked';
 
 // Weighted sums of integer values whose groups run along channels, added to the outputs of a block of rows (row_blocks.ts) in
 // integers. Within a group of channels,
@@ -22,8 +22,9 @@ const significant: f32 = 1.0 / 64;
 /** Whether values may be added up in integers. */
 export function areIntegerValues(encoding: EncodingDescriptor): bool {
   if (encoding.kind != 1 || encoding.layout >> 8 != 1) return false;
-  const eightBytes = 64 / (encoding.layout & 0xff); // in channels
-  return encoding.dim % eightBytes == 0 && encoding.groupSize % eightBytes == 0;
+  const eightBytes = 64 / attendedBits(encoding.layout & 0xff); // in channels
+  // codes of two planes are widened sixteen at a time
+  return encoding.dim % (lowerBits(encoding.layout & 0xff) == 0 ? eightBytes : 16) == 0 && encoding.groupSize % eightBytes == 0;
 }
 
 // Scratch: scales and zero points of a tile's tokens, floats; the products w, laid out like a block's scores; the rounded ones,
@@ -41,14 +42,17 @@ const offsetsAt: usize = unitsAt + 16;
 /** Bytes of scratch memory for the weights of integer values. */
 export const integerValueBytes: usize = offsetsAt + 16;
 
-/** Adds values `from .. from + count`, weighted by a block's scores after the softmax, to its outputs in unpacked order. */
+/**
+ * Adds values `from .. from + count`, whose codes are where `attendedCodes` says, weighted by a block's scores after the softmax, to its
+ * outputs in unpacked order.
+ */
 export function addIntegerBlock(
-  block: usize, rows: i32, encoding: EncodingDescriptor, head: i32, from: i32, count: i32, dim: i32, scratch: usize,
+  block: usize, rows: i32, encoding: EncodingDescriptor, head: i32, from: i32, codes: usize, count: i32, dim: i32, scratch: usize,
 ): void {
   const groupSize = encoding.groupSize,
-    bits = encoding.layout & 0xff;
-  const codeBytes = <usize>rowWords(encoding.dim, bits) << 2;
-  const codes = <usize>encoding.data + <usize>(head * encoding.dataRows + from) * codeBytes;
+    bits = attendedBits(encoding.layout & 0xff);
+  const codeBytes = attendedBytes(encoding.dim, encoding.layout & 0xff);
+  const half = <f32>(1 << ((encoding.layout & 0xff) - 1));
   const groups = (encoding.dim + groupSize - 1) / groupSize;
   for (let group = 0; group < groups; group++) {
     const first = group * groupSize;
@@ -63,12 +67,12 @@ export function addIntegerBlock(
       v128.store(scratch, slow, unitsAt);
       for (let row = 0; row < rows; row++) {
         if (!load<i32>(scratch + (<usize>row << 2), unitsAt)) continue;
-        addSlowly(row, rows, codesOfGroup, codeBytes, count, <i32>(bytes << 3) / bits, bits, outputs, scratch);
+        addSlowly(row, rows, codesOfGroup, codeBytes, count, <i32>(bytes << 3) / bits, bits, half, outputs, scratch);
       }
     }
-    roundWeights(rows, count, bits, scratch);
+    roundWeights(rows, count, half, scratch);
     addProducts(codesOfGroup, codeBytes, bytes, count, bits, rows, scratch, outputs);
-    if (isPeaked) addPeaked(block, peak, codesOfGroup, codeBytes, bytes, count, bits, rows, scratch, outputs);
+    if (isPeaked) addPeaked(block, peak, codesOfGroup, codeBytes, bytes, count, bits, half, rows, scratch, outputs);
   }
 }
 
@@ -80,12 +84,12 @@ function readTokens(encoding: EncodingDescriptor, head: i32, from: i32, count: i
   for (const end = scales + (<usize>whole << 2); scales < end; scales += 16, params += 16) {
     const p = v128.load(params);
     v128.store(scales, scaleOf(p));
-    v128.store(scales, f32x4.add(f32x4.convert_i32x4_s(zeroOf(p)), half), zerosAt);
+    v128.store(scales, f32x4.add(zeroOf(p), half), zerosAt);
   }
   for (let token = whole; token < count; token++, scales += 4, params += <usize>groups << 2) {
     const p = v128.load32_splat(params);
     v128.store32_lane(scales, scaleOf(p), 0);
-    v128.store32_lane(scales, f32x4.add(f32x4.convert_i32x4_s(zeroOf(p)), half), 0, zerosAt);
+    v128.store32_lane(scales, f32x4.add(zeroOf(p), half), 0, zerosAt);
   }
   for (let token = count; token < ((count + 7) & ~7); token++, scales += 4) {
     store<f32>(scales, 0);
@@ -131,7 +135,7 @@ function weigh(block: usize, rows: i32, count: i32, peak: v128, scratch: usize):
 }
 
 /** Rounds the products. */
-function roundWeights(rows: i32, count: i32, bits: i32, scratch: usize): void {
+function roundWeights(rows: i32, count: i32, half: f32, scratch: usize): void {
   const largest = v128.load(scratch, largestAt);
   const units = unitsOf(largest),
     inverse = inverseUnitsOf(largest);
@@ -147,7 +151,7 @@ function roundWeights(rows: i32, count: i32, bits: i32, scratch: usize): void {
     v128.store(rounded, rows == 1 ? integersOf(first, second) : pairsOf(first, second));
   }
   if (rows == 1) sums = f32x4.splat(sumOfLanes(sums));
-  const middles = f32x4.mul(units, f32x4.splat(<f32>(1 << (bits - 1))));
+  const middles = f32x4.mul(units, f32x4.splat(half));
   const exact = v128.andnot(v128.load(scratch, offsetsAt), areSlow(largest)); // slow rows are added by themselves
   v128.store(scratch, units, unitsAt);
   v128.store(scratch, f32x4.sub(exact, f32x4.mul(middles, sums)), offsetsAt);
@@ -264,8 +268,8 @@ function addTo(out: usize, rows: i32, low: v128, high: v128, units: usize): void
 
 /** outputs += weights above `peak` times values, in floats. */
 function addPeaked(
-  block: usize, peak: v128, codes: usize, codeBytes: usize, bytes: usize, count: i32, bits: i32, rows: i32, scratch: usize,
-  outputs: usize,
+  block: usize, peak: v128, codes: usize, codeBytes: usize, bytes: usize, count: i32, bits: i32, half: f32, rows: i32,
+  scratch: usize, outputs: usize,
 ): void {
   // listed without a branch, which would be unpredictable
   const list = scratch + listAt,
@@ -278,15 +282,14 @@ function addPeaked(
     end += <usize>v128.any_true(f32x4.gt(weight, peak));
   }
   const largestCode = (1 << bits) - 1;
-  const mask = i16x8.splat(<i16>largestCode),
-    half = f32x4.splat(<f32>(1 << (bits - 1)));
+  const mask = i16x8.splat(<i16>largestCode);
   const factors = scratch + productsAt; // the products have been added
   for (let at = list; at < end; at++) {
     const token = <usize>load<u8>(at);
     weights = block + scoresAt + token * step;
     const weight = rows == 1 ? v128.load32_splat(weights) : v128.load(weights);
     const scale = v128.load32_splat(scratch + (token << 2)),
-      zero = f32x4.sub(v128.load32_splat(scratch + (token << 2), zerosAt), half);
+      zero = f32x4.sub(v128.load32_splat(scratch + (token << 2), zerosAt), f32x4.splat(half));
     v128.store(factors, f32x4.mul(v128.and(weight, f32x4.gt(weight, peak)), scale));
     let out = outputs;
     const first = codes + token * codeBytes;
@@ -310,15 +313,15 @@ function addPeaked(
 
 /** One row in floats, if its weights are too large or too small to be rounded. */
 function addSlowly(
-  row: i32, rows: i32, codes: usize, codeBytes: usize, count: i32, channels: i32, bits: i32, outputs: usize, scratch: usize,
+  row: i32, rows: i32, codes: usize, codeBytes: usize, count: i32, channels: i32, bits: i32, half: f32, outputs: usize,
+  scratch: usize,
 ): void {
-  const half = 1 << (bits - 1);
   for (let token: usize = 0; token < <usize>count; token++, codes += codeBytes) {
     const product = load<f32>(scratch + token * scoreStep(rows) + (<usize>row << 2), productsAt),
       zero = load<f32>(scratch + (token << 2), zerosAt);
     for (let place = 0; place < channels; place++) {
       const to = outputs + (<usize>((place >> 2) * rows + row) << 4) + (<usize>(place & 3) << 2);
-      const code = <f32>(codeOf(codes, channelAt(place, bits), bits) - half);
+      const code = <f32>codeOf(codes, channelAt(place, bits), channels, bits) - half;
       store<f32>(to, load<f32>(to) + product * (code + zero));
     }
   }

@@ -32,14 +32,6 @@ export function channelAt(place: i32, bits: i32): i32 {
   return place - within + (within % 8) * each + within / 8;
 }
 
-/** The code of one channel of a row. */
-// @ts-ignore: decorator
-@inline
-export function codeOf(codes: usize, channel: i32, bits: i32): i32 {
-  const bit = channel * bits;
-  return (<i32>load<u8>(codes + <usize>(bit >> 3)) >> (bit & 7)) & ((1 << bits) - 1);
-}
-
 /** Rows of floats from the order of channels into that of unpacked codes. */
 export function toUnpacked(from: usize, to: usize, rows: i32, dim: i32, bits: i32): void {
   for (let row = 0; row < rows; row++, from += <usize>dim << 2) {

@@ -33,6 +33,6 @@ export const denseKind: TokenEncodingKind<DenseEncoding, DenseLayout> = {
   wgsl: {
     unitsOfRow: ({dim}) => dim,
     functions: () => '',
-    decodeUnit: (_layout, at, {data}, store) => store('unit', `f32(${data}[${at}])`),
+    decodeUnit: ({dim}, row, {data}, store) => store('unit', `f32(${data}[${row} * ${dim} + unit])`),
   },
 };

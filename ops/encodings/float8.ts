@@ -69,8 +69,8 @@ export const float8Kind: TokenEncodingKind<Float8Encoding, Float8Layout & {reado
   wgsl: {
     unitsOfRow: wordsOfRow,
     functions: ({format}) => wgslFunction(format),
-    decodeUnit: ({dim, format}, at, {data, params, paramRows}, store) => `
-        let word = bitcast<u32>(${data}[${at}]);
+    decodeUnit: ({dim, format}, row, {data, params, paramRows}, store) => `
+        let word = bitcast<u32>(${data}[${row} * ${wordsOfRow({dim})} + unit]);
         let scale = f32(${params}[head * ${paramRows} + token]);
         for (var e = 0; e < 4; e++) {
           let channel = unit * 4 + e;

@@ -1,13 +1,17 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
+import {float16Bits, float16Values} from '../../base/files/float_formats.js';
 import {atLeast, oneOf} from '../../base/options.js';
 import {hostNumbers} from '../host_numbers.js';
 import type {TokenEncodingKind, WgslNames} from './kind.js';
 
+/** Bits of a code. */
+export type IntegerBits = 8 | 6 | 5 | 4 | 3 | 2;
+
 /** How integer codes are grouped and packed. */
 export interface IntegerLayout {
   readonly dim: number;
-  readonly bits: 8 | 4 | 2;
+  readonly bits: IntegerBits;
   /** Whether a group is consecutive tokens of one channel, or consecutive channels of one token. */
   readonly groupAxis: 'channel' | 'token';
   /** Numbers per group. */
@@ -15,19 +19,25 @@ export interface IntegerLayout {
 }
 
 /**
- * Integer codes of 8, 4 or 2 bits with a scale and a zero point per group: `x ~ (code + zero) * scale`.
+ * Integer codes of 2, 3, 4, 5, 6 or 8 bits with a scale and a zero point per group: `x ~ (code + zero) * scale`.
  *
- * `codes` int32 `[batch, kvHeads, tokens, ceil(dim * bits / 32)]`: each word holds 32 / bits consecutive channels,
- * channel e of a word at bits `bits * e`. `params` int32, one word per group: the scale as bfloat16 in the upper half, the
- * zero point as a signed integer in the lower half. A group is `groupSize` consecutive tokens of one channel
- * (`groupAxis: 'channel'`, params `[batch, kvHeads, tokens / groupSize, dim]`) or `groupSize` consecutive channels of one
- * token (`groupAxis: 'token'`, params `[batch, kvHeads, tokens, ceil(dim / groupSize)]`).
+ * `codes` int32 `[batch, kvHeads, tokens, words]`: a row consists of *planes* of 8, 4, 2 or 1 bits, the upper bits of all codes first:
+ * 3 bits are planes of 2 and 1, 5 of 4 and 1, 6 of 4 and 2; 8, 4 and 2 bits are one plane. A plane of p bits takes ceil(dim * p / 32)
+ * words; each holds 32 / p consecutive channels, channel e of a word at bits `p * e`.
+ *
+ * `params` int32, one word per group: in the upper half the scale, bits 15 to 30 of a float32 (its exponent and 8 bits of its mantissa);
+ * in the lower half the zero point as float16, a multiple of 1/256. A group is `groupSize` consecutive tokens of one channel
+ * (`groupAxis: 'channel'`, params `[batch, kvHeads, tokens / groupSize, dim]`) or `groupSize` consecutive channels of one token
+ * (`groupAxis: 'token'`, params `[batch, kvHeads, tokens, ceil(dim / groupSize)]`).
  */
 export interface IntegerEncoding extends IntegerLayout {
   readonly kind: 'integer';
   readonly codes: tf.Tensor4D;
   readonly params: tf.Tensor4D;
 }
+
+/** Bits that codes may have. */
+export const integerBits = oneOf(8, 6, 5, 4, 3, 2);
 
 type KindedLayout = IntegerLayout & {readonly kind: 'integer'};
 
@@ -36,7 +46,7 @@ export const integerKind: TokenEncodingKind<IntegerEncoding, KindedLayout> = {
   schema: v.strictObject({
     kind: v.literal('integer'),
     dim: atLeast(1),
-    bits: oneOf(8, 4, 2),
+    bits: integerBits,
     groupAxis: v.picklist(['channel', 'token']),
     groupSize: atLeast(1),
   }),
@@ -61,12 +71,34 @@ export const integerKind: TokenEncodingKind<IntegerEncoding, KindedLayout> = {
     layout: ({bits, groupAxis}) => bits | ((groupAxis === 'channel' ? 0 : 1) << 8),
     groupSize: ({groupSize}) => groupSize,
   },
-  wgsl: {unitsOfRow: wordsOfRow, functions: () => integerFunctions, decodeUnit: wgslOfUnit},
+  wgsl: {unitsOfRow, functions: () => integerFunctions, decodeUnit: wgslOfUnit},
 };
+
+/** The planes of codes, the upper bits first; `shift` is the place of a plane's lowest bit in a code. */
+export function planesOf(bits: IntegerBits): readonly {readonly bits: number; readonly shift: number}[] {
+  const upper = bits >= 8 ? 8 : bits >= 4 ? 4 : 2;
+  const shift = bits - upper;
+  return shift === 0
+    ? [{bits, shift}]
+    : [
+        {bits: upper, shift},
+        {bits: shift, shift: 0},
+      ];
+}
+
+/** Words of one plane of a row of codes. */
+export function wordsOfPlane(dim: number, bits: number): number {
+  return Math.ceil((dim * bits) / 32);
+}
 
 /** Words of one row of codes. */
 export function wordsOfRow({dim, bits}: Pick<IntegerLayout, 'dim' | 'bits'>): number {
-  return Math.ceil((dim * bits) / 32);
+  return planesOf(bits).reduce((sum, plane) => sum + wordsOfPlane(dim, plane.bits), 0);
+}
+
+/** Words of the upper plane, which shaders decode one at a time. */
+function unitsOfRow({dim, bits}: IntegerLayout): number {
+  return wordsOfPlane(dim, planesOf(bits)[0]!.bits);
 }
 
 /** Groups of one row of params. */
@@ -98,11 +130,17 @@ export function groupIndex(
 const bits32 = new DataView(new ArrayBuffer(4));
 
 export function scaleOf(params: number): number {
-  bits32.setInt32(0, params & 0xffff0000);
+  bits32.setInt32(0, (params >>> 1) & 0x7fff8000);
   return bits32.getFloat32(0);
 }
 
-export const zeroOf = (params: number): number => (params << 16) >> 16;
+export const zeroOf = (params: number): number => float16Values()[params & 0xffff]!;
+
+/** A group's word. The scale is a float32 whose lowest 15 bits are 0; the zero point is a number of float16. */
+export function paramsOf(scale: number, zero: number): number {
+  bits32.setFloat32(0, scale);
+  return ((bits32.getInt32(0) << 1) & 0xffff0000) | (zero === 0 ? 0 : float16Bits(zero));
+}
 
 /** In a loop over the numbers: packed words need exact 32-bit integers, which tfjs' own ops have on cpu only. */
 function dequantizeOnHost(
@@ -117,46 +155,68 @@ function dequantizeOnHost(
   const codes = hostNumbers(data);
   const params = hostNumbers(paramTensor);
   const paramRows = paramTensor.shape[2];
+  const planes = planesOf(bits);
   const out = new Float32Array(batch * heads * count * dim);
   let at = 0;
   for (let head = 0; head < batch * heads; head++) {
     for (let token = from; token < from + count; token++) {
       for (let channel = 0; channel < dim; channel++) {
-        const word = codes[(head * rows + token) * rowWords + ((channel * bits) >> 5)]!;
-        const code = (word >>> ((channel * bits) & 31)) & (2 ** bits - 1);
+        let code = 0;
+        let first = (head * rows + token) * rowWords;
+        for (const plane of planes) {
+          const bit = channel * plane.bits;
+          const part = (codes[first + (bit >> 5)]! >>> (bit & 31)) & (2 ** plane.bits - 1);
+          code |= part << plane.shift;
+          first += wordsOfPlane(dim, plane.bits);
+        }
         const group = params[groupIndex(layout, paramRows, head, token, channel)]!;
-        out[at++] = Math.fround(code + zeroOf(group)) * scaleOf(group);
+        out[at++] = (code + zeroOf(group)) * scaleOf(group);
       }
     }
   }
   return tf.tensor4d(out, [batch, heads, count, dim]);
 }
 
-/** WGSL of a group's word: its scale is the upper half as bfloat16, its zero point the lower half. */
+/** WGSL of a group's word: see `IntegerEncoding`. */
 export const integerFunctions = `
-    fn integerScale(group : u32) -> f32 { return bitcast<f32>(group & 0xffff0000u); }
-    fn integerZero(group : u32) -> i32 { return bitcast<i32>(group << 16u) >> 16u; }
+    fn integerScale(group : u32) -> f32 { return bitcast<f32>((group >> 1u) & 0x7fff8000u); }
+    fn integerZero(group : u32) -> f32 { return unpack2x16float(group).x; }
 `;
 
+/** A unit is a word of the upper plane; the other plane has the rest of its codes in one word, too. */
 function wgslOfUnit(
-  {dim, bits, groupAxis, groupSize}: IntegerLayout,
-  at: string,
+  layout: IntegerLayout,
+  row: string,
   {data, params, paramRows}: WgslNames,
   store: (channel: string, number: string) => string,
 ): string {
-  const perWord = 32 / bits;
+  const {dim, bits, groupAxis, groupSize} = layout;
+  const [upper, lower] = planesOf(bits);
+  const perWord = 32 / upper!.bits;
   const group =
     groupAxis === 'channel'
       ? `(head * ${paramRows} + token / ${groupSize}) * ${dim} + channel`
       : `(head * ${paramRows} + token) * ${Math.ceil(dim / groupSize)} + channel / ${groupSize}`;
+  const first = `${row} * ${wordsOfRow(layout)}`;
+  const firstBit = lower && `unit * ${perWord * lower.bits}`;
+  const upperCode = `((word >> u32(${upper!.bits} * e)) & ${2 ** upper!.bits - 1}u)`;
   return `
-        let word = bitcast<u32>(${data}[${at}]);
+        let word = bitcast<u32>(${data}[${first} + unit]);${
+          lower
+            ? `
+        let rest = bitcast<u32>(${data}[${first} + ${unitsOfRow(layout)} + ${firstBit} / 32]) >> u32(${firstBit} % 32);`
+            : ''
+        }
         for (var e = 0; e < ${perWord}; e++) {
           let channel = unit * ${perWord} + e;
           if (channel < ${dim}) {
-            let code = i32((word >> u32(${bits} * e)) & ${2 ** bits - 1}u);
+            let code = ${
+              lower
+                ? `(${upperCode} << ${lower.bits}u) | ((rest >> u32(${lower.bits} * e)) & ${2 ** lower.bits - 1}u)`
+                : upperCode
+            };
             let group = bitcast<u32>(${params}[${group}]);
-            ${store('channel', 'f32(code + integerZero(group)) * integerScale(group)')}
+            ${store('channel', '(f32(code) + integerZero(group)) * integerScale(group)')}
           }
         }`;
 }

@@ -84,12 +84,12 @@ export interface WgslReader<L> {
   /** WGSL functions that `decodeUnit` calls. */
   functions(layout: L): string;
   /**
-   * WGSL statements that decode the unit at the index `at` of the data, if `head`, `token` and `unit` are i32 variables, and hand
-   * each number with its channel to `store`.
+   * WGSL statements that decode a unit of the row `row` of the data, if `head`, `token` and `unit` are i32 variables, and hand each
+   * number with its channel to `store`.
    */
   decodeUnit(
     layout: L,
-    at: string,
+    row: string,
     names: WgslNames,
     store: (channel: string, number: string) => string,
   ): string;

@@ -16,8 +16,7 @@ function decodeUnit(
   names: WgslNames,
   store: (channel: string, number: string) => string,
 ): string {
-  const at = `(head * ${names.dataRows} + token) * ${unitsOfRow(layout)} + unit`;
-  return tokenKindOf(layout).wgsl.decodeUnit(layout, at, names, store);
+  return tokenKindOf(layout).wgsl.decodeUnit(layout, `(head * ${names.dataRows} + token)`, names, store);
 }
 
 /**

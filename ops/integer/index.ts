@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {decodeEncoding} from '../encodings/decode.js';
 import {expectRank4} from '../encodings/encoding.js';
-import type {IntegerEncoding} from '../encodings/integer.js';
+import {paramsOf, scaleOf, zeroOf, type IntegerBits, type IntegerEncoding} from '../encodings/integer.js';
 import {requireExactIntegers} from '../exact_integers.js';
 import {hostNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
@@ -16,13 +16,16 @@ export type {QuantizeOptions} from './reference.js';
 /**
  * Quantises tokens, group by group, to integer codes (min/max as in KIVI, Liu et al., 2024, arXiv 2402.02750):
  *
- *     scale = max((max - min) / (2^bits - 1), absmax / 32767), rounded up to bfloat16
- *     zero  = round(min / scale)          code = clamp(round(x / scale) - zero, 0, 2^bits - 1)
+ *     scale = max((max - min + |min| / 1024) / (2^bits - 1 - 1/256), absmax / 32768), rounded up to 8 bits of mantissa
+ *     zero  = min / scale, rounded down to a multiple of 1/256 in float16
+ *     code  = clamp(round(x / scale - zero), 0, 2^bits - 1)
  *
- * so that |x - (code + zero) * scale| <= scale / 2, float32 rounding aside (with `symmetric`, zero is -2^(bits-1)).
- * Rounding is to nearest even. A group of zeros has scale 0 and decodes to zeros.
+ * so that |x - (code + zero) * scale| <= scale / 2, float32 rounding aside. The terms beside the range make up for the rounding of the
+ * zero point. With `symmetric`, scale = absmax / (2^(bits-1) - 1), rounded up likewise, and zero = -2^(bits-1). Codes are rounded to
+ * nearest even. A group of zeros has scale 0 and decodes to zeros.
  *
- * @param x float32 `[batch, kvHeads, tokens, dim]`, finite; with `groupAxis: 'channel'`, tokens is a multiple of groupSize.
+ * @param x float32 `[batch, kvHeads, tokens, dim]`, below 2^127 in magnitude; with `groupAxis: 'channel'`, tokens is a multiple of
+ *   groupSize.
  * @throws InvalidArgumentError if the shape does not fit, BackendError if the backend has no exact 32-bit integers.
  */
 export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerEncoding {
@@ -43,28 +46,26 @@ export function quantize(x: tf.Tensor4D, options: QuantizeOptions): IntegerEncod
 }
 
 /**
- * The same tokens in codes of more bits, for a segment whose other texts need them: every number decodes to the same value. Codes
- * are moved to the middle of the wider range, around which attention computes with the least rounding.
+ * The same tokens in codes of more bits, for a segment whose other texts need them: every number decodes to the same value. Codes are
+ * multiplied by a power of two and scales divided by it, so that attention, which rounds relative to the range of the codes, rounds no more.
  */
-export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerEncoding['bits']): IntegerEncoding {
+export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerBits): IntegerEncoding {
   if (bits === encoding.bits) return encoding;
   const {dim, groupAxis, groupSize} = encoding;
   const wider = {dim, bits, groupAxis, groupSize};
-  const shift = 2 ** (bits - 1) - 2 ** (encoding.bits - 1);
-  const words = Int32Array.from(hostNumbers(encoding.params), word => withLowerZero(word, shift));
+  const factor = 2 ** (bits - encoding.bits);
+  const words = Int32Array.from(hostNumbers(encoding.params), word => withFinerSteps(word, factor));
   const params = tf.tensor4d(words, encoding.params.shape, 'int32');
   const x = decodeEncoding(encoding, 0, encoding.codes.shape[2]);
   const codes = runOp(packCodesOp, {x, params}, {...wider, symmetric: false});
   return {kind: 'integer', ...wider, codes, params};
 }
 
-/**
- * Parameters with a zero point lowered by `shift` if 16 bits have room for that; those of a group of zeros (scale 0) are
- * unchanged.
- */
-function withLowerZero(word: number, shift: number): number {
-  const zero = ((word << 16) >> 16) - shift;
-  return word >>> 16 === 0 || zero < -32768 ? word : (word & 0xffff0000) | (zero & 0xffff);
+/** Parameters with a scale divided by `factor`, if scale and zero point are normal numbers then; else they are unchanged. */
+function withFinerSteps(word: number, factor: number): number {
+  const scale = scaleOf(word) / factor;
+  const zero = zeroOf(word) * factor;
+  return scale < 2 ** -126 || Math.abs(zero) > 32768 ? word : paramsOf(scale, zero);
 }
 
 const groupParametersOp = defineOp({

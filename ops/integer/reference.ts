@@ -2,10 +2,14 @@ import * as tf from '@tensorflow/tfjs';
 import {
   groupIndex,
   groupsOfRow,
+  paramsOf,
+  planesOf,
   scaleOf,
   tokensOfGroup,
+  wordsOfPlane,
   wordsOfRow,
   zeroOf,
+  type IntegerBits,
   type IntegerLayout,
 } from '../encodings/integer.js';
 import {hostNumbers, roundToEven} from '../host_numbers.js';
@@ -43,15 +47,21 @@ export function packCodesReference(
   options: QuantizeOptions,
 ): tf.Tensor4D {
   const [batch, heads, tokens] = inputs.x.shape;
-  const {bits} = options;
+  const {dim, bits} = options;
   const rowWords = wordsOfRow(options);
   const words = new Int32Array(batch * heads * tokens * rowWords);
   const params = hostNumbers(inputs.params);
   const paramRows = inputs.params.shape[2];
+  const planes = planesOf(bits);
   forEachNumber(inputs.x, (value, head, token, channel) => {
-    const word = (head * tokens + token) * rowWords + ((channel * bits) >> 5);
     const code = codeOf(value, params[groupIndex(options, paramRows, head, token, channel)]!, 2 ** bits - 1);
-    words[word] = words[word]! | (code << ((channel * bits) & 31));
+    let first = (head * tokens + token) * rowWords;
+    for (const plane of planes) {
+      const bit = channel * plane.bits;
+      const part = (code >> plane.shift) & (2 ** plane.bits - 1);
+      words[first + (bit >> 5)] = words[first + (bit >> 5)]! | (part << (bit & 31));
+      first += wordsOfPlane(dim, plane.bits);
+    }
   });
   return tf.tensor4d(words, [batch, heads, tokens, rowWords], 'int32');
 }
@@ -70,31 +80,41 @@ function forEachNumber(
   }
 }
 
-/** Scale as bfloat16 in the upper half, zero point in the lower. */
-function parametersOf(low: number, high: number, bits: number, symmetric: boolean): number {
+/** Quotients are rounded to float32 one by one, so that no kernel has to round otherwise. */
+function parametersOf(low: number, high: number, bits: IntegerBits, symmetric: boolean): number {
   const {fround} = Math;
   const absolute = Math.max(Math.abs(low), Math.abs(high));
   if (symmetric) {
-    const scale = roundUpToBfloat16(fround(absolute / (2 ** (bits - 1) - 1)));
-    return scale === 0 ? 0 : scale | (-(2 ** (bits - 1)) & 0xffff);
+    const scale = roundUpScale(fround(absolute / (2 ** (bits - 1) - 1)));
+    return scale === 0 ? 0 : paramsOf(scale, -(2 ** (bits - 1)));
   }
-  const range = fround(fround(high - low) / (2 ** bits - 1));
-  const scale = roundUpToBfloat16(Math.max(range, fround(absolute / 32767)));
-  if (scale === 0) return 0;
-  const zero = Math.max(-32768, Math.min(32767, roundToEven(fround(low / scaleOf(scale)))));
-  return scale | (zero & 0xffff);
+  const steps = 2 ** bits - 1 - 2 ** -8; // the zero point is rounded down, by up to 2^-8 or 2^-10 of itself
+  const lowest = fround(low / steps);
+  const range = fround(fround(fround(high / steps) - lowest) + fround(Math.abs(lowest) / 1024));
+  const scale = roundUpScale(Math.max(range, fround(absolute / 32768)));
+  return scale === 0 ? 0 : paramsOf(scale, zeroBelow(fround(low / scale)));
 }
 
 function codeOf(value: number, params: number, largest: number): number {
   const scale = scaleOf(params);
   if (scale === 0) return 0;
-  return Math.max(0, Math.min(largest, roundToEven(Math.fround(value / scale)) - zeroOf(params)));
+  const steps = Math.fround(Math.fround(value / scale) - zeroOf(params));
+  return Math.max(0, Math.min(largest, roundToEven(steps)));
 }
 
 const bits32 = new DataView(new ArrayBuffer(4));
 
-/** The bits of a positive float32 rounded up to bfloat16, so that a group's range always fits its codes. */
-function roundUpToBfloat16(value: number): number {
+/** A positive float32 rounded up to 8 bits of mantissa, so that a group's range always fits its codes. */
+function roundUpScale(value: number): number {
   bits32.setFloat32(0, value);
-  return (bits32.getInt32(0) + 0xffff) & 0xffff0000;
+  bits32.setInt32(0, (bits32.getInt32(0) + 0x7fff) & 0x7fff8000);
+  return bits32.getFloat32(0);
+}
+
+/** The largest multiple of 1/256 in float16 that is not above a number. */
+function zeroBelow(value: number): number {
+  bits32.setFloat32(0, value);
+  bits32.setInt32(0, bits32.getInt32(0) & 0x7f800000);
+  const unit = Math.max(bits32.getFloat32(0) / 1024, 1 / 256);
+  return Math.floor(value / unit) * unit;
 }

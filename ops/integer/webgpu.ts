@@ -2,7 +2,14 @@ import type * as tf from '@tensorflow/tfjs';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import {quotientFunction} from '../backends/webgpu_quotient.js';
-import {groupsOfRow, integerFunctions, tokensOfGroup, wordsOfRow} from '../encodings/integer.js';
+import {
+  groupsOfRow,
+  integerFunctions,
+  planesOf,
+  tokensOfGroup,
+  wordsOfPlane,
+  wordsOfRow,
+} from '../encodings/integer.js';
 import type {KernelInputs} from '../run_op.js';
 import type {QuantizeOptions} from './reference.js';
 
@@ -39,7 +46,11 @@ function packCodes(
     {
       constants: {groupAxis, groupSize, bits},
       inputs: {x, params},
-      uniforms: {dim, words, tokens, paramRows: params.shape[2], paramColumns: params.shape[3]},
+      uniforms: {
+        ...{dim, words, tokens},
+        upperWords: wordsOfPlane(dim, planesOf(bits)[0]!.bits),
+        ...{paramRows: params.shape[2], paramColumns: params.shape[3]},
+      },
       work: batch * heads * tokens * words,
     },
     [batch, heads, tokens, words],
@@ -55,8 +66,14 @@ export const groupParametersShader: Shader<ParameterConstants, 'dim' | 'columns'
   uniforms: integers('dim', 'columns'),
   code: ({groupAxis, groupSize, bits, symmetric}) => `
     ${quotientFunction}
-    // the bits of a number that is not negative, rounded up to bfloat16
-    fn roundUp(number : f32) -> u32 { return (bitcast<u32>(number) + 0xffffu) & 0xffff0000u; }
+    // the bits of a number that is not negative, rounded up to 8 bits of mantissa
+    fn roundUp(number : f32) -> u32 { return (bitcast<u32>(number) + 0x7fffu) & 0x7fff8000u; }
+    // the largest multiple of 1/256 in float16 that is not above a number
+    fn zeroBelow(number : f32) -> f32 {
+      let unit = max(bitcast<f32>(bitcast<u32>(number) & 0x7f800000u) * ${2 ** -10}, ${2 ** -8});
+      let inverse = bitcast<f32>(0x7f000000u - bitcast<u32>(unit));
+      return floor(number * inverse) * unit;
+    }
 
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }
@@ -79,41 +96,55 @@ export const groupParametersShader: Shader<ParameterConstants, 'dim' | 'columns'
       ${
         symmetric
           ? `let scale = roundUp(quotient(largest, ${2 ** (bits - 1) - 1}.0));
-      let zero = ${-(2 ** (bits - 1))};`
-          : `let scale = roundUp(max(quotient(high - low, ${2 ** bits - 1}.0), quotient(largest, 32767.0)));
-      let zero = i32(clamp(round(quotient(low, bitcast<f32>(scale))), -32768.0, 32767.0));`
+      let zero = ${-(2 ** (bits - 1))}.0;`
+          : `let lowest = quotient(low, ${2 ** bits - 1 - 2 ** -8});
+      let range = quotient(high, ${2 ** bits - 1 - 2 ** -8}) - lowest + abs(lowest) * ${2 ** -10};
+      let scale = roundUp(max(range, largest * ${2 ** -15}));
+      let zero = zeroBelow(quotient(low, bitcast<f32>(scale)));`
       }
-      result[index] = select(bitcast<i32>(scale | (bitcast<u32>(zero) & 0xffffu)), 0, scale == 0u);
+      let zeroBits = select(pack2x16float(vec2<f32>(zero, 0.0)), 0u, zero == 0.0);
+      result[index] = select(bitcast<i32>(((scale << 1u) & 0xffff0000u) | zeroBits), 0, scale == 0u);
     }`,
 };
 
 type PackConstants = Pick<QuantizeOptions, 'groupAxis' | 'groupSize' | 'bits'>;
-type PackUniform = 'dim' | 'words' | 'tokens' | 'paramRows' | 'paramColumns';
+type PackUniform = 'dim' | 'words' | 'upperWords' | 'tokens' | 'paramRows' | 'paramColumns';
 
 /** One invocation per word. */
 export const packCodesShader: Shader<PackConstants, PackUniform> = {
   name: 'PackCodes',
-  uniforms: integers('dim', 'words', 'tokens', 'paramRows', 'paramColumns'),
-  code: ({groupAxis, groupSize, bits}) => `
+  uniforms: integers('dim', 'words', 'upperWords', 'tokens', 'paramRows', 'paramColumns'),
+  code: ({groupAxis, groupSize, bits}) => {
+    const [upper, lower] = planesOf(bits);
+    const number = (ofUpper: number, ofLower: number | undefined) =>
+      ofLower === undefined ? String(ofUpper) : `select(${ofUpper}, ${ofLower}, isLower)`;
+    return `
     ${integerFunctions}${quotientFunction}
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }
       let row = index / uniforms.words;
       let token = row % uniforms.tokens;
       let head = row / uniforms.tokens;
+      let column = index % uniforms.words;
+      let isLower = column >= uniforms.upperWords;
+      let bits = ${number(upper!.bits, lower?.bits)};
+      let shift = u32(${number(upper!.shift, lower?.shift)});
+      let first = (column - select(0, uniforms.upperWords, isLower)) * (32 / bits);
       var word = 0u;
-      for (var e = 0; e < ${32 / bits}; e++) {
-        let channel = (index % uniforms.words) * ${32 / bits} + e;
+      for (var e = 0; e < 32 / bits; e++) {
+        let channel = first + e;
         if (channel >= uniforms.dim) { break; }
         let groupRow = head * uniforms.paramRows + ${groupAxis === 'channel' ? `token / ${groupSize}` : 'token'};
         let groupColumn = ${groupAxis === 'channel' ? 'channel' : `channel / ${groupSize}`};
         let group = bitcast<u32>(params[groupRow * uniforms.paramColumns + groupColumn]);
         let scale = integerScale(group);
         if (scale != 0.0) {
-          let steps = clamp(round(quotient(f32(x[row * uniforms.dim + channel]), scale)), -1.0e6, 1.0e6);
-          word |= u32(clamp(i32(steps) - integerZero(group), 0, ${2 ** bits - 1})) << u32(${bits} * e);
+          let steps = round(quotient(f32(x[row * uniforms.dim + channel]), scale) - integerZero(group));
+          let code = u32(clamp(steps, 0.0, ${2 ** bits - 1}.0));
+          word |= ((code >> shift) & ((1u << u32(bits)) - 1u)) << u32(bits * e);
         }
       }
       result[index] = bitcast<i32>(word);
-    }`,
+    }`;
+  },
 };

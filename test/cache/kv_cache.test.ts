@@ -166,7 +166,7 @@ describe('the registry', () => {
   const wrong: [string, RegExp][] = [
     ['quantised', /no policy "quantised".*Did you mean "quantized"\?/],
     ['quantized:bit=4', /no option "bit".*Did you mean "bits"\?/],
-    ['quantized:bits=3', /bits = 3; expected 8, 4 or 2/],
+    ['quantized:bits=7', /bits = 7; expected 8, 6, 5, 4, 3 or 2/],
     ['quantized:groupSize=0', /groupSize = 0; expected a whole number >= 1/],
     ['quantized:residual=-1', /residual = -1; expected a whole number >= 0/],
     ['quantized:residual=NaN', /residual = "NaN"/],

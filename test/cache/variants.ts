@@ -16,6 +16,9 @@ export const codecVariants: readonly CodecVariant[] = [
   {name: 'integer', options: {bits: 4, groupAxis: 'token', groupSize: 16}},
   {name: 'integer', options: {bits: 4, groupAxis: 'channel', groupSize: 4}},
   {name: 'integer', options: {bits: 2, groupAxis: 'token', groupSize: 8}},
+  {name: 'integer', options: {bits: 3, groupAxis: 'token', groupSize: 16}},
+  {name: 'integer', options: {bits: 5, groupAxis: 'channel', groupSize: 16}},
+  {name: 'integer', options: {bits: 6, groupAxis: 'token', groupSize: 5}},
   {name: 'integer', options: {bits: 8, symmetric: true}},
   {name: 'integer', options: {bits: 4, rotate: true}},
   {name: 'integer', options: {bits: 4, center: true, groupAxis: 'channel', groupSize: 8}},
@@ -46,6 +49,7 @@ export const policyVariants: readonly PolicyVariant[] = [
   {name: 'quantized', options: {groupSize: 8, residual: 4}, outputError: 0.02, keyError: 0.05},
   {name: 'quantized', options: {bits: 4, groupSize: 4, residual: 0}, outputError: 0.25, keyError: 0.5},
   {name: 'quantized', options: {bits: 2, groupSize: 3, residual: 5}, outputError: 0.8, keyError: 1.5},
+  {name: 'quantized', options: {keyBits: 6, valueBits: 3, groupSize: 16}, outputError: 0.5, keyError: 0.1},
   {
     name: 'quantized',
     options: {keyBits: 8, valueBits: 4, keyAxis: 'token', rotate: true, center: true, residual: 3},

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import {BackendError, InvalidArgumentError} from '../../base/errors.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import type {IntegerEncoding} from '../../ops/encodings/encoding.js';
+import type {IntegerBits} from '../../ops/encodings/integer.js';
 import {quantize, type QuantizeOptions} from '../../ops/integer/index.js';
 import {disposeEncoding} from '../support/attention_cases.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
@@ -17,7 +18,7 @@ interface IntegerGolden {
   readonly cases: {
     readonly name: string;
     readonly input: string;
-    readonly bits: 8 | 4 | 2;
+    readonly bits: IntegerBits;
     readonly group: number;
     readonly axis: 'channel' | 'token';
     readonly symmetric: boolean;
@@ -31,6 +32,7 @@ const golden = readGolden('ops/integer.json') as IntegerGolden;
 // webgl passes int32 through float32; webgpu has shaders that do not, but no reference to compare with: test/ops/webgpu
 const exact = testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl');
 
+const allBits: readonly IntegerBits[] = [8, 6, 5, 4, 3, 2];
 const normal = [...randomFloats(11, 8)];
 
 /** One group of eight numbers each. */
@@ -39,6 +41,7 @@ const extremes: [name: string, numbers: number[]][] = [
   ['negative zeros', Array<number>(8).fill(-0)],
   ['a constant', Array<number>(8).fill(0.1)],
   ['a negative constant', Array<number>(8).fill(-3.7)],
+  ['the largest numbers', normal.map(x => Math.sign(x) * 1.7e38)],
   ['an outlier of 1e30', [...normal.slice(1), 1e30]],
   ['outliers of both signs', [...normal.slice(2), 1e30, -1e30]],
   ['numbers of 1e-30', normal.map(x => x * 1e-30)],
@@ -110,7 +113,7 @@ describeOnBackends(
     for (const [name, numbers] of extremes) {
       for (const symmetric of [false, true]) {
         it(`takes ${name}, ${symmetric ? 'symmetric' : 'with a zero point'}`, async () => {
-          for (const bits of [8, 4, 2] as const) {
+          for (const bits of allBits) {
             const options: QuantizeOptions = {dim: 8, bits, groupAxis: 'token', groupSize: 8, symmetric};
             const x = tf.tensor4d(numbers, [1, 1, 1, 8]);
             const encoding = quantize(x, options);
@@ -169,7 +172,7 @@ const integerCases = fc.record({
   heads: fc.integer({min: 1, max: 3}),
   tokens: fc.integer({min: 1, max: 9}), // in groups of groupSize if groups run along tokens
   dim: fc.oneof(fc.integer({min: 1, max: 40}), fc.constantFrom(64, 65)),
-  bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
+  bits: fc.constantFrom(...allBits),
   groupAxis: fc.constantFrom('channel' as const, 'token' as const),
   groupSize: fc.oneof(fc.integer({min: 1, max: 12}), fc.constantFrom(16, 32, 64)),
   symmetric: fc.boolean(),
@@ -205,7 +208,7 @@ async function expectHalfAStep(
     encoding.params.data(),
   ]);
   decoded.dispose();
-  const scales = new Float32Array(new Int32Array(params).map(word => word & 0xffff0000).buffer);
+  const scales = new Float32Array(new Int32Array(params).map(word => (word >>> 1) & 0x7fff8000).buffer);
   const {groupAxis, groupSize} = options;
   for (let i = 0; i < batch * heads * tokens * dim; i++) {
     const row = Math.floor(i / dim); // of all heads

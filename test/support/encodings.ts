@@ -18,7 +18,7 @@ export const tokenStorages = fc.oneof(
   fc.constant({kind: 'dense' as const}),
   fc.record({
     kind: fc.constant('integer' as const),
-    bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
+    bits: fc.constantFrom(8, 6, 5, 4, 3, 2),
     groupAxis: fc.constantFrom('channel' as const, 'token' as const),
     groupSize: fc.oneof(fc.integer({min: 1, max: 12}), fc.constantFrom(16, 32)),
     symmetric: fc.boolean(),

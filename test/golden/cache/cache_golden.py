@@ -34,11 +34,12 @@ CASES = {
         ("quantized", {"keyBits": 8, "valueBits": 4, "groupSize": 4, "residual": 0}, None),
         ("quantized", {"bits": 2, "groupSize": 3, "residual": 5}, 100),
         ("quantized", {"bits": 4, "keyAxis": "token", "groupSize": 16, "residual": 3, "center": True, "rotate": True}, 100),
+        ("quantized", {"keyBits": 5, "valueBits": 3, "groupSize": 8, "residual": 5}, None),
         ("quantized", {"bits": 4, "valueAxis": "channel", "groupSize": 8, "residual": 9, "symmetric": True}, None),
         ("float8", {"residual": 4}, 100),
         ("float8", {"format": "e5m2", "residual": 0}, None),
         ("adaptive", {"tolerance": 0.25, "residual": 4, "groupSize": 4}, 100),
-        ("adaptive", {"tolerance": 0.03, "residual": 4, "groupSize": 4}, 100),
+        ("adaptive", {"tolerance": 0.03, "residual": 4, "groupSize": 16}, 100),
         ("adaptive", {"tolerance": 0.003, "residual": 1, "groupSize": 16}, None),
     ],
     "eviction.json": [

@@ -26,28 +26,38 @@ def rint(x, noise, what):
 # --- integers ------------------------------------------------------------------------------------------------------
 
 
-def bfloat16_up(x, noise):
-    """The smallest number of 8 significant bits that is >= x >= 0."""
+def scale_up(x, noise):
+    """The smallest number of 9 significant bits that is >= x >= 0."""
     if x == 0:
         return x
-    unit = 2.0 ** (np.floor(np.log2(float(x))) - 7)
+    unit = 2.0 ** (np.floor(np.log2(float(x))) - 8)
     steps = x / unit
     expect_clear(abs(steps - np.rint(steps)), noise / unit, "a scale")
     return x.dtype.type(np.ceil(steps) * unit)
 
 
+def zero_down(x, noise):
+    """The largest number <= x that is a multiple of 2^-8 and has 11 significant bits."""
+    if x == 0:
+        return x
+    unit = max(2.0 ** (np.floor(np.log2(abs(float(x)))) - 10), 2.0**-8)
+    steps = x / unit
+    expect_clear(abs(steps - np.rint(steps)), noise / unit, "a zero point")
+    return x.dtype.type(np.floor(steps) * unit)
+
+
 def quantise_group(x, bits, symmetric, noise):
     """One group: codes, zero, scale, so that x ~ (code + zero) * scale."""
     largest = np.abs(x).max()
-    steps = x.dtype.type(2 ** (bits - 1) - 1 if symmetric else 2**bits - 1)
-    step = largest / steps if symmetric else max((x.max() - x.min()) / steps, largest / x.dtype.type(32767))
-    scale = bfloat16_up(step, 2 * noise / float(steps))
+    steps = x.dtype.type(2 ** (bits - 1) - 1 if symmetric else 2**bits - 1 - 2.0**-8)
+    lowest = x.min() / steps
+    step = largest / steps if symmetric else max(x.max() / steps - lowest + abs(lowest) / 1024, largest / 32768)
+    scale = scale_up(step, 2 * noise / float(steps))
     if scale == 0:
-        return np.zeros(len(x), int), 0, scale
-    quotients = x / scale
+        return np.zeros(len(x), int), scale, scale
     wobble = noise / float(scale)
-    zero = -(2 ** (bits - 1)) if symmetric else int(rint(x.min() / scale, wobble, "a zero point"))
-    codes = np.clip(rint(quotients, wobble, "a code").astype(int) - zero, 0, 2**bits - 1)
+    zero = x.dtype.type(-(2 ** (bits - 1))) if symmetric else zero_down(x.min() / scale, wobble)
+    codes = np.clip(rint(x / scale - zero, wobble, "a code"), 0, 2**bits - 1).astype(int)
     return codes, zero, scale
 
 
@@ -56,10 +66,11 @@ def quantise(x, bits, axis, group, symmetric=False, noise=0.0):
 
     axis "channel": a group is `group` tokens of one channel; "token": `group` channels of one token, the last may be fewer.
     """
+    x = x if noise > 0 else x.astype(np.float32)
     columns = x.T if axis == "channel" else x  # a group lies along the last axis from here
     starts = range(0, columns.shape[1], group)
     codes, decoded = np.zeros(columns.shape, int), np.zeros_like(columns)
-    zeros, scales = np.zeros((len(columns), len(starts)), int), np.zeros((len(columns), len(starts)), x.dtype)
+    zeros, scales = np.zeros((2, len(columns), len(starts)), x.dtype)
     for row, numbers in enumerate(columns):
         for at, start in enumerate(starts):
             run = slice(start, start + group)
@@ -70,21 +81,30 @@ def quantise(x, bits, axis, group, symmetric=False, noise=0.0):
     return tuple(part.T for part in parts) if axis == "channel" else parts
 
 
+PLANES = {8: [8], 6: [4, 2], 5: [4, 1], 4: [4], 3: [2, 1], 2: [2]}
+
+
 def pack(codes, bits):
-    """[tokens, dim] to signed 32-bit words: consecutive channels from the lowest bits on, the last word filled with 0."""
-    per_word = 32 // bits
+    """[tokens, dim] to signed 32-bit words: planes of some bits each, the upper bits of all codes first; in a plane consecutive
+    channels from the lowest bits on, the last word filled with 0."""
     rows = []
     for row in codes:
-        padded = [int(code) for code in row] + [0] * (-len(row) % per_word)
-        runs = [padded[at : at + per_word] for at in range(0, len(padded), per_word)]
-        words = [sum(code << (bits * e) for e, code in enumerate(run)) for run in runs]
+        words, left = [], bits
+        for plane in PLANES[bits]:
+            left -= plane
+            parts = [int(code) >> left & (1 << plane) - 1 for code in row]
+            per_word = 32 // plane
+            words += [sum(part << (plane * e) for e, part in enumerate(parts[at : at + per_word]))
+                      for at in range(0, len(parts), per_word)]
         rows.append([word - 2**32 if word >= 2**31 else word for word in words])
     return rows
 
 
 def parameter_words(zeros, scales):
-    """The scale's upper 16 bits (it is a bfloat16 number), then the zero point in 16."""
-    words = scales.astype(np.float32).view(np.uint32) | (zeros & 0xFFFF).astype(np.uint32)
+    """Bits 15 to 30 of the scale, then the zero point as float16."""
+    halves = zeros.astype(np.float16)
+    assert np.array_equal(halves, zeros)
+    words = (scales.astype(np.float32).view(np.uint32) >> 15 << 16) | halves.view(np.uint16)
     return words.astype(np.uint32).view(np.int32).tolist()
 
 

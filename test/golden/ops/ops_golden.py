@@ -128,39 +128,56 @@ def rotation_case(rng, name, batch, heads, dim, positions, theta):
 # --- integer quantisation ----------------------------------------------------------------------------------------
 
 
-def bfloat16_up(x):
-    """The smallest bfloat16 number >= x, for x >= 0 in float32; a bfloat16 number stays as it is."""
+def scale_up(x):
+    """The smallest number >= x of 8 bits of mantissa, for x >= 0 in float32."""
     bits = F32(x).view(np.uint32)
-    low = bits & np.uint32(0xFFFF)
-    return (bits - low + (np.uint32(0x10000) if low else np.uint32(0))).astype(np.uint32).view(F32)
+    low = bits & np.uint32(0x7FFF)
+    return (bits - low + (np.uint32(0x8000) if low else np.uint32(0))).astype(np.uint32).view(F32)
+
+
+def zero_down(x):
+    """The largest number <= x that is a multiple of 2^-8 and a float16 number."""
+    multiple = np.floor(np.float64(x) * 256) / 256
+    half = np.float16(multiple)
+    if half > multiple:
+        half = np.nextafter(half, np.float16(-np.inf))
+    return F32(half) + F32(0)
 
 
 def encode_group(x, bits, symmetric):
-    """Codes [group] uint32, zero (int) and scale (float32, a bfloat16 number) of one group of float32 numbers.
+    """Codes [group] uint32, zero (float32, a float16 number) and scale (float32) of one group of float32 numbers.
 
-    asymmetric: scale = up(max((hi - lo) / (2^b - 1), max(|lo|, |hi|) / 32767)), zero = rint(lo / scale) in int16
-    symmetric:  scale = up(max|x| / (2^(b-1) - 1)),                              zero = -2^(b-1)
-    both:       code = clamp(rint(x / scale) - zero, 0, 2^b - 1); a scale of 0 makes codes and zero 0.
-    `up` rounds up to bfloat16; rint rounds halves to even. The second term of the asymmetric scale keeps `zero`
-    within int16 when a group lies far from 0.
+    asymmetric: with n = 2^b - 1 - 2^-8: scale = up(max((hi / n - lo / n) + |lo / n| / 1024, max(|lo|, |hi|) / 32768)),
+                zero = down(lo / scale)
+    symmetric:  scale = up(max|x| / (2^(b-1) - 1)), zero = -2^(b-1)
+    both:       code = clamp(rint(x / scale - zero), 0, 2^b - 1); a scale of 0 makes codes and zero 0.
+    `up` rounds up to 8 bits of mantissa, `down` rounds down to a multiple of 2^-8 in float16; rint rounds halves to even. The terms
+    beside the range make up for what rounding `zero` takes from the codes' range, up to 2^-8 or 2^-10 of itself.
     """
     lo, hi = x.min(), x.max()
     largest = max(abs(lo), abs(hi))
     if symmetric:
-        scale = bfloat16_up(largest / F32(2 ** (bits - 1) - 1))
+        scale = scale_up(largest / F32(2 ** (bits - 1) - 1))
     else:
-        scale = bfloat16_up(max((hi - lo) / F32(2**bits - 1), largest / F32(32767)))
+        steps = F32(2**bits - 1 - 2.0**-8)
+        lowest = lo / steps
+        scale = scale_up(max((hi / steps - lowest) + abs(lowest) * F32(2.0**-10), largest * F32(2.0**-15)))
     if scale == 0:
-        return np.zeros(x.shape, np.uint32), 0, scale
-    zero = F32(-(2 ** (bits - 1))) if symmetric else np.clip(np.rint(lo / scale), F32(-32768), F32(32767))
+        return np.zeros(x.shape, np.uint32), F32(0), scale
+    zero = F32(-(2 ** (bits - 1))) if symmetric else zero_down(lo / scale)
     assert (x / scale).dtype == F32 and zero.dtype == F32
-    codes = np.clip(np.rint(x / scale) - zero, F32(0), F32(2**bits - 1))
-    return codes.astype(np.uint32), int(zero), scale
+    codes = np.clip(np.rint(x / scale - zero), F32(0), F32(2**bits - 1))
+    return codes.astype(np.uint32), zero, scale
 
 
 def decode_group(codes, zero, scale):
-    """x' = (code + zero) * scale in float32; code + zero is exact (below 2^17)."""
-    return (codes.astype(np.int64) + zero).astype(F32) * scale
+    """x' = (code + zero) * scale in float32; code + zero is exact: a multiple of 2^-8 below 2^16."""
+    return (codes.astype(F32) + zero) * scale
+
+
+def parameter_word(zero, scale):
+    """Bits 15 to 30 of the scale, then zero as float16."""
+    return np.uint32((int(scale.view(np.uint32)) >> 15) << 16 | int(np.float16(zero).view(np.uint16)))
 
 
 def groups_of(shape, group, axis):
@@ -177,36 +194,54 @@ def groups_of(shape, group, axis):
 def encode(x, bits, group, axis, symmetric):
     batch, heads, tokens, dim = x.shape
     divisor = (group, 1) if axis == "channel" else (1, group)
-    assert tokens % divisor[0] == 0 and dim % divisor[1] == 0 and dim * bits % 32 == 0
+    assert tokens % divisor[0] == 0 and dim % divisor[1] == 0
     codes = np.zeros(x.shape, np.uint32)
     params = np.zeros((batch, heads, tokens // divisor[0], dim // divisor[1]), np.uint32)
     decoded = np.zeros(x.shape, F32)
     for at, where in groups_of(x.shape, group, axis):
         codes[where], zero, scale = encode_group(x[where], bits, symmetric)
-        params[at] = scale.view(np.uint32) | np.uint32(zero & 0xFFFF)
+        params[at] = parameter_word(zero, scale)
         decoded[where] = decode_group(codes[where], zero, scale)
         check_group(x[where], decoded[where], codes[where], zero, scale, bits)
     return pack(codes, bits), params, decoded
 
 
 def check_group(x, decoded, codes, zero, scale, bits):
-    assert scale.view(np.uint32) & 0xFFFF == 0 and -32768 <= zero <= 32767 and codes.max() < 2**bits
+    assert scale.view(np.uint32) & 0x7FFF == 0 and np.float16(zero) == zero and zero * 256 % 1 == 0 and codes.max() < 2**bits
     # Half a step, and what rounding the float32 quotient and product may add to it.
     bound = 0.5 * float(scale) * (1 + 1e-6) + 2.0**-23 * np.abs(x).max()
     assert (np.abs(x.astype(np.float64) - decoded) <= bound).all()
 
 
+PLANES = {8: [8], 6: [4, 2], 5: [4, 1], 4: [4], 3: [2, 1], 2: [2]}
+
+
 def pack(codes, bits):
-    """Element e of each run of 32/bits channels goes to bits [bits * e, bits * (e + 1)) of one word."""
-    per_word = 32 // bits
-    words = codes.reshape(*codes.shape[:-1], -1, per_word) << (bits * np.arange(per_word, dtype=np.uint32))
-    return np.bitwise_or.reduce(words, axis=-1).astype(np.uint32)
+    """Planes of a row one after the other, the upper bits first. Element e of each run of 32/p channels goes to bits
+    [p * e, p * (e + 1)) of one word of a plane of p bits; the last word is filled with zeros."""
+    planes, left = [], bits
+    for plane in PLANES[bits]:
+        left -= plane
+        per_word = 32 // plane
+        part = (codes >> np.uint32(left)) & np.uint32(2**plane - 1)
+        part = np.pad(part, [(0, 0)] * 3 + [(0, -part.shape[-1] % per_word)])
+        words = part.reshape(*codes.shape[:-1], -1, per_word) << (plane * np.arange(per_word, dtype=np.uint32))
+        planes.append(np.bitwise_or.reduce(words, axis=-1))
+    return np.concatenate(planes, -1).astype(np.uint32)
 
 
-def unpack(words, bits):
-    per_word = 32 // bits
-    codes = (words[..., None] >> (bits * np.arange(per_word, dtype=np.uint32))) & np.uint32(2**bits - 1)
-    return codes.reshape(*words.shape[:-1], -1)
+def unpack(words, bits, dim):
+    """Every channel by itself, from the definition."""
+    codes = np.zeros((*words.shape[:-1], dim), np.uint32)
+    for channel in range(dim):
+        first = 0
+        for plane in PLANES[bits]:
+            word, bit = divmod(channel * plane, 32)
+            part = (words[..., first + word] >> np.uint32(bit)) & np.uint32(2**plane - 1)
+            codes[..., channel] = codes[..., channel] << np.uint32(plane) | part
+            first += -(-dim * plane // 32)
+    assert first == words.shape[-1]
+    return codes
 
 
 def integer_case(inputs, name, bits, group, axis, symmetric=False):
@@ -220,11 +255,11 @@ def integer_case(inputs, name, bits, group, axis, symmetric=False):
 
 def check_by_definition(codes, params, decoded, bits, group, axis):
     """Decode once more from nothing but the packed words."""
-    scale = (params & np.uint32(0xFFFF0000)).view(F32)
-    zero = (params & np.uint32(0xFFFF)).astype(np.uint16).view(np.int16)
+    scale = (params >> np.uint32(16) << np.uint32(15)).view(F32)
+    zero = (params & np.uint32(0xFFFF)).astype(np.uint16).view(np.float16).astype(F32)
     along = 2 if axis == "channel" else 3
     scale, zero = np.repeat(scale, group, along), np.repeat(zero, group, along)
-    again = (unpack(codes, bits).astype(np.int32) + zero).astype(F32) * scale
+    again = (unpack(codes, bits, decoded.shape[-1]).astype(F32) + zero) * scale
     assert again.dtype == F32 and np.array_equal(again, decoded)
 
 
@@ -254,7 +289,7 @@ def edge_groups(rng):
         "halves, 8 bit": np.concatenate([[-0.5, 254.5], np.arange(30) * 7 + 0.5]),
         "halves, 4 bit": np.concatenate([[-0.5, 14.5], np.arange(30) % 14 + 0.5]),
         "halves, 2 bit": np.concatenate([[-0.5, 2.5], np.arange(30) % 2 + 0.5]),
-        # Scale exactly a bfloat16 number (stays), just above one (goes up), and up across a power of two.
+        # Range / 15 a number of few bits, just above one, and just below a power of two.
         "scale exact, 4 bit": 1.5 * (steps % 16),
         "scale above exact, 4 bit": 1.501 * (steps % 16),
         "scale to a power of two, 4 bit": 1.999 * (steps % 16),
@@ -350,10 +385,14 @@ def integer_golden():
         integer_case(inputs, "normal wide", 4, 64, "token"),
         integer_case(inputs, "normal tall", 4, 32, "channel"),
         integer_case(inputs, "normal deep", 2, 64, "channel"),
+        *[integer_case(inputs, "edges by token", bits, 32, "token") for bits in (6, 5, 3)],
+        integer_case(inputs, "edges by token", 3, 32, "token", symmetric=True),
+        *[integer_case(inputs, "normal wide", bits, 32, "token") for bits in (6, 5, 3)],
+        *[integer_case(inputs, "normal deep", bits, 32, "channel") for bits in (6, 5, 3)],
     ]
     return {
         "what": "NumPy float32, every step, made by ops_golden.py",
-        "format": "params word = bfloat16 bits of scale << 16 | (zero & 0xffff); x' = (code + zero) * scale",
+        "format": "params word = bits 15 to 30 of the scale << 16 | float16 bits of zero; x' = (code + zero) * scale",
         "edgeGroups": names,
         "inputs": {name: array(x) for name, x in inputs.items()},
         "cases": cases,

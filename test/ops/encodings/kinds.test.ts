@@ -59,7 +59,7 @@ describe('the kinds of encodings', () => {
     for (const layout of [
       {kind: 'sparse', dim: 4},
       {kind: 'dense', dim: 4, bits: 8},
-      {kind: 'integer', dim: 4, bits: 3, groupAxis: 'token', groupSize: 4},
+      {kind: 'integer', dim: 4, bits: 7, groupAxis: 'token', groupSize: 4},
       {kind: 'lloydMax', dim: 8, widths: [[7]]},
       {kind: 'lloydMax', dim: 8, widths: []},
       {kind: 'lowRank', dim: 4, rank: 2, latents: {kind: 'lowRank', dim: 2}, mean: false, rotate: false},

@@ -7,6 +7,7 @@ import {
 } from '../../../ops/attention/statistics/index.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import type {Encoding} from '../../../ops/encodings/encoding.js';
+import type {IntegerBits} from '../../../ops/encodings/integer.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
@@ -25,7 +26,7 @@ import {expectClose, expectNoLeak} from '../../support/tensors.js';
 // cases that were chosen: every encoding, lengths around the edges of tiles and splits, dims that fill no lane.
 
 const dense = {kind: 'dense'} as const;
-const integer = (bits: 8 | 4 | 2, groupAxis: 'channel' | 'token', groupSize: number) =>
+const integer = (bits: IntegerBits, groupAxis: 'channel' | 'token', groupSize: number) =>
   ({kind: 'integer', bits, groupAxis, groupSize, symmetric: false}) as const;
 const float8 = (format: 'e4m3' | 'e5m2') => ({kind: 'float8', format}) as const;
 const rank = (

@@ -6,6 +6,7 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {encodeFloat8} from '../../../ops/float8/index.js';
 import {gatherBlocks, gatherRows, gatherTokens} from '../../../ops/gather_tokens/index.js';
 import {hadamard} from '../../../ops/hadamard/index.js';
+import type {IntegerBits} from '../../../ops/encodings/integer.js';
 import {quantize, type QuantizeOptions} from '../../../ops/integer/index.js';
 import {expandPartial} from '../../../ops/low_rank/index.js';
 import {lmHead} from '../../../ops/lm_head/index.js';
@@ -22,7 +23,7 @@ import {gpuDevice} from '../../support/gpu_device.js';
 interface IntegerGolden {
   readonly inputs: Record<string, GoldenArray>;
   readonly cases: (Record<'name' | 'input', string> & {
-    readonly bits: 8 | 4 | 2;
+    readonly bits: IntegerBits;
     readonly group: number;
     readonly axis: 'channel' | 'token';
     readonly symmetric: boolean;
@@ -52,6 +53,9 @@ const layouts: Omit<QuantizeOptions, 'dim'>[] = [
   {bits: 4, groupAxis: 'token', groupSize: 32, symmetric: false},
   {bits: 2, groupAxis: 'token', groupSize: 5, symmetric: false},
   {bits: 8, groupAxis: 'token', groupSize: 7, symmetric: true},
+  {bits: 3, groupAxis: 'token', groupSize: 32, symmetric: false},
+  {bits: 5, groupAxis: 'channel', groupSize: 4, symmetric: false},
+  {bits: 6, groupAxis: 'token', groupSize: 5, symmetric: false},
 ];
 
 describeOnBackends(

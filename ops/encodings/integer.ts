@@ -199,7 +199,7 @@ function wgslOfUnit(
       : `(head * ${paramRows} + token) * ${Math.ceil(dim / groupSize)} + channel / ${groupSize}`;
   const first = `${row} * ${wordsOfRow(layout)}`;
   const firstBit = lower && `unit * ${perWord * lower.bits}`;
-  const upperCode = `((word >> u32(${upper!.bits} * e)) & ${2 ** upper!.bits - 1}u)`;
+  const upperCode = `(word >> u32(${upper!.bits} * e)) & ${2 ** upper!.bits - 1}u`;
   return `
         let word = bitcast<u32>(${data}[${first} + unit]);${
           lower
@@ -212,7 +212,7 @@ function wgslOfUnit(
           if (channel < ${dim}) {
             let code = ${
               lower
-                ? `(${upperCode} << ${lower.bits}u) | ((rest >> u32(${lower.bits} * e)) & ${2 ** lower.bits - 1}u)`
+                ? `((${upperCode}) << ${lower.bits}u) | ((rest >> u32(${lower.bits} * e)) & ${2 ** lower.bits - 1}u)`
                 : upperCode
             };
             let group = bitcast<u32>(${params}[${group}]);

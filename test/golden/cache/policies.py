@@ -13,6 +13,7 @@ import numpy as np
 from storage import expect_clear, float8, hadamard, quantise, right_singular
 from text import BATCH, DIM, KV_HEADS, attend, rotate
 
+LATENT_NOISE = 1e-7  # of the largest number: what float32 products may do to a latent; a bound would leave no text
 ROTATION_NOISE = 3e-7  # of the largest number: what float32 cosines, products and sums may do to a rotated key
 
 
@@ -237,9 +238,16 @@ class Layered:
 
     def latents(self, head, side, x):
         if ("basis", side) not in head.memory:
-            head.memory["basis", side] = right_singular(x, self.rank)
+            head.memory["basis", side] = leading_positive(right_singular(x, self.rank))
         basis = head.memory["basis", side]
-        return quantise(x @ basis.T, self.bits, "channel", 32)[3] @ basis
+        return quantise(x @ basis.T, self.bits, "channel", 32, noise=LATENT_NOISE * np.abs(x).max())[3] @ basis
+
+
+def leading_positive(basis):
+    """The largest component of each direction is positive: codes of -z are not those of z."""
+    sizes = np.sort(np.abs(basis), -1)
+    expect_clear((sizes[:, -1] - sizes[:, -2]).min(), 1e-4, "a sign")
+    return basis * np.sign(np.take_along_axis(basis, np.abs(basis).argmax(-1, keepdims=True), -1))
 
 
 # --- eviction ------------------------------------------------------------------------------------------------------

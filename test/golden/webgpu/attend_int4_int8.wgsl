@@ -8,8 +8,8 @@
     var<workgroup> rescale : array<f32, 4>;
     var<workgroup> span : vec2<i32>;
     
-    fn integerScale(group : u32) -> f32 { return bitcast<f32>(group & 0xffff0000u); }
-    fn integerZero(group : u32) -> i32 { return bitcast<i32>(group << 16u) >> 16u; }
+    fn integerScale(group : u32) -> f32 { return bitcast<f32>((group >> 1u) & 0x7fff8000u); }
+    fn integerZero(group : u32) -> f32 { return unpack2x16float(group).x; }
 
     
     fn loadKeys(head : i32, start : i32, count : i32) {
@@ -22,9 +22,9 @@
         for (var e = 0; e < 8; e++) {
           let channel = unit * 8 + e;
           if (channel < 64) {
-            let code = i32((word >> u32(4 * e)) & 15u);
+            let code = (word >> u32(4 * e)) & 15u;
             let group = bitcast<u32>(keyParams[(head * uniforms.keyParamRows + token / 32) * 64 + channel]);
-            tile[row * 65 + channel] = f32(code + integerZero(group)) * integerScale(group);
+            tile[row * 65 + channel] = (f32(code) + integerZero(group)) * integerScale(group);
           }
         }
       }
@@ -41,9 +41,9 @@
         for (var e = 0; e < 4; e++) {
           let channel = unit * 4 + e;
           if (channel < 64) {
-            let code = i32((word >> u32(8 * e)) & 255u);
+            let code = (word >> u32(8 * e)) & 255u;
             let group = bitcast<u32>(valueParams[(head * uniforms.valueParamRows + token) * 2 + channel / 32]);
-            tile[row * 64 + channel] = f32(code + integerZero(group)) * integerScale(group);
+            tile[row * 64 + channel] = (f32(code) + integerZero(group)) * integerScale(group);
           }
         }
       }

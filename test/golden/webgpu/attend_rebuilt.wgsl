@@ -8,8 +8,8 @@
     var<workgroup> rescale : array<f32, 4>;
     var<workgroup> span : vec2<i32>;
     
-    fn integerScale(group : u32) -> f32 { return bitcast<f32>(group & 0xffff0000u); }
-    fn integerZero(group : u32) -> i32 { return bitcast<i32>(group << 16u) >> 16u; }
+    fn integerScale(group : u32) -> f32 { return bitcast<f32>((group >> 1u) & 0x7fff8000u); }
+    fn integerZero(group : u32) -> f32 { return unpack2x16float(group).x; }
 
     
     var<workgroup> latents : array<f32, 256>;
@@ -69,9 +69,9 @@
         for (var e = 0; e < 4; e++) {
           let channel = unit * 4 + e;
           if (channel < 64) {
-            let code = i32((word >> u32(8 * e)) & 255u);
+            let code = (word >> u32(8 * e)) & 255u;
             let group = bitcast<u32>(valueParams[(head * uniforms.valueParamRows + token) * 2 + channel / 32]);
-            tile[row * 64 + channel] = f32(code + integerZero(group)) * integerScale(group);
+            tile[row * 64 + channel] = (f32(code) + integerZero(group)) * integerScale(group);
           }
         }
       }

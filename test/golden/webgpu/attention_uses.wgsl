@@ -4,8 +4,8 @@
     var<workgroup> probabilities : array<f32, 128>;
     var<workgroup> span : vec3<i32>;
     
-    fn integerScale(group : u32) -> f32 { return bitcast<f32>(group & 0xffff0000u); }
-    fn integerZero(group : u32) -> i32 { return bitcast<i32>(group << 16u) >> 16u; }
+    fn integerScale(group : u32) -> f32 { return bitcast<f32>((group >> 1u) & 0x7fff8000u); }
+    fn integerZero(group : u32) -> f32 { return unpack2x16float(group).x; }
 
     
     fn loadKeys(head : i32, start : i32, count : i32) {
@@ -18,9 +18,9 @@
         for (var e = 0; e < 4; e++) {
           let channel = unit * 4 + e;
           if (channel < 64) {
-            let code = i32((word >> u32(8 * e)) & 255u);
+            let code = (word >> u32(8 * e)) & 255u;
             let group = bitcast<u32>(keyParams[(head * uniforms.keyParamRows + token) * 2 + channel / 32]);
-            tile[row * 65 + channel] = f32(code + integerZero(group)) * integerScale(group);
+            tile[row * 65 + channel] = (f32(code) + integerZero(group)) * integerScale(group);
           }
         }
       }

@@ -1,7 +1,7 @@
 
     
-    fn integerScale(group : u32) -> f32 { return bitcast<f32>(group & 0xffff0000u); }
-    fn integerZero(group : u32) -> i32 { return bitcast<i32>(group << 16u) >> 16u; }
+    fn integerScale(group : u32) -> f32 { return bitcast<f32>((group >> 1u) & 0x7fff8000u); }
+    fn integerZero(group : u32) -> f32 { return unpack2x16float(group).x; }
 
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }
@@ -14,9 +14,9 @@
         for (var e = 0; e < 16; e++) {
           let channel = unit * 16 + e;
           if (channel < 64) {
-            let code = i32((word >> u32(2 * e)) & 3u);
+            let code = (word >> u32(2 * e)) & 3u;
             let group = bitcast<u32>(params[(head * uniforms.paramRows + token / 32) * 64 + channel]);
-            result[row * 64 + channel] = f32(code + integerZero(group)) * integerScale(group);
+            result[row * 64 + channel] = (f32(code) + integerZero(group)) * integerScale(group);
           }
         }
     }

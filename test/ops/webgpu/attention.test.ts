@@ -82,6 +82,16 @@ const cases: Record<string, Case> = {
     ...{keys: integer(2, 'token', 16), values: integer(2, 'channel', 8), queryTokens: 12, tokens: 64},
     firstQuery: 52,
   },
+  'int6 by channel, int3 by token, dims that fill no word': {
+    ...{
+      keys: integer(6, 'channel', 16),
+      values: integer(3, 'token', 16),
+      group: 2,
+      tokens: 70,
+      dim: 44,
+      dimV: 52,
+    },
+  },
   'float8 in both formats': {keys: float8('e4m3'), values: float8('e5m2'), group: 2, tokens: 129, dim: 30},
   'low rank in the space of latents': {
     ...{keys: rank(8, integer(4, 'channel', 16)), values: rank(12, float8('e4m3')), group: 3, tokens: 200},

@@ -60,6 +60,9 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   dequantize: decodeShader.code({
     ...{kind: 'integer', dim: 64, bits: 2, groupAxis: 'channel', groupSize: 32},
   }),
+  dequantize_planes: decodeShader.code({
+    ...{kind: 'integer', dim: 64, bits: 3, groupAxis: 'token', groupSize: 32},
+  }),
   expand_partial: expandPartialShader.code({basis: true, mean: true, shift: true}),
   float8_codes: float8CodesShader.code({format: 'e4m3'}),
   float8_scales: float8ScalesShader.code({format: 'e4m3'}),
@@ -75,6 +78,7 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   log_sum: joinShader.code({dim: 64, joined: 'logSum', inputs: 2}),
   merge_partials: joinShader.code({dim: 64, joined: 'output', inputs: 2}),
   pack_codes: packCodesShader.code({bits: 4, groupAxis: 'channel', groupSize: 32}),
+  pack_planes: packCodesShader.code({bits: 5, groupAxis: 'token', groupSize: 32}),
   rms_norm: rmsNormShader.code({}),
   rotate: rotateShader.code({interleaved: false}),
   lm_head: lmHeadShader.code({}),

@@ -24,3 +24,32 @@ export function gatherRows(
   }
   return outside;
 }
+
+/**
+ * The same of one head that shares its rows of `rowBytes` bytes with others: `data` and `out` are the addresses of its columns in the
+ * first rows, `columnBytes` its bytes of each row.
+ */
+export function gatherColumns(
+  data: usize,
+  indices: usize,
+  out: usize,
+  rows: i32,
+  blockRows: i32,
+  kept: i32,
+  rowBytes: usize,
+  columnBytes: usize,
+): i32 {
+  const blocks = <u32>(rows / blockRows);
+  let outside = 0;
+  for (let i = 0; i < kept; i++, indices += 4) {
+    const index = load<u32>(indices);
+    if (index >= blocks) {
+      outside++;
+      out += <usize>blockRows * rowBytes;
+      continue;
+    }
+    let from = data + <usize>index * <usize>blockRows * rowBytes;
+    for (let row = 0; row < blockRows; row++, from += rowBytes, out += rowBytes) memory.copy(out, from, columnBytes);
+  }
+  return outside;
+}

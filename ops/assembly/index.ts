@@ -8,7 +8,7 @@ export {groupParameters, packCodes} from './quantize';
 export {float8Scales, float8Codes} from './float8';
 export {decodeTokens, decodeTokensScratch} from './tiles';
 export {project, expandPartial} from './low_rank';
-export {gatherRows} from './gather_rows';
+export {gatherColumns, gatherRows} from './gather_rows';
 export {hadamard} from './hadamard';
 export {appendRows} from './append';
 export {rotate} from './rotate';

@@ -18,6 +18,7 @@ export interface WasmKernels {
   decodeTokensScratch(): number;
   project(x: number, basis: number, out: number, heads: number, rows: number, dim: number, rank: number): void;
   expandPartial(partial: number, basis: number, mean: number, shift: number, out: number, heads: number, rows: number, inner: number, dim: number): void;
+  gatherColumns(data: number, indices: number, out: number, rows: number, blockRows: number, kept: number, rowBytes: number, columnBytes: number): number;
   gatherRows(data: number, indices: number, out: number, heads: number, rows: number, blockRows: number, kept: number, rowBytes: number): number;
   hadamard(x: number, out: number, numbers: number, block: number): void;
   appendRows(buffer: number, fresh: number, heads: number, capacity: number, freshStride: number, freshRows: number, at: number, rowBytes: number): void;

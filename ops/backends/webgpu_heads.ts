@@ -3,7 +3,8 @@ import {sizeOf} from './webgpu_device.js';
 import {integers, viewAlignment, webgpuPrograms, type Shader} from './webgpu_programs.js';
 
 // A shader binds at most `mostBytes` of a tensor: 128 MiB unless the device promises more, which is 8,192 tokens of 32 heads of
-// 128. Larger tensors are processed some heads at a time, through views of the same buffers.
+// 128. Larger tensors are processed some heads at a time, through views of the same buffers. Heads that lie side by side in a row
+// stay together: those are processed some texts at a time.
 
 type Infos = Record<string, tf.TensorInfo | undefined>;
 
@@ -12,17 +13,22 @@ type Infos = Record<string, tf.TensorInfo | undefined>;
  *
  * @param kernel computes each key head independently; tensors with axes `[batch, heads, ...]` have a multiple of the key heads,
  *   and tensors of fewer axes than three are shared by all heads.
- * @param keyed the input that has the key heads.
- * @param numbersOfHead how many numbers of 32 bits the result has per key head, if that may be more than any input has.
+ * @param keyed the input or inputs that have the key heads: `[batch, kvHeads, ...]`, or `[batch, 1, ...]` if heads lie side by side.
+ * @param numbersOfHead how many numbers of 32 bits the result has per key head (per text if heads lie side by side), if that may
+ *   be more than any input has.
  */
 export function byHeads<Inputs extends Infos, Attributes>(
   kernel: (inputs: Inputs, attributes: Attributes) => tf.TensorInfo,
-  keyed: keyof Inputs & string,
+  keyed: (keyof Inputs & string) | readonly (keyof Inputs & string)[],
   numbersOfHead: (inputs: Inputs, attributes: Attributes) => number = () => 0,
 ): (inputs: Inputs, attributes: Attributes) => tf.TensorInfo {
   return (inputs, attributes) => {
     const programs = webgpuPrograms()!;
-    const heads = headsOf(inputs[keyed]!);
+    const [batch, kvHeads] = [keyed]
+      .flat()
+      .map(name => headShapeOf(inputs[name]!))
+      .reduce((fewest, shape) => (shape[1] < fewest[1] ? shape : fewest));
+    const heads = batch * kvHeads;
     const largest = Object.values<tf.TensorInfo | undefined>(inputs).reduce(
       (most, tensor) =>
         tensor && isOfHeads(tensor, heads) ? Math.max(most, sizeOf(tensor.shape) / heads) : most,
@@ -35,12 +41,12 @@ export function byHeads<Inputs extends Infos, Attributes>(
     for (let from = 0; from < heads; from += atOnce) {
       const count = Math.min(atOnce, heads - from);
       const parts = Object.entries<tf.TensorInfo | undefined>(inputs).flatMap(([name, tensor]) =>
-        tensor === undefined ? [] : [{name, ...partOf(tensor, heads, from, count)}],
+        tensor === undefined ? [] : [{name, ...partOf(tensor, heads, kvHeads === 1, from, count)}],
       );
       const given = Object.fromEntries(parts.map(({name, tensor}) => [name, tensor]));
       const result = kernel({...inputs, ...given}, attributes);
       out ??= programs.make(
-        wholeShape(result.shape, count, headShapeOf(inputs[keyed]!)),
+        kvHeads === 1 ? [batch, ...result.shape.slice(1)] : wholeShape(result.shape, count, [batch, kvHeads]),
         result.dtype === 'int32' ? 'int32' : 'float32',
       );
       copyNumbers(result, 0, out, (from * sizeOf(result.shape)) / count, sizeOf(result.shape));
@@ -61,11 +67,13 @@ function wholeShape(part: readonly number[], count: number, [batch, kvHeads]: [n
   return [batch, (part[1]! / count) * kvHeads, ...part.slice(2)];
 }
 
-/** A tensor's numbers of `count` key heads from `from` on: a view if its offset allows, else a copy. */
-function partOf(tensor: tf.TensorInfo, heads: number, from: number, count: number) {
+/** A tensor's numbers of `count` key heads (or texts) from `from` on: a view if its offset allows, else a copy. */
+function partOf(tensor: tf.TensorInfo, heads: number, isOfTexts: boolean, from: number, count: number) {
   if (!isOfHeads(tensor, heads)) return {tensor, drop: () => undefined};
   const programs = webgpuPrograms()!;
-  const shape = [1, (headsOf(tensor) / heads) * count, ...tensor.shape.slice(2)];
+  const shape = isOfTexts
+    ? [count, ...tensor.shape.slice(1)]
+    : [1, (headsOf(tensor) / heads) * count, ...tensor.shape.slice(2)];
   const offset = (from * sizeOf(tensor.shape)) / heads;
   if (offset % viewAlignment === 0) {
     const view = programs.view(tensor, offset, shape);

@@ -59,7 +59,7 @@ const decodeOp = defineOp({
     tokenKindOf(layout).decodeReference(data, params, layout, from, count),
   kernels: {
     wasm: decodeWasm,
-    webgpu: byHeads(decodeWebgpu, 'data', (_, {layout, count}) => count * layout.dim),
+    webgpu: byHeads(decodeWebgpu, 'data', numbersOfHead),
   },
 });
 
@@ -71,6 +71,11 @@ function decodeWasm({data, params}: DecodeInfos, {layout, from, count}: DecodeAt
   const scratch = heap.scratch(heap.kernels.decodeTokensScratch());
   heap.kernels.decodeTokens(descriptor, batch * kvHeads, from, count, heap.address(out), scratch);
   return out;
+}
+
+/** Numbers of the result for each index of the first two axes of the data. */
+function numbersOfHead({data}: DecodeInfos, {layout, count}: DecodeAttributes): number {
+  return count * layout.dim * (kvHeadsOf(layout, data) / data.shape[1]);
 }
 
 function decodeWebgpu({data, params}: DecodeInfos, {layout, from, count}: DecodeAttributes): tf.TensorInfo {

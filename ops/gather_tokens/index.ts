@@ -5,7 +5,7 @@ import {expectRank4, mapTensors, tensorsOf, type Encoding} from '../encodings/en
 import {tokenEncodingOf} from '../encodings/low_rank.js';
 import {defineOp, runOp} from '../run_op.js';
 import {indicesOutside} from './checks.js';
-import {gatherHeadColumnsReference, gatherRowsReference} from './reference.js';
+import {gatherRowsReference} from './reference.js';
 import {gatherRowsWasm} from './wasm.js';
 import {gatherRowsWebgpu} from './webgpu.js';
 
@@ -61,9 +61,7 @@ function gather(
   const kvHeads = headColumns?.length ?? data.shape[1];
   return tf.tidy(() => {
     const inputs = {data, indices: asTensor(indices, data, kvHeads, blockRows)};
-    return headColumns === undefined
-      ? runOp(gatherRowsOp, inputs, {blockRows})
-      : runOp(gatherHeadColumnsOp, inputs, {blockRows, headColumns});
+    return runOp(gatherRowsOp, inputs, headColumns ? {blockRows, headColumns} : {blockRows});
   });
 }
 
@@ -108,10 +106,4 @@ const gatherRowsOp = defineOp({
   name: 'GatherRows',
   reference: gatherRowsReference,
   kernels: {wasm: gatherRowsWasm, webgpu: gatherRowsWebgpu},
-});
-
-const gatherHeadColumnsOp = defineOp({
-  name: 'GatherHeadColumns',
-  reference: gatherHeadColumnsReference,
-  kernels: {},
 });

@@ -22,7 +22,7 @@ import {tilesFor, type Tiles} from './webgpu_tiles.js';
  * through workgroup memory. If that makes too few workgroups (decoding), the tokens are split among several, each of
  * which gives a partial, and a second pass joins them (Flash-Decoding, Dao et al., 2023).
  */
-export const attendWebgpu = byHeads(attendHeads, 'keyData');
+export const attendWebgpu = byHeads(attendHeads, ['keyData', 'valueData']);
 
 function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttributes): tf.TensorInfo {
   const programs = webgpuPrograms()!;

@@ -2,6 +2,7 @@ import {registerPolicy} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
+import {policy} from '../../cache/index.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import {bands, perDepth} from '../../cache/plans/index.js';
 import {adaptive, full, h2o, layered, onlineSvd, quantized} from '../../cache/policies/index.js';
@@ -18,6 +19,7 @@ import {openSafetensors} from '../../base/files/safetensors.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {rejection} from '../base/files/rejection.js';
 import {expectNoLeak} from '../support/tensors.js';
+import '../support/lloyd_max_codec.js';
 import {tinyModel} from '../support/tiny_model.js';
 
 const layerShape = (depth: number, sizes = {}) => ({
@@ -282,6 +284,34 @@ describe('a snapshot', () => {
       const error = await KVCache.restore(changed(bytes, change), [layerShape(0)]).catch(
         (caught: unknown) => caught,
       );
+      expect(error, name).to.be.instanceOf(FormatError);
+    }
+    cache.dispose();
+  });
+
+  it('refuses widths of bits that do not fit the model', async () => {
+    const shape = layerShape(0, {heads: 4, kvHeads: 2});
+    const store = {name: 'testLloydMax', options: {widths: [8, 3, 0]}};
+    const cache = new KVCache([shape], policy({store, sinks: 0, recent: 4}));
+    const make = (heads: number) => tf.randomNormal<tf.Rank.R4>([1, heads, 70, 16]);
+    tf.tidy(() => void cache.attend(0, {queries: make(4), keys: make(2), values: make(2)}));
+    const bytes = await cache.save();
+    (await KVCache.restore(bytes, [shape])).dispose();
+    const latents = ({depths: [depth]}: Description) => {
+      const {keys} = depth!.held[0]![1];
+      return keys['latents'] as {dim: number; widths: number[][]};
+    };
+    const wrong: Record<string, (description: Description) => void> = {
+      'a head less': description => latents(description).widths.pop(),
+      'a head more': description => latents(description).widths.push([4, 4]),
+      'a group less': description => latents(description).widths[0]!.pop(),
+      'other widths': description => (latents(description).widths[0]![0] = 4),
+      '7 bits': description => (latents(description).widths[0]![0] = 7),
+      'other channels': description => (latents(description).dim = 8),
+      'a torn tile': ({depths: [depth]}) => (depth!.held[0]![1].tokens -= 1),
+    };
+    for (const [name, change] of Object.entries(wrong)) {
+      const error = await KVCache.restore(changed(bytes, change), [shape]).catch((caught: unknown) => caught);
       expect(error, name).to.be.instanceOf(FormatError);
     }
     cache.dispose();

@@ -1,5 +1,6 @@
 import type {Spec} from '../../base/options.js';
 import {policyNames} from '../../cache/policies/as_policy.js';
+import '../support/lloyd_max_codec.js';
 import {randomProfileId} from '../support/transform_profile.js';
 
 // What the contract tests run over. Every registered name must have at least one entry here: a test asks.
@@ -29,6 +30,9 @@ export const codecVariants: readonly CodecVariant[] = [
   {name: 'lowRank', options: {rank: 64, center: true}, incompressible: true},
   {name: 'lowRank', options: {energy: 0.5, center: true}},
   {name: 'lowRank', options: {rank: 12, latents: {name: 'integer', options: {bits: 4, groupSize: 4}}}},
+  {name: 'testLloydMax', options: {widths: [8, 3, 1]}},
+  {name: 'testLloydMax', options: {widths: [6, 0, 5, 2]}},
+  {name: 'testLloydMax', options: {widths: [0]}},
 ];
 
 export interface PolicyVariant extends Spec {

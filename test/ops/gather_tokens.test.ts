@@ -3,18 +3,20 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {capacityOf, encodingBytes, tensorsOf, type Encoding} from '../../ops/encodings/encoding.js';
+import {capacityOf, encodingBytes, headsOf, tensorsOf, type Encoding} from '../../ops/encodings/encoding.js';
+import type {Width} from '../../ops/encodings/lloyd_max_levels.js';
 import {gatherBlocks, gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
+import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {
   disposeEncoding,
   lowRankStorages,
   randomLowRank,
   randomTokens,
+  sharedTokens,
   tokenStorages,
-  type TokenStorage,
 } from '../support/encodings.js';
-import {randomStream} from '../support/random.js';
+import {randomFloats, randomStream} from '../support/random.js';
 import {withReference} from '../support/reference.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 
@@ -98,6 +100,43 @@ describeOnBackends(
       tf.dispose([data, rows]);
     });
 
+    it('keeps other tiles of each head that lies beside others', async () => {
+      const [batch, tokens, dim] = [2, 64, 24];
+      const widths: Width[][] = [
+        [3, 0, 8],
+        [0, 0, 0],
+        [1, 4, 2],
+      ];
+      const x = tf.tensor4d(randomFloats(5, batch * 3 * tokens * dim), [batch, 3, tokens, dim]);
+      const encoding = quantizeLloydMax(x, widths);
+      const indices = Int32Array.of(3, 1, 0, 2, 2, 0, 1, 3, 0, 0, 2, 1);
+      const gather = () => gatherBlocks(encoding, indices, 16);
+      const [kept, plain] = [gather(), withReference('GatherRows', gather)];
+      expect(headsOf(kept)).to.deep.equal({batch, kvHeads: 3});
+      await expectClose(kept.codes, plain.codes, 0);
+      await expectClose(kept.scales, plain.scales, 0);
+      const keptNumbers = tf.tidy(() => {
+        const ofTile = (head: number, tile: number) =>
+          tf.slice(x, [(head / 3) | 0, head % 3, tile * 16, 0], [1, 1, 16, -1]);
+        const ofHead = (head: number) =>
+          tf.concat(
+            [0, 1].map(i => ofTile(head, indices[2 * head + i]!)),
+            2,
+          );
+        const text = (at: number) =>
+          tf.concat(
+            [0, 1, 2].map(head => ofHead(3 * at + head)),
+            1,
+          );
+        return tf.concat<tf.Tensor4D>([text(0), text(1)], 0);
+      });
+      const expected = quantizeLloydMax(keptNumbers, widths);
+      await expectClose(kept.codes, expected.codes, 0);
+      await expectClose(kept.scales, expected.scales, 0);
+      for (const made of [encoding, kept, plain, expected]) disposeEncoding(made);
+      tf.dispose([x, keptNumbers]);
+    });
+
     it('really frees what is left out', () => {
       const encoding = randomTokens(
         {batch: 1, kvHeads: 2, tokens: 9, capacity: 12, dim: 8},
@@ -167,6 +206,12 @@ describeOnBackends(
             InvalidArgumentError,
             /0 to 3/,
           );
+          const codes = quantizeLloydMax(tf.ones([1, 2, 64, 8]), [[2], [3]]);
+          expect(() => gatherBlocks(codes, Int32Array.of(0, wrong), 16)).to.throw(
+            InvalidArgumentError,
+            /0 to 3/,
+          );
+          disposeEncoding(codes);
         }
         // four tokens hold one whole block of three
         for (const indices of [Int32Array.of(0, 1), tf.tensor3d([0, 1], [1, 2, 1], 'int32')]) {
@@ -181,8 +226,3 @@ describeOnBackends(
   },
   testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl'), // no exact 32-bit integers there
 );
-
-/** How many tokens of a storage share parameters. */
-function sharedTokens(storage: TokenStorage): number {
-  return storage.kind === 'integer' && storage.groupAxis === 'channel' ? storage.groupSize : 1;
-}

@@ -10,7 +10,9 @@ import {
   type LowRankEncoding,
   type TokenEncoding,
 } from '../../ops/encodings/encoding.js';
+import {allWidths} from '../../ops/encodings/lloyd_max_levels.js';
 import {quantize} from '../../ops/integer/index.js';
+import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 import {randomFloats, randomStream} from './random.js';
 
 /** Every encoding that stores tokens one by one. */
@@ -31,11 +33,19 @@ export const tokenStorages = fc.oneof(
 
 export type TokenStorage = typeof tokenStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
 
+/** Codes of few bits; the widths of a head's groups are taken from this list in turn, each head from another place on. */
+const lloydMaxStorages = fc.record({
+  kind: fc.constant('lloydMax' as const),
+  widths: fc.array(fc.constantFrom(...allWidths), {minLength: 1, maxLength: 8}),
+});
+
+type LloydMaxStorage = typeof lloydMaxStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
+
 /** Low rank with latents in any of these. */
 export const lowRankStorages = fc.record({
   rank: fc.oneof(fc.integer({min: 1, max: 20}), fc.constant(32)),
   mean: fc.boolean(),
-  latents: tokenStorages,
+  latents: fc.oneof({weight: 3, arbitrary: tokenStorages}, {weight: 1, arbitrary: lloydMaxStorages}),
 });
 
 export type LowRankStorage = typeof lowRankStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
@@ -52,13 +62,12 @@ export interface TokenShape {
 /** Random tokens in an encoding. Rows after the valid ones hold numbers that change the result if they are read. */
 export function randomTokens(
   shape: TokenShape,
-  storage: TokenStorage,
+  storage: TokenStorage | LloydMaxStorage,
   seed: number,
   spread = 1,
 ): TokenEncoding {
   const {batch, kvHeads, tokens, dim} = shape;
-  // per-channel codes store whole groups only
-  const group = storage.kind === 'integer' && storage.groupAxis === 'channel' ? storage.groupSize : 1;
+  const group = sharedTokens(storage); // whole groups only
   const capacity = Math.ceil(shape.capacity / group) * group;
   const spare = storage.kind === 'dense' ? NaN : 1000;
   const numbers = randomFloats(seed, batch * kvHeads * capacity * dim, spread).map((value, i) =>
@@ -66,19 +75,52 @@ export function randomTokens(
   );
   const x = tf.tensor4d(numbers, [batch, kvHeads, capacity, dim]);
   if (storage.kind === 'dense') return {kind: 'dense', dim, data: x};
-  const encoding = storage.kind === 'float8' ? encodeFloat8(x, storage) : quantize(x, {...storage, dim});
+  const encoding = encode(x, storage);
   x.dispose();
   return encoding;
 }
 
-/** Random tokens of low rank. The basis is scaled so that tokens are about as large as their latents. */
+/** How many tokens of a storage share a row. */
+export function sharedTokens(storage: TokenStorage | LloydMaxStorage): number {
+  if (storage.kind === 'lloydMax') return 16;
+  return storage.kind === 'integer' && storage.groupAxis === 'channel' ? storage.groupSize : 1;
+}
+
+function encode(
+  x: tf.Tensor4D,
+  storage: Exclude<TokenStorage, {kind: 'dense'}> | LloydMaxStorage,
+): TokenEncoding {
+  const [, kvHeads, , dim] = x.shape;
+  switch (storage.kind) {
+    case 'float8':
+      return encodeFloat8(x, storage);
+    case 'integer':
+      return quantize(x, {...storage, dim});
+    case 'lloydMax': {
+      const {widths} = storage;
+      const ofHead = (head: number) =>
+        Array.from({length: dim / 8}, (_, group) => widths[(head + group) % widths.length]!);
+      return quantizeLloydMax(
+        x,
+        Array.from({length: kvHeads}, (_, head) => ofHead(head)),
+      );
+    }
+  }
+}
+
+/**
+ * Random tokens of low rank. The basis is scaled so that tokens are about as large as their latents. The rank of latents in whole
+ * groups of channels is rounded up.
+ */
 export function randomLowRank(
   shape: TokenShape,
-  {rank, mean, latents}: LowRankStorage,
+  storage: LowRankStorage,
   seed: number,
   spread = 1,
 ): Encoding & {readonly kind: 'lowRank'} {
   const {batch, kvHeads, dim} = shape;
+  const {mean, latents} = storage;
+  const rank = latents.kind === 'lloydMax' ? 8 * Math.ceil(storage.rank / 8) : storage.rank;
   const basis = randomFloats(seed + 1, batch * kvHeads * rank * dim, 1 / Math.sqrt(rank));
   return {
     kind: 'lowRank',

@@ -6,6 +6,7 @@ export {causalGradient, causalGradientScratch} from './causal_gradient';
 export {mergePartials, partialLogSum} from './merge_partials';
 export {groupParameters, packCodes} from './quantize';
 export {float8Scales, float8Codes} from './float8';
+export {encodeLevels, encodeLevelsScratch} from './lloyd_max_encode';
 export {decodeTokens, decodeTokensScratch} from './tiles';
 export {project, expandPartial} from './low_rank';
 export {gatherColumns, gatherRows} from './gather_rows';

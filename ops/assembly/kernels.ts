@@ -14,6 +14,8 @@ export interface WasmKernels {
   packCodes(x: number, params: number, codes: number, heads: number, tokens: number, dim: number, bits: number, alongChannels: number, groupSize: number): void;
   float8Scales(x: number, scales: number, rows: number, dim: number, largest: number): void;
   float8Codes(x: number, scales: number, codes: number, rows: number, dim: number, format: number): void;
+  encodeLevels(z: number, codes: number, scales: number, layout: number, scratch: number, texts: number, kvHeads: number, tokens: number, dim: number): void;
+  encodeLevelsScratch(dim: number): number;
   decodeTokens(descriptor: number, heads: number, from: number, count: number, out: number, scratch: number): void;
   decodeTokensScratch(): number;
   project(x: number, basis: number, out: number, heads: number, rows: number, dim: number, rank: number): void;

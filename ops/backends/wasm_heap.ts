@@ -21,8 +21,12 @@ export interface WasmHeap {
   bytes(tensor: tf.TensorInfo): Uint8Array;
   /** A new tensor whose values are not set. */
   output(shape: number[], dtype: 'float32' | 'int32'): tf.TensorInfo;
-  /** New float32 tensors, which `fill` sets; if it throws, or there is no memory for all, none is left. */
-  outputs(shapes: readonly number[][], fill: (results: readonly tf.TensorInfo[]) => void): tf.TensorInfo[];
+  /** New tensors, float32 by default, which `fill` sets; if it throws, or there is no memory for all, none is left. */
+  outputs(
+    shapes: readonly number[][],
+    fill: (results: readonly tf.TensorInfo[]) => void,
+    dtype?: 'float32' | 'int32',
+  ): tf.TensorInfo[];
   /** The address of at least `bytes` bytes of scratch memory, valid until the next call. */
   scratch(bytes: number): number;
   /** Calls `use` with the address of `bytes` bytes that are freed afterwards, beside the scratch memory. */
@@ -101,10 +105,10 @@ function openHeap(backend: object): WasmHeap {
       return new Uint8Array(memory.buffer, address(tensor), 4 * size);
     },
     output: (shape, dtype) => backend.makeOutput(shape, dtype),
-    outputs: (shapes, fill) => {
+    outputs: (shapes, fill, dtype = 'float32') => {
       const results: tf.TensorInfo[] = [];
       try {
-        for (const shape of shapes) results.push(backend.makeOutput(shape, 'float32'));
+        for (const shape of shapes) results.push(backend.makeOutput(shape, dtype));
         fill(results);
         return results;
       } catch (error) {

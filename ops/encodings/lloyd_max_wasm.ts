@@ -1,6 +1,6 @@
 import type {WasmHeap} from '../backends/wasm_heap.js';
-import {scales, vectorsOfHead, type LloydMaxLayout} from './lloyd_max_layout.js';
-import {levelUnit, planesOf, type Width} from './lloyd_max_levels.js';
+import {inverseScales, scales, vectorsOfHead, type LloydMaxLayout} from './lloyd_max_layout.js';
+import {allWidths, levelsOf, levelUnit, planesOf} from './lloyd_max_levels.js';
 
 /** The address of the tables that ops/assembly/lloyd_max.ts reads codes of a layout by, as it describes them. */
 export function wasmTables({widths}: LloydMaxLayout, heap: WasmHeap): number {
@@ -22,12 +22,22 @@ const planeBytes = 128;
 const widthBytes = 2 * planeBytes + 2 * 64;
 const largestWidth = 8;
 
+const scalesAt = (largestWidth + 1) * widthBytes;
+/** Where the tables of the encoder begin, and what it has for each width: midpoints, levels and codes. */
+const encoderAt = scalesAt + 64;
+const encoderWidthsAt = encoderAt + 64 * 8 + 64 * 4;
+const encoderWidthBytes = 2 * 256 * 4 + 256;
+
 /** What does not depend on a layout. */
 function sharedTables(): Uint8Array<ArrayBuffer> {
-  const scalesAt = (largestWidth + 1) * widthBytes;
-  const bytes = new Uint8Array(scalesAt + 64);
+  const bytes = new Uint8Array(encoderWidthsAt + (largestWidth + 1) * encoderWidthBytes);
   const view = new DataView(bytes.buffer);
-  for (const width of [1, 2, 3, 4, 5, 6, 8] satisfies Width[]) {
+  for (const width of allWidths) {
+    const {midpoints, levels: ascending, codes} = levelsOf(width);
+    const ofEncoder = encoderWidthsAt + width * encoderWidthBytes;
+    midpoints.forEach((midpoint, index) => view.setFloat32(ofEncoder + 4 * index, midpoint, true));
+    ascending.forEach((level, index) => view.setFloat32(ofEncoder + 1024 + 4 * index, level, true));
+    bytes.set(codes, ofEncoder + 2048);
     for (const [index, {bits, levels}] of planesOf(width).entries()) {
       const at = width * widthBytes;
       levels.forEach((level, value) => {
@@ -46,6 +56,10 @@ function sharedTables(): Uint8Array<ArrayBuffer> {
   const scaleBytes = new Uint8Array(scales.slice(0, 16).buffer); // little-endian, as WebAssembly is
   for (let r = 0; r < 16; r++) {
     for (let byte = 0; byte < 4; byte++) bytes[scalesAt + 16 * byte + r] = scaleBytes[4 * r + byte]!;
+  }
+  for (const [exponent, inverse] of inverseScales.entries()) {
+    view.setFloat64(encoderAt + 8 * exponent, 2 ** ((exponent - 40.5) / 8), true);
+    view.setFloat32(encoderAt + 64 * 8 + 4 * exponent, inverse, true);
   }
   return bytes;
 }

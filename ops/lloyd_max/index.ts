@@ -6,6 +6,7 @@ import {isWidth, type Width} from '../encodings/lloyd_max_levels.js';
 import {requireExactIntegers} from '../exact_integers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {quantizeLloydMaxReference} from './reference.js';
+import {quantizeLloydMaxWasm} from './wasm.js';
 
 export {lloydMaxErrorBound} from './error_bound.js';
 
@@ -49,5 +50,5 @@ function checkArguments(z: tf.Tensor4D, widths: readonly (readonly Width[])[]): 
 const quantizeLloydMaxOp = defineOp({
   name: 'QuantizeLloydMax',
   reference: quantizeLloydMaxReference,
-  kernels: {},
+  kernels: {wasm: quantizeLloydMaxWasm},
 });

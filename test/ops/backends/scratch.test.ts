@@ -84,6 +84,14 @@ const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number
       const encoding = quantizeLloydMax(random(seed, [batch, kvHeads, rows, 16], spread), widths);
       return [decodeEncoding(encoding, rows - tokens, tokens)];
     }),
+    encodeLevels: property(({batch, kvHeads, tokens, spread, seed}) => {
+      const widths = Array.from({length: kvHeads}, (_, head) => [5 as const, allWidths[(seed + head) & 7]!]);
+      const {codes, scales} = quantizeLloydMax(
+        random(seed, [batch, kvHeads, 16 * tokens, 16], spread),
+        widths,
+      );
+      return [tf.cast(codes, 'float32'), tf.cast(scales, 'float32')];
+    }),
     eigh: fc.asyncProperty(sizes, sizes, fc.integer({min: 1, max: 2}), fc.integer(), (dim, _, count, seed) =>
       expectFinite(() =>
         Object.values(eigh(tf.reshape(random(seed, [count, 1, dim, dim]), [count, dim, dim]))),

@@ -1,7 +1,7 @@
 """Finds the levels of ops/encodings/lloyd_max_levels.ts and prints them as it has them.
 
     pip install numpy scipy
-    python tools/lloyd_max_levels.py        (some ten minutes)
+    python tools/lloyd_max_levels.py        (some six minutes)
 
 Levels are for a standard normal number and symmetric around 0. A width of two planes has the levels
 U[upper] + (lower - (2^lowerBits - 1) / 2) * delta. U and delta minimise the mean squared error of the nearest level, from many

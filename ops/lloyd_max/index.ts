@@ -34,7 +34,7 @@ export function quantizeLloydMax(z: tf.Tensor4D, widths: readonly (readonly Widt
 function checkArguments(z: tf.Tensor4D, widths: readonly (readonly Width[])[]): void {
   expectRank4(z, 'z');
   const [, kvHeads, tokens, dim] = z.shape;
-  if (tokens === 0 || tokens % tileTokens !== 0 || dim === 0 || dim % groupChannels !== 0) {
+  if (tokens % tileTokens !== 0 || dim === 0 || dim % groupChannels !== 0) {
     throw new InvalidArgumentError(
       `z is [${z.shape.join(', ')}]; expected a multiple of ${tileTokens} tokens and of ${groupChannels} channels.`,
     );

@@ -45,7 +45,6 @@ const stored: Record<string, {readonly store: StoreLike; readonly error: number}
     store: {name: 'lowRank', options: {rank: 16, latents: {name: 'integer', options: {bits: 8}}}},
     error: Infinity,
   },
-  'codes of few bits': {store: {name: 'testLloydMax', options: {widths: [8, 5, 6]}}, error: 0.5},
   onlineSvd: {store: {name: 'onlineSvd', options: {rank: 4, updateFreq: 5}}, error: Infinity},
   transform: {
     store: {

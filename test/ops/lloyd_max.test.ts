@@ -20,7 +20,7 @@ import {withReference} from '../support/reference.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 
 // webgpu has no reference to compare with: test/ops/webgpu
-const exact = testBackends.filter(backend => backend === 'cpu' || backend === 'tensorflow');
+const exact = testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl');
 
 describeOnBackends(
   'quantizeLloydMax',
@@ -152,7 +152,6 @@ describeOnBackends(
           message,
         );
       refuse(tf.ones([1, 1, 12, 8]), [[4]], /multiple of 16 tokens/);
-      refuse(tf.ones([1, 1, 0, 8]), [[4]], /multiple of 16 tokens/);
       refuse(tf.ones([1, 1, 16, 12]), [[4]], /multiple of .*8 channels/);
       refuse(tf.ones([1, 16, 8]), [[4]], /four axes/);
       refuse(tf.ones([1, 2, 16, 8]), [[4]], /2 rows/);

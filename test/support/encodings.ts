@@ -69,7 +69,8 @@ export function randomTokens(
   const {batch, kvHeads, tokens, dim} = shape;
   const group = sharedTokens(storage); // whole groups only
   const capacity = Math.ceil(shape.capacity / group) * group;
-  const spare = storage.kind === 'dense' ? NaN : 1000;
+  // less if spare tokens share their scales with valid ones: scores are rounded in units of these
+  const spare = storage.kind === 'dense' ? NaN : group > 1 ? 20 : 1000;
   const numbers = randomFloats(seed, batch * kvHeads * capacity * dim, spread).map((value, i) =>
     Math.floor(i / dim) % capacity < tokens ? value : spare,
   );

@@ -1,24 +1,14 @@
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {groupChannels} from '../../../ops/encodings/lloyd_max_layout.js';
+import {type Width, allWidths, meanSquaredErrorOf} from '../../../ops/encodings/lloyd_max_levels.js';
 import {type SideTransform, type TransformProfile, transformSides} from './profile.js';
 
 /** Channels that share a width. */
-export const channelsPerGroup = 8;
+export const channelsPerGroup = groupChannels;
 
 /** Bits that a channel may have. */
-export const codeWidths = [0, 1, 2, 3, 4, 5, 6, 8] as const;
-export type CodeWidth = (typeof codeWidths)[number];
-
-/** Mean squared error of a code of each width for a standard normal number: of the levels that the encoding `lloydMax` has. */
-const distortions: Readonly<Record<CodeWidth, number>> = {
-  0: 1,
-  1: 0.3634,
-  2: 0.1175,
-  3: 0.03527,
-  4: 0.009497,
-  5: 0.002943,
-  6: 0.000736,
-  8: 0.0000554,
-};
+export const codeWidths = allWidths;
+export type CodeWidth = Width;
 
 /** Bits of a token's scale in each head. */
 export const scaleBitsOfHead = 6;
@@ -88,7 +78,9 @@ export function predictedDivergences(
   return profile.depths.map((transforms, depth) => {
     const of = (transform: SideTransform, widths: SideWidths) => {
       const ofGroups = widths.flat();
-      return groupsOf(transform).reduce((sum, weight, i) => sum + weight * distortions[ofGroups[i]!], 0) / 2;
+      return (
+        groupsOf(transform).reduce((sum, weight, i) => sum + weight * meanSquaredErrorOf(ofGroups[i]!), 0) / 2
+      );
     };
     return {
       keys: of(transforms.keys, depths[depth]!.keys),
@@ -120,7 +112,7 @@ function filled(groups: readonly number[], bytes: number): CodeWidth[] {
   const steps = groups.flatMap((weight, group) =>
     codeWidths.slice(1).map((width, i) => {
       const from = codeWidths[i]!;
-      const gain = (weight * (distortions[from] - distortions[width])) / (width - from);
+      const gain = (weight * (meanSquaredErrorOf(from) - meanSquaredErrorOf(width))) / (width - from);
       return {group, from, width, gain};
     }),
   );

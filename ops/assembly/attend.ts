@@ -5,10 +5,11 @@ import {
   areIntegerKeys, groupBytes, integerBlockBytes, readGroup, scoreIntegerBlock, startIntegers,
 } from './integer_keys';
 import {addIntegerBlock, areIntegerValues, integerValueBytes} from './integer_values';
-import {expOf, expOf4, maxOfLanes, sumOfLanes} from './math';
+import {areScanned, attendCodes, attendCodesScratch} from './lloyd_max_attend';
 import {addFourRows, addRow} from './multiply_add';
 import {blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
 import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
+import {softmaxRow} from './softmax_row';
 import {dimOf, isInPlace, readTile, tileBytes} from './tiles';
 import {toChannels, toUnpacked} from './unpacked';
 
@@ -24,6 +25,7 @@ export function attendScratch(keys: usize, values: usize, rows: i32): usize {
   const keyEncoding = changetype<EncodingDescriptor>(keys),
     valueEncoding = changetype<EncodingDescriptor>(values);
   if (rows > fewRows) return manyRowsBytes(keyEncoding, valueEncoding);
+  if (areScanned(keyEncoding, valueEncoding)) return attendCodesScratch(keyEncoding, valueEncoding, rows);
   return blocksAt(keyEncoding, valueEncoding) + <usize>((rows + 3) >> 2) * blockStep(keyEncoding, valueEncoding);
 }
 
@@ -56,7 +58,11 @@ export function attend(
       memory.fill(out, 0, outBytes);
       store<f32>(out + ((<usize>dimV) << 2), -Infinity);
     }
-    if (rows <= fewRows) {
+    if (rows <= fewRows && areScanned(keyEncoding, valueEncoding)) {
+      attendCodes(
+        queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+      );
+    } else if (rows <= fewRows) {
       attendFewRows(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
       );
@@ -244,45 +250,4 @@ function attendManyRows(
 function anyVisible(row: i32, queryTokens: i32, firstQuery: i32, from: i32): bool {
   for (let r = row; r < row + 4; r++) if (firstQuery + (r % queryTokens) >= from) return true;
   return false;
-}
-
-/**
- * Turns the first `visible` scores of a row into weights exp(s - m') and the rest up to `count` into zeros; rescales the
- * row's state from its old maximum to m'. Scores after `count`, up to a multiple of four, may be overwritten.
- */
-function softmaxRow(scores: usize, visible: i32, count: i32, state: usize, dimV: i32): void {
-  const tail = state + ((<usize>dimV) << 2);
-  if (visible <= 0) {
-    memory.fill(scores, 0, (<usize>count) << 2);
-    return;
-  }
-  const whole = (visible + 3) & ~3;
-  for (let j = visible; j < whole; j++) store<f32>(scores + ((<usize>j) << 2), -Infinity);
-  let maxima = f32x4.splat(-Infinity);
-  for (let j = 0; j < whole; j += 4) maxima = f32x4.pmax(maxima, v128.load(scores + ((<usize>j) << 2)));
-  const oldMax = load<f32>(tail);
-  const tileMax = maxOfLanes(maxima);
-  const newMax = max(oldMax, tileMax);
-  // if every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead
-  const shift = f32x4.splat(newMax == -Infinity ? 0 : newMax);
-  let sums = f32x4.splat(0);
-  for (let j = 0; j < whole; j += 4) {
-    const weights = expOf4(f32x4.sub(v128.load(scores + ((<usize>j) << 2)), shift));
-    sums = f32x4.add(sums, weights);
-    v128.store(scores + ((<usize>j) << 2), weights);
-  }
-  if (count > whole) memory.fill(scores + ((<usize>whole) << 2), 0, (<usize>(count - whole)) << 2);
-  let sum = load<f32>(tail, 4);
-  if (newMax != oldMax) {
-    const factor = expOf(oldMax - newMax);
-    sum *= factor;
-    const factors = f32x4.splat(factor);
-    let i: usize = 0;
-    const bytes = (<usize>dimV) << 2;
-    for (; i + 16 <= bytes; i += 16) v128.store(state + i, f32x4.mul(v128.load(state + i), factors));
-    for (; i < bytes; i += 4) store<f32>(state + i, load<f32>(state + i) * factor);
-    store<f32>(tail, newMax);
-  }
-  sum += sumOfLanes(sums);
-  store<f32>(tail, sum, 4);
 }

@@ -39,6 +39,14 @@ export function upperBits(width: i32): i32 {
   return width >= 4 ? 4 : width == 3 ? 2 : width;
 }
 
+/** The largest level of a width in units of `levelUnit`. */
+export function largestLevel(encoding: EncodingDescriptor, width: i32): f32 {
+  const terms = sharedOf(encoding) + <usize>width * widthBytes + termsAt;
+  const upper = upperBits(width);
+  const lower: f32 = upper == width ? 0 : load<f32>(terms + (<usize>((1 << (width - upper)) - 1) << 2), 64);
+  return (load<f32>(terms + (<usize>((1 << upper) - 1) << 2)) + lower) / levelUnit;
+}
+
 /** Bytes from a tile to the next. */
 // @ts-ignore: decorator
 @inline
@@ -82,9 +90,7 @@ function spread(x: u64): u64 {
 export function readScales(encoding: EncodingDescriptor, head: i32, tile: i32, out: usize): void {
   const words = scaleWords(encoding, head, tile);
   const pairs = v128.load64_zero(words);
-  const low = v128.and(pairs, i8x16.splat(15)),
-    high = i16x8.shr_u(v128.and(pairs, i8x16.splat(-16)), 4);
-  const r = v128.shuffle<u8>(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const r = lowBytes(lowNibbles(pairs), highNibbles(pairs));
   const upper = load<u32>(words, 8);
   const k = i64x2(spread(<u64>(upper & 0xffff)), spread(<u64>(upper >> 16)));
   const bytes = sharedOf(encoding) + scalesAt;
@@ -134,44 +140,89 @@ export function highWords(a: v128, b: v128): v128 {
 }
 
 /**
- * The levels of one group of a tile as 16-bit integers in units of `levelUnit`: 16 tokens of each of 8 channels, which are `stride`
- * bytes apart. `tables` are those of its width, which is not 0.
+ * The levels of one group of some tiles, `tileBytes` apart, as 16-bit integers in units of `levelUnit`: 16 tokens of each tile for each
+ * of 8 channels, which are `stride` bytes apart. `tables` are those of its width, which is not 0.
  */
-export function unpackGroup(codes: usize, width: i32, tables: usize, out: usize, stride: usize): void {
-  if (width == 1) unpackPlane<u8>(codes, tables, out, stride, false);
-  else if (width <= 3) unpackPlane<u16>(codes, tables, out, stride, false);
-  else unpackPlane<u32>(codes, tables, out, stride, false);
+export function unpackGroup(codes: usize, tileBytes: usize, tiles: i32, width: i32, tables: usize, out: usize, stride: usize): void {
+  if (width == 1) unpackOnes(codes, tileBytes, tiles, tables, out, stride, false);
+  else if (width <= 3) unpackTwos(codes, tileBytes, tiles, tables, out, stride, false);
+  else unpackFours(codes, tileBytes, tiles, tables, out, stride, false);
   const upper = upperBits(width);
   if (upper == width) return;
-  const lower = codes + (<usize>upper << 4);
-  if (width - upper == 1) unpackPlane<u8>(lower, tables + tableBytes, out, stride, true);
-  else if (width == 6) unpackPlane<u16>(lower, tables + tableBytes, out, stride, true);
-  else unpackPlane<u32>(lower, tables + tableBytes, out, stride, true);
+  codes += <usize>upper << 4;
+  tables += tableBytes;
+  if (width == 6) unpackTwos(codes, tileBytes, tiles, tables, out, stride, true);
+  else if (width == 8) unpackFours(codes, tileBytes, tiles, tables, out, stride, true);
+  else unpackOnes(codes, tileBytes, tiles, tables, out, stride, true);
 }
 
-/** One plane, of as many bits as the type `Bits` has bytes; its terms are stored, or added to what is there. */
-// @ts-ignore: decorator
-@inline
-function unpackPlane<Bits>(codes: usize, tables: usize, out: usize, stride: usize, add: bool): void {
-  const vectors = <usize>sizeof<Bits>() << 4;
-  const perNibble: usize = 4 / sizeof<Bits>();
-  for (let at: usize = 0; at < vectors; at += 16) {
-    const bytes = v128.load(codes + at);
-    const low = v128.and(bytes, i8x16.splat(15)),
-      high = i16x8.shr_u(v128.and(bytes, i8x16.splat(-16)), 4);
-    for (let channel: usize = 0; channel < perNibble; channel++) {
-      storeTerms(tables + (channel << 5), low, out + channel * stride, add);
-      storeTerms(tables + (channel << 5), high, out + (perNibble + channel) * stride, add);
+// Planes of one, two and four bits; terms are stored, or added to what is there. The tables of all channels of a nibble stay in
+// registers.
+
+function unpackOnes(codes: usize, tileBytes: usize, tiles: i32, tables: usize, out: usize, stride: usize, add: bool): void {
+  for (let channel: usize = 0; channel < 4; channel++, tables += 32, out += stride) {
+    const lower = v128.load(tables),
+      upper = v128.load(tables, 16);
+    for (let tile: usize = 0; tile < <usize>tiles; tile++) {
+      const bytes = v128.load(codes + tile * tileBytes),
+        to = out + (tile << 5);
+      storeTerms(lower, upper, lowNibbles(bytes), to, add);
+      storeTerms(lower, upper, highNibbles(bytes), to + 4 * stride, add);
     }
-    out += 2 * perNibble * stride;
+  }
+}
+
+function unpackTwos(codes: usize, tileBytes: usize, tiles: i32, tables: usize, out: usize, stride: usize, add: bool): void {
+  const lower0 = v128.load(tables),
+    upper0 = v128.load(tables, 16),
+    lower1 = v128.load(tables, 32),
+    upper1 = v128.load(tables, 48);
+  for (let vector = 0; vector < 2; vector++, codes += 16, out += 4 * stride) {
+    let from = codes,
+      to = out;
+    for (let tile = 0; tile < tiles; tile++, from += tileBytes, to += 32) {
+      const bytes = v128.load(from);
+      const low = lowNibbles(bytes),
+        high = highNibbles(bytes);
+      storeTerms(lower0, upper0, low, to, add);
+      storeTerms(lower1, upper1, low, to + stride, add);
+      storeTerms(lower0, upper0, high, to + 2 * stride, add);
+      storeTerms(lower1, upper1, high, to + 3 * stride, add);
+    }
+  }
+}
+
+function unpackFours(codes: usize, tileBytes: usize, tiles: i32, tables: usize, out: usize, stride: usize, add: bool): void {
+  const lower = v128.load(tables),
+    upper = v128.load(tables, 16);
+  for (let vector = 0; vector < 4; vector++, codes += 16, out += 2 * stride) {
+    let from = codes,
+      to = out;
+    for (let tile = 0; tile < tiles; tile++, from += tileBytes, to += 32) {
+      const bytes = v128.load(from);
+      storeTerms(lower, upper, lowNibbles(bytes), to, add);
+      storeTerms(lower, upper, highNibbles(bytes), to + stride, add);
+    }
   }
 }
 
 // @ts-ignore: decorator
 @inline
-function storeTerms(table: usize, nibbles: v128, out: usize, add: bool): void {
-  const low = swizzle(v128.load(table), nibbles),
-    high = swizzle(v128.load(table, 16), nibbles);
+function lowNibbles(bytes: v128): v128 {
+  return v128.and(bytes, i8x16.splat(15));
+}
+
+// @ts-ignore: decorator
+@inline
+function highNibbles(bytes: v128): v128 {
+  return v128.and(i16x8.shr_u(bytes, 4), i8x16.splat(15));
+}
+
+// @ts-ignore: decorator
+@inline
+function storeTerms(lower: v128, upper: v128, nibbles: v128, out: usize, add: bool): void {
+  const low = swizzle(lower, nibbles),
+    high = swizzle(upper, nibbles);
   let first = lowBytes(low, high),
     second = highBytes(low, high);
   if (add) {
@@ -210,7 +261,7 @@ export function decodeLevels(encoding: EncodingDescriptor, head: i32, from: i32,
         for (let token: usize = 0; token < <usize>(last - first); token++) memory.fill(to + token * rowBytes, 0, 32);
         continue;
       }
-      unpackGroup(codes, width, shared + <usize>width * widthBytes, levels, 2 * codeTile);
+      unpackGroup(codes, 0, 1, width, shared + <usize>width * widthBytes, levels, 2 * codeTile);
       storeTokens(levels, scratch, first, last, to, rowBytes);
       codes += <usize>width << 4;
     }

@@ -197,12 +197,12 @@ async function expectAnswer(
     decoded.dispose();
     return numbers;
   };
-  const decodedKeys = await numbersOf(keys);
+  const [decodedKeys, decodedValues] = [await numbersOf(keys), await numbersOf(values)];
   const expected = attentionOracle({
     ...problem,
     capacity: tokens,
     keys: keyRotation === undefined ? decodedKeys : rotateOnHost(decodedKeys, sidesOf(one).keys, keyRotation),
-    values: await numbersOf(values),
+    values: decodedValues,
   });
   const queries = tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]);
   const partial = withScratchGuards(() =>
@@ -218,8 +218,15 @@ async function expectAnswer(
   // rounding of a score, a sum of products of size spread^2; ten times that of a large key
   const tolerance = 2e-5 * Math.max(1, one.spread ** 2) * (one.peaks > 0 ? 10 : 1);
   await expectClose(column(dimV), expected.max, tolerance, 'max');
-  await expectClose(sums, expected.sum, tolerance, 'sum');
-  await expectClose(output, expected.output, tolerance, 'output');
+  // look-ups are rounded to 14 bits: of few channels the errors of the weights have a mean, which outputs do not show
+  await expectClose(sums, expected.sum, 3 * tolerance, 'sum');
+  const largest = decodedValues.reduce((most, x) => Math.max(most, Math.abs(x)), 1e-30);
+  await expectClose(
+    output.map(x => x / largest),
+    expected.output.map(x => x / largest),
+    tolerance,
+    'output',
+  );
   tf.dispose([queries, partial]);
   if (keyRotation !== undefined) tf.dispose([keyRotation.cos, keyRotation.sin, keyRotation.positions]);
   disposeEncoding(keys);

@@ -1,0 +1,94 @@
+import {EncodingDescriptor} from './encoding_descriptor';
+import {codeTile, tileStride} from './lloyd_max';
+import {
+  codesOfTile, makeTables, mendLargest, mendWeights, mostVectors, readTileScales, rowTableBytes, scanTiles, vectorsOf,
+} from './lloyd_max_keys';
+import {addValues, valueScratch, valueTokens} from './lloyd_max_values';
+import {softmaxRow} from './softmax_row';
+
+// Decoding over codes of the kind `lloydMax` on both sides, a block of tokens at a time, row by row. The rows of the partial are the
+// running state: [output of dimV floats, max, sum].
+
+/** Tokens of a block: so many that few of the first ones carry a part of the attention so far that asks for exact numbers. */
+const blockTokens: i32 = 1024;
+
+/** Whether both sides are such codes, of keys that need no rotation, and few enough bits that sums of look-ups fit. */
+export function areScanned(keys: EncodingDescriptor, values: EncodingDescriptor): bool {
+  return keys.kind == 3 && values.kind == 3 && !keys.basis && mostOfHeads(keys) <= mostVectors;
+}
+
+/** The largest number of vectors of a head. */
+function mostOfHeads(encoding: EncodingDescriptor): i32 {
+  let most = 0;
+  for (let head = 0; head < encoding.groupSize; head++) most = max(most, vectorsOf(encoding, head));
+  return most;
+}
+
+// Scratch memory: scales of keys and values; scores of each row; tables of each row; what values take.
+
+const scaleBytes: usize = <usize>blockTokens << 2;
+const scoreBytes: usize = <usize>blockTokens << 2;
+
+/** Bytes of scratch memory of `attendCodes`. */
+export function attendCodesScratch(keys: EncodingDescriptor, values: EncodingDescriptor, rows: i32): usize {
+  return 2 * scaleBytes + <usize>rows * (scoreBytes + rowTableBytes(mostOfHeads(keys))) + valueScratch(rows, values.dim);
+}
+
+/** One head of `attend`; its rows of the partial are [0, -Infinity, 0]. */
+export function attendCodes(
+  queries: usize,
+  keys: EncodingDescriptor,
+  values: EncodingDescriptor,
+  partial: usize,
+  scratch: usize,
+  head: i32,
+  rows: i32,
+  queryTokens: i32,
+  lastVisible: i32,
+  causal: i32,
+  firstQuery: i32,
+  scale: f32,
+): void {
+  const dimV = values.dim;
+  const vectors = vectorsOf(keys, head);
+  const tableBytes = rowTableBytes(vectors),
+    stateBytes = <usize>(dimV + 2) << 2;
+  const keyScales = scratch,
+    valueScales = keyScales + scaleBytes,
+    scores = valueScales + scaleBytes,
+    tables = scores + <usize>rows * scoreBytes,
+    work = tables + <usize>rows * tableBytes;
+  for (let row: usize = 0; row < <usize>rows; row++) {
+    makeTables(keys, head, vectors, queries + ((row * <usize>keys.dim) << 2), scale, tables + row * tableBytes);
+  }
+  const stride = tileStride(keys);
+  for (let from = 0; from < lastVisible; from += blockTokens) {
+    const count = min(blockTokens, lastVisible - from);
+    const tile = from / codeTile,
+      tiles = (count + codeTile - 1) / codeTile;
+    const largestScale = readTileScales(keys, head, tile, tiles, keyScales);
+    const codes = codesOfTile(keys, head, tile);
+    for (let row: usize = 0; row < <usize>rows; row++) {
+      const visible = causal ? min(count, firstQuery + (<i32>row % queryTokens) - from + 1) : count;
+      const own = scores + row * scoreBytes,
+        table = tables + row * tableBytes,
+        state = partial + row * stateBytes,
+        tail = state + (<usize>dimV << 2);
+      if (visible > 0) {
+        scanTiles(table, vectors, codes, stride, tiles, keyScales, own);
+        mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, own, load<f32>(tail));
+      }
+      softmaxRow(own, visible, count, state, dimV);
+      if (visible > 0) mendWeights(table, vectors, codes, stride, visible, keyScales, largestScale, own, tail);
+    }
+    readTileScales(values, head, tile, tiles, valueScales);
+    for (let first = 0; first < count; first += valueTokens) {
+      const some = min(valueTokens, count - first),
+        at = <usize>first << 2,
+        own = tile + first / codeTile;
+      addValues(
+        values, head, codesOfTile(values, head, own), own, some, rows, scores + at, scoreBytes, valueScales + at, partial, work,
+      );
+    }
+  }
+}

@@ -1,0 +1,335 @@
+import {EncodingDescriptor} from './encoding_descriptor';
+import {
+  codeTile, firstCodes, groupChannels, headLayout, highWords, lowWords, readScales, sharedOf, swizzle, termsAt, tileStride, upperBits,
+  widthBytes,
+} from './lloyd_max';
+import {expOf, madd, maxOfLanes} from './math';
+
+// Scores of rows of queries against codes of the kind `lloydMax` (lloyd_max.ts) by table scan (as product quantisation does: Jegou,
+// Douze and Schmid, 2011): a score is a sum of terms that depend on one nibble each,
+//
+//     q . k = s sum_n F_n[nibble_n]        F_n[i] = the sum of q_c times the term of c, over the channels c of nibble n
+//
+// so one `swizzle` adds a nibble's part to the scores of 16 tokens. Look-ups give bytes, so F is rounded to 14 bits, F = least + unit
+// (128 upper + lower), both below 128: two look-ups add up before they are widened. What rounding leaves wrong, near 1e-4 for scores
+// of usual size, is too much if a single token carries much of the attention: such tokens are scored again by F itself.
+
+/** The largest integer that a term is rounded to. */
+const largestTerm: f32 = 16383;
+
+/** More vectors than these could overflow 16-bit sums. */
+export const mostVectors: i32 = 128;
+
+/** The part of the attention from which on a token is scored again, whatever the rounding errors. */
+const significant: f32 = 1.0 / 64;
+
+/**
+ * The standard deviation of an output, relative to the values, by tokens that are scored once: with scores wrong by d, tokens of less
+ * than a part t of the attention change an output by d sqrt(t) at most. (sum_j p_j^2 <= t if p_j <= t.)
+ */
+const tolerance: f32 = 1e-5;
+
+/** Vectors of codes of one head. */
+export function vectorsOf(encoding: EncodingDescriptor, head: i32): i32 {
+  let vectors = 0;
+  const widths = headLayout(encoding, head) + 4;
+  for (let group = 0; group < encoding.dim / groupChannels; group++) vectors += load<i32>(widths + (<usize>group << 2));
+  return vectors;
+}
+
+// What a row has: the unit of its terms, the sum of their least values; then for each vector of codes the rounded terms of both
+// nibbles, lower and upper bytes, and the terms themselves.
+
+const roundedAt: usize = 16;
+const roundedBytes: usize = 64;
+const exactBytes: usize = 128;
+
+// @ts-ignore: decorator
+@inline
+function exactAt(vectors: i32): usize {
+  return roundedAt + <usize>vectors * roundedBytes;
+}
+
+/** Bytes of the tables of one row. */
+export function rowTableBytes(vectors: i32): usize {
+  return exactAt(vectors) + <usize>vectors * exactBytes;
+}
+
+/** The tables of one row: `query` times `scale`. */
+export function makeTables(encoding: EncodingDescriptor, head: i32, vectors: i32, query: usize, scale: f32, tables: usize): void {
+  const widths = headLayout(encoding, head) + 4;
+  const shared = sharedOf(encoding);
+  let to = tables + exactAt(vectors);
+  for (let group = 0; group < encoding.dim / groupChannels; group++, query += <usize>groupChannels << 2) {
+    const width = load<i32>(widths + (<usize>group << 2));
+    if (width == 0) continue;
+    const terms = shared + <usize>width * widthBytes + termsAt;
+    const upper = upperBits(width);
+    to = makePlane(query, scale, upper, terms, to);
+    if (width > upper) to = makePlane(query, scale, width - upper, terms + 64, to);
+  }
+  roundTables(tables, vectors);
+}
+
+/** Terms of one plane of a group: of 16 values of the lower nibble of each vector, then of the upper one. */
+function makePlane(query: usize, scale: f32, bits: i32, terms: usize, to: usize): usize {
+  const scales = f32x4.splat(scale);
+  const first = v128.load(terms);
+  for (let nibble = 0; nibble < 2 * bits; nibble++, to += 64) {
+    if (bits == 4) {
+      const q = f32x4.mul(v128.load32_splat(query), scales);
+      for (let i: usize = 0; i < 64; i += 16) v128.store(to + i, f32x4.mul(q, v128.load(terms + i)));
+      query += 4;
+    } else if (bits == 2) {
+      const a = f32x4.mul(f32x4.mul(v128.load32_splat(query), scales), first),
+        b = f32x4.mul(v128.load32_splat(query, 4), scales);
+      for (let i: usize = 0; i < 4; i++) {
+        v128.store(to + (i << 4), madd(b, v128.load32_splat(terms + (i << 2)), a));
+      }
+      query += 8;
+    } else {
+      const q = f32x4.mul(f32x4.mul(v128.load(query), scales), f32x4.splat(load<f32>(terms, 4))); // the other term is its negative
+      const a = f32x4.extract_lane(q, 0),
+        b = f32x4.extract_lane(q, 1);
+      const ab = f32x4(-a - b, a - b, b - a, a + b);
+      const c = v128.shuffle<f32>(q, q, 2, 2, 2, 2),
+        d = v128.shuffle<f32>(q, q, 3, 3, 3, 3);
+      v128.store(to, f32x4.sub(f32x4.sub(ab, c), d));
+      v128.store(to, f32x4.sub(f32x4.add(ab, c), d), 16);
+      v128.store(to, f32x4.add(f32x4.sub(ab, c), d), 32);
+      v128.store(to, f32x4.add(f32x4.add(ab, c), d), 48);
+      query += 16;
+    }
+  }
+  return to;
+}
+
+function leastOf(terms: usize): f32 {
+  const least = f32x4.pmin(
+    f32x4.pmin(v128.load(terms), v128.load(terms, 16)),
+    f32x4.pmin(v128.load(terms, 32), v128.load(terms, 48)),
+  );
+  return -maxOfLanes(f32x4.neg(least));
+}
+
+function mostOf(terms: usize): f32 {
+  return maxOfLanes(
+    f32x4.pmax(
+      f32x4.pmax(v128.load(terms), v128.load(terms, 16)),
+      f32x4.pmax(v128.load(terms, 32), v128.load(terms, 48)),
+    ),
+  );
+}
+
+/** Rounds a row's terms, in one unit; a unit of 0 if that cannot be: then its tokens are all scored by the terms themselves. */
+function roundTables(tables: usize, vectors: i32): void {
+  const from = tables + exactAt(vectors),
+    end = from + <usize>vectors * exactBytes;
+  let range: f32 = 0,
+    sum: f32 = 0;
+  for (let terms = from; terms < end; terms += 64) {
+    const least = leastOf(terms);
+    range = max(range, mostOf(terms) - least);
+    sum += least;
+  }
+  const isRoundable = range < 1e30 && range > 1e-30;
+  const unit = isRoundable ? range / largestTerm : 0;
+  store<f32>(tables, unit);
+  store<f32>(tables, sum, 4);
+  if (!isRoundable) return;
+  const inverse = f32x4.splat(1 / unit);
+  let to = tables + roundedAt;
+  for (let terms = from; terms < end; terms += exactBytes, to += roundedBytes) {
+    roundNibble(terms, inverse, to);
+    roundNibble(terms + 64, inverse, to + 16);
+  }
+}
+
+/** Sixteen rounded terms: seven lower bits each at `to`, seven upper ones 32 bytes on. */
+function roundNibble(terms: usize, inverse: v128, to: usize): void {
+  const least = f32x4.splat(leastOf(terms));
+  const first = i16x8.narrow_i32x4_s(rounded(v128.load(terms), least, inverse), rounded(v128.load(terms, 16), least, inverse)),
+    second = i16x8.narrow_i32x4_s(rounded(v128.load(terms, 32), least, inverse), rounded(v128.load(terms, 48), least, inverse));
+  const mask = i16x8.splat(127);
+  v128.store(to, i8x16.narrow_i16x8_u(v128.and(first, mask), v128.and(second, mask)));
+  v128.store(to, i8x16.narrow_i16x8_u(i16x8.shr_u(first, 7), i16x8.shr_u(second, 7)), 32);
+}
+
+// @ts-ignore: decorator
+@inline
+function rounded(terms: v128, least: v128, inverse: v128): v128 {
+  const numbers = f32x4.nearest(f32x4.mul(f32x4.sub(terms, least), inverse));
+  return i32x4.min_s(i32x4.trunc_sat_f32x4_s(numbers), i32x4.splat(<i32>largestTerm));
+}
+
+/** Rounded scores of one row against the tokens of `tiles` tiles, `stride` bytes apart; `scales` are those of their tokens. */
+export function scanTiles(tables: usize, vectors: i32, codes: usize, stride: usize, tiles: i32, scales: usize, scores: usize): void {
+  const unit = f32x4.splat(load<f32>(tables)),
+    sum = f32x4.splat(load<f32>(tables, 4));
+  const from = tables + roundedAt,
+    end = from + <usize>vectors * roundedBytes;
+  for (let tile = 0; tile < tiles; tile += 2, codes += 2 * stride, scales += 128, scores += 128) {
+    let a = codes,
+      b = tile + 1 < tiles ? codes + stride : codes; // of an odd number the last is taken twice
+    let lower0 = i16x8.splat(0),
+      lower1 = lower0,
+      upper0 = lower0,
+      upper1 = lower0,
+      lower2 = lower0,
+      lower3 = lower0,
+      upper2 = lower0,
+      upper3 = lower0;
+    // sums of bytes as 16-bit numbers: of all of them, an odd byte as 256 times its number, and of the odd bytes
+    for (let table = from; table < end; table += roundedBytes, a += 16, b += 16) {
+      const x = v128.load(a),
+        y = v128.load(b);
+      const low = v128.and(x, i8x16.splat(15)),
+        high = v128.and(i16x8.shr_u(x, 4), i8x16.splat(15));
+      const low1 = v128.and(y, i8x16.splat(15)),
+        high1 = v128.and(i16x8.shr_u(y, 4), i8x16.splat(15));
+      let first = v128.load(table),
+        second = v128.load(table, 16);
+      let pair = i8x16.add(swizzle(first, low), swizzle(second, high));
+      lower0 = i16x8.add(lower0, pair);
+      lower1 = i16x8.add(lower1, i16x8.shr_u(pair, 8));
+      pair = i8x16.add(swizzle(first, low1), swizzle(second, high1));
+      lower2 = i16x8.add(lower2, pair);
+      lower3 = i16x8.add(lower3, i16x8.shr_u(pair, 8));
+      first = v128.load(table, 32);
+      second = v128.load(table, 48);
+      pair = i8x16.add(swizzle(first, low), swizzle(second, high));
+      upper0 = i16x8.add(upper0, pair);
+      upper1 = i16x8.add(upper1, i16x8.shr_u(pair, 8));
+      pair = i8x16.add(swizzle(first, low1), swizzle(second, high1));
+      upper2 = i16x8.add(upper2, pair);
+      upper3 = i16x8.add(upper3, i16x8.shr_u(pair, 8));
+    }
+    storeScores(lower0, lower1, upper0, upper1, unit, sum, scales, scores);
+    storeScores(lower2, lower3, upper2, upper3, unit, sum, scales + 64, scores + 64);
+  }
+}
+
+/** Sixteen scores of their sums of bytes. */
+// @ts-ignore: decorator
+@inline
+function storeScores(
+  lower: v128, lowerOdd: v128, upper: v128, upperOdd: v128, unit: v128, sum: v128, scales: usize, scores: usize,
+): void {
+  const lowerEven = i16x8.sub(lower, i16x8.shl(lowerOdd, 8)),
+    upperEven = i16x8.sub(upper, i16x8.shl(upperOdd, 8));
+  const lower0 = lowWords(lowerEven, lowerOdd),
+    lower1 = highWords(lowerEven, lowerOdd),
+    upper0 = lowWords(upperEven, upperOdd),
+    upper1 = highWords(upperEven, upperOdd);
+  storeFour(lowWords(lower0, upper0), unit, sum, scales, scores);
+  storeFour(highWords(lower0, upper0), unit, sum, scales + 16, scores + 16);
+  storeFour(lowWords(lower1, upper1), unit, sum, scales + 32, scores + 32);
+  storeFour(highWords(lower1, upper1), unit, sum, scales + 48, scores + 48);
+}
+
+// @ts-ignore: decorator
+@inline
+function storeFour(pairs: v128, unit: v128, sum: v128, scales: usize, scores: usize): void {
+  const terms = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(pairs, i32x4.splat(128 << 16 | 1)));
+  v128.store(scores, f32x4.mul(madd(terms, unit, sum), v128.load(scales)));
+}
+
+/** The score of one token by the terms themselves. */
+function exactScore(tables: usize, vectors: i32, codes: usize, stride: usize, token: i32, scales: usize): f32 {
+  let code = codes + <usize>(token / codeTile) * stride + <usize>(token % codeTile);
+  let terms = tables + exactAt(vectors);
+  let low: f32 = 0,
+    high: f32 = 0;
+  for (const end = terms + <usize>vectors * exactBytes; terms < end; terms += exactBytes, code += 16) {
+    const byte = <usize>load<u8>(code);
+    low += load<f32>(terms + ((byte & 15) << 2));
+    high += load<f32>(terms + ((byte >> 4) << 2), 64);
+  }
+  return (low + high) * load<f32>(scales + (<usize>token << 2));
+}
+
+/** How far rounding may move a score, of tokens with scales up to `scale`: each of two terms of a vector by half a unit. */
+// @ts-ignore: decorator
+@inline
+function largestError(tables: usize, vectors: i32, scale: f32): f32 {
+  return load<f32>(tables) * scale * <f32>vectors;
+}
+
+/**
+ * Scores again, by the terms themselves, those of `count` tokens that may be the largest; all tokens if the terms cannot be rounded.
+ * `largest` is the largest score of the row so far.
+ */
+export function mendLargest(
+  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, scores: usize, largest: f32,
+): void {
+  const whole = (count + 3) & ~3;
+  for (let j = count; j < whole; j++) store<f32>(scores + (<usize>j << 2), -Infinity);
+  const end = scores + (<usize>whole << 2);
+  let maxima = v128.load(scores);
+  for (let at = scores + 16; at < end; at += 16) maxima = f32x4.pmax(maxima, v128.load(at));
+  const most = maxOfLanes(maxima);
+  const isRounded = load<f32>(tables) > 0;
+  const least = max(most, largest) - 2 * largestError(tables, vectors, largestScale);
+  if (isRounded && most < least) return;
+  for (let first = 0; first < count; first += codeTile) {
+    const all = isRounded ? lanesAtLeast(scores + (<usize>first << 2), least) : 0xffff;
+    for (let lanes = all; lanes != 0; lanes &= lanes - 1) {
+      const token = first + ctz(lanes);
+      if (token >= count) break;
+      store<f32>(scores + (<usize>token << 2), exactScore(tables, vectors, codes, stride, token, scales));
+    }
+  }
+}
+
+/** Which of sixteen numbers are `least` or more, a bit each. */
+// @ts-ignore: decorator
+@inline
+function lanesAtLeast(numbers: usize, least: f32): i32 {
+  const bounds = f32x4.splat(least);
+  const a = f32x4.ge(v128.load(numbers), bounds),
+    b = f32x4.ge(v128.load(numbers, 16), bounds),
+    c = f32x4.ge(v128.load(numbers, 32), bounds),
+    d = f32x4.ge(v128.load(numbers, 48), bounds);
+  return i8x16.bitmask(i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
+}
+
+/**
+ * Weights by the terms themselves of those of `count` tokens that carry more than a small part of the attention. `tail` has the
+ * largest score of the row and the sum of its weights so far, of these tokens, too.
+ */
+export function mendWeights(
+  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, weights: usize, tail: usize,
+): void {
+  const unit = load<f32>(tables) * largestScale;
+  if (!(unit > 0)) return; // all scores are exact
+  const part = min(significant, tolerance * tolerance / (unit * unit * <f32>vectors / 6)); // spread evenly over a unit
+  const largest = load<f32>(tail);
+  let sum = load<f32>(tail, 4);
+  const least = max<f32>(1e-30, part * sum);
+  for (let first = 0; first < count; first += codeTile) {
+    for (let lanes = lanesAtLeast(weights + (<usize>first << 2), least); lanes != 0; lanes &= lanes - 1) {
+      const token = first + ctz(lanes);
+      if (token >= count) break;
+      const at = weights + (<usize>token << 2);
+      const weight = expOf(exactScore(tables, vectors, codes, stride, token, scales) - largest);
+      sum += weight - load<f32>(at);
+      store<f32>(at, weight);
+    }
+  }
+  store<f32>(tail, sum, 4);
+}
+
+/** Scales of the tokens of some tiles; the largest of them. */
+export function readTileScales(encoding: EncodingDescriptor, head: i32, from: i32, tiles: i32, scales: usize): f32 {
+  let largest = f32x4.splat(0);
+  for (let tile = 0; tile < tiles; tile++) {
+    readScales(encoding, head, from + tile, scales);
+    for (const end = scales + (<usize>codeTile << 2); scales < end; scales += 16) largest = f32x4.pmax(largest, v128.load(scales));
+  }
+  return maxOfLanes(largest);
+}
+
+/** The address of the codes of one head in one tile. */
+export function codesOfTile(encoding: EncodingDescriptor, head: i32, tile: i32): usize {
+  return firstCodes(encoding, head) + <usize>tile * tileStride(encoding);
+}

@@ -2,14 +2,15 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type Factory, defineFactory} from '../../base/options.js';
-import type {LowRankEncoding} from '../../ops/encodings/encoding.js';
+import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 import {project} from '../../ops/low_rank/index.js';
 import type {Context, HeadSizes, PairCodec} from '../contract.js';
 import {meanAt} from '../past/decode.js';
 import type {DenseBlock, Past} from '../past/past.js';
 import {moveTokens} from '../past/segments.js';
-import {withBlock} from './pair.js';
+import {paying, withBlock} from './pair.js';
+import {encodeByOwnTransform, ownNumbers} from './transform_profile/own_transform.js';
 import {profileOfModel, registerProfile, registeredProfile} from './transform_profile/of_model.js';
 import type {TransformProfile} from './transform_profile/profile.js';
 import {type SideTensors, sideTensors} from './transform_profile/tensors.js';
@@ -18,7 +19,10 @@ import {type TransformWidths, widthsFor} from './transform_profile/widths.js';
 export interface TransformOptions {
   /** Mean bits of codes per number of keys and values, above 0 and at most 8; each token adds 6 bits per head and side. Default 2.5. */
   readonly bits?: number;
-  /** A profile of the model, or the id of a registered one. Default: the one that the model came with, or was given by `useProfile`. */
+  /**
+   * A profile of the model, or the id of a registered one. Default: the one that the model came with, or was given by `useProfile`; if it has
+   * none, the principal directions of each text's first tokens, which cost several times the divergence.
+   */
   readonly profile?: TransformProfile | string | null;
 }
 
@@ -48,7 +52,8 @@ function isProfileOption(given: unknown): boolean {
  *
  *     keys  R_p(k - mu_0) ~ M + s z B        values  v ~ M + s z B        z levels of 0 to 8 bits
  *
- * A profile has the transforms, calibrated on texts by gradients (see `SideTransform`). Tokens are stored in tiles of 16. Transform
+ * A profile has the transforms, calibrated on texts by gradients (see `SideTransform`). Without one, see `encodeByOwnTransform`. Tokens are
+ * stored in tiles of 16. Transform
  * coding with reverse water-filling: Huang and Schultheiss, 1963; the metric is the Fisher information of the next token's
  * probabilities.
  */
@@ -57,26 +62,50 @@ export const transform: Factory<TransformOptions, PairCodec> = defineFactory(
   transformEntries,
   ({bits, profile}) => {
     const given = typeof profile === 'object' && profile !== null ? registerProfile(profile) : profile;
-    return codecOf(bits, given, undefined);
+    return transformCodec(bits, given, undefined);
   },
 );
 
 /** @param owner the model that the codec is for; undefined until it is known. */
-function codecOf(bits: number, id: string | null, owner: object | undefined): PairCodec {
-  const found = id !== null ? registeredProfile(id) : owner && profileOfModel(owner);
-  const widths = found && widthsOf(found, bits);
+function transformCodec(bits: number, id: string | null, owner: object | undefined): PairCodec {
+  const profile = id !== null ? expectProfile(id) : owner && profileOfModel(owner);
   return {
     name: 'transform',
     options: {bits, profile: id},
     blockTokens: tileTokens,
     moveTokens: tileTokens * Math.ceil(moveTokens / tileTokens),
-    forModel: model => codecOf(bits, id, model),
-    check(sizes) {
-      if (found === undefined) throw noProfile(id);
+    forModel: model => transformCodec(bits, id, model),
+    ...(profile === undefined ? byOwnTransforms(bits) : byProfile(profile, bits)),
+  };
+}
+
+type Coding = Pick<PairCodec, 'check' | 'firstTokens' | 'add'>;
+
+/** Stores tokens by the principal directions of the first ones of their text. */
+function byOwnTransforms(bits: number): Coding {
+  return {
+    firstTokens: ({dim, dimV}) => Math.max(...[dim, dimV].map(of => paying(ownNumbers(of), of))),
+    add(past, block, context) {
+      const {stored} = past.held;
+      const encode = (x: tf.Tensor4D, like: Encoding | undefined, center: boolean) =>
+        encodeByOwnTransform(x, like?.kind === 'lowRank' ? like : undefined, {bits, center});
+      const encoded = {
+        ...block,
+        keys: encode(block.keys.data, stored?.keys, true),
+        values: encode(block.values.data, stored?.values, false),
+      };
+      return withBlock(past, 'stored', encoded, context.expectedTokens);
+    },
+  };
+}
+
+function byProfile(found: TransformProfile, bits: number): Coding {
+  const widths = widthsOf(found, bits);
+  return {
+    check: sizes => {
       checkSizes(found, sizes);
     },
     add(past, block, context) {
-      if (found === undefined || widths === undefined) throw noProfile(id);
       checkContext(found, context);
       const batch = block.keys.data.shape[0];
       const tensors = (side: 'keys' | 'values') => sideTensors(found, widths, context.depth, side, batch);
@@ -150,11 +179,10 @@ function checkContext({depths, rope}: TransformProfile, context: Context): void 
   );
 }
 
-function noProfile(id: string | null): InvalidArgumentError {
-  return new InvalidArgumentError(
-    id === null
-      ? 'transform needs a profile of the model, and this one came with none: make one with "eigenkv calibrate", and give it by ' +
-          'useProfile(model, profile) or --profile FILE.'
-      : `transform: there is no profile "${id}"; load it and give it by registerProfile(profile), or leave the option out to use the model's own.`,
+function expectProfile(id: string): TransformProfile {
+  const profile = registeredProfile(id);
+  if (profile !== undefined) return profile;
+  throw new InvalidArgumentError(
+    `transform: there is no profile "${id}"; load it and give it by registerProfile(profile), or leave the option out to use the model's own.`,
   );
 }

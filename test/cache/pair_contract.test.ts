@@ -53,6 +53,7 @@ const stored: Record<string, {readonly store: StoreLike; readonly error: number}
     },
     error: 2,
   },
+  'transform, without a profile': {store: {name: 'transform', options: {bits: 5}}, error: 2},
   adaptive: {store: {name: 'adaptive', options: {tolerance: 0.2, groupSize: 4}}, error: 1.5},
   'one for each side': {
     store: {keys: {bits: 8, groupAxis: 'channel', groupSize: 8}, values: 'float8'},

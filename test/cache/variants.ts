@@ -1,8 +1,6 @@
 import type {Spec} from '../../base/options.js';
 import {policyNames} from '../../cache/policies/as_policy.js';
 import '../support/lloyd_max_codec.js';
-import {randomProfileId} from '../support/transform_profile.js';
-
 // What the contract tests run over. Every registered name must have at least one entry here: a test asks.
 
 export interface CodecVariant extends Spec {
@@ -45,9 +43,6 @@ export interface PolicyVariant extends Spec {
   readonly keyError?: number;
 }
 
-/** Of the one layer that contract tests attend with. */
-const profile = randomProfileId({depths: 1, kvHeads: 2, dim: 16, rope: {theta: 100}});
-
 export const policyVariants: readonly PolicyVariant[] = [
   {name: 'full', options: {}, outputError: 1e-5, keyError: 0},
   {name: 'quantized', options: {groupSize: 8, residual: 4}, outputError: 0.02, keyError: 0.05},
@@ -64,8 +59,7 @@ export const policyVariants: readonly PolicyVariant[] = [
   {name: 'float8', options: {format: 'e5m2', residual: 0}, outputError: 0.25, keyError: 0.5},
   {name: 'onlineSvd', options: {rank: 16, updateFreq: 4}, outputError: 1e-4, keyError: 1e-4},
   {name: 'onlineSvd', options: {rank: 6, updateFreq: 5}, outputError: 1},
-  {name: 'transform', options: {bits: 6, profile}, outputError: 0.4, keyError: 1},
-  {name: 'transform', options: {bits: 2, sinks: 1, profile}, outputError: 1},
+  {name: 'transform', options: {bits: 6, sinks: 1}, outputError: 0.4},
   {name: 'sliding', options: {window: 12, sinks: 3}, outputError: 1.5, keyError: 0},
   {name: 'sliding', options: {window: 100}, outputError: 1e-5, keyError: 0},
   {name: 'h2o', options: {heavyBudget: 8, recentBudget: 6, sinks: 2}, outputError: 1.5, keyError: 0},

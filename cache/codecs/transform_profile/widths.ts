@@ -47,7 +47,7 @@ export type WidthBudget = {readonly bits: number} | {readonly bytesPerToken: num
  */
 export function widthsFor(profile: TransformProfile, budget: WidthBudget): TransformWidths {
   const groups = profile.depths.flatMap(depth => transformSides.flatMap(side => groupsOf(depth[side])));
-  const widths = filled(groups, codeBytesOf(profile, budget));
+  const widths = optimalWidths(groups, codeBytesOf(profile, budget));
   let at = 0;
   const ofSide = ({kvHeads, dim}: SideTransform): SideWidths =>
     Array.from({length: kvHeads}, () => Array.from({length: groupCount(dim)}, () => widths[at++]!));
@@ -107,8 +107,11 @@ function groupsOf({kvHeads, dim, weights}: SideTransform): number[] {
   ).flat();
 }
 
-/** One width per group. A group of width w takes w bytes per token. */
-function filled(groups: readonly number[], bytes: number): CodeWidth[] {
+/**
+ * One width per group, of least total error within a number of bytes. A group of width w takes w bytes per token.
+ * @param groups what an error of variance 1 in the channels of each group costs.
+ */
+export function optimalWidths(groups: readonly number[], bytes: number): CodeWidth[] {
   const steps = groups.flatMap((weight, group) =>
     codeWidths.slice(1).map((width, i) => {
       const from = codeWidths[i]!;

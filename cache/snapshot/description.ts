@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import {FormatError} from '../../base/errors.js';
 import {parseJsonText} from '../../base/files/json_text.js';
 import {atLeast, optionValue} from '../../base/options.js';
+import {ropeSchema} from '../../ops/rotate/rope_schema.js';
 import {encodingLayoutSchema} from './encoding_layout.js';
 
 // The JSON of a snapshot, which describes its tensors. Everything is checked before it is used.
@@ -10,39 +11,6 @@ import {encodingLayoutSchema} from './encoding_layout.js';
 const maxTokens = 2 ** 24;
 const count = v.pipe(atLeast(0), v.maxValue(maxTokens, `expected at most ${maxTokens}`));
 const finite = v.pipe(v.number(), v.finite());
-
-const rope = v.strictObject({
-  theta: v.exactOptional(finite),
-  rotaryDim: v.exactOptional(atLeast(2)),
-  interleaved: v.exactOptional(v.boolean()),
-  scaling: v.exactOptional(
-    v.variant('type', [
-      v.strictObject({type: v.literal('linear'), factor: finite}),
-      v.strictObject({
-        type: v.literal('dynamic'),
-        factor: finite,
-        maxPositions: finite,
-        originalMaxPositions: finite,
-      }),
-      v.strictObject({
-        type: v.literal('llama3'),
-        factor: finite,
-        lowFreqFactor: finite,
-        highFreqFactor: finite,
-        originalMaxPositions: finite,
-      }),
-      v.strictObject({
-        type: v.literal('yarn'),
-        factor: finite,
-        originalMaxPositions: finite,
-        betaFast: v.exactOptional(finite),
-        betaSlow: v.exactOptional(finite),
-        attentionFactor: v.exactOptional(finite),
-      }),
-      v.strictObject({type: v.literal('divisors'), divisors: v.pipe(v.array(finite), v.readonly())}),
-    ]),
-  ),
-});
 
 const segment = v.strictObject({
   tokens: count,
@@ -61,7 +29,7 @@ const depth = v.strictObject({
   /** Factor of the attention scores. */
   scale: finite,
   /** How stored keys are rotated; absent if they are not. */
-  rope: v.exactOptional(rope),
+  rope: v.exactOptional(ropeSchema),
   held: v.array(v.tuple([v.string(), segment])),
   recent: segment,
   /** Names, dtypes and shapes of the tensors that the codec keeps besides the tokens. */

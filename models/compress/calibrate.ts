@@ -1,15 +1,20 @@
+import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {InvalidArgumentError, ModelError, shown} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import {fingerprintOf} from '../../cache/binding/fingerprint.js';
+import type {Watcher} from '../../cache/watch/watched_cache.js';
+import {rotate} from '../../ops/rotate/index.js';
 import type {DenseAttention} from '../adapters/index.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOfTexts, modelOf} from '../model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';
 import {denseAttentions} from './dense_attention.js';
 import {piecesOf} from './pieces.js';
 import {type DepthStatistics, StatisticsWatcher, added, sumSides} from './statistics.js';
+import {type TransformStatistics, mergedTransforms} from './transform/statistics.js';
+import {TransformFeatures, TransformGradients, TransformScales} from './transform/watch_transform.js';
 import {watchFeatures} from './watch_features.js';
-import {watchGradients} from './watch_gradients.js';
+import {type TokenGradients, watchGradients} from './watch_gradients.js';
 
 /** What `compress` needs to know of a model's attention over texts. Calibrations add up: see `mergeCalibrations`. */
 export interface Calibration {
@@ -20,6 +25,8 @@ export interface Calibration {
   readonly depths: readonly DepthStatistics[];
   /** Statistics of gradients instead of features, over fewer tokens: see `watchGradients`. Only with `gradientTokens`. */
   readonly gradients?: Pick<Calibration, 'tokens' | 'depths'>;
+  /** What the codec `transform` is calibrated by: see `transformProfile`. Only with `gradientTokens`. */
+  readonly transform?: TransformStatistics;
 }
 
 export interface CalibrateOptions extends ProgressOptions {
@@ -30,8 +37,8 @@ export interface CalibrateOptions extends ProgressOptions {
   /** Tokens per forward pass. Default 256. Layers that take no cache get a piece at once. */
   readonly chunk?: number;
   /**
-   * Tokens, the first ones, whose gradients are taken as well: for the method `fisher`, and for ranks by what they cost. Each takes
-   * about as long as ten tokens without. Default 0.
+   * Tokens whose gradients are computed as well, spread over the texts in pieces of 512: for the method `fisher`, for ranks by what they
+   * cost, and for the codec `transform`. Each takes about as long as ten tokens without; 3,000 are enough for `transform`. Default 0.
    */
   readonly gradientTokens?: number;
   /** Seed of the tokens that are drawn for gradients. Default 0. */
@@ -47,16 +54,14 @@ const schema = v.strictObject({
   ...progressEntries,
 });
 
-/**
- * The longest piece for gradients, since all its activations are in memory at once: for a model of 135M parameters, 256 tokens took
- * 3.2 GB beside the weights, and 128 tokens half of that.
- */
-const gradientWindow = 128;
+/** The longest piece for gradients: activations between all layers are in memory at once, and few tokens are read from further away. */
+const gradientWindow = 512;
 
 /**
  * Runs texts through a model and sums, per depth and key head, the Gram matrices K^T K, V^T V and Q^T Q of the group's queries,
  * before and after the rotation (`[dim, dim]` each; Eigen Attention, arXiv 2408.05646, section 3.1). Memory does not grow with the
- * texts. With `gradientTokens` it sums those of gradients too: see `watchGradients`. Progress counts tokens.
+ * texts. With `gradientTokens` it sums those of gradients too, and what transforms are computed from: see `watchGradients` and
+ * `transformProfile`. Progress counts tokens.
  *
  * @param texts one text or several, or their ids.
  * @throws InvalidArgumentError if there are no tokens, an id is not in the vocabulary, a layer is already compressed, or gradients are
@@ -76,39 +81,99 @@ export async function calibrate(
   const attentions = denseAttentions(layersModel);
   const ids = idsOfTexts(model, texts);
   const fixed = layersModel.inputs[0]?.shape[1] ?? undefined; // some models take texts of one length only
-  const cut = (most: number, longest: number) =>
-    piecesOf(ids, {tokens: most, window: fixed ?? longest, whole: fixed !== undefined});
+  const cut = (longest: number) =>
+    piecesOf(ids, {tokens, window: fixed ?? longest, whole: fixed !== undefined});
   const length = Math.min(window, contextLengthOf(model));
-  const pieces = cut(tokens, length);
+  const pieces = cut(length);
   if (pieces.length === 0) {
     throw new InvalidArgumentError(
       `There are no tokens to calibrate on; give a text of ${fixed ?? 1} at least${fixed === undefined ? '' : ', the length that the model takes'}.`,
     );
   }
-  const gradientPieces = cut(Math.min(tokens, gradientTokens), Math.min(length, gradientWindow));
-  const total = [...pieces, ...gradientPieces].reduce((sum, piece) => sum + piece.length, 0);
-  const afterChunk = countProgress(total, progress);
-  const watcher = new StatisticsWatcher();
-  const gradients = new StatisticsWatcher(sumSides);
-  try {
-    for (const piece of pieces) {
+  const gradientPieces = spread(cut(Math.min(length, gradientWindow)), gradientTokens, fixed !== undefined);
+  const sizeOf = (of: readonly (readonly number[])[]) => of.reduce((sum, piece) => sum + piece.length, 0);
+  const afterChunk = countProgress(sizeOf(pieces) + 2 * sizeOf(gradientPieces), progress);
+  const watch = async (of: readonly (readonly number[])[], watchers: readonly TakingWatcher[]) => {
+    const watcher: Watcher = {see: (...seen) => watchers.forEach(each => each.see(...seen))};
+    for (const piece of of) {
       await watchFeatures(layersModel, attentions, piece, {chunk, watcher, afterChunk});
-      await watcher.take();
+      for (const each of watchers) await each.take();
     }
-    for (const [index, piece] of gradientPieces.entries()) {
-      watchGradients(layersModel, attentions, piece, {watcher: gradients, seed: seed + index});
-      await gradients.take();
-      await afterChunk(piece.length);
-    }
+  };
+  const watcher = new StatisticsWatcher();
+  const transformFeatures = new TransformFeatures();
+  try {
+    await watch(pieces, gradientPieces.length > 0 ? [watcher, transformFeatures] : [watcher]);
     const calibration = {
       fingerprint: await fingerprintOf(attentions.map(({layer}) => layer)),
       ...summed(watcher),
     };
-    return gradientTokens > 0 ? {...calibration, gradients: summed(gradients)} : calibration;
+    if (gradientPieces.length === 0) return calibration;
+    const gradients = new StatisticsWatcher(sumSides);
+    const transformGradients = new TransformGradients(await transformFeatures.statistics());
+    try {
+      for (const [index, piece] of gradientPieces.entries()) {
+        const see = (depth: number, seen: TokenGradients) => {
+          seeGradients(gradients, depth, seen);
+          transformGradients.see(depth, seen);
+        };
+        await watchGradients(layersModel, attentions, piece, {seed: seed + index, see});
+        await gradients.take();
+        await transformGradients.take();
+        await afterChunk(piece.length);
+      }
+      const scales = new TransformScales(transformGradients.statistics);
+      try {
+        await watch(gradientPieces, [scales]);
+        return {...calibration, gradients: summed(gradients), transform: scales.statistics};
+      } finally {
+        scales.dispose();
+      }
+    } finally {
+      gradients.dispose();
+      transformGradients.dispose();
+    }
   } finally {
     watcher.dispose();
-    gradients.dispose();
+    transformFeatures.dispose();
   }
+}
+
+/** A watcher that reads its sums from the backend after each text. */
+interface TakingWatcher extends Watcher {
+  take(): Promise<void>;
+}
+
+/** Shows gradients in place of keys and values, which are not rotated. */
+function seeGradients(watcher: Watcher, depth: number, {all, rotation}: TokenGradients): void {
+  const {values} = all;
+  // the gradient by k of R k is R^T g; and YaRN's rotations are longer by a factor, which the way back divides by twice
+  const keys = rotation ? rotate(all.keys, {...rotation, sin: tf.neg(rotation.sin)}) : all.keys;
+  const squares = rotation && tf.add(tf.square(rotation.cos), tf.square(rotation.sin));
+  const unit = rotation && {
+    ...rotation,
+    cos: tf.div<tf.Tensor2D>(rotation.cos, squares!),
+    sin: tf.div<tf.Tensor2D>(rotation.sin, squares!),
+  };
+  watcher.see(depth, {queries: keys, keys, values, start: 0, rotation: unit}, values);
+}
+
+/** Pieces at equal distances, of this many tokens together. */
+function spread(
+  pieces: readonly (readonly number[])[],
+  tokens: number,
+  whole: boolean,
+): (readonly number[])[] {
+  const longest = Math.max(...pieces.map(piece => piece.length));
+  const count = Math.min(Math.ceil(tokens / longest), pieces.length);
+  const chosen: (readonly number[])[] = [];
+  let left = tokens;
+  for (let i = 0; i < count; i++) {
+    const piece = pieces[Math.floor(((i + 0.5) * pieces.length) / count)]!;
+    chosen.push(whole ? piece : piece.slice(0, left));
+    left -= piece.length;
+  }
+  return chosen;
 }
 
 const summed = ({tokens, statistics}: StatisticsWatcher) => ({tokens, depths: statistics});
@@ -130,8 +195,12 @@ export function mergeCalibrations(calibrations: readonly Calibration[]): Calibra
       );
     }
     const gradients = [sum.gradients, next.gradients].filter(each => each !== undefined);
-    const merged = {...together(sum, next), fingerprint: sum.fingerprint};
-    return gradients.length > 0 ? {...merged, gradients: gradients.reduce(together)} : merged;
+    const transforms = [sum.transform, next.transform].filter(each => each !== undefined);
+    return {
+      ...{...together(sum, next), fingerprint: sum.fingerprint},
+      ...(gradients.length > 0 && {gradients: gradients.reduce(together)}),
+      ...(transforms.length > 0 && {transform: transforms.reduce(mergedTransforms)}),
+    };
   }, first);
 }
 

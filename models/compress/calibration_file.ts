@@ -4,20 +4,26 @@ import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type TensorToWrite, writeSafetensorsFile} from '../../base/files/write_safetensors.js';
 import type {Calibration} from './calibrate.js';
 import {type DepthStatistics, gramSides, sumSides} from './statistics.js';
+import {readTransformStatistics, transformMetadata, transformTensors} from './transform/statistics_file.js';
 
 const kind = 'eigenkv calibration';
 const version = 1;
 
 /**
  * Writes a calibration as safetensors (Node only): `depth.<n>.<side>` F32 `[kvHeads, dim, dim]` and `depth.<n>.<side>.sum`
- * `[kvHeads, dim]`, those of gradients as `gradient.<n>.<side>`; the metadata has fingerprint and tokens.
+ * `[kvHeads, dim]`, those of gradients as `gradient.<n>.<side>`, what transforms are
+ * computed from as `transform.<n>.<sum>`; the metadata has fingerprint and tokens.
  * @throws TransferError if the disk fails.
  */
 export async function saveCalibration(
-  {fingerprint, tokens, depths, gradients}: Calibration,
+  {fingerprint, tokens, depths, gradients, transform}: Calibration,
   path: string,
 ): Promise<void> {
-  const tensors = [...tensorsOf('depth', depths), ...tensorsOf('gradient', gradients?.depths ?? [])];
+  const tensors = [
+    ...tensorsOf('depth', depths),
+    ...tensorsOf('gradient', gradients?.depths ?? []),
+    ...(transform ? transformTensors(transform) : []),
+  ];
   const metadata = {
     kind,
     version: String(version),
@@ -25,6 +31,7 @@ export async function saveCalibration(
     tokens: String(tokens),
     depths: String(depths.length),
     ...(gradients && {gradient_tokens: String(gradients.tokens)}), // metadata holds strings only
+    ...(transform && transformMetadata(transform)),
   };
   await writeSafetensorsFile(path, tensors, {metadata});
 }
@@ -55,10 +62,16 @@ export async function loadCalibration(path: string): Promise<Calibration> {
     }
     const depths = await readDepths(file, 'depth', count, path);
     const gradientTokens = Number(text('gradient_tokens'));
-    const calibration = {fingerprint: text('fingerprint'), tokens, depths};
-    if (!(gradientTokens > 0)) return calibration;
-    const gradients = {tokens: gradientTokens, depths: await readDepths(file, 'gradient', count, path)};
-    return {...calibration, gradients};
+    const gradients =
+      gradientTokens > 0
+        ? {tokens: gradientTokens, depths: await readDepths(file, 'gradient', count, path)}
+        : undefined;
+    const transform = await readTransformStatistics(file, count, path);
+    return {
+      ...{fingerprint: text('fingerprint'), tokens, depths},
+      ...(gradients && {gradients}),
+      ...(transform && {transform}),
+    };
   } finally {
     await file.close();
   }

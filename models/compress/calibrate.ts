@@ -14,7 +14,7 @@ import {type DepthStatistics, StatisticsWatcher, added, sumSides} from './statis
 import {type TransformStatistics, mergedTransforms} from './transform/statistics.js';
 import {TransformFeatures, TransformGradients, TransformScales} from './transform/watch_transform.js';
 import {watchFeatures} from './watch_features.js';
-import {type TokenGradients, watchGradients} from './watch_gradients.js';
+import {type TokenGradients, expectGradients, watchGradients} from './watch_gradients.js';
 
 /** What `compress` needs to know of a model's attention over texts. Calibrations add up: see `mergeCalibrations`. */
 export interface Calibration {
@@ -30,7 +30,7 @@ export interface Calibration {
 }
 
 export interface CalibrateOptions extends ProgressOptions {
-  /** At most this many tokens of all texts together, the first ones. Default: all. */
+  /** At most this many tokens of all texts together: the first ones of each, equally many of long texts. Default: all. */
   readonly tokens?: number;
   /** Longer texts are cut into pieces of this many tokens, each treated as its own text; at most the model's context. Default 1024. */
   readonly window?: number;
@@ -38,7 +38,7 @@ export interface CalibrateOptions extends ProgressOptions {
   readonly chunk?: number;
   /**
    * Tokens whose gradients are computed as well, spread over the texts in pieces of 512: for the method `fisher`, for ranks by what they
-   * cost, and for the codec `transform`. Each takes about as long as ten tokens without; 3,000 are enough for `transform`. Default 0.
+   * cost, and for the codec `transform`. Each takes about as long as five tokens without; 3,000 are enough for `transform`. Default 0.
    */
   readonly gradientTokens?: number;
   /** Seed of the tokens that are drawn for gradients. Default 0. */
@@ -56,6 +56,9 @@ const schema = v.strictObject({
 
 /** The longest piece for gradients: activations between all layers are in memory at once, and few tokens are read from further away. */
 const gradientWindow = 512;
+
+/** Tokens whose scales are measured. */
+const scaleTokens = 2048;
 
 /**
  * Runs texts through a model and sums, per depth and key head, the Gram matrices K^T K, V^T V and Q^T Q of the group's queries,
@@ -91,51 +94,83 @@ export async function calibrate(
     );
   }
   const gradientPieces = spread(cut(Math.min(length, gradientWindow)), gradientTokens, fixed !== undefined);
-  const sizeOf = (of: readonly (readonly number[])[]) => of.reduce((sum, piece) => sum + piece.length, 0);
-  const afterChunk = countProgress(sizeOf(pieces) + 2 * sizeOf(gradientPieces), progress);
-  const watch = async (of: readonly (readonly number[])[], watchers: readonly TakingWatcher[]) => {
-    const watcher: Watcher = {see: (...seen) => watchers.forEach(each => each.see(...seen))};
-    for (const piece of of) {
-      await watchFeatures(layersModel, attentions, piece, {chunk, watcher, afterChunk});
-      for (const each of watchers) await each.take();
-    }
-  };
+  const scalePieces = spread(gradientPieces, scaleTokens, true);
+  const afterChunk = countProgress(sizeOf([...pieces, ...gradientPieces, ...scalePieces]), progress);
+  if (gradientPieces.length > 0) expectGradients(layersModel, attentions);
+  const passes: Passes = {model: layersModel, attentions, chunk, seed, afterChunk};
   const watcher = new StatisticsWatcher();
-  const transformFeatures = new TransformFeatures();
+  const features = new TransformFeatures();
   try {
-    await watch(pieces, gradientPieces.length > 0 ? [watcher, transformFeatures] : [watcher]);
-    const calibration = {
-      fingerprint: await fingerprintOf(attentions.map(({layer}) => layer)),
-      ...summed(watcher),
+    await watch(passes, pieces, gradientPieces.length > 0 ? [watcher, features] : [watcher]);
+    const fingerprint = await fingerprintOf(attentions.map(({layer}) => layer));
+    const {tokens: seen, statistics: depths} = watcher;
+    return {
+      ...{fingerprint, tokens: seen, depths},
+      ...(gradientPieces.length > 0 &&
+        (await costs(passes, await features.statistics(), gradientPieces, scalePieces))),
     };
-    if (gradientPieces.length === 0) return calibration;
-    const gradients = new StatisticsWatcher(sumSides);
-    const transformGradients = new TransformGradients(await transformFeatures.statistics());
-    try {
-      for (const [index, piece] of gradientPieces.entries()) {
-        const see = (depth: number, seen: TokenGradients) => {
-          seeGradients(gradients, depth, seen);
-          transformGradients.see(depth, seen);
-        };
-        await watchGradients(layersModel, attentions, piece, {seed: seed + index, see});
-        await gradients.take();
-        await transformGradients.take();
-        await afterChunk(piece.length);
-      }
-      const scales = new TransformScales(transformGradients.statistics);
-      try {
-        await watch(gradientPieces, [scales]);
-        return {...calibration, gradients: summed(gradients), transform: scales.statistics};
-      } finally {
-        scales.dispose();
-      }
-    } finally {
-      gradients.dispose();
-      transformGradients.dispose();
-    }
   } finally {
     watcher.dispose();
-    transformFeatures.dispose();
+    features.dispose();
+  }
+}
+
+/** What all passes over a text need. */
+interface Passes {
+  readonly model: tf.LayersModel;
+  readonly attentions: readonly DenseAttention[];
+  readonly chunk: number;
+  readonly seed: number;
+  readonly afterChunk: (tokens: number) => Promise<void>;
+}
+
+type Pieces = readonly (readonly number[])[];
+
+/** The second and the third pass: gradients, and the scales of tokens in the transforms that these give. */
+async function costs(
+  passes: Passes,
+  features: TransformStatistics,
+  gradientPieces: Pieces,
+  scalePieces: Pieces,
+): Promise<Required<Pick<Calibration, 'gradients' | 'transform'>>> {
+  const {model, attentions, seed, afterChunk} = passes;
+  const gradients = new StatisticsWatcher(sumSides);
+  const ofTransforms = new TransformGradients(features);
+  try {
+    for (const [index, piece] of gradientPieces.entries()) {
+      const see = (depth: number, seen: TokenGradients) => {
+        seeGradients(gradients, depth, seen);
+        ofTransforms.see(depth, seen);
+      };
+      await watchGradients(model, attentions, piece, {seed: seed + index, see});
+      await gradients.take();
+      await ofTransforms.take();
+      await afterChunk(piece.length);
+    }
+    const scales = new TransformScales(ofTransforms.statistics);
+    try {
+      await watch(passes, scalePieces, [scales]);
+    } finally {
+      scales.dispose();
+    }
+    const {tokens, statistics: depths} = gradients;
+    return {gradients: {tokens, depths}, transform: scales.statistics};
+  } finally {
+    gradients.dispose();
+    ofTransforms.dispose();
+  }
+}
+
+/** Shows the features of all pieces to watchers. */
+async function watch(
+  {model, attentions, chunk, afterChunk}: Passes,
+  pieces: Pieces,
+  watchers: readonly TakingWatcher[],
+): Promise<void> {
+  const watcher: Watcher = {see: (...seen) => watchers.forEach(each => each.see(...seen))};
+  for (const piece of pieces) {
+    await watchFeatures(model, attentions, piece, {chunk, watcher, afterChunk});
+    for (const each of watchers) await each.take();
   }
 }
 
@@ -159,16 +194,11 @@ function seeGradients(watcher: Watcher, depth: number, {all, rotation}: TokenGra
 }
 
 /** Pieces at equal distances, of this many tokens together. */
-function spread(
-  pieces: readonly (readonly number[])[],
-  tokens: number,
-  whole: boolean,
-): (readonly number[])[] {
-  const longest = Math.max(...pieces.map(piece => piece.length));
-  const count = Math.min(Math.ceil(tokens / longest), pieces.length);
+function spread(pieces: Pieces, tokens: number, whole: boolean): (readonly number[])[] {
   const chosen: (readonly number[])[] = [];
+  const count = Math.min(Math.ceil((tokens * pieces.length) / sizeOf(pieces)), pieces.length);
   let left = tokens;
-  for (let i = 0; i < count; i++) {
+  for (let i = 0; i < count && left > 0; i++) {
     const piece = pieces[Math.floor(((i + 0.5) * pieces.length) / count)]!;
     chosen.push(whole ? piece : piece.slice(0, left));
     left -= piece.length;
@@ -176,7 +206,7 @@ function spread(
   return chosen;
 }
 
-const summed = ({tokens, statistics}: StatisticsWatcher) => ({tokens, depths: statistics});
+const sizeOf = (pieces: Pieces) => pieces.reduce((sum, piece) => sum + piece.length, 0);
 
 /**
  * The calibration of all texts together.

@@ -66,12 +66,7 @@ export async function watchGradients(
   ids: readonly number[],
   {seed, see}: WatchGradientsOptions,
 ): Promise<void> {
-  const foreign = attentions.find(({layer}) => !takesCache(layer));
-  if (foreign !== undefined) {
-    throw new InvalidArgumentError(
-      `Gradients need attention layers of eigenkv, and ${nameOf(foreign.layer)} is not one; calibrate without gradientTokens.`,
-    );
-  }
+  expectGradients(model, attentions);
   const segments = segmentsOf(model);
   const recorded = new RecordedAttention();
   const inputs: tf.Tensor[] = [tf.tensor2d([...ids], [1, ids.length], model.inputs[0]!.dtype)];
@@ -99,6 +94,19 @@ export async function watchGradients(
     tf.dispose([...inputs, dy]);
     recorded.dispose();
   }
+}
+
+/**
+ * @throws InvalidArgumentError if a layer takes no cache; ModelError if the model has several inputs or outputs.
+ */
+export function expectGradients(model: tf.LayersModel, attentions: readonly DenseAttention[]): void {
+  const foreign = attentions.find(({layer}) => !takesCache(layer));
+  if (foreign !== undefined) {
+    throw new InvalidArgumentError(
+      `Gradients need attention layers of eigenkv, and ${nameOf(foreign.layer)} is not one; calibrate without gradientTokens.`,
+    );
+  }
+  segmentsOf(model);
 }
 
 /**

@@ -1,3 +1,4 @@
+import {parse} from 'node:path';
 import {counted} from '../../base/units.js';
 import {
   calibrate,
@@ -5,6 +6,8 @@ import {
   loadCalibration,
   mergeCalibrations,
   saveCalibration,
+  saveTransformProfile,
+  transformProfile,
 } from '../../models/index.js';
 import {required, text, texts, wholeNumber, withDefault, word} from './support/arguments.js';
 import {command} from './support/command.js';
@@ -29,7 +32,11 @@ export const calibrateCommand = command({
     tokens: withDefault(wholeNumber('At most this many tokens, all texts together'), '16384'),
     window: wholeNumber("Cut texts into pieces of this many tokens. Default: 1024, or the model's context"),
     gradients: wholeNumber(
-      'Also compute gradients on this many tokens, for --method fisher and for ranks; each takes as long as ten other tokens',
+      'Also compute gradients on this many tokens, for --method fisher, ranks and the transform codec; each takes as long as five others',
+    ),
+    profile: text(
+      'Also write the profile of the transform codec to this .safetensors file; needs --gradients',
+      'FILE',
     ),
     merge: texts('Merge calibrations of the same model instead: --merge A B', 'FILE'),
     other: word('The second file of --merge'),
@@ -39,24 +46,30 @@ export const calibrateCommand = command({
     'eigenkv calibrate --out embedded.safetensors',
     'eigenkv calibrate --model SmolLM2-135M.gguf --text book.txt --tokens 32768 --gradients 2048 --out a.safetensors',
     'eigenkv calibrate --merge a.safetensors b.safetensors --out both.safetensors',
+    'eigenkv calibrate --tokens 8192 --gradients 3072 --out embedded.safetensors --profile profile.safetensors',
   ],
-  async run({out, other, merge, tokens, window, gradients: gradientTokens, json, ...args}) {
+  async run({out, profile, other, merge, tokens, window, gradients: gradientTokens, json, ...args}) {
     if (merge.length === 0 && other !== undefined) {
       throw new UsageError(`Unexpected argument "${other}"; give texts with --text FILE.`);
     }
     const files = other === undefined ? merge : [...merge, other];
     const calibration =
       files.length > 0 ? await merged(files) : await calibrated(args, {tokens, window, gradientTokens});
+    // before anything is written, since it refuses calibrations without gradients
+    const transforms =
+      profile === undefined ? undefined : transformProfile(calibration, {texts: args.text.map(nameOf)});
     await saveCalibration(calibration, out);
+    if (profile !== undefined && transforms !== undefined) await saveTransformProfile(transforms, profile);
     const {depths, fingerprint} = calibration;
     if (json) {
-      printJson({out, tokens: calibration.tokens, depths: depths.length, fingerprint});
+      printJson({out, profile, tokens: calibration.tokens, depths: depths.length, fingerprint});
       return;
     }
     // on one line, however long, because paths are copied
     print(
       `Wrote ${out}: ${counted(calibration.tokens, 'token')} at ${counted(depths.length, 'depth')} of the model ${fingerprint}`,
     );
+    if (profile !== undefined) print(`Wrote ${profile}: the profile of its transforms`);
   },
 });
 
@@ -77,3 +90,6 @@ async function merged(files: readonly string[]) {
   if (files.length < 2) throw new UsageError('--merge needs two files or more: --merge A B.');
   return mergeCalibrations(await Promise.all(files.map(file => loadCalibration(file))));
 }
+
+/** A file's name without folders and ending. */
+const nameOf = (path: string) => parse(path).name;

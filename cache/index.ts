@@ -23,6 +23,18 @@ export {
 export type {AdaptiveCodecOptions} from './codecs/adaptive.js';
 export type {OnlineSvdCodecOptions} from './codecs/online_svd.js';
 export {codecPair, type SideCodecs} from './codecs/pair.js';
+export {
+  type CodeWidth,
+  type DepthTransforms,
+  type DepthWidths,
+  type SideTransform,
+  type SideWidths,
+  type TokenScales,
+  type TransformProfile,
+  type TransformWidths,
+  type WidthBudget,
+  widthsFor,
+} from './codecs/transform_profile/index.js';
 export type {Budget, Candidates, Codec, Context, HeadSizes, Keeper, PairCodec, Policy} from './contract.js';
 export {type KeeperLike, asKeeper, keeperNames} from './keepers/as_keeper.js';
 export * as keepers from './keepers/index.js';

@@ -1,9 +1,8 @@
-import {runsInNode} from '../base/optional_package.js';
 import {InvalidArgumentError, TransferError, shown} from '../base/errors.js';
 import {type ModelParts, partsOfHubFiles} from './formats/model_parts.js';
 import {bytesSource} from '../base/files/byte_source.js';
 import {parseJsonText} from '../base/files/json_text.js';
-import {fetchFrom, placesOf} from '../base/files/package_file.js';
+import {readOwnFile} from '../base/files/package_file.js';
 import {openSafetensors} from '../base/files/safetensors.js';
 
 /** The small model that comes with the package; models/embedded/README.md says what it is and what it is not. */
@@ -48,8 +47,6 @@ export async function embeddedParts(): Promise<ModelParts> {
   return partsOfHubFiles(hubFiles, weights, embeddedName);
 }
 
-const isOnDisk = (url: URL) => url.protocol === 'file:' && runsInNode();
-
 type File = keyof typeof modelFiles | (typeof texts)[keyof typeof texts];
 
 const isOfModel = (file: File): file is keyof typeof modelFiles => file in modelFiles;
@@ -68,17 +65,10 @@ function besideModel(file: File): URL | undefined {
 async function read(file: File): Promise<{bytes: Uint8Array; url: string}> {
   const beside = besideModel(file);
   try {
-    if (beside !== undefined && isOnDisk(beside)) {
-      return {bytes: await process.getBuiltinModule('node:fs/promises').readFile(beside), url: beside.href};
-    }
     const copy = `embedded/${file}`;
-    const places = placesOf({
-      ...{name: 'eigenkv', path: `dist/models/${copy}`, reference: copy, copy},
-      url: beside?.href,
-    });
-    return await fetchFrom(places);
+    return await readOwnFile(beside, copy, `dist/models/${copy}`);
   } catch (cause) {
-    const tried = cause instanceof TransferError ? cause.message : `${String(beside)} is not there.`;
+    const tried = cause instanceof TransferError ? cause.message : String(cause);
     throw new TransferError(
       `Of the embedded model, ${file} cannot be read: ${tried} Install the package again; or copy the folder ` +
         'node_modules/eigenkv/dist/models/embedded beside the script, as bundlers do that know `new URL(..., import.meta.url)`.',

@@ -1,4 +1,5 @@
 import {TransferError} from '../errors.js';
+import {runsInNode} from '../optional_package.js';
 
 /** A file of an installed package that a page fetches. */
 export interface PackageFile {
@@ -69,4 +70,27 @@ export async function fetchFrom(
     }
   }
   throw new TransferError(`${faults.join('; ') || 'there is no place to look at'}.`);
+}
+
+/**
+ * Reads a file of our own package: from the disk in Node, in a browser by `fetch`.
+ *
+ * @param url its address relative to the module that needs it; undefined if a bundler renamed it or there is no import.meta.url.
+ * @param copy its path in `dist` without the folder of the module: `embedded/config.json`.
+ * @param path its path in the package.
+ * @throws TransferError if it cannot be read.
+ */
+export async function readOwnFile(
+  url: URL | undefined,
+  copy: string,
+  path: string,
+): Promise<{readonly bytes: Uint8Array; readonly url: string}> {
+  if (url?.protocol === 'file:' && runsInNode()) {
+    try {
+      return {bytes: await process.getBuiltinModule('node:fs/promises').readFile(url), url: url.href};
+    } catch (cause) {
+      throw new TransferError(`${url.href} cannot be read.`, {cause});
+    }
+  }
+  return fetchFrom(placesOf({name: 'eigenkv', path, reference: copy, copy, url: url?.href}));
 }

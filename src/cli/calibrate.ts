@@ -18,6 +18,9 @@ import {print, printJson} from './support/print.js';
 import {withBar} from './support/progress.js';
 import {UsageError} from './support/usage_error.js';
 
+/** Enough for a profile: more lower its divergence by some tenths. */
+const profileGradients = 3072;
+
 export const calibrateCommand = command({
   name: 'calibrate',
   description:
@@ -35,7 +38,7 @@ export const calibrateCommand = command({
       'Also compute gradients on this many tokens, for --method fisher, ranks and the transform codec; each takes as long as five others',
     ),
     profile: text(
-      'Also write the profile of the transform codec to this .safetensors file; needs --gradients',
+      'Also write the profile of the transform codec to this .safetensors file; --gradients is then 3072 by default',
       'FILE',
     ),
     merge: texts('Merge calibrations of the same model instead: --merge A B', 'FILE'),
@@ -46,7 +49,7 @@ export const calibrateCommand = command({
     'eigenkv calibrate --out embedded.safetensors',
     'eigenkv calibrate --model SmolLM2-135M.gguf --text book.txt --tokens 32768 --gradients 2048 --out a.safetensors',
     'eigenkv calibrate --merge a.safetensors b.safetensors --out both.safetensors',
-    'eigenkv calibrate --tokens 8192 --gradients 3072 --out embedded.safetensors --profile profile.safetensors',
+    'eigenkv calibrate --tokens 8192 --out embedded.safetensors --profile profile.safetensors',
   ],
   async run({out, profile, other, merge, tokens, window, gradients: gradientTokens, json, ...args}) {
     if (merge.length === 0 && other !== undefined) {
@@ -54,10 +57,15 @@ export const calibrateCommand = command({
     }
     const files = other === undefined ? merge : [...merge, other];
     const calibration =
-      files.length > 0 ? await merged(files) : await calibrated(args, {tokens, window, gradientTokens});
+      files.length > 0
+        ? await merged(files)
+        : await calibrated(args, {
+            ...{tokens, window},
+            gradientTokens: gradientTokens ?? (profile === undefined ? undefined : profileGradients),
+          });
     // before anything is written, since it refuses calibrations without gradients
     const transforms =
-      profile === undefined ? undefined : transformProfile(calibration, {texts: args.text.map(nameOf)});
+      profile === undefined ? undefined : transformProfile(calibration, {texts: textNames(files, args.text)});
     await saveCalibration(calibration, out);
     if (profile !== undefined && transforms !== undefined) await saveTransformProfile(transforms, profile);
     const {depths, fingerprint} = calibration;
@@ -91,5 +99,8 @@ async function merged(files: readonly string[]) {
   return mergeCalibrations(await Promise.all(files.map(file => loadCalibration(file))));
 }
 
-/** A file's name without folders and ending. */
-const nameOf = (path: string) => parse(path).name;
+/** The texts' names in a profile: without folders and endings. Calibrations do not name theirs. */
+function textNames(merged: readonly string[], given: readonly string[]): string[] {
+  if (merged.length > 0) return [];
+  return given.length > 0 ? given.map(path => parse(path).name) : ['train_sample'];
+}

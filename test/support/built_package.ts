@@ -50,7 +50,9 @@ async function buildProject(): Promise<string> {
     target: 'node20',
   });
   await cp(join(root, 'package.json'), join(dist, '../package.json'));
-  await symlink(join(root, 'models/embedded'), join(dist, 'models/embedded'), 'junction');
+  for (const folder of ['models/embedded', 'profiles']) {
+    await symlink(join(root, folder), join(dist, folder), 'junction');
+  }
   return project;
 }
 

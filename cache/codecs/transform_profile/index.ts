@@ -1,13 +1,7 @@
 /** Calibrated transforms of a model's cache, and how many bits each of their channels has. */
-export type {
-  DepthTransforms,
-  SideTransform,
-  TokenScales,
-  TransformProfile,
-  TransformSide,
-} from './profile.js';
+export type {DepthTransforms, SideTransform, TokenScales, TransformProfile} from './profile.js';
 export {type TransformTables, tablesFor} from './tables.js';
-export {type HeadTransform, type TransformOfOptions, transformOf} from './transform_of.js';
+export {transformOf} from './transform_of.js';
 export {
   type CodeWidth,
   type DepthWidths,

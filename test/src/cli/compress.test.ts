@@ -1,8 +1,9 @@
 import {expect} from 'chai';
-import {mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {access, mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
+import {loadTransformProfile} from '../../../models/index.js';
 import {calibrateCommand} from '../../../src/cli/calibrate.js';
 import {compressCommand} from '../../../src/cli/compress.js';
 import {evalCommand} from '../../../src/cli/eval.js';
@@ -52,6 +53,39 @@ describe('eigenkv calibrate and compress', () => {
     const {rows} = JSON.parse(report) as {rows: {ratioToFloat32: number; perplexity: number}[]};
     expect(rows[0]!.ratioToFloat32).to.be.within(0.5, 0.61); // spare room included
     expect(rows[0]!.perplexity).to.be.above(1).and.below(500);
+  });
+
+  it('writes a profile of the transform codec, from a text and from merged calibrations', async () => {
+    const [a, profile, again] = [at('c.safetensors'), at('profile.safetensors'), at('again.safetensors')];
+    const args = [
+      '--tokens',
+      '300',
+      '--gradients',
+      '200',
+      '--window',
+      '150',
+      '--out',
+      a,
+      '--profile',
+      profile,
+    ];
+    expect(await printed(() => calibrateCommand.run(args))).to.match(
+      /Wrote .*profile\.safetensors: the profile/,
+    );
+    const made = await loadTransformProfile(profile);
+    expect(made).to.deep.include({tokens: 292, texts: ['train_sample']}); // without the first four of each window
+    await printed(() =>
+      calibrateCommand.run(['--merge', a, a, '--out', at('d.safetensors'), '--profile', again]),
+    );
+    expect((await loadTransformProfile(again)).tokens).to.equal(2 * 292);
+    const without = at('none.safetensors');
+    await printed(() => calibrateCommand.run(['--tokens', '100', '--out', at('e.safetensors')]));
+    const refused = calibrateCommand.run([
+      ...['--merge', at('e.safetensors'), at('e.safetensors')],
+      ...['--out', without, '--profile', without],
+    ]);
+    await rejection(refused, InvalidArgumentError, /no statistics of transforms.*--gradients/);
+    await rejection(access(without), Error, /ENOENT/);
   });
 
   it('compress --json says the same to programs', async () => {

@@ -1,0 +1,246 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {mkdtemp, readFile, readdir, rm, stat, writeFile} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
+import {writeSafetensors} from '../../../base/files/write_safetensors.js';
+import {
+  type SideTransform,
+  type TransformProfile,
+  widthsFor,
+} from '../../../cache/codecs/transform_profile/index.js';
+import {
+  type Calibration,
+  calibrate,
+  loadCalibration,
+  loadModel,
+  loadTransformProfile,
+  mergeCalibrations,
+  profileFor,
+  saveCalibration,
+  saveTransformProfile,
+  transformProfile,
+} from '../../../models/index.js';
+import {keyMoments, partOf} from '../../../models/compress/transform/statistics.js';
+import {useBackend} from '../../../ops/backends/use_backend.js';
+import {multiply64, transpose64} from '../../../ops/linalg/matrix64.js';
+import {rejection} from '../../base/files/rejection.js';
+import {expectNoLeak} from '../../support/tensors.js';
+import {tinyModel} from '../../support/tiny_model.js';
+
+const packaged = fileURLToPath(new URL('../../../profiles', import.meta.url));
+const [kvHeads, dim] = [2, 8]; // of the tiny model
+const idsFrom = (seed: number) => Array.from({length: 400}, (_, i) => (i * 31 + i * i * seed) % 97);
+
+describe('profiles of transforms', () => {
+  let model: tf.LayersModel;
+  let calibration: Calibration;
+  let other: Calibration;
+  let folder: string;
+  before(async () => {
+    await useBackend('wasm');
+    model = tinyModel();
+    calibration = await calibrate({model}, [idsFrom(3)], {window: 200, gradientTokens: 400});
+    other = await calibrate({model}, [idsFrom(5)], {window: 200, gradientTokens: 200});
+    folder = await mkdtemp(join(tmpdir(), 'eigenkv-profile-'));
+  });
+  after(async () => {
+    model.dispose();
+    await rm(folder, {recursive: true});
+  });
+
+  const headOf = (of: Float32Array, head: number) => of.slice(head * dim * dim, (head + 1) * dim * dim);
+  const identity = Array.from({length: dim * dim}, (_, at) => (at % (dim + 1) === 0 ? 1 : 0));
+  const expectIdentity = (of: ArrayLike<number>, tolerance: number) =>
+    identity.forEach((one, at) => expect(of[at]).to.be.closeTo(one, tolerance));
+
+  it('have uncorrelated channels, as the calibration saw the tokens', () => {
+    const profile = transformProfile(calibration, {texts: ['random']});
+    expect(profile).to.deep.include({fingerprint: calibration.fingerprint, tokens: 392, texts: ['random']});
+    // of each window of 200, steps of 64: without sinks, up to the last step
+    expect(profile.gradientTokens).to.equal(2 * (192 - 4));
+    profile.depths.forEach(({keys, values}, depth) => {
+      for (let head = 0; head < kvHeads; head++) {
+        const {transform} = calibration;
+        const {covariance, mean, rotatedMean} = keyMoments(transform!.depths[depth]!, transform!.rope, head);
+        const a = headOf(keys.analysis, head);
+        const inside = multiply64(
+          transpose64(a, dim, dim),
+          multiply64(covariance, a, dim, dim, dim),
+          dim,
+          dim,
+          dim,
+        );
+        expectIdentity(inside, 1e-4);
+        for (const side of [keys, values]) {
+          expectIdentity(
+            multiply64(headOf(side.analysis, head), headOf(side.synthesis, head), dim, dim, dim),
+            1e-4,
+          );
+          const weights = [...side.weights.slice(head * dim, (head + 1) * dim)];
+          expect(weights).to.deep.equal(weights.toSorted((x, y) => y - x));
+          expect(weights.at(-1)).to.be.above(0);
+        }
+        expect([...partOf(Float64Array.from(keys.mean), head, kvHeads)]).to.deep.equal([
+          ...Float32Array.from(mean),
+        ]);
+        expect([...partOf(Float64Array.from(keys.rotatedMean!), head, kvHeads)]).to.deep.equal([
+          ...Float32Array.from(rotatedMean!),
+        ]);
+      }
+      expect(Math.max(...values.mean.map(Math.abs))).to.equal(0);
+      expect(values.rotatedMean).to.equal(undefined);
+      for (const {tokenScales} of [keys, values]) {
+        // the mean square of a channel is 1, so the mean of the logarithm is a little below 0
+        tokenScales.mean.forEach(x => expect(x).to.be.within(-0.5, 0));
+        tokenScales.deviation.forEach(x => expect(x).to.be.within(0.02, 1));
+      }
+    });
+  });
+
+  it('predict less divergence for more bits', () => {
+    const profile = transformProfile(calibration);
+    const costs = [1, 2, 3, 4, 6].map(bits => widthsFor(profile, {bits}).predictedKl);
+    expect(costs).to.deep.equal(costs.toSorted((a, b) => b - a));
+    expect(costs.at(-1)).to.be.above(0);
+  });
+
+  it('are those of merged calibrations, also read from files', async () => {
+    const merged = mergeCalibrations([calibration, other]);
+    const path = join(folder, 'calibration.safetensors');
+    await saveCalibration(merged, path);
+    const again = await loadCalibration(path);
+    expect(again.transform).to.deep.include({
+      tokens: calibration.transform!.tokens + other.transform!.tokens,
+      gradientTokens: calibration.transform!.gradientTokens + other.transform!.gradientTokens,
+      rope: {theta: 10_000},
+    });
+    const [a, b] = [transformProfile(merged), transformProfile(again)];
+    a.depths.forEach(({keys, values}, depth) => {
+      for (const [of, read] of [
+        [keys, b.depths[depth]!.keys],
+        [values, b.depths[depth]!.values],
+      ] as const) {
+        of.weights.forEach((weight, i) =>
+          expect(read.weights[i]).to.be.closeTo(weight, 1e-4 * of.weights[0]!),
+        );
+      }
+    });
+  });
+
+  it('need a calibration with gradients, of enough tokens', async () => {
+    const {transform, ...old} = calibration;
+    expect(() => transformProfile(old)).to.throw(InvalidArgumentError, /calibrate again with gradientTokens/);
+    const few = {...transform!, gradientTokens: 7};
+    expect(() => transformProfile({...old, transform: few})).to.throw(
+      InvalidArgumentError,
+      /of 7 tokens.*at least 8/,
+    );
+    for (const shrink of [0, -1, 2, NaN]) {
+      expect(() => transformProfile(calibration, {shrink})).to.throw(InvalidArgumentError, /shrink/);
+    }
+    // and files from before there were transforms are read
+    const path = join(folder, 'old.safetensors');
+    await saveCalibration(old, path);
+    expect(await loadCalibration(path)).not.to.have.property('transform');
+  });
+
+  it('are saved in 8 bits and read again', async () => {
+    const profile = transformProfile(calibration, {texts: ['a', 'b']});
+    const path = join(folder, 'profile.safetensors');
+    await saveTransformProfile(profile, path);
+    const again = await loadTransformProfile(path);
+    const {depths, ...facts} = profile;
+    expect(again).to.deep.include(facts);
+    depths.forEach((depth, index) => {
+      for (const side of ['keys', 'values'] as const) expectRounded(again.depths[index]![side], depth[side]);
+    });
+  });
+
+  function expectRounded(read: SideTransform, written: SideTransform): void {
+    for (const name of ['mean', 'rotatedMean'] as const) expect(read[name]).to.deep.equal(written[name]);
+    expect(read.tokenScales.mean[0]).to.be.closeTo(written.tokenScales.mean[0]!, 1e-6);
+    written.weights.forEach((weight, i) => expect(read.weights[i]).to.be.closeTo(weight, 1e-6 * weight));
+    for (let row = 0; row < kvHeads * dim; row++) {
+      const [a, b] = [read, written].map(({synthesis}) => synthesis.slice(row * dim, (row + 1) * dim));
+      const step = Math.max(...b!.map(Math.abs)) / 127;
+      a!.forEach((x, i) => expect(Math.abs(x - b![i]!)).to.be.at.most(0.501 * step));
+    }
+    for (let head = 0; head < kvHeads; head++) {
+      const product = multiply64(headOf(read.analysis, head), headOf(read.synthesis, head), dim, dim, dim);
+      expectIdentity(product, 1e-5);
+    }
+  }
+
+  it('are refused if the file is something else, damaged, or of a newer version', async () => {
+    const path = join(folder, 'good.safetensors');
+    await saveTransformProfile(transformProfile(calibration), path);
+    const bytes = await readFile(path);
+    const changed = async (from: string, to: string) => {
+      const text = bytes.toString('latin1').replace(from, to);
+      expect(text).not.to.equal(bytes.toString('latin1'));
+      const name = join(folder, `changed_${from.length}_${to.length}.safetensors`);
+      await writeFile(name, Buffer.from(text, 'latin1'));
+      return loadTransformProfile(name);
+    };
+    await rejection(
+      changed('eigenkv transform profile', 'eigenkv calibration xxxxx'),
+      FormatError,
+      /is not a profile/,
+    );
+    await rejection(
+      changed('"version":"1"', '"version":"2"'),
+      FormatError,
+      /version 2; this eigenkv reads version 1/,
+    );
+    await rejection(
+      changed('"0.keys.weights"', '"0.keys.wxights"'),
+      FormatError,
+      /"0.keys.weights" is missing/,
+    );
+    await rejection(
+      changed('"tokens":"392"', '"tokens":"-92"'),
+      FormatError,
+      /counts or texts that cannot be/,
+    );
+    await rejection(changed('{\\"theta\\":10000}', '{\\"thxta\\":10000}'), FormatError, /rotary/);
+    const zeros = Buffer.from(bytes);
+    const header = 8 + Number(zeros.readBigUInt64LE(0));
+    zeros.fill(128, zeros.length - 2 * 2 * kvHeads * dim * dim); // codes, which come last, all 0: no inverse
+    expect(zeros.length).to.be.above(header);
+    const singular = join(folder, 'singular.safetensors');
+    await writeFile(singular, zeros);
+    await rejection(loadTransformProfile(singular), FormatError, /codes" is missing or damaged/);
+    const empty = join(folder, 'other.safetensors');
+    await writeFile(empty, await writeSafetensors([]));
+    await rejection(loadTransformProfile(empty), FormatError, /is not a profile of transforms; make one/);
+    await rejection(loadTransformProfile(join(folder, 'none')), InvalidArgumentError, /none/);
+  });
+
+  it('leave nothing behind', async () => {
+    await expectNoLeak(() => calibrate({model}, [idsFrom(7)], {gradientTokens: 150}).then(() => undefined));
+  });
+
+  describe('that come with the package', () => {
+    it('belong to the embedded model, and to no other model of its shape', async () => {
+      using loaded = await loadModel();
+      const profile = await profileFor(loaded);
+      expect(profile!.depths.map(({keys}) => [keys.kvHeads, keys.dim])).to.deep.equal(Array(9).fill([2, 64]));
+      expect(await profileFor({model})).to.equal(undefined);
+    });
+
+    it('are each under 1 MB, whole, and made from more than 4,000 tokens', async () => {
+      const files = (await readdir(packaged)).filter(file => file.endsWith('.safetensors'));
+      expect(files).to.have.length(2);
+      for (const file of files) {
+        const path = join(packaged, file);
+        expect((await stat(path)).size).to.be.below(1e6);
+        const profile: TransformProfile = await loadTransformProfile(path);
+        expect(Math.min(profile.tokens, profile.gradientTokens)).to.be.above(4000);
+        expect(widthsFor(profile, {bits: 2.5}).predictedKl).to.be.within(1e-4, 0.1);
+      }
+    });
+  });
+});

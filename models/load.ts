@@ -1,4 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
+import {disposeProfile} from '../cache/codecs/transform_profile/tensors.js';
+import {useProfile} from '../cache/codecs/transform_profile/of_model.js';
+import type {TransformProfile} from '../cache/codecs/transform_profile/index.js';
+import {FormatError, TransferError} from '../base/errors.js';
 import {disposeSymbol} from '../base/dispose_symbol.js';
 import {checkOptions} from '../base/options.js';
 import {defaultBackend, useBackend} from '../ops/backends/use_backend.js';
@@ -6,6 +10,7 @@ import {warnOnConsole} from '../base/warn.js';
 import {disposingNewVariables} from '../ops/backends/dispose_new_variables.js';
 import {hasInt8Products} from '../ops/linear/index.js';
 import {requireExactIntegers} from '../ops/exact_integers.js';
+import {profileFor} from './compress/transform/packaged_profiles.js';
 import {checkedWeights} from './formats/check_weights.js';
 import {fillWeights} from './formats/fill_weights.js';
 import {type LoadModelOptions, findParts, loadSchema} from './formats/find_parts.js';
@@ -65,6 +70,22 @@ function unpackedProducts(): string {
   );
 }
 
+/** Gives a model the profile that comes with the package for it, if there is one: caches may then be stored in the metric of its loss. */
+async function packagedProfile(
+  model: tf.LayersModel,
+  onWarning: (message: string) => void,
+): Promise<TransformProfile | undefined> {
+  try {
+    const profile = await profileFor(model);
+    if (profile !== undefined) useProfile(model, profile);
+    return profile;
+  } catch (error) {
+    // attention that is compressed already, or not known, has none
+    if (error instanceof TransferError || error instanceof FormatError) onWarning(error.message);
+    return undefined;
+  }
+}
+
 function noInt8Products(): string {
   return (
     "{activations: 'int8'} is the same as 'int16' here: 8 bits need the wasm backend and an engine with relaxed SIMD (Node 22 or Chrome " +
@@ -106,10 +127,13 @@ async function assemble(
     model.dispose();
     throw error;
   }
+  const profile = await packagedProfile(model, onWarning);
   let isDisposed = false;
   const dispose = () => {
-    if (!isDisposed) model.dispose();
+    if (isDisposed) return;
     isDisposed = true;
+    model.dispose();
+    if (profile !== undefined) disposeProfile(profile);
   };
   const {contextLength} = config;
   return {...parts, model, source, contextLength, weights: setting, dispose, [disposeSymbol]: dispose};

@@ -17,7 +17,7 @@ export {type FineTuneOptions, fineTune} from './fine_tune.js';
 export type {GivenRanks} from './ranks.js';
 export type {DistanceWeights} from './rotated_metric.js';
 export type {DepthStatistics, SumSide} from './statistics.js';
-export {profileFor} from './transform/packaged_profiles.js';
+export {attentionFingerprint, profileFor} from './transform/packaged_profiles.js';
 export {loadTransformProfile, saveTransformProfile} from './transform/profile_file.js';
 export type {DepthTransformStatistics, TransformStatistics, TransformSum} from './transform/statistics.js';
 export {type TransformProfileOptions, transformProfile} from './transform/transform_profile.js';

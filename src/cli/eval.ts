@@ -8,7 +8,7 @@ import {columns, text} from './support/arguments.js';
 import {command} from './support/command.js';
 import {jsonFile, writeFiles} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
-import {type ModelArgs, loadForCommand, modelArgs} from './support/load.js';
+import {type ModelArgs, loadForCommand, modelArgs, profileArg} from './support/load.js';
 import {type MeasureOptions, measure} from './support/measure.js';
 import {plansArg, readPlans} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
@@ -20,6 +20,7 @@ export const evalCommand = command({
     'Measure plans on a text, compared with the full cache of the same model, or of the original of a compressed model',
   args: {
     ...modelArgs,
+    profile: profileArg,
     against: text(
       `Compare with the full cache of this model, from which "eigenkv compress" made --model; ${embeddedName} is the bundled one`,
       'MODEL',
@@ -47,6 +48,7 @@ export const evalCommand = command({
     backend,
     weights,
     activations,
+    profile,
     plan,
     columns: chosen,
     out,
@@ -61,7 +63,7 @@ export const evalCommand = command({
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
     const options = {plans, text, tokens, chunk, backend, signal};
-    const report = await loadAndMeasure({model, backend, weights, activations}, against, options);
+    const report = await loadAndMeasure({model, backend, weights, activations, profile}, against, options);
     const files = out === undefined ? [] : await writeReport(report, out);
     if (page !== undefined) {
       await writeFiles(dirname(page), {[basename(page)]: await reportPage(report)});

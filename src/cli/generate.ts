@@ -2,7 +2,7 @@ import {positiveNumber, required, share, texts, wholeNumber, withDefault, word} 
 import {command} from './support/command.js';
 import {runGeneration} from './support/generation.js';
 import {interruptSignal} from './support/interrupt.js';
-import {loadForCommand, modelArgs} from './support/load.js';
+import {loadForCommand, modelArgs, profileArg} from './support/load.js';
 import {planArg, readPlan} from './support/plans.js';
 import {printJson} from './support/print.js';
 
@@ -12,6 +12,7 @@ export const generateCommand = command({
   args: {
     prompt: required(word('The text to continue')),
     ...modelArgs,
+    profile: profileArg,
     plan: withDefault(planArg(), 'full'),
     tokens: wholeNumber(
       'Generate at most this many tokens. Default: 256, or as many as fit into the context',

@@ -6,7 +6,7 @@ import {columns, text, withDefault} from './support/arguments.js';
 import {command} from './support/command.js';
 import {jsonFile, writeFiles} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
-import {loadForCommand, modelArgs} from './support/load.js';
+import {loadForCommand, modelArgs, profileArg} from './support/load.js';
 import {planArg, readPlan} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
 import {withBar} from './support/progress.js';
@@ -18,6 +18,7 @@ export const monitorCommand = command({
     'Measure what a plan does at each depth: bytes, ranks, entropies, errors, blocks encoded, SVD updates, evictions',
   args: {
     ...modelArgs,
+    profile: profileArg,
     ...textArgs(),
     plan: withDefault(planArg(), 'quantized'),
     columns: columns(monitorColumnNames),

@@ -47,6 +47,10 @@ const commands: Readonly<Record<string, ListedCommand>> = {
     summary: 'Measure what a plan does at each depth: bytes, ranks, entropies, errors',
     load: async () => (await import('./monitor.js')).monitorCommand,
   },
+  tune: {
+    summary: 'Find the bits of the transform codec for a size or a loss',
+    load: async () => (await import('./tune.js')).tuneCommand,
+  },
 };
 
 /** Runs a command line (without `node` and the script) and returns its exit code. It never throws. */

@@ -24,7 +24,11 @@ export const tuneCommand = command({
     tokens: withDefault(wholeNumber('Use only this many tokens at the start of the text', 3), '2048'),
     chunk: withDefault(wholeNumber('Tokens per forward pass; they are compressed after it'), '64'),
     target: ratio('The most bytes per token, relative to float32, as in 0.1x'),
-    maxKl: number('The most KL divergence from the full cache, in nats per token', 'a number above 0', x => x > 0),
+    maxKl: number(
+      'The most KL divergence from the full cache, in nats per token',
+      'a number above 0',
+      x => x > 0,
+    ),
     out: text('Write plan.json, curve.json, curve.svg and bits.svg into this folder', 'FOLDER'),
     columns: columns(tuneColumnNames),
   },
@@ -65,13 +69,14 @@ function ratio(description: string): Argument<number | undefined> {
 }
 
 function write(folder: string, name: string, text: string, tuning: Tuning): Promise<string[]> {
-  return Promise.all([tuneCurveSvg(name, text, tuning), widthsSvg(name, tuning.widths)]).then(([curve, bits]) =>
-    writeFiles(folder, {
-      'plan.json': jsonFile(tuning.plan),
-      'curve.json': jsonFile(tuning),
-      'curve.svg': curve,
-      'bits.svg': bits,
-    }),
+  return Promise.all([tuneCurveSvg(name, text, tuning), widthsSvg(name, tuning.widths)]).then(
+    ([curve, bits]) =>
+      writeFiles(folder, {
+        'plan.json': jsonFile(tuning.plan),
+        'curve.json': jsonFile(tuning),
+        'curve.svg': curve,
+        'bits.svg': bits,
+      }),
   );
 }
 
@@ -83,7 +88,10 @@ function report(
 ): void {
   print(`${tuneTable(points, chosen, {chosen: shown, width: outputWidth()})}\n`);
   const measured = chosen.measured!;
-  const missed = maxKl !== undefined && measured.klDivergence > maxKl ? ` That is more than ${small(maxKl)}: 8 bits are the most.` : '';
+  const missed =
+    maxKl !== undefined && measured.klDivergence > maxKl
+      ? ` That is more than ${small(maxKl)}: 8 bits are the most.`
+      : '';
   printProse(
     `${chosen.bits} bits: KL ${small(measured.klDivergence)} measured, ${small(chosen.predictedKl)} predicted; the same most probable token for ` +
       `${percent(measured.top1Agreement, 1)}. "All" counts exact tokens and spare room of this text as well.${missed}`,

@@ -34,9 +34,14 @@ const profiles: Readonly<Record<string, PackagedProfile>> = {
  * @throws TransferError if it cannot be read; ModelError or InvalidArgumentError if the model's attention is not known or compressed.
  */
 export async function profileFor(model: ModelLike): Promise<TransformProfile | undefined> {
-  const fingerprint = await fingerprintOf(denseAttentions(modelOf(model)).map(({layer}) => layer));
+  const fingerprint = await attentionFingerprint(model);
   const packaged = Object.hasOwn(profiles, fingerprint) ? profiles[fingerprint] : undefined;
   return packaged && read(packaged);
+}
+
+/** The fingerprint of a model's attention weights: that of its calibrations and profiles. */
+export function attentionFingerprint(model: ModelLike): Promise<string> {
+  return fingerprintOf(denseAttentions(modelOf(model)).map(({layer}) => layer));
 }
 
 async function read({file, url}: PackagedProfile): Promise<TransformProfile> {

@@ -1,4 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
+import {ModelError} from '../../../base/errors.js';
+import {useProfile} from '../../../cache/codecs/transform_profile/of_model.js';
+import type {TransformProfile} from '../../../cache/codecs/transform_profile/index.js';
+import {attentionFingerprint, loadTransformProfile} from '../../../models/compress/index.js';
 import {embeddedName} from '../../../models/embedded_model.js';
 import {findParts} from '../../../models/formats/find_parts.js';
 import type {ModelParts} from '../../../models/formats/model_parts.js';
@@ -32,12 +36,19 @@ export const modelArgs = {
   ),
 };
 
+/** The option of commands that run plans. */
+export const profileArg = text(
+  'The profile for plans of the transform codec, as "eigenkv calibrate --profile" writes it. Default: the one that comes with the model, if any',
+  'FILE',
+);
+
 /** Their values. */
 export interface ModelArgs {
   readonly model?: string;
   readonly backend: string;
   readonly weights?: WeightSetting;
   readonly activations?: Activations;
+  readonly profile?: string | undefined;
 }
 
 export async function startBackend(name: string): Promise<void> {
@@ -47,21 +58,38 @@ export async function startBackend(name: string): Promise<void> {
 
 /** Starts the backend and loads the model, with a progress bar if it takes long. */
 export async function loadForCommand(
-  {model, backend, weights, activations}: ModelArgs,
+  {model, backend, weights, activations, profile: path}: ModelArgs,
   signal: AbortSignal,
 ): Promise<LoadedModel> {
+  const profile = path === undefined ? undefined : await loadTransformProfile(path); // before the model, so that a wrong path fails at once
   await startBackend(backend);
   const bars = {download: progressBar('Downloading'), weights: progressBar('Loading weights')};
   try {
-    return await loadModel(model, {
+    const loaded = await loadModel(model, {
       weights,
       activations,
       signal,
       onProgress: ({stage, done, total}) => bars[stage].update(done, total),
     });
+    if (profile !== undefined) await useProfileOf(loaded, profile, path!);
+    return loaded;
   } finally {
     for (const bar of Object.values(bars)) bar.stop();
   }
+}
+
+/** @throws ModelError if the profile is of another model; the model is then disposed of. */
+async function useProfileOf(loaded: LoadedModel, profile: TransformProfile, path: string): Promise<void> {
+  const fingerprint = await attentionFingerprint(loaded);
+  if (fingerprint === profile.fingerprint) {
+    useProfile(loaded.model, profile);
+    return;
+  }
+  loaded.dispose();
+  throw new ModelError(
+    `--profile ${path} is of another model: the attention weights have the fingerprint ${fingerprint}, and the profile is of ${profile.fingerprint}. ` +
+      'Make one with "eigenkv calibrate --profile".',
+  );
 }
 
 /** Opens a model without loading its weights; a download shows its progress. The caller closes `weights`. */

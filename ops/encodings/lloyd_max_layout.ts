@@ -25,6 +25,11 @@ export function vectorsOfHead(widths: readonly Width[]): number {
 /** Words of `codes` of one head of a tile. */
 export const wordsOfHead = (widths: readonly Width[]): number => 4 * vectorsOfHead(widths);
 
+/** Words of `codes` of a tile: those of all heads. */
+export function wordsOfTile({widths}: LloydMaxLayout): number {
+  return widths.reduce((sum, ofHead) => sum + wordsOfHead(ofHead), 0);
+}
+
 /** The scales that six bits stand for: float32 numbers from 1/32 to 7.34. */
 export const scales: Float32Array = Float32Array.from({length: 64}, (_, e) => 2 ** ((e - 40) / 8));
 

@@ -1,6 +1,13 @@
 import {crc32} from '../../base/crc32.js';
 import type {WgslNames} from './kind.js';
-import {groupChannels, scaleWords, tileTokens, wordsOfHead, type LloydMaxLayout} from './lloyd_max_layout.js';
+import {
+  groupChannels,
+  scales,
+  scaleWords,
+  tileTokens,
+  wordsOfTile,
+  type LloydMaxLayout,
+} from './lloyd_max_layout.js';
 import {allWidths, planesOf, type Width} from './lloyd_max_levels.js';
 
 // How shaders read codes of `lloydMax`. A unit is a group of 8 channels of one token.
@@ -9,33 +16,47 @@ import {allWidths, planesOf, type Width} from './lloyd_max_levels.js';
 const prefixOf = ({widths}: LloydMaxLayout): string =>
   `lloydMax${crc32(new TextEncoder().encode(JSON.stringify(widths))).toString(16)}`;
 
-/** Tables of a layout: the place of each group of each head in a tile, and the planes of each width. */
+/** Tables of a layout: its groups, and the terms of each width's planes. */
 export function wgslTables(layout: LloydMaxLayout): string {
   const prefix = prefixOf(layout);
-  let vectors = 0;
-  const groups = layout.widths.flat().map(width => width | (((vectors += width) - width) << 4));
-  const perWidth = Array.from({length: 9}, (_, bits) => allWidths.find(width => width === bits) ?? 0);
   const terms = (plane: number) =>
-    perWidth.flatMap(width => {
+    byWidth(width => {
       const levels = planesOf(width)[plane]?.levels ?? [];
       return Array.from({length: 16}, (_, code) => levels[code] ?? 0);
     });
-  const scales = Array.from({length: 8}, (_, e) => Math.fround(2 ** (e / 8)));
   return `
-    // a group's width, and the vector at which it begins
-    ${constant(`${prefix}Groups`, 'u32', groups)}
-    ${constant(`${prefix}UpperBits`, 'u32', perWidth.map(upperBits))}
-    ${constant(`${prefix}Upper`, 'f32', terms(0))}
-    ${constant(`${prefix}Lower`, 'f32', terms(1))}
-    ${constant(`${prefix}Scales`, 'f32', scales)}
+    ${wgslGroups(`${prefix}Groups`, layout)}
+    ${wgslArray(
+      `${prefix}UpperBits`,
+      'u32',
+      byWidth(width => [planesOf(width)[0]?.bits ?? 0]),
+    )}
+    ${wgslArray(`${prefix}Upper`, 'f32', terms(0))}
+    ${wgslArray(`${prefix}Lower`, 'f32', terms(1))}
+    ${wgslArray(`${prefix}Scales`, 'f32', scales.subarray(40, 48))} // from 1 to below 2
 `;
 }
 
-const upperBits = (width: Width): number => planesOf(width)[0]?.bits ?? 0;
+/** A WGSL constant of each group of each head: its width, and from bit 4 on the vector of a tile at which it begins. */
+export function wgslGroups(name: string, {widths}: LloydMaxLayout): string {
+  let vectors = 0;
+  return wgslArray(
+    name,
+    'u32',
+    widths.flat().map(width => width | (((vectors += width) - width) << 4)),
+  );
+}
 
-function constant(name: string, type: 'u32' | 'f32', numbers: readonly number[]): string {
-  const suffix = type === 'u32' ? 'u' : '';
-  return `const ${name} = array<${type}, ${numbers.length}>(${numbers.map(x => `${x}${suffix}`).join(', ')});`;
+/** Numbers for each index from 0 to 8, which are bits of a code; those of 7 are never read. */
+function byWidth(numbersOf: (width: Width) => readonly number[]): number[] {
+  return Array.from({length: 9}, (_, bits) => allWidths.find(width => width === bits) ?? 0).flatMap(
+    numbersOf,
+  );
+}
+
+export function wgslArray(name: string, type: 'u32' | 'f32', numbers: ArrayLike<number>): string {
+  const texts = Array.from(numbers, x => `${x}${type === 'u32' ? 'u' : ''}`);
+  return `const ${name} = array<${type}, ${texts.length}>(${texts.join(', ')});`;
 }
 
 export function wgslOfUnit(
@@ -45,7 +66,7 @@ export function wgslOfUnit(
 ): string {
   const prefix = prefixOf(layout);
   const kvHeads = layout.widths.length;
-  const words = layout.widths.reduce((sum, ofHead) => sum + wordsOfHead(ofHead), 0);
+  const words = wordsOfTile(layout);
   const code = (bits: string, vector: string) =>
     `(bitcast<u32>(${data}[at + 4 * i32(${vector} + ((u32(e) * ${bits}) >> 3u))]) >> ` +
     `(byte + ((u32(e) * ${bits}) & 7u))) & ((1u << ${bits}) - 1u)`;
@@ -67,6 +88,6 @@ export function wgslOfUnit(
           var number = 0.0;
           if (upperBits > 0u) { number = ${prefix}Upper[16u * width + (${code('upperBits', '0u')})]; }
           if (lowerBits > 0u) { number += ${prefix}Lower[16u * width + (${code('lowerBits', 'upperBits')})]; }
-          ${store('unit * ${groupChannels} + e', 'number * scale')}
+          ${store(`unit * ${groupChannels} + e`, 'number * scale')}
         }`;
 }

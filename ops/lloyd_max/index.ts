@@ -7,6 +7,7 @@ import {requireExactIntegers} from '../exact_integers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {quantizeLloydMaxReference} from './reference.js';
 import {quantizeLloydMaxWasm} from './wasm.js';
+import {quantizeLloydMaxWebgpu} from './webgpu.js';
 
 export {lloydMaxErrorBound} from './error_bound.js';
 
@@ -50,5 +51,5 @@ function checkArguments(z: tf.Tensor4D, widths: readonly (readonly Width[])[]): 
 const quantizeLloydMaxOp = defineOp({
   name: 'QuantizeLloydMax',
   reference: quantizeLloydMaxReference,
-  kernels: {wasm: quantizeLloydMaxWasm},
+  kernels: {wasm: quantizeLloydMaxWasm, webgpu: quantizeLloydMaxWebgpu},
 });

@@ -7,6 +7,7 @@ import {
   scaleWords,
   tileTokens,
   wordsOfHead,
+  wordsOfTile,
   type LloydMaxLayout,
   type PlanePlace,
 } from '../encodings/lloyd_max_layout.js';
@@ -32,7 +33,7 @@ export function quantizeLloydMaxReference(
   const tiles = tokens / tileTokens;
   const numbers = hostNumbers(z);
   const heads = widths.map(channelsOfHead);
-  const codeWords = widths.reduce((sum, ofHead) => sum + wordsOfHead(ofHead), 0);
+  const codeWords = wordsOfTile({dim, widths});
   const codes = new Int32Array(batch * tiles * codeWords);
   const exponents = new Int32Array(batch * tiles * kvHeads * scaleWords);
   for (let text = 0; text < batch; text++) {

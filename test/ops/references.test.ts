@@ -16,6 +16,7 @@ import type {LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {quantize} from '../../ops/integer/index.js';
+import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
 import {linear} from '../../ops/linear/index.js';
 import {project} from '../../ops/low_rank/index.js';
@@ -102,6 +103,7 @@ const runs: Record<string, () => unknown> = {
     gradients((x, gate, up) => swigluLinear(x, gate, up), ones(1, 2, 3, 4), matrix(4, 5), matrix(4, 5));
   },
   unpack: () => unpack(packedMatrix('packed4', 33, 9, 1).matrix),
+  lloyd_max: () => decodeEncoding(quantizeLloydMax(ones(1, 2, 16, 8), [[3], [8]]), 0, 16),
   lm_head: () => gradients((x, table) => lmHead(x, table as tf.Tensor2D), matrix(3, 4), matrix(5, 4)),
 };
 

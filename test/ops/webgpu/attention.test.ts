@@ -8,6 +8,7 @@ import {
 import {InvalidArgumentError} from '../../../base/errors.js';
 import type {Encoding} from '../../../ops/encodings/encoding.js';
 import type {IntegerBits} from '../../../ops/encodings/integer.js';
+import type {Width} from '../../../ops/encodings/lloyd_max_levels.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
@@ -29,9 +30,10 @@ const dense = {kind: 'dense'} as const;
 const integer = (bits: IntegerBits, groupAxis: 'channel' | 'token', groupSize: number) =>
   ({kind: 'integer', bits, groupAxis, groupSize, symmetric: false}) as const;
 const float8 = (format: 'e4m3' | 'e5m2') => ({kind: 'float8', format}) as const;
+const fewBits = (...widths: Width[]) => ({kind: 'lloydMax', widths}) as const;
 const rank = (
   of: number,
-  latents: TokenStorage = dense,
+  latents: LowRankStorage['latents'] = dense,
   mean = true,
 ): LowRankStorage & {rotate?: boolean} => ({
   ...{rank: of, mean, latents},
@@ -93,6 +95,16 @@ const cases: Record<string, Case> = {
     },
   },
   'float8 in both formats': {keys: float8('e4m3'), values: float8('e5m2'), group: 2, tokens: 129, dim: 30},
+  'low rank in codes of few bits, heads side by side': {
+    ...{keys: rank(16, fewBits(8, 3, 0)), values: rank(24, fewBits(5, 1, 6)), batch: 2, group: 3},
+    ...{queryTokens: 20, tokens: 200, firstQuery: 190},
+  },
+  'dense keys, values in codes of few bits': {
+    ...{keys: dense, values: rank(32, fewBits(4, 2)), kvHeads: 3, tokens: 40},
+  },
+  'low rank in codes of few bits, rebuilt': {
+    ...{keys: {...rank(8, fewBits(8, 4)), rotate: true}, values: dense, tokens: 60, rotation: halves},
+  },
   'low rank in the space of latents': {
     ...{keys: rank(8, integer(4, 'channel', 16)), values: rank(12, float8('e4m3')), group: 3, tokens: 200},
   },

@@ -7,7 +7,9 @@ import {encodeFloat8} from '../../../ops/float8/index.js';
 import {gatherBlocks, gatherRows, gatherTokens} from '../../../ops/gather_tokens/index.js';
 import {hadamard} from '../../../ops/hadamard/index.js';
 import type {IntegerBits} from '../../../ops/encodings/integer.js';
+import type {Width} from '../../../ops/encodings/lloyd_max_levels.js';
 import {quantize, type QuantizeOptions} from '../../../ops/integer/index.js';
+import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
 import {expandPartial} from '../../../ops/low_rank/index.js';
 import {lmHead} from '../../../ops/lm_head/index.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
@@ -99,6 +101,52 @@ describeOnBackends(
         x => {
           const encoding = quantize(x, {dim: 4, bits: 4, groupAxis: 'token', groupSize: 4, symmetric: false});
           return [encoding.params, encoding.codes, decodeEncoding(encoding, 0, 5)];
+        },
+        0,
+      ));
+
+    const fewBits: Width[][] = [
+      [8, 3, 0, 1, 2],
+      [0, 0, 0, 0, 0],
+      [4, 6, 5, 2, 8],
+    ];
+
+    for (const spread of [1e-4, 1, 30, 1e25]) {
+      it(`quantise to the nearest levels and decode as the reference: numbers of ${spread}`, () =>
+        expectAsOnCpu(
+          () => random(3, [2, 3, 48, 40], spread),
+          x => {
+            const encoding = quantizeLloydMax(x, fewBits);
+            return [encoding.scales, encoding.codes, decodeEncoding(encoding, 3, 40)];
+          },
+          0,
+        ));
+    }
+
+    it('quantise zeros and outliers to the nearest levels as the reference', () =>
+      expectAsOnCpu(
+        () => {
+          const rows = [
+            Array<number>(40).fill(0),
+            Array<number>(40).fill(0.7),
+            [...randomFloats(3, 39), 3e38],
+          ];
+          return tf.tensor4d(Array.from({length: 3 * 16}, (_, row) => rows[row % 3]!).flat(), [1, 3, 16, 40]);
+        },
+        x => {
+          const encoding = quantizeLloydMax(x, fewBits);
+          return [encoding.scales, encoding.codes, decodeEncoding(encoding, 0, 16)];
+        },
+        0,
+      ));
+
+    it('keep other tiles of each head that lies beside others', () =>
+      expectAsOnCpu(
+        () => random(4, [2, 3, 64, 40]),
+        x => {
+          const indices = Int32Array.of(3, 1, 0, 2, 2, 0, 1, 3, 0, 0, 2, 1);
+          const kept = gatherBlocks(quantizeLloydMax(x, fewBits), indices, 16);
+          return [kept.scales, kept.codes];
         },
         0,
       ));

@@ -6,8 +6,8 @@ import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
 import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {encodeFloat8} from '../../../ops/float8/index.js';
-import type {DenseEncoding} from '../../../ops/encodings/encoding.js';
-import {gatherRows} from '../../../ops/gather_tokens/index.js';
+import {tensorsOf, type DenseEncoding} from '../../../ops/encodings/encoding.js';
+import {gatherBlocks, gatherRows} from '../../../ops/gather_tokens/index.js';
 import {hadamard} from '../../../ops/hadamard/index.js';
 import {quantize} from '../../../ops/integer/index.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
@@ -115,6 +115,34 @@ describeOnBackends(
           0,
         ));
     }
+
+    it('are read some texts at a time if heads lie side by side', () =>
+      expectAsOnCpu(
+        () => ({
+          queries: queriesOf(3),
+          keys: randomTokens({...shape, capacity: 256}, {kind: 'lloydMax', widths: [8, 3, 0, 5]}, 1),
+          values: randomTokens({...shape, capacity: 256}, {kind: 'dense'}, 2),
+        }),
+        ({queries, keys, values}) => {
+          const options = {tokens: shape.tokens, scale: 0.2, firstQuery: shape.tokens - 3};
+          return withLimit(100_000, () => {
+            const partial = attend(queries, keys, values, options);
+            return [...attended(partial), decodeEncoding(keys, 3, 240)];
+          });
+        },
+        1e-5,
+      ));
+
+    it('are gathered some texts at a time if heads lie side by side, bit for bit', () =>
+      expectAsOnCpu(
+        () => randomTokens({...shape, capacity: 256}, {kind: 'lloydMax', widths: [8, 3, 0, 5]}, 1),
+        encoding => {
+          const indices = Int32Array.from({length: 6 * 5}, (_, i) => (i * 7) % 16);
+          const kept = withLimit(14_000, () => gatherBlocks(encoding, indices, 16));
+          return Object.values(tensorsOf(kept)).map(({tensor}) => tensor);
+        },
+        0,
+      ));
 
     it('are appended to in place, and grown, bit for bit', async () => {
       const numbers = (first: number, count: number) =>

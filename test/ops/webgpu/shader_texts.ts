@@ -6,9 +6,14 @@ import {attentionStatisticsShader} from '../../../ops/attention/statistics/webgp
 import {decodeShader} from '../../../ops/encodings/decode.js';
 import {copyShader} from '../../../ops/backends/webgpu_heads.js';
 import {float8CodesShader, float8ScalesShader} from '../../../ops/float8/webgpu.js';
-import {gatherRowsShader} from '../../../ops/gather_tokens/webgpu.js';
+import {gatherColumnsShader, gatherRowsShader} from '../../../ops/gather_tokens/webgpu.js';
 import {hadamardShader} from '../../../ops/hadamard/webgpu.js';
 import {groupParametersShader, packCodesShader} from '../../../ops/integer/webgpu.js';
+import {
+  lloydMaxCodesShader,
+  lloydMaxExponentsShader,
+  lloydMaxScalesShader,
+} from '../../../ops/lloyd_max/webgpu.js';
 import {expandPartialShader} from '../../../ops/low_rank/webgpu.js';
 import {joinShader} from '../../../ops/attention/merge_partials/webgpu.js';
 import {rmsNormShader} from '../../../ops/rms_norm/webgpu.js';
@@ -22,6 +27,14 @@ const dense = {kind: 'dense', dim: 64} as const;
 const int4 = {kind: 'integer', dim: 64, bits: 4, groupAxis: 'channel', groupSize: 32} as const;
 const int8 = {kind: 'integer', dim: 64, bits: 8, groupAxis: 'token', groupSize: 32} as const;
 const e4m3 = {kind: 'float8', dim: 64, format: 'e4m3'} as const;
+const fewBits = {
+  kind: 'lloydMax',
+  dim: 32,
+  widths: [
+    [8, 4, 2, 1],
+    [6, 5, 3, 0],
+  ],
+} as const;
 const rebuilt = {dim: 64, pairs: 32, interleaved: false, mean: true, positions: true} as const;
 const latents = {keys: {kind: 'dense', dim: 16}, rebuilt} as const;
 const product = {
@@ -43,6 +56,11 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   attend_dense_decode: attendShader.code({keys: dense, values: dense, tiles: tilesFor({keys: dense}, 64, 3)}),
   attend_int4_int8: attendShader.code({keys: int4, values: int8, tiles: tilesFor({keys: int4}, 64, 3)}),
   attend_float8: attendShader.code({keys: e4m3, values: e4m3, tiles: tilesFor({keys: e4m3}, 64, 3)}),
+  attend_lloyd_max: attendShader.code({
+    keys: fewBits,
+    values: fewBits,
+    tiles: tilesFor({keys: fewBits}, 32, 3),
+  }),
   attend_rebuilt: attendShader.code({...latents, values: int8, tiles: tilesFor(latents, 64, 3)}),
   attend_nothing: unseenShader.code({dim: 64}),
   pack_keys: packShader.code({mean: true}),
@@ -56,6 +74,7 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   }),
   copy_numbers: copyShader.code({type: 'i32'}),
   decode_dense: decodeShader.code(dense),
+  decode_lloyd_max: decodeShader.code(fewBits),
   decode_float8: decodeShader.code({kind: 'float8', dim: 64, format: 'e5m2'}),
   dequantize: decodeShader.code({
     ...{kind: 'integer', dim: 64, bits: 2, groupAxis: 'channel', groupSize: 32},
@@ -66,6 +85,7 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   expand_partial: expandPartialShader.code({basis: true, mean: true, shift: true}),
   float8_codes: float8CodesShader.code({format: 'e4m3'}),
   float8_scales: float8ScalesShader.code({format: 'e4m3'}),
+  gather_columns: gatherColumnsShader.code({type: 'i32'}),
   gather_rows: gatherRowsShader.code({type: 'i32'}),
   group_parameters: groupParametersShader.code({
     bits: 4,
@@ -81,6 +101,9 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   pack_planes: packCodesShader.code({bits: 5, groupAxis: 'token', groupSize: 32}),
   rms_norm: rmsNormShader.code({}),
   rotate: rotateShader.code({interleaved: false}),
+  lloyd_max_codes: lloydMaxCodesShader.code(fewBits),
+  lloyd_max_exponents: lloydMaxExponentsShader.code(fewBits),
+  lloyd_max_scales: lloydMaxScalesShader.code({kvHeads: 2}),
   lm_head: lmHeadShader.code({}),
   linear_few_rows: fewRowsShader.code({...product, format: 'packed4', rows: 4}),
   linear_many_rows: manyRowsShader.code({...product, format: 'float16', rows: 64, bias: true}),

@@ -81,6 +81,8 @@ export type {
   Float8Layout,
   IntegerEncoding,
   IntegerLayout,
+  LloydMaxEncoding,
+  LloydMaxLayout,
   LowRankEncoding,
   TokenEncoding,
 } from '../ops/encodings/encoding.js';

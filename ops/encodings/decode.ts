@@ -44,6 +44,21 @@ function decodeTokens(encoding: TokenEncoding, from: number, count: number): tf.
   return runOp(decodeOp, inputs, {layout: kind.layout(encoding), from, count});
 }
 
+/**
+ * Tokens of an encoding as ops take it: float32 `[batch, kvHeads, count, dim]`. For references, which thereby read codes on GPU backends
+ * as well, by the shader that decodes. Dense numbers are a slice, which has a gradient.
+ */
+export function decodeTile(
+  layout: TokenLayout,
+  data: tf.Tensor4D,
+  params: tf.Tensor4D | undefined,
+  from: number,
+  count: number,
+): tf.Tensor4D {
+  if (layout.kind === 'dense') return tokenKindOf(layout).decodeReference(data, params, layout, from, count);
+  return runOp(decodeOp, {data, params}, {layout, from, count});
+}
+
 type DecodeInputs = {data: tf.Tensor4D; params?: tf.Tensor4D};
 type DecodeInfos = KernelInputs<DecodeInputs>;
 

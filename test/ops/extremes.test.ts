@@ -304,6 +304,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   float8: 'test/cache/codec_extremes.test.ts',
   integer: 'test/cache/codec_extremes.test.ts',
   linalg: 'test/ops/linalg/extremes.test.ts',
+  lloyd_max: 'test/cache/codec_extremes.test.ts',
   unpack: 'test/ops/weights/records.test.ts',
 };
 

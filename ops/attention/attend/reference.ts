@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {kvHeadsOf, tokenKindOf} from '../../encodings/token_kinds.js';
+import {decodeTile} from '../../encodings/decode.js';
+import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {scoresReference} from './stored_keys.js';
 import type {AttendAttributes, AttendInputs, Partial} from './types.js';
 import {firstVisible, visibleTokens} from './visibility.js';
@@ -10,7 +11,6 @@ export const tileTokens = 512;
 /** `attend` in plain tfjs ops: every backend has them. Differentiable if both encodings are dense and one tile is enough. */
 export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): Partial {
   const {tokens, scale, values} = attributes;
-  const {decodeReference} = tokenKindOf(values);
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const rows = (heads / kvHeads) * queryTokens; // a group's query heads are adjacent: one matrix per key head
@@ -22,7 +22,7 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
   };
   for (let from = firstVisible(attributes, tokens); from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
-    const valueTile = decodeReference(inputs.valueData, inputs.valueParams, values, from, count);
+    const valueTile = decodeTile(values, inputs.valueData, inputs.valueParams, from, count);
     const scores = tf.mul(scoresReference(queries, inputs, attributes, from, count), scale);
     const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     total = addTile(

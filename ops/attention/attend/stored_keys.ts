@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {decodeTile} from '../../encodings/decode.js';
 import {headsOf} from '../../encodings/encoding.js';
 import {tokenKindOf} from '../../encodings/token_kinds.js';
 import type {Rebuilding} from '../../encodings/wasm.js';
@@ -129,7 +130,7 @@ function readKeysReference(
   from: number,
   count: number,
 ): tf.Tensor4D {
-  const stored = tokenKindOf(keys).decodeReference(keyData, keyParams, keys, from, count);
+  const stored = decodeTile(keys, keyData, keyParams, from, count);
   if (rotation === undefined || keyBasis === undefined || cos === undefined || sin === undefined)
     return stored;
   const product: tf.Tensor4D = tf.matMul(stored, keyBasis);

@@ -85,6 +85,7 @@ export type {
   LloydMaxLayout,
   LowRankEncoding,
   TokenEncoding,
+  Width,
 } from '../ops/encodings/encoding.js';
 
 // Adapters: attention and position layers of other people.

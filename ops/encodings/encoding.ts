@@ -13,6 +13,7 @@ export type {Encoding} from './index.js';
 export type {IntegerEncoding, IntegerLayout} from './integer.js';
 export type {LloydMaxEncoding} from './lloyd_max.js';
 export type {LloydMaxLayout} from './lloyd_max_layout.js';
+export type {Width} from './lloyd_max_levels.js';
 export type {LowRankEncoding} from './low_rank.js';
 export type {TokenEncoding} from './token_kinds.js';
 

@@ -1,5 +1,6 @@
 /** The KV cache of a model, and its codecs, keepers, policies and plans. */
 export type {AttentionCache} from './attention_cache.js';
+export type {IntegerBits} from '../ops/encodings/integer.js';
 export {
   type CacheSource,
   type CacheableModel,
@@ -22,6 +23,7 @@ export {
 } from './codecs/as_store.js';
 export type {AdaptiveCodecOptions} from './codecs/adaptive.js';
 export type {OnlineSvdCodecOptions} from './codecs/online_svd.js';
+export type {TransformOptions} from './codecs/transform.js';
 export {codecPair, type SideCodecs} from './codecs/pair.js';
 export {
   type CodeWidth,
@@ -33,6 +35,8 @@ export {
   type TransformProfile,
   type TransformWidths,
   type WidthBudget,
+  registerProfile,
+  useProfile,
   widthsFor,
 } from './codecs/transform_profile/index.js';
 export type {Budget, Candidates, Codec, Context, HeadSizes, Keeper, PairCodec, Policy} from './contract.js';

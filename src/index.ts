@@ -76,6 +76,8 @@ export {
   type SlidingOptions,
   type StoreLike,
   type StoringOptions,
+  type TransformOptions,
+  type TransformPolicyOptions,
   adaptive,
   float8,
   full,
@@ -87,6 +89,7 @@ export {
   policy,
   quantized,
   sliding,
+  transform,
 } from '../cache/index.js';
 
 // Plans: the policy of each depth.
@@ -134,13 +137,16 @@ export {
   type MonitorReport,
   type RankAnalysis,
   type TextLike,
+  type TuneOptions,
+  type Tuning,
   analyzeRanks,
   epochCallback,
   evaluate,
   monitor,
+  tune,
 } from './evaluate/index.js';
 
-// Compress: low-rank attention layers made of dense ones.
+// Calibrate: what is measured of a model once. Compress: low-rank attention layers made of dense ones.
 export {
   type CalibrateOptions,
   type Calibration,
@@ -150,7 +156,10 @@ export {
   calibrate,
   compress,
   fineTune,
+  type TransformProfileOptions,
+  transformProfile,
 } from '../models/index.js';
+export {type TransformProfile, useProfile} from '../cache/index.js';
 
 // Errors: all that the package throws are of these classes.
 export {

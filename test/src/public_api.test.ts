@@ -8,12 +8,12 @@ const names = {
   caches: ['KVCache', 'PrefixCache', 'attachCache', 'byteStore', 'fileStore', 'uniformShapes'],
   policies: [
     ...['policy', 'full', 'quantized', 'float8', 'onlineSvd', 'h2o'],
-    ...['lru', 'lfu', 'layered', 'sliding', 'adaptive'],
+    ...['lru', 'lfu', 'layered', 'sliding', 'adaptive', 'transform'],
   ],
   plans: ['asPlan', 'uniform', 'perDepth', 'bands', 'scenario'],
   layers: ['attention', 'cachedAttention', 'eigenAttention', 'flashAttention'],
-  evaluate: ['evaluate', 'monitor', 'analyzeRanks', 'epochCallback'],
-  compress: ['calibrate', 'compress', 'fineTune'],
+  evaluate: ['evaluate', 'monitor', 'analyzeRanks', 'epochCallback', 'tune'],
+  compress: ['calibrate', 'compress', 'fineTune', 'transformProfile', 'useProfile'],
   errors: [
     ...['EigenkvError', 'InvalidArgumentError', 'BackendError', 'CacheStateError'],
     ...['ContextLengthError', 'FormatError', 'ModelError', 'TransferError'],

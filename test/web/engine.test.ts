@@ -112,7 +112,7 @@ describe('the engine of the playground', () => {
     expect(bytes).to.have.length(9);
     expect(bytes[0]).to.be.at.least(float32Bytes);
     expect(bytes[8]).to.be.below(0.5 * float32Bytes);
-    const refused = planSize(loaded, [bands[0]!, {depths: 5, policy: 'quantized:bits=3'}], prompt, 200);
+    const refused = planSize(loaded, [bands[0]!, {depths: 5, policy: 'quantized:bits=7'}], prompt, 200);
     expect(refused).to.deep.include({kind: 'refused', band: 1});
   });
 

@@ -15,6 +15,8 @@ export const policyGroups: readonly PolicyGroup[] = [
   {
     title: 'Fewer bits',
     choices: [
+      {policy: 'transform:bits=2', title: 'bits where the loss wants them, 2'},
+      {policy: 'transform:bits=1', title: 'bits where the loss wants them, 1'},
       {policy: 'quantized:groupSize=32,residual=16', title: '8-bit codes'},
       {policy: 'quantized:bits=4,groupSize=32,residual=16', title: '4-bit codes'},
       {policy: 'quantized:keyBits=4,valueBits=2,groupSize=32,residual=16', title: '4-bit keys, 2-bit values'},

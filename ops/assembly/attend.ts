@@ -6,8 +6,9 @@ import {
 } from './integer_keys';
 import {addIntegerBlock, areIntegerValues, integerValueBytes} from './integer_values';
 import {areScanned, attendCodes, attendCodesScratch} from './lloyd_max_attend';
+import {meanTerms, preparedBytes, prepareTerms} from './mean_terms';
 import {addFourRows, addRow} from './multiply_add';
-import {blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
+import {addTerms, blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
 import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
 import {softmaxRow} from './softmax_row';
 import {dimOf, isInPlace, readTile, tileBytes} from './tiles';
@@ -24,9 +25,10 @@ const fewRows: i32 = 16;
 export function attendScratch(keys: usize, values: usize, rows: i32): usize {
   const keyEncoding = changetype<EncodingDescriptor>(keys),
     valueEncoding = changetype<EncodingDescriptor>(values);
-  if (rows > fewRows) return manyRowsBytes(keyEncoding, valueEncoding);
-  if (areScanned(keyEncoding, valueEncoding)) return attendCodesScratch(keyEncoding, valueEncoding, rows);
-  return blocksAt(keyEncoding, valueEncoding) + <usize>((rows + 3) >> 2) * blockStep(keyEncoding, valueEncoding);
+  const prepared = preparedBytes(keyEncoding);
+  if (rows > fewRows) return prepared + manyRowsBytes(keyEncoding, valueEncoding);
+  if (areScanned(keyEncoding, valueEncoding)) return prepared + attendCodesScratch(keyEncoding, valueEncoding, rows);
+  return prepared + termsBytes(keyEncoding, rows) + blocksAt(keyEncoding, valueEncoding) + <usize>((rows + 3) >> 2) * blockStep(keyEncoding, valueEncoding);
 }
 
 export function attend(
@@ -51,6 +53,10 @@ export function attend(
   const rowBytes = (<usize>dim) << 2;
   const outBytes = (<usize>(dimV + 2)) << 2;
   const lastVisible = causal ? min(tokens, firstQuery + queryTokens) : tokens;
+  const prepared = scratch;
+  scratch += preparedBytes(keyEncoding);
+  prepareTerms(keyEncoding, prepared);
+  let angles = <usize>keyEncoding.angles; // of the head's rows
 
   for (let head = 0; head < heads; head++) {
     for (let row = 0; row < rows; row++) {
@@ -61,19 +67,28 @@ export function attend(
     if (rows <= fewRows && areScanned(keyEncoding, valueEncoding)) {
       attendCodes(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+        angles, prepared,
       );
     } else if (rows <= fewRows) {
       attendFewRows(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+        angles, prepared,
       );
     } else {
       attendManyRows(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
+        angles, prepared,
       );
     }
     queries += <usize>rows * rowBytes;
     partial += <usize>rows * outBytes;
+    if (angles) angles += (<usize>(rows * keyEncoding.pairs)) << 3;
   }
+}
+
+/** Bytes of the terms that a rotated mean adds to the scores of a tile. */
+function termsBytes(keys: EncodingDescriptor, rows: i32): usize {
+  return keys.angles ? (<usize>(rows * tileTokens)) << 2 : 0;
 }
 
 // Scratch memory of decoding: a tile of keys, later of values; scales of a group of integer keys; what integer values take; then
@@ -110,6 +125,8 @@ function attendFewRows(
   causal: i32,
   firstQuery: i32,
   scale: f32,
+  angles: usize,
+  prepared: usize,
 ): void {
   const dim = dimOf(keyEncoding),
     dimV = dimOf(valueEncoding);
@@ -119,7 +136,8 @@ function attendFewRows(
     valuesInPlace = isInPlace(valueEncoding);
   const scales = scratch + max(tileBytes(keyEncoding), tileBytes(valueEncoding));
   const weights = scratch + weightsAt(keyEncoding, valueEncoding);
-  const blocks = scratch + blocksAt(keyEncoding, valueEncoding);
+  const terms = scratch + blocksAt(keyEncoding, valueEncoding);
+  const blocks = terms + termsBytes(keyEncoding, rows);
   const integersAt = blockBytes(dim, dimV);
   const bytes = blockStep(keyEncoding, valueEncoding);
 
@@ -156,11 +174,13 @@ function attendFewRows(
     const keys = integerKeys
       ? attendedCodes(keyEncoding, head, token, count, scratch)
       : readTile(keyEncoding, head, token, count, scratch);
+    if (angles) meanTerms(keyEncoding, head, token, count, angles, rows, scale, prepared, terms, tileTokens << 2);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
       if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyEncoding, group, keys, count, scales);
       else scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + ((tokensLeft * dim) << 2) : 0);
+      if (angles) addTerms(block, some, terms + (<usize>(row * tileTokens) << 2), tileTokens << 2, count);
       if (causal) {
         for (let r = 0; r < some; r++) {
           hideTokens(block, some, r, firstQuery + ((row + r) % queryTokens) - token + 1, count);
@@ -192,9 +212,9 @@ function attendFewRows(
   if (integerValues) toChannels(partial, outBytes, rows, dimV, attendedBits(valueEncoding.layout & 0xff), scratch);
 }
 
-/** Bytes of scratch memory of prefill: tiles of keys and values, transposed keys, and the scores of four rows. */
+/** Bytes of scratch memory of prefill: tiles of keys and values, transposed keys, the scores of four rows and what a mean adds. */
 function manyRowsBytes(keys: EncodingDescriptor, values: EncodingDescriptor): usize {
-  return tileBytes(keys) + tileBytes(values) + ((<usize>(tileTokens * (dimOf(keys) + 4))) << 2);
+  return tileBytes(keys) + tileBytes(values) + ((<usize>(tileTokens * (dimOf(keys) + 4))) << 2) + termsBytes(keys, 4);
 }
 
 /** Prefill: keys are transposed, and registers hold the scores of four rows by eight keys. */
@@ -211,6 +231,8 @@ function attendManyRows(
   causal: i32,
   firstQuery: i32,
   scale: f32,
+  angles: usize,
+  prepared: usize,
 ): void {
   const dim = dimOf(keyEncoding),
     dimV = dimOf(valueEncoding);
@@ -229,6 +251,7 @@ function attendManyRows(
       // skip four rows that all end before this tile (the rows of a group wrap around: ask each)
       if (causal && !anyVisible(row, queryTokens, firstQuery, from)) continue;
       scoreFourRows(queries + <usize>row * rowBytes, transposed, dim, count, scale, scores);
+      if (angles) addMean(keyEncoding, head, from, count, angles, row, 4, scale, prepared, scores);
       const out = partial + <usize>row * outBytes;
       for (let r = 0; r < 4; r++) {
         const visible = causal ? min(count, firstQuery + ((row + r) % queryTokens) - from + 1) : count;
@@ -241,9 +264,23 @@ function attendManyRows(
       const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
       if (visible <= 0) continue;
       scoreRow(queries + <usize>row * rowBytes, keyTile, dim, visible, scale, scores);
+      if (angles) addMean(keyEncoding, head, from, visible, angles, row, 1, scale, prepared, scores);
       softmaxRow(scores, visible, visible, partial + <usize>row * outBytes, dimV);
       addRow(scores, valueTile, partial + <usize>row * outBytes, visible, dimV);
     }
+  }
+}
+
+/** Adds what a rotated mean adds to the scores of some rows, which `manyRowsBytes` has room for behind them. */
+function addMean(
+  keys: EncodingDescriptor, head: i32, from: i32, count: i32, angles: usize, row: i32, rows: i32, scale: f32, prepared: usize,
+  scores: usize,
+): void {
+  const own = angles + ((<usize>(row * keys.pairs)) << 3);
+  const terms = scores + ((<usize>(tileTokens * 4)) << 2);
+  meanTerms(keys, head, from, count, own, rows, scale, prepared, terms, tileTokens << 2);
+  for (const end = scores + ((<usize>(tileTokens * rows)) << 2); scores < end; scores += 16) {
+    v128.store(scores, f32x4.add(v128.load(scores), v128.load(scores, tileTokens << 4)));
   }
 }
 

@@ -4,6 +4,7 @@ import {
   codesOfTile, makeTables, mendLargest, mendWeights, mostVectors, readTileScales, rowTableBytes, scanTiles, vectorsOf,
 } from './lloyd_max_keys';
 import {addValues, valueScratch, valueTokens} from './lloyd_max_values';
+import {meanTerms} from './mean_terms';
 import {softmaxRow} from './softmax_row';
 
 // Decoding over codes of the kind `lloydMax` on both sides, a block of tokens at a time, row by row. The rows of the partial are the
@@ -24,14 +25,20 @@ function mostOfHeads(encoding: EncodingDescriptor): i32 {
   return most;
 }
 
-// Scratch memory: scales of keys and values; scores of each row; tables of each row; what values take.
+// Scratch memory: scales of keys and values; scores of each row, and what a rotated mean adds to them; tables of each row; what values
+// take.
 
 const scaleBytes: usize = <usize>blockTokens << 2;
 const scoreBytes: usize = <usize>blockTokens << 2;
 
+function termBytes(keys: EncodingDescriptor): usize {
+  return keys.angles ? scoreBytes : 0;
+}
+
 /** Bytes of scratch memory of `attendCodes`. */
 export function attendCodesScratch(keys: EncodingDescriptor, values: EncodingDescriptor, rows: i32): usize {
-  return 2 * scaleBytes + <usize>rows * (scoreBytes + rowTableBytes(mostOfHeads(keys))) + valueScratch(rows, values.dim);
+  const ofRow = scoreBytes + termBytes(keys) + rowTableBytes(mostOfHeads(keys));
+  return 2 * scaleBytes + <usize>rows * ofRow + valueScratch(rows, values.dim);
 }
 
 /** One head of `attend`; its rows of the partial are [0, -Infinity, 0]. */
@@ -48,6 +55,8 @@ export function attendCodes(
   causal: i32,
   firstQuery: i32,
   scale: f32,
+  angles: usize,
+  prepared: usize,
 ): void {
   const dimV = values.dim;
   const vectors = vectorsOf(keys, head);
@@ -56,7 +65,8 @@ export function attendCodes(
   const keyScales = scratch,
     valueScales = keyScales + scaleBytes,
     scores = valueScales + scaleBytes,
-    tables = scores + <usize>rows * scoreBytes,
+    terms = scores + <usize>rows * scoreBytes,
+    tables = terms + <usize>rows * termBytes(keys),
     work = tables + <usize>rows * tableBytes;
   for (let row: usize = 0; row < <usize>rows; row++) {
     makeTables(keys, head, vectors, queries + ((row * <usize>keys.dim) << 2), scale, tables + row * tableBytes);
@@ -68,18 +78,21 @@ export function attendCodes(
       tiles = (count + codeTile - 1) / codeTile;
     const largestScale = readTileScales(keys, head, tile, tiles, keyScales);
     const codes = codesOfTile(keys, head, tile);
+    if (angles) meanTerms(keys, head, from, count, angles, rows, scale, prepared, terms, scoreBytes);
     for (let row: usize = 0; row < <usize>rows; row++) {
       const visible = causal ? min(count, firstQuery + (<i32>row % queryTokens) - from + 1) : count;
       const own = scores + row * scoreBytes,
+        term = angles ? terms + row * scoreBytes : 0,
         table = tables + row * tableBytes,
         state = partial + row * stateBytes,
         tail = state + (<usize>dimV << 2);
       if (visible > 0) {
         scanTiles(table, vectors, codes, stride, tiles, keyScales, own);
-        mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, own, load<f32>(tail));
+        if (angles) addNumbers(own, term, count);
+        mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, term, own, load<f32>(tail));
       }
       softmaxRow(own, visible, count, state, dimV);
-      if (visible > 0) mendWeights(table, vectors, codes, stride, visible, keyScales, largestScale, own, tail);
+      if (visible > 0) mendWeights(table, vectors, codes, stride, visible, keyScales, largestScale, term, own, tail);
     }
     readTileScales(values, head, tile, tiles, valueScales);
     for (let first = 0; first < count; first += valueTokens) {
@@ -91,4 +104,9 @@ export function attendCodes(
       );
     }
   }
+}
+
+/** x += y, of `count` numbers up to a multiple of four. */
+function addNumbers(x: usize, y: usize, count: i32): void {
+  for (const end = x + (<usize>count << 2); x < end; x += 16, y += 16) v128.store(x, f32x4.add(v128.load(x), v128.load(y)));
 }

@@ -10,12 +10,13 @@ import {expOf, madd, maxOfLanes} from './math';
 //
 //     q . k = s sum_n F_n[nibble_n]        F_n[i] = the sum of q_c times the term of c, over the channels c of nibble n
 //
-// so one `swizzle` adds a nibble's part to the scores of 16 tokens. Look-ups give bytes, so F is rounded to 14 bits, F = least + unit
-// (128 upper + lower), both below 128: two look-ups add up before they are widened. What rounding leaves wrong, near 1e-4 for scores
-// of usual size, is too much if a single token carries much of the attention: such tokens are scored again by F itself.
+// so one `swizzle` adds a nibble's part to the scores of 16 tokens. Look-ups give bytes, so F is rounded to 15 bits, F = least + unit
+// (256 upper + lower), and takes two. Upper bytes are below 128, so that two add up before they are widened. What rounding leaves wrong,
+// near 1e-4 for scores of usual size, is too much if a single token carries much of the attention: such tokens are scored again by F
+// itself.
 
 /** The largest integer that a term is rounded to. */
-const largestTerm: f32 = 16383;
+const largestTerm: f32 = 32767;
 
 /** More vectors than these could overflow 16-bit sums. */
 export const mostVectors: i32 = 128;
@@ -27,7 +28,7 @@ const significant: f32 = 1.0 / 64;
  * The standard deviation of an output, relative to the values, by tokens that are scored once: with scores wrong by d, tokens of less
  * than a part t of the attention change an output by d sqrt(t) at most. (sum_j p_j^2 <= t if p_j <= t.)
  */
-const tolerance: f32 = 1e-5;
+const tolerance: f32 = 5e-6;
 
 /** Vectors of codes of one head. */
 export function vectorsOf(encoding: EncodingDescriptor, head: i32): i32 {
@@ -37,7 +38,7 @@ export function vectorsOf(encoding: EncodingDescriptor, head: i32): i32 {
   return vectors;
 }
 
-// What a row has: the unit of its terms, the sum of their least values; then for each vector of codes the rounded terms of both
+// What a row has: the unit of its terms, the sum of their least values and of half the range of the lower bytes; then for each vector of codes the rounded terms of both
 // nibbles, lower and upper bytes, and the terms themselves.
 
 const roundedAt: usize = 16;
@@ -104,6 +105,13 @@ function makePlane(query: usize, scale: f32, bits: i32, terms: usize, to: usize)
   return to;
 }
 
+/** Half the range of the sums of lower bytes, which are taken as signed 16-bit numbers around it. */
+// @ts-ignore: decorator
+@inline
+function middleOf(vectors: i32): i32 {
+  return 255 * vectors;
+}
+
 function leastOf(terms: usize): f32 {
   const least = f32x4.pmin(
     f32x4.pmin(v128.load(terms), v128.load(terms, 16)),
@@ -135,7 +143,7 @@ function roundTables(tables: usize, vectors: i32): void {
   const isRoundable = range < 1e30 && range > 1e-30;
   const unit = isRoundable ? range / largestTerm : 0;
   store<f32>(tables, unit);
-  store<f32>(tables, sum, 4);
+  store<f32>(tables, sum + unit * <f32>middleOf(vectors), 4);
   if (!isRoundable) return;
   const inverse = f32x4.splat(1 / unit);
   let to = tables + roundedAt;
@@ -145,14 +153,14 @@ function roundTables(tables: usize, vectors: i32): void {
   }
 }
 
-/** Sixteen rounded terms: seven lower bits each at `to`, seven upper ones 32 bytes on. */
+/** Sixteen rounded terms: eight lower bits each at `to`, seven upper ones 32 bytes on. */
 function roundNibble(terms: usize, inverse: v128, to: usize): void {
   const least = f32x4.splat(leastOf(terms));
   const first = i16x8.narrow_i32x4_s(rounded(v128.load(terms), least, inverse), rounded(v128.load(terms, 16), least, inverse)),
     second = i16x8.narrow_i32x4_s(rounded(v128.load(terms, 32), least, inverse), rounded(v128.load(terms, 48), least, inverse));
-  const mask = i16x8.splat(127);
+  const mask = i16x8.splat(255);
   v128.store(to, i8x16.narrow_i16x8_u(v128.and(first, mask), v128.and(second, mask)));
-  v128.store(to, i8x16.narrow_i16x8_u(i16x8.shr_u(first, 7), i16x8.shr_u(second, 7)), 32);
+  v128.store(to, i8x16.narrow_i16x8_u(i16x8.shr_u(first, 8), i16x8.shr_u(second, 8)), 32);
 }
 
 // @ts-ignore: decorator
@@ -165,7 +173,8 @@ function rounded(terms: v128, least: v128, inverse: v128): v128 {
 /** Rounded scores of one row against the tokens of `tiles` tiles, `stride` bytes apart; `scales` are those of their tokens. */
 export function scanTiles(tables: usize, vectors: i32, codes: usize, stride: usize, tiles: i32, scales: usize, scores: usize): void {
   const unit = f32x4.splat(load<f32>(tables)),
-    sum = f32x4.splat(load<f32>(tables, 4));
+    sum = f32x4.splat(load<f32>(tables, 4)),
+    middle = i16x8.splat(<i16>middleOf(vectors));
   const from = tables + roundedAt,
     end = from + <usize>vectors * roundedBytes;
   for (let tile = 0; tile < tiles; tile += 2, codes += 2 * stride, scales += 128, scores += 128) {
@@ -189,23 +198,25 @@ export function scanTiles(tables: usize, vectors: i32, codes: usize, stride: usi
         high1 = v128.and(i16x8.shr_u(y, 4), i8x16.splat(15));
       let first = v128.load(table),
         second = v128.load(table, 16);
-      let pair = i8x16.add(swizzle(first, low), swizzle(second, high));
-      lower0 = i16x8.add(lower0, pair);
-      lower1 = i16x8.add(lower1, i16x8.shr_u(pair, 8));
-      pair = i8x16.add(swizzle(first, low1), swizzle(second, high1));
-      lower2 = i16x8.add(lower2, pair);
-      lower3 = i16x8.add(lower3, i16x8.shr_u(pair, 8));
+      let one = swizzle(first, low),
+        other = swizzle(second, high);
+      lower0 = i16x8.add(lower0, i16x8.add(one, other));
+      lower1 = i16x8.add(lower1, i16x8.add(i16x8.shr_u(one, 8), i16x8.shr_u(other, 8)));
+      one = swizzle(first, low1);
+      other = swizzle(second, high1);
+      lower2 = i16x8.add(lower2, i16x8.add(one, other));
+      lower3 = i16x8.add(lower3, i16x8.add(i16x8.shr_u(one, 8), i16x8.shr_u(other, 8)));
       first = v128.load(table, 32);
       second = v128.load(table, 48);
-      pair = i8x16.add(swizzle(first, low), swizzle(second, high));
+      let pair = i8x16.add(swizzle(first, low), swizzle(second, high));
       upper0 = i16x8.add(upper0, pair);
       upper1 = i16x8.add(upper1, i16x8.shr_u(pair, 8));
       pair = i8x16.add(swizzle(first, low1), swizzle(second, high1));
       upper2 = i16x8.add(upper2, pair);
       upper3 = i16x8.add(upper3, i16x8.shr_u(pair, 8));
     }
-    storeScores(lower0, lower1, upper0, upper1, unit, sum, scales, scores);
-    storeScores(lower2, lower3, upper2, upper3, unit, sum, scales + 64, scores + 64);
+    storeScores(lower0, lower1, upper0, upper1, middle, unit, sum, scales, scores);
+    storeScores(lower2, lower3, upper2, upper3, middle, unit, sum, scales + 64, scores + 64);
   }
 }
 
@@ -213,10 +224,11 @@ export function scanTiles(tables: usize, vectors: i32, codes: usize, stride: usi
 // @ts-ignore: decorator
 @inline
 function storeScores(
-  lower: v128, lowerOdd: v128, upper: v128, upperOdd: v128, unit: v128, sum: v128, scales: usize, scores: usize,
+  lower: v128, lowerOdd: v128, upper: v128, upperOdd: v128, middle: v128, unit: v128, sum: v128, scales: usize, scores: usize,
 ): void {
-  const lowerEven = i16x8.sub(lower, i16x8.shl(lowerOdd, 8)),
+  const lowerEven = i16x8.sub(i16x8.sub(lower, i16x8.shl(lowerOdd, 8)), middle),
     upperEven = i16x8.sub(upper, i16x8.shl(upperOdd, 8));
+  lowerOdd = i16x8.sub(lowerOdd, middle);
   const lower0 = lowWords(lowerEven, lowerOdd),
     lower1 = highWords(lowerEven, lowerOdd),
     upper0 = lowWords(upperEven, upperOdd),
@@ -230,22 +242,25 @@ function storeScores(
 // @ts-ignore: decorator
 @inline
 function storeFour(pairs: v128, unit: v128, sum: v128, scales: usize, scores: usize): void {
-  const terms = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(pairs, i32x4.splat(128 << 16 | 1)));
+  const terms = f32x4.convert_i32x4_s(i32x4.dot_i16x8_s(pairs, i32x4.splat(256 << 16 | 1)));
   v128.store(scores, f32x4.mul(madd(terms, unit, sum), v128.load(scales)));
 }
 
-/** The score of one token by the terms themselves. */
-function exactScore(tables: usize, vectors: i32, codes: usize, stride: usize, token: i32, scales: usize): f32 {
+/** The score of one token by the terms themselves; `terms` are what is added to the score of each token, or 0. */
+function exactScore(
+  tables: usize, vectors: i32, codes: usize, stride: usize, token: i32, scales: usize, terms: usize,
+): f32 {
   let code = codes + <usize>(token / codeTile) * stride + <usize>(token % codeTile);
-  let terms = tables + exactAt(vectors);
+  let exact = tables + exactAt(vectors);
   let low: f32 = 0,
     high: f32 = 0;
-  for (const end = terms + <usize>vectors * exactBytes; terms < end; terms += exactBytes, code += 16) {
+  for (const end = exact + <usize>vectors * exactBytes; exact < end; exact += exactBytes, code += 16) {
     const byte = <usize>load<u8>(code);
-    low += load<f32>(terms + ((byte & 15) << 2));
-    high += load<f32>(terms + ((byte >> 4) << 2), 64);
+    low += load<f32>(exact + ((byte & 15) << 2));
+    high += load<f32>(exact + ((byte >> 4) << 2), 64);
   }
-  return (low + high) * load<f32>(scales + (<usize>token << 2));
+  const score = (low + high) * load<f32>(scales + (<usize>token << 2));
+  return terms ? score + load<f32>(terms + (<usize>token << 2)) : score;
 }
 
 /** How far rounding may move a score, of tokens with scales up to `scale`: each of two terms of a vector by half a unit. */
@@ -260,7 +275,8 @@ function largestError(tables: usize, vectors: i32, scale: f32): f32 {
  * `largest` is the largest score of the row so far.
  */
 export function mendLargest(
-  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, scores: usize, largest: f32,
+  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, terms: usize,
+  scores: usize, largest: f32,
 ): void {
   const whole = (count + 3) & ~3;
   for (let j = count; j < whole; j++) store<f32>(scores + (<usize>j << 2), -Infinity);
@@ -276,7 +292,7 @@ export function mendLargest(
     for (let lanes = all; lanes != 0; lanes &= lanes - 1) {
       const token = first + ctz(lanes);
       if (token >= count) break;
-      store<f32>(scores + (<usize>token << 2), exactScore(tables, vectors, codes, stride, token, scales));
+      store<f32>(scores + (<usize>token << 2), exactScore(tables, vectors, codes, stride, token, scales, terms));
     }
   }
 }
@@ -298,7 +314,8 @@ function lanesAtLeast(numbers: usize, least: f32): i32 {
  * largest score of the row and the sum of its weights so far, of these tokens, too.
  */
 export function mendWeights(
-  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, weights: usize, tail: usize,
+  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, terms: usize,
+  weights: usize, tail: usize,
 ): void {
   const unit = load<f32>(tables) * largestScale;
   if (!(unit > 0)) return; // all scores are exact
@@ -311,7 +328,7 @@ export function mendWeights(
       const token = first + ctz(lanes);
       if (token >= count) break;
       const at = weights + (<usize>token << 2);
-      const weight = expOf(exactScore(tables, vectors, codes, stride, token, scales) - largest);
+      const weight = expOf(exactScore(tables, vectors, codes, stride, token, scales, terms) - largest);
       sum += weight - load<f32>(at);
       store<f32>(at, weight);
     }

@@ -3,7 +3,7 @@ import {EncodingDescriptor} from './encoding_descriptor';
 import {
   codeTile, decodeBytes, decodeLevels, groupChannels, headLayout, largestLevel, levelUnit, sharedOf, tileStride, unpackGroup, widthBytes,
 } from './lloyd_max';
-import {integerSumsOfLanes, madd, maxOfLanes} from './math';
+import {integerSumsOfLanes, madd, maxOfLanes, sumOfLanes} from './math';
 import {integersOf, shifted} from './rounding';
 import {dot} from './unpacked';
 
@@ -11,12 +11,12 @@ import {dot} from './unpacked';
 //
 //     sum_j p_j s_j level_jc = unit * sum_j W_j level_jc
 //
-// with W the products p_j s_j rounded to 14 or 15 bits and levels as integers, which are exact. Look-ups give the levels of 16 tokens
-// of a channel; all rows share them. The error is near 2e-5 of the largest weight of 128 tokens, so tokens that carry more than 1/16
+// with W the products p_j s_j rounded to 16 bits, or so many that sums fit 32, and levels as integers, which are exact. Look-ups give the levels of 16 tokens
+// of a channel; all rows share them. The error is near 2e-5 of the largest weight of 128 tokens, so tokens that carry more than 1/64
 // of the attention so far are left out there and added in floats: few tokens, but of much weight.
 
 /** The part of the attention so far from which on a token is added in floats. */
-const significant: f32 = 1.0 / 16;
+const significant: f32 = 1.0 / 64;
 
 /** Tokens that are added at a time. */
 export const valueTokens: i32 = 128;
@@ -48,7 +48,7 @@ export function addValues(
     rounded = units + (padded << 2),
     work = rounded + padded * weightBytes;
   const tiles = (count + codeTile - 1) / codeTile;
-  const most = largestWeight(encoding, head);
+  const most = largestSum(encoding, head);
   for (let row: usize = 0; row < <usize>rows; row++) {
     const ofRow = weights + row * rowBytes;
     for (let token = count; token < tiles * codeTile; token++) store<f32>(ofRow + (<usize>token << 2), 0);
@@ -81,15 +81,15 @@ export function addValues(
   }
 }
 
-/** The largest integer that a weight may be rounded to: a lane adds 32 products, which must not overflow. */
-function largestWeight(encoding: EncodingDescriptor, head: i32): f32 {
+/** The largest sum that rounded weights may have, so that sums of their products by levels do not overflow. */
+function largestSum(encoding: EncodingDescriptor, head: i32): f32 {
   const widths = headLayout(encoding, head) + 4;
   let largest: f32 = 1;
   for (let group = 0; group < encoding.dim / groupChannels; group++) {
     const width = load<i32>(widths + (<usize>group << 2));
     if (width > 0) largest = max(largest, largestLevel(encoding, width));
   }
-  return min<f32>(32767, <f32>(1 << 26) / largest - 1);
+  return 2145000000 / largest;
 }
 
 function hasPeaks(weights: usize, count: i32, peak: f32): bool {
@@ -120,22 +120,24 @@ function addPeaks(
 }
 
 /** Weights times scales, rounded to 16 bits each. The unit of the integers. */
-function roundWeights(weights: usize, scales: usize, count: i32, largestWeight: f32, out: usize): f32 {
-  let most = f32x4.splat(0);
+function roundWeights(weights: usize, scales: usize, count: i32, largestSum: f32, out: usize): f32 {
+  let most = f32x4.splat(0),
+    sums = most;
   const bytes = <usize>count << 2;
   for (let i: usize = 0; i < bytes; i += 16) {
     const product = f32x4.mul(v128.load(weights + i), v128.load(scales + i));
     v128.store(weights + i, product);
     most = f32x4.pmax(most, product);
+    sums = f32x4.add(sums, product);
   }
-  const largest = maxOfLanes(most);
-  const inverse = f32x4.splat(largest > 1e-30 ? largestWeight / largest : 0);
+  const unit = max(maxOfLanes(most) / 32767, sumOfLanes(sums) / largestSum);
+  const inverse = f32x4.splat(unit > 1e-34 ? 1 / unit : 0);
   for (let i: usize = 0; i < bytes; i += 32, out += 16) {
     const low = shifted(f32x4.mul(v128.load(weights + i), inverse)),
       high = shifted(f32x4.mul(v128.load(weights + i, 16), inverse));
     v128.store(out, integersOf(low, high));
   }
-  return largest / largestWeight;
+  return unit;
 }
 
 /** Adds the products of a group of channels, of `tiles` tiles. */

@@ -82,6 +82,15 @@ export function finishBlock(block: usize, rows: i32, dim: i32, dimV: i32, partia
   }
 }
 
+/** Adds numbers of each row, `rowBytes` apart, to the scores of a block. */
+export function addTerms(block: usize, rows: i32, terms: usize, rowBytes: usize, count: i32): void {
+  const step = scoreStep(rows);
+  for (let row: usize = 0; row < <usize>rows; row++, terms += rowBytes) {
+    let at = block + scoresAt + (row << 2);
+    for (let j: usize = 0; j < <usize>count; j++, at += step) store<f32>(at, load<f32>(at) + load<f32>(terms + (j << 2)));
+  }
+}
+
 /** Hides from a row of a block its tokens from `visible` on. */
 export function hideTokens(block: usize, rows: i32, row: i32, visible: i32, count: i32): void {
   const step = scoreStep(rows);

@@ -3,9 +3,15 @@ import type {WasmHeap} from '../backends/wasm_heap.js';
 import type {InfoOf} from '../run_op.js';
 import {tokenKindOf, type TokenLayout} from './token_kinds.js';
 
-/** What rebuilds keys from latents that were stored before their rotation; `cos`, `sin` float32 `[positions, pairs]`. */
+/**
+ * What rebuilds keys from latents that were stored before their rotation, or adds a rotated mean to their scores; `cos`, `sin` float32
+ * `[positions, pairs]`.
+ */
 export interface Rebuilding {
-  readonly basis: InfoOf<tf.Tensor4D>;
+  /** Of keys that are rebuilt. */
+  readonly basis: InfoOf<tf.Tensor4D> | undefined;
+  /** Of keys with a rotated mean: see `meanAngles`. */
+  readonly angles: tf.TensorInfo | undefined;
   readonly mean: tf.TensorInfo | undefined;
   readonly cos: InfoOf<tf.Tensor2D>;
   readonly sin: InfoOf<tf.Tensor2D>;
@@ -40,13 +46,13 @@ export function describeEncoding(
   ];
 }
 
-const nothingToRebuild = Array<number>(11).fill(0);
+const nothingToRebuild = Array<number>(12).fill(0);
 
 /** Bytes of what `describeEncoding` gives. */
 export const descriptorBytes = 4 * (8 + nothingToRebuild.length);
 
 function describeRebuilding(
-  {basis, mean, cos, sin, interleaved, positions, firstPosition}: Rebuilding,
+  {basis, angles, mean, cos, sin, interleaved, positions, firstPosition}: Rebuilding,
   heap: WasmHeap,
 ): number[] {
   const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
@@ -54,7 +60,7 @@ function describeRebuilding(
   return [
     addressOf(basis),
     addressOf(mean),
-    basis.shape[3],
+    basis?.shape[3] ?? 0,
     addressOf(cos),
     addressOf(sin),
     tablePositions,
@@ -63,5 +69,6 @@ function describeRebuilding(
     addressOf(positions),
     positions?.shape[2] ?? 0,
     firstPosition,
+    addressOf(angles),
   ];
 }

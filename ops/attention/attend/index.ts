@@ -62,10 +62,10 @@ function attendTokens(
 ): Partial {
   const {inputs, attributes} = storedSegment(keys, values, options);
   const {window, angles} = options;
-  if (window !== undefined || angles !== undefined) {
+  if (window !== undefined) {
     return tf.tidy(() => attendReference({queries, ...inputs}, {...attributes, window}));
   }
-  return runOp(attendOp, {queries, ...inputs}, attributes);
+  return runOp(angles === undefined ? attendOp : attendMeanOp, {queries, ...inputs}, attributes);
 }
 
 /** A segment as kernels take it. */
@@ -95,4 +95,11 @@ export const attendOp = defineOp({
   name: 'Attend',
   reference: attendReference,
   kernels: {wasm: attendWasm, webgpu: attendWebgpu},
+});
+
+/** The same with a rotated mean, which has no shader yet. */
+const attendMeanOp = defineOp({
+  name: 'AttendRotatedMean',
+  reference: attendReference,
+  kernels: {wasm: attendWasm},
 });

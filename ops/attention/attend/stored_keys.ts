@@ -88,15 +88,15 @@ function checkRotation(
   }
 }
 
-/** What kernels need to rebuild keys; undefined if keys are read as they are stored. */
+/** What kernels need to rebuild keys or to add a rotated mean; undefined if keys are read as they are stored. */
 export function rebuildingOf(
   inputs: KernelInputs<KeyInputs>,
   {rotation}: KeyAttributes,
 ): Rebuilding | undefined {
   if (rotation === undefined) return undefined;
-  const {keyBasis, keyMean, cos, sin, positions} = inputs;
-  if (keyBasis === undefined || cos === undefined || sin === undefined) return undefined;
-  return {basis: keyBasis, mean: keyMean, cos, sin, positions, ...rotation};
+  const {keyBasis, keyMean, cos, sin, positions, meanAngles} = inputs;
+  if (cos === undefined || sin === undefined) return undefined;
+  return {basis: keyBasis, angles: meanAngles, mean: keyMean, cos, sin, positions, ...rotation};
 }
 
 /**

@@ -52,7 +52,7 @@ export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: nu
   const {keys} = attributes;
   const rebuilding = rebuildingOf(inputs, attributes);
   const rows = {keyRows: keyData.shape[2], keyParamRows: keyParams?.shape[2] ?? 0};
-  if (rebuilding === undefined) {
+  if (rebuilding?.basis === undefined) {
     const none = {positionRows: 0, basisAt: 0, meanAt: 0, cosAt: 0, sinAt: 0};
     return {
       constants: {keys},

@@ -5,6 +5,7 @@ import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
 import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import type {Encoding, LloydMaxEncoding} from '../../../ops/encodings/encoding.js';
 import {allWidths, type Width} from '../../../ops/encodings/lloyd_max_levels.js';
+import {rotationFor} from '../../../ops/rotate/rope.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
 import {problemOf, optionsOf} from '../../support/attention_cases.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
@@ -13,8 +14,9 @@ import {
   disposeEncoding,
   randomRotation,
   randomTokens,
-  rotateOnHost,
+  rotatedKeys,
   tokenStorages,
+  withRotatedMean,
   type TokenShape,
 } from '../../support/encodings.js';
 import {randomFloats, randomStream} from '../../support/random.js';
@@ -42,6 +44,15 @@ const cases = fc.record({
   widths: fc.constantFrom<Width | 'mixed'>(...allWidths, 'mixed', 'mixed', 'mixed', 'mixed', 'mixed'),
   /** How many of 97 keys are ten times as large, so that few tokens carry the attention. */
   peaks: fc.constantFrom(0, 0, 1, 3),
+});
+
+const rotations = fc.record({
+  theta: fc.constantFrom(10, 1e4, 1e6),
+  stretched: fc.boolean(),
+  interleaved: fc.boolean(),
+  /** Part of the channels that rotate: 1 / 2^n. */
+  part: fc.constantFrom(0, 0, 1),
+  positions: fc.constantFrom('run', 'rows', 'gaps'),
 });
 
 type Case = typeof cases extends fc.Arbitrary<infer One> ? One : never;
@@ -96,6 +107,20 @@ describeOnBackends(
           );
         }),
         {numRuns: 40},
+      ));
+
+    it('adds a mean that is rotated to the positions of tokens, of runs and others', () =>
+      fc.assert(
+        fc.asyncProperty(cases, rotations, async (one, rotation) => {
+          const {keys, values} = sidesOf(one);
+          await expectAnswer(
+            one,
+            withRotatedMean(lowRankOf(keys, codesOf(keys, one, 1), one.seed), one.seed + 6),
+            codesOf(values, one, 2),
+            ropeOf(keys, rotation, one.seed),
+          );
+        }),
+        {numRuns: 60},
       ));
 
     it('gives what each token received', () =>
@@ -170,6 +195,31 @@ function codesOf(
   return encoding;
 }
 
+/** A model's rotation. Rows are tokens without gaps, or with one after every 100. */
+function ropeOf(
+  {batch, kvHeads, tokens, capacity, dim}: TokenShape,
+  {
+    theta,
+    stretched,
+    interleaved,
+    part,
+    positions,
+  }: typeof rotations extends fc.Arbitrary<infer R> ? R : never,
+  seed: number,
+): KeyRotation {
+  const first = Math.abs(seed) % 3000;
+  const scaling = {type: 'yarn', factor: 4, originalMaxPositions: 1000} as const;
+  const config = {theta, interleaved, rotaryDim: dim >> part, ...(stretched && {scaling})};
+  const tables = rotationFor(config, dim, 0, first + 2 * capacity + 40);
+  if (positions === 'run') return {...tables, positions: first};
+  const gap = positions === 'gaps' ? 7 : 0;
+  const rows = Int32Array.from({length: batch * kvHeads * capacity}, (_, i) => {
+    const [head, token] = [Math.floor(i / capacity), i % capacity];
+    return token < tokens ? first + head + token + gap * Math.floor(token / 100) : -1;
+  });
+  return {...tables, positions: tf.tensor(rows, [batch, kvHeads, capacity], 'int32')};
+}
+
 /** Tokens with these latents, about as large as they are. */
 function lowRankOf({batch, kvHeads, dim}: TokenShape, latents: LloydMaxEncoding, seed: number) {
   const rank = latents.dim;
@@ -201,7 +251,10 @@ async function expectAnswer(
   const expected = attentionOracle({
     ...problem,
     capacity: tokens,
-    keys: keyRotation === undefined ? decodedKeys : rotateOnHost(decodedKeys, sidesOf(one).keys, keyRotation),
+    keys:
+      keyRotation === undefined
+        ? decodedKeys
+        : rotatedKeys(keys, decodedKeys, sidesOf(one).keys, keyRotation),
     values: decodedValues,
   });
   const queries = tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]);

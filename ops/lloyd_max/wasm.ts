@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {wasmHeap} from '../backends/wasm_heap.js';
-import {scaleWords, tileTokens, wordsOfHead, type LloydMaxLayout} from '../encodings/lloyd_max_layout.js';
+import {scaleWords, tileTokens, wordsOfTile, type LloydMaxLayout} from '../encodings/lloyd_max_layout.js';
 import {wasmTables} from '../encodings/lloyd_max_wasm.js';
 import type {KernelInputs} from '../run_op.js';
 
@@ -12,9 +12,8 @@ export function quantizeLloydMaxWasm(
   const heap = wasmHeap()!;
   const [batch, kvHeads, tokens, dim] = z.shape;
   const tiles = tokens / tileTokens;
-  const columns = layout.widths.reduce((sum, ofHead) => sum + wordsOfHead(ofHead), 0);
   const shapes = [
-    [batch, 1, tiles, columns],
+    [batch, 1, tiles, wordsOfTile(layout)],
     [batch, 1, tiles, kvHeads * scaleWords],
   ];
   return heap.outputs(

@@ -5,11 +5,14 @@ import {InvalidArgumentError} from '../../base/errors.js';
 import type {Keeper} from '../../cache/contract.js';
 import {type Past, noEvents} from '../../cache/past/past.js';
 import {earlyTokens, evict} from '../../cache/past/evict.js';
+import {bytesPerToken} from '../../cache/keepers/budget.js';
 import {dense} from '../../cache/past/segments.js';
 import {KVCache, asKeeper, keepers, policy, uniformShapes} from '../../cache/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
+import {encodingBytes} from '../../ops/encodings/encoding.js';
 import {describeOnBackends} from '../support/backends.js';
+import {oneOfEach} from '../support/encodings.js';
 import {randomFloats} from '../support/random.js';
 
 const {heaviest} = keepers;
@@ -130,6 +133,19 @@ describe("a user's keeper", () => {
     text.dispose();
     expect(held[1]).to.be.above(1.5 * held[0]!);
     expect(held[2]).to.be.at.least(held[1]!);
+  });
+
+  it('counts the bytes of heads that lie side by side', () => {
+    tf.tidy(() => {
+      const {lloydMax} = oneOfEach();
+      const segment = {keys: lloydMax!, values: lloydMax!, tokens: 16, positions: 0};
+      const ofTile = encodingBytes(lloydMax!) / 2; // of two texts
+      // a position and a score for each of three heads
+      expect(bytesPerToken(segment, true)).to.deep.equal({
+        perToken: (2 * ofTile) / 16 + 2 * 3 * 4,
+        shared: 0,
+      });
+    });
   });
 
   it('is refused if it is not a keeper', () => {

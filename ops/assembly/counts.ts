@@ -33,6 +33,12 @@ export class Five {
 }
 // @ts-ignore: decorator
 @unmanaged
+export class Six {
+  x: u32;
+  y: u16;
+}
+// @ts-ignore: decorator
+@unmanaged
 export class Eight {
   x: u64;
 }

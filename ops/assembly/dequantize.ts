@@ -1,3 +1,4 @@
+import {countOf, Eight, Five, Four, Six, Three, Two} from './counts';
 import {codeOf, codes16, lowerBits, rowWords, scaleOf, upperBits, upperBytes, zeroOf} from './integer';
 import {EncodingDescriptor} from './encoding_descriptor';
 
@@ -20,8 +21,8 @@ function store16(
 ): void {
   const zero = i32x4.splat(0);
   const magic = i16x8.splat(0x4700);
-  const low = v128.shuffle<u8>(codes, zero, 16, 0, 17, 1, 18, 2, 19, 3, 20, 4, 21, 5, 22, 6, 23, 7);
-  const high = v128.shuffle<u8>(codes, zero, 24, 8, 25, 9, 26, 10, 27, 11, 28, 12, 29, 13, 30, 14, 31, 15);
+  const low = v128.shuffle<u8>(zero, codes, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const high = v128.shuffle<u8>(zero, codes, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   const c0 = v128.shuffle<u16>(low, magic, 0, 8, 1, 9, 2, 10, 3, 11);
   const c1 = v128.shuffle<u16>(low, magic, 4, 12, 5, 13, 6, 14, 7, 15);
   const c2 = v128.shuffle<u16>(high, magic, 0, 8, 1, 9, 2, 10, 3, 11);
@@ -36,26 +37,25 @@ function store16(
 export function dequantizeTile(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, out: usize): void {
   const bits = encoding.layout & 0xff;
   const codes = <usize>encoding.data + (<usize>(head * encoding.dataRows + from) * <usize>rowWords(encoding.dim, bits) << 2);
-  // a loop for each number of bits in one plane, and one for two planes: the steps through the codes are constants then
-  if (encoding.layout >> 8) {
-    if (bits == 8) dequantizePerToken(encoding, codes, head, from, count, 8, out);
-    else if (bits == 4) dequantizePerToken(encoding, codes, head, from, count, 4, out);
-    else if (bits == 2) dequantizePerToken(encoding, codes, head, from, count, 2, out);
-    else dequantizePerToken(encoding, codes, head, from, count, bits, out);
-  } else {
-    if (bits == 8) dequantizePerChannel(encoding, codes, head, from, count, 8, out);
-    else if (bits == 4) dequantizePerChannel(encoding, codes, head, from, count, 4, out);
-    else if (bits == 2) dequantizePerChannel(encoding, codes, head, from, count, 2, out);
-    else dequantizePerChannel(encoding, codes, head, from, count, bits, out);
-  }
+  // a loop for each number of bits: the steps through the codes are constants then
+  if (bits == 8) dequantizeOfBits<Eight>(encoding, codes, head, from, count, out);
+  else if (bits == 6) dequantizeOfBits<Six>(encoding, codes, head, from, count, out);
+  else if (bits == 5) dequantizeOfBits<Five>(encoding, codes, head, from, count, out);
+  else if (bits == 4) dequantizeOfBits<Four>(encoding, codes, head, from, count, out);
+  else if (bits == 3) dequantizeOfBits<Three>(encoding, codes, head, from, count, out);
+  else dequantizeOfBits<Two>(encoding, codes, head, from, count, out);
+}
+
+// @ts-ignore: decorator
+@inline
+function dequantizeOfBits<Bits>(encoding: EncodingDescriptor, codes: usize, head: i32, from: i32, count: i32, out: usize): void {
+  if (encoding.layout >> 8) dequantizePerToken<Bits>(encoding, codes, head, from, count, out);
+  else dequantizePerChannel<Bits>(encoding, codes, head, from, count, out);
 }
 
 /** Groups are runs of channels of one token. */
-// @ts-ignore: decorator
-@inline
-function dequantizePerToken(
-  encoding: EncodingDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
-): void {
+function dequantizePerToken<Bits>(encoding: EncodingDescriptor, codes: usize, head: i32, from: i32, count: i32, out: usize): void {
+  const bits = countOf<Bits>();
   const dim = encoding.dim;
   const groupSize = encoding.groupSize;
   const codeBytes = <usize>rowWords(dim, bits) << 2;
@@ -89,11 +89,8 @@ function dequantizePerToken(
 }
 
 /** Groups are runs of tokens of one channel: sixteen channels at a time, down the tokens of a group. */
-// @ts-ignore: decorator
-@inline
-function dequantizePerChannel(
-  encoding: EncodingDescriptor, codes: usize, head: i32, from: i32, count: i32, bits: i32, out: usize,
-): void {
+function dequantizePerChannel<Bits>(encoding: EncodingDescriptor, codes: usize, head: i32, from: i32, count: i32, out: usize): void {
+  const bits = countOf<Bits>();
   const dim = encoding.dim;
   const groupSize = encoding.groupSize;
   const codeBytes = <usize>rowWords(dim, bits) << 2;

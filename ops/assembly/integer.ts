@@ -58,16 +58,15 @@ export function zeroOf(params: v128): v128 {
   return halvesOf(i32x4.shl(params, 16));
 }
 
-/**
- * Sixteen codes in order, one a byte. `upper` is where their upper plane begins, `lower` where the lower one does.
- */
+/** Sixteen codes in order, one a byte; `upper` and `lower` are where their planes begin. */
 // @ts-ignore: decorator
 @inline
 export function codes16(upper: usize, lower: usize, bits: i32): v128 {
   const codes = plane16(upper, upperBits(bits));
   const shift = lowerBits(bits);
   if (shift == 0) return codes;
-  return v128.or(i8x16.shl(codes, shift), plane16(lower, shift));
+  const shifted = i16x8.shl(codes, shift); // no code reaches the byte above
+  return shift == 1 ? i8x16.sub(shifted, bits16(lower)) : v128.or(shifted, plane16(lower, shift));
 }
 
 // @ts-ignore: decorator
@@ -75,11 +74,17 @@ export function codes16(upper: usize, lower: usize, bits: i32): v128 {
 function plane16(address: usize, bits: i32): v128 {
   if (bits == 8) return v128.load(address);
   if (bits == 4) return halves(v128.load64_zero(address), 4, 15);
-  if (bits == 2) return halves(halves(v128.load32_zero(address), 4, 15), 2, 3);
+  return halves(halves(v128.load32_zero(address), 4, 15), 2, 3);
+}
+
+/** Sixteen bits as bytes of 0 and -1. */
+// @ts-ignore: decorator
+@inline
+function bits16(address: usize): v128 {
   const bytes = v128.load16_splat(address);
-  const eachEight = v128.shuffle<u8>(bytes, bytes, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  const ofEach = v128.shuffle<u8>(bytes, bytes, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
   const bit = i64x2.splat(0x8040201008040201);
-  return v128.and(i8x16.eq(v128.and(eachEight, bit), bit), i8x16.splat(1));
+  return i8x16.eq(v128.and(ofEach, bit), bit);
 }
 
 /** The lower and the upper bits of the first eight bytes, interleaved. */

@@ -33,7 +33,7 @@ const settings: readonly [name: string, options: CompressOptions][] = [
   ['fisher, water-filled, behind the rotation', {method: 'fisher', spread: 'waterFilled', ropeMode: 'after'}],
 ];
 /** Every token in codes but those that wait for a group of 32: the sizes of the formats themselves. */
-const codes = (bits: 8 | 4 | 2) => quantized({bits, groupSize: 32, residual: 0});
+const codes = (bits: 8 | 4 | 2) => quantized({bits, groupSize: 32});
 /** Tokens that ranks are allotted by. */
 const sampleTokens = 128;
 const header = '| ratio | setting | latents | perplexity | KL (nats) | bytes / float32 | decode (tokens/s) |';

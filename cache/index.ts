@@ -74,6 +74,7 @@ export type {
   Float8Encoding,
   Float8Layout,
   Encoding,
+  IntegerBits,
   IntegerEncoding,
   IntegerLayout,
   LowRankEncoding,

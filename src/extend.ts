@@ -79,6 +79,7 @@ export type {
   Encoding,
   Float8Encoding,
   Float8Layout,
+  IntegerBits,
   IntegerEncoding,
   IntegerLayout,
   LloydMaxEncoding,

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {encodeFloat8} from '../../ops/float8/index.js';
 import type {Encoding, TokenEncoding} from '../../ops/encodings/encoding.js';
+import type {IntegerBits} from '../../ops/encodings/integer.js';
 import {quantize} from '../../ops/integer/index.js';
 
 /** How a codec stores the two sides of one depth, given tokens of any dim; what it makes is the caller's to dispose of. */
@@ -20,7 +21,7 @@ type Encode = (x: tf.Tensor4D) => TokenEncoding;
 const dense: Encode = x => ({kind: 'dense', dim: x.shape[3], data: tf.add(x, 0)});
 
 const integer =
-  (bits: 8 | 4 | 2, groupAxis: 'channel' | 'token'): Encode =>
+  (bits: IntegerBits, groupAxis: 'channel' | 'token'): Encode =>
   x =>
     quantize(x, {dim: x.shape[3], bits, groupAxis, groupSize: 64, symmetric: false});
 
@@ -40,12 +41,16 @@ function lowRank(encode: Encode, rotate = false) {
 
 const both = (encode: Encode): BenchCodec => ({keys: stored(encode), values: stored(encode)});
 
-/** The codecs that are compared, by their names in a row. Integer keys have groups along tokens, values along channels. */
+/** Integer keys have groups along tokens, values along channels. */
+const integerCodecs = ([8, 6, 5, 4, 3, 2] as const).map(
+  bits =>
+    [`int${bits}`, {keys: stored(integer(bits, 'channel')), values: stored(integer(bits, 'token'))}] as const,
+);
+
+/** The codecs that are compared, by their names in a row. */
 export const benchCodecs: {readonly [name: string]: BenchCodec} = {
   dense: both(dense),
-  int8: {keys: stored(integer(8, 'channel')), values: stored(integer(8, 'token'))},
-  int4: {keys: stored(integer(4, 'channel')), values: stored(integer(4, 'token'))},
-  int2: {keys: stored(integer(2, 'channel')), values: stored(integer(2, 'token'))},
+  ...Object.fromEntries(integerCodecs),
   int8PerToken: both(integer(8, 'token')),
   float8: both(float8),
   lowRank: {keys: lowRank(dense), values: lowRank(dense)},

@@ -18,7 +18,7 @@ const ladder = [
   {keyBits: 2, valueBits: 2, groupSize: 64},
 ] as const;
 
-/** Bits of a float32 number; the scale and zero point of a group take as many together. */
+/** Bits of a float32 number; the scale and the zero point of a group take as many together. */
 const wordBits = 32;
 
 /** Bytes per number relative to float32: its code and its share of scale and zero point. Exact first and last tokens are not counted. */

@@ -10,7 +10,7 @@ import {kvHeadsOf, tokenKindOf} from './token_kinds.js';
 export type {DenseEncoding} from './dense.js';
 export type {Float8Encoding, Float8Layout} from './float8.js';
 export type {Encoding} from './index.js';
-export type {IntegerEncoding, IntegerLayout} from './integer.js';
+export type {IntegerBits, IntegerEncoding, IntegerLayout} from './integer.js';
 export type {LloydMaxEncoding} from './lloyd_max.js';
 export type {LloydMaxLayout} from './lloyd_max_layout.js';
 export type {Width} from './lloyd_max_levels.js';

@@ -41,6 +41,7 @@ const shown: readonly (readonly [plan: string, stays: string, stored: string])[]
   ['full', 'all', 'float32'],
   ['quantized', 'all', '8-bit codes, keys per channel, values per token'],
   ['quantized:bits=4,groupSize=32', 'all', '4-bit codes'],
+  ['quantized:bits=3,groupSize=32', 'all', '3-bit codes'],
   ['float8', 'all', 'E4M3, or E5M2'],
   ['adaptive', 'all', '2, 4, 8 bits or float32, as a measured error allows'],
   ['onlineSvd', 'all', 'rank 32, in a decomposition that grows with the text'],
@@ -53,7 +54,15 @@ const shown: readonly (readonly [plan: string, stays: string, stored: string])[]
 ];
 
 const codecNames: Readonly<Record<string, string>> = {
-  ...{int8: '8 bits', int4: '4 bits', int2: '2 bits', int8PerToken: '8 bits, keys per token'},
+  ...{
+    int8: '8 bits',
+    int6: '6 bits',
+    int5: '5 bits',
+    int4: '4 bits',
+    int3: '3 bits',
+    int2: '2 bits',
+    int8PerToken: '8 bits, keys per token',
+  },
   lowRank: 'rank dim / 4',
   lowRankValues: 'rank dim / 4, values only',
   lowRankRotated: 'rank dim / 4, keys rotated while read',

@@ -6,7 +6,7 @@ import type {Policy} from '../contract.js';
 import {type KeepOptions, definePolicy, keepEntries} from './define.js';
 
 export interface Float8PolicyOptions extends Float8Options, KeepOptions {
-  /** The fewest last tokens that stay exact. Default 32. */
+  /** The fewest last tokens that stay exact. Default 0: a token is exact in its own step. */
   readonly residual?: number;
 }
 
@@ -16,7 +16,7 @@ export interface Float8PolicyOptions extends Float8Options, KeepOptions {
  */
 export const float8: Factory<Float8PolicyOptions, Policy> = definePolicy(
   'float8',
-  {...float8Entries, residual: v.optional(atLeast(0), 32), ...keepEntries},
+  {...float8Entries, residual: v.optional(atLeast(0), 0), ...keepEntries},
   ({format, residual, sinks, keep}) => {
     const codec = float8Codec({format});
     return {sinks, recent: residual, keep, store: codecPair({keys: codec, values: codec})};

@@ -19,7 +19,7 @@ export interface QuantizedOptions extends KeepOptions {
   readonly valueAxis?: 'channel' | 'token';
   /** How many numbers share a scale and a zero point, at most 1,024: keys wait until so many tokens fill a group. Default 64. */
   readonly groupSize?: number;
-  /** The fewest last tokens that stay exact. Default 32. */
+  /** The fewest last tokens that stay exact. Default 0: a token is exact in its own step, and while it waits for a group to fill. */
   readonly residual?: number;
   /** Scale by the largest magnitude instead of minimum and maximum. Default false. */
   readonly symmetric?: boolean;
@@ -37,7 +37,7 @@ const entries = {
   keyAxis: v.optional(axis, 'channel'),
   valueAxis: v.optional(axis, 'token'),
   groupSize: v.optional(groupSizes, 64),
-  residual: v.optional(atLeast(0), 32),
+  residual: v.optional(atLeast(0), 0),
   symmetric: v.optional(flag, false),
   center: v.optional(flag, false),
   rotate: v.optional(flag, false),

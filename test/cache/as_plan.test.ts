@@ -83,7 +83,7 @@ describe('whatever can be read as a plan', () => {
   it('reads what policyText wrote', () => {
     for (const given of [
       'full',
-      'quantized:bits=4,residual=0',
+      'quantized:bits=4,residual=16',
       'h2o:heavyBudget=64kB,store=integer,bits=4,groupSize=16',
       'sliding:window=64,store=lowRank,rank=8',
       'float8:sinks=0,keep=lastUsed,budget=100',

@@ -40,9 +40,9 @@ export const defaults: Settings = {
     'myself to you again with a heart even more your own than when you almost broke it, eight years and a half ago. Dare ' +
     'not say that man forgets sooner than woman, that his love has an earlier death.',
   bands: [
-    {depths: 3, policy: 'quantized:bits=4,groupSize=32,residual=16'},
+    {depths: 3, policy: 'quantized:bits=4,groupSize=32'},
     {depths: 4, policy: 'h2o:heavyBudget=48,recentBudget=48'},
-    {depths: 2, policy: 'quantized:groupSize=32,residual=16'},
+    {depths: 2, policy: 'quantized:groupSize=32'},
   ],
   tokens: 160,
   temperature: 0.8,

@@ -106,7 +106,7 @@ describe('eigenkv', () => {
       '--chunk',
       '16',
       '--plan',
-      'quantized:bits=4,residual=0',
+      'quantized:bits=4,residual=2',
       '--plan',
       'full',
     ];
@@ -117,7 +117,7 @@ describe('eigenkv', () => {
     expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
     const report = JSON.parse(stdout) as EvaluationReport;
     expect(report).to.include({model: 'embedded', tokens: 60, chunk: 16, backend: 'wasm'});
-    expect(report.rows.map(({plan}) => plan)).to.deep.equal(['full', 'quantized:bits=4,residual=0']);
+    expect(report.rows.map(({plan}) => plan)).to.deep.equal(['full', 'quantized:bits=4,residual=2']);
     for (const row of report.rows) {
       expect(Object.keys(row)).to.have.members([
         'plan',
@@ -138,7 +138,7 @@ describe('eigenkv', () => {
     }
     expect(JSON.parse(await readFile(join(folder, 'report.json'), 'utf8'))).to.deep.equal(report);
     expect(await readFile(join(folder, 'chart.svg'), 'utf8')).to.match(/^<svg/);
-    expect(await readFile(join(folder, 'page.html'), 'utf8')).to.contain('quantized:bits=4,residual=0</td>');
+    expect(await readFile(join(folder, 'page.html'), 'utf8')).to.contain('quantized:bits=4,residual=2</td>');
   });
 
   it('generate: streams the text, the same for the same seed', async () => {

@@ -33,18 +33,18 @@ describe('measuring a compressed model', () => {
     const [whole, low] = [await compressed(8, 8), await compressed(3, 3)];
     const ids = tokenizer.encode(text);
     const {rows} = await evaluate({model: dense, contextLength: config.contextLength}, ids, {
-      plans: [quantized({bits: 2, residual: 0})],
+      plans: [quantized({bits: 2, symmetric: true})],
       compared: [
         {name: 'whole', model: whole},
-        {name: 'low', model: low, plans: [full(), quantized({residual: 0, groupSize: 4})]},
+        {name: 'low', model: low, plans: [full(), quantized({groupSize: 4})]},
       ],
     });
     expect(rows.map(({plan}) => plan)).to.deep.equal([
       'full',
-      'quantized:bits=2,residual=0',
+      'quantized:bits=2,symmetric=true',
       'whole, full',
       'low, full',
-      'low, quantized:groupSize=4,residual=0',
+      'low, quantized:groupSize=4',
     ]);
     const [exact, coarse, same, truncated, both] = rows;
     expect(same!.klDivergence).to.be.below(1e-6);
@@ -64,7 +64,7 @@ describe('measuring a compressed model', () => {
       monitor({model, tokenizer, contextLength: config.contextLength}, [text], {plan, chunk: 16});
     const [exact, coarse] = [
       await measure(full()),
-      await measure(quantized({bits: 4, residual: 0, groupSize: 16})),
+      await measure(quantized({bits: 4, groupSize: 16})),
     ];
     expect(exact.overall.keyError).to.be.below(1e-6);
     expect(exact.overall.outputError).to.be.below(1e-6);

@@ -258,7 +258,7 @@ describe('plan labels', () => {
   it('are written as on the command line, without defaults', () => {
     expect(planLabel(full())).to.equal('full');
     expect(planLabel(quantized())).to.equal('quantized');
-    expect(planLabel(quantized({bits: 4, residual: 0}))).to.equal('quantized:bits=4,residual=0');
+    expect(planLabel(quantized({bits: 4, residual: 8}))).to.equal('quantized:bits=4,residual=8');
     expect(planLabel(uniform(quantized({bits: 4})))).to.equal('quantized:bits=4');
   });
 

@@ -103,8 +103,9 @@ describe('whatever can be read as a plan', () => {
       return [keyBits, valueBits, groupSize];
     };
     expect(bitsOf('0.3x')).to.deep.equal([8, 8, 64]);
-    expect(bitsOf('.2032x')).to.deep.equal([8, 4, 64]);
-    expect(bitsOf('0.1x')).to.deep.equal([2, 2, 32]);
+    expect(bitsOf('.2188x')).to.deep.equal([8, 5, 64]);
+    expect(bitsOf('.2032x')).to.deep.equal([6, 6, 64]);
+    expect(bitsOf('0.1x')).to.deep.equal([3, 2, 64]);
     expect(() => asPlan('0.01x').policyFor(0, 1)).to.throw(
       InvalidArgumentError,
       /0.01x of float32 is too small; the least without a profile of the model is 0.079x/,

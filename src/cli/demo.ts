@@ -29,7 +29,7 @@ export const demo = command({
   async run({backend, out, json, columns: chosen}) {
     const signal = interruptSignal();
     const loaded = await loadForCommand({backend}, signal);
-    const [plan, ...others] = ([8, 4, 2] as const).map(bits => asPlan(quantized({bits})));
+    const [plan, ...others] = ([8, 4, 3] as const).map(bits => asPlan(quantized({bits})));
     try {
       const text = await readNamedText(undefined);
       const report = await measure(loaded, {

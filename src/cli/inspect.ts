@@ -27,7 +27,7 @@ const memoryColumnNames = ['setting', 'wasm', 'webgpu', 'others'] as const;
 const columnNames = [...weightColumnNames, ...memoryColumnNames, ...cacheColumnNames];
 
 /** Policies whose size is measured; those of float32 and float16 are computed. */
-const measuredPolicies = ['quantized:bits=8', 'quantized:bits=4', 'quantized:bits=2'];
+const measuredPolicies = ['quantized:bits=8', 'quantized:bits=4', 'quantized:bits=3'];
 
 /** Context at which policies are measured: long enough that exact recent tokens hardly matter. */
 const measuredTokens = 1024;

@@ -40,6 +40,7 @@ const evaluation = [
 const shown: readonly (readonly [plan: string, stays: string, stored: string])[] = [
   ['full', 'all', 'float32'],
   ['quantized', 'all', '8-bit codes, keys per channel, values per token'],
+  ['quantized:keyBits=5,valueBits=4', 'all', '5-bit codes for keys, 4-bit codes for values'],
   ['quantized:bits=4,groupSize=32', 'all', '4-bit codes'],
   ['quantized:bits=3,groupSize=32', 'all', '3-bit codes'],
   ['float8', 'all', 'E4M3, or E5M2'],

@@ -62,10 +62,7 @@ describe('measuring a compressed model', () => {
     const model = await compressed(4, 4, true);
     const measure = (plan: Policy) =>
       monitor({model, tokenizer, contextLength: config.contextLength}, [text], {plan, chunk: 16});
-    const [exact, coarse] = [
-      await measure(full()),
-      await measure(quantized({bits: 4, groupSize: 16})),
-    ];
+    const [exact, coarse] = [await measure(full()), await measure(quantized({bits: 4, groupSize: 16}))];
     expect(exact.overall.keyError).to.be.below(1e-6);
     expect(exact.overall.outputError).to.be.below(1e-6);
     expect(coarse.overall.keyError).to.be.above(1e-3).and.below(0.3);

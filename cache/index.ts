@@ -1,6 +1,5 @@
 /** The KV cache of a model, and its codecs, keepers, policies and plans. */
 export type {AttentionCache} from './attention_cache.js';
-export type {IntegerBits} from '../ops/encodings/integer.js';
 export {
   type CacheSource,
   type CacheableModel,

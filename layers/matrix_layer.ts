@@ -105,13 +105,14 @@ export abstract class MatrixLayer<Kernel extends string> extends tf.layers.Layer
 }
 
 function checkFormats(weights: unknown, kernels: readonly string[], layer: string): void {
-  if (typeof weights !== 'object' || weights === null) {
+  if (typeof weights !== 'object' || weights === null || Array.isArray(weights)) {
     checkFormat(weights, `${layer}: weights`);
     return;
   }
   for (const [kernel, format] of Object.entries(weights)) {
-    if (kernels.includes(kernel)) checkFormat(format, `${layer}: weights.${kernel}`);
-    else {
+    if (kernels.includes(kernel)) {
+      if (format !== undefined) checkFormat(format, `${layer}: weights.${kernel}`);
+    } else {
       throw new InvalidArgumentError(
         `${layer}: weights has a format for "${kernel}"; this layer has ${kernels.join(', ')}.${didYouMean(kernel, kernels)}`,
       );

@@ -14,7 +14,11 @@ import {profileFor} from './compress/transform/packaged_profiles.js';
 import {checkedWeights} from './formats/check_weights.js';
 import {fillWeights} from './formats/fill_weights.js';
 import {type LoadModelOptions, findParts, loadSchema} from './formats/find_parts.js';
-import {checkMemory} from './formats/memory.js';
+import type {WeightFormat} from '../ops/weights/formats.js';
+import type {TensorFile} from '../base/files/tensor_file.js';
+import {byteSize} from '../base/units.js';
+import type {StoredWeight} from './architectures/parts/architecture.js';
+import {checkMemory, modelBytes} from './formats/memory.js';
 import type {ModelParts} from './formats/model_parts.js';
 import {currentBackendPacks, defaultSetting, weightFormatsOf} from './formats/weight_formats.js';
 import {buildModel} from './architectures/index.js';
@@ -86,11 +90,31 @@ async function packagedProfile(
   }
 }
 
-function noInt8Products(): string {
-  return (
-    "{activations: 'int8'} is the same as 'int16' here: 8 bits need the wasm backend and an engine with relaxed SIMD (Node 22 or Chrome " +
-    '114, or later).'
+/** On a backend without kernels for packed weights, weights of few bits become float32. */
+function warnOfFloats(
+  stored: readonly StoredWeight[],
+  file: Pick<TensorFile, 'tensors'>,
+  onWarning: (message: string) => void,
+): void {
+  const [floats, packed] = [false, true].map(packs => modelBytes(stored, file, 'asStored', packs)) as [
+    number,
+    number,
+  ];
+  if (floats === packed) return;
+  onWarning(
+    `The ${tf.getBackend()} backend has no kernels for packed weights, so they become float32: ${byteSize(floats)} in place of ` +
+      `${byteSize(packed)}. {weights: 'packed8'} keeps them small and is slow; the wasm and webgpu backends read them as they are.`,
   );
+}
+
+function warnOfInt8(formats: readonly WeightFormat[], onWarning: (message: string) => void): void {
+  const isEngine = hasInt8Products();
+  if (isEngine && formats.includes('packed4')) return;
+  const reason =
+    isEngine || !formats.includes('packed4')
+      ? 'only products with 4-bit weights round their inputs to 8 bits, and this model has none in memory'
+      : '8 bits need the wasm backend and an engine with relaxed SIMD (Node 22 or Chrome 114, or later)';
+  onWarning(`{activations: 'int8'} changes nothing here: ${reason}.`);
 }
 
 async function assemble(
@@ -112,8 +136,9 @@ async function assemble(
   if ([...formats.values()].some(format => format !== 'float32')) {
     requireExactIntegers('Packed weights', "{weights: 'float32'}");
     if (!packs) onWarning(unpackedProducts());
-    if (activations === 'int8' && !hasInt8Products()) onWarning(noInt8Products());
   }
+  if (setting === 'asStored' && !packs) warnOfFloats(stored, file, onWarning);
+  if (activations === 'int8') warnOfInt8([...formats.values()], onWarning);
   const formatOf = (variable: string) => formats.get(variable) ?? 'float32';
   const model = disposingNewVariables(() =>
     buildModel(config, {kernelInitializer: 'zeros', formatOf, activations}),

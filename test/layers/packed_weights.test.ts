@@ -274,6 +274,10 @@ describe('a layer with packed weights', () => {
         'a: weights has a format for "keys"; this layer has query, key, value, output. Did you mean "key"?',
       ],
       [
+        () => attention({...options, weights: ['packed4'] as unknown as 'packed4'}),
+        'a: weights = ["packed4"]; expected one of',
+      ],
+      [
         () => attention({...options, weights: null as unknown as 'packed8'}),
         'a: weights = null; expected one of',
       ],

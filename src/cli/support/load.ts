@@ -27,11 +27,11 @@ export const modelArgs = {
   ),
   backend: withDefault(text(`Backend of TensorFlow.js: ${backendNames.join(', ')}`, 'NAME'), defaultBackend),
   weights: choice(
-    'How the matrices of --model are stored in memory (default: asStored for GGUF, float32 for safetensors)',
+    'How the matrices of --model are stored in memory (default: asStored for GGUF and packed folders, float32 for other safetensors)',
     weightSettings,
   ),
   activations: choice(
-    'What inputs of products with packed weights are rounded to (default: int16); int8 is faster where the engine has relaxed SIMD',
+    'What inputs of products with 4-bit weights are rounded to (default: int16); int8 is faster where the engine has relaxed SIMD',
     activationsAllowed,
   ),
 };

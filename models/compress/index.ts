@@ -9,7 +9,8 @@ export {
 } from '../adapters/index.js';
 export type {ModelCompression} from '../architectures/parts/compression.js';
 export {type BasisMethod, basisMethods} from './bases.js';
-export {type CalibrateOptions, type Calibration, calibrate, mergeCalibrations} from './calibrate.js';
+export {type CalibrateOptions, type Calibration, calibrate} from './calibrate.js';
+export {mergeCalibrations} from './merge_calibrations.js';
 export {loadCalibration, saveCalibration} from './calibration_file.js';
 export {type CompressOptions, type CompressedModel, type CompressionRow, compress} from './compress.js';
 export type {MeasuredErrors} from './feature_sample.js';

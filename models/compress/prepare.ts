@@ -1,7 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import type {DenseAttention, DenseWeights} from '../adapters/index.js';
-import {type Calibration, checkCalibration} from './calibrate.js';
+import type {Calibration} from './calibrate.js';
+import {checkCalibration} from './merge_calibrations.js';
 import {denseAttentions} from './dense_attention.js';
 import {type BasesOptions, type DepthBases, depthBases} from './depth_bases.js';
 

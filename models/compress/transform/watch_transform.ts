@@ -3,18 +3,17 @@ import type {SeenTokens, Watcher} from '../../../cache/watch/watched_cache.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
-import {type TokenGradients, stepTokens} from '../watch_gradients.js';
+import {stepTokens} from '../gradient_attention.js';
+import type {TokenGradients} from '../watch_gradients.js';
 import {HostSums} from './host_sums.js';
-import {keyTransform, valueTransform} from './head_transforms.js';
 import {phasesOf} from './phases.js';
+import {type DepthUnits, centredKeys, encodersOf, unitsOf} from './units.js';
 import {
   type DepthTransformStatistics,
   type TransformStatistics,
   type TransformSum,
-  keyMoments,
   sumShape,
   transformSums,
-  valueCovariance,
 } from './statistics.js';
 
 /** Attention sinks: the first tokens of a text, whose keys and values are unlike all others. Caches keep them exact. */
@@ -155,63 +154,6 @@ export class TransformScales implements Watcher {
   }
 }
 
-/** Means and variances of one depth. */
-type DepthUnits = {
-  /** `[1, kvHeads, 1, dim]` */
-  readonly rotatedMean?: tf.Tensor4D;
-  /** `[1, kvHeads, 1, dim]` */
-  readonly mean: tf.Tensor4D;
-  /** `[1, kvHeads, 1, dim]` */
-  readonly keyVariances: tf.Tensor4D;
-  /** `[1, kvHeads, 1, 1]`: the mean over channels. */
-  readonly valueVariance: tf.Tensor4D;
-};
-
-function unitsOf({depths, rope}: TransformStatistics): DepthUnits[] {
-  return depths.map(depth => {
-    const {kvHeads, dim} = depth;
-    const heads = Array.from({length: kvHeads}, (_, head) => {
-      const variances = diagonalOf(valueCovariance(depth, head), dim);
-      return {
-        ...keyMoments(depth, rope, head),
-        valueVariance: variances.reduce((sum, x) => sum + x / dim, 0),
-      };
-    });
-    const tensor = (of: (head: (typeof heads)[number]) => ArrayLike<number>): tf.Tensor4D =>
-      tf.tensor4d(
-        heads.flatMap(head => Array.from(of(head))),
-        [1, kvHeads, 1, of(heads[0]!).length],
-      );
-    return {
-      ...(rope && {rotatedMean: tensor(({rotatedMean}) => rotatedMean!)}),
-      mean: tensor(({mean}) => mean),
-      keyVariances: tensor(({covariance}) => diagonalOf(covariance, dim).map(x => Math.max(x, 0))),
-      valueVariance: tensor(({valueVariance}) => [valueVariance]),
-    };
-  });
-}
-
-function encodersOf({depths, rope, gradientTokens}: TransformStatistics) {
-  return depths.map(depth => {
-    const {kvHeads, dim} = depth;
-    const tensor = (of: (head: number) => Float64Array): tf.Tensor3D =>
-      tf.tensor3d(Array.from({length: kvHeads}, (_, head) => [...of(head)]).flat(), [kvHeads, dim, dim]);
-    return {
-      keys: tensor(head => keyTransform(depth, rope, gradientTokens, head).analysis),
-      values: tensor(head => valueTransform(depth, gradientTokens, head).analysis),
-    };
-  });
-}
-
-/** x = R_p (k - mu_0) - M, or k - M in models without rotary positions. */
-function centredKeys(
-  {keys, rotation}: Pick<SeenTokens, 'keys' | 'rotation'>,
-  {rotatedMean, mean}: Pick<DepthUnits, 'rotatedMean' | 'mean'>,
-): tf.Tensor4D {
-  if (rotation === undefined || rotatedMean === undefined) return tf.sub(keys, mean);
-  return tf.sub(rotate(tf.sub(keys, rotatedMean), rotation), mean);
-}
-
 /** Undefined if there are only sinks. */
 function withoutSinks({
   keys,
@@ -239,8 +181,6 @@ function withoutSinks({
 const headsOf = (x: tf.Tensor4D): tf.Tensor3D => tf.squeeze(x, [0]);
 
 const gramOf = (x: tf.Tensor3D) => batchedMatMul(x, x, {transposeA: true});
-
-const diagonalOf = (matrix: Float64Array, dim: number) => matrix.filter((_, at) => at % (dim + 1) === 0);
 
 function together(before: TransformStatistics, sums: HostSums): TransformStatistics {
   return {...before, depths: before.depths.map((depth, i) => withSums(depth, i, before.rope, sums))};

@@ -10,13 +10,14 @@ export interface Page {
   readonly text: string;
 }
 
-/** README.md, CONTRIBUTING.md, all pages of docs/, and those beside the embedded model and its training. */
+/** README.md, CONTRIBUTING.md, all pages of docs/, and those beside the embedded model, its training and the profiles. */
 export async function pages(): Promise<Page[]> {
   const docs = await readdir(join(root, 'docs'), {recursive: true});
   const names = [
     'README.md',
     'CONTRIBUTING.md',
     'models/embedded/README.md',
+    'profiles/README.md',
     'tools/train_embedded/README.md',
     ...docs.filter(name => name.endsWith('.md')).map(name => join('docs', name)),
   ];

@@ -20,7 +20,7 @@ const profiles: Readonly<Record<string, PackagedProfile>> = {
     file: 'embedded.safetensors',
     url: () => new URL('../../../profiles/embedded.safetensors', import.meta.url),
   },
-  SMOL_FP: {
+  b1bacc96410cd570: {
     file: 'smollm2_135m_instruct_q4_1.safetensors',
     url: () => new URL('../../../profiles/smollm2_135m_instruct_q4_1.safetensors', import.meta.url),
   },

@@ -13,6 +13,7 @@ import {
 } from '../../../cache/codecs/transform_profile/index.js';
 import {
   type Calibration,
+  buildModel,
   calibrate,
   loadCalibration,
   loadModel,
@@ -217,6 +218,37 @@ describe('profiles of transforms', () => {
     await writeFile(empty, await writeSafetensors([]));
     await rejection(loadTransformProfile(empty), FormatError, /is not a profile of transforms; make one/);
     await rejection(loadTransformProfile(join(folder, 'none')), InvalidArgumentError, /none/);
+  });
+
+  it('of a model without rotary positions have a plain mean', async () => {
+    const gpt2 = buildModel({
+      architecture: 'gpt2',
+      ...{
+        vocabSize: 97,
+        contextLength: 256,
+        depths: 2,
+        dim: 32,
+        heads: 2,
+        kvHeads: 2,
+        headDim: 16,
+        hiddenDim: 64,
+      },
+      activation: 'gelu',
+      normEpsilon: 1e-5,
+      biases: {queryKeyValue: true, attentionOutput: true, feedForward: true},
+      tiedEmbeddings: true,
+    });
+    const made = transformProfile(await calibrate(gpt2, [idsFrom(3)], {window: 200, gradientTokens: 400}));
+    gpt2.dispose();
+    expect(made).not.to.have.property('rope');
+    const path = join(folder, 'gpt2.safetensors');
+    await saveTransformProfile(made, path);
+    for (const {depths} of [made, await loadTransformProfile(path)]) {
+      for (const {keys} of depths) {
+        expect(keys).not.to.have.property('rotatedMean');
+        expect(Math.max(...keys.mean.map(Math.abs))).to.be.above(1e-3);
+      }
+    }
   });
 
   it('leave nothing behind', async () => {

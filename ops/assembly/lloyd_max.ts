@@ -62,6 +62,14 @@ export function headLayout(encoding: EncodingDescriptor, head: i32): usize {
   return <usize>encoding.layout + 8 + (<usize>((head % encoding.groupSize) * words) << 2);
 }
 
+/** Vectors of codes of one head. */
+export function vectorsOf(encoding: EncodingDescriptor, head: i32): i32 {
+  let vectors = 0;
+  const widths = headLayout(encoding, head) + 4;
+  for (let group = 0; group < encoding.dim / groupChannels; group++) vectors += load<i32>(widths + (<usize>group << 2));
+  return vectors;
+}
+
 /** The address of the codes of one head in its first tile. */
 export function firstCodes(encoding: EncodingDescriptor, head: i32): usize {
   const tiles = <usize>((head / encoding.groupSize) * encoding.dataRows);

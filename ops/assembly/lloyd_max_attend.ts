@@ -1,11 +1,13 @@
 import {EncodingDescriptor} from './encoding_descriptor';
-import {codeTile, tileStride} from './lloyd_max';
+import {codeTile, tileStride, vectorsOf} from './lloyd_max';
 import {
-  codesOfTile, makeTables, mendLargest, mendWeights, mostVectors, readTileScales, rowTableBytes, scanTiles, vectorsOf,
+  codesOfTile, makeTables, mendLargest, mendWeights, mostVectors, readTileScales, rowTableBytes, scanTiles,
 } from './lloyd_max_keys';
 import {addValues, valueScratch, valueTokens} from './lloyd_max_values';
+import {
+  boundedBelow, expOf, exponentOf, madd, powerOf, restOfPower, roundedPower, sumOfLanes,
+} from './math';
 import {meanTerms} from './mean_terms';
-import {softmaxRow} from './softmax_row';
 
 // Decoding over codes of the kind `lloydMax` on both sides, a block of tokens at a time, row by row. The rows of the partial are the
 // running state: [output of dimV floats, max, sum].
@@ -25,7 +27,7 @@ function mostOfHeads(encoding: EncodingDescriptor): i32 {
   return most;
 }
 
-// Scratch memory: scales of keys and values; scores of each row, and what a rotated mean adds to them; tables of each row; what values
+// Scratch memory: scales of keys and values; exponents of a row; scores of each row, and what a rotated mean adds to them; tables of each row; what values
 // take.
 
 const scaleBytes: usize = <usize>blockTokens << 2;
@@ -38,7 +40,7 @@ function termBytes(keys: EncodingDescriptor): usize {
 /** Bytes of scratch memory of `attendCodes`. */
 export function attendCodesScratch(keys: EncodingDescriptor, values: EncodingDescriptor, rows: i32): usize {
   const ofRow = scoreBytes + termBytes(keys) + rowTableBytes(mostOfHeads(keys));
-  return 2 * scaleBytes + <usize>rows * ofRow + valueScratch(rows, values.dim);
+  return 2 * scaleBytes + scoreBytes + <usize>rows * ofRow + valueScratch(rows, values.dim);
 }
 
 /** One head of `attend`; its rows of the partial are [0, -Infinity, 0]. */
@@ -64,7 +66,8 @@ export function attendCodes(
     stateBytes = <usize>(dimV + 2) << 2;
   const keyScales = scratch,
     valueScales = keyScales + scaleBytes,
-    scores = valueScales + scaleBytes,
+    exponents = valueScales + scaleBytes,
+    scores = exponents + scoreBytes,
     terms = scores + <usize>rows * scoreBytes,
     tables = terms + <usize>rows * termBytes(keys),
     work = tables + <usize>rows * tableBytes;
@@ -89,10 +92,17 @@ export function attendCodes(
       if (visible > 0) {
         scanTiles(table, vectors, codes, stride, tiles, keyScales, own);
         if (angles) addNumbers(own, term, count);
-        mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, term, own, load<f32>(tail));
+        const before = load<f32>(tail);
+        const largest = mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, term, own, before);
+        if (largest != before) rescale(state, dimV, largest);
+        weigh(own, visible, largest, exponents);
+        const sum = load<f32>(exponents);
+        store<f32>(tail, load<f32>(tail, 4) + sum, 4);
+        const squares = load<f32>(exponents, 4);
+        mendWeights(table, vectors, codes, stride, visible, keyScales, largestScale, term, own, tail, sum, squares);
       }
-      softmaxRow(own, visible, count, state, dimV);
-      if (visible > 0) mendWeights(table, vectors, codes, stride, visible, keyScales, largestScale, term, own, tail);
+      const seen = (max(visible, 0) + 15) & ~15;
+      if (seen < count) memory.fill(own + (<usize>seen << 2), 0, <usize>(count - seen) << 2);
     }
     readTileScales(values, head, tile, tiles, valueScales);
     for (let first = 0; first < count; first += valueTokens) {
@@ -104,6 +114,44 @@ export function attendCodes(
       );
     }
   }
+}
+
+/** Rescales the state of a row to a new largest score. */
+function rescale(state: usize, dimV: i32, largest: f32): void {
+  const tail = state + (<usize>dimV << 2);
+  const factor = expOf(load<f32>(tail) - largest),
+    factors = f32x4.splat(factor);
+  for (let at = state; at < tail; at += 16) v128.store(at, f32x4.mul(v128.load(at), factors));
+  store<f32>(tail, largest);
+  store<f32>(tail, load<f32>(tail, 4) * factor, 4);
+}
+
+/**
+ * Turns scores, up to a multiple of 16 of which the last are -Infinity, into weights exp(s - largest). Leaves their sum and the sum of
+ * their squares at `exponents`, which has room for as many numbers.
+ */
+function weigh(scores: usize, count: i32, largest: f32, exponents: usize): void {
+  const end = scores + (<usize>((count + 15) & ~15) << 2);
+  // if every score is -Infinity, -Infinity - (-Infinity) would be NaN: shift by 0 instead
+  const shift = f32x4.splat(largest == -Infinity ? 0 : largest);
+  let to = exponents;
+  for (let at = scores; at < end; at += 16, to += 16) {
+    const x = boundedBelow(f32x4.sub(v128.load(at), shift));
+    const shifted = roundedPower(x);
+    v128.store(at, restOfPower(x, shifted));
+    v128.store(to, exponentOf(shifted));
+  }
+  let sums = f32x4.splat(0),
+    squares = sums;
+  to = exponents;
+  for (let at = scores; at < end; at += 16, to += 16) {
+    const weights = f32x4.mul(powerOf(v128.load(at)), v128.load(to));
+    sums = f32x4.add(sums, weights);
+    squares = madd(weights, weights, squares);
+    v128.store(at, weights);
+  }
+  store<f32>(exponents, sumOfLanes(sums));
+  store<f32>(exponents, sumOfLanes(squares), 4);
 }
 
 /** x += y, of `count` numbers up to a multiple of four. */

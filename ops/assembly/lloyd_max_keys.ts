@@ -30,14 +30,6 @@ const significant: f32 = 1.0 / 64;
  */
 const tolerance: f32 = 5e-6;
 
-/** Vectors of codes of one head. */
-export function vectorsOf(encoding: EncodingDescriptor, head: i32): i32 {
-  let vectors = 0;
-  const widths = headLayout(encoding, head) + 4;
-  for (let group = 0; group < encoding.dim / groupChannels; group++) vectors += load<i32>(widths + (<usize>group << 2));
-  return vectors;
-}
-
 // What a row has: the unit of its terms, the sum of their least values and of half the range of the lower bytes; then for each vector of codes the rounded terms of both
 // nibbles, lower and upper bytes, and the terms themselves.
 
@@ -272,29 +264,40 @@ function largestError(tables: usize, vectors: i32, scale: f32): f32 {
 
 /**
  * Scores again, by the terms themselves, those of `count` tokens that may be the largest; all tokens if the terms cannot be rounded.
- * `largest` is the largest score of the row so far.
+ * `largest` is the largest score of the row so far; the result that of these tokens, too.
  */
 export function mendLargest(
   tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, terms: usize,
   scores: usize, largest: f32,
-): void {
-  const whole = (count + 3) & ~3;
+): f32 {
+  const whole = (count + 15) & ~15;
   for (let j = count; j < whole; j++) store<f32>(scores + (<usize>j << 2), -Infinity);
   const end = scores + (<usize>whole << 2);
-  let maxima = v128.load(scores);
-  for (let at = scores + 16; at < end; at += 16) maxima = f32x4.pmax(maxima, v128.load(at));
-  const most = maxOfLanes(maxima);
+  let m0 = v128.load(scores),
+    m1 = m0,
+    m2 = m0,
+    m3 = m0;
+  for (let at = scores; at < end; at += 64) {
+    m0 = f32x4.pmax(m0, v128.load(at));
+    m1 = f32x4.pmax(m1, v128.load(at, 16));
+    m2 = f32x4.pmax(m2, v128.load(at, 32));
+    m3 = f32x4.pmax(m3, v128.load(at, 48));
+  }
+  const most = maxOfLanes(f32x4.pmax(f32x4.pmax(m0, m1), f32x4.pmax(m2, m3)));
   const isRounded = load<f32>(tables) > 0;
   const least = max(most, largest) - 2 * largestError(tables, vectors, largestScale);
-  if (isRounded && most < least) return;
+  if (isRounded && most < least) return largest;
   for (let first = 0; first < count; first += codeTile) {
     const all = isRounded ? lanesAtLeast(scores + (<usize>first << 2), least) : 0xffff;
     for (let lanes = all; lanes != 0; lanes &= lanes - 1) {
       const token = first + ctz(lanes);
       if (token >= count) break;
-      store<f32>(scores + (<usize>token << 2), exactScore(tables, vectors, codes, stride, token, scales, terms));
+      const score = exactScore(tables, vectors, codes, stride, token, scales, terms);
+      store<f32>(scores + (<usize>token << 2), score);
+      largest = max(largest, score);
     }
   }
+  return largest;
 }
 
 /** Which of sixteen numbers are `least` or more, a bit each. */
@@ -311,17 +314,21 @@ function lanesAtLeast(numbers: usize, least: f32): i32 {
 
 /**
  * Weights by the terms themselves of those of `count` tokens that carry more than a small part of the attention. `tail` has the
- * largest score of the row and the sum of its weights so far, of these tokens, too.
+ * largest score of the row and the sum of its weights so far, of these tokens, too; `ofBlock` and `squares` are the sums of their weights
+ * and of the squares of these.
  */
 export function mendWeights(
   tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, terms: usize,
-  weights: usize, tail: usize,
+  weights: usize, tail: usize, ofBlock: f32, squares: f32,
 ): void {
   const unit = load<f32>(tables) * largestScale;
   if (!(unit > 0)) return; // all scores are exact
-  const part = min(significant, tolerance * tolerance / (unit * unit * <f32>vectors / 6)); // spread evenly over a unit
+  const bound = tolerance * tolerance / (unit * unit * <f32>vectors / 6); // rounding errors spread evenly over a unit
   const largest = load<f32>(tail);
   let sum = load<f32>(tail, 4);
+  // the sum of squares over all blocks is at most `bound` times the square of the sum, if it is for each block and the tokens so far
+  if (squares <= bound * ofBlock * sum) return;
+  const part = min(significant, bound);
   const least = max<f32>(1e-30, part * sum);
   for (let first = 0; first < count; first += codeTile) {
     for (let lanes = lanesAtLeast(weights + (<usize>first << 2), least); lanes != 0; lanes &= lanes - 1) {

@@ -1,7 +1,7 @@
 import {countOf, Four, One, Three, Two} from './counts';
 import {EncodingDescriptor} from './encoding_descriptor';
 import {
-  codeTile, decodeBytes, decodeLevels, groupChannels, headLayout, largestLevel, levelUnit, sharedOf, tileStride, unpackGroup, widthBytes,
+  codeTile, decodeBytes, decodeLevels, groupChannels, headLayout, largestLevel, levelUnit, sharedOf, tileStride, unpackGroup, vectorsOf, widthBytes,
 } from './lloyd_max';
 import {integerSumsOfLanes, madd, maxOfLanes, sumOfLanes} from './math';
 import {integersOf, shifted} from './rounding';
@@ -61,6 +61,11 @@ export function addValues(
   const widths = headLayout(encoding, head) + 4;
   const shared = sharedOf(encoding),
     stride = tileStride(encoding);
+  // a number of each line of memory, in sequence, only to fetch them together: groups are read with a stride
+  const bytes = <usize>vectorsOf(encoding, head) << 4;
+  for (let i: usize = 0; i < <usize>tiles; i++) {
+    for (let line: usize = 0; line < bytes; line += 64) load<u32>(codes + i * stride + line);
+  }
   for (let group = 0; group < dimV / groupChannels; group++, state += <usize>groupChannels << 2) {
     const width = load<i32>(widths + (<usize>group << 2));
     if (width == 0) continue;

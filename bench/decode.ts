@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {KeyRotation} from '../ops/attention/attend/index.js';
 import {attendSegments} from '../ops/attention/attend/segments.js';
 import {encodingBytes, tensorsOf, type Encoding} from '../ops/encodings/encoding.js';
+import {rotationFor} from '../ops/rotate/rope.js';
 import {benchCodecs} from './support/codecs.js';
 import {measure} from './support/measure.js';
 import {memoryReader} from './support/read_bandwidth.js';
@@ -105,11 +106,7 @@ function disposeSegment({keys, values}: {keys: Encoding; values: Encoding}): voi
 }
 
 function rotationOf({dim}: ModelShape, tokens: number): KeyRotation {
-  const angles: tf.Tensor2D = tf.mul(
-    tf.reshape(tf.range(0, tokens), [tokens, 1]),
-    tf.reshape(tf.pow(10000, tf.mul(tf.range(0, dim / 2), -2 / dim)), [1, dim / 2]),
-  );
-  return {cos: tf.cos(angles), sin: tf.sin(angles), positions: 0};
+  return {...rotationFor({}, dim, 0, tokens), positions: 0};
 }
 
 /** As one writes it: the heads of a group as rows of one matrix, batched over key heads. */

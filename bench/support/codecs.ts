@@ -2,13 +2,15 @@ import * as tf from '@tensorflow/tfjs';
 import {encodeFloat8} from '../../ops/float8/index.js';
 import type {Encoding, TokenEncoding} from '../../ops/encodings/encoding.js';
 import type {IntegerBits} from '../../ops/encodings/integer.js';
+import type {Width} from '../../ops/encodings/lloyd_max_levels.js';
 import {quantize} from '../../ops/integer/index.js';
+import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 
 /** How a codec stores the two sides of one depth, given tokens of any dim; what it makes is the caller's to dispose of. */
 export interface BenchCodec {
   readonly keys: (tokens: TokensOfDim) => Encoding;
   readonly values: (tokens: TokensOfDim) => Encoding;
-  /** Whether keys are rebuilt and rotated while attention runs. */
+  /** Whether keys, or their mean, are rotated while attention runs. */
   readonly rotated?: boolean;
 }
 
@@ -39,6 +41,35 @@ function lowRank(encode: Encode, rotate = false) {
   };
 }
 
+/** Bits of eighths of the channels, as profiles have them: of 2.5 and of 4.4 bits in the mean. */
+const widths: {readonly [bits: string]: readonly Width[]} = {
+  '2.5': [6, 4, 3, 2, 2, 2, 1, 0],
+  '4.4': [8, 6, 5, 5, 4, 4, 2, 1],
+};
+
+/** All channels as Lloyd-Max codes in another basis; of keys, with a mean that is rotated to each token's position. */
+function lloydMax(bits: string, mean = false) {
+  return (tokens: TokensOfDim): Encoding => {
+    const z = tokens();
+    const [, kvHeads, , dim] = z.shape;
+    const groups = dim / 8;
+    // heads have these bits in another order each, so that they begin at other places
+    const ofHead = (head: number) =>
+      Array.from(
+        {length: groups},
+        (_, group) => widths[bits]![(Math.floor((8 * group) / groups) + head) % 8]!,
+      );
+    const latents = quantizeLloydMax(
+      z,
+      Array.from({length: kvHeads}, (_, head) => ofHead(head)),
+    );
+    const basis: tf.Tensor4D = tf.randomNormal([1, kvHeads, dim, dim], 0, dim ** -0.5);
+    const rotatedMean: tf.Tensor4D = tf.randomNormal([1, kvHeads, 1, dim]);
+    if (!mean) rotatedMean.dispose();
+    return {kind: 'lowRank', dim, rank: dim, basis, latents, ...(mean && {rotatedMean})};
+  };
+}
+
 const both = (encode: Encode): BenchCodec => ({keys: stored(encode), values: stored(encode)});
 
 /** Integer keys have groups along tokens, values along channels. */
@@ -57,4 +88,7 @@ export const benchCodecs: {readonly [name: string]: BenchCodec} = {
   lowRankValues: {keys: stored(dense), values: lowRank(dense)},
   lowRankRotated: {keys: lowRank(dense, true), values: lowRank(dense), rotated: true},
   lowRankInt8: {keys: lowRank(integer(8, 'channel')), values: lowRank(integer(8, 'token'))},
+  'lloydMax2.5': {keys: lloydMax('2.5'), values: lloydMax('2.5')},
+  'lloydMax4.4': {keys: lloydMax('4.4'), values: lloydMax('4.4')},
+  'lloydMax2.5Mean': {keys: lloydMax('2.5', true), values: lloydMax('2.5'), rotated: true},
 };

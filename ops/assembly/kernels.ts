@@ -8,6 +8,7 @@ export interface WasmKernels {
   attentionStatisticsScratch(keys: number): number;
   causalGradient(queries: number, keys: number, values: number, output: number, dOut: number, logSums: number, gradients: number, scratch: number, heads: number, group: number, tokens: number, dim: number, dimV: number, scale: number): void;
   causalGradientScratch(dim: number, dimV: number): number;
+  meanAngles(queries: number, mean: number, out: number, heads: number, rows: number, dim: number, pairs: number, interleaved: number): void;
   mergePartials(partials: number, count: number, out: number, rows: number, dim: number): void;
   partialLogSum(partials: number, count: number, out: number, rows: number, dim: number): void;
   groupParameters(x: number, params: number, heads: number, tokens: number, dim: number, bits: number, alongChannels: number, groupSize: number, symmetric: number): void;

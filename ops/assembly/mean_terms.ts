@@ -228,3 +228,29 @@ function runTerms(encoding: EncodingDescriptor, middle: i32, angles: usize, scal
     v128.store(to, t3, 48);
   }
 }
+
+/**
+ * The coefficients A, then B, of queries [heads, rows, dim] and a mean [heads, dim]: out [heads, rows, 2 pairs]. Of a pair (a, b) of a query
+ * and (m, n) of the mean, A = a m + b n and B = b m - a n.
+ */
+export function meanAngles(
+  queries: usize, mean: usize, out: usize, heads: i32, rows: i32, dim: i32, pairs: i32, interleaved: i32,
+): void {
+  const rowBytes = <usize>dim << 2,
+    half = <usize>pairs << 2;
+  const second: usize = interleaved ? 4 : half,
+    step: usize = interleaved ? 8 : 4;
+  for (let head = 0; head < heads; head++, mean += rowBytes) {
+    for (let row = 0; row < rows; row++, queries += rowBytes, out += 2 * half) {
+      let i: usize = 0;
+      for (let pair: usize = 0; pair < half; pair += 4, i += step) {
+        const a = load<f32>(queries + i),
+          b = load<f32>(queries + i + second);
+        const m = load<f32>(mean + i),
+          n = load<f32>(mean + i + second);
+        store<f32>(out + pair, a * m + b * n);
+        store<f32>(out + pair + half, b * m - a * n);
+      }
+    }
+  }
+}

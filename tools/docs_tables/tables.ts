@@ -68,6 +68,9 @@ const codecNames: Readonly<Record<string, string>> = {
   lowRankValues: 'rank dim / 4, values only',
   lowRankRotated: 'rank dim / 4, keys rotated while read',
   lowRankInt8: 'rank dim / 4, 8-bit latents',
+  'lloydMax2.5': 'Lloyd-Max codes, 2.5 bits',
+  'lloydMax4.4': 'Lloyd-Max codes, 4.4 bits',
+  'lloydMax2.5Mean': 'Lloyd-Max codes, 2.5 bits, rotated mean',
 };
 const codec = (figure: Figure) => codecNames[text('codec')(figure)] ?? text('codec')(figure);
 

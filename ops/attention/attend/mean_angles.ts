@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
+import {wasmHeap} from '../../backends/wasm_heap.js';
+import {defineOp, runOp, type KernelInputs} from '../../run_op.js';
 import type {KeyAttributes, KeyInputs, KeyRotation} from './types.js';
 
 /**
@@ -21,17 +23,54 @@ export function meanAngles(
   const [batch, heads, queryTokens, dim] = queries.shape;
   const kvHeads = mean.shape[1];
   const pairs = cos.shape[1];
+  const angles = runOp(meanAnglesOp, {queries, mean}, {pairs, interleaved});
+  if (2 * pairs === dim) return {angles};
+  const grouped: tf.Tensor4D = tf.reshape(queries, [batch, kvHeads, (heads / kvHeads) * queryTokens, dim]);
+  const beyond = (x: tf.Tensor4D) => tf.slice(x, [0, 0, 0, 2 * pairs], [-1, -1, -1, -1]);
+  const rest = tf.sum(tf.mul(beyond(grouped), beyond(mean)), 3, true);
+  return {angles, rest: tf.reshape(rest, [batch, heads, queryTokens, 1])};
+}
+
+type AngleInputs = {queries: tf.Tensor4D; mean: tf.Tensor4D};
+
+interface AngleAttributes {
+  readonly pairs: number;
+  readonly interleaved: boolean;
+}
+
+const meanAnglesOp = defineOp({
+  name: 'MeanAngles',
+  reference: meanAnglesReference,
+  kernels: {wasm: meanAnglesWasm},
+});
+
+function meanAnglesReference(
+  {queries, mean}: AngleInputs,
+  {pairs, interleaved}: AngleAttributes,
+): tf.Tensor4D {
+  const [batch, heads, queryTokens, dim] = queries.shape;
+  const kvHeads = mean.shape[1];
   const grouped: tf.Tensor4D = tf.reshape(queries, [batch, kvHeads, (heads / kvHeads) * queryTokens, dim]);
   const [a, b] = pairsOf(grouped, pairs, interleaved);
   const [m, n] = pairsOf(mean, pairs, interleaved);
   const ofCos = tf.add(tf.mul(a, m), tf.mul(b, n));
   const ofSin = tf.sub(tf.mul(b, m), tf.mul(a, n));
-  const asQueries = (x: tf.Tensor, columns: number) =>
-    tf.reshape<tf.Rank.R4>(x, [batch, heads, queryTokens, columns]);
-  const angles = asQueries(tf.concat([ofCos, ofSin], 3), 2 * pairs);
-  if (2 * pairs === dim) return {angles};
-  const beyond = (x: tf.Tensor4D) => tf.slice(x, [0, 0, 0, 2 * pairs], [-1, -1, -1, -1]);
-  return {angles, rest: asQueries(tf.sum(tf.mul(beyond(grouped), beyond(mean)), 3, true), 1)};
+  return tf.reshape(tf.concat([ofCos, ofSin], 3), [batch, heads, queryTokens, 2 * pairs]);
+}
+
+function meanAnglesWasm(
+  {queries, mean}: KernelInputs<AngleInputs>,
+  {pairs, interleaved}: AngleAttributes,
+): tf.TensorInfo {
+  const heap = wasmHeap()!;
+  const [batch, heads, queryTokens, dim] = queries.shape;
+  const kvHeads = mean.shape[1];
+  const angles = heap.output([batch, heads, queryTokens, 2 * pairs], 'float32');
+  heap.kernels.meanAngles(
+    ...([heap.address(queries), heap.address(mean), heap.address(angles)] as const),
+    ...([batch * kvHeads, (heads / kvHeads) * queryTokens, dim, pairs, interleaved ? 1 : 0] as const),
+  );
+  return angles;
 }
 
 /** The first and the second channels of the pairs that are rotated. */

@@ -28,7 +28,7 @@ import {expectClose, expectNoLeak} from '../../support/tensors.js';
 /** Many heads are a matter of attend's own test. */
 const cases = attentionCases.map(one => ({...one, kvHeads: Math.min(one.kvHeads, 3)}));
 
-const ops = ['Attend', 'AttendRotatedMean', 'Project', 'ExpandPartial', 'DecodeTokens'];
+const ops = ['Attend', 'AttendRotatedMean', 'MeanAngles', 'Project', 'ExpandPartial', 'DecodeTokens'];
 
 describeOnBackends(
   'attend in the encodings',

@@ -19,9 +19,9 @@ const ladder = [
   {keyBits: 6, valueBits: 5},
   {keyBits: 6, valueBits: 4},
   {keyBits: 5, valueBits: 4},
-  {keyBits: 4, valueBits: 4},
+  {keyBits: 5, valueBits: 3},
   {keyBits: 4, valueBits: 3},
-  {keyBits: 3, valueBits: 3},
+  {keyBits: 4, valueBits: 2},
   {keyBits: 3, valueBits: 2},
   {keyBits: 2, valueBits: 2},
 ] as const;

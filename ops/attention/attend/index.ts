@@ -23,7 +23,8 @@ export type {AttendOptions, KeyRotation, Partial} from './types.js';
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
  * Low-rank encodings are attended in the space of their latents: queries are projected once, and the summed output expanded once.
- * Sliding windows and rotated means have no kernel yet: they take plain tfjs ops on every backend, over the tokens of a run that lie within them.
+ * Sliding windows have no kernel yet, and rotated means none on webgpu: they take plain tfjs ops, over the tokens of a run that lie
+ * within them.
  *
  * Normalised, outputs are within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
  * other encodings decode to, for scores up to millions; the float32 rounding of larger scores changes the softmax by more.

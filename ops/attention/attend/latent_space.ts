@@ -17,7 +17,8 @@ interface EffectiveKeys {
 
 /**
  * Brings queries to where keys are: `scale * q . (z basis + mean) = scale * (q basis^T) . z + shift` with
- * `shift = scale * q . mean`. A mean that is rotated to each token's position becomes `angles`. Keys of other encodings, and those still to be rotated, are attended as they are stored.
+ * `shift = scale * q . mean`. A mean that is rotated to each token's position becomes `angles`. Keys of other encodings, and those still
+ * to be rotated, are attended as they are stored.
  */
 export function inLatentSpace(
   queries: tf.Tensor4D,

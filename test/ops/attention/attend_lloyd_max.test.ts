@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
 import fc from 'fast-check';
 import {attend, type KeyRotation} from '../../../ops/attention/attend/index.js';
 import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
@@ -147,6 +148,55 @@ describeOnBackends(
         {numRuns: 40},
       ));
 
+    it('takes queries whose scores cannot be rounded', async () => {
+      const shape = {batch: 1, kvHeads: 1, tokens: 70, capacity: 70, dim: 16};
+      const one = {seed: 3, spread: 1, peaks: 0, widths: 'mixed'} as const;
+      const keys = codesOf(shape, one, 1);
+      const values = codesOf(shape, one, 2);
+      const numbers = await Promise.all(
+        [1e-36, 1e32, NaN].map(async size => {
+          const queries = tf.tensor4d(
+            randomFloats(5, 16).map(x => x * size),
+            [1, 1, 1, 16],
+          );
+          const partial = withScratchGuards(() => attend(queries, keys, values, {tokens: 70, scale: 1}));
+          const row = await partial.data();
+          tf.dispose([queries, partial]);
+          return row.slice(0, 16).map(x => x / row[17]!);
+        }),
+      );
+      const [all, keyNumbers] = tf.tidy(() => [decodeEncoding(values, 0, 70), decodeEncoding(keys, 0, 70)]);
+      const mean = tf.tidy(() => tf.mean(all, 2));
+      await expectClose(numbers[0]!, await mean.data(), 1e-5, 'mean of all values');
+      const query = randomFloats(5, 16);
+      const decoded = await keyNumbers.data();
+      const scores = Array.from({length: 70}, (_, token) =>
+        query.reduce((sum, x, i) => sum + x * decoded[token * 16 + i]!, 0),
+      );
+      const best = scores.indexOf(Math.max(...scores));
+      const chosen = (await all.data()).slice(best * 16, best * 16 + 16);
+      await expectClose(numbers[1]!, chosen, 1e-6, 'value of the largest score');
+      expect(numbers[2]!.every(Number.isNaN), 'NaN').to.be.true;
+      tf.dispose([all, keyNumbers, mean]);
+      disposeEncoding(keys);
+      disposeEncoding(values);
+    });
+
+    it('is that over long texts, most of whose scores are sums of rounded terms', async () => {
+      for (const [bits, spread] of [
+        [2, 1],
+        ['mixed', 1],
+        [4, 0.1],
+      ] as const) {
+        const one: Case = {
+          ...{batch: 1, kvHeads: 1, group: 3, queryTokens: 1, tokens: 4100, spare: 0, dim: 64, dimV: 64},
+          ...{causalOffset: undefined, spread, seed: 7, widths: bits, peaks: 0},
+        };
+        const {keys, values} = sidesOf(one);
+        await expectAnswer(one, codesOf(keys, one, 1), codesOf(values, one, 2));
+      }
+    });
+
     it('decodes any run of tokens', () =>
       fc.assert(
         fc.asyncProperty(cases, fc.nat(90), fc.nat(90), async (one, first, count) => {
@@ -173,7 +223,7 @@ function sidesOf({batch, kvHeads, tokens, spare, dim, dimV}: Case): {keys: Token
 /** Codes of random tokens in tiles that are as many as the capacity needs; the spare ones hold large numbers. */
 function codesOf(
   {batch, kvHeads, tokens, capacity, dim}: TokenShape,
-  one: Case,
+  one: Pick<Case, 'seed' | 'spread' | 'peaks' | 'widths'>,
   side: number,
 ): LloydMaxEncoding {
   const rows = Math.max(16, Math.ceil(capacity / 16) * 16);

@@ -21,6 +21,11 @@ const notRun: readonly (readonly [RegExp, string])[] = [
   [/^npm run docs:tables$/, 'writes the pages anew'],
   [/^npm run fuzz /, 'takes minutes; test/fuzz/fuzz.test.ts runs the same on fewer inputs'],
   [/^(?:sh )?tools\/build_tfjs_node\.sh /, 'compiles a backend'],
+  [
+    /^eigenkv calibrate .*--profile /,
+    'needs gradients of more tokens than lines have time for; test/models/compress/transform_profile.test.ts makes one',
+  ],
+  [/^eigenkv eval --profile /, 'reads what the line above writes'],
   [/^npx mocha /, 'runs tests on backends that some machines have'],
   [/^\S*python bench\/peers\//, 'needs packages of Python'],
   [/^\.venv\/bin\/python /, 'trains the embedded model'],

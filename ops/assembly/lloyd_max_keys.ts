@@ -3,7 +3,8 @@ import {
   codeTile, firstCodes, groupChannels, headLayout, highWords, lowWords, readScales, sharedOf, swizzle, termsAt, tileStride, upperBits,
   widthBytes,
 } from './lloyd_max';
-import {expOf, madd, maxOfLanes} from './math';
+import {expOf, madd, maxOfLanes, sumOfLanes} from './math';
+import {integersOf, shifted} from './rounding';
 
 // Scores of rows of queries against codes of the kind `lloydMax` (lloyd_max.ts) by table scan (as product quantisation does: Jegou,
 // Douze and Schmid, 2011): a score is a sum of terms that depend on one nibble each,
@@ -52,36 +53,56 @@ export function rowTableBytes(vectors: i32): usize {
 export function makeTables(encoding: EncodingDescriptor, head: i32, vectors: i32, query: usize, scale: f32, tables: usize): void {
   const widths = headLayout(encoding, head) + 4;
   const shared = sharedOf(encoding);
-  let to = tables + exactAt(vectors);
+  let to = tables + exactAt(vectors),
+    most = tables + roundedAt;
   for (let group = 0; group < encoding.dim / groupChannels; group++, query += <usize>groupChannels << 2) {
     const width = load<i32>(widths + (<usize>group << 2));
     if (width == 0) continue;
     const terms = shared + <usize>width * widthBytes + termsAt;
-    const upper = upperBits(width);
-    to = makePlane(query, scale, upper, terms, to);
-    if (width > upper) to = makePlane(query, scale, width - upper, terms + 64, to);
+    const upper = upperBits(width),
+      lower = width - upper;
+    makePlane(query, scale, upper, terms, to, most);
+    to += <usize>upper * exactBytes;
+    most += <usize>upper * roundedBytes;
+    if (lower == 0) continue;
+    makePlane(query, scale, lower, terms + 64, to, most);
+    to += <usize>lower * exactBytes;
+    most += <usize>lower * roundedBytes;
   }
   roundTables(tables, vectors);
 }
 
-/** Terms of one plane of a group: of 16 values of the lower nibble of each vector, then of the upper one. */
-function makePlane(query: usize, scale: f32, bits: i32, terms: usize, to: usize): usize {
+/**
+ * Terms of one plane of a group, of 16 values of the lower nibble of each vector, then of the upper one; and the largest of each nibble,
+ * whose negative is the least: two to where the rounded terms of each vector will be.
+ */
+function makePlane(query: usize, scale: f32, bits: i32, terms: usize, to: usize, most: usize): void {
   const scales = f32x4.splat(scale);
   const first = v128.load(terms);
+  const largest = load<f32>(terms + (<usize>((1 << bits) - 1) << 2));
   for (let nibble = 0; nibble < 2 * bits; nibble++, to += 64) {
+    let size: f32;
     if (bits == 4) {
-      const q = f32x4.mul(v128.load32_splat(query), scales);
-      for (let i: usize = 0; i < 64; i += 16) v128.store(to + i, f32x4.mul(q, v128.load(terms + i)));
+      const a = load<f32>(query) * scale;
+      const q = f32x4.splat(a);
+      v128.store(to, f32x4.mul(q, first));
+      v128.store(to, f32x4.mul(q, v128.load(terms, 16)), 16);
+      v128.store(to, f32x4.mul(q, v128.load(terms, 32)), 32);
+      v128.store(to, f32x4.mul(q, v128.load(terms, 48)), 48);
+      size = abs(a);
       query += 4;
     } else if (bits == 2) {
-      const a = f32x4.mul(f32x4.mul(v128.load32_splat(query), scales), first),
-        b = f32x4.mul(v128.load32_splat(query, 4), scales);
-      for (let i: usize = 0; i < 4; i++) {
-        v128.store(to + (i << 4), madd(b, v128.load32_splat(terms + (i << 2)), a));
-      }
+      const a = load<f32>(query) * scale,
+        b = load<f32>(query, 4) * scale;
+      const ofA = f32x4.mul(f32x4.splat(a), first);
+      v128.store(to, f32x4.add(ofA, f32x4.splat(b * load<f32>(terms))));
+      v128.store(to, f32x4.add(ofA, f32x4.splat(b * load<f32>(terms, 4))), 16);
+      v128.store(to, f32x4.add(ofA, f32x4.splat(b * load<f32>(terms, 8))), 32);
+      v128.store(to, f32x4.add(ofA, f32x4.splat(b * load<f32>(terms, 12))), 48);
+      size = abs(a) + abs(b);
       query += 8;
     } else {
-      const q = f32x4.mul(f32x4.mul(v128.load(query), scales), f32x4.splat(load<f32>(terms, 4))); // the other term is its negative
+      const q = f32x4.mul(f32x4.mul(v128.load(query), scales), f32x4.splat(largest)); // the other term is its negative
       const a = f32x4.extract_lane(q, 0),
         b = f32x4.extract_lane(q, 1);
       const ab = f32x4(-a - b, a - b, b - a, a + b);
@@ -91,10 +112,12 @@ function makePlane(query: usize, scale: f32, bits: i32, terms: usize, to: usize)
       v128.store(to, f32x4.sub(f32x4.add(ab, c), d), 16);
       v128.store(to, f32x4.add(f32x4.sub(ab, c), d), 32);
       v128.store(to, f32x4.add(f32x4.add(ab, c), d), 48);
+      size = sumOfLanes(f32x4.abs(v128.load(query))) * abs(scale);
       query += 16;
     }
+    store<f32>(most, size * largest);
+    most += nibble & 1 ? roundedBytes - 4 : 4;
   }
-  return to;
 }
 
 /** Half the range of the sums of lower bytes, which are taken as signed 16-bit numbers around it. */
@@ -104,62 +127,51 @@ function middleOf(vectors: i32): i32 {
   return 255 * vectors;
 }
 
-function leastOf(terms: usize): f32 {
-  const least = f32x4.pmin(
-    f32x4.pmin(v128.load(terms), v128.load(terms, 16)),
-    f32x4.pmin(v128.load(terms, 32), v128.load(terms, 48)),
-  );
-  return -maxOfLanes(f32x4.neg(least));
-}
-
-function mostOf(terms: usize): f32 {
-  return maxOfLanes(
-    f32x4.pmax(
-      f32x4.pmax(v128.load(terms), v128.load(terms, 16)),
-      f32x4.pmax(v128.load(terms, 32), v128.load(terms, 48)),
-    ),
-  );
-}
-
 /** Rounds a row's terms, in one unit; a unit of 0 if that cannot be: then its tokens are all scored by the terms themselves. */
 function roundTables(tables: usize, vectors: i32): void {
-  const from = tables + exactAt(vectors),
-    end = from + <usize>vectors * exactBytes;
-  let range: f32 = 0,
+  const from = tables + roundedAt,
+    end = from + <usize>vectors * roundedBytes;
+  let largest: f32 = 0,
     sum: f32 = 0;
-  for (let terms = from; terms < end; terms += 64) {
-    const least = leastOf(terms);
-    range = max(range, mostOf(terms) - least);
-    sum += least;
+  for (let at = from; at < end; at += roundedBytes) {
+    const low = load<f32>(at),
+      high = load<f32>(at, 4);
+    largest = max(largest, max(low, high));
+    sum += low + high;
   }
-  const isRoundable = range < 1e30 && range > 1e-30;
-  const unit = isRoundable ? range / largestTerm : 0;
+  const isRoundable = largest < 1e30 && largest > 1e-30;
+  const unit: f32 = isRoundable ? (2 * largest) / largestTerm : 0;
   store<f32>(tables, unit);
-  store<f32>(tables, sum + unit * <f32>middleOf(vectors), 4);
+  store<f32>(tables, unit * <f32>middleOf(vectors) - sum, 4);
   if (!isRoundable) return;
   const inverse = f32x4.splat(1 / unit);
-  let to = tables + roundedAt;
-  for (let terms = from; terms < end; terms += exactBytes, to += roundedBytes) {
-    roundNibble(terms, inverse, to);
-    roundNibble(terms + 64, inverse, to + 16);
+  let terms = tables + exactAt(vectors);
+  for (let at = from; at < end; at += roundedBytes, terms += exactBytes) {
+    const low = v128.load32_splat(at),
+      high = v128.load32_splat(at, 4);
+    roundNibble(terms, low, inverse, at);
+    roundNibble(terms + 64, high, inverse, at + 16);
   }
 }
 
-/** Sixteen rounded terms: eight lower bits each at `to`, seven upper ones 32 bytes on. */
-function roundNibble(terms: usize, inverse: v128, to: usize): void {
-  const least = f32x4.splat(leastOf(terms));
-  const first = i16x8.narrow_i32x4_s(rounded(v128.load(terms), least, inverse), rounded(v128.load(terms, 16), least, inverse)),
-    second = i16x8.narrow_i32x4_s(rounded(v128.load(terms, 32), least, inverse), rounded(v128.load(terms, 48), least, inverse));
-  const mask = i16x8.splat(255);
-  v128.store(to, i8x16.narrow_i16x8_u(v128.and(first, mask), v128.and(second, mask)));
-  v128.store(to, i8x16.narrow_i16x8_u(i16x8.shr_u(first, 8), i16x8.shr_u(second, 8)), 32);
-}
-
+/** Sixteen terms plus their largest, rounded: eight lower bits each at `to`, seven upper ones 32 bytes on. */
 // @ts-ignore: decorator
 @inline
-function rounded(terms: v128, least: v128, inverse: v128): v128 {
-  const numbers = f32x4.nearest(f32x4.mul(f32x4.sub(terms, least), inverse));
-  return i32x4.min_s(i32x4.trunc_sat_f32x4_s(numbers), i32x4.splat(<i32>largestTerm));
+function roundNibble(terms: usize, most: v128, inverse: v128, to: usize): void {
+  const first = integersOf(
+    shifted(f32x4.mul(f32x4.add(v128.load(terms), most), inverse)),
+    shifted(f32x4.mul(f32x4.add(v128.load(terms, 16), most), inverse)),
+  );
+  const second = integersOf(
+    shifted(f32x4.mul(f32x4.add(v128.load(terms, 32), most), inverse)),
+    shifted(f32x4.mul(f32x4.add(v128.load(terms, 48), most), inverse)),
+  );
+  // what rounding makes of the least term may be -1
+  const low = i16x8.max_s(first, i16x8.splat(0)),
+    high = i16x8.max_s(second, i16x8.splat(0));
+  const mask = i16x8.splat(255);
+  v128.store(to, i8x16.narrow_i16x8_u(v128.and(low, mask), v128.and(high, mask)));
+  v128.store(to, i8x16.narrow_i16x8_u(i16x8.shr_u(low, 8), i16x8.shr_u(high, 8)), 32);
 }
 
 /** Rounded scores of one row against the tokens of `tiles` tiles, `stride` bytes apart; `scales` are those of their tokens. */

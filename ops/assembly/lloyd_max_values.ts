@@ -49,13 +49,19 @@ export function addValues(
     work = rounded + padded * weightBytes;
   const tiles = (count + codeTile - 1) / codeTile;
   const most = largestSum(encoding, head);
-  for (let row: usize = 0; row < <usize>rows; row++) {
-    const ofRow = weights + row * rowBytes;
+  const rowEnd = weights + <usize>rows * rowBytes,
+    sums = state + (<usize>dimV << 2) + 4;
+  let arePeaked = false;
+  for (let ofRow = weights, sum = sums; ofRow < rowEnd; ofRow += rowBytes, sum += stateBytes) {
     for (let token = count; token < tiles * codeTile; token++) store<f32>(ofRow + (<usize>token << 2), 0);
-    const sum = load<f32>(state + row * stateBytes + (<usize>dimV << 2), 4),
-      peak = sum * significant;
-    if (hasPeaks(ofRow, count, peak)) addPeaks(encoding, head, tile, count, ofRow, peak, state + row * stateBytes, work);
-    const unit = roundWeights(ofRow, scales, tiles * codeTile, most, rounded + row * weightBytes);
+    if (hasPeaks(ofRow, count, load<f32>(sum) * significant)) arePeaked = true;
+  }
+  if (arePeaked) {
+    for (let i = 0; i < tiles; i++) addPeaks(encoding, head, tile + i, rows, weights + (<usize>i << 6), rowBytes, state, work);
+  }
+  for (let row: usize = 0; row < <usize>rows; row++) {
+    const sum = load<f32>(sums + row * stateBytes);
+    const unit = roundWeights(weights + row * rowBytes, scales, tiles * codeTile, most, rounded + row * weightBytes);
     store<f32>(units + (row << 2), unit * levelUnit + (sum - sum)); // a NaN is passed on
   }
   const widths = headLayout(encoding, head) + 4;
@@ -103,24 +109,25 @@ function hasPeaks(weights: usize, count: i32, peak: f32): bool {
   return maxOfLanes(most) > peak;
 }
 
-/** Adds tokens with weights above `peak` in floats, and sets these weights to 0. */
+/** Adds tokens of one tile with large weights in floats, and sets these weights to 0. */
 function addPeaks(
-  encoding: EncodingDescriptor, head: i32, tile: i32, count: i32, weights: usize, peak: f32, out: usize, scratch: usize,
+  encoding: EncodingDescriptor, head: i32, tile: i32, rows: i32, weights: usize, rowBytes: usize, state: usize, scratch: usize,
 ): void {
-  const rowBytes = <usize>encoding.dim << 2;
-  const decoding = scratch + <usize>codeTile * rowBytes;
-  let decoded = -1;
-  for (let token = 0; token < count; token++) {
-    const at = weights + (<usize>token << 2);
-    const weight = load<f32>(at);
-    if (!(weight > peak)) continue;
-    const own = token / codeTile;
-    if (decoded != own) decodeLevels(encoding, head, (tile + own) * codeTile, codeTile, scratch, decoding);
-    decoded = own;
-    const value = scratch + <usize>(token % codeTile) * rowBytes;
-    const factor = f32x4.splat(weight);
-    for (let i: usize = 0; i < rowBytes; i += 16) v128.store(out + i, madd(factor, v128.load(value + i), v128.load(out + i)));
-    store<f32>(at, 0);
+  const valueBytes = <usize>encoding.dim << 2;
+  let isDecoded = false;
+  for (let row = 0; row < rows; row++, weights += rowBytes, state += valueBytes + 8) {
+    const peak = load<f32>(state + valueBytes, 4) * significant;
+    for (let token: usize = 0; token < <usize>codeTile; token++) {
+      const at = weights + (token << 2);
+      const weight = load<f32>(at);
+      if (!(weight > peak)) continue;
+      if (!isDecoded) decodeLevels(encoding, head, tile * codeTile, codeTile, scratch, scratch + <usize>codeTile * valueBytes);
+      isDecoded = true;
+      const value = scratch + token * valueBytes;
+      const factor = f32x4.splat(weight);
+      for (let i: usize = 0; i < valueBytes; i += 16) v128.store(state + i, madd(factor, v128.load(value + i), v128.load(state + i)));
+      store<f32>(at, 0);
+    }
   }
 }
 

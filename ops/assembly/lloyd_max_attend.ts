@@ -1,7 +1,7 @@
 import {EncodingDescriptor} from './encoding_descriptor';
 import {codeTile, tileStride, vectorsOf} from './lloyd_max';
 import {
-  codesOfTile, makeTables, mendLargest, mendWeights, mostVectors, readTileScales, rowTableBytes, scanTiles,
+  codesOfTile, makeTables, makeTablesBytes, mendLargest, mendWeights, mostVectors, readTileScales, rowTableBytes, scoreTiles,
 } from './lloyd_max_keys';
 import {addValues, valueScratch, valueTokens} from './lloyd_max_values';
 import {
@@ -27,8 +27,8 @@ function mostOfHeads(encoding: EncodingDescriptor): i32 {
   return most;
 }
 
-// Scratch memory: scales of keys and values; exponents of a row; scores of each row, and what a rotated mean adds to them; tables of each row; what values
-// take.
+// Scratch memory: scales of keys and values; exponents of a row; scores of each row, and what a rotated mean adds to them; tables of each row; what making
+// tables and adding values take.
 
 const scaleBytes: usize = <usize>blockTokens << 2;
 const scoreBytes: usize = <usize>blockTokens << 2;
@@ -39,8 +39,10 @@ function termBytes(keys: EncodingDescriptor): usize {
 
 /** Bytes of scratch memory of `attendCodes`. */
 export function attendCodesScratch(keys: EncodingDescriptor, values: EncodingDescriptor, rows: i32): usize {
-  const ofRow = scoreBytes + termBytes(keys) + rowTableBytes(mostOfHeads(keys));
-  return 2 * scaleBytes + scoreBytes + <usize>rows * ofRow + valueScratch(rows, values.dim);
+  const vectors = mostOfHeads(keys);
+  const ofRow = scoreBytes + termBytes(keys) + rowTableBytes(vectors);
+  const work = max(makeTablesBytes(vectors), valueScratch(rows, values.dim));
+  return 2 * scaleBytes + scoreBytes + <usize>rows * ofRow + work;
 }
 
 /** One head of `attend`; its rows of the partial are [0, -Infinity, 0]. */
@@ -72,7 +74,7 @@ export function attendCodes(
     tables = terms + <usize>rows * termBytes(keys),
     work = tables + <usize>rows * tableBytes;
   for (let row: usize = 0; row < <usize>rows; row++) {
-    makeTables(keys, head, vectors, queries + ((row * <usize>keys.dim) << 2), scale, tables + row * tableBytes);
+    makeTables(keys, head, vectors, queries + ((row * <usize>keys.dim) << 2), scale, tables + row * tableBytes, work);
   }
   const stride = tileStride(keys);
   for (let from = 0; from < lastVisible; from += blockTokens) {
@@ -90,16 +92,16 @@ export function attendCodes(
         state = partial + row * stateBytes,
         tail = state + (<usize>dimV << 2);
       if (visible > 0) {
-        scanTiles(table, vectors, codes, stride, tiles, keyScales, own);
+        scoreTiles(table, vectors, codes, stride, tiles, keyScales, own);
         if (angles) addNumbers(own, term, count);
         const before = load<f32>(tail);
-        const largest = mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, term, own, before);
+        const largest = mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, own, before);
         if (largest != before) rescale(state, dimV, largest);
         weigh(own, visible, largest, exponents);
         const sum = load<f32>(exponents);
         store<f32>(tail, load<f32>(tail, 4) + sum, 4);
         const squares = load<f32>(exponents, 4);
-        mendWeights(table, vectors, codes, stride, visible, keyScales, largestScale, term, own, tail, sum, squares);
+        mendWeights(table, vectors, codes, stride, visible, keyScales, largestScale, own, tail, sum, squares);
       }
       const seen = (max(visible, 0) + 15) & ~15;
       if (seen < count) memory.fill(own + (<usize>seen << 2), 0, <usize>(count - seen) << 2);

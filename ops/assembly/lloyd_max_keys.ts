@@ -3,7 +3,7 @@ import {
   codeTile, firstCodes, groupChannels, headLayout, highWords, lowWords, readScales, sharedOf, swizzle, termsAt, tileStride, upperBits,
   widthBytes,
 } from './lloyd_max';
-import {expOf, madd, maxOfLanes, sumOfLanes} from './math';
+import {expOf4, madd, maxOfLanes, sumOfLanes} from './math';
 import {integersOf, shifted} from './rounding';
 
 // Scores of rows of queries against codes of the kind `lloydMax` (lloyd_max.ts) by table scan (as product quantisation does: Jegou,
@@ -13,8 +13,8 @@ import {integersOf, shifted} from './rounding';
 //
 // so one `swizzle` adds a nibble's part to the scores of 16 tokens. Look-ups give bytes, so F is rounded to 15 bits, F = least + unit
 // (256 upper + lower), and takes two. Upper bytes are below 128, so that two add up before they are widened. What rounding leaves wrong,
-// near 1e-4 for scores of usual size, is too much if a single token carries much of the attention: such tokens are scored again by F
-// itself.
+// near 1e-4 for scores of usual size, is too much if a single token carries much of the attention: tiles with such tokens are scanned
+// again by what rounding left of F, in 15 more bits.
 
 /** The largest integer that a term is rounded to. */
 const largestTerm: f32 = 32767;
@@ -22,39 +22,52 @@ const largestTerm: f32 = 32767;
 /** More vectors than these could overflow 16-bit sums. */
 export const mostVectors: i32 = 128;
 
-/** The part of the attention from which on a token is scored again, whatever the rounding errors. */
+/** The part of the attention from which on a token is mended, whatever the rounding errors. */
 const significant: f32 = 1.0 / 64;
 
 /**
- * The standard deviation of an output, relative to the values, by tokens that are scored once: with scores wrong by d, tokens of less
+ * The standard deviation of an output, relative to the values, by tokens that are not mended: with scores wrong by d, tokens of less
  * than a part t of the attention change an output by d sqrt(t) at most. (sum_j p_j^2 <= t if p_j <= t.)
  */
 const tolerance: f32 = 5e-6;
 
-// What a row has: the unit of its terms, the sum of their least values and of half the range of the lower bytes; then for each vector of codes the rounded terms of both
-// nibbles, lower and upper bytes, and the terms themselves.
+// What a row has: which tiles of the block have been mended, a bit each; room for the scores of two tiles; then two tables, of the
+// rounded terms and of their rests. A table has its unit, a constant to add; then for each vector of codes the terms of both nibbles,
+// lower and upper bytes.
 
+const restsAt: usize = 16;
+const tablesAt: usize = restsAt + 128;
 const roundedAt: usize = 16;
 const roundedBytes: usize = 64;
+
+/** Bytes of terms in floats of one vector, and of the largest of each of its nibbles. */
 const exactBytes: usize = 128;
+const mostBytes: usize = 8;
 
 // @ts-ignore: decorator
 @inline
-function exactAt(vectors: i32): usize {
+function tableBytes(vectors: i32): usize {
   return roundedAt + <usize>vectors * roundedBytes;
 }
 
 /** Bytes of the tables of one row. */
 export function rowTableBytes(vectors: i32): usize {
-  return exactAt(vectors) + <usize>vectors * exactBytes;
+  return tablesAt + 2 * tableBytes(vectors);
+}
+
+/** Bytes of scratch memory of `makeTables`. */
+export function makeTablesBytes(vectors: i32): usize {
+  return <usize>vectors * (exactBytes + mostBytes);
 }
 
 /** The tables of one row: `query` times `scale`. */
-export function makeTables(encoding: EncodingDescriptor, head: i32, vectors: i32, query: usize, scale: f32, tables: usize): void {
+export function makeTables(
+  encoding: EncodingDescriptor, head: i32, vectors: i32, query: usize, scale: f32, tables: usize, scratch: usize,
+): void {
   const widths = headLayout(encoding, head) + 4;
   const shared = sharedOf(encoding);
-  let to = tables + exactAt(vectors),
-    most = tables + roundedAt;
+  let to = scratch,
+    most = scratch + <usize>vectors * exactBytes;
   for (let group = 0; group < encoding.dim / groupChannels; group++, query += <usize>groupChannels << 2) {
     const width = load<i32>(widths + (<usize>group << 2));
     if (width == 0) continue;
@@ -63,18 +76,18 @@ export function makeTables(encoding: EncodingDescriptor, head: i32, vectors: i32
       lower = width - upper;
     makePlane(query, scale, upper, terms, to, most);
     to += <usize>upper * exactBytes;
-    most += <usize>upper * roundedBytes;
+    most += <usize>upper * mostBytes;
     if (lower == 0) continue;
     makePlane(query, scale, lower, terms + 64, to, most);
     to += <usize>lower * exactBytes;
-    most += <usize>lower * roundedBytes;
+    most += <usize>lower * mostBytes;
   }
-  roundTables(tables, vectors);
+  roundTables(scratch, tables, vectors);
 }
 
 /**
  * Terms of one plane of a group, of 16 values of the lower nibble of each vector, then of the upper one; and the largest of each nibble,
- * whose negative is the least: two to where the rounded terms of each vector will be.
+ * whose negative is the least.
  */
 function makePlane(query: usize, scale: f32, bits: i32, terms: usize, to: usize, most: usize): void {
   const scales = f32x4.splat(scale);
@@ -116,7 +129,7 @@ function makePlane(query: usize, scale: f32, bits: i32, terms: usize, to: usize,
       query += 16;
     }
     store<f32>(most, size * largest);
-    most += nibble & 1 ? roundedBytes - 4 : 4;
+    most += 4;
   }
 }
 
@@ -127,55 +140,80 @@ function middleOf(vectors: i32): i32 {
   return 255 * vectors;
 }
 
-/** Rounds a row's terms, in one unit; a unit of 0 if that cannot be: then its tokens are all scored by the terms themselves. */
-function roundTables(tables: usize, vectors: i32): void {
-  const from = tables + roundedAt,
-    end = from + <usize>vectors * roundedBytes;
+/** Rounds a row's terms, in one unit, and what that leaves of them; terms below 1e-30 become 0. */
+function roundTables(terms: usize, tables: usize, vectors: i32): void {
+  let most = terms + <usize>vectors * exactBytes;
+  const end = most;
   let largest: f32 = 0,
     sum: f32 = 0;
-  for (let at = from; at < end; at += roundedBytes) {
-    const low = load<f32>(at),
-      high = load<f32>(at, 4);
-    largest = max(largest, max(low, high));
-    sum += low + high;
+  for (let at = most, last = most + <usize>vectors * mostBytes; at < last; at += 4) {
+    largest = max(largest, load<f32>(at));
+    sum += load<f32>(at);
   }
-  const isRoundable = largest < 1e30 && largest > 1e-30;
-  const unit: f32 = isRoundable ? (2 * largest) / largestTerm : 0;
-  store<f32>(tables, unit);
-  store<f32>(tables, unit * <f32>middleOf(vectors) - sum, 4);
-  if (!isRoundable) return;
-  const inverse = f32x4.splat(1 / unit);
-  let terms = tables + exactAt(vectors);
-  for (let at = from; at < end; at += roundedBytes, terms += exactBytes) {
-    const low = v128.load32_splat(at),
-      high = v128.load32_splat(at, 4);
-    roundNibble(terms, low, inverse, at);
-    roundNibble(terms + 64, high, inverse, at + 16);
+  const unit: f32 = largest < 1e-30 ? 0 : (2 * largest) / largestTerm;
+  const inverse = f32x4.splat(largest < 1e-30 ? 0 : 1 / unit);
+  const table = tables + tablesAt,
+    rests = table + tableBytes(vectors);
+  const restUnit = unit / largestTerm;
+  store<f32>(table, unit);
+  store<f32>(table, unit * <f32>middleOf(vectors) - sum, 4);
+  store<f32>(rests, restUnit);
+  store<f32>(rests, restUnit * <f32>middleOf(vectors) - unit * <f32>vectors, 4); // rests are stored plus half a unit
+  const toRests = tableBytes(vectors);
+  for (let to = table + roundedAt; terms < end; terms += exactBytes, most += mostBytes, to += roundedBytes) {
+    roundNibble(terms, v128.load32_splat(most), inverse, to, toRests);
+    roundNibble(terms + 64, v128.load32_splat(most, 4), inverse, to + 16, toRests);
   }
 }
 
-/** Sixteen terms plus their largest, rounded: eight lower bits each at `to`, seven upper ones 32 bytes on. */
+/** Sixteen terms plus their largest, and what rounding leaves of them. */
 // @ts-ignore: decorator
 @inline
-function roundNibble(terms: usize, most: v128, inverse: v128, to: usize): void {
-  const first = integersOf(
-    shifted(f32x4.mul(f32x4.add(v128.load(terms), most), inverse)),
-    shifted(f32x4.mul(f32x4.add(v128.load(terms, 16), most), inverse)),
+function roundNibble(terms: usize, most: v128, inverse: v128, to: usize, toRests: usize): void {
+  const x0 = f32x4.mul(f32x4.add(v128.load(terms), most), inverse),
+    x1 = f32x4.mul(f32x4.add(v128.load(terms, 16), most), inverse),
+    x2 = f32x4.mul(f32x4.add(v128.load(terms, 32), most), inverse),
+    x3 = f32x4.mul(f32x4.add(v128.load(terms, 48), most), inverse);
+  const zero = f32x4.splat(0),
+    largest = f32x4.splat(largestTerm);
+  // rounding may have moved the least and the largest by a unit
+  const n0 = f32x4.pmin(f32x4.pmax(f32x4.nearest(x0), zero), largest),
+    n1 = f32x4.pmin(f32x4.pmax(f32x4.nearest(x1), zero), largest),
+    n2 = f32x4.pmin(f32x4.pmax(f32x4.nearest(x2), zero), largest),
+    n3 = f32x4.pmin(f32x4.pmax(f32x4.nearest(x3), zero), largest);
+  storeBytes(integersOf(shifted(n0), shifted(n1)), integersOf(shifted(n2), shifted(n3)), to);
+  storeBytes(
+    integersOf(restOf(x0, n0), restOf(x1, n1)),
+    integersOf(restOf(x2, n2), restOf(x3, n3)),
+    to + toRests,
   );
-  const second = integersOf(
-    shifted(f32x4.mul(f32x4.add(v128.load(terms, 32), most), inverse)),
-    shifted(f32x4.mul(f32x4.add(v128.load(terms, 48), most), inverse)),
-  );
-  // what rounding makes of the least term may be -1
-  const low = i16x8.max_s(first, i16x8.splat(0)),
-    high = i16x8.max_s(second, i16x8.splat(0));
+}
+
+/** What is left of numbers, plus a half, in the unit of rests. */
+// @ts-ignore: decorator
+@inline
+function restOf(x: v128, whole: v128): v128 {
+  const rest = f32x4.add(f32x4.sub(x, whole), f32x4.splat(0.5));
+  return shifted(f32x4.mul(f32x4.pmin(f32x4.pmax(rest, f32x4.splat(0)), f32x4.splat(1)), f32x4.splat(largestTerm)));
+}
+
+/** Sixteen numbers of 15 bits: eight lower bits each at `to`, seven upper ones 32 bytes on. */
+// @ts-ignore: decorator
+@inline
+function storeBytes(low: v128, high: v128, to: usize): void {
   const mask = i16x8.splat(255);
   v128.store(to, i8x16.narrow_i16x8_u(v128.and(low, mask), v128.and(high, mask)));
   v128.store(to, i8x16.narrow_i16x8_u(i16x8.shr_u(low, 8), i16x8.shr_u(high, 8)), 32);
 }
 
 /** Rounded scores of one row against the tokens of `tiles` tiles, `stride` bytes apart; `scales` are those of their tokens. */
-export function scanTiles(tables: usize, vectors: i32, codes: usize, stride: usize, tiles: i32, scales: usize, scores: usize): void {
+export function scoreTiles(tables: usize, vectors: i32, codes: usize, stride: usize, tiles: i32, scales: usize, scores: usize): void {
+  store<u64>(tables, 0);
+  scanTiles(tables + tablesAt, vectors, codes, stride, tiles, scales, scores);
+}
+
+/** Sums of the terms of one table, times scales. */
+function scanTiles(tables: usize, vectors: i32, codes: usize, stride: usize, tiles: i32, scales: usize, scores: usize): void {
   const unit = f32x4.splat(load<f32>(tables)),
     sum = f32x4.splat(load<f32>(tables, 4)),
     middle = i16x8.splat(<i16>middleOf(vectors));
@@ -250,37 +288,23 @@ function storeFour(pairs: v128, unit: v128, sum: v128, scales: usize, scores: us
   v128.store(scores, f32x4.mul(madd(terms, unit, sum), v128.load(scales)));
 }
 
-/** The score of one token by the terms themselves; `terms` are what is added to the score of each token, or 0. */
-function exactScore(
-  tables: usize, vectors: i32, codes: usize, stride: usize, token: i32, scales: usize, terms: usize,
-): f32 {
-  let code = codes + <usize>(token / codeTile) * stride + <usize>(token % codeTile);
-  let exact = tables + exactAt(vectors);
-  let low: f32 = 0,
-    high: f32 = 0;
-  for (const end = exact + <usize>vectors * exactBytes; exact < end; exact += exactBytes, code += 16) {
-    const byte = <usize>load<u8>(code);
-    low += load<f32>(exact + ((byte & 15) << 2));
-    high += load<f32>(exact + ((byte >> 4) << 2), 64);
-  }
-  const score = (low + high) * load<f32>(scales + (<usize>token << 2));
-  return terms ? score + load<f32>(terms + (<usize>token << 2)) : score;
-}
-
-/** How far rounding may move a score, of tokens with scales up to `scale`: each of two terms of a vector by half a unit. */
-// @ts-ignore: decorator
-@inline
-function largestError(tables: usize, vectors: i32, scale: f32): f32 {
-  return load<f32>(tables) * scale * <f32>vectors;
+/** What rounding left of the scores of one tile of the block; 0 if it has been mended. */
+function restsOf(tables: usize, vectors: i32, codes: usize, stride: usize, tile: i32, scales: usize): usize {
+  const mended = load<u64>(tables),
+    bit = <u64>1 << tile;
+  if (mended & bit) return 0;
+  store<u64>(tables, mended | bit);
+  const rests = tables + tablesAt + tableBytes(vectors);
+  scanTiles(rests, vectors, codes + <usize>tile * stride, 0, 1, scales + (<usize>tile << 6), tables + restsAt);
+  return tables + restsAt;
 }
 
 /**
- * Scores again, by the terms themselves, those of `count` tokens that may be the largest; all tokens if the terms cannot be rounded.
- * `largest` is the largest score of the row so far; the result that of these tokens, too.
+ * Mends the scores of those of `count` tokens that may be the largest; `largestScale` is that of their tokens, `largest` the largest score
+ * of the row so far; the result that of these tokens, too.
  */
 export function mendLargest(
-  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, terms: usize,
-  scores: usize, largest: f32,
+  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, scores: usize, largest: f32,
 ): f32 {
   const whole = (count + 15) & ~15;
   for (let j = count; j < whole; j++) store<f32>(scores + (<usize>j << 2), -Infinity);
@@ -296,63 +320,66 @@ export function mendLargest(
     m3 = f32x4.pmax(m3, v128.load(at, 48));
   }
   const most = maxOfLanes(f32x4.pmax(f32x4.pmax(m0, m1), f32x4.pmax(m2, m3)));
-  const isRounded = load<f32>(tables) > 0;
-  const least = max(most, largest) - 2 * largestError(tables, vectors, largestScale);
-  if (isRounded && most < least) return largest;
-  for (let first = 0; first < count; first += codeTile) {
-    const all = isRounded ? lanesAtLeast(scores + (<usize>first << 2), least) : 0xffff;
-    for (let lanes = all; lanes != 0; lanes &= lanes - 1) {
-      const token = first + ctz(lanes);
-      if (token >= count) break;
-      const score = exactScore(tables, vectors, codes, stride, token, scales, terms);
-      store<f32>(scores + (<usize>token << 2), score);
-      largest = max(largest, score);
+  // each of two terms of a vector is wrong by half a unit at most
+  const error = load<f32>(tables + tablesAt) * largestScale * <f32>vectors;
+  const least = max(most, largest) - 2 * error;
+  if (most < least) return largest;
+  for (let tile = 0; tile << 4 < count; tile++) {
+    const at = scores + (<usize>tile << 6);
+    if (!areAtLeast(at, least)) continue;
+    const rests = restsOf(tables, vectors, codes, stride, tile, scales);
+    let maxima = f32x4.splat(-Infinity);
+    for (let i: usize = 0; i < 64; i += 16) {
+      const mended = f32x4.add(v128.load(at + i), v128.load(rests + i));
+      v128.store(at + i, mended);
+      maxima = f32x4.pmax(maxima, mended);
     }
+    largest = max(largest, maxOfLanes(maxima));
   }
   return largest;
 }
 
-/** Which of sixteen numbers are `least` or more, a bit each. */
+/**
+ * Mends weights of those of `count` tokens that carry more than a small part of the attention. `tail` has the largest score of the row and
+ * the sum of its weights so far, of these tokens, too; `ofBlock` and `squares` are the sums of their weights and of the squares of these.
+ */
+export function mendWeights(
+  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, weights: usize, tail: usize,
+  ofBlock: f32, squares: f32,
+): void {
+  const unit = load<f32>(tables + tablesAt) * largestScale;
+  const bound = tolerance * tolerance / max<f32>(1e-30, unit * unit * <f32>vectors / 6); // rounding errors spread evenly over a unit
+  let sum = load<f32>(tail, 4);
+  // the sum of squares over all blocks is at most `bound` times the square of the sum, if it is for each block and the tokens so far
+  if (squares <= bound * ofBlock * sum) return;
+  const least = max<f32>(1e-30, min(significant, bound) * sum);
+  for (let tile = 0; tile << 4 < count; tile++) {
+    const at = weights + (<usize>tile << 6);
+    if (!areAtLeast(at, least)) continue;
+    const rests = restsOf(tables, vectors, codes, stride, tile, scales);
+    if (!rests) continue;
+    let sums = f32x4.splat(0);
+    for (let i: usize = 0; i < 64; i += 16) {
+      const weight = v128.load(at + i);
+      const mended = f32x4.mul(weight, expOf4(v128.load(rests + i)));
+      v128.store(at + i, mended);
+      sums = f32x4.add(sums, f32x4.sub(mended, weight));
+    }
+    sum += sumOfLanes(sums);
+  }
+  store<f32>(tail, sum, 4);
+}
+
+/** Whether any of sixteen numbers is `least` or more. */
 // @ts-ignore: decorator
 @inline
-function lanesAtLeast(numbers: usize, least: f32): i32 {
+function areAtLeast(numbers: usize, least: f32): bool {
   const bounds = f32x4.splat(least);
   const a = f32x4.ge(v128.load(numbers), bounds),
     b = f32x4.ge(v128.load(numbers, 16), bounds),
     c = f32x4.ge(v128.load(numbers, 32), bounds),
     d = f32x4.ge(v128.load(numbers, 48), bounds);
-  return i8x16.bitmask(i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d)));
-}
-
-/**
- * Weights by the terms themselves of those of `count` tokens that carry more than a small part of the attention. `tail` has the
- * largest score of the row and the sum of its weights so far, of these tokens, too; `ofBlock` and `squares` are the sums of their weights
- * and of the squares of these.
- */
-export function mendWeights(
-  tables: usize, vectors: i32, codes: usize, stride: usize, count: i32, scales: usize, largestScale: f32, terms: usize,
-  weights: usize, tail: usize, ofBlock: f32, squares: f32,
-): void {
-  const unit = load<f32>(tables) * largestScale;
-  if (!(unit > 0)) return; // all scores are exact
-  const bound = tolerance * tolerance / (unit * unit * <f32>vectors / 6); // rounding errors spread evenly over a unit
-  const largest = load<f32>(tail);
-  let sum = load<f32>(tail, 4);
-  // the sum of squares over all blocks is at most `bound` times the square of the sum, if it is for each block and the tokens so far
-  if (squares <= bound * ofBlock * sum) return;
-  const part = min(significant, bound);
-  const least = max<f32>(1e-30, part * sum);
-  for (let first = 0; first < count; first += codeTile) {
-    for (let lanes = lanesAtLeast(weights + (<usize>first << 2), least); lanes != 0; lanes &= lanes - 1) {
-      const token = first + ctz(lanes);
-      if (token >= count) break;
-      const at = weights + (<usize>token << 2);
-      const weight = expOf(exactScore(tables, vectors, codes, stride, token, scales, terms) - largest);
-      sum += weight - load<f32>(at);
-      store<f32>(at, weight);
-    }
-  }
-  store<f32>(tail, sum, 4);
+  return v128.any_true(v128.or(v128.or(a, b), v128.or(c, d)));
 }
 
 /** Scales of the tokens of some tiles; the largest of them. */

@@ -142,6 +142,21 @@ const lowRankCodes = (model: string): Table => ({
     ),
 });
 
+/** Codecs of others and of eigenkv over one text: tools/cache_codecs. */
+const codecsOfTheField = (tokensOfText: string): Table => ({
+  ...{what: 'cache_codecs', subject: `${smollm2}, ${tokensOfText}`},
+  cells: figures =>
+    list(figures, [
+      ['codec', text('codec')],
+      ['settings', figure => (figure['codec'] === 'eigenkv' ? code : text)('settings')(figure)],
+      ['of float32 bytes', number('ratioToFloat32', digits(3))],
+      ['of it exact tokens', number('exactRatio', digits(3))],
+      ['perplexity', number('change', changed)],
+      ['KL (nats)', number('klDivergence', nats)],
+      ['same top token', number('top1Agreement', value => percent(value, 1))],
+    ]),
+});
+
 const ranked = (key: string, random: string) => (figure: Figure) =>
   typeof figure[key] === 'number' ? `${number(key, share)(figure)} (${number(random, share)(figure)})` : '-';
 
@@ -205,6 +220,8 @@ export const tables: Readonly<Record<string, Table>> = {
         ...evaluation.filter(([heading]) => heading !== 'plan'),
       ]),
   },
+  codecs_wikitext: codecsOfTheField('4,096 tokens of wikitext2-test.txt'),
+  codecs_shakespeare: codecsOfTheField('2,048 tokens of tinyshakespeare.txt'),
   loading: {
     ...{what: 'loading', subject: smollm2},
     cells: figures =>

@@ -158,7 +158,7 @@ export function randomRotation(
 }
 
 /** The numbers of decoded keys, rotated by the definition: each token by the angles of its own position. */
-export function rotateOnHost(
+function rotateOnHost(
   keys: Float32Array,
   {batch, kvHeads, tokens, capacity, dim}: TokenShape,
   rotation: KeyRotation,

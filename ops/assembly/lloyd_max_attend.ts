@@ -1,8 +1,7 @@
 import {EncodingDescriptor} from './encoding_descriptor';
 import {codeTile, tileStride, vectorsOf} from './lloyd_max';
-import {
-  codesOfTile, makeTables, makeTablesBytes, mendLargest, mendWeights, mostVectors, readTileScales, rowTableBytes, scoreTiles,
-} from './lloyd_max_keys';
+import {codesOfTile, mendLargest, mendWeights, mostVectors, readTileScales, scoreTiles} from './lloyd_max_keys';
+import {makeTables, makeTablesBytes, rowTableBytes} from './lloyd_max_tables';
 import {addValues, valueScratch, valueTokens} from './lloyd_max_values';
 import {
   boundedBelow, expOf, exponentOf, madd, powerOf, restOfPower, roundedPower, sumOfLanes,
@@ -27,8 +26,8 @@ function mostOfHeads(encoding: EncodingDescriptor): i32 {
   return most;
 }
 
-// Scratch memory: scales of keys and values; exponents of a row; scores of each row, and what a rotated mean adds to them; tables of each row; what making
-// tables and adding values take.
+// Scratch memory: scales of keys and values; exponents of a row; scores of each row, and what a rotated mean adds to them; tables of each
+// row; what making tables and adding values take.
 
 const scaleBytes: usize = <usize>blockTokens << 2;
 const scoreBytes: usize = <usize>blockTokens << 2;

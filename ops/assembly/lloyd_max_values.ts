@@ -1,7 +1,8 @@
 import {countOf, Four, One, Three, Two} from './counts';
 import {EncodingDescriptor} from './encoding_descriptor';
 import {
-  codeTile, decodeBytes, decodeLevels, groupChannels, headLayout, largestLevel, levelUnit, sharedOf, tileStride, unpackGroup, vectorsOf, widthBytes,
+  codeTile, decodeBytes, decodeLevels, groupChannels, headLayout, largestLevel, levelUnit, sharedOf, tileStride, unpackGroup, vectorsOf,
+  widthBytes,
 } from './lloyd_max';
 import {integerSumsOfLanes, madd, maxOfLanes, sumOfLanes} from './math';
 import {integersOf, shifted} from './rounding';
@@ -11,9 +12,9 @@ import {dot} from './unpacked';
 //
 //     sum_j p_j s_j level_jc = unit * sum_j W_j level_jc
 //
-// with W the products p_j s_j rounded to 16 bits, or so many that sums fit 32, and levels as integers, which are exact. Look-ups give the levels of 16 tokens
-// of a channel; all rows share them. The error is near 2e-5 of the largest weight of 128 tokens, so tokens that carry more than 1/64
-// of the attention so far are left out there and added in floats: few tokens, but of much weight.
+// with W the products p_j s_j rounded to 16 bits, or so many that sums fit 32, and levels as integers, which are exact. Look-ups give
+// the levels of 16 tokens of a channel; all rows share them. The error is near 1e-4 of the largest weight of 128 tokens, so tokens that
+// carry more than 1/64 of the attention so far are left out there and added in floats: few tokens, but of much weight.
 
 /** The part of the attention so far from which on a token is added in floats. */
 const significant: f32 = 1.0 / 64;

@@ -230,8 +230,8 @@ function runTerms(encoding: EncodingDescriptor, middle: i32, angles: usize, scal
 }
 
 /**
- * The coefficients A, then B, of queries [heads, rows, dim] and a mean [heads, dim]: out [heads, rows, 2 pairs]. Of a pair (a, b) of a query
- * and (m, n) of the mean, A = a m + b n and B = b m - a n.
+ * The coefficients A, then B, of queries [heads, rows, dim] and a mean [heads, dim]: out [heads, rows, 2 pairs]. Of a pair (a, b) of a
+ * query and (m, n) of the mean, A = a m + b n and B = b m - a n.
  */
 export function meanAngles(
   queries: usize, mean: usize, out: usize, heads: i32, rows: i32, dim: i32, pairs: i32, interleaved: i32,

@@ -53,6 +53,7 @@ export function attend(
   const rowBytes = (<usize>dim) << 2;
   const outBytes = (<usize>(dimV + 2)) << 2;
   const lastVisible = causal ? min(tokens, firstQuery + queryTokens) : tokens;
+  const isScanned = rows <= fewRows && areScanned(keyEncoding, valueEncoding);
   const prepared = scratch;
   scratch += preparedBytes(keyEncoding);
   prepareTerms(keyEncoding, prepared);
@@ -64,7 +65,7 @@ export function attend(
       memory.fill(out, 0, outBytes);
       store<f32>(out + ((<usize>dimV) << 2), -Infinity);
     }
-    if (rows <= fewRows && areScanned(keyEncoding, valueEncoding)) {
+    if (isScanned) {
       attendCodes(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
         angles, prepared,

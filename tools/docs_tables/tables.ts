@@ -231,19 +231,6 @@ export const tables: Readonly<Record<string, Table>> = {
         ['beside it', text('baseline')],
       ]),
   },
-  transform_smollm2: {
-    ...{what: 'transform', subject: smollm2},
-    cells: figures =>
-      list(figures, [
-        ['text', text('text')],
-        ['plan', code('plan')],
-        ['codes and scales of float32', number('codes', digits(3))],
-        ['all bytes of float32', number('ratioToFloat32', digits(3))],
-        ['perplexity', number('change', changed)],
-        ['KL (nats)', number('klDivergence', nats)],
-        ['same top token', number('top1Agreement', value => percent(value, 1))],
-      ]),
-  },
   models_in_memory: {
     ...{what: 'loading', subject: 'Models on wasm'},
     cells: figures =>

@@ -13,10 +13,7 @@ export interface ProfileSizes {
 }
 
 /** A profile of random, correlated channels, the first of which matter a thousand times as much as the last. */
-export function randomProfile(
-  {depths, kvHeads, dim, dimV = dim, rope}: ProfileSizes,
-  seed = 1,
-): TransformProfile {
+function randomProfile({depths, kvHeads, dim, dimV = dim, rope}: ProfileSizes, seed = 1): TransformProfile {
   const side = (of: number, at: number, isKeys: boolean): SideTransform => {
     const heads = Array.from({length: kvHeads}, (_, head) =>
       transformOf(

@@ -7,7 +7,6 @@ import {type SideTransform, type TransformProfile, transformSides} from './profi
 export const channelsPerGroup = groupChannels;
 
 /** Bits that a channel may have. */
-export const codeWidths = allWidths;
 export type CodeWidth = Width;
 
 /** Bits of a token's scale in each head. */
@@ -113,8 +112,8 @@ function groupsOf({kvHeads, dim, weights}: SideTransform): number[] {
  */
 export function optimalWidths(groups: readonly number[], bytes: number): CodeWidth[] {
   const steps = groups.flatMap((weight, group) =>
-    codeWidths.slice(1).map((width, i) => {
-      const from = codeWidths[i]!;
+    allWidths.slice(1).map((width, i) => {
+      const from = allWidths[i]!;
       const gain = (weight * (meanSquaredErrorOf(from) - meanSquaredErrorOf(width))) / (width - from);
       return {group, from, width, gain};
     }),

@@ -68,6 +68,7 @@ export const wasmBytes = 3.75 * 2 ** 30;
 
 /**
  * Refuses a model that the backend cannot hold beside the tensors that there are, before memory is taken.
+ * @param taken bytes of tensors that there are.
  * @throws ModelError that names a setting of `weights` which fits, if there is one.
  */
 export function checkMemory(
@@ -75,9 +76,9 @@ export function checkMemory(
   file: Pick<TensorFile, 'tensors'>,
   setting: WeightSetting,
   packs: boolean,
+  taken = tf.memory().numBytes,
 ): void {
   if (tf.getBackend() !== 'wasm') return;
-  const {numBytes: taken} = tf.memory();
   const left = wasmBytes - taken;
   const bytes = modelBytes(weights, file, setting, packs);
   if (bytes <= left) return;

@@ -20,6 +20,7 @@ const openFiles = () => readdirSync('/proc/self/fd').length;
 
 async function peak(file: string, weights: WeightSetting) {
   (await loadModel()).dispose(); // the code of loading itself
+  globalThis.gc!(); // garbage of the first load would be used again, and not counted
   const tensorsBefore = tf.memory().numBytes;
   const before = statusBytes('VmRSS');
   writeFileSync('/proc/self/clear_refs', '5'); // the peak so far becomes the present size

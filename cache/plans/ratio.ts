@@ -5,7 +5,7 @@ import type {Policy} from '../contract.js';
 import {transform} from '../policies/transform.js';
 import {profileOfModel} from '../codecs/transform_profile/of_model.js';
 import type {TransformProfile} from '../codecs/transform_profile/profile.js';
-import {scaleBitsOfHead} from '../codecs/transform_profile/widths.js';
+import {sizesOf} from '../codecs/transform_profile/widths.js';
 
 /**
  * Bits of keys and values, from the least loss to the fewest bytes. On SmolLM2, bits of keys cost seven times the KL divergence of the same
@@ -64,11 +64,9 @@ function integersOf(ratio: number): Policy {
 }
 
 /** Bits of codes per number, if scales are counted. */
-function bitsOf({depths}: TransformProfile, ratio: number): number {
-  const sides = depths.flatMap(({keys, values}) => [keys, values]);
-  const numbers = sides.reduce((sum, {kvHeads, dim}) => sum + kvHeads * dim, 0);
-  const heads = sides.reduce((sum, {kvHeads}) => sum + kvHeads, 0);
-  const scaleBits = (scaleBitsOfHead * heads) / numbers;
+function bitsOf(profile: TransformProfile, ratio: number): number {
+  const {numbers, scales} = sizesOf(profile);
+  const scaleBits = (8 * scales) / numbers;
   const bits = Math.min(wordBits * ratio - scaleBits, 8);
   if (bits >= leastBits) return bits;
   throw new InvalidArgumentError(

@@ -3,11 +3,7 @@ import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
 import {profileOfModel} from '../../cache/codecs/transform_profile/of_model.js';
 import type {TransformProfile} from '../../cache/codecs/transform_profile/profile.js';
-import {
-  type TransformWidths,
-  scaleBitsOfHead,
-  widthsFor,
-} from '../../cache/codecs/transform_profile/widths.js';
+import {type TransformWidths, sizesOf, widthsFor} from '../../cache/codecs/transform_profile/widths.js';
 import type {PlanJson} from '../../cache/plans/plan.js';
 import {uniform} from '../../cache/plans/uniform.js';
 import {transform} from '../../cache/policies/transform.js';
@@ -185,8 +181,8 @@ function bitsOfKl(profile: TransformProfile, kl: number): number {
 }
 
 function bitsOfRatio(profile: TransformProfile, ratio: number): number {
-  const {heads, numbers} = sizesOf(profile);
-  const scaleBits = (scaleBitsOfHead * heads) / numbers;
+  const {numbers, scales} = sizesOf(profile);
+  const scaleBits = (8 * scales) / numbers;
   const bits = 32 * ratio - scaleBits;
   if (bits >= fewestBits && bits <= mostBits) return Math.floor(100 * bits) / 100;
   const shareOf = (of: number) => `${((of + scaleBits) / 32).toFixed(3)}x`;
@@ -199,11 +195,3 @@ const nearby = (bits: number, step: number) => rounded(Math.min(mostBits, Math.m
 const rounded = (bits: number) => Math.ceil(10 * bits - 1e-9) / 10;
 
 const float32Bytes = (profile: TransformProfile) => 4 * sizesOf(profile).numbers;
-
-function sizesOf({depths}: TransformProfile): {heads: number; numbers: number} {
-  const sides = depths.flatMap(({keys, values}) => [keys, values]);
-  return {
-    heads: sides.reduce((sum, {kvHeads}) => sum + kvHeads, 0),
-    numbers: sides.reduce((sum, {kvHeads, dim}) => sum + kvHeads * dim, 0),
-  };
-}

@@ -10,7 +10,6 @@ const ids = new WeakMap<TransformProfile, string>();
 /** Makes a profile the one that policies use for a model, if they name none. */
 export function useProfile(model: object, profile: TransformProfile): void {
   ofModels.set(model, profile);
-  registerProfile(profile);
 }
 
 /** The profile that `useProfile` set; undefined if none. */

@@ -10,7 +10,7 @@ export const channelsPerGroup = groupChannels;
 export type CodeWidth = Width;
 
 /** Bits of a token's scale in each head. */
-export const scaleBitsOfHead = 6;
+const scaleBitsOfHead = 6;
 
 /** Bits by group of 8 channels, `[kvHeads][ceil(dim / 8)]`. */
 export type SideWidths = readonly (readonly CodeWidth[])[];
@@ -149,7 +149,12 @@ function codeBytesOf(profile: TransformProfile, budget: WidthBudget): number {
   );
 }
 
-function sizesOf({depths}: TransformProfile): {numbers: number; groups: number; scales: number} {
+/** Numbers, groups and heads of all depths and both sides, and bytes of a token's scales. */
+export function sizesOf({depths}: TransformProfile): {
+  readonly numbers: number;
+  readonly groups: number;
+  readonly scales: number;
+} {
   let [numbers, groups, heads] = [0, 0, 0];
   for (const {keys, values} of depths) {
     for (const {kvHeads, dim} of [keys, values]) {

@@ -19,8 +19,8 @@ function statusBytes(key: 'VmRSS' | 'VmHWM'): number {
 const openFiles = () => readdirSync('/proc/self/fd').length;
 
 async function peak(file: string, weights: WeightSetting) {
-  (await loadModel()).dispose(); // the code of loading itself
-  globalThis.gc!(); // garbage of the first load would be used again, and not counted
+  const first = await loadModel(); // the code of loading itself
+  globalThis.gc!(); // garbage of the first load would be used again, and not counted; so would its weights, which stay
   const tensorsBefore = tf.memory().numBytes;
   const before = statusBytes('VmRSS');
   writeFileSync('/proc/self/clear_refs', '5'); // the peak so far becomes the present size
@@ -28,7 +28,9 @@ async function peak(file: string, weights: WeightSetting) {
   const bytes = statusBytes('VmHWM') - before;
   const weightBytes = tf.memory().numBytes - tensorsBefore;
   loaded.dispose();
-  return {bytes, weightBytes, left: tf.memory().numBytes - tensorsBefore};
+  const left = tf.memory().numBytes - tensorsBefore;
+  first.dispose();
+  return {bytes, weightBytes, left};
 }
 
 /** Takes memory from tfjs' heap until it does not grow any more. */

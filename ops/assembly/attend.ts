@@ -6,7 +6,7 @@ import {
 } from './integer_keys';
 import {addIntegerBlock, areIntegerValues, integerValueBytes} from './integer_values';
 import {areScanned, attendCodes, attendCodesScratch} from './lloyd_max_attend';
-import {meanTerms, preparedBytes, prepareTerms} from './mean_terms';
+import {meanTerms, termsScratch} from './mean_terms';
 import {addFourRows, addRow} from './multiply_add';
 import {addTerms, blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
 import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
@@ -25,12 +25,17 @@ const fewRows: i32 = 16;
 export function attendScratch(keys: usize, values: usize, rows: i32): usize {
   const keyEncoding = changetype<EncodingDescriptor>(keys),
     valueEncoding = changetype<EncodingDescriptor>(values);
-  const prepared = preparedBytes(keyEncoding);
-  if (rows > fewRows) return prepared + manyRowsBytes(keyEncoding, valueEncoding);
-  if (areScanned(keyEncoding, valueEncoding)) return prepared + attendCodesScratch(keyEncoding, valueEncoding, rows);
-  return prepared + termsBytes(keyEncoding, rows) + blocksAt(keyEncoding, valueEncoding) + <usize>((rows + 3) >> 2) * blockStep(keyEncoding, valueEncoding);
+  const ofTerms = termsScratch(keyEncoding);
+  if (rows > fewRows) return ofTerms + manyRowsBytes(keyEncoding, valueEncoding);
+  if (areScanned(keyEncoding, valueEncoding)) return ofTerms + attendCodesScratch(keyEncoding, valueEncoding, rows);
+  return ofTerms + termsBytes(keyEncoding, rows) + blocksAt(keyEncoding, valueEncoding) + <usize>((rows + 3) >> 2) * blockStep(keyEncoding, valueEncoding);
 }
 
+/**
+ * `angles` [heads, rows, 2 pairs] are those of a rotated mean (mean_terms.ts), or 0. `seen` has the largest score and the sum of exp(score -
+ * largest) of other tokens for each row, or is 0: how exact a token has to be depends on its part of the whole attention. The partial is of
+ * these tokens only, but its largest score may be that of the others.
+ */
 export function attend(
   queries: usize,
   keys: usize,
@@ -44,6 +49,8 @@ export function attend(
   causal: i32,
   firstQuery: i32,
   scale: f32,
+  angles: usize,
+  seen: usize,
 ): void {
   const keyEncoding = changetype<EncodingDescriptor>(keys);
   const valueEncoding = changetype<EncodingDescriptor>(values);
@@ -54,10 +61,8 @@ export function attend(
   const outBytes = (<usize>(dimV + 2)) << 2;
   const lastVisible = causal ? min(tokens, firstQuery + queryTokens) : tokens;
   const isScanned = rows <= fewRows && areScanned(keyEncoding, valueEncoding);
-  const prepared = scratch;
-  scratch += preparedBytes(keyEncoding);
-  prepareTerms(keyEncoding, prepared);
-  let angles = <usize>keyEncoding.angles; // of the head's rows
+  const terms = scratch;
+  scratch += termsScratch(keyEncoding);
 
   for (let head = 0; head < heads; head++) {
     for (let row = 0; row < rows; row++) {
@@ -68,28 +73,29 @@ export function attend(
     if (isScanned) {
       attendCodes(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
-        angles, prepared,
+        angles, terms, seen,
       );
     } else if (rows <= fewRows) {
       attendFewRows(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
-        angles, prepared,
+        angles, terms, seen,
       );
     } else {
       attendManyRows(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
-        angles, prepared,
+        angles, terms,
       );
     }
     queries += <usize>rows * rowBytes;
     partial += <usize>rows * outBytes;
     if (angles) angles += (<usize>(rows * keyEncoding.pairs)) << 3;
+    if (seen) seen += <usize>rows << 3;
   }
 }
 
 /** Bytes of the terms that a rotated mean adds to the scores of a tile. */
 function termsBytes(keys: EncodingDescriptor, rows: i32): usize {
-  return keys.angles ? (<usize>(rows * tileTokens)) << 2 : 0;
+  return keys.terms ? (<usize>(rows * tileTokens)) << 2 : 0;
 }
 
 // Scratch memory of decoding: a tile of keys, later of values; scales of a group of integer keys; what integer values take; then
@@ -127,7 +133,8 @@ function attendFewRows(
   firstQuery: i32,
   scale: f32,
   angles: usize,
-  prepared: usize,
+  termScratch: usize,
+  seen: usize,
 ): void {
   const dim = dimOf(keyEncoding),
     dimV = dimOf(valueEncoding);
@@ -150,7 +157,7 @@ function attendFewRows(
   let block = blocks;
   for (let row = 0; row < rows; block += bytes) {
     const some = blockRows(rows - row);
-    startBlock(block, from + (<usize>(row * dim) << 2), some, dim, dimV, scale);
+    startBlock(block, from + (<usize>(row * dim) << 2), some, dim, dimV, scale, seen ? seen + (<usize>row << 3) : 0);
     if (integerKeys) startIntegers(block + integersAt);
     row += some;
   }
@@ -175,7 +182,7 @@ function attendFewRows(
     const keys = integerKeys
       ? attendedCodes(keyEncoding, head, token, count, scratch)
       : readTile(keyEncoding, head, token, count, scratch);
-    if (angles) meanTerms(keyEncoding, head, token, count, angles, rows, scale, prepared, terms, tileTokens << 2);
+    if (angles) meanTerms(keyEncoding, head, token, count, angles, rows, scale, termScratch, terms, tileTokens << 2);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
@@ -207,7 +214,7 @@ function attendFewRows(
   block = blocks;
   for (let row = 0; row < rows; block += bytes) {
     const some = blockRows(rows - row);
-    finishBlock(block, some, dim, dimV, partial + <usize>row * outBytes);
+    finishBlock(block, some, dim, dimV, partial + <usize>row * outBytes, seen ? seen + (<usize>row << 3) : 0);
     row += some;
   }
   if (integerValues) toChannels(partial, outBytes, rows, dimV, attendedBits(valueEncoding.layout & 0xff), scratch);
@@ -233,7 +240,7 @@ function attendManyRows(
   firstQuery: i32,
   scale: f32,
   angles: usize,
-  prepared: usize,
+  termScratch: usize,
 ): void {
   const dim = dimOf(keyEncoding),
     dimV = dimOf(valueEncoding);
@@ -252,7 +259,7 @@ function attendManyRows(
       // skip four rows that all end before this tile (the rows of a group wrap around: ask each)
       if (causal && !anyVisible(row, queryTokens, firstQuery, from)) continue;
       scoreFourRows(queries + <usize>row * rowBytes, transposed, dim, count, scale, scores);
-      if (angles) addMean(keyEncoding, head, from, count, angles, row, 4, scale, prepared, scores);
+      if (angles) addMean(keyEncoding, head, from, count, angles, row, 4, scale, termScratch, scores);
       const out = partial + <usize>row * outBytes;
       for (let r = 0; r < 4; r++) {
         const visible = causal ? min(count, firstQuery + ((row + r) % queryTokens) - from + 1) : count;
@@ -265,7 +272,7 @@ function attendManyRows(
       const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
       if (visible <= 0) continue;
       scoreRow(queries + <usize>row * rowBytes, keyTile, dim, visible, scale, scores);
-      if (angles) addMean(keyEncoding, head, from, visible, angles, row, 1, scale, prepared, scores);
+      if (angles) addMean(keyEncoding, head, from, visible, angles, row, 1, scale, termScratch, scores);
       softmaxRow(scores, visible, visible, partial + <usize>row * outBytes, dimV);
       addRow(scores, valueTile, partial + <usize>row * outBytes, visible, dimV);
     }
@@ -274,12 +281,12 @@ function attendManyRows(
 
 /** Adds what a rotated mean adds to the scores of some rows, which `manyRowsBytes` has room for behind them. */
 function addMean(
-  keys: EncodingDescriptor, head: i32, from: i32, count: i32, angles: usize, row: i32, rows: i32, scale: f32, prepared: usize,
+  keys: EncodingDescriptor, head: i32, from: i32, count: i32, angles: usize, row: i32, rows: i32, scale: f32, termScratch: usize,
   scores: usize,
 ): void {
   const own = angles + ((<usize>(row * keys.pairs)) << 3);
   const terms = scores + ((<usize>(tileTokens * 4)) << 2);
-  meanTerms(keys, head, from, count, own, rows, scale, prepared, terms, tileTokens << 2);
+  meanTerms(keys, head, from, count, own, rows, scale, termScratch, terms, tileTokens << 2);
   for (const end = scores + ((<usize>(tileTokens * rows)) << 2); scores < end; scores += 16) {
     v128.store(scores, f32x4.add(v128.load(scores), v128.load(scores, tileTokens << 4)));
   }

@@ -25,5 +25,5 @@ export class EncodingDescriptor {
   positions: u32; // int32 [heads, positionRows], or 0: token t has position firstPosition + t
   positionRows: i32;
   firstPosition: i32;
-  angles: u32; // [heads, rows of queries, 2 pairs] of a rotated mean (mean_terms.ts), or 0
+  terms: u32; // what mean_terms.ts prepared for keys with a rotated mean, or 0
 }

@@ -31,7 +31,7 @@ export function areIntegerKeys(encoding: EncodingDescriptor): bool {
   return (
     encoding.kind == 1 &&
     !encoding.basis &&
-    !encoding.angles && // scores are complete before it is known which of them matter
+    !encoding.terms && // scores are complete before it is known which of them matter
     encoding.layout >> 8 == 0 &&
     encoding.groupSize >= 16 &&
     encoding.dim << bits <= 65536 &&

@@ -2,15 +2,20 @@
 
 /** What the compiled module exports: addresses and counts in, results written to the heap. */
 export interface WasmKernels {
-  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number): void;
+  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, angles: number, seen: number): void;
   attendScratch(keys: number, values: number, rows: number): number;
   attentionStatistics(queries: number, keys: number, logSums: number, out: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, statistic: number, threshold: number): void;
   attentionStatisticsScratch(keys: number): number;
   causalGradient(queries: number, keys: number, values: number, output: number, dOut: number, logSums: number, gradients: number, scratch: number, heads: number, group: number, tokens: number, dim: number, dimV: number, scale: number): void;
   causalGradientScratch(dim: number, dimV: number): number;
   meanAngles(queries: number, mean: number, out: number, heads: number, rows: number, dim: number, pairs: number, interleaved: number): void;
+  preparedTermsBytes(pairs: number): number;
+  prepareTerms(cosines: number, sines: number, positions: number, pairs: number, prepared: number): void;
+  addToSeen(seen: number, partial: number, rows: number, dim: number): void;
   mergePartials(partials: number, count: number, out: number, rows: number, dim: number): void;
   partialLogSum(partials: number, count: number, out: number, rows: number, dim: number): void;
+  shiftSeen(seen: number, shift: number, scale: number, out: number, rows: number): void;
+  startSeen(seen: number, rows: number): void;
   groupParameters(x: number, params: number, heads: number, tokens: number, dim: number, bits: number, alongChannels: number, groupSize: number, symmetric: number): void;
   packCodes(x: number, params: number, codes: number, heads: number, tokens: number, dim: number, bits: number, alongChannels: number, groupSize: number): void;
   float8Scales(x: number, scales: number, rows: number, dim: number, largest: number): void;
@@ -20,7 +25,7 @@ export interface WasmKernels {
   decodeTokens(descriptor: number, heads: number, from: number, count: number, out: number, scratch: number): void;
   decodeTokensScratch(): number;
   project(x: number, basis: number, out: number, heads: number, rows: number, dim: number, rank: number): void;
-  expandPartial(partial: number, basis: number, mean: number, shift: number, out: number, heads: number, rows: number, inner: number, dim: number): void;
+  expandPartial(partial: number, basis: number, mean: number, shift: number, out: number, heads: number, rows: number, inner: number, dim: number, scale: number): void;
   gatherColumns(data: number, indices: number, out: number, rows: number, blockRows: number, kept: number, rowBytes: number, columnBytes: number): number;
   gatherRows(data: number, indices: number, out: number, heads: number, rows: number, blockRows: number, kept: number, rowBytes: number): number;
   hadamard(x: number, out: number, numbers: number, block: number): void;

@@ -7,6 +7,7 @@ import {
   boundedBelow, expOf, exponentOf, madd, powerOf, restOfPower, roundedPower, sumOfLanes,
 } from './math';
 import {meanTerms} from './mean_terms';
+import {ownSum} from './row_blocks';
 
 // Decoding over codes of the kind `lloydMax` on both sides, a block of tokens at a time, row by row. The rows of the partial are the
 // running state: [output of dimV floats, max, sum].
@@ -33,7 +34,7 @@ const scaleBytes: usize = <usize>blockTokens << 2;
 const scoreBytes: usize = <usize>blockTokens << 2;
 
 function termBytes(keys: EncodingDescriptor): usize {
-  return keys.angles ? scoreBytes : 0;
+  return keys.terms ? scoreBytes : 0;
 }
 
 /** Bytes of scratch memory of `attendCodes`. */
@@ -59,7 +60,8 @@ export function attendCodes(
   firstQuery: i32,
   scale: f32,
   angles: usize,
-  prepared: usize,
+  termScratch: usize,
+  seen: usize,
 ): void {
   const dimV = values.dim;
   const vectors = vectorsOf(keys, head);
@@ -74,6 +76,7 @@ export function attendCodes(
     work = tables + <usize>rows * tableBytes;
   for (let row: usize = 0; row < <usize>rows; row++) {
     makeTables(keys, head, vectors, queries + ((row * <usize>keys.dim) << 2), scale, tables + row * tableBytes, work);
+    if (seen) store<u64>(partial + row * stateBytes + (<usize>dimV << 2), load<u64>(seen + (row << 3)));
   }
   const stride = tileStride(keys);
   for (let from = 0; from < lastVisible; from += blockTokens) {
@@ -82,7 +85,7 @@ export function attendCodes(
       tiles = (count + codeTile - 1) / codeTile;
     const largestScale = readTileScales(keys, head, tile, tiles, keyScales);
     const codes = codesOfTile(keys, head, tile);
-    if (angles) meanTerms(keys, head, from, count, angles, rows, scale, prepared, terms, scoreBytes);
+    if (angles) meanTerms(keys, head, from, count, angles, rows, scale, termScratch, terms, scoreBytes);
     for (let row: usize = 0; row < <usize>rows; row++) {
       const visible = causal ? min(count, firstQuery + (<i32>row % queryTokens) - from + 1) : count;
       const own = scores + row * scoreBytes,
@@ -114,6 +117,10 @@ export function attendCodes(
         values, head, codesOfTile(values, head, own), own, some, rows, scores + at, scoreBytes, valueScales + at, partial, work,
       );
     }
+  }
+  for (let row: usize = 0; seen && row < <usize>rows; row++) {
+    const tail = partial + row * stateBytes + (<usize>dimV << 2);
+    store<f32>(tail, ownSum(load<f32>(tail), load<f32>(tail, 4), seen + (row << 3)), 4);
   }
 }
 

@@ -21,7 +21,7 @@ export function project(
 
 /**
  * Turns partials of attention over latents, rows of `inner` + 2 floats, into partials over what they stand for, rows of
- * `dim` + 2 floats: output . basis + sum * mean, max + shift, sum. Any of basis [heads, inner, dim], mean [heads, dim]
+ * `dim` + 2 floats: output . basis + sum * mean, max + scale * shift, sum. Any of basis [heads, inner, dim], mean [heads, dim]
  * and shift [heads, rows] may be 0; without a basis, inner = dim.
  */
 export function expandPartial(
@@ -34,6 +34,7 @@ export function expandPartial(
   rows: i32,
   inner: i32,
   dim: i32,
+  scale: f32,
 ): void {
   const innerBytes = (<usize>inner) << 2,
     rowBytes = (<usize>dim) << 2;
@@ -51,7 +52,7 @@ export function expandPartial(
           store<f32>(to + i, load<f32>(to + i) + sum * load<f32>(mean + i));
         }
       }
-      const moved = shift ? load<f32>(shift + ((<usize>row) << 2)) : 0;
+      const moved = shift ? scale * load<f32>(shift + ((<usize>row) << 2)) : 0;
       store<f32>(to + rowBytes, load<f32>(from + innerBytes) + moved);
       store<f32>(to + rowBytes, sum, 4);
     }

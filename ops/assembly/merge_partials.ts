@@ -44,3 +44,33 @@ export function partialLogSum(partials: usize, count: i32, out: usize, rows: i32
     store<f32>(out, sum > 0 ? largest + logOf(sum) : -Infinity);
   }
 }
+
+/** The largest score and the sum of each row, [rows, 2], before any token. */
+export function startSeen(seen: usize, rows: i32): void {
+  for (const end = seen + (<usize>rows << 3); seen < end; seen += 8) {
+    store<f32>(seen, -Infinity);
+    store<f32>(seen, 0, 4);
+  }
+}
+
+/** Adds the largest score and the sum of each row of a partial to those seen before, [rows, 2]: of more tokens then. */
+export function addToSeen(seen: usize, partial: usize, rows: i32, dim: i32): void {
+  let tail = partial + ((<usize>dim) << 2);
+  for (let row = 0; row < rows; row++, seen += 8, tail += (<usize>(dim + 2)) << 2) {
+    const before = load<f32>(seen),
+      added = load<f32>(tail);
+    const largest = max(before, added);
+    if (largest == -Infinity) continue;
+    const sum = load<f32>(seen, 4) * expOf(before - largest) + load<f32>(tail, 4) * expOf(added - largest);
+    store<f32>(seen, largest);
+    store<f32>(seen, sum, 4);
+  }
+}
+
+/** out = seen, with largest scores less `scale` times a number of each row. */
+export function shiftSeen(seen: usize, shift: usize, scale: f32, out: usize, rows: i32): void {
+  for (let row = 0; row < rows; row++, seen += 8, out += 8, shift += 4) {
+    store<f32>(out, load<f32>(seen) - scale * load<f32>(shift));
+    store<f32>(out, load<f32>(seen, 4), 4);
+  }
+}

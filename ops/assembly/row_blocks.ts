@@ -1,4 +1,4 @@
-import {boundedBelow, expOf4, exponentOf, maxOfLanes, powerOf, restOfPower, roundedPower, sumOfLanes} from './math';
+import {boundedBelow, expOf, expOf4, exponentOf, maxOfLanes, powerOf, restOfPower, roundedPower, sumOfLanes} from './math';
 import {tileTokens} from './scores';
 
 // Decoding: the few rows of queries of one key head are applied to a tile of dense tokens in blocks of up to four. A block's scores,
@@ -47,10 +47,17 @@ export function scoreStep(rows: i32): usize {
   return rows == 1 ? 4 : 16;
 }
 
-/** A block before its first token: its queries, times `scale`. */
-export function startBlock(block: usize, queries: usize, rows: i32, dim: i32, dimV: i32, scale: f32): void {
+/** A block before its first token: its queries, times `scale`. `seen` has the largest score and the sum of each row so far, or is 0. */
+export function startBlock(block: usize, queries: usize, rows: i32, dim: i32, dimV: i32, scale: f32, seen: usize): void {
   v128.store(block, f32x4.splat(-Infinity));
   v128.store(block, f32x4.splat(0), sumsAt);
+  if (seen) {
+    for (let row: usize = 0; row < 4; row++) {
+      const own = seen + (<usize>min(<i32>row, rows - 1) << 3);
+      store<f32>(block + (row << 2), load<f32>(own));
+      store<f32>(block + (row << 2), load<f32>(own, 4), sumsAt);
+    }
+  }
   memory.fill(block + outputsAt(dim), 0, channelBytes(dimV));
   const bytes = <usize>dim << 2,
     vectorBytes = bytes & ~15;
@@ -68,8 +75,8 @@ export function startBlock(block: usize, queries: usize, rows: i32, dim: i32, di
   }
 }
 
-/** A block's outputs, maxima and sums as rows of the partial. */
-export function finishBlock(block: usize, rows: i32, dim: i32, dimV: i32, partial: usize): void {
+/** A block's outputs, maxima and sums without what had been seen before, as rows of the partial. */
+export function finishBlock(block: usize, rows: i32, dim: i32, dimV: i32, partial: usize, seen: usize): void {
   const bytes = <usize>dimV << 2,
     vectorBytes = bytes & ~15;
   for (let row: usize = 0; row < <usize>rows; row++, partial += bytes + 8) {
@@ -77,9 +84,17 @@ export function finishBlock(block: usize, rows: i32, dim: i32, dimV: i32, partia
     for (let i: usize = 0; i < vectorBytes; i += 16, from += <usize>rows << 4) v128.store(partial + i, v128.load(from));
     from -= row * 12;
     for (let i = vectorBytes; i < bytes; i += 4, from += 16) store<f32>(partial + i, load<f32>(from));
-    store<f32>(partial + bytes, load<f32>(block + (row << 2)));
-    store<f32>(partial + bytes, load<f32>(block + (row << 2), sumsAt), 4);
+    const largest = load<f32>(block + (row << 2)),
+      sum = load<f32>(block + (row << 2), sumsAt);
+    store<f32>(partial + bytes, largest);
+    store<f32>(partial + bytes, seen ? ownSum(largest, sum, seen + (row << 3)) : sum, 4);
   }
+}
+
+/** A sum without that of the tokens that had been seen before, which is relative to their largest score. */
+export function ownSum(largest: f32, sum: f32, seen: usize): f32 {
+  const before = load<f32>(seen);
+  return before == -Infinity ? sum : sum - load<f32>(seen, 4) * expOf(before - largest);
 }
 
 /** Adds numbers of each row, `rowBytes` apart, to the scores of a block. */

@@ -33,6 +33,8 @@ export interface WasmHeap {
   withBlock(bytes: number, use: (address: number) => void): void;
   /** Writes 32-bit integers, such as addresses and descriptors, to memory of their own, valid until the next call. */
   words(words: readonly number[]): number;
+  /** A copy of the 32-bit integers at an address. */
+  wordsAt(address: number, count: number): Int32Array;
   /** The address of 32-bit integers that belong to an object: written at the first call and freed once the object is collected. */
   table(owner: object, words: () => ArrayLike<number>): number;
 }
@@ -131,6 +133,7 @@ function openHeap(backend: object): WasmHeap {
       new Int32Array(memory.buffer, address, words.length).set(words);
       return address;
     },
+    wordsAt: (address, count) => new Int32Array(memory.buffer, address, count).slice(),
     table: (owner, words) => {
       const known = tables.get(owner);
       if (known !== undefined) return known;

@@ -8,10 +8,8 @@ import {tokenKindOf, type TokenLayout} from './token_kinds.js';
  * `[positions, pairs]`.
  */
 export interface Rebuilding {
-  /** Of keys that are rebuilt. */
+  /** Of keys that are rebuilt; others have a rotated mean (see `meanAngles`). */
   readonly basis: InfoOf<tf.Tensor4D> | undefined;
-  /** Of keys with a rotated mean: see `meanAngles`. */
-  readonly angles: tf.TensorInfo | undefined;
   readonly mean: tf.TensorInfo | undefined;
   readonly cos: InfoOf<tf.Tensor2D>;
   readonly sin: InfoOf<tf.Tensor2D>;
@@ -52,7 +50,7 @@ const nothingToRebuild = Array<number>(12).fill(0);
 export const descriptorBytes = 4 * (8 + nothingToRebuild.length);
 
 function describeRebuilding(
-  {basis, angles, mean, cos, sin, interleaved, positions, firstPosition}: Rebuilding,
+  {basis, mean, cos, sin, interleaved, positions, firstPosition}: Rebuilding,
   heap: WasmHeap,
 ): number[] {
   const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
@@ -69,6 +67,17 @@ function describeRebuilding(
     addressOf(positions),
     positions?.shape[2] ?? 0,
     firstPosition,
-    addressOf(angles),
+    basis === undefined ? preparedTerms(heap, cos, sin) : 0,
   ];
+}
+
+/** What kernels of rotated means take of the tables of a rotation: once for all depths and tokens. */
+function preparedTerms(heap: WasmHeap, cos: InfoOf<tf.Tensor2D>, sin: InfoOf<tf.Tensor2D>): number {
+  return heap.table(cos.dataId, () => {
+    const [positions, pairs] = cos.shape;
+    const bytes = heap.kernels.preparedTermsBytes(pairs);
+    const at = heap.scratch(bytes);
+    heap.kernels.prepareTerms(heap.address(cos), heap.address(sin), positions, pairs, at);
+    return heap.wordsAt(at, bytes / 4);
+  });
 }

@@ -39,6 +39,7 @@ export function expandPartialWasm(inputs: KernelInputs<ExpandPartialInputs>): tf
     (heads / kvHeads) * tokens,
     inner,
     dim,
+    1,
   );
   return out;
 }

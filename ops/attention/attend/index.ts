@@ -61,27 +61,23 @@ function attendTokens(
   values: TokenEncoding,
   options: AttendOptions & {readonly angles?: tf.Tensor4D | undefined},
 ): Partial {
-  const {inputs, attributes} = storedSegment(keys, values, options);
   const {window, angles} = options;
+  const {inputs, attributes} = storedSegment(keys, values, options, angles !== undefined);
+  if (angles !== undefined) Object.assign(inputs, {meanAngles: angles});
   if (window !== undefined) {
     return tf.tidy(() => attendReference({queries, ...inputs}, {...attributes, window}));
   }
   return runOp(angles === undefined ? attendOp : attendMeanOp, {queries, ...inputs}, attributes);
 }
 
-/** A segment as kernels take it. */
+/** A segment as kernels take it; see `storedKeys`. */
 export function storedSegment(
   keys: StoredKeys,
   values: TokenEncoding,
-  {
-    tokens,
-    scale,
-    firstQuery,
-    keyRotation,
-    angles,
-  }: AttendOptions & {readonly angles?: tf.Tensor4D | undefined},
+  {tokens, scale, firstQuery, keyRotation}: AttendOptions,
+  hasRotatedMean = false,
 ): StoredSegment {
-  const stored = storedKeys(keys, tokens, keyRotation, angles);
+  const stored = storedKeys(keys, tokens, keyRotation, hasRotatedMean);
   const kind = tokenKindOf(values);
   const valueParams = kind.params(values);
   // assigned and not spread, which took longer than some kernels: this is for each segment of each depth at each token

@@ -12,11 +12,12 @@ import type {KeyAttributes, KeyInputs, KeyRotation, StoredKeys} from './types.js
 // Keys as kernels take them: a token encoding, and, if these are latents of keys stored before their rotation, what rebuilds and
 // rotates them. (Latents of keys that need no rotation are attended in their own space: see `attend`.)
 
+/** @param hasRotatedMean whether the keys have one: kernels take its `meanAngles` as well. */
 export function storedKeys(
   keys: StoredKeys,
   tokens: number,
   rotation: KeyRotation | undefined,
-  angles?: tf.Tensor4D,
+  hasRotatedMean = false,
 ): {inputs: KeyInputs; attributes: KeyAttributes} {
   if (keys.kind !== 'lowRank') {
     const kind = tokenKindOf(keys);
@@ -25,11 +26,11 @@ export function storedKeys(
       inputs: keyParams ? {keyData, keyParams} : {keyData},
       attributes: {keys: kind.layout(keys)},
     };
-    if (angles === undefined || rotation === undefined) return stored;
+    if (!hasRotatedMean || rotation === undefined) return stored;
     checkRotation(headsOf(keys), tokens, rotation);
     const rotated = rotatedInputs(rotation);
     return {
-      inputs: {...stored.inputs, ...rotated.inputs, meanAngles: angles},
+      inputs: {...stored.inputs, ...rotated.inputs},
       attributes: {...stored.attributes, ...rotated.attributes},
     };
   }
@@ -94,9 +95,9 @@ export function rebuildingOf(
   {rotation}: KeyAttributes,
 ): Rebuilding | undefined {
   if (rotation === undefined) return undefined;
-  const {keyBasis, keyMean, cos, sin, positions, meanAngles} = inputs;
+  const {keyBasis, keyMean, cos, sin, positions} = inputs;
   if (cos === undefined || sin === undefined) return undefined;
-  return {basis: keyBasis, angles: meanAngles, mean: keyMean, cos, sin, positions, ...rotation};
+  return {basis: keyBasis, mean: keyMean, cos, sin, positions, ...rotation};
 }
 
 /**

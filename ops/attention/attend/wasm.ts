@@ -6,8 +6,11 @@ import type {KernelInputs} from '../../run_op.js';
 import {rebuildingOf} from './stored_keys.js';
 import type {AttendAttributes, AttendInputs, SegmentInputs} from './types.js';
 
-type Queries = KernelInputs<{queries: tf.Tensor4D}>;
-type SegmentInfos = {readonly inputs: KernelInputs<SegmentInputs>; readonly attributes: AttendAttributes};
+export type Shape = readonly [batch: number, heads: number, queryTokens: number, dim: number];
+export type SegmentInfos = {
+  readonly inputs: KernelInputs<SegmentInputs>;
+  readonly attributes: AttendAttributes;
+};
 
 /** `attend` fused on tfjs' heap: every stored byte is read once per call, tile by tile. */
 export function attendWasm(inputs: KernelInputs<AttendInputs>, attributes: AttendAttributes): tf.TensorInfo {
@@ -17,8 +20,12 @@ export function attendWasm(inputs: KernelInputs<AttendInputs>, attributes: Atten
   const [batch, heads, queryTokens] = queries.shape;
   const partial = heap.output([batch, heads, queryTokens, attributes.values.dim + 2], 'float32');
   const described = heap.words(describeSegment(heap, segment));
-  const scratch = heap.scratch(attendScratch(heap, queries, segment, described));
-  attendInto(heap.address(partial), heap, queries, segment, described, scratch);
+  const scratch = heap.scratch(attendScratch(heap, queries.shape, segment, described));
+  const {meanAngles} = inputs;
+  const angles = meanAngles === undefined ? 0 : heap.address(meanAngles);
+  attendInto(heap.address(partial), heap, queries.shape, segment, {
+    ...{queries: heap.address(queries), described, scratch, angles, seen: 0},
+  });
   return partial;
 }
 
@@ -38,28 +45,38 @@ export const segmentBytes = 2 * descriptorBytes;
 /** Bytes of scratch memory that `attendInto` takes. */
 export function attendScratch(
   heap: WasmHeap,
-  queries: Queries['queries'],
+  [, heads, queryTokens]: Shape,
   {inputs, attributes}: SegmentInfos,
   described: number,
 ): number {
-  const rows = (queries.shape[1] / kvHeadsOf(attributes.keys, inputs.keyData)) * queries.shape[2];
+  const rows = (heads / kvHeadsOf(attributes.keys, inputs.keyData)) * queryTokens;
   return heap.kernels.attendScratch(described, described + descriptorBytes, rows);
+}
+
+/** Where `attendInto` finds what is not in the segment. */
+interface Addresses {
+  readonly queries: number;
+  /** What `describeSegment` gave. */
+  readonly described: number;
+  readonly scratch: number;
+  /** The `meanAngles` of a rotated mean; 0 if the keys have none. */
+  readonly angles: number;
+  /** What was seen of other segments: see `attend` in ops/assembly; or 0. */
+  readonly seen: number;
 }
 
 /** Writes the partial of one segment to an address. */
 export function attendInto(
   partial: number,
   heap: WasmHeap,
-  queries: Queries['queries'],
+  [batch, heads, queryTokens]: Shape,
   {inputs, attributes}: SegmentInfos,
-  described: number,
-  scratch: number,
+  {queries, described, scratch, angles, seen}: Addresses,
 ): void {
   const {tokens, scale, firstQuery} = attributes;
-  const [batch, heads, queryTokens] = queries.shape;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   heap.kernels.attend(
-    heap.address(queries),
+    queries,
     described,
     described + descriptorBytes,
     partial,
@@ -71,5 +88,7 @@ export function attendInto(
     firstQuery === undefined ? 0 : 1,
     firstQuery ?? 0,
     scale,
+    angles,
+    seen,
   );
 }

@@ -38,12 +38,13 @@ export function attentionStatistics(
   const threshold = checkThreshold(options);
   return tf.tidy(() => {
     const effective = inLatentSpace(queries, keys, options);
-    const stored = storedKeys(effective.keys, tokens, keyRotation, effective.angles);
+    const stored = storedKeys(effective.keys, tokens, keyRotation, effective.angles !== undefined);
     const inputs = {
       queries: effective.queries,
       // what is left out of a query's scores is left out of its sum as well
       logSum: effective.shift === undefined ? logSum : tf.sub<tf.Tensor4D>(logSum, effective.shift),
       ...stored.inputs,
+      ...(effective.angles && {meanAngles: effective.angles}),
     };
     const attributes = {
       ...stored.attributes,

@@ -2,13 +2,15 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {attend, type KeyRotation} from '../../../ops/attention/attend/index.js';
+import {attendSegments, type AttendedSegment} from '../../../ops/attention/attend/segments.js';
+import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {attentionStatistics} from '../../../ops/attention/statistics/index.js';
 import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import type {Encoding, LloydMaxEncoding} from '../../../ops/encodings/encoding.js';
 import {allWidths, type Width} from '../../../ops/encodings/lloyd_max_levels.js';
 import {rotationFor} from '../../../ops/rotate/rope.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
-import {problemOf, optionsOf} from '../../support/attention_cases.js';
+import {denseEncoding, problemOf, optionsOf} from '../../support/attention_cases.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {
@@ -282,6 +284,32 @@ function lowRankOf({batch, kvHeads, dim}: TokenShape, latents: LloydMaxEncoding,
   };
 }
 
+/** Attention over a coded segment and a dense one, which carries a small part of the whole or nearly all, is both merged. */
+async function expectBesideExact(
+  one: Case,
+  coded: AttendedSegment,
+  queries: tf.Tensor4D,
+  {largest, tolerance}: {readonly largest: number; readonly tolerance: number},
+): Promise<void> {
+  const {batch, kvHeads, dim, dimV, seed} = one;
+  const size = [0.1, 1, 10][Math.abs(seed) % 3]!;
+  const numbers = (of: number, scale: number) =>
+    tf.tensor4d(randomFloats(seed + of, batch * kvHeads * 5 * of, scale), [batch, kvHeads, 5, of]);
+  const [keys, values] = [
+    denseEncoding(numbers(dim, size * one.spread)),
+    denseEncoding(numbers(dimV, largest)),
+  ];
+  const exact = {keys, values, tokens: 5, scale: coded.scale};
+  const joined = withScratchGuards(() => attendSegments(queries, [coded, exact]));
+  const expected = withReference('Attend', () =>
+    tf.tidy(() => mergePartials([coded, exact].map(of => attend(queries, of.keys, of.values, of)))),
+  );
+  await expectClose(joined, expected, tolerance * largest, 'beside exact tokens');
+  tf.dispose([joined, expected]);
+  disposeEncoding(keys);
+  disposeEncoding(values);
+}
+
 /** Disposes of the encodings. */
 async function expectAnswer(
   one: Case,
@@ -330,6 +358,10 @@ async function expectAnswer(
     tolerance,
     'output',
   );
+  await expectBesideExact(one, {keys, values, ...optionsOf(problem), keyRotation}, queries, {
+    largest,
+    tolerance,
+  });
   tf.dispose([queries, partial]);
   if (keyRotation !== undefined) tf.dispose([keyRotation.cos, keyRotation.sin, keyRotation.positions]);
   disposeEncoding(keys);

@@ -76,7 +76,7 @@ describeOnBackends('attendSegments', backend => {
       {numRuns},
     ));
 
-  it('attends low rank beside token encodings, and many queries, by the single ops', async () => {
+  it('attends low rank beside token encodings, for few queries and many', async () => {
     const [x, queries] = [
       tf.randomNormal<tf.Rank.R4>([1, 2, 9, 4]),
       tf.randomNormal<tf.Rank.R4>([1, 4, 20, 4]),

@@ -1,3 +1,4 @@
+import {countOf, One, Two} from './counts';
 import {EncodingDescriptor} from './encoding_descriptor';
 import {codeTile, firstCodes, highWords, lowWords, readScales, swizzle, tileStride} from './lloyd_max';
 import {middleOf, restsAt, roundedAt, roundedBytes, tableBytes, tablesAt} from './lloyd_max_tables';
@@ -31,54 +32,65 @@ export function scoreTiles(tables: usize, vectors: i32, codes: usize, stride: us
   scanTiles(tables + tablesAt, vectors, codes, stride, tiles, scales, scores);
 }
 
-/** Sums of the terms of one table, times scales. */
+/** Sums of the terms of one table, times scales, two tiles at a time. */
 function scanTiles(tables: usize, vectors: i32, codes: usize, stride: usize, tiles: i32, scales: usize, scores: usize): void {
+  let tile = 0;
+  for (; tile + 2 <= tiles; tile += 2, codes += 2 * stride, scales += 128, scores += 128) {
+    scan<Two>(tables, vectors, codes, codes + stride, scales, scores);
+  }
+  if (tile < tiles) scan<One>(tables, vectors, codes, codes, scales, scores);
+}
+
+// @ts-ignore: decorator
+@inline
+function scan<Tiles>(tables: usize, vectors: i32, a: usize, b: usize, scales: usize, scores: usize): void {
+  const isPair = countOf<Tiles>() == 2;
   const unit = f32x4.splat(load<f32>(tables)),
     sum = f32x4.splat(load<f32>(tables, 4)),
     middle = i16x8.splat(<i16>middleOf(vectors));
   const from = tables + roundedAt,
     end = from + <usize>vectors * roundedBytes;
-  for (let tile = 0; tile < tiles; tile += 2, codes += 2 * stride, scales += 128, scores += 128) {
-    let a = codes,
-      b = tile + 1 < tiles ? codes + stride : codes; // of an odd number the last is taken twice
-    let lower0 = i16x8.splat(0),
-      lower1 = lower0,
-      upper0 = lower0,
-      upper1 = lower0,
-      lower2 = lower0,
-      lower3 = lower0,
-      upper2 = lower0,
-      upper3 = lower0;
-    // sums of bytes as 16-bit numbers: of all of them, an odd byte as 256 times its number, and of the odd bytes
-    for (let table = from; table < end; table += roundedBytes, a += 16, b += 16) {
-      const x = v128.load(a),
-        y = v128.load(b);
-      const low = v128.and(x, i8x16.splat(15)),
-        high = v128.and(i16x8.shr_u(x, 4), i8x16.splat(15));
-      const low1 = v128.and(y, i8x16.splat(15)),
-        high1 = v128.and(i16x8.shr_u(y, 4), i8x16.splat(15));
-      let first = v128.load(table),
-        second = v128.load(table, 16);
-      let one = swizzle(first, low),
-        other = swizzle(second, high);
-      lower0 = i16x8.add(lower0, i16x8.add(one, other));
-      lower1 = i16x8.add(lower1, i16x8.add(i16x8.shr_u(one, 8), i16x8.shr_u(other, 8)));
+  let lower0 = i16x8.splat(0),
+    lower1 = lower0,
+    upper0 = lower0,
+    upper1 = lower0,
+    lower2 = lower0,
+    lower3 = lower0,
+    upper2 = lower0,
+    upper3 = lower0;
+  // sums of bytes as 16-bit numbers: of all of them, an odd byte as 256 times its number, and of the odd bytes
+  for (let table = from; table < end; table += roundedBytes, a += 16, b += 16) {
+    const x = v128.load(a),
+      y = isPair ? v128.load(b) : x;
+    const low = v128.and(x, i8x16.splat(15)),
+      high = v128.and(i16x8.shr_u(x, 4), i8x16.splat(15));
+    const low1 = v128.and(y, i8x16.splat(15)),
+      high1 = v128.and(i16x8.shr_u(y, 4), i8x16.splat(15));
+    let first = v128.load(table),
+      second = v128.load(table, 16);
+    let one = swizzle(first, low),
+      other = swizzle(second, high);
+    lower0 = i16x8.add(lower0, i16x8.add(one, other));
+    lower1 = i16x8.add(lower1, i16x8.add(i16x8.shr_u(one, 8), i16x8.shr_u(other, 8)));
+    if (isPair) {
       one = swizzle(first, low1);
       other = swizzle(second, high1);
       lower2 = i16x8.add(lower2, i16x8.add(one, other));
       lower3 = i16x8.add(lower3, i16x8.add(i16x8.shr_u(one, 8), i16x8.shr_u(other, 8)));
-      first = v128.load(table, 32);
-      second = v128.load(table, 48);
-      let pair = i8x16.add(swizzle(first, low), swizzle(second, high));
-      upper0 = i16x8.add(upper0, pair);
-      upper1 = i16x8.add(upper1, i16x8.shr_u(pair, 8));
+    }
+    first = v128.load(table, 32);
+    second = v128.load(table, 48);
+    let pair = i8x16.add(swizzle(first, low), swizzle(second, high));
+    upper0 = i16x8.add(upper0, pair);
+    upper1 = i16x8.add(upper1, i16x8.shr_u(pair, 8));
+    if (isPair) {
       pair = i8x16.add(swizzle(first, low1), swizzle(second, high1));
       upper2 = i16x8.add(upper2, pair);
       upper3 = i16x8.add(upper3, i16x8.shr_u(pair, 8));
     }
-    storeScores(lower0, lower1, upper0, upper1, middle, unit, sum, scales, scores);
-    storeScores(lower2, lower3, upper2, upper3, middle, unit, sum, scales + 64, scores + 64);
   }
+  storeScores(lower0, lower1, upper0, upper1, middle, unit, sum, scales, scores);
+  if (isPair) storeScores(lower2, lower3, upper2, upper3, middle, unit, sum, scales + 64, scores + 64);
 }
 
 /** Sixteen scores of their sums of bytes. */

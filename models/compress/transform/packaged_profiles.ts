@@ -10,6 +10,8 @@ import {readTransformProfile} from './profile_file.js';
 
 interface PackagedProfile {
   readonly file: string;
+  /** How many attention layers the model has: of other models no fingerprint is taken. */
+  readonly depths: number;
   /** Written out, for bundlers to see. (`npm run build` copies the folder.) */
   readonly url: () => URL;
 }
@@ -18,10 +20,12 @@ interface PackagedProfile {
 const profiles: Readonly<Record<string, PackagedProfile>> = {
   '643b766b42094b7f': {
     file: 'embedded.safetensors',
+    depths: 9,
     url: () => new URL('../../../profiles/embedded.safetensors', import.meta.url),
   },
   b1bacc96410cd570: {
     file: 'smollm2_135m_instruct_q4_1.safetensors',
+    depths: 30,
     url: () => new URL('../../../profiles/smollm2_135m_instruct_q4_1.safetensors', import.meta.url),
   },
 };
@@ -34,6 +38,8 @@ const profiles: Readonly<Record<string, PackagedProfile>> = {
  * @throws TransferError if it cannot be read; ModelError or InvalidArgumentError if the model's attention is not known or compressed.
  */
 export async function profileFor(model: ModelLike): Promise<TransformProfile | undefined> {
+  const count = denseAttentions(modelOf(model)).length;
+  if (Object.values(profiles).every(({depths}) => depths !== count)) return undefined;
   const fingerprint = await attentionFingerprint(model);
   const packaged = Object.hasOwn(profiles, fingerprint) ? profiles[fingerprint] : undefined;
   return packaged && read(packaged);
@@ -48,7 +54,7 @@ async function read({file, url}: PackagedProfile): Promise<TransformProfile> {
   const copy = `profiles/${file}`;
   try {
     const {bytes} = await readOwnFile(addressOf(url), copy, `dist/${copy}`);
-    return await readTransformProfile(await openSafetensors(bytesSource(bytes, file)), file);
+    return await readTransformProfile(await openSafetensors(bytesSource(bytes, file)), file, 'atUse');
   } catch (cause) {
     if (!(cause instanceof TransferError)) throw cause;
     throw new TransferError(

@@ -87,9 +87,15 @@ const textsSchema = v.array(v.string());
 /**
  * Reads a profile from an open file.
  * @param name what messages call it.
+ * @param inverts when the inverses of B are calculated. `'atUse'` is for files that are known to be sound: each side of a depth by itself,
+ *   since most models that come with a profile never use it.
  * @throws FormatError if it is not a profile, damaged, or of another version.
  */
-export async function readTransformProfile(file: TensorFile, name: string): Promise<TransformProfile> {
+export async function readTransformProfile(
+  file: TensorFile,
+  name: string,
+  inverts: 'atOnce' | 'atUse' = 'atOnce',
+): Promise<TransformProfile> {
   const text = (key: string) => {
     const value = file.metadata.get(key);
     return typeof value === 'string' ? value : '';
@@ -110,8 +116,8 @@ export async function readTransformProfile(file: TensorFile, name: string): Prom
   const depths = [];
   for (let depth = 0; depth < count!; depth++) {
     const [keys, values] = [
-      await readSide(file, `${depth}.keys`, name),
-      await readSide(file, `${depth}.values`, name),
+      await readSide(file, `${depth}.keys`, name, inverts),
+      await readSide(file, `${depth}.values`, name, inverts),
     ];
     depths.push({keys, values});
   }
@@ -128,7 +134,12 @@ export async function readTransformProfile(file: TensorFile, name: string): Prom
   };
 }
 
-async function readSide(file: TensorFile, prefix: string, path: string): Promise<SideTransform> {
+async function readSide(
+  file: TensorFile,
+  prefix: string,
+  path: string,
+  inverts: 'atOnce' | 'atUse',
+): Promise<SideTransform> {
   const [kvHeads = 0, dim = 0] = file.tensors.get(`${prefix}.codes`)?.shape ?? [];
   const read = async (part: string, ...shape: number[]) => {
     const name = `${prefix}.${part}`;
@@ -146,9 +157,14 @@ async function readSide(file: TensorFile, prefix: string, path: string): Promise
   const has = (part: string) => file.tensors.has(`${prefix}.${part}`);
   const scales = Float64Array.from(await read('scales', 2, kvHeads));
   const synthesis = codes.map((code, at) => (code - zeroCode) * steps[Math.floor(at / dim)]!);
+  const invert = () => inverses(synthesis, kvHeads, dim, () => damaged(path, `${prefix}.codes`));
+  let analysis = inverts === 'atOnce' ? invert() : undefined;
   return {
     ...{kvHeads, dim, synthesis, weights},
-    analysis: inverses(synthesis, kvHeads, dim, () => damaged(path, `${prefix}.codes`)),
+    get analysis() {
+      analysis ??= invert();
+      return analysis;
+    },
     mean: has('mean') ? await read('mean', kvHeads, dim) : new Float32Array(kvHeads * dim),
     ...(has('rotated_mean') && {rotatedMean: await read('rotated_mean', kvHeads, dim)}),
     tokenScales: {mean: scales.slice(0, kvHeads), deviation: scales.slice(kvHeads)},

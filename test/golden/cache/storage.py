@@ -1,4 +1,4 @@
-"""How tokens are stored, by the definitions: integers (KIVI, arXiv 2402.02750), float8 (arXiv 2209.05433), low rank.
+"""How tokens are stored, by the definitions: integers (KIVI, arXiv 2402.02750), float8 (arXiv 2209.05433), low rank, Lloyd-Max.
 
 Every rounding is watched. `noise` says how far float32 arithmetic may have moved a number before it is rounded here; where
 a number lies that near to where the rounding changes, `Unclear` is raised, and whoever asked takes another text. So a
@@ -141,6 +141,91 @@ def float8(x, name, noise=0.0):
     codes = below + tie
     signed = np.where(np.signbit(quotients), -1, 1) * numbers[codes]
     return codes + 128 * np.signbit(quotients), scales, (signed * scales).astype(x.dtype)
+
+
+# --- Lloyd-Max -----------------------------------------------------------------------------------------------------
+
+# bits: the positive half of U, the bits of the lower plane and the distance of its terms, as tools/lloyd_max_levels.py prints them;
+# the mean squared error
+QUANTISERS = {
+    0: ([], 0, 0, 1),
+    1: ([0.797884561], 0, 0, 0.363380228),
+    2: ([0.452780035, 1.510417609], 0, 0, 0.117481848),
+    3: ([0.537220285, 1.439284433], 1, 1.49630815, 0.0352671311),
+    4: ([0.12839503, 0.3880483, 0.656759119, 0.942340457, 1.256231197, 1.618046386, 2.069017227, 2.732589571], 0, 0, 0.00950100801),
+    5: ([0.063121805, 0.189681236, 0.824484898, 0.983278844, 1.150252903, 1.837540241, 2.079790955, 2.955801161],
+        1, 0.495242409, 0.0025638632),
+    6: ([0.077986114, 0.266776961, 0.424553753, 0.725150413, 1.064971063, 1.265271134, 1.836119666, 2.412894527],
+        2, 0.920339114, 0.000701340399),
+    8: ([0.35720486, 0.507012457, 0.548438328, 0.611364804, 0.693177451, 1.02287552, 1.354015134, 2.358899932],
+        4, 0.294987043, 4.79933749e-5),
+}
+WIDTHS = np.array(list(QUANTISERS))
+DISTORTIONS = np.array([quantiser[3] for quantiser in QUANTISERS.values()])
+LEVEL_UNIT = 2.0**-10
+
+
+def levels_of(bits):
+    """U[upper] + (lower - (2^lowerBits - 1) / 2) delta, ascending. U is a multiple of 2^-10 and delta of twice that; U is stretched
+    as delta is."""
+    half, lower_bits, delta, _ = QUANTISERS[bits]
+    if bits == 0:
+        return np.zeros(1)
+    step = np.rint(delta / (2 * LEVEL_UNIT)) * 2 * LEVEL_UNIT
+    upper = np.rint(np.array(half) * (step / delta if delta else 1) / LEVEL_UNIT) * LEVEL_UNIT
+    lower = (np.arange(2**lower_bits) - (2**lower_bits - 1) / 2) * step
+    return np.sort((np.concatenate([-upper, upper])[:, None] + lower).ravel())
+
+
+def nearest_level(x, bits, noise):
+    levels = levels_of(bits)
+    middles = (levels[1:] + levels[:-1]) / 2
+    if bits > 0:
+        expect_clear(np.abs(x[:, None] - middles).min(-1), noise, "a level")
+    return levels[np.searchsorted(middles, x)]
+
+
+def nearest_scale(scale, noise):
+    """2^((e - 40) / 8), e from 0 to 63."""
+    exponent = np.clip(40 + 8 * np.log2(scale), 0, 63)
+    return 2 ** ((rint(exponent, 12 * noise / scale, "a scale") - 40) / 8)
+
+
+def lloyd_max(z, widths, noise):
+    """z [tokens, channels], each group of 8 with its width: what codes decode to.
+
+    The scale of a token is the root mean square of its channels that have bits first, then the best factor of the levels found by it.
+    """
+    bits = np.repeat(widths, 8)
+    coded = bits > 0
+    decoded = np.zeros(z.shape)
+    if not coded.any():
+        return decoded
+
+    def levels_at(row, scale):
+        return np.concatenate([nearest_level(row[8 * at : 8 * at + 8] / scale, width, noise / scale) for at, width in enumerate(widths)])
+
+    for token, row in enumerate(z):
+        first = levels_at(row, nearest_scale(np.sqrt((row[coded] ** 2).mean()), noise))
+        scale = nearest_scale((row[coded] @ first[coded]) / (first[coded] @ first[coded]), noise)
+        decoded[token] = levels_at(row, scale) * scale
+    return decoded
+
+
+def widths_of(weights, total):
+    """Of each group, the width: least sum of weight * distortion with `total` bits together, by Lagrange's multiplier."""
+
+    def best(multiplier):
+        return WIDTHS[(weights[:, None] * DISTORTIONS + multiplier * WIDTHS).argmin(1)]
+
+    low, high = 1e-15, 1e9
+    for _ in range(200):
+        middle = np.sqrt(low * high)
+        low, high = (middle, high) if best(middle).sum() > total else (low, middle)
+    widths = best(high)
+    if widths.sum() != total:
+        raise Unclear("widths")  # no multiplier gives this total
+    return widths
 
 
 # --- other bases ---------------------------------------------------------------------------------------------------

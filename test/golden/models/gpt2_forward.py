@@ -7,11 +7,12 @@ import math
 
 import numpy as np
 
-from llama_forward import softmax
+from llama_forward import causal_attention
 
 
-def forward(keys, weights, ids, dtype=np.float64):
-    """Logits [tokens, vocab]; `keys` are those of config.json."""
+def forward(keys, weights, ids, dtype=np.float64, start=0, attend=None):
+    """Logits [tokens, vocab]; `keys` are those of config.json. `start` and `attend` are those of llama_forward.py."""
+    attend = attend or (lambda depth, q, k, v: causal_attention(q, k, v))
     get = {name: np.asarray(value, dtype) for name, value in weights.items()}.__getitem__
     count, dim = keys["n_head"], keys["n_embd"] // keys["n_head"]
 
@@ -26,14 +27,12 @@ def forward(keys, weights, ids, dtype=np.float64):
     def heads(x):
         return x.reshape(len(ids), count, dim).transpose(1, 0, 2)
 
-    x = get("wte.weight")[ids] + get("wpe.weight")[: len(ids)]
-    future = np.triu(np.ones((len(ids), len(ids)), bool), 1)
+    x = get("wte.weight")[ids] + get("wpe.weight")[start : start + len(ids)]
     for depth in range(keys["n_layer"]):
         block = f"h.{depth}"
         fused = linear(layer_norm(x, f"{block}.ln_1"), f"{block}.attn.c_attn")
         q, k, v = (heads(part) for part in np.split(fused, 3, axis=-1))
-        scores = np.where(future, -np.inf, q @ k.transpose(0, 2, 1) / math.sqrt(dim))
-        attended = (softmax(scores) @ v).transpose(1, 0, 2).reshape(len(ids), -1)
+        attended = attend(depth, q, k, v).transpose(1, 0, 2).reshape(len(ids), -1)
         x = x + linear(attended, f"{block}.attn.c_proj")
         h = gelu_new(linear(layer_norm(x, f"{block}.ln_2"), f"{block}.mlp.c_fc"))
         x = x + linear(h, f"{block}.mlp.c_proj")

@@ -37,8 +37,13 @@ class LlamaConfig:
 # --- the model ---------------------------------------------------------------------------------------------------
 
 
-def forward(config, weights, ids, dtype=np.float64):
-    """Logits [tokens, vocab] of token ids [tokens]. Linear weights are [out, in]; a bias counts where there is one."""
+def forward(config, weights, ids, dtype=np.float64, start=0, attend=None):
+    """Logits [tokens, vocab] of token ids [tokens]. Linear weights are [out, in]; a bias counts where there is one.
+
+    `attend(depth, q, k, v)` may stand for plain attention, with [heads, tokens, dim] each, q and k rotated: what remembers earlier
+    tokens continues a text, whose next position is `start`.
+    """
+    attend = attend or (lambda depth, q, k, v: causal_attention(q, k, v))
     get = {name: np.asarray(value, dtype) for name, value in weights.items()}.get
 
     def linear(x, name):
@@ -49,24 +54,29 @@ def forward(config, weights, ids, dtype=np.float64):
         return x.reshape(len(ids), count, config.dim).transpose(1, 0, 2)
 
     x = get("embed_tokens.weight")[ids]
-    cos, sin = rotation_tables(config, np.arange(len(ids)), dtype)
-    future = np.triu(np.ones((len(ids), len(ids)), bool), 1)
+    cos, sin = rotation_tables(config, start + np.arange(len(ids)), dtype)
     for depth in range(config.depths):
         block = f"layers.{depth}"
         h = rms_norm(x, get(f"{block}.input_layernorm.weight"), config.epsilon)
         q = rotate(heads(linear(h, f"{block}.self_attn.q_proj"), config.heads), cos, sin, config.rotation)
         k = rotate(heads(linear(h, f"{block}.self_attn.k_proj"), config.kv_heads), cos, sin, config.rotation)
         v = heads(linear(h, f"{block}.self_attn.v_proj"), config.kv_heads)
-        group = config.heads // config.kv_heads
-        scores = q @ np.repeat(k, group, 0).transpose(0, 2, 1) / dtype(math.sqrt(config.dim))
-        attended = softmax(np.where(future, dtype(-np.inf), scores)) @ np.repeat(v, group, 0)
-        x = x + linear(attended.transpose(1, 0, 2).reshape(len(ids), -1), f"{block}.self_attn.o_proj")
+        attended = attend(depth, q, k, v).transpose(1, 0, 2).reshape(len(ids), -1)
+        x = x + linear(attended, f"{block}.self_attn.o_proj")
         h = rms_norm(x, get(f"{block}.post_attention_layernorm.weight"), config.epsilon)
         gated = silu(linear(h, f"{block}.mlp.gate_proj")) * linear(h, f"{block}.mlp.up_proj")
         x = x + linear(gated, f"{block}.mlp.down_proj")
     x = rms_norm(x, get("norm.weight"), config.epsilon)
     head = get("lm_head.weight")
     return x @ (get("embed_tokens.weight") if head is None else head).T
+
+
+def causal_attention(q, k, v):
+    """q [heads, tokens, dim]; k and v have as many heads or fewer, which groups share."""
+    group = len(q) // len(k)
+    future = np.triu(np.ones((q.shape[1], q.shape[1]), bool), 1)
+    scores = q @ np.repeat(k, group, 0).transpose(0, 2, 1) / q.dtype.type(math.sqrt(q.shape[2]))
+    return softmax(np.where(future, q.dtype.type(-np.inf), scores)) @ np.repeat(v, group, 0)
 
 
 def rms_norm(x, weight, epsilon):

@@ -33,11 +33,12 @@ def spd(rng, decay):
 
 
 def transform(c, f):
-    f = (1 - SHRINK) * f + SHRINK * np.trace(f) / DIM * np.eye(DIM)
+    dim = len(f)
+    f = (1 - SHRINK) * f + SHRINK * np.trace(f) / dim * np.eye(dim)
     w, v = np.linalg.eigh(f)
     root, inverse = (v * np.sqrt(w)) @ v.T, (v / np.sqrt(w)) @ v.T
     e = np.linalg.eigh(root @ c @ root)[1][:, ::-1]
-    e = e * np.sign(e[np.abs(e).argmax(0), np.arange(DIM)])
+    e = e * np.sign(e[np.abs(e).argmax(0), np.arange(dim)])
     u = root @ e
     sd = np.sqrt(np.diag(u.T @ c @ u))
     a, b = u / sd, (e.T @ inverse) * sd[:, None]

@@ -1,0 +1,88 @@
+import {expect} from 'chai';
+import {KVCache, transform} from '../../../cache/index.js';
+import {
+  type SideTransform,
+  type TransformProfile,
+  widthsFor,
+} from '../../../cache/codecs/transform_profile/index.js';
+import {describeOnBackends, testBackends} from '../../support/backends.js';
+import {type GoldenArray, readGolden} from '../../support/golden.js';
+import {expectClose} from '../../support/tensors.js';
+import {logitsOf, meanNll, tinyModel} from '../architectures/tiny_models.js';
+
+interface GoldenSide {
+  readonly mean?: GoldenArray;
+  readonly rotatedMean?: GoldenArray;
+  readonly analysis: GoldenArray;
+  readonly synthesis: GoldenArray;
+  readonly weights: GoldenArray;
+}
+
+/** A text that a model reads in chunks: see test/golden/transform/models_golden.py. */
+interface GoldenText {
+  readonly model: string;
+  readonly options: {readonly sinks: number; readonly bits: number};
+  readonly chunks: readonly number[];
+  readonly ids: readonly number[];
+  readonly stored: number;
+  readonly profile: readonly {readonly keys: GoldenSide; readonly values: GoldenSide}[];
+  readonly widths: readonly {readonly keys: number[][]; readonly values: number[][]}[];
+  readonly meanNll: number;
+  readonly logits: GoldenArray;
+}
+
+const {cases} = readGolden('transform/models.json') as {cases: GoldenText[]};
+// float32 against NumPy's float64; one code that differs by one moves a logit by 1e-3 or more
+const tolerance = 1e-4;
+
+// tfjs passes int32 through float32 on the others
+const exact = testBackends.filter(backend => backend !== 'webgpu' && backend !== 'webgl');
+
+describeOnBackends(
+  'texts under transform as NumPy has them',
+  () => {
+    for (const golden of cases) {
+      it(`${golden.model}, ${golden.options.bits} bits`, async () => {
+        const {model, config} = await tinyModel(golden.model);
+        const profile: TransformProfile = {
+          ...{fingerprint: '0'.repeat(16), tokens: 64, gradientTokens: 64, texts: ['random']},
+          ...(config.rope && {rope: config.rope}),
+          depths: golden.profile.map(({keys, values}) => ({keys: sideOf(keys), values: sideOf(values)})),
+        };
+        const {sinks, bits} = golden.options;
+        expect(widthsFor(profile, {bits}).depths).to.deep.equal(golden.widths);
+        const cache = new KVCache(model, transform({sinks, bits, profile}));
+        const logits: number[] = [];
+        for (const count of golden.chunks) {
+          const from = cache.tokens;
+          logits.push(...Array.from(await logitsOf(model, golden.ids.slice(from, from + count), {cache})));
+        }
+        const {held, recent} = cache.past(0)!;
+        const waiting = golden.ids.length - sinks - golden.stored;
+        expect([held['sinks']!.tokens, held['stored']!.tokens, recent.tokens]).to.deep.equal([
+          sinks,
+          golden.stored,
+          waiting,
+        ]);
+        await expectClose(logits, golden.logits.data, tolerance);
+        expect(meanNll(logits, golden.ids)).to.be.closeTo(golden.meanNll, 1e-4);
+        cache.dispose();
+        model.dispose();
+      });
+    }
+  },
+  exact,
+);
+
+function sideOf({mean, rotatedMean, analysis, synthesis, weights}: GoldenSide): SideTransform {
+  const [kvHeads, dim] = weights.shape as [number, number];
+  return {
+    ...{kvHeads, dim},
+    mean: mean === undefined ? new Float32Array(kvHeads * dim) : Float32Array.from(mean.data),
+    ...(rotatedMean && {rotatedMean: Float32Array.from(rotatedMean.data)}),
+    analysis: Float32Array.from(analysis.data),
+    synthesis: Float32Array.from(synthesis.data),
+    weights: Float64Array.from(weights.data),
+    tokenScales: {mean: new Float64Array(kvHeads), deviation: new Float64Array(kvHeads)},
+  };
+}

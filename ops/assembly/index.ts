@@ -10,6 +10,7 @@ export {float8Scales, float8Codes} from './float8';
 export {encodeLevels, encodeLevelsScratch} from './lloyd_max_encode';
 export {decodeTokens, decodeTokensScratch} from './tiles';
 export {project, expandPartial} from './low_rank';
+export {solveRows, solveRowsScratch} from './solve';
 export {gatherColumns, gatherRows} from './gather_rows';
 export {hadamard} from './hadamard';
 export {appendRows} from './append';

@@ -26,6 +26,8 @@ export interface WasmKernels {
   decodeTokensScratch(): number;
   project(x: number, basis: number, out: number, heads: number, rows: number, dim: number, rank: number): void;
   expandPartial(partial: number, basis: number, mean: number, shift: number, out: number, heads: number, rows: number, inner: number, dim: number, scale: number): void;
+  solveRows(x: number, matrices: number, out: number, heads: number, rows: number, n: number, scratch: number): void;
+  solveRowsScratch(n: number): number;
   gatherColumns(data: number, indices: number, out: number, rows: number, blockRows: number, kept: number, rowBytes: number, columnBytes: number): number;
   gatherRows(data: number, indices: number, out: number, heads: number, rows: number, blockRows: number, kept: number, rowBytes: number): number;
   hadamard(x: number, out: number, numbers: number, block: number): void;

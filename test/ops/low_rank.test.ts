@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {InvalidArgumentError} from '../../base/errors.js';
+import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {expandPartial, project} from '../../ops/low_rank/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
@@ -47,6 +48,40 @@ describeOnBackends('low rank', () => {
         tf.dispose([...inputs]);
       }),
       {numRuns: 40},
+    ));
+
+  it('solves for the coefficients in a basis whose vectors are not orthogonal', () =>
+    fc.assert(
+      fc.asyncProperty(shapes, fc.constantFrom(1, 2, 4, 8, 16), async (shape, quarter) => {
+        const {batch, kvHeads, seed} = shape;
+        const [heads, dim, tokens] = [batch * kvHeads, 4 * quarter, 3 * shape.tokens];
+        // vectors of sizes from 1 to 1/1000, the large ones anywhere; the first is nearly zero where a pivot would be
+        const rows = randomFloats(seed + 1, heads * dim * dim).map((number, at) => {
+          const row = Math.floor(at / dim) % dim;
+          return at % (dim * dim) === 0 ? 1e-6 * number : number * 10 ** ((-3 * ((row * 7) % dim)) / dim);
+        });
+        const x = tf.tensor4d(randomFloats(seed, heads * tokens * dim), [batch, kvHeads, tokens, dim]);
+        const basis = tf.tensor4d(rows, [batch, kvHeads, dim, dim]);
+        const run = () => coefficients(x, basis);
+        for (const z of [run(), withReference('Coefficients', run)]) {
+          const [numbers, wanted] = [await z.data(), await x.data()];
+          for (let head = 0; head < heads; head++) {
+            for (let at = head * tokens * dim; at < (head + 1) * tokens * dim; at++) {
+              let [sum, magnitude] = [0, 0];
+              for (let c = 0; c < dim; c++) {
+                const product = numbers[at - (at % dim) + c]! * rows[(head * dim + c) * dim + (at % dim)]!;
+                sum += product;
+                magnitude += Math.abs(product);
+              }
+              // the backward error of elimination
+              expect(sum).to.be.closeTo(wanted[at]!, 4 * dim * 2 ** -24 * magnitude);
+            }
+          }
+          z.dispose();
+        }
+        tf.dispose([x, basis]);
+      }),
+      {numRuns: 30},
     ));
 
   it('expands partials: output basis + sum mean, max + shift, sum', () =>

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
+import {floatBasis} from '../../ops/encodings/decode.js';
 import type {Encoding, IntegerEncoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {integerBits, type IntegerBits} from '../../ops/encodings/integer.js';
 import {hadamard} from '../../ops/hadamard/index.js';
@@ -79,7 +80,8 @@ function rotated(
   options: {center: boolean; rotate: boolean},
   encode: (x: tf.Tensor4D) => IntegerEncoding,
 ): LowRankEncoding {
-  const {basis, mean} = like?.kind === 'lowRank' ? like : basisOf(x, options);
+  const {basis, mean} =
+    like?.kind === 'lowRank' ? {...like, basis: floatBasis(like.basis)} : basisOf(x, options);
   const dim = x.shape[3];
   return {
     kind: 'lowRank',
@@ -95,7 +97,7 @@ function rotated(
 function basisOf(
   x: tf.Tensor4D,
   {center, rotate}: {center: boolean; rotate: boolean},
-): Pick<LowRankEncoding, 'basis' | 'mean'> {
+): {basis: tf.Tensor4D; mean?: tf.Tensor4D} {
   const [batch, kvHeads, , dim] = x.shape;
   const spreads = rotate && dim % 2 === 0; // a Hadamard matrix of an odd size is that of size 1
   const matrix = spreads ? hadamard(tf.eye(dim)) : tf.eye(dim);

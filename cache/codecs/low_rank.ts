@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
+import {floatBasis} from '../../ops/encodings/decode.js';
 import type {Encoding, LowRankEncoding, TokenEncoding} from '../../ops/encodings/encoding.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
@@ -50,7 +51,7 @@ const entries = {
 export const lowRank: Factory<LowRankOptions, Codec> = defineFactory('lowRank', entries, checked => {
   const {latents, rank} = checked;
   const basisOf = (x: tf.Tensor4D, like: Encoding | undefined): Basis =>
-    like?.kind === 'lowRank' ? like : bestBasis(x, checked);
+    like?.kind === 'lowRank' ? {...like, basis: floatBasis(like.basis)} : bestBasis(x, checked);
   const projected = (x: tf.Tensor4D, {basis, mean}: Basis) => project(mean ? tf.sub(x, mean) : x, basis);
   return {
     name: 'lowRank',
@@ -85,7 +86,10 @@ export const lowRank: Factory<LowRankOptions, Codec> = defineFactory('lowRank', 
   };
 });
 
-type Basis = Pick<LowRankEncoding, 'basis' | 'mean'>;
+interface Basis {
+  readonly basis: tf.Tensor4D;
+  readonly mean?: tf.Tensor4D;
+}
 
 function bestBasis(
   x: tf.Tensor4D,

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {type Factory, atLeast, defineFactory} from '../../base/options.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
+import {floatBasis} from '../../ops/encodings/decode.js';
 import type {DenseEncoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {updateSvd} from '../../ops/linalg/update_svd.js';
 import type {PairCodec} from '../contract.js';
@@ -95,7 +96,7 @@ function updateSide(
   const block: tf.Tensor3D = tf.reshape(x, [heads, tokens, dim]);
   const before = encoding?.kind === 'lowRank' ? encoding : undefined;
   const spectrum = before && {
-    basis: tf.reshape<tf.Rank.R3>(before.basis, [heads, before.rank, dim]),
+    basis: tf.reshape<tf.Rank.R3>(floatBasis(before.basis), [heads, before.rank, dim]),
     squares: extras.squares as tf.Tensor2D,
   };
   const rank = rankLimit ?? defaultRank(dim);

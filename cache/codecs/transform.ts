@@ -2,8 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type Factory, defineFactory} from '../../base/options.js';
+import {floatBasis} from '../../ops/encodings/decode.js';
 import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
+import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {project} from '../../ops/low_rank/index.js';
 import type {Context, HeadSizes, PairCodec} from '../contract.js';
 import {meanAt} from '../past/decode.js';
@@ -145,11 +147,12 @@ function keysOf(
 }
 
 function encode(x: tf.Tensor4D, {widths, analysis, basis, mean, rotatedMean}: SideTensors): LowRankEncoding {
-  const channels = project(mean ? tf.sub(x, mean) : x, analysis);
+  const centred = mean ? tf.sub<tf.Tensor4D>(x, mean) : x;
+  const channels = analysis ? project(centred, analysis) : coefficients(centred, floatBasis(basis));
   return {
     kind: 'lowRank',
     dim: x.shape[3],
-    rank: basis.shape[2],
+    rank: channels.shape[3],
     latents: quantizeLloydMax(channels, widths),
     basis,
     ...(mean && {mean}),

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {attend, type AttendOptions, type Partial} from '../../ops/attention/attend/index.js';
 import {type AttendedSegment, attendSegments} from '../../ops/attention/attend/segments.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
+import {floatBasis} from '../../ops/encodings/decode.js';
 import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
@@ -74,7 +75,7 @@ export function attendedKeys(keys: Encoding, {latentKeys}: AttendContext): Encod
     ...shared,
     rank: keys.rank,
     latents: keys.latents,
-    basis: batchedMatMul(keys.basis, basis),
+    basis: batchedMatMul<tf.Tensor4D>(floatBasis(keys.basis), basis),
     ...(means.length > 0 && {mean: tf.addN(means)}),
   } satisfies LowRankEncoding;
 }

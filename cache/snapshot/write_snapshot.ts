@@ -14,7 +14,8 @@ import {encodingLayout} from './encoding_layout.js';
 export const snapshotKind = 'eigenkv cache';
 /**
  * Version 2: policies consist of keepers and codecs, and the first tokens stay exact. Version 3: zero points of integer codes are float16,
- * which a reader of version 2 would take for integers, and keys may have a rotated mean.
+ * which a reader of version 2 would take for integers, keys may have a rotated mean, and a
+ * basis may be codes.
  */
 export const snapshotVersion = 3;
 

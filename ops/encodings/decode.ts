@@ -6,6 +6,7 @@ import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs
 import {defineOp, runOp, type KernelInputs} from '../run_op.js';
 import {capacityOf} from './encoding.js';
 import type {Encoding} from './index.js';
+import type {Basis} from './low_rank.js';
 import {kvHeadsOf, tokenKindOf, type TokenEncoding, type TokenLayout} from './token_kinds.js';
 import {describeEncoding} from './wasm.js';
 import {decodeRows, unitsOfRow} from './webgpu.js';
@@ -33,9 +34,14 @@ export function decodeEncoding(encoding: Encoding, from: number, count: number):
   if (encoding.kind !== 'lowRank') return decodeTokens(encoding, from, count);
   const {latents, basis, mean} = encoding;
   return tf.tidy(() => {
-    const rebuilt: tf.Tensor4D = tf.matMul(decodeTokens(latents, from, count), basis);
+    const rebuilt: tf.Tensor4D = tf.matMul(decodeTokens(latents, from, count), floatBasis(basis));
     return mean === undefined ? rebuilt : tf.add(rebuilt, mean);
   });
+}
+
+/** A basis as float32 `[batch, kvHeads, rank, dim]`: the tensor itself, or what its codes decode to. */
+export function floatBasis(basis: Basis): tf.Tensor4D {
+  return basis instanceof tf.Tensor ? basis : decodeTokens(basis, 0, basis.codes.shape[2]);
 }
 
 function decodeTokens(encoding: TokenEncoding, from: number, count: number): tf.Tensor4D {

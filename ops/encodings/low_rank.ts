@@ -1,15 +1,16 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast} from '../../base/options.js';
+import {type IntegerEncoding, integerKind} from './integer.js';
 import type {EncodingKind} from './kind.js';
 import {kvHeadsOf, tokenKindOf, tokenKinds, type TokenEncoding, type TokenLayout} from './token_kinds.js';
 
 /**
  * Tokens as coefficients (latents) of a basis that all tokens of a head share: `x ~ latents . basis + mean`.
  *
- * `latents` is any token encoding, of dim `rank`; `basis` float32 `[batch, kvHeads, rank, dim]`; `mean` float32
- * `[batch, kvHeads, 1, dim]`. Attention runs in the latents' space (q . (z B) = (q B^T) . z) and never rebuilds tokens,
+ * `latents` is any token encoding, of dim `rank`; `basis` `[batch, kvHeads, rank, dim]` is float32, or integer codes of rows that all tokens
+ * share; `mean` float32 `[batch, kvHeads, 1, dim]`. Attention runs in the latents' space (q . (z B) = (q B^T) . z) and never rebuilds tokens,
  * except if `rotate` says that these are keys stored before their rotary embedding: those are rebuilt and rotated at
  * their own positions, tile by tile (Eigen Attention, arXiv 2408.05646).
  *
@@ -21,7 +22,7 @@ export interface LowRankEncoding {
   readonly dim: number;
   readonly rank: number;
   readonly latents: TokenEncoding;
-  readonly basis: tf.Tensor4D;
+  readonly basis: Basis;
   readonly mean?: tf.Tensor4D;
   /** float32 `[batch, kvHeads, 1, dim]`. Default: zero. */
   readonly rotatedMean?: tf.Tensor4D;
@@ -29,11 +30,16 @@ export interface LowRankEncoding {
   readonly rotate?: boolean;
 }
 
+/** `[batch, kvHeads, rank, dim]`: see `floatBasis`. */
+export type Basis = tf.Tensor4D | IntegerEncoding;
+
 export interface LowRankLayout {
   readonly kind: 'lowRank';
   readonly dim: number;
   readonly rank: number;
   readonly latents: TokenLayout;
+  /** Of the codes of the basis; null if it is float32. */
+  readonly basis: ReturnType<typeof integerKind.layout> | null;
   /** Whether there is one. */
   readonly mean: boolean;
   /** Whether there is one. */
@@ -51,42 +57,55 @@ export const lowRankKind: EncodingKind<LowRankEncoding, LowRankLayout> = {
       'kind',
       Object.values(tokenKinds).map(({schema}) => schema),
     ),
+    basis: v.nullable(integerKind.schema),
     mean: v.boolean(),
     rotatedMean: v.boolean(),
     rotate: v.boolean(),
   }),
-  layout: ({kind, dim, rank, latents, mean, rotatedMean, rotate = false}) => ({
+  layout: ({kind, dim, rank, latents, basis, mean, rotatedMean, rotate = false}) => ({
     ...{kind, dim, rank, latents: tokenKindOf(latents).layout(latents)},
+    basis: basis instanceof tf.Tensor ? null : integerKind.layout(basis),
     ...{mean: mean !== undefined, rotatedMean: rotatedMean !== undefined, rotate},
   }),
-  make: ({kind, dim, rank, latents, mean, rotatedMean, rotate}, tensor) => {
+  make: ({kind, dim, rank, latents, basis, mean, rotatedMean, rotate}, tensor) => {
     const shared = {dtype: 'float32', columns: dim, tokensPerRow: Infinity} as const;
     return {
       ...{kind, dim, rank},
       latents: tokenKindOf(latents).make(latents, (name, spec) => tensor(`latents.${name}`, spec)),
-      basis: tensor('basis', {...shared, sharedRows: rank}),
+      basis:
+        basis === null
+          ? tensor('basis', {...shared, sharedRows: rank})
+          : integerKind.make(basis, (name, spec) =>
+              tensor(`basis.${name}`, {...spec, tokensPerRow: Infinity, sharedRows: rank}),
+            ),
       ...(mean && {mean: tensor('mean', {...shared, sharedRows: 1})}),
       ...(rotatedMean && {rotatedMean: tensor('rotatedMean', {...shared, sharedRows: 1})}),
       ...(rotate && {rotate}),
     };
   },
   tensors: ({latents, basis, mean, rotatedMean}) => ({
-    ...Object.fromEntries(
-      Object.entries(tokenKindOf(latents).tensors(latents)).map(([name, tensor]) => [
-        `latents.${name}`,
-        tensor,
-      ]),
-    ),
-    basis,
+    ...within('latents', tokenKindOf(latents).tensors(latents)),
+    ...(basis instanceof tf.Tensor ? {basis} : within('basis', integerKind.tensors(basis))),
     ...(mean && {mean}),
     ...(rotatedMean && {rotatedMean}),
   }),
   check,
 };
 
+/** Tensors by names that begin with that of what they belong to. */
+const within = (owner: string, tensors: Readonly<Record<string, tf.Tensor4D>>) =>
+  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [`${owner}.${name}`, tensor]));
+
 /** The token encoding that an encoding consists of: itself, or its latents. */
 export function tokenEncodingOf(encoding: TokenEncoding | LowRankEncoding): TokenEncoding {
   return encoding.kind === 'lowRank' ? encoding.latents : encoding;
+}
+
+/** `[batch, kvHeads, rank, dim]`. */
+function shapeOf(basis: Basis): readonly number[] {
+  if (basis instanceof tf.Tensor) return basis.shape;
+  const [batch, kvHeads, rank] = basis.codes.shape;
+  return [batch, kvHeads, rank, basis.dim];
 }
 
 function check(encoding: LowRankEncoding, what: string): void {
@@ -94,9 +113,10 @@ function check(encoding: LowRankEncoding, what: string): void {
   const data = tokenKindOf(latents).data(latents);
   const [batch, kvHeads] = [data.shape[0], kvHeadsOf(latents, data)];
   const expected = [batch, kvHeads, rank, dim];
-  if (latents.dim !== rank || basis.shape.join() !== expected.join()) {
+  const shape = shapeOf(basis);
+  if (latents.dim !== rank || shape.join() !== expected.join()) {
     throw new InvalidArgumentError(
-      `${what} of rank ${rank} have latents of dim ${latents.dim} and basis [${basis.shape.join(', ')}]; expected dim ` +
+      `${what} of rank ${rank} have latents of dim ${latents.dim} and basis [${shape.join(', ')}]; expected dim ` +
         `${rank} and [${expected.join(', ')}].`,
     );
   }

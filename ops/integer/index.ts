@@ -11,7 +11,7 @@ import type {QuantizeOptions} from './reference.js';
 import {groupParametersWasm, packCodesWasm} from './wasm.js';
 import {groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
 
-export type {QuantizeOptions} from './reference.js';
+export {type QuantizeOptions, quantizeNumbers} from './reference.js';
 
 /**
  * Quantises tokens, group by group, to integer codes (min/max as in KIVI, Liu et al., 2024, arXiv 2402.02750):

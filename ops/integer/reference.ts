@@ -25,13 +25,40 @@ export interface QuantizeOptions extends IntegerLayout {
 
 export function groupParametersReference({x}: {x: tf.Tensor4D}, options: QuantizeOptions): tf.Tensor4D {
   const [batch, heads, tokens] = x.shape;
+  const words = groupParameters(hostNumbers(x), x.shape, options);
+  return tf.tensor4d(words, [batch, heads, tokens / tokensOfGroup(options), groupsOfRow(options)], 'int32');
+}
+
+export function packCodesReference(
+  {x, params}: {x: tf.Tensor4D; params: tf.Tensor4D},
+  options: QuantizeOptions,
+): tf.Tensor4D {
+  const [batch, heads, tokens] = x.shape;
+  const words = packCodes(hostNumbers(x), hostNumbers(params), x.shape, options);
+  return tf.tensor4d(words, [batch, heads, tokens, wordsOfRow(options)], 'int32');
+}
+
+/** What `quantize` does, with numbers on the host: the codes and parameters of `[batch, kvHeads, tokens, dim]`. */
+export function quantizeNumbers(
+  numbers: Float32Array,
+  shape: Shape,
+  options: QuantizeOptions,
+): {codes: Int32Array; params: Int32Array} {
+  const params = groupParameters(numbers, shape, options);
+  return {codes: packCodes(numbers, params, shape, options), params};
+}
+
+type Shape = readonly [batch: number, kvHeads: number, tokens: number, dim: number];
+
+function groupParameters(numbers: ArrayLike<number>, shape: Shape, options: QuantizeOptions): Int32Array {
+  const [batch, heads, tokens] = shape;
   const {bits, symmetric} = options;
   const rows = tokens / tokensOfGroup(options);
   const columns = groupsOfRow(options);
   const groups = batch * heads * rows * columns;
   const low = new Float32Array(groups).fill(Infinity);
   const high = new Float32Array(groups).fill(-Infinity);
-  forEachNumber(x, (value, head, token, channel) => {
+  forEachNumber(numbers, shape, (value, head, token, channel) => {
     const group = groupIndex(options, rows, head, token, channel);
     low[group] = Math.min(low[group]!, value);
     high[group] = Math.max(high[group]!, value);
@@ -39,21 +66,22 @@ export function groupParametersReference({x}: {x: tf.Tensor4D}, options: Quantiz
   const words = new Int32Array(groups);
   for (let group = 0; group < groups; group++)
     words[group] = parametersOf(low[group]!, high[group]!, bits, symmetric);
-  return tf.tensor4d(words, [batch, heads, rows, columns], 'int32');
+  return words;
 }
 
-export function packCodesReference(
-  inputs: {x: tf.Tensor4D; params: tf.Tensor4D},
+function packCodes(
+  numbers: ArrayLike<number>,
+  params: ArrayLike<number>,
+  shape: Shape,
   options: QuantizeOptions,
-): tf.Tensor4D {
-  const [batch, heads, tokens] = inputs.x.shape;
+): Int32Array {
+  const [batch, heads, tokens] = shape;
   const {dim, bits} = options;
   const rowWords = wordsOfRow(options);
   const words = new Int32Array(batch * heads * tokens * rowWords);
-  const params = hostNumbers(inputs.params);
-  const paramRows = inputs.params.shape[2];
+  const paramRows = tokens / tokensOfGroup(options);
   const planes = planesOf(bits);
-  forEachNumber(inputs.x, (value, head, token, channel) => {
+  forEachNumber(numbers, shape, (value, head, token, channel) => {
     const code = codeOf(value, params[groupIndex(options, paramRows, head, token, channel)]!, 2 ** bits - 1);
     let first = (head * tokens + token) * rowWords;
     for (const plane of planes) {
@@ -63,15 +91,14 @@ export function packCodesReference(
       first += wordsOfPlane(dim, plane.bits);
     }
   });
-  return tf.tensor4d(words, [batch, heads, tokens, rowWords], 'int32');
+  return words;
 }
 
 function forEachNumber(
-  x: tf.Tensor4D,
+  numbers: ArrayLike<number>,
+  [batch, heads, tokens, dim]: Shape,
   visit: (value: number, head: number, token: number, channel: number) => void,
 ): void {
-  const [batch, heads, tokens, dim] = x.shape;
-  const numbers = hostNumbers(x);
   let at = 0;
   for (let head = 0; head < batch * heads; head++) {
     for (let token = 0; token < tokens; token++) {

@@ -8,6 +8,7 @@ import {allFinite} from '../../ops/finite/index.js';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {linear} from '../../ops/linear/index.js';
+import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {expandPartial, project} from '../../ops/low_rank/index.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
@@ -175,9 +176,19 @@ const byOp: Readonly<Record<string, (given: Given) => Judged[]>> = {
       add(outputs, query * (dim + 2) + dim, max + [0.5, -2][query]!);
       add(outputs, query * (dim + 2) + dim + 1, sum);
     }
+    // row c of a basis is a multiple of one axis: 1, 2 or 4 times axis c + 1
+    const axes = Float32Array.from({length: dim * dim}, (_, at) =>
+      at % dim === (Math.floor(at / dim) + 1) % dim ? 2 ** (Math.floor(at / dim) % 3) : 0,
+    );
+    const solved = coefficients(tf.tensor4d(numbers, [1, 1, rows, dim]), tf.tensor4d(axes, [1, 1, dim, dim]));
+    const multiples = Float64Array.from({length: rows * dim}, (_, at) => {
+      const channel = at % dim;
+      return numbers[at - channel + ((channel + 1) % dim)]! / 2 ** (channel % 3);
+    });
     return [
       sums('project', project(x, basis), productsOf(numbers, weights, dim)),
       sums('expandPartial', expanded, outputs, rows + 1),
+      sums('coefficients', solved, {sum: multiples, magnitude: multiples.map(Math.abs)}),
     ];
   },
 

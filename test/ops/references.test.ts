@@ -19,6 +19,7 @@ import {quantize} from '../../ops/integer/index.js';
 import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
 import {linear} from '../../ops/linear/index.js';
+import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {project} from '../../ops/low_rank/index.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
@@ -85,7 +86,10 @@ const runs: Record<string, () => unknown> = {
   linalg: () => eigh(tf.ones([1, 3, 3])),
   linear: () =>
     gradients((x, kernel, bias) => linear(x, kernel, {bias}), ones(1, 2, 3, 4), matrix(4, 5), tf.ones([5])),
-  low_rank: () => project(ones(1, 4, 3, 4), ones(1, 2, 2, 4)),
+  low_rank: () => {
+    project(ones(1, 4, 3, 4), ones(1, 2, 2, 4));
+    coefficients(ones(1, 1, 3, 4), tf.reshape(tf.eye(4), [1, 1, 4, 4]));
+  },
   merge_partials: () => {
     mergePartials([ones(1, 2, 3, 6), ones(1, 2, 3, 6)]);
     partialLogSum([ones(1, 2, 3, 6), ones(1, 2, 3, 6)]);

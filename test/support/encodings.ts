@@ -11,6 +11,7 @@ import {
   type TokenEncoding,
 } from '../../ops/encodings/encoding.js';
 import {allWidths} from '../../ops/encodings/lloyd_max_levels.js';
+import type {Basis} from '../../ops/encodings/low_rank.js';
 import {quantize} from '../../ops/integer/index.js';
 import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 import {randomFloats, randomStream} from './random.js';
@@ -42,11 +43,15 @@ const lloydMaxStorages = fc.record({
 type LloydMaxStorage = typeof lloydMaxStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
 
 /** Low rank with latents in any of these. */
-export const lowRankStorages = fc.record({
-  rank: fc.oneof(fc.integer({min: 1, max: 20}), fc.constant(32)),
-  mean: fc.boolean(),
-  latents: fc.oneof({weight: 3, arbitrary: tokenStorages}, {weight: 1, arbitrary: lloydMaxStorages}),
-});
+export const lowRankStorages = fc.record(
+  {
+    rank: fc.oneof(fc.integer({min: 1, max: 20}), fc.constant(32)),
+    mean: fc.boolean(),
+    latents: fc.oneof({weight: 3, arbitrary: tokenStorages}, {weight: 1, arbitrary: lloydMaxStorages}),
+    codedBasis: fc.boolean(),
+  },
+  {requiredKeys: ['rank', 'mean', 'latents']},
+);
 
 export type LowRankStorage = typeof lowRankStorages extends fc.Arbitrary<infer Storage> ? Storage : never;
 
@@ -120,19 +125,27 @@ export function randomLowRank(
   spread = 1,
 ): Encoding & {readonly kind: 'lowRank'} {
   const {batch, kvHeads, dim} = shape;
-  const {mean, latents} = storage;
+  const {mean, latents, codedBasis = false} = storage;
   const rank = latents.kind === 'lloydMax' ? 8 * Math.ceil(storage.rank / 8) : storage.rank;
-  const basis = randomFloats(seed + 1, batch * kvHeads * rank * dim, 1 / Math.sqrt(rank));
+  const numbers = randomFloats(seed + 1, batch * kvHeads * rank * dim, 1 / Math.sqrt(rank));
+  const basis = tf.tensor4d(numbers, [batch, kvHeads, rank, dim]);
   return {
     kind: 'lowRank',
     dim,
     rank,
     latents: randomTokens({...shape, dim: rank}, latents, seed, spread),
-    basis: tf.tensor4d(basis, [batch, kvHeads, rank, dim]),
+    basis: codedBasis ? codesOfBasis(basis) : basis,
     ...(mean && {
       mean: tf.tensor4d(randomFloats(seed + 2, batch * kvHeads * dim), [batch, kvHeads, 1, dim]),
     }),
   };
+}
+
+function codesOfBasis(basis: tf.Tensor4D): Basis {
+  const dim = basis.shape[3];
+  const codes = quantize(basis, {dim, bits: 8, groupAxis: 'token', groupSize: dim, symmetric: false});
+  basis.dispose();
+  return codes;
 }
 
 /** A rotation with random positions of each head, or a run; `asColumn` gives positions their trailing axis of 1. */

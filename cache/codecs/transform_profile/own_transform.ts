@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
+import {floatBasis} from '../../../ops/encodings/decode.js';
 import type {LowRankEncoding} from '../../../ops/encodings/encoding.js';
 import {eigh} from '../../../ops/linalg/eigh/index.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
@@ -21,7 +22,7 @@ export function encodeByOwnTransform(
   like: LowRankEncoding | undefined,
   {bits, center}: {readonly bits: number; readonly center: boolean},
 ): LowRankEncoding {
-  const {basis, mean} = like ?? principalDirections(x, center);
+  const {basis, mean} = like ? {...like, basis: floatBasis(like.basis)} : principalDirections(x, center);
   const [, kvHeads, , dim] = x.shape;
   // rows of the basis are orthogonal: their inverse is the transpose, divided by the squares of their lengths
   const squares = tf.sum(tf.square(basis), 3, true);

@@ -1,4 +1,3 @@
-import {Matrix, inverse} from 'ml-matrix';
 import * as v from 'valibot';
 import {FormatError} from '../../../base/errors.js';
 import {parseJsonText} from '../../../base/files/json_text.js';
@@ -10,6 +9,7 @@ import {
   type TransformProfile,
   transformSides,
 } from '../../../cache/codecs/transform_profile/profile.js';
+import {inverses} from '../../../ops/linalg/inverse.js';
 import {readRope} from './statistics_file.js';
 
 const kind = 'eigenkv transform profile';
@@ -157,7 +157,11 @@ async function readSide(
   const has = (part: string) => file.tensors.has(`${prefix}.${part}`);
   const scales = Float64Array.from(await read('scales', 2, kvHeads));
   const synthesis = codes.map((code, at) => (code - zeroCode) * steps[Math.floor(at / dim)]!);
-  const invert = () => inverses(synthesis, kvHeads, dim, () => damaged(path, `${prefix}.codes`));
+  const invert = () => {
+    const inverted = inverses(synthesis, kvHeads, dim);
+    if (inverted === undefined) throw damaged(path, `${prefix}.codes`);
+    return inverted;
+  };
   let analysis = inverts === 'atOnce' ? invert() : undefined;
   return {
     ...{kvHeads, dim, synthesis, weights},
@@ -169,27 +173,6 @@ async function readSide(
     ...(has('rotated_mean') && {rotatedMean: await read('rotated_mean', kvHeads, dim)}),
     tokenScales: {mean: scales.slice(0, kvHeads), deviation: scales.slice(kvHeads)},
   };
-}
-
-/** The inverse of each `[dim, dim]`, in float64 on the host. */
-function inverses(
-  matrices: Float32Array,
-  count: number,
-  dim: number,
-  singular: () => FormatError,
-): Float32Array {
-  const inverted = new Float32Array(matrices.length);
-  for (let i = 0; i < count; i++) {
-    const part = matrices.subarray(i * dim * dim, (i + 1) * dim * dim);
-    const rows = Array.from({length: dim}, (_, row) => [...part.subarray(row * dim, (row + 1) * dim)]);
-    try {
-      inverted.set(inverse(new Matrix(rows)).to1DArray(), i * dim * dim);
-    } catch {
-      throw singular();
-    }
-  }
-  if (!inverted.every(Number.isFinite)) throw singular();
-  return inverted;
 }
 
 function damaged(path: string, tensor: string): FormatError {

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {floatBasis} from '../../encodings/decode.js';
 import type {Encoding} from '../../encodings/index.js';
 import {tokenEncodingOf} from '../../encodings/low_rank.js';
 import {tokenKindOf, type TokenEncoding} from '../../encodings/token_kinds.js';
@@ -50,8 +51,8 @@ export function attend(
       ...options,
       angles: effective.angles,
     });
-    const {basis, mean}: {basis?: tf.Tensor4D; mean?: tf.Tensor4D} = values.kind === 'lowRank' ? values : {};
-    return expandPartial(partial, {basis, mean, shift: effective.shift});
+    const expansion = values.kind === 'lowRank' ? {basis: floatBasis(values.basis), mean: values.mean} : {};
+    return expandPartial(partial, {...expansion, shift: effective.shift});
   });
 }
 

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {floatBasis} from '../../encodings/decode.js';
 import type {Encoding} from '../../encodings/index.js';
 import {project} from '../../low_rank/index.js';
 import {missingRotation} from './stored_keys.js';
@@ -27,7 +28,7 @@ export function inLatentSpace(
 ): EffectiveKeys {
   if (keys.kind !== 'lowRank') return {queries, keys};
   if (keys.rotate === true) return {queries, keys: {...keys, rotate: keys.rotate}};
-  const effective = {queries: project(queries, keys.basis), keys: keys.latents};
+  const effective = {queries: project(queries, floatBasis(keys.basis)), keys: keys.latents};
   const {mean, rotatedMean} = keys;
   const constant = mean === undefined ? undefined : project(queries, mean);
   if (rotatedMean === undefined) return {...effective, ...scaled(constant, scale)};

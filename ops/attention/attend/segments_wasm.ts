@@ -1,7 +1,9 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {wasmHeap, type WasmHeap} from '../../backends/wasm_heap.js';
-import {tokenEncodingOf} from '../../encodings/low_rank.js';
+import {integerKind} from '../../encodings/integer.js';
+import {type Basis, tokenEncodingOf} from '../../encodings/low_rank.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
+import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
 import type {InfoOf} from '../../run_op.js';
 import {storedSegment} from './index.js';
 import {missingRotation} from './stored_keys.js';
@@ -34,11 +36,11 @@ interface Latent {
   /** Whether keys and values are float32. */
   readonly isExact: boolean;
   /** Of keys: `[batch, kvHeads, rank, dim]`, `[batch, kvHeads, 1, dim]` both. */
-  readonly keyBasis?: tf.Tensor4D | undefined;
+  readonly keyBasis?: Basis | undefined;
   readonly keyMean?: tf.Tensor4D | undefined;
   readonly rotatedMean?: tf.Tensor4D | undefined;
   readonly isInterleaved?: boolean;
-  readonly valueBasis?: tf.Tensor4D | undefined;
+  readonly valueBasis?: Basis | undefined;
   readonly valueMean?: tf.Tensor4D | undefined;
 }
 
@@ -53,7 +55,7 @@ export function attendSegmentsWasm(
   // exact tokens first: how exact others have to be depends on their part of the whole
   const latents = segments.map(latentOf).sort((a, b) => Number(b.isExact) - Number(a.isExact));
   let words: number[] = [];
-  for (const {stored} of latents) words = words.concat(describeSegment(heap, stored)); // flatMap takes ten times longer
+  for (const latent of latents) words = words.concat(describeLatent(heap, latent)); // flatMap takes ten times longer
   const described = heap.words(words);
   const step = {
     heap,
@@ -65,7 +67,7 @@ export function attendSegmentsWasm(
   const room = roomFor(step, latents, described);
   heap.kernels.startSeen(room.seen, step.rows);
   for (const [index, latent] of latents.entries()) {
-    attendLatent(step, latent, room, room.partials[index]!, described + index * segmentBytes);
+    attendLatent(step, latent, room, room.partials[index]!, described + index * latentBytes);
   }
   heap.kernels.mergePartials(heap.words(room.partials), latents.length, heap.address(output), step.rows, dim);
   return output;
@@ -99,6 +101,30 @@ function latentOf(segment: AttendedSegment): Latent {
   };
 }
 
+/** Descriptors of a segment, and of the codes of its bases. */
+function describeLatent(heap: WasmHeap, {stored, keyBasis, valueBasis}: Latent): number[] {
+  return describeSegment(heap, stored).concat(describeBasis(heap, keyBasis), describeBasis(heap, valueBasis));
+}
+
+const latentBytes = segmentBytes + 2 * descriptorBytes;
+
+function describeBasis(heap: WasmHeap, basis: Basis | undefined): number[] {
+  if (basis === undefined || basis instanceof tf.Tensor) return noDescriptor;
+  return describeEncoding(heap, integerKind.layout(basis), basis.codes, basis.params);
+}
+
+const noDescriptor = Array<number>(descriptorBytes / 4).fill(0);
+
+/** Numbers of a basis that has to be decoded first. */
+function decodedNumbers(basis: Basis | undefined): number {
+  return basis === undefined || basis instanceof tf.Tensor ? 0 : basis.codes.shape[2] * basis.dim;
+}
+
+/** `[batch, kvHeads, rank, dim]`. */
+function rankOf(basis: Basis): number {
+  return (basis instanceof tf.Tensor ? basis : basis.codes).shape[2];
+}
+
 /** Addresses in scratch memory. */
 interface Room {
   /** One for each segment. */
@@ -111,6 +137,8 @@ interface Room {
   readonly angles: number;
   readonly shift: number;
   readonly partial: number;
+  /** The decoded basis of the keys, later of the values. */
+  readonly basis: number;
   readonly scratch: number;
 }
 
@@ -125,14 +153,16 @@ function roomFor({heap, shape, dim, rows}: Step, latents: readonly Latent[], des
   const partials = latents.map(() => take(dim + 2));
   const offsets = {
     ...{seen: take(2), seenByLatents: take(2), shift: take(1)},
-    queries: most(({keyBasis}) => keyBasis?.shape[2] ?? 0),
+    queries: most(({keyBasis}) => (keyBasis ? rankOf(keyBasis) : 0)),
     angles: most(({rotatedMean}) => rotatedMean?.shape[3] ?? 0),
     partial: most(({stored}) => stored.attributes.values.dim + 2),
+    // rows of a basis belong to key heads, of which there are not more than rows of queries
+    basis: most(({keyBasis, valueBasis}) => Math.max(decodedNumbers(keyBasis), decodedNumbers(valueBasis))),
   };
   const work = latents.map(({stored}, index) =>
-    attendScratch(heap, shape, stored, described + index * segmentBytes),
+    attendScratch(heap, shape, stored, described + index * latentBytes),
   );
-  const base = heap.scratch(bytes + Math.max(...work));
+  const base = heap.scratch(bytes + Math.max(heap.kernels.decodeTokensScratch(), ...work));
   return {
     partials: partials.map(at => base + at),
     seen: base + offsets.seen,
@@ -141,6 +171,7 @@ function roomFor({heap, shape, dim, rows}: Step, latents: readonly Latent[], des
     queries: base + offsets.queries,
     angles: base + offsets.angles,
     partial: base + offsets.partial,
+    basis: base + offsets.basis,
     scratch: base + bytes,
   };
 }
@@ -158,11 +189,18 @@ function attendLatent(
   const {scale, keys, values} = stored.attributes;
   const kvHeads = batch * kvHeadsOf(keys, stored.inputs.keyData);
   const rowsOfHead = rows / kvHeads;
-  const addressOf = (tensor: tf.Tensor | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
-  const project = (basis: tf.Tensor4D, to: number) => {
-    kernels.project(queries, heap.address(basis), to, kvHeads, rowsOfHead, width, basis.shape[2]);
+  const floatBasis = (basis: Basis | undefined, descriptor: number) => {
+    if (basis === undefined) return 0;
+    if (basis instanceof tf.Tensor) return heap.address(basis);
+    kernels.decodeTokens(descriptor, kvHeads, 0, rankOf(basis), room.basis, room.scratch);
+    return room.basis;
   };
-  if (keyBasis !== undefined) project(keyBasis, room.queries);
+  const project = (basis: number, rank: number, to: number) => {
+    kernels.project(queries, basis, to, kvHeads, rowsOfHead, width, rank);
+  };
+  if (keyBasis !== undefined) {
+    project(floatBasis(keyBasis, described + segmentBytes), rankOf(keyBasis), room.queries);
+  }
   if (rotatedMean !== undefined) {
     const mean = heap.address(rotatedMean);
     kernels.meanAngles(
@@ -177,7 +215,7 @@ function attendLatent(
     );
   }
   if (keyMean !== undefined) {
-    project(keyMean, room.shift);
+    project(heap.address(keyMean), 1, room.shift);
     kernels.shiftSeen(room.seen, room.shift, scale, room.seenByLatents, rows);
   }
   const isExpanded = keyMean !== undefined || valueBasis !== undefined || valueMean !== undefined;
@@ -188,8 +226,10 @@ function attendLatent(
     seen: isExact ? 0 : keyMean === undefined ? room.seen : room.seenByLatents,
   });
   if (isExpanded) {
+    const basis = floatBasis(valueBasis, described + segmentBytes + descriptorBytes);
+    const mean = valueMean === undefined ? 0 : heap.address(valueMean);
     kernels.expandPartial(
-      ...([room.partial, addressOf(valueBasis), addressOf(valueMean)] as const),
+      ...([room.partial, basis, mean] as const),
       ...([
         keyMean === undefined ? 0 : room.shift,
         partial,

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {decodeTile} from '../../encodings/decode.js';
+import {decodeTile, floatBasis} from '../../encodings/decode.js';
 import {headsOf} from '../../encodings/encoding.js';
 import {tokenKindOf} from '../../encodings/token_kinds.js';
 import type {Rebuilding} from '../../encodings/wasm.js';
@@ -39,7 +39,7 @@ export function storedKeys(
   const latents = storedKeys(keys.latents, tokens, undefined);
   const rotated = rotatedInputs(rotation);
   return {
-    inputs: {...latents.inputs, keyBasis: keys.basis, keyMean: keys.mean, ...rotated.inputs},
+    inputs: {...latents.inputs, keyBasis: floatBasis(keys.basis), keyMean: keys.mean, ...rotated.inputs},
     attributes: {...latents.attributes, ...rotated.attributes},
   };
 }

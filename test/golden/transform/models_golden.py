@@ -23,7 +23,7 @@ sys.path += [str(HERE.parent / "models"), str(HERE.parent / "cache"), str(HERE)]
 import gpt2_forward  # noqa: E402
 import llama_forward  # noqa: E402
 from llama_forward import mean_nll, rotate, rotation_tables, softmax  # noqa: E402
-from storage import Unclear, hadamard, lloyd_max, widths_of  # noqa: E402
+from storage import Unclear, hadamard, lloyd_max, quantise, widths_of  # noqa: E402
 from transform_golden import transform  # noqa: E402
 
 TILE, VOCAB = 16, 61
@@ -113,17 +113,24 @@ def widths_by_side(profile, bits):
 
 
 def mixed(a, b, widths):
-    """A R and R^T B of one head, with channels of zeros up to whole groups: R mixes the channels of one width."""
+    """A R and R^T B of one head, with channels of zeros up to whole groups: R mixes the channels of one width.
+
+    Without such zeros R^T B is in codes of 8 bits, and A R the inverse of what they stand for.
+    """
     channels = 8 * len(widths)
     a = np.pad(a, ((0, 0), (0, channels - len(a))))
     b = np.pad(b, ((0, channels - len(b)), (0, 0)))
     of_channels = np.repeat(widths, 8)
     mixing = np.zeros((channels, channels))
-    for width in set(widths) - {0}:
+    for width in set(widths):
         members = np.flatnonzero(of_channels == width)
-        assert len(members) & (len(members) - 1) == 0  # Hadamard's matrix has such sizes
-        mixing[np.ix_(members, members)] = hadamard(len(members))
-    return float32(a @ mixing), float32(mixing.T @ b)
+        assert width == 0 or len(members) & (len(members) - 1) == 0  # Hadamard's matrix has such sizes
+        mixing[np.ix_(members, members)] = np.eye(len(members)) if width == 0 else hadamard(len(members))
+    if channels > b.shape[1]:
+        return float32(a @ mixing), float32(mixing.T @ b)
+    *_, rows = quantise(mixing.T @ b, 8, "token", channels)
+    rows = rows.astype(float)
+    return np.linalg.inv(rows), rows
 
 
 class Cache:

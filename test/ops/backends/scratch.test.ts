@@ -15,6 +15,7 @@ import {eigh} from '../../../ops/linalg/eigh/index.js';
 import {embed} from '../../../ops/embed/index.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
 import {linear} from '../../../ops/linear/index.js';
+import {coefficients} from '../../../ops/low_rank/coefficients.js';
 import {unpack} from '../../../ops/unpack/index.js';
 import {type PackedFormat, packedFormats} from '../../../ops/weights/formats.js';
 import type {PackedMatrix} from '../../../ops/weights/matrix.js';
@@ -96,6 +97,19 @@ const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number
       expectFinite(() =>
         Object.values(eigh(tf.reshape(random(seed, [count, 1, dim, dim]), [count, dim, dim]))),
       ),
+    ),
+    solveRows: fc.asyncProperty(
+      borders,
+      sizes,
+      fc.integer({min: 1, max: 2}),
+      fc.integer(),
+      (tokens, size, heads, seed) =>
+        expectFinite(() => {
+          const dim = 4 * Math.ceil(size / 8);
+          return [
+            coefficients(random(seed, [1, heads, tokens, dim]), random(seed + 1, [1, heads, dim, dim])),
+          ];
+        }),
     ),
     linear: fc.asyncProperty(borders, borders, borders, fc.integer(), (rows, inputs, outputs, seed) =>
       expectFinite(() => {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {decodeEncoding} from '../../../ops/encodings/decode.js';
+import {decodeEncoding, floatBasis} from '../../../ops/encodings/decode.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
@@ -67,7 +67,7 @@ describeOnBackends(
             ];
             const [z, basis, mean] = [
               await latents.data(),
-              await encoding.basis.data(),
+              await floatBasis(encoding.basis).data(),
               await encoding.mean?.data(),
             ];
             const {rank} = encoding;

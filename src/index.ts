@@ -95,12 +95,14 @@ export {
 // Plans: the policy of each depth.
 export {
   type BandsOptions,
+  type BudgetSize,
   type Plan,
   type PlanJson,
   type PlanLike,
   type ScenarioName,
   asPlan,
   bands,
+  budget,
   perDepth,
   scenario,
   uniform,

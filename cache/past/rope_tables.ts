@@ -48,8 +48,7 @@ export class RopeTables {
   upTo(positions: number): Rotation {
     const table = this.#table;
     if (table !== undefined && positions <= table.cos.shape[0]) return table;
-    const rows = positions + Math.max(spareRows, Math.ceil(positions / 16));
-    this.#table = kept(rotationFor(this.config, this.dim, 0, rows));
+    this.#table = kept(rotationFor(this.config, this.dim, 0, tableRows(positions)));
     free(table);
     return this.#table;
   }
@@ -97,6 +96,9 @@ export class RopeTableSet {
 
 /** The fewest spare rows of a table, so that it does not grow with each token. */
 const spareRows = 16;
+
+/** Rows of a table that has to grow to so many positions. */
+export const tableRows = (positions: number) => positions + Math.max(spareRows, Math.ceil(positions / 16));
 
 function kept(rotation: Rotation): Rotation {
   tf.keep(rotation.cos);

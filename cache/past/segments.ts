@@ -92,7 +92,8 @@ function joinedScores(segment: Segment | undefined, fresh: Segment): tf.Tensor4D
 /** The fewest spare tokens. Few, because the spare capacity of a short text should not outweigh its compression. */
 const spareTokens = 4;
 
-function grownCapacity(tokens: number, expectedTokens = Infinity): number {
+/** Rows of a buffer that has to grow to hold so many tokens. */
+export function grownCapacity(tokens: number, expectedTokens = Infinity): number {
   const grown = tokens + Math.max(spareTokens, Math.ceil(tokens / 16));
   return tokens <= expectedTokens ? Math.min(grown, expectedTokens) : grown;
 }

@@ -1,17 +1,17 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, didYouMean} from '../../base/errors.js';
-import {optionValue, positiveNumber} from '../../base/options.js';
+import {optionValue} from '../../base/options.js';
 import {type PolicyLike, asPolicy, policyNames} from '../policies/as_policy.js';
 import {bands} from './bands.js';
+import {budget, budgetOfText, budgetSize} from './budget.js';
 import {perDepth} from './per_depth.js';
 import type {Plan, PlanJson} from './plan.js';
-import {ofRatio} from './ratio.js';
 import {type ScenarioName, scenario, scenarioNames} from './scenario.js';
 import {uniform} from './uniform.js';
 
 /**
  * Whatever can be read as a plan: a `PolicyLike` (for every depth), a list of them (one per depth), a plan, its JSON (as an object or
- * text), `'bands'`, the name of a scenario, or a fraction of the bytes of float32 such as `'0.1x'`.
+ * text), `'bands'`, the name of a scenario, or a budget: `'0.1x'` of float32, `'4kB/token'` or `'20MB:tokens=4096'`.
  */
 export type PlanLike = Plan | PolicyLike | readonly PolicyLike[] | PlanJson;
 
@@ -40,8 +40,8 @@ function isPlan(given: PlanLike): given is Plan {
 
 function planOfText(text: string): Plan {
   if (/^[[{"]/.test(text)) return asPlan(parsed(text));
-  const ratio = /^(?<ratio>\d*\.?\d+)x$/.exec(text)?.groups?.['ratio'];
-  if (ratio !== undefined) return ofRatio(Number(ratio));
+  const ofBytes = budgetOfText(text);
+  if (ofBytes !== undefined) return ofBytes;
   if (text === 'bands') return bands();
   const need = scenarioNames.find(name => name === text);
   if (need !== undefined) return scenario(need);
@@ -96,7 +96,7 @@ const schemas = {
     output: v.optional(policy),
     shares: v.optional(shares),
   }),
-  ratio: v.strictObject({plan: v.literal('ratio'), ratio: positiveNumber}),
+  budget: v.looseObject({plan: v.literal('budget')}),
   scenario: v.strictObject({
     plan: v.literal('scenario'),
     name: v.string(`expected one of ${scenarioNames.join(', ')}`),
@@ -120,8 +120,10 @@ function planOfJson(json: unknown): Plan {
       const {shallow, deep, output, shares: given} = parse(schemas.bands, json);
       return bands({shallow, deep, output, shares: given});
     }
-    case 'ratio':
-      return ofRatio(parse(schemas.ratio, json).ratio);
+    case 'budget': {
+      const {plan: _, ...size} = parse(schemas.budget, json);
+      return budget(budgetSize(size));
+    }
     case 'scenario':
       return scenario(parse(schemas.scenario, json).name as ScenarioName);
     default:

@@ -1,17 +1,18 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {checkOptions, specOf} from '../../base/options.js';
+import {profileOfModel} from '../codecs/transform_profile/of_model.js';
 import {type PolicyLike, asPolicy} from '../policies/as_policy.js';
-import type {Plan} from './plan.js';
-import {layered} from '../policies/layered.js';
 import {quantized} from '../policies/quantized.js';
+import {budget} from './budget.js';
+import type {Plan} from './plan.js';
 
 export interface BandsOptions {
-  /** Policy of the shallow depths. Default `layered({longTermBits: 4, rankOf: 'keys'})`. */
+  /** Policy of the shallow depths. Default `budget({ratio: 0.15})` if the model has a profile, else `quantized({keyBits: 5, valueBits: 4})`. */
   readonly shallow?: PolicyLike;
-  /** Policy of the deep depths. Default `quantized({keyBits: 8, valueBits: 4})`. */
+  /** Policy of the deep depths. Default: as for `shallow`. */
   readonly deep?: PolicyLike;
-  /** Policy of the last depths. Default `quantized({bits: 8})`. */
+  /** Policy of the last depths. Default: as for `shallow`. */
   readonly output?: PolicyLike;
   /** The share of depths in each band, in this order; they sum to 1. Default [3/8, 3/8, 2/8]. */
   readonly shares?: readonly [number, number, number];
@@ -27,10 +28,11 @@ const schema = v.strictObject({
 });
 
 /**
- * Returns a plan of three bands over the depths of any model: shallow, deep, output. Boundaries are rounded to whole depths.
+ * Returns a plan of three bands over the depths of any model: shallow, deep, output. Boundaries are rounded to whole depths. The default
+ * bands of a model of 32 layers are layers 1-12, 13-24 and 25-32.
  *
- * The default bands of a model of 32 layers are layers 1-12, 13-24 and 25-32. Shallow layers, whose keys are low rank, store keys as low
- * rank and both sides in 4 bits; deep layers store keys in 8 and values in 4 bits; output layers store both in 8 bits.
+ * Bands are for models whose depths differ, as `monitor` shows. By default all three are alike: on SmolLM2 no division of the same bytes
+ * among them lost less, and with a profile bits follow the depths in any case.
  *
  * @throws InvalidArgumentError if a policy cannot be read, or if the shares do not sum to 1.
  */
@@ -41,27 +43,31 @@ export function bands(options: BandsOptions = {}): Plan {
       `bands(${shown(given)}); expected an object with any of shallow, deep, output and shares.`,
     );
   }
-  const {
-    shallow = layered({longTermBits: 4, rankOf: 'keys'}),
-    deep = quantized({keyBits: 8, valueBits: 4}),
-    output = quantized({bits: 8}),
-    ...rest
-  } = options;
+  const {shallow, deep, output, ...rest} = options;
   const {shares} = checkOptions('bands', schema, rest);
   if (Math.abs(shares[0] + shares[1] + shares[2] - 1) > 1e-6) {
     throw new InvalidArgumentError(
       `bands: shares = [${shares.join(', ')}]; expected three shares that sum to 1.`,
     );
   }
-  const policies = {shallow: asPolicy(shallow), deep: asPolicy(deep), output: asPolicy(output)};
+  const policies = Object.fromEntries(
+    Object.entries({shallow, deep, output}).flatMap(([band, policy]) =>
+      policy === undefined ? [] : [[band, asPolicy(policy)]],
+    ),
+  );
+  const [calibrated, otherwise] = [budget({ratio: 0.15}), quantized({keyBits: 5, valueBits: 4})];
   return {
-    policyFor: (depth, depths) => policies[bandOf(depth, depths, shares)],
+    policyFor(depth, depths, model) {
+      const policy = policies[bandOf(depth, depths, shares)];
+      if (policy !== undefined) return policy;
+      return model !== undefined && profileOfModel(model) !== undefined
+        ? calibrated.policyFor(depth, depths, model)
+        : otherwise;
+    },
     toJSON: () => ({
       plan: 'bands',
-      shallow: specOf(policies.shallow),
-      deep: specOf(policies.deep),
-      output: specOf(policies.output),
-      shares,
+      ...Object.fromEntries(Object.entries(policies).map(([band, policy]) => [band, specOf(policy)])),
+      ...(rest.shares && {shares}),
     }),
   };
 }

@@ -1,4 +1,4 @@
-import type {LayerShape} from '../binding/layer_shape.js';
+import type {CacheableModel, LayerShape} from '../binding/layer_shape.js';
 import type {Policy} from '../contract.js';
 import {asPolicy, checkPolicy} from '../policies/as_policy.js';
 
@@ -6,9 +6,9 @@ import {asPolicy, checkPolicy} from '../policies/as_policy.js';
 export interface Plan {
   /**
    * Returns the policy of a depth, from 0 to `depths - 1`.
-   * @param model the model, or its layer shapes, if the plan is for one.
+   * @param model the model, or its layer shapes, which plans by size need: they differ from model to model.
    */
-  policyFor(depth: number, depths: number, model?: object): Policy;
+  policyFor(depth: number, depths: number, model?: CacheableModel | readonly LayerShape[]): Policy;
   /** Returns JSON from which `asPlan` makes this plan again. */
   toJSON(): PlanJson;
 }
@@ -22,7 +22,11 @@ export type PlanJson = {readonly plan: string} & Readonly<Record<string, unknown
  * @param model the model, or its layer shapes.
  * @throws InvalidArgumentError if the plan does not return a policy, or returns one that does not fit.
  */
-export function policiesOf(plan: Plan, shapes: readonly LayerShape[], model: object): Policy[] {
+export function policiesOf(
+  plan: Plan,
+  shapes: readonly LayerShape[],
+  model: CacheableModel | readonly LayerShape[],
+): Policy[] {
   return shapes.map((shape, depth) => {
     const given = asPolicy(plan.policyFor(depth, shapes.length, model)); // user-defined plans may return any value
     const {store} = given;

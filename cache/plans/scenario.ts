@@ -1,21 +1,22 @@
 import {InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
-import type {Plan} from './plan.js';
-import {adaptive} from '../policies/adaptive.js';
-import {h2o} from '../policies/h2o.js';
-import {layered} from '../policies/layered.js';
+import {profileOfModel} from '../codecs/transform_profile/of_model.js';
 import type {Policy} from '../contract.js';
+import {h2o} from '../policies/h2o.js';
+import {quantized} from '../policies/quantized.js';
+import {budget} from './budget.js';
+import type {Plan} from './plan.js';
 
-/** Requirements, and the policy recommended for each. */
+/** Requirements, and what is recommended for each: with a profile of the model, and without. */
 const scenarios = {
-  /** Memory is very scarce: low-rank keys, and all codes in 4 bits. Saves far more than 60 % of float32. */
-  memory: () => layered({longTermBits: 4, rankOf: 'keys', shortTermSize: 64}),
-  /** Long contexts: an exact short term and a quantised long term. */
-  longContext: () => layered({longTermBits: 4}),
-  /** Real time: the tokens with the most attention, in a fixed budget. */
-  realTime: () => h2o(),
-  /** Accuracy first: the fewest bits that keep a measured error within its tolerance. */
-  accuracy: () => adaptive(),
-} satisfies Record<string, () => Policy>;
+  /** Memory is very scarce: a tenth of float32; an eighth without a profile. */
+  memory: {calibrated: budget({ratio: 0.1}), otherwise: quantized({keyBits: 4, valueBits: 3})},
+  /** Long contexts: hardly any loss in a seventh of float32. */
+  longContext: {calibrated: budget({ratio: 0.15}), otherwise: quantized({keyBits: 5, valueBits: 4})},
+  /** Real time: the tokens with the most attention, in a fixed number of tokens, so that no step takes longer than another. */
+  realTime: {otherwise: h2o()},
+  /** Accuracy first: the same text as with the full cache, but for a token in hundreds. */
+  accuracy: {otherwise: quantized()},
+} satisfies Record<string, {calibrated?: Plan; otherwise: Policy}>;
 
 export type ScenarioName = keyof typeof scenarios;
 
@@ -23,7 +24,9 @@ export type ScenarioName = keyof typeof scenarios;
 export const scenarioNames = Object.keys(scenarios) as ScenarioName[];
 
 /**
- * Returns the plan recommended for a requirement: `'memory'`, `'longContext'`, `'realTime'` or `'accuracy'`.
+ * Returns the plan recommended for a requirement: `'memory'`, `'longContext'`, `'realTime'` or `'accuracy'`. For the first two it depends on
+ * whether the model has a profile.
+ *
  * @throws InvalidArgumentError if there is no such scenario.
  */
 export function scenario(name: ScenarioName): Plan {
@@ -36,6 +39,12 @@ export function scenario(name: ScenarioName): Plan {
       `There is no scenario "${given}"; there are ${scenarioNames.join(', ')}.${didYouMean(given, scenarioNames)}`,
     );
   }
-  const policy = scenarios[name]();
-  return {policyFor: () => policy, toJSON: () => ({plan: 'scenario', name})};
+  const {calibrated, otherwise}: {calibrated?: Plan; otherwise: Policy} = scenarios[name];
+  return {
+    policyFor: (depth, depths, model) =>
+      calibrated !== undefined && model !== undefined && profileOfModel(model) !== undefined
+        ? calibrated.policyFor(depth, depths, model)
+        : otherwise,
+    toJSON: () => ({plan: 'scenario', name}),
+  };
 }

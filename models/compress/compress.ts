@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast, checkOptions, positiveNumber, probability, specOf} from '../../base/options.js';
+import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
 import type {RopeMode} from '../../layers/index.js';
 import {type ModelCompression, eigenArgs, keyModeAt} from '../architectures/parts/compression.js';
@@ -155,7 +156,16 @@ export async function compress(
       keyRanks: allotted.keys,
       valueRanks: allotted.values,
       centered: options.center,
-      cachePolicies: plan === undefined ? undefined : policiesOf(plan, attentions.length),
+      cachePolicies:
+        plan === undefined
+          ? undefined
+          : policiesOf(
+              plan,
+              attentions.map(({heads, kvHeads}, depth) => ({
+                ...{depth, heads, kvHeads, dim: allotted.keys[depth]!, dimV: allotted.values[depth]!},
+                headDim: dim,
+              })),
+            ),
     };
     const rows = await rowsOf(prepared, allotted, sample);
     const numbers = (ofRow: (row: CompressionRow) => number) =>
@@ -205,8 +215,9 @@ function checkTokens(tokens: number, dim: number, rank: number): string[] {
   ];
 }
 
-function policiesOf(plan: PlanLike, depths: number) {
-  return Array.from({length: depths}, (_, depth) => specOf(asPlan(plan).policyFor(depth, depths)));
+function policiesOf(given: PlanLike, shapes: readonly LayerShape[]) {
+  const plan = asPlan(given);
+  return shapes.map(({depth}) => specOf(plan.policyFor(depth, shapes.length, shapes)));
 }
 
 /** Predicted and measured errors by depth. */

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import {type Options, optionValue} from '../../base/options.js';
 import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
+import {budgetSize, textOfBudget} from '../../cache/plans/budget.js';
 import {makePolicy} from '../../cache/policies/as_policy.js';
 import {policyText} from '../../cache/policies/policy_text.js';
 
@@ -13,13 +14,14 @@ const spec = v.strictObject({name: v.string(), options: v.optional(v.record(v.st
 export function planLabel(given: PlanLike): string {
   const {plan, ...parts} = asPlan(given).toJSON();
   if (plan === 'uniform') return partLabel(parts['policy']);
+  if (plan === 'budget') return textOfBudget(budgetSize(parts));
   if (plan === 'scenario') return partLabel(parts['name']);
   if (plan === 'perDepth') {
     const [first, ...others] = Array.isArray(parts['policies']) ? parts['policies'].map(partLabel) : [];
     if (first !== undefined && others.every(label => label === first)) return first;
   }
   const labels = Object.entries(parts).map(([name, part]) => `${name}=${partLabel(part)}`);
-  return `${plan}(${labels.join(', ')})`;
+  return labels.length === 0 ? plan : `${plan}(${labels.join(', ')})`;
 }
 
 /** A policy's name and options, a list, or any other value of a plan's JSON. */

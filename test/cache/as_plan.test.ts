@@ -97,21 +97,6 @@ describe('whatever can be read as a plan', () => {
     expect(asPlan(policyText(sides, h2o().options)).policyFor(0, 1).options).to.deep.equal(sides.options);
   });
 
-  it('finds the best plan within a fraction of float32', () => {
-    const bitsOf = (share: string) => {
-      const {keyBits, valueBits, groupSize} = asPlan(share).policyFor(0, 1).options;
-      return [keyBits, valueBits, groupSize];
-    };
-    expect(bitsOf('0.3x')).to.deep.equal([8, 8, 64]);
-    expect(bitsOf('.2188x')).to.deep.equal([8, 5, 64]);
-    expect(bitsOf('.2032x')).to.deep.equal([6, 6, 64]);
-    expect(bitsOf('0.1x')).to.deep.equal([3, 2, 64]);
-    expect(() => asPlan('0.01x').policyFor(0, 1)).to.throw(
-      InvalidArgumentError,
-      /0.01x of float32 is too small; the least without a profile of the model is 0.079x/,
-    );
-  });
-
   it('takes policies by name in the JSON of a plan, too', () => {
     const same = (json: object, plan: PlanLike) =>
       expect(asPlan(json as PlanLike).toJSON()).to.deep.equal(asPlan(plan).toJSON());

@@ -15,6 +15,9 @@ import {
   scenarioNames,
   uniform,
 } from '../../cache/plans/index.js';
+import type {Plan} from '../../cache/plans/plan.js';
+import {uniformShapes} from '../../cache/binding/layer_shape.js';
+import {useProfile} from '../../cache/codecs/transform_profile/index.js';
 import {full} from '../../cache/policies/full.js';
 import {h2o} from '../../cache/policies/h2o.js';
 import {layered} from '../../cache/policies/layered.js';
@@ -26,6 +29,7 @@ import {CacheStateError, InvalidArgumentError} from '../../base/errors.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {rejection} from '../base/files/rejection.js';
+import {randomProfile} from '../support/transform_profile.js';
 import {policyVariants, throughJson, variantName} from './variants.js';
 
 describe('plans', () => {
@@ -54,6 +58,7 @@ describe('plans', () => {
   const plans = {
     uniform: uniform(quantized({bits: 4})),
     bands: bands(),
+    'bands with shares': bands({shares: [0.5, 0.25, 0.25]}),
     'bands of others': bands({shallow: h2o(), shares: [0.2, 0.4, 0.4]}),
     perDepth: perDepth([full(), h2o({heavyBudget: 5}), onlineSvd()]),
     ...Object.fromEntries(scenarioNames.map(name => [`scenario ${name}`, scenario(name)])),
@@ -67,6 +72,30 @@ describe('plans', () => {
       }
     });
   }
+
+  it('recommend by profile, if the model has one', () => {
+    const shapes = uniformShapes({depths: 3, heads: 2, headDim: 16});
+    const namesOf = (plan: Plan) => shapes.map(({depth}) => plan.policyFor(depth, 3, shapes).name);
+    const recommended = [bands(), bands({output: h2o()}), ...scenarioNames.map(scenario)];
+    const [q, t, h] = ['quantized', 'transform', 'h2o'];
+    expect(recommended.map(namesOf)).to.deep.equal([
+      [q, q, q],
+      [q, q, h],
+      [q, q, q],
+      [q, q, q],
+      [h, h, h],
+      [q, q, q],
+    ]);
+    useProfile(shapes, randomProfile({depths: 3, kvHeads: 2, dim: 16}));
+    expect(recommended.map(namesOf)).to.deep.equal([
+      [t, t, t],
+      [t, t, h],
+      [t, t, t],
+      [t, t, t],
+      [h, h, h],
+      [q, q, q],
+    ]);
+  });
 
   const wrong: [string, unknown, RegExp][] = [
     ['nothing', null, /null is neither a plan nor a policy/],

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {readFileSync} from 'node:fs';
 import {join, relative} from 'node:path';
-import {asPolicy} from '../../cache/index.js';
+import {asPolicy, uniformShapes} from '../../cache/index.js';
 import {checkedWeights} from '../../models/formats/check_weights.js';
 import {partsOfGguf} from '../../models/formats/model_parts.js';
 import {parseHubId} from '../../models/hub/index.js';
@@ -83,6 +83,8 @@ const compressed = JSON.stringify({
 });
 const weights = readFileSync(golden('models/tiny/llama_biases/model.safetensors'));
 
+const shapes = uniformShapes({depths: 3, heads: 2, headDim: 16});
+
 const plans = [
   {plan: 'uniform', policy: {name: 'quantized', options: {bits: 4, groupSize: 32}}},
   {
@@ -96,6 +98,8 @@ const plans = [
     shares: [0.5, 0.25, 0.25],
   },
   {plan: 'scenario', name: 'memory'},
+  {plan: 'budget', ratio: 0.1},
+  {plan: 'budget', bytes: 20e6, tokens: 4096},
 ].map(plan => JSON.stringify(plan));
 
 const shardIndex = JSON.stringify({
@@ -219,7 +223,7 @@ export const readers: readonly Reader[] = [
     read: bytes =>
       Promise.resolve().then(() => {
         const plan = asPlan(jsonOf(bytes) as PlanLike);
-        for (const depth of [0, 1, 2]) plan.policyFor(depth, 3);
+        for (const {depth} of shapes) plan.policyFor(depth, shapes.length, shapes);
         asPlan(JSON.stringify(plan));
       }),
   },

@@ -10,7 +10,7 @@ const names = {
     ...['policy', 'full', 'quantized', 'float8', 'onlineSvd', 'h2o'],
     ...['lru', 'lfu', 'layered', 'sliding', 'adaptive', 'transform'],
   ],
-  plans: ['asPlan', 'uniform', 'perDepth', 'bands', 'scenario'],
+  plans: ['asPlan', 'uniform', 'perDepth', 'bands', 'budget', 'scenario'],
   layers: ['attention', 'cachedAttention', 'eigenAttention', 'flashAttention'],
   evaluate: ['evaluate', 'monitor', 'analyzeRanks', 'epochCallback', 'tune'],
   compress: ['calibrate', 'compress', 'fineTune', 'transformProfile', 'useProfile'],

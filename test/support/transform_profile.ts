@@ -13,7 +13,10 @@ export interface ProfileSizes {
 }
 
 /** A profile of random, correlated channels, the first of which matter a thousand times as much as the last. */
-function randomProfile({depths, kvHeads, dim, dimV = dim, rope}: ProfileSizes, seed = 1): TransformProfile {
+export function randomProfile(
+  {depths, kvHeads, dim, dimV = dim, rope}: ProfileSizes,
+  seed = 1,
+): TransformProfile {
   const side = (of: number, at: number, isKeys: boolean): SideTransform => {
     const heads = Array.from({length: kvHeads}, (_, head) =>
       transformOf(

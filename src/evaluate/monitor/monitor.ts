@@ -5,7 +5,6 @@ import {layerShapes} from '../../../cache/binding/attention_layers.js';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {type PlanLike, asPlan} from '../../../cache/plans/as_plan.js';
 import {planOfLayers} from '../../../cache/plans/of_layers.js';
-import type {Plan} from '../../../cache/plans/plan.js';
 import {FeatureGrams} from '../../../cache/watch/feature_grams.js';
 import {
   type ModelLike,
@@ -89,8 +88,15 @@ export async function monitor(
         exact.dispose();
       }
     }
+    const policies = totals.map((_, depth) => planLabel(plan.policyFor(depth, totals.length, tfModel)));
     const ranks = await featureRanks(grams, ['keys', 'values']);
-    return {plan: planLabel(plan), tokens, chunk, ...summarize(totals, sharedBytes, ranks, plan), timeline};
+    return {
+      plan: planLabel(plan),
+      tokens,
+      chunk,
+      ...summarize(totals, sharedBytes, ranks, policies),
+      timeline,
+    };
   } finally {
     grams.dispose();
   }
@@ -117,7 +123,7 @@ function summarize(
   totals: readonly Totals[],
   sharedBytes: number,
   ranks: readonly FeatureRank[],
-  plan: Plan,
+  policies: readonly string[],
 ): Pick<MonitorReport, 'rows' | 'overall' | 'ranks'> {
   const rankOf = (feature: 'keys' | 'values', depth?: number) =>
     mean(
@@ -127,7 +133,7 @@ function summarize(
     );
   const rows = totals.map((ofDepth, depth) => ({
     depth,
-    policy: planLabel(plan.policyFor(depth, totals.length)),
+    policy: policies[depth]!,
     keyRank: rankOf('keys', depth),
     valueRank: rankOf('values', depth),
     ...measuresOf(ofDepth),

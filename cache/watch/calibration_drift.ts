@@ -1,0 +1,77 @@
+import * as tf from '@tensorflow/tfjs';
+import type {LowRankEncoding} from '../../ops/encodings/encoding.js';
+import {tileTokens} from '../../ops/encodings/lloyd_max_layout.js';
+import {
+  type CalibrationDrift,
+  type StoredCodes,
+  calibrationDriftOf,
+} from '../codecs/transform_profile/drift.js';
+import {profileOfModel, registeredProfile} from '../codecs/transform_profile/of_model.js';
+import {
+  type TransformProfile,
+  type TransformSide,
+  transformSides,
+} from '../codecs/transform_profile/profile.js';
+import type {KVCache} from '../kv_cache.js';
+
+/** The newest tiles of each depth are looked at, 512 tokens. */
+const mostTiles = 32;
+
+/**
+ * Compares what a cache stores by `transform` with the texts that its profile was calibrated on. It reads codes and scales of the newest
+ * tokens, and costs nothing until it is called: a millisecond per depth then.
+ *
+ *     const drift = await calibrationDrift(cache);
+ *     if (drift?.hasLeft) console.warn('The text is not of the kind that this model was calibrated on.');
+ *
+ * @returns undefined if no depth stores tokens by a profile, or none is stored yet. Of a batch, the first text is looked at.
+ */
+export async function calibrationDrift(cache: KVCache): Promise<CalibrationDrift | undefined> {
+  const {model} = cache;
+  const stored: StoredCodes[] = [];
+  const profiles: (TransformProfile | undefined)[] = [];
+  for (let depth = 0; cache.policy(depth) !== undefined; depth++) {
+    const profile = profileOfStore(cache.policy(depth)!.store, model);
+    const segment = cache.past(depth)?.held['stored'];
+    profiles.push(profile);
+    if (profile === undefined || segment === undefined) continue;
+    for (const side of transformSides) {
+      const encoding = segment[side];
+      if (encoding.kind !== 'lowRank') continue;
+      const codes = await newestCodes(encoding, segment.tokens, depth, side);
+      if (codes !== undefined) stored.push(codes);
+    }
+  }
+  if (stored.length === 0) return undefined;
+  return calibrationDriftOf(stored, (depth, side) => profiles[depth]!.depths[depth]![side]);
+}
+
+/** The profile that a policy's codec stores by; undefined if it has none. */
+export function profileOfStore(
+  {name, options}: {readonly name: string; readonly options: Readonly<Record<string, unknown>>},
+  model: object,
+): TransformProfile | undefined {
+  if (name !== 'transform') return undefined;
+  const id = options['profile'];
+  return typeof id === 'string' ? registeredProfile(id) : profileOfModel(model);
+}
+
+async function newestCodes(
+  {latents}: LowRankEncoding,
+  tokens: number,
+  depth: number,
+  side: TransformSide,
+): Promise<StoredCodes | undefined> {
+  const whole = Math.floor(tokens / tileTokens);
+  if (latents.kind !== 'lloydMax' || whole === 0) return undefined;
+  const tiles = Math.min(whole, mostTiles);
+  const newest = (tensor: tf.Tensor4D) =>
+    tf.tidy(() => tf.slice(tensor, [0, 0, whole - tiles, 0], [1, 1, tiles, -1]));
+  const [codes, scales] = [newest(latents.codes), newest(latents.scales)];
+  try {
+    const numbers = {codes: await codes.data<'int32'>(), scales: await scales.data<'int32'>()};
+    return {depth, side, tiles, widths: latents.widths, ...numbers};
+  } finally {
+    tf.dispose([codes, scales]);
+  }
+}

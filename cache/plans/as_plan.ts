@@ -3,7 +3,8 @@ import {InvalidArgumentError, didYouMean} from '../../base/errors.js';
 import {optionValue} from '../../base/options.js';
 import {type PolicyLike, asPolicy, policyNames} from '../policies/as_policy.js';
 import {bands} from './bands.js';
-import {budget, budgetOfText, budgetSize} from './budget.js';
+import {budget} from './budget.js';
+import {budgetSize, sizeOfText} from './budget_size.js';
 import {perDepth} from './per_depth.js';
 import type {Plan, PlanJson} from './plan.js';
 import {type ScenarioName, scenario, scenarioNames} from './scenario.js';
@@ -40,8 +41,8 @@ function isPlan(given: PlanLike): given is Plan {
 
 function planOfText(text: string): Plan {
   if (/^[[{"]/.test(text)) return asPlan(parsed(text));
-  const ofBytes = budgetOfText(text);
-  if (ofBytes !== undefined) return ofBytes;
+  const size = sizeOfText(text);
+  if (size !== undefined) return budget(size);
   if (text === 'bands') return bands();
   const need = scenarioNames.find(name => name === text);
   if (need !== undefined) return scenario(need);

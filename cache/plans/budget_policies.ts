@@ -10,7 +10,7 @@ import {tableRows} from '../past/rope_tables.js';
 import {full} from '../policies/full.js';
 import {quantized} from '../policies/quantized.js';
 import {transform} from '../policies/transform.js';
-import type {BudgetSize} from './budget.js';
+import type {BudgetSize} from './budget_size.js';
 
 /** A policy for each depth, and what they cost in the unit of the budget. */
 interface Choice {

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import {type Options, optionValue} from '../../base/options.js';
 import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
-import {budgetSize, textOfBudget} from '../../cache/plans/budget.js';
+import {budgetSize, textOfBudget} from '../../cache/plans/budget_size.js';
 import {makePolicy} from '../../cache/policies/as_policy.js';
 import {policyText} from '../../cache/policies/policy_text.js';
 

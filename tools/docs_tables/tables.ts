@@ -157,6 +157,17 @@ const codecsOfTheField = (tokensOfText: string): Table => ({
     ]),
 });
 
+/** The loss of a plan in one cell; of plans that are named by their bits, their size as well. */
+function lossOf(figure: Figure): string {
+  const {size} = figure;
+  const loss = [
+    number('klDivergence', nats)(figure),
+    number('change', changed)(figure),
+    number('top1Agreement', value => percent(value, 1))(figure),
+  ].join(', ');
+  return String(size).endsWith('bits') ? `${loss} at ${number('ratioToFloat32', digits(3))(figure)}` : loss;
+}
+
 const ranked = (key: string, random: string) => (figure: Figure) =>
   typeof figure[key] === 'number' ? `${number(key, share)(figure)} (${number(random, share)(figure)})` : '-';
 
@@ -222,6 +233,17 @@ export const tables: Readonly<Record<string, Table>> = {
   },
   codecs_wikitext: codecsOfTheField('4,096 tokens of wikitext2-test.txt'),
   codecs_shakespeare: codecsOfTheField('2,048 tokens of tinyshakespeare.txt'),
+  transform_models: {
+    ...{what: 'transform_models', subject: ''},
+    cells: figures =>
+      pivot(figures, {
+        rows: [
+          ['model', text('model')],
+          ['text', text('text')],
+        ],
+        ...{across: text('size'), cell: lossOf},
+      }),
+  },
   loading: {
     ...{what: 'loading', subject: smollm2},
     cells: figures =>

@@ -16,7 +16,7 @@ import type {TransformProfile} from '../cache/codecs/transform_profile/index.js'
 import {type LoadedModel, calibrate, loadModel, profileFor, transformProfile} from '../models/index.js';
 import {contextLengthOf} from '../models/model_like.js';
 import {type EvaluationRow, evaluate} from '../src/evaluate/index.js';
-import {bitsOfSize, fewestBits} from './support/bits_of_size.js';
+import {bitsOfSize, fewestBits, stepsOf} from './support/bits_of_size.js';
 import {type Figure, record} from './support/history.js';
 
 interface Case {
@@ -61,8 +61,9 @@ async function calibrated(loaded: LoadedModel, paths: readonly string[]): Promis
 
 async function measured(loaded: LoadedModel, profile: TransformProfile, text: string): Promise<Figure[]> {
   const window = Math.min(contextLengthOf(loaded), tokens);
+  const steps = stepsOf(window, 64, 20); // as evaluate takes the first window
   const plans = sizes
-    .map(share => ({share, bits: bitsOfSize(loaded, profile, {tokens: window, share})}))
+    .map(share => ({share, bits: bitsOfSize(loaded, profile, {steps, share})}))
     .filter(({bits}) => bits >= fewestBits);
   const evaluation = await evaluate(loaded, text, {
     tokens,

@@ -1,7 +1,7 @@
 /**
  * Records in a long text, as in needle tests:
  *
- *     npx tsx bench/records.ts [--model M] [--contexts 8] [--records 16] [--tokens 1500] [--share 0.1] [--seed 1] [--record]
+ *     npx tsx bench/records.ts [--model M] [--contexts 8] [--records 8] [--tokens 1500] [--share 0.1] [--seed 1] [--record]
  *
  * Each context is prose with sentences such as "The password of Amber is tiger." at equal distances: other names and words each time, every
  * word one token. A plan takes in a context once, 64 tokens per step; each question continues a fork of its cache. An answer is right if
@@ -51,7 +51,7 @@ const {values} = parseArgs({
   options: {
     model: {type: 'string'},
     contexts: {type: 'string', default: '8'},
-    records: {type: 'string', default: '16'},
+    records: {type: 'string', default: '8'},
     tokens: {type: 'string', default: '1500'},
     share: {type: 'string', default: '0.1'},
     seed: {type: 'string', default: '1'},

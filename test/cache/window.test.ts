@@ -10,6 +10,7 @@ import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import {describeOnBackends} from '../support/backends.js';
 import {expectClose} from '../support/tensors.js';
+import {randomProfileId} from '../support/transform_profile.js';
 import {policyVariants, variantName} from './variants.js';
 
 const [batch, heads, kvHeads, dim, tokens] = [2, 4, 2, 16, 40];
@@ -98,8 +99,14 @@ const schedules = [
   [25, ...Array.from({length: 15}, () => 1)],
 ];
 
+/** Of a text as short as this one, only a profile makes codes. */
+const byProfile = {
+  name: 'transform',
+  options: {bits: 3, sinks: 1, profile: randomProfileId({depths: 1, kvHeads, dim})},
+};
+
 describeOnBackends('a local window', () => {
-  for (const variant of policyVariants) {
+  for (const variant of [...policyVariants, byProfile]) {
     it(`${variantName(variant)}: attends to all held tokens within it and to no others`, async () => {
       const text = randomText();
       for (const [window, chunks] of [

@@ -16,8 +16,11 @@ export interface TransformOfOptions {
   readonly shrink?: number;
 }
 
-/** Variances below this share of the largest are rounding: such a channel is scaled as if it had this variance. */
-const smallestVariance = 1e-9;
+/**
+ * A channel that hardly varied in the calibration is scaled as if it had this share of the largest variance: tokens of other texts may
+ * vary there, and numbers that are huge in units of a tiny deviation would take the whole scale of their token.
+ */
+const smallestVariance = 1e-4;
 
 /**
  * The transform whose channels are uncorrelated and whose errors cost independently of one another. With C the covariance of the

@@ -105,6 +105,25 @@ describe('transforms of a calibration', () => {
     expect([...weights]).to.deep.equal([...weights].sort((a, b) => b - a));
   });
 
+  it('give directions in which the calibration hardly varied numbers that are not huge', () => {
+    const dim = 16;
+    const [covariance, metric] = [new Float64Array(dim * dim), new Float64Array(dim * dim)];
+    for (let i = 0; i < dim; i++) {
+      covariance[i * (dim + 1)] = i < 4 ? 1 : 0;
+      metric[i * (dim + 1)] = 1;
+    }
+    const {analysis} = transformOf(covariance, metric, dim);
+    // a token as far from the mean in such a direction as others are where they vary
+    const unseen = multiply64(
+      Float64Array.from({length: dim}, (_, i) => (i === 9 ? 1 : 0)),
+      analysis,
+      1,
+      dim,
+      dim,
+    );
+    expect(Math.max(...unseen.map(Math.abs))).to.be.at.most(100.001);
+  });
+
   it('exist for heads that never vary, vary in one direction only, or are never read', () => {
     const dim = 8;
     const zeros = new Float64Array(dim * dim);

@@ -9,6 +9,8 @@ import type {DenseBlock, Past} from './past/past.js';
 
 /** The sizes of one head: numbers per key and per value. */
 export interface HeadSizes {
+  /** Key and value heads; absent if no layer is given. */
+  readonly kvHeads?: number;
   readonly dim: number;
   readonly dimV: number;
 }

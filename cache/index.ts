@@ -35,7 +35,6 @@ export {
   type TransformWidths,
   type WidthBudget,
   registerProfile,
-  useProfile,
   widthsFor,
 } from './codecs/transform_profile/index.js';
 export type {Budget, Candidates, Codec, Context, HeadSizes, Keeper, PairCodec, Policy} from './contract.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {disposeProfile} from '../cache/codecs/transform_profile/tensors.js';
-import {useProfile} from '../cache/codecs/transform_profile/of_model.js';
+import {setProfileOfModel} from '../cache/codecs/transform_profile/of_model.js';
 import type {TransformProfile} from '../cache/codecs/transform_profile/index.js';
 import {FormatError, TransferError} from '../base/errors.js';
 import {disposeSymbol} from '../base/dispose_symbol.js';
@@ -81,7 +81,7 @@ async function packagedProfile(
 ): Promise<TransformProfile | undefined> {
   try {
     const profile = await profileFor(model);
-    if (profile !== undefined) useProfile(model, profile);
+    if (profile !== undefined) setProfileOfModel(model, profile);
     return profile;
   } catch (error) {
     // attention that is compressed already, or not known, has none

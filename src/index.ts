@@ -160,8 +160,9 @@ export {
   fineTune,
   type TransformProfileOptions,
   transformProfile,
+  useProfile,
 } from '../models/index.js';
-export {type TransformProfile, useProfile} from '../cache/index.js';
+export type {TransformProfile} from '../cache/index.js';
 
 // Errors: all that the package throws are of these classes.
 export {

@@ -7,11 +7,12 @@ import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {project} from '../../ops/low_rank/index.js';
-import type {Context, HeadSizes, PairCodec} from '../contract.js';
+import type {Context, PairCodec} from '../contract.js';
 import {meanAt} from '../past/decode.js';
 import type {DenseBlock, Past} from '../past/past.js';
 import {moveTokens} from '../past/segments.js';
 import {paying, withBlock} from './pair.js';
+import {expectContext, expectHeads} from './transform_profile/fit.js';
 import {encodeByOwnTransform, ownNumbers} from './transform_profile/own_transform.js';
 import {profileOfModel, registerProfile, registeredProfile} from './transform_profile/of_model.js';
 import type {TransformProfile} from './transform_profile/profile.js';
@@ -105,10 +106,10 @@ function byProfile(found: TransformProfile, bits: number): Coding {
   const widths = widthsOf(found, bits);
   return {
     check: sizes => {
-      checkSizes(found, sizes);
+      expectHeads(found, sizes);
     },
     add(past, block, context) {
-      checkContext(found, context);
+      expectContext(found, context);
       const batch = block.keys.data.shape[0];
       const tensors = (side: 'keys' | 'values') => sideTensors(found, widths, context.depth, side, batch);
       const encoded = {
@@ -158,28 +159,6 @@ function encode(x: tf.Tensor4D, {widths, analysis, basis, mean, rotatedMean}: Si
     ...(mean && {mean}),
     ...(rotatedMean && {rotatedMean}),
   };
-}
-
-function checkSizes({depths}: TransformProfile, {dim, dimV}: HeadSizes): void {
-  const {keys, values} = depths[0]!;
-  if (keys.dim === dim && values.dim === dimV) return;
-  throw new InvalidArgumentError(
-    `transform: the profile is of heads of ${keys.dim} and ${values.dim} numbers per key and value, and these have ${dim} and ` +
-      `${dimV}: calibrate this model.`,
-  );
-}
-
-function checkContext({depths, rope}: TransformProfile, context: Context): void {
-  const {keys} = depths[0]!;
-  const isOther =
-    depths.length !== context.depths ||
-    (context.latentKeys === undefined && (rope === undefined) !== (context.rope === undefined));
-  if (!isOther && context.latentKeys === undefined) return;
-  throw new InvalidArgumentError(
-    `transform: the profile is of a model with ${depths.length} attention layers, ${rope === undefined ? 'without' : 'with'} rotary ` +
-      `positions, and ${keys.kvHeads} key heads of ${keys.dim} numbers; this model has ${context.depths}, ` +
-      `${context.latentKeys !== undefined ? 'with keys that its layers compress' : context.rope === undefined ? 'without rotary positions' : 'with rotary positions'}: calibrate this model.`,
-  );
 }
 
 function expectProfile(id: string): TransformProfile {

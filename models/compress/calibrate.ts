@@ -25,7 +25,7 @@ export interface Calibration {
   readonly depths: readonly DepthStatistics[];
   /** Statistics of gradients instead of features, over fewer tokens: see `watchGradients`. Only with `gradientTokens`. */
   readonly gradients?: Pick<Calibration, 'tokens' | 'depths'>;
-  /** What the codec `transform` is calibrated by: see `transformProfile`. Only with `gradientTokens`. */
+  /** What the codec `transform` is calibrated by: see `transformProfile`. Only with `gradientTokens`, and texts of more than 4 tokens. */
   readonly transform?: TransformStatistics;
 }
 
@@ -132,7 +132,7 @@ async function costs(
   features: TransformStatistics,
   gradientPieces: Pieces,
   scalePieces: Pieces,
-): Promise<Required<Pick<Calibration, 'gradients' | 'transform'>>> {
+): Promise<Pick<Calibration, 'gradients' | 'transform'>> {
   const {model, attentions, seed, afterChunk} = passes;
   const gradients = new StatisticsWatcher(sumSides);
   const ofTransforms = new TransformGradients(features);
@@ -154,7 +154,8 @@ async function costs(
       scales.dispose();
     }
     const {tokens, statistics: depths} = gradients;
-    return {gradients: {tokens, depths}, transform: scales.statistics};
+    // texts that are shorter than what caches keep exact have no statistics
+    return {gradients: {tokens, depths}, ...(features.tokens > 0 && {transform: scales.statistics})};
   } finally {
     gradients.dispose();
     ofTransforms.dispose();

@@ -22,3 +22,4 @@ export {attentionFingerprint, profileFor} from './transform/packaged_profiles.js
 export {loadTransformProfile, saveTransformProfile} from './transform/profile_file.js';
 export type {DepthTransformStatistics, TransformStatistics, TransformSum} from './transform/statistics.js';
 export {type TransformProfileOptions, transformProfile} from './transform/transform_profile.js';
+export {useProfile} from './transform/use_profile.js';

@@ -93,7 +93,7 @@ export async function tune(model: ModelLike, text: TextLike, options: TuneOption
   const profile = profileOfModel(modelOf(model));
   if (profile === undefined) {
     throw new InvalidArgumentError(
-      'tune needs a profile of the model, and this one has none: make one with "eigenkv calibrate", and give it by useProfile(model, profile).',
+      'tune needs a profile of the model, and this one has none: make one with "eigenkv calibrate", and give it by await useProfile(model, profile).',
     );
   }
   if ((targetRatio === undefined) === (maxKl === undefined)) {

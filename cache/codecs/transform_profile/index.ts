@@ -1,7 +1,6 @@
 /** Calibrated transforms of a model's cache, and how many bits each of their channels has. */
 export type {DepthTransforms, SideTransform, TokenScales, TransformProfile} from './profile.js';
-export {registerProfile, useProfile} from './of_model.js';
-
+export {registerProfile} from './of_model.js';
 export {transformOf} from './transform_of.js';
 export {
   type CodeWidth,

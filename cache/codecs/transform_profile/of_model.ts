@@ -7,12 +7,12 @@ const ofModels = new WeakMap<object, TransformProfile>();
 const byId = new Map<string, TransformProfile>();
 const ids = new WeakMap<TransformProfile, string>();
 
-/** Makes a profile the one that policies use for a model, if they name none. */
-export function useProfile(model: object, profile: TransformProfile): void {
+/** Makes a profile the one that policies use for a model, if they name none. (`useProfile` of models/ looks whether it is of that model.) */
+export function setProfileOfModel(model: object, profile: TransformProfile): void {
   ofModels.set(model, profile);
 }
 
-/** The profile that `useProfile` set; undefined if none. */
+/** The profile that `setProfileOfModel` set; undefined if none. */
 export function profileOfModel(model: object): TransformProfile | undefined {
   return ofModels.get(model);
 }

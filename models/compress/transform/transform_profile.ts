@@ -28,8 +28,8 @@ const schema = v.strictObject({
  * The transforms of a model from its calibration: for each depth, key head and side the channels in which errors are uncorrelated in
  * what they cost. See `transformOf` and `SideTransform`.
  *
- * @throws InvalidArgumentError if the calibration has no gradients, or from fewer tokens than a head has dimensions; or an option is
- *   not allowed.
+ * @throws InvalidArgumentError if the calibration has no gradients, or from fewer tokens than a head has dimensions, or numbers that are
+ *   not finite; or an option is not allowed.
  */
 export function transformProfile(
   calibration: Calibration,
@@ -39,15 +39,24 @@ export function transformProfile(
   const {fingerprint, transform} = calibration;
   if (transform === undefined) {
     throw new InvalidArgumentError(
-      'The calibration has no statistics of transforms; calibrate again with gradientTokens (eigenkv calibrate --gradients 3072).',
+      'The calibration has no statistics of transforms; calibrate again with gradientTokens (eigenkv calibrate --gradients 3072), on texts ' +
+        'of more than 4 tokens.',
     );
   }
   const {rope, tokens, gradientTokens, scaleTokens, depths} = transform;
-  const dim = Math.max(...depths.map(depth => depth.dim));
+  const dim = Math.max(...calibration.depths.map(depth => depth.dim));
   if (Math.min(tokens, gradientTokens) < dim) {
     throw new InvalidArgumentError(
       `The calibration has ${tokens} tokens and gradients of ${gradientTokens} tokens; transforms of heads with ${dim} numbers need at ` +
-        `least ${dim} of each, and are good with 3,000. Calibrate with longer texts and more gradientTokens.`,
+        `least ${dim} of each, and are good with 3,000. (The first 4 tokens of a text do not count, and those of its last step of 64 have ` +
+        'no gradients.) Calibrate with longer texts and more gradientTokens.',
+    );
+  }
+  for (const [depth, {sums}] of depths.entries()) {
+    const wrong = Object.entries(sums).find(([, numbers]) => !numbers.every(Number.isFinite));
+    if (wrong === undefined) continue;
+    throw new InvalidArgumentError(
+      `The calibration has NaN or infinity at depth ${depth}, in ${wrong[0]}: look at the model's weights, and calibrate again.`,
     );
   }
   return {

@@ -1,8 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {ModelError} from '../../../base/errors.js';
-import {useProfile} from '../../../cache/codecs/transform_profile/of_model.js';
-import type {TransformProfile} from '../../../cache/codecs/transform_profile/index.js';
-import {attentionFingerprint, loadTransformProfile} from '../../../models/compress/index.js';
+import {loadTransformProfile, useProfile} from '../../../models/compress/index.js';
 import {embeddedName} from '../../../models/embedded_model.js';
 import {findParts} from '../../../models/formats/find_parts.js';
 import type {ModelParts} from '../../../models/formats/model_parts.js';
@@ -71,25 +68,15 @@ export async function loadForCommand(
       signal,
       onProgress: ({stage, done, total}) => bars[stage].update(done, total),
     });
-    if (profile !== undefined) await useProfileOf(loaded, profile, path!);
+    if (profile === undefined) return loaded;
+    await useProfile(loaded, profile).catch((error: unknown) => {
+      loaded.dispose();
+      throw error;
+    });
     return loaded;
   } finally {
     for (const bar of Object.values(bars)) bar.stop();
   }
-}
-
-/** @throws ModelError if the profile is of another model; the model is then disposed of. */
-async function useProfileOf(loaded: LoadedModel, profile: TransformProfile, path: string): Promise<void> {
-  const fingerprint = await attentionFingerprint(loaded);
-  if (fingerprint === profile.fingerprint) {
-    useProfile(loaded.model, profile);
-    return;
-  }
-  loaded.dispose();
-  throw new ModelError(
-    `--profile ${path} is of another model: the attention weights have the fingerprint ${fingerprint}, and the profile is of ${profile.fingerprint}. ` +
-      'Make one with "eigenkv calibrate --profile".',
-  );
 }
 
 /** Opens a model without loading its weights; a download shows its progress. The caller closes `weights`. */

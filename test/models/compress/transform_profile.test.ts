@@ -4,13 +4,14 @@ import {mkdtemp, readFile, readdir, rm, stat, writeFile} from 'node:fs/promises'
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
+import {FormatError, InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {writeSafetensors} from '../../../base/files/write_safetensors.js';
 import {
   type SideTransform,
   type TransformProfile,
   widthsFor,
 } from '../../../cache/codecs/transform_profile/index.js';
+import {KVCache, transform} from '../../../cache/index.js';
 import {
   type Calibration,
   buildModel,
@@ -23,6 +24,7 @@ import {
   saveCalibration,
   saveTransformProfile,
   transformProfile,
+  useProfile,
 } from '../../../models/index.js';
 import {keyMoments, partOf} from '../../../models/compress/transform/statistics.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
@@ -142,10 +144,83 @@ describe('profiles of transforms', () => {
     for (const shrink of [0, -1, 2, NaN]) {
       expect(() => transformProfile(calibration, {shrink})).to.throw(InvalidArgumentError, /shrink/);
     }
+    const short = await calibrate({model}, [[3, 4, 5]], {gradientTokens: 400});
+    expect(() => transformProfile(short)).to.throw(InvalidArgumentError, /more than 4 tokens/);
+    const shortPath = join(folder, 'short.safetensors');
+    await saveCalibration(short, shortPath);
+    expect(await loadCalibration(shortPath)).to.include({tokens: 3});
     // and files from before there were transforms are read
     const path = join(folder, 'old.safetensors');
     await saveCalibration(old, path);
     expect(await loadCalibration(path)).not.to.have.property('transform');
+  });
+
+  it('refuse numbers that are none, and say where', () => {
+    const {transform, ...rest} = calibration;
+    const [first, second] = transform!.depths;
+    for (const name of ['keyGrams', 'valueMetrics'] as const) {
+      const sums = {...second!.sums, [name]: second!.sums[name].map((x, i) => (i === 5 ? NaN : x))};
+      const spoiled = {...rest, transform: {...transform!, depths: [first!, {...second!, sums}]}};
+      expect(() => transformProfile(spoiled)).to.throw(
+        InvalidArgumentError,
+        new RegExp(`NaN or infinity at depth 1, in ${name}`),
+      );
+    }
+  });
+
+  it('exist for a model with a head whose keys and values never vary', async () => {
+    const flat = tinyModel();
+    tf.tidy(() => {
+      const zeroed = flat.getWeights().map((weight, i) => {
+        const {name} = flat.weights[i]!;
+        if (!/(?:key|value)/.test(name)) return weight;
+        const keep = tf.concat([tf.zeros([weight.shape[0], dim]), tf.ones([weight.shape[0], dim])], 1);
+        return tf.mul(weight, keep);
+      });
+      flat.setWeights(zeroed);
+    });
+    const made = transformProfile(
+      await calibrate({model: flat}, [idsFrom(3)], {window: 200, gradientTokens: 400}),
+    );
+    for (const {keys, values} of made.depths) {
+      for (const side of [keys, values]) {
+        expect([...side.weights.slice(0, dim)]).to.deep.equal(Array(dim).fill(0));
+        expect(side.weights[dim]).to.be.above(0);
+      }
+    }
+    const cache = new KVCache(flat, transform({bits: 4, profile: made}));
+    const logits = tf.tidy(() =>
+      [idsFrom(5).slice(0, 60), idsFrom(5).slice(60, 90)].map(
+        ids => flat.apply(tf.tensor2d(ids, [1, ids.length], 'int32'), {cache}) as tf.Tensor,
+      ),
+    );
+    expect(cache.past(0)!.held['stored']!.tokens).to.equal(80);
+    for (const part of logits) expect([...(await part.data())].every(Number.isFinite)).to.equal(true);
+    tf.dispose(logits);
+    cache.dispose();
+    flat.dispose();
+  });
+
+  it('are used for the model that they are of, and refused for any other', async () => {
+    const profile = transformProfile(calibration);
+    const twin = tinyModel(2); // of the same sizes
+    await rejection(
+      useProfile({model: twin}, profile),
+      ModelError,
+      /of another model: .*Make one of this model/,
+    );
+    await rejection(useProfile(twin, profile), ModelError, /another model/);
+    await useProfile({model}, profile);
+    const ids = tf.tensor2d(idsFrom(7).slice(0, 40), [1, 40], 'int32');
+    const tablesOf = (of: tf.LayersModel) => {
+      using cache = new KVCache(of, 'transform');
+      tf.dispose(of.apply(ids, {cache}) as tf.Tensor);
+      return cache.modelBytes;
+    };
+    expect(tablesOf(model)).to.be.above(0);
+    expect(tablesOf(twin)).to.equal(0); // it stores by the directions of the text itself
+    ids.dispose();
+    twin.dispose();
   });
 
   it('are saved in 8 bits and read again', async () => {

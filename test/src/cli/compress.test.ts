@@ -1,8 +1,8 @@
 import {expect} from 'chai';
-import {access, mkdtemp, rm, writeFile} from 'node:fs/promises';
+import {access, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {FormatError, InvalidArgumentError} from '../../../base/errors.js';
+import {FormatError, InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {loadTransformProfile} from '../../../models/index.js';
 import {calibrateCommand} from '../../../src/cli/calibrate.js';
 import {compressCommand} from '../../../src/cli/compress.js';
@@ -86,6 +86,35 @@ describe('eigenkv calibrate and compress', () => {
     ]);
     await rejection(refused, InvalidArgumentError, /no statistics of transforms.*--gradients/);
     await rejection(access(without), Error, /ENOENT/);
+  });
+
+  it('refuses too few tokens for a profile, and a profile of another model', async () => {
+    const [never, other] = [at('never.safetensors'), at('other_profile.safetensors')];
+    const outputs = ['--out', never, '--profile', never];
+    await writeFile(at('short.txt'), 'a');
+    const cases: [string[], RegExp][] = [
+      [
+        ['--tokens', '60'],
+        /has 56 tokens and gradients of 0 tokens; transforms of heads with 64 numbers need at least 64 of each/,
+      ],
+      [['--tokens', '200', '--gradients', '100'], /gradients of 60 tokens.*Calibrate with longer texts/],
+      [['--text', at('short.txt')], /on texts of more than 4 tokens/],
+    ];
+    for (const [args, message] of cases) {
+      await rejection(calibrateCommand.run([...args, ...outputs]), InvalidArgumentError, message);
+      await rejection(access(never), Error, /ENOENT/);
+    }
+    const bytes = (await readFile(at('profile.safetensors'))).toString('latin1');
+    await writeFile(
+      other,
+      Buffer.from(bytes.replace(/"fingerprint":"\w{8}/, '"fingerprint":"01234567'), 'latin1'),
+    );
+    const used = evalCommand.run(['--profile', other, '--plan', 'transform', '--tokens', '64']);
+    await rejection(
+      used,
+      ModelError,
+      /of another model: .* 01234567.*Make one of this model with.*--profile FILE/,
+    );
   });
 
   it('compress --json says the same to programs', async () => {

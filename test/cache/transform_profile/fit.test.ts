@@ -1,0 +1,57 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import {KVCache, transform, uniformShapes} from '../../../cache/index.js';
+import {useBackend} from '../../../ops/backends/use_backend.js';
+import type {RopeConfig} from '../../../ops/rotate/rope.js';
+import {randomProfileId} from '../../support/transform_profile.js';
+
+const [depths, heads, kvHeads, headDim] = [2, 4, 2, 16];
+const rope = {theta: 100};
+const plan = transform({profile: randomProfileId({depths, kvHeads, dim: headDim, rope}), sinks: 0});
+
+/** Attends 20 tokens at the first depth. */
+function step(cache: KVCache, config: RopeConfig | undefined): void {
+  tf.tidy(() => {
+    const ones = (count: number) => tf.ones<tf.Rank.R4>([1, count, 20, headDim]);
+    const keys = ones(kvHeads);
+    cache.attend(0, {queries: ones(heads), keys, values: keys, ...(config && {rope: config})});
+  });
+}
+
+describe('a profile of another model', () => {
+  before(() => useBackend('wasm'));
+
+  it('is refused by sizes when a cache is made', () => {
+    for (const other of [{kvHeads: 4}, {headDim: 32}, {heads: 8, kvHeads: 1}]) {
+      const shapes = uniformShapes({depths, heads, kvHeads, headDim, ...other});
+      expect(() => new KVCache(shapes, plan)).to.throw(
+        InvalidArgumentError,
+        /profile is of 2 key heads with 16 .* this model has . with \d+ and \d+: calibrate this model/,
+      );
+    }
+  });
+
+  it('is refused by depths and rotary positions when tokens are stored, which leaves the cache as it was', () => {
+    const shapes = (of: number) => uniformShapes({depths: of, heads, kvHeads, headDim});
+    const cases: [number, RopeConfig | undefined, RegExp][] = [
+      [3, rope, /model with 2 attention layers, and this one has 3 attention layers/],
+      [2, {theta: 10_000}, /positions {"theta":100}, and this one has the rotary positions {"theta":10000}/],
+      [2, {...rope, interleaved: true}, /"interleaved":true}: calibrate/],
+      [2, {...rope, rotaryDim: 8}, /"rotaryDim":8}: calibrate/],
+      [2, {...rope, scaling: {type: 'linear', factor: 2}}, /"factor":2}}: calibrate/],
+      [2, undefined, /this one has no rotary positions: calibrate/],
+    ];
+    for (const [count, config, message] of cases) {
+      using cache = new KVCache(shapes(count), plan);
+      const {numTensors} = tf.memory();
+      expect(() => {
+        step(cache, config);
+      }).to.throw(InvalidArgumentError, message);
+      expect([cache.tokensSeen(0), tf.memory().numTensors - numTensors]).to.deep.equal([0, 0]);
+    }
+    using cache = new KVCache(shapes(2), plan);
+    step(cache, {theta: 100, rotaryDim: 16, interleaved: false}); // the same, written out
+    expect(cache.past(0)!.held['stored']!.tokens).to.equal(16);
+  });
+});

@@ -157,6 +157,12 @@ const codecsOfTheField = (tokensOfText: string): Table => ({
     ]),
 });
 
+/** A number and its standard error. */
+const withError =
+  (key: string, format: (value: number) => string) =>
+  (figure: Figure): string =>
+    `${number(key, format)(figure)} ± ${number(`${key}Error`, format)(figure)}`;
+
 /** The loss of a plan in one cell; of plans that are named by their bits, their size as well. */
 function lossOf(figure: Figure): string {
   const {size} = figure;
@@ -243,6 +249,19 @@ export const tables: Readonly<Record<string, Table>> = {
         ],
         ...{across: text('size'), cell: lossOf},
       }),
+  },
+  records: {
+    ...{what: 'records', subject: 'SmolLM2'},
+    cells: figures =>
+      list(figures, [
+        ['plan', code('plan')],
+        ['of float32 bytes', number('ratioToFloat32', digits(3))],
+        ['right words', withError('written', value => percent(value, 0))],
+        ['lost, gained', figure => `${text('lost')(figure)}, ${text('gained')(figure)}`],
+        ['chance of that', number('signTest', digits(2))],
+        ['right of the words of the context', withError('chosen', value => percent(value, 0))],
+        ['log-probability against `full`', withError('difference', digits(2))],
+      ]),
   },
   loading: {
     ...{what: 'loading', subject: smollm2},

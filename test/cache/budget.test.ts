@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {useProfile} from '../../cache/codecs/transform_profile/index.js';
+import {setProfileOfModel} from '../../cache/codecs/transform_profile/of_model.js';
 import {sizesOf} from '../../cache/codecs/transform_profile/widths.js';
 import {KVCache, type LayerShape, type PlanLike, asPlan, budget, uniformShapes} from '../../cache/index.js';
 import {planLabel} from '../../src/evaluate/plan_label.js';
@@ -17,7 +17,7 @@ const profile = randomProfile({depths: 3, kvHeads: 2, dim: 64});
 const rotatedProfile = randomProfile({depths: 3, kvHeads: 2, dim: 64, rope});
 function withProfile(of = profile): LayerShape[] {
   const shapes = withoutProfile();
-  useProfile(shapes, of);
+  setProfileOfModel(shapes, of);
   return shapes;
 }
 
@@ -64,7 +64,7 @@ describe('budget', () => {
         ...of,
         keys: {...of.keys, weights: of.keys.weights.map(weight => weight * (at === depth ? 1000 : 1))},
       }));
-      useProfile(shapes, {...profile, depths});
+      setProfileOfModel(shapes, {...profile, depths});
       return namesOf(budget({ratio: 0.6}), shapes).indexOf('full');
     };
     expect([0, 1, 2].map(dearest)).to.deep.equal([0, 1, 2]);
@@ -120,7 +120,7 @@ describe('budget', () => {
     const shapes = withoutProfile();
     const plan = budget({ratio: 0.1});
     expect(plan.policyFor(0, 3, shapes).name).to.equal('quantized');
-    useProfile(shapes, profile);
+    setProfileOfModel(shapes, profile);
     expect(plan.policyFor(0, 3, shapes).name).to.equal('transform');
   });
 

@@ -17,7 +17,7 @@ import {
 } from '../../cache/plans/index.js';
 import type {Plan} from '../../cache/plans/plan.js';
 import {uniformShapes} from '../../cache/binding/layer_shape.js';
-import {useProfile} from '../../cache/codecs/transform_profile/index.js';
+import {setProfileOfModel} from '../../cache/codecs/transform_profile/of_model.js';
 import {full} from '../../cache/policies/full.js';
 import {h2o} from '../../cache/policies/h2o.js';
 import {layered} from '../../cache/policies/layered.js';
@@ -86,7 +86,7 @@ describe('plans', () => {
       [h, h, h],
       [q, q, q],
     ]);
-    useProfile(shapes, randomProfile({depths: 3, kvHeads: 2, dim: 16}));
+    setProfileOfModel(shapes, randomProfile({depths: 3, kvHeads: 2, dim: 16}));
     expect(recommended.map(namesOf)).to.deep.equal([
       [t, t, t],
       [t, t, h],

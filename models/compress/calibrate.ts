@@ -9,6 +9,7 @@ import type {DenseAttention} from '../adapters/index.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOfTexts, modelOf} from '../model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';
 import {denseAttentions} from './dense_attention.js';
+import {outputMetric} from './output_metric.js';
 import {piecesOf} from './pieces.js';
 import {type DepthStatistics, StatisticsWatcher, sumSides} from './statistics.js';
 import type {TransformStatistics} from './transform/statistics.js';
@@ -107,12 +108,30 @@ export async function calibrate(
     return {
       ...{fingerprint, tokens: seen, depths},
       ...(gradientPieces.length > 0 &&
-        (await costs(passes, await features.statistics(), gradientPieces, scalePieces))),
+        (await costs(
+          passes,
+          await features.statistics(await outputMetrics(attentions)),
+          gradientPieces,
+          scalePieces,
+        ))),
     };
   } finally {
     watcher.dispose();
     features.dispose();
   }
+}
+
+/** By depth, the heads joined: one layer's weights are in memory at a time. */
+async function outputMetrics(attentions: readonly DenseAttention[]): Promise<Float64Array[]> {
+  const metrics: Float64Array[] = [];
+  for (const attention of attentions) {
+    const weights = await attention.read();
+    const heads = Array.from({length: attention.kvHeads}, (_, head) =>
+      outputMetric(weights, attention, head),
+    );
+    metrics.push(Float64Array.from(heads.flatMap(head => [...head])));
+  }
+  return metrics;
 }
 
 /** What all passes over a text need. */

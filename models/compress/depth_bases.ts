@@ -1,10 +1,10 @@
 import {InvalidArgumentError} from '../../base/errors.js';
-import {multiply64, transpose64} from '../../ops/linalg/matrix64.js';
 import type {RopeMode} from '../../layers/index.js';
 import type {DenseAttention, DenseWeights} from '../adapters/index.js';
 import {type BasisMethod, type OrderedBasis, keyBasis, orderedBasis} from './bases.js';
 import {type DistanceWeights, rotatedMetric} from './rotated_metric.js';
 import type {Calibration} from './calibrate.js';
+import {outputMetric} from './output_metric.js';
 import type {DepthStatistics} from './statistics.js';
 
 /** Options that bases depend on: see `CompressOptions`. */
@@ -39,7 +39,7 @@ export function depthBases(
   weights: DenseWeights,
   options: BasesOptions,
 ): DepthBases {
-  const {heads, kvHeads, headDim: dim, rope} = attention;
+  const {kvHeads, headDim: dim, rope} = attention;
   const {keyMethod, valueMethod, ropeMode, ridge, center} = options;
   const statistics: DepthStatistics = depths[depth]!;
   const isRotated = rope !== undefined && ropeMode === 'after';
@@ -78,13 +78,10 @@ export function depthBases(
       });
     }),
     values: everyHead(head =>
-      orderedBasis(
-        valueMethod,
-        gram(values, head, valueMeans),
-        outputMetric(weights.output, head, heads, kvHeads, dim),
-        dim,
-        {ridge, ...ofGradients('values', head)},
-      ),
+      orderedBasis(valueMethod, gram(values, head, valueMeans), outputMetric(weights, attention, head), dim, {
+        ridge,
+        ...ofGradients('values', head),
+      }),
     ),
     keyMeans,
     valueMeans,
@@ -100,24 +97,4 @@ function centred(gram: Float64Array, mean: Float64Array | undefined, tokens: num
   if (mean === undefined) return gram;
   const dim = mean.length;
   return gram.map((x, at) => x - tokens * mean[Math.floor(at / dim)]! * mean[at % dim]!);
-}
-
-/** The sum over a group's query heads of W_O,j W_O,j^T, with W_O `[heads * dim, model dim]`. */
-function outputMetric(
-  output: Float32Array,
-  kvHead: number,
-  heads: number,
-  kvHeads: number,
-  dim: number,
-): Float64Array {
-  const total = new Float64Array(dim * dim);
-  const modelDim = output.length / (heads * dim);
-  const group = heads / kvHeads;
-  for (let j = 0; j < group; j++) {
-    const first = (kvHead * group + j) * dim * modelDim;
-    const rows = output.subarray(first, first + dim * modelDim);
-    const gram = multiply64(rows, transpose64(rows, dim, modelDim), dim, modelDim, dim);
-    gram.forEach((x, i) => (total[i]! += x));
-  }
-  return total;
 }

@@ -12,8 +12,10 @@ export interface HeadTransform {
 }
 
 export interface TransformOfOptions {
-  /** Share of the metric that is replaced by its mean eigenvalue times the identity, 0 to 1: estimates from few tokens vary. Default 0.2. */
+  /** Share of the metric that is replaced by `prior` of the same trace, 0 to 1: estimates from few tokens vary. Default 0.2. */
   readonly shrink?: number;
+  /** P, `[dim, dim]`: what is known of the metric beforehand, up to a factor. Default: the identity. */
+  readonly prior?: ArrayLike<number>;
 }
 
 /**
@@ -26,7 +28,7 @@ const smallestVariance = 1e-4;
  * The transform whose channels are uncorrelated and whose errors cost independently of one another. With C the covariance of the
  * tokens and F the metric, an error e of x costing `e F e^T / 2` nats,
  *
- *     F' = (1 - shrink) F + shrink tr(F) / dim I        F'^(1/2) C F'^(1/2) = E diag(lambda) E^T
+ *     F' = (1 - shrink) F + shrink tr(F) / tr(P) P      F'^(1/2) C F'^(1/2) = E diag(lambda) E^T
  *     A = F'^(1/2) E diag(lambda)^(-1/2)                B = diag(lambda)^(1/2) E^T F'^(-1/2)
  *
  * so that `A^T C A = I` and `B F' B^T = diag(lambda)`. (The Karhunen-Loeve transform in that metric.) A metric of zeros, of a head
@@ -40,14 +42,14 @@ export function transformOf(
   covariance: ArrayLike<number>,
   metric: ArrayLike<number>,
   dim: number,
-  {shrink = 0.2}: TransformOfOptions = {},
+  {shrink = 0.2, prior}: TransformOfOptions = {},
 ): HeadTransform {
-  let trace = 0;
-  for (let i = 0; i < dim; i++) trace += metric[i * dim + i]!;
+  const trace = traceOf(metric, dim);
   const isRead = trace > 0;
+  const share = prior === undefined ? (shrink * trace) / dim : (shrink * trace) / traceOf(prior, dim);
   const shrunk = Float64Array.from({length: dim * dim}, (_, at) => {
     const identity = at % (dim + 1) === 0 ? 1 : 0;
-    return isRead ? (1 - shrink) * metric[at]! + ((shrink * trace) / dim) * identity : identity;
+    return isRead ? (1 - shrink) * metric[at]! + share * (prior?.[at] ?? identity) : identity;
   });
   const [root, inverse] = symmetricPowers64(shrunk, dim, [0.5, -0.5]) as [Float64Array, Float64Array];
   const middle = multiply64(multiply64(root, covariance, dim, dim, dim), root, dim, dim, dim);
@@ -64,4 +66,10 @@ export function transformOf(
     }
   }
   return {analysis, synthesis, weights: values.map(value => (isRead ? Math.max(value, 0) : 0))};
+}
+
+function traceOf(matrix: ArrayLike<number>, dim: number): number {
+  let trace = 0;
+  for (let i = 0; i < dim; i++) trace += matrix[i * dim + i]!;
+  return trace;
 }

@@ -12,6 +12,8 @@ export interface DepthTransformStatistics {
   readonly dim: number;
   /** `[kvHeads, dim]`; not a sum. */
   readonly origin: Float64Array;
+  /** `[kvHeads, dim, dim]`, of the weights alone: see `outputMetric`. */
+  readonly outputMetrics: Float64Array;
   readonly sums: Readonly<Record<TransformSum, Float64Array>>;
 }
 
@@ -157,7 +159,7 @@ function withOrigin(
   });
   const joined = (parts: readonly Float64Array[]) => Float64Array.from(parts.flatMap(part => [...part]));
   return {
-    ...{kvHeads, dim, origin},
+    ...{...depth, origin},
     sums: {
       ...sums,
       keys: sums.keys.map((sum, i) => sum + tokens * shift[i]!),

@@ -16,16 +16,17 @@ import {
 const names = Object.keys(transformSums) as TransformSum[];
 const countNames = ['tokens', 'gradientTokens', 'scaleTokens'] as const;
 
-/** `transform.<depth>.origin` and `transform.<depth>.<sum>`, F32, as in `transformSums`. */
+/** `transform.<depth>.origin`, `.outputMetrics` and the sums, `transform.<depth>.<sum>`: F32, as in `transformSums`. */
 export function transformTensors({depths, rope}: TransformStatistics): TensorToWrite[] {
   return depths.flatMap((depth, index) => {
-    const {kvHeads, dim, origin, sums} = depth;
+    const {kvHeads, dim, origin, outputMetrics, sums} = depth;
     const tensor = (name: string, shape: number[], numbers: Float64Array): TensorToWrite => ({
       ...{name: `transform.${index}.${name}`, dtype: 'F32', shape},
       data: () => Float32Array.from(numbers),
     });
     return [
       tensor('origin', [kvHeads, dim], origin),
+      tensor('outputMetrics', [kvHeads, dim, dim], outputMetrics),
       ...names.map(name => tensor(name, sumShape(name, {kvHeads, dim, rope}), sums[name])),
     ];
   });
@@ -64,9 +65,10 @@ export async function readTransformStatistics(
       throw new FormatError(`${path}: the tensor "${full}" is missing or damaged; calibrate again.`);
     };
     const origin = await read('origin', [kvHeads, dim]);
+    const outputMetrics = await read('outputMetrics', [kvHeads, dim, dim]);
     const sums: Partial<Record<TransformSum, Float64Array>> = {};
     for (const name of names) sums[name] = await read(name, sumShape(name, {kvHeads, dim, rope}));
-    found.push({kvHeads, dim, origin, sums: sums as Record<TransformSum, Float64Array>});
+    found.push({kvHeads, dim, origin, outputMetrics, sums: sums as Record<TransformSum, Float64Array>});
   }
   return {tokens, gradientTokens, scaleTokens, ...(rope && {rope}), depths: found};
 }

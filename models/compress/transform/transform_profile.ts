@@ -7,20 +7,23 @@ import type {
   TransformProfile,
 } from '../../../cache/codecs/transform_profile/index.js';
 import type {Calibration} from '../calibrate.js';
-import {keyTransform, valueTransform} from './head_transforms.js';
+import {defaultShrinks, keyTransform, valueTransform} from './head_transforms.js';
 
 export interface TransformProfileOptions {
   /**
-   * How much of each head's metric is replaced by the same weight for all directions, above 0 and at most 1: a metric from few tokens is
-   * noisy. Default 0.2.
+   * How much of the metric of each head's keys is replaced by the same weight for all directions, above 0 and at most 1: a metric from few
+   * tokens is noisy. Default 0.1.
    */
-  readonly shrink?: number;
+  readonly keyShrink?: number;
+  /** How much of the metric of each head's values is replaced by that of the layer's output, above 0 and at most 1. Default 0.5. */
+  readonly valueShrink?: number;
   /** Names of the calibration's texts, for people. Default: none. */
   readonly texts?: readonly string[];
 }
 
 const schema = v.strictObject({
-  shrink: v.optional(probability, 0.2),
+  keyShrink: v.optional(probability, defaultShrinks.keys),
+  valueShrink: v.optional(probability, defaultShrinks.values),
   texts: v.optional(v.array(v.string('expected names of texts')), []),
 });
 
@@ -35,7 +38,7 @@ export function transformProfile(
   calibration: Calibration,
   options: TransformProfileOptions = {},
 ): TransformProfile {
-  const {shrink, texts} = checkOptions('transformProfile', schema, options);
+  const {keyShrink, valueShrink, texts} = checkOptions('transformProfile', schema, options);
   const {fingerprint, transform} = calibration;
   if (transform === undefined) {
     throw new InvalidArgumentError(
@@ -65,8 +68,8 @@ export function transformProfile(
     depths: depths.map(depth => {
       const {kvHeads} = depth;
       const heads = Array.from({length: kvHeads}, (_, head) => head);
-      const keys = heads.map(head => keyTransform(depth, rope, gradientTokens, head, {shrink}));
-      const values = heads.map(head => valueTransform(depth, gradientTokens, head, {shrink}));
+      const keys = heads.map(head => keyTransform(depth, rope, gradientTokens, head, keyShrink));
+      const values = heads.map(head => valueTransform(depth, gradientTokens, head, valueShrink));
       const side = (of: readonly (typeof values)[number][]): Omit<SideTransform, 'mean' | 'tokenScales'> => ({
         kvHeads,
         dim: depth.dim,

@@ -55,12 +55,20 @@ export class TransformFeatures implements Watcher {
     return this.sums.take();
   }
 
-  async statistics(): Promise<TransformStatistics> {
+  /** @param outputMetrics of each depth: see `DepthTransformStatistics`. */
+  async statistics(outputMetrics: readonly Float64Array[]): Promise<TransformStatistics> {
     const {rope, tokens, sizes} = this;
     const depths: DepthTransformStatistics[] = [];
     for (const [depth, {kvHeads, dim}] of sizes.entries()) {
       const origin = Float64Array.from(await this.origins[depth]!.data<'float32'>());
-      depths.push(withSums({kvHeads, dim, origin, sums: {}}, depth, rope, this.sums));
+      depths.push(
+        withSums(
+          {kvHeads, dim, origin, outputMetrics: outputMetrics[depth]!, sums: {}},
+          depth,
+          rope,
+          this.sums,
+        ),
+      );
     }
     return {tokens, gradientTokens: 0, scaleTokens: 0, ...(rope && {rope}), depths};
   }

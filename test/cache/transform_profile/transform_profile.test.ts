@@ -124,6 +124,23 @@ describe('transforms of a calibration', () => {
     expect(Math.max(...unseen.map(Math.abs))).to.be.at.most(100.001);
   });
 
+  it('take what is known beforehand for the metric, of the same trace', () => {
+    const dim = golden.dim;
+    const [covariance, metric, prior] = [
+      part(golden.covariances, 0),
+      part(golden.metrics, 0),
+      part(golden.metrics, 1),
+    ];
+    const trace = (of: readonly number[]) =>
+      of.reduce((sum, x, at) => (at % (dim + 1) === 0 ? sum + x : sum), 0);
+    const scaled = prior.map(x => (x * trace(metric)) / trace(prior));
+    const mixed = metric.map((x, at) => 0.7 * x + 0.3 * scaled[at]!);
+    const made = transformOf(covariance, metric, dim, {shrink: 0.3, prior});
+    const expected = transformOf(covariance, mixed, dim, {shrink: 0});
+    expectNear(made.weights, expected.weights, 1e-12);
+    expectNear(made.analysis, expected.analysis, 1e-8);
+  });
+
   it('exist for heads that never vary, vary in one direction only, or are never read', () => {
     const dim = 8;
     const zeros = new Float64Array(dim * dim);

@@ -142,7 +142,10 @@ describe('profiles of transforms', () => {
       /of 7 tokens.*at least 8/,
     );
     for (const shrink of [0, -1, 2, NaN]) {
-      expect(() => transformProfile(calibration, {shrink})).to.throw(InvalidArgumentError, /shrink/);
+      expect(() => transformProfile(calibration, {keyShrink: shrink})).to.throw(
+        InvalidArgumentError,
+        /keyShrink/,
+      );
     }
     const short = await calibrate({model}, [[3, 4, 5]], {gradientTokens: 400});
     expect(() => transformProfile(short)).to.throw(InvalidArgumentError, /more than 4 tokens/);

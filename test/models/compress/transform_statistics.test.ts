@@ -85,7 +85,7 @@ async function featuresOf(
 
 async function statisticsOf(texts: readonly Text[], rope: RopeConfig | undefined, chunk?: number) {
   const features = await featuresOf(texts, rope, chunk);
-  const statistics = await features.statistics();
+  const statistics = await features.statistics([new Float64Array(kvHeads * dim * dim)]);
   features.dispose();
   return statistics;
 }

@@ -97,15 +97,18 @@ export function policyText({name, options = {}}: Spec, defaults: Options): strin
 
 /** A codec or keeper is its name, followed by the options that differ from its defaults. Undefined for what text cannot say. */
 function textsOf(key: string, value: OptionValue): string[] | undefined {
-  if (typeof value !== 'object' || value === null) return [`${key}=${plainText(value)}`];
+  if (isPlain(value)) return [`${key}=${plainText(value)}`];
   const defaults = isSpec(value) ? defaultsOf(key, value.name) : undefined;
   if (!isSpec(value) || defaults === undefined) return undefined;
   const changed = Object.entries(value.options ?? {}).filter(
     ([option, of]) => JSON.stringify(of) !== JSON.stringify(defaults[option]),
   );
-  if (changed.some(([, of]) => typeof of === 'object' && of !== null)) return undefined;
+  if (!changed.every(([, of]) => isPlain(of))) return undefined;
   return [`${key}=${value.name}`, ...changed.map(([option, of]) => `${option}=${plainText(of)}`)];
 }
+
+/** Whether text says the value: it does not say that the digits of a name, such as a profile's id, are no number. */
+const isPlain = (value: OptionValue) => valueOf(plainText(value)) === value;
 
 const plainText = (value: OptionValue) => (typeof value === 'string' ? value : JSON.stringify(value));
 

@@ -95,6 +95,11 @@ describe('whatever can be read as a plan', () => {
     }
     const sides = h2o({store: {keys: {bits: 4}, values: 'float8'}});
     expect(asPlan(policyText(sides, h2o().options)).policyFor(0, 1).options).to.deep.equal(sides.options);
+    // names of digits, which text would make a number of
+    for (const profile of ['0123456789012345', '1234567890123456', '12345e6789012345']) {
+      const text = policyText({name: 'transform', options: {bits: 3, profile}}, {bits: 2.5, profile: null});
+      expect(JSON.parse(text)).to.deep.equal({name: 'transform', options: {bits: 3, profile}});
+    }
   });
 
   it('takes policies by name in the JSON of a plan, too', () => {

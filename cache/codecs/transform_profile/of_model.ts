@@ -29,16 +29,17 @@ export function registeredProfile(id: string): TransformProfile | undefined {
   return byId.get(id);
 }
 
-/** Sixteen hexadecimal digits: a digest of the transforms. */
+/** Sixteen hexadecimal digits: a digest of the transforms and of what bits are chosen by. (A is the inverse of B.) */
 function profileId(profile: TransformProfile): string {
   const known = ids.get(profile);
   if (known !== undefined) return known;
-  const digest = new Digest().take(profile.fingerprint);
+  const digest = new Digest().take(profile.fingerprint).take(JSON.stringify(profile.rope ?? null));
   for (const depth of profile.depths) {
     for (const side of transformSides) {
-      const {mean, analysis} = depth[side];
-      for (const {buffer, byteOffset, byteLength} of [mean, analysis]) {
-        digest.take(new Uint8Array(buffer, byteOffset, byteLength));
+      const {mean, rotatedMean, synthesis, weights} = depth[side];
+      for (const part of [mean, rotatedMean, synthesis, weights]) {
+        if (part === undefined) continue;
+        digest.take(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
       }
     }
   }

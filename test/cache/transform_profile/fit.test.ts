@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {KVCache, transform, uniformShapes} from '../../../cache/index.js';
+import {KVCache, registerProfile, transform, uniformShapes} from '../../../cache/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
-import {randomProfileId} from '../../support/transform_profile.js';
+import {randomProfile, randomProfileId} from '../../support/transform_profile.js';
 
 const [depths, heads, kvHeads, headDim] = [2, 4, 2, 16];
 const rope = {theta: 100};
@@ -18,6 +18,24 @@ function step(cache: KVCache, config: RopeConfig | undefined): void {
     cache.attend(0, {queries: ones(heads), keys, values: keys, ...(config && {rope: config})});
   });
 }
+
+describe('the id of a profile', () => {
+  it('differs with its rotary positions, its transforms and the weights of channels', () => {
+    const sizes = {depths, kvHeads, dim: headDim};
+    const profile = randomProfile({...sizes, rope});
+    const [first, ...rest] = profile.depths;
+    const heavier = {...first!.keys, weights: first!.keys.weights.map(x => 2 * x)};
+    const ids = [
+      profile,
+      randomProfile({...sizes, rope: {theta: 101}}),
+      randomProfile(sizes),
+      randomProfile({...sizes, rope}, 2),
+      {...profile, depths: [{...first!, keys: heavier}, ...rest]},
+    ].map(registerProfile);
+    expect(new Set(ids).size).to.equal(ids.length);
+    expect(registerProfile(randomProfile({...sizes, rope}))).to.equal(ids[0]);
+  });
+});
 
 describe('a profile of another model', () => {
   before(() => useBackend('wasm'));

@@ -25,12 +25,15 @@ export type {OnlineSvdCodecOptions} from './codecs/online_svd.js';
 export type {TransformOptions} from './codecs/transform.js';
 export {codecPair, type SideCodecs} from './codecs/pair.js';
 export {
+  type CalibrationDrift,
   type CodeWidth,
   type DepthTransforms,
   type DepthWidths,
+  type HeadDrift,
   type SideTransform,
   type SideWidths,
   type TokenScales,
+  type TransformSide,
   type TransformProfile,
   type TransformWidths,
   type WidthBudget,
@@ -64,6 +67,7 @@ export * from './policies/index.js';
 export type {AnyFactory} from './registry.js';
 export {PrefixCache, type PrefixCacheOptions} from './sharing/prefix_cache.js';
 export * from './stores/index.js';
+export {calibrationDrift} from './watch/calibration_drift.js';
 export type {DepthReport} from './watch/depth_report.js';
 export {type SeenTokens, WatchedCache, type Watcher} from './watch/watched_cache.js';
 export type {Factory, Options, OptionValue, Spec} from '../base/options.js';

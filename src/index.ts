@@ -126,6 +126,8 @@ export {
 // Evaluate: what plans cost and save.
 export {
   type AnalyzeRanksOptions,
+  type Certificate,
+  type CertifyOptions,
   type ComparedModel,
   type EpochCallbackOptions,
   type EpochEvaluation,
@@ -142,6 +144,7 @@ export {
   type TuneOptions,
   type Tuning,
   analyzeRanks,
+  certify,
   epochCallback,
   evaluate,
   monitor,
@@ -162,7 +165,7 @@ export {
   transformProfile,
   useProfile,
 } from '../models/index.js';
-export type {TransformProfile} from '../cache/index.js';
+export {type CalibrationDrift, type TransformProfile, calibrationDrift} from '../cache/index.js';
 
 // Errors: all that the package throws are of these classes.
 export {

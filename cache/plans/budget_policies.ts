@@ -92,10 +92,13 @@ function transformWithin(
 }
 
 /** What the table of rotary positions takes, by which attention rotates the mean of stored keys: one for all depths. */
-function tableCost(size: BudgetSize, {rope, depths}: TransformProfile): number {
-  if (rope === undefined) return 0;
-  const bytesPerRow = 8 * ropeFrequencies(rope, depths[0]!.keys.dim).frequencies.length;
-  return bytesPerRow * ('bytes' in size ? tableRows(size.tokens) : 1);
+function tableCost(size: BudgetSize, profile: TransformProfile): number {
+  return tableBytes(profile) * ('bytes' in size ? tableRows(size.tokens) : 1);
+}
+
+/** Bytes of the cosines and sines of one position. */
+export function tableBytes({rope, depths}: TransformProfile): number {
+  return rope === undefined ? 0 : 8 * ropeFrequencies(rope, depths[0]!.keys.dim).frequencies.length;
 }
 
 /** Makes depths exact, those first that gain most per byte, as long as bytes are left. */

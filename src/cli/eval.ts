@@ -4,7 +4,9 @@ import {chartSvg} from '../report/evaluation_chart.js';
 import {reportPage} from '../report/report_page.js';
 import {type EvaluationReport, reportColumnNames, reportTable} from '../report/report_table.js';
 import {expectCharts} from '../report/svg.js';
+import {certificateText} from '../report/certificate_table.js';
 import {columns, text} from './support/arguments.js';
+import {certificatesOf, certifyArg} from './support/certificates.js';
 import {command} from './support/command.js';
 import {jsonFile, writeFiles} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
@@ -29,11 +31,13 @@ export const evalCommand = command({
     plan: plansArg('quantized; with --against, the plan that the layers ask for'),
     columns: columns(reportColumnNames),
     out: text('Write report.json and chart.svg into this folder', 'FOLDER'),
-    report: text('Write one page with the table and the chart to this file', 'FILE.html'),
+    certify: certifyArg,
+    report: text('Write one page with the table, the chart and the certificates to this file', 'FILE.html'),
   },
   examples: [
     'eigenkv eval --plan quantized:bits=4 --plan h2o',
     'eigenkv eval --plan all --tokens 2048 --out reports',
+    'eigenkv eval --plan 0.1x --certify --report report.html',
     'eigenkv eval --plan all --report report.html --columns plan,change,float32,peak',
     'eigenkv eval --plan plan.json --plan memory',
     `eigenkv eval --plan '{"name":"h2o"}'`,
@@ -52,6 +56,7 @@ export const evalCommand = command({
     plan,
     columns: chosen,
     out,
+    certify: certifies,
     report: page,
     json,
     tokens,
@@ -62,7 +67,7 @@ export const evalCommand = command({
     if (out !== undefined || page !== undefined) await expectCharts();
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
-    const options = {plans, text, tokens, chunk, backend, signal};
+    const options = {plans, text, tokens, chunk, backend, signal, certifies};
     const report = await loadAndMeasure({model, backend, weights, activations, profile}, against, options);
     const files = out === undefined ? [] : await writeReport(report, out);
     if (page !== undefined) {
@@ -74,6 +79,7 @@ export const evalCommand = command({
       return;
     }
     print(reportTable(report, {chosen}));
+    for (const certificate of report.certificates ?? []) print(`\n${certificateText(certificate)}`);
     printWritten(files);
   },
 });
@@ -81,12 +87,17 @@ export const evalCommand = command({
 async function loadAndMeasure(
   model: ModelArgs,
   other: string | undefined,
-  options: MeasureOptions,
+  {certifies, ...options}: MeasureOptions & {readonly certifies: boolean},
 ): Promise<EvaluationReport> {
   const {backend, signal} = options;
   const loaded = await loadForCommand(model, signal);
   try {
-    if (other === undefined) return await measure(loaded, options);
+    if (other === undefined) {
+      const report = await measure(loaded, options);
+      return certifies
+        ? {...report, certificates: await certificatesOf(loaded, options.plans, options)}
+        : report;
+    }
     const against = await loadForCommand({model: other, backend}, signal);
     try {
       return await measure(loaded, {...options, against});

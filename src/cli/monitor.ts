@@ -1,8 +1,10 @@
 import {monitor} from '../evaluate/index.js';
 import {type NamedMonitorReport, bytesChart, errorChart, rankChart} from '../report/monitor_charts.js';
+import {certificateText} from '../report/certificate_table.js';
 import {monitorColumnNames, monitorTable} from '../report/monitor_table.js';
 import {expectCharts} from '../report/svg.js';
 import {columns, text, withDefault} from './support/arguments.js';
+import {certificatesOf, certifyArg} from './support/certificates.js';
 import {command} from './support/command.js';
 import {jsonFile, writeFiles} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
@@ -21,6 +23,7 @@ export const monitorCommand = command({
     profile: profileArg,
     ...textArgs(),
     plan: withDefault(planArg(), 'quantized'),
+    certify: certifyArg,
     columns: columns(monitorColumnNames),
     out: text(
       'Write monitor.json and the charts errors.svg, bytes.svg and ranks.svg into this folder',
@@ -30,17 +33,22 @@ export const monitorCommand = command({
   examples: [
     'eigenkv monitor --plan quantized:bits=4',
     'eigenkv monitor --plan memory --out reports',
+    'eigenkv monitor --plan 0.1x --certify',
     'eigenkv monitor --model SmolLM2-135M.gguf --text book.txt --plan plan.json --json',
   ],
-  async run({out, columns: chosen, json, backend, tokens, chunk, ...args}) {
+  async run({out, columns: chosen, certify: certifies, json, backend, tokens, chunk, ...args}) {
     const plan = await readPlan(args.plan);
     if (out !== undefined) await expectCharts();
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
     const loaded = await loadForCommand({...args, backend}, signal);
-    const found = await withBar('Monitoring', onProgress =>
-      monitor(loaded, text.content, {plan, tokens, chunk, signal, onProgress}),
-    ).finally(() => loaded.dispose());
+    const measured = async () => ({
+      ...(await withBar('Monitoring', onProgress =>
+        monitor(loaded, text.content, {plan, tokens, chunk, signal, onProgress}),
+      )),
+      ...(certifies && {certificates: await certificatesOf(loaded, [plan], {text, tokens, chunk, signal})}),
+    });
+    const found = await measured().finally(() => loaded.dispose());
     const report = {model: loaded.name, text: text.name, backend, ...found};
     const files = out === undefined ? [] : await writeFiles(out, await filesOf(report));
     if (json) {
@@ -48,6 +56,7 @@ export const monitorCommand = command({
       return;
     }
     print(monitorTable(report, {chosen}));
+    for (const certificate of report.certificates ?? []) print(`\n${certificateText(certificate)}`);
     printWritten(files);
   },
 });

@@ -1,10 +1,14 @@
+import {asPlan} from '../../cache/plans/as_plan.js';
 import {type Tuning, tune} from '../evaluate/tune.js';
 import {expectCharts} from '../report/svg.js';
+import {certificateText, driftText} from '../report/certificate_table.js';
+import {type TunePageParts, tunePage} from '../report/tune_page.js';
 import {tuneCurveSvg, widthsSvg} from '../report/tune_charts.js';
 import {tuneColumnNames, tuneTable} from '../report/tune_table.js';
 import {outputWidth} from '../report/terminal.js';
 import {percent, small} from '../../base/units.js';
 import {type Argument, columns, number, text, withDefault, wholeNumber} from './support/arguments.js';
+import {certificatesOf, certifyArg} from './support/certificates.js';
 import {command} from './support/command.js';
 import {jsonFile, writeFiles} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
@@ -29,7 +33,8 @@ export const tuneCommand = command({
       'a number above 0',
       x => x > 0,
     ),
-    out: text('Write plan.json, curve.json, curve.svg and bits.svg into this folder', 'FOLDER'),
+    certify: certifyArg,
+    out: text('Write plan.json, curve.json, curve.svg, bits.svg and page.html into this folder', 'FOLDER'),
     columns: columns(tuneColumnNames),
   },
   examples: [
@@ -37,7 +42,18 @@ export const tuneCommand = command({
     'eigenkv tune --model SmolLM2-135M.gguf --text book.txt --max-kl 0.01 --out tuned',
     'eigenkv eval --plan tuned/plan.json',
   ],
-  async run({text: path, tokens, chunk, target, maxKl, out, columns: chosen, json, ...model}) {
+  async run({
+    text: path,
+    tokens,
+    chunk,
+    target,
+    maxKl,
+    certify: certifies,
+    out,
+    columns: chosen,
+    json,
+    ...model
+  }) {
     if ((target === undefined) === (maxKl === undefined)) {
       throw new UsageError('Give --target, such as 0.1x, or --max-kl, such as 0.01, and not both.');
     }
@@ -45,12 +61,24 @@ export const tuneCommand = command({
     const named = await readNamedText(path);
     const signal = interruptSignal();
     const loaded = await loadForCommand(model, signal);
-    const tuning = await withBar('Measuring', onProgress =>
-      tune(loaded, named.content, {targetRatio: target, maxKl, tokens, chunk, onProgress, signal}),
-    ).finally(() => loaded.dispose());
-    const files = out === undefined ? [] : await write(out, loaded.name, named.name, tuning);
-    if (json) printJson(tuning);
-    else report(tuning, files, chosen, maxKl);
+    const measured = async () => {
+      const tuning = await withBar('Measuring', onProgress =>
+        tune(loaded, named.content, {targetRatio: target, maxKl, tokens, chunk, onProgress, signal}),
+      );
+      if (!certifies) return {tuning, certificates: []};
+      const options = {text: named, tokens, chunk, signal};
+      return {tuning, certificates: await certificatesOf(loaded, [asPlan(tuning.plan)], options)};
+    };
+    const {tuning, certificates} = await measured().finally(() => loaded.dispose());
+    const parts = {model: loaded.name, text: named.name, tuning, certificates};
+    const files = out === undefined ? [] : await write(out, parts);
+    if (json) {
+      printJson(certifies ? {...tuning, certificates} : tuning);
+      return;
+    }
+    report(tuning, chosen, maxKl);
+    for (const certificate of certificates) print(`\n${certificateText(certificate)}`);
+    printWritten(files);
   },
 });
 
@@ -68,21 +96,20 @@ function ratio(description: string): Argument<number | undefined> {
   };
 }
 
-function write(folder: string, name: string, text: string, tuning: Tuning): Promise<string[]> {
-  return Promise.all([tuneCurveSvg(name, text, tuning), widthsSvg(name, tuning.widths)]).then(
-    ([curve, bits]) =>
-      writeFiles(folder, {
-        'plan.json': jsonFile(tuning.plan),
-        'curve.json': jsonFile(tuning),
-        'curve.svg': curve,
-        'bits.svg': bits,
-      }),
-  );
+async function write(folder: string, parts: Omit<TunePageParts, 'curve' | 'bits'>): Promise<string[]> {
+  const {model, text, tuning} = parts;
+  const [curve, bits] = [await tuneCurveSvg(model, text, tuning), await widthsSvg(model, tuning.widths)];
+  return writeFiles(folder, {
+    'plan.json': jsonFile(tuning.plan),
+    'curve.json': jsonFile(tuning),
+    'curve.svg': curve,
+    'bits.svg': bits,
+    'page.html': tunePage({...parts, curve, bits}),
+  });
 }
 
 function report(
   {points, chosen, plan}: Tuning,
-  files: readonly string[],
   shown: readonly string[] | undefined,
   maxKl: number | undefined,
 ): void {
@@ -93,9 +120,9 @@ function report(
       ? ` That is more than ${small(maxKl)}: 8 bits are the most.`
       : '';
   printProse(
-    `${chosen.bits} bits: KL ${small(measured.klDivergence)} measured, ${small(chosen.predictedKl)} predicted; the same most probable token for ` +
+    `${chosen.bits} bits: KL ${small(measured.klDivergence)} ± ${small(measured.klStderr)} measured, ${small(chosen.predictedKl)} predicted; the same most probable token for ` +
       `${percent(measured.top1Agreement, 1)}. "All" counts exact tokens and spare room of this text as well.${missed}`,
   );
+  if (measured.drift !== undefined) printProse(driftText(measured.drift));
   printProse(`The plan: ${JSON.stringify(plan)}`);
-  printWritten(files);
 }

@@ -98,9 +98,9 @@ export async function evaluate(
     for (const [index, window] of windows.entries()) {
       for (const run of runs) run.startWindow(window.length);
       await evaluateWindow(window, chunksOf(window.length, chunk, index === 0), runs, afterChunk);
-      if (index === 0) for (const run of runs) run.measureBytes(runs[0]!.float32Bytes());
+      if (index === 0) for (const run of runs) await run.measureCache(runs[0]!.float32Bytes());
     }
-    return new Evaluation({tokens: evaluated, chunk, rows: runs.map(run => run.row())});
+    return new Evaluation({tokens: evaluated, chunk, rows: runs.map(run => run.row(runs[0]!))});
   } finally {
     for (const run of runs) run.dispose();
   }

@@ -1,3 +1,5 @@
+import type {DriftSummary} from './certificate/drift_summary.js';
+
 /** The measurements of one plan, compared with the full cache of the same model. Also the keys of the JSON report. */
 export interface EvaluationRow {
   /** The plan as on the command line: `quantized:bits=4`. Rows of a compared model begin with its name: `small, full`. */
@@ -6,8 +8,21 @@ export interface EvaluationRow {
   readonly perplexity: number;
   /** Standard error of the perplexity by the delta method, which assumes independent tokens. */
   readonly perplexityStderr: number;
+  /**
+   * Standard error of perplexity / perplexity of the full cache. Both predict the same tokens, so it is far smaller than that of the perplexities.
+   */
+  readonly changeStderr: number;
   /** KL(full || plan), nats, mean over the predicted tokens. 0 for `full`. */
   readonly klDivergence: number;
+  /** Standard error of `klDivergence`, which assumes independent tokens. */
+  readonly klStderr: number;
+  /**
+   * The KL divergence that the model's profile predicts, nats per token: see `certify`. Absent if it has no profile, or the plan evicts
+   * tokens or keeps the newest ones exact.
+   */
+  readonly predictedKl?: number;
+  /** How far what the cache stored is from the calibration, at the end of the first window. Absent if it stores nothing by a profile. */
+  readonly drift?: DriftSummary;
   /** Share of the predicted tokens, 0 to 1, for which both caches have the same most probable token. 1 for `full`. */
   readonly top1Agreement: number;
   /** Bytes of the cache (with scales, positions and spare capacity) / tokens that it has seen. */

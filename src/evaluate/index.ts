@@ -1,4 +1,11 @@
 /** Measures compression on texts. These functions return numbers and print nothing. */
+export {
+  type CertifyOptions,
+  type Certificate,
+  type DepthCertificate,
+  certify,
+} from './certificate/certify.js';
+export type {DriftSummary} from './certificate/drift_summary.js';
 export {type CachedShape, cacheBytes, cacheBytesPerToken} from './cache_bytes.js';
 export {EpochEvaluation, type EpochCallbackOptions, type EpochRow, epochCallback} from './epoch_callback.js';
 export {type ComparedModel, type EvaluateOptions, evaluate} from './evaluate.js';

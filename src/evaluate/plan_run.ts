@@ -3,6 +3,9 @@ import {KVCache} from '../../cache/kv_cache.js';
 import type {Plan} from '../../cache/plans/plan.js';
 import {CacheStateError} from '../../base/errors.js';
 import {mean, median, standardError} from '../../base/statistics.js';
+import {calibrationDrift} from '../../cache/watch/calibration_drift.js';
+import {calibratedLosses} from './certificate/calibrated.js';
+import {type DriftSummary, driftSummary} from './certificate/drift_summary.js';
 import {float32BytesOf} from './cache_bytes.js';
 import type {Prediction} from './compare_logits.js';
 import type {EvaluationRow} from './evaluation.js';
@@ -19,6 +22,8 @@ export class PlanRun {
   private readonly nlls: number[] = [];
   private readonly divergences: number[] = [];
   private agreements = 0;
+  private predictedKl: number | undefined;
+  private drift: DriftSummary | undefined;
   private readonly prefill = {tokens: 0, ms: 0};
   private readonly decodeMs: number[] = [];
   /** Tensor bytes of the current cache: its pasts and its tables. */
@@ -67,11 +72,14 @@ export class PlanRun {
   }
 
   /**
-   * Records the bytes of the cache at the end of a window.
+   * Records the bytes of the cache at the end of a window, and what its calibration says of it.
    * @param float32Bytes bytes of all keys and values as float32.
    */
-  measureBytes(float32Bytes: number): void {
-    const {byteSize, tokens} = this.currentCache();
+  async measureCache(float32Bytes: number): Promise<void> {
+    const cache = this.currentCache();
+    const {byteSize, tokens} = cache;
+    this.predictedKl = (await calibratedLosses(cache))?.predictedKl;
+    this.drift = driftSummary(await calibrationDrift(cache));
     this.bytes = {
       bytesPerToken: byteSize / tokens,
       ratioToFloat32: byteSize / float32Bytes,
@@ -79,14 +87,20 @@ export class PlanRun {
     };
   }
 
-  row(): EvaluationRow {
+  /** @param full the run of the full cache over the same tokens. */
+  row(full: PlanRun): EvaluationRow {
     const label = planLabel(this.plan);
     const perplexity = Math.exp(mean(this.nlls));
+    const differences = this.nlls.map((nll, i) => nll - full.nlls[i]!);
     return {
       plan: this.name === undefined ? label : `${this.name}, ${label}`,
       perplexity,
       perplexityStderr: perplexity * standardError(this.nlls),
+      changeStderr: Math.exp(mean(differences)) * standardError(differences),
       klDivergence: mean(this.divergences),
+      klStderr: standardError(this.divergences),
+      ...(this.predictedKl !== undefined && {predictedKl: this.predictedKl}),
+      ...(this.drift && {drift: this.drift}),
       top1Agreement: this.agreements / this.nlls.length,
       ...this.bytes,
       prefillTokensPerSecond: (1000 * this.prefill.tokens) / this.prefill.ms,

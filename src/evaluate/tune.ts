@@ -4,11 +4,13 @@ import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
 import {profileOfModel} from '../../cache/codecs/transform_profile/of_model.js';
 import type {TransformProfile} from '../../cache/codecs/transform_profile/profile.js';
 import {type TransformWidths, sizesOf, widthsFor} from '../../cache/codecs/transform_profile/widths.js';
+import {leastBits, tableBytes} from '../../cache/plans/budget_policies.js';
 import type {PlanJson} from '../../cache/plans/plan.js';
 import {uniform} from '../../cache/plans/uniform.js';
 import {transform} from '../../cache/policies/transform.js';
 import {type ModelLike, type TextLike, modelOf} from '../../models/model_like.js';
 import {type ProgressOptions, progressEntries} from '../../models/progress.js';
+import type {DriftSummary} from './certificate/drift_summary.js';
 import {evaluate} from './evaluate.js';
 import {type PowerLaw, fitPowerLaw, inverse} from './power_law.js';
 
@@ -27,7 +29,7 @@ export interface TuneOptions extends ProgressOptions {
 export interface TunePoint {
   /** Mean bits of codes per number: the option of `transform`. */
   readonly bits: number;
-  /** Bytes of codes and scales per token. */
+  /** Bytes per token of a long text: codes, scales and the table of positions. */
   readonly bytesPerToken: number;
   /** The same, relative to float32. */
   readonly ratio: number;
@@ -41,12 +43,16 @@ export interface TunePoint {
 
 export interface MeasuredPoint {
   readonly klDivergence: number;
+  readonly klStderr: number;
   readonly perplexity: number;
-  /** Perplexity / that of the full cache, minus 1. */
+  /** Perplexity / that of the full cache, minus 1; and its standard error. */
   readonly change: number;
+  readonly changeStderr: number;
   readonly top1Agreement: number;
   /** All bytes of the cache at the end of the first window, relative to float32: exact tokens and spare capacity as well. */
   readonly ratioToFloat32: number;
+  /** How far what was stored is from the calibration; absent for texts too short to store tokens. */
+  readonly drift?: DriftSummary;
 }
 
 /** The result of `tune`. */
@@ -75,7 +81,7 @@ const schema = v.strictObject({
 
 /** The bits of the curve. */
 const curve = [1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6];
-const [fewestBits, mostBits] = [0.5, 8];
+const [fewestBits, mostBits] = [leastBits, 8];
 
 /**
  * Finds the bits of the codec `transform` for a number of bytes or a loss: the model's profile predicts the divergence of each number
@@ -140,10 +146,15 @@ async function measure(
   const {rows} = await evaluate(model, text, {...options, plans: bits.map(of => transform({bits: of}))});
   const [full, ...others] = rows;
   return new Map(
-    others.map(({klDivergence, perplexity, top1Agreement, ratioToFloat32}, i) => [
-      bits[i]!,
-      {klDivergence, perplexity, change: perplexity / full!.perplexity - 1, top1Agreement, ratioToFloat32},
-    ]),
+    others.map(
+      ({klDivergence, klStderr, perplexity, changeStderr, top1Agreement, ratioToFloat32, drift}, i) => [
+        bits[i]!,
+        {
+          ...{klDivergence, klStderr, perplexity, change: perplexity / full!.perplexity - 1, changeStderr},
+          ...{top1Agreement, ratioToFloat32, drift},
+        },
+      ],
+    ),
   );
 }
 
@@ -163,7 +174,8 @@ function pointOf(
 ): TunePoint {
   const {bytesPerToken, predictedKl} = widthsFor(profile, {bits});
   return {
-    ...{bits, bytesPerToken, ratio: bytesPerToken / float32Bytes(profile), calibratedKl: predictedKl},
+    ...{bits, bytesPerToken: bytesPerToken + tableBytes(profile), calibratedKl: predictedKl},
+    ratio: (bytesPerToken + tableBytes(profile)) / float32Bytes(profile),
     predictedKl: factor * predictedKl ** exponent,
     ...(measured && {measured}),
   };
@@ -182,10 +194,10 @@ function bitsOfKl(profile: TransformProfile, kl: number): number {
 
 function bitsOfRatio(profile: TransformProfile, ratio: number): number {
   const {numbers, scales} = sizesOf(profile);
-  const scaleBits = (8 * scales) / numbers;
-  const bits = 32 * ratio - scaleBits;
-  if (bits >= fewestBits && bits <= mostBits) return Math.floor(100 * bits) / 100;
-  const shareOf = (of: number) => `${((of + scaleBits) / 32).toFixed(3)}x`;
+  const otherBits = (8 * (scales + tableBytes(profile))) / numbers;
+  const bits = Math.floor(100 * (32 * ratio - otherBits) + 1e-6) / 100;
+  if (bits >= fewestBits && bits <= mostBits) return bits;
+  const shareOf = (of: number) => `${((of + otherBits) / 32).toFixed(3)}x`;
   throw new InvalidArgumentError(
     `tune: targetRatio = ${ratio}; codes take from ${shareOf(fewestBits)} to ${shareOf(mostBits)} of float32 with this model.`,
   );

@@ -1,3 +1,4 @@
+import type {NamedCertificate} from './certificate_table.js';
 import type {MonitorReport} from '../evaluate/index.js';
 import {type HeatCell, heatMapSvg} from './heat_map.js';
 import {lineChartSvg} from './line_chart.js';
@@ -8,6 +9,8 @@ export interface NamedMonitorReport extends MonitorReport {
   readonly model: string;
   readonly text: string;
   readonly backend: string;
+  /** What the plan was expected to cost and does cost, depth by depth. Default: none. */
+  readonly certificates?: readonly NamedCertificate[];
 }
 
 /** Draws the relative errors of keys, values and attention output by depth as SVG. */

@@ -1,8 +1,9 @@
 import type {MonitorOverall, MonitorRow} from '../evaluate/index.js';
 import type {NamedMonitorReport} from './monitor_charts.js';
+import {driftText} from './certificate_table.js';
 import {type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
 import {outputWidth} from './terminal.js';
-import {byteSize, count, counted, fixed, percent, timesSmaller} from '../../base/units.js';
+import {byteSize, count, counted, fixed, percent, small, timesSmaller} from '../../base/units.js';
 import {wrappedText} from './wrap.js';
 
 /** The columns of a monitor's table, the most important first. */
@@ -14,6 +15,7 @@ export const monitorColumnNames = [
   'keyError',
   'valueError',
   'outputError',
+  'predicted',
   'keyRank',
   'valueRank',
   'evicted',
@@ -29,7 +31,7 @@ type Row = MonitorRow | (MonitorOverall & {readonly depth: 'all'; readonly polic
 
 /** Returns the table of a monitor's report: a row for each depth, and one for all depths. */
 export function monitorTable(report: NamedMonitorReport, options: TableOptions = {}): string {
-  const {model, text, tokens, chunk, plan, backend, rows, overall} = report;
+  const {model, text, tokens, chunk, plan, backend, rows, overall, drift} = report;
   const {width = outputWidth()} = options;
   return [
     wrappedText(
@@ -43,9 +45,10 @@ export function monitorTable(report: NamedMonitorReport, options: TableOptions =
       'Cache: all bytes stored; the last row includes what depths share, such as rotary tables. Float32: the exact keys and values of ' +
         'all tokens as float32 numbers. Errors are relative (Frobenius): K and V over the tokens held at the end, the attention ' +
         'output compared with exact attention. Ranks: dimensions that hold 99 % of the energy of the exact K (before rotation) and ' +
-        'V, means over heads. Evicted: tokens per head.',
+        'V, means over heads. Evicted: tokens per head. KL predicted: nats per token, by the calibration of the model.',
       width,
     ),
+    ...(drift ? ['', wrappedText(driftText(drift), width)] : []),
   ].join('\n');
 }
 
@@ -65,6 +68,11 @@ function monitorColumns({rows, ranks}: NamedMonitorReport) {
     keyError: {head: 'K error', cell: row => percent(row.keyError)},
     valueError: {head: 'V error', cell: row => percent(row.valueError)},
     outputError: {head: 'output error', cell: row => percent(row.outputError)},
+    predicted: {
+      head: 'KL predicted',
+      cell: ({predictedKl}) => (predictedKl === undefined ? '-' : small(predictedKl)),
+      extra: rows.every(({predictedKl}) => predictedKl === undefined),
+    },
     keyRank: {head: `K rank (of ${dim})`, cell: row => fixed(row.keyRank, 1)},
     valueRank: {head: `V rank (of ${dim})`, cell: row => fixed(row.valueRank, 1)},
     evicted: {head: 'evicted (tokens)', cell: row => count(row.evictedTokens)},

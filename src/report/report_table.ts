@@ -1,4 +1,5 @@
 import type {EvaluationResult, EvaluationRow} from '../evaluate/index.js';
+import {type NamedCertificate, driftText} from './certificate_table.js';
 import {type Column, type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
 import {outputWidth} from './terminal.js';
 import {
@@ -23,6 +24,8 @@ export interface EvaluationReport extends EvaluationResult {
   readonly backend: string;
   /** The machine on which speeds were measured. */
   readonly machine?: string;
+  /** What plans were expected to cost and do cost, depth by depth. Default: none. */
+  readonly certificates?: readonly NamedCertificate[];
 }
 
 /** The columns of an evaluation, the most important first. */
@@ -35,6 +38,9 @@ export const reportColumnNames = [
   'kl',
   'top1',
   'decode',
+  'predicted',
+  'error',
+  'changeError',
   'prefill',
   'peak',
   'float16',
@@ -49,7 +55,13 @@ export function reportTable(report: EvaluationReport, options: TableOptions = {}
     tableText(reportColumns(report), report.rows, options),
     '',
     wrappedText(reportNote(report), width),
+    ...driftWarnings(report).flatMap(warning => ['', wrappedText(warning, width)]),
   ].join('\n');
+}
+
+/** A sentence for each plan whose stored tokens have left the calibration. */
+export function driftWarnings({rows}: EvaluationReport): string[] {
+  return rows.flatMap(({plan, drift}) => (drift?.hasLeft === true ? [`${plan}: ${driftText(drift)}`] : []));
 }
 
 /** Returns one line that names model, text, backend and machine. */
@@ -67,6 +79,7 @@ export function reportNote({model, against}: EvaluationReport): string {
   return (
     `Perplexity ± its standard error, and its change from that of ${full}. KL divergence from ${full}, and how often both have the same ` +
     `most probable token. Bytes/token: all bytes of the cache / its tokens. Float32: ${float32} as float32 numbers. ` +
+    'KL predicted: by the calibration of the model. ' +
     'Peak memory: all tensors except the weights, with the logits of a pass.'
   );
 }
@@ -90,6 +103,13 @@ export function reportColumns({rows, against}: EvaluationReport): Column<Evaluat
     kl: {head: 'KL (nats)', cell: row => small(row.klDivergence)},
     top1: {head: 'same top token', cell: row => percent(row.top1Agreement, 1)},
     decode: {head: 'decode (tokens/s)', cell: row => short(row.decodeTokensPerSecond)},
+    predicted: {
+      head: 'KL predicted',
+      cell: ({predictedKl}) => (predictedKl === undefined ? '-' : small(predictedKl)),
+      extra: true,
+    },
+    error: {head: 'error of KL', cell: row => small(row.klStderr), extra: true},
+    changeError: {head: 'error of change', cell: row => percent(row.changeStderr, 2), extra: true},
     prefill: {head: 'prefill (tokens/s)', cell: row => short(row.prefillTokensPerSecond), extra: true},
     peak: {head: 'peak memory', cell: row => byteSize(row.peakBytes), extra: true},
     float16: {head: 'than float16', cell: row => timesSmaller(1 / row.ratioToFloat16), extra: true},

@@ -1,6 +1,6 @@
 import type {TunePoint} from '../evaluate/tune.js';
 import {change, count, percent, small} from '../../base/units.js';
-import {type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
+import {type Column, type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
 
 /** The columns of a curve of bits, the most important first. */
 export const tuneColumnNames = [
@@ -20,12 +20,25 @@ export function tuneTable(
   chosen: TunePoint,
   options: TableOptions = {},
 ): string {
+  return tableText(tuneColumns(chosen), points, options);
+}
+
+/** @param chosen the point that is marked. */
+export function tuneColumns(chosen: TunePoint): Column<TunePoint>[] {
   const columns: NamedColumns<(typeof tuneColumnNames)[number], TunePoint> = {
     bits: {head: 'bits', cell: point => `${point === chosen ? '> ' : ''}${point.bits}`},
     float32: {head: 'codes of float32', cell: ({ratio}) => `${ratio.toFixed(3)}x`},
     predicted: {head: 'KL predicted', cell: ({predictedKl}) => small(predictedKl)},
-    measured: {head: 'KL measured', cell: ({measured}) => (measured ? small(measured.klDivergence) : '-')},
-    change: {head: 'perplexity', cell: ({measured}) => (measured ? change(1 + measured.change, 1) : '-')},
+    measured: {
+      head: 'KL measured',
+      cell: ({measured}) =>
+        measured ? `${small(measured.klDivergence)} ± ${small(measured.klStderr)}` : '-',
+    },
+    change: {
+      head: 'perplexity',
+      cell: ({measured}) =>
+        measured ? `${change(1 + measured.change, 1)} ± ${percent(measured.changeStderr, 2)}` : '-',
+    },
     top1: {
       head: 'same top token',
       cell: ({measured}) => (measured ? percent(measured.top1Agreement, 1) : '-'),
@@ -36,5 +49,5 @@ export function tuneTable(
     },
     bytes: {head: 'bytes/token', cell: ({bytesPerToken}) => count(bytesPerToken)},
   };
-  return tableText(columnsOf(tuneColumnNames, columns), points, options);
+  return columnsOf(tuneColumnNames, columns);
 }

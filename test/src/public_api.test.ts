@@ -12,8 +12,8 @@ const names = {
   ],
   plans: ['asPlan', 'uniform', 'perDepth', 'bands', 'budget', 'scenario'],
   layers: ['attention', 'cachedAttention', 'eigenAttention', 'flashAttention'],
-  evaluate: ['evaluate', 'monitor', 'analyzeRanks', 'epochCallback', 'tune'],
-  compress: ['calibrate', 'compress', 'fineTune', 'transformProfile', 'useProfile'],
+  evaluate: ['evaluate', 'monitor', 'analyzeRanks', 'certify', 'epochCallback', 'tune'],
+  compress: ['calibrate', 'compress', 'fineTune', 'transformProfile', 'calibrationDrift', 'useProfile'],
   errors: [
     ...['EigenkvError', 'InvalidArgumentError', 'BackendError', 'CacheStateError'],
     ...['ContextLengthError', 'FormatError', 'ModelError', 'TransferError'],

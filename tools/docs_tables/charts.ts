@@ -40,8 +40,8 @@ function evaluationRow(figure: Figure): EvaluationRow {
   const ratioToFloat32 = of('ratioToFloat32');
   return {
     plan: String(figure['plan']),
-    ...{perplexity: of('perplexity'), perplexityStderr: of('perplexityStderr')},
-    ...{klDivergence: of('klDivergence'), top1Agreement: of('top1Agreement')},
+    ...{perplexity: of('perplexity'), perplexityStderr: of('perplexityStderr'), changeStderr: NaN},
+    ...{klDivergence: of('klDivergence'), top1Agreement: of('top1Agreement'), klStderr: NaN},
     ...{bytesPerToken: of('bytesPerToken'), ratioToFloat32, ratioToFloat16: 2 * ratioToFloat32},
     ...{prefillTokensPerSecond: NaN, decodeTokensPerSecond: NaN, peakBytes: NaN},
   };

@@ -15,7 +15,10 @@ import {
 } from '../../../models/model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../../../models/progress.js';
 import {watchText} from '../../../models/watch_text.js';
+import {calibrationDrift} from '../../../cache/watch/calibration_drift.js';
 import {float32BytesOf} from '../cache_bytes.js';
+import {type CalibratedLosses, calibratedLosses} from '../certificate/calibrated.js';
+import {type DriftSummary, driftSummary} from '../certificate/drift_summary.js';
 import {planLabel} from '../plan_label.js';
 import {type FeatureRank, featureRanks} from '../ranks/feature_ranks.js';
 import {ExactBeside} from './exact_beside.js';
@@ -64,6 +67,8 @@ export async function monitor(
   const grams = new FeatureGrams({sides: ['keys', 'values']});
   const totals: Totals[] = [];
   let sharedBytes = 0;
+  let drift: DriftSummary | undefined;
+  let calibrated: CalibratedLosses | undefined;
   const timeline: MonitorMoment[] = [];
   try {
     for (const [text, ids] of idsOfAll.entries()) {
@@ -83,6 +88,9 @@ export async function monitor(
           totals[depth] = addTexts(totals[depth], ofText);
         }
         sharedBytes += cache.sharedBytes;
+        const ofText = driftSummary(await calibrationDrift(cache));
+        if (ofText !== undefined && (drift === undefined || ofText.drift > drift.drift)) drift = ofText;
+        calibrated ??= await calibratedLosses(cache);
       } finally {
         cache.dispose();
         exact.dispose();
@@ -94,8 +102,9 @@ export async function monitor(
       plan: planLabel(plan),
       tokens,
       chunk,
-      ...summarize(totals, sharedBytes, ranks, policies),
+      ...summarize(totals, sharedBytes, ranks, {policies, calibrated}),
       timeline,
+      ...(drift && {drift}),
     };
   } finally {
     grams.dispose();
@@ -123,7 +132,7 @@ function summarize(
   totals: readonly Totals[],
   sharedBytes: number,
   ranks: readonly FeatureRank[],
-  policies: readonly string[],
+  {policies, calibrated}: {policies: readonly string[]; calibrated: CalibratedLosses | undefined},
 ): Pick<MonitorReport, 'rows' | 'overall' | 'ranks'> {
   const rankOf = (feature: 'keys' | 'values', depth?: number) =>
     mean(
@@ -134,17 +143,21 @@ function summarize(
   const rows = totals.map((ofDepth, depth) => ({
     depth,
     policy: policies[depth]!,
+    ...predicted(calibrated?.depths[depth]),
     keyRank: rankOf('keys', depth),
     valueRank: rankOf('values', depth),
     ...measuresOf(ofDepth),
   }));
   const overall = {
+    ...predicted(calibrated?.predictedKl),
     keyRank: rankOf('keys'),
     valueRank: rankOf('values'),
     ...measuresOf(withBytes(addDepths(totals), sharedBytes)),
   };
   return {rows, overall, ranks};
 }
+
+const predicted = (predictedKl: number | undefined) => predictedKl !== undefined && {predictedKl};
 
 function sizeOf(cache: KVCache): Omit<MonitorMoment, 'text'> {
   return {

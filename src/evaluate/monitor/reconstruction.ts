@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {type DenseSegment, type Past, type Segment, segmentsOf} from '../../../cache/past/past.js';
+import {decodeTokens} from '../../../cache/past/decode.js';
 import {RopeTables} from '../../../cache/past/rope_tables.js';
 import {attendedKeys} from '../../../cache/past/attend_past.js';
 import type {SeenTokens} from '../../../cache/watch/watched_cache.js';
@@ -31,6 +32,7 @@ export async function reconstructionSquares(
   rope: RopeConfig | undefined,
   latentsOf: SeenTokens['latentsOf'] = {},
 ): Promise<ReconstructionSquares> {
+  const tables = rope && new RopeTables(rope, exact.keys.dim);
   const sums = tf.tidy(() => {
     const isRotated = latentsOf.keyBasis === undefined; // of the stored keys
     const attended = (stored: Encoding) =>
@@ -39,15 +41,20 @@ export async function reconstructionSquares(
     const perSegment = segmentsOf(past).map(segment => {
       const {values, tokens} = segment;
       const keys = attended(segment.keys);
+      const decoded =
+        keys.kind === 'lowRank' && keys.rotatedMean !== undefined
+          ? decodeTokens(segment, {rope: tables, tokensSeen: past.tokensSeen}).keys.data // adds the mean, rotated
+          : decodeEncoding(keys, 0, tokens);
       const isUnrotated = !isRotated || (keys.kind === 'lowRank' && keys.rotate === true);
       const exactKeys = isUnrotated ? unrotated() : exact.keys.data;
       return tf.stack([
-        ...squares(decodeEncoding(keys, 0, tokens), tokensOf(exactKeys, segment)),
+        ...squares(decoded, tokensOf(exactKeys, segment)),
         ...squares(decodeEncoding(values, 0, tokens), tokensOf(exact.values.data, segment)),
       ]);
     });
     return tf.addN(perSegment);
   });
+  tables?.dispose();
   const [keyError = 0, keyEnergy = 0, valueError = 0, valueEnergy = 0] = await sums.data();
   sums.dispose();
   return {keyError, keyEnergy, valueError, valueEnergy};

@@ -1,3 +1,4 @@
+import type {DriftSummary} from '../certificate/drift_summary.js';
 import type {FeatureRank} from '../ranks/feature_ranks.js';
 
 /** The measurements of one depth, over all texts. */
@@ -26,6 +27,11 @@ export interface MonitorRow {
   readonly valueError: number;
   /** ||o' - o|| / ||o|| of the attention outputs of the same queries over the compressed and the exact past, over all passes. */
   readonly outputError: number;
+  /**
+   * KL divergence of the next token's probabilities that the model's profile predicts for this depth's policy, nats per token: see `certify`.
+   * Absent if there is no profile, or the policy evicts tokens or keeps the newest ones exact.
+   */
+  readonly predictedKl?: number;
   /** Blocks of tokens that were encoded. */
   readonly blocksEncoded: number;
   /** Updates of low-rank bases (online SVD). */
@@ -62,4 +68,9 @@ export interface MonitorReport {
   /** Ranks of the exact keys and values of each head. */
   readonly ranks: readonly FeatureRank[];
   readonly timeline: readonly MonitorMoment[];
+  /**
+   * How far what the cache stored is from the model's calibration, at the end of the text that is farthest from it. Absent if nothing is
+   * stored by a profile.
+   */
+  readonly drift?: DriftSummary;
 }

@@ -118,12 +118,15 @@ describe('eigenkv', () => {
     const report = JSON.parse(stdout) as EvaluationReport;
     expect(report).to.include({model: 'embedded', tokens: 60, chunk: 16, backend: 'wasm'});
     expect(report.rows.map(({plan}) => plan)).to.deep.equal(['full', 'quantized:bits=4,residual=2']);
+    expect(report.rows.map(row => row.predictedKl)).to.deep.equal([0, undefined]); // newest tokens are read most
     for (const row of report.rows) {
-      expect(Object.keys(row)).to.have.members([
+      expect(Object.keys(row).filter(key => key !== 'predictedKl')).to.have.members([
         'plan',
         'perplexity',
         'perplexityStderr',
+        'changeStderr',
         'klDivergence',
+        'klStderr',
         'top1Agreement',
         'bytesPerToken',
         'ratioToFloat32',

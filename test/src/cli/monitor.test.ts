@@ -34,6 +34,7 @@ const overall = {
   keyError: 0.1234,
   valueError: 0.0456,
   outputError: 0.00012,
+  predictedKl: 0.00234,
   blocksEncoded: 7,
   svdUpdates: 5,
   evictedTokens: 1234,
@@ -107,8 +108,10 @@ describe('the table of a monitor', () => {
   it('has a line for each depth and one for all, aligned, and units in its head', () => {
     const [table] = tablesIn(monitorTable(report, all));
     expect(table!.heads).to.deep.equal([
-      ...['depth', 'policy', 'cache', 'than float32', 'K error', 'V error', 'output error', 'K rank (of 64)'],
+      ...['depth', 'policy', 'cache', 'than float32', 'K error', 'V error', 'output error'],
       ...[
+        'KL predicted',
+        'K rank (of 64)',
         'V rank (of 64)',
         'evicted (tokens)',
         'held (tokens)',
@@ -125,6 +128,7 @@ describe('the table of a monitor', () => {
         '12.3 %',
         '4.56 %',
         '0.01 %',
+        '0.0023',
         '41.3',
         '48.5',
         '1,234',

@@ -22,7 +22,10 @@ import {widestLine} from './support/wide.js';
 
 const row = {
   perplexityStderr: 0.5,
+  changeStderr: 0.001,
   klDivergence: 0.0123,
+  klStderr: 0.0004,
+  predictedKl: 0.0112,
   top1Agreement: 0.987,
   ratioToFloat16: 1 / 1.9,
   prefillTokensPerSecond: 1234.5,
@@ -138,7 +141,7 @@ describe('the table of a report', () => {
     expect(rows.map(([policy]) => policy)).to.deep.equal(report.rows.map(({plan}) => plan));
     expect(rows[1]).to.deep.equal([
       ...['h2o:heavyBudget=8', '25.25 ± 0.5', '+23.17 %', '1,000', '9.2x smaller', '0.012', '98.7 %', '56.8'],
-      ...['1,235', '3.00 MiB', '1.9x smaller'],
+      ...['0.011', '0.0004', '0.10 %', '1,235', '3.00 MiB', '1.9x smaller'],
     ]);
     expect(text.split('\n')[0]).to.contain('1,024 tokens').and.to.contain('some text');
     expect(text).to.contain('the full cache of tiny as float32');

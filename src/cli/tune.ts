@@ -1,7 +1,8 @@
 import {asPlan} from '../../cache/plans/as_plan.js';
 import {type Tuning, tune} from '../evaluate/tune.js';
 import {expectCharts} from '../report/svg.js';
-import {certificateText, driftText} from '../report/certificate_table.js';
+import {certificateText} from '../report/certificate_table.js';
+import {driftText} from '../evaluate/index.js';
 import {type TunePageParts, tunePage} from '../report/tune_page.js';
 import {tuneCurveSvg, widthsSvg} from '../report/tune_charts.js';
 import {tuneColumnNames, tuneTable} from '../report/tune_table.js';

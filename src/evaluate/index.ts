@@ -5,6 +5,7 @@ export {
   type DepthCertificate,
   certify,
 } from './certificate/certify.js';
+export {driftText} from './certificate/drift_text.js';
 export type {DriftSummary} from './certificate/drift_summary.js';
 export {type CachedShape, cacheBytes, cacheBytesPerToken} from './cache_bytes.js';
 export {EpochEvaluation, type EpochCallbackOptions, type EpochRow, epochCallback} from './epoch_callback.js';

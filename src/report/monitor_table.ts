@@ -1,6 +1,6 @@
 import type {MonitorOverall, MonitorRow} from '../evaluate/index.js';
 import type {NamedMonitorReport} from './monitor_charts.js';
-import {driftText} from './certificate_table.js';
+import {driftText} from '../evaluate/index.js';
 import {type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
 import {outputWidth} from './terminal.js';
 import {byteSize, count, counted, fixed, percent, small, timesSmaller} from '../../base/units.js';

@@ -1,5 +1,6 @@
 import type {EvaluationResult, EvaluationRow} from '../evaluate/index.js';
-import {type NamedCertificate, driftText} from './certificate_table.js';
+import {type NamedCertificate} from './certificate_table.js';
+import {driftText} from '../evaluate/index.js';
 import {type Column, type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
 import {outputWidth} from './terminal.js';
 import {

@@ -1,7 +1,8 @@
 import {counted} from '../../base/units.js';
 import type {Tuning} from '../evaluate/index.js';
 import {certificateSection} from './certificate_page.js';
-import {type NamedCertificate, driftText} from './certificate_table.js';
+import {type NamedCertificate} from './certificate_table.js';
+import {driftText} from '../evaluate/index.js';
 import {escaped, htmlPage, tableHtml} from './html.js';
 import {tuneColumns} from './tune_table.js';
 

@@ -119,8 +119,11 @@ describe('the engine of the playground', () => {
   it('measures a text with both caches', async () => {
     const progress: number[] = [];
     const onProgress = (done: number, total: number) => progress.push(done / total);
-    const bands = [{depths: 9, policy: 'quantized:bits=4,groupSize=16,residual=8'}];
-    const {full, plan, tokens, textTokens, ranks, outputErrors} = await measure(
+    const bands = [
+      {depths: 4, policy: 'quantized:bits=4,groupSize=16,residual=8'},
+      {depths: 5, policy: 'transform:bits=2'},
+    ];
+    const {full, plan, tokens, textTokens, ranks, outputErrors, predictedKls, drift} = await measure(
       loaded,
       bands,
       prompt.repeat(2),
@@ -135,6 +138,11 @@ describe('the engine of the playground', () => {
     expect(plan.ratioToFloat32).to.be.below(full.ratioToFloat32);
     expect(ranks).to.have.length(9 * 2 * 2);
     expect(outputErrors).to.have.length(9);
+    expect(predictedKls.map(kl => kl !== undefined && kl > 0)).to.deep.equal([
+      ...[false, false, false, false],
+      ...[true, true, true, true, true],
+    ]);
+    expect(drift!.text).to.match(/calibrated statistics/);
     expect(progress).to.deep.equal(progress.toSorted((a, b) => a - b));
     expect(progress.at(-1)).to.equal(1);
   });

@@ -1,4 +1,4 @@
-import {textIds} from '../../src/evaluate/index.js';
+import {driftText, textIds} from '../../src/evaluate/index.js';
 import {type LoadedModel, evaluate, monitor} from '../../src/index.js';
 import type {Band} from '../state/bands.js';
 import {planOf} from './plan.js';
@@ -45,16 +45,19 @@ export async function measure(
     signal,
     onProgress: ({done}) => onProgress(2 * (ids.length + done), total),
   });
+  const {drift} = ofPlan!;
   return {
     tokens: ids.length,
     textTokens: whole.length,
     full: full!,
     plan: ofPlan!,
+    ...(drift && {drift: {text: driftText(drift), hasLeft: drift.hasLeft}}),
     ranks: ranks.flatMap(({depth, kvHead, feature, effectiveRank}) =>
       feature === 'keys' || feature === 'values'
         ? [{side: feature, depth, head: kvHead, rank: effectiveRank}]
         : [],
     ),
     outputErrors: rows.map(({outputError}) => outputError),
+    predictedKls: rows.map(({predictedKl}) => predictedKl),
   };
 }

@@ -115,9 +115,13 @@ export interface Measurement {
   readonly textTokens: number;
   readonly full: EvaluationRow;
   readonly plan: EvaluationRow;
+  /** How far the text is from the model's calibration; absent if the plan stores nothing by it. */
+  readonly drift?: {readonly text: string; readonly hasLeft: boolean};
   readonly ranks: readonly HeadRank[];
   /** ||o' - o|| / ||o|| of the attention output of each depth. */
   readonly outputErrors: readonly number[];
+  /** KL divergence of each depth by the model's calibration, nats per token; undefined if it cannot be predicted. */
+  readonly predictedKls: readonly (number | undefined)[];
 }
 
 /** The fewest dimensions with 0.99 of the energy of what one head stores. */

@@ -1,4 +1,4 @@
-import {short} from '../../base/units.js';
+import {short, small} from '../../base/units.js';
 import type {Measurement, ModelFacts} from '../engine/protocol.js';
 
 interface HeatMapsProps {
@@ -8,9 +8,11 @@ interface HeatMapsProps {
 
 /** Ranks of keys and values by depth and head, and each depth's error. Tables: they can be read without colours. */
 export function HeatMaps({
-  measurement: {ranks, outputErrors},
+  measurement: {ranks, outputErrors, predictedKls},
   model: {depths, kvHeads, headDim},
 }: HeatMapsProps) {
+  const predicted = predictedKls.filter(kl => kl !== undefined);
+  const mostKl = Math.max(...predicted, 1e-12);
   const mostError = Math.max(...outputErrors, 1e-9);
   const ofSide = (side: 'keys' | 'values', depth: number) =>
     ranks
@@ -30,11 +32,22 @@ export function HeatMaps({
             {share: error / mostError, label: `${short(round(100 * error))} %`},
           ])}
         />
+        {predicted.length > 0 && (
+          <HeatMap
+            title="Predicted KL"
+            columns={['nats']}
+            rows={predictedKls.map(kl => [
+              {share: (kl ?? 0) / mostKl, label: kl === undefined ? '-' : small(kl)},
+            ])}
+          />
+        )}
       </div>
       <p class="muted small">
         Rank: the fewest of {headDim} dimensions with 99 % of the energy of what a head stores of this text
         (keys before their rotation). Error: of a depth's attention output against exact attention of the same
-        queries, ‖o′ − o‖ / ‖o‖.
+        queries, ‖o′ − o‖ / ‖o‖.{' '}
+        {predicted.length > 0 &&
+          'Predicted KL: what each depth costs by the calibration of this model, nats per token.'}
       </p>
     </div>
   );

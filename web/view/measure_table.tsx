@@ -1,9 +1,9 @@
-import {change, short, small, timesSmaller} from '../../base/units.js';
+import {change, percent, short, small, timesSmaller} from '../../base/units.js';
 import type {EvaluationRow} from '../../src/index.js';
 import type {Measurement} from '../engine/protocol.js';
 
 /** What both caches make of the text. */
-export function MeasureTable({full, plan}: Pick<Measurement, 'full' | 'plan'>) {
+export function MeasureTable({full, plan, drift}: Pick<Measurement, 'full' | 'plan' | 'drift'>) {
   const rows: readonly {title: string; hint: string; value: (row: EvaluationRow) => string}[] = [
     {
       title: 'Perplexity',
@@ -13,12 +13,18 @@ export function MeasureTable({full, plan}: Pick<Measurement, 'full' | 'plan'>) {
     {
       title: 'Against full',
       hint: 'change of perplexity',
-      value: row => (row === full ? '-' : change(row.perplexity, full.perplexity)),
+      value: row =>
+        row === full ? '-' : `${change(row.perplexity, full.perplexity)} ± ${percent(row.changeStderr, 2)}`,
     },
     {
       title: 'KL divergence',
       hint: 'nats per token',
-      value: row => (row === full ? '0' : small(row.klDivergence)),
+      value: row => (row === full ? '0' : `${small(row.klDivergence)} ± ${small(row.klStderr)}`),
+    },
+    {
+      title: 'KL predicted',
+      hint: 'by the calibration',
+      value: row => (row === full || row.predictedKl === undefined ? '-' : small(row.predictedKl)),
     },
     {
       title: 'Same top token',
@@ -33,25 +39,32 @@ export function MeasureTable({full, plan}: Pick<Measurement, 'full' | 'plan'>) {
     {title: 'Than float32', hint: 'all tokens seen', value: row => timesSmaller(1 / row.ratioToFloat32)},
   ];
   return (
-    <table class="measures" data-testid="measures">
-      <thead>
-        <tr>
-          <td />
-          <th scope="col">Full cache</th>
-          <th scope="col">Your plan</th>
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map(({title, hint, value}) => (
-          <tr key={title}>
-            <th scope="row">
-              {title} <span class="muted small">{hint}</span>
-            </th>
-            <td>{value(full)}</td>
-            <td>{value(plan)}</td>
+    <>
+      <table class="measures" data-testid="measures">
+        <thead>
+          <tr>
+            <td />
+            <th scope="col">Full cache</th>
+            <th scope="col">Your plan</th>
           </tr>
-        ))}
-      </tbody>
-    </table>
+        </thead>
+        <tbody>
+          {rows.map(({title, hint, value}) => (
+            <tr key={title}>
+              <th scope="row">
+                {title} <span class="muted small">{hint}</span>
+              </th>
+              <td>{value(full)}</td>
+              <td>{value(plan)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {drift && (
+        <p class={drift.hasLeft ? 'drift refusal small' : 'drift muted small'} data-testid="drift">
+          {drift.text}
+        </p>
+      )}
+    </>
   );
 }

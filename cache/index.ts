@@ -72,6 +72,7 @@ export type {DepthReport} from './watch/depth_report.js';
 export {type SeenTokens, WatchedCache, type Watcher} from './watch/watched_cache.js';
 export type {Factory, Options, OptionValue, Spec} from '../base/options.js';
 export type {
+  Basis,
   DenseEncoding,
   Float8Encoding,
   Float8Layout,

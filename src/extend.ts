@@ -75,6 +75,7 @@ export type {AttendContext} from '../cache/past/attend_past.js';
 export {type Rotated, decodeTokens, unrotateAt} from '../cache/past/decode.js';
 export {appendSegment} from '../cache/past/segments.js';
 export type {
+  Basis,
   DenseEncoding,
   Encoding,
   Float8Encoding,

@@ -5,7 +5,8 @@ import {uniformShapes} from '../../cache/binding/layer_shape.js';
 import type {LoadedModel} from '../../models/index.js';
 
 /** The least and the most bits that `transform` is measured with. */
-export const [fewestBits, mostBits] = [0.25, 8];
+export const fewestBits = 0.25;
+const mostBits = 8;
 
 /**
  * The bits of `transform` at which a cache takes this share of the float32 bytes of its tokens after steps of these lengths, with exact

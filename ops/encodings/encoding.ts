@@ -14,7 +14,7 @@ export type {IntegerBits, IntegerEncoding, IntegerLayout} from './integer.js';
 export type {LloydMaxEncoding} from './lloyd_max.js';
 export type {LloydMaxLayout} from './lloyd_max_layout.js';
 export type {Width} from './lloyd_max_levels.js';
-export type {LowRankEncoding} from './low_rank.js';
+export type {Basis, LowRankEncoding} from './low_rank.js';
 export type {TokenEncoding} from './token_kinds.js';
 
 /** How a tensor of an encoding holds tokens and heads. */

@@ -1,5 +1,6 @@
 import {
   exponentAt,
+  groupChannels,
   placesOfHead,
   scaleWords,
   scales,
@@ -63,7 +64,7 @@ export interface CalibrationDrift {
 export const driftLimit = 0.4;
 
 /** Fewer tokens say nothing. */
-export const fewestDriftTokens = 64;
+const fewestDriftTokens = 64;
 
 /**
  * Compares stored tokens with the calibration, by their codes and scales alone.
@@ -115,7 +116,7 @@ function headsOf({depth, side, widths, codes, scales: words, tiles}: StoredCodes
       ofHead.filter(width => width > 0).map(width => [width, {codes: 0, energy: 0, extreme: 0}]),
     );
     const channels = placesOfHead(ofHead).map((planes, channel) => {
-      const width = ofHead[Math.floor(channel / (transform.dim / ofHead.length))]!;
+      const width = ofHead[Math.floor(channel / groupChannels)]!;
       return {planes, sum: sums.get(width), last: levelsOf(width).midpoints.at(-1) ?? 0};
     });
     for (let token = 0; token < tiles * tileTokens; token++) {

@@ -89,7 +89,7 @@ export function storedSegment(
   return {inputs, attributes};
 }
 
-export const attendOp = defineOp({
+const attendOp = defineOp({
   name: 'Attend',
   reference: attendReference,
   kernels: {wasm: attendWasm, webgpu: attendWebgpu},

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {useProfile} from '../../../cache/codecs/transform_profile/index.js';
+import {setProfileOfModel} from '../../../cache/codecs/transform_profile/of_model.js';
 import {meanSquaredErrorOf} from '../../../ops/encodings/lloyd_max_levels.js';
 import type {SideTransform} from '../../../cache/codecs/transform_profile/profile.js';
 import {KVCache, calibrationDrift, quantized, transform, uniformShapes} from '../../../cache/index.js';
@@ -37,7 +37,7 @@ function cacheOf(
   plan = transform({bits: 3}),
 ): KVCache {
   const shapes = uniformShapes({depths: 2, heads: 2, headDim: 16});
-  useProfile(shapes, profile);
+  setProfileOfModel(shapes, profile);
   const cache = new KVCache(shapes, plan);
   for (const {depth} of shapes) {
     tf.tidy(() => {

@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {useProfile} from '../../../cache/codecs/transform_profile/index.js';
+import {setProfileOfModel} from '../../../cache/codecs/transform_profile/of_model.js';
 import {predictedDivergences, widthsFor} from '../../../cache/codecs/transform_profile/widths.js';
 import {
   KVCache,
@@ -34,7 +34,7 @@ describe('losses that a profile predicts', () => {
 
   async function lossesOf(plan: PolicyLike | readonly PolicyLike[]) {
     const shapes = uniformShapes({depths: 2, heads: 4, kvHeads: 2, headDim: 64});
-    useProfile(shapes, profile);
+    setProfileOfModel(shapes, profile);
     const cache = new KVCache(shapes, plan);
     try {
       return (await calibratedLosses(cache))!;

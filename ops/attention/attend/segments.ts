@@ -4,7 +4,7 @@ import {mergePartials} from '../merge_partials/index.js';
 import {defineOp, runOp} from '../../run_op.js';
 import {checkAttend} from './checks.js';
 import {attend} from './index.js';
-import {attendSegmentsWasm, isFused} from './segments_wasm.js';
+import {attendSegmentsWasm} from './segments_wasm.js';
 import type {AttendedSegment} from './types.js';
 
 export type {AttendedSegment} from './types.js';
@@ -32,6 +32,23 @@ export function attendSegments(queries: tf.Tensor4D, segments: readonly Attended
   }
   if (isFused(queries.shape, segments)) return runOp(attendSegmentsOp, {queries}, {segments});
   return tf.tidy(() => attendOneByOne({queries}, {segments}));
+}
+
+/** The partials of a long prompt are too large for scratch memory. */
+const fewTokens = 16;
+
+/** Whether all segments are attended in one op. Not if a rotated mean has channels without a rotation: those are added by other ops. */
+function isFused([, , queryTokens]: tf.Tensor4D['shape'], segments: readonly AttendedSegment[]): boolean {
+  return (
+    queryTokens <= fewTokens &&
+    segments.every(
+      ({keys, keyRotation}) =>
+        keys.kind !== 'lowRank' ||
+        keys.rotatedMean === undefined ||
+        keyRotation === undefined ||
+        2 * keyRotation.cos.shape[1] === keys.dim,
+    )
+  );
 }
 
 interface SegmentsAttributes {

@@ -1,48 +1,22 @@
 import * as tf from '@tensorflow/tfjs';
 import {wasmHeap, type WasmHeap} from '../../backends/wasm_heap.js';
-import {integerKind} from '../../encodings/integer.js';
-import {type Basis, tokenEncodingOf} from '../../encodings/low_rank.js';
+import type {Basis} from '../../encodings/low_rank.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
-import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
+import {descriptorBytes} from '../../encodings/wasm.js';
 import type {InfoOf} from '../../run_op.js';
-import {storedSegment} from './index.js';
-import {missingRotation} from './stored_keys.js';
-import type {AttendedSegment, StoredKeys, StoredSegment} from './types.js';
-import {attendInto, attendScratch, describeSegment, segmentBytes, type Shape} from './wasm.js';
+import {
+  decodedNumbers,
+  describeLatent,
+  type LatentSegment,
+  latentBytes,
+  latentSegment,
+  rankOf,
+} from './latent_segment.js';
+import type {AttendedSegment} from './types.js';
+import {attendInto, attendScratch, segmentBytes, type Shape} from './wasm.js';
 
 // All segments of a decoding step in one op: the kernels of `project`, `meanAngles`, `attend`, `expandPartial` and `mergePartials` in turn,
 // whose results lie in scratch memory.
-
-/** The partials of a long prompt are too large for scratch memory. */
-const fewTokens = 16;
-
-/** Whether all segments are attended in one op. Not if a rotated mean has channels without a rotation: those are added by other ops. */
-export function isFused([, , queryTokens]: Shape, segments: readonly AttendedSegment[]): boolean {
-  return (
-    queryTokens <= fewTokens &&
-    segments.every(
-      ({keys, keyRotation}) =>
-        keys.kind !== 'lowRank' ||
-        keys.rotatedMean === undefined ||
-        keyRotation === undefined ||
-        2 * keyRotation.cos.shape[1] === keys.dim,
-    )
-  );
-}
-
-/** A segment of token encodings, and what turns queries to its keys' latents and outputs back to values. */
-interface Latent {
-  readonly stored: StoredSegment;
-  /** Whether keys and values are float32. */
-  readonly isExact: boolean;
-  /** Of keys: `[batch, kvHeads, rank, dim]`, `[batch, kvHeads, 1, dim]` both. */
-  readonly keyBasis?: Basis | undefined;
-  readonly keyMean?: tf.Tensor4D | undefined;
-  readonly rotatedMean?: tf.Tensor4D | undefined;
-  readonly isInterleaved?: boolean;
-  readonly valueBasis?: Basis | undefined;
-  readonly valueMean?: tf.Tensor4D | undefined;
-}
 
 export function attendSegmentsWasm(
   queries: InfoOf<tf.Tensor4D>,
@@ -53,7 +27,7 @@ export function attendSegmentsWasm(
   const dim = segments[0]!.values.dim;
   const output = heap.output([batch, heads, queryTokens, dim], 'float32');
   // exact tokens first: how exact others have to be depends on their part of the whole
-  const latents = segments.map(latentOf).sort((a, b) => Number(b.isExact) - Number(a.isExact));
+  const latents = segments.map(latentSegment).sort((a, b) => Number(b.isExact) - Number(a.isExact));
   let words: number[] = [];
   for (const latent of latents) words = words.concat(describeLatent(heap, latent)); // flatMap takes ten times longer
   const described = heap.words(words);
@@ -83,48 +57,6 @@ interface Step {
   readonly rows: number;
 }
 
-function latentOf(segment: AttendedSegment): Latent {
-  const {keys, values, keyRotation} = segment;
-  const ofValues = tokenEncodingOf(values);
-  const valueLatent = values.kind === 'lowRank' ? {valueBasis: values.basis, valueMean: values.mean} : {};
-  if (keys.kind !== 'lowRank' || keys.rotate === true) {
-    const stored = storedSegment(keys as StoredKeys, ofValues, segment);
-    return {stored, isExact: keys.kind === 'dense' && values.kind === 'dense', ...valueLatent};
-  }
-  const {latents, basis, mean, rotatedMean} = keys;
-  if (rotatedMean !== undefined && keyRotation === undefined) throw missingRotation('have a rotated mean');
-  return {
-    stored: storedSegment(latents, ofValues, segment, rotatedMean !== undefined),
-    isExact: false,
-    ...{keyBasis: basis, keyMean: mean, rotatedMean, isInterleaved: keyRotation?.interleaved === true},
-    ...valueLatent,
-  };
-}
-
-/** Descriptors of a segment, and of the codes of its bases. */
-function describeLatent(heap: WasmHeap, {stored, keyBasis, valueBasis}: Latent): number[] {
-  return describeSegment(heap, stored).concat(describeBasis(heap, keyBasis), describeBasis(heap, valueBasis));
-}
-
-const latentBytes = segmentBytes + 2 * descriptorBytes;
-
-function describeBasis(heap: WasmHeap, basis: Basis | undefined): number[] {
-  if (basis === undefined || basis instanceof tf.Tensor) return noDescriptor;
-  return describeEncoding(heap, integerKind.layout(basis), basis.codes, basis.params);
-}
-
-const noDescriptor = Array<number>(descriptorBytes / 4).fill(0);
-
-/** Numbers of a basis that has to be decoded first. */
-function decodedNumbers(basis: Basis | undefined): number {
-  return basis === undefined || basis instanceof tf.Tensor ? 0 : basis.codes.shape[2] * basis.dim;
-}
-
-/** `[batch, kvHeads, rank, dim]`. */
-function rankOf(basis: Basis): number {
-  return (basis instanceof tf.Tensor ? basis : basis.codes).shape[2];
-}
-
 /** Addresses in scratch memory. */
 interface Room {
   /** One for each segment. */
@@ -142,14 +74,15 @@ interface Room {
   readonly scratch: number;
 }
 
-function roomFor({heap, shape, dim, rows}: Step, latents: readonly Latent[], described: number): Room {
+function roomFor({heap, shape, dim, rows}: Step, latents: readonly LatentSegment[], described: number): Room {
   let bytes = 0;
   const take = (floatsPerRow: number) => {
     const at = bytes;
     bytes += (4 * rows * floatsPerRow + 15) & ~15;
     return at;
   };
-  const most = (floatsPerRow: (latent: Latent) => number) => take(Math.max(...latents.map(floatsPerRow)));
+  const most = (floatsPerRow: (latent: LatentSegment) => number) =>
+    take(Math.max(...latents.map(floatsPerRow)));
   const partials = latents.map(() => take(dim + 2));
   const offsets = {
     ...{seen: take(2), seenByLatents: take(2), shift: take(1)},
@@ -179,7 +112,7 @@ function roomFor({heap, shape, dim, rows}: Step, latents: readonly Latent[], des
 /** Writes the partial of one segment to an address, and adds it to what has been seen. */
 function attendLatent(
   {heap, queries, shape, dim, rows}: Step,
-  {stored, isExact, keyBasis, keyMean, rotatedMean, isInterleaved, valueBasis, valueMean}: Latent,
+  {stored, isExact, keyBasis, keyMean, rotatedMean, isInterleaved, valueBasis, valueMean}: LatentSegment,
   room: Room,
   partial: number,
   described: number,

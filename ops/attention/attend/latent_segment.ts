@@ -5,7 +5,7 @@ import {type Basis, tokenEncodingOf} from '../../encodings/low_rank.js';
 import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
 import {storedSegment} from './index.js';
 import {missingRotation} from './stored_keys.js';
-import type {AttendedSegment, StoredKeys, StoredSegment} from './types.js';
+import type {AttendedSegment, StoredSegment} from './types.js';
 import {describeSegment, segmentBytes} from './wasm.js';
 
 // Segments of any encodings as `attendSegmentsWasm` takes them: token encodings, and bases and means beside them.
@@ -29,7 +29,7 @@ export function latentSegment(segment: AttendedSegment): LatentSegment {
   const ofValues = tokenEncodingOf(values);
   const valueLatent = values.kind === 'lowRank' ? {valueBasis: values.basis, valueMean: values.mean} : {};
   if (keys.kind !== 'lowRank' || keys.rotate === true) {
-    const stored = storedSegment(keys as StoredKeys, ofValues, segment);
+    const stored = storedSegment(keys.kind === 'lowRank' ? {...keys, rotate: true} : keys, ofValues, segment);
     return {stored, isExact: keys.kind === 'dense' && values.kind === 'dense', ...valueLatent};
   }
   const {latents, basis, mean, rotatedMean} = keys;

@@ -37,17 +37,19 @@ export function attendSegments(queries: tf.Tensor4D, segments: readonly Attended
 /** The partials of a long prompt are too large for scratch memory. */
 const fewTokens = 16;
 
-/** Whether all segments are attended in one op. Not if a rotated mean has channels without a rotation: those are added by other ops. */
+/**
+ * Whether all segments are attended in one op. Not if other ops have to come first: those that add what channels without a rotation have of
+ * a rotated mean, or decode the basis that keys are rebuilt by.
+ */
 function isFused([, , queryTokens]: tf.Tensor4D['shape'], segments: readonly AttendedSegment[]): boolean {
   return (
     queryTokens <= fewTokens &&
-    segments.every(
-      ({keys, keyRotation}) =>
-        keys.kind !== 'lowRank' ||
-        keys.rotatedMean === undefined ||
-        keyRotation === undefined ||
-        2 * keyRotation.cos.shape[1] === keys.dim,
-    )
+    segments.every(({keys, keyRotation}) => {
+      if (keys.kind !== 'lowRank') return true;
+      if (keys.rotate === true) return keys.basis instanceof tf.Tensor;
+      const {rotatedMean, dim} = keys;
+      return rotatedMean === undefined || keyRotation === undefined || 2 * keyRotation.cos.shape[1] === dim;
+    })
   );
 }
 

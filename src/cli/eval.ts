@@ -15,6 +15,7 @@ import {type MeasureOptions, measure} from './support/measure.js';
 import {plansArg, readPlans} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
 import {readNamedText, textArgs} from './support/text_args.js';
+import {UsageError} from './support/usage_error.js';
 
 export const evalCommand = command({
   name: 'eval',
@@ -65,6 +66,11 @@ export const evalCommand = command({
   }) {
     const plans = await readPlans(plan.length > 0 || against !== undefined ? plan : ['quantized']);
     if (out !== undefined || page !== undefined) await expectCharts();
+    if (certifies && against !== undefined) {
+      throw new UsageError(
+        '--certify measures the depths of --model beside its own full cache: leave --against out.',
+      );
+    }
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
     const options = {plans, text, tokens, chunk, backend, signal, certifies};

@@ -4,12 +4,16 @@ export function escaped(text: string): string {
   return text.replace(/[&<>"]/g, character => `&#${character.charCodeAt(0)};`);
 }
 
-/** Returns rows as a table that scrolls sideways if the page is narrow. */
-export function tableHtml<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
+/**
+ * Returns rows as a table that scrolls sideways if the page is narrow.
+ * @param bold the row that others are compared with, or that was chosen. Default: none.
+ */
+export function tableHtml<Row>(columns: readonly Column<Row>[], rows: readonly Row[], bold?: Row): string {
   const cell = (tag: 'td' | 'th', text: string, align = 'right') =>
     `<${tag}${align === 'left' ? ' class="left"' : ''}>${escaped(text)}</${tag}>`;
   const body = rows.map(
-    row => `<tr>${columns.map(({cell: text, align}) => cell('td', text(row), align)).join('')}</tr>`,
+    row =>
+      `<tr${row === bold ? ' class="bold"' : ''}>${columns.map(({cell: text, align}) => cell('td', text(row), align)).join('')}</tr>`,
   );
   return `<div class="scroll">
 <table>
@@ -69,7 +73,7 @@ th, td { padding: 0.35rem 0.6rem; text-align: right; border-bottom: 1px solid va
 td { white-space: nowrap; }
 th { color: var(--faint); font-weight: 600; vertical-align: bottom; }
 .left { text-align: left; }
-tbody tr:first-child td { font-weight: 600; }
+.bold td { font-weight: 600; }
 section { margin-top: 2.5rem; }
 h2 { font-size: 1.1rem; }
 ul { padding-left: 1.2rem; }

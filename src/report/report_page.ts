@@ -19,7 +19,7 @@ export async function reportPage(report: EvaluationReport): Promise<string> {
 <figure role="img" aria-label="Perplexity against bytes per token, one point for each plan">
 ${await chartSvg(report)}
 </figure>
-${tableHtml(reportColumns(report), report.rows)}
+${tableHtml(reportColumns(report), report.rows, report.rows[0])}
 ${warnings.join('\n')}
 <p class="note">${escaped(reportNote(report))} The first row is the full cache. Made by <code>eigenkv eval</code>.</p>
 ${certificates.map(certificateSection).join('\n')}`,

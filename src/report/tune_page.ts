@@ -1,5 +1,5 @@
 import {counted} from '../../base/units.js';
-import type {Tuning} from '../evaluate/index.js';
+import {type Tuning, planLabel} from '../evaluate/index.js';
 import {certificateSection} from './certificate_page.js';
 import {type NamedCertificate} from './certificate_table.js';
 import {driftText} from '../evaluate/index.js';
@@ -27,12 +27,12 @@ export function tunePage({model, text, tuning, curve, bits, certificates = []}: 
       : `<p${drift.hasLeft ? ' class="warning"' : ''}>${escaped(driftText(drift))}</p>`;
   return htmlPage({
     title: `${model}: bits for a size`,
-    body: `<p>Measured on ${escaped(counted(tokens, 'token'))} of ${escaped(text)}. The chosen plan: <code>${escaped(JSON.stringify(plan))}</code>.</p>
+    body: `<p>Measured on ${escaped(counted(tokens, 'token'))} of ${escaped(text)}. The chosen plan: <code>${escaped(planLabel(plan))}</code>.</p>
 ${driftLine}
 <figure role="img" aria-label="KL divergence against bytes, predicted and measured">
 ${curve}
 </figure>
-${tableHtml(tuneColumns(chosen), points)}
+${tableHtml(tuneColumns(chosen), points, chosen)}
 <p class="note">Codes: codes, scales and the table of positions of a long text. All: with exact tokens and spare room of this text. Made by <code>eigenkv tune</code>.</p>
 <figure role="img" aria-label="Bits by depth, head and group of channels">
 ${bits}

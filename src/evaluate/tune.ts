@@ -87,8 +87,8 @@ const [fewestBits, mostBits] = [leastBits, 8];
  * Finds the bits of the codec `transform` for a number of bytes or a loss: the model's profile predicts the divergence of each number
  * of bits up to a power law, which a few measurements on the text fit.
  *
- * The KL divergence of a text is not that which the calibration predicts: errors of one depth change what later depths compute, and
- * other texts have other tokens. Over two orders of magnitude both are on one line if both axes are logarithmic.
+ * The KL divergence of a text is not that which the calibration predicts if its context is longer than the windows of the calibration, or
+ * its tokens are others. Over two orders of magnitude both are on one line if both axes are logarithmic.
  *
  * @param model a model with a profile: see `useProfile`.
  * @throws InvalidArgumentError if the model has no profile, both targets or none are given, or a target is out of reach: the message
@@ -111,27 +111,26 @@ export async function tune(model: ModelLike, text: TextLike, options: TuneOption
   const around = [first, nearby(first, -1), nearby(first, 1)].filter(
     (bits, i, all) => all.indexOf(bits) === i,
   );
-  const measured = await measure(model, text, around, measuring);
+  const {tokens, measured} = await measure(model, text, around, measuring);
   let response = responseOf(profile, measured);
   let chosen = first;
   if (maxKl !== undefined) {
-    chosen = bitsOfKl(profile, inverse(response, maxKl));
     // what is predicted is checked, and bits are added until the measured divergence is small enough
-    for (let tries = 0; tries < 4; tries++) {
+    const predicted = () => bitsOfKl(profile, inverse(response, maxKl));
+    for (chosen = predicted(); ; chosen = Math.min(mostBits, Math.max(rounded(chosen + 0.1), predicted()))) {
       if (!measured.has(chosen)) {
-        for (const [bits, point] of await measure(model, text, [chosen], measuring))
-          measured.set(bits, point);
+        const found = (await measure(model, text, [chosen], measuring)).measured;
+        for (const [bits, point] of found) measured.set(bits, point);
         response = responseOf(profile, measured);
       }
       if (measured.get(chosen)!.klDivergence <= maxKl || chosen === mostBits) break;
-      chosen = Math.min(mostBits, rounded(chosen + 0.1));
     }
   }
   const all = [...new Set([...curve, ...measured.keys()])].sort((a, b) => a - b);
   const points = all.map(bits => pointOf(profile, bits, response, measured.get(bits)));
   const plan = uniform(transform({bits: chosen})).toJSON();
   return {
-    ...{tokens: measuring.tokens, points, plan, response},
+    ...{tokens, points, plan, response},
     chosen: points.find(({bits}) => bits === chosen)!,
     widths: widthsFor(profile, {bits: chosen}),
   };
@@ -142,10 +141,13 @@ async function measure(
   text: TextLike,
   bits: readonly number[],
   options: Pick<TuneOptions, 'tokens' | 'chunk' | 'onProgress' | 'signal'>,
-): Promise<Map<number, MeasuredPoint>> {
-  const {rows} = await evaluate(model, text, {...options, plans: bits.map(of => transform({bits: of}))});
+): Promise<{tokens: number; measured: Map<number, MeasuredPoint>}> {
+  const {rows, tokens} = await evaluate(model, text, {
+    ...options,
+    plans: bits.map(of => transform({bits: of})),
+  });
   const [full, ...others] = rows;
-  return new Map(
+  const measured = new Map(
     others.map(
       ({klDivergence, klStderr, perplexity, changeStderr, top1Agreement, ratioToFloat32, drift}, i) => [
         bits[i]!,
@@ -156,6 +158,7 @@ async function measure(
       ],
     ),
   );
+  return {tokens, measured};
 }
 
 function responseOf(profile: TransformProfile, measured: ReadonlyMap<number, MeasuredPoint>): PowerLaw {

@@ -103,14 +103,14 @@ interface Count {
 
 type Counts = ReadonlyMap<Width, Count>;
 
-function headsOf({depth, side, widths, codes, scales: words, tiles}: StoredCodes, transform: SideTransform) {
-  const [tileWords, tileScaleWords] = [
-    widths.reduce((sum, ofHead) => sum + wordsOfHead(ofHead), 0),
-    scaleWords * widths.length,
-  ];
+function headsOf(
+  {depth, side, widths, codes, scales: words, tiles}: StoredCodes,
+  {tokenScales: {mean, deviation}}: SideTransform,
+) {
+  const tileWords = widths.reduce((sum, ofHead) => sum + wordsOfHead(ofHead), 0);
+  const tileScaleWords = scaleWords * widths.length;
   let firstWord = 0;
   return widths.map((ofHead, head) => {
-    const {mean, deviation} = transform.tokenScales;
     let sumOfLogs = 0;
     const sums = new Map(
       ofHead.filter(width => width > 0).map(width => [width, {codes: 0, energy: 0, extreme: 0}]),

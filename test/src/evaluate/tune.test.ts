@@ -26,7 +26,8 @@ describe('tune', () => {
   });
 
   it('chooses the bits of a budget, and measures them', () => {
-    const {chosen, plan, points} = bySize;
+    const {chosen, plan, points, tokens} = bySize;
+    expect(tokens).to.equal(256);
     const ofBudget = asPlan('0.09x').policyFor(0, 9, loaded.model).options['bits'];
     expect(chosen.bits).to.equal(ofBudget);
     expect(asPlan(plan).policyFor(0, 9, loaded.model).options['bits']).to.equal(ofBudget);

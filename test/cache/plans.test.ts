@@ -18,6 +18,7 @@ import {
 import type {Plan} from '../../cache/plans/plan.js';
 import {uniformShapes} from '../../cache/binding/layer_shape.js';
 import {setProfileOfModel} from '../../cache/codecs/transform_profile/of_model.js';
+import {float8} from '../../cache/policies/float8.js';
 import {full} from '../../cache/policies/full.js';
 import {h2o} from '../../cache/policies/h2o.js';
 import {layered} from '../../cache/policies/layered.js';
@@ -201,6 +202,22 @@ describeOnBackends('a change of plan on a running cache', () => {
         cache.dispose();
       }
     }
+  });
+
+  it('takes a past without recent tokens, of which some were evicted', async () => {
+    const {cache, output} = await run(h2o({heavyBudget: 10, recentBudget: 10}), float8());
+    let seed = 10;
+    while (cache.past(0)!.recent.tokens > 0) tf.tidy(() => void cache.attend(0, tokens(1, seed++)));
+    const {tokensSeen} = cache.past(0)!;
+    const held = tokensHeld(cache.past(0)!);
+    expect(held).to.be.below(tokensSeen);
+    await cache.setPlan(full());
+    expect(tokensHeld(cache.past(0)!)).to.equal(held);
+    const next = tf.tidy(() => cache.attend(0, tokens(1, seed)));
+    expect(cache.past(0)!.tokensSeen).to.equal(tokensSeen + 1);
+    expect([...(await next.data())].every(Number.isFinite)).to.equal(true);
+    tf.dispose([output, next]);
+    cache.dispose();
   });
 
   for (const from of policyVariants) {

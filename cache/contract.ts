@@ -59,6 +59,11 @@ export interface PairCodec {
   readonly movesAll?: boolean;
   /** The codec stores float32 unchanged, so tokens may stay in `recent` instead. Default false. */
   readonly exact?: boolean;
+  /**
+   * A digest of what tokens are stored by and no option says, such as the profile of the model: tokens of one cannot follow tokens of
+   * another. Default: the options say all.
+   */
+  readonly tables?: string | undefined;
   /** Returns this codec for one model, if it needs to know more of it than sizes. Default: the codec is the same for all models. */
   forModel?(model: object): PairCodec;
   /** @throws InvalidArgumentError if the options do not fit heads of these sizes. */

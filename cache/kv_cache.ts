@@ -252,7 +252,7 @@ export class KVCache implements AttentionCache {
     if (other !== this) continueFrom(this.#state, other.#state);
   }
 
-  /** Layer shapes and policies as JSON text. Caches with equal signatures can continue from each other's tokens. */
+  /** Layer shapes, policies and the digests of their tables as JSON text. Caches with equal signatures can continue from each other's tokens. */
   get signature(): string {
     return this.#state.signature;
   }

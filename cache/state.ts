@@ -48,10 +48,10 @@ export class CacheState {
     return this.pasts.map(past => past?.tokensSeen ?? 0);
   }
 
-  /** Layer shapes and policies as JSON text. Caches with equal signatures can continue from each other's tokens. */
+  /** Layer shapes, policies and the digests of their tables as JSON text. Caches with equal signatures can continue from each other's tokens. */
   get signature(): string {
     const shapes = this.shapes.map(shape => ({...shape, policy: undefined}));
-    return JSON.stringify([shapes, this.policies.map(specOf)]);
+    return JSON.stringify([shapes, this.policies.map(specOf), this.policies.map(({store}) => store.tables)]);
   }
 
   /** Returns what a policy may know of one depth. */

@@ -14,7 +14,7 @@ import {moveTokens} from '../past/segments.js';
 import {paying, withBlock} from './pair.js';
 import {expectContext, expectHeads} from './transform_profile/fit.js';
 import {encodeByOwnTransform, ownNumbers} from './transform_profile/own_transform.js';
-import {profileOfModel, registerProfile, registeredProfile} from './transform_profile/of_model.js';
+import {profileId, profileOfModel, registerProfile, registeredProfile} from './transform_profile/of_model.js';
 import type {TransformProfile} from './transform_profile/profile.js';
 import {type SideTensors, sideTensors} from './transform_profile/tensors.js';
 import {type TransformWidths, widthsFor} from './transform_profile/widths.js';
@@ -72,14 +72,20 @@ export const transform: Factory<TransformOptions, PairCodec> = defineFactory(
 /** @param owner the model that the codec is for; undefined until it is known. */
 function transformCodec(bits: number, id: string | null, owner: object | undefined): PairCodec {
   const profile = id !== null ? expectProfile(id) : owner && profileOfModel(owner);
-  return {
+  const codec: PairCodec = {
     name: 'transform',
     options: {bits, profile: id},
     blockTokens: tileTokens,
     moveTokens: tileTokens * Math.ceil(moveTokens / tileTokens),
-    forModel: model => transformCodec(bits, id, model),
+    // at its first use: it reads the whole profile
+    get tables() {
+      return id === null && profile !== undefined ? profileId(profile) : undefined;
+    },
+    // a codec that has its model stays as it is, so that a fork goes on by the same profile
+    forModel: model => (model === owner ? codec : transformCodec(bits, id, model)),
     ...(profile === undefined ? byOwnTransforms(bits) : byProfile(profile, bits)),
   };
+  return codec;
 }
 
 type Coding = Pick<PairCodec, 'check' | 'firstTokens' | 'add'>;

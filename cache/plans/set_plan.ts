@@ -26,7 +26,8 @@ export async function setPlan(state: CacheState, policies: readonly Policy[]): P
   const changes: PlanChange[] = [];
   for (const [depth, policy] of policies.entries()) {
     const former = state.policies[depth]!;
-    if (JSON.stringify(specOf(policy)) === JSON.stringify(specOf(former))) continue;
+    const isSame = policy.store.tables === former.store.tables;
+    if (isSame && JSON.stringify(specOf(policy)) === JSON.stringify(specOf(former))) continue;
     const past = state.pasts[depth];
     if (past !== undefined) await reencode(state, depth, past, policy);
     state.policies = state.policies.map((old, at) => (at === depth ? policy : old));

@@ -7,7 +7,7 @@ import type {CacheState} from '../state.js';
 export function continueFrom(state: CacheState, other: CacheState): void {
   if (state.signature !== other.signature) {
     throw new InvalidArgumentError(
-      'These two caches have different layer shapes or policies; make one with the model and the plan of the other.',
+      'These two caches have different layer shapes, policies or profiles; make one with the model and the plan of the other.',
     );
   }
   expectWholeStep(other.tokensOfDepths);

@@ -2,6 +2,7 @@ import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {withoutUndefined} from '../../base/records.js';
 import type {LayerShape} from '../binding/layer_shape.js';
 import type {Spec} from '../../base/options.js';
+import type {Policy} from '../contract.js';
 import type {OpenSnapshot} from './read_snapshot.js';
 
 /** @throws ModelError if a snapshot is of a model with other sizes or weights; the message says what differs. */
@@ -41,6 +42,20 @@ export function checkSamePolicies({description}: OpenSnapshot, policies: readonl
       `This snapshot is of another plan: at depth ${depth} ${difference}. Restore it without a plan, and call setPlan.`,
     );
   });
+}
+
+/** @throws InvalidArgumentError if the tokens of a snapshot are stored by other tables than those that the policies have for the model. */
+export function checkSameTables({description}: OpenSnapshot, policies: readonly Policy[]): void {
+  for (const [depth, {store}] of policies.entries()) {
+    const [saved, given] = [description.tables?.[depth] ?? undefined, store.tables];
+    const isStored = description.depths[depth]?.held.some(([name]) => name !== 'sinks' && name !== 'rest');
+    if (saved === given || isStored !== true) continue;
+    const text = (id: string | undefined) => (id === undefined ? 'no profile' : `the profile ${id}`);
+    throw new InvalidArgumentError(
+      `This snapshot is of another profile: at depth ${depth} its tokens are stored by ${text(saved)}, and the model has ${text(given)} ` +
+        'now. Give the model the profile of then, by await useProfile(model, profile).',
+    );
+  }
 }
 
 function differenceOf(saved: Required<Spec>, given: Required<Spec>): string | undefined {

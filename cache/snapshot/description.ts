@@ -49,6 +49,8 @@ const shape = v.strictObject({
 const schema = v.strictObject({
   rows: v.array(shape), // layer shapes; the key is part of the file format
   policies: v.array(v.strictObject({name: v.string(), options: v.record(v.string(), optionValue)})),
+  /** By depth: `PairCodec.tables`, null if there is none. Absent if no depth has any. */
+  tables: v.exactOptional(v.array(v.nullable(v.string()))),
   expectedTokens: v.exactOptional(atLeast(0)),
   beyondContext: v.boolean(),
   /** Null if a depth has seen no token. */

@@ -5,7 +5,7 @@ import {modelFingerprint} from '../binding/fingerprint.js';
 import type {CacheableModel, LayerShape} from '../binding/layer_shape.js';
 import {kept} from '../past/past_tensors.js';
 import type {CacheState} from '../state.js';
-import {checkSameModel, checkSamePolicies} from './check_same.js';
+import {checkSameModel, checkSamePolicies, checkSameTables} from './check_same.js';
 import {type OpenSnapshot, openSnapshot} from './read_snapshot.js';
 import {writeSnapshot} from './write_snapshot.js';
 
@@ -30,6 +30,7 @@ export async function openFor(
 /** Fills an empty cache with the same policies from a snapshot. */
 export function fill(state: CacheState, snapshot: OpenSnapshot): void {
   checkSamePolicies(snapshot, state.policies.map(specOf));
+  checkSameTables(snapshot, state.policies);
   tf.tidy(() => {
     for (const [depth, saved] of snapshot.depths().entries()) {
       if (saved === undefined) continue;

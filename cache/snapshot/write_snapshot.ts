@@ -48,6 +48,9 @@ export async function writeSnapshot(state: CacheState, fingerprint: string | und
       ...(headDim !== undefined && {headDim}),
     })),
     policies: policies.map(specOf),
+    ...(policies.some(({store}) => store.tables !== undefined) && {
+      tables: policies.map(({store}) => store.tables ?? null),
+    }),
     ...(expectedTokens !== undefined && {expectedTokens}),
     beyondContext,
     depths: state.pasts.map((past, index) => {

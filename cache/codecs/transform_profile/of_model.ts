@@ -30,7 +30,7 @@ export function registeredProfile(id: string): TransformProfile | undefined {
 }
 
 /** Sixteen hexadecimal digits: a digest of the transforms and of what bits are chosen by. (A is the inverse of B.) */
-function profileId(profile: TransformProfile): string {
+export function profileId(profile: TransformProfile): string {
   const known = ids.get(profile);
   if (known !== undefined) return known;
   const digest = new Digest().take(profile.fingerprint).take(JSON.stringify(profile.rope ?? null));

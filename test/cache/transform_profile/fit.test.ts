@@ -1,9 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {setProfileOfModel} from '../../../cache/codecs/transform_profile/of_model.js';
 import {KVCache, registerProfile, transform, uniformShapes} from '../../../cache/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
+import {rejection} from '../../base/files/rejection.js';
 import {randomProfile, randomProfileId} from '../../support/transform_profile.js';
 
 const [depths, heads, kvHeads, headDim] = [2, 4, 2, 16];
@@ -71,5 +73,64 @@ describe('a profile of another model', () => {
     using cache = new KVCache(shapes(2), plan);
     step(cache, {theta: 100, rotaryDim: 16, interleaved: false}); // the same, written out
     expect(cache.past(0)!.held['stored']!.tokens).to.equal(16);
+  });
+});
+
+/** Attends 20 random tokens at all depths; returns their outputs at the last one. */
+function wholeStep(cache: KVCache): number[] {
+  return tf.tidy(() => {
+    const random = (count: number, seed: number) =>
+      tf.randomNormal<tf.Rank.R4>([1, count, 20, headDim], 0, 1, 'float32', seed + cache.tokens);
+    const fresh = {queries: random(heads, 1), keys: random(kvHeads, 2), values: random(kvHeads, 3), rope};
+    const outputs = Array.from({length: depths}, (_, depth) => cache.attend(depth, fresh));
+    return [...outputs.at(-1)!.dataSync<'float32'>()];
+  });
+}
+
+describe('a model whose profile changes', () => {
+  before(() => useBackend('wasm'));
+
+  it('has caches that go on by the profile of their tokens, and refuses tokens of another', async () => {
+    const shapes = uniformShapes({depths, heads, kvHeads, headDim});
+    const use = (seed: number) => {
+      setProfileOfModel(shapes, randomProfile({depths, kvHeads, dim: headDim, rope}, seed));
+    };
+    use(1);
+    using cache = new KVCache(shapes, 'transform');
+    wholeStep(cache);
+    const saved = await cache.save();
+    use(2);
+    using fork = cache.fork();
+    const [expected, output] = [wholeStep(cache), wholeStep(fork)];
+    expect(output).to.deep.equal(expected);
+
+    using other = new KVCache(shapes, 'transform');
+    expect(() => {
+      other.continueFrom(cache);
+    }).to.throw(InvalidArgumentError, /profiles/);
+    await rejection(
+      KVCache.restore(saved, shapes),
+      InvalidArgumentError,
+      /another profile: .* stored by the profile [0-9a-f]{16}, and the model has the profile [0-9a-f]{16} now/,
+    );
+    expect(await cache.setPlan('transform')).to.have.length(depths); // stores all tokens again
+    other.continueFrom(cache);
+
+    use(1);
+    using restored = await KVCache.restore(saved, shapes);
+    expect(wholeStep(restored)).to.deep.equal(expected);
+  });
+
+  it('refuses snapshots without a profile, unless nothing is stored yet', async () => {
+    const shapes = uniformShapes({depths, heads, kvHeads, headDim});
+    using cache = new KVCache(shapes, 'transform');
+    const empty = await cache.save();
+    for (let i = 0; i < 20; i++) wholeStep(cache);
+    const saved = await cache.save();
+    setProfileOfModel(shapes, randomProfile({depths, kvHeads, dim: headDim, rope}));
+    await rejection(KVCache.restore(saved, shapes), InvalidArgumentError, /stored by no profile/);
+    using restored = await KVCache.restore(empty, shapes);
+    wholeStep(restored);
+    expect(restored.past(0)!.held['stored']!.tokens).to.equal(16);
   });
 });

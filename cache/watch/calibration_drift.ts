@@ -28,7 +28,7 @@ const mostTiles = 32;
  */
 export async function calibrationDrift(cache: KVCache): Promise<CalibrationDrift | undefined> {
   const {model} = cache;
-  const stored: StoredCodes[] = [];
+  const newest: NewestCodes[] = [];
   const profiles: (TransformProfile | undefined)[] = [];
   for (let depth = 0; cache.policy(depth) !== undefined; depth++) {
     const profile = profileOfStore(cache.policy(depth)!.store, model);
@@ -38,11 +38,12 @@ export async function calibrationDrift(cache: KVCache): Promise<CalibrationDrift
     for (const side of transformSides) {
       const encoding = segment[side];
       if (encoding.kind !== 'lowRank') continue;
-      const codes = await newestCodes(encoding, segment.tokens, depth, side);
-      if (codes !== undefined) stored.push(codes);
+      const codes = newestCodes(encoding, segment.tokens, depth, side);
+      if (codes !== undefined) newest.push(codes);
     }
   }
-  if (stored.length === 0) return undefined;
+  if (newest.length === 0) return undefined;
+  const stored = await Promise.all(newest.map(readCodes)); // copies, since the cache may change meanwhile
   return calibrationDriftOf(stored, (depth, side) => profiles[depth]!.depths[depth]![side]);
 }
 
@@ -56,21 +57,30 @@ export function profileOfStore(
   return typeof id === 'string' ? registeredProfile(id) : profileOfModel(model);
 }
 
-async function newestCodes(
+/** `StoredCodes` in tensors of their own. */
+interface NewestCodes extends Omit<StoredCodes, 'codes' | 'scales'> {
+  readonly codes: tf.Tensor4D;
+  readonly scales: tf.Tensor4D;
+}
+
+function newestCodes(
   {latents}: LowRankEncoding,
   tokens: number,
   depth: number,
   side: TransformSide,
-): Promise<StoredCodes | undefined> {
+): NewestCodes | undefined {
   const whole = Math.floor(tokens / tileTokens);
   if (latents.kind !== 'lloydMax' || whole === 0) return undefined;
   const tiles = Math.min(whole, mostTiles);
   const newest = (tensor: tf.Tensor4D) =>
     tf.tidy(() => tf.slice(tensor, [0, 0, whole - tiles, 0], [1, 1, tiles, -1]));
-  const [codes, scales] = [newest(latents.codes), newest(latents.scales)];
+  const {widths, codes, scales} = latents;
+  return {depth, side, tiles, widths, codes: newest(codes), scales: newest(scales)};
+}
+
+async function readCodes({codes, scales, ...rest}: NewestCodes): Promise<StoredCodes> {
   try {
-    const numbers = {codes: await codes.data<'int32'>(), scales: await scales.data<'int32'>()};
-    return {depth, side, tiles, widths: latents.widths, ...numbers};
+    return {...rest, codes: await codes.data<'int32'>(), scales: await scales.data<'int32'>()};
   } finally {
     tf.dispose([codes, scales]);
   }

@@ -113,6 +113,14 @@ describeOnBackends('the drift of a cache from its calibration', () => {
     empty.dispose();
   });
 
+  it('is that of the moment of the call, whatever becomes of the cache', async () => {
+    const cache = cacheOf(100);
+    const expected = await calibrationDrift(cache);
+    const pending = calibrationDrift(cache);
+    cache.dispose();
+    expect(await pending).to.deep.equal(expected);
+  });
+
   it('leaks nothing', async () => {
     const cache = cacheOf(100);
     await expectNoLeak(() => calibrationDrift(cache));

@@ -187,6 +187,7 @@ function pointOf(
 /** Bits by which the profile predicts this divergence, to a tenth. */
 function bitsOfKl(profile: TransformProfile, kl: number): number {
   let [low, high] = [fewestBits, mostBits];
+  if (widthsFor(profile, {bits: low}).predictedKl <= kl) return low;
   while (high - low > 0.01) {
     const middle = (low + high) / 2;
     if (widthsFor(profile, {bits: middle}).predictedKl > kl) low = middle;

@@ -53,6 +53,11 @@ describe('tune', () => {
     for (const {measured} of fewer) expect(measured!.klDivergence).to.be.above(0.001);
   });
 
+  it('chooses the fewest bits of all if they lose less', async () => {
+    const {chosen, points} = await tune(loaded, ids, {maxKl: 1, tokens: 100});
+    expect(chosen.bits).to.equal(points[0]!.bits);
+  });
+
   it('is a table and a page', () => {
     const table = tuneTable(bySize.points, bySize.chosen, {width: 80});
     expect(widestLine(table)).to.be.at.most(80);

@@ -56,7 +56,9 @@ describeOnBackends('the drift of a cache from its calibration', () => {
     const cache = cacheOf(404);
     const drift = (await calibrationDrift(cache))!;
     expect(drift.tokens).to.equal(400);
-    expect(drift.drift).to.be.below(0.2);
+    expect(drift.keys).to.be.below(0.2);
+    expect(drift.values).to.be.below(0.2);
+    expect(drift.drift).to.equal(drift.values / 0.4);
     expect(drift.scaleShift).to.be.below(0.5);
     expect(drift.saturated).to.be.within(0.5 * drift.expectedSaturated, 1.5 * drift.expectedSaturated);
     expect(drift.hasLeft).to.equal(false);
@@ -65,7 +67,9 @@ describeOnBackends('the drift of a cache from its calibration', () => {
 
   it('is seen if keys are four times as large, and where', async () => {
     const cache = cacheOf(404, {keys: 4, depth: 1});
-    const {heads, hasLeft} = (await calibrationDrift(cache))!;
+    const {heads, hasLeft, keys, values} = (await calibrationDrift(cache))!;
+    expect(keys).to.be.above(1);
+    expect(values).to.be.below(0.2);
     expect(hasLeft).to.equal(true);
     for (const {depth, side, scaleShift, drift} of heads) {
       const isLarger = depth === 1 && side === 'keys';
@@ -151,7 +155,7 @@ describe('the drift of texts from the calibration of the bundled model', () => {
 
   it('is small for texts of its kind and of others, and large for random bytes', async () => {
     const held = await driftOf(textIds(loaded.tokenizer, await embeddedText('heldOut')).slice(0, 300));
-    expect(held.drift).to.be.below(0.2);
+    expect(held.drift).to.be.below(0.5);
     // a manual is not what the model was trained on, nor what it was calibrated on
     const manual =
       'A budget is the plan of the least loss within a number of bytes. With a profile of the model, bits are divided among channels, ' +

@@ -132,7 +132,10 @@ describe('a certificate', () => {
     const html = certificateSection({...certificate, text: '<b>'});
     expect(html).to.include('&#60;b&#62;').and.not.include('class="warning"');
     const {whole} = certificate;
-    const left = {...certificate, whole: {...whole, drift: {...whole.drift!, hasLeft: true, drift: 0.9}}};
+    const left = {
+      ...certificate,
+      whole: {...whole, drift: {...whole.drift!, hasLeft: true, drift: 2, values: 0.8}},
+    };
     expect(certificateText(left, 200)).to.match(/WARNING: what is stored has left/);
     expect(certificateSection(left)).to.include('class="warning"');
   });

@@ -8,10 +8,12 @@
  * its word has the largest logit of all tokens (what greedy generation writes), or of the words of the context. `transform` has the bits
  * at which the whole cache takes `--share` of float32 at the end of a context. `--record` appends the run to bench/history/records.jsonl.
  */
+import {basename} from 'node:path';
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs';
 import {seededRandom} from '../base/random.js';
 import {mean, standardError} from '../base/statistics.js';
+import {count} from '../base/units.js';
 import {KVCache} from '../cache/index.js';
 import {type LoadedModel, embeddedText, loadModel, profileFor} from '../models/index.js';
 import {bitsOfSize, stepsOf} from './support/bits_of_size.js';
@@ -89,7 +91,7 @@ for (const plan of plans) {
   figures.push(figure);
   console.log(figure);
 }
-const subject = `${loaded.name}, ${contextCount} contexts of ${tokens} tokens with ${recordCount} records each, seed ${seed}`;
+const subject = `${basename(loaded.source, '.gguf')}, ${contextCount} contexts of ${count(tokens)} tokens with ${recordCount} records each, seed ${seed}`;
 if (values.record) await record({what: 'records', subject, figures});
 
 async function contextsOf({tokenizer}: LoadedModel): Promise<Context[]> {

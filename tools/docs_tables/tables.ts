@@ -261,7 +261,7 @@ export const tables: Readonly<Record<string, Table>> = {
         ['of float32 bytes', number('ratioToFloat32', digits(3))],
         ['right words', withError('written', value => percent(value, 0))],
         ['lost, gained', figure => `${text('lost')(figure)}, ${text('gained')(figure)}`],
-        ['chance of that', number('signTest', digits(2))],
+        ['chance of that', number('signTest', nats)],
         ['right of the words of the context', withError('chosen', value => percent(value, 0))],
         ['log-probability against `full`', withError('difference', digits(2))],
       ]),

@@ -125,7 +125,12 @@ export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegmen
   const capacity = left + Math.min(tokens, moveTokens);
   const rest = ({data}: DenseEncoding): DenseEncoding =>
     dense(
-      append(undefined, tf.slice(data, [0, 0, Math.max(0, recent.tokens - rows), 0], [-1, -1, rows, -1]), 0, capacity),
+      append(
+        undefined,
+        tf.slice(data, [0, 0, Math.max(0, recent.tokens - rows), 0], [-1, -1, rows, -1]),
+        0,
+        capacity,
+      ),
     );
   const {scores} = recent;
   return {

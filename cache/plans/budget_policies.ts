@@ -42,10 +42,10 @@ export function policiesWithin(
   if (profile === undefined) {
     const fits = [largest, ...smaller].find(({cost}) => cost <= limit);
     if (fits !== undefined) return fits.policies;
-    throw tooSmall(size, shapes, integers.at(-1)!.cost, false);
+    throw tooSmall(size, shapes, Math.min(integers.at(-1)!.cost, exact.cost), false);
   }
   if (largest.cost <= limit) return someExact(size, shapes, profile, largest, limit);
-  return transformWithin(size, shapes, profile, limit);
+  return transformWithin(size, shapes, profile, limit, exact.cost);
 }
 
 /**
@@ -73,19 +73,23 @@ const groupSize = 64;
 /** Fewer bits than these are not worth their loss. */
 export const leastBits = 0.5;
 
-/** `transform` with as many bits as fit. */
+/**
+ * `transform` with as many bits as fit.
+ * @param most the cost of exact tokens, which is less than that of any codes if the text is short.
+ */
 function transformWithin(
   size: BudgetSize,
   shapes: readonly LayerShape[],
   profile: TransformProfile,
   limit: number,
+  most: number,
 ): readonly Policy[] {
   const {numbers, scales} = sizesOf(profile);
   const dense = sum(shapes.map(denseBytes));
   const costAt = (bytesPerToken: number) =>
     costOf(size, transform(), bytesPerToken, dense) + tableCost(size, profile);
   const least = (leastBits * numbers) / 8 + scales;
-  if (costAt(least) > limit) throw tooSmall(size, shapes, costAt(least), true);
+  if (costAt(least) > limit) throw tooSmall(size, shapes, Math.min(costAt(least), most), true);
   const perToken = (limit - costAt(0)) / (costAt(1) - costAt(0)); // costs are linear in the bytes per token
   const bits = Math.min(8, Math.floor((100 * 8 * (perToken - scales)) / numbers + 1e-6) / 100);
   return shapes.map(() => transform({bits: Math.max(leastBits, bits)}));

@@ -137,6 +137,9 @@ describe('budget', () => {
       ['5kB/token', withoutProfile(), /the most is 3072 bytes/],
       ['100kB:tokens=4096', withProfile(), /100000 bytes at 4096 tokens is too small .* least is \d+ bytes/],
       ['1GB:tokens=4096', withoutProfile(), /the most is \d+ bytes/],
+      // of a short text, exact tokens take less than codes, a buffer of tokens that wait to be coded, and the table of positions
+      ['1kB:tokens=8', withProfile(), /is too small .* least is \d+ bytes/],
+      ['1kB:tokens=8', withoutProfile(), /is too small .* least is \d+ bytes/],
     ];
     for (const [plan, shapes, message] of wrong) {
       expect(() => new KVCache(shapes, plan), JSON.stringify(plan)).to.throw(InvalidArgumentError, message);

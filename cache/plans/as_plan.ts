@@ -48,8 +48,16 @@ function planOfText(text: string): Plan {
   if (need !== undefined) return scenario(need);
   const [name = ''] = text.split(':');
   const others = ['bands', ...scenarioNames];
-  const near = policyNames().includes(name) ? '' : didYouMean(name, others);
-  if (near !== '') throw new InvalidArgumentError(`There is no plan "${text}".${near}`);
+  if (!policyNames().includes(name)) {
+    const near = didYouMean(name, others);
+    if (near !== '') throw new InvalidArgumentError(`There is no plan "${text}".${near}`);
+    if (/^[-+.]?\d|^(?:NaN|Infinity)/.test(text)) {
+      throw new InvalidArgumentError(
+        `"${text}" is no size of a budget; write a share of float32 such as 0.1x, bytes per token such as 4kB/token, or bytes of a text ` +
+          'such as 20MB:tokens=4096, in B, kB, MB, GB, KiB, MiB or GiB.',
+      );
+    }
+  }
   return uniform(asPolicy(text));
 }
 

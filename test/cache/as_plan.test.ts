@@ -112,6 +112,10 @@ describe('whatever can be read as a plan', () => {
 
   it('refuses anything else with a reason', () => {
     const wrong: [unknown, RegExp][] = [
+      ...['4kb/token', '100MB', '0,1x', '-1x', '1e-9x', 'NaNx', '10%'].map((text): [unknown, RegExp] => [
+        text,
+        /is no size of a budget; .* 0\.1x.* 4kB\/token.* 20MB:tokens=4096/,
+      ]),
       ['h2o:heavyBudget', /"heavyBudget" in "h2o:heavyBudget" is not an option/],
       ['h2o:heavyBudget=64,store=integr', /no codec "integr".*Did you mean "integer"/],
       ['h2o:heavyBudget=64,bit=4', /h2o has no option "bit"/],

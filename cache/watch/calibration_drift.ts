@@ -6,12 +6,13 @@ import {
   type StoredCodes,
   calibrationDriftOf,
 } from '../codecs/transform_profile/drift.js';
-import {profileOfModel, registeredProfile} from '../codecs/transform_profile/of_model.js';
+import {profileId, profileOfModel, registeredProfile} from '../codecs/transform_profile/of_model.js';
 import {
   type TransformProfile,
   type TransformSide,
   transformSides,
 } from '../codecs/transform_profile/profile.js';
+import type {PairCodec} from '../contract.js';
 import type {KVCache} from '../kv_cache.js';
 
 /** The newest tiles of each depth are looked at, 512 tokens. */
@@ -47,14 +48,16 @@ export async function calibrationDrift(cache: KVCache): Promise<CalibrationDrift
   return calibrationDriftOf(stored, (depth, side) => profiles[depth]!.depths[depth]![side]);
 }
 
-/** The profile that a policy's codec stores by; undefined if it has none. */
+/** The profile that the codec of a cache's policy stores by; undefined if it has none, or the model has another one since. */
 export function profileOfStore(
-  {name, options}: {readonly name: string; readonly options: Readonly<Record<string, unknown>>},
+  {name, options, tables}: PairCodec,
   model: object,
 ): TransformProfile | undefined {
   if (name !== 'transform') return undefined;
   const id = options['profile'];
-  return typeof id === 'string' ? registeredProfile(id) : profileOfModel(model);
+  if (typeof id === 'string') return registeredProfile(id);
+  const profile = profileOfModel(model);
+  return profile !== undefined && profileId(profile) === tables ? profile : undefined;
 }
 
 /** `StoredCodes` in tensors of their own. */

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {setProfileOfModel} from '../../../cache/codecs/transform_profile/of_model.js';
-import {KVCache, registerProfile, transform, uniformShapes} from '../../../cache/index.js';
+import {KVCache, calibrationDrift, registerProfile, transform, uniformShapes} from '../../../cache/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
 import {rejection} from '../../base/files/rejection.js';
@@ -113,7 +113,9 @@ describe('a model whose profile changes', () => {
       InvalidArgumentError,
       /another profile: .* stored by the profile [0-9a-f]{16}, and the model has the profile [0-9a-f]{16} now/,
     );
+    expect(await calibrationDrift(cache)).to.equal(undefined); // of a profile that the model no longer has
     expect(await cache.setPlan('transform')).to.have.length(depths); // stores all tokens again
+    expect(await calibrationDrift(cache)).not.to.equal(undefined);
     other.continueFrom(cache);
 
     use(1);

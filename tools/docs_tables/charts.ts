@@ -3,7 +3,7 @@ import type {EvaluationRow} from '../../src/evaluate/index.js';
 import type {EvaluationReport} from '../../src/report/report_table.js';
 import {evaluationChart, type LineChart, lineChartSvg} from '../../src/report/charts.js';
 import {runsOfTable} from './page.js';
-import {type Table, tables} from './tables.js';
+import {shownPlans, type Table, tables} from './tables.js';
 
 /** Charts that the site shows above tables, as SVG, by the names of the tables. */
 export const charts: Readonly<Record<string, readonly (() => Promise<string>)[]>> = {
@@ -19,7 +19,7 @@ export const charts: Readonly<Record<string, readonly (() => Promise<string>)[]>
   low_rank_smollm2: [() => lowRankChart('low_rank_smollm2')],
 };
 
-/** Perplexity against bytes per token, of the newest evaluation of all policies. */
+/** Perplexity against bytes per token, of the newest evaluation, for the policies of the README. */
 export async function policiesChart(): Promise<string> {
   const run = (await runsOfTable(tableNamed('policies'))).at(-1)!;
   const about =
@@ -30,7 +30,7 @@ export async function policiesChart(): Promise<string> {
   const whole = (digits: string) => Number(digits.replaceAll(',', ''));
   const report: EvaluationReport = {
     ...{model, text, tokens: whole(tokens), chunk: whole(chunk), backend: 'wasm'},
-    rows: run.figures.map(evaluationRow),
+    rows: run.figures.filter(({plan}) => shownPlans.has(String(plan))).map(evaluationRow),
   };
   return evaluationChart(report);
 }

@@ -57,6 +57,8 @@ const shown: readonly (readonly [plan: string, stays: string, stored: string])[]
   ['sliding', 'the first 4 and the newest 512', 'float32'],
 ];
 
+export const shownPlans: ReadonlySet<string> = new Set(shown.map(([plan]) => plan));
+
 const codecNames: Readonly<Record<string, string>> = {
   ...{
     int8: '8 bits',

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {disposeProfile} from '../cache/codecs/transform_profile/tensors.js';
-import {setProfileOfModel} from '../cache/codecs/transform_profile/of_model.js';
-import type {TransformProfile} from '../cache/codecs/transform_profile/index.js';
+import {setProfileOfModel, takeProfilesOfModel} from '../cache/codecs/transform_profile/of_model.js';
 import {FormatError, TransferError} from '../base/errors.js';
 import {disposeSymbol} from '../base/dispose_symbol.js';
 import {checkOptions} from '../base/options.js';
@@ -75,18 +74,16 @@ function unpackedProducts(): string {
 }
 
 /** Gives a model the profile that comes with the package for it, if there is one: caches may then be stored in the metric of its loss. */
-async function packagedProfile(
+async function usePackagedProfile(
   model: tf.LayersModel,
   onWarning: (message: string) => void,
-): Promise<TransformProfile | undefined> {
+): Promise<void> {
   try {
     const profile = await profileFor(model);
     if (profile !== undefined) setProfileOfModel(model, profile);
-    return profile;
   } catch (error) {
     // attention that is compressed already, or not known, has none
     if (error instanceof TransferError || error instanceof FormatError) onWarning(error.message);
-    return undefined;
   }
 }
 
@@ -152,13 +149,13 @@ async function assemble(
     model.dispose();
     throw error;
   }
-  const profile = await packagedProfile(model, onWarning);
+  await usePackagedProfile(model, onWarning);
   let isDisposed = false;
   const dispose = () => {
     if (isDisposed) return;
     isDisposed = true;
     model.dispose();
-    if (profile !== undefined) disposeProfile(profile);
+    takeProfilesOfModel(model).forEach(disposeProfile);
   };
   const {contextLength} = config;
   return {...parts, model, source, contextLength, weights: setting, dispose, [disposeSymbol]: dispose};

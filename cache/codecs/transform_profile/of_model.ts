@@ -4,12 +4,30 @@ import {type TransformProfile, transformSides} from './profile.js';
 // Which profile belongs to which model, and profiles by the digests that saved plans name them by.
 
 const ofModels = new WeakMap<object, TransformProfile>();
+/** All that a model has had: caches go on by the one that they began with. */
+const everOf = new WeakMap<object, Set<TransformProfile>>();
+/** How many models have had a profile. */
+const modelCounts = new WeakMap<TransformProfile, number>();
 const byId = new Map<string, TransformProfile>();
 const ids = new WeakMap<TransformProfile, string>();
 
 /** Makes a profile the one that policies use for a model, if they name none. (`useProfile` of models/ looks whether it is of that model.) */
 export function setProfileOfModel(model: object, profile: TransformProfile): void {
   ofModels.set(model, profile);
+  const had = everOf.get(model) ?? new Set<TransformProfile>();
+  everOf.set(model, had);
+  if (had.has(profile)) return;
+  had.add(profile);
+  modelCounts.set(profile, (modelCounts.get(profile) ?? 0) + 1);
+}
+
+/** Forgets the profiles that a model has had; returns those that no other model has had, whose tensors can be freed. */
+export function takeProfilesOfModel(model: object): TransformProfile[] {
+  const had = [...(everOf.get(model) ?? [])];
+  ofModels.delete(model);
+  everOf.delete(model);
+  for (const profile of had) modelCounts.set(profile, modelCounts.get(profile)! - 1);
+  return had.filter(profile => modelCounts.get(profile) === 0);
 }
 
 /** The profile that `setProfileOfModel` set; undefined if none. */

@@ -226,6 +226,28 @@ describe('profiles of transforms', () => {
     twin.dispose();
   });
 
+  it('leave memory with the last of their models', async () => {
+    const before = tf.memory().numTensors;
+    const [one, other] = [await loadModel(), await loadModel()];
+    const profile = {...(await profileFor(one.model))!};
+    const run = (of: typeof one, cache: KVCache) => {
+      tf.tidy(() => void of.model.apply(tf.ones([1, 40], 'int32'), {cache}));
+    };
+    for (const of of [one, other]) {
+      using former = new KVCache(of, 'transform'); // by the packaged one
+      run(of, former);
+      await useProfile(of, profile);
+      run(of, former);
+    }
+    using cache = new KVCache(one, 'transform');
+    run(one, cache);
+    other.dispose();
+    run(one, cache);
+    cache.dispose();
+    one.dispose();
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+
   it('are saved in 8 bits and read again', async () => {
     const profile = transformProfile(calibration, {texts: ['a', 'b']});
     const path = join(folder, 'profile.safetensors');

@@ -83,7 +83,7 @@ const compressed = JSON.stringify({
 });
 const weights = readFileSync(golden('models/tiny/llama_biases/model.safetensors'));
 
-const shapes = uniformShapes({depths: 3, heads: 2, headDim: 16});
+const shapes = uniformShapes({depths: 3, heads: 2, headDim: 64});
 
 const plans = [
   {plan: 'uniform', policy: {name: 'quantized', options: {bits: 4, groupSize: 32}}},
@@ -99,7 +99,7 @@ const plans = [
   },
   {plan: 'scenario', name: 'memory'},
   {plan: 'budget', ratio: 0.1},
-  {plan: 'budget', bytes: 20e6, tokens: 4096},
+  {plan: 'budget', bytes: 2e6, tokens: 4096},
 ].map(plan => JSON.stringify(plan));
 
 const shardIndex = JSON.stringify({

@@ -106,9 +106,9 @@ for (const isolated of [false, true]) {
     });
 
     it('says what of a link is nonsense, and goes on', async () => {
-      const visitor = await visit('temperature=hot&plan=9*quantized:bits=3&tokens=8');
+      const visitor = await visit('temperature=hot&plan=9*quantized:bits=7&tokens=8');
       await visitor.sees('notes', /temperature is ignored: "hot" is no number from 0 to 2/);
-      await visitor.sees('notes', /plan is ignored: .*bits = 3; expected/);
+      await visitor.sees('notes', /plan is ignored: .*bits = 7; expected/);
       await visitor.sees('parting', /write|part/);
       await visitor.page.getByRole('button', {name: 'Dismiss'}).click();
       expect(await visitor.read('notes')).to.equal('');

@@ -24,17 +24,31 @@ export async function predictedLosses(
   shapes: readonly LayerShape[],
   profile: TransformProfile,
 ): Promise<(number | undefined)[]> {
+  const ofBits = new Map<number, readonly number[]>();
+  const byWidths = (bits: number, depth: number) => {
+    const ofDepths = ofBits.get(bits) ?? lossesOfWidths(profile, bits);
+    ofBits.set(bits, ofDepths);
+    return ofDepths[depth]!;
+  };
   const losses: (number | undefined)[] = [];
   for (const [depth, policy] of policies.entries()) {
-    losses.push(await predictedLoss(policy, shapes[depth]!, profile));
+    losses.push(await predictedLoss(policy, shapes[depth]!, profile, byWidths));
   }
   return losses;
+}
+
+/** Of `transform`, by depth. */
+function lossesOfWidths(profile: TransformProfile, bits: number): number[] {
+  return predictedDivergences(profile, widthsFor(profile, {bits}).depths).map(
+    ({keys, values}) => keys + values,
+  );
 }
 
 async function predictedLoss(
   {keep, recent, store}: Policy,
   shape: LayerShape,
   profile: TransformProfile,
+  byWidths: (bits: number, depth: number) => number,
 ): Promise<number | undefined> {
   const {keys, values} = profile.depths[shape.depth]!;
   const isOther = keys.dim !== shape.dim || values.dim !== shape.dimV || keys.kvHeads !== shape.kvHeads;
@@ -43,10 +57,7 @@ async function predictedLoss(
   if (recent > 0) return undefined;
   const {bits} = store.options;
   if (store.name === 'transform' && typeof bits === 'number') {
-    const {keys: ofKeys, values: ofValues} = predictedDivergences(profile, widthsFor(profile, {bits}).depths)[
-      shape.depth
-    ]!;
-    return ofKeys + ofValues;
+    return byWidths(bits, shape.depth);
   }
   return simulatedLoss(store, shape, profile);
 }

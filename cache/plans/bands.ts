@@ -1,10 +1,10 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {checkOptions, specOf} from '../../base/options.js';
-import {profileOfModel} from '../codecs/transform_profile/of_model.js';
 import {type PolicyLike, asPolicy} from '../policies/as_policy.js';
 import {quantized} from '../policies/quantized.js';
 import {budget} from './budget.js';
+import {calibratedOr} from './calibrated_or.js';
 import type {Plan} from './plan.js';
 
 export interface BandsOptions {
@@ -55,15 +55,10 @@ export function bands(options: BandsOptions = {}): Plan {
       policy === undefined ? [] : [[band, asPolicy(policy)]],
     ),
   );
-  const [calibrated, otherwise] = [budget({ratio: 0.15}), quantized({keyBits: 5, valueBits: 4})];
+  const byDefault = calibratedOr(budget({ratio: 0.15}), quantized({keyBits: 5, valueBits: 4}));
   return {
-    policyFor(depth, depths, model) {
-      const policy = policies[bandOf(depth, depths, shares)];
-      if (policy !== undefined) return policy;
-      return model !== undefined && profileOfModel(model) !== undefined
-        ? calibrated.policyFor(depth, depths, model)
-        : otherwise;
-    },
+    policyFor: (depth, depths, model) =>
+      policies[bandOf(depth, depths, shares)] ?? byDefault(depth, depths, model),
     toJSON: () => ({
       plan: 'bands',
       ...Object.fromEntries(Object.entries(policies).map(([band, policy]) => [band, specOf(policy)])),

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {floatBasis} from '../../ops/encodings/decode.js';
+import {sharedBasis} from '../../ops/encodings/decode.js';
 import type {Encoding, IntegerEncoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {integerBits, type IntegerBits} from '../../ops/encodings/integer.js';
 import {hadamard} from '../../ops/hadamard/index.js';
@@ -80,8 +80,7 @@ function rotated(
   options: {center: boolean; rotate: boolean},
   encode: (x: tf.Tensor4D) => IntegerEncoding,
 ): LowRankEncoding {
-  const {basis, mean} =
-    like?.kind === 'lowRank' ? {...like, basis: floatBasis(like.basis)} : basisOf(x, options);
+  const {basis, mean} = sharedBasis(like) ?? basisOf(x, options);
   const dim = x.shape[3];
   return {
     kind: 'lowRank',

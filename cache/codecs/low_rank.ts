@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
-import {floatBasis} from '../../ops/encodings/decode.js';
+import {sharedBasis} from '../../ops/encodings/decode.js';
 import type {Encoding, LowRankEncoding, TokenEncoding} from '../../ops/encodings/encoding.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
@@ -51,7 +51,7 @@ const entries = {
 export const lowRank: Factory<LowRankOptions, Codec> = defineFactory('lowRank', entries, checked => {
   const {latents, rank} = checked;
   const basisOf = (x: tf.Tensor4D, like: Encoding | undefined): Basis =>
-    like?.kind === 'lowRank' ? {...like, basis: floatBasis(like.basis)} : bestBasis(x, checked);
+    sharedBasis(like) ?? bestBasis(x, checked);
   const projected = (x: tf.Tensor4D, {basis, mean}: Basis) => project(mean ? tf.sub(x, mean) : x, basis);
   return {
     name: 'lowRank',

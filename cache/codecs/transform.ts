@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type Factory, defineFactory} from '../../base/options.js';
 import {floatBasis} from '../../ops/encodings/decode.js';
-import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
+import type {LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
 import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {project} from '../../ops/low_rank/index.js';
@@ -96,12 +96,10 @@ function byOwnTransforms(bits: number): Coding {
     firstTokens: ({dim, dimV}) => Math.max(...[dim, dimV].map(of => paying(ownNumbers(of), of))),
     add(past, block, context) {
       const {stored} = past.held;
-      const encode = (x: tf.Tensor4D, like: Encoding | undefined, center: boolean) =>
-        encodeByOwnTransform(x, like?.kind === 'lowRank' ? like : undefined, {bits, center});
       const encoded = {
         ...block,
-        keys: encode(block.keys.data, stored?.keys, true),
-        values: encode(block.values.data, stored?.values, false),
+        keys: encodeByOwnTransform(block.keys.data, stored?.keys, {bits, center: true}),
+        values: encodeByOwnTransform(block.values.data, stored?.values, {bits, center: false}),
       };
       return withBlock(past, 'stored', encoded, context.expectedTokens);
     },

@@ -6,7 +6,7 @@ import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs
 import {defineOp, runOp, type KernelInputs} from '../run_op.js';
 import {capacityOf} from './encoding.js';
 import type {Encoding} from './index.js';
-import type {Basis} from './low_rank.js';
+import {type Basis, basisShape} from './low_rank.js';
 import {kvHeadsOf, tokenKindOf, type TokenEncoding, type TokenLayout} from './token_kinds.js';
 import {describeEncoding} from './wasm.js';
 import {decodeRows, unitsOfRow} from './webgpu.js';
@@ -41,7 +41,16 @@ export function decodeEncoding(encoding: Encoding, from: number, count: number):
 
 /** A basis as float32 `[batch, kvHeads, rank, dim]`: the tensor itself, or what its codes decode to. */
 export function floatBasis(basis: Basis): tf.Tensor4D {
-  return basis instanceof tf.Tensor ? basis : decodeTokens(basis, 0, basis.codes.shape[2]);
+  return basis instanceof tf.Tensor ? basis : decodeTokens(basis, 0, basisShape(basis)[2]);
+}
+
+/** What later tokens of a run take from an encoding of earlier ones: a float32 basis, and a mean; undefined if it is not of low rank. */
+export function sharedBasis(
+  encoding: Encoding | undefined,
+): {readonly basis: tf.Tensor4D; readonly mean?: tf.Tensor4D} | undefined {
+  if (encoding?.kind !== 'lowRank') return undefined;
+  const {basis, mean} = encoding;
+  return {basis: floatBasis(basis), ...(mean && {mean})};
 }
 
 function decodeTokens(encoding: TokenEncoding, from: number, count: number): tf.Tensor4D {

@@ -105,7 +105,9 @@ export function tokenEncodingOf(encoding: TokenEncoding | LowRankEncoding): Toke
 }
 
 /** `[batch, kvHeads, rank, dim]`. */
-function shapeOf(basis: Basis): readonly number[] {
+export function basisShape(
+  basis: Basis,
+): readonly [batch: number, kvHeads: number, rank: number, dim: number] {
   if (basis instanceof tf.Tensor) return basis.shape;
   const [batch, kvHeads, rank] = basis.codes.shape;
   return [batch, kvHeads, rank, basis.dim];
@@ -116,7 +118,7 @@ function check(encoding: LowRankEncoding, what: string): void {
   const data = tokenKindOf(latents).data(latents);
   const [batch, kvHeads] = [data.shape[0], kvHeadsOf(latents, data)];
   const expected = [batch, kvHeads, rank, dim];
-  const shape = shapeOf(basis);
+  const shape = basisShape(basis);
   if (latents.dim !== rank || shape.join() !== expected.join()) {
     throw new InvalidArgumentError(
       `${what} of rank ${rank} have latents of dim ${latents.dim} and basis [${shape.join(', ')}]; expected dim ` +

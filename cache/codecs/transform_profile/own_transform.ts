@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
-import {floatBasis} from '../../../ops/encodings/decode.js';
-import type {LowRankEncoding} from '../../../ops/encodings/encoding.js';
+import {sharedBasis} from '../../../ops/encodings/decode.js';
+import type {Encoding, LowRankEncoding} from '../../../ops/encodings/encoding.js';
 import {eigh} from '../../../ops/linalg/eigh/index.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
 import {project} from '../../../ops/low_rank/index.js';
@@ -19,10 +19,10 @@ import {type CodeWidth, channelsPerGroup, groupCount, optimalWidths} from './wid
  */
 export function encodeByOwnTransform(
   x: tf.Tensor4D,
-  like: LowRankEncoding | undefined,
+  like: Encoding | undefined,
   {bits, center}: {readonly bits: number; readonly center: boolean},
 ): LowRankEncoding {
-  const {basis, mean} = like ? {...like, basis: floatBasis(like.basis)} : principalDirections(x, center);
+  const {basis, mean} = sharedBasis(like) ?? principalDirections(x, center);
   const [, kvHeads, , dim] = x.shape;
   // rows of the basis are orthogonal: their inverse is the transpose, divided by the squares of their lengths
   const squares = tf.sum(tf.square(basis), 3, true);

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {WasmHeap} from '../../backends/wasm_heap.js';
 import {integerKind} from '../../encodings/integer.js';
-import {type Basis, tokenEncodingOf} from '../../encodings/low_rank.js';
+import {type Basis, basisShape, tokenEncodingOf} from '../../encodings/low_rank.js';
 import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
 import {storedSegment} from './index.js';
 import {missingRotation} from './stored_keys.js';
@@ -57,12 +57,9 @@ function describeBasis(heap: WasmHeap, basis: Basis | undefined): number[] {
 
 const noDescriptor = Array<number>(descriptorBytes / 4).fill(0);
 
-/** Numbers of a basis that has to be decoded first. */
+/** Numbers per key head of a basis that has to be decoded first. */
 export function decodedNumbers(basis: Basis | undefined): number {
-  return basis === undefined || basis instanceof tf.Tensor ? 0 : basis.codes.shape[2] * basis.dim;
-}
-
-/** `[batch, kvHeads, rank, dim]`. */
-export function rankOf(basis: Basis): number {
-  return (basis instanceof tf.Tensor ? basis : basis.codes).shape[2];
+  if (basis === undefined || basis instanceof tf.Tensor) return 0;
+  const [, , rank, dim] = basisShape(basis);
+  return rank * dim;
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {wasmHeap, type WasmHeap} from '../../backends/wasm_heap.js';
-import type {Basis} from '../../encodings/low_rank.js';
+import {type Basis, basisShape} from '../../encodings/low_rank.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {descriptorBytes} from '../../encodings/wasm.js';
 import type {InfoOf} from '../../run_op.js';
@@ -10,7 +10,6 @@ import {
   type LatentSegment,
   latentBytes,
   latentSegment,
-  rankOf,
 } from './latent_segment.js';
 import type {AttendedSegment} from './types.js';
 import {attendInto, attendScratch, segmentBytes, type Shape} from './wasm.js';
@@ -86,7 +85,7 @@ function roomFor({heap, shape, dim, rows}: Step, latents: readonly LatentSegment
   const partials = latents.map(() => take(dim + 2));
   const offsets = {
     ...{seen: take(2), seenByLatents: take(2), shift: take(1)},
-    queries: most(({keyBasis}) => (keyBasis ? rankOf(keyBasis) : 0)),
+    queries: most(({keyBasis}) => (keyBasis ? basisShape(keyBasis)[2] : 0)),
     angles: most(({rotatedMean}) => rotatedMean?.shape[3] ?? 0),
     partial: most(({stored}) => stored.attributes.values.dim + 2),
     // rows of a basis belong to key heads, of which there are not more than rows of queries
@@ -125,14 +124,14 @@ function attendLatent(
   const floatBasis = (basis: Basis | undefined, descriptor: number) => {
     if (basis === undefined) return 0;
     if (basis instanceof tf.Tensor) return heap.address(basis);
-    kernels.decodeTokens(descriptor, kvHeads, 0, rankOf(basis), room.basis, room.scratch);
+    kernels.decodeTokens(descriptor, kvHeads, 0, basisShape(basis)[2], room.basis, room.scratch);
     return room.basis;
   };
   const project = (basis: number, rank: number, to: number) => {
     kernels.project(queries, basis, to, kvHeads, rowsOfHead, width, rank);
   };
   if (keyBasis !== undefined) {
-    project(floatBasis(keyBasis, described + segmentBytes), rankOf(keyBasis), room.queries);
+    project(floatBasis(keyBasis, described + segmentBytes), basisShape(keyBasis)[2], room.queries);
   }
   if (rotatedMean !== undefined) {
     const mean = heap.address(rotatedMean);

@@ -10,7 +10,7 @@ export function tuneCurveSvg(name: string, text: string, {points, tokens}: Tunin
   return lineChartSvg({
     title: `${name}: what fewer bytes cost`,
     subtitle: `KL divergence from the full cache on ${counted(tokens, 'token')} of ${text}`,
-    x: {title: 'codes and scales, share of float32', format: '.2f'},
+    x: {title: 'bytes of a token in a long text, share of float32', format: '.2f'},
     y: {title: 'log10 of KL (nats per token)', zero: false},
     points: [
       ...points.map(({ratio, predictedKl}) => ({series: 'predicted', x: ratio, y: log(predictedKl)})),

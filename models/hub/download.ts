@@ -63,17 +63,13 @@ async function transfer(
   file: string,
   options: DownloadOptions,
 ): Promise<void> {
-  const {open} = process.getBuiltinModule('node:fs/promises');
-  // bytes are written at their own positions, so two processes can transfer the same file
-  const handle = await onDisk(
-    partial,
-    open(partial, 'r+').catch(() => open(partial, 'w+')),
-  );
+  const {constants, open} = process.getBuiltinModule('node:fs/promises');
+  // bytes are written at their own positions, so two processes can transfer the same file, as long as none empties it
+  const handle = await onDisk(partial, open(partial, constants.O_RDWR | constants.O_CREAT));
   try {
     const present = (await handle.stat()).size;
     const usable = remote.etag !== undefined && (remote.size === undefined || present <= remote.size);
     const start = usable ? present : 0;
-    if (start < present) await onDisk(partial, handle.truncate(0));
     if (remote.size === undefined || start < remote.size) {
       await receive(url, handle, start, remote, file, options);
     } else {
@@ -101,9 +97,7 @@ async function receive(
   }
   checkStatus(response, url);
   await checkNotCompressed(response, url);
-  let position = resumed ? start : 0;
-  // a server that does not support ranges sends the whole file again
-  if (!resumed && start > 0) await onDisk(file, handle.truncate(0));
+  let position = resumed ? start : 0; // a server that does not support ranges sends the whole file again
   const length = readSize(response.headers.get('content-length'));
   const total = remote.size ?? (length === undefined ? undefined : position + length);
   const report = () => onProgress?.({file, receivedBytes: position, totalBytes: total});
@@ -134,6 +128,7 @@ async function receive(
       `The transfer of ${file} ended after ${position} of ${total} bytes; run it again to continue from there.`,
     );
   }
+  if ((await handle.stat()).size > position) await onDisk(file, handle.truncate(position)); // what was there before was longer
 }
 
 function tooLarge(url: string, maxBytes: number): TransferError {

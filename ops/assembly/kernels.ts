@@ -1,4 +1,4 @@
-// Made by tools/build_kernels.mjs from the sources beside this file; do not edit.
+// Made by tools/build_kernels from the sources beside this file; do not edit.
 
 /** What the compiled module exports: addresses and counts in, results written to the heap. */
 export interface WasmKernels {

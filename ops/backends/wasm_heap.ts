@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError, EigenkvError} from '../../base/errors.js';
-import {kernelsBinary} from '../assembly/kernels_binary.js';
-import {relaxedKernelsBinary} from '../assembly/kernels_relaxed_binary.js';
+import {kernelsBinary, relaxedKernelsBinary} from './kernel_builds.js';
 import {linkKernels} from './link_kernels.js';
 import {hasRelaxedSimd} from './relaxed_simd.js';
 import type {WasmKernels} from '../assembly/kernels.js';

@@ -1,6 +1,5 @@
 import {setFlagsFromString} from 'node:v8';
-import {kernelsBinary} from '../../ops/assembly/kernels_binary.js';
-import {relaxedKernelsBinary} from '../../ops/assembly/kernels_relaxed_binary.js';
+import {kernelsBinary, relaxedKernelsBinary} from '../../ops/backends/kernel_builds.js';
 import type {WasmKernels} from '../../ops/assembly/kernels.js';
 import {linkKernels} from '../../ops/backends/link_kernels.js';
 import {hasRelaxedSimd} from '../../ops/backends/relaxed_simd.js';

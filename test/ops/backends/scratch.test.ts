@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {kernelsBinary} from '../../../ops/assembly/kernels_binary.js';
+import {kernelsBinary} from '../../../ops/backends/kernel_builds.js';
 import {attend} from '../../../ops/attention/attend/index.js';
 import {attendSegments} from '../../../ops/attention/attend/segments.js';
 import {causalAttention} from '../../../ops/attention/causal/index.js';

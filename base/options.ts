@@ -122,7 +122,7 @@ export function checkOptions<
       `${owner} has no option "${path}"; it has ${names.length === 0 ? 'none' : names.join(', ')}.${didYouMean(path, names)}`,
     );
   }
-  const isMissing = issue.type.endsWith('_object') && names.includes(path) && issue.input === undefined;
+  const isMissing = /(^|_)object$/.test(issue.type) && issue.input === undefined;
   if (isMissing) throw new InvalidArgumentError(`${owner}: ${path} is missing.`);
   throw new InvalidArgumentError(`${owner}: ${path} = ${shown(issue.input)}; ${issue.message}.`);
 }

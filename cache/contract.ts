@@ -64,8 +64,14 @@ export interface PairCodec {
    * another. Default: the options say all.
    */
   readonly tables?: string | undefined;
-  /** Returns this codec for one model, if it needs to know more of it than sizes. Default: the codec is the same for all models. */
-  forModel?(model: object): PairCodec;
+  /**
+   * Returns this codec for one model, if it needs to know more of it than sizes. Default: the codec is the same for all models.
+   *
+   * @param fingerprint returns the fingerprint of the model's attention weights; undefined if there are only layer shapes, or on GPU
+   *   backends, where weights cannot be read at once.
+   * @throws ModelError if the codec is for another model.
+   */
+  forModel?(model: object, fingerprint: () => string | undefined): PairCodec;
   /** @throws InvalidArgumentError if the options do not fit heads of these sizes. */
   check?(sizes: HeadSizes): void;
   /** Returns the fewest tokens of a first block: what a run shares must not take more bytes than the block saves. Default 1. */

@@ -12,7 +12,7 @@ import {meanAt} from '../past/decode.js';
 import type {DenseBlock, Past} from '../past/past.js';
 import {moveTokens} from '../past/segments.js';
 import {paying, withBlock} from './pair.js';
-import {expectContext, expectHeads} from './transform_profile/fit.js';
+import {expectContext, expectFingerprint, expectHeads} from './transform_profile/fit.js';
 import {encodeByOwnTransform, ownNumbers} from './transform_profile/own_transform.js';
 import {profileId, profileOfModel, registerProfile, registeredProfile} from './transform_profile/of_model.js';
 import type {TransformProfile} from './transform_profile/profile.js';
@@ -23,8 +23,9 @@ export interface TransformOptions {
   /** Mean bits of codes per number of keys and values, above 0 and at most 8; each token adds 6 bits per head and side. Default 2.5. */
   readonly bits?: number;
   /**
-   * A profile of the model, or the id of a registered one. Default: the one that the model came with, or was given by `useProfile`; if it has
-   * none, the principal directions of each text's first tokens, which cost several times the divergence.
+   * A profile of the model, or the id of a registered one; a profile of other attention weights is refused. Default: the one that the model
+   * came with, or was given by `useProfile`; if it has none, the principal directions of each text's first tokens, which cost several times
+   * the divergence.
    */
   readonly profile?: TransformProfile | string | null;
 }
@@ -45,7 +46,7 @@ export const transformEntries = {
 };
 
 function isProfileOption(given: unknown): boolean {
-  return given === null || typeof given === 'string' || (typeof given === 'object' && 'depths' in given);
+  return typeof given === 'string' || typeof given === 'object'; // registerProfile looks at it
 }
 
 /**
@@ -71,7 +72,8 @@ export const transform: Factory<TransformOptions, PairCodec> = defineFactory(
 
 /** @param owner the model that the codec is for; undefined until it is known. */
 function transformCodec(bits: number, id: string | null, owner: object | undefined): PairCodec {
-  const profile = id !== null ? expectProfile(id) : owner && profileOfModel(owner);
+  const given = id === null ? undefined : expectProfile(id);
+  const profile = given ?? (owner && profileOfModel(owner));
   const codec: PairCodec = {
     name: 'transform',
     options: {bits, profile: id},
@@ -82,7 +84,11 @@ function transformCodec(bits: number, id: string | null, owner: object | undefin
       return id === null && profile !== undefined ? profileId(profile) : undefined;
     },
     // a codec that has its model stays as it is, so that a fork goes on by the same profile
-    forModel: model => (model === owner ? codec : transformCodec(bits, id, model)),
+    forModel: (model, fingerprint) => {
+      if (model === owner) return codec;
+      if (given !== undefined) expectFingerprint(given, fingerprint());
+      return transformCodec(bits, id, model);
+    },
     ...(profile === undefined ? byOwnTransforms(bits) : byProfile(profile, bits)),
   };
   return codec;

@@ -1,3 +1,4 @@
+import {attentionFingerprintNow} from '../binding/fingerprint.js';
 import type {CacheableModel, LayerShape} from '../binding/layer_shape.js';
 import type {Policy} from '../contract.js';
 import {asPolicy, checkPolicy} from '../policies/as_policy.js';
@@ -20,17 +21,21 @@ export type PlanJson = {readonly plan: string} & Readonly<Record<string, unknown
  * Returns the policy of every depth for one model, checked against the sizes of its heads.
  *
  * @param model the model, or its layer shapes.
- * @throws InvalidArgumentError if the plan does not return a policy, or returns one that does not fit.
+ * @throws InvalidArgumentError if the plan does not return a policy, or returns one that does not fit; ModelError if a codec is for another
+ *   model.
  */
 export function policiesOf(
   plan: Plan,
   shapes: readonly LayerShape[],
   model: CacheableModel | readonly LayerShape[],
 ): Policy[] {
+  let digits: string | undefined;
+  const fingerprint = () => (digits ??= attentionFingerprintNow(model)); // once for all depths
   return shapes.map((shape, depth) => {
     const given = asPolicy(plan.policyFor(depth, shapes.length, model)); // user-defined plans may return any value
     const {store} = given;
-    const policy = store.forModel === undefined ? given : {...given, store: store.forModel(model)};
+    const policy =
+      store.forModel === undefined ? given : {...given, store: store.forModel(model, fingerprint)};
     checkPolicy(policy, shape);
     return policy;
   });

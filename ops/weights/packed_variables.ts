@@ -58,19 +58,14 @@ export async function numbersOf(variable: tf.LayerVariable): Promise<Float32Arra
 }
 
 /**
- * The first numbers of a weight of any layer, row-major in its `shape`: float32, to which GPU backends round integers that they slice.
- * A packed matrix is not unpacked for it. Numbers that two formats hold exactly are the same in both.
+ * The first numbers of a weight of any layer, row-major in its `shape`, as a new tensor: float32, to which GPU backends round integers that
+ * they slice. A packed matrix is not unpacked for it. Numbers that two formats hold exactly are the same in both, but for the sign of a zero.
  */
-export async function firstNumbersOf(variable: tf.LayerVariable, most: number): Promise<Float32Array> {
-  const first = tf.tidy(() => {
+export function firstNumbersOf(variable: tf.LayerVariable, most: number): tf.Tensor {
+  return tf.tidy(() => {
     const floats = firstRows(variable, most);
     return tf.slice(tf.reshape(floats, [-1]), [0], [Math.min(most, floats.size)]);
   });
-  try {
-    return Float32Array.from(await first.data(), number => number + 0); // backends differ in the sign of a decoded zero
-  } finally {
-    first.dispose();
-  }
 }
 
 /** A float32 tensor that begins with the first numbers of a weight. */

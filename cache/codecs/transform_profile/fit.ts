@@ -1,7 +1,19 @@
-import {InvalidArgumentError} from '../../../base/errors.js';
+import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {type RopeConfig, ropeFrequencies} from '../../../ops/rotate/rope.js';
 import type {Context, HeadSizes} from '../../contract.js';
 import type {TransformProfile} from './profile.js';
+
+/**
+ * @param fingerprint of the attention weights of the model that a profile is used for; undefined if it is not known.
+ * @throws ModelError if the profile is of a model with other attention weights.
+ */
+export function expectFingerprint(profile: TransformProfile, fingerprint: string | undefined): void {
+  if (fingerprint === undefined || fingerprint === profile.fingerprint) return;
+  throw new ModelError(
+    `The profile is of another model: its attention weights have the fingerprint ${profile.fingerprint}, and those of this model ` +
+      `${fingerprint}. Make one of this model with calibrate and transformProfile, or "eigenkv calibrate --profile FILE".`,
+  );
+}
 
 /** @throws InvalidArgumentError if a profile is of heads of other sizes, or of another number of key heads. */
 export function expectHeads({depths}: TransformProfile, {kvHeads, dim, dimV}: HeadSizes): void {

@@ -1,4 +1,5 @@
 import {Digest} from '../../../base/digest.js';
+import {checkProfile} from './check_profile.js';
 import {type TransformProfile, transformSides} from './profile.js';
 
 // Which profile belongs to which model, and profiles by the digests that saved plans name them by.
@@ -35,8 +36,12 @@ export function profileOfModel(model: object): TransformProfile | undefined {
   return ofModels.get(model);
 }
 
-/** Makes a profile known by its id, which is returned: saved plans and snapshots that name it can then be read. */
+/**
+ * Makes a profile known by its id, which is returned: saved plans and snapshots that name it can then be read.
+ * @throws InvalidArgumentError if it is no profile.
+ */
 export function registerProfile(profile: TransformProfile): string {
+  if (!ids.has(profile)) checkProfile(profile);
   const id = profileId(profile);
   byId.set(id, profile);
   return id;

@@ -9,11 +9,13 @@ import {
   type TransformProfile,
   transformSides,
 } from '../../../cache/codecs/transform_profile/profile.js';
+import {checkProfile} from '../../../cache/codecs/transform_profile/check_profile.js';
 import {inverses} from '../../../ops/linalg/inverse.js';
+import {checksumOf, checksumOfFile} from './checksum.js';
 import {readRope} from './statistics_file.js';
 
 const kind = 'eigenkv transform profile';
-const version = 1;
+const version = 2;
 
 /** A number of a code is this less: the writer has no signed bytes. */
 const zeroCode = 128;
@@ -22,23 +24,25 @@ const largestCode = 127;
 /**
  * Writes a profile as safetensors (Node only). Of each side of each depth, `<depth>.<side>.codes` U8 and `.steps` F32 are the rows of B in
  * 8 bits, `B = (codes - 128) steps`; A is their inverse when the file is read, so that A B = I holds for what is stored. Means, weights and
- * scales are F32. SmolLM2-135M takes 0.9 MB. (Its divergence on 1,024 tokens of WikiText-2's test text, by B in float32 and in 8 bits:
+ * scales are F32; the metadata has a checksum of all tensors. SmolLM2-135M takes 0.9 MB. (Its divergence on 1,024 tokens of WikiText-2's test text, by B in float32 and in 8 bits:
  * .0125 and .0127 at 2.5 bits, .00091 and .00089 at 4.4 bits; half of these differences is noise.)
  *
- * @throws TransferError if the disk fails.
+ * @throws InvalidArgumentError if it is no profile; TransferError if the disk fails.
  */
 export async function saveTransformProfile(profile: TransformProfile, path: string): Promise<void> {
+  checkProfile(profile);
   const {fingerprint, rope, tokens, gradientTokens, texts, depths} = profile;
+  const tensors = depths.flatMap((depth, index) =>
+    transformSides.flatMap(side => tensorsOf(`${index}.${side}`, depth[side])),
+  );
   const metadata = {
     ...{kind, version: String(version), fingerprint, depths: String(depths.length)},
     tokens: String(tokens), // metadata holds strings only
     gradient_tokens: String(gradientTokens),
+    checksum: await checksumOf(tensors),
     texts: JSON.stringify(texts),
     ...(rope && {rope: JSON.stringify(rope)}),
   };
-  const tensors = depths.flatMap((depth, index) =>
-    transformSides.flatMap(side => tensorsOf(`${index}.${side}`, depth[side])),
-  );
   await writeSafetensorsFile(path, tensors, {metadata});
 }
 
@@ -104,6 +108,11 @@ export async function readTransformProfile(
   if (text('version') !== String(version)) {
     throw new FormatError(
       `${name} is a profile of version ${text('version')}; this eigenkv reads version ${version}. Update it, or make the profile again.`,
+    );
+  }
+  if ((await checksumOfFile(file)) !== text('checksum')) {
+    throw new FormatError(
+      `${name} is damaged: its tensors do not have the checksum ${text('checksum')} that it says. Use another copy, or make the profile again.`,
     );
   }
   const [count, tokens, gradientTokens] = ['depths', 'tokens', 'gradient_tokens'].map(key =>

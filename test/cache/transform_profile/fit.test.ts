@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import type {DepthTransforms, TransformProfile} from '../../../cache/codecs/transform_profile/index.js';
 import {setProfileOfModel} from '../../../cache/codecs/transform_profile/of_model.js';
 import {KVCache, calibrationDrift, registerProfile, transform, uniformShapes} from '../../../cache/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
@@ -36,6 +37,65 @@ describe('the id of a profile', () => {
     ].map(registerProfile);
     expect(new Set(ids).size).to.equal(ids.length);
     expect(registerProfile(randomProfile({...sizes, rope}))).to.equal(ids[0]);
+  });
+});
+
+describe('a profile that is none', () => {
+  const profile = randomProfile({depths, kvHeads, dim: headDim, rope});
+  const [{keys, values}, second] = profile.depths as [DepthTransforms, DepthTransforms];
+  const withKeys = (changed: object) => ({
+    ...profile,
+    depths: [{keys: {...keys, ...changed}, values}, second],
+  });
+  const cases: [string, unknown, RegExp][] = [
+    ['without depths', {...profile, depths: []}, /depths = \[\]; expected the transforms of each depth/],
+    ['that is nothing but depths', {depths: []}, /profile: fingerprint is missing/],
+    ['that is an array', [profile], /expected an object with fingerprint/],
+    ['of no tokens', {...profile, tokens: 0}, /tokens = 0; expected a whole number >= 1/],
+    ['with other texts', {...profile, texts: 'a'}, /texts = "a"; expected names of texts/],
+    ['with rotary positions that are none', {...profile, rope: {theta: 'x'}}, /profile: rope.theta/],
+    ['with one side', {...profile, depths: [{keys}]}, /profile: depths.0.values is missing/],
+    [
+      'with lists in place of arrays',
+      withKeys({mean: [...keys.mean]}),
+      /depths.0.keys.mean = .*Float32Array/,
+    ],
+    [
+      'of other heads',
+      withKeys({kvHeads: 3}),
+      /depths.0.keys = .*expected mean with finite numbers \[3, 16\]/,
+    ],
+    [
+      'with a table cut off',
+      withKeys({synthesis: keys.synthesis.slice(1)}),
+      /expected synthesis with finite numbers \[2, 16, 16\]/,
+    ],
+    [
+      'with NaN',
+      withKeys({weights: keys.weights.map((x, i) => (i === 3 ? NaN : x))}),
+      /expected weights with finite numbers \[2, 16\]/,
+    ],
+    [
+      'with negative weights',
+      withKeys({weights: keys.weights.map(x => -x)}),
+      /weights that are not negative/,
+    ],
+    [
+      'without scales',
+      withKeys({tokenScales: undefined}),
+      /depths.0.keys.tokenScales is missing|tokenScales = undefined/,
+    ],
+    ['with rotated means alone', {...profile, rope: undefined}, /depths.0.keys has a rotatedMean; expected/],
+  ];
+  for (const [name, given, message] of cases) {
+    it(`is refused ${name}`, () => {
+      const made = () => transform({profile: given as TransformProfile});
+      expect(made).to.throw(InvalidArgumentError, message);
+    });
+  }
+
+  it('is refused by what registers profiles, too', () => {
+    expect(() => registerProfile({...profile, depths: []})).to.throw(InvalidArgumentError, /depths/);
   });
 });
 

@@ -5,6 +5,7 @@ import {
   type TransformProfile,
   widthsFor,
 } from '../../../cache/codecs/transform_profile/index.js';
+import {attentionFingerprint} from '../../../models/index.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {type GoldenArray, readGolden} from '../../support/golden.js';
 import {expectClose} from '../../support/tensors.js';
@@ -45,7 +46,8 @@ describeOnBackends(
       it(`${golden.model}, ${golden.options.bits} bits`, async () => {
         const {model, config} = await tinyModel(golden.model);
         const profile: TransformProfile = {
-          ...{fingerprint: '0'.repeat(16), tokens: 64, gradientTokens: 64, texts: ['random']},
+          ...{tokens: 64, gradientTokens: 64, texts: ['random']},
+          fingerprint: await attentionFingerprint(model),
           ...(config.rope && {rope: config.rope}),
           depths: golden.profile.map(({keys, values}) => ({keys: sideOf(keys), values: sideOf(values)})),
         };

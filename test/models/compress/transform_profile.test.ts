@@ -5,7 +5,12 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {FormatError, InvalidArgumentError, ModelError} from '../../../base/errors.js';
-import {writeSafetensors} from '../../../base/files/write_safetensors.js';
+import {openTensorPath} from '../../../base/files/open_tensor_file.js';
+import {
+  type TensorToWrite,
+  writeSafetensors,
+  writeSafetensorsFile,
+} from '../../../base/files/write_safetensors.js';
 import {
   type SideTransform,
   type TransformProfile,
@@ -26,6 +31,7 @@ import {
   transformProfile,
   useProfile,
 } from '../../../models/index.js';
+import {checksumOf} from '../../../models/compress/transform/checksum.js';
 import {keyMoments, partOf} from '../../../models/compress/transform/statistics.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {multiply64, transpose64} from '../../../ops/linalg/matrix64.js';
@@ -213,6 +219,13 @@ describe('profiles of transforms', () => {
       /of another model: .*Make one of this model/,
     );
     await rejection(useProfile(twin, profile), ModelError, /another model/);
+    expect(() => new KVCache(twin, transform({profile}))).to.throw(ModelError, /another model: .*Make one/);
+    using empty = new KVCache(twin);
+    await rejection(empty.setPlan(transform({profile})), ModelError, /another model/);
+    new KVCache(model, transform({profile})).dispose();
+    const none = {...profile, depths: []};
+    await rejection(useProfile(model, none), InvalidArgumentError, /depths = \[\]/);
+    await rejection(saveTransformProfile(none, join(folder, 'never')), InvalidArgumentError, /depths = \[\]/);
     await useProfile({model}, profile);
     const ids = tf.tensor2d(idsFrom(7).slice(0, 40), [1, 40], 'int32');
     const tablesOf = (of: tf.LayersModel) => {
@@ -292,14 +305,9 @@ describe('profiles of transforms', () => {
       /is not a profile/,
     );
     await rejection(
-      changed('"version":"1"', '"version":"2"'),
+      changed('"version":"2"', '"version":"3"'),
       FormatError,
-      /version 2; this eigenkv reads version 1/,
-    );
-    await rejection(
-      changed('"0.keys.weights"', '"0.keys.wxights"'),
-      FormatError,
-      /"0.keys.weights" is missing/,
+      /version 3; this eigenkv reads version 2/,
     );
     await rejection(
       changed('"tokens":"392"', '"tokens":"-92"'),
@@ -307,17 +315,53 @@ describe('profiles of transforms', () => {
       /counts or texts that cannot be/,
     );
     await rejection(changed('{\\"theta\\":10000}', '{\\"thxta\\":10000}'), FormatError, /rotary/);
-    const zeros = Buffer.from(bytes);
-    const header = 8 + Number(zeros.readBigUInt64LE(0));
-    zeros.fill(128, zeros.length - 2 * 2 * kvHeads * dim * dim); // codes, which come last, all 0: no inverse
-    expect(zeros.length).to.be.above(header);
-    const singular = join(folder, 'singular.safetensors');
-    await writeFile(singular, zeros);
-    await rejection(loadTransformProfile(singular), FormatError, /codes" is missing or damaged/);
+    await rejection(changed('"checksum":"', '"checkxum":"'), FormatError, /do not have the checksum {2}that/);
+    await rejection(changed('"0.keys.weights"', '"0.keys.wxights"'), FormatError, /is damaged: its tensors/);
+    for (const at of [bytes.length - 1, 8 + Number(bytes.readBigUInt64LE(0))]) {
+      const flipped = Buffer.from(bytes);
+      flipped[at]! ^= 1;
+      const damaged = join(folder, `flipped_${at}.safetensors`);
+      await writeFile(damaged, flipped);
+      await rejection(loadTransformProfile(damaged), FormatError, /flipped_\d+\.safetensors is damaged/);
+    }
     const empty = join(folder, 'other.safetensors');
     await writeFile(empty, await writeSafetensors([]));
     await rejection(loadTransformProfile(empty), FormatError, /is not a profile of transforms; make one/);
     await rejection(loadTransformProfile(join(folder, 'none')), InvalidArgumentError, /none/);
+  });
+
+  it('are refused if a file has the checksum of what it holds, but lacks tensors or inverses', async () => {
+    const path = join(folder, 'whole.safetensors');
+    await saveTransformProfile(transformProfile(calibration), path);
+    const file = await openTensorPath(path);
+    const tensors = await Promise.all(
+      [...file.tensors.values()].map(async ({name, shape}): Promise<TensorToWrite> => {
+        const numbers = await file.readFloat32(name);
+        return name.endsWith('codes')
+          ? {name, shape, dtype: 'U8', data: () => Uint8Array.from(numbers)}
+          : {name, shape, dtype: 'F32', data: () => numbers};
+      }),
+    );
+    const metadata = Object.fromEntries([...file.metadata].map(([key, value]) => [key, String(value)]));
+    await file.close();
+    const written = async (changed: readonly TensorToWrite[]) => {
+      const name = join(folder, 'rewritten.safetensors');
+      await writeSafetensorsFile(name, changed, {
+        metadata: {...metadata, checksum: await checksumOf(changed)},
+      });
+      return loadTransformProfile(name);
+    };
+    expect((await written(tensors)).fingerprint).to.equal(calibration.fingerprint);
+    await rejection(
+      written(tensors.filter(({name}) => name !== '0.keys.weights')),
+      FormatError,
+      /"0.keys.weights" is missing or damaged/,
+    );
+    const zeros = tensors.map((tensor): TensorToWrite => {
+      if (tensor.name !== '1.values.codes' || tensor.dtype !== 'U8') return tensor;
+      return {...tensor, data: () => new Uint8Array(kvHeads * dim * dim).fill(128)}; // all of them 0
+    });
+    await rejection(written(zeros), FormatError, /"1.values.codes" is missing or damaged/);
   });
 
   it('of a model without rotary positions have a plain mean', async () => {

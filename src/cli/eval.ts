@@ -4,6 +4,8 @@ import {chartSvg} from '../report/evaluation_chart.js';
 import {reportPage} from '../report/report_page.js';
 import {type EvaluationReport, reportColumnNames, reportTable} from '../report/report_table.js';
 import {expectCharts} from '../report/svg.js';
+import {taskText} from '../report/task_table.js';
+import type {TaskLike} from '../evaluate/index.js';
 import {certificateText} from '../report/certificate_table.js';
 import {columns, text} from './support/arguments.js';
 import {certificatesOf, certifyArg} from './support/certificates.js';
@@ -14,6 +16,7 @@ import {type ModelArgs, loadForCommand, modelArgs, profileArg} from './support/l
 import {type MeasureOptions, measure} from './support/measure.js';
 import {plansArg, readPlans} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
+import {readTasks, taskArgs, tasksOf} from './support/tasks.js';
 import {readNamedText, textArgs} from './support/text_args.js';
 import {UsageError} from './support/usage_error.js';
 
@@ -30,15 +33,20 @@ export const evalCommand = command({
     ),
     ...textArgs(3),
     plan: plansArg('quantized; with --against, the plan that the layers ask for'),
+    ...taskArgs,
     columns: columns(reportColumnNames),
     out: text('Write report.json and chart.svg into this folder', 'FOLDER'),
     certify: certifyArg,
-    report: text('Write one page with the table, the chart and the certificates to this file', 'FILE.html'),
+    report: text(
+      'Write one page with the table, the chart, the answers to --task and the certificates to this file',
+      'FILE.html',
+    ),
   },
   examples: [
     'eigenkv eval --plan quantized:bits=4 --plan h2o',
     'eigenkv eval --plan all --tokens 2048 --out reports',
     'eigenkv eval --plan 0.1x --certify --report report.html',
+    'eigenkv eval --plan 0.1x --plan sliding:window=60 --task copy --task needle --context 500',
     'eigenkv eval --plan all --report report.html --columns plan,change,float32,peak',
     'eigenkv eval --plan plan.json --plan memory',
     `eigenkv eval --plan '{"name":"h2o"}'`,
@@ -62,6 +70,10 @@ export const evalCommand = command({
     json,
     tokens,
     chunk,
+    task,
+    questions,
+    context,
+    seed,
     ...args
   }) {
     const plans = await readPlans(plan.length > 0 || against !== undefined ? plan : ['quantized']);
@@ -71,9 +83,14 @@ export const evalCommand = command({
         '--certify measures the depths of --model beside its own full cache: leave --against out.',
       );
     }
+    const tasks = readTasks(task);
+    if (tasks.length > 0 && against !== undefined) {
+      throw new UsageError('--task compares plans of --model with its own full cache: leave --against out.');
+    }
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
-    const options = {plans, text, tokens, chunk, backend, signal, certifies};
+    const asked = {tasks, questions, context, seed};
+    const options = {plans, text, tokens, chunk, backend, signal, certifies, asked};
     const report = await loadAndMeasure({model, backend, weights, activations, profile}, against, options);
     const files = out === undefined ? [] : await writeReport(report, out);
     if (page !== undefined) {
@@ -85,24 +102,39 @@ export const evalCommand = command({
       return;
     }
     print(reportTable(report, {chosen}));
+    if (report.tasks !== undefined) print(`\n${taskText(report.tasks)}`);
     for (const certificate of report.certificates ?? []) print(`\n${certificateText(certificate)}`);
     printWritten(files);
   },
 });
 
+interface EvalOptions extends MeasureOptions {
+  readonly certifies: boolean;
+  readonly asked: {
+    readonly tasks: readonly TaskLike[];
+    readonly questions: number;
+    readonly context: number | undefined;
+    readonly seed: number;
+  };
+}
+
 async function loadAndMeasure(
   model: ModelArgs,
   other: string | undefined,
-  {certifies, ...options}: MeasureOptions & {readonly certifies: boolean},
+  {certifies, asked: {tasks, ...asked}, ...options}: EvalOptions,
 ): Promise<EvaluationReport> {
-  const {backend, signal} = options;
+  const {backend, chunk, plans, signal, text} = options;
   const loaded = await loadForCommand(model, signal);
   try {
     if (other === undefined) {
+      const prose = text.content;
+      const answered = await tasksOf(loaded, tasks, plans, {...asked, chunk, prose, signal}); // refuses at once
       const report = await measure(loaded, options);
-      return certifies
-        ? {...report, certificates: await certificatesOf(loaded, options.plans, options)}
-        : report;
+      return {
+        ...report,
+        ...(answered && {tasks: answered}),
+        ...(certifies && {certificates: await certificatesOf(loaded, plans, options)}),
+      };
     }
     const against = await loadForCommand({model: other, backend}, signal);
     try {

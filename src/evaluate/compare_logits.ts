@@ -87,7 +87,8 @@ function divergence(reference: Reference, logits: Float32Array, position: number
   return sum + logSum - logSums[position]!;
 }
 
-function logSumExp(logits: Float32Array, from: number, count: number, best: number): number {
+/** Returns ln(sum exp(logit)) of the `count` logits from `from` on. @param best the index of the largest, counted from `from`. */
+export function logSumExp(logits: Float32Array, from: number, count: number, best: number): number {
   const top = logits[from + best]!;
   let sum = 0;
   for (let i = from; i < from + count; i++) sum += Math.exp(logits[i]! - top);

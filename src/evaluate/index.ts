@@ -16,6 +16,7 @@ export type {MonitorMoment, MonitorOverall, MonitorReport, MonitorRow} from './m
 export {planLabel} from './plan_label.js';
 export * from './ranks/index.js';
 export {type PowerLaw} from './power_law.js';
+export * from './tasks/index.js';
 export {type MeasuredPoint, type TuneOptions, type TunePoint, type Tuning, tune} from './tune.js';
 export {type ModelLike, type ModelParts, type TextLike, textIds} from '../../models/model_like.js';
 export type {ProgressOptions} from '../../models/progress.js';

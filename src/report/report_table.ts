@@ -1,4 +1,4 @@
-import type {EvaluationResult, EvaluationRow} from '../evaluate/index.js';
+import type {EvaluationResult, EvaluationRow, TaskEvaluation} from '../evaluate/index.js';
 import {type NamedCertificate} from './certificate_table.js';
 import {driftText} from '../evaluate/index.js';
 import {type Column, type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
@@ -27,6 +27,8 @@ export interface EvaluationReport extends EvaluationResult {
   readonly machine?: string;
   /** What plans were expected to cost and do cost, depth by depth. Default: none. */
   readonly certificates?: readonly NamedCertificate[];
+  /** What the plans make of questions about long contexts. Default: none. */
+  readonly tasks?: TaskEvaluation;
 }
 
 /** The columns of an evaluation, the most important first. */

@@ -29,6 +29,8 @@ export interface TableOptions {
   readonly chosen?: readonly string[] | undefined;
   /** Width in characters. Default: that of stdout. */
   readonly width?: number;
+  /** Where the reader finds the columns that are left out. Default: `--columns all, or names`. */
+  readonly elsewhere?: string;
 }
 
 /** The space between two columns. */
@@ -44,7 +46,7 @@ const narrowText = 16;
 export function tableText<Row>(
   columns: readonly Column<Row>[],
   rows: readonly Row[],
-  {chosen, width = outputWidth()}: TableOptions = {},
+  {chosen, width = outputWidth(), elsewhere = '--columns all, or names'}: TableOptions = {},
 ): string {
   const wanted = chosen?.flatMap(name => columns.filter(column => column.name === name));
   const measured = (wanted ?? columns.filter(({extra}) => extra !== true)).map(column =>
@@ -58,7 +60,7 @@ export function tableText<Row>(
   const names = new Set((isTable ? shown : measured).map(({name}) => name));
   const hidden = columns.flatMap(({name}) => (names.has(name) ? [] : [name]));
   if (hidden.length === 0) return text;
-  return [text, ...wrapped(`Not shown: ${hidden.join(', ')} (--columns all, or names).`, width)].join('\n');
+  return [text, ...wrapped(`Not shown: ${hidden.join(', ')} (${elsewhere}).`, width)].join('\n');
 }
 
 /** Longer heads are always wrapped, so that columns of numbers stay close together. */

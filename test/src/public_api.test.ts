@@ -12,7 +12,7 @@ const names = {
   ],
   plans: ['asPlan', 'uniform', 'perDepth', 'bands', 'budget', 'scenario'],
   layers: ['attention', 'cachedAttention', 'eigenAttention', 'flashAttention'],
-  evaluate: ['evaluate', 'monitor', 'analyzeRanks', 'certify', 'epochCallback', 'tune'],
+  evaluate: ['evaluate', 'monitor', 'analyzeRanks', 'certify', 'epochCallback', 'evaluateTasks', 'tune'],
   compress: ['calibrate', 'compress', 'fineTune', 'transformProfile', 'calibrationDrift', 'useProfile'],
   errors: [
     ...['EigenkvError', 'InvalidArgumentError', 'BackendError', 'CacheStateError'],

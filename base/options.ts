@@ -78,6 +78,10 @@ function isOptionValue(input: unknown, nesting: number): boolean {
   return nesting < maxNesting && Object.values(input).every(inner => isOptionValue(inner, nesting + 1));
 }
 
+/** A function; valibot cannot see what it takes. */
+export const callback = <Callback>() =>
+  v.custom<Callback>(given => typeof given === 'function', 'expected a function');
+
 /** true or false. */
 export const flag = v.boolean('expected true or false');
 

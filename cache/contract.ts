@@ -64,6 +64,8 @@ export interface PairCodec {
    * another. Default: the options say all.
    */
   readonly tables?: string | undefined;
+  /** What a user should know of this codec with this model: a sentence. Default: nothing. */
+  readonly warning?: string;
   /**
    * Returns this codec for one model, if it needs to know more of it than sizes. Default: the codec is the same for all models.
    *

@@ -4,7 +4,8 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {disposeSymbol} from '../base/dispose_symbol.js';
 import {InvalidArgumentError, shown} from '../base/errors.js';
-import {atLeast, checkOptions, flag} from '../base/options.js';
+import {atLeast, callback, checkOptions, flag} from '../base/options.js';
+import {type Warn, once, warnOnceOf} from '../base/warn.js';
 import {expectMovable} from '../ops/backends/residence.js';
 import {type Rotation, rotate, rotateBoth} from '../ops/rotate/index.js';
 import type {AttentionCache} from './attention_cache.js';
@@ -36,12 +37,15 @@ export interface KVCacheOptions {
    * Rotations are defined at any position, but the model was not trained there. Default false.
    */
   readonly beyondContext?: boolean;
+  /** Called with what is to know of a policy with this model, such as that it needs a calibration. Default: `console.warn`, once per model. */
+  readonly onWarning?: Warn;
 }
 
 /** The schema of `KVCacheOptions`, for functions that take them as well. */
 export const cacheEntries = {
   expectedTokens: v.optional(atLeast(0)),
   beyondContext: v.optional(flag, false),
+  onWarning: v.optional(callback<Warn>()),
 };
 
 const optionsSchema = v.strictObject(cacheEntries);
@@ -58,6 +62,7 @@ const optionsSchema = v.strictObject(cacheEntries);
  */
 export class KVCache implements AttentionCache {
   readonly #state: CacheState;
+  readonly #warn: Warn;
 
   /**
    * @param source the model that uses the cache: the result of `loadModel`, any `tf.LayersModel` with attention layers of eigenkv, or
@@ -68,10 +73,11 @@ export class KVCache implements AttentionCache {
    */
   constructor(source: CacheSource, plan?: PlanLike, options: KVCacheOptions = {}) {
     const model = modelOf(source);
-    const {expectedTokens, beyondContext} = checkOptions('KVCache', optionsSchema, options);
+    const {expectedTokens, beyondContext, onWarning} = checkOptions('KVCache', optionsSchema, options);
     const layers = attentionLayers(model);
     const shapes = layers.map(({shape}) => shape);
-    const policies = policiesOf(asPlan(plan ?? planOfLayers(shapes)), shapes, model);
+    this.#warn = onWarning === undefined ? warnOnceOf(model) : once(onWarning);
+    const policies = policiesOf(asPlan(plan ?? planOfLayers(shapes)), shapes, model, this.#warn);
     this.#state = new CacheState(model, policies, expectedTokens, beyondContext, layers);
   }
 
@@ -203,7 +209,7 @@ export class KVCache implements AttentionCache {
   async setPlan(plan: PlanLike): Promise<PlanChange[]> {
     this.#state.leases.expectFree('setPlan');
     const {shapes, model} = this.#state;
-    return setPlan(this.#state, policiesOf(asPlan(plan), shapes, model));
+    return setPlan(this.#state, policiesOf(asPlan(plan), shapes, model, this.#warn));
   }
 
   /**
@@ -232,7 +238,11 @@ export class KVCache implements AttentionCache {
    */
   fork(): KVCache {
     const {model, policies, expectedTokens, beyondContext} = this.#state;
-    const fork = new KVCache(model, perDepth(policies), {beyondContext, expectedTokens});
+    const fork = new KVCache(model, perDepth(policies), {
+      beyondContext,
+      expectedTokens,
+      onWarning: this.#warn,
+    });
     fork.continueFrom(this);
     return fork;
   }

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import {callback} from '../base/options.js';
 import {waitingEvents} from './generate/event_loop.js';
 
 /** How a long run says how far it is, and how it is ended early. */
@@ -8,10 +9,6 @@ export interface ProgressOptions {
   /** Ends the run with the signal's reason: an AbortError, unless the caller gave another one. */
   readonly signal?: AbortSignal;
 }
-
-/** A function; valibot cannot see what it takes. */
-export const callback = <Callback>() =>
-  v.custom<Callback>(given => typeof given === 'function', 'expected a function');
 
 /** `ProgressOptions`, for the schemas of the functions that take them. */
 export const progressEntries = {

@@ -90,9 +90,15 @@ function transformCodec(bits: number, id: string | null, owner: object | undefin
       return transformCodec(bits, id, model);
     },
     ...(profile === undefined ? byOwnTransforms(bits) : byProfile(profile, bits)),
+    ...(profile === undefined && owner !== undefined && 'layers' in owner && {warning: noProfile}),
   };
   return codec;
 }
+
+const noProfile =
+  'transform: this model has no profile, so tokens are stored by the principal directions of their own text, which costs several times the ' +
+  'divergence. Calibrate it (eigenkv calibrate --profile FILE; then --profile FILE, or await useProfile(model, profile)), or take quantized ' +
+  'with 4 bits or more.';
 
 type Coding = Pick<PairCodec, 'check' | 'firstTokens' | 'add'>;
 

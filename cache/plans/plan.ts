@@ -1,3 +1,4 @@
+import type {Warn} from '../../base/warn.js';
 import {attentionFingerprintNow} from '../binding/fingerprint.js';
 import type {CacheableModel, LayerShape} from '../binding/layer_shape.js';
 import type {Policy} from '../contract.js';
@@ -21,6 +22,7 @@ export type PlanJson = {readonly plan: string} & Readonly<Record<string, unknown
  * Returns the policy of every depth for one model, checked against the sizes of its heads.
  *
  * @param model the model, or its layer shapes.
+ * @param onWarning called with what codecs have to say of this model. Default: nobody is told.
  * @throws InvalidArgumentError if the plan does not return a policy, or returns one that does not fit; ModelError if a codec is for another
  *   model.
  */
@@ -28,6 +30,7 @@ export function policiesOf(
   plan: Plan,
   shapes: readonly LayerShape[],
   model: CacheableModel | readonly LayerShape[],
+  onWarning?: Warn,
 ): Policy[] {
   let digits: string | undefined;
   const fingerprint = () => (digits ??= attentionFingerprintNow(model)); // once for all depths
@@ -37,6 +40,7 @@ export function policiesOf(
     const policy =
       store.forModel === undefined ? given : {...given, store: store.forModel(model, fingerprint)};
     checkPolicy(policy, shape);
+    if (policy.store.warning !== undefined) onWarning?.(policy.store.warning);
     return policy;
   });
 }

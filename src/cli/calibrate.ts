@@ -1,4 +1,4 @@
-import {parse} from 'node:path';
+import {parse, resolve} from 'node:path';
 import {counted} from '../../base/units.js';
 import {
   calibrate,
@@ -55,6 +55,11 @@ export const calibrateCommand = command({
     if (merge.length === 0 && other !== undefined) {
       throw new UsageError(`Unexpected argument "${other}"; give texts with --text FILE.`);
     }
+    if (profile !== undefined && resolve(profile) === resolve(out)) {
+      throw new UsageError(
+        `--out and --profile name the same file, ${out}: a calibration and its profile are two.`,
+      );
+    }
     const files = other === undefined ? merge : [...merge, other];
     const calibration =
       files.length > 0
@@ -63,21 +68,19 @@ export const calibrateCommand = command({
             ...{tokens, window},
             gradientTokens: gradientTokens ?? (profile === undefined ? undefined : profileGradients),
           });
-    // before anything is written, since it refuses calibrations without gradients
-    const transforms =
-      profile === undefined ? undefined : transformProfile(calibration, {texts: textNames(files, args.text)});
-    await saveCalibration(calibration, out);
-    if (profile !== undefined && transforms !== undefined) await saveTransformProfile(transforms, profile);
+    await saveCalibration(calibration, out); // first: a profile may be refused, and the calibration took minutes
     const {depths, fingerprint} = calibration;
-    if (json) {
-      printJson({out, profile, tokens: calibration.tokens, depths: depths.length, fingerprint});
-      return;
-    }
     // on one line, however long, because paths are copied
-    print(
-      `Wrote ${out}: ${counted(calibration.tokens, 'token')} at ${counted(depths.length, 'depth')} of the model ${fingerprint}`,
-    );
-    if (profile !== undefined) print(`Wrote ${profile}: the profile of its transforms`);
+    const said = `Wrote ${out}: ${counted(calibration.tokens, 'token')} at ${counted(depths.length, 'depth')} of the model ${fingerprint}`;
+    if (!json) print(said);
+    if (profile !== undefined) {
+      await saveTransformProfile(
+        transformProfile(calibration, {texts: textNames(files, args.text)}),
+        profile,
+      );
+      if (!json) print(`Wrote ${profile}: the profile of its transforms`);
+    }
+    if (json) printJson({out, profile, tokens: calibration.tokens, depths: depths.length, fingerprint});
   },
 });
 

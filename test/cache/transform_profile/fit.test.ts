@@ -7,6 +7,7 @@ import {KVCache, calibrationDrift, registerProfile, transform, uniformShapes} fr
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
 import {rejection} from '../../base/files/rejection.js';
+import {tinyModel} from '../../support/tiny_model.js';
 import {randomProfile, randomProfileId} from '../../support/transform_profile.js';
 
 const [depths, heads, kvHeads, headDim] = [2, 4, 2, 16];
@@ -146,6 +147,54 @@ function wholeStep(cache: KVCache): number[] {
     return [...outputs.at(-1)!.dataSync<'float32'>()];
   });
 }
+
+describe('a model without a profile', () => {
+  before(() => useBackend('wasm'));
+
+  const advice = /no profile.*several times.*eigenkv calibrate --profile FILE.*4 bits/;
+
+  it('is told of once by each family of caches, and those of its layer shapes have nothing to say', async () => {
+    const model = tinyModel();
+    const told: string[] = [];
+    const onWarning = (message: string) => told.push(message);
+    using cache = new KVCache(model, 'quantized', {onWarning});
+    expect(told).to.deep.equal([]);
+    await cache.setPlan('transform');
+    expect(told).to.have.length(1);
+    expect(told[0]).to.match(advice);
+    using fork = cache.fork();
+    await fork.setPlan('full');
+    await fork.setPlan('transform:bits=4');
+    new KVCache(uniformShapes({depths, heads, kvHeads, headDim}), 'transform', {onWarning}).dispose();
+    expect(told).to.have.length(1);
+    new KVCache(model, 'transform', {onWarning}).dispose();
+    expect(told).to.have.length(2);
+    const profile = randomProfile({depths, kvHeads, dim: 8, rope: {theta: 10_000}});
+    setProfileOfModel(model, profile);
+    new KVCache(model, 'transform', {onWarning}).dispose();
+    expect(told).to.have.length(2);
+    model.dispose();
+  });
+
+  it('is told of on the console once, whatever caches it has', () => {
+    const {warn} = console;
+    const told: unknown[] = [];
+    console.warn = (message: unknown) => told.push(message);
+    try {
+      for (const model of [tinyModel(1), tinyModel(1)]) {
+        for (const plan of ['transform', 'transform:bits=3']) new KVCache(model, plan).dispose();
+        model.dispose();
+      }
+    } finally {
+      console.warn = warn;
+    }
+    expect(told).to.have.length(2);
+    for (const message of told)
+      expect(message)
+        .to.match(/^eigenkv: /)
+        .and.match(advice);
+  });
+});
 
 describe('a model whose profile changes', () => {
   before(() => useBackend('wasm'));

@@ -3,7 +3,7 @@ import {access, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {FormatError, InvalidArgumentError, ModelError} from '../../../base/errors.js';
-import {loadTransformProfile} from '../../../models/index.js';
+import {loadCalibration, loadTransformProfile} from '../../../models/index.js';
 import {calibrateCommand} from '../../../src/cli/calibrate.js';
 import {compressCommand} from '../../../src/cli/compress.js';
 import {evalCommand} from '../../../src/cli/eval.js';
@@ -78,19 +78,27 @@ describe('eigenkv calibrate and compress', () => {
       calibrateCommand.run(['--merge', a, a, '--out', at('d.safetensors'), '--profile', again]),
     );
     expect((await loadTransformProfile(again)).tokens).to.equal(2 * 292);
-    const without = at('none.safetensors');
+    const [merged, none] = [at('merged.safetensors'), at('none.safetensors')];
     await printed(() => calibrateCommand.run(['--tokens', '100', '--out', at('e.safetensors')]));
-    const refused = calibrateCommand.run([
-      ...['--merge', at('e.safetensors'), at('e.safetensors')],
-      ...['--out', without, '--profile', without],
-    ]);
-    await rejection(refused, InvalidArgumentError, /no statistics of transforms.*--gradients/);
-    await rejection(access(without), Error, /ENOENT/);
+    const said = await printed(async () => {
+      const refused = calibrateCommand.run([
+        ...['--merge', at('e.safetensors'), at('e.safetensors')],
+        ...['--out', merged, '--profile', none],
+      ]);
+      await rejection(refused, InvalidArgumentError, /no statistics of transforms.*--gradients/);
+    });
+    expect(said).to.match(/Wrote .*merged\.safetensors: 200 tokens/);
+    expect((await loadCalibration(merged)).tokens).to.equal(200);
+    await rejection(access(none), Error, /ENOENT/);
   });
 
   it('refuses too few tokens for a profile, and a profile of another model', async () => {
-    const [never, other] = [at('never.safetensors'), at('other_profile.safetensors')];
-    const outputs = ['--out', never, '--profile', never];
+    const [kept, never, other] = [
+      at('kept.safetensors'),
+      at('never.safetensors'),
+      at('other_profile.safetensors'),
+    ];
+    const outputs = ['--out', kept, '--profile', never];
     await writeFile(at('short.txt'), 'a');
     const cases: [string[], RegExp][] = [
       [
@@ -101,7 +109,11 @@ describe('eigenkv calibrate and compress', () => {
       [['--text', at('short.txt')], /on texts of more than 4 tokens/],
     ];
     for (const [args, message] of cases) {
-      await rejection(calibrateCommand.run([...args, ...outputs]), InvalidArgumentError, message);
+      await rm(kept, {force: true});
+      await printed(async () => {
+        await rejection(calibrateCommand.run([...args, ...outputs]), InvalidArgumentError, message);
+      });
+      expect((await loadCalibration(kept)).depths).to.have.length(9); // minutes of a larger model
       await rejection(access(never), Error, /ENOENT/);
     }
     const bytes = (await readFile(at('profile.safetensors'))).toString('latin1');
@@ -146,6 +158,7 @@ describe('eigenkv calibrate and compress', () => {
     const cases: [() => Promise<void>, new (...args: never[]) => Error, RegExp][] = [
       [() => calibrateCommand.run([]), UsageError, /--out is missing/],
       [() => calibrateCommand.run(['x', ...out]), UsageError, /Unexpected argument "x"/],
+      [() => calibrateCommand.run([...out, '--profile', out[1]!]), UsageError, /name the same file/],
       [() => calibrateCommand.run(['--merge', 'a', ...out]), UsageError, /two files or more/],
       [() => calibrateCommand.run(['--tokens', '0', ...out]), UsageError, /--tokens = "0"/],
       [() => calibrateCommand.run(['--text', at('empty.txt'), ...out]), InvalidArgumentError, /is empty/],

@@ -4,6 +4,7 @@ import type {Encoding} from '../ops/encodings/encoding.js';
 import type {AttendContext} from './past/attend_past.js';
 import type {Observation} from './past/observe.js';
 import type {DenseBlock, Past} from './past/past.js';
+import type {RopeTables} from './past/rope_tables.js';
 
 // The parts of a policy. `past/step.ts` runs them; each part is one file in codecs/, keepers/ or policies/.
 
@@ -97,8 +98,13 @@ export interface Keeper {
   readonly options: Options;
   /** The most that stays: tokens per key head (`256`), or bytes per text and depth (`'64kB'`). Default: no limit. */
   readonly budget?: Budget;
-  /** The attention statistic that `score` needs: a second pass over the keys collects it in `Candidates.attention`. Default: none. */
+  /** The statistic of all attention so far that `score` needs: at each step a second pass over the keys updates `Candidates.attention`. Default: none. */
   readonly observes?: Observation;
+  /**
+   * How many of the newest queries `score` needs: the past keeps them, and `Candidates.queries` has them when tokens have to go. Only
+   * those that see every candidate are used, which are those of the recent tokens: give the policy as many in `recent`. Default: none.
+   */
+  readonly queries?: number;
   /** Returns the score of each token, finite float32 `[batch, kvHeads, tokens, 1]`. Default: its position. */
   score?(candidates: Candidates): tf.Tensor;
 }
@@ -106,18 +112,60 @@ export interface Keeper {
 /** A number of tokens, or an amount of memory with its unit: B, kB (1,000 bytes), MB (1,000,000 bytes), KiB or MiB (powers of 1,024). */
 export type Budget = number | `${number}${'B' | 'kB' | 'MB' | 'KiB' | 'MiB'}`;
 
-/** The tokens that a keeper chooses from. All tensors are `[batch, kvHeads, tokens, ...]`. */
+/** The tokens that a keeper chooses from, those of all encodings of a depth together. All tensors are `[batch, kvHeads, tokens, ...]`. */
 export interface Candidates {
   /** The statistic of `observes`, float32 `[batch, kvHeads, tokens, 1]`; zeros without `observes`. */
   readonly attention: tf.Tensor4D;
   /** The position of each token in its text, float32 `[batch, kvHeads, tokens, 1]`. */
   readonly positions: tf.Tensor4D;
+  /** Tokens at positions below this stay, whatever their score. They are among the candidates if they are stored with the others. */
+  readonly sinks: number;
   /** Tokens seen so far, evicted ones included; also the position of the next token. */
   readonly tokensSeen: number;
+  /** How keys and queries are rotated; absent in models without rotary positions. */
+  readonly rope?: RopeTables | undefined;
   /** Returns the decoded keys, rotated as attention reads them: float32 `[batch, kvHeads, tokens, dim]`. Costs a dense copy. */
   keys(): tf.Tensor4D;
   /** Returns the decoded values: float32 `[batch, kvHeads, tokens, dimV]`. Costs a dense copy. */
   values(): tf.Tensor4D;
+  /** Returns what `score` makes of up to 512 tokens at a time, joined along the tokens: no dense copy of all of them arises. */
+  byTile(score: (tile: CandidateTile) => tf.Tensor): tf.Tensor4D;
+  /**
+   * Returns the newest queries.
+   * @throws InvalidArgumentError if the keeper has no `queries`.
+   */
+  queries(): AskedQueries;
+  /**
+   * Returns what a change of an attention output costs: `G = W_O W_O^T` of each query head, float32 `[heads, dimV, dimV]`, so that `|x W_O|^2`
+   * is `x G x^T`. Undefined if the layer does not say, or if plain code calls the cache.
+   */
+  outputMetric(): tf.Tensor3D | undefined;
+}
+
+/** Some of the candidates. Each function computes what it returns at its first call. */
+export interface CandidateTile {
+  /** Decoded keys, rotated: float32 `[batch, kvHeads, tokens, dim]`. */
+  keys(): tf.Tensor4D;
+  /** Decoded values: float32 `[batch, kvHeads, tokens, dimV]`. */
+  values(): tf.Tensor4D;
+  /** The attention probabilities of the newest queries, over all tokens that are held: float32 `[batch, heads, queries, tokens]`. */
+  attention(): tf.Tensor4D;
+}
+
+/** The newest queries, the last of which is at position `tokensSeen - 1`. Each function computes what it returns at its first call. */
+export interface AskedQueries {
+  /** How many: `Keeper.queries`; fewer at the beginning of a text, or if fewer tokens are recent. */
+  readonly count: number;
+  /** Rotated, float32 `[batch, heads, count, dim]`. */
+  readonly rotated: tf.Tensor4D;
+  /** Factor of the attention scores, usually 1 / sqrt(dim). */
+  readonly scale: number;
+  /** The attention output of each: float32 `[batch, heads, count, dimV]`. */
+  outputs(): tf.Tensor4D;
+  /** The logarithm of the softmax denominator of each, over all tokens held: float32 `[batch, heads, count, 1]`. */
+  logSum(): tf.Tensor4D;
+  /** The attention that each candidate gets, summed over these queries and the heads of its group: float32 `[batch, kvHeads, tokens, 1]`. */
+  mass(): tf.Tensor4D;
 }
 
 /**
@@ -142,6 +190,8 @@ export interface Context extends AttendContext {
   readonly depths: number;
   /** The queries of this step, rotated: float32 `[batch, heads, tokens, dim]`. Absent while a plan is changed. */
   readonly queries?: tf.Tensor4D;
+  /** See `Candidates.outputMetric`. */
+  readonly outputMetric?: (() => tf.Tensor3D | undefined) | undefined;
   /** Expected length of the text in tokens, if known: buffers do not grow beyond it before the text does. */
   readonly expectedTokens?: number;
 }

@@ -12,6 +12,7 @@ import type {AttentionCache} from './attention_cache.js';
 import {attentionLayers, modelOf} from './binding/attention_layers.js';
 import type {CacheSource, CacheableModel, LayerShape} from './binding/layer_shape.js';
 import type {CacheLease} from './binding/lease.js';
+import {outputMetricOf} from './binding/output_metric.js';
 import type {Policy} from './contract.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './past/fresh_tokens.js';
 import {type Past, tensorsOfPast} from './past/past.js';
@@ -187,7 +188,12 @@ export class KVCache implements AttentionCache {
     const output = tf.tidy(() => {
       const rotation = rope?.rotation(past?.tokensSeen ?? 0, queries.shape[2]);
       const [rotatedQueries, rotatedKeys] = rotated(fresh, rotation);
-      const context = {...state.context(depth, seen), window, latentKeys: latentKeysOf(fresh, rope)};
+      const context = {
+        ...state.context(depth, seen),
+        window,
+        latentKeys: latentKeysOf(fresh, rope),
+        outputMetric: outputMetricOf(fresh.layer),
+      };
       const result = kept(step(policy, past, {queries: rotatedQueries, keys: rotatedKeys, values}, context));
       next = result.past; // not returned: tidy would search all of it for tensors, which are kept already
       return result.output;

@@ -5,7 +5,7 @@ import {type Activations, activationsAllowed} from '../ops/linear/reference.js';
 import {type WeightFormat, recordsShape, weightFormats} from '../ops/weights/formats.js';
 import type {PackedMatrix} from '../ops/weights/matrix.js';
 import {type KernelInitializer, type LayerArgs, configOf, initializerOf} from './layer_args.js';
-import {formatOf, markPacked, matrixOf} from '../ops/weights/packed_variables.js';
+import {floatsOf, formatOf, markPacked, matrixOf} from '../ops/weights/packed_variables.js';
 
 /** How a layer stores its matrices, and multiplies by them. */
 export interface MatrixArgs<Kernel extends string> {
@@ -91,6 +91,11 @@ export abstract class MatrixLayer<Kernel extends string> extends tf.layers.Layer
 
   protected matrix(kernel: Kernel): tf.Tensor | PackedMatrix {
     return matrixOf(this.matrices[kernel]!);
+  }
+
+  /** A matrix as float32: the weight itself, or a new tensor if it is packed. */
+  protected floatMatrix(kernel: Kernel): tf.Tensor {
+    return floatsOf(this.matrices[kernel]!);
   }
 
   /** Multiplies what a float32 matrix starts as; a packed one starts as zeros. */

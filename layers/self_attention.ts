@@ -6,6 +6,7 @@ import {type PolicyLike, asPolicy} from '../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
+import {isPacked} from '../ops/weights/matrix.js';
 import {cachedAttention} from './cached_attention.js';
 import {fromHeads, toHeads} from './heads.js';
 import {maskingLayer} from './mask_sources.js';
@@ -72,6 +73,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
     };
   private uncompressedDim: number | undefined;
   private maskedBy: tf.layers.Layer | undefined;
+  private metric: {readonly of: object; readonly gram: tf.Tensor3D} | undefined;
 
   constructor(args: SelfAttentionArgs) {
     super(args, attentionKernels);
@@ -152,6 +154,37 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       const attended = this.attend({queries, keys, values}, kwargs.cache);
       return fromHeads(attended, this.projection('output'), {activations, residual});
     });
+  }
+
+  /**
+   * What a change of the attention output costs: `W_O W_O^T` of each head, float32 `[heads, value size, value size]`. Computed once for given
+   * weights; this layer owns it. For keepers that weigh tokens by it: see `Candidates.outputMetric`.
+   */
+  outputMetric(): tf.Tensor3D {
+    const matrix = this.matrix('output');
+    const {dataId} = isPacked(matrix) ? matrix.records : matrix;
+    if (this.metric?.of !== dataId) {
+      this.metric?.gram.dispose();
+      const gram = tf.tidy(() => {
+        const ofHeads = tf.reshape(this.floatMatrix('output'), [
+          this.options.numHeads,
+          this.headSizes().value,
+          -1,
+        ]);
+        return tf.keep(tf.matMul<tf.Tensor3D>(ofHeads, ofHeads, false, true));
+      });
+      this.metric = {of: dataId, gram};
+    }
+    return this.metric.gram;
+  }
+
+  override dispose(): ReturnType<tf.layers.Layer['dispose']> {
+    const result = super.dispose();
+    if (result.refCountAfterDispose === 0) {
+      this.metric?.gram.dispose();
+      this.metric = undefined;
+    }
+    return result;
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import {type Spec, checkOptions} from '../../base/options.js';
+import {type Spec, atLeast, checkOptions} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
 import {Registry, isSpec} from '../registry.js';
 import {budgetOf} from './budget.js';
@@ -23,15 +23,16 @@ const parts = {
     v.variant(
       'statistic',
       [
-        v.strictObject({statistic: v.picklist(['mass', 'lastMass'])}),
+        v.strictObject({statistic: v.literal('mass')}),
         v.strictObject({
           statistic: v.picklist(['uses', 'lastUse']),
           threshold: v.number('expected a probability, from 0 to 1'),
         }),
       ],
-      'expected {statistic: "mass"}, {statistic: "lastMass"}, {statistic: "uses", threshold} or {statistic: "lastUse", threshold}',
+      'expected {statistic: "mass"}, {statistic: "uses", threshold} or {statistic: "lastUse", threshold}',
     ),
   ),
+  queries: v.optional(atLeast(1)),
   score: v.optional(v.function('expected a function from candidates to a score for each')),
 };
 
@@ -41,8 +42,8 @@ const parts = {
  */
 export function asKeeper(given: KeeperLike): Keeper {
   const keeper = keeperOf(given);
-  const {budget, observes, score} = keeper;
-  checkOptions(`the keeper ${keeper.name}`, v.strictObject(parts), {budget, observes, score});
+  const {budget, observes, queries, score} = keeper;
+  checkOptions(`the keeper ${keeper.name}`, v.strictObject(parts), {budget, observes, queries, score});
   return keeper;
 }
 
@@ -59,7 +60,7 @@ function keeperOf(given: KeeperLike): Keeper {
 
 /** A spec has only a name and options. So has the keeper `all`, which is therefore made again. */
 function isKeeper(given: KeeperLike): given is Keeper {
-  return typeof given === 'object' && ('budget' in given || 'score' in given || 'observes' in given);
+  return typeof given === 'object' && ['budget', 'score', 'observes', 'queries'].some(part => part in given);
 }
 
 /** The valibot schema of a policy's option `keep`. */

@@ -23,21 +23,29 @@ export function decodeTokens(
   from = 0,
   count = segment.tokens - from,
 ): DenseBlock {
-  const {keys, values} = segment;
-  const positions =
-    typeof segment.positions === 'number'
-      ? segment.positions + from
-      : tf.slice(segment.positions, [0, 0, from, 0], [-1, -1, count, -1]);
+  return {
+    keys: dense(decodeKeys(segment, rotated, from, count)),
+    values: dense(decodeEncoding(segment.values, from, count)),
+    tokens: count,
+    positions: positionsFrom(segment, from, count),
+  };
+}
+
+/** Returns the keys of tokens `from .. from + count` of a segment, rotated by their positions: float32 `[batch, kvHeads, count, dim]`. */
+export function decodeKeys(segment: Segment, rotated: Rotated, from: number, count: number): tf.Tensor4D {
+  const {keys} = segment;
+  const positions = positionsFrom(segment, from, count);
   const stored = decodeEncoding(keys, from, count);
   const isUnrotated = keys.kind === 'lowRank' && keys.rotate === true && rotated.rope !== undefined;
-  return {
-    keys: dense(
-      isUnrotated ? rotateAt(stored, positions, rotated) : withRotatedMean(stored, keys, positions, rotated),
-    ),
-    values: dense(decodeEncoding(values, from, count)),
-    tokens: count,
-    positions,
-  };
+  return isUnrotated
+    ? rotateAt(stored, positions, rotated)
+    : withRotatedMean(stored, keys, positions, rotated);
+}
+
+function positionsFrom({positions}: Segment, from: number, count: number): Segment['positions'] {
+  return typeof positions === 'number'
+    ? positions + from
+    : tf.slice(positions, [0, 0, from, 0], [-1, -1, count, -1]);
 }
 
 function withRotatedMean(

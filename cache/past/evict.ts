@@ -1,11 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {headsOf} from '../../ops/encodings/encoding.js';
 import {gatherBlocks} from '../../ops/gather_tokens/index.js';
 import {readableNumbers} from '../../ops/host_numbers.js';
-import type {Context, Keeper, Policy} from '../contract.js';
+import type {Context, Policy} from '../contract.js';
 import {bytesOf, bytesPerToken} from '../keepers/budget.js';
-import {decodeTokens} from './decode.js';
+import {scoresOf} from './candidates.js';
 import {type Past, type Segment, tokensHeld} from './past.js';
 import {
   blockTokensOf,
@@ -88,7 +87,7 @@ function evictHeld(policy: Policy, past: Past, budget: number, sinks: number, co
   if (segments.length === 1 && keep.score === undefined && typeof positions === 'number') {
     held[names[0]!] = newest(only!, kept, positions);
   } else {
-    const scores = segments.map(segment => scoresOf(keep, segment, sinks, past, context));
+    const scores = scoresOf(keep, segments, sinks, past, context);
     const counts = segments.length === 1 ? [kept] : shares(scores, segments, kept);
     segments.forEach((segment, index) => {
       held[names[index]!] = best(segment, scores[index]!, counts[index]!);
@@ -99,49 +98,19 @@ function evictHeld(policy: Policy, past: Past, budget: number, sinks: number, co
   return withEvicted({...past, held: filled}, tokens - left);
 }
 
-/** Higher than all other scores. Not Infinity, because the TopK of tfjs compares by differences, and Infinity - Infinity is NaN. */
-const priceless = 3e38;
-
-/** The scores of a segment's tokens, sinks highest: float32 `[batch, kvHeads, tokens, 1]`. */
-function scoresOf(keep: Keeper, segment: Segment, sinks: number, past: Past, {rope}: Context): tf.Tensor4D {
-  const positions = positionsOf(segment);
-  if (keep.score === undefined) return positions;
-  const {tokensSeen} = past;
-  const decoded = () => decodeTokens(segment, {rope, tokensSeen});
-  const score = scoreOfEach(
-    keep.name,
-    keep.score({
-      attention: segment.scores ?? tf.zerosLike<tf.Tensor4D>(positions),
-      positions,
-      tokensSeen,
-      keys: () => decoded().keys.data,
-      values: () => decoded().values.data,
-    }),
-    positions.shape,
-  );
-  return sinks === 0
-    ? score
-    : tf.where(tf.less(positions, sinks), tf.fill(positions.shape, priceless), score);
-}
-
-/** @throws InvalidArgumentError if a keeper's score is not a tensor with a number for each token and head. */
-function scoreOfEach(name: string, score: tf.Tensor, shape: tf.Tensor4D['shape']): tf.Tensor4D {
-  const isTensor = (score as unknown) instanceof tf.Tensor; // plain JavaScript may return anything
-  if (isTensor && tf.util.arraysEqual(score.shape, shape)) return tf.cast(score as tf.Tensor4D, 'float32');
-  const returned = isTensor ? `a tensor [${score.shape.join(', ')}]` : shown(score);
-  throw new InvalidArgumentError(
-    `The score of the keeper ${name} returned ${returned}; expected a tensor [${shape.join(', ')}]: a number for each token and key head.`,
-  );
-}
-
-/** The `kept` tokens of a segment with the highest scores, in whole blocks, chosen for each head. */
+/** The `kept` tokens of a segment with the highest scores, in whole blocks, chosen for each head; in the order of the segment. */
 function best(segment: Segment, scores: tf.Tensor4D, kept: number): Segment {
   if (kept === 0) return {...segment, tokens: 0};
   const block = blockTokensOf(segment);
   const [batch, kvHeads, tokens] = scores.shape;
   const ofBlocks = tf.sum<tf.Tensor3D>(tf.reshape(scores, [batch, kvHeads, tokens / block, block]), 3);
   const {indices} = tf.topk(ofBlocks, kept / block);
-  return blocksOf({...segment, positions: positionsOf(segment)}, indices, block);
+  return blocksOf({...segment, positions: positionsOf(segment)}, ascending(indices), block);
+}
+
+function ascending(indices: tf.Tensor3D): tf.Tensor3D {
+  const falling = tf.topk<tf.Tensor3D>(tf.cast(indices, 'float32'), indices.shape[2]).values;
+  return tf.cast(tf.reverse(falling, 2), 'int32');
 }
 
 /** The newest `kept` tokens of a run without gaps, in whole blocks. */

@@ -12,7 +12,8 @@ export function keepAndStore(policy: Policy, past: Past, context: Context): Past
   const rested = storeRest(policy, past, context);
   // exact tokens stay in `recent` until the budget is exceeded
   const stored = store.exact === true ? rested : storeOldest(policy, rested, context);
-  const canChoose = keep.observes === undefined || context.queries !== undefined;
+  const asksQueries = keep.observes !== undefined || keep.queries !== undefined;
+  const canChoose = !asksQueries || context.queries !== undefined;
   return keep.budget === undefined || !canChoose ? stored : evict(policy, stored, context);
 }
 

@@ -6,20 +6,18 @@ import type {Past, Segment} from './past.js';
 import {positionsOf} from './segments.js';
 
 /**
- * A statistic of the attention that a token receives from the queries that see it, over all query heads of its group:
+ * A statistic of the attention that a token receives from all queries that see it, over all query heads of its group:
  *
  * - `mass`: the sum of its attention probabilities;
  * - `uses`: the number of queries whose attention to it exceeds `threshold`;
- * - `lastUse`: the position of the last such query;
- * - `lastMass`: its attention probability under the newest query alone.
+ * - `lastUse`: the position of the last such query.
  */
 export type Observation =
-  | {readonly statistic: 'mass' | 'lastMass'}
-  | {readonly statistic: 'uses' | 'lastUse'; readonly threshold: number};
+  {readonly statistic: 'mass'} | {readonly statistic: 'uses' | 'lastUse'; readonly threshold: number};
 
 /**
  * Updates each token's score, in all segments, by the attention of this step's queries: `mass` and `uses` are added, `lastUse` is the
- * maximum (a token's own position is its first use), `lastMass` is replaced.
+ * maximum (a token's own position is its first use).
  *
  * @param logSum max + ln(sum) of each query over all segments: float32 `[batch, heads, tokens, 1]`.
  */
@@ -31,16 +29,12 @@ export function observe(
   context: AttendContext,
 ): Past {
   const {statistic} = observation;
-  const newest = statistic === 'lastMass' ? queries.shape[2] - 1 : 0;
-  const asked = newest === 0 ? queries : tf.slice(queries, [0, 0, newest, 0]);
-  const logSums = newest === 0 ? logSum : tf.slice(logSum, [0, 0, newest, 0]);
   const scored = <S extends Segment>(segment: S): S => {
     if (segment.tokens === 0) return segment;
-    const seen = attentionStatistics(asked, attendedKeys(segment.keys, context), logSums, {
-      ...attendOptions(segment, past, asked, context),
-      ...countedBy(observation),
+    const seen = attentionStatistics(queries, attendedKeys(segment.keys, context), logSum, {
+      ...attendOptions(segment, past, queries, context),
+      ...observation,
     }).expandDims<tf.Tensor4D>(3);
-    if (statistic === 'lastMass') return {...segment, scores: seen};
     const before = knownScores(segment, observation);
     if (statistic !== 'lastUse') return {...segment, scores: tf.add(before, seen)};
     const firstPosition = past.tokensSeen - queries.shape[2];
@@ -52,13 +46,6 @@ export function observe(
     name === 'sinks' ? segment : scored(segment), // never evicted
   ]);
   return {...past, held: Object.fromEntries(candidates) as Past['held'], recent: scored(past.recent)};
-}
-
-/** The statistic that the pass over the keys computes. */
-function countedBy(
-  observation: Observation,
-): Exclude<Observation, {statistic: 'mass' | 'lastMass'}> | {statistic: 'mass'} {
-  return 'threshold' in observation ? observation : {statistic: 'mass'};
 }
 
 /** The scores so far; those of fresh tokens start at 0, or, for `lastUse`, at their own position. */

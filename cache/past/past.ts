@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {isLent} from '../sharing/shared_tensors.js';
 import {type DenseEncoding, type Encoding, bareTensors} from '../../ops/encodings/encoding.js';
+import type {QueryWindow} from './query_window.js';
 
 /** Tokens of one depth that are stored together: their keys in one encoding, their values in another (or the same). */
 export interface Segment {
@@ -41,6 +42,8 @@ export interface Past {
   readonly recent: DenseSegment;
   /** Tokens seen so far, evicted ones included; also the position of the next token. */
   readonly tokensSeen: number;
+  /** The newest queries, if the keeper asks for any. */
+  readonly queries?: QueryWindow | undefined;
   /** Tensors that a codec keeps from step to step besides the tokens. */
   readonly extras?: Readonly<Record<string, tf.Tensor>>;
   /** Counts of what the policy did so far, for the monitor. */
@@ -67,6 +70,7 @@ export function segmentsOf(past: Past): Segment[] {
 /** Returns every tensor of a past. */
 export function tensorsOfPast(past: Past): tf.Tensor[] {
   const tensors = [...Object.values(past.held), past.recent].flatMap(tensorsOfSegment);
+  if (past.queries !== undefined) tensors.push(past.queries.data);
   return past.extras === undefined ? tensors : [...tensors, ...Object.values(past.extras)];
 }
 
@@ -89,9 +93,12 @@ function segmentBytes(segment: Segment): number {
 
 /** Returns the bytes of all tensors of a past, but for those that its model lends to all caches. */
 export function pastBytes(past: Past): number {
-  const extras = Object.values(past.extras ?? {}).reduce((sum, {size}) => sum + size * 4, 0);
+  const others = [
+    ...Object.values(past.extras ?? {}),
+    ...(past.queries === undefined ? [] : [past.queries.data]),
+  ];
   return [...Object.values(past.held), past.recent].reduce(
     (sum, segment) => sum + segmentBytes(segment),
-    extras,
+    others.reduce((sum, {size}) => sum + size * 4, 0),
   );
 }

@@ -6,6 +6,7 @@ import {attendPast, partialsOfPast} from './attend_past.js';
 import {keepAndStore} from './keep_and_store.js';
 import {observe} from './observe.js';
 import {type Past, noEvents} from './past.js';
+import {appendQueries} from './query_window.js';
 import {appendDense} from './segments.js';
 
 /** Fresh tokens of one depth: float32, queries and keys rotated. If the context has `latentKeys`, keys are unrotated latents. */
@@ -33,15 +34,16 @@ export function step(
   const {queries} = fresh;
   const start = past?.tokensSeen ?? 0;
   const recent = appendDense(past?.recent, fresh.keys, fresh.values, start, context.expectedTokens);
+  const {observes, queries: most} = policy.keep;
   const extended: Past = {
     held: {},
     events: noEvents,
     ...past,
     recent,
     tokensSeen: start + queries.shape[2],
+    queries: most === undefined ? undefined : appendQueries(past?.queries, queries, most),
   };
   const keptOf = (attended: Past) => keepAndStore(policy, attended, {...context, queries});
-  const {observes} = policy.keep;
   if (observes === undefined) {
     return {output: attendPast(extended, queries, context), past: keptOf(extended)};
   }

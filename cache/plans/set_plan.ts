@@ -46,14 +46,15 @@ function planChange(depth: number, from: Policy, to: Policy, past: Past | undefi
 async function reencode(state: CacheState, depth: number, past: Past, policy: Policy): Promise<void> {
   const context = state.context(depth, state.seen[depth]!);
   const decoded = await stillHeld(past, () => decodePast(past, context.rope, policy.sinks));
+  const carried: Past = policy.keep.queries === undefined ? decoded : {...decoded, queries: past.queries};
   try {
     if (state.pasts[depth] !== past) {
       throw new CacheStateError(
         'This cache changed while setPlan was running; await setPlan before the next step.',
       );
     }
-    const {past: next} = tf.tidy(() => kept({past: keepAndStore(policy, decoded, context)}));
-    state.replace(depth, decoded);
+    const {past: next} = tf.tidy(() => kept({past: keepAndStore(policy, carried, context)}));
+    state.replace(depth, carried);
     state.replace(depth, next); // frees what the policy did not take over
   } catch (error) {
     tf.dispose(tensorsOfPast(decoded));

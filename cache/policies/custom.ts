@@ -1,24 +1,26 @@
 import * as v from 'valibot';
 import {type Factory, type Spec, atLeast, checkOptions, jsonOptions} from '../../base/options.js';
-import type {Policy} from '../contract.js';
+import type {Keeper, Policy} from '../contract.js';
 import {type KeeperLike, keeperOption, keeperRegistry} from '../keepers/as_keeper.js';
 import {type StoringOptions, definePolicy, storeEntries} from './define.js';
 
 export interface PolicyOptions extends StoringOptions {
-  /** The fewest last tokens that stay exact. Default 32. */
+  /** The fewest last tokens that stay exact. Default 32, or as many as the keeper needs the queries of if these are more. */
   readonly recent?: number;
   /** Which tokens stay: a keeper, its name, or its name and options. Default `'all'`. */
   readonly keep?: KeeperLike;
 }
 
-const aroundEntries = {...storeEntries, recent: v.optional(atLeast(0), 32)};
+const aroundEntries = {...storeEntries, recent: v.optional(atLeast(0))};
 
 /** Combines any keeper with any codec, as the presets do: `policy({keep: heaviest({budget: 256}), store: integer({bits: 4})})`. */
 export const policy: Factory<PolicyOptions, Policy> = definePolicy(
   'policy',
   {...aroundEntries, keep: v.optional(keeperOption, 'all')},
-  ({sinks, recent, keep, store}) => ({sinks, recent, keep, store}),
+  ({sinks, recent, keep, store}) => ({sinks, recent: recent ?? recentOf(keep), keep, store}),
 );
+
+const recentOf = ({queries = 0}: Keeper) => Math.max(32, queries);
 
 /** Options of a policy named by its keeper, besides the keeper's own. */
 export const aroundNames = Object.keys(aroundEntries);

@@ -7,6 +7,7 @@ import {type DenseSegment, type Past, type Segment, tokensHeld} from '../past/pa
 import type {Policy} from '../contract.js';
 import {decodeTokens, hostPositions} from '../past/decode.js';
 import {kept as keptTensors, stillHeld} from '../past/past_tensors.js';
+import {withoutNewestQueries} from '../past/query_window.js';
 import type {RopeTables} from '../past/rope_tables.js';
 import {blockTokensOf, dense} from '../past/segments.js';
 import type {CacheState} from '../state.js';
@@ -81,8 +82,9 @@ function truncated(
     );
   }
   const first = past.recent.positions;
+  const queries = past.queries && withoutNewestQueries(past.queries, past.tokensSeen - tokens);
   if (tokens >= first) {
-    return {...past, recent: recentOf(past.recent, tokens - first, policy.keep), tokensSeen: tokens};
+    return {...past, queries, recent: recentOf(past.recent, tokens - first, policy.keep), tokensSeen: tokens};
   }
   if (Object.keys(past.extras ?? {}).length > 0) {
     throw new CacheStateError(
@@ -99,7 +101,7 @@ function truncated(
     else if (whole > 0) held[name] = withoutNewest(segment, whole);
     if (kept > whole) tail = decodedTail(segment, whole, kept - whole, tokens, rope);
   }
-  return {...past, held, recent: tail ?? emptyRun(past.recent, tokens), tokensSeen: tokens};
+  return {...past, held, queries, recent: tail ?? emptyRun(past.recent, tokens), tokensSeen: tokens};
 }
 
 const advice = 'fork() the cache before tokens that may be undone, or reset() it and compute the text again.';

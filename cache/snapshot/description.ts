@@ -32,6 +32,8 @@ const depth = v.strictObject({
   rope: v.exactOptional(ropeSchema),
   held: v.array(v.tuple([v.string(), segment])),
   recent: segment,
+  /** The newest queries, if the keeper asks for any: how many, and their size. */
+  queries: v.exactOptional(v.strictObject({tokens: v.pipe(count, v.minValue(1)), dim: atLeast(1)})),
   /** Names, dtypes and shapes of the tensors that the codec keeps besides the tokens. */
   extras: v.array(
     v.strictObject({name: v.string(), dtype: v.picklist(['float32', 'int32']), shape: v.array(atLeast(0))}),

@@ -7,6 +7,7 @@ import type {StoredTensor} from '../../base/files/tensor_file.js';
 import {groupChannels, tileTokens} from '../../ops/encodings/lloyd_max_layout.js';
 import {ropeFrequencies} from '../../ops/rotate/rope.js';
 import type {DenseSegment, Segment} from '../past/past.js';
+import type {QueryWindow} from '../past/query_window.js';
 import type {SavedDepth} from './write_snapshot.js';
 import {
   type DepthDescription,
@@ -133,7 +134,7 @@ class DepthReader {
   }
 
   read(): SavedDepth {
-    const {tokensSeen, events, scale, rope, extras} = this.depth;
+    const {tokensSeen, events, scale, rope, queries, extras} = this.depth;
     if (rope) this.checkRope(rope);
     const held = this.depth.held.map(
       ([name, segment]) => [name, this.segment(segment, `held.${name}`)] as const,
@@ -150,6 +151,7 @@ class DepthReader {
         recent,
         tokensSeen,
         events,
+        ...(queries && {queries: this.queries(queries)}),
         ...(carried.length > 0 && {extras: Object.fromEntries(carried)}),
       },
       scale,
@@ -166,6 +168,17 @@ class DepthReader {
       throw damaged(`${this.prefix}.recent ends at token ${positions + segment.tokens}, not the last one`);
     }
     return {...segment, keys, values, positions};
+  }
+
+  private queries({tokens, dim}: NonNullable<DepthDescription['queries']>): QueryWindow {
+    const {heads, dim: keyDim, headDim = keyDim} = this.layerShape;
+    const {batch, tokensSeen} = this.depth;
+    if (tokens > tokensSeen) throw damaged(`${this.prefix} has ${tokens} queries of ${tokensSeen} tokens`);
+    if (dim !== keyDim && dim !== headDim) {
+      throw damaged(`${this.prefix} has queries of ${dim} numbers, the model has ${headDim}`);
+    }
+    const shape = [batch, heads, tokens, dim];
+    return {data: this.reader.tensor(`${this.prefix}.queries`, 'float32', shape), tokens};
   }
 
   private segment({tokens, positions, keys, values, scores}: SegmentDescription, name: string): Segment {

@@ -7,6 +7,7 @@ import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {specOf} from '../../base/options.js';
 import {type Encoding, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
 import type {Past, Segment} from '../past/past.js';
+import type {QueryWindow} from '../past/query_window.js';
 import type {CacheState} from '../state.js';
 import type {DepthDescription, Description, SegmentDescription} from './description.js';
 import {encodingLayout} from './encoding_layout.js';
@@ -56,7 +57,8 @@ export async function writeSnapshot(state: CacheState, fingerprint: string | und
     depths: state.pasts.map((past, index) => {
       if (past === undefined) return null;
       const {scale, rope} = state.seen[index]!;
-      return describeDepth({past, scale, rope: rope?.config}, `depth.${index}`, tensors);
+      const most = policies[index]!.keep.queries ?? 0;
+      return describeDepth({past, scale, rope: rope?.config}, most, `depth.${index}`, tensors);
     }),
   };
   tensors.push({
@@ -78,12 +80,14 @@ export async function writeSnapshot(state: CacheState, fingerprint: string | und
   return bytes;
 }
 
+/** @param most how many of the newest queries the keeper asks for. */
 function describeDepth(
   {past, scale, rope}: SavedDepth,
+  most: number,
   prefix: string,
   tensors: TensorToWrite[],
 ): DepthDescription {
-  const {held, recent, tokensSeen, extras = {}, events} = past;
+  const {held, recent, queries, tokensSeen, extras = {}, events} = past;
   return {
     batch: headsOf(recent.keys).batch,
     tokensSeen,
@@ -95,11 +99,24 @@ function describeDepth(
       describeSegment(segment, `${prefix}.held.${name}`, tensors),
     ]),
     recent: describeSegment(recent, `${prefix}.recent`, tensors),
+    ...(queries && {queries: describeQueries(queries, most, prefix, tensors)}),
     extras: Object.entries(extras).map(([name, tensor]) => {
       tensors.push(toWrite(`${prefix}.extras.${name}`, tensor, tensor.shape));
       return {name, dtype: tensor.dtype === 'int32' ? 'int32' : 'float32', shape: [...tensor.shape]};
     }),
   };
+}
+
+function describeQueries(
+  {data, tokens: held}: QueryWindow,
+  most: number,
+  prefix: string,
+  tensors: TensorToWrite[],
+): NonNullable<DepthDescription['queries']> {
+  const tokens = Math.min(held, most);
+  const [batch, heads, , dim] = data.shape;
+  tensors.push(toWrite(`${prefix}.queries`, data, [batch, heads, tokens, dim], held - tokens));
+  return {tokens, dim};
 }
 
 function describeSegment(
@@ -137,8 +154,8 @@ function withRows({shape: [batch, kvHeads, , columns]}: tf.Tensor4D, rows: numbe
   return [batch, kvHeads, rows, columns];
 }
 
-/** A tensor to write with the given shape, which may have fewer rows (next-to-last axis) than the tensor. */
-function toWrite(name: string, tensor: tf.Tensor, shape: number[]): TensorToWrite {
+/** A tensor to write with the given shape, which may have fewer rows (next-to-last axis) than the tensor: those from `first` on. */
+function toWrite(name: string, tensor: tf.Tensor, shape: number[], first = 0): TensorToWrite {
   const rows = shape.at(-2) ?? 1;
   const stride = tensor.shape.at(-2) ?? 1;
   const columns = shape.at(-1) ?? 1;
@@ -146,12 +163,12 @@ function toWrite(name: string, tensor: tf.Tensor, shape: number[]): TensorToWrit
     case 'float32':
       return {
         ...{name, shape, dtype: 'F32'},
-        data: async () => firstRows(await tensor.data<'float32'>(), rows, stride, columns),
+        data: async () => rowsFrom(await tensor.data<'float32'>(), first, rows, stride, columns),
       };
     case 'int32':
       return {
         ...{name, shape, dtype: 'I32'},
-        data: async () => firstRows(await tensor.data<'int32'>(), rows, stride, columns),
+        data: async () => rowsFrom(await tensor.data<'int32'>(), first, rows, stride, columns),
       };
     default:
       throw new CacheStateError(
@@ -160,9 +177,10 @@ function toWrite(name: string, tensor: tf.Tensor, shape: number[]): TensorToWrit
   }
 }
 
-/** Returns the first `rows` rows of each block of `stride` rows. */
-function firstRows<Numbers extends Float32Array | Int32Array>(
+/** Returns the rows `first .. first + rows` of each block of `stride` rows. */
+function rowsFrom<Numbers extends Float32Array | Int32Array>(
   numbers: Numbers,
+  first: number,
   rows: number,
   stride: number,
   columns: number,
@@ -172,8 +190,9 @@ function firstRows<Numbers extends Float32Array | Int32Array>(
   const length = rows * columns;
   // in place, because blocks only move to the front; of a copy, because a backend may return its own memory
   const packed = numbers.slice() as Numbers;
-  for (let block = 1; block < blocks; block++) {
-    packed.copyWithin(block * length, block * stride * columns, block * stride * columns + length);
+  for (let block = 0; block < blocks; block++) {
+    const from = (block * stride + first) * columns;
+    packed.copyWithin(block * length, from, from + length);
   }
   return packed.subarray(0, blocks * length) as Numbers;
 }

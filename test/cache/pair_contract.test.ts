@@ -31,6 +31,11 @@ const kept: Record<string, KeeperLike> = {
   heaviest: keepers.heaviest({budget: 64}),
   lastUsed: keepers.lastUsed({budget: 64, threshold: 0.05}),
   mostUsed: keepers.mostUsed({budget: 64, threshold: 0.05}),
+  tova: keepers.tova({budget: 64}),
+  snapKv: keepers.snapKv({budget: 64, queries: 6}),
+  keyDiff: keepers.keyDiff({budget: 64}),
+  dropKv: keepers.dropKv({budget: 64, queries: 6}),
+  expectedAttention: keepers.expectedAttention({budget: 64, queries: 6}),
 };
 
 /** By codec, how far a stored number may lie from the one that came in. */

@@ -16,7 +16,7 @@ for (const file of positionals) {
   const full = rows[0];
   if (full === undefined) throw new Error(`${file} has no rows: expected the JSON of \`eigenkv eval\`.`);
   const subject = `${basename(model)}, ${count(tokens)} tokens of ${basename(text)}, ${count(chunk)} tokens per chunk`;
-  const figures = rows.map(({drift: _, ...row}) =>
+  const figures = rows.map(({drift: _, bytesPerTokenOfDepths: __, ...row}) =>
     rounded({...row, change: row.perplexity / full.perplexity - 1}),
   );
   await record({what: 'eval', subject, figures});

@@ -38,14 +38,15 @@ export function policiesWithin(
   const integers = ladder.map(bits =>
     uniform(quantized({...bits, groupSize}), shape => integerBytes(bits, shape)),
   );
-  const [largest, ...smaller] = integers as [Choice, ...Choice[]];
-  if (profile === undefined) {
-    const fits = [largest, ...smaller].find(({cost}) => cost <= limit);
-    if (fits !== undefined) return fits.policies;
-    throw tooSmall(size, shapes, Math.min(integers.at(-1)!.cost, exact.cost), false);
+  const fits = integers.find(({cost}) => cost <= limit);
+  if (profile !== undefined && fits !== undefined && fits === integers[0]) {
+    return someExact(size, shapes, profile, fits, limit);
   }
-  if (largest.cost <= limit) return someExact(size, shapes, profile, largest, limit);
-  return transformWithin(size, shapes, profile, limit, exact.cost);
+  const coded = profile && transformWithin(size, shapes, profile, limit);
+  if (coded !== undefined && coded.cost <= limit * (1 + 1e-6)) return coded.policies;
+  if (fits !== undefined) return fits.policies; // with a profile, too: of tiny heads, the table of positions takes more than codes
+  const least = Math.min(integers.at(-1)!.cost, exact.cost, coded?.cost ?? Infinity);
+  throw tooSmall(size, shapes, least, profile !== undefined);
 }
 
 /**
@@ -73,26 +74,21 @@ const groupSize = 64;
 /** Fewer bits than these are not worth their loss. */
 export const leastBits = 0.5;
 
-/**
- * `transform` with as many bits as fit.
- * @param most the cost of exact tokens, which is less than that of any codes if the text is short.
- */
+/** `transform` with as many bits as fit, or with the fewest if these do not. */
 function transformWithin(
   size: BudgetSize,
   shapes: readonly LayerShape[],
   profile: TransformProfile,
   limit: number,
-  most: number,
-): readonly Policy[] {
+): Choice {
   const {numbers, scales} = sizesOf(profile);
   const dense = sum(shapes.map(denseBytes));
   const costAt = (bytesPerToken: number) =>
     costOf(size, transform(), bytesPerToken, dense) + tableCost(size, profile);
-  const least = (leastBits * numbers) / 8 + scales;
-  if (costAt(least) > limit) throw tooSmall(size, shapes, Math.min(costAt(least), most), true);
   const perToken = (limit - costAt(0)) / (costAt(1) - costAt(0)); // costs are linear in the bytes per token
-  const bits = Math.min(8, Math.floor((100 * 8 * (perToken - scales)) / numbers + 1e-6) / 100);
-  return shapes.map(() => transform({bits: Math.max(leastBits, bits)}));
+  const most = Math.floor((100 * 8 * (perToken - scales)) / numbers + 1e-6) / 100;
+  const bits = Math.max(leastBits, Math.min(8, most));
+  return {policies: shapes.map(() => transform({bits})), cost: costAt((bits * numbers) / 8 + scales)};
 }
 
 /** What the table of rotary positions takes, by which attention rotates the mean of stored keys: one for all depths. */

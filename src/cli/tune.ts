@@ -115,13 +115,15 @@ function report(
   maxKl: number | undefined,
 ): void {
   print(`${tuneTable(points, chosen, {chosen: shown, width: outputWidth()})}\n`);
+  const {predictedKl} = chosen;
+  const predicted = predictedKl === undefined ? '' : `, ${small(predictedKl)} predicted`;
   const measured = chosen.measured!;
   const missed =
     maxKl !== undefined && measured.klDivergence > maxKl
       ? ` That is more than ${small(maxKl)}: 8 bits are the most.`
       : '';
   printProse(
-    `${chosen.bits} bits: KL ${small(measured.klDivergence)} ± ${small(measured.klStderr)} measured, ${small(chosen.predictedKl)} predicted; the same most probable token for ` +
+    `${chosen.bits} bits: KL ${small(measured.klDivergence)} ± ${small(measured.klStderr)} measured${predicted}; the same most probable token for ` +
       `${percent(measured.top1Agreement, 1)}. "All" counts exact tokens and spare room of this text as well.${missed}`,
   );
   if (measured.drift !== undefined) printProse(driftText(measured.drift));

@@ -27,6 +27,8 @@ export interface EvaluationRow {
   readonly top1Agreement: number;
   /** Bytes of the cache (with scales, positions and spare capacity) / tokens that it has seen. */
   readonly bytesPerToken: number;
+  /** The part of `bytesPerToken` of each depth; tables of positions, which depths share, are in none. Absent in rows of a kept run. */
+  readonly bytesPerTokenOfDepths?: readonly number[];
   /**
    * Bytes of the cache / bytes of all keys and values as float32: 0.25 is a quarter. For a compared model, keys and values are
    * those of the model that it is compared with.

@@ -18,7 +18,10 @@ const timedSteps = 16;
 /** The evaluation of one plan over all windows: its cache and its measurements so far. */
 export class PlanRun {
   private cache: KVCache | undefined;
-  private bytes = {bytesPerToken: NaN, ratioToFloat32: NaN, ratioToFloat16: NaN};
+  private bytes: Pick<
+    EvaluationRow,
+    'bytesPerToken' | 'bytesPerTokenOfDepths' | 'ratioToFloat32' | 'ratioToFloat16'
+  > = {bytesPerToken: NaN, bytesPerTokenOfDepths: [], ratioToFloat32: NaN, ratioToFloat16: NaN};
   private readonly nlls: number[] = [];
   private readonly divergences: number[] = [];
   private agreements = 0;
@@ -82,6 +85,7 @@ export class PlanRun {
     this.drift = driftSummary(await calibrationDrift(cache));
     this.bytes = {
       bytesPerToken: byteSize / tokens,
+      bytesPerTokenOfDepths: cache.report().map(depth => depth.byteSize / tokens),
       ratioToFloat32: byteSize / float32Bytes,
       ratioToFloat16: byteSize / (float32Bytes / 2),
     };

@@ -12,7 +12,7 @@ import {type ModelLike, type TextLike, modelOf} from '../../models/model_like.js
 import {type ProgressOptions, progressEntries} from '../../models/progress.js';
 import type {DriftSummary} from './certificate/drift_summary.js';
 import {evaluate} from './evaluate.js';
-import {type PowerLaw, fitPowerLaw, inverse} from './power_law.js';
+import {type MeasuredOf, type PowerLaw, errorOfPowerLaw, fitPowerLaw, inverse} from './power_law.js';
 
 export interface TuneOptions extends ProgressOptions {
   /** The most bytes per token of a long text, relative to float32: 0.1 is a tenth. Give this or `maxKl`. */
@@ -35,8 +35,8 @@ export interface TunePoint {
   readonly ratio: number;
   /** KL divergence by the calibration alone, nats per token. */
   readonly calibratedKl: number;
-  /** KL divergence on this text, by the points that were measured. */
-  readonly predictedKl: number;
+  /** KL divergence on this text, by the points that were measured; absent if these leave a standard error above a half of it. */
+  readonly predictedKl?: number;
   /** What was measured on the text; absent for points of the curve in between. */
   readonly measured?: MeasuredPoint;
 }
@@ -127,7 +127,7 @@ export async function tune(model: ModelLike, text: TextLike, options: TuneOption
     }
   }
   const all = [...new Set([...curve, ...measured.keys()])].sort((a, b) => a - b);
-  const points = all.map(bits => pointOf(profile, bits, response, measured.get(bits)));
+  const points = all.map(bits => pointOf(profile, bits, measured));
   const plan = uniform(transform({bits: chosen})).toJSON();
   return {
     ...{tokens, points, plan, response},
@@ -161,25 +161,32 @@ async function measure(
   return {tokens, measured};
 }
 
-function responseOf(profile: TransformProfile, measured: ReadonlyMap<number, MeasuredPoint>): PowerLaw {
-  return fitPowerLaw(
-    [...measured].map(
-      ([bits, {klDivergence}]) => [widthsFor(profile, {bits}).predictedKl, klDivergence] as const,
-    ),
-  );
+type MeasuredPoints = ReadonlyMap<number, MeasuredPoint>;
+
+function responseOf(profile: TransformProfile, measured: MeasuredPoints): PowerLaw {
+  return fitPowerLaw(responsesOf(profile, measured));
 }
 
-function pointOf(
-  profile: TransformProfile,
-  bits: number,
-  {factor, exponent}: PowerLaw,
-  measured: MeasuredPoint | undefined,
-): TunePoint {
+/** Measured divergences over calibrated ones. */
+function responsesOf(profile: TransformProfile, measured: MeasuredPoints): MeasuredOf[] {
+  return [...measured].map(([bits, {klDivergence, klStderr}]) => ({
+    ...{x: widthsFor(profile, {bits}).predictedKl, y: klDivergence, stderr: klStderr},
+  }));
+}
+
+/** Predictions of a larger relative standard error than this are left out: they would be noise. */
+const largestError = 0.5;
+
+function pointOf(profile: TransformProfile, bits: number, all: MeasuredPoints): TunePoint {
   const {bytesPerToken, predictedKl} = widthsFor(profile, {bits});
+  const responses = responsesOf(profile, all);
+  const {factor, exponent} = fitPowerLaw(responses);
+  const isKnown = errorOfPowerLaw(responses, predictedKl) <= largestError;
+  const measured = all.get(bits);
   return {
     ...{bits, bytesPerToken: bytesPerToken + tableBytes(profile), calibratedKl: predictedKl},
     ratio: (bytesPerToken + tableBytes(profile)) / float32Bytes(profile),
-    predictedKl: factor * predictedKl ** exponent,
+    ...(isKnown && {predictedKl: factor * predictedKl ** exponent}),
     ...(measured && {measured}),
   };
 }

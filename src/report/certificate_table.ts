@@ -59,13 +59,14 @@ const times = (measured: number, of: number) => fixed(measured / of, 2);
 export const certificateNote =
   'Predicted: what the errors of calibrated tokens cost in the metric of the loss. Alone: KL divergence with only this depth compressed and all others exact, ± its standard error.';
 
-const columnNames = ['depth', 'policy', 'predicted', 'alone', 'times'] as const;
+const columnNames = ['depth', 'policy', 'bytes', 'predicted', 'alone', 'times'] as const;
 
 export function certificateColumns({depths}: Certificate): Column<DepthCertificate>[] {
   const isMixed = depths.some(({policy}) => policy !== depths[0]!.policy);
   const columns: NamedColumns<(typeof columnNames)[number], DepthCertificate> = {
     depth: {head: 'depth', cell: ({depth}) => String(depth)},
     policy: {head: 'policy', cell: ({policy}) => policy, align: 'left'},
+    bytes: {head: 'bytes/token', cell: ({bytesPerToken}) => count(bytesPerToken)},
     predicted: {
       head: 'KL predicted',
       cell: ({predictedKl}) => (predictedKl === undefined ? '-' : small(predictedKl)),

@@ -13,7 +13,9 @@ export function tuneCurveSvg(name: string, text: string, {points, tokens}: Tunin
     x: {title: 'bytes of a token in a long text, share of float32', format: '.2f'},
     y: {title: 'log10 of KL (nats per token)', zero: false},
     points: [
-      ...points.map(({ratio, predictedKl}) => ({series: 'predicted', x: ratio, y: log(predictedKl)})),
+      ...points.flatMap(({ratio, predictedKl}) =>
+        predictedKl === undefined ? [] : [{series: 'predicted', x: ratio, y: log(predictedKl)}],
+      ),
       ...points.flatMap(({ratio, measured}) =>
         measured ? [{series: 'measured', x: ratio, y: log(measured.klDivergence)}] : [],
       ),

@@ -28,7 +28,10 @@ export function tuneColumns(chosen: TunePoint): Column<TunePoint>[] {
   const columns: NamedColumns<(typeof tuneColumnNames)[number], TunePoint> = {
     bits: {head: 'bits', cell: point => `${point === chosen ? '> ' : ''}${point.bits}`},
     float32: {head: 'codes of float32', cell: ({ratio}) => `${ratio.toFixed(3)}x`},
-    predicted: {head: 'KL predicted', cell: ({predictedKl}) => small(predictedKl)},
+    predicted: {
+      head: 'KL predicted',
+      cell: ({predictedKl}) => (predictedKl === undefined ? '-' : small(predictedKl)),
+    },
     measured: {
       head: 'KL measured',
       cell: ({measured}) =>

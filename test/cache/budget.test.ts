@@ -48,6 +48,16 @@ describe('budget', () => {
     );
   });
 
+  it('takes integer codes if the table of positions leaves no room for others', () => {
+    const tiny = uniformShapes({depths: 1, heads: 1, headDim: 8});
+    setProfileOfModel(tiny, randomProfile({depths: 1, kvHeads: 1, dim: 8, rope}));
+    // of the 64 bytes of float32 the table takes 32; integers take 12.5 if codes of 8 numbers are one word, 20.5 if two
+    expect(policiesOf('0.33x', tiny)[0]!.options).to.include({keyBits: 8, valueBits: 8});
+    expect(policiesOf('0.3x', tiny)[0]!.options).to.include({keyBits: 6, valueBits: 4});
+    expect(policiesOf('0.2x', tiny)[0]!.options).to.include({keyBits: 4, valueBits: 2});
+    expect(() => policiesOf('0.19x', tiny)).to.throw(InvalidArgumentError, /the least is 0\.196x/);
+  });
+
   it('takes integer codes where there is room for 8 bits, and exact depths beyond', () => {
     const shapes = withProfile();
     expect(namesOf('0.26x', shapes)).to.deep.equal(['transform', 'transform', 'transform']);

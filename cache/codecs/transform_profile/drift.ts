@@ -27,7 +27,11 @@ export interface HeadDrift {
   readonly depth: number;
   readonly side: TransformSide;
   readonly head: number;
-  /** Mean of log2 of the tokens' scales, minus that of the calibration, in the calibration's standard deviations. */
+  /**
+   * Mean of log2 of the tokens' scales, minus that of the calibration, in the calibration's standard deviations. Scales are stored in steps
+   * of 1/8, from -5 on: means below that count as -5, and deviations below that of the rounding, 0.036, as 0.036. So tokens that never vary
+   * are in their place, and a calibration on a constant text gives finite numbers.
+   */
   readonly scaleShift: number;
   /** Share of the codes of 3 bits and more that have an extreme level, and the share that normal numbers would have. NaN without such codes. */
   readonly saturated: number;
@@ -142,10 +146,17 @@ function headsOf(
       }
     }
     firstWord += wordsOfHead(ofHead);
-    const scaleShift = (sumOfLogs / (tiles * tileTokens) - mean[head]!) / deviation[head]!;
+    const shift = sumOfLogs / (tiles * tileTokens) - Math.max(mean[head]!, leastLog);
+    const scaleShift = shift / Math.max(deviation[head]!, roundingDeviation);
     return {depth, side, head, scaleShift, counts: sums};
   });
 }
+
+/** Log2 of the smallest scale that is stored. */
+const leastLog = Math.log2(scales[0]!);
+
+/** The standard deviation of what is rounded to the steps of log2 of stored scales. */
+const roundingDeviation = Math.log2(scales[1]! / scales[0]!) / Math.sqrt(12);
 
 function addCounts(all: readonly Counts[]): Counts {
   const sums = new Map<Width, Count>();

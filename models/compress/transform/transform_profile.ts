@@ -7,6 +7,7 @@ import type {
   TransformProfile,
 } from '../../../cache/codecs/transform_profile/index.js';
 import type {Calibration} from '../calibrate.js';
+import type {DepthTransformStatistics} from './statistics.js';
 import {defaultShrinks, keyTransform, valueTransform} from './head_transforms.js';
 
 export interface TransformProfileOptions {
@@ -32,7 +33,7 @@ const schema = v.strictObject({
  * what they cost. See `transformOf` and `SideTransform`.
  *
  * @throws InvalidArgumentError if the calibration has no gradients, or from fewer tokens than a head has dimensions, or numbers that are
- *   not finite; or an option is not allowed.
+ *   not finite, or tokens that are all alike; or an option is not allowed.
  */
 export function transformProfile(
   calibration: Calibration,
@@ -62,6 +63,7 @@ export function transformProfile(
       `The calibration has NaN or infinity at depth ${depth}, in ${wrong[0]}: look at the model's weights, and calibrate again.`,
     );
   }
+  expectVaried(depths, scaleTokens);
   return {
     ...{fingerprint, tokens, gradientTokens, texts},
     ...(rope && {rope}),
@@ -92,6 +94,19 @@ export function transformProfile(
       };
     }),
   };
+}
+
+/** The values of texts have token scales that deviate by 0.1 and more in some head. */
+const leastDeviation = 0.01;
+
+/** @throws InvalidArgumentError if tokens are all alike, as those of a constant text: directions and scales of others would be unknown. */
+function expectVaried(depths: readonly DepthTransformStatistics[], scaleTokens: number): void {
+  const deviations = depths.flatMap(({sums}) => [...tokenScales(sums.valueScales, scaleTokens).deviation]);
+  if (Math.max(...deviations) >= leastDeviation) return;
+  throw new InvalidArgumentError(
+    'The calibration has the same values for all of its tokens, in every head: one token repeated, perhaps; calibrate on texts, of ' +
+      'the kinds that the model will read.',
+  );
 }
 
 /** From the sums of log2 s and of its square, `[kvHeads, 2]`. */

@@ -28,6 +28,8 @@ export interface DepthCertificate {
   readonly depth: number;
   /** Its policy, as on the command line. */
   readonly policy: string;
+  /** Bytes of the depth in the cache of the plan / tokens, spare room included. What depths share is in `whole.bytesPerToken` only. */
+  readonly bytesPerToken: number;
   /** KL divergence by the calibration, nats per token; absent if it cannot be predicted. */
   readonly predictedKl?: number;
   /** KL(full || plan), nats per token, with only this depth's tokens compressed; and its standard error. 0 for exact depths. */
@@ -116,7 +118,7 @@ export async function certify(
     const row = depthRows[coded.indexOf(depth)];
     const predictedKl = calibrated?.depths[depth];
     return {
-      ...{depth, policy: planLabel(policy)},
+      ...{depth, policy: planLabel(policy), bytesPerToken: whole!.bytesPerTokenOfDepths![depth]!},
       ...(predictedKl !== undefined && {predictedKl}),
       klDivergence: row?.klDivergence ?? 0,
       klStderr: row?.klStderr ?? 0,

@@ -81,6 +81,36 @@ describeOnBackends('the drift of a cache from its calibration', () => {
     cache.dispose();
   });
 
+  it('counts scales in steps of their rounding if those of the calibration did not vary', async () => {
+    const shapes = uniformShapes({depths: 1, heads: 1, headDim: 8});
+    const {depths, ...facts} = randomProfile({depths: 1, kvHeads: 1, dim: 8});
+    const {keys, values} = depths[0]!;
+    const scalesOf = (mean: number) => ({
+      tokenScales: {mean: Float64Array.of(mean), deviation: new Float64Array(1)},
+    });
+    const constant = {
+      ...facts,
+      depths: [{keys: {...keys, ...scalesOf(0)}, values: {...values, ...scalesOf(-29.9)}}],
+    };
+    using cache = new KVCache(shapes, transform({bits: 3, profile: constant, sinks: 0}));
+    tf.tidy(() => {
+      const exact = tf.add<tf.Tensor4D>(
+        tf.matMul(
+          tf.mul(tf.sign(tf.randomNormal([1, 1, 64, 8], 0, 1, 'float32', 1)), 2),
+          tf.tensor4d(keys.synthesis, [1, 1, 8, 8]),
+        ),
+        tf.tensor4d(keys.mean, [1, 1, 1, 8]),
+      );
+      cache.attend(0, {queries: exact, keys: exact, values: tf.zerosLike(exact)});
+    });
+    const {heads, scaleShift} = (await calibrationDrift(cache))!;
+    const [ofKeys, ofValues] = heads;
+    // all channels are +-2, so scales are about 2 = 2^1, 28 times the rounding's deviation of 1 / 8 / sqrt(12)
+    expect(ofKeys!.scaleShift).to.be.within(26, 32);
+    expect(ofValues!.scaleShift).to.equal(0); // zeros, as in the calibration
+    expect(scaleShift).to.be.closeTo(ofKeys!.scaleShift / Math.SQRT2, 1e-9);
+  });
+
   it('is that of the decoded channels', async () => {
     const cache = cacheOf(148, {keys: 1.5});
     const {heads} = (await calibrationDrift(cache))!;

@@ -210,6 +210,16 @@ describe('profiles of transforms', () => {
     flat.dispose();
   });
 
+  it('are not made from one token that is repeated', async () => {
+    const constant = Array<number>(400).fill(7);
+    const repeated = await calibrate({model}, [constant], {window: 200, gradientTokens: 400});
+    expect(() => transformProfile(repeated)).to.throw(
+      InvalidArgumentError,
+      /same values for all of its tokens.*calibrate on texts/,
+    );
+    transformProfile(mergeCalibrations([repeated, calibration])); // but a part of it may be so
+  });
+
   it('are used for the model that they are of, and refused for any other', async () => {
     const profile = transformProfile(calibration);
     const twin = tinyModel(2); // of the same sizes

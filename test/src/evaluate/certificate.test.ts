@@ -114,7 +114,11 @@ describe('a certificate', () => {
     expect(whole.klDivergence / whole.predictedKl!).to.be.within(1 / 3, 3);
     expect(sumOfDepths / whole.klDivergence).to.be.within(0.6, 1.6);
     expect(whole.drift!.hasLeft).to.equal(false);
-    for (const {klDivergence, klStderr, policy} of depths) {
+    const bytes = depths.reduce((sum, {bytesPerToken}) => sum + bytesPerToken, 0);
+    const tables = 8 * 32; // bytes per token: cosines and sines of 32 pairs, and of some positions to come
+    expect(whole.bytesPerToken - bytes).to.be.within(tables, 1.2 * tables);
+    for (const {klDivergence, klStderr, policy, bytesPerToken} of depths) {
+      expect(bytesPerToken).to.be.within(0.5 * (bytes / 9), 2 * (bytes / 9));
       expect(klDivergence).to.be.within(2 * klStderr, 0.3 * whole.klDivergence);
       expect(policy).to.match(/^transform:bits=/);
     }
@@ -128,6 +132,7 @@ describe('a certificate', () => {
     expect(widestLine(text)).to.be.at.most(80);
     expect(words)
       .to.match(/times the predicted/)
+      .and.match(/depth +bytes\/token +KL predicted/)
       .and.match(/within the calibrated statistics/);
     const html = certificateSection({...certificate, text: '<b>'});
     expect(html).to.include('&#60;b&#62;').and.not.include('class="warning"');

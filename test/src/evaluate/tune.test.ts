@@ -37,12 +37,12 @@ describe('tune', () => {
     const measured = points.filter(point => point.measured !== undefined);
     expect(measured.length).to.equal(3);
     for (const {predictedKl, measured: found} of measured) {
-      expect(predictedKl / found!.klDivergence).to.be.within(0.75, 1.25);
+      expect(predictedKl! / found!.klDivergence).to.be.within(0.75, 1.25);
       expect(found!.klStderr).to.be.within(0, found!.klDivergence);
     }
     points.slice(1).forEach((point, i) => {
       expect(point.ratio).to.be.above(points[i]!.ratio);
-      expect(point.predictedKl).to.be.below(points[i]!.predictedKl);
+      expect(point.predictedKl!, `${point.bits} bits`).to.be.below(points[i]!.predictedKl!);
     });
   });
 
@@ -56,6 +56,15 @@ describe('tune', () => {
   it('chooses the fewest bits of all if they lose less', async () => {
     const {chosen, points} = await tune(loaded, ids, {maxKl: 1, tokens: 100});
     expect(chosen.bits).to.equal(points[0]!.bits);
+  });
+
+  it('predicts nothing where what it measured is mostly noise', async () => {
+    const {chosen, points} = await tune(loaded, ids, {maxKl: 1e-12, tokens: 160});
+    expect(chosen.bits).to.equal(8);
+    const predicted = points.filter(({predictedKl}) => predictedKl !== undefined);
+    expect(predicted.map(({bits}) => bits)).to.include.members([7, 8]); // measured
+    expect(Math.min(...predicted.map(({bits}) => bits))).to.be.above(4);
+    expect(tuneTable(points, chosen, {width: 200})).to.match(/^ *4 +0\.156x +- +- /m);
   });
 
   it('is a table and a page', () => {

@@ -1,7 +1,7 @@
 /**
  * What plans forget: tasks at several lengths, by every keeper at shares of the tokens, and by codecs that keep all tokens.
  *
- *     npx tsx bench/tasks.ts [--model M] [--task multiKey]... [--context 1000]... [--keeper h2o]... [--questions 16] [--seed 1] [--record]
+ *     npx tsx bench/tasks.ts [--model M] [--task mixed]... [--context 1000]... [--keeper h2o]... [--questions 60] [--seed 1] [--record]
  *
  * Prints a line per task, length and plan. `--record` appends a run for each length to bench/history/tasks.jsonl as soon as it is measured.
  * A new keeper is one entry in bench/support/budgets.ts; `--keeper NAME` measures it alone beside `full`, on the same questions.
@@ -20,10 +20,10 @@ const allTokens = 'codecs';
 const {values} = parseArgs({
   options: {
     model: {type: 'string'},
-    task: {type: 'string', multiple: true, default: ['multiKey', 'kv', 'copy']},
+    task: {type: 'string', multiple: true, default: ['mixed']},
     context: {type: 'string', multiple: true, default: ['1000', '2000', '4000']},
     keeper: {type: 'string', multiple: true, default: [...Object.keys(keepers), allTokens]},
-    questions: {type: 'string', default: '16'},
+    questions: {type: 'string', default: '60'},
     seed: {type: 'string', default: '1'},
     record: {type: 'boolean', default: false},
   },
@@ -40,12 +40,13 @@ for (const tokens of values.context.map(Number)) {
       ...{tokens, questions, seed},
     });
     for (const [i, row] of rows.entries()) {
-      const figure = figureOf(row, i === 0 ? {keeper: 'full', share: '1'} : cases[i - 1]!);
+      const index = i % (cases.length + 1); // each kind of question has a row for full and for each case
+      const figure = figureOf(row, index === 0 ? {keeper: 'full', share: '1'} : cases[index - 1]!);
       figures.push(figure);
       console.log(Object.values(figure).join('  '));
     }
   }
-  const subject = `${basename(loaded.source, '.gguf')}, contexts of ${count(tokens)} tokens, ${questions} questions per task, seed ${seed}`;
+  const subject = `${basename(loaded.source, '.gguf')}, contexts of ${count(tokens)} tokens, ${count(questions)} questions, seed ${seed}`;
   if (values.record) await record({what: 'tasks', subject, figures});
 }
 

@@ -4,8 +4,6 @@ import {chartSvg} from '../report/evaluation_chart.js';
 import {reportPage} from '../report/report_page.js';
 import {type EvaluationReport, reportColumnNames, reportTable} from '../report/report_table.js';
 import {expectCharts} from '../report/svg.js';
-import {taskText} from '../report/task_table.js';
-import type {TaskLike} from '../evaluate/index.js';
 import {certificateText} from '../report/certificate_table.js';
 import {columns, text} from './support/arguments.js';
 import {certificatesOf, certifyArg} from './support/certificates.js';
@@ -16,7 +14,15 @@ import {type ModelArgs, loadForCommand, modelArgs, profileArg} from './support/l
 import {type MeasureOptions, measure} from './support/measure.js';
 import {plansArg, readPlans} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
-import {readTasks, taskArgs, tasksOf} from './support/tasks.js';
+import {
+  type AskOptions,
+  ask,
+  asksAnything,
+  predictionFiles,
+  printAsked,
+  readTasks,
+  taskArgs,
+} from './support/tasks.js';
 import {readNamedText, textArgs} from './support/text_args.js';
 import {UsageError} from './support/usage_error.js';
 
@@ -35,10 +41,13 @@ export const evalCommand = command({
     plan: plansArg('quantized; with --against, the plan that the layers ask for'),
     ...taskArgs,
     columns: columns(reportColumnNames),
-    out: text('Write report.json and chart.svg into this folder', 'FOLDER'),
+    out: text(
+      'Write report.json, chart.svg and, of --task, predictions_PLAN.csv as kvpress does into this folder',
+      'FOLDER',
+    ),
     certify: certifyArg,
     report: text(
-      'Write one page with the table, the chart, the answers to --task and the certificates to this file',
+      'Write one page with the table, the chart, the answers to --task, --written and the certificates to this file',
       'FILE.html',
     ),
   },
@@ -73,6 +82,7 @@ export const evalCommand = command({
     task,
     questions,
     context,
+    written,
     seed,
     ...args
   }) {
@@ -83,13 +93,14 @@ export const evalCommand = command({
         '--certify measures the depths of --model beside its own full cache: leave --against out.',
       );
     }
-    const tasks = readTasks(task);
-    if (tasks.length > 0 && against !== undefined) {
-      throw new UsageError('--task compares plans of --model with its own full cache: leave --against out.');
+    const asked = {tasks: await readTasks(task), questions, context, written, seed};
+    if (asksAnything(asked) && against !== undefined) {
+      throw new UsageError(
+        '--task and --written compare plans of --model with its own full cache: leave --against out.',
+      );
     }
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
-    const asked = {tasks, questions, context, seed};
     const options = {plans, text, tokens, chunk, backend, signal, certifies, asked};
     const report = await loadAndMeasure({model, backend, weights, activations, profile}, against, options);
     const files = out === undefined ? [] : await writeReport(report, out);
@@ -102,7 +113,7 @@ export const evalCommand = command({
       return;
     }
     print(reportTable(report, {chosen}));
-    if (report.tasks !== undefined) print(`\n${taskText(report.tasks)}`);
+    printAsked(report);
     for (const certificate of report.certificates ?? []) print(`\n${certificateText(certificate)}`);
     printWritten(files);
   },
@@ -110,29 +121,23 @@ export const evalCommand = command({
 
 interface EvalOptions extends MeasureOptions {
   readonly certifies: boolean;
-  readonly asked: {
-    readonly tasks: readonly TaskLike[];
-    readonly questions: number;
-    readonly context: number | undefined;
-    readonly seed: number;
-  };
+  readonly asked: AskOptions;
 }
 
 async function loadAndMeasure(
   model: ModelArgs,
   other: string | undefined,
-  {certifies, asked: {tasks, ...asked}, ...options}: EvalOptions,
+  {certifies, asked, ...options}: EvalOptions,
 ): Promise<EvaluationReport> {
-  const {backend, chunk, plans, signal, text} = options;
+  const {backend, plans, signal} = options;
   const loaded = await loadForCommand(model, signal);
   try {
     if (other === undefined) {
-      const prose = text.content;
-      const answered = await tasksOf(loaded, tasks, plans, {...asked, chunk, prose, signal}); // refuses at once
+      const answered = await ask(loaded, plans, asked, options); // first: it refuses at once what does not fit
       const report = await measure(loaded, options);
       return {
         ...report,
-        ...(answered && {tasks: answered}),
+        ...answered,
         ...(certifies && {certificates: await certificatesOf(loaded, plans, options)}),
       };
     }
@@ -148,7 +153,7 @@ async function loadAndMeasure(
 }
 
 /**
- * Writes report.json, and chart.svg if `chart` is set, into a folder, which is created if it does not exist.
+ * Writes report.json, chart.svg if `chart` is set, and the answers to tasks into a folder, which is created if it does not exist.
  * @returns the paths of the files.
  * @throws TransferError if the disk fails; BackendError if the packages that draw charts are not installed.
  */
@@ -156,5 +161,6 @@ export async function writeReport(report: EvaluationReport, folder: string, char
   return writeFiles(folder, {
     'report.json': jsonFile(report),
     ...(chart && {'chart.svg': await chartSvg(report)}),
+    ...(report.tasks && predictionFiles(report.tasks)),
   });
 }

@@ -12,6 +12,7 @@ import {loadForCommand, modelArgs, profileArg} from './support/load.js';
 import {planArg, readPlan} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
 import {withBar} from './support/progress.js';
+import {ask, printAsked, readTasks, taskArgs} from './support/tasks.js';
 import {readNamedText, textArgs} from './support/text_args.js';
 
 export const monitorCommand = command({
@@ -24,6 +25,7 @@ export const monitorCommand = command({
     ...textArgs(),
     plan: withDefault(planArg(), 'quantized'),
     certify: certifyArg,
+    ...taskArgs,
     columns: columns(monitorColumnNames),
     out: text(
       'Write monitor.json and the charts errors.svg, bytes.svg and ranks.svg into this folder',
@@ -34,15 +36,18 @@ export const monitorCommand = command({
     'eigenkv monitor --plan quantized:bits=4',
     'eigenkv monitor --plan memory --out reports',
     'eigenkv monitor --plan 0.1x --certify',
+    'eigenkv monitor --plan sliding:window=60 --task copy --context 500',
     'eigenkv monitor --model SmolLM2-135M.gguf --text book.txt --plan plan.json --json',
   ],
   async run({out, columns: chosen, certify: certifies, json, backend, tokens, chunk, ...args}) {
+    const asked = {...args, tasks: await readTasks(args.task)};
     const plan = await readPlan(args.plan);
     if (out !== undefined) await expectCharts();
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
     const loaded = await loadForCommand({...args, backend}, signal);
     const measured = async () => ({
+      ...(await ask(loaded, [plan], asked, {text, chunk, signal})), // first: it refuses at once what does not fit
       ...(await withBar('Monitoring', onProgress =>
         monitor(loaded, text.content, {plan, tokens, chunk, signal, onProgress}),
       )),
@@ -56,6 +61,7 @@ export const monitorCommand = command({
       return;
     }
     print(monitorTable(report, {chosen}));
+    printAsked(report);
     for (const certificate of report.certificates ?? []) print(`\n${certificateText(certificate)}`);
     printWritten(files);
   },

@@ -18,5 +18,12 @@ export * from './ranks/index.js';
 export {type PowerLaw} from './power_law.js';
 export * from './tasks/index.js';
 export {type MeasuredPoint, type TuneOptions, type TunePoint, type Tuning, tune} from './tune.js';
+export {
+  type WritingDivergence,
+  type WritingOptions,
+  type WritingRow,
+  type WritingSpan,
+  writingDivergence,
+} from './writing_divergence.js';
 export {type ModelLike, type ModelParts, type TextLike, textIds} from '../../models/model_like.js';
 export type {ProgressOptions} from '../../models/progress.js';

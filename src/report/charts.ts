@@ -3,6 +3,7 @@
  * vega-lite; each function throws a BackendError if these are not installed.
  */
 export {chartSvg as evaluationChart} from './evaluation_chart.js';
+export type {Asked} from './asked.js';
 export type {NamedCertificate} from './certificate_table.js';
 export type {EvaluationReport} from './report_table.js';
 export {type HeatCell, type HeatMap, heatMapSvg} from './heat_map.js';

@@ -1,3 +1,4 @@
+import type {Asked} from './asked.js';
 import type {NamedCertificate} from './certificate_table.js';
 import type {MonitorReport} from '../evaluate/index.js';
 import {type HeatCell, heatMapSvg} from './heat_map.js';
@@ -5,7 +6,7 @@ import {lineChartSvg} from './line_chart.js';
 import {byteSize, count, timesSmaller} from '../../base/units.js';
 
 /** A report of `monitor` with the names of model, text and backend. */
-export interface NamedMonitorReport extends MonitorReport {
+export interface NamedMonitorReport extends MonitorReport, Asked {
   readonly model: string;
   readonly text: string;
   readonly backend: string;

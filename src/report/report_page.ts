@@ -8,11 +8,11 @@ import {
   reportHeading,
   reportNote,
 } from './report_table.js';
-import {taskSection} from './task_page.js';
+import {askedSections} from './asked.js';
 
 /** Returns one self-contained HTML page with the table, the chart, answers to questions, certificates and the rows as JSON, in the reader's light or dark theme. */
 export async function reportPage(report: EvaluationReport): Promise<string> {
-  const {certificates = [], tasks} = report;
+  const {certificates = []} = report;
   const warnings = driftWarnings(report).map(warning => `<p class="warning">${escaped(warning)}</p>`);
   return htmlPage({
     title: `${report.model}: what a compressed cache costs`,
@@ -23,7 +23,7 @@ ${await chartSvg(report)}
 ${tableHtml(reportColumns(report), report.rows, report.rows[0])}
 ${warnings.join('\n')}
 <p class="note">${escaped(reportNote(report))} The first row is the full cache. Made by <code>eigenkv eval</code>.</p>
-${tasks === undefined ? '' : taskSection(tasks)}
+${await askedSections(report.model, report)}
 ${certificates.map(certificateSection).join('\n')}`,
     data: {id: 'report', value: report},
   });

@@ -1,4 +1,5 @@
-import type {EvaluationResult, EvaluationRow, TaskEvaluation} from '../evaluate/index.js';
+import type {EvaluationResult, EvaluationRow} from '../evaluate/index.js';
+import type {Asked} from './asked.js';
 import {type NamedCertificate} from './certificate_table.js';
 import {driftText} from '../evaluate/index.js';
 import {type Column, type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
@@ -17,7 +18,7 @@ import {
 import {wrappedText} from './wrap.js';
 
 /** An evaluation with the names of model, text, backend and machine. */
-export interface EvaluationReport extends EvaluationResult {
+export interface EvaluationReport extends EvaluationResult, Asked {
   readonly model: string;
   /** The model whose full cache is the first row, if it is not `model`. */
   readonly against?: string;
@@ -27,8 +28,6 @@ export interface EvaluationReport extends EvaluationResult {
   readonly machine?: string;
   /** What plans were expected to cost and do cost, depth by depth. Default: none. */
   readonly certificates?: readonly NamedCertificate[];
-  /** What the plans make of questions about long contexts. Default: none. */
-  readonly tasks?: TaskEvaluation;
 }
 
 /** The columns of an evaluation, the most important first. */

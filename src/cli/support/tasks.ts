@@ -1,49 +1,107 @@
+import {basename} from 'node:path';
 import type {Plan} from '../../../cache/plans/plan.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
 import {
   type TaskEvaluation,
   type TaskLike,
   allTasks,
+  asTask,
   evaluateTasks,
+  parseTaskFile,
+  predictionsCsv,
   taskNames,
+  writingDivergence,
 } from '../../evaluate/index.js';
-import {asTask} from '../../evaluate/tasks/as_task.js';
+import {type Asked, askedTexts} from '../../report/asked.js';
 import {texts, wholeNumber, withDefault} from './arguments.js';
+import {readText} from './files.js';
+import {print} from './print.js';
 import {withBar} from './progress.js';
+import type {NamedText} from './text_args.js';
 
-/** Options of commands that ask questions about long contexts. */
+/** Options of commands that ask questions about long contexts, or let the model write. */
 export const taskArgs = {
-  task: texts(`Also ask questions about long contexts: ${taskNames().join(', ')}; or all`, 'TASK'),
-  questions: withDefault(wholeNumber('Questions of each --task'), '16'),
-  context: wholeNumber(
-    "The most tokens of a context of --task. Default: 1000, or what the model's context leaves room for",
+  task: texts(
+    `Also ask questions about long contexts: ${taskNames().join(', ')}; all of them; or a .jsonl or .csv file with the columns of kvpress`,
+    'TASK',
   ),
-  seed: withDefault(wholeNumber('Another seed makes other contexts and questions for --task', 0), '1'),
+  questions: withDefault(wholeNumber('Questions of each --task, at most'), '16'),
+  context: wholeNumber(
+    "The most tokens of a context that --task makes. Default: 1000, or what the model's context leaves room for",
+  ),
+  written: wholeNumber(
+    'Also let the full cache write N tokens after the first 64 of the text, and measure the divergence along the way',
+  ),
+  seed: withDefault(
+    wholeNumber('Another seed makes other questions for --task, and another text for --written', 0),
+    '1',
+  ),
 };
 
-interface TaskOptions {
+/** What was asked for by `taskArgs`. */
+export interface AskOptions {
+  readonly tasks: readonly TaskLike[];
   readonly questions: number;
   readonly context: number | undefined;
+  readonly written: number | undefined;
   readonly seed: number;
-  readonly chunk: number;
-  readonly prose: string;
-  readonly signal: AbortSignal;
 }
 
-/** Returns the tasks given to `taskArgs`, in the order of the command line. @throws InvalidArgumentError if there is none of a name. */
-export function readTasks(given: readonly string[]): TaskLike[] {
-  return given.flatMap((name): TaskLike[] => (name === 'all' ? allTasks() : [asTask(name)]));
+/**
+ * Returns the tasks given to `taskArgs`, in the order of the command line.
+ * @throws InvalidArgumentError if there is none of a name, or a file cannot be read; FormatError if it holds no questions.
+ */
+export async function readTasks(given: readonly string[]): Promise<TaskLike[]> {
+  const tasks: TaskLike[] = [];
+  for (const name of given) {
+    if (name === 'all') tasks.push(...allTasks());
+    else if (/[.](?:jsonl|csv)$/i.test(name))
+      tasks.push(...parseTaskFile(await readText(name), basename(name)));
+    else tasks.push(asTask(name));
+  }
+  return tasks;
 }
 
-/** Asks the questions of tasks, with a progress bar; undefined if there are no tasks. */
-export async function tasksOf(
+/** Whether any of it was asked for. */
+export const asksAnything = ({tasks, written}: AskOptions): boolean =>
+  tasks.length > 0 || written !== undefined;
+
+/** Asks questions and lets the model write, as far as that was asked for, with progress bars. */
+export async function ask(
   loaded: LoadedModel,
-  tasks: readonly TaskLike[],
   plans: readonly Plan[],
-  {context: tokens, ...options}: TaskOptions,
-): Promise<TaskEvaluation | undefined> {
-  if (tasks.length === 0) return undefined;
-  return withBar('Asking', onProgress =>
-    evaluateTasks(loaded, tasks, {...options, plans, onProgress, ...(tokens !== undefined && {tokens})}),
+  {tasks, questions, context, written, seed}: AskOptions,
+  {text, chunk, signal}: {readonly text: NamedText; readonly chunk: number; readonly signal: AbortSignal},
+): Promise<Asked> {
+  const running = {plans, seed, chunk, signal};
+  const asked =
+    tasks.length === 0
+      ? undefined
+      : await withBar('Asking', onProgress =>
+          evaluateTasks(loaded, tasks, {
+            ...running,
+            ...{questions, prose: text.content, onProgress},
+            ...(context !== undefined && {tokens: context}),
+          }),
+        );
+  const writing =
+    written === undefined
+      ? undefined
+      : await withBar('Writing', onProgress =>
+          writingDivergence(loaded, text.content, {...running, tokens: written, onProgress}),
+        );
+  return {...(asked && {tasks: asked}), ...(writing && {writing})};
+}
+
+/** Prints what was measured below other tables. */
+export function printAsked(asked: Asked): void {
+  for (const text of askedTexts(asked)) print(`\n${text}`);
+}
+
+/** The answers of each plan in the format of kvpress, by file names. */
+export function predictionFiles(evaluation: TaskEvaluation): Record<string, string> {
+  const plans = [...new Set(evaluation.rows.map(({plan}) => plan))];
+  return Object.fromEntries(
+    plans.map(plan => [`predictions_${plan.replaceAll(/\W+/g, '_')}.csv`, predictionsCsv(evaluation, plan)]),
   );
 }

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {atLeast, checkOptions} from '../../../base/options.js';
+import {mean} from '../../../base/statistics.js';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {type PlanLike, asPlan} from '../../../cache/plans/as_plan.js';
 import type {Plan} from '../../../cache/plans/plan.js';
@@ -20,7 +21,7 @@ import {
   type TaskAnswer,
   type TaskEvaluation,
   type TaskRow,
-  taskRow,
+  taskRows,
 } from './task_evaluation.js';
 
 export interface EvaluateTasksOptions extends ProgressOptions {
@@ -96,14 +97,12 @@ export async function evaluateTasks(
   const rows: TaskRow[] = [];
   const answers: TaskAnswer[] = [];
   for (const task of preparedTasks) {
-    const candidates = task.samples.flatMap(sample => sample.questions.map(each => each.candidates.length));
-    let exact: readonly TaskAnswer[] | undefined;
+    const ofTask: PlanAnswers[] = [];
     for (const plan of all) {
-      const ofPlan = await answersOf(plan, task, {model: modelOf(model), tokenizer, chunk}, afterChunk);
-      exact ??= ofPlan.answers;
-      rows.push(taskRow(task.name, ofPlan, exact, candidates));
-      answers.push(...ofPlan.answers);
+      ofTask.push(await answersOf(plan, task, {model: modelOf(model), tokenizer, chunk}, afterChunk));
     }
+    rows.push(...taskRows(ofTask));
+    answers.push(...ofTask.flatMap(ofPlan => ofPlan.answers));
   }
   return {tokens, chunk, seed, rows, answers};
 }
@@ -146,14 +145,17 @@ async function answersOf(
     try {
       await watchText(answering.model, context, {chunk: answering.chunk, cache, watchers: [], afterChunk});
       ratios.push(cache.byteSize / float32BytesOf(cache));
-      for (const [number, question] of questions.entries()) {
-        const answer = await answerTo(question, cache, answering);
-        answers.push({task: name, plan: label, sample: index, question: number, ...answer});
+      for (const asked of questions) {
+        const {kind, question, answerPrefix, answers: right} = asked.source;
+        const task = kind === undefined ? name : `${name}: ${kind}`;
+        const counts = {context: index, newTokens: asked.newTokens, candidates: asked.candidates.length};
+        const answer = await answerTo(asked, cache, answering);
+        answers.push({task, plan: label, question, answerPrefix, answers: right, ...counts, ...answer});
         await afterChunk(0);
       }
     } finally {
       cache.dispose();
     }
   }
-  return {plan: label, answers, ratios};
+  return {plan: label, answers, ratioToFloat32: mean(ratios)};
 }

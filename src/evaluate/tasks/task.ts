@@ -8,6 +8,8 @@ export interface TaskQuestion {
    */
   readonly earlier?: string;
   readonly question: string;
+  /** The kind of question, if a task has several: each has rows of its own. Default: none. */
+  readonly kind?: string;
   /** The beginning of the answer, after which the model continues. The question may be empty if this is not. */
   readonly answerPrefix: string;
   /** The right answer; several if a file says so. Written as it follows the prefix: with its space. */

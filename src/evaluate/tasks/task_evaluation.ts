@@ -1,8 +1,10 @@
 import {mean, standardError} from '../../../base/statistics.js';
 import type {Answer} from './answer.js';
+import type {TaskQuestion} from './task.js';
 
 /** What a plan made of the questions of a task, compared with the full cache of the same model. */
 export interface TaskRow {
+  /** The name of the task; of one with questions of several kinds "mixed: copy". */
   readonly task: string;
   /** The plan as on the command line: `quantized:bits=4`. */
   readonly plan: string;
@@ -34,12 +36,16 @@ export interface TaskRow {
 }
 
 /** The answer to one question. */
-export interface TaskAnswer extends Answer {
+export interface TaskAnswer extends Answer, Pick<TaskQuestion, 'question' | 'answerPrefix' | 'answers'> {
+  /** As in the rows. */
   readonly task: string;
   readonly plan: string;
-  /** Number of the context and of the question about it, from 0. */
-  readonly sample: number;
-  readonly question: number;
+  /** Number of the context, from 0. */
+  readonly context: number;
+  /** Tokens that could be written. */
+  readonly newTokens: number;
+  /** Number of the answers to choose from. */
+  readonly candidates: number;
 }
 
 /** The result of `evaluateTasks`. */
@@ -49,9 +55,9 @@ export interface TaskEvaluation {
   /** Tokens per forward pass. */
   readonly chunk: number;
   readonly seed: number;
-  /** For each task a row for `full`, then one for each plan. */
+  /** For each task, and each kind of its questions, a row for `full`, then one for each plan. */
   readonly rows: readonly TaskRow[];
-  /** Every answer, in the order of the rows. */
+  /** Every answer. */
   readonly answers: readonly TaskAnswer[];
 }
 
@@ -59,50 +65,47 @@ export interface TaskEvaluation {
 export interface PlanAnswers {
   readonly plan: string;
   readonly answers: readonly TaskAnswer[];
-  /** Of each context. */
-  readonly ratios: readonly number[];
+  /** Mean over contexts. */
+  readonly ratioToFloat32: number;
 }
 
-/**
- * Returns a row.
- * @param exact the answers of the full cache to the same questions.
- * @param candidates how many answers each question has to choose from.
- */
-export function taskRow(
-  task: string,
-  {plan, answers, ratios}: PlanAnswers,
-  exact: readonly TaskAnswer[],
-  candidates: readonly number[],
-): TaskRow {
+/** Returns the rows of a task. @param plans the full cache first. */
+export function taskRows(plans: readonly PlanAnswers[]): TaskRow[] {
+  const [full] = plans;
+  const names = [...new Set(full!.answers.map(({task}) => task))];
+  return names.flatMap(name => {
+    const ofName = ({answers}: PlanAnswers) => answers.filter(({task}) => task === name);
+    return plans.map(plan => taskRow({...plan, answers: ofName(plan)}, ofName(full!)));
+  });
+}
+
+/** @param exact the answers of the full cache to the same questions. */
+function taskRow({plan, answers, ratioToFloat32}: PlanAnswers, exact: readonly TaskAnswer[]): TaskRow {
   const found = answers.map(answer => answer.found);
   const lost = exact.filter((full, i) => full.found > answers[i]!.found).length;
   const gained = exact.filter((full, i) => full.found < answers[i]!.found).length;
   return {
-    ...{task, plan, questions: answers.length},
+    ...{task: exact[0]!.task, plan, questions: answers.length},
     ...{found: mean(found), foundStderr: standardError(found)},
     ...{lost, gained, signTest: signTest(lost, gained)},
-    ...choices(answers, exact, candidates),
-    ratioToFloat32: mean(ratios),
+    ...choices(answers, exact),
+    ratioToFloat32,
   };
 }
 
 /** The measurements among candidates, over the questions that have some. */
-function choices(
-  answers: readonly TaskAnswer[],
-  exact: readonly TaskAnswer[],
-  candidates: readonly number[],
-): Partial<TaskRow> {
-  const pairs = answers.flatMap(({isChosen, logProbability}, i) => {
+function choices(answers: readonly TaskAnswer[], exact: readonly TaskAnswer[]): Partial<TaskRow> {
+  const pairs = answers.flatMap(({isChosen, logProbability, candidates}, i) => {
     const full = exact[i]!.logProbability;
     if (isChosen === undefined || logProbability === undefined || full === undefined) return [];
-    return [{isChosen: Number(isChosen), logProbability, difference: logProbability - full, i}];
+    return [{isChosen: Number(isChosen), logProbability, difference: logProbability - full, candidates}];
   });
   if (pairs.length === 0) return {};
   const differences = pairs.map(({difference}) => difference);
   const chosen = pairs.map(({isChosen}) => isChosen);
   return {
     ...{chosen: mean(chosen), chosenStderr: standardError(chosen)},
-    chance: mean(pairs.map(({i}) => 1 / candidates[i]!)),
+    chance: mean(pairs.map(({candidates}) => 1 / candidates)),
     logProbability: mean(pairs.map(({logProbability}) => logProbability)),
     logProbabilityChange: mean(differences),
     logProbabilityChangeStderr: standardError(differences),

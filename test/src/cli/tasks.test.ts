@@ -1,10 +1,12 @@
-import {mkdtemp, readFile, rm} from 'node:fs/promises';
+import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {parseCsv} from '../../../base/files/csv.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
+import type {NamedMonitorReport} from '../../../src/report/monitor_charts.js';
 import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {rejection} from '../../base/files/rejection.js';
 import {eigenkvIn} from './support/eigenkv.js';
@@ -53,12 +55,76 @@ describe('tasks on the command line', () => {
     expect(other.map(({written}) => written)).to.not.deep.equal(one.map(({written}) => written));
   });
 
+  it('eval: from files in the format of kvpress, and writes the answers in its format', async () => {
+    const file = join(folder, 'mine.jsonl');
+    const context = 'It was a fine morning. '.repeat(12);
+    const row = {
+      context,
+      question: 'Which morning?',
+      answer_prefix: 'It was a fine',
+      answer: ['morning', 'no'],
+    };
+    await writeFile(
+      file,
+      `${JSON.stringify(row)}\n${JSON.stringify({...row, question: 'And?', task: 'and'})}\n`,
+    );
+    const args = ['--task', file, '--plan', 'sliding:window=8', '--tokens', '64', '--out', folder];
+    const {code, stdout} = await eigenkvIn({}, 'eval', ...args);
+    expect(code, stdout).to.equal(0);
+    expect(stdout)
+      .to.match(/^mine.jsonl +full /m)
+      .and.match(/^and +sliding:window=8 /m);
+    const written = await readFile(join(folder, 'predictions_sliding_window_8.csv'), 'utf8');
+    const [header, first, second] = parseCsv(written, 'x');
+    expect(header!.slice(0, 4)).to.deep.equal(['task', 'question', 'answer_prefix', 'answer']);
+    expect(first!.slice(0, 4)).to.deep.equal([
+      'mine.jsonl',
+      'Which morning?\n',
+      'It was a fine',
+      '["morning","no"]',
+    ]);
+    expect(second![0]).to.equal('and');
+    expect(Number(first![6])).to.be.within(0.5, 1);
+    await writeFile(file, '{"context": "One."}\n');
+    const refused = await eigenkvIn({}, 'eval', '--task', file);
+    expect(refused).to.include({code: 1, stdout: ''});
+    expect(refused.stderr).to.match(/^mine.jsonl, line 1, has no column "question"/);
+  });
+
+  it('eval: the divergence while the full cache writes', async () => {
+    const page = join(folder, 'writing.html');
+    const args = ['--written', '40', '--plan', 'sliding:window=16', '--tokens', '64', '--report', page];
+    const {code, stdout} = await eigenkvIn({env: {COLUMNS: '80'}}, 'eval', ...args);
+    expect(code, stdout).to.equal(0);
+    expect(widestLine(stdout)).to.be.at.most(80);
+    expect(stdout)
+      .to.match(/Writing: 40 tokens after a prompt of 64/)
+      .and.match(/33 to +40/);
+    expect(await readFile(page, 'utf8'))
+      .to.include('<h2>Writing: 40 tokens')
+      .and.include('while it writes');
+  });
+
+  it('monitor: below its table, and in its JSON', async () => {
+    const args = ['monitor', '--plan', 'sliding:window=32', '--task', 'copy', '--written', '8', ...few];
+    const [shown, json] = await Promise.all([eigenkvIn({}, ...args), eigenkvIn({}, ...args, '--json')]);
+    expect(shown.code, shown.stdout).to.equal(0);
+    expect(shown.stdout)
+      .to.match(/^copy +sliding:window=32 /m)
+      .and.match(/Writing: 8 tokens/);
+    const {tasks, writing} = JSON.parse(json.stdout) as NamedMonitorReport;
+    expect(tasks!.rows.map(({plan}) => plan)).to.deep.equal(['full', 'sliding:window=32']);
+    expect(writing!.rows).to.have.length(1);
+  });
+
   it('refuses tasks that it does not have or cannot compare, before a model is loaded', async () => {
     await rejection(evalCommand.run(['--task', 'nedle']), InvalidArgumentError, /Did you mean "needle"/);
     await rejection(evalCommand.run(['--task', 'copy', '--questions', '0']), UsageError, /--questions = "0"/);
     await rejection(evalCommand.run(['--task', 'copy', '--context', '0']), UsageError, /--context = "0"/);
     const against = ['--task', 'copy', '--against', 'none', '--plan', 'h2o'];
     await rejection(evalCommand.run(against), UsageError, /leave --against out/);
+    await rejection(evalCommand.run(['--written', '0']), UsageError, /--written = "0"/);
+    await rejection(evalCommand.run(['--task', 'none.csv']), InvalidArgumentError, /none.csv cannot be read/);
   });
 
   it('refuses contexts that are too long for the model, or too short for the task', async () => {

@@ -2,6 +2,7 @@
 export {copy} from './copy.js';
 export {instructions} from './instructions.js';
 export {kv} from './kv.js';
+export {mixed} from './mixed.js';
 export {multiKey} from './multi_key.js';
 export {needle} from './needle.js';
 export {secondQuestion} from './second_question.js';

@@ -1,7 +1,7 @@
 import {seededRandom} from '../../../../base/random.js';
-import {passwordOf, passwordQuestion} from '../material/passwords.js';
+import {choices, passwords} from '../material/facts.js';
 import {woven} from '../material/prose.js';
-import {drawn, names, shuffled, wordsFor} from '../material/words.js';
+import {names, shuffled, wordsFor} from '../material/words.js';
 import type {Task} from '../task.js';
 
 export const needle: Task = {
@@ -9,11 +9,11 @@ export const needle: Task = {
   description: 'one password, anywhere in prose',
   sample: setting => {
     const random = seededRandom(setting.seed);
-    const name = drawn(names, random);
-    const candidates = shuffled(wordsFor(setting.tokenizer), random).slice(0, 8);
-    const word = candidates[0]!;
+    const words = shuffled(wordsFor(setting.tokenizer), random).slice(0, choices);
+    const facts = passwords(shuffled(names, random).slice(0, 1), words);
     const opening = 'Remember the password.';
-    const inserts = {task: 'needle', inserts: [passwordOf(name, word)], places: [random()], opening};
-    return {context: woven(inserts, setting, random), questions: [passwordQuestion(name, word, candidates)]};
+    const {inserts, questions} = facts;
+    const {context} = woven({task: 'needle', inserts, places: [random()], opening}, setting, random);
+    return {context, questions};
   },
 };

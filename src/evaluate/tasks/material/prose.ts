@@ -70,26 +70,28 @@ export interface Inserts {
 }
 
 /**
- * Returns prose with sentences in it.
+ * Returns prose with sentences in it, and the sentences of the prose alone.
  * @throws InvalidArgumentError if `tokens` has no room for them and as much prose.
  */
 export function woven(
   {task, inserts, places = middles(inserts.length), opening}: Inserts,
   {tokens, ...setting}: TaskSetting,
   random: () => number,
-): string {
+): {readonly context: string; readonly sentences: readonly string[]} {
   const fixed = [...(opening === undefined ? [] : [opening]), ...inserts];
   const needed = fixed.reduce((sum, text) => sum + tokensIn(setting.tokenizer, ` ${text}`), specialTokens);
   expectRoom(task, tokens, 2 * needed);
   const prose = new Prose(setting, random);
   const parts = opening === undefined ? [] : [opening];
+  const all: string[] = [];
   let used = 0;
   for (const [i, place] of [...places, 1].entries()) {
     const {sentences, tokens: fresh} = prose.upTo(Math.floor(place * (tokens - needed)) - used);
     parts.push(...sentences, ...inserts.slice(i, i + 1));
+    all.push(...sentences);
     used += fresh;
   }
-  return parts.join(' ');
+  return {context: parts.join(' '), sentences: all};
 }
 
 const middles = (count: number) => Array.from({length: count}, (_, i) => (i + 0.5) / count);

@@ -10,7 +10,7 @@ import type {Task, TaskQuestion, TaskSetting} from '../../../../src/evaluate/tas
 import {root} from '../../../../tools/markdown_pages.js';
 import {characterTokenizer} from '../../../support/tiny_model.js';
 
-const lengths = [400, 900];
+const lengths = [900, 1800];
 
 describe('tasks', () => {
   let prose: string;
@@ -52,15 +52,15 @@ describe('tasks', () => {
 
       it('is the same for a seed, and another for another', () => {
         const [, tokenizer] = tokenizers[0]!;
-        const sample = task.sample(setting(tokenizer, 500));
-        expect(task.sample(setting(tokenizer, 500))).to.deep.equal(sample);
-        expect(task.sample(setting(tokenizer, 500, 2))).to.not.deep.equal(sample);
+        const sample = task.sample(setting(tokenizer, 900));
+        expect(task.sample(setting(tokenizer, 900))).to.deep.equal(sample);
+        expect(task.sample(setting(tokenizer, 900, 2))).to.not.deep.equal(sample);
       });
 
       it('has one right answer among several, which only the context tells', () => {
         for (const [, tokenizer, unit] of tokenizers) {
           for (const seed of [1, 2, 3]) {
-            const {context, questions} = task.sample(setting(tokenizer, unit * 500, seed));
+            const {context, questions} = task.sample(setting(tokenizer, unit * 900, seed));
             expect(questions).to.not.be.empty;
             const asked = questions.map(({question, answerPrefix}) => question + answerPrefix);
             expect(new Set(asked).size, 'different questions').to.equal(asked.length);

@@ -1,0 +1,115 @@
+import {FormatError, shown} from '../../../base/errors.js';
+import {parseCsv} from '../../../base/files/csv.js';
+import {parseJsonText} from '../../../base/files/json_text.js';
+import {isRecord} from '../../../base/records.js';
+import type {TaskFile, TaskQuestion} from './task.js';
+
+/** Tokens that a model writes if a file does not say how many. */
+const usualNewTokens = 32;
+
+/** A row of a file, with the number of its line or record for messages. */
+interface Row {
+  readonly place: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Reads questions in the format of kvpress (https://github.com/NVIDIA/kvpress), in which RULER, LongBench and others are published: JSON
+ * lines or CSV with the columns `context`, `question`, `answer_prefix` and `answer` (or `answers`), a text or a list of texts; and, if it
+ * has them, `task` and `max_new_tokens`. As kvpress does without a chat template, a line break separates question and answer prefix.
+ * An answer counts by the share of the answers that occur in what the model writes.
+ *
+ * @param text what the file holds.
+ * @param name its name: `.csv` for CSV; everything else is read as JSON lines. Rows without a `task` have the task of that name.
+ * @returns a task for each `task`, with the questions about one context together.
+ * @throws FormatError if it is neither, is empty, or lacks a column or a value: the message says which and where.
+ */
+export function parseTaskFile(text: string, name: string): TaskFile[] {
+  const rows = name.toLowerCase().endsWith('.csv') ? csvRows(text, name) : jsonRows(text, name);
+  if (rows.length === 0) throw new FormatError(`${name} has no rows; expected one for each question.`);
+  const tasks = new Map<string, Map<string, TaskQuestion[]>>();
+  for (const row of rows) {
+    const task = textOf(row, 'task', name);
+    const contexts = tasks.get(task) ?? new Map<string, TaskQuestion[]>();
+    const context = textOf(row, 'context');
+    if (context.trim() === '') throw new FormatError(`${row.place} has an empty context; give it some text.`);
+    contexts.set(context, [...(contexts.get(context) ?? []), questionOf(row)]);
+    tasks.set(task, contexts);
+  }
+  return [...tasks].map(([task, contexts]) => ({
+    name: task,
+    samples: [...contexts].map(([context, questions]) => ({context, questions})),
+  }));
+}
+
+function jsonRows(text: string, name: string): Row[] {
+  return text.split('\n').flatMap((line, index) => {
+    if (line.trim() === '') return [];
+    const place = `${name}, line ${index + 1},`;
+    const fields = parseJsonText(line, place);
+    if (isRecord(fields)) return [{place, fields}];
+    throw new FormatError(
+      `${place} is ${shown(fields)}; expected an object with context, question and answer.`,
+    );
+  });
+}
+
+function csvRows(text: string, name: string): Row[] {
+  const [header = [], ...records] = parseCsv(text, name);
+  return records.map((record, index) => ({
+    place: `${name}, record ${index + 2},`,
+    fields: Object.fromEntries(header.map((column, i) => [column, record[i]])),
+  }));
+}
+
+function questionOf(row: Row): TaskQuestion {
+  return {
+    question: `${textOf(row, 'question')}\n`,
+    answerPrefix: textOf(row, 'answer_prefix', ''),
+    answers: answersOf(row),
+    match: 'contains',
+    newTokens: newTokensOf(row),
+  };
+}
+
+/** @param fallback what a row without the column has. Default: it must have it. */
+function textOf({place, fields}: Row, column: string, fallback?: string): string {
+  const value = fields[column] ?? fallback;
+  if (typeof value === 'string') return value;
+  throw new FormatError(
+    value === undefined
+      ? `${place} has no column "${column}"; expected context, question, answer_prefix and answer, as kvpress has them.`
+      : `${place} has ${shown(value)} as ${column}; expected a text.`,
+  );
+}
+
+function answersOf(row: Row): string[] {
+  const {place, fields} = row;
+  const value = fields['answer'] ?? fields['answers'];
+  const answers = typeof value === 'string' ? listedAnswers(value) : value;
+  if (Array.isArray(answers) && answers.length > 0 && answers.every(isAnswer)) return answers.map(String);
+  if (value === undefined) textOf(row, 'answer');
+  throw new FormatError(
+    `${place} has ${shown(value)} as answer; expected a text or a list of texts, none of them empty.`,
+  );
+}
+
+const isAnswer = (answer: unknown) =>
+  (typeof answer === 'string' && answer.trim() !== '') || typeof answer === 'number';
+
+/** A cell of CSV may hold a list as JSON, Python or NumPy write it: `["a", "b"]`, `['a', 'b']`, `['a' 'b']`. */
+function listedAnswers(cell: string): string[] {
+  const inside = /^\s*\[(?<inside>[^]*)\]\s*$/.exec(cell)?.groups?.['inside'];
+  if (inside === undefined) return [cell];
+  const quoted = [...inside.matchAll(/'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"/g)];
+  if (quoted.length === 0) return [cell];
+  return quoted.map(([, single, double]) => (single ?? double ?? '').replaceAll(/\\(.)/g, '$1'));
+}
+
+function newTokensOf({place, fields}: Row): number {
+  const value = fields['max_new_tokens'];
+  if (value === undefined || value === null || value === '') return usualNewTokens;
+  const tokens = Number(value);
+  if (Number.isSafeInteger(tokens) && tokens > 0) return tokens;
+  throw new FormatError(`${place} has ${shown(value)} as max_new_tokens; expected a whole number above 0.`);
+}

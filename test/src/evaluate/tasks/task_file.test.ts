@@ -1,0 +1,123 @@
+import {expect} from 'chai';
+import {FormatError} from '../../../../base/errors.js';
+import {parseCsv} from '../../../../base/files/csv.js';
+import {type TaskEvaluation, parseTaskFile, predictionsCsv} from '../../../../src/evaluate/index.js';
+
+const rows = [
+  {
+    context: 'One.',
+    question: 'What?',
+    answer_prefix: 'It is',
+    answer: ['a', 'b'],
+    task: 'niah',
+    max_new_tokens: 5,
+  },
+  {context: 'Two.', question: 'Who?', answer_prefix: '', answer: 'c', task: 'qa', max_new_tokens: 7},
+  {context: 'One.', question: 'Where?', answer_prefix: 'At', answer: ['d'], task: 'niah', max_new_tokens: 5},
+];
+const lines = (...values: readonly unknown[]) => values.map(value => JSON.stringify(value)).join('\n');
+const question = (text: string, answerPrefix: string, answers: string[], newTokens: number) => ({
+  ...{question: `${text}\n`, answerPrefix, answers, newTokens, match: 'contains'},
+});
+const expected = [
+  {
+    name: 'niah',
+    samples: [
+      {
+        context: 'One.',
+        questions: [question('What?', 'It is', ['a', 'b'], 5), question('Where?', 'At', ['d'], 5)],
+      },
+    ],
+  },
+  {name: 'qa', samples: [{context: 'Two.', questions: [question('Who?', '', ['c'], 7)]}]},
+];
+
+describe('parseTaskFile', () => {
+  it('reads JSON lines: a task for each name, the questions about one context together', () => {
+    expect(parseTaskFile(`${lines(...rows)}\n\n`, 'ruler.jsonl')).to.deep.equal(expected);
+  });
+
+  it('reads CSV, with lists as JSON, Python and NumPy write them', () => {
+    const csv = [
+      'context,question,answer_prefix,answer,task,max_new_tokens',
+      `One.,What?,It is,"['a' 'b']",niah,5`,
+      `Two.,Who?,,c,qa,7`,
+      `One.,Where?,At,"['d']",niah,5`,
+    ].join('\n');
+    expect(parseTaskFile(csv, 'ruler.csv')).to.deep.equal(expected);
+    const cell = (answer: string) =>
+      parseTaskFile(`context,question,answer\nOne.,What?,"${answer.replaceAll('"', '""')}"\n`, 'x.csv')[0]!
+        .samples[0]!.questions[0]!;
+    expect(cell('["it\'s", "b"]').answers).to.deep.equal(["it's", 'b']);
+    expect(cell(`['it\\'s', "b"]`).answers).to.deep.equal(["it's", 'b']);
+    expect(cell('[1 to 3]').answers).to.deep.equal(['[1 to 3]']);
+    expect(cell('a')).to.include({newTokens: 32, answerPrefix: ''});
+  });
+
+  it('names a task by the file, and takes answers as LongBench has them', () => {
+    const [task] = parseTaskFile(
+      lines({context: 'One.', question: 'What?', answers: ['a', 3]}),
+      'mine.jsonl',
+    );
+    expect(task!.name).to.equal('mine.jsonl');
+    expect(task!.samples[0]!.questions[0]!.answers).to.deep.equal(['a', '3']);
+  });
+
+  it('refuses missing columns, values that are none, and empty files, and says where', () => {
+    const good = rows[0]!;
+    const {question: _, ...noQuestion} = good;
+    const {answer: _answer, ...noAnswer} = good;
+    const refusals: readonly (readonly [string, string, RegExp])[] = [
+      ['', 'x.jsonl', /^x.jsonl has no rows/],
+      ['context,question,answer\n', 'x.csv', /^x.csv has no rows/],
+      [
+        lines(good, noQuestion),
+        'x.jsonl',
+        /^x.jsonl, line 2, has no column "question"; expected context, question/,
+      ],
+      [lines(noAnswer), 'x.jsonl', /line 1, has no column "answer"/],
+      ['context,question\nOne.,What?\n', 'x.csv', /^x.csv, record 2, has no column "answer"/],
+      [lines({...good, context: ' '}), 'x.jsonl', /an empty context/],
+      [lines({...good, context: 5}), 'x.jsonl', /has 5 as context; expected a text/],
+      [lines({...good, answer: []}), 'x.jsonl', /has \[\] as answer/],
+      [lines({...good, answer: ['']}), 'x.jsonl', /has \[""\] as answer/],
+      [lines({...good, max_new_tokens: 0}), 'x.jsonl', /has 0 as max_new_tokens/],
+      [lines(good, [good]), 'x.jsonl', /line 2, is \[/],
+      ['{"context": "One."', 'x.jsonl', /line 1, is not JSON/],
+    ];
+    for (const [text, name, message] of refusals) {
+      expect(() => parseTaskFile(text, name), text).to.throw(FormatError, message);
+    }
+  });
+});
+
+describe('predictionsCsv', () => {
+  it('has a record for each question of a plan, as kvpress reads them', () => {
+    const common = {context: 0, found: 1, newTokens: 5, candidates: 0};
+    const asked = {question: 'What,\n', answerPrefix: 'It is', answers: ['a', '"b"']};
+    const row = {task: 'niah', questions: 1, found: 1, foundStderr: 0, lost: 0, gained: 0, signTest: 1};
+    const evaluation: TaskEvaluation = {
+      ...{tokens: 100, chunk: 64, seed: 1},
+      rows: [
+        {...row, plan: 'full', ratioToFloat32: 1},
+        {...row, plan: 'h2o', ratioToFloat32: 0.25},
+      ],
+      answers: [
+        {task: 'niah', plan: 'full', written: 'x', ...asked, ...common},
+        {task: 'niah', plan: 'h2o', written: ' a', ...asked, ...common},
+      ],
+    };
+    expect(parseCsv(predictionsCsv(evaluation, 'h2o'), 'x')).to.deep.equal([
+      [
+        'task',
+        'question',
+        'answer_prefix',
+        'answer',
+        'max_new_tokens',
+        'predicted_answer',
+        'compression_ratio',
+      ],
+      ['niah', 'What,\n', 'It is', '["a","\\"b\\""]', '5', ' a', '0.75'],
+    ]);
+  });
+});

@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import * as policies from '../../cache/policies/index.js';
-import {KVCache, type LoadedModel, asPlan, loadModel, useBackend} from '../../src/index.js';
+import {KVCache, type LoadedModel, asPlan, embeddedText, loadModel, useBackend} from '../../src/index.js';
 import {failureOf} from '../../web/engine/failure.js';
 import {generatePair} from '../../web/engine/generate_pair.js';
 import {headsHolding} from '../../web/engine/held_tokens.js';
@@ -123,20 +123,19 @@ describe('the engine of the playground', () => {
       {depths: 4, policy: 'quantized:bits=4,groupSize=16,residual=8'},
       {depths: 5, policy: 'transform:bits=2'},
     ];
-    const {full, plan, tokens, textTokens, ranks, outputErrors, predictedKls, drift} = await measure(
+    const {full, plan, tokens, textTokens, ranks, outputErrors, predictedKls, drift, answers} = await measure(
       loaded,
       bands,
       prompt.repeat(2),
-      {
-        onProgress,
-        signal: never,
-      },
+      {prose: await embeddedText('heldOut'), onProgress, signal: never},
     );
     expect(tokens).to.equal(textTokens);
     expect(full.klDivergence).to.equal(0);
     expect(plan.klDivergence).to.be.above(0);
     expect(plan.ratioToFloat32).to.be.below(full.ratioToFloat32);
     expect(ranks).to.have.length(9 * 2 * 2);
+    expect(answers!.full).to.include({task: 'copy', plan: 'full', questions: 8});
+    expect(answers!.plan.logProbabilityChange).to.not.equal(0);
     expect(outputErrors).to.have.length(9);
     expect(predictedKls.map(kl => kl !== undefined && kl > 0)).to.deep.equal([
       ...[false, false, false, false],

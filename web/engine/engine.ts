@@ -39,7 +39,8 @@ export class Engine {
         this.run('measure', send, async signal => {
           const onProgress = (done: number, total: number) =>
             send({kind: 'progress', task: 'measure', done, total});
-          const measurement = await measure(this.model(), request.bands, request.text, {onProgress, signal});
+          const options = {prose: await this.readText(), onProgress, signal};
+          const measurement = await measure(this.model(), request.bands, request.text, options);
           send({kind: 'measured', measurement});
         });
         return;

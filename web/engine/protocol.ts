@@ -1,3 +1,4 @@
+import type {TaskRow} from '../../src/evaluate/index.js';
 import type {BackendName, EvaluationRow} from '../../src/index.js';
 import type {Band} from '../state/bands.js';
 
@@ -115,6 +116,8 @@ export interface Measurement {
   readonly textTokens: number;
   readonly full: EvaluationRow;
   readonly plan: EvaluationRow;
+  /** What both caches answer to questions about a longer text; absent if the model's context is too short for it. */
+  readonly answers?: {readonly full: TaskRow; readonly plan: TaskRow};
   /** How far the text is from the model's calibration; absent if the plan stores nothing by it. */
   readonly drift?: {readonly text: string; readonly hasLeft: boolean};
   readonly ranks: readonly HeadRank[];

@@ -1,9 +1,15 @@
 import {change, percent, short, small, timesSmaller} from '../../base/units.js';
+import type {TaskRow} from '../../src/evaluate/index.js';
 import type {EvaluationRow} from '../../src/index.js';
 import type {Measurement} from '../engine/protocol.js';
 
 /** What both caches make of the text. */
-export function MeasureTable({full, plan, drift}: Pick<Measurement, 'full' | 'plan' | 'drift'>) {
+export function MeasureTable({
+  full,
+  plan,
+  drift,
+  answers,
+}: Pick<Measurement, 'full' | 'plan' | 'drift' | 'answers'>) {
   const rows: readonly {title: string; hint: string; value: (row: EvaluationRow) => string}[] = [
     {
       title: 'Perplexity',
@@ -58,6 +64,19 @@ export function MeasureTable({full, plan, drift}: Pick<Measurement, 'full' | 'pl
               <td>{value(plan)}</td>
             </tr>
           ))}
+          {answers && (
+            <tr>
+              <th scope="row">
+                Sentences recalled{' '}
+                <span class="muted small">
+                  of {answers.full.questions} in a longer text; {percent(answers.full.chance ?? 0, 0)} by
+                  chance
+                </span>
+              </th>
+              <td>{recalled(answers.full)}</td>
+              <td>{recalled(answers.plan)}</td>
+            </tr>
+          )}
         </tbody>
       </table>
       {drift && (
@@ -68,3 +87,6 @@ export function MeasureTable({full, plan, drift}: Pick<Measurement, 'full' | 'pl
     </>
   );
 }
+
+/** Questions whose answer is the most probable of its candidates. */
+const recalled = ({chosen = 0, questions}: TaskRow) => `${Math.round(chosen * questions)} of ${questions}`;

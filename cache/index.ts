@@ -40,7 +40,18 @@ export {
   registerProfile,
   widthsFor,
 } from './codecs/transform_profile/index.js';
-export type {Budget, Candidates, Codec, Context, HeadSizes, Keeper, PairCodec, Policy} from './contract.js';
+export type {
+  AskedQueries,
+  Budget,
+  CandidateTile,
+  Candidates,
+  Codec,
+  Context,
+  HeadSizes,
+  Keeper,
+  PairCodec,
+  Policy,
+} from './contract.js';
 export {type KeeperLike, asKeeper, keeperNames} from './keepers/as_keeper.js';
 export * as keepers from './keepers/index.js';
 export {KVCache, type KVCacheOptions} from './kv_cache.js';
@@ -48,6 +59,7 @@ export type {LatentKeys} from './past/attend_past.js';
 export type {FreshTokens} from './past/fresh_tokens.js';
 export type {Observation} from './past/observe.js';
 export type {DenseBlock, DenseSegment, Past, PastEvents, Segment} from './past/past.js';
+export type {QueryWindow} from './past/query_window.js';
 export type {RopeTables} from './past/rope_tables.js';
 export * from './plans/index.js';
 export type {Plan, PlanJson} from './plans/plan.js';
@@ -64,6 +76,8 @@ export {
 export {type PolicyOptions, policy} from './policies/custom.js';
 export type {KeepOptions, SinkOptions, StoringOptions} from './policies/define.js';
 export * from './policies/index.js';
+export {type CompressPromptOptions, type PromptCut, compressPrompt} from './prompt/compress_prompt.js';
+export type {PromptSize} from './prompt/prompt_size.js';
 export type {AnyFactory} from './registry.js';
 export {PrefixCache, type PrefixCacheOptions} from './sharing/prefix_cache.js';
 export * from './stores/index.js';

@@ -51,6 +51,11 @@ export const cacheEntries = {
 
 const optionsSchema = v.strictObject(cacheEntries);
 
+let privateState: (cache: KVCache) => CacheState;
+
+/** The state of a cache, for functions over caches in folders of their own. */
+export const stateOf = (cache: KVCache): CacheState => privateState(cache);
+
 /**
  * The KV cache of a whole model: one policy and one past per depth. It owns the tensors of its pasts.
  *
@@ -64,6 +69,10 @@ const optionsSchema = v.strictObject(cacheEntries);
 export class KVCache implements AttentionCache {
   readonly #state: CacheState;
   readonly #warn: Warn;
+
+  static {
+    privateState = cache => cache.#state;
+  }
 
   /**
    * @param source the model that uses the cache: the result of `loadModel`, any `tf.LayersModel` with attention layers of eigenkv, or
@@ -177,12 +186,14 @@ export class KVCache implements AttentionCache {
   #step(policy: Policy, depth: number, fresh: FreshTokens): tf.Tensor4D {
     const state = this.#state;
     const past = state.pasts[depth];
-    const {queries, values, rope: config, keyBasis, window} = fresh;
+    const {queries, values, rope: config, keyBasis, keyMean, window} = fresh;
     const dim = queries.shape[3];
     const rope = config && state.ropes.of(config, dim);
     const seen = {
       scale: fresh.scale ?? 1 / Math.sqrt(dim),
       rope: keyBasis === undefined ? rope : undefined, // of stored keys
+      window,
+      ...(keyBasis && {latents: {keyBasis, keyMean, rope}}),
     };
     let next: Past | undefined;
     const output = tf.tidy(() => {
@@ -191,7 +202,7 @@ export class KVCache implements AttentionCache {
       const context = {
         ...state.context(depth, seen),
         window,
-        latentKeys: latentKeysOf(fresh, rope),
+        latentKeys: latentKeysOf(fresh, queries.shape[0], rope),
         outputMetric: outputMetricOf(fresh.layer),
       };
       const result = kept(step(policy, past, {queries: rotatedQueries, keys: rotatedKeys, values}, context));

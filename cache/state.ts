@@ -4,6 +4,7 @@ import {Leases} from './binding/lease.js';
 import {ModelBinding} from './binding/model_binding.js';
 import {specOf} from '../base/options.js';
 import type {Context, Policy} from './contract.js';
+import type {FreshTokens} from './past/fresh_tokens.js';
 import type {Past} from './past/past.js';
 import {releasePast} from './past/past_tensors.js';
 import {type RopeTables, RopeTableSet} from './past/rope_tables.js';
@@ -13,7 +14,16 @@ export interface Seen {
   /** Factor of the attention scores. */
   readonly scale: number;
   /** How the stored keys were rotated; absent in models without rotary positions. */
-  readonly rope?: RopeTables;
+  readonly rope?: RopeTables | undefined;
+  /** Sliding window of the layer. Default: none, or not known since the cache was restored. */
+  readonly window?: number | undefined;
+  /** What rebuilds keys from latents; weights of the layer. Absent if keys are no latents, or if no step was taken since the cache was restored. */
+  readonly latents?: Latents | undefined;
+}
+
+/** See `FreshTokens`. */
+export interface Latents extends Pick<FreshTokens, 'keyBasis' | 'keyMean'> {
+  readonly rope?: RopeTables | undefined;
 }
 
 /**

@@ -24,7 +24,9 @@ export {
 
 // Keepers: which tokens stay.
 export {
+  type AskedQueries,
   type Budget,
+  type CandidateTile,
   type Candidates,
   type Keeper,
   type KeeperLike,
@@ -64,6 +66,7 @@ export {
   type LayerShape,
   type Past,
   type PastEvents,
+  type QueryWindow,
   type RopeTables,
   type SeenTokens,
   type Segment,

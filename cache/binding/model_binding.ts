@@ -40,6 +40,11 @@ export class ModelBinding {
     expectSame(depth, this.#layers[depth], layer);
   }
 
+  /** The layer that writes a depth; undefined if none is known. */
+  writer(depth: number): object | undefined {
+    return this.#writers[depth];
+  }
+
   /** Records the layer and the current weights when the first tokens of a depth are written. */
   bind(depth: number, layer: object | undefined): void {
     this.#writers[depth] = this.#layers[depth] ?? layer;

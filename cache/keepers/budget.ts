@@ -11,14 +11,14 @@ const amount = /^(?<number>\d+(?:\.\d+)?) ?(?<unit>B|kB|MB|KiB|MiB)$/;
 /** The valibot schema of a keeper's budget: a whole number of tokens, at least `least`, or bytes such as `"64kB"`. */
 export const budgetOf = (least: number) => {
   const expected = `expected a whole number of tokens >= ${least}, or bytes such as "64kB"`;
-  return v.custom<Budget>(
-    given =>
-      typeof given === 'number'
-        ? Number.isInteger(given) && given >= least
-        : typeof given === 'string' && amount.test(given),
-    expected,
-  );
+  return v.custom<Budget>(given => isBudget(given, least), expected);
 };
+
+/** Whether a value is a whole number of tokens, at least `least`, or bytes with their unit. */
+export function isBudget(given: unknown, least: number): given is Budget {
+  if (typeof given === 'number') return Number.isInteger(given) && given >= least;
+  return typeof given === 'string' && amount.test(given);
+}
 
 /** Returns a budget in bytes; undefined if it is a number of tokens. */
 export function bytesOf(budget: Budget): number | undefined {

@@ -1,12 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {type Factory, defineFactory, flag} from '../../base/options.js';
-import type {Budget, Keeper} from '../contract.js';
-import {budgetOf} from './budget.js';
+import type {Keeper} from '../contract.js';
+import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
 
-export interface HeaviestOptions {
-  /** The most that stays: tokens per key head, or bytes per text and depth, such as `'64kB'`. Default 256. */
-  readonly budget?: Budget;
+export interface HeaviestOptions extends BudgetOptions {
   /**
    * Divide a token's score by the number of queries that could see it, because early tokens are seen by more queries. Default false.
    */
@@ -19,11 +17,11 @@ export interface HeaviestOptions {
  */
 export const heaviest: Factory<HeaviestOptions, Keeper> = defineFactory(
   'heaviest',
-  {budget: v.optional(budgetOf(1), 256), normalize: v.optional(flag, false)},
+  {...budgetEntries, normalize: v.optional(flag, false)},
   options => ({
     name: 'heaviest',
     options,
-    budget: options.budget,
+    ...limitOf(options.budget),
     observes: {statistic: 'mass'},
     score: ({attention, positions, tokensSeen}) =>
       options.normalize ? tf.div(attention, tf.sub(tokensSeen, positions)) : attention,

@@ -1,18 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {type Factory, defineFactory, probability} from '../../base/options.js';
-import type {Budget, Keeper} from '../contract.js';
-import {budgetOf} from './budget.js';
+import type {Keeper} from '../contract.js';
+import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
 
-export interface UsedOptions {
-  /** The most that stays: tokens per key head, or bytes per text and depth, such as `'64kB'`. Default 256. */
-  readonly budget?: Budget;
+export interface UsedOptions extends BudgetOptions {
   /** A query uses a token if its attention probability exceeds this, from 0 to 1. Default 0.01. */
   readonly threshold?: number;
 }
 
 export const usedEntries = {
-  budget: v.optional(budgetOf(1), 256),
+  ...budgetEntries,
   threshold: v.optional(probability, 0.01),
 };
 
@@ -20,7 +18,7 @@ export const usedEntries = {
 export const lastUsed: Factory<UsedOptions, Keeper> = defineFactory('lastUsed', usedEntries, options => ({
   name: 'lastUsed',
   options,
-  budget: options.budget,
+  ...limitOf(options.budget),
   observes: {statistic: 'lastUse', threshold: options.threshold},
   // relative to the newest position: added to a large number, the fraction that breaks ties would be lost in float32
   score: ({attention, positions, tokensSeen}) =>

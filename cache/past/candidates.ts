@@ -51,7 +51,7 @@ function ofSegments(score: tf.Tensor4D, segments: readonly Segment[]): tf.Tensor
 }
 
 /** Higher than all other scores. Not Infinity, because the TopK of tfjs compares by differences, and Infinity - Infinity is NaN. */
-const priceless = 3e38;
+export const priceless = 3e38;
 
 /** @throws InvalidArgumentError if a keeper's score is not a tensor with a number for each token and head. */
 function scoreOfEach(name: string, score: tf.Tensor, shape: tf.Tensor4D['shape']): tf.Tensor4D {

@@ -27,19 +27,33 @@ import {
 export function evict(policy: Policy, past: Past, context: Context): Past {
   const {keep, store, recent, sinks} = policy;
   const apart = past.held['sinks'];
-  // an exact store needs no separate segment of sinks: they are candidates with the highest score
-  const within = apart === undefined && store.exact === true && keep.score !== undefined;
+  const within = holdsSinksWithin(policy, past);
   const budget = tokensOf(policy, past) + (within ? sinks : 0);
   const limit = budget + recent + (within ? 0 : (apart?.tokens ?? (past.recent.positions === 0 ? sinks : 0)));
   if (tokensHeld(past) <= limit) return past;
   if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(isSinks)) {
     return dropOldest(keepSinks(past, sinks), budget + recent);
   }
-  const started = within ? past : keepSinks(past, sinks);
+  const ready = withCandidates(policy, past, context);
+  const kept = budget - Math.max(earlyTokens(budget), store.blockTokens - 1);
+  return ready === undefined ? past : evictTo(kept, policy, ready, context);
+}
+
+/** Whether the first tokens lie among the candidates, with the highest score: an exact store needs no separate segment for them. */
+function holdsSinksWithin({keep, store}: Policy, past: Past): boolean {
+  return past.held['sinks'] === undefined && store.exact === true && keep.score !== undefined;
+}
+
+/**
+ * Stores all tokens but the sinks and the recent ones, in whole blocks: these can be evicted. Undefined if the codec cannot store them now,
+ * see `PairCodec.add`.
+ */
+export function withCandidates(policy: Policy, past: Past, context: Context): Past | undefined {
+  const {sinks, recent, store} = policy;
+  const started = holdsSinksWithin(policy, past) ? past : keepSinks(past, sinks);
   const leaving = wholeBlocks(started.recent.tokens - recent, store.blockTokens);
   const {past: left, block} = splitOldest(started, leaving);
-  const stored = leaving === 0 ? started : store.add(left, block, context);
-  return stored === undefined ? past : evictHeld(policy, stored, budget, within ? sinks : 0, context);
+  return leaving === 0 ? started : store.add(left, block, context);
 }
 
 /**
@@ -74,32 +88,59 @@ function dropOldest(past: Past, window: number): Past {
   return withEvicted({...past, recent: withoutOldest(past.recent, dropped)}, dropped);
 }
 
-function evictHeld(policy: Policy, past: Past, budget: number, sinks: number, context: Context): Past {
+/** The segments whose tokens can be evicted, by name. */
+function candidateSegments({held}: Past): [name: string, segment: Segment][] {
+  return Object.entries(held).filter(([name, {tokens}]) => !isSinks(name) && tokens > 0);
+}
+
+/** Returns how many tokens per head can be evicted. See `withCandidates`. */
+export function candidateTokens(ready: Past): number {
+  return candidateSegments(ready).reduce((sum, [, {tokens}]) => sum + tokens, 0);
+}
+
+/** The scores of all candidates: of each segment, float32 `[batch, kvHeads, tokens, 1]`. See `withCandidates`. */
+export function candidateScores(policy: Policy, ready: Past, context: Context): tf.Tensor4D[] {
+  const segments = candidateSegments(ready).map(([, segment]) => segment);
+  const sinks = holdsSinksWithin(policy, ready) ? policy.sinks : 0;
+  return scoresOf(policy.keep, segments, sinks, ready, context);
+}
+
+/** Evicts all but `most` candidates per head, in whole blocks. See `withCandidates`. */
+export function evictTo(most: number, policy: Policy, ready: Past, context: Context): Past {
   const {keep, store} = policy;
-  const names = Object.keys(past.held).filter(name => !isSinks(name) && past.held[name]!.tokens > 0);
-  const segments = names.map(name => past.held[name]!);
-  const tokens = segments.reduce((sum, segment) => sum + segment.tokens, 0);
-  const kept = wholeBlocks(budget - Math.max(earlyTokens(budget), store.blockTokens - 1), store.blockTokens);
-  if (kept >= tokens) return past;
-  const [only] = segments;
-  const {positions} = only!;
-  const held = {...past.held};
-  if (segments.length === 1 && keep.score === undefined && typeof positions === 'number') {
-    held[names[0]!] = newest(only!, kept, positions);
-  } else {
-    const scores = scoresOf(keep, segments, sinks, past, context);
-    const counts = segments.length === 1 ? [kept] : shares(scores, segments, kept);
-    segments.forEach((segment, index) => {
-      held[names[index]!] = best(segment, scores[index]!, counts[index]!);
-    });
+  const candidates = candidateSegments(ready);
+  const tokens = candidateTokens(ready);
+  const kept = wholeBlocks(most, store.blockTokens);
+  if (kept >= tokens) return ready;
+  const [[name, only]] = candidates as [[string, Segment]];
+  if (candidates.length === 1 && keep.score === undefined && typeof only.positions === 'number') {
+    return withEvicted(withSegments(ready, [[name, newest(only, kept, only.positions)]]), tokens - kept);
   }
-  const left = names.reduce((sum, name) => sum + held[name]!.tokens, 0);
-  const filled = Object.fromEntries(Object.entries(held).filter(([, segment]) => segment.tokens > 0));
-  return withEvicted({...past, held: filled}, tokens - left);
+  const scores = candidateScores(policy, ready, context);
+  const counts =
+    candidates.length === 1
+      ? [kept]
+      : shares(
+          scores,
+          candidates.map(([, segment]) => segment),
+          kept,
+        );
+  const best = candidates.map(([of, segment], index): [string, Segment] => [
+    of,
+    bestOf(segment, scores[index]!, counts[index]!),
+  ]);
+  const left = best.reduce((sum, [, segment]) => sum + segment.tokens, 0);
+  return withEvicted(withSegments(ready, best), tokens - left);
+}
+
+/** A past with other segments of these names; those without tokens are left out. */
+function withSegments(past: Past, segments: readonly [name: string, segment: Segment][]): Past {
+  const held = Object.entries({...past.held, ...Object.fromEntries(segments)});
+  return {...past, held: Object.fromEntries(held.filter(([, {tokens}]) => tokens > 0))};
 }
 
 /** The `kept` tokens of a segment with the highest scores, in whole blocks, chosen for each head; in the order of the segment. */
-function best(segment: Segment, scores: tf.Tensor4D, kept: number): Segment {
+function bestOf(segment: Segment, scores: tf.Tensor4D, kept: number): Segment {
   if (kept === 0) return {...segment, tokens: 0};
   const block = blockTokensOf(segment);
   const [batch, kvHeads, tokens] = scores.shape;

@@ -83,12 +83,12 @@ export function checkFresh(
 
 /** Returns the basis of latent keys, repeated for each text of the batch; undefined without one. Inside the caller's tidy. */
 export function latentKeysOf(
-  {keyBasis, keyMean, keys}: FreshTokens,
+  {keyBasis, keyMean}: Pick<FreshTokens, 'keyBasis' | 'keyMean'>,
+  batch: number,
   rope: RopeTables | undefined,
 ): LatentKeys | undefined {
   if (keyBasis === undefined) return undefined;
-  const ofBatch = (x: tf.Tensor4D): tf.Tensor4D =>
-    keys.shape[0] === 1 ? x : tf.tile(x, [keys.shape[0], 1, 1, 1]);
+  const ofBatch = (x: tf.Tensor4D): tf.Tensor4D => (batch === 1 ? x : tf.tile(x, [batch, 1, 1, 1]));
   return {
     basis: ofBatch(tf.expandDims<tf.Tensor4D>(keyBasis, 0)),
     ...(keyMean && {mean: ofBatch(tf.reshape(keyMean, [1, keyMean.shape[0], 1, keyMean.shape[1]]))}),

@@ -1,4 +1,5 @@
 import {InvalidArgumentError} from '../../base/errors.js';
+import type {RopeTables} from '../past/rope_tables.js';
 import {sharePast} from '../past/past_tensors.js';
 import {expectWholeStep} from '../past/whole_step.js';
 import type {CacheState} from '../state.js';
@@ -15,9 +16,11 @@ export function continueFrom(state: CacheState, other: CacheState): void {
   state.forget();
   for (const [depth, past] of other.pasts.entries()) {
     const seen = other.seen[depth];
+    const own = (rope: RopeTables | undefined) => rope && state.ropes.of(rope.config, rope.dim);
     state.seen[depth] = seen && {
-      scale: seen.scale,
-      rope: seen.rope && state.ropes.of(seen.rope.config, seen.rope.dim),
+      ...seen,
+      rope: own(seen.rope),
+      latents: seen.latents && {...seen.latents, rope: own(seen.latents.rope)},
     };
     if (past !== undefined) sharePast(past);
     state.pasts[depth] = past;

@@ -81,7 +81,7 @@ export class WatchedCache implements AttentionCache {
 }
 
 function rebuilt({keyBasis, keyMean, ...fresh}: FreshTokens): Omit<SeenTokens, 'start'> {
-  const latentKeys = latentKeysOf({...fresh, keyBasis, keyMean}, undefined);
+  const latentKeys = latentKeysOf({keyBasis, keyMean}, fresh.keys.shape[0], undefined);
   if (latentKeys === undefined) return fresh;
   const {keys} = fresh;
   const whole = attendedKeys({kind: 'dense', dim: keys.shape[3], data: keys}, {scale: 1, latentKeys});

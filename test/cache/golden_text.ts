@@ -27,6 +27,24 @@ export function goldenText(seed: number, tokens: number): GoldenText {
   return {queries: side('queries', heads), keys: side('keys', kvHeads), values: side('values', kvHeads)};
 }
 
+/**
+ * The metrics `W_O W_O^T` of the query heads, float32 `[heads, dim, dim]`, with the output projections that keepers.py makes of a seed: integers,
+ * divided by 8.
+ */
+export function goldenMetric(seed: number): tf.Tensor3D {
+  const {heads, dim} = goldenShape;
+  const columns = 24;
+  const next = randomStream(seed);
+  const rows = Array.from({length: heads * dim}, (_, row) => smallIntegers(next, 2 + 3 * (row % 4), columns));
+  return tf.tidy(() => {
+    const projections = tf.tensor3d(
+      Float32Array.from(rows.flat(), integer => integer / 8),
+      [heads, dim, columns],
+    );
+    return tf.matMul(projections, projections, false, true);
+  });
+}
+
 /** Whole numbers from -most to most, as many as asked for. */
 export function smallIntegers(next: () => number, most: number, length: number): number[] {
   return Array.from({length}, () => Math.floor(next() * (2 * most + 1)) - most);

@@ -1,3 +1,4 @@
+import {keeperNames} from '../../cache/keepers/as_keeper.js';
 import {makePolicy} from '../../cache/policies/as_policy.js';
 import type {Options} from '../../base/options.js';
 import * as tf from '@tensorflow/tfjs';
@@ -7,8 +8,8 @@ import {type Past, type Segment, segmentsOf} from '../../cache/past/past.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {readGolden} from '../support/golden.js';
 import {expectClose} from '../support/tensors.js';
-import {type GoldenText, goldenShape, goldenText} from './golden_text.js';
-import {shippedPolicies, variantName} from './variants.js';
+import {type GoldenText, goldenMetric, goldenShape, goldenText} from './golden_text.js';
+import {shipped, shippedPolicies, variantName} from './variants.js';
 
 /** One run of a text through a policy: see test/golden/cache. */
 interface PolicyGolden {
@@ -16,6 +17,8 @@ interface PolicyGolden {
   readonly options: Options;
   readonly theta: number | null;
   readonly seed: number;
+  /** The seed of the layer's output projection; absent if it has none. */
+  readonly projection?: number;
   readonly chunks: readonly number[];
   /** By segment, for each head: the positions of the tokens there. */
   readonly held: Readonly<Record<string, number[][]>>;
@@ -27,7 +30,7 @@ interface PolicyGolden {
   readonly discarded?: {readonly key: number[]; readonly value: number[]};
 }
 
-const files = ['precision', 'eviction', 'low_rank'].map(
+const files = ['precision', 'eviction', 'keepers', 'low_rank'].map(
   name => readGolden(`cache/${name}.json`) as {signs: number[]; cases: PolicyGolden[]},
 );
 const signs = files[0]!.signs;
@@ -42,6 +45,8 @@ describe('golden values of policies', () => {
     const models = readGolden('transform/models.json') as {cases: {name: string}[]};
     const tested = new Set([...cases, ...models.cases].map(({name}) => name));
     expect(shippedPolicies().filter(name => !tested.has(name))).to.deep.equal([]);
+    const keepers = new Set(cases.map(({name, options}) => makePolicy({name, options}).keep.name));
+    expect(shipped(keeperNames()).filter(name => !keepers.has(name))).to.deep.equal([]);
   });
 });
 
@@ -52,20 +57,22 @@ describeOnBackends(
   'policies as NumPy has them',
   () => {
     for (const golden of cases) {
-      const {name, options, theta, seed, chunks, held, sums, last, discarded} = golden;
+      const {name, options, theta, seed, projection, chunks, held, sums, last, discarded} = golden;
       it(`${variantName(golden)}, ${theta === null ? 'no rotation' : `theta ${theta}`}`, async () => {
         const tokens = chunks.reduce((a, b) => a + b, 0);
         const {numTensors} = tf.memory();
         const text = goldenText(seed, tokens);
+        const metric = projection === undefined ? undefined : goldenMetric(projection);
         const cache = new KVCache(
           [{depth: 0, heads, kvHeads, dim, dimV: dim}],
           makePolicy({name, options: withoutSinks(name, options)}),
         );
         const output = tf.tidy(() => {
           const rope = theta === null ? {} : {rope: {theta}};
+          const layer = metric && {outputMetric: () => metric};
           let from = 0;
           const outputs = chunks.map(count => {
-            const part = cache.attend(0, {...cut(text, from, count), ...rope});
+            const part = cache.attend(0, {...cut(text, from, count), ...rope, ...(layer && {layer})});
             from += count;
             return part;
           });
@@ -84,7 +91,7 @@ describeOnBackends(
           await expectClose(valueDiscarded!, discarded.value, tolerance, 'discarded of values');
         }
         cache.dispose();
-        tf.dispose([text, output, actual]);
+        tf.dispose([text, output, actual, ...(metric ? [metric] : [])]);
         expect(tf.memory().numTensors, 'tensors left behind').to.equal(numTensors);
       });
     }

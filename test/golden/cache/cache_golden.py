@@ -1,20 +1,24 @@
 """Golden values for the policies and codecs of cache/, in NumPy, independent of the package.
 
 Run from this folder:  python cache_golden.py
-Needs NumPy only (made with 2.4.6; takes some two minutes). Writes precision.json, eviction.json and low_rank.json: what each
+Needs NumPy only (made with 2.4.6; takes some two minutes). Writes precision.json, eviction.json, keepers.json and low_rank.json: what each
 policy makes of a text, float64 to 7 digits. And codecs.json: codes, parameters and scales, to be met bit for bit. text.py
-makes the texts; storage.py, codecs_by_definition.py and policies.py hold the definitions.
+makes the texts; storage.py, codecs_by_definition.py, policies.py and keepers.py hold the definitions.
+
+    python cache_golden.py keepers.json     # only that file
 
 Decisions (which token goes, which code, which level) are discrete: the seed of each text is the first with which none lies
 within float32 rounding of a tie.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from codecs_by_definition import codecs_golden, digits, first_clear
+from keepers import KEEPERS
 from policies import POLICIES, run
 from text import DIM, Text, stream
 
@@ -53,6 +57,20 @@ CASES = {
         ("lfu", {"maxCacheSize": 24, "threshold": 0.05}, 100),
         ("lfu", {"maxCacheSize": 36, "threshold": 0.03}, None),
     ],
+    "keepers.json": [
+        ("tova", {"budget": 16, "recent": 4}, 100),
+        ("tova", {"budget": 40, "recent": 0, "sinks": 0}, None),
+        ("snapKv", {"budget": 24, "recent": 8, "queries": 8}, 100),
+        ("snapKv", {"budget": 24, "recent": 3, "queries": 6, "pooling": 3, "sinks": 0}, None),
+        ("dropKv", {"budget": 24, "recent": 8, "queries": 8}, 100),
+        ("dropKv", {"budget": 36, "recent": 2, "queries": 5, "sinks": 2, "projection": 5}, 100),
+        ("dropKv", {"budget": 12, "recent": 6, "queries": 4, "sinks": 0, "projection": 6}, None),
+        ("keyDiff", {"budget": 20, "recent": 4}, 100),
+        ("keyDiff", {"budget": 40, "recent": 0, "sinks": 0}, None),
+        ("expectedAttention", {"budget": 24, "recent": 16, "queries": 16}, 100),
+        ("expectedAttention", {"budget": 12, "recent": 7, "queries": 7, "ahead": 3, "epsilon": 0, "projection": 8}, 100),
+        ("expectedAttention", {"budget": 30, "recent": 12, "queries": 12, "sinks": 0, "projection": 9}, None),
+    ],
     "low_rank.json": [
         ("onlineSvd", {"rank": 5, "updateFreq": 4}, 100),
         ("onlineSvd", {"rank": 3, "updateFreq": 16}, None),
@@ -67,13 +85,18 @@ CASES = {
 def policy_case(name, options, theta, seed):
     chunks = LONG_CHUNKS if name == "layered" else CHUNKS
     text = Text(seed, sum(chunks))
-    heads, output = run(POLICIES[name](**options), text, chunks, theta)
+    projection = options.get("projection")
+    given = {key: value for key, value in options.items() if key != "projection"}
+    policy = KEEPERS[name](**options) if name in KEEPERS else POLICIES[name](**options)
+    heads, output = run(policy, text, chunks, theta)
     difference = np.abs(output - run(POLICIES["full"](), text, chunks, theta)[1]).max()
     held = {part: [sorted(head.parts[part]) for head in heads] for part in heads[0].parts if heads[0].parts[part]}
     print(f"{name} {options}: seed {seed}, {difference:.2g} from plain attention,",
           ", ".join(f"{len(positions[0])} {part}" for part, positions in held.items()))
-    result = {"name": name, "options": options, "theta": theta, "seed": seed, "chunks": chunks, "held": held,
+    result = {"name": name, "options": given, "theta": theta, "seed": seed, "chunks": chunks, "held": held,
               "sums": digits(output @ SIGNS), "last": digits(output[:, -1])}
+    if projection is not None:
+        result["projection"] = projection
     if ("discarded", 0) in heads[0].memory:
         result["discarded"] = {name: digits([head.memory["discarded", side] for head in heads])
                                for side, name in enumerate(("key", "value"))}
@@ -95,6 +118,9 @@ def write(name, value):
 
 
 if __name__ == "__main__":
-    write("codecs.json", codecs_golden())
+    chosen = sys.argv[1:] or ["codecs.json", *CASES]
+    if "codecs.json" in chosen:
+        write("codecs.json", codecs_golden())
     for file, cases in CASES.items():
-        write(file, policies_golden(cases))
+        if file in chosen:
+            write(file, policies_golden(cases))

@@ -1,7 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {isLent} from '../sharing/shared_tensors.js';
 import {type DenseEncoding, type Encoding, bareTensors} from '../../ops/encodings/encoding.js';
-import type {QueryWindow} from './query_window.js';
 
 /** Tokens of one depth that are stored together: their keys in one encoding, their values in another (or the same). */
 export interface Segment {
@@ -48,6 +47,14 @@ export interface Past {
   readonly extras?: Readonly<Record<string, tf.Tensor>>;
   /** Counts of what the policy did so far, for the monitor. */
   readonly events: PastEvents;
+}
+
+/** The queries at the positions `tokensSeen - tokens .. tokensSeen` of a depth. */
+export interface QueryWindow {
+  /** Rotated, float32 `[batch, heads, capacity, dim]`. */
+  readonly data: tf.Tensor4D;
+  /** Rows that hold a query; the others are spare capacity. */
+  readonly tokens: number;
 }
 
 /** Counts of what a policy did at one depth. */

@@ -1,16 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {append} from '../../ops/append/index.js';
+import type {QueryWindow} from './past.js';
 import {moveTokens} from './segments.js';
 
 // The newest queries of a depth, for keepers that look at attention only when tokens have to go.
-
-/** The queries at the positions `tokensSeen - tokens .. tokensSeen` of a depth. */
-export interface QueryWindow {
-  /** Rotated, float32 `[batch, heads, capacity, dim]`. */
-  readonly data: tf.Tensor4D;
-  /** Rows that hold a query; the others are spare capacity. */
-  readonly tokens: number;
-}
 
 /**
  * Appends the queries of a step. At least the newest `most` stay, and a few more until the buffer is full, so that a query is copied few

@@ -6,8 +6,7 @@ import {readSafetensorsHeader} from '../../base/files/safetensors.js';
 import type {StoredTensor} from '../../base/files/tensor_file.js';
 import {groupChannels, tileTokens} from '../../ops/encodings/lloyd_max_layout.js';
 import {ropeFrequencies} from '../../ops/rotate/rope.js';
-import type {DenseSegment, Segment} from '../past/past.js';
-import type {QueryWindow} from '../past/query_window.js';
+import type {DenseSegment, QueryWindow, Segment} from '../past/past.js';
 import type {SavedDepth} from './write_snapshot.js';
 import {
   type DepthDescription,

@@ -6,8 +6,7 @@ import {type TensorToWrite, writeSafetensors} from '../../base/files/write_safet
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {specOf} from '../../base/options.js';
 import {type Encoding, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
-import type {Past, Segment} from '../past/past.js';
-import type {QueryWindow} from '../past/query_window.js';
+import type {Past, QueryWindow, Segment} from '../past/past.js';
 import type {CacheState} from '../state.js';
 import type {DepthDescription, Description, SegmentDescription} from './description.js';
 import {encodingLayout} from './encoding_layout.js';

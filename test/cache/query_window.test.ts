@@ -3,7 +3,8 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type Keeper, KVCache, policy, uniformShapes} from '../../cache/index.js';
-import {appendQueries, newestQueries, type QueryWindow} from '../../cache/past/query_window.js';
+import type {QueryWindow} from '../../cache/past/past.js';
+import {appendQueries, newestQueries} from '../../cache/past/query_window.js';
 import {testBackends, describeOnBackends} from '../support/backends.js';
 import {expectNoLeak} from '../support/tensors.js';
 

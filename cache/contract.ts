@@ -114,6 +114,7 @@ export type Budget = number | `${number}${'B' | 'kB' | 'MB' | 'KiB' | 'MiB'}`;
 
 /** The tokens that a keeper chooses from, those of all encodings of a depth together. All tensors are `[batch, kvHeads, tokens, ...]`. */
 export interface Candidates {
+  readonly depth: number;
   /** The statistic of `observes`, float32 `[batch, kvHeads, tokens, 1]`; zeros without `observes`. */
   readonly attention: tf.Tensor4D;
   /** The position of each token in its text, float32 `[batch, kvHeads, tokens, 1]`. */

@@ -10,6 +10,7 @@ export {findSmolLM2, modelCacheDirectory} from './hub/index.js';
 export type {LoadModelOptions, LoadProgress} from './formats/find_parts.js';
 export type {WeightSetting} from './formats/weight_formats.js';
 export {loadModel} from './load.js';
+export {type KvzipOptions, kvzip} from './prompt/kvzip.js';
 export type {LoadedModel, TextModel} from './loaded_model.js';
 export type {ModelLike, ModelParts, TextLike} from './model_like.js';
 export type {ModelConfig} from './architectures/parts/model_config.js';

@@ -79,6 +79,7 @@ function candidatesOf(
       ),
     );
   return {
+    depth: context.depth,
     attention: joined(
       segments.map(segment => segment.scores ?? tf.zerosLike<tf.Tensor4D>(positionsOf(segment))),
     ),

@@ -33,7 +33,7 @@ export {
 } from '../models/index.js';
 
 // Caches: the past of a model, shared beginnings, models of other people, snapshots.
-export {type AttachOptions, attachCache} from '../models/index.js';
+export {type AttachOptions, type KvzipOptions, attachCache, kvzip} from '../models/index.js';
 export {
   type AttentionCache,
   type ByteStore,

@@ -5,7 +5,10 @@ import {PublicDeclarations, doorsOfPackage} from '../support/public_declarations
 const names = {
   load: ['useBackend', 'loadModel', 'saveModel', 'embeddedText'],
   generate: ['generate'],
-  caches: ['KVCache', 'PrefixCache', 'attachCache', 'byteStore', 'fileStore', 'uniformShapes'],
+  caches: [
+    ...['KVCache', 'PrefixCache', 'attachCache', 'byteStore', 'fileStore', 'uniformShapes'],
+    ...['compressPrompt', 'kvzip'],
+  ],
   policies: [
     ...['policy', 'full', 'quantized', 'float8', 'onlineSvd', 'h2o'],
     ...['lru', 'lfu', 'layered', 'sliding', 'adaptive', 'transform'],

@@ -47,7 +47,7 @@ describe('kvzip', () => {
         rotation?: Parameters<typeof rotate>[1];
       },
     ) => {
-      const rows = (x: tf.Tensor4D) => (x.arraySync())[0]!;
+      const rows = (x: tf.Tensor4D) => x.arraySync()[0]!;
       seen.push({
         queries: rows(rotate(queries, rotation!)),
         keys: rows(rotate(keys, rotation!)),

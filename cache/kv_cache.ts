@@ -12,7 +12,6 @@ import type {AttentionCache} from './attention_cache.js';
 import {attentionLayers, modelOf} from './binding/attention_layers.js';
 import type {CacheSource, CacheableModel, LayerShape} from './binding/layer_shape.js';
 import type {CacheLease} from './binding/lease.js';
-import {outputMetricOf} from './binding/output_metric.js';
 import type {Policy} from './contract.js';
 import {type FreshTokens, checkFresh, latentKeysOf} from './past/fresh_tokens.js';
 import {type Past, tensorsOfPast} from './past/past.js';
@@ -134,12 +133,16 @@ export class KVCache implements AttentionCache {
     return this.#state.ropes.byteSize;
   }
 
-  /** Bytes of the model's tables that this cache reads, such as the transforms of `transform`: one copy for all caches of the model. */
+  /**
+   * Bytes of the model's tables that this cache reads, such as the transforms of `transform` and the output metrics of `dropKv`: one copy for all
+   * caches of the model.
+   */
   get modelBytes(): number {
     const lent = this.#state.pasts.flatMap(past =>
       past === undefined ? [] : tensorsOfPast(past).filter(isLent),
     );
-    return [...new Set(lent)].reduce((sum, {size}) => sum + 4 * size, 0);
+    const metrics = [...this.#state.outputMetrics.values()].filter(({isDisposed}) => !isDisposed);
+    return [...new Set([...lent, ...metrics])].reduce((sum, {size}) => sum + 4 * size, 0);
   }
 
   /** Returns policy, tokens and bytes of each depth. */
@@ -203,7 +206,7 @@ export class KVCache implements AttentionCache {
         ...state.context(depth, seen),
         window,
         latentKeys: latentKeysOf(fresh, queries.shape[0], rope),
-        outputMetric: outputMetricOf(fresh.layer),
+        outputMetric: state.outputMetricOf(depth, fresh.layer),
       };
       const result = kept(step(policy, past, {queries: rotatedQueries, keys: rotatedKeys, values}, context));
       next = result.past; // not returned: tidy would search all of it for tensors, which are kept already

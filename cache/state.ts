@@ -1,7 +1,9 @@
+import type * as tf from '@tensorflow/tfjs';
 import type {CacheableModel, LayerShape} from './binding/layer_shape.js';
 import {attentionLayers} from './binding/attention_layers.js';
 import {Leases} from './binding/lease.js';
 import {ModelBinding} from './binding/model_binding.js';
+import {outputMetricOf} from './binding/output_metric.js';
 import {specOf} from '../base/options.js';
 import type {Context, Policy} from './contract.js';
 import type {FreshTokens} from './past/fresh_tokens.js';
@@ -35,6 +37,8 @@ export class CacheState {
   readonly binding: ModelBinding;
   readonly leases = new Leases();
   readonly ropes = new RopeTableSet();
+  /** By depth: the output metrics that keepers asked for, which belong to the layers. */
+  readonly outputMetrics = new Map<number, tf.Tensor3D>();
   /** The past of each depth; undefined if the depth has seen no token. */
   readonly pasts: (Past | undefined)[];
   /** By depth; undefined if the depth has seen no token. */
@@ -68,6 +72,17 @@ export class CacheState {
   context(depth: number, {scale, rope}: Seen): Context {
     const {expectedTokens} = this;
     return {depth, depths: this.shapes.length, scale, rope, expectedTokens};
+  }
+
+  /** Returns the function that computes the output metric of a layer; undefined if it has none. See `Candidates.outputMetric`. */
+  outputMetricOf(depth: number, layer: object | undefined): (() => tf.Tensor3D) | undefined {
+    const metric = outputMetricOf(layer);
+    if (metric === undefined) return undefined;
+    return () => {
+      const matrices = metric();
+      this.outputMetrics.set(depth, matrices);
+      return matrices;
+    };
   }
 
   /** Sets the past of one depth. Frees the tensors of the former past that the next one does not hold. */

@@ -18,7 +18,7 @@ export interface DropKvOptions extends BudgetOptions {
  *     sum_q (p_qj / (1 - p_qj))^2 |(v_j - o_q) W_O|^2
  *
  * over the newest `queries` and the query heads of the group, with the output projection W_O of the layer (the identity if plain code calls
- * the cache). Scores of different heads and depths can be compared.
+ * the cache, or a layer of another package). Scores of different heads and depths can be compared.
  */
 export const dropKv: Factory<DropKvOptions, Keeper> = defineFactory(
   'dropKv',

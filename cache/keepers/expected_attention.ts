@@ -27,7 +27,8 @@ const nonNegative = 'expected a number >= 0';
  *
  *     a_j = softmax_j(k_j . R m / sqrt(dim) + k_j^T R S R^T k_j / (2 dim))      sum_h (a_hj + epsilon) |v_j W_O,h|
  *
- * summed over the query heads h of the group, with the output projection W_O of the layer (the identity if plain code calls the cache).
+ * summed over the query heads h of the group, with the output projection W_O of the layer (the identity if plain code calls the cache, or a layer of another
+ * package).
  * The softmax is over the candidates without the sinks.
  */
 export const expectedAttention: Factory<ExpectedAttentionOptions, Keeper> = defineFactory(

@@ -2,7 +2,6 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {CacheStateError, InvalidArgumentError, shown} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
-import {outputMetricOf} from '../binding/output_metric.js';
 import type {Budget, Context, Keeper, Policy} from '../contract.js';
 import {type KeeperLike, asKeeper} from '../keepers/as_keeper.js';
 import {type KVCache, stateOf} from '../kv_cache.js';
@@ -172,7 +171,7 @@ function contextOf(state: CacheState, depth: number, {queries, recent}: Past): C
     ...state.context(depth, seen),
     window: seen.window,
     latentKeys: seen.latents && latentKeysOf(seen.latents, recent.keys.data.shape[0], seen.latents.rope),
-    outputMetric: outputMetricOf(state.binding.writer(depth)),
+    outputMetric: state.outputMetricOf(depth, state.binding.writer(depth)),
     ...(queries && {queries: newestQueries(queries, queries.tokens)}),
   };
 }

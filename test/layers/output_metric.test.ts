@@ -71,6 +71,7 @@ describeOnBackends('the output metric of an attention layer', () => {
     const cache = new KVCache(model, policy({keep, recent: 4}));
     tf.tidy(() => void model.apply(tf.ones([1, 20, modelDim]), {cache}));
     expect(seen).to.deep.equal([layer.outputMetric()]);
+    expect(cache.modelBytes).to.equal(4 * layer.outputMetric().size);
     cache.dispose();
     model.dispose();
   });

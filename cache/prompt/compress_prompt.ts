@@ -9,7 +9,7 @@ import {priceless} from '../past/candidates.js';
 import {candidateScores, candidateTokens, evictTo, withCandidates} from '../past/evict.js';
 import {latentKeysOf} from '../past/fresh_tokens.js';
 import {type Past, tokensHeld} from '../past/past.js';
-import {kept} from '../past/past_tensors.js';
+import {kept, releasePast} from '../past/past_tensors.js';
 import {newestQueries} from '../past/query_window.js';
 import {expectWholeStep} from '../past/whole_step.js';
 import type {CacheState, Seen} from '../state.js';
@@ -82,16 +82,23 @@ export async function compressPrompt(
     return cutOf(state, depth, past, keeper, size, exact);
   });
   const budgets = over === 'model' ? await budgetsOverModel(cuts) : cuts.map(({budget}) => budget);
+  state.leases.expectFree('compressPrompt');
   if (cuts.some(({past}, depth) => past !== state.pasts[depth])) {
     throw new CacheStateError(
       'This cache changed while compressPrompt was running; await it before the next step.',
     );
   }
   const nexts: Past[] = [];
-  tf.tidy(() => {
-    for (const [depth, cut] of cuts.entries())
+  try {
+    for (const [depth, cut] of cuts.entries()) {
       nexts.push(tf.tidy(() => kept({past: cutTo(budgets[depth]!, cut)})).past);
-  });
+    }
+  } catch (error) {
+    nexts.forEach((next, depth) => {
+      releasePast(next, cuts[depth]!.past);
+    });
+    throw error;
+  }
   nexts.forEach((next, depth) => state.replace(depth, next));
   return nexts.map((past, depth) => {
     const keptTokens = tokensHeld(past);

@@ -3,6 +3,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {CacheStateError, InvalidArgumentError} from '../../base/errors.js';
 import {
+  type Keeper,
   type KeeperLike,
   KVCache,
   type PolicyLike,
@@ -220,6 +221,23 @@ describe('compressPrompt', () => {
     expect(leased).to.be.instanceOf(CacheStateError);
     lease.end();
     cache.dispose();
+  });
+
+  it('frees what it made if a keeper fails at a later depth', async () => {
+    await expectNoLeak(async () => {
+      const cache = prefilled('full');
+      const before = await cache.save();
+      const keep: Keeper = {
+        name: 'mine',
+        options: {},
+        budget: 1,
+        score: ({depth, positions}) => (depth === 1 ? tf.zeros([1]) : positions),
+      };
+      const caught = await compressPrompt(cache, keep, 0.5).catch((reason: unknown) => reason);
+      expect(caught).to.be.instanceOf(InvalidArgumentError);
+      expect(Buffer.compare(await cache.save(), before), 'as before').to.equal(0);
+      cache.dispose();
+    });
   });
 
   it('rebuilds keys that a layer stores as latents', async () => {

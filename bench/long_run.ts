@@ -29,7 +29,7 @@ async function main(): Promise<void> {
   const bounded = policyNames().filter(name => tokenBudget(makePolicy({name})) !== undefined);
   await useBackend('wasm');
   const {model, tokenizer, dispose} = await loadModel();
-  for (const text of values.policies?.split(/,(?=[a-z])/) ?? bounded) {
+  for (const text of values.policies?.split(/,(?=[a-z]\w*(?:[:,]|$))/i) ?? bounded) {
     const report = await endure(model, {
       policy: asPolicy(text),
       tokens,

@@ -1,3 +1,4 @@
+import {outputMetricOf} from '../../cache/binding/output_metric.js';
 import type {Policy} from '../../cache/contract.js';
 import * as tf from '@tensorflow/tfjs';
 import {type AttentionCache, KVCache, tokenBudget} from '../../cache/index.js';
@@ -70,6 +71,7 @@ export async function endure(
 ): Promise<EnduranceReport> {
   const start = performance.now();
   const reference = await logitsOf(model, prompt, new KVCache(model), true);
+  for (const layer of model.layers) outputMetricOf(layer)?.(); // once for all caches
   const before = tf.memory();
   const cache = new KVCache(model, policy, {beyondContext: true});
   const log = new TokenLog(cache);

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
 import {type Spec, atLeast, checkOptions} from '../../base/options.js';
 import type {HeadSizes, Keeper, Policy} from '../contract.js';
 import {asKeeper, keeperRegistry} from '../keepers/as_keeper.js';
@@ -27,8 +27,13 @@ export function policyNames(): string[] {
  *   `options`.
  */
 export function makePolicy(spec: Spec): Policy {
-  const isKeepers = isSpec(spec) && !registry.has(spec.name) && keeperRegistry.has(spec.name);
-  return isKeepers ? policyOfKeeper(spec) : registry.make(spec);
+  if (!isSpec(spec) || registry.has(spec.name)) return registry.make(spec);
+  if (keeperRegistry.has(spec.name)) return policyOfKeeper(spec);
+  const names = [...registry.names, ...keeperRegistry.names];
+  throw new InvalidArgumentError(
+    `There is no policy "${spec.name}"; there are ${registry.names.join(', ')}, and those of keepers: ${keeperRegistry.names.join(', ')}.` +
+      didYouMean(spec.name, names),
+  );
 }
 
 /**

@@ -7,7 +7,7 @@ import {type Argument, text, texts} from './arguments.js';
 import {readText} from './files.js';
 import {UsageError} from './usage_error.js';
 
-const ways = `a policy for every depth, such as quantized or quantized:bits=4; a scenario (${scenarioNames.join(', ')}); a size such as 0.1x of float32, 4kB/token or 20MB:tokens=4096; JSON; or a .json file`;
+const ways = `a policy for every depth, such as quantized, quantized:bits=4 or a keeper such as snapKv:budget=256; a scenario (${scenarioNames.join(', ')}); a size such as 0.1x of float32, 4kB/token or 20MB:tokens=4096; JSON; or a .json file`;
 
 /** The option for one plan, which `readPlan` reads. */
 export const planArg = (description = 'The plan of the cache') => text(`${description}: ${ways}`, 'PLAN');

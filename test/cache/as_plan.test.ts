@@ -57,7 +57,7 @@ describe('whatever can be read as a plan', () => {
     for (const name of keeperNames()) {
       const [{keep, sinks, recent}] = partsOf(name) as [ReturnType<typeof partsOf>[0]];
       expect([keep.name, sinks]).to.deep.equal([name, 4]);
-      expect(recent, name).to.equal(Math.max(32, keep.queries ?? 0));
+      expect(recent, name).to.equal(Math.max(32, asPolicy(name).keep.queries ?? 0));
     }
     expect(asPlan('bands').toJSON()).to.deep.equal(bands().toJSON());
     expect(asPlan('memory').toJSON()).to.deep.equal(scenario('memory').toJSON());

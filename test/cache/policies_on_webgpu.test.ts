@@ -8,8 +8,20 @@ import {randomFloats} from '../support/random.js';
 import {expectClose} from '../support/tensors.js';
 import {rejection} from '../base/files/rejection.js';
 import {policyVariants, variantName} from './variants.js';
+import type {Spec} from '../../base/options.js';
+
+type Variant = Pick<Spec, 'name' | 'options'>;
 
 // The contract test reads at once, which webgpu cannot: here every policy answers there as it does on wasm.
+
+/** Keepers that are no presets. */
+const ofKeepers: readonly Variant[] = [
+  {name: 'tova', options: {budget: 12, recent: 4}},
+  {name: 'snapKv', options: {budget: 12, recent: 6, queries: 6}},
+  {name: 'dropKv', options: {budget: 12, recent: 6, queries: 6, store: {bits: 8, groupSize: 8}}},
+  {name: 'keyDiff', options: {budget: 12, recent: 4}},
+  {name: 'expectedAttention', options: {budget: 12, recent: 6, queries: 6}},
+];
 
 /** An eigendecomposition, and the error of a trial, decide what is stored. */
 const readsAtOnce = new Set(['onlineSvd', 'adaptive']);
@@ -18,10 +30,7 @@ const shape = {batch: 2, heads: 6, kvHeads: 2, dim: 16};
 const fewTokens = [24, 1, 1, 9, 1];
 
 /** Outputs of a text that goes through one depth, chunk by chunk. */
-async function outputs(
-  variant: (typeof policyVariants)[number],
-  chunks: readonly number[],
-): Promise<Float32Array> {
+async function outputs(variant: Variant, chunks: readonly number[]): Promise<Float32Array> {
   const {batch, heads, kvHeads, dim} = shape;
   const tokens = chunks.reduce((a, b) => a + b, 0);
   const cache = new KVCache([{depth: 0, heads, kvHeads, dim, dimV: dim}], makePolicy(variant));
@@ -49,7 +58,7 @@ async function outputs(
 describeOnBackends(
   'policies',
   backend => {
-    for (const variant of policyVariants) {
+    for (const variant of [...policyVariants, ...ofKeepers]) {
       if (readsAtOnce.has(variant.name)) {
         it(`say that they need a synchronous backend: ${variantName(variant)}`, async () => {
           // more tokens: the first ones stay exact until a basis pays

@@ -168,6 +168,18 @@ const withError =
   (figure: Figure): string =>
     `${number(key, format)(figure)} ± ${number(`${key}Error`, format)(figure)}`;
 
+/** Keepers at equal numbers of tokens: see bench/keepers.ts. */
+function keepersOf(subject: string): Table {
+  return {
+    ...{what: 'keepers', subject},
+    cells: figures =>
+      pivot(figures, {
+        rows: [['keeper', text('keeper')]],
+        ...{across: figure => `${count(Number(figure['kept']))} kept`, cell: lossOf},
+      }),
+  };
+}
+
 /** The loss of a plan in one cell; of plans that are named by their bits, their size as well. */
 function lossOf(figure: Figure): string {
   const {size} = figure;
@@ -242,6 +254,8 @@ export const tables: Readonly<Record<string, Table>> = {
         ...evaluation.filter(([heading]) => heading !== 'plan'),
       ]),
   },
+  keepers_wikitext: keepersOf(`${smollm2}, 4,096 tokens of wikitext2-test.txt`),
+  keepers_shakespeare: keepersOf(`${smollm2}, 2,048 tokens of tinyshakespeare.txt`),
   codecs_wikitext: codecsOfTheField('4,096 tokens of wikitext2-test.txt'),
   codecs_shakespeare: codecsOfTheField('2,048 tokens of tinyshakespeare.txt'),
   transform_models: {

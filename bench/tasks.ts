@@ -3,12 +3,12 @@
  *
  *     npx tsx bench/tasks.ts [--model M] [--task mixed]... [--context 1000]... [--keeper h2o]... [--questions 60] [--seed 1] [--record]
  *
- * Prints a line per task, length and plan. `--record` appends a run for each length to bench/history/tasks.jsonl as soon as it is measured.
+ * Prints a line per task, length and plan. `--record` appends a run for each length to bench/history/tasks.jsonl as soon as it is measured; tables and the
+ * chart take the newest figure of each case from all runs.
  * A new keeper is one entry in bench/support/budgets.ts; `--keeper NAME` measures it alone beside `full`, on the same questions.
  */
 import {basename} from 'node:path';
 import {parseArgs} from 'node:util';
-import {count} from '../base/units.js';
 import {loadModel} from '../models/index.js';
 import {type TaskRow, evaluateTasks} from '../src/evaluate/index.js';
 import {codecs, keepers, shares} from './support/budgets.js';
@@ -41,12 +41,16 @@ for (const tokens of values.context.map(Number)) {
     });
     for (const [i, row] of rows.entries()) {
       const index = i % (cases.length + 1); // each kind of question has a row for full and for each case
-      const figure = figureOf(row, index === 0 ? {keeper: 'full', share: '1'} : cases[index - 1]!);
+      const figure: Figure = {
+        tokens,
+        seed,
+        ...figureOf(row, index === 0 ? {keeper: 'full', share: '1'} : cases[index - 1]!),
+      };
       figures.push(figure);
       console.log(Object.values(figure).join('  '));
     }
   }
-  const subject = `${basename(loaded.source, '.gguf')}, contexts of ${count(tokens)} tokens, ${count(questions)} questions, seed ${seed}`;
+  const subject = `${basename(loaded.source, '.gguf')}, tasks`;
   if (values.record) await record({what: 'tasks', subject, figures});
 }
 

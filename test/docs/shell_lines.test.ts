@@ -54,7 +54,7 @@ function runnable([name = '', ...rest]: readonly string[]): string[] {
   return [name, ...words];
 }
 
-/** Writes the files of the reader that a command reads: a text, a plan, or a module that a page shows. */
+/** Writes the files of the reader that a command reads: a text, a plan, questions, or a module that a page shows. */
 async function writeNamedFiles(folder: string, words: readonly string[]): Promise<void> {
   for (const word of words) {
     const content = await contentOf(word);
@@ -68,6 +68,10 @@ async function contentOf(file: string): Promise<string | undefined> {
   if (file === 'plan.json') {
     const formats = all.find(({name}) => name.endsWith('formats.md'))!;
     return /^```json\n(.*)$/m.exec(formats.text)![1]!;
+  }
+  if (file.endsWith('.jsonl')) {
+    const tasks = all.find(({name}) => name.endsWith('tasks.md'))!;
+    return /^```jsonl\n(.*)$/m.exec(tasks.text)![1]!;
   }
   if (!file.endsWith('.mts')) return undefined;
   const name = file.slice(0, -'.mts'.length);

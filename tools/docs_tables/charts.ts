@@ -1,13 +1,16 @@
 import type {Figure, Run} from '../../bench/support/history.js';
+import {count} from '../../base/units.js';
 import type {EvaluationRow} from '../../src/evaluate/index.js';
 import type {EvaluationReport} from '../../src/report/report_table.js';
 import {evaluationChart, type LineChart, lineChartSvg} from '../../src/report/charts.js';
-import {runsOfTable} from './page.js';
+import {newestFigures, runsOfTable} from './page.js';
 import {shownPlans, type Table, tables} from './tables.js';
+import {grouped, labelOf, pooled, taskCase} from './task_cells.js';
 
 /** Charts that the site shows above tables, as SVG, by the names of the tables. */
 export const charts: Readonly<Record<string, readonly (() => Promise<string>)[]>> = {
   policies: [policiesChart],
+  tasks_by_length: [tasksChart],
   decode_smollm2: [
     () => decodeChart('decode_smollm2'),
     () =>
@@ -107,6 +110,42 @@ async function lowRankChart(name: string): Promise<string> {
     y: {title: 'KL divergence, nats'},
   });
 }
+
+/** What the lines of the chart of tasks are called. */
+const ways: Readonly<Record<string, string>> = {
+  transform: 'all tokens, fewer bits: transform',
+  quantized: 'all tokens, fewer bits: quantized',
+  h2o: 'fewer tokens: h2o',
+  'h2o, normalized': 'fewer tokens: h2o, normalized',
+  sliding: 'fewer tokens: sliding',
+};
+
+/** Answers found over the size of the cache: what fewer bits and fewer tokens forget. */
+export async function tasksChart(): Promise<string> {
+  const runs = await runsOfTable(tableNamed('tasks_by_length'));
+  const figures = newestFigures(runs, taskCase);
+  const full = pooled(figures.filter(({keeper}) => keeper === 'full'));
+  const plans = figures.filter(({keeper}) => ways[String(keeper)] !== undefined);
+  const points = [...grouped(plans, labelOf).values()].map(ofPlan => {
+    const {found, ratioToFloat32} = pooled(ofPlan);
+    return {series: ways[String(ofPlan[0]!['keeper'])]!, x: ratioToFloat32, y: found};
+  });
+  const lengths = [...new Set(figures.map(({tokens}) => Number(tokens)))].sort((a, b) => a - b);
+  const line = [0, 0.6].map(x => ({series: 'full cache', x, y: full.found}));
+  return lineChartSvg({
+    title: 'Answers that a model finds in its context',
+    subtitle: [
+      `${runs.at(-1)!.subject.split(',')[0]!}: ${count(full.questions)} questions about contexts of ${lengths.map(count).join(', ')} tokens`,
+      'names, numbers, sentences and instructions that the text says once, asked for at its end',
+    ],
+    x: {title: 'bytes of the cache, share of float32', format: '.0%'},
+    y: {title: 'questions answered', format: '.0%'},
+    colours: ['#1f5fa8', '#5a9e4b', '#b33f00', '#b08900', '#8a4fa3', '#888888'],
+    points: [...points.sort((a, b) => order(a.series) - order(b.series)), ...line],
+  });
+}
+
+const order = (series: string) => Object.values(ways).indexOf(series);
 
 const colours = ['#888888', '#2f74c0', '#d9641e', '#5a9e4b', '#a568c0', '#b08900', '#2a9d8f'];
 

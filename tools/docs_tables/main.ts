@@ -1,6 +1,6 @@
 /**
  * `npm run docs:tables`: writes the tables of README.md and docs/*.md from bench/history, each between its markers
- * `<!-- table NAME -->` and `<!-- end of table -->`, and the chart of the README. A test fails if they are stale.
+ * `<!-- table NAME -->` and `<!-- end of table -->`, and the charts of docs/images. A test fails if they are stale.
  */
 import {writeFile} from 'node:fs/promises';
 import {join} from 'node:path';

@@ -1,4 +1,4 @@
-import {type Run, runsOf} from '../../bench/support/history.js';
+import {type Figure, type Run, runsOf} from '../../bench/support/history.js';
 import {markdownTable} from './cells.js';
 import {type Table, tables} from './tables.js';
 
@@ -23,12 +23,22 @@ export async function runsOfTable({what, subject}: Pick<Table, 'what' | 'subject
   return (await runsOf(what)).filter(run => run.subject.startsWith(subject));
 }
 
+/** The figures of all runs; of those with the same case the newest, in the order of the oldest. */
+export function newestFigures(runs: readonly Run[], caseOf: (figure: Figure) => string): Figure[] {
+  return [
+    ...new Map(
+      runs.flatMap(({figures}) => figures.map(figure => [caseOf(figure), figure] as const)),
+    ).values(),
+  ];
+}
+
 async function tableOf(name: string): Promise<string> {
   const table = tables[name];
   if (table === undefined)
     throw new Error(`No table ${name}: expected one of ${Object.keys(tables).join(', ')}.`);
-  const run = (await runsOfTable(table)).at(-1);
+  const runs = await runsOfTable(table);
+  const run = runs.at(-1);
   if (run === undefined) throw new Error(`No run of ${table.what} for "${table.subject}" in bench/history.`);
   const {date, commit, machine, node, subject} = run;
-  return `${markdownTable(table.cells(run.figures))}\n\n${subject}. ${date}, commit ${commit}; ${machine}; Node ${node}.`;
+  return `${markdownTable(table.cells(table.case === undefined ? run.figures : newestFigures(runs, table.case)))}\n\n${subject}. ${date}, commit ${commit}; ${machine}; Node ${node}.`;
 }

@@ -1,6 +1,7 @@
 import type {Figure} from '../../bench/support/history.js';
 import {count, fixed, percent, short, small} from '../../base/units.js';
 import {type Cells, list, number, pivot, text} from './cells.js';
+import {taskCase, taskCells} from './task_cells.js';
 
 /** A table of a page: the newest run of its kind and subject, as rows of text. */
 export interface Table {
@@ -8,6 +9,8 @@ export interface Table {
   /** What the run's subject begins with. */
   readonly subject: string;
   readonly cells: (figures: readonly Figure[]) => Cells;
+  /** What a figure is of, if the table shows those of all runs, of equal ones the newest. Default: the newest run alone. */
+  readonly case?: (figure: Figure) => string;
 }
 
 const smollm2 = 'SmolLM2-135M-Instruct.Q4_1';
@@ -162,12 +165,6 @@ const codecsOfTheField = (tokensOfText: string): Table => ({
     ]),
 });
 
-/** A number and its standard error. */
-const withError =
-  (key: string, format: (value: number) => string) =>
-  (figure: Figure): string =>
-    `${number(key, format)(figure)} ± ${number(`${key}Error`, format)(figure)}`;
-
 /** Keepers at equal numbers of tokens: see bench/keepers.ts. */
 function keepersOf(subject: string): Table {
   return {
@@ -269,18 +266,13 @@ export const tables: Readonly<Record<string, Table>> = {
         ...{across: text('size'), cell: lossOf},
       }),
   },
-  records: {
-    ...{what: 'records', subject: 'SmolLM2'},
-    cells: figures =>
-      list(figures, [
-        ['plan', code('plan')],
-        ['of float32 bytes', number('ratioToFloat32', digits(3))],
-        ['right words', withError('written', value => percent(value, 0))],
-        ['lost, gained', figure => `${text('lost')(figure)}, ${text('gained')(figure)}`],
-        ['chance of that', number('signTest', nats)],
-        ['right of the words of the context', withError('chosen', value => percent(value, 0))],
-        ['log-probability against `full`', withError('difference', digits(2))],
-      ]),
+  tasks_by_length: {
+    ...{what: 'tasks', subject: smollm2, case: taskCase},
+    cells: figures => taskCells(figures, ({tokens: of}) => `${count(Number(of))} tokens`),
+  },
+  tasks_by_kind: {
+    ...{what: 'tasks', subject: smollm2, case: taskCase},
+    cells: figures => taskCells(figures, ({task}) => `\`${String(task).replace('mixed: ', '')}\``),
   },
   loading: {
     ...{what: 'loading', subject: smollm2},

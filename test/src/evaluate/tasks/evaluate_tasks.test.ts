@@ -153,6 +153,26 @@ describe('evaluateTasks', () => {
     expect(rows[1]!.chance).to.equal(1 / 8);
   });
 
+  it('gives each kind of question rows of its own', async () => {
+    const asked = {...ask, answers: ['x'], candidates: ['x', 'y']};
+    const task = file({...asked, kind: 'one'}, {...asked, kind: 'other'}, {...asked, kind: 'one'});
+    const {rows, answers} = await evaluateTasks(loaded(), task, {plans: ['sliding:window=4']});
+    expect(rows.map(({task: name, plan, questions}) => [name, plan, questions])).to.deep.equal([
+      ['mine: one', 'full', 2],
+      ['mine: one', 'sliding:window=4', 2],
+      ['mine: other', 'full', 1],
+      ['mine: other', 'sliding:window=4', 1],
+    ]);
+    expect(answers.map(({task: name}) => name.slice(6))).to.deep.equal([
+      'one',
+      'other',
+      'one',
+      'one',
+      'other',
+      'one',
+    ]);
+  });
+
   it('counts matches of files: the share of the answers that occur', async () => {
     const text = greedy(context + ask.question + ask.answerPrefix, 6);
     const part = text.slice(1, 4).toUpperCase();

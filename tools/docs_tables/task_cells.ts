@@ -1,0 +1,76 @@
+import type {Figure} from '../../bench/support/history.js';
+import {fixed, percent} from '../../base/units.js';
+import {type Cells, pivot} from './cells.js';
+
+/** Equal for figures that measure the same again. */
+export const taskCase = ({tokens, seed, task, plan}: Figure): string => [tokens, seed, task, plan].join('|');
+
+/** Answers to the questions of several figures together. */
+interface Pooled {
+  readonly label: string;
+  readonly questions: number;
+  /** Shares of the questions. */
+  readonly found: number;
+  readonly chosen: number;
+  /** Mean over the figures. */
+  readonly ratioToFloat32: number;
+}
+
+/** What a plan is called whatever the length of the context: a keeper with its share of the tokens, or a codec as on the command line. */
+export function labelOf({keeper, share, plan}: Figure): string {
+  return share === '1'
+    ? `\`${plan!}\``
+    : `\`${String(keeper).replace(', normalized', ':normalize=true')}\`, ${share!} of the tokens`;
+}
+
+/** Pools figures, each with the weight of its questions. */
+export function pooled(figures: readonly Figure[]): Pooled {
+  const sum = (of: (figure: Figure) => number) => figures.reduce((total, figure) => total + of(figure), 0);
+  const questions = sum(figure => Number(figure['questions']));
+  const share = (key: string) => sum(figure => Number(figure[key]) * Number(figure['questions'])) / questions;
+  return {
+    label: labelOf(figures[0]!),
+    questions,
+    ...{found: share('found'), chosen: share('chosen'), ratioToFloat32: share('ratioToFloat32')},
+  };
+}
+
+/** Returns lists of equal keys, in the order of the first of each. */
+export function grouped<T>(
+  list: readonly T[],
+  keyOf: (item: T) => string,
+): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of list) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item]);
+  return groups;
+}
+
+/** A row for each plan: answers found, and in brackets those chosen from candidates, for each value of `across` and for all. */
+export function taskCells(figures: readonly Figure[], across: (figure: Figure) => string): Cells {
+  const all = 'all';
+  const cases = [
+    ...figures.map(figure => ({figure, column: across(figure)})),
+    ...figures.map(figure => ({figure, column: all})),
+  ];
+  const groups = grouped(cases, ({figure, column}) => `${labelOf(figure)}|${column}`);
+  const rows = [...groups.values()].map((group): Figure => {
+    const {label, found, chosen, questions, ratioToFloat32} = pooled(group.map(({figure}) => figure));
+    return {plan: label, column: group[0]!.column, found, chosen, questions, ratioToFloat32};
+  });
+  const questionsOf = (column: string) => Number(rows.find(row => row['column'] === column)?.['questions']);
+  return pivot(rows, {
+    rows: [
+      ['plan', ({plan}) => String(plan)],
+      [
+        'of float32 bytes',
+        ({plan}) =>
+          fixed(
+            Number(rows.find(row => row['plan'] === plan && row['column'] === all)?.['ratioToFloat32']),
+            3,
+          ),
+      ],
+    ],
+    across: ({column}) => `${String(column)}, ${questionsOf(String(column))} questions`,
+    cell: ({found, chosen}) => `${percent(Number(found), 0)} (${percent(Number(chosen), 0)})`,
+  });
+}

@@ -27,7 +27,7 @@ export function asTask(given: TaskLike): Task | TaskFile {
   }
   if (isTask(given)) return given;
   throw new InvalidArgumentError(
-    `${shown(given)} is no task; expected a name (${taskNames().join(', ')}), an object with name and sample, or what readTaskFile returns.`,
+    `${shown(given)} is no task; expected a name (${taskNames().join(', ')}), an object with name and sample, or what parseTaskFile returns.`,
   );
 }
 

@@ -70,7 +70,7 @@ interface PreparedTask {
  * Each question then continues a fork. Texts are plain, without a chat template.
  *
  * @param model what `loadModel` returns, or `{model, tokenizer}`.
- * @param tasks names of tasks, tasks of your own, or what `readTaskFile` returns; one or several. `onProgress` counts tokens of contexts,
+ * @param tasks names of tasks, tasks of your own, or what `parseTaskFile` returns; one or several. `onProgress` counts tokens of contexts,
  *   of all plans together.
  * @throws InvalidArgumentError for an unknown task, options that are not allowed, or a context too short for a task; ContextLengthError,
  *   before anything is computed, if a context with its question is longer than the model's; the signal's reason.
@@ -92,6 +92,7 @@ export async function evaluateTasks(
   });
   const others = plans.map(plan => asPlan(plan)).filter(plan => planLabel(plan) !== 'full');
   const all = [asPlan(full()), ...others];
+  for (const plan of all) new KVCache(modelOf(model), plan).dispose(); // refuses what does not fit the model
   const contexts = preparedTasks.flatMap(({samples}) => samples.map(({context}) => context.length));
   const afterChunk = countProgress(all.length * contexts.reduce((sum, length) => sum + length, 0), rest);
   const rows: TaskRow[] = [];
@@ -122,11 +123,16 @@ function samplesOf(task: Task | TaskFile, questions: number, setting: TaskSettin
         ? task.samples[index]
         : task.sample({...setting, seed: setting.seed * seedsPerRun + index});
     if (sample === undefined) break;
+    if (sample.questions.length === 0) throw withoutQuestions(task.name);
     samples.push({...sample, questions: sample.questions.slice(0, left)});
     left -= sample.questions.length;
   }
+  if (samples.length === 0) throw withoutQuestions(task.name);
   return samples;
 }
+
+const withoutQuestions = (name: string) =>
+  new InvalidArgumentError(`The task ${name} has no questions about a context; give one or more.`);
 
 /** Seeds of the samples of neighbouring seeds do not overlap. */
 const seedsPerRun = 65_536;

@@ -28,15 +28,13 @@ export interface PreparedQuestion {
 /**
  * Returns a sample as ids.
  * @param name what messages call it, without an article.
- * @throws InvalidArgumentError if it has no context, no questions, or a question has no text, no answer, or candidates without the answer.
+ * @throws InvalidArgumentError if it has no context, or a question has no text, no answer, or candidates without the answer.
  */
 export function prepared(
   {context, questions}: TaskSample,
   tokenizer: Tokenizer,
   name: string,
 ): PreparedSample {
-  if (questions.length === 0)
-    throw new InvalidArgumentError(`The ${name} has no questions; give one or more.`);
   return {
     context: textIds(tokenizer, context, `The context of the ${name}`),
     questions: questions.map(question => preparedQuestion(question, tokenizer, name)),

@@ -227,6 +227,12 @@ describe('evaluateTasks', () => {
         /The task multiKey takes 1,2\d\d tokens .* holds 1,200/,
       ],
       [() => evaluateTasks(loaded(), file()), InvalidArgumentError, /no questions/],
+      [
+        () => evaluateTasks(loaded(), {name: 'mine', samples: []}),
+        InvalidArgumentError,
+        /task mine has no questions/,
+      ],
+      [() => evaluateTasks(loaded(), 'needle', {plans: ['0.001x']}), InvalidArgumentError, /0.001x/],
       [() => evaluateTasks(loaded(), file({...good, answers: []})), InvalidArgumentError, /no answer/],
       [() => evaluateTasks(loaded(), file({...good, answers: ['']})), InvalidArgumentError, /empty/],
       [

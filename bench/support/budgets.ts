@@ -6,14 +6,27 @@ export const keepers: Readonly<Record<string, (tokens: number) => string>> = {
   h2o: tokens => h2o(tokens),
   'h2o, normalized': tokens => `${h2o(tokens)},normalize=true`,
   sliding: tokens => `sliding:window=${tokens - sinks}`,
+  ...Object.fromEntries(
+    ['dropKv', 'expectedAttention', 'keyDiff', 'snapKv', 'tova'].map(name => [
+      name,
+      (tokens: number) => aroundRecent(name, tokens),
+    ]),
+  ),
 };
 
+/** The first tokens, which stay. */
 const sinks = 4;
 
 /** Half of the tokens by their attention, the first ones among them, and half because they are the newest. */
 function h2o(tokens: number): string {
   const recent = Math.floor(tokens / 2);
   return `h2o:heavyBudget=${tokens - recent},recentBudget=${recent}`;
+}
+
+/** Most of the tokens by their scores; the newest queries that some keepers score by stay, or half of the tokens if these are fewer. */
+function aroundRecent(name: string, tokens: number): string {
+  const recent = Math.min(64, Math.floor(tokens / 2));
+  return `${name}:budget=${tokens - sinks - recent},recent=${recent}`;
 }
 
 /** Plans that keep all tokens, in 8 to 2 bits. */

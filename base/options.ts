@@ -92,6 +92,12 @@ export const probability = v.pipe(
   v.maxValue(1, 'expected a number above 0, at most 1'),
 );
 
+/** A number from `least` to `most`. */
+export const numberWithin = (least: number, most: number) => {
+  const expected = `expected a number from ${least} to ${most}`;
+  return v.pipe(v.number(expected), v.minValue(least, expected), v.maxValue(most, expected));
+};
+
 /** A number above 0. */
 export const positiveNumber = v.pipe(
   v.number('expected a number above 0'),

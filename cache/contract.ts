@@ -193,6 +193,8 @@ export interface Context extends AttendContext {
   readonly queries?: tf.Tensor4D;
   /** See `Candidates.outputMetric`. */
   readonly outputMetric?: (() => tf.Tensor3D | undefined) | undefined;
+  /** What the policy's keeper lets stay, if not all. */
+  readonly budget?: Budget | undefined;
   /** Expected length of the text in tokens, if known: buffers do not grow beyond it before the text does. */
   readonly expectedTokens?: number;
 }

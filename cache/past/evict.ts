@@ -5,7 +5,7 @@ import {readableNumbers} from '../../ops/host_numbers.js';
 import type {Context, Policy} from '../contract.js';
 import {bytesOf, bytesPerToken} from '../keepers/budget.js';
 import {scoresOf} from './candidates.js';
-import {type Past, type Segment, tokensHeld} from './past.js';
+import {type Past, type Segment, isAlwaysKept, tokensHeld} from './past.js';
 import {
   blockTokensOf,
   dense,
@@ -31,12 +31,14 @@ export function evict(policy: Policy, past: Past, context: Context): Past {
   const budget = tokensOf(policy, past) + (within ? sinks : 0);
   const limit = budget + recent + (within ? 0 : (apart?.tokens ?? (past.recent.positions === 0 ? sinks : 0)));
   if (tokensHeld(past) <= limit) return past;
-  if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(isSinks)) {
+  if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(isAlwaysKept)) {
     return dropOldest(keepSinks(past, sinks), budget + recent);
   }
   const ready = withCandidates(policy, past, context);
-  const kept = budget - Math.max(earlyTokens(budget), store.blockTokens - 1);
-  return ready === undefined ? past : evictTo(kept, policy, ready, context);
+  if (ready === undefined) return past;
+  const newest = ready.held['near']?.tokens ?? 0;
+  const kept = budget - newest - Math.max(earlyTokens(budget), store.blockTokens - 1);
+  return evictTo(kept, policy, ready, context);
 }
 
 /** Whether the first tokens lie among the candidates, with the highest score: an exact store needs no separate segment for them. */
@@ -69,15 +71,20 @@ function tokensOf({keep, store}: Policy, past: Past): number {
   const {budget = Infinity} = keep;
   const bytes = budget === Infinity ? undefined : bytesOf(budget);
   if (bytes === undefined) return budget as number;
-  const segments = Object.entries(past.held).flatMap(([name, segment]) =>
-    isSinks(name) || segment.tokens === 0 ? [] : [segment],
-  );
-  if (segments.length === 0 && store.exact !== true) return Infinity; // nothing is stored yet
-  const costs = (segments.length === 0 ? [past.recent] : segments).map(segment =>
-    bytesPerToken(segment, keep.observes !== undefined),
-  );
+  const costOf = (segment: Segment) => bytesPerToken(segment, keep.observes !== undefined);
+  const {near, ...others} = past.held;
+  const costs = Object.entries(others)
+    .filter(([name, {tokens}]) => !isAlwaysKept(name) && tokens > 0)
+    .map(([, segment]) => costOf(segment));
+  if (costs.length === 0) {
+    if (store.exact !== true) return Infinity; // nothing is stored yet
+    costs.push(costOf(past.recent));
+  }
+  const newest = near?.tokens ?? 0;
+  const taken = near === undefined ? 0 : newest * costOf(near).perToken;
   const shared = costs.reduce((sum, cost) => sum + cost.shared, 0);
-  return Math.max(0, Math.floor((bytes - shared) / Math.max(...costs.map(({perToken}) => perToken))));
+  const room = (bytes - shared - taken) / Math.max(...costs.map(({perToken}) => perToken));
+  return Math.max(0, newest + Math.floor(room));
 }
 
 /** Evicts the oldest tokens of a window of exact tokens, which all are in `recent`. */
@@ -90,7 +97,7 @@ function dropOldest(past: Past, window: number): Past {
 
 /** The segments whose tokens can be evicted, by name. */
 function candidateSegments({held}: Past): [name: string, segment: Segment][] {
-  return Object.entries(held).filter(([name, {tokens}]) => !isSinks(name) && tokens > 0);
+  return Object.entries(held).filter(([name, {tokens}]) => !isAlwaysKept(name) && tokens > 0);
 }
 
 /** Returns how many tokens per head can be evicted. See `withCandidates`. */
@@ -198,8 +205,6 @@ function shares(scores: readonly tf.Tensor4D[], segments: readonly Segment[], ke
     return wholeBlocks(wanted, blockTokensOf(segment));
   });
 }
-
-const isSinks = (name: string) => name === 'sinks';
 
 function withEvicted(past: Past, evicted: number): Past {
   const evictedTokens = past.events.evictedTokens + evicted;

@@ -7,8 +7,9 @@ import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './se
  * Applies a policy after attention: stores tokens older than the `recent` ones in whole blocks, then evicts what exceeds the keeper's
  * budget. Pure; inside the caller's tidy.
  */
-export function keepAndStore(policy: Policy, past: Past, context: Context): Past {
+export function keepAndStore(policy: Policy, past: Past, of: Context): Past {
   const {keep, store} = policy;
+  const context = keep.budget === undefined ? of : {...of, budget: keep.budget};
   const rested = storeRest(policy, past, context);
   // exact tokens stay in `recent` until the budget is exceeded
   const stored = store.exact === true ? rested : storeOldest(policy, rested, context);

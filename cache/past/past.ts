@@ -34,8 +34,9 @@ export interface DenseSegment extends DenseBlock {
  */
 export interface Past {
   /**
-   * Segments by name, in the order of creation. `sinks`: the first tokens, exact. `stored`: tokens encoded by a pair of codecs. `rest`:
-   * exact tokens of a former plan that wait to be stored. A `PairCodec` may use other names.
+   * Segments by name. `sinks`: the first tokens, exact. `stored`: tokens encoded by a pair of codecs. `near`: the newest tokens of a codec
+   * that gives them more bits, which are never evicted. `rest`: exact tokens of a former plan that wait to be stored. A `PairCodec` may use
+   * other names.
    */
   readonly held: Readonly<Record<string, Segment>>;
   readonly recent: DenseSegment;
@@ -88,24 +89,16 @@ function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor
   return tensors;
 }
 
+/** Whether a held segment has the first or the newest tokens, which are never evicted. */
+export const isAlwaysKept = (name: string): boolean => name === 'sinks' || name === 'near';
+
 /** Returns the tokens that a past holds per head: `tokensSeen` less evicted tokens. */
 export function tokensHeld(past: Past): number {
   return segmentsOf(past).reduce((sum, {tokens}) => sum + tokens, 0);
 }
 
-/** Returns the bytes of a segment's own tensors: codes, scales, positions and scores, with spare capacity. */
-function segmentBytes(segment: Segment): number {
-  return tensorsOfSegment(segment).reduce((sum, tensor) => sum + (isLent(tensor) ? 0 : 4 * tensor.size), 0);
-}
-
-/** Returns the bytes of all tensors of a past, but for those that its model lends to all caches. */
+/** Returns the bytes of all tensors of a past, with spare capacity, but for those that its model lends to all caches. */
 export function pastBytes(past: Past): number {
-  const others = [
-    ...Object.values(past.extras ?? {}),
-    ...(past.queries === undefined ? [] : [past.queries.data]),
-  ];
-  return [...Object.values(past.held), past.recent].reduce(
-    (sum, segment) => sum + segmentBytes(segment),
-    others.reduce((sum, {size}) => sum + size * 4, 0),
-  );
+  const tensors = new Set(tensorsOfPast(past)); // segments may share a basis
+  return [...tensors].reduce((sum, tensor) => sum + (isLent(tensor) ? 0 : 4 * tensor.size), 0);
 }

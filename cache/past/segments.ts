@@ -142,6 +142,31 @@ export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegmen
   };
 }
 
+/**
+ * Returns a segment without its first tokens, in new buffers with room for as many as were removed: if as many are appended as are removed
+ * at a time, its size never changes.
+ * @param tokens fewer than there are, a multiple of `blockTokensOf(segment)`.
+ */
+export function withoutFirst(segment: Segment, tokens: number): Segment {
+  const left = segment.tokens - tokens;
+  const rest = (tensor: tf.Tensor4D, tokensPerRow: number): tf.Tensor4D => {
+    const rows = tf.slice(tensor, [0, 0, tokens / tokensPerRow, 0], [-1, -1, left / tokensPerRow, -1]);
+    return append(undefined, rows, 0, segment.tokens / tokensPerRow);
+  };
+  const restOf = (encoding: Encoding) =>
+    mapTensors(encoding, (tensor, _, {tokensPerRow}) =>
+      tokensPerRow === Infinity ? tensor : rest(tensor, tokensPerRow),
+    );
+  const {keys, values, positions, scores} = segment;
+  return {
+    keys: restOf(keys),
+    values: restOf(values),
+    tokens: left,
+    positions: typeof positions === 'number' ? positions + tokens : rest(positions, 1),
+    ...(scores && {scores: tf.slice(scores, [0, 0, tokens, 0], [-1, -1, left, -1])}),
+  };
+}
+
 /** Returns the oldest `tokens` tokens of a block, in new tensors; without their scores. */
 export function firstTokens({keys, values, positions}: DenseBlock, tokens: number): DenseBlock {
   const first = ({data}: DenseEncoding) => dense(tf.slice(data, [0, 0, 0, 0], [-1, -1, tokens, -1]));

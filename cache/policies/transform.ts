@@ -12,5 +12,5 @@ export interface TransformPolicyOptions extends TransformOptions, KeepOptions {}
 export const transform: Factory<TransformPolicyOptions, Policy> = definePolicy(
   'transform',
   {...transformEntries, ...keepEntries},
-  ({bits, profile, sinks, keep}) => ({sinks, recent: 0, keep, store: transformCodec({bits, profile})}),
+  ({sinks, keep, ...coding}) => ({sinks, recent: 0, keep, store: transformCodec(coding)}),
 );

@@ -14,6 +14,7 @@ import {
 } from '../codecs/transform_profile/profile.js';
 import type {PairCodec} from '../contract.js';
 import type {KVCache} from '../kv_cache.js';
+import type {Past, Segment} from '../past/past.js';
 
 /** The newest tiles of each depth are looked at, 512 tokens. */
 const mostTiles = 32;
@@ -33,7 +34,7 @@ export async function calibrationDrift(cache: KVCache): Promise<CalibrationDrift
   const profiles: (TransformProfile | undefined)[] = [];
   for (let depth = 0; cache.policy(depth) !== undefined; depth++) {
     const profile = profileOfStore(cache.policy(depth)!.store, model);
-    const segment = cache.past(depth)?.held['stored'];
+    const segment = codedSegment(cache.past(depth));
     profiles.push(profile);
     if (profile === undefined || segment === undefined) continue;
     for (const side of transformSides) {
@@ -46,6 +47,12 @@ export async function calibrationDrift(cache: KVCache): Promise<CalibrationDrift
   if (newest.length === 0) return undefined;
   const stored = await Promise.all(newest.map(readCodes)); // copies, since the cache may change meanwhile
   return calibrationDriftOf(stored, (depth, side) => profiles[depth]!.depths[depth]![side]);
+}
+
+/** Of tokens in codes, the newest ones and those before them, the segment that has more: it says more. */
+function codedSegment(past: Past | undefined): Segment | undefined {
+  const {near, stored} = past?.held ?? {};
+  return (near?.tokens ?? 0) > (stored?.tokens ?? 0) ? near : stored;
 }
 
 /** The profile that the codec of a cache's policy stores by; undefined if it has none, or the model has another one since. */

@@ -3,7 +3,8 @@ import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast, checkOptions, positiveNumber} from '../../base/options.js';
 import {profileOfModel} from '../../cache/codecs/transform_profile/of_model.js';
 import type {TransformProfile} from '../../cache/codecs/transform_profile/profile.js';
-import {type TransformWidths, sizesOf, widthsFor} from '../../cache/codecs/transform_profile/widths.js';
+import {type TransformWidths, sizesOf} from '../../cache/codecs/transform_profile/widths.js';
+import {divergenceByAge, widthsByAge} from '../../cache/codecs/transform_profile/widths_by_age.js';
 import {leastBits, tableBytes} from '../../cache/plans/budget_policies.js';
 import type {PlanJson} from '../../cache/plans/plan.js';
 import {uniform} from '../../cache/plans/uniform.js';
@@ -67,7 +68,7 @@ export interface Tuning {
   readonly plan: PlanJson;
   /** How predicted and calibrated divergences belong together: `predicted = factor * calibrated ^ exponent`. */
   readonly response: PowerLaw;
-  /** Bits by group of 8 channels of the chosen point. */
+  /** Bits by group of 8 channels of the chosen point, of tokens that are not near. */
   readonly widths: TransformWidths;
 }
 
@@ -132,7 +133,7 @@ export async function tune(model: ModelLike, text: TextLike, options: TuneOption
   return {
     ...{tokens, points, plan, response},
     chosen: points.find(({bits}) => bits === chosen)!,
-    widths: widthsFor(profile, {bits: chosen}),
+    widths: widthsByAge(profile, chosen).far,
   };
 }
 
@@ -170,7 +171,7 @@ function responseOf(profile: TransformProfile, measured: MeasuredPoints): PowerL
 /** Measured divergences over calibrated ones. */
 function responsesOf(profile: TransformProfile, measured: MeasuredPoints): MeasuredOf[] {
   return [...measured].map(([bits, {klDivergence, klStderr}]) => ({
-    ...{x: widthsFor(profile, {bits}).predictedKl, y: klDivergence, stderr: klStderr},
+    ...{x: divergenceByAge(profile, bits), y: klDivergence, stderr: klStderr},
   }));
 }
 
@@ -178,15 +179,16 @@ function responsesOf(profile: TransformProfile, measured: MeasuredPoints): Measu
 const largestError = 0.5;
 
 function pointOf(profile: TransformProfile, bits: number, all: MeasuredPoints): TunePoint {
-  const {bytesPerToken, predictedKl} = widthsFor(profile, {bits});
+  const {bytesPerToken} = widthsByAge(profile, bits).far;
+  const calibratedKl = divergenceByAge(profile, bits);
   const responses = responsesOf(profile, all);
   const {factor, exponent} = fitPowerLaw(responses);
-  const isKnown = errorOfPowerLaw(responses, predictedKl) <= largestError;
+  const isKnown = errorOfPowerLaw(responses, calibratedKl) <= largestError;
   const measured = all.get(bits);
   return {
-    ...{bits, bytesPerToken: bytesPerToken + tableBytes(profile), calibratedKl: predictedKl},
+    ...{bits, bytesPerToken: bytesPerToken + tableBytes(profile), calibratedKl},
     ratio: (bytesPerToken + tableBytes(profile)) / float32Bytes(profile),
-    ...(isKnown && {predictedKl: factor * predictedKl ** exponent}),
+    ...(isKnown && {predictedKl: factor * calibratedKl ** exponent}),
     ...(measured && {measured}),
   };
 }
@@ -194,10 +196,10 @@ function pointOf(profile: TransformProfile, bits: number, all: MeasuredPoints): 
 /** Bits by which the profile predicts this divergence, to a tenth. */
 function bitsOfKl(profile: TransformProfile, kl: number): number {
   let [low, high] = [fewestBits, mostBits];
-  if (widthsFor(profile, {bits: low}).predictedKl <= kl) return low;
+  if (divergenceByAge(profile, low) <= kl) return low;
   while (high - low > 0.01) {
     const middle = (low + high) / 2;
-    if (widthsFor(profile, {bits: middle}).predictedKl > kl) low = middle;
+    if (divergenceByAge(profile, middle) > kl) low = middle;
     else high = middle;
   }
   return rounded(high);

@@ -40,7 +40,7 @@ export function widthsSvg(name: string, {depths, bits}: TransformWidths): Promis
     ).flat();
   return heatMapSvg({
     title: `${name}: bits by depth, head and channel`,
-    subtitle: `groups of 8 channels, those that matter most first; ${fixed(bits, 2)} bits per number on average`,
+    subtitle: `groups of 8 channels, those that matter most first; tokens older than the newest eighth, ${fixed(bits, 2)} bits per number`,
     columnTitle: 'group',
     legendTitle: 'share of 8 bits',
     cells: [...cells('keys'), ...cells('values')],

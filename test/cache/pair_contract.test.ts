@@ -54,11 +54,26 @@ const stored: Record<string, {readonly store: StoreLike; readonly error: number}
   transform: {
     store: {
       name: 'transform',
-      options: {bits: 5, profile: randomProfileId({depths: 1, kvHeads: 2, dim: 16, rope: {theta: 100}})},
+      options: {
+        bits: 5,
+        near: 0,
+        profile: randomProfileId({depths: 1, kvHeads: 2, dim: 16, rope: {theta: 100}}),
+      },
     },
     error: 2,
   },
-  'transform, without a profile': {store: {name: 'transform', options: {bits: 5}}, error: 2},
+  'transform, some near': {
+    store: {
+      name: 'transform',
+      options: {
+        bits: 4,
+        near: 32,
+        profile: randomProfileId({depths: 1, kvHeads: 2, dim: 16, rope: {theta: 100}}),
+      },
+    },
+    error: 2,
+  },
+  'transform, without a profile': {store: {name: 'transform', options: {bits: 5, near: 16}}, error: 2},
   adaptive: {store: {name: 'adaptive', options: {tolerance: 0.2, groupSize: 4}}, error: 1.5},
   'one for each side': {
     store: {keys: {bits: 8, groupAxis: 'channel', groupSize: 8}, values: 'float8'},

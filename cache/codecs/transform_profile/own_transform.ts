@@ -1,44 +1,35 @@
 import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
 import {sharedBasis} from '../../../ops/encodings/decode.js';
-import type {Encoding, LowRankEncoding} from '../../../ops/encodings/encoding.js';
+import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {eigh} from '../../../ops/linalg/eigh/index.js';
-import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
-import {project} from '../../../ops/low_rank/index.js';
-import {type CodeWidth, channelsPerGroup, groupCount, optimalWidths} from './widths.js';
+import type {SideTensors} from './tensors.js';
+import {type CodeWidth, type SideWidths, channelsPerGroup, groupCount, optimalWidths} from './widths.js';
 
 // Transforms without a calibration: the principal directions of a text's own first tokens.
 
 /**
- * Encodes tokens by the Karhunen-Loeve transform of the run's first tokens: channels are their principal directions, scaled to variance
- * 1. It needs no profile, and knows nothing of what errors cost: at equal bytes its divergence is several times that of a profile.
- * Every head has the same widths, which do not depend on the tokens, so that a text is stored alike in every batch.
+ * The Karhunen-Loeve transform of a run's first tokens: channels are their principal directions, scaled to variance 1. It needs no profile,
+ * and knows nothing of what errors cost: at equal bytes its divergence is several times that of a profile.
  *
+ * @param x the first tokens, if there are none in `like`.
  * @param like earlier tokens of the run, whose directions are taken.
  * @param center whether the mean of the first tokens is subtracted.
  */
-export function encodeByOwnTransform(
-  x: tf.Tensor4D,
-  like: Encoding | undefined,
-  {bits, center}: {readonly bits: number; readonly center: boolean},
-): LowRankEncoding {
+export function ownTransform(x: tf.Tensor4D, like: Encoding | undefined, center: boolean): SideTensors {
   const {basis, mean} = sharedBasis(like) ?? principalDirections(x, center);
-  const [, kvHeads, , dim] = x.shape;
   // rows of the basis are orthogonal: their inverse is the transpose, divided by the squares of their lengths
   const squares = tf.sum(tf.square(basis), 3, true);
   const analysis: tf.Tensor4D = tf.mul(
     basis,
     tf.where(tf.greater(squares, 0), tf.reciprocal(squares), tf.zerosLike(squares)),
   );
-  const widths = Array.from({length: kvHeads}, () => widthsOfHead(dim, bits));
-  return {
-    kind: 'lowRank',
-    dim,
-    rank: basis.shape[2],
-    latents: quantizeLloydMax(project(mean ? tf.sub(x, mean) : x, analysis), widths),
-    basis,
-    ...(mean && {mean}),
-  };
+  return {basis, analysis, ...(mean && {mean})};
+}
+
+/** The same widths for every head, which do not depend on the tokens, so that a text is stored alike in every batch. */
+export function ownWidths(kvHeads: number, dim: number, bits: number): SideWidths {
+  return Array.from({length: kvHeads}, () => widthsOfHead(dim, bits));
 }
 
 /** Numbers that all tokens of a head share: directions and a mean. */
@@ -76,6 +67,6 @@ const smallestVariance = 1e-4;
 /** Widths for variances that fall as those of keys and values do: by a thousand over a head. */
 function widthsOfHead(dim: number, bits: number): CodeWidth[] {
   const groups = groupCount(dim);
-  const weights = Array.from({length: groups}, (_, group) => 1000 ** (-group / groups));
-  return optimalWidths(weights, Math.floor(bits * groups + 1e-9));
+  const items = Array.from({length: groups}, (_, group) => ({weight: 1000 ** (-group / groups), groups: 1}));
+  return optimalWidths(items, Math.floor(bits * groups + 1e-9));
 }

@@ -13,7 +13,6 @@ import type {SideWidths, TransformWidths} from './widths.js';
 
 /** The tables of one side of one depth as tensors, the same for all tokens and caches. */
 export interface SideTensors {
-  readonly widths: SideWidths;
   /**
    * B', `[batch, kvHeads, channels, dim]`: codes of 8 bits, whose inverse A' is. (A' B' = I holds for what is stored, so that rounding only
    * turns the channels a little: a KL divergence of .012 at 2.3 bits stays .012.) Float32 if the head's dim is no multiple of 8.
@@ -40,6 +39,7 @@ const tensorsOfProfiles = new WeakMap<TransformProfile, Map<string, Made>>();
 
 /**
  * The tables of one side of one depth, made at their first use and lent to all caches: they live until `disposeProfile`.
+ * @param widths which channels are mixed with one another: those of a head of the same width.
  * @param batch texts that are computed together.
  */
 export function sideTensors(
@@ -83,7 +83,7 @@ function makeTensors(transform: SideTransform, widths: SideWidths, batch: number
   const transposed = (analysis: Float32Array) =>
     lent(() => tf.transpose(tf.tensor4d(analysis, [1, kvHeads, dim, channels]), [0, 1, 3, 2]));
   const rows = mixedSynthesis(transform, widths);
-  const rest = {widths, mean: vector(mean), rotatedMean: vector(rotatedMean)};
+  const rest = {mean: vector(mean), rotatedMean: vector(rotatedMean)};
   const coded = channels === dim ? codedRows(rows, kvHeads, dim) : undefined;
   if (coded === undefined) {
     const basis = lent(() => tf.tensor4d(rows, [1, kvHeads, channels, dim]));

@@ -1,7 +1,7 @@
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {groupChannels} from '../../../ops/encodings/lloyd_max_layout.js';
 import {type Width, allWidths, meanSquaredErrorOf} from '../../../ops/encodings/lloyd_max_levels.js';
-import {type SideTransform, type TransformProfile, transformSides} from './profile.js';
+import type {SideTransform, TransformProfile, TransformSide} from './profile.js';
 
 /** Channels that share a width. */
 export const channelsPerGroup = groupChannels;
@@ -45,14 +45,55 @@ export type WidthBudget = {readonly bits: number} | {readonly bytesPerToken: num
  * @throws InvalidArgumentError if the budget is below the scales' bytes, above 8 bits per number, or not a number.
  */
 export function widthsFor(profile: TransformProfile, budget: WidthBudget): TransformWidths {
-  const groups = profile.depths.flatMap(depth => transformSides.flatMap(side => groupsOf(depth[side])));
-  const widths = optimalWidths(groups, codeBytesOf(profile, budget));
-  let at = 0;
-  const ofSide = ({kvHeads, dim}: SideTransform): SideWidths =>
-    Array.from({length: kvHeads}, () => Array.from({length: groupCount(dim)}, () => widths[at++]!));
+  return mixedAlike(profile, budget, () => 0);
+}
+
+/**
+ * `widthsFor` with the channels that `coarse` mixes with one another (those of a head that have the same width, above 0) kept at the same
+ * width: both have the same tables, so that tokens can be coded again without their keys and values.
+ *
+ * @throws InvalidArgumentError as `widthsFor` does.
+ */
+export function finerWidths(
+  profile: TransformProfile,
+  coarse: TransformWidths,
+  budget: WidthBudget,
+): TransformWidths {
+  return mixedAlike(
+    profile,
+    budget,
+    (depth, side, head, group) => coarse.depths[depth]![side][head]![group]!,
+  );
+}
+
+/** @param mixed a number of each group: those of a head with the same number, above 0, have the same width. */
+function mixedAlike(
+  profile: TransformProfile,
+  budget: WidthBudget,
+  mixed: (depth: number, side: TransformSide, head: number, group: number) => number,
+): TransformWidths {
+  const items: {weight: number; groups: number}[] = [];
+  const indices = profile.depths.map((transforms, depth) => {
+    const ofSide = (side: TransformSide) =>
+      groupsOf(transforms[side]).map((weights, head) => {
+        const together = new Map<number, number>();
+        return weights.map((weight, group) => {
+          const key = mixed(depth, side, head, group);
+          const index = (key > 0 ? together.get(key) : undefined) ?? items.push({weight: 0, groups: 0}) - 1;
+          together.set(key, index);
+          items[index]!.weight += weight;
+          items[index]!.groups++;
+          return index;
+        });
+      });
+    return {keys: ofSide('keys'), values: ofSide('values')};
+  });
+  const widths = optimalWidths(items, codeBytesOf(profile, budget));
+  const widthsOf = (side: readonly (readonly number[])[]): SideWidths =>
+    side.map(head => head.map(index => widths[index]!));
   return measuredWidths(
     profile,
-    profile.depths.map(({keys, values}) => ({keys: ofSide(keys), values: ofSide(values)})),
+    indices.map(({keys, values}) => ({keys: widthsOf(keys), values: widthsOf(values)})),
   );
 }
 
@@ -77,9 +118,8 @@ export function predictedDivergences(
   return profile.depths.map((transforms, depth) => {
     const of = (transform: SideTransform, widths: SideWidths) => {
       const ofGroups = widths.flat();
-      return (
-        groupsOf(transform).reduce((sum, weight, i) => sum + weight * meanSquaredErrorOf(ofGroups[i]!), 0) / 2
-      );
+      const weights = groupsOf(transform).flat();
+      return weights.reduce((sum, weight, i) => sum + weight * meanSquaredErrorOf(ofGroups[i]!), 0) / 2;
     };
     return {
       keys: of(transforms.keys, depths[depth]!.keys),
@@ -92,8 +132,8 @@ export function groupCount(dim: number): number {
   return Math.ceil(dim / channelsPerGroup);
 }
 
-/** The sums of the weights of each group, head after head. */
-function groupsOf({kvHeads, dim, weights}: SideTransform): number[] {
+/** The sums of the weights of each group, by head. */
+function groupsOf({kvHeads, dim, weights}: SideTransform): number[][] {
   return Array.from({length: kvHeads}, (_, head) =>
     Array.from({length: groupCount(dim)}, (_, group) =>
       weights
@@ -103,27 +143,32 @@ function groupsOf({kvHeads, dim, weights}: SideTransform): number[] {
         )
         .reduce((sum, weight) => sum + weight, 0),
     ),
-  ).flat();
+  );
 }
 
-/**
- * One width per group, of least total error within a number of bytes. A group of width w takes w bytes per token.
- * @param groups what an error of variance 1 in the channels of each group costs.
- */
-export function optimalWidths(groups: readonly number[], bytes: number): CodeWidth[] {
-  const steps = groups.flatMap((weight, group) =>
+/** Groups of channels that have the same width. */
+export interface WeightedGroups {
+  /** What an error of variance 1 in all of their channels costs. */
+  readonly weight: number;
+  readonly groups: number;
+}
+
+/** One width each, of least total error within a number of bytes. A group of width w takes w bytes per token. */
+export function optimalWidths(items: readonly WeightedGroups[], bytes: number): CodeWidth[] {
+  const steps = items.flatMap(({weight, groups}, item) =>
     allWidths.slice(1).map((width, i) => {
       const from = allWidths[i]!;
-      const gain = (weight * (meanSquaredErrorOf(from) - meanSquaredErrorOf(width))) / (width - from);
-      return {group, from, width, gain};
+      const taken = groups * (width - from);
+      const gain = (weight * (meanSquaredErrorOf(from) - meanSquaredErrorOf(width))) / taken;
+      return {item, from, width, taken, gain};
     }),
   );
-  const widths = groups.map((): CodeWidth => 0);
+  const widths = items.map((): CodeWidth => 0);
   let left = bytes;
-  for (const {group, from, width, gain} of steps.sort((a, b) => b.gain - a.gain)) {
-    if (!(gain > 0) || widths[group] !== from || width - from > left) continue;
-    widths[group] = width;
-    left -= width - from;
+  for (const {item, from, width, taken, gain} of steps.sort((a, b) => b.gain - a.gain)) {
+    if (!(gain > 0) || widths[item] !== from || taken > left) continue;
+    widths[item] = width;
+    left -= taken;
   }
   return widths;
 }

@@ -25,8 +25,7 @@ export function attendSegmentsWasm(
   const [batch, heads, queryTokens] = queries.shape;
   const dim = segments[0]!.values.dim;
   const output = heap.output([batch, heads, queryTokens, dim], 'float32');
-  // exact tokens first: how exact others have to be depends on their part of the whole
-  const latents = segments.map(latentSegment).sort((a, b) => Number(b.isExact) - Number(a.isExact));
+  const latents = mostAttendedFirst(segments.map(latentSegment));
   let words: number[] = [];
   for (const latent of latents) words = words.concat(describeLatent(heap, latent)); // flatMap takes ten times longer
   const described = heap.words(words);
@@ -44,6 +43,11 @@ export function attendSegmentsWasm(
   }
   heap.kernels.mergePartials(heap.words(room.partials), latents.length, heap.address(output), step.rows, dim);
   return output;
+}
+
+/** Exact tokens, then the newest of the others: how exact tokens have to be read depends on their part of the whole. */
+function mostAttendedFirst(segments: readonly LatentSegment[]): LatentSegment[] {
+  return [...segments.filter(({isExact}) => isExact), ...segments.filter(({isExact}) => !isExact).reverse()];
 }
 
 /** What all segments of a call share. */

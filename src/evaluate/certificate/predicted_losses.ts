@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {CacheStateError} from '../../../base/errors.js';
 import type {LayerShape} from '../../../cache/binding/layer_shape.js';
 import type {SideTransform, TransformProfile} from '../../../cache/codecs/transform_profile/profile.js';
-import {predictedDivergences, widthsFor} from '../../../cache/codecs/transform_profile/widths.js';
+import {type AgeOptions, divergencesByAge} from '../../../cache/codecs/transform_profile/widths_by_age.js';
 import type {Policy} from '../../../cache/contract.js';
 import {decodeTokens, meanAt} from '../../../cache/past/decode.js';
 import {type DenseBlock, type Past, noEvents} from '../../../cache/past/past.js';
@@ -13,7 +13,7 @@ import {project} from '../../../ops/low_rank/index.js';
 /**
  * What the calibration expects each depth's stored tokens to cost, in nats of KL divergence per token: the metric of the loss of what
  * the policy's codec makes of random tokens with the calibration's covariances, means and scales. For `transform` it is the sum over channels,
- * `1/2 sum_i lambda_i eps(width_i)`; for policies that store all tokens exactly it is 0.
+ * `1/2 sum_i lambda_i eps(width_i)`, of near and far tokens by their parts of the loss; for policies that store all tokens exactly it is 0.
  *
  * @param profile of the model.
  * @returns by depth; undefined for policies that evict tokens or keep the newest ones exact, which are read most, and for codecs that also
@@ -24,40 +24,40 @@ export async function predictedLosses(
   shapes: readonly LayerShape[],
   profile: TransformProfile,
 ): Promise<(number | undefined)[]> {
-  const ofBits = new Map<number, readonly number[]>();
-  const byWidths = (bits: number, depth: number) => {
-    const ofDepths = ofBits.get(bits) ?? lossesOfWidths(profile, bits);
-    ofBits.set(bits, ofDepths);
+  const known = new Map<string, readonly number[]>();
+  const byAge = (bits: number, ages: AgeOptions, depth: number) => {
+    const key = JSON.stringify([bits, ages]);
+    const ofDepths = known.get(key) ?? lossesByAge(profile, bits, ages);
+    known.set(key, ofDepths);
     return ofDepths[depth]!;
   };
   const losses: (number | undefined)[] = [];
   for (const [depth, policy] of policies.entries()) {
-    losses.push(await predictedLoss(policy, shapes[depth]!, profile, byWidths));
+    losses.push(await predictedLoss(policy, shapes[depth]!, profile, byAge));
   }
   return losses;
 }
 
 /** Of `transform`, by depth. */
-function lossesOfWidths(profile: TransformProfile, bits: number): number[] {
-  return predictedDivergences(profile, widthsFor(profile, {bits}).depths).map(
-    ({keys, values}) => keys + values,
-  );
+function lossesByAge(profile: TransformProfile, bits: number, ages: AgeOptions): number[] {
+  return divergencesByAge(profile, bits, ages).map(({keys, values}) => keys + values);
 }
 
 async function predictedLoss(
   {keep, recent, store}: Policy,
   shape: LayerShape,
   profile: TransformProfile,
-  byWidths: (bits: number, depth: number) => number,
+  byAge: (bits: number, ages: AgeOptions, depth: number) => number,
 ): Promise<number | undefined> {
   const {keys, values} = profile.depths[shape.depth]!;
   const isOther = keys.dim !== shape.dim || values.dim !== shape.dimV || keys.kvHeads !== shape.kvHeads;
   if (keep.budget !== undefined || isOther) return undefined;
   if (store.exact === true) return 0;
   if (recent > 0) return undefined;
-  const {bits} = store.options;
-  if (store.name === 'transform' && typeof bits === 'number') {
-    return byWidths(bits, shape.depth);
+  const {bits, near, extraBits} = store.options;
+  const isTransform = store.name === 'transform' && typeof bits === 'number';
+  if (isTransform && typeof near === 'number' && typeof extraBits === 'number') {
+    return byAge(bits, {near, extraBits}, shape.depth);
   }
   return simulatedLoss(store, shape, profile);
 }

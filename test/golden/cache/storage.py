@@ -212,18 +212,19 @@ def lloyd_max(z, widths, noise):
     return decoded
 
 
-def widths_of(weights, total):
-    """Of each group, the width: least sum of weight * distortion with `total` bits together, by Lagrange's multiplier."""
+def widths_of(weights, total, counts=1):
+    """Of each set of `counts` groups, the width: least sum of weight * distortion with `total` bits together, by Lagrange's multiplier."""
+    counts = np.broadcast_to(counts, weights.shape)
 
     def best(multiplier):
-        return WIDTHS[(weights[:, None] * DISTORTIONS + multiplier * WIDTHS).argmin(1)]
+        return WIDTHS[(weights[:, None] * DISTORTIONS + multiplier * counts[:, None] * WIDTHS).argmin(1)]
 
     low, high = 1e-15, 1e9
     for _ in range(200):
         middle = np.sqrt(low * high)
-        low, high = (middle, high) if best(middle).sum() > total else (low, middle)
+        low, high = (middle, high) if counts @ best(middle) > total else (low, middle)
     widths = best(high)
-    if widths.sum() != total:
+    if counts @ widths != total:
         raise Unclear("widths")  # no multiplier gives this total
     return widths
 

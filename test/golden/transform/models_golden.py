@@ -6,7 +6,8 @@ chunks: with grouped heads and with one key head, rotation with YaRN's factor, a
 
 By the definition of docs/TRANSFORM.md: a step sees its own tokens exactly; after it, whole tiles of 16 tokens behind the first `sinks` are
 stored, keys as x = R_p (k - mu_0) and values as they are, by the nearest levels of z = (x - M) A, mixed, in units of the token's scale.
-They are decoded at once here, and attended like all others. Statistics are those of another text, metrics are random.
+The newest `near` of them have more bits, and are coded again from what these stand for when they leave. They are decoded
+at once here, and attended like all others. Statistics are those of another text, metrics are random.
 
 Codes and scales are discrete: each text is the first whose numbers all lie apart from the middle between two levels.
 """
@@ -31,10 +32,10 @@ TILE, VOCAB = 16, 61
 # over codes before, too, which is exact to 2e-5 of its largest output.
 NOISE = [1e-5, 4e-5, 4e-5]
 
-CASES = [  # model, sinks, bits of all groups over numbers of keys and values, chunks
-    ("qwen2", 4, 5, [9, 1, 1, 14, 1, 1, 1, 20, 1, 1, 2, *[1] * 10]),
-    ("llama_rope_yarn", 2, 4, [21, 1, 1, 1, 17, 1, 1, 1, 1, 12, 1, 1, 1, 1]),
-    ("gpt2", 4, 2, [5, 1, 1, 1, 19, 1, 1, 1, 9, *[1] * 9]),
+CASES = [  # model, sinks, bits of all groups over numbers of keys and values, near tokens and their extra bits, chunks
+    ("qwen2", 4, 4, (16, 2), [9, 1, 1, 14, 1, 1, 1, 20, 1, 1, 2, *[1] * 10]),
+    ("llama_rope_yarn", 2, 3, (32, 2), [21, 1, 1, 1, 17, 1, 1, 1, 1, 12, 1, 1, 1, 1]),
+    ("gpt2", 4, 2, (0, 0), [5, 1, 1, 1, 19, 1, 1, 1, 9, *[1] * 9]),
 ]
 
 
@@ -103,12 +104,24 @@ def side_of(x, rng):
     return {"analysis": float32(a), "synthesis": float32(b), "weights": np.sort(weights, -1)[:, ::-1]}
 
 
-def widths_by_side(profile, bits):
-    """One multiplier over all groups of 8 channels; the last group of a head may have fewer."""
+def widths_by_side(profile, bits, coarse=None):
+    """One multiplier over all groups of 8 channels; the last group of a head may have fewer.
+
+    Groups of a head that have the same width in `coarse`, but for none, have the same width.
+    """
     sides = [depth[side] for depth in profile for side in ("keys", "values")]
-    groups = [[row[at : at + 8].sum() for at in range(0, len(row), 8)] for side in sides for row in side["weights"]]
+    groups = np.array([[row[at : at + 8].sum() for at in range(0, len(row), 8)] for side in sides for row in side["weights"]])
+    together = np.arange(groups.size).reshape(groups.shape)
+    if coarse is not None:
+        heads = [row for depth in coarse for side in ("keys", "values") for row in depth[side]]
+        for mine, widths in zip(together, heads):
+            for width in set(widths) - {0}:
+                mine[widths == width] = mine[widths == width][0]
+    kept, mine = np.unique(together, return_inverse=True)
+    weights = np.bincount(mine.ravel(), groups.ravel(), len(kept))
     numbers = sum(side["weights"].size for side in sides)
-    widths = iter(widths_of(np.concatenate(groups), int(bits * numbers / 8 + 1e-9)).reshape(len(groups), -1))
+    widths = widths_of(weights, int(bits * numbers / 8 + 1e-9), np.bincount(mine.ravel()))
+    widths = iter(widths[mine.ravel()].reshape(groups.shape))
     return [{side: [next(widths) for _ in depth[side]["weights"]] for side in ("keys", "values")} for depth in profile]
 
 
@@ -136,10 +149,11 @@ def mixed(a, b, widths):
 class Cache:
     """Keys and values of all tokens, [kvHeads, tokens, dim], as attention reads them: the first `stored` are final."""
 
-    def __init__(self, model, profile, widths, sinks):
-        self.model, self.profile, self.widths, self.sinks = model, profile, widths, sinks
+    def __init__(self, model, profile, widths, near_widths, near, sinks):
+        self.model, self.profile, self.widths, self.near_widths, self.near, self.sinks = model, profile, widths, near_widths, near, sinks
         self.depths = [None] * model.depths
         self.stored = [sinks] * model.depths
+        self.far = [sinks] * model.depths
 
     def attend(self, depth, q, k, v):
         past = self.depths[depth]
@@ -158,33 +172,41 @@ class Cache:
         self.stored[depth] = last
         if last == first:
             return k, v
-        run = slice(first, last)
         k, v = k.copy(), v.copy()
-        rotated_mean = self.profile[depth]["keys"].get("rotatedMean")
-        turned = 0 if rotated_mean is None else self.model.turn(np.repeat(rotated_mean[:, None], last - first, 1), np.arange(first, last))
-        k[:, run] = self.coded(depth, "keys", k[:, run] - turned) + turned
-        v[:, run] = self.coded(depth, "values", v[:, run])
+        before, now = self.far[depth], last - min(self.near, last - self.sinks) // TILE * TILE
+        self.far[depth] = now
+        self.code(depth, k, v, before, min(now, first), self.widths)  # again
+        self.code(depth, k, v, first, max(now, first), self.widths)
+        self.code(depth, k, v, max(now, first), last, self.near_widths)
         return k, v
 
-    def coded(self, depth, side, x):
+    def code(self, depth, k, v, first, last, widths):
+        """Replaces tokens by what their codes stand for."""
+        run = slice(first, last)
+        rotated_mean = self.profile[depth]["keys"].get("rotatedMean")
+        turned = 0 if rotated_mean is None else self.model.turn(np.repeat(rotated_mean[:, None], last - first, 1), np.arange(first, last))
+        k[:, run] = self.coded(depth, "keys", k[:, run] - turned, widths) + turned
+        v[:, run] = self.coded(depth, "values", v[:, run], widths)
+
+    def coded(self, depth, side, x, widths):
         tables = self.profile[depth][side]
         mean = tables.get("mean", np.zeros((len(x), x.shape[2])))
         decoded = []
         for head, tokens in enumerate(x):
-            widths = self.widths[depth][side][head]
-            a, b = mixed(tables["analysis"][head], tables["synthesis"][head], widths)
-            decoded.append(lloyd_max((tokens - mean[head]) @ a, widths, NOISE[depth]) @ b + mean[head])
+            a, b = mixed(tables["analysis"][head], tables["synthesis"][head], self.widths[depth][side][head])
+            decoded.append(lloyd_max((tokens - mean[head]) @ a, widths[depth][side][head], NOISE[depth]) @ b + mean[head])
         return np.array(decoded)
 
 
-def case(name, sinks, bits, chunks, seed):
+def case(name, sinks, bits, near, chunks, seed):
     rng = np.random.default_rng(seed)
     model = Model(name)
     profile = profile_of(model, rng.integers(3, VOCAB, model.context), rng)
     widths = widths_by_side(profile, bits)
+    near_widths = widths_by_side(profile, bits + near[1], widths)
     ids = rng.integers(3, VOCAB, sum(chunks))
     assert len(ids) <= model.context
-    cache = Cache(model, profile, widths, sinks)
+    cache = Cache(model, profile, widths, near_widths, near[0], sinks)
     logits, start = [], 0
     for count in chunks:
         logits.append(model.run(ids[start : start + count], start=start, attend=cache.attend))
@@ -193,10 +215,14 @@ def case(name, sinks, bits, chunks, seed):
     exact = model.run(ids)
     print(f"{name}: seed {seed}, logits up to {np.abs(logits - exact).max():.2g} from the exact ones of {np.abs(exact).max():.2g},",
           f"{cache.stored[0] - sinks} tokens stored, widths", sorted({int(w) for d in widths for s in d.values() for h in s for w in h}))
-    return {"model": name, "name": "transform", "options": {"sinks": sinks, "bits": bits}, "chunks": chunks, "ids": ids.tolist(), "stored": cache.stored[0] - sinks,
-            "profile": [{side: {part: numbers(x) for part, x in tables.items()} for side, tables in depth.items()} for depth in profile],
-            "widths": [{side: [row.tolist() for row in heads] for side, heads in depth.items()} for depth in widths],
+    return {"model": name, "name": "transform", "options": {"sinks": sinks, "bits": bits, "near": near[0], "extraBits": near[1]}, "chunks": chunks, "ids": ids.tolist(), "stored": cache.far[0] - sinks,
+            "near": cache.stored[0] - cache.far[0], "profile": [{side: {part: numbers(x) for part, x in tables.items()} for side, tables in depth.items()} for depth in profile],
+            "widths": as_lists(widths), "nearWidths": as_lists(near_widths),
             "meanNll": mean_nll(logits, ids), "logits": numbers(logits, 7)}
+
+
+def as_lists(widths):
+    return [{side: [row.tolist() for row in heads] for side, heads in depth.items()} for depth in widths]
 
 
 def numbers(x, digits=9):

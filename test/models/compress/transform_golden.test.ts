@@ -1,10 +1,8 @@
 import {expect} from 'chai';
 import {KVCache, transform} from '../../../cache/index.js';
-import {
-  type SideTransform,
-  type TransformProfile,
-  widthsFor,
-} from '../../../cache/codecs/transform_profile/index.js';
+import type {TransformPolicyOptions} from '../../../cache/policies/transform.js';
+import type {SideTransform, TransformProfile} from '../../../cache/codecs/transform_profile/index.js';
+import {widthsByAge} from '../../../cache/codecs/transform_profile/widths_by_age.js';
 import {attentionFingerprint} from '../../../models/index.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {type GoldenArray, readGolden} from '../../support/golden.js';
@@ -19,15 +17,19 @@ interface GoldenSide {
   readonly weights: GoldenArray;
 }
 
+type GoldenWidths = readonly {readonly keys: number[][]; readonly values: number[][]}[];
+
 /** A text that a model reads in chunks: see test/golden/transform/models_golden.py. */
 interface GoldenText {
   readonly model: string;
-  readonly options: {readonly sinks: number; readonly bits: number};
+  readonly options: Required<Pick<TransformPolicyOptions, 'sinks' | 'bits' | 'near' | 'extraBits'>>;
   readonly chunks: readonly number[];
   readonly ids: readonly number[];
   readonly stored: number;
+  readonly near: number;
   readonly profile: readonly {readonly keys: GoldenSide; readonly values: GoldenSide}[];
-  readonly widths: readonly {readonly keys: number[][]; readonly values: number[][]}[];
+  readonly widths: GoldenWidths;
+  readonly nearWidths: GoldenWidths;
   readonly meanNll: number;
   readonly logits: GoldenArray;
 }
@@ -43,7 +45,7 @@ describeOnBackends(
   'texts under transform as NumPy has them',
   () => {
     for (const golden of cases) {
-      it(`${golden.model}, ${golden.options.bits} bits`, async () => {
+      it(`${golden.model}, ${golden.options.bits} bits, ${golden.near} tokens near`, async () => {
         const {model, config} = await tinyModel(golden.model);
         const profile: TransformProfile = {
           ...{tokens: 64, gradientTokens: 64, texts: ['random']},
@@ -51,21 +53,20 @@ describeOnBackends(
           ...(config.rope && {rope: config.rope}),
           depths: golden.profile.map(({keys, values}) => ({keys: sideOf(keys), values: sideOf(values)})),
         };
-        const {sinks, bits} = golden.options;
-        expect(widthsFor(profile, {bits}).depths).to.deep.equal(golden.widths);
-        const cache = new KVCache(model, transform({sinks, bits, profile}));
+        const {sinks, bits, ...ages} = golden.options;
+        const widths = widthsByAge(profile, bits, ages);
+        expect(widths.far.depths).to.deep.equal(golden.widths);
+        expect(ages.near === 0 || widths.near.depths).to.deep.equal(ages.near === 0 || golden.nearWidths);
+        const cache = new KVCache(model, transform({...golden.options, profile}));
         const logits: number[] = [];
         for (const count of golden.chunks) {
           const from = cache.tokens;
           logits.push(...Array.from(await logitsOf(model, golden.ids.slice(from, from + count), {cache})));
         }
         const {held, recent} = cache.past(0)!;
-        const waiting = golden.ids.length - sinks - golden.stored;
-        expect([held['sinks']!.tokens, held['stored']!.tokens, recent.tokens]).to.deep.equal([
-          sinks,
-          golden.stored,
-          waiting,
-        ]);
+        const tokens = [held['sinks']!, held['stored']!, held['near'], recent].map(run => run?.tokens ?? 0);
+        const waiting = golden.ids.length - sinks - golden.stored - golden.near;
+        expect(tokens).to.deep.equal([sinks, golden.stored, golden.near, waiting]);
         await expectClose(logits, golden.logits.data, tolerance);
         expect(meanNll(logits, golden.ids)).to.be.closeTo(golden.meanNll, 1e-4);
         cache.dispose();

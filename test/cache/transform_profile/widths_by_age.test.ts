@@ -1,0 +1,92 @@
+import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
+import {registerProfile} from '../../../cache/codecs/transform_profile/of_model.js';
+import {transformSides} from '../../../cache/codecs/transform_profile/profile.js';
+import {
+  divergencesByAge,
+  nearTokens,
+  widthsByAge,
+} from '../../../cache/codecs/transform_profile/widths_by_age.js';
+import {predictedDivergences} from '../../../cache/codecs/transform_profile/widths.js';
+import {InvalidArgumentError} from '../../../base/errors.js';
+import {KVCache, transform, uniformShapes} from '../../../cache/index.js';
+import {useBackend} from '../../../ops/backends/use_backend.js';
+import {randomProfile} from '../../support/transform_profile.js';
+
+describe('more bits for the newest tokens', () => {
+  const profile = randomProfile({depths: 3, kvHeads: 2, dim: 64});
+  before(() => useBackend('wasm'));
+
+  it('leave channels that are mixed with one another together', () => {
+    for (const bits of [0.5, 1.5, 2.3, 4, 6]) {
+      const {far, near} = widthsByAge(profile, bits, {near: 64, extraBits: 2});
+      expect(near.bits).to.be.within(bits + 1.8, bits + 2);
+      expect(near.predictedKl).to.be.below(0.3 * far.predictedKl);
+      for (const [depth, widths] of far.depths.entries()) {
+        for (const side of transformSides) {
+          for (const [head, ofHead] of widths[side].entries()) {
+            const nearOf = new Map<number, Set<number>>();
+            ofHead.forEach((width, group) => {
+              nearOf.set(
+                width,
+                (nearOf.get(width) ?? new Set()).add(near.depths[depth]![side][head]![group]!),
+              );
+            });
+            for (const [width, others] of nearOf) if (width > 0) expect(others.size).to.equal(1);
+          }
+        }
+      }
+    }
+  });
+
+  it('are whole tiles, at most 8 bits together, and at most half of what a keeper lets stay', () => {
+    expect([0, 15, 16, 300].map(tokens => nearTokens(100, tokens))).to.deep.equal([0, 0, 16, 96]);
+    expect(nearTokens(100, 300, 64)).to.equal(32);
+    expect(nearTokens(100, 40, '64kB')).to.equal(16);
+    expect(widthsByAge(profile, 7, {near: 64, extraBits: 2}).near.bits).to.equal(8);
+  });
+
+  it('are predicted by the part of the loss that tokens of that age cause', () => {
+    const {far, near} = widthsByAge(profile, 2.5, {near: 90, extraBits: 2});
+    const [old, newest] = [far, near].map(({depths}) => predictedDivergences(profile, depths)[1]!.keys);
+    const part = 2 ** -0.8;
+    const {keys} = divergencesByAge(profile, 2.5, {near: 90, extraBits: 2})[1]!;
+    expect(keys).to.be.closeTo(part * old! + (1 - part) * newest!, 1e-9 * keys);
+  });
+
+  it('go to the newest tokens of a cache, whatever its steps', async () => {
+    const id = registerProfile(randomProfile({depths: 1, kvHeads: 2, dim: 64}));
+    const shapes = uniformShapes({depths: 1, heads: 2, kvHeads: 2, headDim: 64});
+    const [tokens, sinks, near] = [250, 4, 64];
+    const text: tf.Tensor4D = tf.randomNormal([1, 2, tokens, 64], 0, 1, 'float32', 5);
+    for (const steps of [[tokens], [100, 100, 50], Array.from({length: tokens}, () => 1)]) {
+      const cache = new KVCache(shapes, transform({bits: 2, near, sinks, profile: id}));
+      let from = 0;
+      for (const count of steps) {
+        tf.tidy(() => {
+          const fresh = tf.slice(text, [0, 0, from, 0], [-1, -1, count, -1]);
+          cache.attend(0, {queries: fresh, keys: fresh, values: fresh});
+        });
+        from += count;
+      }
+      const {held, recent} = cache.past(0)!;
+      expect(held['near']!.tokens).to.equal(near);
+      expect(held['near']!.positions).to.equal(tokens - recent.tokens - near);
+      expect(held['stored']!.tokens).to.equal(tokens - recent.tokens - near - sinks);
+      expect(held['stored']!.positions).to.equal(sinks);
+      cache.dispose();
+    }
+    text.dispose();
+  });
+
+  it('are refused if they are no whole number, or more than 8', () => {
+    expect(() => transform({near: 1.5})).to.throw(
+      InvalidArgumentError,
+      /near = 1.5; expected a whole number/,
+    );
+    expect(() => transform({extraBits: 9})).to.throw(
+      InvalidArgumentError,
+      /extraBits = 9; expected a number from 0 to 8/,
+    );
+  });
+});

@@ -78,7 +78,7 @@ export class KVCache implements AttentionCache {
    *   `LayerShape`s.
    * @param plan the policy of each depth: see `asPlan`. Default: what each layer asks for, otherwise `full`.
    * @throws InvalidArgumentError if the model has no attention layer with a cache, or applies one more than once, or if the plan cannot
-   *   be read or does not fit the model.
+   *   be read or does not fit the model; ModelError if a policy is of another model, as `transform` by a profile of one.
    */
   constructor(source: CacheSource, plan?: PlanLike, options: KVCacheOptions = {}) {
     const model = modelOf(source);
@@ -223,8 +223,8 @@ export class KVCache implements AttentionCache {
    * precision that the former codec lost. Keepers that observe attention evict, and the `adaptive` codec stores, at the next step.
    *
    * @returns the change at each depth whose policy changed.
-   * @throws InvalidArgumentError if the plan cannot be read or does not fit the model; the cache is then unchanged. Whatever a policy
-   *   throws: then earlier depths have changed, this one and later ones have not.
+   * @throws InvalidArgumentError if the plan cannot be read or does not fit the model, ModelError if a policy is of another model; the cache
+   *   is then unchanged. Whatever a policy throws: then earlier depths have changed, this one and later ones have not.
    */
   async setPlan(plan: PlanLike): Promise<PlanChange[]> {
     this.#state.leases.expectFree('setPlan');

@@ -24,8 +24,8 @@ const largestCode = 127;
 /**
  * Writes a profile as safetensors (Node only). Of each side of each depth, `<depth>.<side>.codes` U8 and `.steps` F32 are the rows of B in
  * 8 bits, `B = (codes - 128) steps`; A is their inverse when the file is read, so that A B = I holds for what is stored. Means, weights and
- * scales are F32; the metadata has a checksum of all tensors. SmolLM2-135M takes 0.9 MB. (Its divergence on 1,024 tokens of WikiText-2's test text, by B in float32 and in 8 bits:
- * .0125 and .0127 at 2.5 bits, .00091 and .00089 at 4.4 bits; half of these differences is noise.)
+ * scales are F32, and the metadata has a checksum of all tensors. SmolLM2-135M takes 0.9 MB. (Its divergence on 1,024 tokens of WikiText-2's
+ * test text, by B in float32 and in 8 bits: .0125 and .0127 at 2.5 bits, .00091 and .00089 at 4.4 bits; half of these differences is noise.)
  *
  * @throws InvalidArgumentError if it is no profile; TransferError if the disk fails.
  */

@@ -5,7 +5,7 @@ import type {EvaluationReport} from '../../src/report/report_table.js';
 import {evaluationChart, type LineChart, lineChartSvg} from '../../src/report/charts.js';
 import {newestFigures, runsOfTable} from './page.js';
 import {shownPlans, type Table, tables} from './tables.js';
-import {grouped, labelOf, pooled, taskCase} from './task_cells.js';
+import {atCommonLengths, grouped, labelOf, pooled, taskCase} from './task_cells.js';
 
 /** Charts that the site shows above tables, as SVG, by the names of the tables. */
 export const charts: Readonly<Record<string, readonly (() => Promise<string>)[]>> = {
@@ -111,27 +111,31 @@ async function lowRankChart(name: string): Promise<string> {
   });
 }
 
-/** What the lines of the chart of tasks are called. */
-const ways: Readonly<Record<string, string>> = {
-  transform: 'all tokens, fewer bits: transform',
-  quantized: 'all tokens, fewer bits: quantized',
-  h2o: 'fewer tokens: h2o',
-  'h2o, normalized': 'fewer tokens: h2o, normalized',
-  sliding: 'fewer tokens: sliding',
+/** The lines of the chart of tasks. */
+const ways: Readonly<Record<string, {readonly name: string; readonly colour: string}>> = {
+  transform: {name: 'all tokens, fewer bits: transform', colour: '#1f5fa8'},
+  quantized: {name: 'all tokens, fewer bits: quantized', colour: '#2a9d8f'},
+  h2o: {name: 'fewer tokens: h2o', colour: '#b33f00'},
+  sliding: {name: 'fewer tokens: sliding', colour: '#b08900'},
+  snapKv: {name: 'fewer tokens: snapKv', colour: '#8a4fa3'},
+  expectedAttention: {name: 'fewer tokens: expectedAttention', colour: '#d9641e'},
 };
 
 /** Answers found over the size of the cache: what fewer bits and fewer tokens forget. */
 export async function tasksChart(): Promise<string> {
   const runs = await runsOfTable(tableNamed('tasks_by_length'));
-  const figures = newestFigures(runs, taskCase);
-  const full = pooled(figures.filter(({keeper}) => keeper === 'full'));
-  const plans = figures.filter(({keeper}) => ways[String(keeper)] !== undefined);
-  const points = [...grouped(plans, labelOf).values()].map(ofPlan => {
-    const {found, ratioToFloat32} = pooled(ofPlan);
-    return {series: ways[String(ofPlan[0]!['keeper'])]!, x: ratioToFloat32, y: found};
-  });
+  const figures = atCommonLengths(
+    newestFigures(runs, taskCase).filter(({keeper}) => keeper === 'full' || String(keeper) in ways),
+  );
+  const all = [...grouped(figures, labelOf).values()].map(of => ({
+    keeper: String(of[0]!['keeper']),
+    ...pooled(of),
+  }));
+  const full = all.find(({keeper}) => keeper === 'full')!;
+  const order = (keeper: string) => Object.keys(ways).indexOf(keeper);
+  const plans = all.filter(({keeper}) => keeper !== 'full').sort((a, b) => order(a.keeper) - order(b.keeper));
+  const shown = [...new Set(plans.map(({keeper}) => keeper))];
   const lengths = [...new Set(figures.map(({tokens}) => Number(tokens)))].sort((a, b) => a - b);
-  const line = [0, 0.6].map(x => ({series: 'full cache', x, y: full.found}));
   return lineChartSvg({
     title: 'Answers that a model finds in its context',
     subtitle: [
@@ -140,12 +144,17 @@ export async function tasksChart(): Promise<string> {
     ],
     x: {title: 'bytes of the cache, share of float32', format: '.0%'},
     y: {title: 'questions answered', format: '.0%'},
-    colours: ['#1f5fa8', '#5a9e4b', '#b33f00', '#b08900', '#8a4fa3', '#888888'],
-    points: [...points.sort((a, b) => order(a.series) - order(b.series)), ...line],
+    colours: ['#888888', ...shown.map(keeper => ways[keeper]!.colour)],
+    points: [
+      ...[0, 0.6].map(x => ({series: 'full cache', x, y: full.found})),
+      ...plans.map(({keeper, found, ratioToFloat32}) => ({
+        series: ways[keeper]!.name,
+        x: ratioToFloat32,
+        y: found,
+      })),
+    ],
   });
 }
-
-const order = (series: string) => Object.values(ways).indexOf(series);
 
 const colours = ['#888888', '#2f74c0', '#d9641e', '#5a9e4b', '#a568c0', '#b08900', '#2a9d8f'];
 

@@ -1,7 +1,7 @@
 import type {Figure} from '../../bench/support/history.js';
 import {count, fixed, percent, short, small} from '../../base/units.js';
 import {type Cells, list, number, pivot, text} from './cells.js';
-import {taskCase, taskCells} from './task_cells.js';
+import {atCommonLengths, taskCase, taskCells} from './task_cells.js';
 
 /** A table of a page: the newest run of its kind and subject, as rows of text. */
 export interface Table {
@@ -268,11 +268,12 @@ export const tables: Readonly<Record<string, Table>> = {
   },
   tasks_by_length: {
     ...{what: 'tasks', subject: smollm2, case: taskCase},
-    cells: figures => taskCells(figures, ({tokens: of}) => `${count(Number(of))} tokens`),
+    cells: figures => taskCells(figures, tokens),
   },
   tasks_by_kind: {
     ...{what: 'tasks', subject: smollm2, case: taskCase},
-    cells: figures => taskCells(figures, ({task}) => `\`${String(task).replace('mixed: ', '')}\``),
+    cells: figures =>
+      taskCells(atCommonLengths(figures), ({task}) => `\`${String(task).replace('mixed: ', '')}\``),
   },
   loading: {
     ...{what: 'loading', subject: smollm2},

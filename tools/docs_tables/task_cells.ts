@@ -6,7 +6,7 @@ import {type Cells, pivot} from './cells.js';
 export const taskCase = ({tokens, seed, task, plan}: Figure): string => [tokens, seed, task, plan].join('|');
 
 /** Answers to the questions of several figures together. */
-interface Pooled {
+interface Pooled extends Figure {
   readonly label: string;
   readonly questions: number;
   /** Shares of the questions. */
@@ -45,32 +45,26 @@ export function grouped<T>(
   return groups;
 }
 
-/** A row for each plan: answers found, and in brackets those chosen from candidates, for each value of `across` and for all. */
+/** A row for each plan, a column for each value of `across`: answers found, and in brackets those chosen from candidates. */
 export function taskCells(figures: readonly Figure[], across: (figure: Figure) => string): Cells {
-  const all = 'all';
-  const cases = [
-    ...figures.map(figure => ({figure, column: across(figure)})),
-    ...figures.map(figure => ({figure, column: all})),
-  ];
-  const groups = grouped(cases, ({figure, column}) => `${labelOf(figure)}|${column}`);
-  const rows = [...groups.values()].map((group): Figure => {
-    const {label, found, chosen, questions, ratioToFloat32} = pooled(group.map(({figure}) => figure));
-    return {plan: label, column: group[0]!.column, found, chosen, questions, ratioToFloat32};
-  });
-  const questionsOf = (column: string) => Number(rows.find(row => row['column'] === column)?.['questions']);
+  const rows = [...grouped(figures, figure => `${labelOf(figure)}|${across(figure)}`).values()].map(
+    (group): Figure => ({...pooled(group), column: across(group[0]!)}),
+  );
+  const ratios = grouped(figures, labelOf);
   return pivot(rows, {
     rows: [
-      ['plan', ({plan}) => String(plan)],
-      [
-        'of float32 bytes',
-        ({plan}) =>
-          fixed(
-            Number(rows.find(row => row['plan'] === plan && row['column'] === all)?.['ratioToFloat32']),
-            3,
-          ),
-      ],
+      ['plan', ({label}) => String(label)],
+      ['of float32 bytes', ({label}) => fixed(pooled(ratios.get(String(label)) ?? []).ratioToFloat32, 3)],
     ],
-    across: ({column}) => `${String(column)}, ${questionsOf(String(column))} questions`,
+    across: ({column}) => String(column),
     cell: ({found, chosen}) => `${percent(Number(found), 0)} (${percent(Number(chosen), 0)})`,
   });
+}
+
+/** The figures at those lengths of contexts at which all of these plans were measured. */
+export function atCommonLengths(figures: readonly Figure[]): Figure[] {
+  const lengths = grouped(figures, ({tokens}) => String(tokens));
+  const plans = new Set(figures.map(labelOf)).size;
+  const complete = [...lengths.values()].filter(group => new Set(group.map(labelOf)).size === plans);
+  return complete.flat();
 }

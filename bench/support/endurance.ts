@@ -5,6 +5,7 @@ import {type AttentionCache, KVCache, tokenBudget} from '../../cache/index.js';
 import {seededRandom} from '../../base/random.js';
 import {sampleToken} from '../../models/generate/sampling.js';
 import {evictionRuleOf} from './eviction_rule.js';
+import {KeeperReplay} from './keeper_replay.js';
 import {type ScoreDrift, ScoreReplay} from './score_replay.js';
 import {type Drift, TokenLog} from './token_log.js';
 
@@ -76,7 +77,11 @@ export async function endure(
   const cache = new KVCache(model, policy, {beyondContext: true});
   const log = new TokenLog(cache);
   const rule = evictionRuleOf(policy);
-  const replay = rule && new ScoreReplay(cache, rule, log);
+  const replay = rule
+    ? new ScoreReplay(cache, rule, log)
+    : KeeperReplay.knows(policy)
+      ? new KeeperReplay(cache, policy, log)
+      : undefined;
   const random = seededRandom(seed);
   const seen: Checkpoint[] = [];
   const every = Math.ceil(tokens / checkpoints);

@@ -9,7 +9,7 @@ import {type HostSegment, hostSegment, rotated} from './host_rows.js';
 
 /** What a replay found so far. */
 export interface ScoreDrift {
-  /** Scores that were compared. */
+  /** Scores that were compared, or that evictions were judged by. */
   readonly scores: number;
   /** The largest difference of a score from the one in float64, relative to that (or to 1 if it is less). */
   readonly worst: number;

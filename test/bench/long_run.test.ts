@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {endure} from '../../bench/support/endurance.js';
 import {evictionRuleOf} from '../../bench/support/eviction_rule.js';
+import {KeeperReplay} from '../../bench/support/keeper_replay.js';
 import {ScoreReplay} from '../../bench/support/score_replay.js';
 import {TokenLog} from '../../bench/support/token_log.js';
 import {KVCache, makePolicy, tokenBudget} from '../../cache/index.js';
@@ -17,6 +18,14 @@ const small: Readonly<Record<string, Record<string, number>>> = {
   lfu: {maxCacheSize: 40},
   lru: {maxCacheSize: 40},
   sliding: {window: 36},
+};
+/** Keepers that are no presets. */
+const ofKeepers: Readonly<Record<string, Record<string, number>>> = {
+  tova: {budget: 24, recent: 4},
+  snapKv: {budget: 24, recent: 8, queries: 8},
+  dropKv: {budget: 24, recent: 8, queries: 8},
+  keyDiff: {budget: 24, recent: 8},
+  expectedAttention: {budget: 24, recent: 8, queries: 8, ahead: 16},
 };
 const prompt = [5, 9, 30, 31];
 
@@ -33,7 +42,7 @@ describe('a long run', () => {
     expect(bounded.filter(name => !(name in small))).to.deep.equal([]);
   });
 
-  for (const [name, options] of Object.entries(small)) {
+  for (const [name, options] of Object.entries({...small, ...ofKeepers})) {
     it(`leaves ${name} flat, in its budget and without drift`, async () => {
       const policy = makePolicy({name, options});
       const report = await endure(model, {policy, tokens: 300, prompt, checkpoints: 3});
@@ -48,6 +57,22 @@ describe('a long run', () => {
       expect(report.scores!.worst).to.be.below(1e-5);
     });
   }
+
+  it('finds tokens that another keeper would have kept', async () => {
+    for (const name of Object.keys(ofKeepers)) {
+      const other = name === 'keyDiff' ? 'tova' : 'keyDiff';
+      const cache = new KVCache(model, makePolicy({name: other, options: {...ofKeepers[other]}}));
+      const replay = new KeeperReplay(cache, {
+        ...makePolicy({name, options: ofKeepers[name]!}),
+        sinks: 4,
+      });
+      for (let at = 0; at < 60; at++) {
+        tf.tidy(() => void model.apply(tf.tensor2d([(7 * at) % 90], [1, 1], 'int32'), {cache: replay}));
+      }
+      expect((await replay.compare()).faults.join(), name).to.include('stayed');
+      cache.dispose();
+    }
+  });
 
   it('finds memory that grows', async () => {
     const report = await endure(model, {

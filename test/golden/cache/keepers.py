@@ -116,7 +116,7 @@ class KeyDiff(Keeping):
 
 
 class ExpectedAttention(Keeping):
-    def __init__(self, queries=64, ahead=512, epsilon=0.01, **options):
+    def __init__(self, queries=64, ahead=512, epsilon=0.002, **options):
         super().__init__(queries=queries, **options)
         self.ahead, self.epsilon = ahead, epsilon
 

@@ -61,7 +61,7 @@ function once(profile: TransformProfile, key: string, make: () => TransformWidth
  * Part of the divergence that tokens older than the `near` newest ones cause, if all have the same bits. Measured on SmolLM2 with 4,096
  * tokens of WikiText-2, 64 at a time: .77, .65, .50, .34 and .20 for 32, 64, 128, 256 and 512.
  */
-export const farPart = (near: number): number => (1 + near / 90) ** -0.8;
+const farPart = (near: number): number => (1 + near / 90) ** -0.8;
 
 /** The predicted KL divergence that each side of each depth adds, in nats per token. */
 export function divergencesByAge(

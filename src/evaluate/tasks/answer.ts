@@ -50,7 +50,7 @@ export async function answerTo(
 }
 
 /** Takes ids in, `chunk` tokens per pass. Returns the logits of the last one. */
-export async function take(
+async function take(
   ids: readonly number[],
   cache: KVCache,
   {model, chunk}: Answering,

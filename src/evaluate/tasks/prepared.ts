@@ -75,7 +75,7 @@ function preparedQuestion(source: TaskQuestion, tokenizer: Tokenizer, name: stri
 }
 
 /** Returns the tokens of the cache after the longest question and its answer. */
-export function longestRun({context, questions}: PreparedSample): number {
+function longestRun({context, questions}: PreparedSample): number {
   const longest = questions.map(({earlier, asked, candidates, newTokens}) => {
     const answer = Math.max(newTokens, ...candidates.map(({length}) => length));
     return earlier.length + asked.length + answer;

@@ -54,7 +54,7 @@ describe('more bits for the newest tokens', () => {
     expect(keys).to.be.closeTo(part * old! + (1 - part) * newest!, 1e-9 * keys);
   });
 
-  it('go to the newest tokens of a cache, whatever its steps', async () => {
+  it('go to the newest tokens of a cache, whatever its steps', () => {
     const id = registerProfile(randomProfile({depths: 1, kvHeads: 2, dim: 64}));
     const shapes = uniformShapes({depths: 1, heads: 2, kvHeads: 2, headDim: 64});
     const [tokens, sinks, near] = [250, 4, 64];

@@ -9,7 +9,7 @@ const mostPassedOver = 20;
 const specialTokens = 2;
 
 /** Sentences of a text one after the other, from a random one on. */
-export class Prose {
+class Prose {
   private readonly sentences: readonly string[];
   private next: number;
 

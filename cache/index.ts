@@ -54,6 +54,7 @@ export type {
 } from './contract.js';
 export {type KeeperLike, asKeeper, keeperNames} from './keepers/as_keeper.js';
 export * as keepers from './keepers/index.js';
+export type {Warn} from '../base/warn.js';
 export {KVCache, type KVCacheOptions} from './kv_cache.js';
 export type {LatentKeys} from './past/attend_past.js';
 export type {FreshTokens} from './past/fresh_tokens.js';

@@ -58,10 +58,9 @@ function isProfileOption(given: unknown): boolean {
  *
  *     keys  R_p(k - mu_0) ~ M + s z B        values  v ~ M + s z B        z levels of 0 to 8 bits
  *
- * A profile has the transforms, calibrated on texts by gradients (see `SideTransform`). Without one, see `encodeByOwnTransform`. Tokens are
- * stored in tiles of 16. Transform
- * coding with reverse water-filling: Huang and Schultheiss, 1963; the metric is the Fisher information of the next token's
- * probabilities.
+ * A profile has the transforms, calibrated on texts by gradients (see `SideTransform`). Without one, see `ownTransform`. Tokens are stored
+ * in tiles of 16. Transform coding with reverse water-filling: Huang and Schultheiss, 1963; the metric is the Fisher information of the next
+ * token's probabilities.
  */
 export const transform: Factory<TransformOptions, PairCodec> = defineFactory(
   'transform',

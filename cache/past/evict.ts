@@ -38,7 +38,7 @@ export function evict(policy: Policy, past: Past, context: Context): Past {
   if (ready === undefined) return past;
   const newest = ready.held['near']?.tokens ?? 0;
   const kept = budget - newest - Math.max(earlyTokens(budget), store.blockTokens - 1);
-  return evictTo(kept, policy, ready, context);
+  return evictTo(kept, policy, ready, context, isAlwaysKept);
 }
 
 /** Whether the first tokens lie among the candidates, with the highest score: an exact store needs no separate segment for them. */
@@ -96,9 +96,12 @@ function dropOldest(past: Past, window: number): Past {
 }
 
 /** The segments whose tokens can be evicted, by name. */
-function candidateSegments({held}: Past): [name: string, segment: Segment][] {
-  return Object.entries(held).filter(([name, {tokens}]) => !isAlwaysKept(name) && tokens > 0);
+function candidateSegments({held}: Past, stays = areSinks): [name: string, segment: Segment][] {
+  return Object.entries(held).filter(([name, {tokens}]) => !stays(name) && tokens > 0);
 }
+
+/** Segments that stay when a prompt is cut: `near` does not, since what stays was said. */
+const areSinks = (name: string): boolean => name === 'sinks';
 
 /** Returns how many tokens per head can be evicted. See `withCandidates`. */
 export function candidateTokens(ready: Past): number {
@@ -107,23 +110,41 @@ export function candidateTokens(ready: Past): number {
 
 /** The scores of all candidates: of each segment, float32 `[batch, kvHeads, tokens, 1]`. See `withCandidates`. */
 export function candidateScores(policy: Policy, ready: Past, context: Context): tf.Tensor4D[] {
-  const segments = candidateSegments(ready).map(([, segment]) => segment);
+  return scoresOfCandidates(policy, ready, context, candidateSegments(ready));
+}
+
+function scoresOfCandidates(
+  policy: Policy,
+  ready: Past,
+  context: Context,
+  candidates: readonly [name: string, segment: Segment][],
+): tf.Tensor4D[] {
+  const segments = candidates.map(([, segment]) => segment);
   const sinks = holdsSinksWithin(policy, ready) ? policy.sinks : 0;
   return scoresOf(policy.keep, segments, sinks, ready, context);
 }
 
-/** Evicts all but `most` candidates per head, in whole blocks. See `withCandidates`. */
-export function evictTo(most: number, policy: Policy, ready: Past, context: Context): Past {
+/**
+ * Evicts all but `most` candidates per head, in whole blocks. See `withCandidates`.
+ * @param stays by the name of a segment, whether its tokens are no candidates. Default: the first tokens are none.
+ */
+export function evictTo(
+  most: number,
+  policy: Policy,
+  ready: Past,
+  context: Context,
+  stays: (name: string) => boolean = areSinks,
+): Past {
   const {keep, store} = policy;
-  const candidates = candidateSegments(ready);
-  const tokens = candidateTokens(ready);
+  const candidates = candidateSegments(ready, stays);
+  const tokens = candidates.reduce((sum, [, segment]) => sum + segment.tokens, 0);
   const kept = wholeBlocks(most, store.blockTokens);
   if (kept >= tokens) return ready;
   const [[name, only]] = candidates as [[string, Segment]];
   if (candidates.length === 1 && keep.score === undefined && typeof only.positions === 'number') {
     return withEvicted(withSegments(ready, [[name, newest(only, kept, only.positions)]]), tokens - kept);
   }
-  const scores = candidateScores(policy, ready, context);
+  const scores = scoresOfCandidates(policy, ready, context, candidates);
   const counts =
     candidates.length === 1
       ? [kept]

@@ -35,8 +35,8 @@ export interface DenseSegment extends DenseBlock {
 export interface Past {
   /**
    * Segments by name. `sinks`: the first tokens, exact. `stored`: tokens encoded by a pair of codecs. `near`: the newest tokens of a codec
-   * that gives them more bits, which are never evicted. `rest`: exact tokens of a former plan that wait to be stored. A `PairCodec` may use
-   * other names.
+   * that gives them more bits, which only a cut of the prompt evicts. `rest`: exact tokens of a former plan that wait to be stored. A
+   * `PairCodec` may use other names.
    */
   readonly held: Readonly<Record<string, Segment>>;
   readonly recent: DenseSegment;
@@ -89,7 +89,7 @@ function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor
   return tensors;
 }
 
-/** Whether a held segment has the first or the newest tokens, which are never evicted. */
+/** Whether a held segment has the first or the newest tokens, which keepers never evict. */
 export const isAlwaysKept = (name: string): boolean => name === 'sinks' || name === 'near';
 
 /** Returns the tokens that a past holds per head: `tokensSeen` less evicted tokens. */

@@ -1,14 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import {decodeEncoding, floatBasis} from '../../../ops/encodings/decode.js';
 import type {LowRankEncoding} from '../../../ops/encodings/encoding.js';
-import {tileTokens} from '../../../ops/encodings/lloyd_max_layout.js';
+import {scaleWords, tileTokens, wordsOfHead} from '../../../ops/encodings/lloyd_max_layout.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
 import {coefficients} from '../../../ops/low_rank/coefficients.js';
 import {project} from '../../../ops/low_rank/index.js';
 import {meanAt} from '../../past/decode.js';
 import type {DenseBlock, Past, Segment} from '../../past/past.js';
 import {appendSegment, positionsOf, wholeBlocks, withoutFirst} from '../../past/segments.js';
-import type {Context} from '../../contract.js';
+import type {Budget, Context} from '../../contract.js';
+import {bytesOf} from '../../keepers/budget.js';
+import {isLent} from '../../sharing/shared_tensors.js';
 import {type TransformSide, transformSides} from './profile.js';
 import type {SideTensors} from './tensors.js';
 import type {SideWidths} from './widths.js';
@@ -41,7 +43,10 @@ export function storeByAge(
   const {near: newest, ...others} = past.held;
   const before = newest?.tokens ?? 0;
   const held = before + block.tokens + (others['stored']?.tokens ?? 0);
-  const leaving = wholeBlocks(before + block.tokens - nearTokens(near, held, context.budget), tileTokens);
+  const leaving = wholeBlocks(
+    before + block.tokens - nearTokens(near, held, tokensOfBudget(coders, context.budget)),
+    tileTokens,
+  );
   const again = Math.min(leaving, before);
   const directly = leaving - again;
   const channels = channelsOf(block, coders, past, context);
@@ -62,6 +67,22 @@ export function storeByAge(
   // without spare room: near tokens are copied anyway when some of them leave
   if (arrived > 0) append('near', fresh('nearWidths', directly, arrived), before - again + arrived);
   return {...past, held: next, events: {...past.events, blocksEncoded: past.events.blocksEncoded + 1}};
+}
+
+/** A keeper's budget in tokens of `near`. Those of a budget in bytes have a position and a score as well. */
+function tokensOfBudget(coders: Coders, budget: Budget | undefined): number | undefined {
+  const bytes = budget === undefined ? undefined : bytesOf(budget);
+  if (bytes === undefined) return budget as number | undefined;
+  let [perToken, shared] = [0, 0];
+  for (const side of transformSides) {
+    const {tables, nearWidths} = coders[side];
+    const words = nearWidths.reduce((sum, ofHead) => sum + wordsOfHead(ofHead) + scaleWords, 0);
+    perToken += (4 * words) / tileTokens + 4 * nearWidths.length;
+    if ('kind' in tables.basis) continue; // lent by the model
+    const own = [tables.basis, tables.mean].filter(tensor => tensor !== undefined && !isLent(tensor));
+    shared += own.reduce((sum, tensor) => sum + (4 * tensor!.size) / tensor!.shape[0], 0);
+  }
+  return Math.max(0, bytes - shared) / perToken;
 }
 
 /** Coordinates of a block's tokens in the bases: float32 `[batch, kvHeads, tokens, channels]`. */

@@ -1,5 +1,4 @@
 import {tileTokens} from '../../../ops/encodings/lloyd_max_layout.js';
-import type {Budget} from '../../contract.js';
 import {wholeBlocks} from '../../past/segments.js';
 import {type TransformProfile, type TransformSide, transformSides} from './profile.js';
 import {type TransformWidths, finerWidths, predictedDivergences, widthsFor} from './widths.js';
@@ -18,11 +17,10 @@ export const agesByDefault: AgeOptions = {near: 0, extraBits: 2};
 
 /**
  * How many of so many stored tokens are near: whole tiles of `tileTokens`.
- * @param budget what a keeper lets stay; half of it at most is near, since the keeper chooses among the others.
+ * @param budget how many of them a keeper lets stay; half of it at most is near, since the keeper chooses among the others.
  */
-export function nearTokens(near: number, tokens: number, budget?: Budget): number {
-  const most =
-    budget === undefined ? tokens : Math.min(tokens, typeof budget === 'number' ? budget : tokens) / 2;
+export function nearTokens(near: number, tokens: number, budget?: number): number {
+  const most = budget === undefined ? tokens : Math.min(tokens, budget) / 2;
   return wholeBlocks(Math.min(near, most), tileTokens);
 }
 

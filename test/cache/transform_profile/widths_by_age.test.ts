@@ -9,9 +9,18 @@ import {
 } from '../../../cache/codecs/transform_profile/widths_by_age.js';
 import {predictedDivergences} from '../../../cache/codecs/transform_profile/widths.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {KVCache, transform, uniformShapes} from '../../../cache/index.js';
+import {KVCache, compressPrompt, transform, uniformShapes} from '../../../cache/index.js';
+import {bytesPerToken} from '../../../cache/keepers/budget.js';
+import {tokensHeld} from '../../../cache/past/past.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {randomProfile} from '../../support/transform_profile.js';
+
+function take(cache: KVCache, x: tf.Tensor4D, from: number, count: number): void {
+  tf.tidy(() => {
+    const fresh = tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
+    cache.attend(0, {queries: fresh, keys: fresh, values: fresh});
+  });
+}
 
 describe('more bits for the newest tokens', () => {
   const profile = randomProfile({depths: 3, kvHeads: 2, dim: 64});
@@ -42,7 +51,7 @@ describe('more bits for the newest tokens', () => {
   it('are whole tiles, at most 8 bits together, and at most half of what a keeper lets stay', () => {
     expect([0, 15, 16, 300].map(tokens => nearTokens(100, tokens))).to.deep.equal([0, 0, 16, 96]);
     expect(nearTokens(100, 300, 64)).to.equal(32);
-    expect(nearTokens(100, 40, '64kB')).to.equal(16);
+    expect(nearTokens(100, 40, 1000)).to.equal(16);
     expect(widthsByAge(profile, 7, {near: 64, extraBits: 2}).near.bits).to.equal(8);
   });
 
@@ -77,6 +86,44 @@ describe('more bits for the newest tokens', () => {
       cache.dispose();
     }
     text.dispose();
+  });
+
+  it('stay within a budget in bytes, and leave when a prompt is cut', async () => {
+    const id = registerProfile(randomProfile({depths: 1, kvHeads: 2, dim: 16}));
+    const shapes = uniformShapes({depths: 1, heads: 2, kvHeads: 2, headDim: 16});
+    const x: tf.Tensor4D = tf.randomNormal([1, 2, 600, 16], 0, 1, 'float32', 5);
+    const coding = {bits: 2, near: 512, profile: id};
+    const bytes = {
+      'of the newest': transform({...coding, keep: {name: 'window', options: {budget: '4kB'}}}),
+      'of what was read most': transform({...coding, keep: {name: 'heaviest', options: {budget: '4kB'}}}),
+    };
+    for (const [name, plan] of Object.entries(bytes)) {
+      using cache = new KVCache(shapes, plan);
+      for (const [from, count] of [
+        [0, 560] as const,
+        ...Array.from({length: 40}, (_, i) => [560 + i, 1] as const),
+      ]) {
+        take(cache, x, from, count);
+        const {stored, near} = cache.past(0)!.held;
+        const taken = [stored, near].map(of => {
+          if (of === undefined) return 0;
+          const {perToken} = bytesPerToken(of, plan.keep.observes !== undefined);
+          return perToken * of.tokens;
+        });
+        expect(taken[0]! + taken[1]!, name).to.be.at.most(4000);
+        expect(taken[1], name).to.be.at.most(2000);
+        expect(near?.tokens, name).to.be.at.least(16);
+      }
+    }
+    for (const over of ['depth', 'model'] as const) {
+      using cache = new KVCache(shapes, transform(coding));
+      take(cache, x, 0, 400);
+      const [cut] = await compressPrompt(cache, 'keyDiff', 0.25, {over});
+      expect(cut!.keptTokens).to.be.within(100 - 32, 100);
+      take(cache, x, 400, 40);
+      expect(tokensHeld(cache.past(0)!)).to.equal(cut!.keptTokens + 40);
+    }
+    x.dispose();
   });
 
   it('are refused if they are no whole number, or more than 8', () => {

@@ -11,7 +11,7 @@ import {ownNumbers, ownTransform, ownWidths} from './transform_profile/own_trans
 import {profileId, profileOfModel, registerProfile, registeredProfile} from './transform_profile/of_model.js';
 import type {TransformProfile, TransformSide} from './transform_profile/profile.js';
 import {sideTensors} from './transform_profile/tensors.js';
-import {agesByDefault, widthsByAge} from './transform_profile/widths_by_age.js';
+import {agesByDefault, nearBitsOf, widthsByAge} from './transform_profile/widths_by_age.js';
 
 export interface TransformOptions {
   /** Mean bits of codes per number of keys and values, above 0 and at most 8; each token adds 6 bits per head and side. Default 2.5. */
@@ -116,7 +116,7 @@ function byOwnTransforms({bits, near, extraBits}: CodingOptions): Coding {
         return {
           tables: ownTransform(x, before?.[side], side === 'keys'),
           widths: ownWidths(kvHeads, dim, bits),
-          nearWidths: ownWidths(kvHeads, dim, Math.min(bits + extraBits, 8)),
+          nearWidths: ownWidths(kvHeads, dim, nearBitsOf(bits, extraBits)),
         };
       };
       return storeByAge(past, block, near, {keys: coder('keys'), values: coder('values')}, context);

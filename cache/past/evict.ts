@@ -31,7 +31,7 @@ export function evict(policy: Policy, past: Past, context: Context): Past {
   const budget = tokensOf(policy, past) + (within ? sinks : 0);
   const limit = budget + recent + (within ? 0 : (apart?.tokens ?? (past.recent.positions === 0 ? sinks : 0)));
   if (tokensHeld(past) <= limit) return past;
-  if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(isAlwaysKept)) {
+  if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(areSinks)) {
     return dropOldest(keepSinks(past, sinks), budget + recent);
   }
   const ready = withCandidates(policy, past, context);

@@ -12,8 +12,9 @@ import type {Plan} from './plan.js';
  * `budget({bytes: 20e6, tokens: 4096})`.
  *
  * If the model has a profile, that is codes in the metric of the loss (`transform`) with as many bits as fit: one Lagrange multiplier
- * divides them among channel groups, heads, both sides and all depths. Budgets that have room for 8-bit integer codes everywhere take
- * those, and `full` at the depths where errors cost most. Without a profile all depths have the same integer codes, and so have those of tiny
+ * divides them among channel groups, heads, both sides and all depths. Of a text of known length, an eighth is near (512 tokens at most).
+ * Budgets that have room for 8-bit integer codes everywhere take those, and `full` at the depths where errors cost most. Without a profile
+ * all depths have the same integer codes, and so have those of tiny
  * heads whose codes by a profile would take less than the table of positions that they need.
  *
  * @throws InvalidArgumentError if the size is not one of these; from `policyFor`, since it depends on the model, if the budget is below

@@ -5,7 +5,7 @@ import {ropeFrequencies} from '../../ops/rotate/rope.js';
 import {type LayerShape, uncompressedNumbers} from '../binding/layer_shape.js';
 import type {TransformProfile} from '../codecs/transform_profile/profile.js';
 import {predictedDivergences, sizesOf, widthsFor} from '../codecs/transform_profile/widths.js';
-import {agesByDefault, nearTokens} from '../codecs/transform_profile/widths_by_age.js';
+import {agesByDefault, nearBitsOf, nearTokens} from '../codecs/transform_profile/widths_by_age.js';
 import type {Policy} from '../contract.js';
 import {grownCapacity, moveTokens, wholeBlocks} from '../past/segments.js';
 import {tableRows} from '../past/rope_tables.js';
@@ -112,7 +112,7 @@ function transformCost(size: BudgetSize, profile: TransformProfile, bits: number
   const stored = wholeBlocks(size.tokens - sinks, store.moveTokens);
   const newest = nearTokens(nearOf(size), stored);
   const far = costOf(size, {sinks, store}, bytesAt(bits), dense, stored - newest);
-  return far + bytesAt(Math.min(bits + agesByDefault.extraBits, 8)) * newest;
+  return far + bytesAt(nearBitsOf(bits, agesByDefault.extraBits)) * newest;
 }
 
 /** What the table of rotary positions takes, by which attention rotates the mean of stored keys: one for all depths. */

@@ -24,6 +24,9 @@ export function nearTokens(near: number, tokens: number, budget?: number): numbe
   return wholeBlocks(Math.min(near, most), tileTokens);
 }
 
+/** Mean bits of near tokens. */
+export const nearBitsOf = (bits: number, extraBits: number): number => Math.min(bits + extraBits, 8);
+
 export interface WidthsByAge {
   readonly far: TransformWidths;
   /** Channels that `far` mixes with one another have the same width here, too. */
@@ -37,7 +40,7 @@ export function widthsByAge(
   {near, extraBits}: AgeOptions = agesByDefault,
 ): WidthsByAge {
   const far = once(profile, String(bits), () => widthsFor(profile, {bits}));
-  const nearBits = Math.min(bits + extraBits, 8);
+  const nearBits = nearBitsOf(bits, extraBits);
   if (near === 0 || nearBits === bits) return {far, near: far};
   return {
     far,

@@ -15,15 +15,21 @@ export interface CalibratedLosses {
   readonly predictedKl: number | undefined;
 }
 
-/** The losses that the model's profile, or the one that its policies name, predicts for a cache; undefined if there is no profile. */
-export async function calibratedLosses(cache: KVCache): Promise<CalibratedLosses | undefined> {
+/**
+ * The losses that the model's profile, or the one that its policies name, predicts for a cache; undefined if there is no profile.
+ * @param tokens length of the text. Default: what the cache has seen.
+ */
+export async function calibratedLosses(
+  cache: KVCache,
+  tokens = cache.tokens,
+): Promise<CalibratedLosses | undefined> {
   const shapes = layerShapes(cache.model);
   const policies = shapes.map(({depth}) => cache.policy(depth)!);
   const profile: TransformProfile | undefined =
     policies.map(({store}) => profileOfStore(store, cache.model)).find(found => found !== undefined) ??
     profileOfModel(cache.model);
   if (profile?.depths.length !== shapes.length) return undefined;
-  const depths = await predictedLosses(policies, shapes, profile);
+  const depths = await predictedLosses(policies, shapes, profile, tokens);
   const predictedKl = depths.reduce<number | undefined>(
     (sum, loss) => (sum === undefined || loss === undefined ? undefined : sum + loss),
     0,

@@ -113,7 +113,9 @@ export async function certify(
     rows.push(...found.rows.slice(1));
   }
   const [whole, ...depthRows] = rows;
-  const calibrated = await ofEmptyCache(new KVCache(tfModel, plan), calibratedLosses);
+  const calibrated = await ofEmptyCache(new KVCache(tfModel, plan), cache =>
+    calibratedLosses(cache, ids.length),
+  );
   const depths = policies.map((policy, depth): DepthCertificate => {
     const row = depthRows[coded.indexOf(depth)];
     const predictedKl = calibrated?.depths[depth];

@@ -16,6 +16,7 @@ import {project} from '../../../ops/low_rank/index.js';
  * `1/2 sum_i lambda_i eps(width_i)`, of near and far tokens by their parts of the loss; for policies that store all tokens exactly it is 0.
  *
  * @param profile of the model.
+ * @param tokens length of the text.
  * @returns by depth; undefined for policies that evict tokens or keep the newest ones exact, which are read most, and for codecs that also
  *   need queries.
  */
@@ -23,11 +24,12 @@ export async function predictedLosses(
   policies: readonly Policy[],
   shapes: readonly LayerShape[],
   profile: TransformProfile,
+  tokens: number,
 ): Promise<(number | undefined)[]> {
   const known = new Map<string, readonly number[]>();
   const byAge = (bits: number, ages: AgeOptions, depth: number) => {
     const key = JSON.stringify([bits, ages]);
-    const ofDepths = known.get(key) ?? lossesByAge(profile, bits, ages);
+    const ofDepths = known.get(key) ?? lossesByAge(profile, bits, ages, tokens);
     known.set(key, ofDepths);
     return ofDepths[depth]!;
   };
@@ -39,8 +41,8 @@ export async function predictedLosses(
 }
 
 /** Of `transform`, by depth. */
-function lossesByAge(profile: TransformProfile, bits: number, ages: AgeOptions): number[] {
-  return divergencesByAge(profile, bits, ages).map(({keys, values}) => keys + values);
+function lossesByAge(...given: Parameters<typeof divergencesByAge>): number[] {
+  return divergencesByAge(...given).map(({keys, values}) => keys + values);
 }
 
 async function predictedLoss(

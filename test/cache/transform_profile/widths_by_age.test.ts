@@ -56,11 +56,27 @@ describe('more bits for the newest tokens', () => {
   });
 
   it('are predicted by the part of the loss that tokens of that age cause', () => {
-    const {far, near} = widthsByAge(profile, 2.5, {near: 90, extraBits: 2});
+    const {far, near} = widthsByAge(profile, 2.5, {near: 64, extraBits: 2});
     const [old, newest] = [far, near].map(({depths}) => predictedDivergences(profile, depths)[1]!.keys);
-    const part = 2 ** -0.8;
-    const {keys} = divergencesByAge(profile, 2.5, {near: 90, extraBits: 2})[1]!;
-    expect(keys).to.be.closeTo(part * old! + (1 - part) * newest!, 1e-9 * keys);
+    const farPart = (nearest: number, tokens?: number) => {
+      const {keys} = divergencesByAge(profile, 2.5, {near: nearest, extraBits: 2}, tokens)[1]!;
+      return (keys - newest!) / (old! - newest!);
+    };
+    expect(farPart(0, 100)).to.equal(1);
+    expect(farPart(64, 64)).to.be.closeTo(0, 1e-9); // a text without old tokens
+    expect(farPart(64)).to.be.closeTo((1 + 64 / 60) ** -0.34, 1e-9);
+    // measured on SmolLM2 with texts of 4,096 and 1,024 tokens
+    const measured = [
+      [32, 0.77, 0.7],
+      [64, 0.65, 0.56],
+      [128, 0.5, 0.39],
+      [256, 0.34, 0.23],
+      [512, 0.2, 0.08],
+    ] as const;
+    for (const [nearest, long, short] of measured) {
+      expect(farPart(nearest, 4096)).to.be.closeTo(long, 0.01);
+      expect(farPart(nearest, 1024)).to.be.closeTo(short, 0.08);
+    }
   });
 
   it('go to the newest tokens of a cache, whatever its steps', () => {

@@ -28,7 +28,7 @@ const [step, sinks] = [64, 4];
 const policies: Readonly<Record<string, (kept: number) => string>> = {
   sliding: kept => `sliding:window=${kept - sinks}`,
   h2o: kept => `h2o:heavyBudget=${kept / 2},recentBudget=${kept / 2}`,
-  'h2o, normalized': kept => `h2o:heavyBudget=${kept / 2},recentBudget=${kept / 2},normalize=true`,
+  'h2o, sums': kept => `h2o:heavyBudget=${kept / 2},recentBudget=${kept / 2},normalize=false`,
   ...Object.fromEntries(
     ['tova', 'snapKv', 'keyDiff', 'expectedAttention', 'dropKv'].map(name => [
       name,

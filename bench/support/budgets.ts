@@ -4,7 +4,7 @@ export const shares = [0.5, 0.25, 0.125] as const;
 /** Plans that keep this many tokens of each head, exact. A keeper is one entry. */
 export const keepers: Readonly<Record<string, (tokens: number) => string>> = {
   h2o: tokens => h2o(tokens),
-  'h2o, normalized': tokens => `${h2o(tokens)},normalize=true`,
+  'h2o, sums': tokens => `${h2o(tokens)},normalize=false`,
   sliding: tokens => `sliding:window=${tokens - sinks}`,
   ...Object.fromEntries(
     ['dropKv', 'expectedAttention', 'keyDiff', 'snapKv', 'tova'].map(name => [

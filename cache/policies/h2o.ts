@@ -13,20 +13,20 @@ export interface H2oOptions extends StoringOptions {
   readonly heavyBudget?: Budget;
   /** Last tokens that stay exact. Default 256. */
   readonly recentBudget?: number;
-  /** Divide a token's attention by the number of queries that could see it. Default false. */
+  /** Divide a token's attention by the number of queries that could see it. `false` is the paper's sum, which loses more. Default true. */
   readonly normalize?: boolean;
 }
 
 const entries = {
   heavyBudget: v.optional(budgetOf(1), 256),
   recentBudget: v.optional(atLeast(1), 256),
-  normalize: v.optional(flag, false),
+  normalize: v.optional(flag, true),
   ...storeEntries,
 };
 
 /**
  * Heavy-hitter oracle (H2O, Zhang et al., 2023, arXiv 2306.14048): each key head keeps the `heavyBudget` tokens that received the most
- * attention so far, and the last `recentBudget` tokens. The first `sinks` tokens count as heavy. Tokens are evicted several at a time:
+ * attention so far per query that could see them, and the last `recentBudget` tokens. The first `sinks` tokens count as heavy. Tokens are evicted several at a time:
  * less than a sixteenth of the heavy ones, those of the lowest scores, leave early.
  */
 export const h2o: Factory<H2oOptions, Policy> = definePolicy('h2o', entries, checked => {

@@ -65,7 +65,7 @@ export const policyVariants: readonly PolicyVariant[] = [
   {name: 'h2o', options: {heavyBudget: 8, recentBudget: 6, sinks: 2}, outputError: 1.5, keyError: 0},
   {
     name: 'h2o',
-    options: {heavyBudget: 20, recentBudget: 1, sinks: 0, normalize: true},
+    options: {heavyBudget: 20, recentBudget: 1, sinks: 0, normalize: false},
     outputError: 1.5,
     keyError: 0,
   },

@@ -20,7 +20,7 @@ interface Pooled extends Figure {
 export function labelOf({keeper, share, plan}: Figure): string {
   return share === '1'
     ? `\`${plan!}\``
-    : `\`${String(keeper).replace(', normalized', ':normalize=true')}\`, ${share!} of the tokens`;
+    : `\`${String(keeper).replace(', sums', ':normalize=false')}\`, ${share!} of the tokens`;
 }
 
 /** Pools figures, each with the weight of its questions. */

@@ -49,9 +49,9 @@ CASES = {
     "eviction.json": [
         ("sliding", {"window": 12, "sinks": 3}, 100),
         ("sliding", {"window": 40, "sinks": 0}, None),
-        ("h2o", {"heavyBudget": 8, "recentBudget": 6, "sinks": 3}, 100),
-        ("h2o", {"heavyBudget": 40, "recentBudget": 9, "sinks": 0, "normalize": True}, 100),
-        ("h2o", {"heavyBudget": 20, "recentBudget": 1, "sinks": 0}, None),
+        ("h2o", {"heavyBudget": 8, "recentBudget": 6, "sinks": 3, "normalize": False}, 100),
+        ("h2o", {"heavyBudget": 40, "recentBudget": 9, "sinks": 0}, 100),
+        ("h2o", {"heavyBudget": 20, "recentBudget": 1, "sinks": 0, "normalize": False}, None),
         ("lru", {"maxCacheSize": 24, "threshold": 0.05}, 100),
         ("lru", {"maxCacheSize": 16, "threshold": 0.1}, None),
         ("lfu", {"maxCacheSize": 24, "threshold": 0.05}, 100),

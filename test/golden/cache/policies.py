@@ -307,7 +307,7 @@ class Evicting:
 
 
 class H2o(Evicting):
-    def __init__(self, heavyBudget=256, recentBudget=256, sinks=4, normalize=False):
+    def __init__(self, heavyBudget=256, recentBudget=256, sinks=4, normalize=True):
         self.heavy, self.recent, self.sinks, self.normalize = heavyBudget, recentBudget, sinks, normalize
 
     def observe(self, scores, at, seen):

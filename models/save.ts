@@ -27,7 +27,7 @@ export type ModelToSave = Pick<LoadedModel, 'model' | 'config' | 'tokenizer'> &
 export interface SaveModelOptions {
   /**
    * How weights are stored: in a folder all of them, in a GGUF file the matrices. 'F32' keeps every number, 'F16' halves the size and
-   * rounds. Default: as they are in memory, float32 as F32. Packed matrices of a folder are then read by eigenkv only.
+   * rounds. Default: as they are in memory. Codes in a folder are then read by eigenkv only.
    */
   readonly dtype?: 'F32' | 'F16';
 }
@@ -41,8 +41,9 @@ const schema = v.strictObject({
  *
  * A folder has the hub's format: config.json, tokenizer.json, tokenizer_config.json (with the chat template), generation_config.json if
  * the model has sampling defaults, and model.safetensors with the hub's names and layouts. With `dtype` `loadModel(folder)` and the hub's
- * own libraries read it, whatever the weights were loaded from. Without it, packed matrices are I32 tensors of their records, and config.json
- * says their formats (`eigenkv_weights`): `loadModel` reads the same bits again. config.json is written last, so that an unfinished
+ * own libraries read it, whatever the weights were loaded from. Without it, matrices of codes are I32 tensors of their records, and config.json
+ * says their formats (`eigenkv_weights`): `loadModel` reads the same bits again. Matrices of 16-bit floats are F16 or BF16, for the hub's
+ * libraries, too. config.json is written last, so that an unfinished
  * folder is not taken for a model. A compressed model (`config.compression`) is saved the same way, with smaller attention matrices that
  * only eigenkv reads.
  *
@@ -77,20 +78,24 @@ async function saveFolder(
   const {rm} = process.getBuiltinModule('node:fs/promises');
   const architecture = architectureOf(config);
   const filled = filledVariables(model, architecture.hubWeights(config));
-  const records = dtype === undefined ? recordsOf(filled) : new Map<FilledVariables, RecordsToWrite>();
+  const packed = dtype === undefined ? packedOf(filled) : noneOfThem;
   const hubConfig = {
     ...architecture.toHub(config),
     ...(config.compression && {[compressionKey]: compressionToJson(config.compression)}),
     ...hubIds(tokenizer),
-    ...(records.size > 0 && {[packedKey]: packedTensorsToJson([...records.values()])}),
-    torch_dtype: dtype === 'F16' ? 'float16' : 'float32',
+    ...(packed.records.size + packed.halves.size > 0 && {
+      [packedKey]: packedTensorsToJson([...packed.records.values()]),
+    }),
+    torch_dtype: torchDtype(dtype === 'F16' ? [dtype] : [...packed.halves.values()]),
   };
   if (tokenizer.json === undefined) {
     throw new ModelError(
       'This tokenizer does not know its tokenizer.json; save a model with the one it was loaded with.',
     );
   }
-  const tensors = filled.map(each => records.get(each)?.tensor ?? toTensor(each, dtype ?? 'F32'));
+  const tensors = filled.map(
+    each => packed.records.get(each)?.tensor ?? toTensor(each, packed.halves.get(each) ?? dtype ?? 'F32'),
+  );
   await rm(join(folder, 'config.json'), {force: true}).catch((error: unknown) => {
     throw diskError(error, `write ${folder}`);
   });
@@ -107,16 +112,36 @@ async function saveFolder(
   await writeJson(join(folder, 'config.json'), hubConfig, 2);
 }
 
-function recordsOf(filled: readonly FilledVariables[]): Map<FilledVariables, RecordsToWrite> {
-  return new Map(
-    filled.flatMap(each => {
-      const records = recordsToWrite(each);
-      return records === undefined ? [] : [[each, records]];
-    }),
-  );
+type HalfType = 'F16' | 'BF16';
+
+/** Tensors whose matrices are packed: records of codes, or 16-bit floats. */
+interface PackedTensors {
+  readonly records: ReadonlyMap<FilledVariables, RecordsToWrite>;
+  readonly halves: ReadonlyMap<FilledVariables, HalfType>;
 }
 
-function toTensor({stored, variables, columns}: FilledVariables, dtype: 'F32' | 'F16'): TensorToWrite {
+const noneOfThem: PackedTensors = {records: new Map(), halves: new Map()};
+const halfTypes: Readonly<Record<string, HalfType>> = {float16: 'F16', bfloat16: 'BF16'};
+
+function packedOf(filled: readonly FilledVariables[]): PackedTensors {
+  const records = new Map<FilledVariables, RecordsToWrite>();
+  const halves = new Map<FilledVariables, HalfType>();
+  for (const each of filled) {
+    const found = recordsToWrite(each);
+    const half = found && halfTypes[found.packed.format];
+    if (half !== undefined) halves.set(each, half);
+    else if (found !== undefined) records.set(each, found);
+  }
+  return {records, halves};
+}
+
+/** What the hub's libraries load a model as, if its matrices are written so. */
+function torchDtype(halves: readonly HalfType[]): string {
+  if (halves.includes('BF16')) return 'bfloat16';
+  return halves.length > 0 ? 'float16' : 'float32';
+}
+
+function toTensor({stored, variables, columns}: FilledVariables, dtype: 'F32' | HalfType): TensorToWrite {
   return {
     name: stored.tensor,
     dtype,

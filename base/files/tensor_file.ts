@@ -54,6 +54,8 @@ export interface TensorFile {
   /** In the file's order. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Metadata;
+  /** Its matrices were packed when it was saved, and are loaded so. Default false; GGUF files always are. */
+  readonly isPacked?: boolean;
   /**
    * The values of a tensor, or of some of its rows, as float32, row-major. Apart from the result this needs a few MB, whatever the
    * tensor's size. Float64 and integers are rounded to float32, booleans become 0 and 1.

@@ -6,6 +6,7 @@ import {halfChunks} from './half_chunks.js';
 interface ValuesOf {
   F32: Float32Array;
   F16: Float32Array;
+  BF16: Float32Array;
   I32: Int32Array;
   U8: Uint8Array;
 }
@@ -28,14 +29,14 @@ export interface SafetensorsOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-const dtypeBytes: Readonly<Record<WritableDtype, number>> = {F32: 4, I32: 4, F16: 2, U8: 1};
+const dtypeBytes: Readonly<Record<WritableDtype, number>> = {F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1};
 
 /**
  * A safetensors file as a stream of chunks. The same tensors give the same bytes in whatever order they come: wider
  * dtypes first (so that every tensor is aligned to its dtype), then by name; the header is padded to 8 bytes.
- * F16 rounds to nearest, ties to even.
+ * F16 and BF16 round to nearest, ties to even.
  * @throws InvalidArgumentError for a duplicate name, data that does not fit its shape, or a finite value that
- *     float16 cannot hold.
+ *     float16 or bfloat16 cannot hold.
  */
 async function* safetensorsChunks(
   tensors: Iterable<TensorToWrite> | AsyncIterable<TensorToWrite>,
@@ -72,8 +73,8 @@ async function copyData(tensor: TensorToWrite, bytes: Uint8Array, from: number):
 }
 
 async function* dataChunks(tensor: TensorToWrite): AsyncGenerator<Uint8Array> {
-  if (tensor.dtype === 'F16') {
-    yield* halfChunks(tensor.name, 'F16', checkLength(tensor, await tensor.data()));
+  if (tensor.dtype === 'F16' || tensor.dtype === 'BF16') {
+    yield* halfChunks(tensor.name, tensor.dtype, checkLength(tensor, await tensor.data()));
   } else {
     const values = checkLength(tensor, await tensor.data());
     yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

@@ -10,8 +10,8 @@ import {readCodes, readRow, writeRow} from '../../ops/weights/records.js';
 import type {FilledVariables} from './model_variables.js';
 
 /**
- * The key of a hub's config.json that says which tensors of the safetensors are packed: I32 tensors of records (`packedFormats`) in place
- * of matrices.
+ * The key of a hub's config.json that says that matrices were packed when the model was saved, and which tensors of the safetensors are
+ * records of codes (`packedFormats`, I32) in place of matrices.
  */
 export const packedKey = 'eigenkv_weights';
 const version = 1;
@@ -121,6 +121,7 @@ export function withPackedTensors(file: TensorFile, json: unknown): TensorFile {
   return {
     ...file,
     tensors,
+    isPacked: true,
     async readFloat32(name, rows) {
       const matrix = packed.get(name);
       if (matrix === undefined) return file.readFloat32(name, rows);

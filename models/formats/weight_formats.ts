@@ -1,5 +1,5 @@
 import {hasPackedProducts} from '../../ops/linear/index.js';
-import {type PackedFormat, type WeightFormat, packedFormats} from '../../ops/weights/formats.js';
+import type {PackedFormat, WeightFormat} from '../../ops/weights/formats.js';
 import {type StoredWeight, isKernel} from '../architectures/parts/architecture.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {isEmbedding} from './check_weights.js';
@@ -11,9 +11,8 @@ export type WeightSetting = (typeof weightSettings)[number];
 export const weightSettings = ['float32', 'asStored', 'packed8', 'packed4'] as const;
 
 /** GGUF files and packed folders are made to be run as they are; others are read to be trained or compressed as well. */
-export function defaultSetting({format, tensors}: Pick<TensorFile, 'format' | 'tensors'>): WeightSetting {
-  const isPacked = [...tensors.values()].some(({dtype}) => dtype in packedFormats);
-  return format === 'gguf' || isPacked ? 'asStored' : 'float32';
+export function defaultSetting({format, isPacked}: Pick<TensorFile, 'format' | 'isPacked'>): WeightSetting {
+  return format === 'gguf' || isPacked === true ? 'asStored' : 'float32';
 }
 
 /**

@@ -42,6 +42,18 @@ describe('saveModel with packed weights, into a folder', () => {
       eigenkv_weights?: {version: number; tensors: Record<string, {format: string; shape: number[]}>};
     };
 
+  /** The tensors of a model that is saved as float32. */
+  async function savedTensors(given: Parameters<typeof saveModel>[0], path: string) {
+    await saveModel(given, path, {dtype: 'F32'});
+    const file = await openTensorPath(join(path, 'model.safetensors'));
+    const tensors = new Map<string, {shape: readonly number[]; values: Float32Array}>();
+    for (const [name, {shape}] of file.tensors) {
+      tensors.set(name, {shape, values: await file.readFloat32(name)});
+    }
+    await file.close();
+    return tensors;
+  }
+
   for (const name of ['llama_biases', 'gpt2']) {
     it(`${name}: every format comes back bit for bit, and with it the logits`, async () => {
       // by layer, for a file of GPT-2 fuses three of the matrices of attention
@@ -106,6 +118,33 @@ describe('saveModel with packed weights, into a folder', () => {
     expect(recordsOf(loaded.model)).to.deep.equal(recordsOf(given.model));
     given.model.dispose();
     loaded.dispose();
+  });
+
+  it('has 16-bit floats as the hub has them, which other libraries read', async () => {
+    for (const [format, dtype, torch] of [
+      ['float16', 'F16', 'float16'],
+      ['bfloat16', 'BF16', 'bfloat16'],
+    ] as const) {
+      for (const name of ['llama_biases', 'gpt2']) {
+        const given = await packedModel(name, () => format);
+        const path = join(folder, `${name}_${format}`);
+        await saveModel(given, path);
+        const config = await configOf(path);
+        expect(config['torch_dtype']).to.equal(torch);
+        expect(config.eigenkv_weights).to.deep.equal({version: 1, tensors: {}});
+        const hub = await savedTensors(given, join(folder, `${name}_${format}_hub`));
+        const file = await openTensorPath(join(path, 'model.safetensors'));
+        const matrices = [...file.tensors].filter(([, {dtype: stored}]) => stored !== 'F32');
+        expect(matrices.length).to.be.above(5);
+        for (const [tensor, {shape, dtype: stored}] of matrices) {
+          expect(stored, tensor).to.equal(dtype);
+          expect({tensor, shape}).to.deep.equal({tensor, shape: hub.get(tensor)!.shape});
+          await expectClose(await file.readFloat32(tensor), hub.get(tensor)!.values, 0);
+        }
+        await file.close();
+        given.model.dispose();
+      }
+    }
   });
 
   it('keeps the numbers of parts in different formats that a tensor joins as float32', async () => {

@@ -10,7 +10,7 @@ import type {Encoding} from './tensor_file.js';
 type ReadBlocks = (bytes: Uint8Array) => BlockCodes;
 
 /** Scales and minima are exact: a float16 number times an integer of 8 bits fits float32. */
-interface BlockCodes {
+export interface BlockCodes {
   readonly codes: Uint8Array | Int8Array;
   /** One for each group of 16 or 32 codes. */
   readonly scales: Float32Array;
@@ -21,23 +21,28 @@ interface BlockCodes {
 }
 
 /**
- * A quantised type.
+ * A quantised type whose codes come in groups of 16, or of 32 with minima.
  *
  * - `decode` gives float32. Products and sums are exact in float64 and rounded once when stored: bit for bit what ggml's float32
  *   arithmetic gives, because a scale times a code fits 24 bits.
- * - `asStored` gives the codes. Scales and minima of Q4_0 (minimum -8 d), Q4_1, Q5_0, Q5_1 and Q8_0 are exact. Those of Q4_K, Q5_K and
- *   Q6_K are products, rounded to the nearest float16: the error is at most 2^-11 of the number, or 2^-25 if that is more. A number
+ * - `asStored` gives the codes. Scales and minima of Q4_0 (minimum -8 d), Q4_1, Q5_0, Q5_1 and Q8_0 are exact. Those of K types and IQ4_XS
+ *   are products, and those of MXFP4 may be tiny, rounded to the nearest float16: the error is at most 2^-11 of the number, or 2^-25 if that is more. A number
  *   that float16 cannot hold becomes an infinity.
  */
 export function quantized(dtype: string, blockSize: number, blockBytes: number, read: ReadBlocks): Encoding {
   return {
-    dtype,
-    blockSize,
-    blockBytes,
+    ...decoded(dtype, blockSize, blockBytes, read),
+    asStored: bytes => codedRow(read(bytes)),
+  };
+}
+
+/** A quantised type whose codes no packed format holds, since its groups of 16 have minima. */
+export function decoded(dtype: string, blockSize: number, blockBytes: number, read: ReadBlocks): Encoding {
+  return {
+    ...{dtype, blockSize, blockBytes},
     decode: (bytes, values, from) => {
       decodeCodes(read(bytes), values, from);
     },
-    asStored: bytes => codedRow(read(bytes)),
   };
 }
 
@@ -66,7 +71,7 @@ function toHalves(numbers: Float32Array): Uint16Array {
   return halves;
 }
 
-function half(table: Float32Array, bytes: Uint8Array, at: number): number {
+export function half(table: Float32Array, bytes: Uint8Array, at: number): number {
   return table[bytes[at]! | (bytes[at + 1]! << 8)]!;
 }
 

@@ -1,4 +1,5 @@
-import {q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k, q8_0, quantized} from './gguf_blocks.js';
+import {decoded, q4_0, q4_1, q4_k, q5_0, q5_1, q5_k, q6_k, q8_0, quantized} from './gguf_blocks.js';
+import {iq4_nl, iq4_xs, mxfp4, q2_k, q3_k, tq1_0, tq2_0} from './gguf_small_blocks.js';
 import {bf16, f16, f32, f64, i16, i32, i64, i8} from './plain_encodings.js';
 import type {Encoding} from './tensor_file.js';
 
@@ -19,8 +20,8 @@ export const ggmlTypes: ReadonlyMap<number, Encoding> = new Map([
   [7, quantized('Q5_1', 32, 24, q5_1)],
   [8, quantized('Q8_0', 32, 34, q8_0)],
   [9, blocks('Q8_1', 32, 40)],
-  [10, blocks('Q2_K', 256, 84)],
-  [11, blocks('Q3_K', 256, 110)],
+  [10, decoded('Q2_K', 256, 84, q2_k)],
+  [11, quantized('Q3_K', 256, 110, q3_k)],
   [12, quantized('Q4_K', 256, 144, q4_k)],
   [13, quantized('Q5_K', 256, 176, q5_k)],
   [14, quantized('Q6_K', 256, 210, q6_k)],
@@ -29,10 +30,10 @@ export const ggmlTypes: ReadonlyMap<number, Encoding> = new Map([
   [17, blocks('IQ2_XS', 256, 74)],
   [18, blocks('IQ3_XXS', 256, 98)],
   [19, blocks('IQ1_S', 256, 50)],
-  [20, blocks('IQ4_NL', 32, 18)],
+  [20, quantized('IQ4_NL', 32, 18, iq4_nl)],
   [21, blocks('IQ3_S', 256, 110)],
   [22, blocks('IQ2_S', 256, 82)],
-  [23, blocks('IQ4_XS', 256, 136)],
+  [23, quantized('IQ4_XS', 256, 136, iq4_xs)],
   [24, i8],
   [25, i16],
   [26, i32],
@@ -40,9 +41,9 @@ export const ggmlTypes: ReadonlyMap<number, Encoding> = new Map([
   [28, f64],
   [29, blocks('IQ1_M', 256, 56)],
   [30, bf16],
-  [34, blocks('TQ1_0', 256, 54)],
-  [35, blocks('TQ2_0', 256, 66)],
-  [39, blocks('MXFP4', 32, 17)],
+  [34, quantized('TQ1_0', 256, 54, tq1_0)],
+  [35, quantized('TQ2_0', 256, 66, tq2_0)],
+  [39, quantized('MXFP4', 32, 17, mxfp4)],
   [40, blocks('NVFP4', 64, 36)],
   [41, blocks('Q1_0', 128, 18)],
 ]);

@@ -28,9 +28,9 @@ export interface LoadModelOptions {
   /**
    * How kernels, the token embedding and the output head are stored in memory. Vectors, norms and positions are float32.
    *
-   * - `'asStored'`: as the file has them. 5 bits a weight for Q4_0, Q4_1 and Q4_K, 8.5 for Q5_0 and Q8_0, 9 for Q5_1, Q5_K and Q6_K, 16 for
-   *   F16 and BF16; F32 stays float32. Exact, but for the scales and minima of K types, which are rounded to float16 (by 2^-11 at
-   *   most). On backends without kernels for packed weights (cpu, tensorflow, webgl) float32.
+   * - `'asStored'`: as the file has them. 5 bits a weight for Q4_0, Q4_1, Q4_K and ternary types, 8.5 for Q5_0, Q8_0, Q2_K, IQ4_NL, IQ4_XS and
+   *   MXFP4, 9 for Q5_1, Q3_K, Q5_K and Q6_K, 16 for F16 and BF16; F32 stays float32. Exact, but for the scales and minima of K types and
+   *   IQ4_XS, which are rounded to float16 (by 2^-11 at most), and weights of Q2_K, which are rounded to 8 bits. On backends without kernels for packed weights (cpu, tensorflow, webgl) float32.
    * - `'float32'`: 32 bits a weight, exact for every dtype. Needed to train these weights.
    * - `'packed8'`: 8.5 bits. Wider weights are rounded to 8 bits with a scale per 32; quantised ones stay as they are.
    * - `'packed4'`: 5 bits. Wider weights are rounded to 4 bits with a scale and a minimum per 32, which costs quality (`evaluate` says

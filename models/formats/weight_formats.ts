@@ -20,6 +20,10 @@ export function defaultSetting({format, isPacked}: Pick<TensorFile, 'format' | '
  * dtype: see `withPackedTensors`.
  */
 const formatsOfCodes: Readonly<Record<string, PackedFormat>> = {
+  IQ4_NL: 'packed8',
+  IQ4_XS: 'packed8',
+  MXFP4: 'packed8',
+  Q3_K: 'packed8By16',
   Q4_0: 'packed4',
   Q4_1: 'packed4',
   Q4_K: 'packed4',
@@ -28,11 +32,16 @@ const formatsOfCodes: Readonly<Record<string, PackedFormat>> = {
   Q5_K: 'packed8Min',
   Q6_K: 'packed8By16',
   Q8_0: 'packed8',
+  TQ1_0: 'packed4',
+  TQ2_0: 'packed4',
   packed4: 'packed4',
   packed8: 'packed8',
   packed8Min: 'packed8Min',
   packed8By16: 'packed8By16',
 };
+
+/** The formats that are so much wider than a dtype's codes that rounding to them costs next to nothing. */
+const formatsAbove: Readonly<Record<string, PackedFormat>> = {Q2_K: 'packed8'};
 
 const formatsOfFloats: Readonly<Record<string, PackedFormat>> = {
   F16: 'float16',
@@ -73,7 +82,7 @@ export function formatOfWeight(
     return 'float32';
   }
   const held = heldFormat(stored, dtype);
-  if (setting === 'asStored') return packs && held !== undefined ? held : 'float32';
+  if (setting === 'asStored') return (packs ? (held ?? formatsAbove[dtype]) : undefined) ?? 'float32';
   const wanted = isEmbedding(stored) || isHead(stored) ? 'packed8' : setting;
   const isSmallEnough = dtype in formatsOfCodes && (wanted === 'packed8' || held === 'packed4');
   return isSmallEnough && held !== undefined ? held : wanted;

@@ -7,6 +7,12 @@ import {randomFloats} from './random.js';
 const halvesOf: Readonly<Record<string, readonly number[]>> = {
   Q4_0: [0],
   Q4_1: [0, 2],
+  IQ4_NL: [0],
+  IQ4_XS: [0],
+  MXFP4: [],
+  Q3_K: [108],
+  TQ1_0: [52],
+  TQ2_0: [64],
   Q5_0: [0],
   Q5_1: [0, 2],
   Q8_0: [0],
@@ -19,6 +25,12 @@ const halvesOf: Readonly<Record<string, readonly number[]>> = {
 const reach: Readonly<Record<string, number>> = {
   Q4_0: 8,
   Q4_1: 15,
+  IQ4_NL: 127,
+  IQ4_XS: 127 * 32,
+  MXFP4: 12,
+  Q3_K: 4 * 32,
+  TQ1_0: 1,
+  TQ2_0: 2,
   Q5_0: 16,
   Q5_1: 31,
   Q8_0: 128,
@@ -40,6 +52,8 @@ export function randomBlocks(dtype: string, count: number, seed: number, spread 
   const bytes = Uint8Array.from(numbers.subarray(0, count * blockBytes), number => number * 1e5);
   const view = new DataView(bytes.buffer);
   for (let block = 0; block < count; block++) {
+    // an exponent, instead of a scale
+    if (dtype === 'MXFP4') bytes[block * blockBytes] = 120 + Math.round(Math.log2(spread)) + (block % 4);
     halvesOf[dtype]!.forEach((at, i) => {
       const number = (numbers[count * blockBytes + 2 * block + i]! * spread) / reach[dtype]!;
       view.setUint16(block * blockBytes + at, float16Bits(number), true);

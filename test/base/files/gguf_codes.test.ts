@@ -11,8 +11,8 @@ import {ggufBytes} from './file_bytes.js';
 import {rejection} from './rejection.js';
 
 const golden = new URL('../../golden/weights/', import.meta.url);
-const exact = ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0'];
-const rounded = ['Q4_K', 'Q5_K', 'Q6_K'];
+const exact = ['Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'IQ4_NL', 'TQ1_0', 'TQ2_0'];
+const rounded = ['Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', 'IQ4_XS', 'MXFP4'];
 const halves = float16Values();
 
 /** The weights of codes, and the bound that `quantized` states for the error of each. */
@@ -104,7 +104,7 @@ describe('Rows of a tensor', () => {
       const stored = await file.readAsStored(name, {start, end});
       if (['F16', 'BF16'].includes(dtype)) {
         expect(stored, name).to.be.instanceOf(Uint16Array).with.length(part.length);
-      } else if (dtype.startsWith('Q')) {
+      } else if ([...exact, ...rounded].includes(dtype)) {
         expect(stored, name).to.have.property('codes').with.length(part.length);
       } else expect(stored, name).to.equal(undefined);
     }

@@ -19,13 +19,13 @@ from safetensors.numpy import save_file
 rng = np.random.default_rng(20)
 
 
-def k_quant_bytes(rows, columns, block_bytes, halves):
+def k_quant_bytes(rows, columns, block_bytes, halves, values=256):
     """Random codes with sane float16 scales at the offsets `halves` of each block (gguf-python cannot write these)."""
-    blocks = rng.integers(0, 256, (rows * columns // 256, block_bytes), dtype=np.uint8)
+    blocks = rng.integers(0, 256, (rows * columns // values, block_bytes), dtype=np.uint8)
     for offset in halves:
         scales = rng.normal(0, 0.01, len(blocks)).astype(np.float16)
         blocks[:, offset : offset + 2] = scales.view(np.uint8).reshape(-1, 2)
-    return blocks.reshape(rows, columns // 256 * block_bytes)
+    return blocks.reshape(rows, columns // values * block_bytes)
 
 
 def gguf_types():
@@ -55,6 +55,15 @@ def gguf_types():
         expected[f"{kind.name}.weight"] = gguf.quants.dequantize(raw, kind)
     for kind, block_bytes, halves in ((T.Q4_K, 144, (0, 2)), (T.Q5_K, 176, (0, 2)), (T.Q6_K, 210, (208,))):
         raw = k_quant_bytes(2, 512, block_bytes, halves)
+        writer.add_tensor(f"{kind.name}.weight", raw, raw_dtype=kind)
+        expected[f"{kind.name}.weight"] = gguf.quants.dequantize(raw, kind)
+    random_blocks = {T.Q2_K: (84, (80, 82), 256), T.Q3_K: (110, (108,), 256), T.IQ4_XS: (136, (0,), 256), T.IQ4_NL: (18, (0,), 32)}
+    for kind, (block_bytes, halves, values) in random_blocks.items():
+        raw = k_quant_bytes(2, 512, block_bytes, halves, values)
+        writer.add_tensor(f"{kind.name}.weight", raw, raw_dtype=kind)
+        expected[f"{kind.name}.weight"] = gguf.quants.dequantize(raw, kind)
+    for kind in (T.TQ1_0, T.TQ2_0, T.MXFP4):
+        raw = gguf.quants.quantize(data, kind)
         writer.add_tensor(f"{kind.name}.weight", raw, raw_dtype=kind)
         expected[f"{kind.name}.weight"] = gguf.quants.dequantize(raw, kind)
     vector = rng.normal(0, 1, 5).astype(np.float32)

@@ -53,6 +53,13 @@ describe('The format of a weight', () => {
     }
   });
 
+  it('is wider than codes that no format holds', () => {
+    expect(heldFormat(kernel, 'Q2_K')).to.equal(undefined);
+    expect(formatOfWeight(kernel, 'Q2_K', 'asStored', true)).to.equal('packed8');
+    expect(formatOfWeight(kernel, 'Q2_K', 'asStored', false)).to.equal('float32');
+    expect(formatOfWeight(kernel, 'Q2_K', 'packed4', true)).to.equal('packed4');
+  });
+
   it('holds no codes that lie along the outputs', () => {
     const lying = weight('feed_forward_0/up_kernel', false);
     expect(formatOfWeight(lying, 'Q4_0', 'asStored', true)).to.equal('float32');

@@ -1,3 +1,4 @@
+import {addBias, biasAt} from './bias';
 import {addBlock, scoreBlock} from './block_products';
 import {EncodingDescriptor} from './encoding_descriptor';
 import {attendedBits, attendedCodes} from './integer';
@@ -8,7 +9,7 @@ import {addIntegerBlock, areIntegerValues, integerValueBytes} from './integer_va
 import {areScanned, attendCodes, attendCodesScratch} from './lloyd_max_attend';
 import {meanTerms, termsScratch} from './mean_terms';
 import {addFourRows, addRow} from './multiply_add';
-import {addTerms, blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
+import {addBiasToBlock, addTerms, blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
 import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
 import {softmaxRow} from './softmax_row';
 import {dimOf, isInPlace, readTile, tileBytes} from './tiles';
@@ -183,11 +184,15 @@ function attendFewRows(
       ? attendedCodes(keyEncoding, head, token, count, scratch)
       : readTile(keyEncoding, head, token, count, scratch);
     if (angles) meanTerms(keyEncoding, head, token, count, angles, rows, scale, termScratch, terms, tileTokens << 2);
+    const bias = biasAt(keyEncoding, head, token);
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
-      if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyEncoding, group, keys, count, scales);
-      else scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + ((tokensLeft * dim) << 2) : 0);
+      if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyEncoding, group, keys, count, scales, bias);
+      else {
+        scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + ((tokensLeft * dim) << 2) : 0);
+        if (bias) addBiasToBlock(block, some, bias, count);
+      }
       if (angles) addTerms(block, some, terms + (<usize>(row * tileTokens) << 2), tileTokens << 2, count);
       if (causal) {
         for (let r = 0; r < some; r++) {
@@ -253,6 +258,7 @@ function attendManyRows(
     const count = min(tileTokens, lastVisible - from);
     const keyTile = readTile(keyEncoding, head, from, count, scratch);
     const valueTile = readTile(valueEncoding, head, from, count, valueScratch);
+    const bias = biasAt(keyEncoding, head, from);
     transposeTile(keyTile, count, dim, transposed);
     let row = 0;
     for (; row + 4 <= rows; row += 4) {
@@ -263,6 +269,7 @@ function attendManyRows(
       const out = partial + <usize>row * outBytes;
       for (let r = 0; r < 4; r++) {
         const visible = causal ? min(count, firstQuery + ((row + r) % queryTokens) - from + 1) : count;
+        if (bias) addBias(scores + <usize>((r * tileTokens) << 2), bias, count);
         const state = out + <usize>r * outBytes;
         softmaxRow(scores + <usize>((r * tileTokens) << 2), visible, count, state, dimV);
       }
@@ -273,6 +280,7 @@ function attendManyRows(
       if (visible <= 0) continue;
       scoreRow(queries + <usize>row * rowBytes, keyTile, dim, visible, scale, scores);
       if (angles) addMean(keyEncoding, head, from, visible, angles, row, 1, scale, termScratch, scores);
+      if (bias) addBias(scores, bias, visible);
       softmaxRow(scores, visible, visible, partial + <usize>row * outBytes, dimV);
       addRow(scores, valueTile, partial + <usize>row * outBytes, visible, dimV);
     }

@@ -1,3 +1,4 @@
+import {addBias, biasAt} from './bias';
 import {EncodingDescriptor} from './encoding_descriptor';
 import {expOf4} from './math';
 import {rowsWorthTransposing, scoreFourRows, scoreRows, tileTokens, transposeTile} from './scores';
@@ -54,6 +55,7 @@ export function attentionStatistics(
     for (let from = 0; from < lastVisible; from += tileTokens) {
       const count = min(tileTokens, lastVisible - from);
       const tile = readTile(encoding, head, from, count, scratch);
+      const bias = biasAt(encoding, head, from);
       const to = out + ((<usize>from) << 2);
       // queries that end before this tile see nothing of it
       let query = causal ? max(0, from - firstQuery) : 0;
@@ -67,6 +69,7 @@ export function attentionStatistics(
             for (let r: usize = 0; r < 4; r++) {
               const visible = visibleTokens(causal, firstQuery, query + <i32>r, from, count);
               const logSum = load<f32>(logSums + ((row + r) << 2));
+              if (bias) addBias(scores + r * columnBytes, bias, visible);
               takeRow(scores + r * columnBytes, visible, logSum, statistic, to, best + r * columnBytes);
             }
           }
@@ -88,6 +91,7 @@ export function attentionStatistics(
           scoreRows(queries + row * rowBytes, members, tile, dim, visible, scale, scores);
           for (let i: usize = 0; i < <usize>members; i++) {
             const logSum = load<f32>(logSums + ((row + i) << 2));
+            if (bias) addBias(scores + i * columnBytes, bias, visible);
             takeRow(scores + i * columnBytes, visible, logSum, statistic, to, best);
           }
         }

@@ -26,4 +26,6 @@ export class EncodingDescriptor {
   positionRows: i32;
   firstPosition: i32;
   terms: u32; // what mean_terms.ts prepared for keys with a rotated mean, or 0
+  bias: u32; // of keys: float32 [heads, biasRows], added to the score of each token, or 0
+  biasRows: i32;
 }

@@ -3,7 +3,7 @@ import {attendedBits, attendedBytes, codeOf, scaleOf, zeroOf} from './integer';
 import {addRests, scoreProducts} from './integer_scores';
 import {madd, maximaOfLanes, sumsOfLanes} from './math';
 import {areSlow, integersOf, inverseUnitsOf, restUnit, shifted, shiftedRest, unitsOf, wholeOf} from './rounding';
-import {queriesAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
+import {addBiasToBlock, queriesAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
 import {channelAt} from './unpacked';
 
@@ -120,10 +120,11 @@ function storeParams(params: v128, half: v128, scales: usize, zeros: usize): voi
 
 /**
  * Scores of a block against `count` keys of group `group`, whose numbers `readGroup` left at `scales` and whose codes are where
- * `attendedCodes` says.
+ * `attendedCodes` says; with their biases, unless `bias` is 0.
  */
 export function scoreIntegerBlock(
   block: usize, integers: usize, rows: i32, encoding: EncodingDescriptor, group: i32, codes: usize, count: i32, scales: usize,
+  bias: usize,
 ): void {
   const dim = encoding.dim;
   const bits = encoding.layout & 0xff,
@@ -137,11 +138,13 @@ export function scoreIntegerBlock(
   const scores = block + scoresAt;
   if (load<i32>(integers, slowAt)) {
     scoreSlowly(integers, rows, codes, codeBytes, count, dim, attended, half, scales, scores);
+    if (bias) addBiasToBlock(block, rows, bias, count);
     return;
   }
   const units = v128.load(integers);
   const rounded = integers + roundedAt(dim, rows);
   scoreProducts(codes, codeBytes, count, attended, rounded, rows, integers, scores);
+  if (bias) addBiasToBlock(block, rows, bias, count);
 
   const least = leastExact(block, units, dim, bits);
   const step = rows == 1 ? 4 : 1; // tokens of a vector of scores

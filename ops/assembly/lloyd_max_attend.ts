@@ -1,3 +1,4 @@
+import {addBias, biasAt} from './bias';
 import {EncodingDescriptor} from './encoding_descriptor';
 import {codeTile, tileStride, vectorsOf} from './lloyd_max';
 import {codesOfTile, mendLargest, mendWeights, mostVectors, readTileScales, scoreTiles} from './lloyd_max_keys';
@@ -85,6 +86,7 @@ export function attendCodes(
       tiles = (count + codeTile - 1) / codeTile;
     const largestScale = readTileScales(keys, head, tile, tiles, keyScales);
     const codes = codesOfTile(keys, head, tile);
+    const bias = biasAt(keys, head, from);
     if (angles) meanTerms(keys, head, from, count, angles, rows, scale, termScratch, terms, scoreBytes);
     for (let row: usize = 0; row < <usize>rows; row++) {
       const visible = causal ? min(count, firstQuery + (<i32>row % queryTokens) - from + 1) : count;
@@ -96,6 +98,7 @@ export function attendCodes(
       if (visible > 0) {
         scoreTiles(table, vectors, codes, stride, tiles, keyScales, own);
         if (angles) addNumbers(own, term, count);
+        if (bias) addBias(own, bias, count);
         const before = load<f32>(tail);
         const largest = mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, own, before);
         if (largest != before) rescale(state, dimV, largest);

@@ -1,3 +1,4 @@
+import {addBias} from './bias';
 import {boundedBelow, expOf, expOf4, exponentOf, maxOfLanes, powerOf, restOfPower, roundedPower, sumOfLanes} from './math';
 import {tileTokens} from './scores';
 
@@ -103,6 +104,15 @@ export function addTerms(block: usize, rows: i32, terms: usize, rowBytes: usize,
   for (let row: usize = 0; row < <usize>rows; row++, terms += rowBytes) {
     let at = block + scoresAt + (row << 2);
     for (let j: usize = 0; j < <usize>count; j++, at += step) store<f32>(at, load<f32>(at) + load<f32>(terms + (j << 2)));
+  }
+}
+
+/** Adds a number of each token to its scores. */
+export function addBiasToBlock(block: usize, rows: i32, bias: usize, count: i32): void {
+  if (rows == 1) return addBias(block + scoresAt, bias, count);
+  let at = block + scoresAt;
+  for (const end = bias + (<usize>count << 2); bias < end; bias += 4, at += 16) {
+    v128.store(at, f32x4.add(v128.load(at), v128.load32_splat(bias)));
   }
 }
 

@@ -22,6 +22,8 @@ export interface Rebuilding {
 /**
  * What a kernel needs to know to read an encoding: the words of `EncodingDescriptor` in ops/assembly/encoding_descriptor.ts, in
  * their order.
+ *
+ * @param bias of keys: float32 `[batch, kvHeads, rows, 1]`, added to the score of each token.
  */
 export function describeEncoding(
   heap: WasmHeap,
@@ -29,6 +31,7 @@ export function describeEncoding(
   data: tf.TensorInfo,
   params: tf.TensorInfo | undefined,
   rebuilding?: Rebuilding,
+  bias?: tf.TensorInfo,
 ): number[] {
   const {wasm} = tokenKindOf(layout);
   return [
@@ -41,13 +44,15 @@ export function describeEncoding(
     wasm.layout(layout, heap),
     wasm.groupSize(layout),
     ...(rebuilding === undefined ? nothingToRebuild : describeRebuilding(rebuilding, heap)),
+    bias === undefined ? 0 : heap.address(bias),
+    bias?.shape[2] ?? 0,
   ];
 }
 
 const nothingToRebuild = Array<number>(12).fill(0);
 
 /** Bytes of what `describeEncoding` gives. */
-export const descriptorBytes = 4 * (8 + nothingToRebuild.length);
+export const descriptorBytes = 4 * (8 + nothingToRebuild.length + 2);
 
 function describeRebuilding(
   {basis, mean, cos, sin, interleaved, positions, firstPosition}: Rebuilding,

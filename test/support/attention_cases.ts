@@ -47,6 +47,7 @@ export const sideLayouts = fc.option(
 
 export type SideLayout = typeof sideLayouts extends fc.Arbitrary<infer Layout> ? Layout : never;
 
+/** The numbers of a case. Every other seed has biases. */
 export function problemOf(attentionCase: AttentionCase): AttentionProblem {
   const {batch, kvHeads, group, queryTokens, tokens, spare, dim, dimV, causalOffset, spread, seed} =
     attentionCase;
@@ -59,6 +60,7 @@ export function problemOf(attentionCase: AttentionCase): AttentionProblem {
     queries: randomFloats(seed, batch * heads * queryTokens * dim, spread),
     keys: randomFloats(seed + 1, batch * kvHeads * capacity * dim, spread),
     values: randomFloats(seed + 2, batch * kvHeads * capacity * dimV),
+    ...(seed % 2 === 0 && {bias: randomFloats(seed + 3, batch * kvHeads * tokens, 2)}),
   };
 }
 
@@ -77,8 +79,27 @@ export function tensorsOfProblem(problem: AttentionProblem) {
   };
 }
 
-export function optionsOf({tokens, scale, firstQuery}: AttentionProblem): AttendOptions {
-  return {tokens, scale, firstQuery};
+/** The options of attention over the whole problem. The caller disposes of `bias`; its spare rows hold NaN. */
+export function optionsOf({tokens, scale, firstQuery, ...sizes}: AttentionProblem): AttendOptions {
+  const {bias, batch, kvHeads, capacity} = sizes;
+  if (bias === undefined) return {tokens, scale, firstQuery};
+  const rows = Math.max(1, capacity);
+  const numbers = new Float32Array(batch * kvHeads * rows).fill(NaN);
+  for (let i = 0; i < bias.length; i++) numbers[Math.floor(i / tokens) * rows + (i % tokens)] = bias[i]!;
+  return {tokens, scale, firstQuery, bias: tf.tensor4d(numbers, [batch, kvHeads, rows, 1])};
+}
+
+/** The options of attention over tokens `from .. from + tokens` of the problem. The caller disposes of `bias`. */
+export function optionsOfPart(problem: AttentionProblem, from: number, tokens: number): AttendOptions {
+  const {bias, firstQuery, ...whole} = optionsOf(problem);
+  const part = {
+    ...whole,
+    tokens,
+    ...(firstQuery !== undefined && {firstQuery: firstQuery - from}),
+    ...(bias && {bias: tf.slice(bias, [0, 0, from, 0], [-1, -1, tokens, -1])}),
+  };
+  bias?.dispose();
+  return part;
 }
 
 export const denseEncoding = (data: tf.Tensor4D): DenseEncoding => ({

@@ -14,6 +14,8 @@ export interface AttentionProblem {
   readonly queries: ArrayLike<number>;
   readonly keys: ArrayLike<number>;
   readonly values: ArrayLike<number>;
+  /** Added to the scores of each token: `[batch, kvHeads, tokens]`. Default: nothing. */
+  readonly bias?: ArrayLike<number> | undefined;
 }
 
 /** Attention by its definition, one query at a time, in double precision. */
@@ -49,14 +51,14 @@ function answerQuery(
   query: number,
   kvHead: number,
 ): void {
-  const {capacity, tokens, dim, dimV, scale, firstQuery, queries, keys, values} = problem;
+  const {capacity, tokens, dim, dimV, scale, firstQuery, queries, keys, values, bias} = problem;
   const seen = firstQuery === undefined ? tokens : Math.max(0, Math.min(tokens, firstQuery + query + 1));
   if (seen === 0) return;
   const scores = Array.from({length: seen}, (_, token) => {
     let score = 0;
     for (let d = 0; d < dim; d++)
       score += queries[row * dim + d]! * keys[(kvHead * capacity + token) * dim + d]!;
-    return score * scale;
+    return score * scale + (bias?.[kvHead * tokens + token] ?? 0);
   });
   const max = scores.reduce((a, b) => Math.max(a, b), -Infinity);
   const weights = scores.map(score => Math.exp(score - max));

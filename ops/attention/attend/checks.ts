@@ -3,9 +3,14 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {capacityOf, checkEncoding, expectRank4, headsOf} from '../../encodings/encoding.js';
 import type {Encoding} from '../../encodings/index.js';
 
-/** @throws InvalidArgumentError if queries, keys and values do not fit each other or hold fewer than `tokens` tokens. */
-export function checkAttend(queries: tf.Tensor4D, keys: Encoding, values: Encoding, tokens: number): void {
-  checkQueries(queries, keys, tokens);
+/** @throws InvalidArgumentError if queries, keys, values and biases do not fit each other or hold fewer than `tokens` tokens. */
+export function checkAttend(
+  queries: tf.Tensor4D,
+  keys: Encoding,
+  values: Encoding,
+  {tokens, bias}: Biased,
+): void {
+  checkQueries(queries, keys, {tokens, bias});
   checkEncoding(values, 'values');
   const {batch, kvHeads} = headsOf(keys);
   const ofValues = headsOf(values);
@@ -24,8 +29,14 @@ export function checkAttend(queries: tf.Tensor4D, keys: Encoding, values: Encodi
   checkTokens(tokens, values);
 }
 
-/** @throws InvalidArgumentError if queries and keys do not fit each other, or the keys hold fewer than `tokens` tokens. */
-export function checkQueries(queries: tf.Tensor4D, keys: Encoding, tokens: number): void {
+/** How many tokens of a segment are valid, and what is added to their scores. */
+interface Biased {
+  readonly tokens: number;
+  readonly bias?: tf.Tensor4D | undefined;
+}
+
+/** @throws InvalidArgumentError if queries, keys and biases do not fit each other, or hold fewer than `tokens` tokens. */
+export function checkQueries(queries: tf.Tensor4D, keys: Encoding, {tokens, bias}: Biased): void {
   expectRank4(queries, 'queries');
   checkEncoding(keys, 'keys');
   const [batch, heads, , dim] = queries.shape;
@@ -37,6 +48,12 @@ export function checkQueries(queries: tf.Tensor4D, keys: Encoding, tokens: numbe
     );
   }
   checkTokens(tokens, keys);
+  if (bias === undefined) return;
+  const [biasBatch, biasHeads, rows, columns] = bias.shape;
+  if (biasBatch === batch && biasHeads === kvHeads && rows >= tokens && columns === 1) return;
+  throw new InvalidArgumentError(
+    `bias [${bias.shape.join(', ')}] does not fit; expected [${batch}, ${kvHeads}, rows, 1] with at least ${tokens} rows.`,
+  );
 }
 
 function checkTokens(tokens: number, encoding: Encoding): void {

@@ -18,7 +18,7 @@ export type {AttendOptions, KeyRotation, Partial} from './types.js';
 /**
  * Scaled dot-product attention of queries over a stored segment, tile by tile, in the segment's own encoding:
  *
- *     s_ij = scale * q_i . k_j        m_i = max_j s_ij
+ *     s_ij = scale * q_i . k_j + bias_j        m_i = max_j s_ij
  *     partial_i = [ sum_j exp(s_ij - m_i) v_j ,  m_i ,  sum_j exp(s_ij - m_i) ]
  *
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
@@ -41,7 +41,7 @@ export function attend(
   values: Encoding,
   options: AttendOptions,
 ): Partial {
-  checkAttend(queries, keys, values, options.tokens);
+  checkAttend(queries, keys, values, options);
   if (keys.kind !== 'lowRank' && values.kind !== 'lowRank') {
     return attendTokens(queries, keys, values, options);
   }
@@ -75,7 +75,7 @@ function attendTokens(
 export function storedSegment(
   keys: StoredKeys,
   values: TokenEncoding,
-  {tokens, scale, firstQuery, keyRotation}: AttendOptions,
+  {tokens, scale, firstQuery, keyRotation, bias}: AttendOptions,
   hasRotatedMean = false,
 ): StoredSegment {
   const stored = storedKeys(keys, tokens, keyRotation, hasRotatedMean);
@@ -85,6 +85,7 @@ export function storedSegment(
   const inputs = Object.assign(stored.inputs, {valueData: kind.data(values)});
   const attributes = Object.assign(stored.attributes, {values: kind.layout(values), tokens, scale});
   if (valueParams !== undefined) Object.assign(inputs, {valueParams});
+  if (bias !== undefined) Object.assign(inputs, {bias});
   if (firstQuery !== undefined) Object.assign(attributes, {firstQuery});
   return {inputs, attributes};
 }

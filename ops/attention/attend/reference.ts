@@ -10,7 +10,7 @@ export const tileTokens = 512;
 
 /** `attend` in plain tfjs ops: every backend has them. Differentiable if both encodings are dense and one tile is enough. */
 export function attendReference(inputs: AttendInputs, attributes: AttendAttributes): Partial {
-  const {tokens, scale, values} = attributes;
+  const {tokens, values} = attributes;
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const rows = (heads / kvHeads) * queryTokens; // a group's query heads are adjacent: one matrix per key head
@@ -23,7 +23,7 @@ export function attendReference(inputs: AttendInputs, attributes: AttendAttribut
   for (let from = firstVisible(attributes, tokens); from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
     const valueTile = decodeTile(values, inputs.valueData, inputs.valueParams, from, count);
-    const scores = tf.mul(scoresReference(queries, inputs, attributes, from, count), scale);
+    const scores = scoresReference(queries, inputs, attributes, from, count);
     const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     total = addTile(
       total,

@@ -22,8 +22,9 @@ export function attendSegments(queries: tf.Tensor4D, segments: readonly Attended
   const [first] = segments;
   if (first === undefined)
     throw new InvalidArgumentError('attendSegments got no segment; it needs at least one.');
-  for (const {keys, values, tokens} of segments) {
-    checkAttend(queries, keys, values, tokens);
+  for (const segment of segments) {
+    const {keys, values} = segment;
+    checkAttend(queries, keys, values, segment);
     if (values.dim !== first.values.dim) {
       throw new InvalidArgumentError(
         `Segments have values of dim ${first.values.dim} and ${values.dim}; all must be equal.`,

@@ -101,27 +101,37 @@ export function rebuildingOf(
 }
 
 /**
- * Scores of queries `[batch, kvHeads, rows, dim]` and keys `from .. from + count`, not scaled, in plain tfjs ops.
+ * Scores of queries `[batch, kvHeads, rows, dim]` and keys `from .. from + count`, scaled and with their biases, in plain tfjs ops.
  * @returns float32 `[batch, kvHeads, rows, count]`.
  */
 export function scoresReference(
   queries: tf.Tensor4D,
   inputs: KeyInputs,
-  attributes: KeyAttributes,
+  attributes: KeyAttributes & {readonly scale: number},
   from: number,
   count: number,
 ): tf.Tensor4D {
-  const scores: tf.Tensor4D = tf.matMul(
+  const {meanAngles: angles, bias} = inputs;
+  const [batch, kvHeads, rows] = queries.shape;
+  let scores: tf.Tensor4D = tf.matMul(
     queries,
     readKeysReference(inputs, attributes, from, count),
     false,
     true,
   );
-  const {meanAngles: angles} = inputs;
-  if (angles === undefined) return scores;
-  const [batch, kvHeads, rows] = queries.shape;
-  const grouped = tf.reshape(angles, [batch, kvHeads, rows, angles.shape[3]]);
-  return tf.add(scores, tf.matMul(grouped, anglesOfTokens(inputs, attributes, from, count), false, true));
+  if (angles !== undefined) {
+    const grouped = tf.reshape(angles, [batch, kvHeads, rows, angles.shape[3]]);
+    const tables = anglesOfTokens(inputs, attributes, from, count);
+    scores = tf.add(scores, tf.matMul(grouped, tables, false, true));
+  }
+  const scaled = tf.mul<tf.Tensor4D>(scores, attributes.scale);
+  return bias === undefined ? scaled : tf.add(scaled, biasOf(bias, from, count));
+}
+
+/** The biases of tokens `from .. from + count`, for each row of queries alike: float32 `[batch, kvHeads, 1, count]`. */
+export function biasOf(bias: tf.Tensor4D, from: number, count: number): tf.Tensor4D {
+  const [batch, kvHeads] = bias.shape;
+  return tf.reshape(tf.slice(bias, [0, 0, from, 0], [-1, -1, count, -1]), [batch, kvHeads, 1, count]);
 }
 
 /** Keys `from .. from + count`, dense: float32 `[batch, kvHeads, count, dim]`, in plain tfjs ops. */

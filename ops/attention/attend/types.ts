@@ -33,6 +33,8 @@ export interface AttendOptions extends Visibility {
   readonly scale: number;
   /** The rotation of keys that were stored before it; required for them, and ignored by other encodings. */
   readonly keyRotation?: KeyRotation;
+  /** Added to the scaled scores of each token: float32 `[batch, kvHeads, rows, 1]`, rows at least the segment's tokens. Default: nothing. */
+  readonly bias?: tf.Tensor4D | undefined;
 }
 
 /** A run of stored tokens, and how queries look at it. */
@@ -53,6 +55,7 @@ export type KeyInputs = {
   sin?: tf.Tensor2D;
   positions?: tf.Tensor;
   meanAngles?: tf.Tensor4D;
+  bias?: tf.Tensor4D;
 };
 
 export interface KeyAttributes {

@@ -32,9 +32,9 @@ export function attendWasm(inputs: KernelInputs<AttendInputs>, attributes: Atten
 /** Descriptors of a segment's keys and values, one after the other. */
 export function describeSegment(heap: WasmHeap, {inputs, attributes}: SegmentInfos): number[] {
   const {keys, values} = attributes;
-  const {keyData, keyParams, valueData, valueParams} = inputs;
+  const {keyData, keyParams, valueData, valueParams, bias} = inputs;
   // concat, not a spread, which takes longer than some kernels: this is for each segment of each depth at each token
-  return describeEncoding(heap, keys, keyData, keyParams, rebuildingOf(inputs, attributes)).concat(
+  return describeEncoding(heap, keys, keyData, keyParams, rebuildingOf(inputs, attributes), bias).concat(
     describeEncoding(heap, values, valueData, valueParams),
   );
 }

@@ -7,6 +7,7 @@ import type {KernelInputs} from '../../run_op.js';
 import {joinSplits} from '../merge_partials/webgpu.js';
 import type {AttendAttributes, AttendInputs} from './types.js';
 import {
+  biasText,
   decodeText,
   everyToken,
   keyUniforms,
@@ -158,7 +159,7 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
             let q = (i / ${tiles.tokens}) * ${dim};
             var sum = 0.0;
             for (var d = 0; d < ${dim}; d++) { sum += query[q + d] * tile[token * ${stride} + d]; }
-            score = sum * uniforms.scale;
+            score = sum * uniforms.scale${biasText(constants, 'start + token')};
           }
           scores[i] = score;
         }

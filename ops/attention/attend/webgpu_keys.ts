@@ -14,6 +14,8 @@ type Infos = KernelInputs<KeyInputs & {queries: tf.Tensor4D}>;
 /** What the text of a shader depends on, as far as the keys are concerned. */
 export interface KeyConstants {
   readonly keys: TokenLayout;
+  /** Whether each token has a bias. */
+  readonly biased?: true;
   /** If keys are latents that were stored before their rotation. */
   readonly rebuilt?: {
     readonly dim: number;
@@ -31,6 +33,7 @@ export const keyDim = ({keys, rebuilt}: KeyConstants): number => rebuilt?.dim ??
 export const keyUniforms = integers(
   'keyRows',
   'keyParamRows',
+  'biasRows',
   'positionRows',
   'basisAt',
   'meanAt',
@@ -48,15 +51,20 @@ interface PreparedKeys {
 
 /** The keys' side of a run over `tokens` tokens. */
 export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: number): PreparedKeys {
-  const {queries, keyData, keyParams} = inputs;
+  const {queries, keyData, keyParams, bias} = inputs;
   const {keys} = attributes;
   const rebuilding = rebuildingOf(inputs, attributes);
-  const rows = {keyRows: keyData.shape[2], keyParamRows: keyParams?.shape[2] ?? 0};
+  const rows = {
+    keyRows: keyData.shape[2],
+    keyParamRows: keyParams?.shape[2] ?? 0,
+    biasRows: bias?.shape[2] ?? 0,
+  };
+  const biased = bias && ({biased: true} as const);
   if (rebuilding?.basis === undefined) {
     const none = {positionRows: 0, basisAt: 0, meanAt: 0, cosAt: 0, sinAt: 0};
     return {
-      constants: {keys},
-      inputs: {queries, keyData, keyParams},
+      constants: {keys, ...biased},
+      inputs: {queries, keyData, keyParams, bias},
       uniforms: {...rows, ...none},
       dispose: () => undefined,
     };
@@ -83,8 +91,8 @@ export function prepareKeys(inputs: Infos, attributes: KeyAttributes, tokens: nu
     ...{mean: mean !== undefined, positions: positions !== undefined},
   };
   return {
-    constants: {keys, rebuilt},
-    inputs: {queries: packed, keyData, keyParams, positions},
+    constants: {keys, rebuilt, ...biased},
+    inputs: {queries: packed, keyData, keyParams, positions, bias},
     uniforms: {
       ...rows,
       ...{positionRows: positions?.shape[2] ?? 0, basisAt: sizes.queriesSize},
@@ -181,6 +189,10 @@ export function loadKeysText(constants: KeyConstants, tileTokens: number, stride
       tile[row * ${stride} + second] = b * c + a * s;
     }`;
 }
+
+/** WGSL of what is added to the score of a token of a head, if anything is. */
+export const biasText = ({biased}: KeyConstants, token: string): string =>
+  biased === undefined ? '' : ` + f32(bias[head * uniforms.biasRows + ${token}])`;
 
 /** WGSL functions that the text of keys and of further encodings needs. */
 export const decodeText = ({keys}: KeyConstants, ...others: readonly TokenLayout[]): string =>

@@ -14,7 +14,7 @@ export type {AttentionStatistic, AttentionStatisticsOptions} from './types.js';
 
 /**
  * The attention that each token of a segment received, in a second pass over its keys. Since `logSum` holds each query's
- * max + ln(sum) over *all* segments, `p_ij = exp(scale * q_i . k_j - logSum_i)` is the final probability. Tile by
+ * max + ln(sum) over *all* segments, `p_ij = exp(scale * q_i . k_j + bias_j - logSum_i)` is the final probability. Tile by
  * tile: never a matrix of queries x tokens.
  *
  * Each p is at most 1; its relative error is below `e^d - 1` with `d = (|score| + |logSum|) 2^-22 + 1e-6`. Scores of millions are
@@ -32,8 +32,8 @@ export function attentionStatistics(
   logSum: tf.Tensor4D,
   options: AttentionStatisticsOptions,
 ): tf.Tensor3D {
-  const {tokens, scale, firstQuery, window, statistic, keyRotation} = options;
-  checkQueries(queries, keys, tokens);
+  const {tokens, scale, firstQuery, window, statistic, keyRotation, bias} = options;
+  checkQueries(queries, keys, options);
   checkLogSum(logSum, queries);
   const threshold = checkThreshold(options);
   return tf.tidy(() => {
@@ -45,6 +45,7 @@ export function attentionStatistics(
       logSum: effective.shift === undefined ? logSum : tf.sub<tf.Tensor4D>(logSum, effective.shift),
       ...stored.inputs,
       ...(effective.angles && {meanAngles: effective.angles}),
+      ...(bias && {bias}),
     };
     const attributes = {
       ...stored.attributes,

@@ -10,7 +10,7 @@ export function attentionStatisticsReference(
   inputs: AttentionStatisticsInputs,
   attributes: AttentionStatisticsAttributes,
 ): tf.Tensor3D {
-  const {tokens, scale} = attributes;
+  const {tokens} = attributes;
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const group = heads / kvHeads;
@@ -22,7 +22,7 @@ export function attentionStatisticsReference(
   const tiles: tf.Tensor[] = [];
   for (let from = 0; from < tokens; from += tileTokens) {
     const count = Math.min(tileTokens, tokens - from);
-    const scores = tf.mul(scoresReference(queries, inputs, attributes, from, count), scale);
+    const scores = scoresReference(queries, inputs, attributes, from, count);
     const p = tf.exp(tf.minimum(tf.sub(scores, shifts), 0)); // a large score is rounded differently from the sum
     const visible = visibleTokens(attributes, rows, queryTokens, from, count);
     const masked = visible === undefined ? p : tf.where(visible, p, tf.zerosLike(p));

@@ -21,6 +21,8 @@ export interface AttentionStatisticsOptions extends Visibility {
   readonly threshold?: number;
   /** The rotation of keys that were stored before it: see `attend`. */
   readonly keyRotation?: KeyRotation;
+  /** Added to the scores of each token: see `attend`. */
+  readonly bias?: tf.Tensor4D | undefined;
 }
 
 export type AttentionStatisticsInputs = KeyInputs & {queries: tf.Tensor4D; logSum: tf.Tensor4D};

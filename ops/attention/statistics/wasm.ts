@@ -17,7 +17,9 @@ export function attentionStatisticsWasm(
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const out = heap.output([batch, kvHeads, tokens], 'float32');
   const rebuilding = rebuildingOf(inputs, attributes);
-  const descriptor = heap.words(describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding));
+  const descriptor = heap.words(
+    describeEncoding(heap, keys, inputs.keyData, inputs.keyParams, rebuilding, inputs.bias),
+  );
   heap.kernels.attentionStatistics(
     heap.address(inputs.queries),
     descriptor,

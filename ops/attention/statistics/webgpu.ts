@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {
+  biasText,
   decodeText,
   everyToken,
   keyUniforms,
@@ -116,7 +117,7 @@ export const attentionStatisticsShader: Shader<StatisticsConstants, keyof typeof
               let q = (i / ${tiles.tokens}) * ${dim};
               var sum = 0.0;
               for (var d = 0; d < ${dim}; d++) { sum += queryTile[q + d] * tile[token * ${stride} + d]; }
-              p = exp(min(sum * uniforms.scale - logSumOfRow, 0.0));
+              p = exp(min(sum * uniforms.scale${biasText(constants, 'start + token')} - logSumOfRow, 0.0));
             }
           }
           probabilities[i] = p;

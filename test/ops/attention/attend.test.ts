@@ -10,6 +10,7 @@ import {
   denseEncoding,
   disposeEncoding,
   optionsOf,
+  optionsOfPart,
   problemOf,
   sideLayouts,
   store,
@@ -99,11 +100,8 @@ describeOnBackends('attend', backend => {
           return mergePartials(
             bounds.slice(1).map((to, i) => {
               const from = bounds[i]!;
-              return attend(queries, part(keys, from, to), part(values, from, to), {
-                ...optionsOf(problem),
-                tokens: to - from,
-                ...(problem.firstQuery !== undefined && {firstQuery: problem.firstQuery - from}),
-              });
+              const options = optionsOfPart(problem, from, to - from);
+              return attend(queries, part(keys, from, to), part(values, from, to), options);
             }),
           );
         });
@@ -199,7 +197,8 @@ async function expectAnswer(
     keys: await keys.decoded.data(),
     values: await values.decoded.data(),
   });
-  const run = () => attend(queries, keys.encoding, values.encoding, optionsOf(problem));
+  const options = optionsOf(problem);
+  const run = () => attend(queries, keys.encoding, values.encoding, options);
   const reference = withReference('Attend', run);
   const tolerance = toleranceOf(attentionCase);
   await expectPartial(reference, expected, tolerance, 'reference');
@@ -208,7 +207,15 @@ async function expectAnswer(
     await expectPartial(partial, expected, tolerance, 'kernel');
     partial.dispose();
   }
-  tf.dispose([queries, sides.keys, sides.values, keys.decoded, values.decoded, reference]);
+  tf.dispose([
+    queries,
+    sides.keys,
+    sides.values,
+    keys.decoded,
+    values.decoded,
+    reference,
+    options.bias ?? [],
+  ]);
   disposeEncoding(keys.encoding);
   disposeEncoding(values.encoding);
 }

@@ -247,6 +247,6 @@ async function expectAnswer(
   }
   disposeEncoding(keys);
   disposeEncoding(values);
-  queries.dispose();
+  tf.dispose([queries, options.bias ?? []]);
   if (keyRotation !== undefined) tf.dispose([keyRotation.cos, keyRotation.sin, keyRotation.positions]);
 }

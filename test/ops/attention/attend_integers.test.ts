@@ -125,7 +125,8 @@ async function expectAnswer(one: Case): Promise<void> {
     keys: await keys.decoded.data(),
     values: await values.decoded.data(),
   });
-  const partial = attend(tensors.queries, keys.encoding, values.encoding, optionsOf(problem));
+  const options = optionsOf(problem);
+  const partial = attend(tensors.queries, keys.encoding, values.encoding, options);
   const numbers = await partial.data();
   const columns = problem.dimV + 2;
   const column = (c: number) => numbers.filter((_, i) => i % columns === c);
@@ -143,7 +144,7 @@ async function expectAnswer(one: Case): Promise<void> {
     tolerance,
     'output',
   );
-  tf.dispose([tensors.queries, tensors.keys, tensors.values, keys.decoded, values.decoded, partial]);
+  tf.dispose([tensors, keys.decoded, values.decoded, partial, options.bias ?? []] as tf.TensorContainer);
   disposeEncoding(keys.encoding);
   disposeEncoding(values.encoding);
 }

@@ -140,11 +140,11 @@ describeOnBackends(
             dim,
           ]);
           const logSum = tf.fill<tf.Rank.R4>([one.batch, heads, queryTokens, 1], 3);
-          const run = () =>
-            attentionStatistics(queries, keys, logSum, {...optionsOf(problem), statistic: 'mass'});
+          const options = {...optionsOf(problem), statistic: 'mass'} as const;
+          const run = () => attentionStatistics(queries, keys, logSum, options);
           const [received, expected] = [withScratchGuards(run), withReference('AttentionStatistics', run)];
           await expectClose(received, expected, 1e-4);
-          tf.dispose([queries, logSum, received, expected]);
+          tf.dispose([queries, logSum, received, expected, options.bias ?? []]);
           disposeEncoding(keys);
         }),
         {numRuns: 40},
@@ -336,9 +336,8 @@ async function expectAnswer(
     values: decodedValues,
   });
   const queries = tf.tensor4d(Float32Array.from(problem.queries), [batch, heads, queryTokens, dim]);
-  const partial = withScratchGuards(() =>
-    attend(queries, keys, values, {...optionsOf(problem), keyRotation}),
-  );
+  const options = {...optionsOf(problem), keyRotation};
+  const partial = withScratchGuards(() => attend(queries, keys, values, options));
   const numbers = await partial.data();
   const columns = dimV + 2;
   const column = (c: number) => numbers.filter((_, i) => i % columns === c);
@@ -358,11 +357,8 @@ async function expectAnswer(
     tolerance,
     'output',
   );
-  await expectBesideExact(one, {keys, values, ...optionsOf(problem), keyRotation}, queries, {
-    largest,
-    tolerance,
-  });
-  tf.dispose([queries, partial]);
+  await expectBesideExact(one, {keys, values, ...options}, queries, {largest, tolerance});
+  tf.dispose([queries, partial, options.bias ?? []]);
   if (keyRotation !== undefined) tf.dispose([keyRotation.cos, keyRotation.sin, keyRotation.positions]);
   disposeEncoding(keys);
   disposeEncoding(values);

@@ -10,6 +10,7 @@ import {
   attentionCases,
   denseEncoding,
   disposeEncoding,
+  optionsOfPart,
   problemOf,
   sideLayouts,
   store,
@@ -30,7 +31,7 @@ describeOnBackends('attendSegments', backend => {
     fc.assert(
       fc.asyncProperty(attentionCases, pieces, async (attentionCase, cuts) => {
         const problem = problemOf({...attentionCase, spare: 0});
-        const {tokens, kvHeads, batch, dim, dimV, firstQuery, scale} = problem;
+        const {tokens, kvHeads, batch, dim, dimV} = problem;
         const tensors = tensorsOfProblem(problem);
         const bounds = [...cuts.map(({cut}) => cut % (tokens + 1)), tokens].sort((a, b) => a - b);
         const segments: AttendedSegment[] = [];
@@ -44,8 +45,8 @@ describeOnBackends('attendSegments', backend => {
             return stored;
           });
           segments.push({
-            ...{keys: sides[0]!.encoding, values: sides[1]!.encoding, tokens: to - from, scale},
-            ...(firstQuery !== undefined && {firstQuery: firstQuery - from}),
+            ...{keys: sides[0]!.encoding, values: sides[1]!.encoding},
+            ...optionsOfPart(problem, from, to - from),
           });
           decoded.push([sides[0]!.decoded, sides[1]!.decoded]);
           from = to;
@@ -71,7 +72,10 @@ describeOnBackends('attendSegments', backend => {
         const reference = withReference('AttendSegments', run);
         await expectClose(output, reference, 1e-6); // the same kernels
         tf.dispose([tensors, decoded, whole, output, reference] as tf.TensorContainer);
-        for (const {keys, values} of segments) [keys, values].forEach(disposeEncoding);
+        for (const {keys, values, bias} of segments) {
+          [keys, values].forEach(disposeEncoding);
+          bias?.dispose();
+        }
       }),
       {numRuns},
     ));

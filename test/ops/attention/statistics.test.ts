@@ -93,7 +93,7 @@ describeOnBackends(
             );
           }
           disposeEncoding(keys);
-          tf.dispose([queries, logSum, ...answers]);
+          tf.dispose([queries, logSum, options.bias ?? [], ...answers]);
           if (rotation !== undefined) tf.dispose([rotation.cos, rotation.sin, rotation.positions]);
         }),
         {numRuns},
@@ -195,7 +195,7 @@ describeOnBackends(
 
 /** By the definition, in double precision, over this segment alone. */
 function statisticsOracle(problem: AttentionProblem, statistic: AttentionStatistic) {
-  const {batch, heads, kvHeads, queryTokens, tokens, dim, scale, firstQuery, queries, keys} = problem;
+  const {batch, heads, kvHeads, queryTokens, tokens, dim, scale, firstQuery, queries, keys, bias} = problem;
   const group = heads / kvHeads;
   const values = new Float64Array(batch * kvHeads * tokens).fill(statistic === 'lastUse' ? -1 : 0);
   const logSums = new Float32Array(batch * heads * queryTokens).fill(-Infinity);
@@ -211,7 +211,7 @@ function statisticsOracle(problem: AttentionProblem, statistic: AttentionStatist
           let score = 0;
           for (let d = 0; d < dim; d++)
             score += queries[row * dim + d]! * keys[(kvHead * tokens + token) * dim + d]!;
-          return score * scale;
+          return score * scale + (bias?.[kvHead * tokens + token] ?? 0);
         });
         if (seen === 0) continue;
         const max = scores.reduce((a, b) => Math.max(a, b), -Infinity);

@@ -53,6 +53,7 @@ interface Case {
   readonly dimV?: number;
   /** The place of query 0 in the segment; nothing: not causal. */
   readonly firstQuery?: number;
+  readonly biased?: true;
   readonly rotation?: {pairs: number; interleaved: boolean; positions: 'run' | 'rows' | 'column'};
 }
 
@@ -79,6 +80,10 @@ const cases: Record<string, Case> = {
   },
   'int4 with groups that fill no word': {
     ...{keys: integer(4, 'channel', 5), values: integer(4, 'token', 3), tokens: 65, dim: 33, dimV: 31},
+  },
+  'dense, biased, over splits': {
+    ...{keys: dense, values: dense, group: 3, tokens: 600, dim: 64},
+    biased: true,
   },
   'int2 by token, causal': {
     ...{keys: integer(2, 'token', 16), values: integer(2, 'channel', 8), queryTokens: 12, tokens: 64},
@@ -115,6 +120,7 @@ const cases: Record<string, Case> = {
     ...{keys: {...rank(8, integer(8, 'token', 4)), rotate: true}, values: integer(8, 'token', 32)},
     ...{queryTokens: 20, tokens: 50, firstQuery: 30, group: 2, batch: 2},
     rotation: {pairs: 5, interleaved: true, positions: 'column'},
+    biased: true,
   },
   'low rank of a run, without a mean': {
     ...{keys: {...rank(4, dense, false), rotate: true}, values: rank(4), tokens: 33, dim: 16},
@@ -145,6 +151,14 @@ function inputsOf(one: Case) {
     options: {
       ...{tokens, scale: 1 / Math.sqrt(dim)},
       firstQuery: one.firstQuery,
+      ...(one.biased && {
+        bias: tf.tensor4d(randomFloats(5, batch * kvHeads * (tokens + 2), 2), [
+          batch,
+          kvHeads,
+          tokens + 2,
+          1,
+        ]),
+      }),
       ...(one.rotation && {keyRotation: randomRotation({...shape, dim}, one.rotation, 12)}),
     },
   };
@@ -187,7 +201,10 @@ describeOnBackends(
     it('sum up attention over keys that are rebuilt and rotated', () =>
       expectAsOnCpu(
         () =>
-          inputsOf({...cases['low rank rebuilt and rotated at positions of each token']!, queryTokens: 3}),
+          inputsOf({
+            ...cases['low rank rebuilt and rotated at positions of each token']!,
+            ...{queryTokens: 3, biased: true},
+          }),
         ({queries, keys, values, options}) => {
           const logSum = partialLogSum([attend(queries, keys, values, options)]);
           return attentionStatistics(queries, keys, logSum, {...options, statistic: 'mass'});

@@ -62,6 +62,10 @@ export const shaderTexts: Readonly<Record<string, string>> = {
     tiles: tilesFor({keys: fewBits}, 32, 3),
   }),
   attend_rebuilt: attendShader.code({...latents, values: int8, tiles: tilesFor(latents, 64, 3)}),
+  attend_biased: attendShader.code({
+    ...{keys: dense, values: dense, biased: true},
+    tiles: tilesFor({keys: dense}, 64, 3),
+  }),
   attend_nothing: unseenShader.code({dim: 64}),
   pack_keys: packShader.code({mean: true}),
   attention_mass: attentionStatisticsShader.code({
@@ -71,6 +75,10 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   attention_uses: attentionStatisticsShader.code({
     ...{keys: int8, statistic: 'uses'},
     tiles: tilesFor({keys: int8}, 0, 3),
+  }),
+  attention_mass_biased: attentionStatisticsShader.code({
+    ...{keys: dense, statistic: 'mass', biased: true},
+    tiles: tilesFor({keys: dense}, 0, 3),
   }),
   copy_numbers: copyShader.code({type: 'i32'}),
   decode_dense: decodeShader.code(dense),

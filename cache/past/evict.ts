@@ -9,6 +9,7 @@ import {type Past, type Segment, isAlwaysKept, tokensHeld} from './past.js';
 import {
   blockTokensOf,
   dense,
+  inseparableTokensOf,
   keepSinks,
   moveTokens,
   positionsOf,
@@ -167,10 +168,13 @@ function withSegments(past: Past, segments: readonly [name: string, segment: Seg
   return {...past, held: Object.fromEntries(held.filter(([, {tokens}]) => tokens > 0))};
 }
 
-/** The `kept` tokens of a segment with the highest scores, in whole blocks, chosen for each head; in the order of the segment. */
+/**
+ * The `kept` tokens of a segment with the highest scores, chosen for each head; in the order of the segment. Tokens that share scales stay
+ * together.
+ */
 function bestOf(segment: Segment, scores: tf.Tensor4D, kept: number): Segment {
   if (kept === 0) return {...segment, tokens: 0};
-  const block = blockTokensOf(segment);
+  const block = inseparableTokensOf(segment);
   const [batch, kvHeads, tokens] = scores.shape;
   const ofBlocks = tf.sum<tf.Tensor3D>(tf.reshape(scores, [batch, kvHeads, tokens / block, block]), 3);
   const {indices} = tf.topk(ofBlocks, kept / block);

@@ -210,6 +210,20 @@ export function blockTokensOf({keys, values}: Pick<Segment, 'keys' | 'values'>):
     .reduce(leastCommonMultiple, 1);
 }
 
+/**
+ * Returns the fewest tokens that stay or go together: 1 if single ones can be gathered, though perhaps only a multiple of `blockTokensOf`
+ * of them.
+ */
+export function inseparableTokensOf(segment: Pick<Segment, 'keys' | 'values'>): number {
+  const {keys, values} = segment;
+  const together = [keys, values]
+    .flatMap(encoding => Object.values(tensorsOf(encoding)))
+    .some(
+      ({tokensPerRow, areApart}) => Number.isFinite(tokensPerRow) && tokensPerRow > 1 && areApart !== true,
+    );
+  return together ? blockTokensOf(segment) : 1;
+}
+
 /** Wraps float32 `[batch, kvHeads, tokens, dim]` as an encoding. */
 export function dense(data: tf.Tensor4D): DenseEncoding {
   return {kind: 'dense', dim: data.shape[3], data};

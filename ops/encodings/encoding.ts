@@ -18,7 +18,7 @@ export type {Basis, LowRankEncoding} from './low_rank.js';
 export type {TokenEncoding} from './token_kinds.js';
 
 /** How a tensor of an encoding holds tokens and heads. */
-type TensorAxes = Pick<EncodingTensorSpec, 'tokensPerRow' | 'headColumns'>;
+type TensorAxes = Pick<EncodingTensorSpec, 'tokensPerRow' | 'headColumns' | 'areApart'>;
 
 /** One tensor of an encoding. */
 interface EncodingTensor extends TensorAxes {
@@ -28,8 +28,8 @@ interface EncodingTensor extends TensorAxes {
 /** An encoding's tensors by name. The names of a low-rank encoding's latents begin with `latents.`. */
 export function tensorsOf(encoding: Encoding): {[name: string]: EncodingTensor} {
   const tensors: {[name: string]: EncodingTensor} = {};
-  mapTensors(encoding, (tensor, name, {tokensPerRow, headColumns}) => {
-    tensors[name] = {tensor, tokensPerRow, ...(headColumns && {headColumns})};
+  mapTensors(encoding, (tensor, name, {tokensPerRow, headColumns, areApart}) => {
+    tensors[name] = {tensor, tokensPerRow, ...(headColumns && {headColumns}), ...(areApart && {areApart})};
     return tensor;
   });
   return tensors;

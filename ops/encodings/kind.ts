@@ -18,6 +18,8 @@ export interface EncodingTensorSpec {
   readonly headColumns?: readonly number[];
   /** How many tokens one row covers; Infinity if all tokens share the tensor, as they share a basis. */
   readonly tokensPerRow: number;
+  /** Tokens of a row do not depend on one another, so that single ones can be gathered into other rows. Default: they share scales. */
+  readonly areApart?: true;
   /** The number of rows of a tensor that all tokens share. */
   readonly sharedRows?: number;
 }

@@ -74,6 +74,7 @@ const sideBySide = (headColumns: readonly number[]) =>
     columns: headColumns.reduce((sum, columns) => sum + columns, 0),
     headColumns,
     tokensPerRow: tileTokens,
+    areApart: true,
   }) as const;
 
 /** In a loop over the numbers, as for integer codes. */

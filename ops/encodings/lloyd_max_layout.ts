@@ -67,3 +67,9 @@ export function exponentAt(words: ArrayLike<number>, at: number, token: number):
   const lower = (words[at + (token >> 3)]! >>> (4 * (token & 7))) & 15;
   return lower | (((words[at + 2]! >>> (2 * token)) & 3) << 4);
 }
+
+/** Writes the exponent of one token's scale; its bits in `words` are 0 before. */
+export function writeExponent(words: Int32Array, at: number, token: number, exponent: number): void {
+  words[at + (token >> 3)]! |= (exponent & 15) << (4 * (token & 7));
+  words[at + 2]! |= (exponent >> 4) << (2 * token);
+}

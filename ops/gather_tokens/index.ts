@@ -1,8 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {expectRank4, mapTensors, tensorsOf, type Encoding} from '../encodings/encoding.js';
+import {
+  capacityOf,
+  expectRank4,
+  mapTensors,
+  tensorsOf,
+  type Encoding,
+  type LloydMaxEncoding,
+} from '../encodings/encoding.js';
 import {tokenEncodingOf} from '../encodings/low_rank.js';
+import {gatherTiled} from '../gather_tiled/index.js';
 import {defineOp, runOp} from '../run_op.js';
 import {indicesOutside} from './checks.js';
 import {gatherRowsReference} from './reference.js';
@@ -26,16 +34,29 @@ export function gatherTokens<E extends Encoding>(encoding: E, indices: TokenIndi
  * changes. The result holds exactly `kept * blockTokens` tokens: the others are freed with the old encoding. Tensors that all
  * tokens share (a basis, a mean) are the same tensors in both encodings.
  *
- * @param blockTokens a multiple of the tokens that share a row: of 16 for `lloydMax`, of the group size for integer codes with
- *   `groupAxis: 'channel'`; 1 is enough for every other encoding.
+ * @param blockTokens a multiple of the tokens that share a row: of the group size for integer codes with `groupAxis: 'channel'`; 1 is
+ *   enough for every other encoding. For `lloydMax` it is 1, if a multiple of 16 tokens is kept (they fill new tiles), or a multiple of 16.
  * @throws InvalidArgumentError if an index names no block, or if a block ends within a group of tokens that share parameters.
  *   BackendError if codes would have to be copied by a backend without exact 32-bit integers.
  */
 export function gatherBlocks<E extends Encoding>(encoding: E, indices: TokenIndices, blockTokens: number): E {
+  const codes = tokenEncodingOf(encoding);
+  if (codes.kind === 'lloydMax' && blockTokens === 1) return gatherApart(encoding, codes, indices);
   checkBlockTokens(encoding, blockTokens);
   return mapTensors(encoding, (tensor, _name, {tokensPerRow, headColumns}) =>
     tokensPerRow === Infinity ? tensor : gather(tensor, indices, blockTokens / tokensPerRow, headColumns),
   );
+}
+
+/** Single tokens of codes that lie in tiles. @param codes the encoding itself, or its latents. */
+function gatherApart<E extends Encoding>(encoding: E, codes: LloydMaxEncoding, indices: TokenIndices): E {
+  requireExactIntegers('Codes of few bits');
+  const heads = [codes.codes.shape[0], codes.widths.length, capacityOf(codes)] as const;
+  const kept = tf.tidy(() => gatherTiled(codes, asTensor(indices, heads, 1)));
+  return mapTensors(encoding, tensor => {
+    if (tensor === codes.codes) return kept.codes;
+    return tensor === codes.scales ? kept.scales : tensor;
+  });
 }
 
 /**
@@ -60,7 +81,7 @@ function gather(
   if (data.dtype === 'int32') requireExactIntegers('Integer codes and positions');
   const kvHeads = headColumns?.length ?? data.shape[1];
   return tf.tidy(() => {
-    const inputs = {data, indices: asTensor(indices, data, kvHeads, blockRows)};
+    const inputs = {data, indices: asTensor(indices, [data.shape[0], kvHeads, data.shape[2]], blockRows)};
     return runOp(gatherRowsOp, inputs, headColumns ? {blockRows, headColumns} : {blockRows});
   });
 }
@@ -79,8 +100,11 @@ function checkBlockTokens(encoding: Encoding, blockTokens: number): void {
   }
 }
 
-function asTensor(indices: TokenIndices, data: tf.Tensor4D, kvHeads: number, blockRows: number): tf.Tensor3D {
-  const [batch, , rows] = data.shape;
+function asTensor(
+  indices: TokenIndices,
+  [batch, kvHeads, rows]: readonly [batch: number, kvHeads: number, rows: number],
+  blockRows: number,
+): tf.Tensor3D {
   const heads = batch * kvHeads;
   if (indices instanceof Int32Array) {
     if (indices.length % heads !== 0) {

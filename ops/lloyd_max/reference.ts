@@ -8,6 +8,7 @@ import {
   tileTokens,
   wordsOfHead,
   wordsOfTile,
+  writeExponent,
   type LloydMaxLayout,
   type PlanePlace,
 } from '../encodings/lloyd_max_layout.js';
@@ -82,11 +83,6 @@ function fittedExponent(z: ArrayLike<number>, channels: readonly Channel[]): num
     norm += level ** 2;
   }
   return exponentOf(product / norm);
-}
-
-function writeExponent(words: Int32Array, at: number, token: number, exponent: number): void {
-  words[at + (token >> 3)]! |= (exponent & 15) << (4 * (token & 7));
-  words[at + 2]! |= (exponent >> 4) << (2 * token);
 }
 
 /** `at` is the first word of the tile and head. */

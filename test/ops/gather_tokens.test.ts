@@ -137,6 +137,54 @@ describeOnBackends(
       tf.dispose([x, keptNumbers]);
     });
 
+    it('keeps single tokens of tiles, in new tiles', () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.integer({min: 1, max: 2}),
+          fc.array(fc.array(fc.constantFrom<Width>(0, 1, 2, 3, 5, 8), {minLength: 3, maxLength: 3}), {
+            minLength: 1,
+            maxLength: 3,
+          }),
+          fc.integer({min: 1, max: 4}),
+          fc.integer({min: 0, max: 3}),
+          fc.integer(),
+          async (batch, widths, tiles, keptTiles, seed) => {
+            const [heads, tokens, kept, dim] = [batch * widths.length, 16 * tiles, 16 * keptTiles, 24];
+            const shape: tf.Tensor4D['shape'] = [batch, widths.length, tokens, dim];
+            const x = tf.tensor4d(randomFloats(seed, heads * tokens * dim), shape);
+            const encoding = quantizeLloydMax(x, widths);
+            const next = randomStream(seed);
+            const indices = Int32Array.from({length: heads * kept}, () => Math.floor(next() * tokens));
+            const gather = () => gatherTokens(encoding, indices);
+            const [gathered, plain] = [gather(), withReference('GatherTiled', gather)];
+            await expectClose(gathered.codes, plain.codes, 0);
+            await expectClose(gathered.scales, plain.scales, 0);
+            const [before, after] = [encoding, gathered].map(of => decodeEncoding(of, 0, capacityOf(of)));
+            const rows = gatherRows(before!, indices);
+            await expectClose(after!, rows, 0);
+            for (const made of [encoding, gathered, plain]) disposeEncoding(made);
+            tf.dispose([x, before!, after!, rows]);
+          },
+        ),
+        {numRuns: 40},
+      ));
+
+    it('fills whole tiles, and says which tokens there are', () => {
+      const encoding = quantizeLloydMax(tf.ones([1, 2, 32, 8]), [[2], [3]]);
+      const refuse = (indices: Int32Array, message: RegExp) => {
+        expect(() => gatherTokens(encoding, indices)).to.throw(InvalidArgumentError, message);
+      };
+      refuse(
+        new Int32Array(30),
+        /15 tokens of lloydMax codes are kept for each head; expected a multiple of 16/,
+      );
+      refuse(new Int32Array(32).fill(32, 3, 4), /1 indices name no token; expected integers from 0 to 31/);
+      const outside = tf.tensor3d(new Int32Array(32).fill(-1, 30), [1, 2, 16], 'int32');
+      expect(() => gatherTokens(encoding, outside)).to.throw(InvalidArgumentError, /2 indices name no token/);
+      outside.dispose();
+      disposeEncoding(encoding);
+    });
+
     it('really frees what is left out', () => {
       const encoding = randomTokens(
         {batch: 1, kvHeads: 2, tokens: 9, capacity: 12, dim: 8},

@@ -151,6 +151,17 @@ describeOnBackends(
         0,
       ));
 
+    it('keep single tokens of each head in new tiles', () =>
+      expectAsOnCpu(
+        () => random(4, [2, 3, 64, 40]),
+        x => {
+          const indices = Int32Array.from({length: 2 * 3 * 32}, (_, i) => (29 * i) % 64);
+          const kept = gatherTokens(quantizeLloydMax(x, fewBits), indices);
+          return [kept.scales, kept.codes];
+        },
+        0,
+      ));
+
     for (const format of ['e4m3', 'e5m2'] as const) {
       it(`encode and decode ${format} as the reference, subnormal and saturated codes included`, () =>
         expectAsOnCpu(

@@ -3,7 +3,7 @@ import type {Options} from '../base/options.js';
 import type {Encoding} from '../ops/encodings/encoding.js';
 import type {AttendContext} from './past/attend_past.js';
 import type {Observation} from './past/observe.js';
-import type {DenseBlock, Past} from './past/past.js';
+import type {DenseBlock, Past, Segment} from './past/past.js';
 import type {RopeTables} from './past/rope_tables.js';
 
 // The parts of a policy. `past/step.ts` runs them; each part is one file in codecs/, keepers/ or policies/.
@@ -75,8 +75,11 @@ export interface PairCodec {
    * @throws ModelError if the codec is for another model.
    */
   forModel?(model: object, fingerprint: () => string | undefined): PairCodec;
-  /** @throws InvalidArgumentError if the options do not fit heads of these sizes. */
-  check?(sizes: HeadSizes): void;
+  /**
+   * @param keep of the policy, if there is one.
+   * @throws InvalidArgumentError if the options do not fit heads of these sizes, or a keeper's budget.
+   */
+  check?(sizes: HeadSizes, keep?: Keeper): void;
   /** Returns the fewest tokens of a first block: what a run shares must not take more bytes than the block saves. Default 1. */
   firstTokens?(sizes: HeadSizes): number;
   /**
@@ -86,6 +89,15 @@ export interface PairCodec {
    *   a step and the context has none (a plan was changed). The next step then asks again.
    */
   add(past: Past, block: DenseBlock, context: Context): Past | undefined;
+  /**
+   * Stores tokens of the lowest scores in fewer bits, as far as the budget of the context asks for it: what is over then is evicted. Pure;
+   * inside the caller's tidy. Default: bits never change.
+   *
+   * @param scoresOf returns the keeper's scores of a segment's tokens, float32 `[batch, kvHeads, tokens, 1]`; their positions if it has none.
+   */
+  lower?(past: Past, context: Context, scoresOf: (segment: Segment) => tf.Tensor4D): Past;
+  /** Returns what one depth gets of a budget in bytes, relative to the mean of all depths. Default 1. */
+  budgetShare?(depth: number): number;
 }
 
 /**
@@ -96,7 +108,10 @@ export interface Keeper {
   readonly name: string;
   /** Options from which the registry makes this keeper again; JSON. */
   readonly options: Options;
-  /** The most that stays: tokens per key head (`256`), or bytes per text and depth (`'64kB'`). Default: no limit. */
+  /**
+   * The most that stays: tokens per key head (`256`), or bytes per text and depth (`'64kB'`), which some codecs divide among depths as their
+   * bits are (`PairCodec.budgetShare`). Default: no limit.
+   */
   readonly budget?: Budget;
   /** The statistic of all attention so far that `score` needs: at each step a second pass over the keys updates `Candidates.attention`. Default: none. */
   readonly observes?: Observation;
@@ -193,7 +208,7 @@ export interface Context extends AttendContext {
   readonly queries?: tf.Tensor4D;
   /** See `Candidates.outputMetric`. */
   readonly outputMetric?: (() => tf.Tensor3D | undefined) | undefined;
-  /** What the policy's keeper lets stay, if not all. */
+  /** What the policy's keeper lets stay at this depth, if not all. */
   readonly budget?: Budget | undefined;
   /** Expected length of the text in tokens, if known: buffers do not grow beyond it before the text does. */
   readonly expectedTokens?: number;

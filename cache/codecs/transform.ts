@@ -1,27 +1,36 @@
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type Factory, atLeast, defineFactory, numberWithin} from '../../base/options.js';
+import {headsOf} from '../../ops/encodings/encoding.js';
 import {tileTokens} from '../../ops/encodings/lloyd_max_layout.js';
-import type {PairCodec} from '../contract.js';
+import type {Context, PairCodec} from '../contract.js';
+import type {DenseBlock, Past, Segment} from '../past/past.js';
 import {moveTokens} from '../past/segments.js';
 import {paying} from './pair.js';
-import {type SideCoder, storeByAge} from './transform_profile/by_age.js';
+import {type Bits, bitsOfLevels, bitsOption, hasLevels} from './transform_profile/bits.js';
 import {expectContext, expectFingerprint, expectHeads} from './transform_profile/fit.js';
+import {type LevelWidths, expectBudget, tokenBytes} from './transform_profile/level_bytes.js';
+import {type Coding, anyLevel, storeByAge, storeFinest} from './transform_profile/levels.js';
+import {lowered} from './transform_profile/lowered.js';
 import {ownNumbers, ownTransform, ownWidths} from './transform_profile/own_transform.js';
 import {profileId, profileOfModel, registerProfile, registeredProfile} from './transform_profile/of_model.js';
 import type {TransformProfile, TransformSide} from './transform_profile/profile.js';
 import {sideTensors} from './transform_profile/tensors.js';
-import {agesByDefault, nearBitsOf, widthsByAge} from './transform_profile/widths_by_age.js';
+import {agesByDefault, widthsOfLevels} from './transform_profile/widths_by_age.js';
 
 export interface TransformOptions {
-  /** Mean bits of codes per number of keys and values, above 0 and at most 8; each token adds 6 bits per head and side. Default 2.5. */
-  readonly bits?: number;
+  /**
+   * Mean bits of codes per number of keys and values, above 0 and at most 8; each token adds 6 bits per head and side. Two to four falling
+   * numbers, such as `'4.5/2.3/1.2'`, are levels: a token begins with the most bits, and while a keeper's budget in bytes is full, tokens of
+   * the lowest scores lose bits before any is evicted. Default 2.5.
+   */
+  readonly bits?: Bits;
   /**
    * How many of the newest stored tokens have more bits, since most of the attention is theirs: whole tiles of 16; at most half of a keeper's
-   * budget. An eighth of the text is a good number. Default 0.
+   * budget. An eighth of the text is a good number. With levels, how many of them keep the most bits whatever their scores. Default 0.
    */
   readonly near?: number;
-  /** How many more bits these have; at most 8 together. Default 2. */
+  /** How many more bits these have; at most 8 together. Levels need none. Default 2. */
   readonly extraBits?: number;
   /**
    * A profile of the model, or the id of a registered one; a profile of other attention weights is refused. Default: the one that the model
@@ -31,14 +40,8 @@ export interface TransformOptions {
   readonly profile?: TransformProfile | string | null;
 }
 
-const meanBits = v.pipe(
-  v.number('expected a number above 0, at most 8'),
-  v.gtValue(0, 'expected a number above 0, at most 8'),
-  v.maxValue(8, 'expected a number above 0, at most 8'),
-);
-
 export const transformEntries = {
-  bits: v.optional(meanBits, 2.5),
+  bits: v.optional(bitsOption, 2.5),
   near: v.optional(atLeast(0), agesByDefault.near),
   extraBits: v.optional(numberWithin(0, 8), agesByDefault.extraBits),
   profile: v.optional(
@@ -102,44 +105,87 @@ const noProfile =
   'transform: this model has no profile, so tokens are stored by the principal directions of their own text, which costs several times the ' +
   'divergence. Calibrate it (eigenkv calibrate --profile FILE; then --profile FILE, or await useProfile(model, profile)), or take quantized ' +
   'with 4 bits or more.';
-type Coding = Pick<PairCodec, 'check' | 'firstTokens' | 'add'>;
+type Parts = Pick<PairCodec, 'check' | 'firstTokens' | 'add' | 'lower' | 'budgetShare'>;
 
 /** Stores tokens by the principal directions of the first ones of their text. */
-function byOwnTransforms({bits, near, extraBits}: CodingOptions): Coding {
+function byOwnTransforms(options: CodingOptions): Parts {
+  const bits = bitsOfLevels(options);
+  const levelsOf = (kvHeads: number, dim: number, dimV: number) =>
+    bits.map(of => ({keys: ownWidths(kvHeads, dim, of), values: ownWidths(kvHeads, dimV, of)}));
   return {
-    firstTokens: ({dim, dimV}) => Math.max(...[dim, dimV].map(of => paying(ownNumbers(of), of))),
-    add(past, block, context) {
-      const before = past.held['stored'] ?? past.held['near'];
-      const coder = (side: TransformSide): SideCoder => {
-        const x = block[side].data;
-        const [, kvHeads, , dim] = x.shape;
-        return {
-          tables: ownTransform(x, before?.[side], side === 'keys'),
-          widths: ownWidths(kvHeads, dim, bits),
-          nearWidths: ownWidths(kvHeads, dim, nearBitsOf(bits, extraBits)),
-        };
-      };
-      return storeByAge(past, block, near, {keys: coder('keys'), values: coder('values')}, context);
+    check({kvHeads, dim, dimV}, keep) {
+      if (!hasLevels(options.bits) || kvHeads === undefined) return;
+      const shared = 4 * kvHeads * (ownNumbers(dim) + ownNumbers(dimV));
+      expectBudget(keep, [{share: 1, levels: levelsOf(kvHeads, dim, dimV), shared}]);
     },
+    firstTokens: ({dim, dimV}) => Math.max(...[dim, dimV].map(of => paying(ownNumbers(of), of))),
+    ...storing(options, {
+      levels: (_, {keys, values}) => levelsOf(headsOf(keys).kvHeads, keys.dim, values.dim),
+      tables(past, {keys, values}) {
+        const before = anyLevel(past);
+        return {
+          keys: ownTransform(keys.data, before?.keys, true),
+          values: ownTransform(values.data, before?.values, false),
+        };
+      },
+    }),
   };
 }
 
-function byProfile(found: TransformProfile, {bits, ...ages}: CodingOptions): Coding {
-  const widths = widthsByAge(found, bits, ages);
+function byProfile(found: TransformProfile, options: CodingOptions): Parts {
+  const widths = widthsOfLevels(found, bitsOfLevels(options));
+  const levelsOf = (depth: number) => widths.map(({depths}) => depths[depth]!);
+  const bytes = found.depths.map((_, depth) => tokenBytes(levelsOf(depth)[0]!, false));
+  const mean = bytes.reduce((sum, ofDepth) => sum + ofDepth, 0) / bytes.length;
   return {
-    check: sizes => {
+    check(sizes, keep) {
       expectHeads(found, sizes);
+      if (!hasLevels(options.bits)) return;
+      const share = (depth: number) => bytes[depth]! / mean;
+      expectBudget(
+        keep,
+        bytes.map((_, depth) => ({share: share(depth), levels: levelsOf(depth), shared: 0})),
+      );
     },
+    ...storing(options, {
+      levels: levelsOf,
+      tables(_, {keys}, context) {
+        expectContext(found, context);
+        const of = (side: TransformSide) =>
+          sideTensors(found, widths.at(-1)!, context.depth, side, keys.data.shape[0]);
+        return {keys: of('keys'), values: of('values')};
+      },
+    }),
+    ...(hasLevels(options.bits) && {budgetShare: depth => bytes[depth]! / mean}),
+  };
+}
+
+/** What differs with and without a profile. */
+interface Coder {
+  /** @param segment some tokens of the depth, stored or not. */
+  levels(depth: number, segment: Segment): readonly LevelWidths[];
+  tables(past: Past, block: DenseBlock, context: Context): Coding['tables'];
+}
+
+function storing({bits, near}: CodingOptions, coder: Coder): Pick<PairCodec, 'add' | 'lower'> {
+  return {
     add(past, block, context) {
-      expectContext(found, context);
-      const {depth} = context;
-      const coder = (side: TransformSide): SideCoder => ({
-        tables: sideTensors(found, widths.far, depth, side, block.keys.data.shape[0]),
-        widths: widths.far.depths[depth]![side],
-        nearWidths: widths.near.depths[depth]![side],
-      });
-      return storeByAge(past, block, ages.near, {keys: coder('keys'), values: coder('values')}, context);
+      const coding = {
+        tables: coder.tables(past, block, context),
+        levels: coder.levels(context.depth, block),
+      };
+      return hasLevels(bits)
+        ? storeFinest(past, block, coding, context)
+        : storeByAge(past, block, near, coding, context);
     },
+    ...(hasLevels(bits) && {
+      lower(past, context, scoresOf) {
+        const some = anyLevel(past);
+        return some === undefined
+          ? past
+          : lowered(past, coder.levels(context.depth, some), near, context, scoresOf);
+      },
+    }),
   };
 }
 

@@ -14,6 +14,12 @@ export const budgetOf = (least: number) => {
   return v.custom<Budget>(given => isBudget(given, least), expected);
 };
 
+/** The valibot schema of a budget in bytes. */
+export const byteBudget = v.custom<Exclude<Budget, number>>(
+  given => typeof given === 'string' && isBudget(given, 0),
+  'expected bytes such as "64kB"',
+);
+
 /** Whether a value is a whole number of tokens, at least `least`, or bytes with their unit. */
 export function isBudget(given: unknown, least: number): given is Budget {
   if (typeof given === 'number') return Number.isInteger(given) && given >= least;

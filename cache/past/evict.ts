@@ -1,35 +1,28 @@
 import * as tf from '@tensorflow/tfjs';
-import {headsOf} from '../../ops/encodings/encoding.js';
-import {gatherBlocks} from '../../ops/gather_tokens/index.js';
 import {readableNumbers} from '../../ops/host_numbers.js';
 import type {Context, Policy} from '../contract.js';
 import {bytesOf, bytesPerToken} from '../keepers/budget.js';
 import {scoresOf} from './candidates.js';
-import {type Past, type Segment, isAlwaysKept, tokensHeld} from './past.js';
-import {
-  blockTokensOf,
-  dense,
-  inseparableTokensOf,
-  keepSinks,
-  moveTokens,
-  positionsOf,
-  splitOldest,
-  wholeBlocks,
-  withoutOldest,
-} from './segments.js';
+import {bestOf, newestOf} from './choose.js';
+import {type Past, type Segment, finerSegments, isAlwaysKept, tokensHeld, withSegments} from './past.js';
+import {blockTokensOf, keepSinks, moveTokens, splitOldest, wholeBlocks, withoutOldest} from './segments.js';
 
 /**
  * Evicts tokens of the lowest scores, separately for each key head, once a head holds more than the keeper's budget, the sinks and the
  * recent tokens. Memory is freed: the kept codes are gathered into new buffers without decoding. Tokens that share scales are kept or
  * evicted as whole blocks, by the sum of their scores.
  *
+ * If the codec can store tokens in fewer bits, those of the lowest scores lose bits first.
+ *
  * A few more tokens than necessary are evicted, so that this copy is not made at every step: see `earlyTokens`.
  */
-export function evict(policy: Policy, past: Past, context: Context): Past {
+export function evict(policy: Policy, given: Past, context: Context): Past {
   const {keep, store, recent, sinks} = policy;
+  const past =
+    store.lower?.(given, context, segment => scoresOf(keep, [segment], 0, given, context)[0]!) ?? given;
   const apart = past.held['sinks'];
   const within = holdsSinksWithin(policy, past);
-  const budget = tokensOf(policy, past) + (within ? sinks : 0);
+  const budget = tokensOf(policy, past, context) + (within ? sinks : 0);
   const limit = budget + recent + (within ? 0 : (apart?.tokens ?? (past.recent.positions === 0 ? sinks : 0)));
   if (tokensHeld(past) <= limit) return past;
   if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(areSinks)) {
@@ -37,8 +30,8 @@ export function evict(policy: Policy, past: Past, context: Context): Past {
   }
   const ready = withCandidates(policy, past, context);
   if (ready === undefined) return past;
-  const newest = ready.held['near']?.tokens ?? 0;
-  const kept = budget - newest - Math.max(earlyTokens(budget), store.blockTokens - 1);
+  const finer = finerSegments.reduce((sum, name) => sum + (ready.held[name]?.tokens ?? 0), 0);
+  const kept = budget - finer - Math.max(earlyTokens(budget), store.blockTokens - 1);
   return evictTo(kept, policy, ready, context, isAlwaysKept);
 }
 
@@ -68,24 +61,24 @@ export function earlyTokens(budget: number): number {
 }
 
 /** The budget in tokens per head. A budget in bytes is divided by the bytes per token as they are stored now. */
-function tokensOf({keep, store}: Policy, past: Past): number {
-  const {budget = Infinity} = keep;
+function tokensOf({keep, store}: Policy, past: Past, context: Context): number {
+  const budget = context.budget ?? keep.budget ?? Infinity;
   const bytes = budget === Infinity ? undefined : bytesOf(budget);
   if (bytes === undefined) return budget as number;
   const costOf = (segment: Segment) => bytesPerToken(segment, keep.observes !== undefined);
-  const {near, ...others} = past.held;
-  const costs = Object.entries(others)
-    .filter(([name, {tokens}]) => !isAlwaysKept(name) && tokens > 0)
-    .map(([, segment]) => costOf(segment));
+  const costs = candidateSegments(past, isAlwaysKept).map(([, segment]) => costOf(segment));
   if (costs.length === 0) {
     if (store.exact !== true) return Infinity; // nothing is stored yet
     costs.push(costOf(past.recent));
   }
-  const newest = near?.tokens ?? 0;
-  const taken = near === undefined ? 0 : newest * costOf(near).perToken;
+  const finer = finerSegments.flatMap(name => past.held[name] ?? []);
+  const taken = finer.reduce((sum, segment) => sum + segment.tokens * costOf(segment).perToken, 0);
   const shared = costs.reduce((sum, cost) => sum + cost.shared, 0);
   const room = (bytes - shared - taken) / Math.max(...costs.map(({perToken}) => perToken));
-  return Math.max(0, newest + Math.floor(room));
+  return Math.max(
+    0,
+    finer.reduce((sum, {tokens}) => sum + tokens, Math.floor(room)),
+  );
 }
 
 /** Evicts the oldest tokens of a window of exact tokens, which all are in `recent`. */
@@ -101,7 +94,7 @@ function candidateSegments({held}: Past, stays = areSinks): [name: string, segme
   return Object.entries(held).filter(([name, {tokens}]) => !stays(name) && tokens > 0);
 }
 
-/** Segments that stay when a prompt is cut: `near` does not, since what stays was said. */
+/** Segments that stay when a prompt is cut: finer ones do not, since what stays was said. */
 const areSinks = (name: string): boolean => name === 'sinks';
 
 /** Returns how many tokens per head can be evicted. See `withCandidates`. */
@@ -143,7 +136,7 @@ export function evictTo(
   if (kept >= tokens) return ready;
   const [[name, only]] = candidates as [[string, Segment]];
   if (candidates.length === 1 && keep.score === undefined && typeof only.positions === 'number') {
-    return withEvicted(withSegments(ready, [[name, newest(only, kept, only.positions)]]), tokens - kept);
+    return withEvicted(withSegments(ready, {[name]: newestOf(only, kept, only.positions)}), tokens - kept);
   }
   const scores = scoresOfCandidates(policy, ready, context, candidates);
   const counts =
@@ -154,60 +147,10 @@ export function evictTo(
           candidates.map(([, segment]) => segment),
           kept,
         );
-  const best = candidates.map(([of, segment], index): [string, Segment] => [
-    of,
-    bestOf(segment, scores[index]!, counts[index]!),
-  ]);
-  const left = best.reduce((sum, [, segment]) => sum + segment.tokens, 0);
-  return withEvicted(withSegments(ready, best), tokens - left);
-}
-
-/** A past with other segments of these names; those without tokens are left out. */
-function withSegments(past: Past, segments: readonly [name: string, segment: Segment][]): Past {
-  const held = Object.entries({...past.held, ...Object.fromEntries(segments)});
-  return {...past, held: Object.fromEntries(held.filter(([, {tokens}]) => tokens > 0))};
-}
-
-/**
- * The `kept` tokens of a segment with the highest scores, chosen for each head; in the order of the segment. Tokens that share scales stay
- * together.
- */
-function bestOf(segment: Segment, scores: tf.Tensor4D, kept: number): Segment {
-  if (kept === 0) return {...segment, tokens: 0};
-  const block = inseparableTokensOf(segment);
-  const [batch, kvHeads, tokens] = scores.shape;
-  const ofBlocks = tf.sum<tf.Tensor3D>(tf.reshape(scores, [batch, kvHeads, tokens / block, block]), 3);
-  const {indices} = tf.topk(ofBlocks, kept / block);
-  return blocksOf({...segment, positions: positionsOf(segment)}, ascending(indices), block);
-}
-
-function ascending(indices: tf.Tensor3D): tf.Tensor3D {
-  const falling = tf.topk<tf.Tensor3D>(tf.cast(indices, 'float32'), indices.shape[2]).values;
-  return tf.cast(tf.reverse(falling, 2), 'int32');
-}
-
-/** The newest `kept` tokens of a run without gaps, in whole blocks. */
-function newest(segment: Segment, kept: number, first: number): Segment {
-  if (kept === 0) return {...segment, tokens: 0};
-  const block = blockTokensOf(segment);
-  const {batch, kvHeads} = headsOf(segment.keys);
-  const [from, blocks] = [(segment.tokens - kept) / block, kept / block];
-  const rows = Int32Array.from({length: batch * kvHeads * blocks}, (_, i) => from + (i % blocks));
-  const indices = tf.tensor3d(rows, [batch, kvHeads, blocks], 'int32');
-  return {...blocksOf(segment, indices, block), positions: first + segment.tokens - kept};
-}
-
-/** Returns the blocks of a segment at `indices` (int32 `[batch, kvHeads, blocks]`), gathered without decoding. */
-function blocksOf(segment: Segment, indices: tf.Tensor3D, block: number): Segment {
-  const {keys, values, positions, scores} = segment;
-  const rows = (x: tf.Tensor4D) => gatherBlocks(dense(x), indices, block).data;
-  return {
-    keys: gatherBlocks(keys, indices, block),
-    values: gatherBlocks(values, indices, block),
-    tokens: indices.shape[2] * block,
-    positions: typeof positions === 'number' ? positions : rows(positions),
-    scores: scores && rows(scores),
-  };
+  const best = candidates.map(([, segment], index) => bestOf(segment, scores[index]!, counts[index]!));
+  const left = best.reduce((sum, segment) => sum + segment.tokens, 0);
+  const segments = Object.fromEntries(candidates.map(([of], index) => [of, best[index]!]));
+  return withEvicted(withSegments(ready, segments), tokens - left);
 }
 
 /**

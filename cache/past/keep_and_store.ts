@@ -1,4 +1,5 @@
-import type {Context, Policy} from '../contract.js';
+import type {Budget, Context, Policy} from '../contract.js';
+import {bytesOf} from '../keepers/budget.js';
 import {evict} from './evict.js';
 import type {DenseBlock, Past} from './past.js';
 import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './segments.js';
@@ -9,13 +10,20 @@ import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './se
  */
 export function keepAndStore(policy: Policy, past: Past, of: Context): Past {
   const {keep, store} = policy;
-  const context = keep.budget === undefined ? of : {...of, budget: keep.budget};
+  const context = keep.budget === undefined ? of : {...of, budget: budgetAt(policy, keep.budget, of.depth)};
   const rested = storeRest(policy, past, context);
   // exact tokens stay in `recent` until the budget is exceeded
   const stored = store.exact === true ? rested : storeOldest(policy, rested, context);
   const asksQueries = keep.observes !== undefined || keep.queries !== undefined;
   const canChoose = !asksQueries || context.queries !== undefined;
   return keep.budget === undefined || !canChoose ? stored : evict(policy, stored, context);
+}
+
+/** The budget of one depth. */
+function budgetAt({store}: Policy, budget: Budget, depth: number): Budget {
+  const bytes = bytesOf(budget);
+  const share = store.budgetShare?.(depth);
+  return bytes === undefined || share === undefined ? budget : `${Math.floor(bytes * share)}B`;
 }
 
 /** Stores the tokens that wait in `recent`, once there are enough. */

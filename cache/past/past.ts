@@ -34,9 +34,9 @@ export interface DenseSegment extends DenseBlock {
  */
 export interface Past {
   /**
-   * Segments by name. `sinks`: the first tokens, exact. `stored`: tokens encoded by a pair of codecs. `near`: the newest tokens of a codec
-   * that gives them more bits, which only a cut of the prompt evicts. `rest`: exact tokens of a former plan that wait to be stored. A
-   * `PairCodec` may use other names.
+   * Segments by name. `sinks`: the first tokens, exact. `stored`: tokens encoded by a pair of codecs. `finest`, `finer` and `fine`: tokens
+   * that have more bits than those in `stored`, which is where they go before they are evicted. `rest`: exact tokens of a former plan that
+   * wait to be stored. A `PairCodec` may use other names.
    */
   readonly held: Readonly<Record<string, Segment>>;
   readonly recent: DenseSegment;
@@ -89,8 +89,17 @@ function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor
   return tensors;
 }
 
-/** Whether a held segment has the first or the newest tokens, which keepers never evict. */
-export const isAlwaysKept = (name: string): boolean => name === 'sinks' || name === 'near';
+/** The segments whose tokens lose bits before they are evicted, from the most bits to the fewest. */
+export const finerSegments: readonly string[] = ['finest', 'finer', 'fine'];
+
+/** Whether a held segment has the first tokens, or some that lose bits first: a keeper evicts none of them. */
+export const isAlwaysKept = (name: string): boolean => name === 'sinks' || finerSegments.includes(name);
+
+/** Returns a past with other segments of these names; those without tokens are left out. */
+export function withSegments(past: Past, segments: Readonly<Record<string, Segment>>): Past {
+  const held = Object.entries({...past.held, ...segments});
+  return {...past, held: Object.fromEntries(held.filter(([, {tokens}]) => tokens > 0))};
+}
 
 /** Returns the tokens that a past holds per head: `tokensSeen` less evicted tokens. */
 export function tokensHeld(past: Past): number {

@@ -85,7 +85,7 @@ export function tokenBudget({sinks, recent, keep: {budget}}: Policy): number | u
 
 /** @throws InvalidArgumentError if a policy does not fit heads of these sizes. */
 export function checkPolicy({name, keep, store}: Policy, sizes: HeadSizes): void {
-  store.check?.(sizes);
+  store.check?.(sizes, keep);
   const {budget} = keep;
   if (typeof budget !== 'number' || store.exact === true || budget === 0) return;
   const moves = Math.max(1, Math.ceil((store.firstTokens?.(sizes) ?? 1) / store.moveTokens));

@@ -25,7 +25,7 @@ export interface StoringOptions extends SinkOptions {
   readonly store?: StoreLike;
 }
 
-const sinkEntries = {sinks: v.optional(atLeast(0), 4)};
+export const sinkEntries = {sinks: v.optional(atLeast(0), 4)};
 export const keepEntries = {...sinkEntries, keep: v.optional(keeperOption, 'all')};
 export const storeEntries = {...sinkEntries, store: v.optional(storeOption, 'dense')};
 

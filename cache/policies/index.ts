@@ -6,6 +6,7 @@ export {h2o, type H2oOptions} from './h2o.js';
 export {layered, type LayeredOptions} from './layered.js';
 export {lfu} from './lfu.js';
 export {type LeastUsedOptions, lru} from './lru.js';
+export {mixed, type MixedOptions} from './mixed.js';
 export {onlineSvd, type OnlineSvdOptions} from './online_svd.js';
 export {quantized, type QuantizedOptions} from './quantized.js';
 export {sliding, type SlidingOptions} from './sliding.js';

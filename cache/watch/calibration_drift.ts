@@ -14,7 +14,7 @@ import {
 } from '../codecs/transform_profile/profile.js';
 import type {PairCodec} from '../contract.js';
 import type {KVCache} from '../kv_cache.js';
-import type {Past, Segment} from '../past/past.js';
+import {type Past, type Segment, finerSegments} from '../past/past.js';
 
 /** The newest tiles of each depth are looked at, 512 tokens. */
 const mostTiles = 32;
@@ -49,10 +49,13 @@ export async function calibrationDrift(cache: KVCache): Promise<CalibrationDrift
   return calibrationDriftOf(stored, (depth, side) => profiles[depth]!.depths[depth]![side]);
 }
 
-/** Of tokens in codes, the newest ones and those before them, the segment that has more: it says more. */
+/** The segment that has most of the tokens in codes: it says most. */
 function codedSegment(past: Past | undefined): Segment | undefined {
-  const {near, stored} = past?.held ?? {};
-  return (near?.tokens ?? 0) > (stored?.tokens ?? 0) ? near : stored;
+  const segments = ['stored', ...finerSegments].flatMap(name => past?.held[name] ?? []);
+  return segments.reduce<Segment | undefined>(
+    (most, segment) => (segment.tokens > (most?.tokens ?? 0) ? segment : most),
+    undefined,
+  );
 }
 
 /** The profile that the codec of a cache's policy stores by; undefined if it has none, or the model has another one since. */

@@ -33,19 +33,28 @@ export interface WidthsByAge {
   readonly near: TransformWidths;
 }
 
-/** The widths of a profile, calculated once for all depths and caches. */
+/** The widths of `widthsOfLevels` by age. */
 export function widthsByAge(
   profile: TransformProfile,
   bits: number,
   {near, extraBits}: AgeOptions = agesByDefault,
 ): WidthsByAge {
-  const far = once(profile, String(bits), () => widthsFor(profile, {bits}));
-  const nearBits = nearBitsOf(bits, extraBits);
-  if (near === 0 || nearBits === bits) return {far, near: far};
-  return {
-    far,
-    near: once(profile, `${bits}, ${nearBits}`, () => finerWidths(profile, far, {bits: nearBits})),
-  };
+  const levels = widthsOfLevels(profile, near === 0 ? [bits] : [nearBitsOf(bits, extraBits), bits]);
+  return {far: levels.at(-1)!, near: levels[0]!};
+}
+
+/**
+ * Widths for each of some mean numbers of bits, the fewest last. Channels that are mixed with one another there have equal widths everywhere.
+ * Calculated once for all depths and caches.
+ */
+export function widthsOfLevels(profile: TransformProfile, bits: readonly number[]): TransformWidths[] {
+  const least = bits.at(-1)!;
+  const coarsest = once(profile, String(least), () => widthsFor(profile, {bits: least}));
+  return bits.map(of =>
+    of === least
+      ? coarsest
+      : once(profile, `${least}, ${of}`, () => finerWidths(profile, coarsest, {bits: of})),
+  );
 }
 
 const known = new WeakMap<TransformProfile, Map<string, TransformWidths>>();

@@ -95,8 +95,8 @@ describe('more bits for the newest tokens', () => {
         from += count;
       }
       const {held, recent} = cache.past(0)!;
-      expect(held['near']!.tokens).to.equal(near);
-      expect(held['near']!.positions).to.equal(tokens - recent.tokens - near);
+      expect(held['finest']!.tokens).to.equal(near);
+      expect(held['finest']!.positions).to.equal(tokens - recent.tokens - near);
       expect(held['stored']!.tokens).to.equal(tokens - recent.tokens - near - sinks);
       expect(held['stored']!.positions).to.equal(sinks);
       cache.dispose();
@@ -120,7 +120,7 @@ describe('more bits for the newest tokens', () => {
         ...Array.from({length: 40}, (_, i) => [560 + i, 1] as const),
       ]) {
         take(cache, x, from, count);
-        const {stored, near} = cache.past(0)!.held;
+        const {stored, finest: near} = cache.past(0)!.held;
         const taken = [stored, near].map(of => {
           if (of === undefined) return 0;
           const {perToken} = bytesPerToken(of, plan.keep.observes !== undefined);

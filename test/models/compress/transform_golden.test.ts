@@ -22,7 +22,9 @@ type GoldenWidths = readonly {readonly keys: number[][]; readonly values: number
 /** A text that a model reads in chunks: see test/golden/transform/models_golden.py. */
 interface GoldenText {
   readonly model: string;
-  readonly options: Required<Pick<TransformPolicyOptions, 'sinks' | 'bits' | 'near' | 'extraBits'>>;
+  readonly options: Required<Pick<TransformPolicyOptions, 'sinks' | 'near' | 'extraBits'>> & {
+    readonly bits: number;
+  };
   readonly chunks: readonly number[];
   readonly ids: readonly number[];
   readonly stored: number;
@@ -64,7 +66,7 @@ describeOnBackends(
           logits.push(...Array.from(await logitsOf(model, golden.ids.slice(from, from + count), {cache})));
         }
         const {held, recent} = cache.past(0)!;
-        const tokens = [held['sinks']!, held['stored']!, held['near'], recent].map(run => run?.tokens ?? 0);
+        const tokens = [held['sinks']!, held['stored']!, held['finest'], recent].map(run => run?.tokens ?? 0);
         const waiting = golden.ids.length - sinks - golden.stored - golden.near;
         expect(tokens).to.deep.equal([sinks, golden.stored, golden.near, waiting]);
         await expectClose(logits, golden.logits.data, tolerance);

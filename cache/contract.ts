@@ -65,6 +65,8 @@ export interface PairCodec {
    * another. Default: the options say all.
    */
   readonly tables?: string | undefined;
+  /** What tokens share, such as a basis, belongs to the model and counts to no budget, even if a restored cache has a copy. Default false. */
+  readonly lendsTables?: boolean;
   /** What a user should know of this codec with this model: a sentence. Default: nothing. */
   readonly warning?: string;
   /**

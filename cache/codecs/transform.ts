@@ -9,7 +9,7 @@ import {moveTokens} from '../past/segments.js';
 import {paying} from './pair.js';
 import {type Bits, bitsOfLevels, bitsOption, hasLevels} from './transform_profile/bits.js';
 import {expectContext, expectFingerprint, expectHeads} from './transform_profile/fit.js';
-import {type LevelWidths, expectBudget, tokenBytes} from './transform_profile/level_bytes.js';
+import {type DepthLevels, expectBudget, tokenBytes} from './transform_profile/level_bytes.js';
 import {type Coding, anyLevel, storeByAge, storeFinest} from './transform_profile/levels.js';
 import {lowered} from './transform_profile/lowered.js';
 import {ownNumbers, ownTransform, ownWidths} from './transform_profile/own_transform.js';
@@ -105,18 +105,19 @@ const noProfile =
   'transform: this model has no profile, so tokens are stored by the principal directions of their own text, which costs several times the ' +
   'divergence. Calibrate it (eigenkv calibrate --profile FILE; then --profile FILE, or await useProfile(model, profile)), or take quantized ' +
   'with 4 bits or more.';
-type Parts = Pick<PairCodec, 'check' | 'firstTokens' | 'add' | 'lower' | 'budgetShare'>;
+type Parts = Pick<PairCodec, 'check' | 'firstTokens' | 'lendsTables' | 'add' | 'lower' | 'budgetShare'>;
 
 /** Stores tokens by the principal directions of the first ones of their text. */
 function byOwnTransforms(options: CodingOptions): Parts {
   const bits = bitsOfLevels(options);
-  const levelsOf = (kvHeads: number, dim: number, dimV: number) =>
-    bits.map(of => ({keys: ownWidths(kvHeads, dim, of), values: ownWidths(kvHeads, dimV, of)}));
+  const levelsOf = (kvHeads: number, dim: number, dimV: number): DepthLevels => ({
+    levels: bits.map(of => ({keys: ownWidths(kvHeads, dim, of), values: ownWidths(kvHeads, dimV, of)})),
+    shared: 4 * kvHeads * (ownNumbers(dim) + ownNumbers(dimV)),
+  });
   return {
     check({kvHeads, dim, dimV}, keep) {
       if (!hasLevels(options.bits) || kvHeads === undefined) return;
-      const shared = 4 * kvHeads * (ownNumbers(dim) + ownNumbers(dimV));
-      expectBudget(keep, [{share: 1, levels: levelsOf(kvHeads, dim, dimV), shared}]);
+      expectBudget(keep?.budget, [{share: 1, ...levelsOf(kvHeads, dim, dimV)}]);
     },
     firstTokens: ({dim, dimV}) => Math.max(...[dim, dimV].map(of => paying(ownNumbers(of), of))),
     ...storing(options, {
@@ -134,19 +135,22 @@ function byOwnTransforms(options: CodingOptions): Parts {
 
 function byProfile(found: TransformProfile, options: CodingOptions): Parts {
   const widths = widthsOfLevels(found, bitsOfLevels(options));
-  const levelsOf = (depth: number) => widths.map(({depths}) => depths[depth]!);
-  const bytes = found.depths.map((_, depth) => tokenBytes(levelsOf(depth)[0]!, false));
+  const levelsOf = (depth: number): DepthLevels => ({
+    levels: widths.map(({depths}) => depths[depth]!),
+    shared: 0,
+  });
+  const bytes = found.depths.map((_, depth) => tokenBytes(levelsOf(depth).levels[0]!, false));
   const mean = bytes.reduce((sum, ofDepth) => sum + ofDepth, 0) / bytes.length;
   return {
     check(sizes, keep) {
       expectHeads(found, sizes);
       if (!hasLevels(options.bits)) return;
-      const share = (depth: number) => bytes[depth]! / mean;
       expectBudget(
-        keep,
-        bytes.map((_, depth) => ({share: share(depth), levels: levelsOf(depth), shared: 0})),
+        keep?.budget,
+        bytes.map((of, depth) => ({share: of / mean, ...levelsOf(depth)})),
       );
     },
+    lendsTables: true,
     ...storing(options, {
       levels: levelsOf,
       tables(_, {keys}, context) {
@@ -163,7 +167,7 @@ function byProfile(found: TransformProfile, options: CodingOptions): Parts {
 /** What differs with and without a profile. */
 interface Coder {
   /** @param segment some tokens of the depth, stored or not. */
-  levels(depth: number, segment: Segment): readonly LevelWidths[];
+  levels(depth: number, segment: Segment): DepthLevels;
   tables(past: Past, block: DenseBlock, context: Context): Coding['tables'];
 }
 
@@ -172,7 +176,7 @@ function storing({bits, near}: CodingOptions, coder: Coder): Pick<PairCodec, 'ad
     add(past, block, context) {
       const coding = {
         tables: coder.tables(past, block, context),
-        levels: coder.levels(context.depth, block),
+        ...coder.levels(context.depth, block),
       };
       return hasLevels(bits)
         ? storeFinest(past, block, coding, context)

@@ -73,7 +73,7 @@ function tokensOf({keep, store}: Policy, past: Past, context: Context): number {
   }
   const finer = finerSegments.flatMap(name => past.held[name] ?? []);
   const taken = finer.reduce((sum, segment) => sum + segment.tokens * costOf(segment).perToken, 0);
-  const shared = costs.reduce((sum, cost) => sum + cost.shared, 0);
+  const shared = store.lendsTables === true ? 0 : costs.reduce((sum, cost) => sum + cost.shared, 0);
   const room = (bytes - shared - taken) / Math.max(...costs.map(({perToken}) => perToken));
   return Math.max(
     0,

@@ -60,7 +60,7 @@ export const policyVariants: readonly PolicyVariant[] = [
   {name: 'onlineSvd', options: {rank: 16, updateFreq: 4}, outputError: 1e-4, keyError: 1e-4},
   {name: 'onlineSvd', options: {rank: 6, updateFreq: 5}, outputError: 1},
   {name: 'transform', options: {bits: 6, sinks: 1}, outputError: 0.4},
-  {name: 'mixed', options: {budget: '3kB', bits: '6/3', near: 0}, outputError: 1.5},
+  {name: 'mixed', options: {budget: '8kB', bits: '6/3', near: 0}, outputError: 1.5},
   {name: 'sliding', options: {window: 12, sinks: 3}, outputError: 1.5, keyError: 0},
   {name: 'sliding', options: {window: 100}, outputError: 1e-5, keyError: 0},
   {name: 'h2o', options: {heavyBudget: 8, recentBudget: 6, sinks: 2}, outputError: 1.5, keyError: 0},

@@ -10,7 +10,7 @@ import {type DenseBlock, type Past, type Segment, finerSegments, withSegments} f
 import {appendSegment, positionsOf, wholeBlocks, withoutFirst} from '../../past/segments.js';
 import type {Context} from '../../contract.js';
 import {bytesOf} from '../../keepers/budget.js';
-import {type LevelWidths, roomOf, tokenBytes} from './level_bytes.js';
+import {type DepthLevels, type LevelWidths, roomOf, tokenBytes} from './level_bytes.js';
 import {type TransformSide, transformSides} from './profile.js';
 import type {SideTensors} from './tensors.js';
 import {nearTokens} from './widths_by_age.js';
@@ -18,11 +18,9 @@ import {nearTokens} from './widths_by_age.js';
 // Levels: the segments of one depth, from the most bits to the fewest. Tokens only ever lose bits: those that leave a level are coded again
 // from its codes, in the same channels.
 
-/** How a depth is coded. */
-export interface Coding {
+/** How a block is coded. */
+export interface Coding extends DepthLevels {
   readonly tables: Readonly<Record<TransformSide, SideTensors>>;
-  /** Of each level, most bits first. Channels that one level mixes with one another have equal bits in each of them. */
-  readonly levels: readonly LevelWidths[];
 }
 
 /** The names of so many levels: the last is `stored`. */
@@ -55,7 +53,7 @@ export function storeByAge(
   const newest = past.held[first];
   const before = newest?.tokens ?? 0;
   const held = before + block.tokens + (past.held['stored']?.tokens ?? 0);
-  const room = roomOf(context, [coding.tables.keys, coding.tables.values]);
+  const room = roomOf(context, coding.shared);
   const budget = room === undefined ? context.budget : room / tokenBytes(coding.levels[0]!, true);
   const most = nearTokens(near, held, budget as number | undefined);
   const leaving = wholeBlocks(before + block.tokens - most, tileTokens);

@@ -5,7 +5,7 @@ import {priceless} from '../../past/candidates.js';
 import {splitByScore} from '../../past/choose.js';
 import type {Past, Segment} from '../../past/past.js';
 import {positionsOf, wholeBlocks} from '../../past/segments.js';
-import {type LevelWidths, roomOf, tokenBytes} from './level_bytes.js';
+import {type DepthLevels, roomOf, tokenBytes} from './level_bytes.js';
 import {anyLevel, levelNames, moved, oldestOf} from './levels.js';
 
 /**
@@ -23,16 +23,15 @@ const growth = 4;
  */
 export function lowered(
   past: Past,
-  levels: readonly LevelWidths[],
+  {levels, shared}: DepthLevels,
   near: number,
   context: Context,
   scoresOf: (segment: Segment) => tf.Tensor4D,
 ): Past {
-  const some = anyLevel(past);
-  const room = some && roomOf(context, [some.keys, some.values]);
+  const room = roomOf(context, shared);
   if (room === undefined) return past;
   const names = levelNames(levels.length);
-  const costs = levels.map(widths => tokenBytes(widths, some!.scores !== undefined));
+  const costs = levels.map(widths => tokenBytes(widths, anyLevel(past)?.scores !== undefined));
   const newest = Math.min(near, room / 2 / costs[0]!);
   const staying = stayingTokens(costs, room, newest);
   let over =

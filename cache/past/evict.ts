@@ -24,14 +24,17 @@ export function evict(policy: Policy, given: Past, context: Context): Past {
   const within = holdsSinksWithin(policy, past);
   const budget = tokensOf(policy, past, context) + (within ? sinks : 0);
   const limit = budget + recent + (within ? 0 : (apart?.tokens ?? (past.recent.positions === 0 ? sinks : 0)));
-  if (tokensHeld(past) <= limit) return past;
+  // tokens that wait to be stored count to a budget, but not to bytes for which bits fall: none goes before all bits have fallen
+  const waiting = store.lower === undefined ? 0 : Math.max(0, past.recent.tokens - recent);
+  if (tokensHeld(past) - waiting <= limit) return past;
   if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(areSinks)) {
     return dropOldest(keepSinks(past, sinks), budget + recent);
   }
   const ready = withCandidates(policy, past, context);
   if (ready === undefined) return past;
   const finer = finerSegments.reduce((sum, name) => sum + (ready.held[name]?.tokens ?? 0), 0);
-  const kept = budget - finer - Math.max(earlyTokens(budget), store.blockTokens - 1);
+  const early = store.lower === undefined ? Math.max(earlyTokens(budget), store.blockTokens - 1) : 0;
+  const kept = budget - finer - early;
   return evictTo(kept, policy, ready, context, isAlwaysKept);
 }
 

@@ -90,7 +90,7 @@ export function storeFinest(past: Past, block: DenseBlock, coding: Coding, conte
 }
 
 /** Tokens that leave a level, and those that stay. */
-interface Split {
+export interface Split {
   readonly lowest: Segment;
   /** Without tokens if all leave. */
   readonly rest: Segment;

@@ -23,6 +23,7 @@ export {
 export type {AdaptiveCodecOptions} from './codecs/adaptive.js';
 export type {OnlineSvdCodecOptions} from './codecs/online_svd.js';
 export type {TransformOptions} from './codecs/transform.js';
+export type {TransformBits} from './codecs/transform_profile/bits.js';
 export {codecPair, type SideCodecs} from './codecs/pair.js';
 export {
   type CalibrationDrift,

@@ -7,7 +7,7 @@ import type {Context, PairCodec} from '../contract.js';
 import type {DenseBlock, Past, Segment} from '../past/past.js';
 import {moveTokens} from '../past/segments.js';
 import {paying} from './pair.js';
-import {type Bits, bitsOfLevels, bitsOption, hasLevels} from './transform_profile/bits.js';
+import {type TransformBits, bitsOfLevels, bitsOption, hasLevels} from './transform_profile/bits.js';
 import {expectContext, expectFingerprint, expectHeads} from './transform_profile/fit.js';
 import {type DepthLevels, expectBudget, tokenBytes} from './transform_profile/level_bytes.js';
 import {type Coding, anyLevel, storeByAge, storeFinest} from './transform_profile/levels.js';
@@ -24,7 +24,7 @@ export interface TransformOptions {
    * numbers, such as `'4.5/2.3/1.2'`, are levels: a token begins with the most bits, and while a keeper's budget in bytes is full, tokens of
    * the lowest scores lose bits before any is evicted. Default 2.5.
    */
-  readonly bits?: Bits;
+  readonly bits?: TransformBits;
   /**
    * How many of the newest stored tokens have more bits, since most of the attention is theirs: whole tiles of 16; at most half of a keeper's
    * budget. An eighth of the text is a good number. With levels, how many of them keep the most bits whatever their scores. Default 0.

@@ -41,9 +41,11 @@ const tolerance = 2e-5;
 
 describe('golden values of policies', () => {
   it('exist for every policy', () => {
-    // transform needs a model's profile: test/models/compress/transform_golden.test.ts runs its texts
-    const models = readGolden('transform/models.json') as {cases: {name: string}[]};
-    const tested = new Set([...cases, ...models.cases].map(({name}) => name));
+    // transform and mixed need a model's profile: tests in test/models/compress run their texts
+    const models = ['transform/models.json', 'transform/mixed.json'].flatMap(
+      file => (readGolden(file) as {cases: {name: string}[]}).cases,
+    );
+    const tested = new Set([...cases, ...models].map(({name}) => name));
     expect(shippedPolicies().filter(name => !tested.has(name))).to.deep.equal([]);
     const keepers = new Set(cases.map(({name, options}) => makePolicy({name, options}).keep.name));
     expect(shipped(keeperNames()).filter(name => !keepers.has(name))).to.deep.equal([]);

@@ -11,7 +11,7 @@ const names = {
   ],
   policies: [
     ...['policy', 'full', 'quantized', 'float8', 'onlineSvd', 'h2o'],
-    ...['lru', 'lfu', 'layered', 'sliding', 'adaptive', 'transform'],
+    ...['lru', 'lfu', 'layered', 'mixed', 'sliding', 'adaptive', 'transform'],
   ],
   plans: ['asPlan', 'uniform', 'perDepth', 'bands', 'budget', 'scenario'],
   layers: ['attention', 'cachedAttention', 'eigenAttention', 'flashAttention'],

@@ -1,21 +1,12 @@
 import {expect} from 'chai';
 import {KVCache, transform} from '../../../cache/index.js';
 import type {TransformPolicyOptions} from '../../../cache/policies/transform.js';
-import type {SideTransform, TransformProfile} from '../../../cache/codecs/transform_profile/index.js';
 import {widthsByAge} from '../../../cache/codecs/transform_profile/widths_by_age.js';
-import {attentionFingerprint} from '../../../models/index.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {type GoldenArray, readGolden} from '../../support/golden.js';
 import {expectClose} from '../../support/tensors.js';
 import {logitsOf, meanNll, tinyModel} from '../architectures/tiny_models.js';
-
-interface GoldenSide {
-  readonly mean?: GoldenArray;
-  readonly rotatedMean?: GoldenArray;
-  readonly analysis: GoldenArray;
-  readonly synthesis: GoldenArray;
-  readonly weights: GoldenArray;
-}
+import {type GoldenProfile, profileOf} from './golden_profile.js';
 
 type GoldenWidths = readonly {readonly keys: number[][]; readonly values: number[][]}[];
 
@@ -29,7 +20,7 @@ interface GoldenText {
   readonly ids: readonly number[];
   readonly stored: number;
   readonly near: number;
-  readonly profile: readonly {readonly keys: GoldenSide; readonly values: GoldenSide}[];
+  readonly profile: GoldenProfile;
   readonly widths: GoldenWidths;
   readonly nearWidths: GoldenWidths;
   readonly meanNll: number;
@@ -48,13 +39,9 @@ describeOnBackends(
   () => {
     for (const golden of cases) {
       it(`${golden.model}, ${golden.options.bits} bits, ${golden.near} tokens near`, async () => {
-        const {model, config} = await tinyModel(golden.model);
-        const profile: TransformProfile = {
-          ...{tokens: 64, gradientTokens: 64, texts: ['random']},
-          fingerprint: await attentionFingerprint(model),
-          ...(config.rope && {rope: config.rope}),
-          depths: golden.profile.map(({keys, values}) => ({keys: sideOf(keys), values: sideOf(values)})),
-        };
+        const loaded = await tinyModel(golden.model);
+        const {model} = loaded;
+        const profile = await profileOf(golden.profile, loaded);
         const {sinks, bits, ...ages} = golden.options;
         const widths = widthsByAge(profile, bits, ages);
         expect(widths.far.depths).to.deep.equal(golden.widths);
@@ -78,16 +65,3 @@ describeOnBackends(
   },
   exact,
 );
-
-function sideOf({mean, rotatedMean, analysis, synthesis, weights}: GoldenSide): SideTransform {
-  const [kvHeads, dim] = weights.shape as [number, number];
-  return {
-    ...{kvHeads, dim},
-    mean: mean === undefined ? new Float32Array(kvHeads * dim) : Float32Array.from(mean.data),
-    ...(rotatedMean && {rotatedMean: Float32Array.from(rotatedMean.data)}),
-    analysis: Float32Array.from(analysis.data),
-    synthesis: Float32Array.from(synthesis.data),
-    weights: Float64Array.from(weights.data),
-    tokenScales: {mean: new Float64Array(kvHeads), deviation: new Float64Array(kvHeads)},
-  };
-}

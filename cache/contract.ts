@@ -95,9 +95,9 @@ export interface PairCodec {
    * Stores tokens of the lowest scores in fewer bits, as far as the budget of the context asks for it: what is over then is evicted. Pure;
    * inside the caller's tidy. Default: bits never change.
    *
-   * @param scoresOf returns the keeper's scores of a segment's tokens, float32 `[batch, kvHeads, tokens, 1]`; their positions if it has none.
+   * @param scoresOf returns the keeper's scores of a segment's tokens, float32 `[batch, kvHeads, tokens, 1]`. Default: the oldest lose bits.
    */
-  lower?(past: Past, context: Context, scoresOf: (segment: Segment) => tf.Tensor4D): Past;
+  lower?(past: Past, context: Context, scoresOf?: (segment: Segment) => tf.Tensor4D): Past;
   /** Returns what one depth gets of a budget in bytes, relative to the mean of all depths. Default 1. */
   budgetShare?(depth: number): number;
 }

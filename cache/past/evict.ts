@@ -18,8 +18,9 @@ import {blockTokensOf, keepSinks, moveTokens, splitOldest, wholeBlocks, withoutO
  */
 export function evict(policy: Policy, given: Past, context: Context): Past {
   const {keep, store, recent, sinks} = policy;
-  const past =
-    store.lower?.(given, context, segment => scoresOf(keep, [segment], 0, given, context)[0]!) ?? given;
+  const scoresOfSegment =
+    keep.score && ((segment: Segment) => scoresOf(keep, [segment], 0, given, context)[0]!);
+  const past = store.lower?.(given, context, scoresOfSegment) ?? given;
   const apart = past.held['sinks'];
   const within = holdsSinksWithin(policy, past);
   const budget = tokensOf(policy, past, context) + (within ? sinks : 0);

@@ -42,7 +42,7 @@ export async function truncate(state: CacheState, tokens: number): Promise<void>
 
 /**
  * Returns how many tokens of each held segment come before a position; read from the backend.
- * @throws CacheStateError if heads differ in that number, or if a segment is not in text order.
+ * @throws CacheStateError if heads differ in that number, if a segment is not in text order, or if one that has to be cut is no run.
  */
 async function tokensBefore(past: Past, position: number, policy: Policy): Promise<number[]> {
   return Promise.all(
@@ -50,9 +50,12 @@ async function tokensBefore(past: Past, position: number, policy: Policy): Promi
       const heads = (await hostPositions(segment)).map(row => Array.from(row));
       const [first, ...others] = heads.map(row => row.filter(at => at < position).length);
       const ascends = heads.every(row => row.every((at, i) => i === 0 || at > row[i - 1]!));
-      if (ascends && others.every(count => count === first)) return first!;
+      const isCut = first! > 0 && first! < segment.tokens;
+      const isRun = typeof segment.positions === 'number'; // tokens between those of another segment are no run
+      if (ascends && others.every(count => count === first) && (isRun || !isCut)) return first!;
       throw new CacheStateError(
-        `Different heads hold different tokens, since others were evicted (the policy is ${policy.name} now). ${advice}`,
+        `Tokens were evicted, or lost bits, by their scores (the policy is ${policy.name} now), so that no segment has the first ${position} ` +
+          `tokens of the text in order. ${advice}`,
       );
     }),
   );

@@ -27,7 +27,8 @@ const isNumberOfBits = (bits: number) => bits > 0 && bits <= 8;
 const numbersIn = (text: string) => text.split('/').map(part => (part.trim() === '' ? NaN : Number(part)));
 
 /** Whether tokens lose bits by their scores. */
-export const hasLevels = (bits: TransformBits): bits is Exclude<TransformBits, number> => typeof bits === 'string';
+export const hasLevels = (bits: TransformBits): bits is Exclude<TransformBits, number> =>
+  typeof bits === 'string';
 
 /** The mean bits of each level, most first. */
 export function bitsOfLevels({bits, near, extraBits}: AgeOptions & {readonly bits: TransformBits}): number[] {

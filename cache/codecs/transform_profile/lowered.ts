@@ -15,14 +15,14 @@ import {type Split, anyLevel, levelNames, moved, oldestOf} from './levels.js';
  * Bits fall as far as they can before any token goes: on SmolLM2 a token in the fewest bits is worth more than what its bytes give to others.
  *
  * @param near how many of the newest tokens stay in the first level; half of the budget at most.
- * @param scoresOf returns a keeper's scores of a segment.
+ * @param scoresOf returns a keeper's scores of a segment; undefined if it goes by age.
  */
 export function lowered(
   past: Past,
   {levels, shared}: DepthLevels,
   near: number,
   context: Context,
-  scoresOf: (segment: Segment) => tf.Tensor4D,
+  scoresOf: ((segment: Segment) => tf.Tensor4D) | undefined,
 ): Past {
   const room = roomOf(context, shared);
   if (room === undefined) return past;
@@ -55,9 +55,9 @@ function lowestOf(
   segment: Segment,
   leaving: number,
   from: number,
-  scoresOf: (segment: Segment) => tf.Tensor4D,
+  scoresOf: ((segment: Segment) => tf.Tensor4D) | undefined,
 ): Split {
-  if (leaving === segment.tokens) return oldestOf(segment, leaving);
+  if (leaving === segment.tokens || scoresOf === undefined) return oldestOf(segment, leaving);
   const scores = scoresOf(segment);
   const stays = tf.greaterEqual(positionsOf(segment), from);
   return splitByScore(segment, tf.where(stays, tf.fill(scores.shape, priceless), scores), leaving);

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../base/errors.js';
-import {bytesPerToken} from '../../../cache/keepers/budget.js';
+import {CacheStateError, InvalidArgumentError} from '../../../base/errors.js';
 import {
   KVCache,
   type Keeper,
@@ -13,7 +12,7 @@ import {
   transform,
   uniformShapes,
 } from '../../../cache/index.js';
-import {finerSegments, type Past, type Segment} from '../../../cache/past/past.js';
+import {finerSegments, type Past, pastBytes} from '../../../cache/past/past.js';
 import {positionsOf} from '../../../cache/past/segments.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {decodeEncoding} from '../../../ops/encodings/decode.js';
@@ -66,9 +65,11 @@ describe('levels of bits', () => {
     );
   }
 
-  const observed = (segment: Segment) => bytesPerToken(segment, segment.scores !== undefined).perToken;
-  const bytesOfLevels = ({held}: Past) =>
-    names.reduce((sum, name) => sum + (held[name] ? held[name].tokens * observed(held[name]) : 0), 0);
+  /** What the tensors of all levels take, for each text. */
+  function bytesOfLevels({held, ...rest}: Past): number {
+    const levels = names.flatMap(name => (held[name] === undefined ? [] : [[name, held[name]] as const]));
+    return (pastBytes({...rest, held: Object.fromEntries(levels)}) - pastBytes({...rest, held: {}})) / batch;
+  }
 
   it('fall before any token goes, only ever down, and keep the budget after every step', () => {
     const budget = 9000;
@@ -195,10 +196,42 @@ describe('levels of bits', () => {
     }
   });
 
-  it('change to and from other plans, and are not truncated once heads differ', async () => {
+  it('are truncated as long as they lie in order', async () => {
+    const one = uniformShapes({depths: 1, heads: 4, kvHeads: 1, headDim: 16});
+    const own = randomProfileId({depths: 1, kvHeads: 1, dim: 16});
+    const feed = (cache: KVCache, from: number, count: number) =>
+      tf.tidy(() => {
+        const cut = (x: tf.Tensor4D, heads: number) => tf.slice(x, [0, 0, from, 0], [1, heads, count, -1]);
+        const fresh = {queries: cut(text.queries, 4), keys: cut(text.keys, 1), values: cut(text.values, 1)};
+        return cache.attend(0, fresh).dataSync<'float32'>().slice();
+      });
+    for (const keep of [keepers.window({budget: '5kB'}), {...known, budget: '5kB'} as const]) {
+      const store = transform({bits: '6/2', profile: own}).store;
+      using cache = new KVCache(one, policy({recent: 0, sinks: 4, keep, store}));
+      feed(cache, 0, 200);
+      expect(cache.past(0)!.events.evictedTokens).to.equal(0);
+      const {finest, stored} = cache.past(0)!.held;
+      expect(Math.min(finest!.tokens, stored!.tokens)).to.be.above(0);
+      if (keep.name === 'known') {
+        await rejection(
+          cache.truncate(90),
+          CacheStateError,
+          /no segment has the first 90 tokens of the text in order/,
+        );
+        expect(cache.tokens).to.equal(200);
+        continue;
+      }
+      await cache.truncate(90);
+      expect(positionsOfLevels(cache.past(0)!).flatMap(heads => heads[0] ?? []).length).to.be.at.most(86);
+      feed(cache, 90, 30);
+      expect(cache.tokens).to.equal(120);
+    }
+  });
+
+  it('change to and from other plans, and are not truncated once tokens went by their scores', async () => {
     using cache = new KVCache(shapes, mixed({budget: '9kB', bits, near: 16, profile}));
     take(cache, 0, 330);
-    await rejection(cache.truncate(100), Error, /evicted|different tokens/i);
+    await rejection(cache.truncate(100), CacheStateError, /evicted/);
     await cache.setPlan(h2o({heavyBudget: 64, recentBudget: 32}));
     take(cache, 330, 10);
     await cache.setPlan(mixed({budget: '7kB', bits, profile}));

@@ -21,7 +21,7 @@ import {agesByDefault, widthsOfLevels} from './transform_profile/widths_by_age.j
 export interface TransformOptions {
   /**
    * Mean bits of codes per number of keys and values, above 0 and at most 8; each token adds 6 bits per head and side. Two to four falling
-   * numbers, such as `'4.5/2.3/1.2'`, are levels: a token begins with the most bits, and while a keeper's budget in bytes is full, tokens of
+   * numbers, such as `'4.5/2.3/0.8'`, are levels: a token begins with the most bits, and while a keeper's budget in bytes is full, tokens of
    * the lowest scores lose bits before any is evicted. Default 2.5.
    */
   readonly bits?: TransformBits;

@@ -10,7 +10,7 @@ import {type SinkOptions, definePolicy, sinkEntries} from './define.js';
 export interface MixedOptions extends SinkOptions, Pick<TransformOptions, 'profile'> {
   /** Bytes per text and depth, on average: `'96kB'`, the default. The `sinks` and up to 15 tokens that wait to be stored are beside it. */
   readonly budget?: Exclude<Budget, number>;
-  /** Bits of the levels, the most first: see `transform`. Default `'4.5/2.3/1.2'`. */
+  /** Bits of the levels, the most first: see `transform`. Default `'4.5/2.3/0.8'`. */
   readonly bits?: TransformOptions['bits'];
   /** How many of the newest stored tokens keep the most bits whatever their scores; half of the budget at most. Default 64. */
   readonly near?: number;
@@ -18,7 +18,7 @@ export interface MixedOptions extends SinkOptions, Pick<TransformOptions, 'profi
 
 const entries = {
   budget: v.optional(byteBudget, '96kB'),
-  bits: v.optional(bitsOption, '4.5/2.3/1.2'),
+  bits: v.optional(bitsOption, '4.5/2.3/0.8'),
   near: v.optional(atLeast(0), 64),
   profile: transformEntries.profile,
   ...sinkEntries,

@@ -9,7 +9,7 @@ export type TransformBits =
   | `${number}/${number}/${number}/${number}`;
 
 const expected =
-  'expected a number above 0, at most 8, or two to four such numbers that fall, such as "4.5/2.3/1.2"';
+  'expected a number above 0, at most 8, or two to four such numbers that fall, such as "4.5/2.3/0.8"';
 
 /** The valibot schema of the option `bits`. */
 export const bitsOption = v.custom<TransformBits>(isBits, expected);

@@ -262,7 +262,7 @@ describe('levels of bits', () => {
     for (const wrong of ['2/4', '4', '4/4', '9/4', '4/0', '5/4/3/2/1', '4//2', 'many']) {
       expect(() => transform({bits: wrong as never}), wrong).to.throw(
         InvalidArgumentError,
-        /bits = .*; expected a number above 0, at most 8, or two to four such numbers that fall, such as "4.5\/2.3\/1.2"/,
+        /bits = .*; expected a number above 0, at most 8, or two to four such numbers that fall, such as "4.5\/2.3\/0.8"/,
       );
     }
     expect(() => mixed({budget: 256 as never})).to.throw(

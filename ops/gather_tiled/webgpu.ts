@@ -69,7 +69,7 @@ export const gatherCodesShader: Shader<object, CodesUniform> = {
         if (token < 0 || token >= ${tileTokens} * uniforms.tiles) { continue; }
         let tile = text * uniforms.tiles + token / ${tileTokens};
         let at = tile * uniforms.stride + uniforms.first + word / 4 * 4 + token % ${tileTokens} / 4;
-        bytes |= (bitcast<u32>(i32(codes[at])) >> u32(8 * (token % 4)) & 255u) << u32(8 * i);
+        bytes |= ((bitcast<u32>(i32(codes[at])) >> u32(8 * (token % 4))) & 255u) << u32(8 * i);
       }
       result[row * uniforms.stride + uniforms.first + word] = bitcast<i32>(bytes);
     }`,
@@ -95,9 +95,9 @@ export const gatherScalesShader: Shader<{kvHeads: number}, 'tiles' | 'keptTiles'
         let at = tile * ${scaleWords * kvHeads} + head * ${scaleWords};
         let inTile = u32(token % ${tileTokens});
         if (which == 2) {
-          word |= (bitcast<u32>(i32(scales[at + 2])) >> (2u * inTile) & 3u) << u32(2 * i);
+          word |= ((bitcast<u32>(i32(scales[at + 2])) >> (2u * inTile)) & 3u) << u32(2 * i);
         } else if (i / 8 == which) {
-          let lower = bitcast<u32>(i32(scales[at + i32(inTile / 8u)])) >> (4u * (inTile & 7u)) & 15u;
+          let lower = (bitcast<u32>(i32(scales[at + i32(inTile / 8u)])) >> (4u * (inTile & 7u))) & 15u;
           word |= lower << u32(4 * (i % 8));
         }
       }

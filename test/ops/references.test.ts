@@ -13,7 +13,7 @@ import {encodeFloat8} from '../../ops/float8/index.js';
 import {allFinite} from '../../ops/finite/index.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import type {LowRankEncoding} from '../../ops/encodings/encoding.js';
-import {gatherRows} from '../../ops/gather_tokens/index.js';
+import {gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {quantize} from '../../ops/integer/index.js';
 import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
@@ -80,6 +80,7 @@ const runs: Record<string, () => unknown> = {
   embed: () => gradients(table => embed(tf.zeros([1, 3], 'int32'), table as tf.Tensor2D), matrix(5, 4)),
   finite: () => allFinite(ones(1, 2, 3, 4)),
   float8: () => decodeEncoding(encodeFloat8(ones(1, 2, 3, 4), {format: 'e5m2'}), 0, 3),
+  gather_tiled: () => gatherTokens(quantizeLloydMax(ones(1, 2, 16, 8), [[3], [8]]), new Int32Array(32)),
   gather_tokens: () => gatherRows(ones(1, 2, 3, 4), tf.zeros([1, 2, 2], 'int32')),
   hadamard: () => gradients(hadamard, ones(1, 2, 3, 4)),
   integer: () => decodeEncoding(quantize(ones(1, 2, 3, 4), integers), 0, 3),

@@ -6,6 +6,7 @@ import {attentionStatisticsShader} from '../../../ops/attention/statistics/webgp
 import {decodeShader} from '../../../ops/encodings/decode.js';
 import {copyShader} from '../../../ops/backends/webgpu_heads.js';
 import {float8CodesShader, float8ScalesShader} from '../../../ops/float8/webgpu.js';
+import {gatherCodesShader, gatherScalesShader} from '../../../ops/gather_tiled/webgpu.js';
 import {gatherColumnsShader, gatherRowsShader} from '../../../ops/gather_tokens/webgpu.js';
 import {hadamardShader} from '../../../ops/hadamard/webgpu.js';
 import {groupParametersShader, packCodesShader} from '../../../ops/integer/webgpu.js';
@@ -93,8 +94,10 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   expand_partial: expandPartialShader.code({basis: true, mean: true, shift: true}),
   float8_codes: float8CodesShader.code({format: 'e4m3'}),
   float8_scales: float8ScalesShader.code({format: 'e4m3'}),
+  gather_codes: gatherCodesShader.code({}),
   gather_columns: gatherColumnsShader.code({type: 'i32'}),
   gather_rows: gatherRowsShader.code({type: 'i32'}),
+  gather_scales: gatherScalesShader.code({kvHeads: 2}),
   group_parameters: groupParametersShader.code({
     bits: 4,
     groupAxis: 'token',

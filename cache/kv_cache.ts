@@ -290,8 +290,9 @@ export class KVCache implements AttentionCache {
   /**
    * Keeps only the first `tokens` tokens, as they are stored now. Precision that a codec lost stays lost.
    *
-   * @throws InvalidArgumentError if the cache holds fewer; CacheStateError if tokens were evicted, by this plan or a former one, or if
-   *   later tokens changed how earlier ones are stored (an SVD update): the message names the policy. The cache is then unchanged.
+   * @throws InvalidArgumentError if the cache holds fewer; CacheStateError if tokens were evicted, by this plan or a former one, if they
+   *   lost bits by their scores and the first ones lie between later ones, or if later tokens changed how earlier ones are stored (an SVD
+   *   update): the message names the policy. The cache is then unchanged.
    */
   async truncate(tokens: number): Promise<void> {
     this.#state.leases.expectFree('truncate');

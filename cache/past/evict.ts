@@ -70,18 +70,23 @@ function tokensOf({keep, store}: Policy, past: Past, context: Context): number {
   const bytes = budget === Infinity ? undefined : bytesOf(budget);
   if (bytes === undefined) return budget as number;
   const costOf = (segment: Segment) => bytesPerToken(segment, keep.observes !== undefined);
-  const costs = candidateSegments(past, isAlwaysKept).map(([, segment]) => costOf(segment));
+  const candidates = candidateSegments(past, isAlwaysKept);
+  const stored = candidates.filter(([name]) => name !== 'rest');
+  const costs = (stored.length > 0 ? stored : candidates).map(([, segment]) => costOf(segment));
   if (costs.length === 0) {
     if (store.exact !== true) return Infinity; // nothing is stored yet
     costs.push(costOf(past.recent));
   }
-  const finer = finerSegments.flatMap(name => past.held[name] ?? []);
-  const taken = finer.reduce((sum, segment) => sum + segment.tokens * costOf(segment).perToken, 0);
+  // exact tokens of a former plan are few once some are stored: they cost what they take
+  const apart = [...finerSegments, ...(stored.length > 0 ? ['rest'] : [])].flatMap(
+    name => past.held[name] ?? [],
+  );
+  const taken = apart.reduce((sum, segment) => sum + segment.tokens * costOf(segment).perToken, 0);
   const shared = store.lendsTables === true ? 0 : costs.reduce((sum, cost) => sum + cost.shared, 0);
   const room = (bytes - shared - taken) / Math.max(...costs.map(({perToken}) => perToken));
   return Math.max(
     0,
-    finer.reduce((sum, {tokens}) => sum + tokens, Math.floor(room)),
+    apart.reduce((sum, {tokens}) => sum + tokens, Math.floor(room)),
   );
 }
 

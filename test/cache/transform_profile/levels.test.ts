@@ -12,7 +12,7 @@ import {
   transform,
   uniformShapes,
 } from '../../../cache/index.js';
-import {finerSegments, type Past, pastBytes} from '../../../cache/past/past.js';
+import {finerSegments, type Past, pastBytes, tokensHeld} from '../../../cache/past/past.js';
 import {positionsOf} from '../../../cache/past/segments.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {decodeEncoding} from '../../../ops/encodings/decode.js';
@@ -235,7 +235,10 @@ describe('levels of bits', () => {
     await cache.setPlan(h2o({heavyBudget: 64, recentBudget: 32}));
     take(cache, 330, 10);
     await cache.setPlan(mixed({budget: '7kB', bits, profile}));
+    const before = tokensHeld(cache.past(0)!);
     for (let at = 340; at < 400; at++) take(cache, at, 1);
+    // all but a few exact ones that filled no tile have room in fewer bits
+    expect(tokensHeld(cache.past(0)!)).to.be.at.least(before + 60 - 15);
     expect(bytesOfLevels(cache.past(0)!) + bytesOfLevels(cache.past(1)!)).to.be.at.most(14_000);
   });
 

@@ -1,7 +1,7 @@
 /**
  * Which tokens to keep: every keeper at equal numbers of tokens.
  *
- *     npx tsx bench/keepers.ts --model M --text FILE [--tokens 4096] [--kept 512,1024,256] [--keepers h2o,snapKv] [--record]
+ *     npx tsx bench/keepers.ts --model M --text FILE [--tokens 4096] [--kept 1024,512,256] [--keepers 'h2o;snapKv'] [--record]
  *     npx tsx bench/keepers.ts --model M --text FILE --prompts 6 [--tokens 2048] [--kept 512,256] [--after 512] [--record]
  *
  * The first form reads a text, 64 tokens at a time, while each policy keeps `--kept` tokens: 4 sinks, the newest half, and the keeper's choice
@@ -48,7 +48,7 @@ const {values} = parseArgs({
     model: {type: 'string'},
     text: {type: 'string'},
     tokens: {type: 'string'},
-    kept: {type: 'string', default: '512,1024,256'},
+    kept: {type: 'string', default: '1024,512,256'},
     keepers: {type: 'string', default: Object.keys(policies).join(';')},
     prompts: {type: 'string'},
     after: {type: 'string', default: '512'},

@@ -170,10 +170,13 @@ function keepersOf(subject: string): Table {
   return {
     ...{what: 'keepers', subject},
     cells: figures =>
-      pivot(figures.toSorted((a, b) => Number(b['kept']) - Number(a['kept'])), {
-        rows: [['keeper', text('keeper')]],
-        ...{across: figure => `${count(Number(figure['kept']))} kept`, cell: lossOf},
-      }),
+      pivot(
+        figures.toSorted((a, b) => Number(b['kept']) - Number(a['kept'])),
+        {
+          rows: [['keeper', text('keeper')]],
+          ...{across: figure => `${count(Number(figure['kept']))} kept`, cell: lossOf},
+        },
+      ),
   };
 }
 

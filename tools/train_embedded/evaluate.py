@@ -1,4 +1,4 @@
-"""Prints what README.md reports of the exported model: losses per source and by position, and sampled text."""
+"""Prints what README.md reports of the exported model: losses per source and by position, what it recalls, and sampled text."""
 
 import argparse
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 
 import export
 import model
+import recall_rate
 import train
 
 LENGTH, STRIDE = 1024, 256  # overlapping windows, so that each range of positions sees nearly the same tokens
@@ -35,7 +36,7 @@ def sample(params, config, tokenizer, prompt, count, temperature, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder with tokens.npz")
+    parser.add_argument("--work", type=Path, required=True, help="folder with documents.json, tokens.npz, tokenizer.json")
     parser.add_argument("--model", type=Path, required=True, help="the exported model's folder")
     args = parser.parse_args()
     params, config, tokenizer = export.load_model(args.model)
@@ -53,6 +54,9 @@ def main():
     found = losses(evaluate, params, ids, 1000)
     parts = " | ".join(f"{found[:, a:b].mean():.3f}" for a, b in RANGES)
     print(f"held_out.txt: {found.mean():.3f} ({len(ids)} tokens, {len(text)} characters) | {parts}")
+    print("what comes again | tokens since | spans | right | nats per token")
+    for kind, place, count, right, nats in recall_rate.recall_rates(params, config, train.recall_of(args.work, held_out=True), LENGTH - 1, 64):
+        print(f"{kind} | up to {place} | {count} | {right:.1%} | {nats:.3f}")
     for seed, prompt in enumerate(PROMPTS):
         print(f"--- {prompt!r}, temperature 0.8, seed {seed}\n{sample(params, config, tokenizer, prompt, 120, 0.8, seed)}")
 

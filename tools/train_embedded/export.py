@@ -96,12 +96,13 @@ def golden_greedy(params, config, tokenizer, prompt):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder with checkpoint.npz, tokens.npz, tokenizer.json")
+    parser.add_argument("--work", type=Path, required=True, help="folder with the checkpoint, tokens.npz, tokenizer.json")
+    parser.add_argument("--stage", choices=train.STAGES, default="recall", help="the stage whose checkpoint is exported")
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     args = parser.parse_args()
 
     empty = model.init(model.CONFIG, jax.random.key(0))
-    (params, _, _), meta = train.load(args.work / "checkpoint.npz", (empty, empty, empty))
+    (params, _, _), meta = train.load(args.work / f"llama_{args.stage}.npz", (empty, empty, empty))
     save_file(to_tensors(params), args.out / "model.safetensors", metadata={"format": "pt"})
     (args.out / "model.safetensors").chmod(0o644)  # safetensors writes files that only their owner reads
     (args.out / "config.json").write_text(json.dumps(model.CONFIG, indent=2) + "\n")
@@ -114,7 +115,7 @@ def main():
         for source, count, positions in SEQUENCES
     )
     golden = {
-        "what": f"JAX {jax.__version__} on CPU, float32, of the float16 weights in model.safetensors; step {meta['step']}",
+        "what": f"JAX {jax.__version__} on CPU, float32, of the float16 weights in model.safetensors; step {meta['step']} of the stage {args.stage}",
         **golden_greedy(params, config, tokenizer, PROMPT),
         **short,
         "long": long,

@@ -15,12 +15,12 @@ import train
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder with gpt2.npz and tokenizer.json")
+    parser.add_argument("--work", type=Path, required=True, help="folder with gpt2_prose.npz and tokenizer.json")
     parser.add_argument("--out", type=Path, required=True, help="the model's folder")
     args = parser.parse_args()
 
     empty = gpt2.init(gpt2.CONFIG, jax.random.key(0))
-    (params, _, _), meta = train.load(args.work / "gpt2.npz", (empty, empty, empty))
+    (params, _, _), meta = train.load(args.work / "gpt2_prose.npz", (empty, empty, empty))
     args.out.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.ascontiguousarray(value, np.float32) for name, value in gpt2.to_tensors(params).items()}
     save_file(tensors, args.out / "model.safetensors", metadata={"format": "pt"})

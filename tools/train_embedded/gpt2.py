@@ -67,16 +67,18 @@ def forward(params, ids, config):
 
     def layer(x, w):
         h = layer_norm(x, w["attention_norm"], w["attention_norm_bias"], eps) @ w["qkv"] + w["qkv_bias"]
-        q, k, v = (part.reshape(batch, tokens, heads, -1).transpose(0, 2, 1, 3) for part in jnp.split(h, 3, -1))
-        attended = model.attend(q[:, :, None], k, v)[:, :, 0].transpose(0, 2, 1, 3).reshape(batch, tokens, hidden)
-        x = x + attended @ w["o"] + w["o_bias"]
+        heads_first = lambda part: part.reshape(batch, tokens, heads, -1).transpose(0, 2, 1, 3).reshape(batch * heads, tokens, -1)
+        q, k, v = map(heads_first, jnp.split(h, 3, -1))
+        attended = model.attend(q[:, None], k, v).reshape(batch, heads, tokens, -1).transpose(0, 2, 1, 3)
+        x = x + attended.reshape(batch * tokens, hidden) @ w["o"] + w["o_bias"]
         h = layer_norm(x, w["mlp_norm"], w["mlp_norm_bias"], eps)
         return x + jax.nn.gelu(h @ w["up"] + w["up_bias"], approximate=True) @ w["down"] + w["down_bias"]
 
-    x = params["embedding"][ids] + params["positions"][:tokens]
+    x = (params["embedding"][ids] + params["positions"][:tokens]).reshape(batch * tokens, hidden)
     for depth in range(config["n_layer"]):
         x = layer(x, {name: stack[depth] for name, stack in params["layers"].items()})
-    return layer_norm(x, params["norm"], params["norm_bias"], eps) @ params["embedding"].T
+    logits = layer_norm(x, params["norm"], params["norm_bias"], eps) @ params["embedding"].T
+    return logits.reshape(batch, tokens, -1)
 
 
 def token_losses(params, windows, config):

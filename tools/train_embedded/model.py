@@ -1,5 +1,7 @@
 """The Llama forward pass in JAX, and the config it is trained with. Weights are [in, out] here; export transposes."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -64,21 +66,25 @@ def rotate(x, cos, sin):
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
 
 
-def attend(q, k, v):
-    """Causal attention. q: [batch, kvHeads, group, tokens, dim]; k, v: [batch, kvHeads, tokens, dim]."""
-    tokens, dim = q.shape[-2:]
+def attend(q, k, v, watch=None):
+    """Causal attention. q: [batch * kvHeads, group, tokens, dim]; k, v: [batch * kvHeads, tokens, dim]. For each block of queries `watch`
+    is called with the first one's position and the weights [batch * kvHeads, group, queries, keys]."""
+    heads, group, tokens, dim = q.shape
     outputs = []
     for start in range(0, tokens, QUERY_BLOCK):
         stop = min(start + QUERY_BLOCK, tokens)
-        scores = jnp.einsum("bhgtd,bhsd->bhgts", q[..., start:stop, :], k[:, :, :stop]) * dim**-0.5
+        rows = (q[:, :, start:stop] * dim**-0.5).reshape(heads, group * (stop - start), dim)
+        scores = rows @ k[:, :stop].transpose(0, 2, 1)
         seen = jnp.arange(stop)[None, :] <= jnp.arange(start, stop)[:, None]
-        weights = jax.nn.softmax(jnp.where(seen, scores, -1e30), -1)
-        outputs.append(jnp.einsum("bhgts,bhsd->bhgtd", weights, v[:, :, :stop]))
+        weights = jax.nn.softmax(jnp.where(jnp.tile(seen, (group, 1)), scores, -1e30), -1)
+        if watch:
+            watch(start, weights.reshape(heads, group, stop - start, stop))
+        outputs.append((weights @ v[:, :stop]).reshape(heads, group, stop - start, dim))
     return jnp.concatenate(outputs, -2)
 
 
-def forward(params, ids, config):
-    """ids: int [batch, tokens] -> logits float32 [batch, tokens, vocabulary]."""
+def forward(params, ids, config, watch=None):
+    """ids: int [batch, tokens] -> logits float32 [batch, tokens, vocabulary]. `watch(depth, ...)`: see `attend`."""
     batch, tokens = ids.shape
     heads, kv_heads, dim = config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]
     eps = config["rms_norm_eps"]
@@ -87,19 +93,21 @@ def forward(params, ids, config):
     def split(x, n):
         return x.reshape(batch, tokens, n, dim).transpose(0, 2, 1, 3)
 
-    def layer(x, w):
+    def layer(x, w, depth):
         h = rms_norm(x, w["attention_norm"], eps)
-        q = rotate(split(h @ w["q"], heads), cos, sin).reshape(batch, kv_heads, heads // kv_heads, tokens, dim)
-        k = rotate(split(h @ w["k"], kv_heads), cos, sin)
-        attended = attend(q, k, split(h @ w["v"], kv_heads)).reshape(batch, heads, tokens, dim)
-        x = x + attended.transpose(0, 2, 1, 3).reshape(batch, tokens, heads * dim) @ w["o"]
+        q = rotate(split(h @ w["q"], heads), cos, sin).reshape(batch * kv_heads, heads // kv_heads, tokens, dim)
+        k = rotate(split(h @ w["k"], kv_heads), cos, sin).reshape(batch * kv_heads, tokens, dim)
+        v = split(h @ w["v"], kv_heads).reshape(batch * kv_heads, tokens, dim)
+        attended = attend(q, k, v, watch and partial(watch, depth)).reshape(batch, heads, tokens, dim).transpose(0, 2, 1, 3)
+        x = x + attended.reshape(batch * tokens, heads * dim) @ w["o"]
         h = rms_norm(x, w["mlp_norm"], eps)
         return x + (jax.nn.silu(h @ w["gate"]) * (h @ w["up"])) @ w["down"]
 
-    x = params["embedding"][ids]
+    # Tokens of all windows are rows of one matrix: XLA's CPU gradients of products with two leading axes take 2.5 times as long.
+    x = params["embedding"][ids.reshape(-1)]
     for depth in range(config["num_hidden_layers"]):  # unrolled: a quarter faster on CPU than jax.lax.scan
-        x = layer(x, {name: stack[depth] for name, stack in params["layers"].items()})
-    return rms_norm(x, params["norm"], eps) @ params["embedding"].T
+        x = layer(x, {name: stack[depth] for name, stack in params["layers"].items()}, depth)
+    return (rms_norm(x, params["norm"], eps) @ params["embedding"].T).reshape(batch, tokens, -1)
 
 
 def token_losses(params, windows, config):

@@ -1,15 +1,17 @@
 import {asPlan} from '../../cache/plans/as_plan.js';
-import {quantized} from '../../cache/policies/quantized.js';
+import {chartSvg} from '../report/evaluation_chart.js';
 import {reportColumnNames, reportTable} from '../report/report_table.js';
 import {chartInstallation, hasCharts} from '../report/svg.js';
-import {writeReport} from './eval.js';
+import {taskExample} from '../report/task_example.js';
 import {columns, text, withDefault} from './support/arguments.js';
 import {command} from './support/command.js';
+import {jsonFile, writeFiles} from './support/files.js';
 import {runGeneration} from './support/generation.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs} from './support/load.js';
 import {measure} from './support/measure.js';
 import {print, printJson, printWritten} from './support/print.js';
+import {ask, printAsked} from './support/tasks.js';
 import {readNamedText} from './support/text_args.js';
 
 const prompt = 'It was a fine morning, and Elizabeth';
@@ -17,9 +19,19 @@ const prompt = 'It was a fine morning, and Elizabeth';
 /** The context of the embedded model; takes a few seconds. */
 const tokens = 1024;
 
+/** Codes, and caches that keep a quarter of the tokens. */
+const plans = [
+  ...['quantized:bits=8', 'quantized:bits=4', 'quantized:bits=3'],
+  ...['h2o:heavyBudget=124,recentBudget=128', 'sliding:window=252'],
+];
+
+/** What perplexity hides: two contexts with eight passwords each, all asked for. */
+const asked = {tasks: ['multiKey'], questions: 16, context: undefined, written: undefined, seed: 1};
+
 export const demo = command({
   name: 'demo',
-  description: 'Evaluate, chart and generate with the small model that comes with eigenkv',
+  description:
+      'Measure what codes and eviction cost the small model that comes with eigenkv, ask what they forget, and let it write',
   args: {
     backend: modelArgs.backend,
     out: withDefault(text('Write report.json and chart.svg into this folder', 'FOLDER'), 'reports'),
@@ -29,23 +41,32 @@ export const demo = command({
   async run({backend, out, json, columns: chosen}) {
     const signal = interruptSignal();
     const loaded = await loadForCommand({backend}, signal);
-    const [plan, ...others] = ([8, 4, 3] as const).map(bits => asPlan(quantized({bits})));
+    const compared = plans.map(plan => asPlan(plan));
     try {
       const text = await readNamedText(undefined);
-      const report = await measure(loaded, {
-        ...{plans: [plan!, ...others], text, tokens, chunk: 64},
-        ...{backend, signal},
-      });
-      if (!json) print(reportTable(report, {chosen}));
+      const options = {plans: compared, text, tokens, chunk: 64, backend, signal};
+      const report = {
+        ...(await measure(loaded, options)),
+        ...(await ask(loaded, compared, asked, options)),
+      };
+      if (!json) {
+        print(reportTable(report, {chosen}));
+        printAsked(report);
+        const example = report.tasks && taskExample(report.tasks);
+        if (example) print(`\n${example}`);
+      }
       const hasChart = await hasCharts();
-      const files = await writeReport(report, out, hasChart);
+      const files = await writeFiles(out, {
+        'report.json': jsonFile(report),
+        ...(hasChart && {'chart.svg': await chartSvg(report)}),
+      });
       if (!json) {
         printWritten(files);
         if (!hasChart) print(`For its chart: ${chartInstallation}`);
         print('\nGenerated through a cache of 8-bit keys and values:\n');
       }
       const generation = await runGeneration(loaded, prompt, {
-        ...{plan: plan!, tokens: 160, temperature: 0.8, topP: 0.95, seed: 1},
+        ...{plan: compared[0]!, tokens: 160, temperature: 0.8, topP: 0.95, seed: 1},
         ...{shows: !json, echoes: true, signal},
       });
       if (json) printJson({...report, files, generation});

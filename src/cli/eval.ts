@@ -153,14 +153,14 @@ async function loadAndMeasure(
 }
 
 /**
- * Writes report.json, chart.svg if `chart` is set, and the answers to tasks into a folder, which is created if it does not exist.
+ * Writes report.json, chart.svg and the answers to tasks into a folder, which is created if it does not exist.
  * @returns the paths of the files.
  * @throws TransferError if the disk fails; BackendError if the packages that draw charts are not installed.
  */
-export async function writeReport(report: EvaluationReport, folder: string, chart = true): Promise<string[]> {
+async function writeReport(report: EvaluationReport, folder: string): Promise<string[]> {
   return writeFiles(folder, {
     'report.json': jsonFile(report),
-    ...(chart && {'chart.svg': await chartSvg(report)}),
+    'chart.svg': await chartSvg(report),
     ...(report.tasks && predictionFiles(report.tasks)),
   });
 }

@@ -24,7 +24,7 @@ const commands: Readonly<Record<string, ListedCommand>> = {
     load: async () => (await import('./compress.js')).compressCommand,
   },
   demo: {
-    summary: 'Evaluate, chart and generate with the model that comes with eigenkv',
+    summary: 'Measure plans on the model that comes with eigenkv, and let it write',
     load: async () => (await import('./demo.js')).demo,
   },
   eval: {

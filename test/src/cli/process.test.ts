@@ -55,7 +55,8 @@ describe('the process of a command', () => {
         readonly generation: GenerationSummary & {readonly text: string};
       };
       expect(report).to.include({model: 'embedded', tokens: 1024});
-      expect(report.rows).to.have.length(4);
+      expect(report.rows).to.have.length(6);
+      expect(report.tasks!.rows).to.have.length(6);
       expect(report.generation.text.length).to.be.above(100);
       expect(report.generation.tokens).to.be.within(20, 160);
       expect(report.files).to.deep.equal(['report.json', 'chart.svg'].map(name => join(folder, name)));

@@ -31,7 +31,7 @@ const asked = {tasks: ['multiKey'], questions: 16, context: undefined, written: 
 export const demo = command({
   name: 'demo',
   description:
-      'Measure what codes and eviction cost the small model that comes with eigenkv, ask what they forget, and let it write',
+    'Measure what codes and eviction cost the small model that comes with eigenkv, ask what they forget, and let it write',
   args: {
     backend: modelArgs.backend,
     out: withDefault(text('Write report.json and chart.svg into this folder', 'FOLDER'), 'reports'),

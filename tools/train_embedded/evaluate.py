@@ -38,22 +38,23 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder with documents.json, tokens.npz, tokenizer.json")
     parser.add_argument("--model", type=Path, required=True, help="the exported model's folder")
+    parser.add_argument("--windows", type=int, default=40, help="windows of each source, at most")
     args = parser.parse_args()
     params, config, tokenizer = export.load_model(args.model)
     tokens = np.load(args.work / "tokens.npz")
     evaluate = jax.jit(lambda p, w: model.token_losses(p, w, config))
 
     print("nats per token, windows of 1,024 tokens | " + " | ".join(f"positions {a}-{b - 1}" for a, b in RANGES))
-    for source in train.SOURCES:
-        for split, most in [("train", 40), ("held_out", 1000)]:
-            found = losses(evaluate, params, tokens[f"{split}/{source}"].astype(np.int32), most)
-            parts = " | ".join(f"{found[:, a:b].mean():.3f}" for a, b in RANGES)
-            print(f"{source} {split}: {found.mean():.3f} ({len(found)} windows) | {parts}", flush=True)
     text = (args.model / "held_out.txt").read_text(encoding="utf-8")
     ids = np.array(tokenizer.encode(text).ids, np.int32)
     found = losses(evaluate, params, ids, 1000)
     parts = " | ".join(f"{found[:, a:b].mean():.3f}" for a, b in RANGES)
     print(f"held_out.txt: {found.mean():.3f} ({len(ids)} tokens, {len(text)} characters) | {parts}")
+    for source in train.SOURCES:
+        for split in ["train", "held_out"]:
+            found = losses(evaluate, params, tokens[f"{split}/{source}"].astype(np.int32), args.windows)
+            parts = " | ".join(f"{found[:, a:b].mean():.3f}" for a, b in RANGES)
+            print(f"{source} {split}: {found.mean():.3f} ({len(found)} windows) | {parts}", flush=True)
     print("what comes again | tokens since | spans | right | nats per token")
     for kind, place, count, right, nats in recall_rate.recall_rates(params, config, train.recall_of(args.work, held_out=True), LENGTH - 1, 64):
         print(f"{kind} | up to {place} | {count} | {right:.1%} | {nats:.3f}")

@@ -18,7 +18,7 @@ interface PackagedProfile {
 
 /** By the fingerprint of the model's attention weights; profiles/README.md says how each was made. */
 const profiles: Readonly<Record<string, PackagedProfile>> = {
-  '643b766b42094b7f': {
+  '1ff52a22efda716f': {
     file: 'embedded.safetensors',
     depths: 9,
     url: () => new URL('../../../profiles/embedded.safetensors', import.meta.url),

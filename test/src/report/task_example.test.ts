@@ -17,7 +17,11 @@ describe('an example of what a plan forgets', () => {
   it('is the question that most plans answer worse than the full cache', () => {
     const text = taskExample(
       evaluation([
-        ...[answer('full', 'Ivan', ' tiger'), answer('full', 'Zoe', ' tiger'), answer('full', 'Leo', ' apple')],
+        ...[
+          answer('full', 'Ivan', ' tiger'),
+          answer('full', 'Zoe', ' tiger'),
+          answer('full', 'Leo', ' apple'),
+        ],
         ...[answer('h2o', 'Ivan', ' apple'), answer('h2o', 'Zoe', ' lemon'), answer('h2o', 'Leo', ' lemon')],
         ...[answer('lru', 'Ivan', ' tiger'), answer('lru', 'Zoe', ' honey'), answer('lru', 'Leo', ' honey')],
       ]),

@@ -200,6 +200,11 @@ export interface Policy {
   readonly recent: number;
   readonly keep: Keeper;
   readonly store: PairCodec;
+  /**
+   * The part of a query's attention, 0 to 1, that values may have together which decoding does not read: see `Skipping`. Default: all are
+   * read.
+   */
+  readonly skipValues?: number | undefined;
 }
 
 /** What a codec or keeper may need to know besides the past. */

@@ -75,7 +75,7 @@ export {
   tokenBudget,
 } from './policies/as_policy.js';
 export {type PolicyOptions, policy} from './policies/custom.js';
-export type {KeepOptions, SinkOptions, StoringOptions} from './policies/define.js';
+export type {KeepOptions, ReadOptions, SinkOptions, StoringOptions} from './policies/define.js';
 export * from './policies/index.js';
 export {type CompressPromptOptions, type PromptCut, compressPrompt} from './prompt/compress_prompt.js';
 export type {PromptSize} from './prompt/prompt_size.js';

@@ -77,6 +77,7 @@ export {
   type PolicyLike,
   type PolicyOptions,
   type QuantizedOptions,
+  type ReadOptions,
   type SinkOptions,
   type SlidingOptions,
   type StoreLike,

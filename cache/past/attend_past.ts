@@ -3,6 +3,7 @@ import {attend, type AttendOptions, type Partial} from '../../ops/attention/atte
 import {type AttendedSegment, attendSegments} from '../../ops/attention/attend/segments.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {floatBasis} from '../../ops/encodings/decode.js';
+import type {Skipping} from '../../ops/attention/attend/types.js';
 import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
@@ -18,6 +19,8 @@ export interface AttendContext {
   readonly rope?: RopeTables;
   /** The basis of the stored keys, if the attention layer compresses them itself; `rope` is then absent. */
   readonly latentKeys?: LatentKeys;
+  /** What decoding may leave unread. Default: nothing. */
+  readonly skipping?: Skipping | undefined;
 }
 
 /**
@@ -85,7 +88,7 @@ export function attendOptions(
   segment: Segment,
   past: Past,
   queries: tf.Tensor4D,
-  {scale, window: size, rope, latentKeys}: AttendContext,
+  {scale, window: size, rope, latentKeys, skipping}: AttendContext,
 ): AttendOptions {
   const {keys, tokens, positions} = segment;
   const causal = segment === past.recent && queries.shape[2] > 1;
@@ -95,6 +98,7 @@ export function attendOptions(
       ? rope
       : undefined;
   const seen: AttendOptions = {tokens, scale};
+  if (skipping !== undefined) Object.assign(seen, {skipping});
   if (causal) Object.assign(seen, {firstQuery: tokens - queries.shape[2]});
   if (size !== undefined) {
     const firstQuery = past.tokensSeen - queries.shape[2];

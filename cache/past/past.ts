@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import type {SkipCounts} from '../../ops/attention/attend/types.js';
 import {isLent} from '../sharing/shared_tensors.js';
 import {type DenseEncoding, type Encoding, bareTensors} from '../../ops/encodings/encoding.js';
 
@@ -48,6 +49,8 @@ export interface Past {
   readonly extras?: Readonly<Record<string, tf.Tensor>>;
   /** Counts of what the policy did so far, for the monitor. */
   readonly events: PastEvents;
+  /** What decoding left unread so far, if the policy lets it; not saved in snapshots. */
+  readonly skipped?: SkipCounts | undefined;
 }
 
 /** The queries at the positions `tokensSeen - tokens .. tokensSeen` of a depth. */

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
+import type {SkipCounts} from '../../ops/attention/attend/types.js';
 import type {Context, Policy} from '../contract.js';
 import {attendPast, partialsOfPast} from './attend_past.js';
 import {keepAndStore} from './keep_and_store.js';
@@ -18,6 +19,8 @@ export interface Fresh {
   /** `[batch, kvHeads, tokens, dimV]` */
   readonly values: tf.Tensor4D;
 }
+
+const nothingSkipped: SkipCounts = {tokens: 0, unread: 0};
 
 /**
  * One step of one depth: appends the fresh tokens to the past, attends with their queries over all of it (causally among themselves),
@@ -43,11 +46,13 @@ export function step(
     tokensSeen: start + queries.shape[2],
     queries: most === undefined ? undefined : appendQueries(past?.queries, queries, most),
   };
-  const keptOf = (attended: Past) => keepAndStore(policy, attended, {...context, queries});
+  const skipped = policy.skipValues === undefined ? undefined : {...(past?.skipped ?? nothingSkipped)};
+  const seen = skipped && {...context, skipping: {share: policy.skipValues!, counts: skipped}};
+  const keptOf = (attended: Past) => keepAndStore(policy, {...attended, skipped}, {...context, queries});
   if (observes === undefined) {
-    return {output: attendPast(extended, queries, context), past: keptOf(extended)};
+    return {output: attendPast(extended, queries, seen ?? context), past: keptOf(extended)};
   }
-  const partials = partialsOfPast(extended, queries, context);
+  const partials = partialsOfPast(extended, queries, seen ?? context);
   const observed = observe(extended, observes, queries, partialLogSum(partials), context);
   return {output: mergePartials(partials), past: keptOf(observed)};
 }

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import {type Factory, atLeast, defineFactory, jsonOptions} from '../../base/options.js';
+import {type Factory, atLeast, defineFactory, jsonOptions, numberWithin} from '../../base/options.js';
 import type {Policy} from '../contract.js';
 import {type StoreLike, storeOption} from '../codecs/as_store.js';
 import {type KeeperLike, keeperOption} from '../keepers/as_keeper.js';
@@ -25,6 +25,17 @@ export interface StoringOptions extends SinkOptions {
   readonly store?: StoreLike;
 }
 
+/** Options of policies whose values decoding may leave unread. */
+export interface ReadOptions {
+  /**
+   * The part of a query's attention, 0 to 1, that values may have together which decoding does not read; an output changes by at most this times
+   * the largest value. Usually a thirtieth of it is left out. Steps of few tokens on the wasm backend only. Default: all are read.
+   */
+  readonly skipValues?: number;
+}
+
+export const readEntries = {skipValues: v.optional(numberWithin(0, 1))};
+
 export const sinkEntries = {sinks: v.optional(atLeast(0), 4)};
 export const keepEntries = {...sinkEntries, keep: v.optional(keeperOption, 'all')};
 export const storeEntries = {...sinkEntries, store: v.optional(storeOption, 'dense')};
@@ -32,14 +43,14 @@ export const storeEntries = {...sinkEntries, store: v.optional(storeOption, 'den
 /**
  * Makes the factory of a preset.
  * @param entries the valibot schema of each option, with its default.
- * @param partsOf returns sinks, recent, keep and store from the checked options.
+ * @param partsOf returns the parts of the policy from the checked options.
  */
 export function definePolicy<Given extends object, const Entries extends v.ObjectEntries = v.ObjectEntries>(
   name: string,
   entries: Entries,
   partsOf: (
     checked: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>,
-  ) => Pick<Policy, 'sinks' | 'recent' | 'keep' | 'store'>,
+  ) => Pick<Policy, 'sinks' | 'recent' | 'keep' | 'store' | 'skipValues'>,
 ): Factory<Given, Policy> {
   return defineFactory(name, entries, checked => ({
     name,

@@ -4,9 +4,9 @@ import {integerBits, type IntegerBits} from '../../ops/encodings/integer.js';
 import {groupSizes, integer} from '../codecs/integer.js';
 import {codecPair} from '../codecs/pair.js';
 import type {Policy} from '../contract.js';
-import {type KeepOptions, definePolicy, keepEntries} from './define.js';
+import {type KeepOptions, type ReadOptions, definePolicy, keepEntries, readEntries} from './define.js';
 
-export interface QuantizedOptions extends KeepOptions {
+export interface QuantizedOptions extends KeepOptions, ReadOptions {
   /** Bits per number: 2, 3, 4, 5, 6 or 8. Default 8. */
   readonly bits?: IntegerBits;
   /** Bits of keys, which are more sensitive than values. Default: `bits`. */
@@ -42,6 +42,7 @@ const entries = {
   center: v.optional(flag, false),
   rotate: v.optional(flag, false),
   ...keepEntries,
+  ...readEntries,
 };
 
 /**
@@ -61,5 +62,6 @@ export const quantized: Factory<QuantizedOptions, Policy> = definePolicy('quanti
       keys: integer({...shared, bits: keyBits ?? checked.bits, groupAxis: keyAxis}),
       values: integer({...shared, bits: valueBits ?? checked.bits, groupAxis: valueAxis}),
     }),
+    skipValues: checked.skipValues,
   };
 });

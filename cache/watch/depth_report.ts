@@ -14,6 +14,8 @@ export interface DepthReport {
   readonly byteSize: number;
   /** Bytes of all tokens seen if stored as uncompressed float32. */
   readonly float32Bytes: number;
+  /** The part of the values, 0 to 1, that decoding left unread, over all steps; absent if the policy lets it leave out none, or no step could. */
+  readonly unreadValues?: number;
 }
 
 /** Returns the report of one depth; all numbers are 0 if it has seen no token. */
@@ -22,7 +24,7 @@ export function depthReport(shape: LayerShape, policy: string, past: Past | unde
   if (past === undefined) {
     return {depth, policy, tokensSeen: 0, tokensHeld: 0, byteSize: 0, float32Bytes: 0};
   }
-  const {tokensSeen, recent} = past;
+  const {tokensSeen, recent, skipped} = past;
   const batch = recent.keys.data.shape[0];
   return {
     depth,
@@ -31,5 +33,6 @@ export function depthReport(shape: LayerShape, policy: string, past: Past | unde
     tokensHeld: tokensHeld(past),
     byteSize: pastBytes(past),
     float32Bytes: batch * shape.kvHeads * uncompressedNumbers(shape) * tokensSeen * 4,
+    ...(skipped && skipped.tokens > 0 && {unreadValues: skipped.unread / skipped.tokens}),
   };
 }

@@ -9,10 +9,12 @@ import {addIntegerBlock, areIntegerValues, integerValueBytes} from './integer_va
 import {areScanned, attendCodes, attendCodesScratch} from './lloyd_max_attend';
 import {meanTerms, termsScratch} from './mean_terms';
 import {addFourRows, addRow} from './multiply_add';
-import {addBiasToBlock, addTerms, blockBytes, blockRows, finishBlock, hideTokens, softmaxBlock, startBlock} from './row_blocks';
+import {
+  addBiasToBlock, addTerms, blockBytes, blockRows, finishBlock, hideTokens, listTokens, softmaxBlock, startBlock,
+} from './row_blocks';
 import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
 import {softmaxRow} from './softmax_row';
-import {dimOf, isInPlace, readTile, tileBytes} from './tiles';
+import {dimOf, isInPlace, readTile, tileBytes, touchTokens} from './tiles';
 import {toChannels, toUnpacked} from './unpacked';
 
 // Attention over one segment, tile by tile with an online softmax (FlashAttention, arXiv 2205.14135). The query heads of
@@ -21,6 +23,9 @@ import {toChannels, toUnpacked} from './unpacked';
 
 /** Up to this many rows of queries are taken in blocks; with more, transposing the tiles of keys pays. */
 const fewRows: i32 = 16;
+
+/** Tokens that are attended first if values may be left unread. */
+const nearTokens: i32 = 64;
 
 /** Bytes of scratch memory that `attend` takes for `rows` rows of queries of each key head. */
 export function attendScratch(keys: usize, values: usize, rows: i32): usize {
@@ -35,7 +40,8 @@ export function attendScratch(keys: usize, values: usize, rows: i32): usize {
 /**
  * `angles` [heads, rows, 2 pairs] are those of a rotated mean (mean_terms.ts), or 0. `seen` has the largest score and the sum of exp(score -
  * largest) of other tokens for each row, or is 0: how exact a token has to be depends on its part of the whole attention. The partial is of
- * these tokens only, but its largest score may be that of the others.
+ * these tokens only, but its largest score may be that of the others. Decoding does not read values of tokens with less than `least` of the
+ * attention so far, for each row; their weights stay in the sum. Returns how many it did not read, of each head and block of rows.
  */
 export function attend(
   queries: usize,
@@ -52,7 +58,8 @@ export function attend(
   scale: f32,
   angles: usize,
   seen: usize,
-): void {
+  least: f32,
+): i32 {
   const keyEncoding = changetype<EncodingDescriptor>(keys);
   const valueEncoding = changetype<EncodingDescriptor>(values);
   const dim = dimOf(keyEncoding),
@@ -60,11 +67,12 @@ export function attend(
   const rows = group * queryTokens;
   const rowBytes = (<usize>dim) << 2;
   const outBytes = (<usize>(dimV + 2)) << 2;
-  const lastVisible = causal ? min(tokens, firstQuery + queryTokens) : tokens;
+  const lastVisible = causal ? max(0, min(tokens, firstQuery + queryTokens)) : tokens;
   const isScanned = rows <= fewRows && areScanned(keyEncoding, valueEncoding);
   const terms = scratch;
   scratch += termsScratch(keyEncoding);
 
+  let left = 0;
   for (let head = 0; head < heads; head++) {
     for (let row = 0; row < rows; row++) {
       const out = partial + <usize>row * outBytes;
@@ -77,9 +85,9 @@ export function attend(
         angles, terms, seen,
       );
     } else if (rows <= fewRows) {
-      attendFewRows(
+      left += attendFewRows(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
-        angles, terms, seen,
+        angles, terms, seen, least,
       );
     } else {
       attendManyRows(
@@ -92,6 +100,7 @@ export function attend(
     if (angles) angles += (<usize>(rows * keyEncoding.pairs)) << 3;
     if (seen) seen += <usize>rows << 3;
   }
+  return left;
 }
 
 /** Bytes of the terms that a rotated mean adds to the scores of a tile. */
@@ -107,7 +116,7 @@ function weightsAt(keys: EncodingDescriptor, values: EncodingDescriptor): usize 
 }
 
 function blocksAt(keys: EncodingDescriptor, values: EncodingDescriptor): usize {
-  return weightsAt(keys, values) + (areIntegerValues(values) ? integerValueBytes : 0);
+  return weightsAt(keys, values) + (areIntegerValues(values) ? integerValueBytes(values) : 0);
 }
 
 /** Bytes of one block of rows. */
@@ -136,7 +145,8 @@ function attendFewRows(
   angles: usize,
   termScratch: usize,
   seen: usize,
-): void {
+  least: f32,
+): i32 {
   const dim = dimOf(keyEncoding),
     dimV = dimOf(valueEncoding);
   const integerKeys = areIntegerKeys(keyEncoding),
@@ -169,22 +179,32 @@ function attendFewRows(
   let tile = tileTokens;
   if (keysInPlace && valuesInPlace) tile = max(4, min(tileTokens, few));
   else if (!integerKeys || !integerValues) tile = tileTokens / 2;
-  let group = 0,
-    groupEnd = 0;
-  for (let token = 0; token < lastVisible; ) {
-    if (integerKeys && token == groupEnd) {
+  let group = -1;
+  // the newest tokens, which often carry much of the attention, before all others: these then need fewer values
+  const whole = integerKeys ? keyEncoding.groupSize : tile;
+  const near = least > 0 ? (max(lastVisible - nearTokens, 0) / whole) * whole : 0;
+  const blockCount = (rows + 3) >> 2;
+  let token = near,
+    end = lastVisible,
+    left = 0;
+  while (true) {
+    if (token == end) {
+      if (end == near || near == 0) break;
+      token = 0;
+      end = near;
+    }
+    if (integerKeys && token / keyEncoding.groupSize != group) {
       group = token / keyEncoding.groupSize;
       readGroup(keyEncoding, head, group, scales);
-      groupEnd += keyEncoding.groupSize;
     }
-    const end = integerKeys ? min(groupEnd, lastVisible) : lastVisible;
-    const count = min(tile, end - token);
-    const tokensLeft = <usize>(lastVisible - token);
+    const count = min(tile, (integerKeys ? min((group + 1) * keyEncoding.groupSize, end) : end) - token);
+    const tokensLeft = <usize>(end - token);
     const keys = integerKeys
       ? attendedCodes(keyEncoding, head, token, count, scratch)
       : readTile(keyEncoding, head, token, count, scratch);
     if (angles) meanTerms(keyEncoding, head, token, count, angles, rows, scale, termScratch, terms, tileTokens << 2);
     const bias = biasAt(keyEncoding, head, token);
+    let listed = 0;
     block = blocks;
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
@@ -200,17 +220,23 @@ function attendFewRows(
         }
       }
       softmaxBlock(block, some, count, dim, dimV);
+      listed += listTokens(block, some, count, valuesInPlace ? end - token : count, least);
       row += some;
     }
-    const values = integerValues
-      ? attendedCodes(valueEncoding, head, token, count, scratch)
-      : readTile(valueEncoding, head, token, count, scratch);
-    block = blocks;
-    for (let row = 0; row < rows; block += bytes) {
-      const some = blockRows(rows - row);
-      if (integerValues) addIntegerBlock(block, some, valueEncoding, head, token, values, count, dim, weights);
-      else addBlock(block, some, values, dim, dimV, count, valuesInPlace ? values + ((tokensLeft * dimV) << 2) : 0);
-      row += some;
+    const unlisted = count * blockCount - listed;
+    left += unlisted;
+    if (unlisted > 0) touchTokens(valueEncoding, head, token, count);
+    if (listed > 0) {
+      const values = integerValues
+        ? attendedCodes(valueEncoding, head, token, count, scratch)
+        : readTile(valueEncoding, head, token, count, scratch);
+      block = blocks;
+      for (let row = 0; row < rows; block += bytes) {
+        const some = blockRows(rows - row);
+        if (integerValues) addIntegerBlock(block, some, valueEncoding, head, token, values, count, dim, weights);
+        else addBlock(block, some, values, dim, dimV);
+        row += some;
+      }
     }
     token += count;
   }
@@ -223,6 +249,7 @@ function attendFewRows(
     row += some;
   }
   if (integerValues) toChannels(partial, outBytes, rows, dimV, attendedBits(valueEncoding.layout & 0xff), scratch);
+  return left;
 }
 
 /** Bytes of scratch memory of prefill: tiles of keys and values, transposed keys, the scores of four rows and what a mean adds. */

@@ -1,6 +1,6 @@
 import {countOf, Four, One, Three, Two} from './counts';
 import {madd, sumsOfLanes} from './math';
-import {outputsAt, queriesAt, scoresAt, scoreStep} from './row_blocks';
+import {listAt, listedAt, outputsAt, queriesAt, scoresAt, scoreStep, smallestAt} from './row_blocks';
 
 // The products of decoding: a block of rows (row_blocks.ts) by a tile of dense keys, then of values. If memory bandwidth bounds them,
 // the order of their reads decides how much of it they use: processors prefetch what is read in sequence. So both go through
@@ -10,12 +10,10 @@ import {outputsAt, queriesAt, scoresAt, scoreStep} from './row_blocks';
 // V8 moves all loads of a loop's body to its beginning, and x64 has 15 vector registers besides the scratch one: with four rows, two
 // keys need eight sums and six loads, two values eight weights and six loads. More do not fit.
 
-/** Loads a number of each line of the two tokens from `from` on, if they are long, up to `end`. */
+/** Loads a number of each line of memory, to have it fetched. */
 // @ts-ignore: decorator
 @inline
-function readAhead(from: usize, rowBytes: usize, end: usize): void {
-  if (rowBytes < 512) return;
-  const to = min(from + 2 * rowBytes, end);
+function touchLines(from: usize, to: usize): void {
   for (; from + 256 <= to; from += 256) {
     load<u32>(from);
     load<u32>(from, 64);
@@ -43,7 +41,7 @@ function scoreRows<Rows>(block: usize, keys: usize, dim: i32, count: i32, end: u
   for (let token = 0; token < count; token += 2, out += 2 * step) {
     let k0 = keys + <usize>token * rowBytes;
     let k1 = token + 1 < count ? k0 + rowBytes : k0; // of an odd count the last is taken twice
-    readAhead(k0 + 2 * rowBytes, rowBytes, end);
+    if (rowBytes >= 512) touchLines(k0 + 2 * rowBytes, min(k0 + 4 * rowBytes, end));
     let a0 = f32x4.splat(0),
       a1 = a0,
       b0 = a0,
@@ -95,33 +93,42 @@ function scoreRows<Rows>(block: usize, keys: usize, dim: i32, count: i32, end: u
   }
 }
 
-/** Adds `count` values, weighted by the block's scores after the softmax, to its outputs; `end` as for keys. */
-export function addBlock(block: usize, rows: i32, values: usize, dim: i32, dimV: i32, count: i32, end: usize): void {
+/** Adds the values that `listTokens` listed, of those from `values` on, times their weights to a block's outputs. */
+export function addBlock(block: usize, rows: i32, values: usize, dim: i32, dimV: i32): void {
+  const count = load<i32>(block + listedAt);
   const outputs = block + outputsAt(dim);
-  if (count & 1) {
-    // the last one's neighbour: itself, with weight 0
-    const step = scoreStep(rows);
-    const beyond = block + scoresAt + <usize>count * step;
-    if (rows == 1) store<f32>(beyond, 0);
-    else v128.store(beyond, f32x4.splat(0));
-  }
-  if (rows == 1) addRows<One>(block + scoresAt, values, dimV, count, outputs, end);
-  else if (rows == 2) addRows<Two>(block + scoresAt, values, dimV, count, outputs, end);
-  else if (rows == 3) addRows<Three>(block + scoresAt, values, dimV, count, outputs, end);
-  else addRows<Four>(block + scoresAt, values, dimV, count, outputs, end);
+  if (count == 0) return;
+  // the last one's neighbour, if their number is odd: itself, with weight 0; without a branch, which would be unpredictable
+  const isOdd = count & 1;
+  const last = block + listAt + <usize>count;
+  store<u8>(last, load<u8>(isOdd ? last - 1 : last));
+  const beyond = isOdd ? block + scoresAt + <usize>count * scoreStep(rows) : block + smallestAt; // which is not needed any more
+  if (rows == 1) store<f32>(beyond, 0);
+  else v128.store(beyond, f32x4.splat(0));
+  if (rows == 1) addRows<One>(block, values, dimV, count, outputs);
+  else if (rows == 2) addRows<Two>(block, values, dimV, count, outputs);
+  else if (rows == 3) addRows<Three>(block, values, dimV, count, outputs);
+  else addRows<Four>(block, values, dimV, count, outputs);
 }
 
 // @ts-ignore: decorator
 @inline
-function addRows<Rows>(w: usize, values: usize, dimV: i32, count: i32, outputs: usize, end: usize): void {
+function addRows<Rows>(block: usize, values: usize, dimV: i32, count: i32, outputs: usize): void {
   const rows = countOf<Rows>();
   const rowBytes = <usize>dimV << 2,
     vectorBytes = rowBytes & ~15;
   const step = scoreStep(rows);
-  for (let token = 0; token < count; token += 2, w += 2 * step) {
-    let v0 = values + <usize>token * rowBytes;
-    let v1 = token + 1 < count ? v0 + rowBytes : v0;
-    readAhead(v0 + 2 * rowBytes, rowBytes, end);
+  const end = block + listAt + <usize>count;
+  let w = block + scoresAt;
+  for (let token = block + listAt; token < end; token += 2, w += 2 * step) {
+    let v0 = values + <usize>load<u8>(token) * rowBytes;
+    let v1 = values + <usize>load<u8>(token, 1) * rowBytes;
+    if (rowBytes >= 512) {
+      const next = values + <usize>load<u8>(token, 2) * rowBytes,
+        afterNext = values + <usize>load<u8>(token, 3) * rowBytes;
+      touchLines(next, next + rowBytes);
+      touchLines(afterNext, afterNext + rowBytes);
+    }
     const a0 = v128.load32_splat(w),
       a1 = v128.load32_splat(w + step);
     const b0 = rows > 1 ? v128.load32_splat(w, 4) : a0,

@@ -3,7 +3,7 @@ import {EncodingDescriptor} from './encoding_descriptor';
 import {attendedBits, attendedBytes, codeOf, lowerBits, scaleOf, zeroOf} from './integer';
 import {madd, maxOfLanes, sumOfLanes} from './math';
 import {areSlow, integersOf, inverseUnitsOf, pairsOf, shifted, unitsOf, wholeOf} from './rounding';
-import {outputsAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
+import {listAt, listedAt, outputsAt, scoresAt, scoreStep, sumsAt} from './row_blocks';
 import {tileTokens} from './scores';
 import {channelAt, codesOf, dot} from './unpacked';
 
@@ -34,20 +34,61 @@ export function areIntegerValues(encoding: EncodingDescriptor): bool {
 const zerosAt: usize = tileTokens << 2;
 const productsAt: usize = 2 * zerosAt;
 const roundedAt: usize = productsAt + (tileTokens << 4);
-const listAt: usize = roundedAt + (tileTokens << 3);
-const largestAt: usize = listAt + tileTokens;
+const peakedAt: usize = roundedAt + (tileTokens << 3);
+const largestAt: usize = peakedAt + tileTokens;
 const unitsAt: usize = largestAt + 16;
 const offsetsAt: usize = unitsAt + 16;
+const gatheredAt: usize = offsetsAt + 16;
 
-/** Bytes of scratch memory for the weights of integer values. */
-export const integerValueBytes: usize = offsetsAt + 16;
+/** Bytes of scratch memory that `addIntegerBlock` takes. */
+export function integerValueBytes(encoding: EncodingDescriptor): usize {
+  return gatheredAt + <usize>tileTokens * (attendedBytes(encoding.dim, encoding.layout & 0xff) + paramBytes(encoding));
+}
+
+/** Bytes of the scales and zero points of a token. */
+// @ts-ignore: decorator
+@inline
+function paramBytes(encoding: EncodingDescriptor): usize {
+  return <usize>((encoding.dim + encoding.groupSize - 1) / encoding.groupSize) << 2;
+}
 
 /**
- * Adds values `from .. from + count`, whose codes are where `attendedCodes` says, weighted by a block's scores after the softmax, to its
- * outputs in unpacked order.
+ * Adds those of the values from token `from` on that `listTokens` listed, times their weights, to a block's outputs in unpacked order. Their
+ * codes are where `attendedCodes` says for `count` tokens.
  */
 export function addIntegerBlock(
   block: usize, rows: i32, encoding: EncodingDescriptor, head: i32, from: i32, codes: usize, count: i32, dim: i32, scratch: usize,
+): void {
+  const listed = load<i32>(block + listedAt);
+  if (listed == 0) return;
+  const perToken = paramBytes(encoding);
+  let params = <usize>encoding.params + <usize>(head * encoding.paramRows + from) * perToken;
+  if (listed < count) {
+    // next to each other, so that loops go by pairs of neighbours
+    const bytes = attendedBytes(encoding.dim, encoding.layout & 0xff),
+      gathered = scratch + gatheredAt,
+      list = block + listAt;
+    gather(list, listed, codes, bytes, gathered);
+    gather(list, listed, params, perToken, gathered + <usize>tileTokens * bytes);
+    codes = gathered;
+    params = gathered + <usize>tileTokens * bytes;
+  }
+  addTokens(block, rows, encoding, params, codes, listed, dim, scratch);
+}
+
+/** Copies rows of `bytes`, a multiple of 4, whose indices are listed. */
+function gather(list: usize, count: i32, from: usize, bytes: usize, to: usize): void {
+  const vectors = bytes & ~15;
+  for (const end = list + <usize>count; list < end; list++) {
+    let row = from + <usize>load<u8>(list) * bytes;
+    const rowEnd = row + bytes;
+    for (const last = row + vectors; row < last; row += 16, to += 16) v128.store(to, v128.load(row));
+    for (; row < rowEnd; row += 4, to += 4) store<u32>(to, load<u32>(row));
+  }
+}
+
+function addTokens(
+  block: usize, rows: i32, encoding: EncodingDescriptor, params: usize, codes: usize, count: i32, dim: i32, scratch: usize,
 ): void {
   const groupSize = encoding.groupSize,
     bits = attendedBits(encoding.layout & 0xff);
@@ -59,7 +100,7 @@ export function addIntegerBlock(
     const bytes = <usize>((min(groupSize, encoding.dim - first) * bits) >> 3);
     const codesOfGroup = codes + <usize>((first * bits) >> 3);
     const outputs = block + outputsAt(dim) + (<usize>(first * rows) << 2);
-    readTokens(encoding, head, from, count, group, groups, scratch);
+    readTokens(encoding, params + (<usize>group << 2), count, groups, scratch);
     const peak = f32x4.mul(v128.load(block, sumsAt), f32x4.splat(significant));
     const isPeaked = weigh(block, rows, count, peak, scratch);
     const slow = areSlow(v128.load(scratch, largestAt));
@@ -77,9 +118,8 @@ export function addIntegerBlock(
 }
 
 /** Scales, and zero points plus half the range of the codes, of one group of channels of a tile's tokens, followed by zeros. */
-function readTokens(encoding: EncodingDescriptor, head: i32, from: i32, count: i32, group: i32, groups: i32, scales: usize): void {
+function readTokens(encoding: EncodingDescriptor, params: usize, count: i32, groups: i32, scales: usize): void {
   const half = f32x4.splat(<f32>(1 << ((encoding.layout & 0xff) - 1)));
-  let params = <usize>encoding.params + (<usize>((head * encoding.paramRows + from) * groups + group) << 2);
   const whole = groups == 1 ? count & ~3 : 0;
   for (const end = scales + (<usize>whole << 2); scales < end; scales += 16, params += 16) {
     const p = v128.load(params);
@@ -272,7 +312,7 @@ function addPeaked(
   scratch: usize, outputs: usize,
 ): void {
   // listed without a branch, which would be unpredictable
-  const list = scratch + listAt,
+  const list = scratch + peakedAt,
     step = scoreStep(rows);
   let end = list,
     weights = block + scoresAt;

@@ -2,7 +2,7 @@
 
 /** What the compiled module exports: addresses and counts in, results written to the heap. */
 export interface WasmKernels {
-  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, angles: number, seen: number): void;
+  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, angles: number, seen: number, least: number): number;
   attendScratch(keys: number, values: number, rows: number): number;
   attentionStatistics(queries: number, keys: number, logSums: number, out: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, statistic: number, threshold: number): void;
   attentionStatisticsScratch(keys: number): number;

@@ -21,6 +21,11 @@ export const sumsAt: usize = 16;
 const factorsAt: usize = 32;
 export const scoresAt: usize = 48;
 const exponentsAt: usize = scoresAt + <usize>(tileTokens << 4);
+/** After the softmax: the tokens whose values are read, a byte each, and how many they are. */
+export const listAt: usize = exponentsAt;
+export const listedAt: usize = factorsAt;
+/** After the softmax: the smallest weight of each row. */
+export const smallestAt: usize = listAt + <usize>(2 * tileTokens);
 export const queriesAt: usize = exponentsAt + <usize>(tileTokens << 4);
 
 // @ts-ignore: decorator
@@ -142,11 +147,14 @@ export function softmaxBlock(block: usize, rows: i32, count: i32, dim: i32, dimV
     v128.store(at, restOfPower(x, shifted));
     v128.store(at, exponentOf(shifted), exponentsAt - scoresAt);
   }
+  let smallest = f32x4.splat(1);
   for (let at = scores; at < end; at += 16) {
     const weights = f32x4.mul(powerOf(v128.load(at)), v128.load(at, exponentsAt - scoresAt));
     sums = f32x4.add(sums, weights);
+    smallest = f32x4.pmin(smallest, weights);
     v128.store(at, weights);
   }
+  v128.store(block, smallest, smallestAt);
   if (rows == 1) sums = f32x4.splat(sumOfLanes(sums));
   let before = v128.load(block, sumsAt);
   if (v128.any_true(f32x4.ne(newMax, oldMax))) {
@@ -157,6 +165,57 @@ export function softmaxBlock(block: usize, rows: i32, count: i32, dim: i32, dimV
     scaleOutputs(block, rows, block + outputsAt(dim), dimV, factors);
   }
   v128.store(block, f32x4.add(before, sums), sumsAt);
+}
+
+/**
+ * Lists the tokens of a block that have, in one row at least, `least` or more of the attention so far, and moves their weights together.
+ * Leaves their number at `listedAt`, and behind the list the two tokens that follow `count`, or the last one, twice, to be read ahead.
+ */
+export function listTokens(block: usize, rows: i32, count: i32, tokensLeft: i32, least: f32): i32 {
+  const list = block + listAt;
+  const bounds = f32x4.mul(v128.load(block, sumsAt), f32x4.splat(least));
+  const smallest = v128.load(block, smallestAt);
+  const isWhole = rows == 1 ? i32x4.all_true(f32x4.ge(smallest, bounds)) : v128.any_true(f32x4.ge(smallest, bounds));
+  // of a NaN nothing can be said
+  const listed = isWhole || v128.any_true(f32x4.ne(bounds, bounds)) ? listAll(list, count) : listSome(block, rows, count, bounds);
+  const next = min(count, tokensLeft - 1),
+    afterNext = min(count + 1, tokensLeft - 1);
+  store<u32>(list + <usize>listed, (next | (afterNext << 8)) * 0x10001);
+  store<i32>(block + listedAt, listed);
+  return listed;
+}
+
+function listAll(list: usize, count: i32): i32 {
+  let tokens = i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (const end = list + <usize>count; list < end; list += 16) {
+    v128.store(list, tokens);
+    tokens = i8x16.add(tokens, i8x16.splat(16));
+  }
+  return count;
+}
+
+/** Without a branch, which would be unpredictable. */
+function listSome(block: usize, rows: i32, count: i32, bounds: v128): i32 {
+  const list = block + listAt,
+    weights = block + scoresAt;
+  let listed: usize = 0;
+  if (rows == 1) {
+    const bound = f32x4.extract_lane(bounds, 0);
+    for (let token: usize = 0; token < <usize>count; token++) {
+      const weight = load<f32>(weights + (token << 2));
+      store<u8>(list + listed, <u8>token);
+      store<f32>(weights + (listed << 2), weight);
+      listed += <usize>(weight >= bound);
+    }
+  } else {
+    for (let token: usize = 0; token < <usize>count; token++) {
+      const weight = v128.load(weights + (token << 4));
+      store<u8>(list + listed, <u8>token);
+      v128.store(weights + (listed << 4), weight);
+      listed += <usize>v128.any_true(f32x4.ge(weight, bounds));
+    }
+  }
+  return <i32>listed;
 }
 
 function scaleOutputs(block: usize, rows: i32, outputs: usize, dimV: i32, factors: v128): void {

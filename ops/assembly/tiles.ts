@@ -1,6 +1,7 @@
 import {dequantizeTile} from './dequantize';
 import {decodeFloat8Rows} from './float8';
 import {EncodingDescriptor} from './encoding_descriptor';
+import {rowWords} from './integer';
 import {decodeBytes, decodeLevels} from './lloyd_max';
 import {multiplyAdd} from './multiply_add';
 import {rotate} from './rotate';
@@ -33,6 +34,23 @@ export function readTile(encoding: EncodingDescriptor, head: i32, from: i32, cou
   rebuild(encoding, head, latents, count, scratch);
   rotateTokens(encoding, head, from, count, scratch);
   return scratch;
+}
+
+/**
+ * Loads a number of each line of memory of stored tokens. What is read with gaps comes late, and reading a third of the lines takes longer than
+ * reading all of them in sequence: processors read those ahead.
+ */
+export function touchTokens(encoding: EncodingDescriptor, head: i32, from: i32, count: i32): void {
+  const bytes = tokenBytes(encoding);
+  let line = <usize>encoding.data + <usize>(head * encoding.dataRows + from) * bytes;
+  for (const end = line + <usize>count * bytes; line < end; line += 64) load<u32>(line);
+}
+
+/** Bytes of the stored numbers or codes of a token; 0 if tokens are not one after the other. */
+function tokenBytes(encoding: EncodingDescriptor): usize {
+  if (encoding.kind == 0) return <usize>encoding.dim << 2;
+  if (encoding.kind == 1) return <usize>rowWords(encoding.dim, encoding.layout & 0xff) << 2;
+  return encoding.kind == 2 ? <usize>((encoding.dim + 3) & ~3) : 0;
 }
 
 /** Bytes of scratch memory that `decodeTokens` takes. */

@@ -45,6 +45,7 @@ export interface PolicyVariant extends Spec {
 
 export const policyVariants: readonly PolicyVariant[] = [
   {name: 'full', options: {}, outputError: 1e-5, keyError: 0},
+  {name: 'full', options: {skipValues: 1e-6}, outputError: 1e-5, keyError: 0},
   {name: 'quantized', options: {groupSize: 8, residual: 4}, outputError: 0.02, keyError: 0.05},
   {name: 'quantized', options: {bits: 4, groupSize: 4, residual: 0}, outputError: 0.25, keyError: 0.5},
   {name: 'quantized', options: {bits: 2, groupSize: 3, residual: 5}, outputError: 0.8, keyError: 1.5},
@@ -55,6 +56,7 @@ export const policyVariants: readonly PolicyVariant[] = [
     outputError: 0.3,
     keyError: 0.15,
   },
+  {name: 'quantized', options: {groupSize: 8, skipValues: 0.001}, outputError: 0.02, keyError: 0.05},
   {name: 'float8', options: {residual: 4}, outputError: 0.1, keyError: 0.25},
   {name: 'float8', options: {format: 'e5m2', residual: 0}, outputError: 0.25, keyError: 0.5},
   {name: 'onlineSvd', options: {rank: 16, updateFreq: 4}, outputError: 1e-4, keyError: 1e-4},

@@ -75,7 +75,7 @@ function attendTokens(
 export function storedSegment(
   keys: StoredKeys,
   values: TokenEncoding,
-  {tokens, scale, firstQuery, keyRotation, bias}: AttendOptions,
+  {tokens, scale, firstQuery, keyRotation, bias, skipping}: AttendOptions,
   hasRotatedMean = false,
 ): StoredSegment {
   const stored = storedKeys(keys, tokens, keyRotation, hasRotatedMean);
@@ -87,6 +87,7 @@ export function storedSegment(
   if (valueParams !== undefined) Object.assign(inputs, {valueParams});
   if (bias !== undefined) Object.assign(inputs, {bias});
   if (firstQuery !== undefined) Object.assign(attributes, {firstQuery});
+  if (skipping !== undefined) Object.assign(attributes, {skipping});
   return {inputs, attributes};
 }
 

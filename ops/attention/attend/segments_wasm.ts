@@ -35,6 +35,7 @@ export function attendSegmentsWasm(
     shape: queries.shape,
     dim,
     rows: batch * heads * queryTokens,
+    attended: segments.reduce((sum, {tokens}) => sum + tokens, 0),
   };
   const room = roomFor(step, latents, described);
   heap.kernels.startSeen(room.seen, step.rows);
@@ -58,6 +59,8 @@ interface Step {
   /** Of the values. */
   readonly dim: number;
   readonly rows: number;
+  /** Tokens of all segments. */
+  readonly attended: number;
 }
 
 /** Addresses in scratch memory. */
@@ -114,7 +117,7 @@ function roomFor({heap, shape, dim, rows}: Step, latents: readonly LatentSegment
 
 /** Writes the partial of one segment to an address, and adds it to what has been seen. */
 function attendLatent(
-  {heap, queries, shape, dim, rows}: Step,
+  {heap, queries, shape, dim, rows, attended}: Step,
   {stored, isExact, keyBasis, keyMean, rotatedMean, isInterleaved, valueBasis, valueMean}: LatentSegment,
   room: Room,
   partial: number,
@@ -157,7 +160,7 @@ function attendLatent(
   const isExpanded = keyMean !== undefined || valueBasis !== undefined || valueMean !== undefined;
   attendInto(isExpanded ? room.partial : partial, heap, shape, stored, {
     queries: keyBasis === undefined ? queries : room.queries,
-    ...{described, scratch: room.scratch},
+    ...{described, scratch: room.scratch, attended},
     angles: rotatedMean === undefined ? 0 : room.angles,
     seen: isExact ? 0 : keyMean === undefined ? room.seen : room.seenByLatents,
   });

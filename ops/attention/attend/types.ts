@@ -25,6 +25,29 @@ export interface KeyRotation {
   readonly positions: number | tf.Tensor;
 }
 
+/**
+ * What decoding may leave unread: values of tokens whose weights, which are known before, are small (BLASST, Yuan et al., 2025, arXiv 2512.12087,
+ * leaves out blocks so). Up to 16 rows of queries per key head (heads of its group times tokens), on the wasm backend, unless both sides are
+ * Lloyd-Max codes; all other attention reads everything.
+ */
+export interface Skipping {
+  /**
+   * The part of each query's attention, 0 to 1, that unread values may have together. Their weights stay in the sum, so an output changes by at
+   * most this times the largest value.
+   */
+  readonly share: number;
+  /** Counts what was not read. Default: nobody counts. */
+  readonly counts?: SkipCounts | undefined;
+}
+
+/** Counts of tokens, of each key head, step and block of up to four rows of queries. */
+export interface SkipCounts {
+  /** All whose values could have been left unread. */
+  tokens: number;
+  /** Those whose values were. */
+  unread: number;
+}
+
 /** What attention over one segment needs to know beyond its tensors. */
 export interface AttendOptions extends Visibility {
   /** How many of the segment's tokens are valid. */
@@ -35,6 +58,8 @@ export interface AttendOptions extends Visibility {
   readonly keyRotation?: KeyRotation;
   /** Added to the scaled scores of each token: float32 `[batch, kvHeads, rows, 1]`, rows at least the segment's tokens. Default: nothing. */
   readonly bias?: tf.Tensor4D | undefined;
+  /** What decoding may leave unread. Default: nothing. */
+  readonly skipping?: Skipping | undefined;
 }
 
 /** A run of stored tokens, and how queries look at it. */
@@ -72,6 +97,7 @@ export interface AttendAttributes extends KeyAttributes, Visibility {
   readonly values: TokenLayout;
   readonly tokens: number;
   readonly scale: number;
+  readonly skipping?: Skipping | undefined;
 }
 
 /** A segment as kernels take it. */

@@ -24,7 +24,7 @@ export function attendWasm(inputs: KernelInputs<AttendInputs>, attributes: Atten
   const {meanAngles} = inputs;
   const angles = meanAngles === undefined ? 0 : heap.address(meanAngles);
   attendInto(heap.address(partial), heap, queries.shape, segment, {
-    ...{queries: heap.address(queries), described, scratch, angles, seen: 0},
+    ...{queries: heap.address(queries), described, scratch, angles, seen: 0, attended: attributes.tokens},
   });
   return partial;
 }
@@ -63,7 +63,12 @@ interface Addresses {
   readonly angles: number;
   /** What was seen of other segments: see `attend` in ops/assembly; or 0. */
   readonly seen: number;
+  /** Tokens of all segments that the queries attend. */
+  readonly attended: number;
 }
+
+/** `fewRows` of the kernel: with more rows of queries of a key head, it reads everything. */
+const decodedRows = 16;
 
 /** Writes the partial of one segment to an address. */
 export function attendInto(
@@ -71,11 +76,11 @@ export function attendInto(
   heap: WasmHeap,
   [batch, heads, queryTokens]: Shape,
   {inputs, attributes}: SegmentInfos,
-  {queries, described, scratch, angles, seen}: Addresses,
+  {queries, described, scratch, angles, seen, attended}: Addresses,
 ): void {
-  const {tokens, scale, firstQuery} = attributes;
+  const {tokens, scale, firstQuery, skipping} = attributes;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
-  heap.kernels.attend(
+  const unread = heap.kernels.attend(
     queries,
     described,
     described + descriptorBytes,
@@ -90,5 +95,10 @@ export function attendInto(
     scale,
     angles,
     seen,
+    skipping === undefined ? 0 : skipping.share / attended, // so that all of them have no more than the share
   );
+  const rows = (heads / kvHeads) * queryTokens;
+  if (skipping?.counts === undefined || rows > decodedRows) return;
+  skipping.counts.tokens += batch * kvHeads * tokens * Math.ceil(rows / 4);
+  skipping.counts.unread += unread;
 }

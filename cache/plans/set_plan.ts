@@ -29,11 +29,17 @@ export async function setPlan(state: CacheState, policies: readonly Policy[]): P
     const isSame = policy.store.tables === former.store.tables;
     if (isSame && JSON.stringify(specOf(policy)) === JSON.stringify(specOf(former))) continue;
     const past = state.pasts[depth];
-    if (past !== undefined) await reencode(state, depth, past, policy);
+    const storesAlike = isSame && storedBy(policy) === storedBy(former);
+    if (past !== undefined && !storesAlike) await reencode(state, depth, past, policy);
     state.policies = state.policies.map((old, at) => (at === depth ? policy : old));
     changes.push(planChange(depth, former, policy, past));
   }
   return changes;
+}
+
+/** The name and options that say how tokens are stored, and not only how they are read. */
+function storedBy({name, options}: Policy): string {
+  return JSON.stringify({name, options: {...options, skipValues: null}});
 }
 
 function planChange(depth: number, from: Policy, to: Policy, past: Past | undefined): PlanChange {

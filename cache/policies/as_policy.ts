@@ -5,6 +5,7 @@ import type {HeadSizes, Keeper, Policy} from '../contract.js';
 import {asKeeper, keeperRegistry} from '../keepers/as_keeper.js';
 import {type AnyFactory, Registry, isSpec} from '../registry.js';
 import {policy, policyOfKeeper} from './custom.js';
+import {readEntries} from './define.js';
 import * as policies from './index.js';
 import {policySpec} from './policy_text.js';
 
@@ -12,7 +13,7 @@ import {policySpec} from './policy_text.js';
 export type PolicyLike = Policy | string | Spec;
 
 /** What plain JavaScript may get wrong in a policy of its own, besides its keeper. */
-const exactTokens = {sinks: atLeast(0), recent: atLeast(0)};
+const partEntries = {sinks: atLeast(0), recent: atLeast(0), ...readEntries};
 
 const registry = new Registry<Policy>('policy', {...policies, policy});
 
@@ -67,9 +68,10 @@ export function asPolicy(given: PolicyLike): Policy {
   if (!isSpec(given) || 'plan' in given) throw noPolicy(given);
   if (!('keep' in given)) return makePolicy(given);
   if (!('store' in given && 'recent' in given && 'sinks' in given)) throw noPolicy(given);
-  checkOptions(`the policy ${given.name}`, v.strictObject(exactTokens), {
+  checkOptions(`the policy ${given.name}`, v.strictObject(partEntries), {
     sinks: given.sinks,
     recent: given.recent,
+    skipValues: given.skipValues,
   });
   asKeeper(given.keep);
   return given;

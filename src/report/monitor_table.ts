@@ -25,6 +25,7 @@ export const monitorColumnNames = [
   'renyi2',
   'blocks',
   'updates',
+  'unread',
 ] as const;
 
 type Row = MonitorRow | (MonitorOverall & {readonly depth: 'all'; readonly policy: ''});
@@ -82,6 +83,11 @@ function monitorColumns({rows, ranks}: NamedMonitorReport) {
     renyi2: {head: 'Renyi-2 (nats)', cell: row => fixed(row.renyi2Entropy, 2), extra: true},
     blocks: {head: 'blocks', cell: row => count(row.blocksEncoded), extra: true},
     updates: {head: 'updates', cell: row => count(row.svdUpdates), extra: true},
+    unread: {
+      head: 'V unread',
+      cell: ({unreadValues}) => (unreadValues === undefined ? '-' : percent(unreadValues)),
+      extra: rows.every(({unreadValues}) => unreadValues === undefined),
+    },
   };
   return columnsOf(monitorColumnNames, columns);
 }

@@ -60,6 +60,17 @@ describeOnBackends('policies that leave values unread', backend => {
     cache.dispose();
   });
 
+  it('change without storing tokens again', async () => {
+    const cache = newCache('quantized:bits=4,groupSize=16');
+    run(cache, [70]).dispose();
+    const {stored} = cache.past(0)!.held;
+    const [change] = await cache.setPlan('quantized:bits=4,groupSize=16,skipValues=0.1');
+    expect(change).to.deep.include({depth: 0, carriedTokens: 70, evictedTokens: 0});
+    expect(cache.past(0)!.held['stored']).to.equal(stored);
+    expect(cache.policy(0)!.skipValues).to.equal(0.1);
+    cache.dispose();
+  });
+
   it('say what is not allowed', () => {
     for (const [policy, message] of [
       ['full:skipValues=2', /skipValues = 2; expected a number from 0 to 1/],

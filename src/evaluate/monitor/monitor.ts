@@ -123,7 +123,7 @@ async function measureText(cache: KVCache, exact: ExactBeside): Promise<Totals[]
       exact.ropeOf(depth),
       exact.latentsOf(depth),
     );
-    totals.push(totalsOf(report, past.events, await exact.depthSums(depth), squares));
+    totals.push(totalsOf(report, past, await exact.depthSums(depth), squares));
   }
   return totals;
 }

@@ -38,6 +38,8 @@ export interface MonitorRow {
   readonly svdUpdates: number;
   /** Tokens evicted per head. */
   readonly evictedTokens: number;
+  /** The part of the values, 0 to 1, that decoding left unread: see `skipValues`. Absent if no step could leave out any. */
+  readonly unreadValues?: number;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type {DepthReport} from '../../../cache/watch/depth_report.js';
-import type {PastEvents} from '../../../cache/past/past.js';
+import type {Past, PastEvents} from '../../../cache/past/past.js';
 import type {DepthSums} from './exact_beside.js';
 import type {ReconstructionSquares} from './reconstruction.js';
 import type {MonitorRow} from './report.js';
@@ -10,6 +10,9 @@ export type Totals = DepthSums &
   PastEvents &
   Pick<DepthReport, 'float32Bytes' | 'tokensSeen' | 'tokensHeld'> & {
     readonly compressedBytes: number;
+    /** Values that decoding could have left unread, and those that it did. */
+    readonly attendedValues: number;
+    readonly unreadValues: number;
     /** Number of depths in the sums. */
     readonly depths: number;
   };
@@ -17,13 +20,14 @@ export type Totals = DepthSums &
 /** Returns the totals of one depth and text. */
 export function totalsOf(
   {float32Bytes, byteSize, tokensSeen, tokensHeld}: DepthReport,
-  {blocksEncoded, svdUpdates, evictedTokens}: PastEvents,
+  {events: {blocksEncoded, svdUpdates, evictedTokens}, skipped}: Pick<Past, 'events' | 'skipped'>,
   sums: DepthSums,
   squares: ReconstructionSquares,
 ): Totals {
   const bytes = {float32Bytes, compressedBytes: byteSize};
   const events = {blocksEncoded, svdUpdates, evictedTokens};
-  return {...bytes, tokensSeen, tokensHeld, ...events, ...sums, ...squares, depths: 1};
+  const values = {attendedValues: skipped?.tokens ?? 0, unreadValues: skipped?.unread ?? 0};
+  return {...bytes, tokensSeen, tokensHeld, ...events, ...values, ...sums, ...squares, depths: 1};
 }
 
 /** Adds the totals of two texts at the same depth; `depths` stays. */
@@ -63,6 +67,7 @@ export function measuresOf(totals: Totals): Omit<MonitorRow, 'depth' | 'policy' 
     blocksEncoded: totals.blocksEncoded,
     svdUpdates: totals.svdUpdates,
     evictedTokens: totals.evictedTokens,
+    ...(totals.attendedValues > 0 && {unreadValues: totals.unreadValues / totals.attendedValues}),
   };
 }
 

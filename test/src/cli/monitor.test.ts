@@ -37,6 +37,7 @@ const overall = {
   predictedKl: 0.00234,
   blocksEncoded: 7,
   svdUpdates: 5,
+  unreadValues: 0.7,
   evictedTokens: 1234,
 };
 const rows: MonitorRow[] = [0, 1].map(depth => ({...overall, depth, policy: ['h2o', 'quantized'][depth]!}));
@@ -119,7 +120,7 @@ describe('the table of a monitor', () => {
         'entropy (nats)',
         'Renyi-2 (nats)',
       ],
-      ...['blocks', 'updates'],
+      ...['blocks', 'updates', 'V unread'],
     ]);
     const numbers = [
       ...[
@@ -135,7 +136,7 @@ describe('the table of a monitor', () => {
         '1,000',
         '2.00 MiB',
       ],
-      ...['1.23', '0.99', '7', '5'],
+      ...['1.23', '0.99', '7', '5', '70 %'],
     ];
     expect(table!.rows).to.deep.equal([
       ['0', 'h2o', ...numbers],

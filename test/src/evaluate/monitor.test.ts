@@ -66,6 +66,17 @@ describe('monitor', () => {
   });
   after(() => void model.dispose());
 
+  it('says which part of the values was not read, if steps are short', async () => {
+    const plan = full({skipValues: 1});
+    const [alone, together] = [
+      await monitor(loaded(), text, {plan, chunk: 1}),
+      await monitor(loaded(), text, {plan, chunk: 64}),
+    ];
+    // a bound of 1: all values of less weight than the mean of those so far
+    for (const row of [...alone.rows, alone.overall]) expect(row.unreadValues).to.be.within(0.01, 0.99);
+    expect(together.overall).to.not.have.property('unreadValues');
+  });
+
   it('finds the full cache without errors or events, at the size of float32', async () => {
     const {plan, rows, overall, timeline} = await monitor(loaded(), text, {plan: full(), chunk: 16});
     expect(plan).to.equal('full');

@@ -1,13 +1,14 @@
 /**
  * Which tokens to keep: every keeper at equal numbers of tokens.
  *
- *     npx tsx bench/keepers.ts --model M --text FILE [--tokens 4096] [--kept 1024,512,256] [--keepers 'h2o;snapKv'] [--record]
- *     npx tsx bench/keepers.ts --model M --text FILE --prompts 6 [--tokens 2048] [--kept 512,256] [--after 512] [--record]
+ *     npx tsx bench/keepers.ts --model M --text FILE [--tokens 4096] [--kept 1024,512,256] [--keepers 'h2o;snapKv'] [--refit] [--record]
+ *     npx tsx bench/keepers.ts --model M --text FILE --prompts 6 [--tokens 2048] [--kept 512,256] [--after 512] [--refit] [--record]
  *
  * The first form reads a text, 64 tokens at a time, while each policy keeps `--kept` tokens: 4 sinks, the newest half, and the keeper's choice
  * among the others; compared with the full cache as `eigenkv eval` does. The second form reads `--prompts` parts of the text, each into one
- * cache; a copy of it is cut by `compressPrompt` for each keeper, and both go on with the next `--after` tokens of the text. `--record` appends
- * the run to bench/history/keepers.jsonl or prompts.jsonl.
+ * cache; a copy of it is cut by `compressPrompt` for each keeper, and both go on with the next `--after` tokens of the text. `--refit` gives
+ * each keeper a second row, in which tokens that stay take over the evicted ones. `--record` appends the run to bench/history/keepers.jsonl or
+ * prompts.jsonl.
  */
 import {readFile} from 'node:fs/promises';
 import {basename} from 'node:path';
@@ -37,6 +38,15 @@ const policies: Readonly<Record<string, (kept: number) => string>> = {
   ),
 };
 
+/** The names of rows: of a keeper, and of the same with tokens that take over evicted ones. */
+const rowsOf = (keeper: string): string[] => (values.refit ? [keeper, `${keeper}${refitted}`] : [keeper]);
+const refitted = ', refitted';
+
+function planOf(row: string, many: number): string {
+  const plan = policies[row.replace(refitted, '')]!(many);
+  return row.endsWith(refitted) ? `${plan},refit=true` : plan;
+}
+
 /** Plans under which one cache sees what these keepers look at, and evicts nothing. */
 const observing = {
   'sliding, tova, snapKv, keyDiff, expectedAttention, dropKv': 'snapKv:budget=null,sinks=0,recent=0',
@@ -52,6 +62,7 @@ const {values} = parseArgs({
     keepers: {type: 'string', default: Object.keys(policies).join(';')},
     prompts: {type: 'string'},
     after: {type: 'string', default: '512'},
+    refit: {type: 'boolean', default: false},
     record: {type: 'boolean', default: false},
   },
 });
@@ -64,8 +75,9 @@ if (values.prompts === undefined) await recordWhileReading(Number(values.tokens 
 else await recordPrompts(Number(values.prompts), Number(values.tokens ?? 2048), Number(values.after));
 
 async function recordWhileReading(tokens: number): Promise<void> {
-  const chosen = kept.flatMap(many => values.keepers.split(';').map(keeper => ({keeper, kept: many})));
-  const plans = chosen.map(({keeper, kept: many}) => policies[keeper]!(many));
+  const rowNames = values.keepers.split(';').flatMap(rowsOf);
+  const chosen = kept.flatMap(many => rowNames.map(keeper => ({keeper, kept: many})));
+  const plans = chosen.map(({keeper, kept: many}) => planOf(keeper, many));
   const {rows} = await evaluate(loaded, text, {tokens, chunk: step, plans});
   const figures = rows.slice(1).map((row, i): Figure => {
     const {klDivergence, top1Agreement, perplexity, ratioToFloat32} = row;
@@ -82,7 +94,10 @@ async function recordWhileReading(tokens: number): Promise<void> {
 async function recordPrompts(prompts: number, tokens: number, after: number): Promise<void> {
   const ids = idsOf(loaded, text).slice(0, prompts * (tokens + after));
   const keepers = Object.entries(observing).flatMap(([names, plan]) =>
-    names.split(', ').map(keeper => ({keeper, plan})),
+    names
+      .split(', ')
+      .flatMap(rowsOf)
+      .map(keeper => ({keeper, plan})),
   );
   const found = new Map<string, {prediction: Prediction; fullNll: number}[][]>();
   for (let prompt = 0; prompt < prompts; prompt++) {
@@ -98,7 +113,12 @@ async function recordPrompts(prompts: number, tokens: number, after: number): Pr
       for (const {keeper} of keepers.filter(each => each.plan === plan)) {
         for (const many of kept) {
           const cut = observed.fork();
-          await compressPrompt(cut, {sliding: 'window', h2o: 'heaviest'}[keeper] ?? keeper, many, {
+          const name = keeper.replace(refitted, '');
+          const keep = {
+            name: {sliding: 'window', h2o: 'heaviest'}[name] ?? name,
+            options: {refit: keeper !== name},
+          };
+          await compressPrompt(cut, keep, many, {
             sinks,
             recent: Math.min(64, many / 2),
           });

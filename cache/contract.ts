@@ -100,6 +100,11 @@ export interface PairCodec {
   lower?(past: Past, context: Context, scoresOf?: (segment: Segment) => tf.Tensor4D): Past;
   /** Returns what one depth gets of a budget in bytes, relative to the mean of all depths. Default 1. */
   budgetShare?(depth: number): number;
+  /**
+   * Encodes values that a refit changed, float32 `[batch, kvHeads, tokens, dimV]`, as tokens of the run that `like` is of, each token by itself.
+   * Pure. Absent if the codec cannot; keepers with `refit` are then refused.
+   */
+  encodeValues?(values: tf.Tensor4D, like: Encoding): Encoding;
 }
 
 /**
@@ -122,6 +127,11 @@ export interface Keeper {
    * those that see every candidate are used, which are those of the recent tokens: give the policy as many in `recent`. Default: none.
    */
   readonly queries?: number;
+  /**
+   * Whether tokens that stay take over the attention and the values of those that are evicted: see `mergeTokens`. How much attention these had is
+   * known from `observes` if its statistic is `mass`; otherwise the past keeps at least the newest 16 queries. Default false.
+   */
+  readonly refit?: boolean;
   /** Returns the score of each token, finite float32 `[batch, kvHeads, tokens, 1]`. Default: its position. */
   score?(candidates: Candidates): tf.Tensor;
 }
@@ -136,6 +146,8 @@ export interface Candidates {
   readonly attention: tf.Tensor4D;
   /** The position of each token in its text, float32 `[batch, kvHeads, tokens, 1]`. */
   readonly positions: tf.Tensor4D;
+  /** What is added to the attention scores of each token, float32 `[batch, kvHeads, tokens, 1]`, if any took over others: see `Keeper.refit`. */
+  readonly bias?: tf.Tensor4D | undefined;
   /** Tokens at positions below this stay, whatever their score. They are among the candidates if they are stored with the others. */
   readonly sinks: number;
   /** Tokens seen so far, evicted ones included; also the position of the next token. */

@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type {AttentionCache, FreshTokens, KVCache, Policy} from '../../cache/index.js';
 import {outputMetricOf} from '../../cache/binding/output_metric.js';
 import type {Past} from '../../cache/past/past.js';
+import {queriesKept} from '../../cache/past/query_window.js';
 import {hostNumbers} from '../../ops/host_numbers.js';
 import {type Asked, type HeldToken, type Worth, worths} from './keeper_worth.js';
 import {rotated} from './host_rows.js';
@@ -73,7 +74,7 @@ export class KeeperReplay implements AttentionCache {
         tokens.push({position, key: rotated(key, position, rope), value: valueRows![head]![i]!});
       });
     });
-    const most = this.policy.keep.queries ?? 0;
+    const most = queriesKept(this.policy.keep) ?? 0;
     const asked = (this.asked[depth] ??= queryRows!.map(() => []));
     asked.forEach((ofHead, head) => {
       queryRows![head]!.forEach((plain, i) => {

@@ -36,6 +36,10 @@ export function codecPair({keys, values}: SideCodecs): PairCodec {
       };
       return withBlock(past, 'stored', encoded, context.expectedTokens);
     },
+    // tokens that share scales with one that changes would be rounded again and again
+    ...(values.blockTokens === 1 && {
+      encodeValues: (x: tf.Tensor4D, like: Encoding) => values.encode(x, like),
+    }),
   };
 }
 

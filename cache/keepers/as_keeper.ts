@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import {type Spec, atLeast, checkOptions} from '../../base/options.js';
+import {type Spec, atLeast, checkOptions, flag} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
 import {Registry, isSpec} from '../registry.js';
 import {budgetOf} from './budget.js';
@@ -33,6 +33,7 @@ const parts = {
     ),
   ),
   queries: v.optional(atLeast(1)),
+  refit: v.optional(flag),
   score: v.optional(v.function('expected a function from candidates to a score for each')),
 };
 
@@ -42,8 +43,8 @@ const parts = {
  */
 export function asKeeper(given: KeeperLike): Keeper {
   const keeper = keeperOf(given);
-  const {budget, observes, queries, score} = keeper;
-  checkOptions(`the keeper ${keeper.name}`, v.strictObject(parts), {budget, observes, queries, score});
+  const {budget, observes, queries, refit, score} = keeper;
+  checkOptions(`the keeper ${keeper.name}`, v.strictObject(parts), {budget, observes, queries, refit, score});
   return keeper;
 }
 

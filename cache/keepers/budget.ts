@@ -34,10 +34,13 @@ export function bytesOf(budget: Budget): number | undefined {
 }
 
 /**
- * Returns the bytes of a segment for one text: `perToken` for the keys and values of one token, with a position and (if attention is
- * `observed`) a score for each key head; `shared` for what its tokens have in common, such as a basis.
+ * Returns the bytes of a segment for one text: `perToken` for the keys and values of one token, and for each key head its position, its score
+ * and its bias, if it has them; `shared` for what its tokens have in common, such as a basis.
  */
-export function bytesPerToken(segment: Segment, observed: boolean): {perToken: number; shared: number} {
+export function bytesPerToken(
+  segment: Segment,
+  {scored, biased}: {readonly scored: boolean; readonly biased: boolean},
+): {perToken: number; shared: number} {
   let perToken = 0;
   let shared = 0;
   for (const {tensor, tokensPerRow} of [segment.keys, segment.values].flatMap(encoding =>
@@ -49,5 +52,5 @@ export function bytesPerToken(segment: Segment, observed: boolean): {perToken: n
     else perToken += (4 * heads * columns) / tokensPerRow;
   }
   const {kvHeads} = headsOf(segment.keys);
-  return {perToken: perToken + 4 * kvHeads * (observed ? 2 : 1), shared};
+  return {perToken: perToken + 4 * kvHeads * (1 + Number(scored) + Number(biased)), shared};
 }

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import {type Factory, atLeast, defineFactory} from '../../base/options.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import type {Candidates, CandidateTile, Keeper} from '../contract.js';
-import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
+import {type BudgetOptions, budgetEntries, limitsOf} from './options.js';
 import {dots, sumOfGroups, timesMetric, toQueryHeads} from './query_heads.js';
 
 export interface DropKvOptions extends BudgetOptions {
@@ -26,7 +26,7 @@ export const dropKv: Factory<DropKvOptions, Keeper> = defineFactory(
   options => ({
     name: 'dropKv',
     options,
-    ...limitOf(options.budget),
+    ...limitsOf(options),
     queries: options.queries,
     score: candidates => candidates.byTile(tile => outputChange(tile, candidates)),
   }),

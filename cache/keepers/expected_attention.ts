@@ -6,7 +6,7 @@ import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import type {Candidates, Keeper} from '../contract.js';
 import {unrotateAt} from '../past/decode.js';
-import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
+import {type BudgetOptions, budgetEntries, limitsOf} from './options.js';
 import {dots, sumOfGroups, timesMetric, toQueryHeads} from './query_heads.js';
 
 export interface ExpectedAttentionOptions extends BudgetOptions {
@@ -30,9 +30,8 @@ const nonNegative = 'expected a number >= 0';
  *
  *     a_j = softmax_j(k_j . R m / sqrt(dim) + k_j^T R S R^T k_j / (2 dim))      sum_h (a_hj + epsilon) |v_j W_O,h|
  *
- * summed over the query heads h of the group, with the output projection W_O of the layer (the identity if plain code calls the cache, or a layer of another
- * package).
- * The softmax is over the candidates without the sinks.
+ * with the biases of tokens that took over others in the exponents, summed over the query heads h of the group, with the output projection W_O of
+ * the layer (the identity if plain code calls the cache, or a layer of another package). The softmax is over the candidates without the sinks.
  */
 export const expectedAttention: Factory<ExpectedAttentionOptions, Keeper> = defineFactory(
   'expectedAttention',
@@ -48,22 +47,24 @@ export const expectedAttention: Factory<ExpectedAttentionOptions, Keeper> = defi
   options => ({
     name: 'expectedAttention',
     options,
-    ...limitOf(options.budget),
+    ...limitsOf(options),
     queries: options.queries,
     score: candidates => {
-      const {positions, sinks, byTile} = candidates;
+      const {positions, sinks, byTile, bias} = candidates;
       const kvHeads = positions.shape[1];
-      const exponents = byTile(expectedExponent(candidates, options.ahead));
-      const [, heads] = exponents.shape;
+      const expected = byTile(expectedExponent(candidates, options.ahead));
+      const [, heads] = expected.shape;
+      const exponents =
+        bias === undefined ? expected : tf.add<tf.Tensor4D>(expected, toQueryHeads(bias, heads));
       const isSink = tf.less(toQueryHeads(positions, heads), sinks);
-      const expected = tf.softmax(
+      const shares = tf.softmax(
         tf.reshape(tf.where(isSink, tf.fill(exponents.shape, -1e30), exponents), exponents.shape.slice(0, 3)),
       );
       const norms = byTile(({values}) => {
         const ofHeads = toQueryHeads(values(), heads);
         return tf.sqrt(tf.relu(dots(timesMetric(ofHeads, candidates.outputMetric()), ofHeads)));
       });
-      const weights = tf.add(tf.reshape(expected, exponents.shape), options.epsilon);
+      const weights = tf.add(tf.reshape(shares, exponents.shape), options.epsilon);
       return sumOfGroups(tf.mul(weights, norms), kvHeads);
     },
   }),

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {type Factory, defineFactory, flag} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
-import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
+import {type BudgetOptions, budgetEntries, limitsOf} from './options.js';
 
 export interface HeaviestOptions extends BudgetOptions {
   /**
@@ -23,7 +23,7 @@ export const heaviest: Factory<HeaviestOptions, Keeper> = defineFactory(
   options => ({
     name: 'heaviest',
     options,
-    ...limitOf(options.budget),
+    ...limitsOf(options),
     observes: {statistic: 'mass'},
     score: ({attention, positions, tokensSeen}) =>
       options.normalize ? tf.div(attention, tf.sub(tokensSeen, positions)) : attention,

@@ -6,7 +6,7 @@ export {heaviest, type HeaviestOptions} from './heaviest.js';
 export {keyDiff} from './key_diff.js';
 export {lastUsed, type UsedOptions} from './last_used.js';
 export {mostUsed} from './most_used.js';
-export type {BudgetOptions} from './options.js';
+export type {BudgetOptions, RefitOptions} from './options.js';
 export {snapKv, type SnapKvOptions} from './snap_kv.js';
 export {tova} from './tova.js';
 export {window, type WindowOptions} from './window.js';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {type Factory, defineFactory} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
-import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
+import {type BudgetOptions, budgetEntries, limitsOf} from './options.js';
 
 /**
  * Keeps the tokens whose keys differ most from the others (KeyDiff, Park et al., 2025, arXiv 2504.15364). The score of a token is
@@ -13,7 +13,7 @@ import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
 export const keyDiff: Factory<BudgetOptions, Keeper> = defineFactory('keyDiff', budgetEntries, options => ({
   name: 'keyDiff',
   options,
-  ...limitOf(options.budget),
+  ...limitsOf(options),
   score: ({byTile}) => {
     const sums = byTile(({keys}) => tf.sum<tf.Tensor4D>(unit(keys()), 2, true));
     const anchor = unit(tf.sum(sums, 2, true));

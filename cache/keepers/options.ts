@@ -1,9 +1,20 @@
 import * as v from 'valibot';
-import type {Budget} from '../contract.js';
+import {flag} from '../../base/options.js';
+import type {Budget, Keeper} from '../contract.js';
 import {budgetOf} from './budget.js';
 
+/** Options of every keeper. */
+export interface RefitOptions {
+  /**
+   * Whether tokens that stay take over the attention and the values of those that are evicted, each those with keys like its own: see
+   * `mergeTokens`. Needs values of which each token is encoded by itself: dense, float8 or integer, not `transform`.
+   * Default false.
+   */
+  readonly refit?: boolean;
+}
+
 /** Options of keepers that can also cut a prompt. */
-export interface BudgetOptions {
+export interface BudgetOptions extends RefitOptions {
   /**
    * The most that stays: tokens per key head, or bytes per text and depth, such as `'64kB'`; `null` evicts nothing, for a cache that
    * `compressPrompt` cuts. Default 256.
@@ -11,7 +22,15 @@ export interface BudgetOptions {
   readonly budget?: Budget | null;
 }
 
-export const budgetEntries = {budget: v.optional(v.nullable(budgetOf(1)), 256)};
+export const refitEntries = {refit: v.optional(flag, false)};
 
-/** A keeper's budget; undefined if it is `null`. */
-export const limitOf = (budget: Budget | null): {budget?: Budget} => (budget === null ? {} : {budget});
+export const budgetEntries = {budget: v.optional(v.nullable(budgetOf(1)), 256), ...refitEntries};
+
+/** What these options say of a keeper. It has no budget if that is `null`. */
+export const limitsOf = ({
+  budget,
+  refit,
+}: {
+  readonly budget: Budget | null;
+  readonly refit: boolean;
+}): Pick<Keeper, 'budget' | 'refit'> => ({...(budget !== null && {budget}), ...(refit && {refit})});

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {type Factory, atLeast, defineFactory} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
-import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
+import {type BudgetOptions, budgetEntries, limitsOf} from './options.js';
 
 export interface SnapKvOptions extends BudgetOptions {
   /** How many of the newest queries choose. The policy's `recent` is as many if it is not given, so that their tokens stay. Default 64. */
@@ -38,7 +38,7 @@ export const snapKv: Factory<SnapKvOptions, Keeper> = defineFactory(
   options => ({
     name: 'snapKv',
     options,
-    ...limitOf(options.budget),
+    ...limitsOf(options),
     queries: options.queries,
     score: ({queries, positions}) => pooled(queries().mass(), positions, options.pooling),
   }),

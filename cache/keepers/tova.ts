@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {type Factory, defineFactory} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
-import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
+import {type BudgetOptions, budgetEntries, limitsOf} from './options.js';
 
 /**
  * Token omission via attention (TOVA, Oren et al., 2024, arXiv 2401.06104): evicts the tokens to which the newest query attends least.
@@ -11,7 +11,7 @@ import {type BudgetOptions, budgetEntries, limitOf} from './options.js';
 export const tova: Factory<BudgetOptions, Keeper> = defineFactory('tova', budgetEntries, options => ({
   name: 'tova',
   options,
-  ...limitOf(options.budget),
+  ...limitsOf(options),
   queries: 1,
   score: ({queries, positions}) => {
     const mass = queries().mass();

@@ -2,8 +2,9 @@ import * as v from 'valibot';
 import {type Factory, defineFactory} from '../../base/options.js';
 import type {Budget, Keeper} from '../contract.js';
 import {budgetOf} from './budget.js';
+import {type RefitOptions, limitsOf, refitEntries} from './options.js';
 
-export interface WindowOptions {
+export interface WindowOptions extends RefitOptions {
   /** The most that stays before the recent tokens: tokens, or bytes per text and depth, such as `'64kB'`. Default 480. */
   readonly budget?: Budget;
 }
@@ -11,6 +12,6 @@ export interface WindowOptions {
 /** Keeps the newest tokens and evicts the oldest: the window of StreamingLLM (Xiao et al., 2023, arXiv 2309.17453). */
 export const window: Factory<WindowOptions, Keeper> = defineFactory(
   'window',
-  {budget: v.optional(budgetOf(0), 480)},
-  options => ({name: 'window', options, budget: options.budget}),
+  {budget: v.optional(budgetOf(0), 480), ...refitEntries},
+  options => ({name: 'window', options, ...limitsOf(options)}),
 );

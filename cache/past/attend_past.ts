@@ -90,7 +90,7 @@ export function attendOptions(
   queries: tf.Tensor4D,
   {scale, window: size, rope, latentKeys, skipping}: AttendContext,
 ): AttendOptions {
-  const {keys, tokens, positions} = segment;
+  const {keys, tokens, positions, bias} = segment;
   const causal = segment === past.recent && queries.shape[2] > 1;
   const tables = latentKeys
     ? latentKeys.rope
@@ -99,6 +99,7 @@ export function attendOptions(
       : undefined;
   const seen: AttendOptions = {tokens, scale};
   if (skipping !== undefined) Object.assign(seen, {skipping});
+  if (bias !== undefined) Object.assign(seen, {bias});
   if (causal) Object.assign(seen, {firstQuery: tokens - queries.shape[2]});
   if (size !== undefined) {
     const firstQuery = past.tokensSeen - queries.shape[2];

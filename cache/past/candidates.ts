@@ -1,43 +1,65 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {tileTokens} from '../../ops/attention/attend/reference.js';
+import {biasOf} from '../../ops/attention/attend/stored_keys.js';
 import {visibleTokens} from '../../ops/attention/attend/visibility.js';
-import {mergePartials} from '../../ops/attention/merge_partials/index.js';
-import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
-import {attentionStatistics} from '../../ops/attention/statistics/index.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import type {AskedQueries, CandidateTile, Candidates, Context, Keeper} from '../contract.js';
-import {attendOptions, attendedKeys, partialsOfPast} from './attend_past.js';
+import {LastingTensors, askedQueries, joined, memo} from './asked_queries.js';
+import {attendOptions, attendedKeys} from './attend_past.js';
 import {decodeKeys} from './decode.js';
 import type {Past, Segment} from './past.js';
-import {newestQueries} from './query_window.js';
+import {refitQueries} from './query_window.js';
 import {positionsOf} from './segments.js';
 
 // The tokens that a keeper chooses from, and what it may ask about them. What costs something is computed when it is asked for.
 
+/** What a keeper says of the tokens of some segments: float32 `[batch, kvHeads, tokens, 1]`, one tensor for each segment. */
+export interface Judged {
+  readonly scores: tf.Tensor4D[];
+  /** The attention that each token receives, if the keeper refits. */
+  readonly masses?: tf.Tensor4D[];
+}
+
 /**
- * Returns a keeper's scores of the tokens of some segments, float32 `[batch, kvHeads, tokens, 1]`, one for each segment. Inside the
- * caller's tidy.
+ * Returns a keeper's scores of the tokens of some segments, and their attention if it refits. Inside the caller's tidy.
  *
  * @param sinks tokens of the text that stay whatever their score; they may be in the first segment.
  */
-export function scoresOf(
+export function judge(
   keep: Keeper,
   segments: readonly Segment[],
   sinks: number,
   past: Past,
   context: Context,
-): tf.Tensor4D[] {
-  if (keep.score === undefined) return segments.map(positionsOf);
+): Judged {
+  if (keep.score === undefined && keep.refit !== true) return {scores: segments.map(positionsOf)};
   const lasting = new LastingTensors();
   try {
-    const candidates = candidatesOf(keep, segments, sinks, past, context, lasting);
-    const score = scoreOfEach(keep.name, keep.score(candidates), candidates.positions.shape);
-    return ofSegments(withSinks(score, candidates), segments);
+    const ofNewest = (count: number | undefined) =>
+      askedQueries(keep.name, count, segments, past, context, lasting);
+    const asked = ofNewest(keep.queries);
+    const candidates = candidatesOf(asked, segments, sinks, past, context);
+    const given = keep.score === undefined ? candidates.positions : keep.score(candidates);
+    const score = scoreOfEach(keep.name, given, candidates.positions.shape);
+    const scores = ofSegments(withSinks(score, candidates), segments);
+    if (keep.refit !== true) return {scores};
+    return {scores, masses: ofSegments(massesOf(keep, candidates, ofNewest), segments)};
   } finally {
     lasting.dispose();
   }
+}
+
+/** The attention of all queries so far if it is observed, otherwise that of the newest ones. */
+function massesOf(
+  {observes, queries = 0}: Keeper,
+  candidates: Candidates,
+  ofNewest: (count: number) => () => AskedQueries,
+): tf.Tensor4D {
+  if (observes?.statistic === 'mass') return candidates.attention;
+  const asked = queries >= refitQueries ? candidates.queries() : ofNewest(refitQueries)();
+  return tf.clone(asked.mass()); // which lasts no longer than the scores take
 }
 
 function withSinks(score: tf.Tensor4D, {positions, sinks}: Candidates): tf.Tensor4D {
@@ -64,14 +86,12 @@ function scoreOfEach(name: string, score: tf.Tensor, shape: tf.Tensor4D['shape']
 }
 
 function candidatesOf(
-  keep: Keeper,
+  asked: () => AskedQueries,
   segments: readonly Segment[],
   sinks: number,
   past: Past,
   context: Context,
-  lasting: LastingTensors,
 ): Candidates {
-  const asked = askedQueries(keep, segments, past, context, lasting);
   const byTile: Candidates['byTile'] = score =>
     joined(
       segments.flatMap(segment =>
@@ -84,6 +104,7 @@ function candidatesOf(
       segments.map(segment => segment.scores ?? tf.zerosLike<tf.Tensor4D>(positionsOf(segment))),
     ),
     positions: joined(segments.map(positionsOf)),
+    bias: joinedBias(segments),
     sinks,
     tokensSeen: past.tokensSeen,
     rope: context.latentKeys === undefined ? context.rope : context.latentKeys.rope,
@@ -95,86 +116,39 @@ function candidatesOf(
   };
 }
 
-const joined = (parts: readonly tf.Tensor[]): tf.Tensor4D =>
-  parts.length === 1 ? (parts[0] as tf.Tensor4D) : tf.concat([...parts] as tf.Tensor4D[], 2);
+/** The biases of all candidates; undefined if none has any. */
+function joinedBias(segments: readonly Segment[]): tf.Tensor4D | undefined {
+  if (segments.every(({bias}) => bias === undefined)) return undefined;
+  return joined(segments.map(segment => segment.bias ?? tf.zerosLike<tf.Tensor4D>(positionsOf(segment))));
+}
 
-/**
- * The newest queries and their attention over all tokens that are held, computed once. As many as see every candidate: those of the recent
- * tokens, all of which are newer.
- */
-function askedQueries(
-  {name, queries: most}: Keeper,
-  segments: readonly Segment[],
-  past: Past,
+/** Decodes a segment, at most so many tokens at a time. */
+export function decodedTiles(
+  segment: Segment,
+  {tokensSeen}: Past,
   context: Context,
-  lasting: LastingTensors,
-): () => AskedQueries {
-  return memo(() => {
-    const {queries: window, recent} = past;
-    if (most === undefined || window === undefined) {
-      throw new InvalidArgumentError(
-        `The score of the keeper ${name} asks for queries; say how many of the newest ones it needs: {queries: 32}.`,
-      );
-    }
-    const count = Math.min(most, window.tokens, Math.max(1, recent.tokens));
-    const [rotated] = lasting.keep(() => [tf.clone(newestQueries(window, count))]) as [tf.Tensor4D];
-    const partials = memo(() => lasting.keep(() => partialsOfPast(past, rotated, context)));
-    const lastingOne = (make: () => tf.Tensor4D) => memo(() => lasting.keep(() => [make()])[0]!);
-    const logSum = lastingOne(() => partialLogSum(partials()));
+  most = tileTokens,
+): (Pick<CandidateTile, 'keys' | 'values'> & {readonly from: number; readonly count: number})[] {
+  const {rope, latentKeys} = context;
+  const seen = {...segment, keys: attendedKeys(segment.keys, context)};
+  const rotated = {rope: latentKeys === undefined ? rope : latentKeys.rope, tokensSeen};
+  return Array.from({length: Math.ceil(segment.tokens / most)}, (_, index) => {
+    const from = index * most;
+    const count = Math.min(most, segment.tokens - from);
     return {
+      from,
       count,
-      rotated,
-      scale: context.scale,
-      outputs: lastingOne(() => mergePartials(partials())),
-      logSum,
-      mass: lastingOne(() =>
-        joined(
-          segments.map(segment =>
-            tf.expandDims<tf.Tensor4D>(
-              attentionStatistics(rotated, attendedKeys(segment.keys, context), logSum(), {
-                ...attendOptions(segment, past, rotated, context),
-                statistic: 'mass',
-              }),
-              3,
-            ),
-          ),
-        ),
-      ),
+      keys: memo(() => decodeKeys(seen, rotated, from, count)),
+      values: memo(() => decodeEncoding(segment.values, from, count)),
     };
   });
 }
 
-function memo<T>(make: () => T): () => T {
-  let made: {readonly value: T} | undefined;
-  return () => (made ??= {value: make()}).value;
-}
-
-/** Tensors that are computed while a tile is scored and outlive the tidy of that tile, until all scores are there. */
-class LastingTensors {
-  readonly #tensors: tf.Tensor[] = [];
-
-  keep(make: () => tf.Tensor4D[]): tf.Tensor4D[] {
-    const made = tf.tidy(make);
-    for (const tensor of made) this.#tensors.push(tf.keep(tensor));
-    return made;
-  }
-
-  dispose(): void {
-    tf.dispose(this.#tensors);
-  }
-}
-
 function tilesOf(segment: Segment, asked: () => AskedQueries, past: Past, context: Context): CandidateTile[] {
-  const {rope, latentKeys} = context;
-  const seen = {...segment, keys: attendedKeys(segment.keys, context)};
-  const rotated = {rope: latentKeys === undefined ? rope : latentKeys.rope, tokensSeen: past.tokensSeen};
-  return Array.from({length: Math.ceil(segment.tokens / tileTokens)}, (_, index) => {
-    const from = index * tileTokens;
-    const count = Math.min(tileTokens, segment.tokens - from);
-    const keys = memo(() => decodeKeys(seen, rotated, from, count));
+  return decodedTiles(segment, past, context).map(({keys, values, from}) => {
     return {
       keys,
-      values: memo(() => decodeEncoding(segment.values, from, count)),
+      values,
       attention: () =>
         probabilities(keys(), asked(), attendOptions(segment, past, asked().rotated, context), from),
     };
@@ -192,10 +166,12 @@ function probabilities(
   const [, kvHeads, count] = keys.shape;
   const rows = (heads / kvHeads) * queryTokens;
   const grouped = (x: tf.Tensor4D): tf.Tensor4D => tf.reshape(x, [batch, kvHeads, rows, x.shape[3]]);
-  const scores = tf.mul(
+  const products = tf.mul<tf.Tensor4D>(
     batchedMatMul<tf.Tensor4D>(tf.reshape(rotated, [batch, kvHeads, rows, dim]), keys, {transposeB: true}),
     options.scale,
   );
+  const {bias} = options;
+  const scores = bias === undefined ? products : tf.add<tf.Tensor4D>(products, biasOf(bias, from, count));
   const p = tf.exp(tf.minimum(tf.sub(scores, grouped(logSum())), 0)); // a large score is rounded differently from the sum
   const visible = visibleTokens(options, rows, queryTokens, from, count);
   const masked = visible === undefined ? p : tf.where(visible, p, tf.zerosLike(p));

@@ -10,7 +10,7 @@ import {blockTokensOf, dense, inseparableTokensOf, positionsOf} from './segments
 export function bestOf(segment: Segment, scores: tf.Tensor4D, kept: number): Segment {
   if (kept === 0) return {...segment, tokens: 0};
   const {order, block} = ranked(segment, scores, kept);
-  return gathered(segment, order, block);
+  return gathered(segment, ascending(order), block);
 }
 
 /** Returns the tokens of the lowest scores, and the others. Both are some: a multiple of `blockTokensOf(segment)`. */
@@ -22,7 +22,31 @@ export function splitByScore(
   const {order, block} = ranked(segment, scores, segment.tokens);
   const best = (segment.tokens - lowest) / block;
   const [ofRest, ofLowest] = tf.split<tf.Tensor3D>(order, [best, lowest / block], 2);
-  return {rest: gathered(segment, ofRest!, block), lowest: gathered(segment, ofLowest!, block)};
+  return {
+    rest: gathered(segment, ascending(ofRest!), block),
+    lowest: gathered(segment, ascending(ofLowest!), block),
+  };
+}
+
+/** Tokens of one segment with their attention, float32 `[batch, kvHeads, tokens, 1]`. */
+export interface Weighed {
+  readonly segment: Segment;
+  readonly mass: tf.Tensor4D;
+}
+
+/** Returns the `kept` tokens of the highest scores, and the others. Both are some. */
+export function partedByScore(
+  {segment, mass}: Weighed,
+  scores: tf.Tensor4D,
+  kept: number,
+): {kept: Weighed; evicted: Weighed} {
+  const {order, block} = ranked(segment, scores, segment.tokens);
+  const parts = tf.split<tf.Tensor3D>(order, [kept / block, (segment.tokens - kept) / block], 2);
+  const [ofKept, ofEvicted] = parts.map(indices => {
+    const rows = ascending(indices);
+    return {segment: gathered(segment, rows, block), mass: rowsOf(mass, rows, block)};
+  }) as [Weighed, Weighed];
+  return {kept: ofKept, evicted: ofEvicted};
 }
 
 /** The indices of the blocks that hold the `count` tokens of the highest scores, these first; blocks are of inseparable tokens. */
@@ -44,8 +68,8 @@ export function newestOf(segment: Segment, kept: number, first: number): Segment
   return {...blocksOf(segment, indices, block), positions: first + segment.tokens - kept};
 }
 
-function gathered(segment: Segment, indices: tf.Tensor3D, block: number): Segment {
-  return blocksOf({...segment, positions: positionsOf(segment)}, ascending(indices), block);
+function gathered(segment: Segment, rows: tf.Tensor3D, block: number): Segment {
+  return blocksOf({...segment, positions: positionsOf(segment)}, rows, block);
 }
 
 function ascending(indices: tf.Tensor3D): tf.Tensor3D {
@@ -55,13 +79,18 @@ function ascending(indices: tf.Tensor3D): tf.Tensor3D {
 
 /** The blocks of a segment at `indices`, int32 `[batch, kvHeads, blocks]`. */
 function blocksOf(segment: Segment, indices: tf.Tensor3D, block: number): Segment {
-  const {keys, values, positions, scores} = segment;
-  const rows = (x: tf.Tensor4D) => gatherBlocks(dense(x), indices, block).data;
+  const {keys, values, positions, scores, bias} = segment;
+  const rows = (x: tf.Tensor4D) => rowsOf(x, indices, block);
   return {
     keys: gatherBlocks(keys, indices, block),
     values: gatherBlocks(values, indices, block),
     tokens: indices.shape[2] * block,
     positions: typeof positions === 'number' ? positions : rows(positions),
     ...(scores && {scores: rows(scores)}),
+    ...(bias && {bias: rows(bias)}),
   };
 }
+
+/** The same blocks of what goes with each token, `[batch, kvHeads, tokens, columns]`. */
+const rowsOf = (x: tf.Tensor4D, indices: tf.Tensor3D, block: number): tf.Tensor4D =>
+  gatherBlocks(dense(x), indices, block).data;

@@ -22,7 +22,10 @@ export async function decodePast(past: Past, rope: RopeTables | undefined, sinks
   const orders = isWhole ? ordersOf(positions, heads) : ordersOf(positions.slice(0, older.length), heads);
   const decoded = tf.tidy((): Decoded => {
     const tokens = (of: typeof segments) =>
-      inOrder(joined(of.map(segment => decodeTokens(segment, {rope, tokensSeen}))), orders);
+      inOrder(
+        joined(of.map(segment => ({...decodeTokens(segment, {rope, tokensSeen}), bias: segment.bias}))),
+        orders,
+      );
     const result = (recent: DenseSegment, held: {sinks?: DenseBlock; rest?: DenseBlock} = {}): Decoded =>
       ({recent, ...held}) as Decoded;
     if (isWhole) return result({...tokens(segments), positions: 0});
@@ -76,10 +79,13 @@ function joined(parts: readonly DenseBlock[]): Tokens {
     values: dense(all(parts.map(({values}) => values.data))),
     tokens: parts.reduce((sum, {tokens}) => sum + tokens, 0),
     positions: all(parts.map(positionsOf)),
+    ...(parts.some(({bias}) => bias !== undefined) && {
+      bias: all(parts.map(part => part.bias ?? tf.zerosLike<tf.Tensor4D>(positionsOf(part)))),
+    }),
   };
 }
 
-function inOrder({keys, values, tokens, positions}: Tokens, orders: readonly number[][]): Tokens {
+function inOrder({keys, values, tokens, positions, bias}: Tokens, orders: readonly number[][]): Tokens {
   const [batch, kvHeads] = keys.data.shape;
   const indices = Int32Array.from(
     {length: batch * kvHeads * tokens},
@@ -90,5 +96,6 @@ function inOrder({keys, values, tokens, positions}: Tokens, orders: readonly num
     values: dense(gatherRows(values.data, indices)),
     tokens,
     positions: gatherRows(positions, indices),
+    ...(bias && {bias: gatherRows(bias, indices)}),
   };
 }

@@ -2,9 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import {readableNumbers} from '../../ops/host_numbers.js';
 import type {Context, Policy} from '../contract.js';
 import {bytesOf, bytesPerToken} from '../keepers/budget.js';
-import {scoresOf} from './candidates.js';
-import {bestOf, newestOf} from './choose.js';
+import {type Judged, judge} from './candidates.js';
+import {bestOf, newestOf, partedByScore} from './choose.js';
 import {type Past, type Segment, finerSegments, isAlwaysKept, tokensHeld, withSegments} from './past.js';
+import {refitted} from './refit.js';
 import {blockTokensOf, keepSinks, moveTokens, splitOldest, wholeBlocks, withoutOldest} from './segments.js';
 
 /**
@@ -19,7 +20,7 @@ import {blockTokensOf, keepSinks, moveTokens, splitOldest, wholeBlocks, withoutO
 export function evict(policy: Policy, given: Past, context: Context): Past {
   const {keep, store, recent, sinks} = policy;
   const scoresOfSegment =
-    keep.score && ((segment: Segment) => scoresOf(keep, [segment], 0, given, context)[0]!);
+    keep.score && ((segment: Segment) => judge(keep, [segment], 0, given, context).scores[0]!);
   const past = store.lower?.(given, context, scoresOfSegment) ?? given;
   const apart = past.held['sinks'];
   const within = holdsSinksWithin(policy, past);
@@ -28,7 +29,8 @@ export function evict(policy: Policy, given: Past, context: Context): Past {
   // tokens that wait to be stored count to a budget, but not to bytes for which bits fall: none goes before all bits have fallen
   const waiting = store.lower === undefined ? 0 : Math.max(0, past.recent.tokens - recent);
   if (tokensHeld(past) - waiting <= limit) return past;
-  if (store.exact === true && keep.score === undefined && Object.keys(past.held).every(areSinks)) {
+  const isWindow = keep.score === undefined && keep.refit !== true;
+  if (store.exact === true && isWindow && Object.keys(past.held).every(areSinks)) {
     return dropOldest(keepSinks(past, sinks), budget + recent);
   }
   const ready = withCandidates(policy, past, context);
@@ -69,7 +71,8 @@ function tokensOf({keep, store}: Policy, past: Past, context: Context): number {
   const budget = context.budget ?? keep.budget ?? Infinity;
   const bytes = budget === Infinity ? undefined : bytesOf(budget);
   if (bytes === undefined) return budget as number;
-  const costOf = (segment: Segment) => bytesPerToken(segment, keep.observes !== undefined);
+  const numbers = {scored: keep.observes !== undefined, biased: keep.refit === true};
+  const costOf = (segment: Segment) => bytesPerToken(segment, numbers);
   const candidates = candidateSegments(past, isAlwaysKept);
   const stored = candidates.filter(([name]) => name !== 'rest');
   const costs = (stored.length > 0 ? stored : candidates).map(([, segment]) => costOf(segment));
@@ -113,18 +116,22 @@ export function candidateTokens(ready: Past): number {
 
 /** The scores of all candidates: of each segment, float32 `[batch, kvHeads, tokens, 1]`. See `withCandidates`. */
 export function candidateScores(policy: Policy, ready: Past, context: Context): tf.Tensor4D[] {
-  return scoresOfCandidates(policy, ready, context, candidateSegments(ready));
+  return judged(policy, ready, context, candidateSegments(ready)).scores;
 }
 
-function scoresOfCandidates(
+function judged(
   policy: Policy,
   ready: Past,
   context: Context,
   candidates: readonly [name: string, segment: Segment][],
-): tf.Tensor4D[] {
+): Judged {
   const segments = candidates.map(([, segment]) => segment);
-  const sinks = holdsSinksWithin(policy, ready) ? policy.sinks : 0;
-  return scoresOf(policy.keep, segments, sinks, ready, context);
+  return judge(policy.keep, segments, sinksWithin(policy, ready), ready, context);
+}
+
+/** How many of the first tokens may be among the candidates. */
+function sinksWithin(policy: Policy, past: Past): number {
+  return holdsSinksWithin(policy, past) ? policy.sinks : 0;
 }
 
 /**
@@ -144,10 +151,11 @@ export function evictTo(
   const kept = wholeBlocks(most, store.blockTokens);
   if (kept >= tokens) return ready;
   const [[name, only]] = candidates as [[string, Segment]];
-  if (candidates.length === 1 && keep.score === undefined && typeof only.positions === 'number') {
+  const isRun = keep.score === undefined && keep.refit !== true && typeof only.positions === 'number';
+  if (candidates.length === 1 && isRun) {
     return withEvicted(withSegments(ready, {[name]: newestOf(only, kept, only.positions)}), tokens - kept);
   }
-  const scores = scoresOfCandidates(policy, ready, context, candidates);
+  const {scores, masses} = judged(policy, ready, context, candidates);
   const counts =
     candidates.length === 1
       ? [kept]
@@ -156,7 +164,12 @@ export function evictTo(
           candidates.map(([, segment]) => segment),
           kept,
         );
-  const best = candidates.map(([, segment], index) => bestOf(segment, scores[index]!, counts[index]!));
+  const best = candidates.map(([, segment], index) => {
+    const [mass, score, count] = [masses?.[index], scores[index]!, counts[index]!];
+    if (mass === undefined || count === 0 || count === segment.tokens) return bestOf(segment, score, count);
+    const parts = partedByScore({segment, mass}, score, count);
+    return refitted(parts.kept, parts.evicted, sinksWithin(policy, ready), policy, ready, context);
+  });
   const left = best.reduce((sum, segment) => sum + segment.tokens, 0);
   const segments = Object.fromEntries(candidates.map(([of], index) => [of, best[index]!]));
   return withEvicted(withSegments(ready, segments), tokens - left);

@@ -2,6 +2,7 @@ import type {Budget, Context, Policy} from '../contract.js';
 import {bytesOf} from '../keepers/budget.js';
 import {evict} from './evict.js';
 import type {DenseBlock, Past} from './past.js';
+import {queriesKept} from './query_window.js';
 import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './segments.js';
 
 /**
@@ -14,7 +15,7 @@ export function keepAndStore(policy: Policy, past: Past, of: Context): Past {
   const rested = storeRest(policy, past, context);
   // exact tokens stay in `recent` until the budget is exceeded
   const stored = store.exact === true ? rested : storeOldest(policy, rested, context);
-  const asksQueries = keep.observes !== undefined || keep.queries !== undefined;
+  const asksQueries = keep.observes !== undefined || queriesKept(keep) !== undefined;
   const canChoose = !asksQueries || context.queries !== undefined;
   return keep.budget === undefined || !canChoose ? stored : evict(policy, stored, context);
 }

@@ -16,6 +16,8 @@ export interface Segment {
   readonly positions: number | tf.Tensor4D;
   /** The attention statistic of each token, if the keeper observes one: float32 `[batch, kvHeads, tokens, 1]`. */
   readonly scores?: tf.Tensor4D;
+  /** Added to the attention scores of each token, since some took over evicted ones: float32 `[batch, kvHeads, tokens, 1]`. Default: nothing. */
+  readonly bias?: tf.Tensor4D | undefined;
 }
 
 /** Exact tokens: dense float32 keys (rotated) and values. */
@@ -85,10 +87,11 @@ export function tensorsOfPast(past: Past): tf.Tensor[] {
   return past.extras === undefined ? tensors : [...tensors, ...Object.values(past.extras)];
 }
 
-function tensorsOfSegment({keys, values, positions, scores}: Segment): tf.Tensor[] {
+function tensorsOfSegment({keys, values, positions, scores, bias}: Segment): tf.Tensor[] {
   const tensors: tf.Tensor[] = [keys, values].flatMap(encoding => Object.values(bareTensors(encoding)));
   if (typeof positions !== 'number') tensors.push(positions);
   if (scores !== undefined) tensors.push(scores);
+  if (bias !== undefined) tensors.push(bias);
   return tensors;
 }
 

@@ -1,9 +1,21 @@
 import * as tf from '@tensorflow/tfjs';
 import {append} from '../../ops/append/index.js';
+import type {Keeper} from '../contract.js';
 import type {QueryWindow} from './past.js';
 import {moveTokens} from './segments.js';
 
 // The newest queries of a depth, for keepers that look at attention only when tokens have to go.
+
+/**
+ * How many queries say how much attention evicted tokens had. More change little: with 64, outputs of attention of SmolLM2 were 3 % nearer on one
+ * validation text and no nearer on another.
+ */
+export const refitQueries = 16;
+
+/** How many of the newest queries a keeper needs, for its scores or to refit; undefined if none. */
+export function queriesKept({queries, refit, observes}: Keeper): number | undefined {
+  return refit !== true || observes?.statistic === 'mass' ? queries : Math.max(queries ?? 0, refitQueries);
+}
 
 /**
  * Appends the queries of a step. At least the newest `most` stay, and a few more until the buffer is full, so that a query is copied few

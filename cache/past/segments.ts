@@ -45,7 +45,8 @@ export function appendSegment(
     values: appendEncoding(segment?.values, fresh.values, at, capacity),
     tokens,
     positions: joinedPositions(segment, fresh, capacity),
-    scores: joinedScores(segment, fresh),
+    scores: joinedNumbers(segment, fresh, 'scores'),
+    ...((segment?.bias ?? fresh.bias) && {bias: joinedNumbers(segment, fresh, 'bias')}),
   };
 }
 
@@ -81,12 +82,18 @@ function joinedPositions(
   return append(before, positionsOf(fresh), at, capacity);
 }
 
-function joinedScores(segment: Segment | undefined, fresh: Segment): tf.Tensor4D | undefined {
-  if (segment === undefined || segment.tokens === 0) return fresh.scores;
-  if (fresh.scores === undefined) return segment.scores;
+/** The scores, or the biases, of both segments; missing ones are 0. */
+function joinedNumbers(
+  segment: Segment | undefined,
+  fresh: Segment,
+  which: 'scores' | 'bias',
+): tf.Tensor4D | undefined {
+  if (segment === undefined || segment.tokens === 0) return fresh[which];
+  // fresh scores come with the next observation
+  if (fresh[which] === undefined && (which === 'scores' || segment.bias === undefined)) return segment[which];
   const {batch, kvHeads} = headsOf(segment.keys);
-  const before: tf.Tensor4D = segment.scores ?? tf.zeros([batch, kvHeads, segment.tokens, 1]);
-  return tf.concat([before, fresh.scores], 2);
+  const numbersOf = (of: Segment): tf.Tensor4D => of[which] ?? tf.zeros([batch, kvHeads, of.tokens, 1]);
+  return tf.concat([numbersOf(segment), numbersOf(fresh)], 2);
 }
 
 /** The fewest spare tokens. Few, because the spare capacity of a short text should not outweigh its compression. */
@@ -157,36 +164,38 @@ export function withoutFirst(segment: Segment, tokens: number): Segment {
     mapTensors(encoding, (tensor, _, {tokensPerRow}) =>
       tokensPerRow === Infinity ? tensor : rest(tensor, tokensPerRow),
     );
-  const {keys, values, positions, scores} = segment;
+  const {keys, values, positions, scores, bias} = segment;
   return {
     keys: restOf(keys),
     values: restOf(values),
     tokens: left,
     positions: typeof positions === 'number' ? positions + tokens : rest(positions, 1),
     ...(scores && {scores: tf.slice(scores, [0, 0, tokens, 0], [-1, -1, left, -1])}),
+    ...(bias && {bias: tf.slice(bias, [0, 0, tokens, 0], [-1, -1, left, -1])}),
   };
 }
 
 /** Returns the oldest `tokens` tokens of a block, in new tensors; without their scores. */
-export function firstTokens({keys, values, positions}: DenseBlock, tokens: number): DenseBlock {
-  const first = ({data}: DenseEncoding) => dense(tf.slice(data, [0, 0, 0, 0], [-1, -1, tokens, -1]));
+export function firstTokens({keys, values, positions, bias}: DenseBlock, tokens: number): DenseBlock {
+  const first = (x: tf.Tensor4D): tf.Tensor4D => tf.slice(x, [0, 0, 0, 0], [-1, -1, tokens, -1]);
   return {
-    keys: first(keys),
-    values: first(values),
+    keys: dense(first(keys.data)),
+    values: dense(first(values.data)),
     tokens,
-    positions:
-      typeof positions === 'number' ? positions : tf.slice(positions, [0, 0, 0, 0], [-1, -1, tokens, -1]),
+    positions: typeof positions === 'number' ? positions : first(positions),
+    ...(bias && {bias: first(bias)}),
   };
 }
 
 /** Returns the newest `count` tokens of a block, in new tensors; without their scores. */
-export function lastTokens({keys, values, tokens, positions}: DenseBlock, count: number): DenseBlock {
+export function lastTokens({keys, values, tokens, positions, bias}: DenseBlock, count: number): DenseBlock {
   const last = (x: tf.Tensor4D): tf.Tensor4D => tf.slice(x, [0, 0, tokens - count, 0], [-1, -1, count, -1]);
   return {
     keys: {...keys, data: last(keys.data)},
     values: {...values, data: last(values.data)},
     tokens: count,
     positions: typeof positions === 'number' ? positions + tokens - count : last(positions),
+    ...(bias && {bias: last(bias)}),
   };
 }
 

@@ -7,7 +7,7 @@ import {attendPast, partialsOfPast} from './attend_past.js';
 import {keepAndStore} from './keep_and_store.js';
 import {observe} from './observe.js';
 import {type Past, noEvents} from './past.js';
-import {appendQueries} from './query_window.js';
+import {appendQueries, queriesKept} from './query_window.js';
 import {appendDense} from './segments.js';
 
 /** Fresh tokens of one depth: float32, queries and keys rotated. If the context has `latentKeys`, keys are unrotated latents. */
@@ -37,7 +37,8 @@ export function step(
   const {queries} = fresh;
   const start = past?.tokensSeen ?? 0;
   const recent = appendDense(past?.recent, fresh.keys, fresh.values, start, context.expectedTokens);
-  const {observes, queries: most} = policy.keep;
+  const {observes} = policy.keep;
+  const most = queriesKept(policy.keep);
   const extended: Past = {
     held: {},
     events: noEvents,

@@ -6,6 +6,7 @@ import {decodePast} from '../past/decode_past.js';
 import {keepAndStore} from '../past/keep_and_store.js';
 import {type Past, tensorsOfPast, tokensHeld} from '../past/past.js';
 import {kept, stillHeld} from '../past/past_tensors.js';
+import {queriesKept} from '../past/query_window.js';
 import type {CacheState} from '../state.js';
 
 /** The result of a change of plan at one depth. */
@@ -52,7 +53,8 @@ function planChange(depth: number, from: Policy, to: Policy, past: Past | undefi
 async function reencode(state: CacheState, depth: number, past: Past, policy: Policy): Promise<void> {
   const context = state.context(depth, state.seen[depth]!);
   const decoded = await stillHeld(past, () => decodePast(past, context.rope, policy.sinks));
-  const carried: Past = policy.keep.queries === undefined ? decoded : {...decoded, queries: past.queries};
+  const carried: Past =
+    queriesKept(policy.keep) === undefined ? decoded : {...decoded, queries: past.queries};
   try {
     if (state.pasts[depth] !== past) {
       throw new CacheStateError(

@@ -4,6 +4,7 @@ import {type Spec, atLeast, checkOptions} from '../../base/options.js';
 import type {HeadSizes, Keeper, Policy} from '../contract.js';
 import {asKeeper, keeperRegistry} from '../keepers/as_keeper.js';
 import {type AnyFactory, Registry, isSpec} from '../registry.js';
+import {expectRefittable} from '../past/refit.js';
 import {policy, policyOfKeeper} from './custom.js';
 import {readEntries} from './define.js';
 import * as policies from './index.js';
@@ -85,9 +86,11 @@ export function tokenBudget({sinks, recent, keep: {budget}}: Policy): number | u
   return typeof budget === 'number' ? sinks + recent + budget : undefined;
 }
 
-/** @throws InvalidArgumentError if a policy does not fit heads of these sizes. */
-export function checkPolicy({name, keep, store}: Policy, sizes: HeadSizes): void {
+/** @throws InvalidArgumentError if a policy does not fit heads of these sizes, or if its parts do not fit each other. */
+export function checkPolicy(policy: Policy, sizes: HeadSizes): void {
+  const {name, keep, store} = policy;
   store.check?.(sizes, keep);
+  expectRefittable(policy);
   const {budget} = keep;
   if (typeof budget !== 'number' || store.exact === true || budget === 0) return;
   const moves = Math.max(1, Math.ceil((store.firstTokens?.(sizes) ?? 1) / store.moveTokens));

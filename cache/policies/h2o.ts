@@ -3,9 +3,10 @@ import {type Factory, atLeast, flag} from '../../base/options.js';
 import type {Budget, Policy} from '../contract.js';
 import {budgetOf} from '../keepers/budget.js';
 import {heaviest} from '../keepers/heaviest.js';
+import {type RefitOptions, refitEntries} from '../keepers/options.js';
 import {type StoringOptions, definePolicy, storeEntries} from './define.js';
 
-export interface H2oOptions extends StoringOptions {
+export interface H2oOptions extends StoringOptions, RefitOptions {
   /**
    * Heavy hitters that stay: tokens per key head, the `sinks` included, or bytes per text and depth, such as `"64kB"`, the `sinks`
    * not included. Default 256.
@@ -21,6 +22,7 @@ const entries = {
   heavyBudget: v.optional(budgetOf(1), 256),
   recentBudget: v.optional(atLeast(1), 256),
   normalize: v.optional(flag, true),
+  ...refitEntries,
   ...storeEntries,
 };
 
@@ -30,8 +32,8 @@ const entries = {
  * less than a sixteenth of the heavy ones, those of the lowest scores, leave early.
  */
 export const h2o: Factory<H2oOptions, Policy> = definePolicy('h2o', entries, checked => {
-  const {heavyBudget, recentBudget, normalize, store} = checked;
+  const {heavyBudget, recentBudget, normalize, refit, store} = checked;
   const sinks = typeof heavyBudget === 'number' ? Math.min(checked.sinks, heavyBudget - 1) : checked.sinks;
   const budget = typeof heavyBudget === 'number' ? heavyBudget - sinks : heavyBudget;
-  return {sinks, recent: recentBudget, keep: heaviest({budget, normalize}), store};
+  return {sinks, recent: recentBudget, keep: heaviest({budget, normalize, refit}), store};
 });

@@ -9,7 +9,7 @@ import {type LeastUsedOptions, leastUsedEntries, sizesOf} from './lru.js';
  * oldest. A query uses a token if its attention probability exceeds `threshold`.
  */
 export const lfu: Factory<LeastUsedOptions, Policy> = definePolicy('lfu', leastUsedEntries, checked => {
-  const {maxCacheSize, threshold, store} = checked;
+  const {maxCacheSize, threshold, refit, store} = checked;
   const {sinks, recent, budget} = sizesOf(maxCacheSize, checked.sinks);
-  return {sinks, recent, keep: mostUsed({budget, threshold}), store};
+  return {sinks, recent, keep: mostUsed({budget, threshold, refit}), store};
 });

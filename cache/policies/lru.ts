@@ -2,9 +2,10 @@ import * as v from 'valibot';
 import {type Factory, atLeast, probability} from '../../base/options.js';
 import type {Policy} from '../contract.js';
 import {lastUsed} from '../keepers/last_used.js';
+import {type RefitOptions, refitEntries} from '../keepers/options.js';
 import {type StoringOptions, definePolicy, storeEntries} from './define.js';
 
-export interface LeastUsedOptions extends StoringOptions {
+export interface LeastUsedOptions extends StoringOptions, RefitOptions {
   /** Tokens that stay per key head, sinks and recent tokens included. Default 512. */
   readonly maxCacheSize?: number;
   /** A query uses a token if its attention probability exceeds this, from 0 to 1. Default 0.01. */
@@ -14,6 +15,7 @@ export interface LeastUsedOptions extends StoringOptions {
 export const leastUsedEntries = {
   maxCacheSize: v.optional(atLeast(2), 512),
   threshold: v.optional(probability, 0.01),
+  ...refitEntries,
   ...storeEntries,
 };
 
@@ -29,7 +31,7 @@ export function sizesOf(size: number, sinks: number): {recent: number; budget: n
  * the oldest token. A query uses a token if its attention probability exceeds `threshold`.
  */
 export const lru: Factory<LeastUsedOptions, Policy> = definePolicy('lru', leastUsedEntries, checked => {
-  const {maxCacheSize, threshold, store} = checked;
+  const {maxCacheSize, threshold, refit, store} = checked;
   const {sinks, recent, budget} = sizesOf(maxCacheSize, checked.sinks);
-  return {sinks, recent, keep: lastUsed({budget, threshold}), store};
+  return {sinks, recent, keep: lastUsed({budget, threshold, refit}), store};
 });

@@ -10,7 +10,8 @@ import {candidateScores, candidateTokens, evictTo, withCandidates} from '../past
 import {latentKeysOf} from '../past/fresh_tokens.js';
 import {type Past, tokensHeld} from '../past/past.js';
 import {kept, releasePast} from '../past/past_tensors.js';
-import {newestQueries} from '../past/query_window.js';
+import {newestQueries, queriesKept, refitQueries} from '../past/query_window.js';
+import {expectRefittable} from '../past/refit.js';
 import {expectWholeStep} from '../past/whole_step.js';
 import type {CacheState, Seen} from '../state.js';
 import {type PromptSize, checkSize, tokensOfSize} from './prompt_size.js';
@@ -130,8 +131,9 @@ function cutOf(
     ...own,
     keep,
     sinks: exact.sinks ?? Math.max(4, own.sinks),
-    recent: exact.recent ?? Math.max(own.recent, keep.queries ?? 0),
+    recent: exact.recent ?? Math.max(own.recent, queriesKept(keep) ?? 0),
   };
+  expectRefittable(policy);
   expectSeen(keep, own.keep, past);
   expectBasis(past, state.seen[depth]!);
   const stay = policy.sinks + policy.recent;
@@ -147,10 +149,17 @@ function cutOf(
 
 /** @throws CacheStateError if the past lacks what a keeper looks at. */
 function expectSeen(keep: Keeper, own: Keeper, {queries, recent, held}: Past): void {
-  if (keep.queries !== undefined && queries === undefined) {
+  const needed = queriesKept(keep);
+  if (needed !== undefined && queries === undefined) {
     throw new CacheStateError(
-      `compressPrompt: ${keep.name} looks at the newest ${keep.queries} queries, which this cache did not keep. Make it with a plan that asks for ` +
+      `compressPrompt: ${keep.name} looks at the newest ${needed} queries, which this cache did not keep. Make it with a plan that asks for ` +
         `them, such as '${keep.name}:budget=null', which evicts nothing, and give it the prompt again.`,
+    );
+  }
+  if (keep.refit === true && needed !== undefined && queries !== undefined && queries.tokens < refitQueries) {
+    throw new CacheStateError(
+      `compressPrompt: refit needs ${refitQueries} of the newest queries, and this cache kept ${queries.tokens}. Make it with a plan that refits, ` +
+        `such as '${keep.name}:budget=null,refit=true', and give it the prompt again.`,
     );
   }
   if (keep.observes === undefined) return;

@@ -32,13 +32,13 @@ export function tokensOfSize(size: PromptSize, past: Past, policy: Policy): numb
 }
 
 /** The tokens that take so many bytes: the first and the newest ones exactly, the others as they are stored now. */
-function tokensOfBytes(bytes: number, past: Past, {sinks, recent}: Policy): number {
-  const exact = bytesPerToken(past.recent, false).perToken;
+function tokensOfBytes(bytes: number, past: Past, {sinks, recent, keep}: Policy): number {
+  const exact = bytesPerToken(past.recent, {scored: false, biased: false}).perToken;
   const stored = segmentsOf(past).filter(
     segment => segment !== past.recent && segment !== past.held['sinks'],
   );
   const costs = (stored.length === 0 ? [past.recent] : stored).map(segment =>
-    bytesPerToken(segment, segment.scores !== undefined),
+    bytesPerToken(segment, {scored: segment.scores !== undefined, biased: keep.refit === true}),
   );
   const shared = costs.reduce((sum, cost) => sum + cost.shared, 0);
   const left = bytes - shared - exact * (sinks + recent);

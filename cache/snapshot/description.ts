@@ -20,6 +20,8 @@ const segment = v.strictObject({
   values: encodingLayoutSchema,
   /** Tokens that have a score, if the keeper observes attention. */
   scores: v.exactOptional(count),
+  /** Whether its tokens have biases. */
+  biased: v.exactOptional(v.literal(true)),
 });
 
 const depth = v.strictObject({

@@ -180,7 +180,10 @@ class DepthReader {
     return {data: this.reader.tensor(`${this.prefix}.queries`, 'float32', shape), tokens};
   }
 
-  private segment({tokens, positions, keys, values, scores}: SegmentDescription, name: string): Segment {
+  private segment(
+    {tokens, positions, keys, values, scores, biased}: SegmentDescription,
+    name: string,
+  ): Segment {
     const prefix = `${this.prefix}.${name}`;
     const encoding = (layout: EncodingLayout, side: string, dim: number) => {
       checkLayout(layout, {dim, tokens, kvHeads: this.layerShape.kvHeads}, `${prefix}.${side}`);
@@ -195,6 +198,9 @@ class DepthReader {
       positions: positions === null ? this.positions(prefix, tokens) : this.run(prefix, positions, tokens),
       ...(scores !== undefined && {
         scores: this.reader.tensor<tf.Rank.R4>(`${prefix}.scores`, 'float32', this.shape(scores, 1)),
+      }),
+      ...(biased && {
+        bias: this.reader.tensor<tf.Rank.R4>(`${prefix}.bias`, 'float32', this.shape(tokens, 1)),
       }),
     };
   }

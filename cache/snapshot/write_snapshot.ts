@@ -7,6 +7,7 @@ import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {specOf} from '../../base/options.js';
 import {type Encoding, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
 import type {Past, QueryWindow, Segment} from '../past/past.js';
+import {queriesKept} from '../past/query_window.js';
 import type {CacheState} from '../state.js';
 import type {DepthDescription, Description, SegmentDescription} from './description.js';
 import {encodingLayout} from './encoding_layout.js';
@@ -56,7 +57,7 @@ export async function writeSnapshot(state: CacheState, fingerprint: string | und
     depths: state.pasts.map((past, index) => {
       if (past === undefined) return null;
       const {scale, rope} = state.seen[index]!;
-      const most = policies[index]!.keep.queries ?? 0;
+      const most = queriesKept(policies[index]!.keep) ?? 0;
       return describeDepth({past, scale, rope: rope?.config}, most, `depth.${index}`, tensors);
     }),
   };
@@ -119,7 +120,7 @@ function describeQueries(
 }
 
 function describeSegment(
-  {keys, values, tokens, positions, scores}: Segment,
+  {keys, values, tokens, positions, scores, bias}: Segment,
   prefix: string,
   tensors: TensorToWrite[],
 ): SegmentDescription {
@@ -130,12 +131,14 @@ function describeSegment(
     tensors.push(toWrite(`${prefix}.positions`, positions, withRows(positions, tokens)));
   }
   if (scores) tensors.push(toWrite(`${prefix}.scores`, scores, scores.shape));
+  if (bias) tensors.push(toWrite(`${prefix}.bias`, bias, bias.shape));
   return {
     tokens,
     positions: typeof positions === 'number' ? positions : null,
     keys: encodingLayout(keys),
     values: encodingLayout(values),
     ...(scores && {scores: scores.shape[2]}),
+    ...(bias && {biased: true as const}),
   };
 }
 

@@ -65,7 +65,7 @@ describe('whatever can be read as a plan', () => {
 
   it('gives each half its options', () => {
     const both = asPolicy('quantized:bits=4,keep=heaviest,budget=96,normalize=true');
-    expect(both.keep.options).to.deep.equal({budget: 96, normalize: true});
+    expect(both.keep.options).to.deep.equal({budget: 96, normalize: true, refit: false});
     expect(both.store.options).to.have.nested.property('keys.options.bits', 4);
     const kept = asPolicy('heaviest:budget=64kB,recent=16,store=lowRank,rank=8,sinks=2');
     expect([kept.name, kept.sinks, kept.recent, kept.keep.budget]).to.deep.equal(['heaviest', 2, 16, '64kB']);

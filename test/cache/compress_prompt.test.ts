@@ -75,17 +75,27 @@ describe('compressPrompt', () => {
     dense: 'dense',
     'integer, 4 bit': {bits: 4, groupSize: 8},
     'groups of tokens': {bits: 8, groupAxis: 'channel', groupSize: 4},
+    'keys in groups of tokens': {keys: {bits: 8, groupAxis: 'channel', groupSize: 4}, values: 'float8'},
   };
   for (const name of shipped(keeperNames()).filter(each => each !== 'all')) {
-    for (const [stored, store] of Object.entries(stores)) {
+    const variants = Object.entries(stores).flatMap(([stored, store]) =>
+      [false, ...(stored === 'groups of tokens' ? [] : [true])].map(refit => ({
+        ...{stored: refit ? `${stored}, refitted` : stored, store, refit},
+      })),
+    );
+    for (const {stored, store, refit} of variants) {
       it(`${name}, ${stored}: keeps what a budget of that size keeps`, async () => {
         const plan = (budget: number | null) =>
-          policy({sinks: 4, recent: 12, keep: {name, options: {budget}}, store});
+          policy({sinks: 4, recent: 16, keep: {name, options: {budget, refit}}, store});
         const evicted = prefilled(plan(40));
-        const cache = prefilled(name === 'window' ? policy({recent: 12, store}) : plan(null));
+        const observing = () =>
+          name === 'window'
+            ? policy({recent: 16, keep: {name: 'keyDiff', options: {budget: null, refit}}, store})
+            : plan(null);
+        const cache = prefilled(observing());
         expect(tokensHeld(cache.past(0)!)).to.equal(tokens);
         const held = tokensHeld(evicted.past(0)!);
-        const cuts = await compressPrompt(cache, name, held, {recent: 12});
+        const cuts = await compressPrompt(cache, {name, options: {refit}}, held, {recent: 16});
         const cut = {keptTokens: held, evictedTokens: tokens - held};
         expect(cuts).to.deep.equal([0, 1].map(depth => ({depth, ...cut})));
         for (const depth of [0, 1]) {

@@ -141,7 +141,7 @@ describe("a user's keeper", () => {
       const segment = {keys: lloydMax!, values: lloydMax!, tokens: 16, positions: 0};
       const ofTile = encodingBytes(lloydMax!) / 2; // of two texts
       // a position and a score for each of three heads
-      expect(bytesPerToken(segment, true)).to.deep.equal({
+      expect(bytesPerToken(segment, {scored: true, biased: false})).to.deep.equal({
         perToken: (2 * ofTile) / 16 + 2 * 3 * 4,
         shared: 0,
       });

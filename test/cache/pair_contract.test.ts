@@ -5,6 +5,7 @@ import {
   type Budget,
   type Keeper,
   type StoreLike,
+  asKeeper,
   asPolicy,
   keeperNames,
   keepers,
@@ -38,6 +39,28 @@ const kept: Record<string, Keeper> = {
   dropKv: keepers.dropKv({budget: 64, queries: 6}),
   expectedAttention: keepers.expectedAttention({budget: 64, queries: 6}),
 };
+
+/** Keepers whose tokens take over evicted ones, and with which codecs. */
+const refitting = [
+  ...(['heaviest', 'snapKv', 'window'] as const).map(name => ({
+    keeper: `${name}, refitting`,
+    keep: asKeeper({name, options: {budget: 64, refit: true}}),
+    codecs: [
+      'dense',
+      'float8',
+      'integer',
+      'integer, rotated',
+      'lowRank',
+      'lowRank, 8 bit',
+      'one for each side',
+    ],
+  })),
+  ...(['lastUsed', 'mostUsed', 'tova', 'keyDiff', 'dropKv', 'expectedAttention'] as const).map(name => ({
+    keeper: `${name}, refitting`,
+    keep: asKeeper({name, options: {budget: 64, refit: true}}),
+    codecs: ['dense'],
+  })),
+];
 
 interface Stored {
   readonly store: StoreLike;
@@ -132,11 +155,16 @@ describe('keepers and codecs', () => {
       return cache.attend(0, fresh).dataSync<'float32'>().slice();
     });
 
-  for (const [keeperName, keep] of Object.entries(kept)) {
-    for (const [codecName, {store, error, budget}] of Object.entries(stored)) {
+  const pairs = [
+    ...Object.entries(kept).map(([keeper, keep]) => ({keeper, keep, recent: 6, codecs: Object.keys(stored)})),
+    ...refitting.map(pair => ({...pair, recent: 16})),
+  ];
+  for (const {keeper: keeperName, keep, recent, codecs} of pairs) {
+    for (const codecName of codecs) {
+      const {store, error, budget} = stored[codecName]!;
       if (budget !== undefined && keep.budget === undefined) continue; // refused: see levels.test.ts
       const within = budget === undefined ? keep : {name: keep.name, options: {...keep.options, budget}};
-      const rule = () => policy({sinks: 2, recent: 6, keep: within, store});
+      const rule = () => policy({sinks: 2, recent, keep: within, store});
 
       it(`${keeperName}, ${codecName}: budget, positions, numbers and bytes hold after every step`, () => {
         const made = rule();
@@ -193,12 +221,14 @@ describe('keepers and codecs', () => {
             ? undefined
             : tf.slice(positions, [0, 0, 0, 0], [-1, -1, segment.tokens, -1]).dataSync();
         const numbers = {keys: keys.data.dataSync(), values: values.data.dataSync()};
+        const bias = segment.bias?.dataSync();
         heard.forEach((positionsOfHead, head) => {
           for (let token = 0; token < segment.tokens; token++) {
             const position = at?.[head * segment.tokens + token] ?? (positions as number) + token;
             positionsOfHead.push(position);
             const allowed = exact.has(position) ? 1e-5 : error;
-            for (const side of ['keys', 'values'] as const) {
+            const tookOver = (bias?.[head * segment.tokens + token] ?? 0) > 0;
+            for (const side of tookOver ? (['keys'] as const) : (['keys', 'values'] as const)) {
               for (let channel = 0; channel < dim; channel++) {
                 const is = numbers[side][(head * segment.tokens + token) * dim + channel]!;
                 const was = came[side][(head * tokens + position) * dim + channel]!;

@@ -37,24 +37,28 @@ interface Held {
   readonly position: number;
   readonly key: number[];
   readonly value: number[];
+  /** Added to its scores. */
+  readonly bias?: number | undefined;
 }
 
 /** What each head of a past holds, decoded: `[batch][kvHead]`. Keys without rotation only. */
 function heldBy(past: Past | undefined): Held[][][] {
   const segments = past === undefined ? [] : segmentsOf(past);
-  const decoded = segments.map(({keys, values, positions, tokens: count}) => ({
+  const decoded = segments.map(({keys, values, positions, bias, tokens: count}) => ({
     count,
     keys: decodeEncoding(keys, 0, count).arraySync(),
     values: decodeEncoding(values, 0, count).arraySync(),
     positions: typeof positions === 'number' ? positions : positions.arraySync(),
+    bias: bias?.arraySync(),
   }));
   return Array.from({length: batch}, (_, b) =>
     Array.from({length: kvHeads}, (_, h) =>
-      decoded.flatMap(({count, keys, values, positions}) =>
+      decoded.flatMap(({count, keys, values, positions, bias}) =>
         Array.from({length: count}, (_, t) => ({
           position: typeof positions === 'number' ? positions + t : positions[b]![h]![t]![0]!,
           key: keys[b]![h]![t]!,
           value: values[b]![h]![t]!,
+          bias: bias?.[b]![h]![t]![0],
         })),
       ),
     ),
@@ -78,10 +82,12 @@ function expectedOutput(past: Past | undefined, fresh: Text, start: number, wind
         key,
         value: values[b]![kvHead]![t]!,
       }));
-      const all = [...held[b]![kvHead]!, ...own];
+      const all: Held[] = [...held[b]![kvHead]!, ...own];
       queries[b]![head]!.forEach((query, t) => {
         const seen = all.filter(({position}) => position <= start + t && position > start + t - window);
-        const scores = seen.map(({key}) => scale * key.reduce((sum, x, d) => sum + x * query[d]!, 0));
+        const scores = seen.map(
+          ({key, bias = 0}) => scale * key.reduce((sum, x, d) => sum + x * query[d]!, 0) + bias,
+        );
         const most = Math.max(...scores);
         const weights = scores.map(score => Math.exp(score - most));
         const total = weights.reduce((a, x) => a + x);

@@ -153,19 +153,20 @@ function channelsOf(
   return {keys: of('keys'), values: of('values')};
 }
 
-/** Some tokens of a segment, encoded anew, with their positions and scores. */
+/** Some tokens of a segment, encoded anew, with their positions, scores and biases. */
 function run(
   segment: Segment,
   from: number,
   tokens: number,
   encode: (side: TransformSide) => Encoding,
 ): Segment {
-  const {positions, scores} = segment;
+  const {positions, scores, bias} = segment;
   const [keys, values] = transformSides.map(encode) as [Encoding, Encoding];
   return {
     ...{keys, values, tokens},
     positions: typeof positions === 'number' ? positions + from : slice(positionsOf(segment), from, tokens),
     ...(scores && {scores: slice(scores, from, tokens)}),
+    ...(bias && {bias: slice(bias, from, tokens)}),
   };
 }
 

@@ -123,7 +123,7 @@ describe('more bits for the newest tokens', () => {
         const {stored, finest: near} = cache.past(0)!.held;
         const taken = [stored, near].map(of => {
           if (of === undefined) return 0;
-          const {perToken} = bytesPerToken(of, plan.keep.observes !== undefined);
+          const {perToken} = bytesPerToken(of, {scored: plan.keep.observes !== undefined, biased: false});
           return perToken * of.tokens;
         });
         expect(taken[0]! + taken[1]!, name).to.be.at.most(4000);

@@ -3,7 +3,7 @@
 Run from this folder:  python cache_golden.py
 Needs NumPy only (made with 2.4.6; takes some two minutes). Writes precision.json, eviction.json, keepers.json and low_rank.json: what each
 policy makes of a text, float64 to 7 digits. And codecs.json: codes, parameters and scales, to be met bit for bit. text.py
-makes the texts; storage.py, codecs_by_definition.py, policies.py and keepers.py hold the definitions.
+makes the texts; storage.py, codecs_by_definition.py, policies.py, keepers.py and refit.py hold the definitions.
 
     python cache_golden.py keepers.json     # only that file
 
@@ -52,6 +52,8 @@ CASES = {
         ("h2o", {"heavyBudget": 8, "recentBudget": 6, "sinks": 3, "normalize": False}, 100),
         ("h2o", {"heavyBudget": 40, "recentBudget": 9, "sinks": 0}, 100),
         ("h2o", {"heavyBudget": 20, "recentBudget": 1, "sinks": 0, "normalize": False}, None),
+        ("h2o", {"heavyBudget": 16, "recentBudget": 6, "sinks": 3, "normalize": False, "refit": True}, 100),
+        ("h2o", {"heavyBudget": 24, "recentBudget": 1, "sinks": 0, "refit": True}, None),
         ("lru", {"maxCacheSize": 24, "threshold": 0.05}, 100),
         ("lru", {"maxCacheSize": 16, "threshold": 0.1}, None),
         ("lfu", {"maxCacheSize": 24, "threshold": 0.05}, 100),
@@ -70,6 +72,11 @@ CASES = {
         ("expectedAttention", {"budget": 24, "recent": 16, "queries": 16}, 100),
         ("expectedAttention", {"budget": 12, "recent": 7, "queries": 7, "ahead": 3, "epsilon": 0, "projection": 8}, 100),
         ("expectedAttention", {"budget": 30, "recent": 12, "queries": 12, "sinks": 0, "projection": 9}, None),
+        ("snapKv", {"budget": 12, "recent": 16, "queries": 8, "refit": True}, 100),
+        ("keyDiff", {"budget": 16, "recent": 20, "sinks": 2, "refit": True}, None),
+        ("tova", {"budget": 12, "recent": 18, "sinks": 0, "refit": True}, 100),
+        ("expectedAttention", {"budget": 16, "recent": 16, "queries": 12, "ahead": 40, "projection": 8, "refit": True}, 100),
+        ("dropKv", {"budget": 14, "recent": 16, "queries": 6, "refit": True}, None),
     ],
     "low_rank.json": [
         ("onlineSvd", {"rank": 5, "updateFreq": 4}, 100),

@@ -6,6 +6,7 @@ sinks. Float64, one head and one query at a time.
 import numpy as np
 
 from policies import early
+from refit import NEWEST, take_over
 from storage import expect_clear
 from text import BATCH, DIM, GROUP, HEADS, KV_HEADS, attend, rotate, small, stream
 
@@ -21,8 +22,8 @@ def projections(seed):
 class Keeping:
     """`queries` newest queries, of tokens that are recent, choose among those that are not."""
 
-    def __init__(self, budget=256, sinks=4, recent=None, queries=0, projection=None):
-        self.budget, self.sinks, self.queries = budget, sinks, queries
+    def __init__(self, budget=256, sinks=4, recent=None, queries=0, projection=None, refit=False):
+        self.budget, self.sinks, self.queries, self.refit = budget, sinks, queries, refit
         self.recent = max(32, queries) if recent is None else recent
         self.projection = [np.eye(DIM)] * HEADS if projection is None else projections(projection)
 
@@ -32,36 +33,39 @@ class Keeping:
         candidates = [sorted(head.held())[: len(head.held()) - self.recent] for head in heads]
         scores = [self.scores(head, tokens, step.seen) for head, tokens in zip(heads, candidates)]
         for head, tokens, score in zip(heads, candidates, self.agreed(scores)):
-            self.evict(head, tokens, score)
+            self.evict(head, tokens, score, step.seen)
 
     def agreed(self, scores):
         return scores
 
-    def evict(self, head, tokens, scores):
+    def evict(self, head, tokens, scores, seen):
         heavy = self.budget + self.sinks
         worth = [np.inf if position < self.sinks else score for position, score in zip(tokens, scores)]
         order = np.argsort(worth)[::-1]
         kept, gone = order[: heavy - early(heavy)], order[heavy - early(heavy) :]
         expect_clear((worth[kept[-1]] - worth[gone[0]]) / max(abs(worth[gone[0]]), 1e-12), 1e-4, "which token goes")
         head.move([position for position in tokens if position in head.parts["recent"]], "heavy")
+        if self.refit:
+            mass = dict(zip(tokens, self.mass(head, tokens, seen, max(self.queries, NEWEST))))
+            take_over(head.parts["heavy"], [tokens[at] for at in kept], [tokens[at] for at in gone], mass, self.sinks)
         for at in gone:
-            del head.parts["heavy"][tokens[at]]
+            head.parts["heavy"].pop(tokens[at], None)
 
-    def asked(self, seen):
+    def asked(self, seen, queries=None):
         """Positions of the queries that choose: each sees every candidate."""
-        return range(max(0, seen - min(self.queries, max(1, self.recent))), seen)
+        return range(max(0, seen - min(queries or self.queries, max(1, self.recent))), seen)
 
-    def answers(self, head, seen):
+    def answers(self, head, seen, queries=None):
         """For each query head of the group and each query: its output and the probability of each token held."""
         held = head.held()
         for g in range(GROUP):
-            for at in self.asked(seen):
+            for at in self.asked(seen, queries):
                 query = rotate(head.text.queries[head.index][g, at : at + 1], [at], head.theta)[0]
                 yield g, *attend(query, {position: token for position, token in held.items() if position <= at})
 
-    def mass(self, head, tokens, seen):
+    def mass(self, head, tokens, seen, queries=None):
         total = np.zeros(len(tokens))
-        for _, _, probabilities in self.answers(head, seen):
+        for _, _, probabilities in self.answers(head, seen, queries):
             total += [probabilities[position] for position in tokens]
         return total
 
@@ -121,7 +125,7 @@ class ExpectedAttention(Keeping):
         self.ahead, self.epsilon = ahead, epsilon
 
     def scores(self, head, tokens, seen):
-        keys, values = (np.array(side) for side in zip(*(head.held()[position] for position in tokens)))
+        keys, values = (np.array(side) for side in zip(*(head.held()[position][:2] for position in tokens)))
         # the matrix of the mean rotation: what it makes of the unit vectors
         coming = [rotate(np.eye(DIM), [at] * DIM, head.theta).T for at in range(seen, seen + self.ahead)]
         rotation = np.mean(coming, 0)
@@ -131,6 +135,7 @@ class ExpectedAttention(Keeping):
             mean, covariance = queries.mean(0), np.cov(queries.T, bias=True)
             exponents = keys @ rotation @ mean / np.sqrt(DIM)
             exponents += np.einsum("ti,ij,tj->t", keys, rotation @ covariance @ rotation.T, keys) / (2 * DIM)
+            exponents += [sum(head.held()[position][2:]) for position in tokens]
             weights = np.where(np.array(tokens) < self.sinks, 0, np.exp(exponents - exponents.max()))
             norms = np.linalg.norm(values @ self.projection_of(head, g), axis=1)
             total += (weights / weights.sum() + self.epsilon) * norms

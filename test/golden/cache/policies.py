@@ -10,6 +10,7 @@ from math import ceil, lcm
 
 import numpy as np
 
+from refit import take_over
 from storage import expect_clear, float8, hadamard, quantise, right_singular
 from text import BATCH, DIM, KV_HEADS, attend, rotate
 
@@ -297,18 +298,22 @@ class Evicting:
         if not self.whole:
             expect_clear(worst / max(best, 1e-9) - 1, 1e-4, "which token goes")
         head.move([position for position in candidates if position in head.parts["recent"]], "heavy")
+        if self.refit:
+            take_over(head.parts["heavy"], kept, gone, dict(scores), self.sinks)
         for position in gone:
-            del head.parts["heavy"][position], scores[position]
+            head.parts["heavy"].pop(position, None)
+            del scores[position]
 
     whole = False  # scores are whole numbers
+    refit = False
 
     def first_score(self, position):
         return 0
 
 
 class H2o(Evicting):
-    def __init__(self, heavyBudget=256, recentBudget=256, sinks=4, normalize=True):
-        self.heavy, self.recent, self.sinks, self.normalize = heavyBudget, recentBudget, sinks, normalize
+    def __init__(self, heavyBudget=256, recentBudget=256, sinks=4, normalize=True, refit=False):
+        self.heavy, self.recent, self.sinks, self.normalize, self.refit = heavyBudget, recentBudget, sinks, normalize, refit
 
     def observe(self, scores, at, seen):
         for probabilities in seen:

@@ -60,8 +60,8 @@ def rotate(x, positions, theta):
 
 
 def attend(query, tokens):
-    """softmax(q . k / sqrt(DIM)) over the tokens {position: (key, value)}: the output and {position: probability}."""
-    scores = {position: query @ key / np.sqrt(DIM) for position, (key, _) in tokens.items()}
+    """softmax(q . k / sqrt(DIM) + bias) over the tokens {position: (key, value) or (key, value, bias)}: the output and {position: probability}."""
+    scores = {position: query @ key / np.sqrt(DIM) + sum(bias) for position, (key, _, *bias) in tokens.items()}
     largest = max(scores.values())
     weights = {position: np.exp(score - largest) for position, score in scores.items()}
     total = sum(weights.values())

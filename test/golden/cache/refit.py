@@ -1,0 +1,28 @@
+"""What stays takes over what goes: each token that goes is added to the kept one with the nearest key, weighed by the attention that both receive."""
+
+import numpy as np
+
+from storage import expect_clear
+
+MOST_BIAS = 1.5
+NEWEST = 16  # queries that say how much attention a token receives, if nothing else does
+
+
+def take_over(part, kept, gone, mass, sinks):
+    """Changes the tokens `kept` of part {position: (key, value[, bias])} and removes those of `gone`; mass {position: attention}."""
+    open_ = [position for position in kept if position >= sinks]
+    keys = np.array([part[position][0] for position in open_])
+    given = {}
+    for position in gone:
+        distances = ((keys - part[position][0]) ** 2).sum(1)
+        first, second = np.sort(distances)[:2]
+        expect_clear(second - first, 1e-4 * max(first, 1e-3), "the nearest key")
+        given.setdefault(open_[distances.argmin()], []).append(position)
+    for position, others in given.items():
+        key, value, *bias = part[position]
+        whole = mass[position] + sum(mass[other] for other in others)
+        mean = (mass[position] * value + sum(mass[other] * part[other][1] for other in others)) / whole
+        grown = sum(bias) + np.log(whole / mass[position])
+        part[position] = (key, mean, min(grown, max(sum(bias), MOST_BIAS)))
+    for position in gone:
+        del part[position]

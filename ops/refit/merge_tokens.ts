@@ -40,8 +40,8 @@ const mostBias = 1.5;
  *     c(j) = argmin_c |k_j - k_c|        m'_c = m_c + sum_{c(j) = c} m_j
  *     v'_c = (m_c v_c + sum_{c(j) = c} m_j v_j) / m'_c        bias'_c = min(bias_c + ln(m'_c / m_c), 1.5)
  *
- * Keys stay. Attention Matching (arXiv 2602.16284) finds biases and values by least squares; this is its cheapest
- * form, one product of removed and kept keys, and loses nearly as little: see docs/DECISIONS.md.
+ * Keys stay. Attention Matching (arXiv 2602.16284) finds biases and values by least squares; this takes one product of removed and kept keys
+ * instead, and loses 4 to 9 % more of two validation texts.
  *
  * @param removed runs of removed tokens; of each, a matrix of its tokens by the kept ones is made. Called inside a tidy of its own.
  */

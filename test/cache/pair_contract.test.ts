@@ -114,7 +114,7 @@ const stored: Record<string, Stored> = {
       },
     },
     error: 4,
-    budget: '4kB',
+    budget: '3kB',
   },
   'transform, without a profile': {store: {name: 'transform', options: {bits: 5, near: 16}}, error: 2},
   adaptive: {store: {name: 'adaptive', options: {tolerance: 0.2, groupSize: 4}}, error: 1.5},

@@ -27,7 +27,7 @@ export interface Coding extends DepthLevels {
 export const levelNames = (count: number): string[] => [...finerSegments.slice(0, count - 1), 'stored'];
 
 /** The most levels that a codec can have. */
-export const mostLevels = finerSegments.length + 1;
+const mostLevels = finerSegments.length + 1;
 
 /** A segment of some level: all have one basis. */
 export function anyLevel({held}: Past): Segment | undefined {

@@ -54,7 +54,7 @@ const shown: readonly (readonly [plan: string, stays: string, stored: string])[]
   ['onlineSvd', 'all', 'rank 32, in a decomposition that grows with the text'],
   ['layered:longTermBits=4', 'all', '4-bit codes; the newest 128 tokens are exact'],
   ['layered:longTermBits=4,rankOf=keys', 'all', 'the same, with keys of rank 32'],
-  ['h2o', 'the 256 most attended and the newest 256', 'float32'],
+  ['h2o:normalize=false', 'the 256 most attended and the newest 256', 'float32'],
   ['lru', 'the 512 last used', 'float32'],
   ['lfu', 'the 512 most used', 'float32'],
   ['sliding', 'the first 4 and the newest 512', 'float32'],

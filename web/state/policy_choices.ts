@@ -40,6 +40,7 @@ export const policyGroups: readonly PolicyGroup[] = [
       {policy: 'sliding:window=92,sinks=4', title: 'sinks and window, 96 tokens'},
       {policy: 'lru:maxCacheSize=96', title: 'least recently used, 96 tokens'},
       {policy: 'lfu:maxCacheSize=96', title: 'least frequently used, 96 tokens'},
+      {policy: 'mixed:budget=12kB', title: 'bits first, then tokens, 12 kB per depth'},
     ],
   },
 ];

@@ -42,7 +42,8 @@ export async function truncate(state: CacheState, tokens: number): Promise<void>
 
 /**
  * Returns how many tokens of each held segment come before a position; read from the backend.
- * @throws CacheStateError if heads differ in that number, if a segment is not in text order, or if one that has to be cut is no run.
+ * @throws CacheStateError if heads differ in that number, if a segment is not in text order, or if tokens of other segments lie between those
+ *   of a block that has to be cut.
  */
 async function tokensBefore(past: Past, position: number, policy: Policy): Promise<number[]> {
   return Promise.all(
@@ -50,9 +51,10 @@ async function tokensBefore(past: Past, position: number, policy: Policy): Promi
       const heads = (await hostPositions(segment)).map(row => Array.from(row));
       const [first, ...others] = heads.map(row => row.filter(at => at < position).length);
       const ascends = heads.every(row => row.every((at, i) => i === 0 || at > row[i - 1]!));
-      const isCut = first! > 0 && first! < segment.tokens;
-      const isRun = typeof segment.positions === 'number'; // tokens between those of another segment are no run
-      if (ascends && others.every(count => count === first) && (isRun || !isCut)) return first!;
+      const whole = wholeTokens(segment, first!);
+      // those of a block that is cut in two become the recent run, so they must be the last ones
+      const isRun = first === whole || heads.every(row => row[whole] === position - (first! - whole));
+      if (ascends && others.every(count => count === first) && isRun) return first!;
       throw new CacheStateError(
         `Tokens were evicted, or lost bits, by their scores (the policy is ${policy.name} now), so that no segment has the first ${position} ` +
           `tokens of the text in order. ${advice}`,
@@ -99,7 +101,7 @@ function truncated(
   let tail: DenseSegment | undefined;
   for (const [index, [name, segment]] of Object.entries(past.held).entries()) {
     const kept = before[index]!;
-    const whole = kept === segment.tokens ? kept : wholeBlocks(segment, kept);
+    const whole = wholeTokens(segment, kept);
     if (whole === segment.tokens) held[name] = segment;
     else if (whole > 0) held[name] = withoutNewest(segment, whole);
     if (kept > whole) tail = decodedTail(segment, whole, kept - whole, tokens, rope);
@@ -110,8 +112,9 @@ function truncated(
 const advice = 'fork() the cache before tokens that may be undone, or reset() it and compute the text again.';
 
 /** How many of the kept tokens can stay in their segment: whole blocks; none of an exact run, which becomes `recent`. */
-function wholeBlocks(segment: Segment, kept: number): number {
-  const {keys, values, positions} = segment;
+function wholeTokens(segment: Segment, kept: number): number {
+  const {keys, values, positions, tokens} = segment;
+  if (kept === tokens) return kept;
   if (keys.kind === 'dense' && values.kind === 'dense' && typeof positions === 'number') return 0;
   const block = blockTokensOf(segment);
   return Math.floor(kept / block) * block;

@@ -316,6 +316,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   integer: 'test/cache/codec_extremes.test.ts',
   linalg: 'test/ops/linalg/extremes.test.ts',
   lloyd_max: 'test/cache/codec_extremes.test.ts',
+  gather_tiled: 'test/ops/gather_tokens.test.ts', // moves codes, bit for bit
+  refit: 'test/ops/refit/merge_tokens.test.ts',
   unpack: 'test/ops/weights/records.test.ts',
 };
 

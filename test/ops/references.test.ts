@@ -23,6 +23,7 @@ import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {project} from '../../ops/low_rank/index.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
+import {mergeTokens} from '../../ops/refit/merge_tokens.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {swiglu} from '../../ops/swiglu/index.js';
@@ -82,6 +83,10 @@ const runs: Record<string, () => unknown> = {
   float8: () => decodeEncoding(encodeFloat8(ones(1, 2, 3, 4), {format: 'e5m2'}), 0, 3),
   gather_tiled: () => gatherTokens(quantizeLloydMax(ones(1, 2, 16, 8), [[3], [8]]), new Int32Array(32)),
   gather_tokens: () => gatherRows(ones(1, 2, 3, 4), tf.zeros([1, 2, 2], 'int32')),
+  refit: () => {
+    const [keys, mass] = [ones(1, 2, 3, 4), ones(1, 2, 3, 1)];
+    mergeTokens({keys, values: keys, mass, bias: mass, open: mass}, [() => ({keys, values: keys, mass})]);
+  },
   hadamard: () => gradients(hadamard, ones(1, 2, 3, 4)),
   integer: () => decodeEncoding(quantize(ones(1, 2, 3, 4), integers), 0, 3),
   linalg: () => eigh(tf.ones([1, 3, 3])),

@@ -37,6 +37,31 @@ describeOnBackends('mergeTokens', () => {
       {numRuns: 40},
     ));
 
+  for (const size of [1e-15, 1e15]) {
+    it(`gives means of numbers of ${size}, with masses from 1e-30 to 1e6`, async () => {
+      const numbers = (seed: number, columns: number) =>
+        tf.tensor4d(
+          randomFloats(seed, 6 * columns).map(x => x * size),
+          [1, 1, 6, columns],
+        );
+      const mass: tf.Tensor4D = tf.tensor4d([1e-30, 0, 1e6, 1, 1e-12, 1e-6], [1, 1, 6, 1]);
+      const nothing: tf.Tensor4D = tf.zeros([1, 1, 6, 1]);
+      const kept = {
+        keys: numbers(1, 4),
+        values: numbers(2, 3),
+        mass,
+        bias: nothing,
+        open: tf.onesLike(nothing),
+      };
+      const removed = {keys: numbers(3, 4), values: numbers(4, 3), mass};
+      const {values, bias, changed} = mergeTokens(kept, [() => removed]);
+      const largest = Math.max(...[kept, removed].flatMap(of => [...of.values.dataSync()]).map(Math.abs));
+      for (const value of await values.data()) expect(Math.abs(value)).to.be.at.most(largest * (1 + 1e-6));
+      for (const number of await bias.data()) expect(number).to.be.within(0, 1.5);
+      tf.dispose([kept, removed, values, bias, changed]);
+    });
+  }
+
   it('gives masses of zero a mean of numbers, and leaks nothing', async () => {
     const zeros = (columns: number): tf.Tensor4D => tf.zeros([1, 1, 2, columns]);
     const ones = (columns: number): tf.Tensor4D => tf.ones([1, 1, 2, columns]);

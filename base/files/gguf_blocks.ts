@@ -192,7 +192,7 @@ export function q6_k(bytes: Uint8Array): BlockCodes {
 }
 
 /** 16 bytes as 32 codes: lower nibbles first. */
-function nibbles(bytes: Uint8Array, at: number, codes: BlockCodes['codes'], to: number): void {
+export function nibbles(bytes: Uint8Array, at: number, codes: BlockCodes['codes'], to: number): void {
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + j]!;
     codes[to + j] = pair & 15;

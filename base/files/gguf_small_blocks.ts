@@ -1,4 +1,4 @@
-import {type BlockCodes, half} from './gguf_blocks.js';
+import {type BlockCodes, half, nibbles} from './gguf_blocks.js';
 import {float16Values} from './float_formats.js';
 
 // GGML's blocks of 1.7 to 4.25 bits per weight: K types of 2 and 3 bits, ternary ones, and codes that name a level of a table. See
@@ -127,7 +127,7 @@ function bitPairs(bytes: Uint8Array, at: number, codes: BlockCodes['codes'], to:
   }
 }
 
-/** 16 bytes as 32 levels: lower nibbles first. */
+/** 16 bytes as 32 levels. */
 function levelsOf(
   table: readonly number[],
   bytes: Uint8Array,
@@ -135,11 +135,8 @@ function levelsOf(
   codes: BlockCodes['codes'],
   to: number,
 ): void {
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + j]!;
-    codes[to + j] = table[pair & 15]!;
-    codes[to + 16 + j] = table[pair >> 4]!;
-  }
+  nibbles(bytes, at, codes, to);
+  for (let i = to; i < to + 32; i++) codes[i] = table[codes[i]!]!;
 }
 
 /** The digits of some bytes: the first of all of them, then the second. */

@@ -15,10 +15,10 @@ import {encodingLayout} from './encoding_layout.js';
 export const snapshotKind = 'eigenkv cache';
 /**
  * Version 2: policies consist of keepers and codecs, and the first tokens stay exact. Version 3: zero points of integer codes are float16,
- * which a reader of version 2 would take for integers, keys may have a rotated mean, and a
- * basis may be codes.
+ * which a reader of version 2 would take for integers, keys may have a rotated mean, and a basis may be codes. Version 4: the newest tokens of
+ * `transform` are in the segment `finest`, not `near`, and tokens may have biases.
  */
-export const snapshotVersion = 3;
+export const snapshotVersion = 4;
 
 /** The last tensor: the CRC-32 of every byte before it, little endian. */
 export const checksumName = 'crc32';

@@ -228,10 +228,10 @@ describe('a snapshot', () => {
     const bytes = await cache.save();
     cache.dispose();
     const refuse = (wrong: Uint8Array) => rejection(KVCache.restore(wrong, [layerShape(0)]), FormatError);
-    for (const version of ['2', '4']) {
+    for (const version of ['3', '5']) {
       const {message} = await refuse(withMetadata(bytes, metadata => (metadata['version'] = version)));
       expect(message).to.include(
-        `version ${version}; this eigenkv reads version 3. Read it with the version that wrote it`,
+        `version ${version}; this eigenkv reads version 4. Read it with the version that wrote it`,
       );
     }
     const other = await refuse(withMetadata(bytes, metadata => (metadata['kind'] = 'eigenkv calibration')));

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {append} from '../../ops/append/index.js';
+import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {
   type DenseEncoding,
   type Encoding,
@@ -157,7 +158,7 @@ export function withoutOldest(recent: DenseSegment, tokens: number): DenseSegmen
 export function withoutFirst(segment: Segment, tokens: number): Segment {
   const left = segment.tokens - tokens;
   const rest = (tensor: tf.Tensor4D, tokensPerRow: number): tf.Tensor4D => {
-    const rows = tf.slice(tensor, [0, 0, tokens / tokensPerRow, 0], [-1, -1, left / tokensPerRow, -1]);
+    const rows = rowsFrom(tensor, tokens / tokensPerRow, left / tokensPerRow);
     return append(undefined, rows, 0, segment.tokens / tokensPerRow);
   };
   const restOf = (encoding: Encoding) =>
@@ -173,6 +174,15 @@ export function withoutFirst(segment: Segment, tokens: number): Segment {
     ...(scores && {scores: tf.slice(scores, [0, 0, tokens, 0], [-1, -1, left, -1])}),
     ...(bias && {bias: tf.slice(bias, [0, 0, tokens, 0], [-1, -1, left, -1])}),
   };
+}
+
+/** Returns a copy of a run of rows of each head. Exact for codes: tfjs' slice moves int32 through float32 on webgpu. */
+export function rowsFrom(tensor: tf.Tensor4D, from: number, rows: number): tf.Tensor4D {
+  const heads = tensor.shape[0] * tensor.shape[1];
+  return gatherRows(
+    tensor,
+    Int32Array.from({length: heads * rows}, (_, i) => from + (i % rows)),
+  );
 }
 
 /** Returns the oldest `tokens` tokens of a block, in new tensors; without their scores. */

@@ -2,14 +2,13 @@ import * as tf from '@tensorflow/tfjs';
 import {append} from '../../ops/append/index.js';
 import {CacheStateError} from '../../base/errors.js';
 import {type Encoding, mapTensors} from '../../ops/encodings/encoding.js';
-import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {type DenseSegment, type Past, type Segment, tokensHeld} from '../past/past.js';
 import type {Policy} from '../contract.js';
 import {decodeTokens, hostPositions} from '../past/decode.js';
 import {kept as keptTensors, stillHeld} from '../past/past_tensors.js';
 import {withoutNewestQueries} from '../past/query_window.js';
 import type {RopeTables} from '../past/rope_tables.js';
-import {blockTokensOf, dense} from '../past/segments.js';
+import {blockTokensOf, dense, rowsFrom} from '../past/segments.js';
 import type {CacheState} from '../state.js';
 
 /**
@@ -125,23 +124,14 @@ function withoutNewest({keys, values, positions, scores}: Segment, tokens: numbe
     keys: firstTokensOf(keys, tokens),
     values: firstTokensOf(values, tokens),
     tokens,
-    positions: typeof positions === 'number' ? positions : firstRows(positions, tokens),
-    ...(scores && {scores: firstRows(scores, Math.min(tokens, scores.shape[2]))}),
+    positions: typeof positions === 'number' ? positions : rowsFrom(positions, 0, tokens),
+    ...(scores && {scores: rowsFrom(scores, 0, Math.min(tokens, scores.shape[2]))}),
   };
 }
 
 function firstTokensOf(encoding: Encoding, tokens: number): Encoding {
   return mapTensors(encoding, (tensor, _, {tokensPerRow}) =>
-    tokensPerRow === Infinity ? tensor : firstRows(tensor, tokens / tokensPerRow),
-  );
-}
-
-/** Returns a copy of the first rows of each head, exact for int32, too. */
-function firstRows(tensor: tf.Tensor4D, rows: number): tf.Tensor4D {
-  const heads = tensor.shape[0] * tensor.shape[1];
-  return gatherRows(
-    tensor,
-    Int32Array.from({length: heads * rows}, (_, i) => i % rows),
+    tokensPerRow === Infinity ? tensor : rowsFrom(tensor, 0, tokens / tokensPerRow),
   );
 }
 
@@ -149,10 +139,10 @@ function firstRows(tensor: tf.Tensor4D, rows: number): tf.Tensor4D {
 function recentOf(recent: DenseSegment, tokens: number, {observes}: Policy['keep']): DenseSegment {
   if (tokens === 0) return emptyRun(recent, recent.positions);
   const {keys, values, positions, scores} = recent;
-  const cut = scores && firstRows(scores, Math.min(tokens, scores.shape[2]));
+  const cut = scores && rowsFrom(scores, 0, Math.min(tokens, scores.shape[2]));
   return {
-    keys: dense(firstRows(keys.data, tokens)),
-    values: dense(firstRows(values.data, tokens)),
+    keys: dense(rowsFrom(keys.data, 0, tokens)),
+    values: dense(rowsFrom(values.data, 0, tokens)),
     tokens,
     positions,
     scores:

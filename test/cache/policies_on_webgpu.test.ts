@@ -6,6 +6,7 @@ import {BackendError} from '../../base/errors.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
 import {expectClose} from '../support/tensors.js';
+import {randomProfileId} from '../support/transform_profile.js';
 import {rejection} from '../base/files/rejection.js';
 import {policyVariants, variantName} from './variants.js';
 import type {Spec} from '../../base/options.js';
@@ -23,11 +24,20 @@ const ofKeepers: readonly Variant[] = [
   {name: 'expectedAttention', options: {budget: 12, recent: 6, queries: 6}},
 ];
 
+const profile = randomProfileId({depths: 1, kvHeads: 2, dim: 16, rope: {theta: 100}});
+/** With the tables of a profile: tokens of one number of bits, of two by age, and of levels under a budget that is full. */
+const ofProfiles: readonly Variant[] = [
+  {name: 'transform', options: {bits: 4, profile}},
+  {name: 'transform', options: {bits: 2, near: 32, profile}},
+  {name: 'mixed', options: {bits: '6/4/2', near: 16, budget: '2600B', profile}},
+];
+
 /** An eigendecomposition, and the error of a trial, decide what is stored. */
 const readsAtOnce = new Set(['onlineSvd', 'adaptive']);
 
 const shape = {batch: 2, heads: 6, kvHeads: 2, dim: 16};
 const fewTokens = [24, 1, 1, 9, 1];
+const moreTokens = [24, 30, 1, 16, 16, 1];
 
 /** Outputs of a text that goes through one depth, chunk by chunk. */
 async function outputs(variant: Variant, chunks: readonly number[]): Promise<Float32Array> {
@@ -75,6 +85,14 @@ describeOnBackends(
         const expected = await outputs(variant, fewTokens);
         await useBackend(backend);
         await expectClose(await outputs(variant, fewTokens), expected, 2e-5);
+      });
+    }
+    for (const variant of ofProfiles) {
+      it(`compute the same as on wasm by a profile: ${variantName(variant)}`, async () => {
+        await useBackend('wasm');
+        const expected = await outputs(variant, moreTokens);
+        await useBackend(backend);
+        await expectClose(await outputs(variant, moreTokens), expected, 2e-5);
       });
     }
   },

@@ -72,28 +72,36 @@ function makeTensors(transform: SideTransform, widths: SideWidths, batch: number
   const channels = channelsOf(transform);
   const all: tf.Tensor[] = [];
   const lent = (make: () => tf.Tensor): tf.Tensor4D => {
-    const tensor = lend(tf.tidy(() => tf.tile(make(), [batch, 1, 1, 1])) as tf.Tensor4D);
+    const tensor = lend(tf.tidy(make) as tf.Tensor4D);
     all.push(tensor);
     return tensor;
   };
+  const ofBatch = (x: tf.Tensor): tf.Tensor => tf.tile(x, [batch, 1, 1, 1]);
+  // repeated on the host: tfjs' tile moves int32 through float32 on webgpu, which loses codes
+  const ofCodes = (codes: Int32Array) =>
+    lent(() => {
+      const repeated = new Int32Array(batch * codes.length);
+      for (let text = 0; text < batch; text++) repeated.set(codes, text * codes.length);
+      return tf.tensor4d(repeated, [batch, kvHeads, dim, codes.length / kvHeads / dim], 'int32');
+    });
   const vector = (numbers: Float32Array | undefined) =>
     numbers?.some(number => number !== 0) === true
-      ? lent(() => tf.tensor4d(numbers, [1, kvHeads, 1, dim]))
+      ? lent(() => ofBatch(tf.tensor4d(numbers, [1, kvHeads, 1, dim])))
       : undefined;
   const transposed = (analysis: Float32Array) =>
-    lent(() => tf.transpose(tf.tensor4d(analysis, [1, kvHeads, dim, channels]), [0, 1, 3, 2]));
+    lent(() => ofBatch(tf.transpose(tf.tensor4d(analysis, [1, kvHeads, dim, channels]), [0, 1, 3, 2])));
   const rows = mixedSynthesis(transform, widths);
   const rest = {mean: vector(mean), rotatedMean: vector(rotatedMean)};
   const coded = channels === dim ? codedRows(rows, kvHeads, dim) : undefined;
   if (coded === undefined) {
-    const basis = lent(() => tf.tensor4d(rows, [1, kvHeads, channels, dim]));
+    const basis = lent(() => ofBatch(tf.tensor4d(rows, [1, kvHeads, channels, dim])));
     return {tables: {...rest, basis, analysis: transposed(mixedAnalysis(transform, widths))}, lent: all};
   }
   const {codes, params, inverse} = coded;
   const basis: IntegerEncoding = {
     ...{kind: 'integer', ...codesOfRows, dim, groupSize: dim},
-    codes: lent(() => tf.tensor4d(codes, [1, kvHeads, dim, codes.length / kvHeads / dim], 'int32')),
-    params: lent(() => tf.tensor4d(params, [1, kvHeads, dim, 1], 'int32')),
+    codes: ofCodes(codes),
+    params: ofCodes(params),
   };
   const isSolved = tf.getBackend() === 'wasm';
   return {tables: {...rest, basis, ...(!isSolved && {analysis: transposed(inverse)})}, lent: all};

@@ -16,11 +16,11 @@ export async function prefillRows(
   const scale = dim ** -0.5;
   const withGradient = tf.grads((...args) => {
     const [a, b, c] = args as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
-    return tf.sum(causalAttention(a, b, c, scale));
+    return tf.sum(causalAttention(a, b, c, {scale}));
   });
   const tasks: {[name: string]: () => void} = {
     dense: () => {
-      tf.tidy(() => void causalAttention(q, k, v, scale));
+      tf.tidy(() => void causalAttention(q, k, v, {scale}));
     },
     'dense, forward and backward': () => {
       tf.tidy(() => void withGradient([q, k, v]));

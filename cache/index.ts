@@ -99,4 +99,5 @@ export type {
   TokenEncoding,
 } from '../ops/encodings/encoding.js';
 export type {Rotation} from '../ops/rotate/index.js';
+export type {Scoring, ScoringOptions} from '../ops/attention/scoring.js';
 export type {RopeConfig, RopeScaling} from '../ops/rotate/rope.js';

@@ -7,6 +7,7 @@ import {InvalidArgumentError, shown} from '../base/errors.js';
 import {atLeast, callback, checkOptions, flag} from '../base/options.js';
 import {type Warn, once, warnOnceOf} from '../base/warn.js';
 import {expectMovable} from '../ops/backends/residence.js';
+import {scoringOf} from '../ops/attention/scoring.js';
 import {type Rotation, rotate, rotateBoth} from '../ops/rotate/index.js';
 import type {AttentionCache} from './attention_cache.js';
 import {attentionLayers, modelOf} from './binding/attention_layers.js';
@@ -189,13 +190,12 @@ export class KVCache implements AttentionCache {
   #step(policy: Policy, depth: number, fresh: FreshTokens): tf.Tensor4D {
     const state = this.#state;
     const past = state.pasts[depth];
-    const {queries, values, rope: config, keyBasis, keyMean, window} = fresh;
+    const {queries, values, rope: config, keyBasis, keyMean} = fresh;
     const dim = queries.shape[3];
     const rope = config && state.ropes.of(config, dim);
     const seen = {
-      scale: fresh.scale ?? 1 / Math.sqrt(dim),
+      ...scoringOf(fresh, dim),
       rope: keyBasis === undefined ? rope : undefined, // of stored keys
-      window,
       ...(keyBasis && {latents: {keyBasis, keyMean, rope}}),
     };
     let next: Past | undefined;
@@ -204,7 +204,6 @@ export class KVCache implements AttentionCache {
       const [rotatedQueries, rotatedKeys] = rotated(fresh, rotation);
       const context = {
         ...state.context(depth, seen),
-        window,
         latentKeys: latentKeysOf(fresh, queries.shape[0], rope),
         outputMetric: state.outputMetricOf(depth, fresh.layer),
       };

@@ -6,19 +6,16 @@ import {ModelBinding} from './binding/model_binding.js';
 import {outputMetricOf} from './binding/output_metric.js';
 import {specOf} from '../base/options.js';
 import type {Context, Policy} from './contract.js';
+import type {Scoring} from '../ops/attention/scoring.js';
 import type {FreshTokens} from './past/fresh_tokens.js';
 import type {Past} from './past/past.js';
 import {releasePast} from './past/past_tensors.js';
 import {type RopeTables, RopeTableSet} from './past/rope_tables.js';
 
-/** How one depth attends its tokens. */
-export interface Seen {
-  /** Factor of the attention scores. */
-  readonly scale: number;
+/** How one depth attends its tokens. But for its scale, scoring is not known from a restored cache before its next step. */
+export interface Seen extends Scoring {
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables | undefined;
-  /** Sliding window of the layer. Default: none, or not known since the cache was restored. */
-  readonly window?: number | undefined;
   /** What rebuilds keys from latents; weights of the layer. Absent if keys are no latents, or if no step was taken since the cache was restored. */
   readonly latents?: Latents | undefined;
 }
@@ -69,9 +66,9 @@ export class CacheState {
   }
 
   /** Returns what a policy may know of one depth. */
-  context(depth: number, {scale, rope}: Seen): Context {
+  context(depth: number, {latents, ...seen}: Seen): Context {
     const {expectedTokens} = this;
-    return {depth, depths: this.shapes.length, scale, rope, expectedTokens};
+    return {depth, depths: this.shapes.length, ...seen, expectedTokens};
   }
 
   /** Returns the function that computes the output metric of a layer; undefined if it has none. See `Candidates.outputMetric`. */

@@ -40,7 +40,7 @@ export interface EigenAttentionArgs extends SelfAttentionArgs {
  *   `query_encoder` = D_k. Nothing is rebuilt, but rotated keys need a far higher rank.
  * - a `keyRank` of headDim with `rope`: keys stay as they are, at no extra cost.
  *
- * Scores are scaled by 1 / sqrt(headDim) in every mode. Untrained bases are random and orthonormal. Heads whose rank is below the
+ * Scores are made as in dense layers, scaled by 1 / sqrt(headDim) by default, in every mode. Untrained bases are random and orthonormal. Heads whose rank is below the
  * layer's largest are padded with zeros. Every cache policy stores latents as it stores keys and values.
  * Input and output float32 `[batch, tokens, model dim]`. Without a cache the layer is differentiable.
  */
@@ -135,24 +135,24 @@ export class EigenAttention extends SelfAttention {
       keyBasis: this.basis('key_basis') as tf.Tensor3D,
       keyMean: this.hasKeyMean ? (this.basis('key_mean') as tf.Tensor2D) : undefined,
       rope: this.options.rope,
-      scale: this.scale,
+      ...this.scoring,
     };
   }
 
   /** Queries and keys of equal dim, as plain attention takes them; differentiable. */
   private rebuilt({queries, keys, values}: Projected, start: number): FreshTokens {
     const {rope, numKvHeads} = this.options;
-    const {mode, scale} = this;
+    const {mode, scoring} = this;
     switch (mode) {
       case 'merged':
-        return {queries, keys, values, scale};
+        return {queries, keys, values, ...scoring};
       case 'whole':
-        return {queries, keys, values, rope, scale};
+        return {queries, keys, values, rope, ...scoring};
       case 'before': {
         const whole = perHead(keys, this.basis('key_basis') as tf.Tensor3D, false);
-        if (!this.hasKeyMean) return {queries, keys: whole, values, rope, scale};
+        if (!this.hasKeyMean) return {queries, keys: whole, values, rope, ...scoring};
         const mean = tf.reshape(this.basis('key_mean'), [1, numKvHeads, 1, this.headDim]);
-        return {queries, keys: tf.add(whole, mean), values, rope, scale};
+        return {queries, keys: tf.add(whole, mean), values, rope, ...scoring};
       }
       case 'after': {
         const rotation = rotationFor(rope!, this.headDim, start, queries.shape[2]);
@@ -163,7 +163,7 @@ export class EigenAttention extends SelfAttention {
           queries: encoded(rotatedQueries, 'query_encoder'),
           keys: encoded(rotatedKeys, 'key_encoder'),
           values,
-          scale,
+          ...scoring,
         };
       }
     }
@@ -200,10 +200,6 @@ export class EigenAttention extends SelfAttention {
 
   private get hasKeyMean(): boolean {
     return this.eigen.useKeyMean && this.mode === 'before';
-  }
-
-  private get scale(): number {
-    return 1 / Math.sqrt(this.headDim);
   }
 
   /** One rank per key head. */

@@ -19,6 +19,7 @@ export {
 } from './feed_forward.js';
 export {flashAttention, FlashAttention, type FlashAttentionArgs} from './flash_attention.js';
 export type {CallArgs, KernelInitializer, LayerArgs} from './layer_args.js';
+export type {ScoringOptions} from '../ops/attention/scoring.js';
 export type {LinearProduct} from '../ops/linear/index.js';
 export type {Activations} from '../ops/linear/reference.js';
 export type {PackedFormat, WeightFormat} from '../ops/weights/formats.js';

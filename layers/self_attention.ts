@@ -5,6 +5,7 @@ import {type Spec, specOf} from '../base/options.js';
 import {type PolicyLike, asPolicy} from '../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
+import {type Scoring, type ScoringOptions, checkScoring, scoringOf} from '../ops/attention/scoring.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {isPacked} from '../ops/weights/matrix.js';
 import {cachedAttention} from './cached_attention.js';
@@ -28,7 +29,7 @@ export const attentionKernels = ['query', 'key', 'value', 'output'] as const;
 export type AttentionKernel = (typeof attentionKernels)[number];
 
 /** What all attention layers of eigenkv take. */
-export interface SelfAttentionArgs extends LayerArgs, MatrixArgs<AttentionKernel> {
+export interface SelfAttentionArgs extends LayerArgs, MatrixArgs<AttentionKernel>, ScoringOptions {
   /** Number of query heads, at least 1. Required. */
   numHeads: number;
   /** Number of key and value heads; divides `numHeads`. Default: `numHeads`. */
@@ -78,6 +79,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
   constructor(args: SelfAttentionArgs) {
     super(args, attentionKernels);
     const {numHeads, numKvHeads = numHeads, headDim, depth = 0, rope, cachePolicy} = args;
+    const {scale, window, softCap, alibi} = args;
     positive(numHeads, 'numHeads', this.name);
     positive(numKvHeads, 'numKvHeads', this.name);
     if (numHeads % numKvHeads !== 0) {
@@ -86,6 +88,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       );
     }
     if (headDim !== undefined) positive(headDim, 'headDim', this.name);
+    checkScoring(args, {heads: numHeads, kvHeads: numKvHeads}, this.name);
     this.uncompressedDim = headDim;
     this.options = {
       numHeads,
@@ -93,6 +96,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       headDim,
       depth,
       rope,
+      ...{scale, window, softCap, alibi},
       useBias: args.useBias ?? false,
       useOutputBias: args.useOutputBias ?? false,
       cachePolicy: cachePolicy === undefined ? undefined : specOf(asPolicy(cachePolicy)),
@@ -199,7 +203,12 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
   protected attend(projected: Projected, cache: AttentionCache | undefined): tf.Tensor4D {
     const {queries, keys, values} = projected;
     const {rope, depth} = this.options;
-    return cachedAttention(queries, keys, values, {cache, depth, rope, layer: this});
+    return cachedAttention(queries, keys, values, {cache, depth, rope, ...this.scoring, layer: this});
+  }
+
+  /** How this layer makes scores. */
+  protected get scoring(): Scoring {
+    return scoringOf(this.options, this.headDim);
   }
 
   /** The dim of an uncompressed head. */

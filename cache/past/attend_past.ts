@@ -6,15 +6,12 @@ import {floatBasis} from '../../ops/encodings/decode.js';
 import type {Skipping} from '../../ops/attention/attend/types.js';
 import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
+import {type Scoring, alibiBias} from '../../ops/attention/scoring.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 
 /** What attention over a past needs besides its tokens. */
-export interface AttendContext {
-  /** Factor of the attention scores, usually 1 / sqrt(dim of the uncompressed head). */
-  readonly scale: number;
-  /** Sliding window of the layer: how many tokens a query sees, its own included. Default: all. */
-  readonly window?: number;
+export interface AttendContext extends Scoring {
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables;
   /** The basis of the stored keys, if the attention layer compresses them itself; `rope` is then absent. */
@@ -88,9 +85,10 @@ export function attendOptions(
   segment: Segment,
   past: Past,
   queries: tf.Tensor4D,
-  {scale, window: size, rope, latentKeys, skipping}: AttendContext,
+  context: AttendContext,
 ): AttendOptions {
-  const {keys, tokens, positions, bias} = segment;
+  const {scale, softCap, window: size, rope, latentKeys, skipping} = context;
+  const {keys, tokens, positions} = segment;
   const causal = segment === past.recent && queries.shape[2] > 1;
   const tables = latentKeys
     ? latentKeys.rope
@@ -99,6 +97,8 @@ export function attendOptions(
       : undefined;
   const seen: AttendOptions = {tokens, scale};
   if (skipping !== undefined) Object.assign(seen, {skipping});
+  if (softCap !== undefined) Object.assign(seen, {softCap});
+  const bias = biasOf(segment, past, queries, context);
   if (bias !== undefined) Object.assign(seen, {bias});
   if (causal) Object.assign(seen, {firstQuery: tokens - queries.shape[2]});
   if (size !== undefined) {
@@ -107,6 +107,18 @@ export function attendOptions(
   }
   if (tables === undefined) return seen;
   return {...seen, keyRotation: {...tables.upTo(past.tokensSeen), positions: wholePositions(positions)}};
+}
+
+/** What is added to the scores of a segment's tokens: what they took over, and what falls with their distance. */
+function biasOf(
+  {positions, tokens, bias}: Segment,
+  {tokensSeen}: Past,
+  {shape: [batch, heads]}: tf.Tensor4D,
+  {alibi}: AttendContext,
+): tf.Tensor4D | undefined {
+  if (alibi !== true) return bias;
+  const ofDistance = alibiBias(positions, tokens, tokensSeen - 1, [batch, heads]);
+  return bias === undefined ? ofDistance : tf.add<tf.Tensor4D>(ofDistance, bias);
 }
 
 /** Positions as int32 indices into a table. */

@@ -3,6 +3,7 @@ import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {tileTokens} from '../../ops/attention/attend/reference.js';
 import {biasOf} from '../../ops/attention/attend/stored_keys.js';
 import {visibleTokens} from '../../ops/attention/attend/visibility.js';
+import {scoresOf} from '../../ops/attention/scoring.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import type {AskedQueries, CandidateTile, Candidates, Context, Keeper} from '../contract.js';
@@ -166,12 +167,12 @@ function probabilities(
   const [, kvHeads, count] = keys.shape;
   const rows = (heads / kvHeads) * queryTokens;
   const grouped = (x: tf.Tensor4D): tf.Tensor4D => tf.reshape(x, [batch, kvHeads, rows, x.shape[3]]);
-  const products = tf.mul<tf.Tensor4D>(
-    batchedMatMul<tf.Tensor4D>(tf.reshape(rotated, [batch, kvHeads, rows, dim]), keys, {transposeB: true}),
-    options.scale,
-  );
   const {bias} = options;
-  const scores = bias === undefined ? products : tf.add<tf.Tensor4D>(products, biasOf(bias, from, count));
+  const scores = scoresOf(
+    batchedMatMul<tf.Tensor4D>(tf.reshape(rotated, [batch, kvHeads, rows, dim]), keys, {transposeB: true}),
+    options,
+    bias && biasOf(bias, from, count),
+  );
   const p = tf.exp(tf.minimum(tf.sub(scores, grouped(logSum())), 0)); // a large score is rounded differently from the sum
   const visible = visibleTokens(options, rows, queryTokens, from, count);
   const masked = visible === undefined ? p : tf.where(visible, p, tf.zerosLike(p));

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {allFinite} from '../../ops/finite/index.js';
+import {type ScoringOptions, checkScoring} from '../../ops/attention/scoring.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import type {LatentKeys} from './attend_past.js';
 import type {LayerShape} from '../binding/layer_shape.js';
@@ -8,7 +9,7 @@ import type {Past} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 
 /** The fresh tokens that an attention layer passes to a cache: float32, **not** rotated. */
-export interface FreshTokens {
+export interface FreshTokens extends ScoringOptions {
   /** `[batch, heads, tokens, dim]` */
   readonly queries: tf.Tensor4D;
   /** `[batch, kvHeads, tokens, dim]`; latents `[batch, kvHeads, tokens, rank]` with a `keyBasis`. */
@@ -21,18 +22,14 @@ export interface FreshTokens {
   readonly keyMean?: tf.Tensor2D;
   /** Rotary positions; absent if the model has none. */
   readonly rope?: RopeConfig;
-  /** Factor of the attention scores. Default 1 / sqrt(dim of the queries). */
-  readonly scale?: number;
-  /** Sliding window of the layer: how many tokens each token sees, itself included. Default: all before it. */
-  readonly window?: number;
   /** The attention layer that calls the cache, which refuses layers of other models. Absent if plain code calls it. */
   readonly layer?: object;
 }
 
 /**
  * Checks the tokens that a layer passes to a cache. Numbers are checked only on backends that can be read synchronously.
- * @throws InvalidArgumentError if shapes do not fit the layer or the past, if the window is not a whole number of tokens, or if numbers
- *   are not finite.
+ * @throws InvalidArgumentError if shapes do not fit the layer or the past, if a scoring option is not allowed, or if numbers are not
+ *   finite.
  */
 export function checkFresh(
   depth: number,
@@ -40,12 +37,8 @@ export function checkFresh(
   fresh: FreshTokens,
   past: Past | undefined,
 ): void {
-  const {queries, keys, values, keyBasis, keyMean, window = 1} = fresh;
-  if (!Number.isInteger(window) || window < 1) {
-    throw new InvalidArgumentError(
-      `At depth ${depth}, window = ${window}; expected a whole number of tokens, 1 or more.`,
-    );
-  }
+  const {queries, keys, values, keyBasis, keyMean} = fresh;
+  checkScoring(fresh, layerShape, `At depth ${depth}`);
   const {heads, kvHeads, dim, dimV, headDim = dim} = layerShape;
   const [batch, , tokens] = queries.shape;
   const queryDim = keyBasis === undefined ? dim : headDim;

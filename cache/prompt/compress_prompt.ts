@@ -185,7 +185,6 @@ function contextOf(state: CacheState, depth: number, {queries, recent}: Past): C
   const seen = state.seen[depth]!;
   return {
     ...state.context(depth, seen),
-    window: seen.window,
     latentKeys: seen.latents && latentKeysOf(seen.latents, recent.keys.data.shape[0], seen.latents.rope),
     outputMetric: state.outputMetricOf(depth, state.binding.writer(depth)),
     ...(queries && {queries: newestQueries(queries, queries.tokens)}),

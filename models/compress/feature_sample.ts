@@ -4,6 +4,7 @@ import type {SeenTokens, Watcher} from '../../cache/watch/watched_cache.js';
 import {attendOverItself} from '../../layers/cached_attention.js';
 import {fromHeads} from '../../layers/heads.js';
 import type {RopeMode} from '../../layers/index.js';
+import type {ScoringOptions} from '../../ops/attention/scoring.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
@@ -22,7 +23,7 @@ export interface MeasuredErrors {
   readonly outputError: number;
 }
 
-type Features = Pick<FreshTokens, 'queries' | 'keys' | 'values' | 'rope'>;
+type Features = Pick<FreshTokens, 'queries' | 'keys' | 'values' | 'rope'> & ScoringOptions;
 
 /** The features of one short text at all depths, to try ranks on. `dispose` it. */
 export class FeatureSample implements Watcher {
@@ -41,9 +42,12 @@ export class FeatureSample implements Watcher {
     return sample;
   }
 
-  see(depth: number, {queries, keys, values, rope}: SeenTokens): void {
+  see(depth: number, {queries, keys, values, rope, scale, window, softCap, alibi}: SeenTokens): void {
     const keep = (x: tf.Tensor4D) => tf.keep(tf.clone(x));
-    this.features[depth] = {queries: keep(queries), keys: keep(keys), values: keep(values), rope};
+    this.features[depth] = {
+      ...{queries: keep(queries), keys: keep(keys), values: keep(values)},
+      ...{rope, scale, window, softCap, alibi},
+    };
   }
 
   /**

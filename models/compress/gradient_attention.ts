@@ -4,8 +4,10 @@ import type {FreshTokens} from '../../cache/past/fresh_tokens.js';
 import {attend} from '../../ops/attention/attend/index.js';
 import {causalAttentionGradient} from '../../ops/attention/causal/gradient.js';
 import {causalAttention} from '../../ops/attention/causal/index.js';
+import {ownScores} from '../../ops/attention/causal/own_scores.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
+import {type Scoring, scoringOf} from '../../ops/attention/scoring.js';
 import {type Rotation, rotateBoth} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 
@@ -19,7 +21,7 @@ export interface SideGradients {
 
 /** Gradients less what comes from queries of the token's own step. */
 export function throughLaterSteps(
-  {rotatedQueries, rotatedKeys, values, output, logSums, scale}: RecordedDepth,
+  {rotatedQueries, rotatedKeys, values, output, logSums, bias, scoring}: RecordedDepth,
   all: SideGradients,
   dy: tf.Tensor4D,
 ): SideGradients {
@@ -36,8 +38,9 @@ export function throughLaterSteps(
         output: part(output),
         logSums: part(logSums), // of all tokens, so probabilities are those of the whole attention
         dy: part(dy),
+        bias: bias && part(bias), // relative to the newest of all tokens
       },
-      scale,
+      scoring,
     ) as ShiftsOfDepth;
     own.keys.push(keys);
     own.values.push(ofValues);
@@ -51,7 +54,7 @@ export function throughLaterSteps(
 /** One depth of a text: what goes into its attention and comes out. */
 export interface RecordedDepth {
   readonly depth: number;
-  readonly scale: number;
+  readonly scoring: Scoring;
   readonly rotation?: Rotation;
   readonly keys: tf.Tensor4D;
   readonly rotatedQueries: tf.Tensor4D;
@@ -59,6 +62,8 @@ export interface RecordedDepth {
   readonly values: tf.Tensor4D;
   readonly output: tf.Tensor4D;
   readonly logSums: tf.Tensor4D;
+  /** What was added to the scores of each token, if anything was. */
+  readonly bias?: tf.Tensor4D | undefined;
 }
 
 /** Attention of one text over itself; keeps what goes in and comes out. `dispose` it. */
@@ -67,20 +72,21 @@ export class RecordedAttention implements AttentionCache {
   readonly depths = new Map<number, RecordedDepth>();
 
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
-    const {rotation, scale, queries, keys} = rotated(fresh);
+    const {rotation, scoring, queries, keys} = rotated(fresh);
     const {values} = fresh;
+    const options = ownScores(keys, scoring);
     const partials = [
       attend(
         queries,
         {kind: 'dense', dim: keys.shape[3], data: keys},
         {kind: 'dense', dim: values.shape[3], data: values},
-        {tokens: keys.shape[2], scale, firstQuery: 0},
+        options,
       ),
     ];
     const output = mergePartials(partials);
     const kept = <T extends tf.Tensor>(x: T): T => tf.keep(tf.clone(x));
     this.depths.set(depth, {
-      ...{depth, scale},
+      ...{depth, scoring},
       ...(rotation && {rotation: {...rotation, cos: kept(rotation.cos), sin: kept(rotation.sin)}}),
       keys: kept(fresh.keys),
       rotatedQueries: kept(queries),
@@ -88,13 +94,14 @@ export class RecordedAttention implements AttentionCache {
       values: kept(values),
       output: kept(output),
       logSums: kept(partialLogSum(partials)),
+      bias: options.bias && kept(options.bias),
     });
     return output;
   }
 
   forget(depth: number): void {
     const recorded = this.depths.get(depth);
-    if (recorded !== undefined) tf.dispose({...recorded});
+    if (recorded !== undefined) tf.dispose({...recorded, scoring: {...recorded.scoring}});
     this.depths.delete(depth);
   }
 
@@ -114,18 +121,18 @@ export class ShiftedAttention implements AttentionCache {
 
   attend(depth: number, fresh: FreshTokens): tf.Tensor4D {
     const [ofKeys, ofValues, ofOutput] = this.shifts.get(depth)!;
-    const {scale, queries, keys} = rotated(fresh);
-    const output = causalAttention(queries, tf.add(keys, ofKeys), tf.add(fresh.values, ofValues), scale);
+    const {scoring, queries, keys} = rotated(fresh);
+    const output = causalAttention(queries, tf.add(keys, ofKeys), tf.add(fresh.values, ofValues), scoring);
     return tf.add(output, ofOutput);
   }
 }
 
 /** Queries and keys as attended. */
-function rotated({queries, keys, rope, scale}: FreshTokens) {
+function rotated({queries, keys, rope, ...options}: FreshTokens) {
   const [, , tokens, dim] = queries.shape;
-  const factor = scale ?? 1 / Math.sqrt(dim);
-  if (rope === undefined) return {queries, keys, scale: factor};
+  const scoring = scoringOf(options, dim);
+  if (rope === undefined) return {queries, keys, scoring};
   const rotation = rotationFor(rope, dim, 0, tokens);
   const [rotatedQueries, rotatedKeys] = rotateBoth(queries, keys, rotation);
-  return {queries: rotatedQueries, keys: rotatedKeys, rotation, scale: factor};
+  return {queries: rotatedQueries, keys: rotatedKeys, rotation, scoring};
 }

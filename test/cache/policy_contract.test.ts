@@ -73,7 +73,7 @@ function exactOutput(text: Text): tf.Tensor4D {
   return tf.tidy(() => {
     const rotation = rotationFor(rope, shape.dim, 0, text.keys.shape[2]);
     const scale = 1 / Math.sqrt(shape.dim);
-    return causalAttention(rotate(text.queries, rotation), rotate(text.keys, rotation), text.values, scale);
+    return causalAttention(rotate(text.queries, rotation), rotate(text.keys, rotation), text.values, {scale});
   });
 }
 

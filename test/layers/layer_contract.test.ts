@@ -46,6 +46,37 @@ const cases: Record<string, LayerCase> = {
     params: 2 * (12 * 24) + 2 * (12 * 12) + 24 + 12 + 12 + 12,
     weights: 8,
   },
+  'attention within a window, of capped scores': {
+    make: () =>
+      layers.attention({
+        numHeads: 4,
+        numKvHeads: 2,
+        headDim: 6,
+        rope: {theta: 100},
+        ...{window: 3, softCap: 0.5, scale: 0.8},
+        name: 'q',
+      }),
+    input: hidden,
+    params: 2 * (12 * 24) + 2 * (12 * 12),
+    weights: 4,
+  },
+  'attention with ALiBi': {
+    make: () => layers.attention({numHeads: 3, alibi: true, name: 'r'}),
+    input: hidden,
+    params: 4 * 12 * 12,
+    weights: 4,
+  },
+  'eigen attention within a window, of capped scores': {
+    make: () =>
+      layers.eigenAttention({
+        ...{numHeads: 2, headDim: 6, rankRatio: 0.5, rope: {theta: 100}},
+        ...{window: 3, softCap: 0.5, scale: 0.8},
+        name: 's',
+      }),
+    input: hidden,
+    params: 12 * 12 + 2 * (12 * 6) + 6 * 12 + 2 * 3 * 6,
+    weights: 5,
+  },
   'flash attention': {
     make: () => layers.flashAttention({numHeads: 3, numKvHeads: 1, compressionRatio: 0.5, name: 'k'}),
     input: hidden,

@@ -73,7 +73,7 @@ const runs: Record<string, () => unknown> = {
   },
   causal: () =>
     gradients(
-      (q, k, v) => causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, 0.5),
+      (q, k, v) => causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, {scale: 0.5}),
       ones(1, 4, 3, 4),
       ones(1, 2, 3, 4),
       ones(1, 2, 3, 4),

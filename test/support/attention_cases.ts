@@ -28,11 +28,22 @@ export const attentionCases = fc.record({
   dimV: dims,
   /** Offset of query 0 from its position in a causal prompt (tokens - queryTokens). Absent: not causal. */
   causalOffset: fc.option(fc.integer({min: -12, max: 3}), {nil: undefined}),
+  softCap: fc.option(fc.constantFrom(0.7, 5, 30), {nil: undefined}),
+  /** A sliding window, over a run that begins at position 7 and ends so many tokens before query 0, unless attention is causal. */
+  window: fc.option(
+    fc.record({
+      size: fc.oneof(fc.integer({min: 1, max: 24}), fc.constantFrom(64, 65, 300)),
+      gap: fc.integer({min: 0, max: 5}),
+    }),
+    {nil: undefined},
+  ),
   spread: fc.constantFrom(0.1, 1, 4),
   seed: fc.integer(),
 });
 
-export type AttentionCase = typeof attentionCases extends fc.Arbitrary<infer Case> ? Case : never;
+type DrawnCase = typeof attentionCases extends fc.Arbitrary<infer Case> ? Case : never;
+export type AttentionCase = Omit<DrawnCase, 'softCap' | 'window'> &
+  Partial<Pick<DrawnCase, 'softCap' | 'window'>>;
 
 /** How one side is stored: integer codes, with groups that need not divide dim or tokens. Absent: dense. */
 export const sideLayouts = fc.option(
@@ -51,12 +62,19 @@ export type SideLayout = typeof sideLayouts extends fc.Arbitrary<infer Layout> ?
 export function problemOf(attentionCase: AttentionCase): AttentionProblem {
   const {batch, kvHeads, group, queryTokens, tokens, spare, dim, dimV, causalOffset, spread, seed} =
     attentionCase;
+  const {softCap, window} = attentionCase;
   const heads = kvHeads * group;
   const capacity = tokens + spare;
+  const firstQuery = causalOffset === undefined ? undefined : tokens - queryTokens + causalOffset;
+  const positions = 7;
   return {
     ...{batch, heads, kvHeads, queryTokens, capacity, tokens, dim, dimV},
     scale: 1 / Math.sqrt(dim),
-    firstQuery: causalOffset === undefined ? undefined : tokens - queryTokens + causalOffset,
+    firstQuery,
+    softCap,
+    ...(window && {
+      window: {size: window.size, positions, firstQuery: positions + (firstQuery ?? tokens + window.gap)},
+    }),
     queries: randomFloats(seed, batch * heads * queryTokens * dim, spread),
     keys: randomFloats(seed + 1, batch * kvHeads * capacity * dim, spread),
     values: randomFloats(seed + 2, batch * kvHeads * capacity * dimV),
@@ -80,21 +98,31 @@ export function tensorsOfProblem(problem: AttentionProblem) {
 }
 
 /** The options of attention over the whole problem. The caller disposes of `bias`; its spare rows hold NaN. */
-export function optionsOf({tokens, scale, firstQuery, ...sizes}: AttentionProblem): AttendOptions {
+export function optionsOf({
+  tokens,
+  scale,
+  firstQuery,
+  softCap,
+  window,
+  ...sizes
+}: AttentionProblem): AttendOptions {
   const {bias, batch, kvHeads, capacity} = sizes;
-  if (bias === undefined) return {tokens, scale, firstQuery};
+  const options = {tokens, scale, firstQuery, softCap, window};
+  if (bias === undefined) return options;
   const rows = Math.max(1, capacity);
   const numbers = new Float32Array(batch * kvHeads * rows).fill(NaN);
   for (let i = 0; i < bias.length; i++) numbers[Math.floor(i / tokens) * rows + (i % tokens)] = bias[i]!;
-  return {tokens, scale, firstQuery, bias: tf.tensor4d(numbers, [batch, kvHeads, rows, 1])};
+  return {...options, bias: tf.tensor4d(numbers, [batch, kvHeads, rows, 1])};
 }
 
 /** The options of attention over tokens `from .. from + tokens` of the problem. The caller disposes of `bias`. */
 export function optionsOfPart(problem: AttentionProblem, from: number, tokens: number): AttendOptions {
   const {bias, firstQuery, ...whole} = optionsOf(problem);
+  const {window} = problem;
   const part = {
     ...whole,
     tokens,
+    ...(window && {window: {...window, positions: window.positions + from}}),
     ...(firstQuery !== undefined && {firstQuery: firstQuery - from}),
     ...(bias && {bias: tf.slice(bias, [0, 0, from, 0], [-1, -1, tokens, -1])}),
   };

@@ -11,6 +11,11 @@ export interface AttentionProblem {
   readonly dimV: number;
   readonly scale: number;
   readonly firstQuery?: number | undefined;
+  /** The bound of scaled scores. Default: none. */
+  readonly softCap?: number | undefined;
+  /** A window over positions: of query 0, and of the first token. Default: none. */
+  readonly window?:
+    {readonly size: number; readonly firstQuery: number; readonly positions: number} | undefined;
   readonly queries: ArrayLike<number>;
   readonly keys: ArrayLike<number>;
   readonly values: ArrayLike<number>;
@@ -51,22 +56,40 @@ function answerQuery(
   query: number,
   kvHead: number,
 ): void {
-  const {capacity, tokens, dim, dimV, scale, firstQuery, queries, keys, values, bias} = problem;
-  const seen = firstQuery === undefined ? tokens : Math.max(0, Math.min(tokens, firstQuery + query + 1));
-  if (seen === 0) return;
-  const scores = Array.from({length: seen}, (_, token) => {
-    let score = 0;
-    for (let d = 0; d < dim; d++)
-      score += queries[row * dim + d]! * keys[(kvHead * capacity + token) * dim + d]!;
-    return score * scale + (bias?.[kvHead * tokens + token] ?? 0);
-  });
+  const {capacity, dimV, values} = problem;
+  const [from, to] = seenTokens(problem, query);
+  if (from >= to) return;
+  const scores = Array.from({length: to - from}, (_, i) => scoreOf(problem, row, kvHead, from + i));
   const max = scores.reduce((a, b) => Math.max(a, b), -Infinity);
   const weights = scores.map(score => Math.exp(score - max));
   const sum = weights.reduce((a, b) => a + b, 0);
   answer.max[row] = max;
   answer.sum[row] = sum;
   for (let d = 0; d < dimV; d++) {
-    const total = weights.reduce((a, w, token) => a + w * values[(kvHead * capacity + token) * dimV + d]!, 0);
+    const value = (token: number) => values[(kvHead * capacity + token) * dimV + d]!;
+    const total = weights.reduce((a, w, i) => a + w * value(from + i), 0);
     answer.output[row * dimV + d] = total / sum;
   }
+}
+
+/** The tokens that a query sees: from the first up to the last, which is not one of them. */
+export function seenTokens(
+  {tokens, firstQuery, window}: Pick<AttentionProblem, 'tokens' | 'firstQuery' | 'window'>,
+  query: number,
+): [from: number, to: number] {
+  const to = firstQuery === undefined ? tokens : Math.max(0, Math.min(tokens, firstQuery + query + 1));
+  if (window === undefined) return [0, to];
+  const oldest = window.firstQuery + query - window.size + 1;
+  return [Math.max(0, oldest - window.positions), to];
+}
+
+/** The score that a row of queries gives a token of a key head, in double precision. */
+export function scoreOf(problem: AttentionProblem, row: number, kvHead: number, token: number): number {
+  const {capacity, tokens, dim, scale, softCap, queries, keys, bias} = problem;
+  let product = 0;
+  for (let d = 0; d < dim; d++)
+    product += queries[row * dim + d]! * keys[(kvHead * capacity + token) * dim + d]!;
+  const scaled = product * scale;
+  const capped = softCap === undefined ? scaled : softCap * Math.tanh(scaled / softCap);
+  return capped + (bias?.[kvHead * tokens + token] ?? 0);
 }

@@ -18,14 +18,14 @@ export type {AttendOptions, KeyRotation, Partial} from './types.js';
 /**
  * Scaled dot-product attention of queries over a stored segment, tile by tile, in the segment's own encoding:
  *
- *     s_ij = scale * q_i . k_j + bias_j        m_i = max_j s_ij
+ *     s_ij = cap(scale * q_i . k_j) + bias_j        m_i = max_j s_ij
  *     partial_i = [ sum_j exp(s_ij - m_i) v_j ,  m_i ,  sum_j exp(s_ij - m_i) ]
  *
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
  * Low-rank encodings are attended in the space of their latents: queries are projected once, and the summed output expanded once.
- * Sliding windows have no kernel yet, and rotated means none on webgpu: they take plain tfjs ops, over the tokens of a run that lie
- * within them.
+ * Sliding windows and caps have no kernel yet, and rotated means none on webgpu: they take plain tfjs ops, over the tokens of a run that
+ * lie within them.
  *
  * Normalised, outputs are within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
  * other encodings decode to, for scores up to millions; the float32 rounding of larger scores changes the softmax by more.
@@ -47,12 +47,15 @@ export function attend(
   }
   return tf.tidy(() => {
     const effective = inLatentSpace(queries, keys, options);
+    const {shift} = effective;
+    const isCapped = options.softCap !== undefined; // then a shift belongs to what is capped
     const partial = attendTokens(effective.queries, effective.keys, tokenEncodingOf(values), {
       ...options,
       angles: effective.angles,
+      shift: isCapped ? shift : undefined,
     });
     const expansion = values.kind === 'lowRank' ? {basis: floatBasis(values.basis), mean: values.mean} : {};
-    return expandPartial(partial, {...expansion, shift: effective.shift});
+    return expandPartial(partial, {...expansion, shift: isCapped ? undefined : shift});
   });
 }
 
@@ -60,13 +63,16 @@ function attendTokens(
   queries: tf.Tensor4D,
   keys: StoredKeys,
   values: TokenEncoding,
-  options: AttendOptions & {readonly angles?: tf.Tensor4D | undefined},
+  options: AttendOptions & {
+    readonly angles?: tf.Tensor4D | undefined;
+    readonly shift?: tf.Tensor4D | undefined;
+  },
 ): Partial {
-  const {window, angles} = options;
+  const {window, softCap, angles, shift} = options;
   const {inputs, attributes} = storedSegment(keys, values, options, angles !== undefined);
   if (angles !== undefined) Object.assign(inputs, {meanAngles: angles});
-  if (window !== undefined) {
-    return tf.tidy(() => attendReference({queries, ...inputs}, {...attributes, window}));
+  if (window !== undefined || softCap !== undefined) {
+    return tf.tidy(() => attendReference({queries, ...inputs, shift}, {...attributes, window, softCap}));
   }
   return runOp(angles === undefined ? attendOp : attendMeanOp, {queries, ...inputs}, attributes);
 }

@@ -39,13 +39,14 @@ export function attendSegments(queries: tf.Tensor4D, segments: readonly Attended
 const fewTokens = 16;
 
 /**
- * Whether all segments are attended in one op. Not if other ops have to come first: those that add what channels without a rotation have of
+ * Whether all segments are attended in one op. Not if there is no kernel, or if other ops have to come first: those that add what channels without a rotation have of
  * a rotated mean, or decode the basis that keys are rebuilt by.
  */
 function isFused([, , queryTokens]: tf.Tensor4D['shape'], segments: readonly AttendedSegment[]): boolean {
   return (
     queryTokens <= fewTokens &&
-    segments.every(({keys, keyRotation}) => {
+    segments.every(({keys, keyRotation, window, softCap}) => {
+      if (window !== undefined || softCap !== undefined) return false;
       if (keys.kind !== 'lowRank') return true;
       if (keys.rotate === true) return keys.basis instanceof tf.Tensor;
       const {rotatedMean, dim} = keys;

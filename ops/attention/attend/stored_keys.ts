@@ -6,6 +6,7 @@ import {tokenKindOf} from '../../encodings/token_kinds.js';
 import type {Rebuilding} from '../../encodings/wasm.js';
 import type {KernelInputs} from '../../run_op.js';
 import {rotateReference} from '../../rotate/reference.js';
+import {type Scoring, scoresOf} from '../scoring.js';
 import {anglesOfTokens} from './mean_angles.js';
 import type {KeyAttributes, KeyInputs, KeyRotation, StoredKeys} from './types.js';
 
@@ -101,17 +102,17 @@ export function rebuildingOf(
 }
 
 /**
- * Scores of queries `[batch, kvHeads, rows, dim]` and keys `from .. from + count`, scaled and with their biases, in plain tfjs ops.
+ * Scores of queries `[batch, kvHeads, rows, dim]` and keys `from .. from + count`, scaled, capped and with their biases, in plain tfjs ops.
  * @returns float32 `[batch, kvHeads, rows, count]`.
  */
 export function scoresReference(
   queries: tf.Tensor4D,
   inputs: KeyInputs,
-  attributes: KeyAttributes & {readonly scale: number},
+  attributes: KeyAttributes & Pick<Scoring, 'scale' | 'softCap'>,
   from: number,
   count: number,
 ): tf.Tensor4D {
-  const {meanAngles: angles, bias} = inputs;
+  const {meanAngles: angles, bias, shift} = inputs;
   const [batch, kvHeads, rows] = queries.shape;
   let scores: tf.Tensor4D = tf.matMul(
     queries,
@@ -124,8 +125,12 @@ export function scoresReference(
     const tables = anglesOfTokens(inputs, attributes, from, count);
     scores = tf.add(scores, tf.matMul(grouped, tables, false, true));
   }
-  const scaled = tf.mul<tf.Tensor4D>(scores, attributes.scale);
-  return bias === undefined ? scaled : tf.add(scaled, biasOf(bias, from, count));
+  return scoresOf(
+    scores,
+    attributes,
+    bias && biasOf(bias, from, count),
+    shift && tf.reshape(shift, [batch, kvHeads, rows, 1]),
+  );
 }
 
 /** The biases of tokens `from .. from + count`, for each row of queries alike: float32 `[batch, kvHeads, 1, count]`. */

@@ -52,8 +52,10 @@ export interface SkipCounts {
 export interface AttendOptions extends Visibility {
   /** How many of the segment's tokens are valid. */
   readonly tokens: number;
-  /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
+  /** Factor of the scores, usually 1 / sqrt(dim of the uncompressed head). */
   readonly scale: number;
+  /** The bound of scaled scores: see `Scoring`. Default: none. */
+  readonly softCap?: number | undefined;
   /** The rotation of keys that were stored before it; required for them, and ignored by other encodings. */
   readonly keyRotation?: KeyRotation;
   /** Added to the scaled scores of each token: float32 `[batch, kvHeads, rows, 1]`, rows at least the segment's tokens. Default: nothing. */
@@ -81,6 +83,8 @@ export type KeyInputs = {
   positions?: tf.Tensor;
   meanAngles?: tf.Tensor4D;
   bias?: tf.Tensor4D;
+  /** Added to the scaled scores of each row of queries before they are capped: float32 `[batch, heads, queryTokens, 1]`. References only. */
+  shift?: tf.Tensor4D;
 };
 
 export interface KeyAttributes {
@@ -97,6 +101,7 @@ export interface AttendAttributes extends KeyAttributes, Visibility {
   readonly values: TokenLayout;
   readonly tokens: number;
   readonly scale: number;
+  readonly softCap?: number | undefined;
   readonly skipping?: Skipping | undefined;
 }
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {defineOp, runOp} from '../../run_op.js';
-import {causalGradientReference, type GradientInputs} from './reference.js';
+import {causalGradientReference, type GradientAttributes, type GradientInputs} from './reference.js';
 import {causalGradientWasm} from './wasm.js';
 
 /**
@@ -8,6 +8,8 @@ import {causalGradientWasm} from './wasm.js';
  *
  *     P = exp(scale * Q K^T - logSum)    D = rowsum(dO * O)    dS = P * (dO V^T - D)
  *     dQ = scale * dS K                  dK = scale * dS^T Q   dV = P^T dO
+ *
+ * If scores are capped, dS has the factor `1 - (s / softCap)^2` of their capped products s as well.
  *
  * If scores are so large that float32 rounds them by a unit (10^7), P has an error of that size, but never exceeds 1; see
  * `attentionStatistics`. Otherwise the absolute error of each result is at most 2e-5 of the sum of its absolute terms.
@@ -18,10 +20,13 @@ import {causalGradientWasm} from './wasm.js';
  */
 export function causalAttentionGradient(
   inputs: GradientInputs,
-  scale: number,
+  {scale, window, softCap}: GradientAttributes,
 ): [tf.Tensor, tf.Tensor, tf.Tensor] {
   const {queries, keys, values} = inputs;
-  const all = runOp(causalGradientOp, inputs, {scale});
+  const isPlain = window === undefined && softCap === undefined && inputs.bias === undefined;
+  const all = isPlain
+    ? runOp(causalGradientOp, inputs, {scale})
+    : tf.tidy(() => causalGradientReference(inputs, {scale, window, softCap}));
   const part = (like: tf.Tensor, from: number) => tf.reshape(tf.slice(all, [from], [like.size]), like.shape);
   return [part(queries, 0), part(keys, queries.size), part(values, queries.size + keys.size)];
 }

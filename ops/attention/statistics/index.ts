@@ -14,8 +14,8 @@ export type {AttentionStatistic, AttentionStatisticsOptions} from './types.js';
 
 /**
  * The attention that each token of a segment received, in a second pass over its keys. Since `logSum` holds each query's
- * max + ln(sum) over *all* segments, `p_ij = exp(scale * q_i . k_j + bias_j - logSum_i)` is the final probability. Tile by
- * tile: never a matrix of queries x tokens.
+ * max + ln(sum) over *all* segments, `p_ij = exp(cap(scale * q_i . k_j) + bias_j - logSum_i)` is the final probability. Tile
+ * by tile: never a matrix of queries x tokens.
  *
  * Each p is at most 1; its relative error is below `e^d - 1` with `d = (|score| + |logSum|) 2^-22 + 1e-6`. Scores of millions are
  * exact to one unit. A mass is rounded once more per query.
@@ -32,17 +32,20 @@ export function attentionStatistics(
   logSum: tf.Tensor4D,
   options: AttentionStatisticsOptions,
 ): tf.Tensor3D {
-  const {tokens, scale, firstQuery, window, statistic, keyRotation, bias} = options;
+  const {tokens, scale, softCap, firstQuery, window, statistic, keyRotation, bias} = options;
   checkQueries(queries, keys, options);
   checkLogSum(logSum, queries);
   const threshold = checkThreshold(options);
   return tf.tidy(() => {
     const effective = inLatentSpace(queries, keys, options);
     const stored = storedKeys(effective.keys, tokens, keyRotation, effective.angles !== undefined);
+    const {shift} = effective;
+    const isCapped = softCap !== undefined; // then a shift belongs to what is capped
     const inputs = {
       queries: effective.queries,
       // what is left out of a query's scores is left out of its sum as well
-      logSum: effective.shift === undefined ? logSum : tf.sub<tf.Tensor4D>(logSum, effective.shift),
+      logSum: shift === undefined || isCapped ? logSum : tf.sub<tf.Tensor4D>(logSum, shift),
+      ...(isCapped && {shift}),
       ...stored.inputs,
       ...(effective.angles && {meanAngles: effective.angles}),
       ...(bias && {bias}),
@@ -55,9 +58,9 @@ export function attentionStatistics(
       threshold,
       firstQuery,
     };
-    return window === undefined && effective.angles === undefined
+    return window === undefined && !isCapped && effective.angles === undefined
       ? runOp(attentionStatisticsOp, inputs, attributes)
-      : attentionStatisticsReference(inputs, {...attributes, window}); // no kernel yet, as in `attend`
+      : attentionStatisticsReference(inputs, {...attributes, window, softCap}); // no kernel yet, as in `attend`
   });
 }
 

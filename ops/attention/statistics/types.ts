@@ -14,8 +14,10 @@ export type AttentionStatistic = 'mass' | 'uses' | 'lastUse';
 export interface AttentionStatisticsOptions extends Visibility {
   /** How many of the segment's tokens are valid. */
   readonly tokens: number;
-  /** Factor of the scores; always 1 / sqrt(dim of the uncompressed head). */
+  /** Factor of the scores, usually 1 / sqrt(dim of the uncompressed head). */
   readonly scale: number;
+  /** The bound of scaled scores: see `Scoring`. Default: none. */
+  readonly softCap?: number | undefined;
   readonly statistic: AttentionStatistic;
   /** The smallest probability that counts as a use, in (0, 1]; required for `uses` and `lastUse`. */
   readonly threshold?: number;
@@ -30,6 +32,7 @@ export type AttentionStatisticsInputs = KeyInputs & {queries: tf.Tensor4D; logSu
 export interface AttentionStatisticsAttributes extends KeyAttributes, Visibility {
   readonly tokens: number;
   readonly scale: number;
+  readonly softCap?: number | undefined;
   readonly statistic: AttentionStatistic;
   readonly threshold: number;
 }

@@ -102,7 +102,7 @@ describeOnBackends('attention on extreme inputs', () => {
       const gradients = tf.tidy(() => {
         const {queries, keys, values} = tensorsOfProblem(problem);
         const run = (...[q, k, v]: tf.Tensor[]) =>
-          causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, problem.scale);
+          causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, {scale: problem.scale});
         return tf.grads(run)([queries, keys, values], tf.tensor4d(dy, [1, heads, tokens, dimV]));
       });
       for (const [i, expected] of gradientOracle(problem, dy).entries()) {

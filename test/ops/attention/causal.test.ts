@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {causalAttention} from '../../../ops/attention/causal/index.js';
+import type {Scoring} from '../../../ops/attention/scoring.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
 import {describeOnBackends} from '../../support/backends.js';
@@ -29,34 +30,62 @@ const shapes = fc.record({
   dimV: fc.integer({min: 1, max: 18}),
 });
 
+/** Options of scores, but for their scale. */
+const scorings = fc.record({
+  window: fc.option(fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(63, 64, 65, 100)), {
+    nil: undefined,
+  }),
+  softCap: fc.option(fc.constantFrom(0.5, 4), {nil: undefined}),
+  alibi: fc.boolean(),
+});
+
 describeOnBackends('the gradient of causalAttention', backend => {
-  it('is that of its definition, by differences in double precision', async () => {
-    const shape = {batch: 2, kvHeads: 2, group: 2, tokens: 5, dim: 3, dimV: 2};
-    const {batch, kvHeads, group, tokens, dim, dimV} = shape;
-    const heads = kvHeads * group;
-    const inputs = numbersOf(shape);
-    const weights = randomFloats(9, batch * heads * tokens * dimV);
-    const lossAt = (moved: {queries?: Float64Array; keys?: Float64Array; values?: Float64Array}): number => {
-      const sizes = {batch, heads, kvHeads, queryTokens: tokens, capacity: tokens, tokens, dim, dimV};
-      const {output} = attentionOracle({...sizes, scale: 0.7, firstQuery: 0, ...inputs, ...moved});
-      return output.reduce((sum, value, i) => sum + value * weights[i]!, 0);
-    };
-    const gradients = gradientsOf(shape, weights, 0.7);
-    for (const [index, name] of (['queries', 'keys', 'values'] as const).entries()) {
-      const expected = numericGradient(x => lossAt({[name]: x}), Float64Array.from(inputs[name]));
-      await expectClose(gradients[index]!, expected, 2e-6, name);
-    }
-    tf.dispose(gradients);
-  });
+  for (const [kind, scoring, members] of [
+    ['of plain scores', {scale: 0.7}, 2],
+    ['within a window', {scale: 0.7, window: 2}, 2],
+    ['of capped scores', {scale: 2, softCap: 1.5}, 2],
+    ['with ALiBi', {scale: 0.7, alibi: true}, 1],
+    ['with all of them', {scale: 2, window: 3, softCap: 1.5, alibi: true}, 1],
+  ] as const) {
+    it(`is that of its definition ${kind}, by differences in double precision`, async () => {
+      const shape = {batch: 2, kvHeads: 2, group: members, tokens: 5, dim: 3, dimV: 2};
+      const {batch, kvHeads, group, tokens, dim, dimV} = shape;
+      const heads = kvHeads * group;
+      const inputs = numbersOf(shape);
+      const weights = randomFloats(9, batch * heads * tokens * dimV);
+      const lossAt = (moved: {
+        queries?: Float64Array;
+        keys?: Float64Array;
+        values?: Float64Array;
+      }): number => {
+        const sizes = {batch, heads, kvHeads, queryTokens: tokens, capacity: tokens, tokens, dim, dimV};
+        const {output} = attentionOracle({
+          ...sizes,
+          ...oracleOf(scoring, sizes),
+          firstQuery: 0,
+          ...inputs,
+          ...moved,
+        });
+        return output.reduce((sum, value, i) => sum + value * weights[i]!, 0);
+      };
+      const gradients = gradientsOf(shape, weights, scoring);
+      for (const [index, name] of (['queries', 'keys', 'values'] as const).entries()) {
+        const expected = numericGradient(x => lossAt({[name]: x}), Float64Array.from(inputs[name]));
+        await expectClose(gradients[index]!, expected, 2e-6, name);
+      }
+      tf.dispose(gradients);
+    });
+  }
 
   it('is that of the reference in any shape', () =>
     fc.assert(
-      fc.asyncProperty(shapes, async shape => {
+      fc.asyncProperty(shapes, scorings, async (shape, made) => {
+        const scoring = {...made, scale: 1 / Math.sqrt(shape.dim), alibi: made.alibi && shape.group === 1};
         const weights = randomFloats(
           9,
           shape.batch * shape.kvHeads * shape.group * shape.tokens * shape.dimV,
         );
-        const run = () => gradientsOf(shape, weights, 1 / Math.sqrt(shape.dim));
+        const run = () => gradientsOf(shape, weights, scoring);
         const expected = withReference('CausalAttentionGradient', run);
         const actual = run();
         // sums of up to 390 products of size 1
@@ -71,7 +100,7 @@ describeOnBackends('the gradient of causalAttention', backend => {
       gradientsOf(
         {batch: 1, kvHeads: 1, group: 2, tokens: 9, dim: 4, dimV: 3},
         new Float32Array(54).fill(1),
-        0.5,
+        {scale: 0.5, window: 4, softCap: 3},
       ),
     ));
 
@@ -80,7 +109,7 @@ describeOnBackends('the gradient of causalAttention', backend => {
       expect(hasKernel('CausalAttentionGradient')).to.be.true;
       const shape = {batch: 1, kvHeads: 1, group: 1, tokens: 4096, dim: 2, dimV: 2};
       const before = heapBytes();
-      tf.dispose(gradientsOf(shape, new Float32Array(shape.tokens * 2).fill(1), 1));
+      tf.dispose(gradientsOf(shape, new Float32Array(shape.tokens * 2).fill(1), {scale: 1}));
       // one such matrix has 64 MiB
       expect(heapBytes() - before).to.be.lessThan(2 ** 24);
     });
@@ -95,15 +124,31 @@ function numbersOf({batch, kvHeads, group, tokens, dim, dimV}: Shape) {
   };
 }
 
+/** The same scoring as the oracle takes it, with the biases of ALiBi as the paper writes them. */
+function oracleOf(
+  {scale, window, softCap, alibi}: Scoring,
+  {batch, kvHeads, tokens}: {batch: number; kvHeads: number; tokens: number},
+) {
+  const biases = Array.from({length: batch * kvHeads * tokens}, (_, i) => {
+    const head = Math.floor(i / tokens) % kvHeads;
+    return 2 ** ((-8 * (head + 1)) / kvHeads) * (i % tokens);
+  });
+  return {
+    ...{scale, softCap},
+    ...(window && {window: {size: window, firstQuery: 0, positions: 0}}),
+    ...(alibi && {bias: biases}),
+  };
+}
+
 /** The gradients of sum(weights * causalAttention(...)) in queries, keys and values. */
-function gradientsOf(shape: Shape, weights: Float32Array, scale: number): tf.Tensor[] {
+function gradientsOf(shape: Shape, weights: Float32Array, scoring: Scoring): tf.Tensor[] {
   const {batch, kvHeads, group, tokens, dim, dimV} = shape;
   const heads = kvHeads * group;
   return tf.tidy(() => {
     const {queries, keys, values} = numbersOf(shape);
     const factors = tf.tensor4d(weights, [batch, heads, tokens, dimV]);
     return tf.grads((q, k, v) =>
-      tf.sum(tf.mul(causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, scale), factors)),
+      tf.sum(tf.mul(causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, scoring), factors)),
     )([
       tf.tensor4d(queries, [batch, heads, tokens, dim]),
       tf.tensor4d(keys, [batch, kvHeads, tokens, dim]),

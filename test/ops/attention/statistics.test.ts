@@ -12,7 +12,7 @@ import type {Encoding, LowRankEncoding} from '../../../ops/encodings/encoding.js
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {attentionCases, optionsOf, problemOf} from '../../support/attention_cases.js';
-import type {AttentionProblem} from '../../support/attention_oracle.js';
+import {type AttentionProblem, scoreOf, seenTokens} from '../../support/attention_oracle.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {
   disposeEncoding,
@@ -195,7 +195,7 @@ describeOnBackends(
 
 /** By the definition, in double precision, over this segment alone. */
 function statisticsOracle(problem: AttentionProblem, statistic: AttentionStatistic) {
-  const {batch, heads, kvHeads, queryTokens, tokens, dim, scale, firstQuery, queries, keys, bias} = problem;
+  const {batch, heads, kvHeads, queryTokens, tokens} = problem;
   const group = heads / kvHeads;
   const values = new Float64Array(batch * kvHeads * tokens).fill(statistic === 'lastUse' ? -1 : 0);
   const logSums = new Float32Array(batch * heads * queryTokens).fill(-Infinity);
@@ -205,19 +205,14 @@ function statisticsOracle(problem: AttentionProblem, statistic: AttentionStatist
       const best = new Float64Array(tokens);
       for (let member = 0; member < group; member++) {
         const row = (kvHead * group + member) * queryTokens + query;
-        const seen =
-          firstQuery === undefined ? tokens : Math.max(0, Math.min(tokens, firstQuery + query + 1));
-        const scores = Array.from({length: seen}, (_, token) => {
-          let score = 0;
-          for (let d = 0; d < dim; d++)
-            score += queries[row * dim + d]! * keys[(kvHead * tokens + token) * dim + d]!;
-          return score * scale + (bias?.[kvHead * tokens + token] ?? 0);
-        });
-        if (seen === 0) continue;
+        const [from, to] = seenTokens(problem, query);
+        if (from >= to) continue;
+        const scores = Array.from({length: to - from}, (_, i) => scoreOf(problem, row, kvHead, from + i));
         const max = scores.reduce((a, b) => Math.max(a, b), -Infinity);
         const logSum = max + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - max), 0));
         logSums[row] = logSum;
-        scores.forEach((score, token) => {
+        scores.forEach((score, i) => {
+          const token = from + i;
           const p = Math.exp(score - logSum);
           best[token] = Math.max(best[token]!, p);
           if (statistic === 'mass') values[kvHead * tokens + token] = values[kvHead * tokens + token]! + p;

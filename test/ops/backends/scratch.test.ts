@@ -76,7 +76,7 @@ const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number
       const x = (heads: number, columns: number) =>
         random(seed + columns, [batch, heads, tokens, columns], spread);
       return tf.grads((q, k, v) =>
-        tf.sum(causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, 0.1)),
+        tf.sum(causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, {scale: 0.1})),
       )([x(kvHeads * group, dim), x(kvHeads, dim), x(kvHeads, dimV)]);
     }),
     decodeTokens: property(({batch, kvHeads, tokens, spread, seed}) => {

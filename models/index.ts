@@ -5,7 +5,14 @@ export {type ModelToSave, type SaveModelOptions, saveModel} from './save.js';
 export {embeddedText} from './embedded_model.js';
 export {type ChatMessage, renderChat} from './chat/render_chat.js';
 export {generate} from './generate/generate.js';
-export type {GenerateIdsOptions, GenerateOptions, SamplingOptions} from './generate/options.js';
+export type {
+  GenerateIdsOptions,
+  GenerateOptions,
+  GeneratedToken,
+  LogitBias,
+  LogitProcessor,
+  SamplingOptions,
+} from './generate/options.js';
 export {findSmolLM2, modelCacheDirectory} from './hub/index.js';
 export type {LoadModelOptions, LoadProgress} from './formats/find_parts.js';
 export type {WeightSetting} from './formats/weight_formats.js';

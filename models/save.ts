@@ -175,8 +175,14 @@ function tokenizerConfig({bosId, eosIds, token, isSilent}: Tokenizer): Record<st
   };
 }
 
-function generationConfig({temperature, topK = 0, topP}: SamplingOptions, tokenizer: Tokenizer): object {
-  return {...hubIds(tokenizer), do_sample: true, temperature, top_k: topK, top_p: topP};
+function generationConfig(
+  {temperature, topK = 0, topP, minP, typicalP, repetitionPenalty}: SamplingOptions,
+  tokenizer: Tokenizer,
+): object {
+  return {
+    ...{...hubIds(tokenizer), do_sample: true, temperature, top_k: topK, top_p: topP},
+    ...{min_p: minP, typical_p: typicalP, repetition_penalty: repetitionPenalty},
+  };
 }
 
 async function writeJson(path: string, value: unknown, indent?: number): Promise<void> {

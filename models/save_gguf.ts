@@ -93,9 +93,19 @@ function mostUsed(tensors: readonly Pick<GgufTensor, 'dtype' | 'shape'>[]): stri
   return [...numbers].sort(([, a], [, b]) => b - a)[0]?.[0] ?? 'F32';
 }
 
-function* sampling({temperature, topK, topP}: SamplingOptions): Generator<readonly [string, GgufValue]> {
+function* sampling({
+  temperature,
+  topK,
+  topP,
+  minP,
+  repetitionPenalty,
+}: SamplingOptions): Generator<readonly [string, GgufValue]> {
   if (temperature === undefined) return;
   yield ['general.sampling.temp', float32(temperature)];
   if (topK !== undefined) yield ['general.sampling.top_k', {type: 'int32', value: topK}];
   if (topP !== undefined) yield ['general.sampling.top_p', float32(topP)];
+  if (minP !== undefined) yield ['general.sampling.min_p', float32(minP)];
+  if (repetitionPenalty !== undefined) {
+    yield ['general.sampling.penalty_repeat', float32(repetitionPenalty)];
+  }
 }

@@ -28,6 +28,9 @@ export {
 export {
   type GenerateIdsOptions,
   type GenerateOptions,
+  type GeneratedToken,
+  type LogitBias,
+  type LogitProcessor,
   type SamplingOptions,
   generate,
 } from '../models/index.js';

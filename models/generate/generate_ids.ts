@@ -9,24 +9,29 @@ import type {ModelParts} from '../model_like.js';
 import {checkIds} from '../token_ids.js';
 import {waitingEvents} from './event_loop.js';
 import {type GenerateIdsOptions, generateIdsSchema} from './options.js';
+import {withLogprobs} from './logprobs.js';
+import {processedLogits, processes} from './processed_logits.js';
 import {sampleToken} from './sampling.js';
 
 /**
  * Continues token ids; see `generate`.
  *
  * @param ids the prompt; at least one, of the model's vocabulary.
+ * @param before the ids that the cache holds already, if they are known: penalties and processors see them.
  */
 export async function* generateIds(
   {model, tokenizer, contextLength}: ModelParts,
   ids: readonly number[],
   options: GenerateIdsOptions,
+  before: readonly number[] = [],
 ): AsyncGenerator<number, void, undefined> {
   checkIds(ids, model);
   if (ids.length === 0)
     throw new InvalidArgumentError('generate got an empty list; give one or more ids or messages.');
   const checked = checkOptions('generate', generateIdsSchema, options);
   const {cache, plan, prefixes, chunk, seed, tokens, signal, onProgress} = checked;
-  const {temperature = 0, topK, topP, eosIds = tokenizer?.eosIds ?? []} = checked;
+  const {onToken, logprobs, eosIds = tokenizer?.eosIds ?? []} = checked;
+  const changes = processes(checked);
   if (cache !== undefined && plan !== undefined) {
     throw new InvalidArgumentError(
       'generate got a cache and a plan; give one of them: a cache has a plan already (cache.setPlan changes it).',
@@ -42,6 +47,8 @@ export async function* generateIds(
   const past = cache ?? new KVCache(model, plan, {expectedTokens: ids.length + count});
   const lease = past.lease('a generation');
   const take: TakeTokens = fresh => lease.run(() => apply(model, fresh, past));
+  const known = [...before, ...ids];
+  const start = known.length;
   let waiting: number | undefined; // generated and given out, not in the cache yet
   try {
     signal?.throwIfAborted();
@@ -50,8 +57,11 @@ export async function* generateIds(
       prefixes: past.tokens === 0 ? prefixes : undefined,
     });
     for (let done = 0; done < count; done++) {
-      const id = sampleToken(logits, {temperature, topK, topP}, random);
+      const seen = changes ? await processedLogits(logits, known, start, checked) : logits;
+      const id = sampleToken(seen, checked, random);
       if (eosIds.includes(id)) return;
+      onToken?.(withLogprobs(id, logits, logprobs));
+      known.push(id);
       waiting = id;
       yield id;
       await waitingEvents();

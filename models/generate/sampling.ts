@@ -3,8 +3,9 @@ import type {SamplingOptions} from './options.js';
 
 /**
  * Samples a token: `p = softmax(logits / temperature)`, cut to the `topK` most probable tokens, then to the nucleus of
- * probability `topP` among these (Holtzman et al., 2019, arXiv 1904.09751), in the order of transformers' generate().
- * Equal logits rank by id. Temperature 0 is greedy and draws no random number.
+ * probability `topP` among these (Holtzman et al., 2019, arXiv 1904.09751), to those of at least `minP` times the largest probability, and to
+ * the typical ones of probability `typicalP`, in the order of transformers' generate(). Each cut sees the probabilities that the one before
+ * it left, normalised again. Equal logits rank by id. Temperature 0 is greedy and draws no random number.
  *
  * @param logits one per token of the vocabulary.
  * @param random uniform numbers in [0, 1).
@@ -13,7 +14,7 @@ import type {SamplingOptions} from './options.js';
  */
 export function sampleToken(
   logits: Float32Array,
-  {temperature = 0, topK = logits.length, topP = 1}: SamplingOptions,
+  {temperature = 0, topK = logits.length, topP = 1, minP = 0, typicalP = 1}: SamplingOptions,
   random: () => number,
 ): number {
   const best = largest(logits);
@@ -21,8 +22,11 @@ export function sampleToken(
   const top = logits[best]!;
   const weights = new Float64Array(logits.length);
   for (let i = 0; i < weights.length; i++) weights[i] = Math.exp((logits[i]! - top) / temperature);
-  if (topK >= logits.length && topP >= 1) return draw(weights, random());
-  const ids = mostProbable(logits, weights, topK, topP);
+  if (topK >= logits.length && topP >= 1 && minP <= 0 && typicalP >= 1) return draw(weights, random());
+  const ranked =
+    topK >= logits.length && topP >= 1 ? [...weights.keys()] : mostProbable(logits, weights, topK, topP);
+  const likely = ranked.filter(id => weights[id]! > 0 && weights[id]! >= minP); // the largest weight is 1
+  const ids = typicalP < 1 ? typical(likely, weights, typicalP) : likely;
   return ids[
     draw(
       Float64Array.from(ids, id => weights[id]!),
@@ -52,9 +56,14 @@ function notNumbers(): ModelError {
   );
 }
 
+/** The ids of the `count` largest logits, in descending order; equal ones by id. */
+export function largestIds(logits: Float32Array, count: number): number[] {
+  return count === 0 ? [] : firstOf(byFallingValue(logits), count);
+}
+
 /** The ids by descending probability: at most `topK`, and no more than needed for the share `topP` of these. */
 function mostProbable(logits: Float32Array, weights: Float64Array, topK: number, topP: number): number[] {
-  const some = topK < logits.length ? firstOf(byFallingValue(logits), topK) : undefined;
+  const some = topK < logits.length ? largestIds(logits, topK) : undefined;
   const enough = topP * sumOf(some?.map(id => weights[id]!) ?? weights);
   const ids: number[] = [];
   let sum = 0;
@@ -64,6 +73,18 @@ function mostProbable(logits: Float32Array, weights: Float64Array, topK: number,
     if (sum >= enough) break;
   }
   return ids;
+}
+
+/** The ids nearest to the entropy `H`: by ascending `|-log p - H|` until their probabilities sum to `share`; ties of the last one, too. */
+function typical(ids: readonly number[], weights: Float64Array, share: number): number[] {
+  const sum = sumOf(ids.map(id => weights[id]!));
+  const surprises = ids.map(id => Math.log(sum / weights[id]!));
+  const entropy = sumOf(ids.map((id, i) => (weights[id]! / sum) * surprises[i]!));
+  const distances = surprises.map(surprise => Math.abs(surprise - entropy));
+  const nearest = [...ids.keys()].sort((a, b) => distances[a]! - distances[b]!);
+  let covered = 0;
+  const last = nearest.find(i => (covered += weights[ids[i]!]! / sum) >= share) ?? nearest.at(-1)!;
+  return ids.filter((_, i) => distances[i]! <= distances[last]!);
 }
 
 /** The index whose share of the weights contains a number in [0, 1). */

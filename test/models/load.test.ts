@@ -97,7 +97,14 @@ describe('loadModel', () => {
         {do_sample: true, temperature: 0.6, top_p: 0.9, top_k: 20},
         {temperature: 0.6, topP: 0.9, topK: 20},
       ],
-      [{do_sample: true, top_k: 0, top_p: null}, {temperature: 1}],
+      [
+        {do_sample: true, temperature: 0.7, min_p: 0.1, typical_p: 0.9, repetition_penalty: 1.05},
+        {temperature: 0.7, minP: 0.1, typicalP: 0.9, repetitionPenalty: 1.05},
+      ],
+      [
+        {do_sample: true, top_k: 0, top_p: null, min_p: 0, typical_p: 1, repetition_penalty: 1},
+        {temperature: 1},
+      ],
       [{temperature: 0.6, top_p: 0.9}, {}],
       [{do_sample: false, temperature: 0.6}, {}],
     ];

@@ -90,7 +90,7 @@ describe('saveModel into a GGUF file', () => {
     const given = {
       ...embedded,
       chatTemplate: '{{ messages }}',
-      generation: {temperature: 0.5, topK: 40, topP: 0.75},
+      generation: {temperature: 0.5, topK: 40, topP: 0.75, minP: 0.125, repetitionPenalty: 1.25},
     };
     await saveModel(given, path, {dtype: 'F16'});
     const loaded = await loadModel(path);

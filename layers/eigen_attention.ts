@@ -76,7 +76,8 @@ export class EigenAttention extends SelfAttention {
         `${this.name}: useKeyMean goes with rope and ropeMode "before"; elsewhere a mean of the keys changes no attention.`,
       );
     }
-    const {numKvHeads} = this.options;
+    const {numKvHeads, qkNorm} = this.options;
+    if (qkNorm !== undefined) throw new InvalidArgumentError(noLatentsOfNormed(this.name));
     for (const [option, rank] of Object.entries({keyRank, valueRank})) {
       if (typeof rank === 'object' && rank.length !== numKvHeads) {
         throw new InvalidArgumentError(
@@ -233,6 +234,14 @@ export class EigenAttention extends SelfAttention {
       this.scaleMatrix('output', tf.expandDims(headMask(valueRank, group), 1));
     });
   }
+}
+
+/** A norm of keys is not linear: no product of weights gives their latents. */
+export function noLatentsOfNormed(layer: string): string {
+  return (
+    `${layer}: its queries and keys are normalised (qkNorm) between projection and attention, so bases cannot be merged into the ` +
+    'projections. Compress the cache instead: every policy stores normalised keys, onlineSvd in low rank.'
+  );
 }
 
 /** 1 for each latent within its head's rank and 0 beyond, `[heads * repeats * largest rank]`. */

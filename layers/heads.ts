@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {type LinearOptions, type LinearProduct, linear, linears} from '../ops/linear/index.js';
+import {rmsNorm} from '../ops/rms_norm/index.js';
 import {outputsOf} from '../ops/weights/matrix.js';
 
 /** `[batch, tokens, heads * dim]` to `[batch, heads, tokens, dim]`. */
@@ -20,9 +21,11 @@ function joinHeads(x: tf.Tensor4D): tf.Tensor3D {
 /** A projection, and the heads that its outputs are split into. */
 export interface HeadProjection extends Omit<LinearProduct, 'shape'> {
   readonly heads: number;
+  /** A root mean square norm of the outputs: each run of them that is as long as `gain` is normalised. Default: none. */
+  readonly norm?: {readonly gain: tf.Tensor; readonly epsilon: number} | undefined;
 }
 
-/** `x W + b` of x `[batch, tokens, in]` for each projection, split into heads: `[batch, heads, tokens, out / heads]`. */
+/** `x W + b` of x `[batch, tokens, in]` for each projection, normalised and split into heads: `[batch, heads, tokens, out / heads]`. */
 export function toHeads(
   x: tf.Tensor,
   projections: readonly HeadProjection[],
@@ -30,12 +33,22 @@ export function toHeads(
 ): tf.Tensor4D[] {
   const [batch, tokens] = x.shape as [number, number];
   if (tokens !== 1) {
-    return linears(x, projections, options).map((y, i) => splitHeads(y, projections[i]!.heads));
+    return linears(x, projections, options).map((y, i) => {
+      const {heads, norm} = projections[i]!;
+      return splitHeads(normalised(y, norm), heads);
+    });
   }
   const products = projections.map(({heads, matrix, bias}) => {
     return {matrix, bias, shape: [batch, heads, 1, outputsOf(matrix) / heads]};
   });
-  return linears(x, products, options) as tf.Tensor4D[];
+  // of one token the heads follow each other, as in the projection's output
+  return linears(x, products, options).map((y, i) => normalised(y, projections[i]!.norm) as tf.Tensor4D);
+}
+
+function normalised(y: tf.Tensor, norm: HeadProjection['norm']): tf.Tensor {
+  if (norm === undefined) return y;
+  const {gain, epsilon} = norm;
+  return tf.reshape(rmsNorm(tf.reshape(y, [-1, gain.size]), gain, epsilon), y.shape);
 }
 
 /** `x W + b (+ residual)` of x `[batch, heads, tokens, dim]` with its heads joined: `[batch, tokens, out]`. */

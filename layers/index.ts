@@ -7,6 +7,8 @@ export type {
   AttentionKernel,
   HeadSizes,
   Projected,
+  QkNorm,
+  QueryGrowth,
   SelfAttention,
   SelfAttentionArgs,
 } from './self_attention.js';
@@ -28,5 +30,6 @@ export type {MatrixArgs, MatrixLayer, MatrixOptions} from './matrix_layer.js';
 export {outputHead, OutputHead, type OutputHeadArgs} from './output_head.js';
 export {positionEmbedding, PositionEmbedding, type PositionEmbeddingArgs} from './position_embedding.js';
 export {rmsNormalization, RmsNormalization, type RmsNormalizationArgs} from './rms_normalization.js';
+export {scaling, Scaling, type ScalingArgs} from './scaling.js';
 export {tokenEmbedding, TokenEmbedding, type TokenEmbeddingArgs} from './token_embedding.js';
 export {tokenSelection, TokenSelection} from './token_selection.js';

@@ -14,33 +14,39 @@ import {type MatrixArgs, MatrixLayer} from './matrix_layer.js';
 export interface OutputHeadArgs extends LayerArgs, MatrixArgs<'kernel'> {
   /** Number of tokens in the vocabulary: logits per position, at least 1. Required. */
   vocabSize: number;
+  /** Whether logits have biases. Default false. */
+  useBias?: boolean;
   /** How matrices start: `'glorotUniform'` to train, `'zeros'` if weights are set right after. Default `'glorotUniform'`. */
   kernelInitializer?: KernelInitializer;
 }
 
-/** Logits from hidden states by weights that are not the token embedding's: `x W`, `[batch, tokens, dim]` to `[batch, tokens, vocabSize]`. */
+/** Logits from hidden states by weights that are not the token embedding's: `x W (+ b)`, `[batch, tokens, dim]` to `[batch, tokens, vocabSize]`. */
 export class OutputHead extends MatrixLayer<'kernel'> {
   /** @nocollapse */
   static readonly className = 'EigenkvOutputHead';
+  private bias: tf.LayerVariable | undefined;
   private readonly config: Required<Omit<OutputHeadArgs, keyof LayerArgs | keyof MatrixArgs<'kernel'>>>;
 
   constructor(args: OutputHeadArgs) {
     super(args, ['kernel']);
-    const {vocabSize, kernelInitializer = 'glorotUniform'} = args;
+    const {vocabSize, useBias = false, kernelInitializer = 'glorotUniform'} = args;
     positive(vocabSize, 'vocabSize', this.name);
-    this.config = {vocabSize, kernelInitializer};
+    this.config = {vocabSize, useBias, kernelInitializer};
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
     const dim = knownDim(firstShape(inputShape), this.name);
-    const {vocabSize, kernelInitializer} = this.config;
+    const {vocabSize, useBias, kernelInitializer} = this.config;
     this.addMatrix('kernel', {inputs: dim, outputs: vocabSize, kernelInitializer, variable: 'kernel'});
+    if (useBias) this.bias = this.addWeight('bias', [vocabSize], 'float32', tf.initializers.zeros());
     super.build(inputShape);
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
     const {activations} = this;
-    return tf.tidy(() => linear(onlyTensor(inputs, this.name), this.matrix('kernel'), {activations}));
+    return tf.tidy(() =>
+      linear(onlyTensor(inputs, this.name), this.matrix('kernel'), {activations, bias: this.bias?.read()}),
+    );
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {

@@ -16,12 +16,14 @@ import {
 export interface PositionEmbeddingArgs extends LayerArgs {
   /** Number of positions that have a vector: the model's context in tokens, at least 1. Required. */
   maxPositions: number;
+  /** The row of the table that is the first position, from 0 on; the table has so many rows more. OPT's is 2. Default 0. */
+  firstPosition?: number;
   /** How matrices start: `'glorotUniform'` to train, `'zeros'` if weights are set right after. Default `'glorotUniform'`. */
   kernelInitializer?: KernelInitializer;
 }
 
 /**
- * Adds a learned vector per position, as GPT-2 does: `x_t + P[start + t]`, where `start` is the number of tokens in the
+ * Adds a learned vector per position, as GPT-2 does: `x_t + P[firstPosition + start + t]`, where `start` is the number of tokens in the
  * cache's text (0 without a cache). Input and output float32 `[batch, tokens, dim]`.
  */
 export class PositionEmbedding extends tf.layers.Layer {
@@ -33,17 +35,18 @@ export class PositionEmbedding extends tf.layers.Layer {
   constructor(args: PositionEmbeddingArgs) {
     super(args);
     this.supportsMasking = true; // passes a mask on to the attention after it, which refuses it
-    const {maxPositions, kernelInitializer = 'glorotUniform'} = args;
+    const {maxPositions, firstPosition = 0, kernelInitializer = 'glorotUniform'} = args;
     positive(maxPositions, 'maxPositions', this.name);
-    this.config = {maxPositions, kernelInitializer};
+    positive(firstPosition + 1, 'firstPosition + 1', this.name);
+    this.config = {maxPositions, firstPosition, kernelInitializer};
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
     const dim = knownDim(firstShape(inputShape), this.name);
-    const {maxPositions, kernelInitializer} = this.config;
+    const {maxPositions, firstPosition, kernelInitializer} = this.config;
     this.table = this.addWeight(
       'positions',
-      [maxPositions, dim],
+      [firstPosition + maxPositions, dim],
       'float32',
       initializerOf(kernelInitializer),
     );
@@ -55,13 +58,14 @@ export class PositionEmbedding extends tf.layers.Layer {
       const x = onlyTensor(inputs, this.name);
       const start = kwargs.cache?.tokens ?? 0;
       const tokens = x.shape[1]!;
-      const {maxPositions} = this.config;
+      const {maxPositions, firstPosition} = this.config;
       if (start + tokens > maxPositions) {
         throw new ContextLengthError(
           `The model has ${maxPositions} positions; ${start + tokens} tokens were given. Shorten the text.`,
         );
       }
-      const positions = tf.range(start, start + tokens, 1, 'int32').as2D(1, tokens);
+      const first = firstPosition + start;
+      const positions = tf.range(first, first + tokens, 1, 'int32').as2D(1, tokens);
       return tf.add(x, embed(positions, this.table!.read() as tf.Tensor2D));
     });
   }

@@ -4,12 +4,12 @@ import type {FreshTokens} from '../cache/past/fresh_tokens.js';
 import {type Spec, specOf} from '../base/options.js';
 import {type PolicyLike, asPolicy} from '../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../base/errors.js';
+import {InvalidArgumentError, didYouMean, shown} from '../base/errors.js';
 import {type Scoring, type ScoringOptions, checkScoring, scoringOf} from '../ops/attention/scoring.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {isPacked} from '../ops/weights/matrix.js';
 import {cachedAttention} from './cached_attention.js';
-import {fromHeads, toHeads} from './heads.js';
+import {type HeadProjection, fromHeads, toHeads} from './heads.js';
 import {maskingLayer} from './mask_sources.js';
 import {type MatrixArgs, MatrixLayer} from './matrix_layer.js';
 import {
@@ -28,6 +28,16 @@ import {
 export const attentionKernels = ['query', 'key', 'value', 'output'] as const;
 export type AttentionKernel = (typeof attentionKernels)[number];
 
+/** What a norm of queries and keys goes over: the numbers of a head, or all that a projection gives. */
+export type QkNorm = 'head' | 'projection';
+
+/** Queries that grow with their position i: `q_i (1 + rate ln(1 + floor(i / period)))`, as those of Llama 4 and Ministral 3. */
+export interface QueryGrowth {
+  readonly rate: number;
+  /** Tokens, at least 1. */
+  readonly period: number;
+}
+
 /** What all attention layers of eigenkv take. */
 export interface SelfAttentionArgs extends LayerArgs, MatrixArgs<AttentionKernel>, ScoringOptions {
   /** Number of query heads, at least 1. Required. */
@@ -40,6 +50,15 @@ export interface SelfAttentionArgs extends LayerArgs, MatrixArgs<AttentionKernel
   depth?: number;
   /** Rotary positions of queries and keys. Default: none, no rotation. */
   rope?: RopeConfig;
+  /**
+   * Root mean square norms of queries and keys with gains, the weights `query_norm` and `key_norm`, before rotation and before a cache stores
+   * anything (Henry et al., 2020, arXiv 2010.04245). Default: none.
+   */
+  qkNorm?: QkNorm | undefined;
+  /** Added to the mean square in `qkNorm`. Default 1e-6. */
+  qkNormEpsilon?: number;
+  /** How queries grow with their position. Default: they do not. */
+  queryGrowth?: QueryGrowth | undefined;
   /** Whether the query, key and value projections have biases. Default false. */
   useBias?: boolean;
   /** Whether the output projection has a bias. Default false. */
@@ -73,6 +92,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       readonly cachePolicy?: Spec;
     };
   private uncompressedDim: number | undefined;
+  private readonly norms: {query?: tf.LayerVariable; key?: tf.LayerVariable} = {};
   private maskedBy: tf.layers.Layer | undefined;
   private metric: {readonly of: object; readonly gram: tf.Tensor3D} | undefined;
 
@@ -97,6 +117,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       depth,
       rope,
       ...{scale, window, softCap, alibi},
+      ...checkedNorms(args, this.name),
       useBias: args.useBias ?? false,
       useOutputBias: args.useOutputBias ?? false,
       cachePolicy: cachePolicy === undefined ? undefined : specOf(asPolicy(cachePolicy)),
@@ -126,6 +147,8 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
     add('key', dim, numKvHeads * key, useBias);
     add('value', dim, numKvHeads * value, useBias);
     add('output', numHeads * value, dim, useOutputBias);
+    this.addNorm('query', numHeads, query);
+    this.addNorm('key', numKvHeads, key);
     super.build(inputShape);
   }
 
@@ -149,13 +172,14 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       const [queries, keys, values] = toHeads(
         x,
         [
-          {...this.projection('query'), heads: numHeads},
-          {...this.projection('key'), heads: numKvHeads},
+          {...this.projection('query'), heads: numHeads, norm: this.norm('query')},
+          {...this.projection('key'), heads: numKvHeads, norm: this.norm('key')},
           {...this.projection('value'), heads: numKvHeads},
         ],
         {activations},
       ) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
-      const attended = this.attend({queries, keys, values}, kwargs.cache);
+      const start = kwargs.cache?.tokens ?? 0;
+      const attended = this.attend({queries: this.grown(queries, start), keys, values}, kwargs.cache);
       return fromHeads(attended, this.projection('output'), {activations, residual});
     });
   }
@@ -211,6 +235,31 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
     return scoringOf(this.options, this.headDim);
   }
 
+  private addNorm(side: 'query' | 'key', heads: number, size: number): void {
+    const {qkNorm} = this.options;
+    if (qkNorm === undefined) return;
+    const gains = qkNorm === 'head' ? size : heads * size;
+    this.norms[side] = this.addWeight(`${side}_norm`, [gains], 'float32', tf.initializers.ones());
+  }
+
+  private norm(side: 'query' | 'key'): HeadProjection['norm'] {
+    const gain = this.norms[side]?.read();
+    return gain && {gain, epsilon: this.options.qkNormEpsilon ?? 1e-6};
+  }
+
+  /** Queries of tokens from position `start` on, as `queryGrowth` says. */
+  private grown(queries: tf.Tensor4D, start: number): tf.Tensor4D {
+    const {queryGrowth} = this.options;
+    const [, , tokens] = queries.shape;
+    if (queryGrowth === undefined || start + tokens <= queryGrowth.period) return queries;
+    const {rate, period} = queryGrowth;
+    const factors = Array.from(
+      {length: tokens},
+      (_, i) => 1 + rate * Math.log(1 + Math.floor((start + i) / period)),
+    );
+    return tf.mul(queries, tf.tensor4d(factors, [1, 1, tokens, 1]));
+  }
+
   /** The dim of an uncompressed head. */
   protected get headDim(): number {
     if (this.uncompressedDim !== undefined) return this.uncompressedDim;
@@ -226,6 +275,26 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
   protected storedSizes({key, value}: HeadSizes): Pick<LayerShape, 'dim' | 'dimV' | 'headDim'> {
     return {dim: key, dimV: value};
   }
+}
+
+function checkedNorms({qkNorm, qkNormEpsilon, queryGrowth}: SelfAttentionArgs, layer: string) {
+  if (qkNorm !== undefined && !['head', 'projection'].includes(qkNorm)) {
+    throw new InvalidArgumentError(
+      `${layer}: qkNorm = ${shown(qkNorm)}; expected "head" or "projection".${didYouMean(String(qkNorm), ['head', 'projection'])}`,
+    );
+  }
+  if (qkNormEpsilon !== undefined && !(qkNormEpsilon >= 0 && Number.isFinite(qkNormEpsilon))) {
+    throw new InvalidArgumentError(`${layer}: qkNormEpsilon = ${qkNormEpsilon}; expected a number from 0 on.`);
+  }
+  if (queryGrowth !== undefined) {
+    positive(queryGrowth.period, 'queryGrowth.period', layer);
+    if (!Number.isFinite(queryGrowth.rate)) {
+      throw new InvalidArgumentError(
+        `${layer}: queryGrowth.rate = ${shown(queryGrowth.rate)}; expected a finite number.`,
+      );
+    }
+  }
+  return {qkNorm, qkNormEpsilon: qkNorm && qkNormEpsilon, queryGrowth};
 }
 
 /** Queries `[batch, heads, tokens, dim]`, keys and values `[batch, kvHeads, tokens, dim]`. */

@@ -5,7 +5,7 @@ import {compressionKey, compressionToJson} from './architectures/parts/compressi
 import type {LoadedModel} from './loaded_model.js';
 import {modelOf} from './model_like.js';
 import {saveGguf} from './save_gguf.js';
-import {joinColumns, transpose} from './formats/layouts.js';
+import {fileValues} from './formats/file_values.js';
 import {type FilledVariables, filledVariables} from './formats/model_variables.js';
 import {
   type RecordsToWrite,
@@ -14,7 +14,6 @@ import {
   recordsToWrite,
 } from './formats/packed_tensors.js';
 import {architectureOf} from './architectures/index.js';
-import {numbersOf} from '../ops/weights/packed_variables.js';
 import type {SamplingOptions} from './generate/options.js';
 import type {Tokenizer} from './tokenizer/index.js';
 import {diskError, writeFileAtomically} from '../base/files/disk.js';
@@ -141,20 +140,9 @@ function torchDtype(halves: readonly HalfType[]): string {
   return halves.length > 0 ? 'float16' : 'float32';
 }
 
-function toTensor({stored, variables, columns}: FilledVariables, dtype: 'F32' | HalfType): TensorToWrite {
-  return {
-    name: stored.tensor,
-    dtype,
-    shape: stored.shape,
-    data: async () => {
-      const parts = await Promise.all(
-        variables.map(async (variable, i) => ({values: await numbersOf(variable), columns: columns[i]!})),
-      );
-      const joined = joinColumns(parts);
-      const [outputs, inputs] = stored.shape;
-      return stored.transposed && inputs !== undefined ? transpose(joined, inputs, outputs!) : joined;
-    },
-  };
+function toTensor(filled: FilledVariables, dtype: 'F32' | HalfType): TensorToWrite {
+  const {tensor: name, shape} = filled.stored;
+  return {name, dtype, shape, data: () => fileValues(filled)};
 }
 
 function hubIds({bosId, eosIds}: Tokenizer): Record<string, unknown> {

@@ -1,19 +1,9 @@
-import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {feedForward} from '../../layers/feed_forward.js';
-import {positionEmbedding} from '../../layers/position_embedding.js';
-import {
-  type Architecture,
-  type GgufConfig,
-  type WeightNames,
-  isKernel,
-  storedAs,
-  weightNames,
-} from './parts/architecture.js';
-import {type BuildOptions, matrixArgs} from './parts/build_options.js';
-import {attentionLayer, attentionSizes} from './parts/compression.js';
-import {decoder} from './parts/decoder.js';
+import type {GgufConfig} from './parts/architecture.js';
+import {decoderArchitecture} from './parts/decoder_architecture.js';
+import {fusedAttention} from './parts/tensor_names.js';
 import {count, flag, ggufKeys, ggufVocabSize, maybe, positive, readKeys} from '../formats/config_keys.js';
+import {activationToHub, hubActivation} from '../formats/hub_sizes.js';
 import type {ModelConfig} from './parts/model_config.js';
 import {ModelError} from '../../base/errors.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
@@ -23,47 +13,30 @@ import {float32, uint32} from '../../base/files/write_gguf_metadata.js';
  * GPT-2 (Radford et al., 2019, "Language models are unsupervised multitask learners"): learned positions, layer norms,
  * biases everywhere, tied embeddings. The files fuse q, k and v; the layer has them apart.
  */
-export const gpt2: Architecture = {
+export const gpt2 = decoderArchitecture({
   hubTypes: ['gpt2'],
   ggufTypes: ['gpt2'],
   fromHub,
   fromGguf: file => Promise.resolve(fromGguf(file)),
   toHub,
   toGguf,
-  build,
+  block: {norm: 'layer', gated: false, firstPosition: 0},
   hubPrefix: 'transformer.',
-  // but for an output head of its own, the hub's matrices are "Conv1D", [inputs, outputs]
-  hubWeights: config => names(config).map(name => storedAs(name.hub, name, name.hub === 'lm_head.weight')),
-  ggufWeights: config => names(config).map(name => storedAs(name.gguf, name, isKernel(name))),
-};
-
-function build(config: ModelConfig, options: BuildOptions): tf.LayersModel {
-  const {hiddenDim, activation, contextLength, normEpsilon} = config;
-  const {kernelInitializer} = options;
-  return decoder(config, options, {
-    positions: positionEmbedding({name: 'positions', maxPositions: contextLength, kernelInitializer}),
-    norm: name => tf.layers.layerNormalization({name, epsilon: normEpsilon}),
-    attention: (name, depth) => attentionLayer(config, {name, depth}, options),
-    feedForward: name =>
-      feedForward({
-        ...matrixArgs(options, name, ['up', 'down']),
-        hiddenDim,
-        activation,
-        gated: false,
-        useBias: true,
-      }),
-  });
-}
-
-/** The hub's names of activations, and ours. */
-const activations = {
-  gelu_new: 'geluNew',
-  gelu_pytorch_tanh: 'geluNew',
-  gelu: 'gelu',
-  relu: 'relu',
-  silu: 'silu',
-} as const;
-const activationNames = Object.keys(activations) as (keyof typeof activations)[];
+  hubNames: {
+    embedding: 'transformer.wte',
+    positions: 'transformer.wpe',
+    block: 'transformer.h.@.',
+    attentionNorm: 'ln_1',
+    ...fusedAttention('attn.c_attn'),
+    attentionOutput: 'attn.c_proj',
+    feedForwardNorm: 'ln_2',
+    up: 'mlp.c_fc',
+    down: 'mlp.c_proj',
+    finalNorm: 'transformer.ln_f',
+  },
+  hubLayout: {inputsFirst: true}, // "Conv1D"
+  ggufNames: fusedAttention('attn_qkv'),
+});
 
 const hubSchema = v.object({
   vocab_size: count,
@@ -73,10 +46,7 @@ const hubSchema = v.object({
   n_positions: count,
   n_inner: maybe(count),
   layer_norm_epsilon: positive,
-  activation_function: v.nullish(
-    v.picklist(activationNames, `expected one of ${activationNames.join(', ')}`),
-    'gelu_new',
-  ),
+  activation_function: hubActivation('gelu_new'),
   tie_word_embeddings: flag(true),
   scale_attn_weights: v.nullish(v.literal(true, 'eigenkv always scales scores')),
   scale_attn_by_inverse_layer_idx: v.nullish(v.literal(false, 'eigenkv scales scores alike at every depth')),
@@ -91,7 +61,7 @@ function fromHub(config: Readonly<Record<string, unknown>>): ModelConfig {
     contextLength: keys.n_positions,
     depths: keys.n_layer,
     hiddenDim: keys.n_inner ?? 4 * keys.n_embd,
-    activation: activations[keys.activation_function],
+    activation: keys.activation_function,
     normEpsilon: keys.layer_norm_epsilon,
     tiedEmbeddings: keys.tie_word_embeddings,
   };
@@ -135,7 +105,7 @@ function toHub(config: ModelConfig): Record<string, unknown> {
     n_ctx: config.contextLength,
     n_inner: config.hiddenDim,
     layer_norm_epsilon: config.normEpsilon,
-    activation_function: activationNames.find(name => activations[name] === config.activation),
+    activation_function: activationToHub(config.activation),
     tie_word_embeddings: config.tiedEmbeddings,
   };
 }
@@ -159,48 +129,4 @@ function toGguf(config: ModelConfig): GgufConfig {
       'attention.layer_norm_epsilon': float32(config.normEpsilon),
     },
   };
-}
-
-function names(config: ModelConfig): WeightNames[] {
-  const {vocabSize, contextLength, depths, dim, hiddenDim, tiedEmbeddings} = config;
-  const block = (depth: number): WeightNames[] => {
-    const at = (variables: string | string[], hub: string, gguf: string, ...shape: number[]) =>
-      weightNames(variables, `transformer.h.${depth}.${hub}`, `blk.${depth}.${gguf}`, shape);
-    const norm = (layer: string, hub: string, gguf: string) => [
-      at(`${layer}_${depth}/gamma`, `${hub}.weight`, `${gguf}.weight`, dim),
-      at(`${layer}_${depth}/beta`, `${hub}.bias`, `${gguf}.bias`, dim),
-    ];
-    const projection =
-      (layer: string) =>
-      (names: string[], hub: string, gguf: string, inputs: number, outputs: number): WeightNames[] => {
-        const variables = (what: string) => names.map(name => `${layer}_${depth}/${name}_${what}`);
-        return [
-          at(variables('kernel'), `${hub}.weight`, `${gguf}.weight`, inputs, outputs),
-          at(variables('bias'), `${hub}.bias`, `${gguf}.bias`, outputs),
-        ];
-      };
-    const [attends, feeds] = [projection('attention'), projection('feed_forward')];
-    const {query, key, value, joined} = attentionSizes(config, depth); // without rotation nothing but sizes differs
-    return [
-      ...norm('attention_norm', 'ln_1', 'attn_norm'),
-      ...attends(['query', 'key', 'value'], 'attn.c_attn', 'attn_qkv', dim, query + key + value),
-      ...attends(['output'], 'attn.c_proj', 'attn_output', joined, dim),
-      ...norm('feed_forward_norm', 'ln_2', 'ffn_norm'),
-      ...feeds(['up'], 'mlp.c_fc', 'ffn_up', dim, hiddenDim),
-      ...feeds(['down'], 'mlp.c_proj', 'ffn_down', hiddenDim, dim),
-    ];
-  };
-  return [
-    weightNames('embedding/embeddings', 'transformer.wte.weight', 'token_embd.weight', [vocabSize, dim]),
-    weightNames('positions/positions', 'transformer.wpe.weight', 'position_embd.weight', [
-      contextLength,
-      dim,
-    ]),
-    ...Array.from({length: depths}, (_, depth) => block(depth)).flat(),
-    weightNames('final_norm/gamma', 'transformer.ln_f.weight', 'output_norm.weight', [dim]),
-    weightNames('final_norm/beta', 'transformer.ln_f.bias', 'output_norm.bias', [dim]),
-    ...(tiedEmbeddings
-      ? []
-      : [weightNames('output/kernel', 'lm_head.weight', 'output.weight', [dim, vocabSize])]),
-  ];
 }

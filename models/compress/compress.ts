@@ -5,7 +5,8 @@ import {atLeast, checkOptions, positiveNumber, probability, specOf} from '../../
 import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
 import type {RopeMode} from '../../layers/index.js';
-import {type ModelCompression, eigenArgs, keyModeAt} from '../architectures/parts/compression.js';
+import {eigenArgs, keyModeAt} from '../architectures/parts/attention.js';
+import type {ModelCompression} from '../architectures/parts/compression.js';
 import type {LoadedModel} from '../loaded_model.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOf, modelOf} from '../model_like.js';
 import {type ProgressOptions, progressEntries} from '../progress.js';

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {ModelError, shown} from '../../base/errors.js';
-import {metadataNumber, metadataString} from '../../base/files/gguf_metadata.js';
+import {metadataBoolean, metadataNumber, metadataString} from '../../base/files/gguf_metadata.js';
 import {type Metadata, type TensorFile, findTensor} from '../../base/files/tensor_file.js';
 
 /** A whole number from 1 on. */
@@ -49,15 +49,19 @@ export function readKeys<const Schema extends v.GenericSchema>(
 
 /** The keys of a GGUF file's architecture, such as `llama.block_count`. */
 export interface GgufKeys {
+  /** The name of the architecture, which keys begin with: `llama`. */
+  readonly type: string;
   number(key: string): number | undefined;
   /** @throws ModelError if the key is missing. */
   neededNumber(key: string): number;
   string(key: string): string | undefined;
+  boolean(key: string): boolean | undefined;
 }
 
 export function ggufKeys(metadata: Metadata, ggufType: string): GgufKeys {
   const number = (key: string) => metadataNumber(metadata, `${ggufType}.${key}`);
   return {
+    type: ggufType,
     number,
     neededNumber(key) {
       const value = number(key);
@@ -67,6 +71,7 @@ export function ggufKeys(metadata: Metadata, ggufType: string): GgufKeys {
       );
     },
     string: key => metadataString(metadata, `${ggufType}.${key}`),
+    boolean: key => metadataBoolean(metadata, `${ggufType}.${key}`),
   };
 }
 

@@ -6,7 +6,7 @@ import {markFinite} from '../../ops/weights/finite_records.js';
 import type {StoredWeight} from '../architectures/parts/architecture.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type ProgressOptions, countProgress} from '../progress.js';
-import {halvesOfInterleaved} from './layouts.js';
+import {outputOrder} from './layouts.js';
 import {type FilledVariables, filledVariables} from './model_variables.js';
 import {readFloatPieces, readPackedPieces} from './read_pieces.js';
 import {type OutputSlice, writeOutputRows, writeRecords, writeRows} from './write_piece.js';
@@ -73,15 +73,14 @@ interface Target {
   readonly slice: OutputSlice;
 }
 
-/** Variables that share a tensor lie side by side along its outputs. */
-function targetsOf({interleavedHeads}: StoredWeight, variables: readonly tf.LayerVariable[]): Target[] {
+/** Variables that share a tensor lie side by side along its outputs, or as its layout says. */
+function targetsOf(stored: StoredWeight, variables: readonly tf.LayerVariable[]): Target[] {
   const outputs = variables.map(variable => {
     const matrix = matrixOf(variable);
     return isPacked(matrix) ? matrix.outputs : matrix.shape.at(-1)!;
   });
   const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
-  const order =
-    interleavedHeads === undefined ? undefined : halvesOfInterleaved(interleavedHeads, sum(outputs));
+  const order = outputOrder(stored, outputs);
   return variables.map((variable, i) => ({
     variable,
     memory: openMemory(variable),

@@ -1,38 +1,73 @@
 import {ModelError} from '../../base/errors.js';
 import {type RopeConfig, type RopeScaling, ropeFrequencies} from '../../ops/rotate/rope.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
+import type {GgufTensor} from '../../base/files/write_gguf.js';
 import {float32, uint32} from '../../base/files/write_gguf_metadata.js';
 import type {GgufConfig} from '../architectures/parts/architecture.js';
 import type {GgufKeys} from './config_keys.js';
 
 const frequencyDivisors = 'rope_freqs.weight';
+/** The two lists of divisors of longrope. */
+const longFactors = 'rope_factors_long.weight';
+const shortFactors = 'rope_factors_short.weight';
+
+export interface GgufRopeOptions {
+  readonly headDim: number;
+  /** The model's context, in tokens. */
+  readonly context: number;
+  /** Whether a part of each head may rotate. Default false: whole heads rotate. */
+  readonly partial?: boolean;
+}
 
 /**
- * Rotary positions from a GGUF file's metadata, and from its tensor `rope_freqs.weight`, if it has one. Pairs are halves:
- * loading puts the rows of interleaved ones in that order.
- * @throws ModelError for a rotation of a part of each head, or an unknown type of scaling.
+ * Rotary positions from a GGUF file's metadata, and from its tensors of divisors (`rope_freqs.weight`, or the two of longrope), if it has
+ * them. Pairs are halves: loading puts the rows of interleaved ones in that order.
+ * @throws ModelError for a rotation of a part of each head where whole ones must rotate, or an unknown type of scaling.
  */
 export async function ropeFromGguf(
   file: TensorFile,
   keys: GgufKeys,
-  headDim: number,
-  context: number,
+  {headDim, context, partial = false}: GgufRopeOptions,
 ): Promise<RopeConfig> {
   const rotaryDim = keys.number('rope.dimension_count') ?? headDim;
-  if (rotaryDim !== headDim) {
+  if (rotaryDim !== headDim && !partial) {
     throw new ModelError(
-      `The GGUF file rotates ${rotaryDim} of a head's ${headDim} channels (rope.dimension_count); eigenkv rotates whole heads.`,
+      `The GGUF file rotates ${rotaryDim} of a head's ${headDim} channels (rope.dimension_count); models of this architecture rotate whole heads.`,
     );
   }
-  const divisors = file.tensors.get(frequencyDivisors);
-  if (divisors !== undefined && divisors.shape.join() !== String(headDim / 2)) {
+  const divisorsIn = async (tensor: string) => {
+    const shape = file.tensors.get(tensor)?.shape;
+    if (shape === undefined) return undefined;
+    if (shape.join() === String(rotaryDim / 2)) return file.readFloat32(tensor);
     throw new ModelError(
-      `The GGUF file has divisors [${divisors.shape.join(', ')}] (${frequencyDivisors}); heads of ${headDim} need [${headDim / 2}].`,
+      `The GGUF file has divisors [${shape.join(', ')}] (${tensor}); heads of ${rotaryDim} need [${rotaryDim / 2}].`,
     );
-  }
-  const named = scalingFromGguf(keys, context);
-  const scaling = divisors ? withDivisors(await file.readFloat32(frequencyDivisors), named) : named;
-  return {theta: keys.number('rope.freq_base') ?? 10000, ...(scaling && {scaling})};
+  };
+  const [long, short] = [await divisorsIn(longFactors), await divisorsIn(shortFactors)];
+  const divisors = await divisorsIn(frequencyDivisors);
+  const named = long && short ? longrope(keys, context, long, short) : scalingFromGguf(keys, context);
+  const scaling = divisors ? withDivisors(divisors, named) : named;
+  return {
+    theta: keys.number('rope.freq_base') ?? 10000,
+    ...(rotaryDim !== headDim && {rotaryDim}),
+    ...(scaling && {scaling}),
+  };
+}
+
+function longrope(
+  keys: GgufKeys,
+  context: number,
+  long: Float32Array,
+  short: Float32Array,
+): RopeScaling {
+  return {
+    type: 'longrope',
+    shortFactor: Array.from(short),
+    longFactor: Array.from(long),
+    maxPositions: context,
+    originalMaxPositions: keys.number('rope.scaling.original_context_length') ?? context,
+    attentionFactor: keys.number('rope.scaling.attn_factor') ?? 1,
+  };
 }
 
 /** Frequencies are divided by both: by the numbers of the tensor, and by the factor of the metadata, as in llama.cpp. */
@@ -68,15 +103,17 @@ function scalingFromGguf(keys: GgufKeys, context: number): RopeScaling | undefin
     type,
     factor,
     originalMaxPositions: keys.number('rope.scaling.original_context_length') ?? context,
-    attentionFactor: (keys.number('rope.scaling.attn_factor') ?? 1) * yarnMagnitude(factor),
+    attentionFactor:
+      ((keys.number('rope.scaling.attn_factor') ?? 1) * yarnMagnitude(factor)) /
+      yarnMagnitude(factor, keys.number('rope.scaling.yarn_log_multiplier') ?? 0),
     ...(betaFast !== undefined && {betaFast}),
     ...(betaSlow !== undefined && {betaSlow}),
   };
 }
 
-/** What llama.cpp multiplies `rope.scaling.attn_factor` by. */
-function yarnMagnitude(factor: number): number {
-  return 0.1 * Math.log(Math.max(factor, 1)) + 1;
+/** What llama.cpp multiplies `rope.scaling.attn_factor` by, and divides by where the file names a weight. */
+function yarnMagnitude(factor: number, weight = 1): number {
+  return 0.1 * weight * Math.log(Math.max(factor, 1)) + 1;
 }
 
 /**
@@ -89,13 +126,13 @@ export function ropeToGguf(
   headDim: number,
 ): Required<Pick<GgufConfig, 'keys' | 'tensors'>> {
   const {theta = 10000, rotaryDim = headDim, interleaved = false, scaling} = rope ?? {};
-  if (rope === undefined || rotaryDim !== headDim || interleaved || scaling?.type === 'dynamic') {
+  if (rope === undefined || interleaved || scaling?.type === 'dynamic') {
     throw new ModelError(
       `A GGUF file cannot state the rotation ${JSON.stringify(rope ?? null)} of this model. Save the model into a folder instead (a path ` +
         'without .gguf).',
     );
   }
-  const keys = {'rope.dimension_count': uint32(headDim), 'rope.freq_base': float32(theta)};
+  const keys = {'rope.dimension_count': uint32(rotaryDim), 'rope.freq_base': float32(theta)};
   switch (scaling?.type) {
     case 'linear':
       return {keys: {...keys, ...scalingKeys(scaling)}, tensors: []};
@@ -103,22 +140,35 @@ export function ropeToGguf(
       return {keys: {...keys, ...yarnKeys(scaling)}, tensors: []};
     case 'llama3':
     case 'divisors': {
-      const divisors = divisorsOf({theta, scaling}, headDim);
-      return {
-        keys,
-        tensors: [{name: frequencyDivisors, dtype: 'F32', shape: [headDim / 2], values: () => divisors}],
-      };
+      return {keys, tensors: [divisorsTensor(frequencyDivisors, divisorsOf({theta, scaling}, rotaryDim))]};
     }
+    case 'longrope':
+      return {
+        keys: {
+          ...keys,
+          'rope.scaling.type': 'longrope',
+          'rope.scaling.original_context_length': uint32(scaling.originalMaxPositions),
+          'rope.scaling.attn_factor': float32(ropeFrequencies(rope, headDim).magnitude),
+        },
+        tensors: [
+          divisorsTensor(longFactors, Float32Array.from(scaling.longFactor)),
+          divisorsTensor(shortFactors, Float32Array.from(scaling.shortFactor)),
+        ],
+      };
     default:
       return {keys, tensors: []};
   }
 }
 
-function divisorsOf({theta, scaling}: RopeConfig, headDim: number): Float32Array {
+const divisorsTensor = (name: string, divisors: Float32Array): GgufTensor => ({
+  ...{name, dtype: 'F32', shape: [divisors.length], values: () => divisors},
+});
+
+function divisorsOf({theta, scaling}: RopeConfig, rotaryDim: number): Float32Array {
   if (scaling?.type === 'divisors') return Float32Array.from(scaling.divisors);
-  const scaled = ropeFrequencies({theta, scaling}, headDim).frequencies;
+  const scaled = ropeFrequencies({theta, scaling}, rotaryDim).frequencies;
   return Float32Array.from(
-    ropeFrequencies({theta}, headDim).frequencies,
+    ropeFrequencies({theta}, rotaryDim).frequencies,
     (frequency, i) => frequency / scaled[i]!,
   );
 }

@@ -3,12 +3,13 @@ import {EigenkvError, ModelError} from '../../base/errors.js';
 import type {CodedRow} from '../../base/files/coded_row.js';
 import type {GgufTensor} from '../../base/files/write_gguf.js';
 import {type BlockType, blocksOf} from '../../base/files/write_gguf_blocks.js';
-import {matrixOf, numbersOf} from '../../ops/weights/packed_variables.js';
+import {matrixOf} from '../../ops/weights/packed_variables.js';
 import type {PackedFormat} from '../../ops/weights/formats.js';
 import {type PackedMatrix, isPacked} from '../../ops/weights/matrix.js';
 import {readCodes} from '../../ops/weights/records.js';
 import type {StoredWeight} from '../architectures/parts/architecture.js';
-import {halvesOfInterleaved, joinColumns, selectRows, transpose} from './layouts.js';
+import {fileValues} from './file_values.js';
+import {outputOrder} from './layouts.js';
 import type {FilledVariables} from './model_variables.js';
 
 /** Types of ggml for numbers without blocks. */
@@ -42,21 +43,10 @@ export async function ggufTensor(
   const {tensor: name, shape} = filled.stored;
   const matrices = filled.variables.map(matrixOf).filter(isPacked);
   if (dtype !== undefined || matrices.length === 0) {
-    return {name, shape, dtype: (isMatrix && dtype) || 'F32', values: () => valuesOf(filled)};
+    return {name, shape, dtype: (isMatrix && dtype) || 'F32', values: () => fileValues(filled)};
   }
   const type = await typeOf(filled, matrices);
   return {name, shape, dtype: type, bytes: () => rowsAs(type, filled)};
-}
-
-/** The values of a tensor as the file has them: rows of outputs. */
-async function valuesOf({stored, variables, columns}: FilledVariables): Promise<Float32Array> {
-  const numbers = await Promise.all(variables.map(numbersOf));
-  const joined = joinColumns(numbers.map((values, i) => ({values, columns: columns[i]!})));
-  const {interleavedHeads, shape, transposed} = stored;
-  const [outputs = 1, inputs = 1] = shape;
-  const rows = transposed && shape.length === 2 ? transpose(joined, inputs, outputs) : joined;
-  if (interleavedHeads === undefined) return rows;
-  return selectRows(rows, outputs, halvesOfInterleaved(interleavedHeads, outputs));
 }
 
 async function typeOf(
@@ -73,6 +63,7 @@ async function typeOf(
   if (matrices.length < filled.variables.length || matrices.some(each => each.format !== format)) {
     throw refuse('the parts that it joins are stored in different formats');
   }
+  if (filled.stored.headwise !== undefined) throw refuse('the parts that it joins alternate');
   const types = typesOf[format];
   if (typeof types === 'string') return types;
   const unit = format === 'packed8By16' ? 256 : 32;
@@ -114,14 +105,14 @@ async function* rowsAs(type: BlockType | PlainType, filled: FilledVariables): As
 /** The codes of each output of a matrix, in the file's order. */
 async function rowsOf(
   variable: tf.LayerVariable,
-  {interleavedHeads, tensor}: StoredWeight,
+  stored: StoredWeight,
 ): Promise<Iterable<CodedRow | Uint16Array>> {
   const matrix = matrixOf(variable);
-  if (!isPacked(matrix)) throw new EigenkvError(`The weights of "${tensor}" changed while they were saved.`);
+  if (!isPacked(matrix)) throw new EigenkvError(`The weights of "${stored.tensor}" changed while they were saved.`);
   const {format, outputs, records} = matrix;
   const words = await records.data<'int32'>();
   const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-  const order = interleavedHeads === undefined ? undefined : halvesOfInterleaved(interleavedHeads, outputs);
+  const order = outputOrder(stored, [outputs]);
   return (function* () {
     for (let row = 0; row < outputs; row++) {
       yield readCodes(bytes, format, records.shape[1], order?.[row] ?? row);

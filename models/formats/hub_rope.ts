@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {ModelError, shown} from '../../base/errors.js';
-import type {RopeConfig, RopeScaling} from '../../ops/rotate/rope.js';
+import {type RopeConfig, type RopeScaling, longropeMagnitude} from '../../ops/rotate/rope.js';
 import {count, maybe, positive, readKeys} from './config_keys.js';
 
 // The keys of the hub's library `transformers` (modeling_rope_utils.py, versions 4 and 5) and our RopeConfig.
@@ -32,17 +32,23 @@ const scalings = {
   longrope: v.object({
     short_factor: divisors,
     long_factor: divisors,
-    attention_factor: v.literal(1, 'eigenkv reads longrope only with an attention factor of 1'),
+    factor: maybe(positive),
+    original_max_position_embeddings: maybe(count),
+    attention_factor: maybe(positive),
   }),
 };
 
 const names = ['default', ...Object.keys(scalings)];
-const typeSchema = v.object({
-  type: maybe(v.picklist(names, `expected one of ${names.join(', ')}`)),
-  rope_type: maybe(v.picklist(names, `expected one of ${names.join(', ')}`)),
-});
+/** What first versions of Phi-3 called longrope. */
+const typeName = v.pipe(
+  v.string(`expected one of ${names.join(', ')}`),
+  v.transform(name => (name === 'su' ? 'longrope' : name)),
+  v.picklist(names, `expected one of ${names.join(', ')}`),
+);
+const typeSchema = v.object({type: maybe(typeName), rope_type: maybe(typeName)});
 
-const wholeHeads = maybe(v.literal(1, 'eigenkv rotates whole heads only'));
+/** A share of each head; architectures whose models rotate whole heads refuse others: see `ropeFromHub`. */
+const shareOfHead = maybe(v.pipe(positive, v.maxValue(1, 'expected a share of each head, at most 1')));
 const scalingObject = maybe(v.looseObject({}, 'expected an object or null'));
 
 export const hubRopeEntries = {
@@ -51,26 +57,38 @@ export const hubRopeEntries = {
   rope_theta: maybe(positive),
   rope_scaling: scalingObject,
   rope_parameters: scalingObject,
-  partial_rotary_factor: wholeHeads,
+  partial_rotary_factor: shareOfHead,
 };
 type HubRopeKeys = v.InferOutput<v.ObjectSchema<typeof hubRopeEntries, undefined>>;
 
 /** Keys that are allowed beside a scaling's own keys, or at the top level of config.json. */
-const besideSchema = v.object({rope_theta: maybe(positive), partial_rotary_factor: wholeHeads});
+const besideSchema = v.object({rope_theta: maybe(positive), partial_rotary_factor: shareOfHead});
+
+export interface HubRopeOptions {
+  /** The base of frequencies if the file names none. Default 10000. */
+  readonly theta?: number;
+  /** Numbers per head, of models that rotate a part of each. Default: whole heads are rotated. */
+  readonly headDim?: number;
+  /** The share of each head that rotates if the file names none. Default 1. */
+  readonly share?: number;
+}
 
 /**
  * Rotary positions from a hub config: `rope_theta` with `rope_scaling`, or both in `rope_parameters`, as newer files have
  * them. Of both objects `rope_scaling` counts, and of an original context beside and inside them the one beside, as in
  * `transformers` 5.
- * @throws ModelError for an unknown type, a key that its type needs and lacks, or rotations that differ by layer.
+ * @throws ModelError for an unknown type, a key that its type needs and lacks, a part of heads that rotates where whole ones must, or
+ *   rotations that differ by layer.
  */
-export function ropeFromHub(keys: HubRopeKeys): RopeConfig {
+export function ropeFromHub(keys: HubRopeKeys, options: HubRopeOptions = {}): RopeConfig {
   const {max_position_embeddings: context, original_max_position_embeddings: original} = keys;
   const isOlder = keys.rope_scaling !== undefined && Object.keys(keys.rope_scaling).length > 0;
   const where = isOlder ? 'rope_scaling of config.json' : 'rope_parameters of config.json';
   const inside = (isOlder ? keys.rope_scaling : keys.rope_parameters) ?? {};
   checkOneForAllLayers(inside, where);
-  const {rope_theta: theta = keys.rope_theta ?? 10000} = readKeys(besideSchema, inside, where);
+  const beside = readKeys(besideSchema, inside, where);
+  const theta = beside.rope_theta ?? keys.rope_theta ?? options.theta ?? 10000;
+  const rotaryDim = rotaryDimOf(beside.partial_rotary_factor ?? keys.partial_rotary_factor, options);
   const {type, rope_type: newerType} = readKeys(typeSchema, inside, where);
   if (type !== undefined && newerType !== undefined && type !== newerType) {
     throw new ModelError(`${where} has rope_type = "${newerType}" and type = "${type}"; they must agree.`);
@@ -87,7 +105,17 @@ export function ropeFromHub(keys: HubRopeKeys): RopeConfig {
       ? {...inside, original_max_position_embeddings: original}
       : inside;
   const scaling = scalingFromHub(kind, given, context, where);
-  return {theta, ...(scaling && {scaling})};
+  return {theta, ...(rotaryDim !== undefined && {rotaryDim}), ...(scaling && {scaling})};
+}
+
+/** The channels of a head that rotate; undefined if all do. */
+function rotaryDimOf(given: number | undefined, {headDim, share = 1}: HubRopeOptions): number | undefined {
+  const part = given ?? share;
+  if (part === 1) return undefined;
+  if (headDim !== undefined) return Math.trunc(headDim * part);
+  throw new ModelError(
+    `config.json has partial_rotary_factor = ${part}; models of this architecture rotate whole heads.`,
+  );
 }
 
 /** Files of models with windows have an object for each kind of layer, which would read as one that says nothing. */
@@ -134,13 +162,22 @@ function scalingFromHub(
       return yarnFromHub(readKeys(scalings.yarn, given, where), context);
     case 'longrope': {
       const keys = readKeys(scalings.longrope, given, where);
-      if (keys.short_factor.join() !== keys.long_factor.join()) {
-        throw new ModelError(
-          `${where} has short_factor and long_factor that differ: such a rotation changes with the length of the text, ` +
-            'which no cache of rotated keys can follow.',
-        );
+      const originalMaxPositions = keys.original_max_position_embeddings ?? context;
+      const {factor} = keys;
+      const attentionFactor =
+        keys.attention_factor ??
+        (factor === undefined ? undefined : longropeMagnitude(factor, originalMaxPositions));
+      if (keys.short_factor.join() === keys.long_factor.join() && attentionFactor === 1) {
+        return {type: 'divisors', divisors: keys.long_factor};
       }
-      return {type: 'divisors', divisors: keys.long_factor};
+      return {
+        type,
+        shortFactor: keys.short_factor,
+        longFactor: keys.long_factor,
+        maxPositions: context,
+        originalMaxPositions,
+        ...(attentionFactor !== undefined && {attentionFactor}),
+      };
     }
     default:
       return undefined;
@@ -165,9 +202,26 @@ function yarnFromHub(keys: v.InferOutput<typeof scalings.yarn>, context: number)
   };
 }
 
-/** The keys that `ropeFromHub` reads as this config. */
-export function ropeToHub({theta = 10000, scaling}: RopeConfig): Record<string, unknown> {
-  return {rope_theta: theta, rope_scaling: scaling === undefined ? null : scalingToHub(scaling)};
+/**
+ * The keys that `ropeFromHub` reads as this config.
+ * @param headDim numbers per head, of models that rotate a part of each.
+ */
+export function ropeToHub(
+  {theta = 10000, rotaryDim, scaling}: RopeConfig,
+  headDim?: number,
+): Record<string, unknown> {
+  return {
+    rope_theta: theta,
+    rope_scaling: scaling === undefined ? null : scalingToHub(scaling),
+    ...(scaling?.type === 'longrope' && {original_max_position_embeddings: scaling.originalMaxPositions}),
+    ...(headDim !== undefined && {partial_rotary_factor: shareOf(rotaryDim ?? headDim, headDim)}),
+  };
+}
+
+/** A share that gives so many channels when it is read, whatever floating point makes of the quotient. */
+function shareOf(rotaryDim: number, headDim: number): number {
+  const share = rotaryDim / headDim;
+  return Math.trunc(headDim * share) === rotaryDim ? share : (rotaryDim + 0.5) / headDim;
 }
 
 function scalingToHub(scaling: RopeScaling): Record<string, unknown> {
@@ -195,6 +249,14 @@ function scalingToHub(scaling: RopeScaling): Record<string, unknown> {
         original_max_position_embeddings: scaling.originalMaxPositions,
         ...(scaling.betaFast !== undefined && {beta_fast: scaling.betaFast}),
         ...(scaling.betaSlow !== undefined && {beta_slow: scaling.betaSlow}),
+        ...(scaling.attentionFactor !== undefined && {attention_factor: scaling.attentionFactor}),
+      };
+    case 'longrope':
+      return {
+        rope_type: 'longrope',
+        short_factor: scaling.shortFactor,
+        long_factor: scaling.longFactor,
+        original_max_position_embeddings: scaling.originalMaxPositions,
         ...(scaling.attentionFactor !== undefined && {attention_factor: scaling.attentionFactor}),
       };
     case 'divisors':

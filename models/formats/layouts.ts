@@ -1,3 +1,5 @@
+import type {StoredWeight} from '../architectures/parts/architecture.js';
+
 /** Tile of the transposition: two tiles of float32 stay in a first-level cache. */
 const tile = 32;
 
@@ -55,6 +57,30 @@ export function halvesOfInterleaved(heads: number, outputs: number): Int32Array 
     const channel = output % headDim;
     return output - channel + (channel >> 1) + (channel & 1) * (headDim / 2);
   });
+}
+
+/**
+ * Where the outputs of a tensor go, which several variables of so many outputs share: into the outputs of all of them, one variable after
+ * the other. Undefined if they are in this order.
+ */
+export function outputOrder(
+  {interleavedHeads, headwise}: Pick<StoredWeight, 'interleavedHeads' | 'headwise'>,
+  outputs: readonly number[],
+): Int32Array | undefined {
+  const all = outputs.reduce((sum, count) => sum + count, 0);
+  if (interleavedHeads !== undefined) return halvesOfInterleaved(interleavedHeads, all);
+  if (headwise === undefined) return undefined;
+  const order = new Int32Array(all);
+  let at = 0;
+  for (let head = 0; head < headwise; head++) {
+    let first = 0;
+    for (const count of outputs) {
+      const ofHead = count / headwise;
+      for (let i = 0; i < ofHead; i++) order[at++] = first + head * ofHead + i;
+      first += count;
+    }
+  }
+  return order;
 }
 
 /** Row `order[i]` of a row-major matrix of `rows` rows, as row i. */

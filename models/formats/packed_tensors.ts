@@ -7,6 +7,7 @@ import {matrixOf} from '../../ops/weights/packed_variables.js';
 import {type PackedFormat, outputsOfRecord, packedFormats, recordsShape} from '../../ops/weights/formats.js';
 import {type PackedMatrix, isPacked} from '../../ops/weights/matrix.js';
 import {readCodes, readRow, writeRow} from '../../ops/weights/records.js';
+import {outputOrder} from './layouts.js';
 import type {FilledVariables} from './model_variables.js';
 
 /**
@@ -46,30 +47,47 @@ export function recordsToWrite({stored, variables}: FilledVariables): RecordsToW
   if (matrices.some(matrix => matrix.format !== format)) return undefined;
   const outputs = matrices.reduce((sum, matrix) => sum + matrix.outputs, 0);
   const shape = recordsShape(format, inputs, outputs);
-  const data = () => (matrices.length === 1 ? first.records.data<'int32'>() : joinedRecords(matrices, shape));
+  const order = outputOrder(
+    stored,
+    matrices.map(each => each.outputs),
+  );
+  const isOne = matrices.length === 1 && order === undefined;
+  const data = () => (isOne ? first.records.data<'int32'>() : joinedRecords(matrices, shape, order));
   return {
     tensor: {name: stored.tensor, dtype: 'I32', shape, data},
     packed: {format, shape: [outputs, inputs]},
   };
 }
 
-/** The records of the outputs of several matrices, one after the other. */
+/**
+ * The records of the outputs of several matrices, one after the other.
+ * @param order where each output of the tensor is among them. Default: in their place.
+ */
 async function joinedRecords(
   matrices: readonly PackedMatrix[],
   shape: readonly [number, number, number],
+  order?: Int32Array,
 ): Promise<Int32Array> {
   const [groups, blocks, words] = shape;
   const joined = new Int32Array(groups * blocks * words);
   const to = new Uint8Array(joined.buffer);
+  const places = order && inverse(order);
   let first = 0;
   for (const {format, outputs, records} of matrices) {
     const from = bytesOf(await records.data<'int32'>());
     for (let output = 0; output < outputs; output++) {
-      writeRow(to, format, blocks, first + output, readCodes(from, format, blocks, output));
+      const place = places?.[first + output] ?? first + output;
+      writeRow(to, format, blocks, place, readCodes(from, format, blocks, output));
     }
     first += outputs;
   }
   return joined;
+}
+
+function inverse(order: Int32Array): Int32Array {
+  const places = new Int32Array(order.length);
+  order.forEach((to, from) => (places[to] = from));
+  return places;
 }
 
 const bytesOf = ({buffer, byteOffset, byteLength}: Int32Array) =>

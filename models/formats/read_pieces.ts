@@ -26,7 +26,7 @@ export interface PackedPiece extends Piece<Uint16Array | CodedRow> {
 const numbersOfPiece = 2 ** 20;
 
 /**
- * A tensor's rows as float32, piece by piece.
+ * A tensor's rows as float32, piece by piece, as the model has its numbers.
  * @throws ModelError if a number is NaN or infinite; FormatError if the file is damaged.
  */
 export async function* readFloatPieces(
@@ -34,7 +34,9 @@ export async function* readFloatPieces(
   stored: StoredWeight,
 ): AsyncGenerator<Piece<Float32Array>> {
   for (const {rows, bytes} of rangesOf(file, stored, 1)) {
-    yield {rows, bytes, numbers: await readFloats(file, stored.tensor, rows)};
+    const numbers = await readFloats(file, stored.tensor, rows);
+    const {added = 0} = stored;
+    yield {rows, bytes, numbers: added === 0 ? numbers : numbers.map(number => number + added)};
   }
 }
 

@@ -38,6 +38,14 @@ export type RopeScaling =
       readonly betaSlow?: number;
       readonly attentionFactor?: number;
     }
+  | {
+      readonly type: 'longrope';
+      readonly shortFactor: readonly number[];
+      readonly longFactor: readonly number[];
+      readonly maxPositions: number;
+      readonly originalMaxPositions: number;
+      readonly attentionFactor?: number;
+    }
   /** One divisor for each pair's frequency, as GGUF stores it (`rope_freqs.weight`). */
   | {readonly type: 'divisors'; readonly divisors: readonly number[]};
 
@@ -47,7 +55,8 @@ export type RopeScaling =
  * Scaling variants: `linear` divides positions by `factor` (Chen et al., 2023, arXiv 2306.15595); `dynamic` raises theta as
  * NTK-aware scaling does, with the length fixed at `maxPositions` (rotated keys cannot follow a growing text); `llama3`
  * slows the low frequencies only (Llama 3.1); `yarn` interpolates by frequency and scales the attention (Peng et al., 2023, arXiv
- * 2309.00071).
+ * 2309.00071); `longrope` divides each pair's frequency by a factor of its own, `longFactor` where the model takes more than its original
+ * context (Ding et al., 2024, arXiv 2402.13753), with the length fixed at `maxPositions`, and scales the attention.
  */
 export function rotationFor(config: RopeConfig, dim: number, start: number, tokens: number): Rotation {
   const {frequencies, magnitude} = ropeFrequencies(config, dim);
@@ -68,7 +77,7 @@ export function rotationFor(config: RopeConfig, dim: number, start: number, toke
   };
 }
 
-/** Radians per token by which each pair of channels is rotated, and the factor on cosines and sines (1 except for `yarn`). */
+/** Radians per token by which each pair of channels is rotated, and the factor on cosines and sines (1 except for `yarn` and `longrope`). */
 export function ropeFrequencies(
   config: RopeConfig,
   dim: number,
@@ -102,18 +111,31 @@ export function ropeFrequencies(
         magnitude: 1,
       };
     }
-    case 'divisors': {
-      const {divisors} = scaling;
-      if (divisors.length !== rotaryDim / 2) {
-        throw new InvalidArgumentError(
-          `There are ${divisors.length} divisors of frequencies for ${rotaryDim / 2} rotated pairs; their numbers must be equal.`,
-        );
-      }
-      return {frequencies: plain(theta).map((f, i) => f / divisors[i]!), magnitude: 1};
+    case 'divisors':
+      return {frequencies: divided(plain(theta), scaling.divisors), magnitude: 1};
+    case 'longrope': {
+      const {shortFactor, longFactor, maxPositions, originalMaxPositions, attentionFactor} = scaling;
+      const stretch = maxPositions / originalMaxPositions;
+      return {
+        frequencies: divided(plain(theta), stretch > 1 ? longFactor : shortFactor),
+        magnitude: attentionFactor ?? longropeMagnitude(stretch, originalMaxPositions),
+      };
     }
     case 'yarn':
       return yarn(plain(theta), theta, rotaryDim, scaling);
   }
+}
+
+/** What `longrope` scales cosines and sines by where nothing else is said, in a context that is `stretch` times the original one. */
+export function longropeMagnitude(stretch: number, originalMaxPositions: number): number {
+  return stretch > 1 ? Math.sqrt(1 + Math.log(stretch) / Math.log(originalMaxPositions)) : 1;
+}
+
+function divided(frequencies: Float64Array, divisors: readonly number[]): Float64Array {
+  if (divisors.length === frequencies.length) return frequencies.map((f, i) => f / divisors[i]!);
+  throw new InvalidArgumentError(
+    `There are ${divisors.length} divisors of frequencies for ${frequencies.length} rotated pairs; their numbers must be equal.`,
+  );
 }
 
 function yarn(

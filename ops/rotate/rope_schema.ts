@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import {atLeast} from '../../base/options.js';
 
 const finite = v.pipe(v.number(), v.finite());
+const divisors = v.pipe(v.array(finite), v.readonly());
 
 /** A `RopeConfig` as JSON, from a file that is not trusted. `ropeFrequencies` checks whether it fits a head. */
 export const ropeSchema = v.strictObject({
@@ -32,7 +33,15 @@ export const ropeSchema = v.strictObject({
         betaSlow: v.exactOptional(finite),
         attentionFactor: v.exactOptional(finite),
       }),
-      v.strictObject({type: v.literal('divisors'), divisors: v.pipe(v.array(finite), v.readonly())}),
+      v.strictObject({
+        type: v.literal('longrope'),
+        shortFactor: divisors,
+        longFactor: divisors,
+        maxPositions: finite,
+        originalMaxPositions: finite,
+        attentionFactor: v.exactOptional(finite),
+      }),
+      v.strictObject({type: v.literal('divisors'), divisors}),
     ]),
   ),
 });

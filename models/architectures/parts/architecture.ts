@@ -59,6 +59,13 @@ export interface StoredWeight {
    * (i, i + headDim / 2). Default: none; the order is the layer's.
    */
   readonly interleavedHeads?: number;
+  /**
+   * The outputs are this many heads, each of which has its outputs of all variables one after the other, as GPT-NeoX and BLOOM fuse queries,
+   * keys and values. Default: none; the variables lie side by side. Not in GGUF files.
+   */
+  readonly headwise?: number;
+  /** What is added to the file's numbers: 1 if it has gains less 1, as Gemma's. Of vectors only. Default 0. */
+  readonly added?: number;
 }
 
 /** Variables, and the names of the tensor that fills them in the hub's files and in GGUF. */

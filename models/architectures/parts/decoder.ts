@@ -1,39 +1,66 @@
 import * as tf from '@tensorflow/tfjs';
+import {feedForward} from '../../../layers/feed_forward.js';
 import {outputHead} from '../../../layers/output_head.js';
+import {positionEmbedding} from '../../../layers/position_embedding.js';
+import {rmsNormalization} from '../../../layers/rms_normalization.js';
+import {scaling} from '../../../layers/scaling.js';
 import {tokenEmbedding} from '../../../layers/token_embedding.js';
 import {tokenSelection} from '../../../layers/token_selection.js';
 import type {CallArgs} from '../../../layers/layer_args.js';
 import {EigenkvError, InvalidArgumentError} from '../../../base/errors.js';
 import {readableNumbers} from '../../../ops/host_numbers.js';
+import {attentionLayer} from './attention.js';
 import {type BuildOptions, matrixArgs} from './build_options.js';
 import type {ModelConfig} from './model_config.js';
 
 /** The layers in which decoders differ. */
 export interface DecoderParts {
   /** Adds positions to the embedded tokens, in models whose attention does not rotate. */
-  readonly positions?: tf.layers.Layer;
+  readonly positions?: tf.layers.Layer | undefined;
   norm(name: string): tf.layers.Layer;
-  /** Adds its second input to its output, as `Attention` does. */
+  /** Adds its second input, if there is one, to its output, as `Attention` does. */
   attention(name: string, depth: number): tf.layers.Layer;
-  /** Adds its second input to its output, as `FeedForward` does. */
+  /** Adds its second input, if there is one, to its output, as `FeedForward` does. */
   feedForward(name: string): tf.layers.Layer;
 }
 
+/** The parts that a config names. */
+export function decoderParts(config: ModelConfig, options: BuildOptions): DecoderParts {
+  const {hiddenDim, activation, gated = true, norm = 'rms', normEpsilon: epsilon, biases} = config;
+  const {firstPosition, contextLength: maxPositions} = config;
+  const {kernelInitializer} = options;
+  return {
+    positions:
+      firstPosition === undefined
+        ? undefined
+        : positionEmbedding({name: 'positions', maxPositions, firstPosition, kernelInitializer}),
+    norm: name =>
+      norm === 'rms' ? rmsNormalization({name, epsilon}) : tf.layers.layerNormalization({name, epsilon}),
+    attention: (name, depth) => attentionLayer(config, {name, depth}, options),
+    feedForward: name =>
+      feedForward({
+        ...matrixArgs(options, name, gated ? ['gate', 'up', 'down'] : ['up', 'down']),
+        ...{hiddenDim, activation, gated},
+        useBias: biases.feedForward,
+      }),
+  };
+}
+
 /**
- * A decoder of blocks that normalise before each part (Radford et al., 2019; Xiong et al., 2020, arXiv 2002.04745):
+ * A decoder. By default its blocks normalise before each part (Radford et al., 2019; Xiong et al., 2020, arXiv 2002.04745):
  *
  *     x = E[ids] (+ positions)
  *     x = x + attention(norm(x));  x = x + feedForward(norm(x))        `depths` times
  *     logits = norm(x) W_out,  or norm(x) E^T if embeddings are tied
  *
+ * `normPlace`, `parallel` and the scales of the config say what is otherwise: see `ModelConfig`.
+ *
  * Input int32 `[batch, tokens]`, output float32 logits `[batch, tokens, vocabSize]`. `model.apply(ids, {cache})` continues
  * the text of a cache; with `lastTokenOnly: true` the logits are `[batch, 1, vocabSize]`.
  */
-export function decoder(
-  {vocabSize, contextLength, dim, depths, tiedEmbeddings}: ModelConfig,
-  options: BuildOptions,
-  parts: DecoderParts,
-): tf.LayersModel {
+export function decoder(config: ModelConfig, options: BuildOptions, parts: DecoderParts): tf.LayersModel {
+  const {vocabSize, contextLength, dim, depths, tiedEmbeddings, biases} = config;
+  const {embeddingNorm = false, embeddingScale = 1, logitScale = 1, logitSoftCap} = config;
   const ids = tf.input({shape: [null], dtype: 'int32', name: 'ids'});
   const embedding = tokenEmbedding({
     ...matrixArgs(options, 'embedding', ['embeddings'], name => name),
@@ -41,19 +68,52 @@ export function decoder(
     dim,
     contextLength,
   });
-  let x = applied(ids, embedding);
+  let x = scaled(applied(ids, embedding), 'embedding_scaling', embeddingScale);
+  if (embeddingNorm) x = applied(x, parts.norm('embedding_norm'));
   if (parts.positions !== undefined) x = applied(x, parts.positions);
-  for (let depth = 0; depth < depths; depth++) {
-    const attended = applied(x, parts.norm(`attention_norm_${depth}`));
-    x = applied([attended, x], parts.attention(`attention_${depth}`, depth));
-    const fed = applied(x, parts.norm(`feed_forward_norm_${depth}`));
-    x = applied([fed, x], parts.feedForward(`feed_forward_${depth}`));
-  }
+  for (let depth = 0; depth < depths; depth++) x = block(x, depth, config, parts);
   const last = applied(applied(x, tokenSelection({name: 'selection'})), parts.norm('final_norm'));
   const head = tiedEmbeddings
     ? embedding
-    : outputHead({...matrixArgs(options, 'output', ['kernel'], name => name), vocabSize});
-  return new Decoder({inputs: ids, outputs: applied(last, head), name: 'decoder'});
+    : outputHead({
+        ...matrixArgs(options, 'output', ['kernel'], name => name),
+        vocabSize,
+        useBias: biases.head ?? false,
+      });
+  const logits = scaled(applied(last, head), 'logit_scaling', logitScale, logitSoftCap);
+  return new Decoder({inputs: ids, outputs: logits, name: 'decoder'});
+}
+
+function block(
+  x: tf.SymbolicTensor,
+  depth: number,
+  {normPlace = 'before', parallel, residualScale = 1}: ModelConfig,
+  parts: DecoderParts,
+): tf.SymbolicTensor {
+  const before = (input: tf.SymbolicTensor, part: string) =>
+    normPlace === 'after' ? input : applied(input, parts.norm(`${part}_norm_${depth}`));
+  const added = (input: tf.SymbolicTensor, sum: tf.SymbolicTensor, part: string, layer: tf.layers.Layer) => {
+    if (normPlace === 'before' && residualScale === 1) return applied([input, sum], layer);
+    const output = applied(input, layer);
+    const normed =
+      normPlace === 'before' ? output : applied(output, parts.norm(`${part}_post_norm_${depth}`));
+    const term = scaled(normed, `${part}_scaling_${depth}`, residualScale);
+    return applied([term, sum], tf.layers.add({name: `${part}_sum_${depth}`}));
+  };
+  const attended = before(x, 'attention');
+  const sum = added(attended, x, 'attention', parts.attention(`attention_${depth}`, depth));
+  const fed =
+    parallel === 'sharedNorm' ? attended : before(parallel === undefined ? sum : x, 'feed_forward');
+  return added(fed, sum, 'feed_forward', parts.feedForward(`feed_forward_${depth}`));
+}
+
+function scaled(
+  x: tf.SymbolicTensor,
+  name: string,
+  factor: number,
+  softCap?: number,
+): tf.SymbolicTensor {
+  return factor === 1 && softCap === undefined ? x : applied(x, scaling({name, factor, softCap}));
 }
 
 /** The model, which looks at ids that come as floating point numbers before tfjs rounds them: 1.5, NaN or 2^32 would be another token. */

@@ -107,7 +107,7 @@ describe('config.json', () => {
     [
       'llama_biases',
       {rope_scaling: {rope_type: 'longrope', short_factor: [1], long_factor: [2], attention_factor: 1}},
-      /changes with the length/,
+      /1 divisors of frequencies for 4 rotated pairs/,
     ],
     ['llama_biases', {rope_scaling: 'linear'}, /rope_scaling = "linear"/],
     ['llama_biases', {rope_parameters: {partial_rotary_factor: 0.5}}, /partial_rotary_factor = 0.5/],

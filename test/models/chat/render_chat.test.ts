@@ -1,5 +1,6 @@
 import {expect} from 'chai';
 import {type ChatMessage, renderChat} from '../../../models/chat/render_chat.js';
+import {strftime} from '../../../models/chat/strftime.js';
 import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {readGolden} from '../../support/golden.js';
 import {characterTokenizer as tokenizer} from '../../support/tiny_model.js';
@@ -14,6 +15,12 @@ interface ChatGolden {
 }
 
 const golden = readGolden('chat/chat.json') as Readonly<Record<string, ChatGolden>>;
+const models = readGolden('chat/model_templates.json') as {
+  readonly templates: Readonly<
+    Record<string, ChatGolden & {readonly variables: Readonly<Record<string, unknown>>}>
+  >;
+  readonly dates: readonly {readonly date: string; readonly format: string; readonly text: string}[];
+};
 const user = {role: 'user', content: 'Why?'};
 
 describe('renderChat', () => {
@@ -26,6 +33,22 @@ describe('renderChat', () => {
       }
     });
   }
+
+  for (const [name, {template: chatTemplate, variables, cases}] of Object.entries(models.templates)) {
+    it(`renders a template as ${name} has it as transformers does`, () => {
+      for (const {messages, text, error} of cases) {
+        const render = () => renderChat({chatTemplate, tokenizer}, messages, variables);
+        if (error === undefined) expect(render()).to.equal(text);
+        else expect(render).to.throw(ModelError, error);
+      }
+    });
+  }
+
+  it('writes dates as Python does', () => {
+    for (const {date, format, text} of models.dates) expect(strftime(new Date(date), format)).to.equal(text);
+    const chatTemplate = "{{ strftime_now('%Y') }}";
+    expect(Number(renderChat({chatTemplate, tokenizer}, [user]))).to.be.within(2026, 2200);
+  });
 
   it('gives templates the names of first and last token, empty ones if there are none', () => {
     const chatTemplate = '[{{ bos_token }}|{{ eos_token }}]';

@@ -1,16 +1,16 @@
 import {ModelError} from '../../base/errors.js';
 import type {Metadata} from '../../base/files/tensor_file.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
-import {byteLevelSteps} from './byte_level.js';
+import {type TokenizerSteps, byteLevelSteps} from './byte_level.js';
 import {type GgufVocabulary, readGgufVocabulary, tokenType} from './gguf_vocabulary.js';
 import {assumedSplitting} from './known_vocabularies.js';
-import {sentencePieceSteps} from './sentence_pieces.js';
+import {hasMergedPieces, mergedPieceSteps, sentencePieceSteps} from './sentence_pieces.js';
 import {type Tokenizer, buildTokenizer} from './tokenizer.js';
 import {checkTokenizerJson} from './tokenizer_json.js';
 
 /**
  * A tokenizer from the vocabulary inside a GGUF file (`tensorFile.metadata`): byte-level BPE (`gpt2`) or SentencePiece
- * BPE (`llama`), written as the tokenizer.json that the model's authors would have shipped.
+ * BPE (`llama`; `gemma4` with merges), written as the tokenizer.json that the model's authors would have shipped.
  * @throws ModelError if the vocabulary is missing, of another kind, or contradicts itself.
  */
 export function tokenizerFromGguf(metadata: Metadata, warn: Warn = warnOnConsole): Tokenizer {
@@ -29,22 +29,32 @@ export function tokenizerFromGguf(metadata: Metadata, warn: Warn = warnOnConsole
   return buildTokenizer(json, {bosId: vocabulary.bosId, eosIds: vocabulary.eosIds}, warn);
 }
 
-function stepsOf(vocabulary: GgufVocabulary, vocab: object, warn: Warn) {
-  switch (vocabulary.model) {
-    case 'gpt2':
-      return byteLevelSteps(
-        {...vocabulary, pre: vocabulary.pre ?? assumedSplitting(vocabulary, warn)},
-        vocab,
-      );
-    case 'llama':
-      return sentencePieceSteps(vocabulary, vocab);
-    default:
-      throw new ModelError(
-        `The GGUF file has a vocabulary of the kind "${vocabulary.model}"; eigenkv reads gpt2 and llama. ` +
-          "Use the model's safetensors and tokenizer.json.",
-      );
+function stepsOf(vocabulary: GgufVocabulary, vocab: object, warn: Warn): TokenizerSteps {
+  const {model} = vocabulary;
+  if (hasMergedPieces(vocabulary)) return mergedPieceSteps(vocabulary, vocab);
+  if (model === 'llama') return sentencePieceSteps(vocabulary, vocab);
+  if (model === 'gpt2') {
+    const pre = vocabulary.pre ?? assumedSplitting(vocabulary, warn);
+    return byteLevelSteps({...vocabulary, pre}, vocab);
   }
+  const why = otherModels.get(model) ?? 'eigenkv reads gpt2, gemma4 and llama';
+  throw new ModelError(
+    `The GGUF file has a vocabulary of the kind "${model}" (tokenizer.ggml.model); ${why}. ` +
+      "Use the model's safetensors and tokenizer.json.",
+  );
 }
+
+/** Kinds that llama.cpp knows and eigenkv does not, and why. */
+const otherModels: ReadonlyMap<string, string> = new Map([
+  ['bert', 'WordPiece is for encoders, and eigenkv reads decoders'],
+  ['t5', 'unigram is for T5 and encoders, and eigenkv reads decoders'],
+  ['rwkv', 'eigenkv has no tokenizer of RWKV'],
+  ['plamo2', 'eigenkv has no tokenizer of PLaMo 2'],
+  ['hybriddna', 'eigenkv has no tokenizer of DNA'],
+  ['whitespace', 'it is for encoders, and eigenkv reads decoders'],
+  ['none', 'there is none in it'],
+  ['no_vocab', 'there is none in it'],
+]);
 
 /**
  * The vocabulary as an object, without the tokens that pad it (`[PAD151646]`, of the type "unused"), as in llama.cpp. It has no

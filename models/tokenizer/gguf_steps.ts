@@ -1,7 +1,7 @@
 import {ModelError} from '../../base/errors.js';
 import {isRecord, sameJson} from '../../base/records.js';
-import {nameOfSplitting} from './byte_level.js';
 import {spaceSteps} from './sentence_pieces.js';
+import {nameOfSplitting} from './splittings.js';
 import {byteOfCharacter} from './steps/bytes.js';
 import {gpt2Pattern} from './steps/pre_tokenizers.js';
 import type {TokenizerJson} from './tokenizer_json.js';

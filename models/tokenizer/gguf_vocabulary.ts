@@ -27,7 +27,7 @@ export interface GgufVocabulary {
   readonly unknownId: number | undefined;
   readonly addBos: boolean | undefined;
   readonly addEos: boolean;
-  readonly addSpacePrefix: boolean;
+  readonly addSpacePrefix: boolean | undefined;
 }
 
 /** The values of `tokenizer.ggml.token_type`. */
@@ -74,7 +74,7 @@ export function readGgufVocabulary(metadata: Metadata, warn: Warn): GgufVocabula
     unknownId,
     addBos: metadataBoolean(metadata, `${prefix}add_bos_token`),
     addEos: metadataBoolean(metadata, `${prefix}add_eos_token`) ?? false,
-    addSpacePrefix: metadataBoolean(metadata, `${prefix}add_space_prefix`) ?? true,
+    addSpacePrefix: metadataBoolean(metadata, `${prefix}add_space_prefix`),
   };
 }
 

@@ -1,5 +1,5 @@
 import {ModelError} from '../../base/errors.js';
-import type {TokenizerSteps} from './byte_level.js';
+import {type TokenizerSteps, mergesOf} from './byte_level.js';
 import {type GgufVocabulary, tokenType} from './gguf_vocabulary.js';
 
 /** U+2581, which SentencePiece writes for a space. */
@@ -11,18 +11,50 @@ const space = '\u2581';
  * @throws ModelError if the scores are missing.
  */
 export function sentencePieceSteps(vocabulary: GgufVocabulary, vocab: object): TokenizerSteps {
-  const {tokens, types, unknownId, addSpacePrefix, addBos} = vocabulary;
+  const {addSpacePrefix = true, addBos = true} = vocabulary;
+  return {
+    model: pieceModel(vocabulary, vocab, mergesFromScores(vocabulary)),
+    ...spaceSteps(addSpacePrefix),
+    addBos,
+  };
+}
+
+/** Names in `tokenizer.ggml.pre` of pieces with merges, and whether they always begin a text with the first token. */
+const mergedPieces: ReadonlyMap<string | undefined, boolean> = new Map([
+  ['gemma4', true],
+  ['granite-embed-multi-311m', true],
+  ['sarvam-moe', false],
+]);
+
+export const hasMergedPieces = ({model, pre}: GgufVocabulary) =>
+  model === 'gemma4' || (model === 'gpt2' && mergedPieces.has(pre));
+
+/**
+ * The same with a list of merges in place of scores, as Gemma 4 has it. Its first token begins every text, whatever the file says,
+ * as in llama.cpp.
+ * @throws ModelError if the merges are missing or unreadable.
+ */
+export function mergedPieceSteps(vocabulary: GgufVocabulary, vocab: object): TokenizerSteps {
+  const {model, pre, merges, addBos = false} = vocabulary;
+  return {
+    model: pieceModel(vocabulary, vocab, mergesOf(merges)),
+    ...spaceSteps(false),
+    addBos: addBos || mergedPieces.get(model === 'gemma4' ? model : pre)!,
+  };
+}
+
+function pieceModel(
+  {tokens, types, unknownId}: GgufVocabulary,
+  vocab: object,
+  merges: readonly (readonly [string, string])[],
+): TokenizerSteps['model'] {
   const byteTokens = Array.from(types).filter(type => type === tokenType.byte).length;
   return {
-    model: {
-      type: 'BPE',
-      vocab,
-      merges: mergesFromScores(vocabulary),
-      ...(unknownId !== undefined && {unk_token: tokens[unknownId]!, fuse_unk: true}),
-      ...(byteTokens === 256 && {byte_fallback: true}),
-    },
-    ...spaceSteps(addSpacePrefix),
-    addBos: addBos ?? true,
+    type: 'BPE',
+    vocab,
+    merges,
+    ...(unknownId !== undefined && {unk_token: tokens[unknownId]!, fuse_unk: true}),
+    ...(byteTokens === 256 && {byte_fallback: true}),
   };
 }
 

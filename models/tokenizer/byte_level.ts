@@ -14,7 +14,7 @@ export interface TokenizerSteps {
   readonly model: {
     readonly type: string;
     readonly vocab: object;
-    readonly merges: readonly (readonly string[])[];
+    readonly merges: readonly unknown[];
   };
   readonly normalizer: unknown;
   readonly preTokenizer: unknown;
@@ -52,16 +52,18 @@ export function byteLevelSteps(
 }
 
 /**
- * The pairs of a file's `merges`.
- * @throws ModelError if there are none, or one is not two tokens.
+ * The `merges` of a file, checked: each is two tokens with a space between them, as in a tokenizer.json.
+ * @throws ModelError if there are none, or one is something else.
  */
-export function mergesOf(merges: readonly string[] | undefined): (readonly [left: string, right: string])[] {
+export function mergesOf(merges: readonly string[] | undefined): readonly unknown[] {
   if (merges === undefined) throw new ModelError('The GGUF file has a BPE vocabulary without merges.');
-  return merges.map(merge => {
-    const space = merge.indexOf(' ', 1);
-    if (space > 0 && space + 1 < merge.length && merge.indexOf(' ', space + 1) < 0) {
-      return [merge.slice(0, space), merge.slice(space + 1)];
-    }
-    throw new ModelError(`The GGUF file has a merge that is not two tokens: "${merge}".`);
+  const wrong = merges.find(merge => {
+    const space = merge.indexOf(' ');
+    return space < 1 || space + 1 === merge.length || merge.indexOf(' ', space + 1) >= 0;
   });
+  if (wrong !== undefined) {
+    throw new ModelError(`The GGUF file has a merge that is not two tokens: "${wrong}".`);
+  }
+  // there a text that begins so is a comment
+  return merges.some(merge => merge.startsWith('#version')) ? merges.map(merge => merge.split(' ')) : merges;
 }

@@ -1,7 +1,7 @@
 import {FormatError} from '../../base/errors.js';
 import {isRecord} from '../../base/records.js';
 import type {Warn} from '../../base/warn.js';
-import {type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
+import {type TokenizerJson, readAddedTokens} from './tokenizer_json.js';
 
 /** The files beside a tokenizer.json that name tokens, parsed; undefined if there is none. */
 export interface TokenizerFiles {
@@ -36,10 +36,12 @@ const listsOfTokens = ['model_specific_special_tokens', 'extra_special_tokens', 
  * tokenizer_config.json by its ids, then the special tokens that have a name there, each with the id of the vocabulary or else the
  * next free one. special_tokens_map.json and added_tokens.json are used if tokenizer_config.json has no `added_tokens_decoder`.
  *
+ * @param vocabulary of the tokenizer.json.
  * @throws FormatError if one of the files is not what its name says.
  */
 export function configuredTokens(
   json: TokenizerJson,
+  vocabulary: ReadonlyMap<string, number>,
   {tokenizerConfig = {}, specialTokensMap = {}, addedTokens = {}}: TokenizerFiles,
   warn: Warn,
 ): ConfiguredTokens {
@@ -62,7 +64,7 @@ export function configuredTokens(
     ? addedTokensOf(addedTokens, specialTexts)
     : decoderOf(config['added_tokens_decoder'], specialTexts);
   const wanted = [...listed, ...special.map(token => entryOf(token, true))];
-  return {further: withIds(json, wanted, warn), names};
+  return {further: withIds(json, vocabulary, wanted, warn), names};
 }
 
 /** A token that is to be added, and the id that its file gives it. */
@@ -73,11 +75,15 @@ interface WantedToken {
 }
 
 /** The tokens that the tokenizer lacks, once each, with the ids that the Rust library gives them. */
-function withIds(json: TokenizerJson, wanted: readonly (WantedToken | undefined)[], warn: Warn): object[] {
+function withIds(
+  json: TokenizerJson,
+  vocabulary: ReadonlyMap<string, number>,
+  wanted: readonly (WantedToken | undefined)[],
+  warn: Warn,
+): object[] {
   const added = readAddedTokens(json);
   const known = new Set(added.map(({content}) => content));
   if (wanted.every(token => token === undefined || known.has(token.content))) return [];
-  const vocabulary = readVocabulary(json);
   const taken = new Set(added.map(({id}) => id));
   let next = added.reduce((end, {id}) => Math.max(end, id + 1), vocabulary.size);
   const moved: string[] = [];

@@ -15,8 +15,8 @@ import {checkTokenizerJson} from './tokenizer_json.js';
  */
 export function tokenizerFromGguf(metadata: Metadata, warn: Warn = warnOnConsole): Tokenizer {
   const vocabulary = readGgufVocabulary(metadata, warn);
-  const vocab = vocabObject(vocabulary);
-  const steps = stepsOf(vocabulary, vocab, warn);
+  const ids = idsOfTokens(vocabulary);
+  const steps = stepsOf(vocabulary, asObject(ids), warn);
   const json = checkTokenizerJson({
     version: '1.0',
     model: steps.model,
@@ -26,7 +26,7 @@ export function tokenizerFromGguf(metadata: Metadata, warn: Warn = warnOnConsole
     post_processor: frame(vocabulary, steps.addBos),
     decoder: steps.decoder,
   });
-  return buildTokenizer(json, {bosId: vocabulary.bosId, eosIds: vocabulary.eosIds}, warn);
+  return buildTokenizer(json, {bosId: vocabulary.bosId, eosIds: vocabulary.eosIds}, warn, ids);
 }
 
 function stepsOf(vocabulary: GgufVocabulary, vocab: object, warn: Warn): TokenizerSteps {
@@ -56,16 +56,20 @@ const otherModels: ReadonlyMap<string, string> = new Map([
   ['no_vocab', 'there is none in it'],
 ]);
 
-/**
- * The vocabulary as an object, without the tokens that pad it (`[PAD151646]`, of the type "unused"), as in llama.cpp. It has no
- * prototype, so that a token called `__proto__` is a token.
- */
-function vocabObject({tokens, types, bosId, eosIds, unknownId}: GgufVocabulary): object {
-  const vocab = Object.create(null) as Record<string, number>;
+/** The ids of tokens, without those that pad the vocabulary (`[PAD151646]`, of the type "unused"), as in llama.cpp. */
+function idsOfTokens({tokens, types, bosId, eosIds, unknownId}: GgufVocabulary): Map<string, number> {
+  const ids = new Map<string, number>();
   const named = new Set([bosId, unknownId, ...eosIds]);
   tokens.forEach((token, id) => {
-    if (types[id] !== tokenType.unused || named.has(id)) vocab[token] = id;
+    if (types[id] !== tokenType.unused || named.has(id)) ids.set(token, id);
   });
+  return ids;
+}
+
+/** The same as an object. It has no prototype, so that a token called `__proto__` is a token. */
+function asObject(ids: ReadonlyMap<string, number>): object {
+  const vocab = Object.create(null) as Record<string, number>;
+  for (const [token, id] of ids) vocab[token] = id;
   return vocab;
 }
 

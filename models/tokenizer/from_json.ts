@@ -23,7 +23,8 @@ export function tokenizerFromJson(
   warn: Warn = warnOnConsole,
 ): Tokenizer {
   const own = checkTokenizerJson(tokenizerJson);
-  const {further, names} = configuredTokens(own, {tokenizerConfig, ...olderFiles}, warn);
+  const vocabulary = readVocabulary(own);
+  const {further, names} = configuredTokens(own, vocabulary, {tokenizerConfig, ...olderFiles}, warn);
   const json: TokenizerJson =
     further.length === 0
       ? own
@@ -33,13 +34,13 @@ export function tokenizerFromJson(
     const token = names.get(key);
     return token === undefined
       ? undefined
-      : (added.find(({content}) => content === token)?.id ?? readVocabulary(json).get(token));
+      : (added.find(({content}) => content === token)?.id ?? vocabulary.get(token));
   };
   const eosId = idOf('eos_token');
   const ends = added.filter(({special, content}) => special && isEndToken(content)).map(({id}) => id);
   const bosId = idOf('bos_token') ?? firstToken(added);
   const eosIds = [...new Set(eosId === undefined ? ends : [eosId, ...ends])];
-  return buildTokenizer(json, {bosId, eosIds}, warn);
+  return buildTokenizer(json, {bosId, eosIds}, warn, vocabulary);
 }
 
 /** Without a config: a special token spelled as Llama 2 or 3 spell their first. */

@@ -55,7 +55,10 @@ export function readGgufVocabulary(metadata: Metadata, warn: Warn): GgufVocabula
   const bosId = id('bos');
   const unknownId = id('unknown');
   const named = ['eos', 'eot', 'eom'].map(id).filter(end => end !== undefined);
-  const spelled = tokens.flatMap((token, i) => (isEndToken(token) ? [i] : []));
+  const spelled: number[] = [];
+  tokens.forEach((token, i) => {
+    if (isEndToken(token)) spelled.push(i);
+  });
   const types = Array.from(
     list(metadata, 'token_type', tokens.length) ??
       guessTypes(tokens, [bosId, unknownId, id('padding'), ...named]),

@@ -46,7 +46,7 @@ export function mergedPieceSteps(vocabulary: GgufVocabulary, vocab: object): Tok
 function pieceModel(
   {tokens, types, unknownId}: GgufVocabulary,
   vocab: object,
-  merges: readonly (readonly [string, string])[],
+  merges: readonly unknown[],
 ): TokenizerSteps['model'] {
   const byteTokens = Array.from(types).filter(type => type === tokenType.byte).length;
   return {

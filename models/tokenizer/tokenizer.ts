@@ -1,4 +1,4 @@
-import {EigenkvError, InvalidArgumentError, ModelError} from '../../base/errors.js';
+import {EigenkvError, FormatError, InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {isRecord} from '../../base/records.js';
 import {type Warn, warnOnConsole} from '../../base/warn.js';
 import {checkSteps} from './check_steps.js';
@@ -45,14 +45,18 @@ export interface SpecialIds {
   readonly eosIds: readonly number[];
 }
 
-/** A tokenizer over a checked tokenizer.json object. */
+/**
+ * A tokenizer over a checked tokenizer.json object.
+ * @param vocabulary what `readVocabulary` gives for it, if that was read before.
+ */
 export function buildTokenizer(
   json: TokenizerJson,
   {bosId, eosIds}: SpecialIds,
   warn: Warn = warnOnConsole,
+  vocabulary = readVocabulary(json),
 ): Tokenizer {
   checkSteps(json);
-  const vocabulary = readVocabulary(json);
+  if (vocabulary.size === 0) throw new FormatError('The vocabulary of the tokenizer is empty.');
   const added = readAddedTokens(json);
   const tokens = tokenTable(json, vocabulary, added);
   const pipeline = guarded(() => buildPipeline(json, vocabulary, added, tokens, warn));

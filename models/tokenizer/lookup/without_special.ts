@@ -1,6 +1,6 @@
 import {byteToken} from '../steps/decoders.js';
 import type {Fields} from '../steps/fields.js';
-import {pairsOf} from './bpe.js';
+import {eachPair} from './bpe.js';
 import type {Lookup} from './lookup.js';
 
 /** What a lookup is made of. */
@@ -27,7 +27,12 @@ export function withoutSpecial(
 ): Lookup {
   const {vocabulary} = source;
   // bytes are found by the spelling of their tokens
-  const hidden = new Map([...vocabulary].filter(([token]) => special.has(token) && !byteToken.test(token)));
+  const hidden = new Map(
+    [...special].flatMap(token => {
+      const id = byteToken.test(token) ? undefined : vocabulary.get(token);
+      return id === undefined ? [] : [[token, id] as const];
+    }),
+  );
   const hiddenIds = new Set(hidden.values());
   let plain: Lookup | undefined;
   return part => {
@@ -43,15 +48,18 @@ function withHidden({model, vocabulary}: LookupSource, hidden: ReadonlyMap<strin
   const spell = (token: string): string => (hidden.has(token) ? unspelled + token : token);
   const {type, unk_token: unknown, merges, continuing_subword_prefix: prefix} = model;
   const begin = typeof prefix === 'string' ? prefix.length : 0;
+  const kept: [string, string][] = [];
+  if (type === 'BPE') {
+    eachPair(merges, (left, right) => {
+      if (![left, right, left + right.slice(begin)].some(token => hidden.has(token)))
+        kept.push([left, right]);
+    });
+  }
   return {
     model: {
       ...model,
       ...(typeof unknown === 'string' && {unk_token: spell(unknown)}),
-      ...(type === 'BPE' && {
-        merges: pairsOf(merges).filter(
-          ([left, right]) => ![left, right, left + right.slice(begin)].some(token => hidden.has(token)),
-        ),
-      }),
+      ...(type === 'BPE' && {merges: kept}),
     },
     vocabulary: new Map([...vocabulary].map(([token, id]) => [spell(token), id])),
   };

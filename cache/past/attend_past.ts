@@ -5,7 +5,6 @@ import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {floatBasis} from '../../ops/encodings/decode.js';
 import type {Skipping} from '../../ops/attention/attend/types.js';
 import type {Encoding, LowRankEncoding} from '../../ops/encodings/encoding.js';
-import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {type Scoring, alibiBias} from '../../ops/attention/scoring.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
 import type {RopeTables} from './rope_tables.js';
@@ -38,7 +37,6 @@ export interface LatentKeys {
  * @returns float32 `[batch, heads, tokens, dimV]`.
  */
 export function attendPast(past: Past, queries: tf.Tensor4D, context: AttendContext): tf.Tensor4D {
-  if (context.window !== undefined) return mergePartials(partialsOfPast(past, queries, context));
   return attendSegments(queries, attendedSegments(past, queries, context));
 }
 

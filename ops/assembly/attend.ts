@@ -10,12 +10,15 @@ import {areScanned, attendCodes, attendCodesScratch} from './lloyd_max_attend';
 import {meanTerms, termsScratch} from './mean_terms';
 import {addFourRows, addRow} from './multiply_add';
 import {
-  addBiasToBlock, addTerms, blockBytes, blockRows, finishBlock, hideTokens, listTokens, softmaxBlock, startBlock,
+  addBiasToBlock, addTerms, blockBytes, blockRows, finishBlock, hideFirstTokens, hideTokens, listTokens, scoresAt, scoreStep,
+  softmaxBlock, startBlock,
 } from './row_blocks';
 import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
+import {capScores} from './soft_cap';
 import {softmaxRow} from './softmax_row';
 import {dimOf, isInPlace, readTile, tileBytes, touchTokens} from './tiles';
 import {toChannels, toUnpacked} from './unpacked';
+import {firstSeen, hideFirst} from './visible';
 
 // Attention over one segment, tile by tile with an online softmax (FlashAttention, arXiv 2205.14135). The query heads of
 // one key head are adjacent in memory, so their queries are one matrix of `rows` rows, and a tile is read once for
@@ -28,12 +31,12 @@ const fewRows: i32 = 16;
 const nearTokens: i32 = 64;
 
 /** Bytes of scratch memory that `attend` takes for `rows` rows of queries of each key head. */
-export function attendScratch(keys: usize, values: usize, rows: i32): usize {
+export function attendScratch(keys: usize, values: usize, rows: i32, softCap: f32): usize {
   const keyEncoding = changetype<EncodingDescriptor>(keys),
     valueEncoding = changetype<EncodingDescriptor>(values);
   const ofTerms = termsScratch(keyEncoding);
   if (rows > fewRows) return ofTerms + manyRowsBytes(keyEncoding, valueEncoding);
-  if (areScanned(keyEncoding, valueEncoding)) return ofTerms + attendCodesScratch(keyEncoding, valueEncoding, rows);
+  if (softCap == 0 && areScanned(keyEncoding, valueEncoding)) return ofTerms + attendCodesScratch(keyEncoding, valueEncoding, rows);
   return ofTerms + termsBytes(keyEncoding, rows) + blocksAt(keyEncoding, valueEncoding) + <usize>((rows + 3) >> 2) * blockStep(keyEncoding, valueEncoding);
 }
 
@@ -42,6 +45,9 @@ export function attendScratch(keys: usize, values: usize, rows: i32): usize {
  * largest) of other tokens for each row, or is 0: how exact a token has to be depends on its part of the whole attention. The partial is of
  * these tokens only, but its largest score may be that of the others. Decoding does not read values of tokens with less than `least` of the
  * attention so far, for each row; their weights stay in the sum. Returns how many it did not read, of each head and block of rows.
+ *
+ * `oldest` is the index of the oldest token that query 0 sees within a sliding window (visible.ts). A `softCap` other than 0 caps scaled scores,
+ * which are then computed as floats: what rounding may cost a score is known of what it is before.
  */
 export function attend(
   queries: usize,
@@ -59,6 +65,8 @@ export function attend(
   angles: usize,
   seen: usize,
   least: f32,
+  oldest: i32,
+  softCap: f32,
 ): i32 {
   const keyEncoding = changetype<EncodingDescriptor>(keys);
   const valueEncoding = changetype<EncodingDescriptor>(values);
@@ -68,7 +76,7 @@ export function attend(
   const rowBytes = (<usize>dim) << 2;
   const outBytes = (<usize>(dimV + 2)) << 2;
   const lastVisible = causal ? max(0, min(tokens, firstQuery + queryTokens)) : tokens;
-  const isScanned = rows <= fewRows && areScanned(keyEncoding, valueEncoding);
+  const isScanned = rows <= fewRows && softCap == 0 && areScanned(keyEncoding, valueEncoding);
   const terms = scratch;
   scratch += termsScratch(keyEncoding);
 
@@ -82,17 +90,17 @@ export function attend(
     if (isScanned) {
       attendCodes(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
-        angles, terms, seen,
+        angles, terms, seen, oldest,
       );
     } else if (rows <= fewRows) {
       left += attendFewRows(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
-        angles, terms, seen, least,
+        angles, terms, seen, least, oldest, softCap,
       );
     } else {
       attendManyRows(
         queries, keyEncoding, valueEncoding, partial, scratch, head, rows, queryTokens, lastVisible, causal, firstQuery, scale,
-        angles, terms,
+        angles, terms, oldest, softCap,
       );
     }
     queries += <usize>rows * rowBytes;
@@ -146,10 +154,12 @@ function attendFewRows(
   termScratch: usize,
   seen: usize,
   least: f32,
+  oldest: i32,
+  softCap: f32,
 ): i32 {
   const dim = dimOf(keyEncoding),
     dimV = dimOf(valueEncoding);
-  const integerKeys = areIntegerKeys(keyEncoding),
+  const integerKeys = softCap == 0 && areIntegerKeys(keyEncoding),
     integerValues = areIntegerValues(valueEncoding);
   const keysInPlace = isInPlace(keyEncoding),
     valuesInPlace = isInPlace(valueEncoding);
@@ -182,15 +192,16 @@ function attendFewRows(
   let group = -1;
   // the newest tokens, which often carry much of the attention, before all others: these then need fewer values
   const whole = integerKeys ? keyEncoding.groupSize : tile;
-  const near = least > 0 ? (max(lastVisible - nearTokens, 0) / whole) * whole : 0;
+  const first = (firstSeen(oldest, lastVisible) / whole) * whole;
+  const near = least > 0 ? max(first, (max(lastVisible - nearTokens, 0) / whole) * whole) : first;
   const blockCount = (rows + 3) >> 2;
   let token = near,
     end = lastVisible,
     left = 0;
   while (true) {
     if (token == end) {
-      if (end == near || near == 0) break;
-      token = 0;
+      if (end == near || near == first) break;
+      token = first;
       end = near;
     }
     if (integerKeys && token / keyEncoding.groupSize != group) {
@@ -209,11 +220,13 @@ function attendFewRows(
     for (let row = 0; row < rows; block += bytes) {
       const some = blockRows(rows - row);
       if (integerKeys) scoreIntegerBlock(block, block + integersAt, some, keyEncoding, group, keys, count, scales, bias);
-      else {
-        scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + ((tokensLeft * dim) << 2) : 0);
-        if (bias) addBiasToBlock(block, some, bias, count);
-      }
+      else scoreBlock(block, some, keys, dim, count, keysInPlace ? keys + ((tokensLeft * dim) << 2) : 0);
       if (angles) addTerms(block, some, terms + (<usize>(row * tileTokens) << 2), tileTokens << 2, count);
+      if (softCap > 0) capScores(block + scoresAt, (count * <i32>scoreStep(some)) >> 2, softCap);
+      if (bias && !integerKeys) addBiasToBlock(block, some, bias, count);
+      if (oldest + queryTokens - 1 > token) {
+        for (let r = 0; r < some; r++) hideFirstTokens(block, some, r, oldest + ((row + r) % queryTokens) - token, count);
+      }
       if (causal) {
         for (let r = 0; r < some; r++) {
           hideTokens(block, some, r, firstQuery + ((row + r) % queryTokens) - token + 1, count);
@@ -273,6 +286,8 @@ function attendManyRows(
   scale: f32,
   angles: usize,
   termScratch: usize,
+  oldest: i32,
+  softCap: f32,
 ): void {
   const dim = dimOf(keyEncoding),
     dimV = dimOf(valueEncoding);
@@ -281,7 +296,7 @@ function attendManyRows(
   const valueScratch = scratch + tileBytes(keyEncoding);
   const transposed = valueScratch + tileBytes(valueEncoding);
   const scores = transposed + ((<usize>(tileTokens * dim)) << 2);
-  for (let from = 0; from < lastVisible; from += tileTokens) {
+  for (let from = firstSeen(oldest, lastVisible) & -tileTokens; from < lastVisible; from += tileTokens) {
     const count = min(tileTokens, lastVisible - from);
     const keyTile = readTile(keyEncoding, head, from, count, scratch);
     const valueTile = readTile(valueEncoding, head, from, count, valueScratch);
@@ -289,25 +304,33 @@ function attendManyRows(
     transposeTile(keyTile, count, dim, transposed);
     let row = 0;
     for (; row + 4 <= rows; row += 4) {
-      // skip four rows that all end before this tile (the rows of a group wrap around: ask each)
-      if (causal && !anyVisible(row, queryTokens, firstQuery, from)) continue;
+      // skip four rows that all end before this tile or begin behind it (the rows of a group wrap around: ask each)
+      if (!anyVisible(row, queryTokens, causal, firstQuery, oldest, from, count)) continue;
       scoreFourRows(queries + <usize>row * rowBytes, transposed, dim, count, scale, scores);
       if (angles) addMean(keyEncoding, head, from, count, angles, row, 4, scale, termScratch, scores);
       const out = partial + <usize>row * outBytes;
       for (let r = 0; r < 4; r++) {
-        const visible = causal ? min(count, firstQuery + ((row + r) % queryTokens) - from + 1) : count;
-        if (bias) addBias(scores + <usize>((r * tileTokens) << 2), bias, count);
-        const state = out + <usize>r * outBytes;
-        softmaxRow(scores + <usize>((r * tileTokens) << 2), visible, count, state, dimV);
+        const query = (row + r) % queryTokens,
+          hidden = oldest + query - from;
+        const visible = causal ? min(count, firstQuery + query - from + 1) : count;
+        const own = scores + <usize>((r * tileTokens) << 2);
+        if (softCap > 0) capScores(own, count, softCap);
+        if (bias) addBias(own, bias, count);
+        hideFirst(own, hidden, count);
+        softmaxRow(own, hidden < visible ? visible : 0, count, out + <usize>r * outBytes, dimV);
       }
       addFourRows(scores, tileTokens << 2, valueTile, out, outBytes, count, dimV);
     }
     for (; row < rows; row++) {
-      const visible = causal ? min(count, firstQuery + (row % queryTokens) - from + 1) : count;
-      if (visible <= 0) continue;
+      const query = row % queryTokens,
+        hidden = oldest + query - from;
+      const visible = causal ? min(count, firstQuery + query - from + 1) : count;
+      if (visible <= max(hidden, 0)) continue;
       scoreRow(queries + <usize>row * rowBytes, keyTile, dim, visible, scale, scores);
       if (angles) addMean(keyEncoding, head, from, visible, angles, row, 1, scale, termScratch, scores);
+      if (softCap > 0) capScores(scores, visible, softCap);
       if (bias) addBias(scores, bias, visible);
+      hideFirst(scores, hidden, visible);
       softmaxRow(scores, visible, visible, partial + <usize>row * outBytes, dimV);
       addRow(scores, valueTile, partial + <usize>row * outBytes, visible, dimV);
     }
@@ -327,7 +350,12 @@ function addMean(
   }
 }
 
-function anyVisible(row: i32, queryTokens: i32, firstQuery: i32, from: i32): bool {
-  for (let r = row; r < row + 4; r++) if (firstQuery + (r % queryTokens) >= from) return true;
+function anyVisible(
+  row: i32, queryTokens: i32, causal: i32, firstQuery: i32, oldest: i32, from: i32, count: i32,
+): bool {
+  for (let r = row; r < row + 4; r++) {
+    const query = r % queryTokens;
+    if ((!causal || firstQuery + query >= from) && oldest + query < from + count) return true;
+  }
   return false;
 }

@@ -2,7 +2,9 @@ import {addBias, biasAt} from './bias';
 import {EncodingDescriptor} from './encoding_descriptor';
 import {expOf4} from './math';
 import {rowsWorthTransposing, scoreFourRows, scoreRows, tileTokens, transposeTile} from './scores';
+import {capScores} from './soft_cap';
 import {dimOf, readTile, tileBytes} from './tiles';
+import {firstSeen, hideFirst} from './visible';
 
 // The attention that each token received, in a second pass over a segment: since each query's max + ln(sum) over all segments
 // is known, p = exp(score - that) is the final probability, tile by tile.
@@ -20,7 +22,7 @@ export function attentionStatisticsScratch(keys: usize): usize {
 /**
  * out [heads, tokens]; logSums [heads, group, queryTokens] belongs to the queries [heads, group, queryTokens, dim].
  * statistic 0: the sum of p over group and queries; 1: how many queries have p >= threshold in any head of the group;
- * 2: the last such query, or -1.
+ * 2: the last such query, or -1. `oldest` and `softCap`: see `attend`.
  */
 export function attentionStatistics(
   queries: usize,
@@ -37,6 +39,8 @@ export function attentionStatistics(
   scale: f32,
   statistic: i32,
   threshold: f32,
+  oldest: i32,
+  softCap: f32,
 ): void {
   const encoding = changetype<EncodingDescriptor>(keys);
   const dim = dimOf(encoding);
@@ -52,25 +56,27 @@ export function attentionStatistics(
     for (let token = 0; token < tokens; token++) {
       store<f32>(out + ((<usize>token) << 2), statistic == mass || statistic == uses ? 0 : -1);
     }
-    for (let from = 0; from < lastVisible; from += tileTokens) {
+    for (let from = firstSeen(oldest, lastVisible) & -tileTokens; from < lastVisible; from += tileTokens) {
       const count = min(tileTokens, lastVisible - from);
       const tile = readTile(encoding, head, from, count, scratch);
       const bias = biasAt(encoding, head, from);
       const to = out + ((<usize>from) << 2);
       // queries that end before this tile see nothing of it
       let query = causal ? max(0, from - firstQuery) : 0;
-      if (rows >= rowsWorthTransposing && query + 4 <= queryTokens) {
+      const lastQuery = min(queryTokens, from + count - oldest); // nor do queries that begin behind it
+      if (rows >= rowsWorthTransposing && query + 4 <= lastQuery) {
         transposeTile(tile, count, dim, transposed);
-        for (; query + 4 <= queryTokens; query += 4) {
+        for (; query + 4 <= lastQuery; query += 4) {
           memory.fill(best, 0, 4 * columnBytes);
           for (let member = 0; member < group; member++) {
             const row = <usize>(member * queryTokens + query);
             scoreFourRows(queries + row * rowBytes, transposed, dim, count, scale, scores);
             for (let r: usize = 0; r < 4; r++) {
               const visible = visibleTokens(causal, firstQuery, query + <i32>r, from, count);
-              const logSum = load<f32>(logSums + ((row + r) << 2));
-              if (bias) addBias(scores + r * columnBytes, bias, visible);
-              takeRow(scores + r * columnBytes, visible, logSum, statistic, to, best + r * columnBytes);
+              const logSum = load<f32>(logSums + ((row + r) << 2)),
+                own = scores + r * columnBytes;
+              finishScores(own, visible, softCap, bias, oldest + query + <i32>r - from);
+              takeRow(own, visible, logSum, statistic, to, best + r * columnBytes);
             }
           }
           if (statistic != mass) {
@@ -80,7 +86,7 @@ export function attentionStatistics(
           }
         }
       }
-      for (; query < queryTokens; query++) {
+      for (; query < lastQuery; query++) {
         const visible = visibleTokens(causal, firstQuery, query, from, count);
         memory.fill(best, 0, columnBytes);
         // with a single query, the heads of a group are adjacent: three at a time read each key
@@ -90,9 +96,10 @@ export function attentionStatistics(
           const row = <usize>(member * queryTokens + query);
           scoreRows(queries + row * rowBytes, members, tile, dim, visible, scale, scores);
           for (let i: usize = 0; i < <usize>members; i++) {
-            const logSum = load<f32>(logSums + ((row + i) << 2));
-            if (bias) addBias(scores + i * columnBytes, bias, visible);
-            takeRow(scores + i * columnBytes, visible, logSum, statistic, to, best);
+            const logSum = load<f32>(logSums + ((row + i) << 2)),
+              own = scores + i * columnBytes;
+            finishScores(own, visible, softCap, bias, oldest + query - from);
+            takeRow(own, visible, logSum, statistic, to, best);
           }
         }
         if (statistic != mass) countUses(best, count, query, statistic, threshold, to);
@@ -118,6 +125,15 @@ export function probabilitiesOf4(scores: v128, logSums: v128): v128 {
 @inline
 function visibleTokens(causal: i32, firstQuery: i32, query: i32, from: i32, count: i32): i32 {
   return causal ? min(count, firstQuery + query - from + 1) : count;
+}
+
+/** Caps scaled scores of a row, adds biases, and hides the first ones. */
+// @ts-ignore: decorator
+@inline
+function finishScores(scores: usize, visible: i32, softCap: f32, bias: usize, hidden: i32): void {
+  if (softCap > 0) capScores(scores, visible, softCap);
+  if (bias) addBias(scores, bias, visible);
+  hideFirst(scores, hidden, visible);
 }
 
 /** Adds a row's probabilities to the masses, or keeps the largest of the group's in `best`. */

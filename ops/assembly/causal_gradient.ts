@@ -1,6 +1,8 @@
 import {probabilitiesOf4} from './attention_statistics';
+import {addBias} from './bias';
 import {multiplyAdd} from './multiply_add';
 import {scoreFourRows, scoreRow, tileTokens, transposeTile} from './scores';
+import {capScores} from './soft_cap';
 
 // The gradient of causal attention by recomputation (FlashAttention, arXiv 2205.14135, section 3.1), a tile of 64 queries
 // by 64 keys at a time:
@@ -16,7 +18,8 @@ export function causalGradientScratch(dim: i32, dimV: i32): usize {
 /**
  * queries and dQueries [heads, group, tokens, dim], output and dOut [heads, group, tokens, dimV], logSums
  * [heads, group, tokens], keys and dKeys [heads, tokens, dim], values and dValues [heads, tokens, dimV]. The three results
- * are stored one after the other at `gradients`.
+ * are stored one after the other at `gradients`. `bias` [heads, tokens] was added to the scores of each token, or is 0. Tokens saw `window`
+ * tokens, at most all, themselves included. A `softCap` other than 0 capped scaled scores s, so that dS has the factor 1 - (s / softCap)^2.
  */
 export function causalGradient(
   queries: usize,
@@ -33,6 +36,9 @@ export function causalGradient(
   dim: i32,
   dimV: i32,
   scale: f32,
+  bias: usize,
+  window: i32,
+  softCap: f32,
 ): void {
   const rowBytes = <usize>dim << 2,
     rowBytesV = <usize>dimV << 2;
@@ -58,7 +64,8 @@ export function causalGradient(
       transposeTile(valueTile, count, dimV, transposedValues);
       for (let member = 0; member < group; member++) {
         const memberToken = <usize>(member * tokens);
-        for (let query = from; query < tokens; query += tileTokens) {
+        const lastQuery = min(tokens, from + count + window - 1);
+        for (let query = from; query < lastQuery; query += tileTokens) {
           const rows = min(tileTokens, tokens - query);
           const row = memberToken + <usize>query;
           const q = queries + row * rowBytes,
@@ -67,11 +74,18 @@ export function causalGradient(
           scoresOf(dO, rows, valueTile, transposedValues, dimV, count, 1, dScores);
           for (let r = 0; r < rows; r++) {
             const offset = <usize>(r * tileTokens) << 2;
-            const visible = query == from ? min(count, r + 1) : count;
+            const visible = query == from ? min(count, r + 1) : count,
+              hidden = min(max(query + r + 1 - window - from, 0), visible);
             const o = output + (row + <usize>r) * rowBytesV;
             const d = dotOf(dO + <usize>r * rowBytesV, o, dimV);
             const logSum = load<f32>(logSums + ((row + <usize>r) << 2));
-            softmaxGradient(probabilities + offset, dScores + offset, visible, logSum, d, scale);
+            const scores = probabilities + offset;
+            if (softCap > 0) {
+              capScores(scores, visible, softCap);
+              timesSlopes(dScores + offset, scores, visible, d, softCap);
+            }
+            if (bias) addBias(scores, bias + (<usize>from << 2), visible);
+            softmaxGradient(scores, dScores + offset, hidden, visible, logSum, softCap > 0 ? 0 : d, scale);
           }
           multiplyAdd(dScores, tileTokens << 2, keyTile, dQueries + row * rowBytes, rowBytes, rows, count, dim);
           transposeTile(dScores, rows, tileTokens, transposed);
@@ -86,6 +100,7 @@ export function causalGradient(
     output += <usize>group * headBytesV;
     dOut += <usize>group * headBytesV;
     logSums += <usize>(group * tokens) << 2;
+    if (bias) bias += <usize>tokens << 2;
     keys += headBytes;
     dKeys += headBytes;
     values += headBytesV;
@@ -112,11 +127,22 @@ function dotOf(a: usize, b: usize, dim: i32): f32 {
   return sum;
 }
 
-/** A row of scores becomes one of probabilities, and dP becomes dS; zeros from `visible` to the tile's end. */
+/** dP - d becomes what has the slope of the cap as its factor: 1 - (s / softCap)^2, of capped scores s. */
+function timesSlopes(dScores: usize, scores: usize, count: i32, d: f32, softCap: f32): void {
+  const ds = f32x4.splat(d),
+    inverse = f32x4.splat(1 / softCap),
+    one = f32x4.splat(1);
+  for (let i: usize = 0; i < <usize>count << 2; i += 16) {
+    const t = f32x4.mul(v128.load(scores + i), inverse);
+    v128.store(dScores + i, f32x4.mul(f32x4.sub(v128.load(dScores + i), ds), f32x4.sub(one, f32x4.mul(t, t))));
+  }
+}
+
+/** A row of scores becomes one of probabilities, and dP becomes dS; zeros before `hidden`, and from `visible` to the tile's end. */
 // @ts-ignore: decorator
 @inline
 function softmaxGradient(
-  scores: usize, dScores: usize, visible: i32, logSum: f32, d: f32, scale: f32,
+  scores: usize, dScores: usize, hidden: i32, visible: i32, logSum: f32, d: f32, scale: f32,
 ): void {
   const logSums = f32x4.splat(logSum),
     ds = f32x4.splat(d),
@@ -129,4 +155,6 @@ function softmaxGradient(
   const bytes = <usize>(tileTokens - visible) << 2;
   memory.fill(scores + (<usize>visible << 2), 0, bytes);
   memory.fill(dScores + (<usize>visible << 2), 0, bytes);
+  memory.fill(scores, 0, <usize>hidden << 2);
+  memory.fill(dScores, 0, <usize>hidden << 2);
 }

@@ -2,11 +2,11 @@
 
 /** What the compiled module exports: addresses and counts in, results written to the heap. */
 export interface WasmKernels {
-  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, angles: number, seen: number, least: number): number;
-  attendScratch(keys: number, values: number, rows: number): number;
-  attentionStatistics(queries: number, keys: number, logSums: number, out: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, statistic: number, threshold: number): void;
+  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, angles: number, seen: number, least: number, oldest: number, softCap: number): number;
+  attendScratch(keys: number, values: number, rows: number, softCap: number): number;
+  attentionStatistics(queries: number, keys: number, logSums: number, out: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, statistic: number, threshold: number, oldest: number, softCap: number): void;
   attentionStatisticsScratch(keys: number): number;
-  causalGradient(queries: number, keys: number, values: number, output: number, dOut: number, logSums: number, gradients: number, scratch: number, heads: number, group: number, tokens: number, dim: number, dimV: number, scale: number): void;
+  causalGradient(queries: number, keys: number, values: number, output: number, dOut: number, logSums: number, gradients: number, scratch: number, heads: number, group: number, tokens: number, dim: number, dimV: number, scale: number, bias: number, window: number, softCap: number): void;
   causalGradientScratch(dim: number, dimV: number): number;
   meanAngles(queries: number, mean: number, out: number, heads: number, rows: number, dim: number, pairs: number, interleaved: number): void;
   preparedTermsBytes(pairs: number): number;

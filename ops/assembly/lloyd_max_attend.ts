@@ -9,6 +9,7 @@ import {
 } from './math';
 import {meanTerms} from './mean_terms';
 import {ownSum} from './row_blocks';
+import {firstSeen, hideFirst} from './visible';
 
 // Decoding over codes of the kind `lloydMax` on both sides, a block of tokens at a time, row by row. The rows of the partial are the
 // running state: [output of dimV floats, max, sum].
@@ -63,6 +64,7 @@ export function attendCodes(
   angles: usize,
   termScratch: usize,
   seen: usize,
+  oldest: i32,
 ): void {
   const dimV = values.dim;
   const vectors = vectorsOf(keys, head);
@@ -80,7 +82,7 @@ export function attendCodes(
     if (seen) store<u64>(partial + row * stateBytes + (<usize>dimV << 2), load<u64>(seen + (row << 3)));
   }
   const stride = tileStride(keys);
-  for (let from = 0; from < lastVisible; from += blockTokens) {
+  for (let from = firstSeen(oldest, lastVisible) & -codeTile; from < lastVisible; from += blockTokens) {
     const count = min(blockTokens, lastVisible - from);
     const tile = from / codeTile,
       tiles = (count + codeTile - 1) / codeTile;
@@ -99,6 +101,7 @@ export function attendCodes(
         scoreTiles(table, vectors, codes, stride, tiles, keyScales, own);
         if (angles) addNumbers(own, term, count);
         if (bias) addBias(own, bias, count);
+        hideFirst(own, oldest + (<i32>row % queryTokens) - from, count);
         const before = load<f32>(tail);
         const largest = mendLargest(table, vectors, codes, stride, visible, keyScales, largestScale, own, before);
         if (largest != before) rescale(state, dimV, largest);

@@ -61,6 +61,24 @@ export function expOf(x: f32): f32 {
   return f32x4.extract_lane(expOf4(f32x4.splat(x)), 0);
 }
 
+/** tanh x of four numbers: relative error below 4e-7. */
+// @ts-ignore: decorator
+@inline
+export function tanhOf4(x: v128): v128 {
+  const size = f32x4.abs(x);
+  // 1 - 2 / (e^(2 |x|) + 1); near 0, where that cancels, x + x^3 P(x^2) (Cephes, Moshier); from 9 on, 1 is the nearest float
+  const power = expOf4(f32x4.pmin(f32x4.add(size, size), f32x4.splat(18)));
+  const large = f32x4.sub(f32x4.splat(1), f32x4.div(f32x4.splat(2), f32x4.add(power, f32x4.splat(1))));
+  const square = f32x4.mul(x, x);
+  let p = madd(f32x4.splat(-5.70498872745e-3), square, f32x4.splat(2.06390887954e-2));
+  p = madd(p, square, f32x4.splat(-5.37397155531e-2));
+  p = madd(p, square, f32x4.splat(1.33314422036e-1));
+  p = madd(p, square, f32x4.splat(-3.33332819422e-1));
+  const small = madd(f32x4.mul(p, square), size, size);
+  const result = v128.bitselect(small, large, f32x4.lt(size, f32x4.splat(0.625)));
+  return v128.or(result, v128.and(x, f32x4.splat(-0.0)));
+}
+
 /** ln x of a positive normal number, within 2e-7 of max(1, |ln x|). */
 export function logOf(x: f32): f32 {
   // x = 2^e m with m in [sqrt(1/2), sqrt(2))

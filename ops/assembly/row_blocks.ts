@@ -121,6 +121,13 @@ export function addBiasToBlock(block: usize, rows: i32, bias: usize, count: i32)
   }
 }
 
+/** Hides from a row of a block its first `hidden` tokens. */
+export function hideFirstTokens(block: usize, rows: i32, row: i32, hidden: i32, count: i32): void {
+  const step = scoreStep(rows);
+  const scores = block + scoresAt + (<usize>row << 2);
+  for (let j = 0; j < min(hidden, count); j++) store<f32>(scores + <usize>j * step, -Infinity);
+}
+
 /** Hides from a row of a block its tokens from `visible` on. */
 export function hideTokens(block: usize, rows: i32, row: i32, visible: i32, count: i32): void {
   const step = scoreStep(rows);

@@ -9,6 +9,19 @@ import {randomFloats} from './random.js';
 
 const dims = fc.oneof(fc.integer({min: 1, max: 20}), fc.constantFrom(31, 32, 33, 64));
 
+/** Options of scores. */
+export const scoringCases = {
+  softCap: fc.option(fc.constantFrom(0.7, 5, 30), {nil: undefined}),
+  /** A sliding window, over a run that begins at position 7 and ends so many tokens before query 0, unless attention is causal. */
+  window: fc.option(
+    fc.record({
+      size: fc.oneof(fc.integer({min: 1, max: 24}), fc.constantFrom(64, 65, 300)),
+      gap: fc.integer({min: 0, max: 5}),
+    }),
+    {nil: undefined},
+  ),
+};
+
 /** Shapes of attention: grouped heads, spare capacity, causal or not, lengths around the edges of tiles. */
 export const attentionCases = fc.record({
   batch: fc.integer({min: 1, max: 2}),
@@ -28,15 +41,7 @@ export const attentionCases = fc.record({
   dimV: dims,
   /** Offset of query 0 from its position in a causal prompt (tokens - queryTokens). Absent: not causal. */
   causalOffset: fc.option(fc.integer({min: -12, max: 3}), {nil: undefined}),
-  softCap: fc.option(fc.constantFrom(0.7, 5, 30), {nil: undefined}),
-  /** A sliding window, over a run that begins at position 7 and ends so many tokens before query 0, unless attention is causal. */
-  window: fc.option(
-    fc.record({
-      size: fc.oneof(fc.integer({min: 1, max: 24}), fc.constantFrom(64, 65, 300)),
-      gap: fc.integer({min: 0, max: 5}),
-    }),
-    {nil: undefined},
-  ),
+  ...scoringCases,
   spread: fc.constantFrom(0.1, 1, 4),
   seed: fc.integer(),
 });

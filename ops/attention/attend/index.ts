@@ -10,6 +10,7 @@ import {inLatentSpace} from './latent_space.js';
 import {attendReference} from './reference.js';
 import {storedKeys} from './stored_keys.js';
 import type {AttendOptions, Partial, StoredKeys, StoredSegment} from './types.js';
+import {isRun, withRuns} from './visibility.js';
 import {attendWasm} from './wasm.js';
 import {attendWebgpu} from './webgpu.js';
 
@@ -24,8 +25,8 @@ export type {AttendOptions, KeyRotation, Partial} from './types.js';
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
  * Low-rank encodings are attended in the space of their latents: queries are projected once, and the summed output expanded once.
- * Sliding windows and caps have no kernel yet, and rotated means none on webgpu: they take plain tfjs ops, over the tokens of a run that
- * lie within them.
+ * No kernel has windows of several queries over tokens with positions of their own, nor caps of keys with a mean, and webgpu has no
+ * rotated means: they take plain tfjs ops.
  *
  * Normalised, outputs are within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
  * other encodings decode to, for scores up to millions; the float32 rounding of larger scores changes the softmax by more.
@@ -39,9 +40,10 @@ export function attend(
   queries: tf.Tensor4D,
   keys: Encoding,
   values: Encoding,
-  options: AttendOptions,
+  given: AttendOptions,
 ): Partial {
-  checkAttend(queries, keys, values, options);
+  checkAttend(queries, keys, values, given);
+  const options = withRuns(given, queries.shape[2]);
   if (keys.kind !== 'lowRank' && values.kind !== 'lowRank') {
     return attendTokens(queries, keys, values, options);
   }
@@ -68,11 +70,11 @@ function attendTokens(
     readonly shift?: tf.Tensor4D | undefined;
   },
 ): Partial {
-  const {window, softCap, angles, shift} = options;
+  const {angles, shift} = options;
   const {inputs, attributes} = storedSegment(keys, values, options, angles !== undefined);
   if (angles !== undefined) Object.assign(inputs, {meanAngles: angles});
-  if (window !== undefined || softCap !== undefined) {
-    return tf.tidy(() => attendReference({queries, ...inputs, shift}, {...attributes, window, softCap}));
+  if (shift !== undefined || !isRun(options)) {
+    return tf.tidy(() => attendReference({queries, ...inputs, shift}, attributes));
   }
   return runOp(angles === undefined ? attendOp : attendMeanOp, {queries, ...inputs}, attributes);
 }
@@ -81,7 +83,7 @@ function attendTokens(
 export function storedSegment(
   keys: StoredKeys,
   values: TokenEncoding,
-  {tokens, scale, firstQuery, keyRotation, bias, skipping}: AttendOptions,
+  {tokens, scale, softCap, firstQuery, window, keyRotation, bias, skipping}: AttendOptions,
   hasRotatedMean = false,
 ): StoredSegment {
   const stored = storedKeys(keys, tokens, keyRotation, hasRotatedMean);
@@ -92,7 +94,9 @@ export function storedSegment(
   const attributes = Object.assign(stored.attributes, {values: kind.layout(values), tokens, scale});
   if (valueParams !== undefined) Object.assign(inputs, {valueParams});
   if (bias !== undefined) Object.assign(inputs, {bias});
+  if (softCap !== undefined) Object.assign(attributes, {softCap});
   if (firstQuery !== undefined) Object.assign(attributes, {firstQuery});
+  if (window !== undefined) Object.assign(attributes, {window});
   if (skipping !== undefined) Object.assign(attributes, {skipping});
   return {inputs, attributes};
 }

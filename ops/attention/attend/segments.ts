@@ -4,6 +4,7 @@ import {mergePartials} from '../merge_partials/index.js';
 import {defineOp, runOp} from '../../run_op.js';
 import {checkAttend} from './checks.js';
 import {attend} from './index.js';
+import {isRun, withRuns} from './visibility.js';
 import {attendSegmentsWasm} from './segments_wasm.js';
 import type {AttendedSegment} from './types.js';
 
@@ -32,24 +33,29 @@ export function attendSegments(queries: tf.Tensor4D, segments: readonly Attended
     }
   }
   if (isFused(queries.shape, segments)) return runOp(attendSegmentsOp, {queries}, {segments});
-  return tf.tidy(() => attendOneByOne({queries}, {segments}));
+  return tf.tidy(() => {
+    const runs = segments.map(segment => withRuns(segment, queries.shape[2]));
+    if (isFused(queries.shape, runs)) return runOp(attendSegmentsOp, {queries}, {segments: runs});
+    return attendOneByOne({queries}, {segments: runs});
+  });
 }
 
 /** The partials of a long prompt are too large for scratch memory. */
 const fewTokens = 16;
 
 /**
- * Whether all segments are attended in one op. Not if there is no kernel, or if other ops have to come first: those that add what channels without a rotation have of
- * a rotated mean, or decode the basis that keys are rebuilt by.
+ * Whether all segments are attended in one op. Not if a segment has no kernel, or if other ops have to come first: those that add what channels
+ * without a rotation have of a rotated mean, or decode the basis that keys are rebuilt by.
  */
 function isFused([, , queryTokens]: tf.Tensor4D['shape'], segments: readonly AttendedSegment[]): boolean {
   return (
     queryTokens <= fewTokens &&
     segments.every(({keys, keyRotation, window, softCap}) => {
-      if (window !== undefined || softCap !== undefined) return false;
+      if (!isRun({window})) return false;
       if (keys.kind !== 'lowRank') return true;
       if (keys.rotate === true) return keys.basis instanceof tf.Tensor;
-      const {rotatedMean, dim} = keys;
+      const {rotatedMean, dim, mean} = keys;
+      if (mean !== undefined && softCap !== undefined) return false;
       return rotatedMean === undefined || keyRotation === undefined || 2 * keyRotation.cos.shape[1] === dim;
     })
   );

@@ -4,6 +4,7 @@ import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
 import type {KernelInputs} from '../../run_op.js';
 import {rebuildingOf} from './stored_keys.js';
+import {noOldest, oldestVisible} from './visibility.js';
 import type {AttendAttributes, AttendInputs, SegmentInputs} from './types.js';
 
 export type Shape = readonly [batch: number, heads: number, queryTokens: number, dim: number];
@@ -50,7 +51,7 @@ export function attendScratch(
   described: number,
 ): number {
   const rows = (heads / kvHeadsOf(attributes.keys, inputs.keyData)) * queryTokens;
-  return heap.kernels.attendScratch(described, described + descriptorBytes, rows);
+  return heap.kernels.attendScratch(described, described + descriptorBytes, rows, attributes.softCap ?? 0);
 }
 
 /** Where `attendInto` finds what is not in the segment. */
@@ -78,7 +79,7 @@ export function attendInto(
   {inputs, attributes}: SegmentInfos,
   {queries, described, scratch, angles, seen, attended}: Addresses,
 ): void {
-  const {tokens, scale, firstQuery, skipping} = attributes;
+  const {tokens, scale, softCap, firstQuery, skipping} = attributes;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const unread = heap.kernels.attend(
     queries,
@@ -96,6 +97,8 @@ export function attendInto(
     angles,
     seen,
     skipping === undefined ? 0 : skipping.share / attended, // so that all of them have no more than the share
+    oldestVisible(attributes) ?? noOldest,
+    softCap ?? 0,
   );
   const rows = (heads / kvHeads) * queryTokens;
   if (skipping?.counts === undefined || rows > decodedRows) return;

@@ -6,8 +6,10 @@ import {loadFunction} from '../../encodings/webgpu.js';
 import type {KernelInputs} from '../../run_op.js';
 import {joinSplits} from '../merge_partials/webgpu.js';
 import type {AttendAttributes, AttendInputs} from './types.js';
+import {firstVisible, noOldest, oldestVisible} from './visibility.js';
 import {
   biasText,
+  capText,
   decodeText,
   everyToken,
   keyUniforms,
@@ -27,7 +29,7 @@ export const attendWebgpu = byHeads(attendHeads, ['keyData', 'valueData']);
 
 function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttributes): tf.TensorInfo {
   const programs = webgpuPrograms()!;
-  const {tokens, scale, firstQuery = everyToken, values} = attributes;
+  const {tokens, scale, softCap, firstQuery = everyToken, values} = attributes;
   const [batch, heads, queryTokens] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const shape = [batch, heads, queryTokens, values.dim + 2];
@@ -41,15 +43,18 @@ function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttri
   const rows = group * queryTokens;
   const tiles = tilesFor(keys.constants, values.dim, rows);
   const rowTiles = Math.ceil(rows / tiles.rows);
-  const splits = splitsFor(tokens, tiles.tokens, rowTiles * batch * kvHeads);
+  const oldest = oldestVisible(attributes) ?? noOldest;
+  const first = Math.floor(firstVisible(attributes, tokens) / tiles.tokens) * tiles.tokens;
+  const splits = splitsFor(tokens - first, tiles.tokens, rowTiles * batch * kvHeads);
   const partials = programs.run(
     attendShader,
     {
-      constants: {...keys.constants, values, tiles},
+      constants: {...keys.constants, values, tiles, ...(softCap !== undefined && {capped: true as const})},
       inputs: {...keys.inputs, valueData: inputs.valueData, valueParams: inputs.valueParams},
       uniforms: {
         ...keys.uniforms,
-        ...{tokens, firstQuery, queryTokens, group, splitTokens: splits.tokens, scale},
+        ...{tokens, firstQuery, oldest, first, queryTokens, group, splitTokens: splits.tokens},
+        ...{scale, softCap: softCap ?? 0},
         ...{valueRows: inputs.valueData.shape[2], valueParamRows: inputs.valueParams?.shape[2] ?? 0},
         resultRows: batch * heads * queryTokens,
       },
@@ -74,19 +79,22 @@ function splitsFor(tokens: number, tileTokens: number, workgroups: number): {cou
   const wanted = Math.min(mostSplits, Math.ceil(enoughWorkgroups / workgroups));
   const tilesOfSplit = Math.max(leastTiles, Math.ceil(tokens / tileTokens / wanted));
   const splitTokens = tilesOfSplit * tileTokens;
-  return {count: Math.ceil(tokens / splitTokens), tokens: splitTokens};
+  return {count: Math.max(1, Math.ceil(tokens / splitTokens)), tokens: splitTokens};
 }
 
 export interface AttendConstants extends KeyConstants {
   readonly values: TokenLayout;
   readonly tiles: Tiles;
+  /** Whether scaled scores are capped. */
+  readonly capped?: true;
 }
 
 const attendUniforms = {
   ...keyUniforms,
-  ...integers('tokens', 'firstQuery', 'queryTokens', 'group', 'splitTokens'),
+  ...integers('tokens', 'firstQuery', 'oldest', 'first', 'queryTokens', 'group', 'splitTokens'),
   ...integers('valueRows', 'valueParamRows', 'resultRows'),
   scale: 'f32' as const,
+  softCap: 'f32' as const,
 };
 
 /**
@@ -98,7 +106,7 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
   name: 'Attend',
   uniforms: attendUniforms,
   code: constants => {
-    const {values, tiles} = constants;
+    const {values, tiles, capped} = constants;
     const dim = keyDim(constants);
     const stride = dim | 1; // odd: tokens of a tile lie in different banks of workgroup memory
     const scores = tiles.rows * tiles.tokens;
@@ -116,6 +124,7 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
     var<workgroup> rescale : array<f32, ${tiles.rows}>;
     var<workgroup> span : vec2<i32>;
     ${decodeText(constants, values)}
+    ${capText(capped)}
     ${loadKeysText(constants, tiles.tokens, stride)}
     ${loadFunction('loadValues', values, {...valueNames, ...valueRows}, valueTile)}
 
@@ -132,8 +141,10 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
       if (local == 0) {
         let lastQuery = (min(firstRow + ${tiles.rows}, rows) - 1) / uniforms.group;
         let seen = clamp(uniforms.firstQuery + lastQuery + 1, 0, uniforms.tokens);
-        let begin = i32(workgroupId.x) * uniforms.splitTokens;
-        span = vec2<i32>(begin, min(begin + uniforms.splitTokens, seen));
+        let begin = uniforms.first + i32(workgroupId.x) * uniforms.splitTokens;
+        // whole tiles that are too old for the first query are so for all of these
+        let unseen = max(uniforms.oldest + firstRow / uniforms.group - begin, 0) / ${tiles.tokens} * ${tiles.tokens};
+        span = vec2<i32>(begin + unseen, min(begin + uniforms.splitTokens, seen));
       }
       for (var i = local; i < ${tiles.rows * dim}; i += ${workgroupSize}) {
         let row = firstRow + i / ${dim};
@@ -155,11 +166,12 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
           let token = i % ${tiles.tokens};
           let row = firstRow + i / ${tiles.tokens};
           var score = hidden;
-          if (token < count && row < rows && start + token <= uniforms.firstQuery + row / uniforms.group) {
+          let query0 = start + token - row / uniforms.group;
+          if (token < count && row < rows && query0 <= uniforms.firstQuery && query0 >= uniforms.oldest) {
             let q = (i / ${tiles.tokens}) * ${dim};
             var sum = 0.0;
             for (var d = 0; d < ${dim}; d++) { sum += query[q + d] * tile[token * ${stride} + d]; }
-            score = sum * uniforms.scale${biasText(constants, 'start + token')};
+            score = capped(sum * uniforms.scale)${biasText(constants, 'start + token')};
           }
           scores[i] = score;
         }

@@ -190,6 +190,25 @@ export function loadKeysText(constants: KeyConstants, tileTokens: number, stride
     }`;
 }
 
+/**
+ * WGSL of `fn capped(score)`: a scaled score, capped if there is a cap. tanh as in ops/assembly/math.ts: that of WGSL may lose small numbers, and
+ * is NaN of large ones on some devices.
+ */
+export const capText = (capped: true | undefined): string =>
+  capped
+    ? `
+    fn capped(score : f32) -> f32 {
+      let x = score / uniforms.softCap;
+      let size = abs(x);
+      if (size < 0.625) {
+        let s = x * x;
+        let p = (((-5.70498872745e-3 * s + 2.06390887954e-2) * s - 5.37397155531e-2) * s + 1.33314422036e-1) * s - 3.33332819422e-1;
+        return uniforms.softCap * (x + x * s * p);
+      }
+      return uniforms.softCap * sign(x) * (1.0 - 2.0 / (exp(min(2.0 * size, 18.0)) + 1.0));
+    }`
+    : 'fn capped(score : f32) -> f32 { return score; }';
+
 /** WGSL of what is added to the score of a token of a head, if anything is. */
 export const biasText = ({biased}: KeyConstants, token: string): string =>
   biased === undefined ? '' : ` + f32(bias[head * uniforms.biasRows + ${token}])`;

@@ -23,10 +23,7 @@ export function causalAttentionGradient(
   {scale, window, softCap}: GradientAttributes,
 ): [tf.Tensor, tf.Tensor, tf.Tensor] {
   const {queries, keys, values} = inputs;
-  const isPlain = window === undefined && softCap === undefined && inputs.bias === undefined;
-  const all = isPlain
-    ? runOp(causalGradientOp, inputs, {scale})
-    : tf.tidy(() => causalGradientReference(inputs, {scale, window, softCap}));
+  const all = runOp(causalGradientOp, inputs, {scale, window, softCap});
   const part = (like: tf.Tensor, from: number) => tf.reshape(tf.slice(all, [from], [like.size]), like.shape);
   return [part(queries, 0), part(keys, queries.size), part(values, queries.size + keys.size)];
 }

@@ -1,14 +1,14 @@
 import {util, type TensorInfo} from '@tensorflow/tfjs';
 import {wasmHeap} from '../../backends/wasm_heap.js';
 import type {KernelInputs} from '../../run_op.js';
-import type {GradientInputs} from './reference.js';
+import type {GradientAttributes, GradientInputs} from './reference.js';
 
 export function causalGradientWasm(
   inputs: KernelInputs<GradientInputs>,
-  {scale}: {scale: number},
+  {scale, window, softCap}: GradientAttributes,
 ): TensorInfo {
   const heap = wasmHeap()!;
-  const {queries, keys, values, output, logSums, dy} = inputs;
+  const {queries, keys, values, output, logSums, dy, bias} = inputs;
   const [batch, heads, tokens, dim] = queries.shape;
   const [, kvHeads, , dimV] = values.shape;
   const sizes = [queries, keys, values].map(({shape}) => util.sizeFromShape(shape));
@@ -28,6 +28,9 @@ export function causalGradientWasm(
     dim,
     dimV,
     scale,
+    bias === undefined ? 0 : heap.address(bias),
+    Math.min(window ?? tokens, tokens),
+    softCap ?? 0,
   );
   return gradients;
 }

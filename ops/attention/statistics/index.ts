@@ -5,6 +5,7 @@ import {defineOp, runOp} from '../../run_op.js';
 import {checkQueries} from '../attend/checks.js';
 import {inLatentSpace} from '../attend/latent_space.js';
 import {storedKeys} from '../attend/stored_keys.js';
+import {isRun, withRuns} from '../attend/visibility.js';
 import {attentionStatisticsReference} from './reference.js';
 import type {AttentionStatisticsOptions} from './types.js';
 import {attentionStatisticsWasm} from './wasm.js';
@@ -32,11 +33,12 @@ export function attentionStatistics(
   logSum: tf.Tensor4D,
   options: AttentionStatisticsOptions,
 ): tf.Tensor3D {
-  const {tokens, scale, softCap, firstQuery, window, statistic, keyRotation, bias} = options;
+  const {tokens, scale, softCap, statistic, keyRotation} = options;
   checkQueries(queries, keys, options);
   checkLogSum(logSum, queries);
   const threshold = checkThreshold(options);
   return tf.tidy(() => {
+    const {firstQuery, window, bias} = withRuns(options, queries.shape[2]);
     const effective = inLatentSpace(queries, keys, options);
     const stored = storedKeys(effective.keys, tokens, keyRotation, effective.angles !== undefined);
     const {shift} = effective;
@@ -45,7 +47,7 @@ export function attentionStatistics(
       queries: effective.queries,
       // what is left out of a query's scores is left out of its sum as well
       logSum: shift === undefined || isCapped ? logSum : tf.sub<tf.Tensor4D>(logSum, shift),
-      ...(isCapped && {shift}),
+      shift: isCapped ? shift : undefined,
       ...stored.inputs,
       ...(effective.angles && {meanAngles: effective.angles}),
       ...(bias && {bias}),
@@ -56,11 +58,12 @@ export function attentionStatistics(
       scale,
       statistic,
       threshold,
-      firstQuery,
+      ...{firstQuery, window, softCap},
     };
-    return window === undefined && !isCapped && effective.angles === undefined
+    const hasKernels = effective.angles === undefined && inputs.shift === undefined && isRun({window});
+    return hasKernels
       ? runOp(attentionStatisticsOp, inputs, attributes)
-      : attentionStatisticsReference(inputs, {...attributes, window, softCap}); // no kernel yet, as in `attend`
+      : attentionStatisticsReference(inputs, attributes); // as in `attend`
   });
 }
 

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {rebuildingOf} from '../attend/stored_keys.js';
+import {noOldest, oldestVisible} from '../attend/visibility.js';
 import {wasmHeap} from '../../backends/wasm_heap.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {describeEncoding} from '../../encodings/wasm.js';
@@ -12,7 +13,7 @@ export function attentionStatisticsWasm(
   attributes: AttentionStatisticsAttributes,
 ): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const {tokens, scale, firstQuery, keys, statistic, threshold} = attributes;
+  const {tokens, scale, softCap, firstQuery, keys, statistic, threshold} = attributes;
   const [batch, heads, queryTokens] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const out = heap.output([batch, kvHeads, tokens], 'float32');
@@ -35,6 +36,8 @@ export function attentionStatisticsWasm(
     scale,
     ['mass', 'uses', 'lastUse'].indexOf(statistic),
     threshold,
+    oldestVisible(attributes) ?? noOldest,
+    softCap ?? 0,
   );
   return out;
 }

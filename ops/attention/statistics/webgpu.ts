@@ -1,6 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
+import {noOldest, oldestVisible} from '../attend/visibility.js';
 import {
   biasText,
+  capText,
   decodeText,
   everyToken,
   keyUniforms,
@@ -24,7 +26,7 @@ function statisticsOfHeads(
   attributes: AttentionStatisticsAttributes,
 ): tf.TensorInfo {
   const programs = webgpuPrograms()!;
-  const {tokens, scale, firstQuery = everyToken, statistic, threshold} = attributes;
+  const {tokens, scale, softCap, firstQuery = everyToken, statistic, threshold} = attributes;
   const [batch, heads, queryTokens] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
   const group = heads / kvHeads;
@@ -33,9 +35,13 @@ function statisticsOfHeads(
   const result = programs.run(
     attentionStatisticsShader,
     {
-      constants: {...keys.constants, tiles, statistic},
+      constants: {...keys.constants, tiles, statistic, ...(softCap !== undefined && {capped: true as const})},
       inputs: {...keys.inputs, logSum: inputs.logSum},
-      uniforms: {...keys.uniforms, tokens, firstQuery, queryTokens, group, scale, threshold},
+      uniforms: {
+        ...keys.uniforms,
+        ...{tokens, firstQuery, oldest: oldestVisible(attributes) ?? noOldest, queryTokens, group},
+        ...{scale, softCap: softCap ?? 0, threshold},
+      },
       work: [Math.ceil(tokens / tiles.tokens), batch * kvHeads, 1],
     },
     [batch, kvHeads, tokens],
@@ -47,12 +53,15 @@ function statisticsOfHeads(
 interface StatisticsConstants extends KeyConstants {
   readonly tiles: Tiles;
   readonly statistic: AttentionStatistic;
+  /** Whether scaled scores are capped. */
+  readonly capped?: true;
 }
 
 const statisticsUniforms = {
   ...keyUniforms,
-  ...integers('tokens', 'firstQuery', 'queryTokens', 'group'),
+  ...integers('tokens', 'firstQuery', 'oldest', 'queryTokens', 'group'),
   scale: 'f32' as const,
+  softCap: 'f32' as const,
   threshold: 'f32' as const,
 };
 
@@ -64,7 +73,7 @@ export const attentionStatisticsShader: Shader<StatisticsConstants, keyof typeof
   name: 'AttentionStatistics',
   uniforms: statisticsUniforms,
   code: constants => {
-    const {tiles, statistic} = constants;
+    const {tiles, statistic, capped} = constants;
     const dim = keyDim(constants);
     const stride = dim | 1; // odd: tokens of a tile lie in different banks of workgroup memory
     const cells = tiles.rows * tiles.tokens;
@@ -77,8 +86,9 @@ export const attentionStatisticsShader: Shader<StatisticsConstants, keyof typeof
     var<workgroup> tile : array<f32, ${tiles.tokens * stride}>;
     var<workgroup> queryTile : array<f32, ${tiles.rows * dim}>;
     var<workgroup> probabilities : array<f32, ${cells}>;
-    var<workgroup> span : vec3<i32>;
+    var<workgroup> span : vec4<i32>;
     ${decodeText(constants)}
+    ${capText(capped)}
     ${loadKeysText(constants, tiles.tokens, stride)}
 
     fn rowIndex(head : i32, row : i32) -> i32 {
@@ -88,16 +98,19 @@ export const attentionStatisticsShader: Shader<StatisticsConstants, keyof typeof
     fn main() {
       let local = i32(localIndex);
       let head = i32(workgroupId.y);
-      let rows = uniforms.group * uniforms.queryTokens;
       if (local == 0) {
         let begin = i32(workgroupId.x) * ${tiles.tokens};
         // queries before the first token's own see none of the tile
         let firstRow = clamp(begin - uniforms.firstQuery, 0, uniforms.queryTokens) * uniforms.group;
-        span = vec3<i32>(begin, min(${tiles.tokens}, uniforms.tokens - begin), firstRow);
+        let count = min(${tiles.tokens}, uniforms.tokens - begin);
+        // nor do queries whose window begins behind it
+        let lastRow = clamp(begin + count - uniforms.oldest, 0, uniforms.queryTokens) * uniforms.group;
+        span = vec4<i32>(begin, count, firstRow, lastRow);
       }
       let bounds = workgroupUniformLoad(&span);
       let start = bounds.x;
       let count = bounds.y;
+      let rows = bounds.w;
       loadKeys(head, start, count);
       var total = ${statistic === 'lastUse' ? '-1.0' : '0.0'};
       var counted = -1;
@@ -111,13 +124,14 @@ export const attentionStatisticsShader: Shader<StatisticsConstants, keyof typeof
           let token = i % ${tiles.tokens};
           let row = firstRow + i / ${tiles.tokens};
           var p = -1.0;
-          if (token < count && row < rows && start + token <= uniforms.firstQuery + row / uniforms.group) {
+          let query0 = start + token - row / uniforms.group;
+          if (token < count && row < rows && query0 <= uniforms.firstQuery && query0 >= uniforms.oldest) {
             let logSumOfRow = f32(logSum[rowIndex(head, row)]);
             if (logSumOfRow > -3.0e38) {
               let q = (i / ${tiles.tokens}) * ${dim};
               var sum = 0.0;
               for (var d = 0; d < ${dim}; d++) { sum += queryTile[q + d] * tile[token * ${stride} + d]; }
-              p = exp(min(sum * uniforms.scale${biasText(constants, 'start + token')} - logSumOfRow, 0.0));
+              p = exp(min(capped(sum * uniforms.scale)${biasText(constants, 'start + token')} - logSumOfRow, 0.0));
             }
           }
           probabilities[i] = p;

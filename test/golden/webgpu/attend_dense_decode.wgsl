@@ -8,6 +8,7 @@
     var<workgroup> rescale : array<f32, 4>;
     var<workgroup> span : vec2<i32>;
     
+    fn capped(score : f32) -> f32 { return score; }
     
     fn loadKeys(head : i32, start : i32, count : i32) {
       for (var i = i32(localIndex); i < count * 64; i += 64) {
@@ -42,8 +43,10 @@
       if (local == 0) {
         let lastQuery = (min(firstRow + 4, rows) - 1) / uniforms.group;
         let seen = clamp(uniforms.firstQuery + lastQuery + 1, 0, uniforms.tokens);
-        let begin = i32(workgroupId.x) * uniforms.splitTokens;
-        span = vec2<i32>(begin, min(begin + uniforms.splitTokens, seen));
+        let begin = uniforms.first + i32(workgroupId.x) * uniforms.splitTokens;
+        // whole tiles that are too old for the first query are so for all of these
+        let unseen = max(uniforms.oldest + firstRow / uniforms.group - begin, 0) / 32 * 32;
+        span = vec2<i32>(begin + unseen, min(begin + uniforms.splitTokens, seen));
       }
       for (var i = local; i < 256; i += 64) {
         let row = firstRow + i / 64;
@@ -65,11 +68,12 @@
           let token = i % 32;
           let row = firstRow + i / 32;
           var score = hidden;
-          if (token < count && row < rows && start + token <= uniforms.firstQuery + row / uniforms.group) {
+          let query0 = start + token - row / uniforms.group;
+          if (token < count && row < rows && query0 <= uniforms.firstQuery && query0 >= uniforms.oldest) {
             let q = (i / 32) * 64;
             var sum = 0.0;
             for (var d = 0; d < 64; d++) { sum += query[q + d] * tile[token * 65 + d]; }
-            score = sum * uniforms.scale;
+            score = capped(sum * uniforms.scale);
           }
           scores[i] = score;
         }

@@ -14,6 +14,7 @@
     const lloydMaxbd617aafLower = array<f32, 144>(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.748046875, 0.748046875, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -0.248046875, 0.248046875, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1.3798828125, -0.4599609375, 0.4599609375, 1.3798828125, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -2.2119140625, -1.9169921875, -1.6220703125, -1.3271484375, -1.0322265625, -0.7373046875, -0.4423828125, -0.1474609375, 0.1474609375, 0.4423828125, 0.7373046875, 1.0322265625, 1.3271484375, 1.6220703125, 1.9169921875, 2.2119140625);
     const lloydMaxbd617aafScales = array<f32, 8>(1, 1.0905077457427979, 1.1892070770263672, 1.2968395948410034, 1.4142135381698608, 1.5422108173370361, 1.6817928552627563, 1.8340080976486206); // from 1 to below 2
 
+    fn capped(score : f32) -> f32 { return score; }
     
     fn loadKeys(head : i32, start : i32, count : i32) {
       for (var i = i32(localIndex); i < count * 4; i += 64) {
@@ -86,8 +87,10 @@
       if (local == 0) {
         let lastQuery = (min(firstRow + 4, rows) - 1) / uniforms.group;
         let seen = clamp(uniforms.firstQuery + lastQuery + 1, 0, uniforms.tokens);
-        let begin = i32(workgroupId.x) * uniforms.splitTokens;
-        span = vec2<i32>(begin, min(begin + uniforms.splitTokens, seen));
+        let begin = uniforms.first + i32(workgroupId.x) * uniforms.splitTokens;
+        // whole tiles that are too old for the first query are so for all of these
+        let unseen = max(uniforms.oldest + firstRow / uniforms.group - begin, 0) / 32 * 32;
+        span = vec2<i32>(begin + unseen, min(begin + uniforms.splitTokens, seen));
       }
       for (var i = local; i < 128; i += 64) {
         let row = firstRow + i / 32;
@@ -109,11 +112,12 @@
           let token = i % 32;
           let row = firstRow + i / 32;
           var score = hidden;
-          if (token < count && row < rows && start + token <= uniforms.firstQuery + row / uniforms.group) {
+          let query0 = start + token - row / uniforms.group;
+          if (token < count && row < rows && query0 <= uniforms.firstQuery && query0 >= uniforms.oldest) {
             let q = (i / 32) * 32;
             var sum = 0.0;
             for (var d = 0; d < 32; d++) { sum += query[q + d] * tile[token * 33 + d]; }
-            score = sum * uniforms.scale;
+            score = capped(sum * uniforms.scale);
           }
           scores[i] = score;
         }

@@ -11,6 +11,7 @@
     fn integerScale(group : u32) -> f32 { return bitcast<f32>((group >> 1u) & 0x7fff8000u); }
     fn integerZero(group : u32) -> f32 { return unpack2x16float(group).x; }
 
+    fn capped(score : f32) -> f32 { return score; }
     
     var<workgroup> latents : array<f32, 256>;
     
@@ -91,8 +92,10 @@
       if (local == 0) {
         let lastQuery = (min(firstRow + 4, rows) - 1) / uniforms.group;
         let seen = clamp(uniforms.firstQuery + lastQuery + 1, 0, uniforms.tokens);
-        let begin = i32(workgroupId.x) * uniforms.splitTokens;
-        span = vec2<i32>(begin, min(begin + uniforms.splitTokens, seen));
+        let begin = uniforms.first + i32(workgroupId.x) * uniforms.splitTokens;
+        // whole tiles that are too old for the first query are so for all of these
+        let unseen = max(uniforms.oldest + firstRow / uniforms.group - begin, 0) / 16 * 16;
+        span = vec2<i32>(begin + unseen, min(begin + uniforms.splitTokens, seen));
       }
       for (var i = local; i < 256; i += 64) {
         let row = firstRow + i / 64;
@@ -114,11 +117,12 @@
           let token = i % 16;
           let row = firstRow + i / 16;
           var score = hidden;
-          if (token < count && row < rows && start + token <= uniforms.firstQuery + row / uniforms.group) {
+          let query0 = start + token - row / uniforms.group;
+          if (token < count && row < rows && query0 <= uniforms.firstQuery && query0 >= uniforms.oldest) {
             let q = (i / 16) * 64;
             var sum = 0.0;
             for (var d = 0; d < 64; d++) { sum += query[q + d] * tile[token * 65 + d]; }
-            score = sum * uniforms.scale;
+            score = capped(sum * uniforms.scale);
           }
           scores[i] = score;
         }

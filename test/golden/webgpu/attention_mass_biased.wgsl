@@ -2,8 +2,9 @@
     var<workgroup> tile : array<f32, 2080>;
     var<workgroup> queryTile : array<f32, 256>;
     var<workgroup> probabilities : array<f32, 128>;
-    var<workgroup> span : vec3<i32>;
+    var<workgroup> span : vec4<i32>;
     
+    fn capped(score : f32) -> f32 { return score; }
     
     fn loadKeys(head : i32, start : i32, count : i32) {
       for (var i = i32(localIndex); i < count * 64; i += 64) {
@@ -22,16 +23,19 @@
     fn main() {
       let local = i32(localIndex);
       let head = i32(workgroupId.y);
-      let rows = uniforms.group * uniforms.queryTokens;
       if (local == 0) {
         let begin = i32(workgroupId.x) * 32;
         // queries before the first token's own see none of the tile
         let firstRow = clamp(begin - uniforms.firstQuery, 0, uniforms.queryTokens) * uniforms.group;
-        span = vec3<i32>(begin, min(32, uniforms.tokens - begin), firstRow);
+        let count = min(32, uniforms.tokens - begin);
+        // nor do queries whose window begins behind it
+        let lastRow = clamp(begin + count - uniforms.oldest, 0, uniforms.queryTokens) * uniforms.group;
+        span = vec4<i32>(begin, count, firstRow, lastRow);
       }
       let bounds = workgroupUniformLoad(&span);
       let start = bounds.x;
       let count = bounds.y;
+      let rows = bounds.w;
       loadKeys(head, start, count);
       var total = 0.0;
       var counted = -1;
@@ -45,13 +49,14 @@
           let token = i % 32;
           let row = firstRow + i / 32;
           var p = -1.0;
-          if (token < count && row < rows && start + token <= uniforms.firstQuery + row / uniforms.group) {
+          let query0 = start + token - row / uniforms.group;
+          if (token < count && row < rows && query0 <= uniforms.firstQuery && query0 >= uniforms.oldest) {
             let logSumOfRow = f32(logSum[rowIndex(head, row)]);
             if (logSumOfRow > -3.0e38) {
               let q = (i / 32) * 64;
               var sum = 0.0;
               for (var d = 0; d < 64; d++) { sum += queryTile[q + d] * tile[token * 65 + d]; }
-              p = exp(min(sum * uniforms.scale + f32(bias[head * uniforms.biasRows + start + token]) - logSumOfRow, 0.0));
+              p = exp(min(capped(sum * uniforms.scale) + f32(bias[head * uniforms.biasRows + start + token]) - logSumOfRow, 0.0));
             }
           }
           probabilities[i] = p;

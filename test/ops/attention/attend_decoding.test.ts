@@ -11,6 +11,7 @@ import {
   disposeEncoding,
   optionsOf,
   problemOf,
+  scoringCases,
   tensorsOfProblem,
 } from '../../support/attention_cases.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
@@ -33,6 +34,7 @@ const cases = fc.record({
   dim: dims,
   dimV: dims,
   causalOffset: fc.option(fc.integer({min: -9, max: 1}), {nil: undefined}),
+  ...scoringCases,
   spread: fc.constant(1),
   seed: fc.integer(),
 });

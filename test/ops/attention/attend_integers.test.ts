@@ -10,6 +10,7 @@ import {
   disposeEncoding,
   optionsOf,
   problemOf,
+  scoringCases,
   tensorsOfProblem,
 } from '../../support/attention_cases.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
@@ -29,6 +30,7 @@ const cases = fc.record({
   dim: fc.constantFrom(16, 32, 48, 64, 80, 96, 128),
   dimV: fc.constantFrom(8, 16, 32, 48, 64, 80, 96, 128),
   causalOffset: fc.option(fc.integer({min: -70, max: 3}), {nil: undefined}),
+  ...scoringCases,
   spread: fc.constantFrom(0.1, 1, 4),
   seed: fc.integer(),
   bits: fc.constantFrom(8 as const, 4 as const, 2 as const),
@@ -42,7 +44,8 @@ const cases = fc.record({
   peaks: fc.integer({min: 0, max: 3}),
 });
 
-type Case = typeof cases extends fc.Arbitrary<infer One> ? One : never;
+type Drawn = typeof cases extends fc.Arbitrary<infer One> ? One : never;
+type Case = Omit<Drawn, 'softCap' | 'window'> & Partial<Pick<Drawn, 'softCap' | 'window'>>;
 
 describeOnBackends(
   'attend in integers',

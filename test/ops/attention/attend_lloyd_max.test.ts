@@ -10,7 +10,7 @@ import type {Encoding, LloydMaxEncoding} from '../../../ops/encodings/encoding.j
 import {allWidths, type Width} from '../../../ops/encodings/lloyd_max_levels.js';
 import {rotationFor} from '../../../ops/rotate/rope.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
-import {denseEncoding, problemOf, optionsOf} from '../../support/attention_cases.js';
+import {denseEncoding, optionsOf, problemOf, scoringCases} from '../../support/attention_cases.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {
@@ -41,6 +41,7 @@ const cases = fc.record({
   dim: dims,
   dimV: dims,
   causalOffset: fc.option(fc.integer({min: -70, max: 3}), {nil: undefined}),
+  ...scoringCases,
   spread: fc.constantFrom(0.1, 1, 4),
   seed: fc.integer(),
   /** The bits of all groups; mixed: any. */
@@ -58,7 +59,8 @@ const rotations = fc.record({
   positions: fc.constantFrom('run', 'rows', 'gaps'),
 });
 
-type Case = typeof cases extends fc.Arbitrary<infer One> ? One : never;
+type Drawn = typeof cases extends fc.Arbitrary<infer One> ? One : never;
+type Case = Omit<Drawn, 'softCap' | 'window'> & Partial<Pick<Drawn, 'softCap' | 'window'>>;
 
 describeOnBackends(
   'attend over Lloyd-Max codes',

@@ -45,6 +45,8 @@ const cases = fc.record({
   dim: dims.map(dim => Math.max(2, dim)), // at least a pair of channels to rotate
   dimV: dims,
   causal: fc.boolean(),
+  softCap: fc.option(fc.constant(3), {nil: undefined}),
+  window: fc.option(fc.integer({min: 1, max: 90}), {nil: undefined}),
   spread: fc.constantFrom(0.1, 1, 30), // in integers by rounded numbers, and by those that cannot be rounded
   keys: storages,
   values: storages,
@@ -72,11 +74,15 @@ const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number
       const {statistic} = one;
       return [attentionStatistics(queries, keys, logSum, {...options, statistic, threshold: 0.1})];
     }),
-    causalGradient: property(({batch, kvHeads, group, tokens, dim, dimV, spread, seed}) => {
+    causalGradient: property(({batch, kvHeads, group, tokens, dim, dimV, spread, seed, softCap, window}) => {
       const x = (heads: number, columns: number) =>
         random(seed + columns, [batch, heads, tokens, columns], spread);
       return tf.grads((q, k, v) =>
-        tf.sum(causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, {scale: 0.1})),
+        tf.sum(
+          causalAttention(q as tf.Tensor4D, k as tf.Tensor4D, v as tf.Tensor4D, {
+            ...{scale: 0.1, softCap, window, alibi: group === 1},
+          }),
+        ),
       )([x(kvHeads * group, dim), x(kvHeads, dim), x(kvHeads, dimV)]);
     }),
     decodeTokens: property(({batch, kvHeads, tokens, spread, seed}) => {
@@ -187,6 +193,7 @@ async function expectFinite(run: () => tf.Tensor[]): Promise<void> {
 
 function attentionOf(one: Case) {
   const {batch, kvHeads, group, queryTokens, tokens, dim, dimV, causal, spread, seed} = one;
+  const {softCap, window: size} = one;
   const shape = {batch, kvHeads, tokens, capacity: tokens};
   const side = (how: Case['keys'], columns: number, salt: number): Encoding =>
     'tokens' in how
@@ -200,6 +207,8 @@ function attentionOf(one: Case) {
     values: side(one.values, dimV, 2),
     options: {
       ...{tokens, scale: 1 / Math.sqrt(dim), firstQuery: causal ? tokens - queryTokens : undefined},
+      softCap,
+      ...(size !== undefined && {window: {size, firstQuery: tokens - queryTokens, positions: 0}}),
       keyRotation: randomRotation({...shape, dim}, rotation, seed),
     },
   };

@@ -54,6 +54,11 @@ interface Case {
   /** The place of query 0 in the segment; nothing: not causal. */
   readonly firstQuery?: number;
   readonly biased?: true;
+  readonly softCap?: number;
+  /** A window of so many tokens, of queries that are the segment's last ones or as causal attention places them. */
+  readonly window?: number;
+  /** Whether its tokens have positions of their own. */
+  readonly scattered?: true;
   readonly rotation?: {pairs: number; interleaved: boolean; positions: 'run' | 'rows' | 'column'};
 }
 
@@ -84,6 +89,18 @@ const cases: Record<string, Case> = {
   'dense, biased, over splits': {
     ...{keys: dense, values: dense, group: 3, tokens: 600, dim: 64},
     biased: true,
+  },
+  'dense, capped, within a window over splits': {
+    ...{keys: dense, values: dense, group: 3, tokens: 900, dim: 64},
+    ...{softCap: 0.8, window: 700, biased: true},
+  },
+  'int4, causal, within a window that leaves tiles out': {
+    ...{keys: integer(4, 'channel', 16), values: integer(4, 'token', 16), group: 2, queryTokens: 40},
+    ...{tokens: 200, firstQuery: 150, window: 33, softCap: 5},
+  },
+  'dense, within a window over tokens with positions of their own': {
+    ...{keys: dense, values: dense, group: 3, tokens: 90, biased: true},
+    ...{window: 40, scattered: true},
   },
   'int2 by token, causal': {
     ...{keys: integer(2, 'token', 16), values: integer(2, 'channel', 8), queryTokens: 12, tokens: 64},
@@ -151,6 +168,8 @@ function inputsOf(one: Case) {
     options: {
       ...{tokens, scale: 1 / Math.sqrt(dim)},
       firstQuery: one.firstQuery,
+      softCap: one.softCap,
+      ...(one.window !== undefined && {window: windowOf(one, [batch, kvHeads], one.window)}),
       ...(one.biased && {
         bias: tf.tensor4d(randomFloats(5, batch * kvHeads * (tokens + 2), 2), [
           batch,
@@ -162,6 +181,13 @@ function inputsOf(one: Case) {
       ...(one.rotation && {keyRotation: randomRotation({...shape, dim}, one.rotation, 12)}),
     },
   };
+}
+
+/** A window; the positions of tokens are 5, 6, 7, ... or 3, 5, 7, ... */
+function windowOf({tokens, firstQuery = tokens - 1, scattered}: Case, heads: [number, number], size: number) {
+  if (scattered !== true) return {size, firstQuery: 5 + firstQuery, positions: 5};
+  const positions = tf.tile(tf.reshape(tf.range(3, 3 + 2 * tokens, 2), [1, 1, tokens, 1]), [...heads, 1, 1]);
+  return {size, firstQuery: 2 * tokens + 5, positions: positions as tf.Tensor4D};
 }
 
 const statistics: [what: string, Pick<AttentionStatisticsOptions, 'statistic' | 'threshold'>][] = [
@@ -184,6 +210,24 @@ describeOnBackends(
           },
           1e-5,
         ));
+    }
+
+    for (const name of [
+      'dense, capped, within a window over splits',
+      'int4, causal, within a window that leaves tiles out',
+      'dense, within a window over tokens with positions of their own',
+    ]) {
+      for (const [what, statistic] of statistics) {
+        it(`sum up ${what} of attention as the reference does: ${name}`, () =>
+          expectAsOnCpu(
+            () => inputsOf(cases[name]!),
+            ({queries, keys, values, options}) => {
+              const logSum = partialLogSum([attend(queries, keys, values, options)]);
+              return attentionStatistics(queries, keys, logSum, {...options, ...statistic});
+            },
+            1e-5,
+          ));
+      }
     }
 
     for (const [what, statistic] of statistics) {

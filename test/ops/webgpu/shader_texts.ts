@@ -67,6 +67,10 @@ export const shaderTexts: Readonly<Record<string, string>> = {
     ...{keys: dense, values: dense, biased: true},
     tiles: tilesFor({keys: dense}, 64, 3),
   }),
+  attend_capped: attendShader.code({
+    ...{keys: dense, values: dense, capped: true},
+    tiles: tilesFor({keys: dense}, 64, 3),
+  }),
   attend_nothing: unseenShader.code({dim: 64}),
   pack_keys: packShader.code({mean: true}),
   attention_mass: attentionStatisticsShader.code({
@@ -79,6 +83,10 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   }),
   attention_mass_biased: attentionStatisticsShader.code({
     ...{keys: dense, statistic: 'mass', biased: true},
+    tiles: tilesFor({keys: dense}, 0, 3),
+  }),
+  attention_mass_capped: attentionStatisticsShader.code({
+    ...{keys: dense, statistic: 'mass', capped: true},
     tiles: tilesFor({keys: dense}, 0, 3),
   }),
   copy_numbers: copyShader.code({type: 'i32'}),

@@ -1,0 +1,137 @@
+
+    const hidden = -3.0e38;
+    var<workgroup> tile : array<f32, 2080>;
+    var<workgroup> query : array<f32, 256>;
+    var<workgroup> scores : array<f32, 128>;
+    var<workgroup> rowMax : array<f32, 4>;
+    var<workgroup> rowSum : array<f32, 4>;
+    var<workgroup> rescale : array<f32, 4>;
+    var<workgroup> span : vec2<i32>;
+    
+    
+    fn capped(score : f32) -> f32 {
+      let x = score / uniforms.softCap;
+      let size = abs(x);
+      if (size < 0.625) {
+        let s = x * x;
+        let p = (((-5.70498872745e-3 * s + 2.06390887954e-2) * s - 5.37397155531e-2) * s + 1.33314422036e-1) * s - 3.33332819422e-1;
+        return uniforms.softCap * (x + x * s * p);
+      }
+      return uniforms.softCap * sign(x) * (1.0 - 2.0 / (exp(min(2.0 * size, 18.0)) + 1.0));
+    }
+    
+    fn loadKeys(head : i32, start : i32, count : i32) {
+      for (var i = i32(localIndex); i < count * 64; i += 64) {
+        let row = i / 64;
+        let unit = i % 64;
+        let token = start + row;
+        tile[row * 65 + unit] = f32(keyData[(head * uniforms.keyRows + token) * 64 + unit]);
+      }
+    }
+
+    
+    fn loadValues(head : i32, start : i32, count : i32) {
+      for (var i = i32(localIndex); i < count * 64; i += 64) {
+        let row = i / 64;
+        let unit = i % 64;
+        let token = start + row;
+        tile[row * 64 + unit] = f32(valueData[(head * uniforms.valueRows + token) * 64 + unit]);
+      }
+    }
+
+
+    // where a row of this key head's queries lies among all rows of queries
+    fn rowIndex(head : i32, row : i32) -> i32 {
+      return (head * uniforms.group + row % uniforms.group) * uniforms.queryTokens + row / uniforms.group;
+    }
+
+    fn main() {
+      let local = i32(localIndex);
+      let head = i32(workgroupId.z);
+      let firstRow = i32(workgroupId.y) * 4;
+      let rows = uniforms.group * uniforms.queryTokens;
+      if (local == 0) {
+        let lastQuery = (min(firstRow + 4, rows) - 1) / uniforms.group;
+        let seen = clamp(uniforms.firstQuery + lastQuery + 1, 0, uniforms.tokens);
+        let begin = uniforms.first + i32(workgroupId.x) * uniforms.splitTokens;
+        // whole tiles that are too old for the first query are so for all of these
+        let unseen = max(uniforms.oldest + firstRow / uniforms.group - begin, 0) / 32 * 32;
+        span = vec2<i32>(begin + unseen, min(begin + uniforms.splitTokens, seen));
+      }
+      for (var i = local; i < 256; i += 64) {
+        let row = firstRow + i / 64;
+        if (row < rows) { query[i] = f32(queries[rowIndex(head, row) * 64 + i % 64]); }
+      }
+      if (local < 4) {
+        rowMax[local] = hidden;
+        rowSum[local] = 0.0;
+      }
+      let columnLane = local % 64;
+      let rowLane = local / 64;
+      var sums : array<f32, 4>;
+      let bounds = workgroupUniformLoad(&span);
+      for (var start = bounds.x; start < bounds.y; start += 32) {
+        let count = min(32, bounds.y - start);
+        loadKeys(head, start, count);
+        workgroupBarrier();
+        for (var i = local; i < 128; i += 64) {
+          let token = i % 32;
+          let row = firstRow + i / 32;
+          var score = hidden;
+          let query0 = start + token - row / uniforms.group;
+          if (token < count && row < rows && query0 <= uniforms.firstQuery && query0 >= uniforms.oldest) {
+            let q = (i / 32) * 64;
+            var sum = 0.0;
+            for (var d = 0; d < 64; d++) { sum += query[q + d] * tile[token * 65 + d]; }
+            score = capped(sum * uniforms.scale);
+          }
+          scores[i] = score;
+        }
+        workgroupBarrier();
+        loadValues(head, start, count);
+        if (local < 4) {
+          var largest = rowMax[local];
+          for (var t = 0; t < count; t++) { largest = max(largest, scores[local * 32 + t]); }
+          rescale[local] = exp(max(rowMax[local] - largest, -200.0));
+          rowMax[local] = largest;
+        }
+        workgroupBarrier();
+        for (var i = local; i < 128; i += 64) {
+          let score = scores[i];
+          scores[i] = select(exp(score - rowMax[i / 32]), 0.0, score <= hidden);
+        }
+        workgroupBarrier();
+        if (local < 4) {
+          var sum = rowSum[local] * rescale[local];
+          for (var t = 0; t < count; t++) { sum += scores[local * 32 + t]; }
+          rowSum[local] = sum;
+        }
+        for (var r = 0; r < 4; r++) {
+          let factor = rescale[min(rowLane + r * 1, 3)];
+          for (var c = 0; c < 1; c++) { sums[r * 1 + c] *= factor; }
+        }
+        for (var t = 0; t < count; t++) {
+          for (var c = 0; c < 1; c++) {
+            let value = tile[t * 64 + min(columnLane + c * 64, 63)];
+            for (var r = 0; r < 4; r++) {
+              let row = min(rowLane + r * 1, 3);
+              sums[r * 1 + c] += scores[row * 32 + t] * value;
+            }
+          }
+        }
+        workgroupBarrier();
+      }
+      for (var r = 0; r < 4; r++) {
+        let row = rowLane + r * 1;
+        if (row >= 4 || firstRow + row >= rows) { continue; }
+        let at = (i32(workgroupId.x) * uniforms.resultRows + rowIndex(head, firstRow + row)) * 66;
+        for (var c = 0; c < 1; c++) {
+          let column = columnLane + c * 64;
+          if (column < 64) { result[at + column] = sums[r * 1 + c]; }
+        }
+        if (columnLane == 0) {
+          result[at + 64] = select(rowMax[row], -uniforms.INFINITY, rowSum[row] == 0.0);
+          result[at + 65] = rowSum[row];
+        }
+      }
+    }

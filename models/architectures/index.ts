@@ -2,15 +2,38 @@ import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, ModelError, didYouMean} from '../../base/errors.js';
 import type {Architecture} from './parts/architecture.js';
 import type {BuildOptions} from './parts/build_options.js';
+import {bloom} from './bloom.js';
+import {gemma} from './gemma.js';
+import {gemma2} from './gemma2.js';
+import {gemma3} from './gemma3.js';
 import {gpt2} from './gpt2.js';
+import {gptNeo} from './gpt_neo.js';
+import {gptNeox} from './gpt_neox.js';
+import {granite} from './granite.js';
 import {llama} from './llama.js';
+import {mistral} from './mistral.js';
+import {olmo2} from './olmo2.js';
+import {opt} from './opt.js';
+import {phi} from './phi.js';
+import {phi3} from './phi3.js';
+import {qwen3} from './qwen3.js';
+import {seedOss} from './seed_oss.js';
+import {smollm3} from './smollm3.js';
+import {stablelm} from './stablelm.js';
+import {starcoder2} from './starcoder2.js';
 import {compressionFromJson, compressionKey} from './parts/compression.js';
 import {type ModelConfig, checkModelConfig} from './parts/model_config.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 
 /** The architectures of the package. Each is one file in this folder. */
-export const architectures = {gpt2, llama};
+export const architectures = {
+  ...{bloom, gemma, gemma2, gemma3, gpt2, granite, llama, mistral, olmo2, opt, phi, phi3, qwen3, smollm3},
+  ...{stablelm, starcoder2},
+  gpt_neo: gptNeo,
+  gpt_neox: gptNeox,
+  seed_oss: seedOss,
+};
 
 /** Those of the package and those that users add, by the name that `ModelConfig` gives them. */
 const known = new Map<string, Architecture>(Object.entries(architectures));

@@ -95,12 +95,11 @@ async function fromGguf(file: TensorFile): Promise<ModelConfig> {
     );
   }
   const sizes = sizesFromGguf(file, keys, 'rms');
-  const {headDim, contextLength: context} = sizes;
   return {
     architecture: 'llama',
     ...sizes,
     activation: 'silu',
-    rope: await ropeFromGguf(file, keys, {headDim, context}),
+    rope: await ropeFromGguf(file, keys, sizes),
   };
 }
 

@@ -7,12 +7,18 @@ import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {packedFormats} from '../../ops/weights/formats.js';
 
-/** What the hub's library calls the tensor of an output head. */
-export const hubHead = 'lm_head.weight';
+/** What the hub's library calls the tensor of an output head, in the files of most models. */
+const usualHead = 'lm_head.weight';
+
+/** What the hub's files call the tensor of a model's output head, if it has one of its own. */
+export function hubHead(config: ModelConfig): string {
+  const weights = architectureOf(config).hubWeights({...config, tiedEmbeddings: false});
+  return weights.find(isHead)?.tensor ?? usualHead;
+}
 
 /** Buffers that older files carry and models make themselves: position numbers, causal masks, frequencies of the rotation. */
 const buffers =
-  /(^|\.)(position_ids|rotary_emb\.(inv_freq|cos_cached|sin_cached)|rope_freqs\.weight|(attn|attention)\.(bias|masked_bias))$/;
+  /(^|\.)(position_ids|rotary_emb\.(inv_freq|cos_cached|sin_cached)|rope_(freqs|factors_long|factors_short)\.weight|(attn|attention)\.(bias|masked_bias))$/;
 
 /** Names of tensors in one message, at most. */
 const mostNames = 8;
@@ -36,9 +42,10 @@ export function checkedWeights(
     );
   }
   const weights = weightsIn(file, config);
-  for (const {tensor, shape} of weights) {
+  for (const stored of weights) {
+    const {tensor, shape} = stored;
     const found = file.tensors.get(tensor);
-    if (found === undefined) throw missing(tensor, file);
+    if (found === undefined) throw missing(stored, file);
     if (found.shape.join() !== shape.join()) {
       throw new ModelError(
         `Tensor "${tensor}" is [${found.shape.join(', ')}]; by the model's config it should be [${shape.join(', ')}].`,
@@ -46,15 +53,16 @@ export function checkedWeights(
     }
   }
   const known = new Set(weights.map(({tensor}) => tensor));
-  if (config.tiedEmbeddings) known.add(hubHead); // equal to the embedding: see `withOwnHead`
+  if (config.tiedEmbeddings) known.add(hubHead(config)); // equal to the embedding: see `withOwnHead`
   const unknown = [...file.tensors.keys()].filter(name => !known.has(name) && !buffers.test(name));
   if (unknown.length > 0) warn(unknownTensors(unknown));
   return weights;
 }
 
-function missing(tensor: string, {tensors}: TensorFile): ModelError {
+function missing(stored: StoredWeight, {tensors, format}: TensorFile): ModelError {
+  const {tensor} = stored;
   const advice =
-    tensor === hubHead
+    isHead(stored) && format === 'safetensors'
       ? ' If its output head is the token embedding, write "tie_word_embeddings": true into config.json.'
       : didYouMean(tensor, [...tensors.keys()]);
   return new ModelError(
@@ -78,10 +86,12 @@ export function weightsIn(file: TensorFile, config: ModelConfig): StoredWeight[]
     return architecture.ggufWeights(config, metadataString(file.metadata, 'general.architecture') ?? '');
   }
   const {hubPrefix} = architecture;
+  const head = hubHead(config);
   return architecture.hubWeights(config).map(stored => {
     const {tensor} = stored;
     const bare = tensor.startsWith(hubPrefix) ? tensor.slice(hubPrefix.length) : tensor;
-    const names = isEmbedding(stored) && config.tiedEmbeddings ? [tensor, bare, hubHead] : [tensor, bare];
+    const canBeHead = isHead(stored) || (isEmbedding(stored) && config.tiedEmbeddings);
+    const names = canBeHead ? [tensor, bare, head, usualHead] : [tensor, bare];
     const found = names.find(name => file.tensors.has(name)) ?? tensor;
     return asPacked({...stored, tensor: found}, file.tensors.get(found)?.dtype);
   });
@@ -91,6 +101,11 @@ export function weightsIn(file: TensorFile, config: ModelConfig): StoredWeight[]
 function asPacked(stored: StoredWeight, dtype = ''): StoredWeight {
   if (!(dtype in packedFormats) || stored.transposed || isEmbedding(stored)) return stored;
   return {...stored, transposed: true, shape: stored.shape.toReversed()};
+}
+
+/** Whether a tensor is an output head of its own. */
+export function isHead({variables}: Pick<StoredWeight, 'variables'>): boolean {
+  return variables[0] === 'output/kernel';
 }
 
 export function isEmbedding({variables}: Pick<StoredWeight, 'variables'>): boolean {

@@ -14,7 +14,7 @@ const shortFactors = 'rope_factors_short.weight';
 export interface GgufRopeOptions {
   readonly headDim: number;
   /** The model's context, in tokens. */
-  readonly context: number;
+  readonly contextLength: number;
   /** Whether a part of each head may rotate. Default false: whole heads rotate. */
   readonly partial?: boolean;
 }
@@ -27,7 +27,7 @@ export interface GgufRopeOptions {
 export async function ropeFromGguf(
   file: TensorFile,
   keys: GgufKeys,
-  {headDim, context, partial = false}: GgufRopeOptions,
+  {headDim, contextLength: context, partial = false}: GgufRopeOptions,
 ): Promise<RopeConfig> {
   const rotaryDim = keys.number('rope.dimension_count') ?? headDim;
   if (rotaryDim !== headDim && !partial) {

@@ -10,10 +10,11 @@ import {hubHead, isEmbedding, weightsIn} from './check_weights.js';
  */
 export async function withOwnHead(config: ModelConfig, file: TensorFile, warn: Warn): Promise<ModelConfig> {
   const embedding = config.tiedEmbeddings ? weightsIn(file, config).find(isEmbedding)?.tensor : undefined;
-  if (embedding === undefined || embedding === hubHead || !file.tensors.has(hubHead)) return config;
-  if (await areEqual(file, embedding, hubHead)) return config;
+  if (embedding === undefined) return config;
+  const head = hubHead(config);
+  if (embedding === head || !file.tensors.has(head) || (await areEqual(file, embedding, head))) return config;
   warn(
-    `config.json says that the output head is the token embedding, but the weights hold "${hubHead}" with other numbers: ` +
+    `config.json says that the output head is the token embedding, but the weights hold "${head}" with other numbers: ` +
       'it is used. Write "tie_word_embeddings": false to say so.',
   );
   return {...config, tiedEmbeddings: false};

@@ -2,7 +2,7 @@ import {hasPackedProducts} from '../../ops/linear/index.js';
 import type {PackedFormat, WeightFormat} from '../../ops/weights/formats.js';
 import {type StoredWeight, isKernel} from '../architectures/parts/architecture.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
-import {isEmbedding} from './check_weights.js';
+import {isEmbedding, isHead} from './check_weights.js';
 
 /** How the matrices of a model are stored in memory: see `LoadModelOptions`. */
 export type WeightSetting = (typeof weightSettings)[number];
@@ -87,8 +87,6 @@ export function formatOfWeight(
   const isSmallEnough = dtype in formatsOfCodes && (wanted === 'packed8' || held === 'packed4');
   return isSmallEnough && held !== undefined ? held : wanted;
 }
-
-const isHead = ({variables}: StoredWeight) => variables[0] === 'output/kernel';
 
 /** The format of each variable that a file fills, by its name. */
 export function weightFormatsOf(

@@ -284,7 +284,9 @@ function checkedNorms({qkNorm, qkNormEpsilon, queryGrowth}: SelfAttentionArgs, l
     );
   }
   if (qkNormEpsilon !== undefined && !(qkNormEpsilon >= 0 && Number.isFinite(qkNormEpsilon))) {
-    throw new InvalidArgumentError(`${layer}: qkNormEpsilon = ${qkNormEpsilon}; expected a number from 0 on.`);
+    throw new InvalidArgumentError(
+      `${layer}: qkNormEpsilon = ${qkNormEpsilon}; expected a number from 0 on.`,
+    );
   }
   if (queryGrowth !== undefined) {
     positive(queryGrowth.period, 'queryGrowth.period', layer);

@@ -100,8 +100,6 @@ export const gemma2 = decoderArchitecture({
   },
 });
 
-
-
 const hubSchema = v.object({
   ...hubSizeEntries,
   ...hubRopeEntries,

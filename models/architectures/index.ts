@@ -23,6 +23,7 @@ import {stablelm} from './stablelm.js';
 import {starcoder2} from './starcoder2.js';
 import {compressionFromJson, compressionKey} from './parts/compression.js';
 import {type ModelConfig, checkModelConfig} from './parts/model_config.js';
+import {whatItNeeds} from './parts/refused_types.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 
@@ -131,6 +132,12 @@ function checked(config: ModelConfig): ModelConfig {
 
 function unknownArchitecture(where: string, given: unknown, known: readonly string[]): ModelError {
   const name = typeof given === 'string' ? given : '';
+  const needs = whatItNeeds(name);
+  if (needs !== undefined) {
+    return new ModelError(
+      `${where} names the architecture "${name}". Its models need ${needs}, which eigenkv does not have; it knows ${known.join(', ')}.`,
+    );
+  }
   return new ModelError(
     given === undefined
       ? `${where} does not say what architecture the model has; eigenkv knows ${known.join(', ')}.`

@@ -77,7 +77,7 @@ export const smollm3 = decoderArchitecture({
     noWindowInGguf(config);
     onlyActivationOfGguf(config, 'silu');
     const {rotated, depths, architecture} = config;
-    const isUsual = byDepth(depths, depth => rotated?.[depth] !== false === ((depth + 1) % interval !== 0));
+    const isUsual = byDepth(depths, depth => (rotated?.[depth] !== false) === ((depth + 1) % interval !== 0));
     if (isUsual.includes(false)) {
       throw refused(`other layers without rotation than every ${interval}th`, architecture);
     }

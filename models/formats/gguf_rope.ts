@@ -54,12 +54,7 @@ export async function ropeFromGguf(
   };
 }
 
-function longrope(
-  keys: GgufKeys,
-  context: number,
-  long: Float32Array,
-  short: Float32Array,
-): RopeScaling {
+function longrope(keys: GgufKeys, context: number, long: Float32Array, short: Float32Array): RopeScaling {
   return {
     type: 'longrope',
     shortFactor: Array.from(short),

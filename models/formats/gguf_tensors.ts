@@ -108,7 +108,8 @@ async function rowsOf(
   stored: StoredWeight,
 ): Promise<Iterable<CodedRow | Uint16Array>> {
   const matrix = matrixOf(variable);
-  if (!isPacked(matrix)) throw new EigenkvError(`The weights of "${stored.tensor}" changed while they were saved.`);
+  if (!isPacked(matrix))
+    throw new EigenkvError(`The weights of "${stored.tensor}" changed while they were saved.`);
   const {format, outputs, records} = matrix;
   const words = await records.data<'int32'>();
   const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);

@@ -11,7 +11,10 @@ export const hubWindowEntries = {
   sliding_window: maybe(count),
   layer_types: maybe(
     v.array(
-      v.picklist(layerTypes, 'every layer must be "full_attention" or "sliding_attention": eigenkv has no other attention'),
+      v.picklist(
+        layerTypes,
+        'every layer must be "full_attention" or "sliding_attention": eigenkv has no other attention',
+      ),
     ),
   ),
 };

@@ -76,16 +76,21 @@ export function attentionLayer(
 }
 
 /** Whether a depth has the window of the config. */
-export function isWindowed({window, windowed}: Pick<AttentionConfig, 'window' | 'windowed'>, depth: number): boolean {
+export function isWindowed(
+  {window, windowed}: Pick<AttentionConfig, 'window' | 'windowed'>,
+  depth: number,
+): boolean {
   return window !== undefined && windowed?.[depth] !== false;
 }
 
 /** The rotation of a depth; undefined if it has none. */
 export function ropeAt(
-  {rope, rotated, windowRope = rope, ...config}: Pick<
-    AttentionConfig,
-    'rope' | 'rotated' | 'window' | 'windowed' | 'windowRope'
-  >,
+  {
+    rope,
+    rotated,
+    windowRope = rope,
+    ...config
+  }: Pick<AttentionConfig, 'rope' | 'rotated' | 'window' | 'windowed' | 'windowRope'>,
   depth: number,
 ): RopeConfig | undefined {
   if (rotated?.[depth] === false) return undefined;

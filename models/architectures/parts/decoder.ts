@@ -102,17 +102,11 @@ function block(
   };
   const attended = before(x, 'attention');
   const sum = added(attended, x, 'attention', parts.attention(`attention_${depth}`, depth));
-  const fed =
-    parallel === 'sharedNorm' ? attended : before(parallel === undefined ? sum : x, 'feed_forward');
+  const fed = parallel === 'sharedNorm' ? attended : before(parallel === undefined ? sum : x, 'feed_forward');
   return added(fed, sum, 'feed_forward', parts.feedForward(`feed_forward_${depth}`));
 }
 
-function scaled(
-  x: tf.SymbolicTensor,
-  name: string,
-  factor: number,
-  softCap?: number,
-): tf.SymbolicTensor {
+function scaled(x: tf.SymbolicTensor, name: string, factor: number, softCap?: number): tf.SymbolicTensor {
   return factor === 1 && softCap === undefined ? x : applied(x, scaling({name, factor, softCap}));
 }
 

@@ -70,8 +70,7 @@ function* partsOf(config: ModelConfig, names: TensorNames): Generator<Part> {
   yield* normParts(config, names.finalNorm, 'final_norm');
   if (tiedEmbeddings) return;
   yield weight(names.head, 'output/kernel', dim, vocabSize);
-  if (biases.head === true)
-    yield {tensor: `${names.head}.bias`, variable: 'output/bias', shape: [vocabSize]};
+  if (biases.head === true) yield {tensor: `${names.head}.bias`, variable: 'output/bias', shape: [vocabSize]};
 }
 
 function normParts({norm, dim}: ModelConfig, tensor: string, layer: string): Part[] {

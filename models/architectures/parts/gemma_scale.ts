@@ -17,5 +17,8 @@ export function gemmaScaleToGguf(config: ModelConfig, depthsOf27B: number): void
   const stated = gemmaScaleOfGguf(config, depthsOf27B);
   const scale = attentionScale ?? 1 / Math.sqrt(headDim);
   if (Math.abs(scale / stated - 1) < 1e-6) return;
-  throw refused(`the factor ${scale} of this model's attention scores: it stands for ${stated}`, architecture);
+  throw refused(
+    `the factor ${scale} of this model's attention scores: it stands for ${stated}`,
+    architecture,
+  );
 }

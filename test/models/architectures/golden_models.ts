@@ -39,7 +39,11 @@ export async function goldenModel(
         : configFromHub(await goldenJson<Record<string, unknown>>(name, 'config.json'));
     const model = buildModel(config, {kernelInitializer: 'zeros'});
     const warnings: string[] = [];
-    await fillWeights(model, checkedWeights(weights, config, message => warnings.push(message)), weights);
+    await fillWeights(
+      model,
+      checkedWeights(weights, config, message => warnings.push(message)),
+      weights,
+    );
     if (warnings.length > 0) throw new Error(warnings.join(' '));
     return {model, config};
   } finally {

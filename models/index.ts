@@ -3,7 +3,9 @@ export * from './attach/index.js';
 export * from './compress/index.js';
 export {type ModelToSave, type SaveModelOptions, saveModel} from './save.js';
 export {embeddedText} from './embedded_model.js';
-export {type ChatMessage, renderChat} from './chat/render_chat.js';
+export {Chat, type ChatTurn, chat} from './chat/chat.js';
+export type {AnswerOptions, ChatOptions} from './chat/options.js';
+export {type ChatMessage, type TemplateVariables, renderChat} from './chat/render_chat.js';
 export {generate} from './generate/generate.js';
 export type {
   GenerateIdsOptions,

@@ -9,7 +9,6 @@
 export {type BackendName, type BackendOptions, useBackend} from '../ops/backends/use_backend.js';
 export type {WasmFileMap, WasmFileName, WasmPaths} from '../ops/backends/wasm_files.js';
 export {
-  type ChatMessage,
   type LoadModelOptions,
   type LoadProgress,
   type LoadedModel,
@@ -24,14 +23,21 @@ export {
   saveModel,
 } from '../models/index.js';
 
-// Generate: a text, token by token, through a compressed cache.
+// Generate: a text, token by token, through a compressed cache; a conversation over one cache.
 export {
+  type AnswerOptions,
+  type ChatMessage,
+  type ChatOptions,
+  type ChatTurn,
   type GenerateIdsOptions,
   type GenerateOptions,
   type GeneratedToken,
   type LogitBias,
   type LogitProcessor,
   type SamplingOptions,
+  type TemplateVariables,
+  Chat,
+  chat,
   generate,
 } from '../models/index.js';
 

@@ -40,12 +40,7 @@ export function renderChat(
       'This model has no chat template, so it does not say how messages become a text. Give one text, or set `chatTemplate`.',
     );
   }
-  const wrong = messages.findIndex(message => !isMessage(message));
-  if (wrong >= 0) {
-    throw new InvalidArgumentError(
-      `messages[${wrong}] is ${shown(messages[wrong])}; expected {role, content}, both texts.`,
-    );
-  }
+  expectMessages(messages);
   const characters = messages.reduce((sum, {content}) => sum + content.length, 0);
   if (characters > maxCharacters) {
     throw new InvalidArgumentError(
@@ -65,6 +60,19 @@ export function renderChat(
       {cause: error},
     );
   }
+}
+
+/** @throws InvalidArgumentError if it is no list of messages. */
+export function expectMessages(messages: readonly ChatMessage[]): void {
+  const given: unknown = messages;
+  if (!Array.isArray(given)) {
+    throw new InvalidArgumentError(`The messages are ${shown(given)}; expected a list of {role, content}.`);
+  }
+  const wrong = given.findIndex(message => !isMessage(message));
+  if (wrong < 0) return;
+  throw new InvalidArgumentError(
+    `messages[${wrong}] is ${shown(given[wrong])}; expected {role, content}, both texts.`,
+  );
 }
 
 /** What a template says may be long, and meant to do something to a terminal. */

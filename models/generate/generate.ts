@@ -3,10 +3,10 @@ import {checkOptions} from '../../base/options.js';
 import {type ChatMessage, renderChat} from '../chat/render_chat.js';
 import type {TextModel} from '../loaded_model.js';
 import {type ModelLike, partsOf, tokenizerOf} from '../model_like.js';
-import {type Tokenizer, streamDecoder} from '../tokenizer/index.js';
+import type {Tokenizer} from '../tokenizer/index.js';
 import {generateIds} from './generate_ids.js';
 import {type GenerateIdsOptions, type GenerateOptions, generateSchema} from './options.js';
-import {stopFilter} from './stop_strings.js';
+import {textOfIds} from './text_of_ids.js';
 
 /**
  * Continues a prompt through a compressed cache: a text, a conversation, or token ids.
@@ -56,9 +56,6 @@ function areMessages(list: readonly ChatMessage[] | readonly number[]): list is 
   return Array.isArray(list) && typeof list[0] === 'object';
 }
 
-/** Tokens at a prompt's end that the decoder sees: how the first generated token is joined depends on them. */
-const joiningTokens = 8;
-
 async function* generateText(
   model: TextModel,
   prompt: string | readonly ChatMessage[],
@@ -70,16 +67,7 @@ async function* generateText(
     typeof prompt === 'string'
       ? idsOfText(model.tokenizer, prompt, held > 0)
       : idsOfChat(model, prompt, held);
-  const decoder = streamDecoder(model.tokenizer);
-  for (const id of ids.slice(-joiningTokens)) decoder.push(id);
-  const filter = stopFilter(stop);
-  for await (const id of generateIds(model, ids, options)) {
-    const text = filter.push(decoder.push(id));
-    if (text !== '') yield text;
-    if (filter.stopped) return;
-  }
-  const rest = filter.push(decoder.flush()) + filter.flush();
-  if (rest !== '') yield rest;
+  yield* textOfIds(generateIds(model, ids, options), model.tokenizer, ids, stop);
 }
 
 function idsOfText(tokenizer: Tokenizer, text: string, continues: boolean): number[] {

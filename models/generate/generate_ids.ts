@@ -37,12 +37,8 @@ export async function* generateIds(
       'generate got a cache and a plan; give one of them: a cache has a plan already (cache.setPlan changes it).',
     );
   }
-  const context = contextOf(model);
-  const count = countThatFits(
-    (cache?.tokens ?? 0) + ids.length,
-    tokens,
-    cache?.beyondContext === true ? context.tables : Math.min(context.tokens, contextLength ?? Infinity),
-  );
+  const promptEnd = (cache?.tokens ?? 0) + ids.length;
+  const count = countThatFits({model, contextLength}, promptEnd, {tokens, cache});
   const random = seededRandom(seed);
   const past = cache ?? new KVCache(model, plan, {expectedTokens: ids.length + count});
   const lease = past.lease('a generation');
@@ -80,15 +76,32 @@ export async function* generateIds(
   }
 }
 
-function countThatFits(promptEnd: number, tokens: number | undefined, contextLength: number): number {
-  const room = contextLength - promptEnd;
+/** Tokens that are generated if the caller names no number. */
+const usualCount = 256;
+
+/**
+ * How many tokens are generated after a prompt.
+ *
+ * @param usual their number if `tokens` is not given and the context has room for it.
+ * @throws ContextLengthError if the model's context has no room for `tokens`, or for one.
+ */
+export function countThatFits(
+  {model, contextLength}: Pick<ModelParts, 'model' | 'contextLength'>,
+  promptEnd: number,
+  {tokens, cache}: Pick<GenerateIdsOptions, 'tokens' | 'cache'>,
+  usual = usualCount,
+): number {
+  const context = contextOf(model);
+  const most =
+    cache?.beyondContext === true ? context.tables : Math.min(context.tokens, contextLength ?? Infinity);
+  const room = most - promptEnd;
   if (room < (tokens ?? 1)) {
     throw new ContextLengthError(
       `The prompt ends at token ${promptEnd} and ${tokens ?? '1 or more'} are to follow, but the model's context holds ` +
-        `${contextLength}; shorten the prompt${tokens === undefined ? '' : ' or lower `tokens`'}.`,
+        `${most}; shorten the prompt${tokens === undefined ? '' : ' or lower `tokens`'}.`,
     );
   }
-  return tokens ?? Math.min(256, room);
+  return tokens ?? Math.min(usual, room);
 }
 
 /** Computes the prompt, `chunk` tokens per forward pass, beginning after a known prefix. Returns the logits of its last token. */

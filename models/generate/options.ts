@@ -108,7 +108,7 @@ const penalty = 'expected a number';
 const bias = 'expected a Map or an object from ids to numbers below Infinity';
 const processors = 'expected a list of functions (logits, ids, start)';
 
-export const samplingEntries = {
+const samplingEntries = {
   temperature: v.optional(v.pipe(v.number(temperature), v.finite(temperature), v.minValue(0, temperature))),
   topK: v.optional(atLeast(1)),
   topP: v.optional(probability),
@@ -140,10 +140,12 @@ export const generateEntries = {
 /** Options for ids, checked and with their defaults. */
 export const generateIdsSchema = v.strictObject(generateEntries);
 
+export const stopEntry = v.optional(v.array(v.pipe(v.string(stop), v.nonEmpty(stop)), stop), []);
+
 /** Options for texts and messages. */
 export const generateSchema = v.strictObject({
   ...generateEntries,
-  stop: v.optional(v.array(v.pipe(v.string(stop), v.nonEmpty(stop)), stop), []),
+  stop: stopEntry,
 });
 
 /** The ids and their numbers. Ids in objects are texts. */

@@ -152,7 +152,7 @@ const rules: readonly (readonly [names: string, Splitting])[] = [
         '[\r\n]',
         `\\s?[${casedLetters}]+`,
         '\\s?[!-/:-~！-／：-～‘-‟　-。]+',
-        ...['\\s+$', deepseekHan, '\\p{N}'],
+        ...['\\s+$', deepseekHan, '\\p{N}+'],
       ],
     },
   ],

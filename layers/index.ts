@@ -3,12 +3,11 @@ export {attention, Attention, type AttentionArgs} from './attention.js';
 export {cachedAttention, type CachedAttentionOptions} from './cached_attention.js';
 export {eigenAttention, EigenAttention, type EigenAttentionArgs} from './eigen_attention.js';
 export type {RopeMode} from './key_mode.js';
+export type {QkNorm, QueryGrowth} from './qk_norm.js';
 export type {
   AttentionKernel,
   HeadSizes,
   Projected,
-  QkNorm,
-  QueryGrowth,
   SelfAttention,
   SelfAttentionArgs,
 } from './self_attention.js';

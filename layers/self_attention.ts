@@ -4,7 +4,7 @@ import type {FreshTokens} from '../cache/past/fresh_tokens.js';
 import {type Spec, specOf} from '../base/options.js';
 import {type PolicyLike, asPolicy} from '../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError, didYouMean, shown} from '../base/errors.js';
+import {InvalidArgumentError} from '../base/errors.js';
 import {type Scoring, type ScoringOptions, checkScoring, scoringOf} from '../ops/attention/scoring.js';
 import type {RopeConfig} from '../ops/rotate/rope.js';
 import {isPacked} from '../ops/weights/matrix.js';
@@ -12,6 +12,7 @@ import {cachedAttention} from './cached_attention.js';
 import {type HeadProjection, fromHeads, toHeads} from './heads.js';
 import {maskingLayer} from './mask_sources.js';
 import {type MatrixArgs, MatrixLayer} from './matrix_layer.js';
+import {type QkNorm, type QueryGrowth, checkedNorms, grownQueries} from './qk_norm.js';
 import {
   type CallArgs,
   type KernelInitializer,
@@ -27,16 +28,6 @@ import {
 /** The matrices of an attention layer. */
 export const attentionKernels = ['query', 'key', 'value', 'output'] as const;
 export type AttentionKernel = (typeof attentionKernels)[number];
-
-/** What a norm of queries and keys goes over: the numbers of a head, or all that a projection gives. */
-export type QkNorm = 'head' | 'projection';
-
-/** Queries that grow with their position i: `q_i (1 + rate ln(1 + floor(i / period)))`, as those of Llama 4 and Ministral 3. */
-export interface QueryGrowth {
-  readonly rate: number;
-  /** Tokens, at least 1. */
-  readonly period: number;
-}
 
 /** What all attention layers of eigenkv take. */
 export interface SelfAttentionArgs extends LayerArgs, MatrixArgs<AttentionKernel>, ScoringOptions {
@@ -179,7 +170,9 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
         {activations},
       ) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
       const start = kwargs.cache?.tokens ?? 0;
-      const attended = this.attend({queries: this.grown(queries, start), keys, values}, kwargs.cache);
+      const {queryGrowth} = this.options;
+      const grown = grownQueries(queries, queryGrowth, start);
+      const attended = this.attend({queries: grown, keys, values}, kwargs.cache);
       return fromHeads(attended, this.projection('output'), {activations, residual});
     });
   }
@@ -247,19 +240,6 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
     return gain && {gain, epsilon: this.options.qkNormEpsilon ?? 1e-6};
   }
 
-  /** Queries of tokens from position `start` on, as `queryGrowth` says. */
-  private grown(queries: tf.Tensor4D, start: number): tf.Tensor4D {
-    const {queryGrowth} = this.options;
-    const [, , tokens] = queries.shape;
-    if (queryGrowth === undefined || start + tokens <= queryGrowth.period) return queries;
-    const {rate, period} = queryGrowth;
-    const factors = Array.from(
-      {length: tokens},
-      (_, i) => 1 + rate * Math.log(1 + Math.floor((start + i) / period)),
-    );
-    return tf.mul(queries, tf.tensor4d(factors, [1, 1, tokens, 1]));
-  }
-
   /** The dim of an uncompressed head. */
   protected get headDim(): number {
     if (this.uncompressedDim !== undefined) return this.uncompressedDim;
@@ -275,28 +255,6 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
   protected storedSizes({key, value}: HeadSizes): Pick<LayerShape, 'dim' | 'dimV' | 'headDim'> {
     return {dim: key, dimV: value};
   }
-}
-
-function checkedNorms({qkNorm, qkNormEpsilon, queryGrowth}: SelfAttentionArgs, layer: string) {
-  if (qkNorm !== undefined && !['head', 'projection'].includes(qkNorm)) {
-    throw new InvalidArgumentError(
-      `${layer}: qkNorm = ${shown(qkNorm)}; expected "head" or "projection".${didYouMean(String(qkNorm), ['head', 'projection'])}`,
-    );
-  }
-  if (qkNormEpsilon !== undefined && !(qkNormEpsilon >= 0 && Number.isFinite(qkNormEpsilon))) {
-    throw new InvalidArgumentError(
-      `${layer}: qkNormEpsilon = ${qkNormEpsilon}; expected a number from 0 on.`,
-    );
-  }
-  if (queryGrowth !== undefined) {
-    positive(queryGrowth.period, 'queryGrowth.period', layer);
-    if (!Number.isFinite(queryGrowth.rate)) {
-      throw new InvalidArgumentError(
-        `${layer}: queryGrowth.rate = ${shown(queryGrowth.rate)}; expected a finite number.`,
-      );
-    }
-  }
-  return {qkNorm, qkNormEpsilon: qkNorm && qkNormEpsilon, queryGrowth};
 }
 
 /** Queries `[batch, heads, tokens, dim]`, keys and values `[batch, kvHeads, tokens, dim]`. */

@@ -22,6 +22,7 @@ export {loadModel} from './load.js';
 export {type KvzipOptions, kvzip} from './prompt/kvzip.js';
 export type {LoadedModel, TextModel} from './loaded_model.js';
 export type {ModelLike, ModelParts, TextLike} from './model_like.js';
+export type {AttentionConfig} from './architectures/parts/attention.js';
 export type {ModelConfig} from './architectures/parts/model_config.js';
 export {buildModel} from './architectures/index.js';
 export {type StreamDecoder, type Tokenizer, streamDecoder} from './tokenizer/index.js';

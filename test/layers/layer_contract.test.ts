@@ -66,6 +66,26 @@ const cases: Record<string, LayerCase> = {
     params: 4 * 12 * 12,
     weights: 4,
   },
+  'attention with norms of queries and keys by head': {
+    make: () =>
+      layers.attention({
+        ...{numHeads: 4, numKvHeads: 2, headDim: 6, rope: {theta: 100}, qkNorm: 'head', name: 'v'},
+      }),
+    input: hidden,
+    params: 2 * (12 * 24) + 2 * (12 * 12) + 6 + 6,
+    weights: 6,
+  },
+  'attention with norms of all queries and of all keys, and growing queries': {
+    make: () =>
+      layers.attention({
+        ...{numHeads: 4, numKvHeads: 2, headDim: 6, qkNorm: 'projection', qkNormEpsilon: 0.01},
+        queryGrowth: {rate: 0.7, period: 2},
+        name: 'w',
+      }),
+    input: hidden,
+    params: 2 * (12 * 24) + 2 * (12 * 12) + 24 + 12,
+    weights: 6,
+  },
   'eigen attention within a window, of capped scores': {
     make: () =>
       layers.eigenAttention({
@@ -194,6 +214,24 @@ const cases: Record<string, LayerCase> = {
     input: hidden,
     params: 9 * 12,
     weights: 1,
+  },
+  'position embedding from its third row on': {
+    make: () => layers.positionEmbedding({maxPositions: 9, firstPosition: 2, name: 't'}),
+    input: hidden,
+    params: 11 * 12,
+    weights: 1,
+  },
+  'output head, biases': {
+    make: () => layers.outputHead({vocabSize: 7, useBias: true, name: 'u'}),
+    input: hidden,
+    params: 84 + 7,
+    weights: 2,
+  },
+  scaling: {
+    make: () => layers.scaling({factor: 3, softCap: 2, name: 'x'}),
+    input: hidden,
+    params: 0,
+    weights: 0,
   },
   'output head': {
     make: () => layers.outputHead({vocabSize: 7, name: 'i'}),

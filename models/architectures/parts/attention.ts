@@ -1,12 +1,8 @@
 import {attention} from '../../../layers/attention.js';
 import {eigenAttention} from '../../../layers/eigen_attention.js';
 import {type KeyMode, basisNames, keyModeOf, projectedSizes} from '../../../layers/key_mode.js';
-import {
-  type QkNorm,
-  type QueryGrowth,
-  type SelfAttention,
-  attentionKernels,
-} from '../../../layers/self_attention.js';
+import type {QkNorm, QueryGrowth} from '../../../layers/qk_norm.js';
+import {type SelfAttention, attentionKernels} from '../../../layers/self_attention.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
 import {type BuildOptions, matrixArgs} from './build_options.js';
 import type {ModelCompression} from './compression.js';

@@ -4,7 +4,8 @@ import {count, flag, ggufKeys, maybe, positive, readKeys} from '../formats/confi
 import {ropeFromGguf, ropeToGguf} from '../formats/gguf_rope.js';
 import {sizesFromGguf, sizesToGguf} from '../formats/gguf_sizes.js';
 import {windowsFromGguf, windowsToGguf} from '../formats/gguf_windows.js';
-import {hubRopeEntries, ropesFromHub, ropesToHub} from '../formats/hub_rope.js';
+import {hubRopeEntries} from '../formats/hub_rope.js';
+import {ropesFromHub, ropesToHub} from '../formats/hub_window_rope.js';
 import {
   activationToHub,
   hubActivation,

@@ -1,51 +1,16 @@
 import * as v from 'valibot';
 import {ModelError, shown} from '../../base/errors.js';
-import {type RopeConfig, type RopeScaling, longropeMagnitude} from '../../ops/rotate/rope.js';
-import {isRecord} from '../../base/records.js';
-import type {AttentionConfig} from '../architectures/parts/attention.js';
+import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {count, maybe, positive, readKeys} from './config_keys.js';
+import {hubRopeTypes, scalingFromHub, scalingToHub} from './hub_rope_scaling.js';
 
 // The keys of the hub's library `transformers` (modeling_rope_utils.py, versions 4 and 5) and our RopeConfig.
 
-const divisors = v.array(positive);
-
-/** One schema for each `rope_type`, read with the context's length at hand. */
-const scalings = {
-  linear: v.object({factor: positive}),
-  dynamic: v.object({factor: positive, original_max_position_embeddings: maybe(count)}),
-  llama3: v.object({
-    factor: positive,
-    low_freq_factor: positive,
-    high_freq_factor: positive,
-    original_max_position_embeddings: maybe(count),
-  }),
-  yarn: v.object({
-    factor: maybe(positive),
-    original_max_position_embeddings: maybe(count),
-    beta_fast: maybe(positive),
-    beta_slow: maybe(positive),
-    attention_factor: maybe(positive),
-    mscale: maybe(positive),
-    mscale_all_dim: maybe(positive),
-    truncate: v.nullish(
-      v.literal(true, 'eigenkv rounds the ramp of yarn to whole pairs and knows no other way'),
-    ),
-  }),
-  longrope: v.object({
-    short_factor: divisors,
-    long_factor: divisors,
-    factor: maybe(positive),
-    original_max_position_embeddings: maybe(count),
-    attention_factor: maybe(positive),
-  }),
-};
-
-const names = ['default', ...Object.keys(scalings)];
 /** What first versions of Phi-3 called longrope. */
 const typeName = v.pipe(
-  v.string(`expected one of ${names.join(', ')}`),
+  v.string(`expected one of ${hubRopeTypes.join(', ')}`),
   v.transform(name => (name === 'su' ? 'longrope' : name)),
-  v.picklist(names, `expected one of ${names.join(', ')}`),
+  v.picklist(hubRopeTypes, `expected one of ${hubRopeTypes.join(', ')}`),
 );
 const typeSchema = v.object({type: maybe(typeName), rope_type: maybe(typeName)});
 
@@ -61,7 +26,7 @@ export const hubRopeEntries = {
   rope_parameters: scalingObject,
   partial_rotary_factor: shareOfHead,
 };
-type HubRopeKeys = v.InferOutput<v.ObjectSchema<typeof hubRopeEntries, undefined>>;
+export type HubRopeKeys = v.InferOutput<v.ObjectSchema<typeof hubRopeEntries, undefined>>;
 
 /** Keys that are allowed beside a scaling's own keys, or at the top level of config.json. */
 const besideSchema = v.object({rope_theta: maybe(positive), partial_rotary_factor: shareOfHead});
@@ -110,50 +75,6 @@ export function ropeFromHub(keys: HubRopeKeys, options: HubRopeOptions = {}): Ro
   return {theta, ...(rotaryDim !== undefined && {rotaryDim}), ...(scaling && {scaling})};
 }
 
-/** Rotations of layers without a window and of those with one. */
-interface HubRopes {
-  readonly rope: RopeConfig;
-  readonly windowRope: RopeConfig;
-}
-
-/**
- * Rotary positions of models that rotate layers with a window otherwise: `rope_parameters` has an object for each kind of layer. In older
- * files only the base of layers with a window is another one (`rope_local_base_freq`), and only the others are stretched.
- * @param options `windowTheta`: the base at layers with a window if the file names none. Default: that of the others.
- * @throws ModelError see `ropeFromHub`.
- */
-export function ropesFromHub(
-  keys: HubRopeKeys & {readonly rope_local_base_freq?: number | undefined},
-  {theta, windowTheta}: {readonly theta?: number; readonly windowTheta?: number} = {},
-): HubRopes {
-  const {full_attention: full, sliding_attention: sliding} = keys.rope_parameters ?? {};
-  if (!isRecord(full) && !isRecord(sliding)) {
-    const rope = ropeFromHub(keys, {theta});
-    return {rope, windowRope: {theta: keys.rope_local_base_freq ?? windowTheta ?? rope.theta}};
-  }
-  const of = (parameters: unknown, otherwise: number | undefined) =>
-    ropeFromHub(
-      {...keys, rope_scaling: undefined, rope_parameters: isRecord(parameters) ? parameters : {}},
-      {theta: otherwise},
-    );
-  return {rope: of(full, theta), windowRope: of(sliding, windowTheta)};
-}
-
-/** The keys that `ropesFromHub` reads. */
-export function ropesToHub({
-  rope = {},
-  window,
-  windowRope = rope,
-}: Pick<AttentionConfig, 'rope' | 'window' | 'windowRope'>): Record<string, unknown> {
-  if (window === undefined) return ropeToHub(rope);
-  const parameters = ({theta = 10000, scaling}: RopeConfig) => ({
-    rope_type: 'default',
-    ...(scaling && scalingToHub(scaling)),
-    rope_theta: theta,
-  });
-  return {rope_parameters: {full_attention: parameters(rope), sliding_attention: parameters(windowRope)}};
-}
-
 /** The channels of a head that rotate; undefined if all do. */
 function rotaryDimOf(given: number | undefined, {headDim, share = 1}: HubRopeOptions): number | undefined {
   const part = given ?? share;
@@ -175,79 +96,6 @@ function checkOneForAllLayers(given: Readonly<Record<string, unknown>>, where: s
 
 const isLayerType = (key: string) => key.endsWith('_attention');
 
-function scalingFromHub(
-  type: string,
-  given: unknown,
-  context: number,
-  where: string,
-): RopeScaling | undefined {
-  switch (type) {
-    case 'linear':
-      return {type, factor: readKeys(scalings.linear, given, where).factor};
-    case 'dynamic': {
-      const keys = readKeys(scalings.dynamic, given, where);
-      const originalMaxPositions = keys.original_max_position_embeddings ?? context;
-      return {type, factor: keys.factor, maxPositions: context, originalMaxPositions};
-    }
-    case 'llama3': {
-      const keys = readKeys(scalings.llama3, given, where);
-      if (keys.low_freq_factor >= keys.high_freq_factor) {
-        throw new ModelError(
-          `${where} has low_freq_factor = ${keys.low_freq_factor}; it must be below high_freq_factor = ${keys.high_freq_factor}.`,
-        );
-      }
-      return {
-        type,
-        factor: keys.factor,
-        lowFreqFactor: keys.low_freq_factor,
-        highFreqFactor: keys.high_freq_factor,
-        originalMaxPositions: keys.original_max_position_embeddings ?? context,
-      };
-    }
-    case 'yarn':
-      return yarnFromHub(readKeys(scalings.yarn, given, where), context);
-    case 'longrope': {
-      const keys = readKeys(scalings.longrope, given, where);
-      const originalMaxPositions = keys.original_max_position_embeddings ?? context;
-      const {factor} = keys;
-      const attentionFactor =
-        keys.attention_factor ??
-        (factor === undefined ? undefined : longropeMagnitude(factor, originalMaxPositions));
-      if (keys.short_factor.join() === keys.long_factor.join() && attentionFactor === 1) {
-        return {type: 'divisors', divisors: keys.long_factor};
-      }
-      return {
-        type,
-        shortFactor: keys.short_factor,
-        longFactor: keys.long_factor,
-        maxPositions: context,
-        originalMaxPositions,
-        ...(attentionFactor !== undefined && {attentionFactor}),
-      };
-    }
-    default:
-      return undefined;
-  }
-}
-
-function yarnFromHub(keys: v.InferOutput<typeof scalings.yarn>, context: number): RopeScaling {
-  const originalMaxPositions = keys.original_max_position_embeddings ?? context;
-  const factor = keys.factor ?? context / originalMaxPositions;
-  const grown = (weight: number) => (factor > 1 ? 0.1 * weight * Math.log(factor) + 1 : 1);
-  const {mscale, mscale_all_dim: mscaleAllDim} = keys;
-  const attentionFactor =
-    keys.attention_factor ??
-    (mscale !== undefined && mscaleAllDim !== undefined ? grown(mscale) / grown(mscaleAllDim) : undefined);
-  return {
-    type: 'yarn',
-    factor,
-    originalMaxPositions,
-    ...(keys.beta_fast !== undefined && {betaFast: keys.beta_fast}),
-    ...(keys.beta_slow !== undefined && {betaSlow: keys.beta_slow}),
-    ...(attentionFactor !== undefined && {attentionFactor}),
-  };
-}
-
 /**
  * The keys that `ropeFromHub` reads as this config.
  * @param headDim numbers per head, of models that rotate a part of each.
@@ -268,50 +116,4 @@ export function ropeToHub(
 function shareOf(rotaryDim: number, headDim: number): number {
   const share = rotaryDim / headDim;
   return Math.trunc(headDim * share) === rotaryDim ? share : (rotaryDim + 0.5) / headDim;
-}
-
-function scalingToHub(scaling: RopeScaling): Record<string, unknown> {
-  switch (scaling.type) {
-    case 'linear':
-      return {rope_type: 'linear', factor: scaling.factor};
-    case 'dynamic':
-      return {
-        rope_type: 'dynamic',
-        factor: scaling.factor,
-        original_max_position_embeddings: scaling.originalMaxPositions,
-      };
-    case 'llama3':
-      return {
-        rope_type: 'llama3',
-        factor: scaling.factor,
-        low_freq_factor: scaling.lowFreqFactor,
-        high_freq_factor: scaling.highFreqFactor,
-        original_max_position_embeddings: scaling.originalMaxPositions,
-      };
-    case 'yarn':
-      return {
-        rope_type: 'yarn',
-        factor: scaling.factor,
-        original_max_position_embeddings: scaling.originalMaxPositions,
-        ...(scaling.betaFast !== undefined && {beta_fast: scaling.betaFast}),
-        ...(scaling.betaSlow !== undefined && {beta_slow: scaling.betaSlow}),
-        ...(scaling.attentionFactor !== undefined && {attention_factor: scaling.attentionFactor}),
-      };
-    case 'longrope':
-      return {
-        rope_type: 'longrope',
-        short_factor: scaling.shortFactor,
-        long_factor: scaling.longFactor,
-        original_max_position_embeddings: scaling.originalMaxPositions,
-        ...(scaling.attentionFactor !== undefined && {attention_factor: scaling.attentionFactor}),
-      };
-    case 'divisors':
-      // the hub's one type with a divisor for each pair; both lists alike, so that the length of a text does not matter
-      return {
-        rope_type: 'longrope',
-        short_factor: scaling.divisors,
-        long_factor: scaling.divisors,
-        attention_factor: 1,
-      };
-  }
 }

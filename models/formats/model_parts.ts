@@ -44,6 +44,7 @@ export async function partsOfGguf(
   return closingOnError(weights, async () => {
     const name = metadataString(weights.metadata, 'general.name') ?? fileName.replace(/\.gguf$/, '');
     const config = await configFromGguf(weights);
+    sayWhatIsHeld(config, 'The GGUF file', warn);
     const tokenizer = fittedTokenizer(tokenizerFromGguf(weights.metadata, warn), config, warn);
     return {
       ...{name, config, tokenizer, weights},
@@ -64,7 +65,7 @@ export async function partsOfHubFiles(
     if (!isRecord(files.config)) throw new FormatError(`The config.json of ${name} is not a JSON object.`);
     const matrices = withPackedTensors(weights, files.config[packedKey]);
     const config = await withOwnHead(configFromHub(files.config), matrices, warn);
-    sayWhatIsHeld(config, warn);
+    sayWhatIsHeld(config, 'config.json', warn);
     const tokenizer = tokenizerFromJson(files.tokenizer, files.tokenizerConfig ?? {}, files, warn);
     return {
       name,
@@ -78,12 +79,14 @@ export async function partsOfHubFiles(
 }
 
 /** Keys that were rotated cannot follow a rotation that changes with the text's length. */
-function sayWhatIsHeld({rope}: ModelConfig, warn: Warn): void {
+function sayWhatIsHeld({rope}: ModelConfig, file: string, warn: Warn): void {
   const {scaling} = rope ?? {};
-  if (scaling?.type !== 'dynamic' || scaling.maxPositions <= scaling.originalMaxPositions) return;
+  if (scaling?.type !== 'dynamic' && scaling?.type !== 'longrope') return;
+  const {type, maxPositions, originalMaxPositions} = scaling;
+  if (maxPositions <= originalMaxPositions) return;
   warn(
-    `config.json has the rotation "dynamic", which changes with the length of a text; it is held as for ${scaling.maxPositions} ` +
-      'tokens. Shorter texts come out otherwise than in transformers.',
+    `${file} has the rotation "${type}", which changes with the length of a text; it is held as for ${maxPositions} ` +
+      `tokens. ${type === 'dynamic' ? 'Shorter texts' : `Texts of at most ${originalMaxPositions} tokens`} come out otherwise than in transformers.`,
   );
 }
 

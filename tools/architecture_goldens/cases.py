@@ -1,7 +1,7 @@
 """The small models of main.py: each has what its architecture adds, in a form that moves logits (windows shorter than the text)."""
 
 SIZES = {
-    "vocab_size": 47,
+    "vocab_size": 61,
     "hidden_size": 32,
     "intermediate_size": 40,
     "num_hidden_layers": 2,
@@ -19,6 +19,8 @@ LONG = {
     **{"rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75, "original_max_position_embeddings": 16},
     **{"short_factor": [1.0, 1.05, 1.1], "long_factor": [1.0, 1.5, 4.0]},
 }
+
+CAPS = {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 5.0}
 
 # name: the class of transformers, its config, whether llama.cpp's converter knows it
 CASES = {
@@ -45,7 +47,7 @@ CASES = {
         {
             **{**SIZES, "num_hidden_layers": 3},
             **{"head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 9},
-            **{"attn_logit_softcapping": 3.0, "final_logit_softcapping": 5.0},
+            **CAPS,
         },
         True,
     ),
@@ -69,17 +71,19 @@ CASES = {
     "gpt_neo": (
         "GPTNeo",
         {
-            **{"vocab_size": 47, "hidden_size": 24, "num_layers": 4, "num_heads": 4, "intermediate_size": 40},
+            **{"vocab_size": 61, "hidden_size": 24, "num_layers": 4, "num_heads": 4, "intermediate_size": 40},
             **{"max_position_embeddings": 64, "window_size": 9, "attention_types": [[["global", "local"], 2]]},
         },
         False,
     ),
     "opt": ("OPT", {"ffn_dim": 64, **{key: value for key, value in PLAIN.items() if key != "intermediate_size"}}, False),
-    "bloom": ("Bloom", {"vocab_size": 47, "hidden_size": 24, "n_layer": 2, "n_head": 4, "seq_length": 64}, True),
-    "bloom_six_heads": ("Bloom", {"vocab_size": 47, "hidden_size": 24, "n_layer": 2, "n_head": 6, "seq_length": 64}, True),
+    "bloom": ("Bloom", {"vocab_size": 61, "hidden_size": 24, "n_layer": 2, "n_head": 4, "seq_length": 64}, True),
+    "bloom_six_heads": ("Bloom", {"vocab_size": 61, "hidden_size": 24, "n_layer": 2, "n_head": 6, "seq_length": 64}, True),
     "starcoder2": ("Starcoder2", {**SIZES, "intermediate_size": 64}, True),
     "starcoder2_window": ("Starcoder2", {**SIZES, "intermediate_size": 64, "sliding_window": 9}, False),
     "stablelm": ("StableLm", {**SIZES, "partial_rotary_factor": 0.25, "use_qkv_bias": True}, True),
     "stablelm_parallel": ("StableLm", {**SIZES, "partial_rotary_factor": 0.5, "use_parallel_residual": True}, True),
     "seed_oss": ("SeedOss", {**SIZES, "head_dim": 12}, True),
+    # seeds are places in this list: add at the end
+    "gemma2_scaled": ("Gemma2", {**SIZES, "head_dim": 8, "query_pre_attn_scalar": 24, "sliding_window": 9, **CAPS}, False),
 }

@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import type {QueryGrowth} from '../../layers/qk_norm.js';
 import type {Projected} from '../../layers/self_attention.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 
@@ -44,6 +45,14 @@ export interface DenseAttention {
   readonly scale?: number;
   /** Tokens that each token attends to, itself included. Default: all tokens before it. */
   readonly window?: number;
+  /** The bound c of the scores, c tanh(s / c). Default: none. */
+  readonly softCap?: number;
+  /** Whether scores fall with the distance (ALiBi). Default false. */
+  readonly alibi?: boolean;
+  /** How queries grow with their position: see `QueryGrowth`. Default: they do not. */
+  readonly queryGrowth?: QueryGrowth;
+  /** Whether queries and keys are normalised after their projections. Such layers cannot be compressed, their caches can. Default false. */
+  readonly normalises?: boolean;
   /** The most tokens that the layer takes. Default: no limit. */
   readonly contextLength?: number;
   /** For `attachCache`; absent if the layer takes a cache itself. */

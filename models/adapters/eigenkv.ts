@@ -1,9 +1,9 @@
 import {type LayerShape} from '../../cache/binding/layer_shape.js';
 import type * as tf from '@tensorflow/tfjs';
 import {EigenkvError} from '../../base/errors.js';
-import {Attention, FlashAttention} from '../../layers/index.js';
+import {withoutUndefined} from '../../base/records.js';
+import {Attention, FlashAttention, type SelfAttentionArgs} from '../../layers/index.js';
 import {numbersOf} from '../../ops/weights/packed_variables.js';
-import type {RopeConfig} from '../../ops/rotate/rope.js';
 import type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
 
 /** The layers of eigenkv that are not compressed. */
@@ -15,8 +15,13 @@ function describe(layer: tf.layers.Layer): DenseAttention {
     throw new EigenkvError(`Layer "${layer.name}" is not an attention layer of eigenkv.`);
   }
   const {heads, kvHeads, dim: headDim} = layer.layerShape as LayerShape;
-  const rope = layer.getConfig()['rope'] as RopeConfig | undefined;
-  return {layer, heads, kvHeads, headDim, rope, read: () => read(layer)};
+  const {rope, scale, window, softCap, alibi, queryGrowth, qkNorm} = layer.getConfig() as Pick<
+    SelfAttentionArgs,
+    'rope' | 'scale' | 'window' | 'softCap' | 'alibi' | 'queryGrowth' | 'qkNorm'
+  >;
+  const options = withoutUndefined({rope, scale, window, softCap, alibi, queryGrowth});
+  const normalises = qkNorm !== undefined;
+  return {layer, heads, kvHeads, headDim, ...options, normalises, read: () => read(layer)};
 }
 
 async function read({weights, name: layerName}: tf.layers.Layer): Promise<DenseWeights> {

@@ -26,7 +26,10 @@ export interface Calibration {
   readonly depths: readonly DepthStatistics[];
   /** Statistics of gradients instead of features, over fewer tokens: see `watchGradients`. Only with `gradientTokens`. */
   readonly gradients?: Pick<Calibration, 'tokens' | 'depths'>;
-  /** What the codec `transform` is calibrated by: see `transformProfile`. Only with `gradientTokens`, and texts of more than 4 tokens. */
+  /**
+   * What the codec `transform` is calibrated by: see `transformProfile`. Only with `gradientTokens`, texts of more than 4 tokens, and a
+   * model whose depths all rotate alike.
+   */
   readonly transform?: TransformStatistics;
 }
 
@@ -100,9 +103,9 @@ export async function calibrate(
   if (gradientPieces.length > 0) expectGradients(layersModel, attentions);
   const passes: Passes = {model: layersModel, attentions, chunk, seed, afterChunk};
   const watcher = new StatisticsWatcher();
-  const features = new TransformFeatures();
+  const features = gradientPieces.length > 0 && rotateAlike(attentions) ? new TransformFeatures() : undefined;
   try {
-    await watch(passes, pieces, gradientPieces.length > 0 ? [watcher, features] : [watcher]);
+    await watch(passes, pieces, features ? [watcher, features] : [watcher]);
     const fingerprint = await fingerprintOf(attentions.map(({layer}) => layer));
     const {tokens: seen, statistics: depths} = watcher;
     return {
@@ -110,15 +113,20 @@ export async function calibrate(
       ...(gradientPieces.length > 0 &&
         (await costs(
           passes,
-          await features.statistics(await outputMetrics(attentions)),
+          await features?.statistics(await outputMetrics(attentions)),
           gradientPieces,
           scalePieces,
         ))),
     };
   } finally {
     watcher.dispose();
-    features.dispose();
+    features?.dispose();
   }
+}
+
+/** Whether all depths rotate alike, which the statistics of transforms need. */
+function rotateAlike(attentions: readonly DenseAttention[]): boolean {
+  return new Set(attentions.map(({rope}) => JSON.stringify(rope))).size === 1;
 }
 
 /** By depth, the heads joined: one layer's weights are in memory at a time. */
@@ -148,36 +156,45 @@ type Pieces = readonly (readonly number[])[];
 /** The second and the third pass: gradients, and the scales of tokens in the transforms that these give. */
 async function costs(
   passes: Passes,
-  features: TransformStatistics,
+  features: TransformStatistics | undefined,
   gradientPieces: Pieces,
   scalePieces: Pieces,
 ): Promise<Pick<Calibration, 'gradients' | 'transform'>> {
   const {model, attentions, seed, afterChunk} = passes;
   const gradients = new StatisticsWatcher(sumSides);
-  const ofTransforms = new TransformGradients(features);
+  const ofTransforms = features && new TransformGradients(features);
   try {
     for (const [index, piece] of gradientPieces.entries()) {
       const see = (depth: number, seen: TokenGradients) => {
         seeGradients(gradients, depth, seen);
-        ofTransforms.see(depth, seen);
+        ofTransforms?.see(depth, seen);
       };
       await watchGradients(model, attentions, piece, {seed: seed + index, see});
       await gradients.take();
-      await ofTransforms.take();
+      await ofTransforms?.take();
       await afterChunk(piece.length);
     }
-    const scales = new TransformScales(ofTransforms.statistics);
-    try {
-      await watch(passes, scalePieces, [scales]);
-    } finally {
-      scales.dispose();
-    }
+    const transform = ofTransforms && (await withScales(passes, ofTransforms.statistics, scalePieces));
     const {tokens, statistics: depths} = gradients;
     // texts that are shorter than what caches keep exact have no statistics
-    return {gradients: {tokens, depths}, ...(features.tokens > 0 && {transform: scales.statistics})};
+    return {gradients: {tokens, depths}, ...(transform && transform.tokens > 0 && {transform})};
   } finally {
     gradients.dispose();
-    ofTransforms.dispose();
+    ofTransforms?.dispose();
+  }
+}
+
+async function withScales(
+  passes: Passes,
+  statistics: TransformStatistics,
+  pieces: Pieces,
+): Promise<TransformStatistics> {
+  const scales = new TransformScales(statistics);
+  try {
+    await watch(passes, pieces, [scales]);
+    return scales.statistics;
+  } finally {
+    scales.dispose();
   }
 }
 

@@ -16,6 +16,7 @@ import {type Replacement, copyModel} from './copy_model.js';
 import {FeatureSample, type MeasuredErrors} from './feature_sample.js';
 import {mergeWeights} from './merge_weights.js';
 import {type Prepared, prepare} from './prepare.js';
+import {scoringOfCompressed} from './dense_attention.js';
 import {errorCurves} from './error_curves.js';
 import {type GivenRanks, type Ranks, allotRanks} from './ranks.js';
 import type {DistanceWeights} from './rotated_metric.js';
@@ -259,11 +260,12 @@ function replacementsOf(
       const args = eigenArgs(attention, compression, depth);
       const mode = keyModeAt(attention, compression, depth);
       const sizes = {numHeads: heads, numKvHeads: kvHeads, headDim, depth, rope};
+      const scoring = scoringOfCompressed(attention);
       const replacement = async () => {
         const weights = mergeWeights(attention, await weightsOf(depth), bases[depth]!, {...args, mode});
         const useBias = weights['query_bias'] !== undefined;
         const useOutputBias = weights['output_bias'] !== undefined;
-        return {args: {...sizes, useBias, useOutputBias, ...args}, weights};
+        return {args: {...sizes, ...scoring, useBias, useOutputBias, ...args}, weights};
       };
       return [layer, replacement];
     }),

@@ -24,22 +24,27 @@ export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
   return found.sort((a, b) => depthOf(a) - depthOf(b));
 }
 
+/**
+ * What of a layer's attention its compressed twin has besides sizes and ranks.
+ * @throws ModelError if it normalises queries and keys: a norm is not linear, so no product of weights gives their latents.
+ */
+export function scoringOfCompressed(attention: DenseAttention) {
+  const {layer, normalises = false, window = Infinity, softCap, alibi, queryGrowth} = attention;
+  if (!normalises) return {window: window === Infinity ? undefined : window, softCap, alibi, queryGrowth};
+  throw new ModelError(
+    `Layer ${nameOf(layer)} normalises queries and keys between projection and attention, so bases cannot be merged into its projections. ` +
+      'Compress the cache instead: every policy stores normalised keys, onlineSvd in low rank.',
+  );
+}
+
 /** Layers that know their depth are sorted by it; others stay in the order of the model. */
 function depthOf({layer}: DenseAttention): number {
   return takesCache(layer) ? layer.layerShape.depth : 0;
 }
 
-/**
- * The same attention with scores scaled by 1 / sqrt(headDim), the only scale of compressed layers: queries absorb the difference.
- * @throws ModelError if it attends within a window, which compressed layers cannot.
- */
+/** The same attention with scores scaled by 1 / sqrt(headDim), as compressed layers have it: queries absorb the difference. */
 function withUsualScale({scale, ...attention}: DenseAttention): DenseAttention {
-  const {layer, headDim, window, contextLength = Infinity} = attention;
-  if (window !== undefined && window < contextLength) {
-    throw new ModelError(
-      `Layer ${nameOf(layer)} attends within a window of ${window} tokens; compressed layers attend to all tokens.`,
-    );
-  }
+  const {headDim} = attention;
   if (scale === undefined) return attention;
   const factor = scale * Math.sqrt(headDim);
   const scaled = (numbers: Float32Array) => numbers.map(number => number * factor);

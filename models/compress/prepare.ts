@@ -3,7 +3,7 @@ import {InvalidArgumentError} from '../../base/errors.js';
 import type {DenseAttention, DenseWeights} from '../adapters/index.js';
 import type {Calibration} from './calibrate.js';
 import {checkCalibration} from './merge_calibrations.js';
-import {denseAttentions} from './dense_attention.js';
+import {denseAttentions, scoringOfCompressed} from './dense_attention.js';
 import {type BasesOptions, type DepthBases, depthBases} from './depth_bases.js';
 
 /** A model and what its compression is computed from, by depth. */
@@ -28,6 +28,7 @@ export async function prepare(
   options: BasesOptions,
 ): Promise<Prepared> {
   const attentions = denseAttentions(model);
+  attentions.forEach(scoringOfCompressed);
   await checkCalibration(calibration, attentions);
   const weightsOf = readerOf(attentions);
   const bases: DepthBases[] = [];

@@ -44,7 +44,7 @@ export function transformProfile(
   if (transform === undefined) {
     throw new InvalidArgumentError(
       'The calibration has no statistics of transforms; calibrate again with gradientTokens (eigenkv calibrate --gradients 3072), on texts ' +
-        'of more than 4 tokens.',
+        'of more than 4 tokens. Models whose depths rotate differently (SmolLM3, Gemma 3) have none: take quantized, or transform without a profile.',
     );
   }
   const {rope, tokens, gradientTokens, scaleTokens, depths} = transform;

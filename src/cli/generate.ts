@@ -1,10 +1,11 @@
-import {positiveNumber, required, share, texts, wholeNumber, withDefault, word} from './support/arguments.js';
+import {required, wholeNumber, withDefault, word} from './support/arguments.js';
 import {command} from './support/command.js';
 import {runGeneration} from './support/generation.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs, profileArg} from './support/load.js';
 import {planArg, readPlan} from './support/plans.js';
 import {printJson} from './support/print.js';
+import {samplingArgs, samplingOf} from './support/sampling.js';
 
 export const generateCommand = command({
   name: 'generate',
@@ -17,28 +18,21 @@ export const generateCommand = command({
     tokens: wholeNumber(
       'Generate at most this many tokens. Default: 256, or as many as fit into the context',
     ),
-    temperature: withDefault(
-      positiveNumber('Sampling temperature; 0 always takes the most probable token'),
-      '0',
-    ),
-    topK: wholeNumber('Sample from the k most probable tokens'),
-    topP: share('Sample from the fewest tokens whose probabilities sum to this'),
-    seed: wholeNumber('The same seed gives the same text', 0),
-    stop: texts('Stop before this text'),
+    ...samplingArgs,
+    logprobs: wholeNumber('With --json: tell how probable each token was, and this many others', 0),
   },
   examples: [
     'eigenkv generate "It was a fine morning" --temperature 0.8 --seed 1',
     'eigenkv generate "Once upon a time" --plan quantized:bits=8 --tokens 100',
     'eigenkv generate "Q: 2 + 2? A:" --model SmolLM2-135M.gguf --stop "Q:"',
   ],
-  async run({prompt, tokens, temperature, topK, topP, seed, stop, json, ...args}) {
+  async run({prompt, tokens, logprobs, json, ...args}) {
     const plan = await readPlan(args.plan);
     const signal = interruptSignal();
     const loaded = await loadForCommand(args, signal);
-    const sampling = {temperature, topK, topP, seed, stop};
     try {
       const generation = await runGeneration(loaded, prompt, {
-        ...{plan, tokens, signal, ...sampling},
+        ...{plan, tokens, signal, logprobs, ...samplingOf(args)},
         shows: !json,
         echoes: process.stdout.isTTY,
       });

@@ -2,11 +2,12 @@ import {KVCache} from '../../../cache/kv_cache.js';
 import type {Plan} from '../../../cache/plans/plan.js';
 import {byteSize, comparedWith, counted, short} from '../../../base/units.js';
 import {generate} from '../../../models/generate/generate.js';
-import type {GenerateOptions} from '../../../models/generate/options.js';
+import type {GenerateOptions, GeneratedToken} from '../../../models/generate/options.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
 import {float32BytesOf} from '../../evaluate/cache_bytes.js';
 import {planLabel} from '../../evaluate/index.js';
 import {print, printNote} from './print.js';
+import type {SamplingChoice} from './sampling.js';
 
 /** Tokens, speed and bytes of a generation; also the keys of its JSON. */
 export interface GenerationSummary {
@@ -30,9 +31,11 @@ export interface Generation extends GenerationSummary {
   readonly prompt: string;
   readonly plan: string;
   readonly text: string;
+  /** With `logprobs`: how probable each token was. */
+  readonly logprobs?: readonly GeneratedToken[];
 }
 
-interface RunOptions extends Pick<GenerateOptions, 'temperature' | 'topK' | 'topP' | 'seed' | 'stop'> {
+interface RunOptions extends SamplingChoice, Pick<GenerateOptions, 'logprobs'> {
   readonly plan: Plan;
   readonly tokens?: number;
   readonly signal: AbortSignal;
@@ -52,10 +55,16 @@ export async function runGeneration(
   const expectedTokens = Math.min(promptTokens + (tokens ?? 256), loaded.contextLength);
   const cache = new KVCache(loaded.model, plan, {expectedTokens});
   const run = new WatchedGeneration(cache, promptTokens);
+  const told: GeneratedToken[] = [];
+  const watched = {
+    ...options,
+    ...(options.logprobs !== undefined && {onToken: (token: GeneratedToken) => void told.push(token)}),
+  };
   try {
-    const pieces = generate(loaded, prompt, {...options, tokens, cache});
+    const pieces = generate(loaded, prompt, {...watched, tokens, cache});
     const text = await streamText(run.watch(pieces), {prompt: echoes ? prompt : '', shows});
-    return {prompt, plan: planLabel(plan), text, ...run.summary()};
+    const logprobs = options.logprobs === undefined ? {} : {logprobs: told};
+    return {prompt, plan: planLabel(plan), text, ...run.summary(), ...logprobs};
   } finally {
     if (shows && run.hasStarted) printNote(lineOf(run.summary()));
     cache.dispose();

@@ -6,7 +6,7 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {generateCommand} from '../../../src/cli/generate.js';
 import {memory} from '../../../src/cli/memory.js';
-import type {GenerationSummary} from '../../../src/cli/support/generation.js';
+import type {Generation, GenerationSummary} from '../../../src/cli/support/generation.js';
 import {byteSize} from '../../../base/units.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import type {EvaluationReport} from '../../../src/report/report_table.js';
@@ -71,6 +71,13 @@ describe('eigenkv', () => {
       await rejection(generateCommand.run(['x', '--top-p', share]), UsageError, refusal);
     }
     await rejection(generateCommand.run([]), UsageError, /PROMPT is missing/);
+    for (const bias of ['a=1', '5', '5=', '5=NaN', '5=Infinity']) {
+      await rejection(
+        generateCommand.run(['x', '--logit-bias', bias]),
+        UsageError,
+        /--logit-bias = ".*"; expected a token's id and a number/,
+      );
+    }
     await rejection(
       generateCommand.run(['x', '--plan', 'quantised']),
       InvalidArgumentError,
@@ -144,6 +151,28 @@ describe('eigenkv', () => {
     expect(JSON.parse(await readFile(join(folder, 'report.json'), 'utf8'))).to.deep.equal(report);
     expect(await readFile(join(folder, 'chart.svg'), 'utf8')).to.match(/^<svg/);
     expect(await readFile(join(folder, 'page.html'), 'utf8')).to.contain('quantized:bits=4,residual=2</td>');
+  });
+
+  it('generate: tells how probable tokens were, and forbids some', async () => {
+    const run = async (...args: string[]) => {
+      const {stdout} = await eigenkv(
+        'generate',
+        'It was',
+        '--tokens',
+        '2',
+        '--json',
+        '--logprobs',
+        '2',
+        ...args,
+      );
+      return (JSON.parse(stdout) as Generation).logprobs!;
+    };
+    const [first, second] = await run();
+    expect(first!.top).to.have.length(2);
+    expect(first!.top[0]).to.deep.equal({id: first!.id, logprob: first!.logprob});
+    expect(second!.logprob).to.be.below(0);
+    const [other] = await run('--logit-bias', `${first!.id}=-Infinity`, '--min-p', '0.1');
+    expect(other!.id).to.equal(first!.top[1]!.id);
   });
 
   it('generate: streams the text, the same for the same seed', async () => {

@@ -33,6 +33,8 @@ export interface HubFiles extends TokenizerFiles {
   readonly generationConfig?: unknown;
   /** The text of chat_template.jinja; it comes before the template in tokenizer_config.json. */
   readonly chatTemplate?: string | undefined;
+  /** chat_template.json, where processors of older models have it; it comes last. */
+  readonly chatTemplateJson?: unknown;
 }
 
 /** A model in one GGUF file, which contains the tokenizer. Closes the file if it is incomplete. */
@@ -73,7 +75,10 @@ export async function partsOfHubFiles(
       tokenizer: fittedTokenizer(withConfiguredIds(tokenizer, files), config, warn),
       weights: matrices,
       generation: samplingOfHub(files.generationConfig, warn),
-      chatTemplate: files.chatTemplate ?? templateOfConfig(files.tokenizerConfig),
+      chatTemplate:
+        files.chatTemplate ??
+        templateOfConfig(files.tokenizerConfig, 'tokenizer_config.json') ??
+        templateOfConfig(files.chatTemplateJson, 'chat_template.json'),
     };
   });
 }
@@ -179,6 +184,7 @@ async function partsOfFolder(
     addedTokens: await read('added_tokens.json'),
     generationConfig: await read('generation_config.json'),
     chatTemplate: await readIfThere(join(folder, 'chat_template.jinja'), textOfBytes),
+    chatTemplateJson: await read('chat_template.json'),
   });
   const files = opened === undefined ? await readAll() : await closingOnError(opened, readAll);
   const weights = opened ?? (await openTensorPath(join(folder, file)));

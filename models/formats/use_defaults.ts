@@ -47,11 +47,11 @@ function accepted(
 }
 
 /**
- * The chat template in a parsed tokenizer_config.json: a text, or of a list of named templates the one called "default".
+ * The chat template in a parsed tokenizer_config.json or chat_template.json: a text, or of a list of named templates the one called "default".
  * @throws ModelError if it is something else.
  */
-export function templateOfConfig(tokenizerConfig: unknown): string | undefined {
-  const given = isRecord(tokenizerConfig) ? tokenizerConfig['chat_template'] : undefined;
+export function templateOfConfig(config: unknown, file: string): string | undefined {
+  const given = isRecord(config) ? config['chat_template'] : undefined;
   const named: unknown = Array.isArray(given)
     ? given.find(entry => isRecord(entry) && entry['name'] === 'default')
     : undefined;
@@ -62,6 +62,6 @@ export function templateOfConfig(tokenizerConfig: unknown): string | undefined {
       : (given ?? undefined);
   if (template === undefined || typeof template === 'string') return template;
   throw new ModelError(
-    `tokenizer_config.json has chat_template = ${shown(given)}; expected a text, or a list of {name, template}.`,
+    `${file} has chat_template = ${shown(given)}; expected a text, or a list of {name, template}.`,
   );
 }

@@ -66,6 +66,7 @@ const optionalFiles = [
   'added_tokens.json',
   'generation_config.json',
   'chat_template.jinja',
+  'chat_template.json',
 ];
 
 /** The path of the file that was named; the other parts of it lie beside it. */

@@ -118,14 +118,16 @@ describe('loadModel', () => {
     );
   });
 
-  it('reads its chat template from either file, and refuses what is none', async () => {
-    const templateOf = async (template: unknown, jinja?: string) => {
+  it('reads its chat template from each file, and refuses what is none', async () => {
+    const templateOf = async (template: unknown, jinja?: string, json?: unknown) => {
       const config = {...(await readWhole('tokenizer_config.json')), chat_template: template};
       const files = {
         'tokenizer_config.json': config,
         ...(jinja !== undefined && {'chat_template.jinja': jinja}),
+        ...(json !== undefined && {'chat_template.json': {chat_template: json}}),
       };
-      const loaded = await loadModel(await changed(`template${jinja?.length ?? ''}`, files));
+      const name = `template${jinja?.length ?? ''}${json === undefined ? '' : 'json'}`;
+      const loaded = await loadModel(await changed(name, files));
       loaded.dispose();
       return loaded.chatTemplate;
     };
@@ -138,6 +140,8 @@ describe('loadModel', () => {
     expect(await templateOf([list[0]])).to.equal(undefined);
     expect(await templateOf(null)).to.equal(undefined);
     expect(await templateOf('one', '\ufeff{{ file }}\n')).to.equal('{{ file }}\n');
+    expect(await templateOf(null, undefined, 'of a processor')).to.equal('of a processor');
+    expect(await templateOf('one', undefined, 'of a processor')).to.equal('one');
     for (const wrong of [7, {default: 'x'}, [{name: 'default', template: 7}]]) {
       await rejection(
         templateOf(wrong),

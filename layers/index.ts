@@ -19,7 +19,23 @@ export {
   type FeedForwardKernel,
 } from './feed_forward.js';
 export {flashAttention, FlashAttention, type FlashAttentionArgs} from './flash_attention.js';
-export type {CallArgs, KernelInitializer, LayerArgs} from './layer_args.js';
+export {
+  groupQueryAttention,
+  GroupQueryAttention,
+  type GroupQueryAttentionArgs,
+} from './keras/group_query_attention.js';
+export {
+  multiHeadAttention,
+  MultiHeadAttention,
+  type MultiHeadAttentionArgs,
+} from './keras/multi_head_attention.js';
+export {operator, Operator, type Operation, type OperatorArgs} from './keras/operator.js';
+export {paddingMask, PaddingMask, type PaddingMaskArgs} from './keras/padding_mask.js';
+export type {KerasAttentionOptions, KerasAttentionArgs, KerasWeightParts} from './keras/attention_args.js';
+export type {AttentionCall, AttentionRole} from './keras/call_roles.js';
+export type {KerasAttention, KerasSide, KerasSizes} from './keras/keras_attention.js';
+export type {Constraint, Regularizer, Serialized} from './keras/serialized_parts.js';
+export type {CallArgs, Initializer, KernelInitializer, LayerArgs} from './layer_args.js';
 export type {ScoringOptions} from '../ops/attention/scoring.js';
 export type {LinearProduct} from '../ops/linear/index.js';
 export type {Activations} from '../ops/linear/reference.js';

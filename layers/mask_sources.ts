@@ -18,7 +18,8 @@ export function maskingLayer(tensor: tf.SymbolicTensor): tf.layers.Layer | undef
   return undefined;
 }
 
-function makesMask(layer: tf.layers.Layer): boolean {
+/** Whether a layer makes a padding mask of what goes in. */
+export function makesMask(layer: tf.layers.Layer): boolean {
   const name = layer.getClassName();
   return name === 'Masking' || (name === 'Embedding' && layer.getConfig()['maskZero'] === true);
 }

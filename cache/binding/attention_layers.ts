@@ -11,14 +11,19 @@ export interface AttentionLayer {
   readonly layer?: object;
 }
 
+/** A layer that does not know its depth: its place among the attention layers of the model says it, once a cache is made. */
+interface PlacedByCache {
+  placeAt(depth: number): void;
+}
+
 /**
- * Returns the attention layers of a model, sorted by depth.
+ * Returns the attention layers of a model, sorted by depth. Those that know no depth get one: in their order, what the others leave.
  *
  * @throws InvalidArgumentError if there is none, if depths are missing or repeated, or if the model applies a layer more than once: the
  *   one past of that depth would count each token several times.
  */
 export function attentionLayers(model: CacheableModel | readonly LayerShape[]): AttentionLayer[] {
-  const found = isModel(model) ? layersIn(model) : layersOfShapes(model);
+  const found = isModel(model) ? placed(layersIn(model)) : layersOfShapes(model);
   found.sort((a, b) => a.shape.depth - b.shape.depth);
   if (found.length === 0) {
     throw new InvalidArgumentError(
@@ -57,6 +62,21 @@ function layersIn(model: CacheableModel): AttentionLayer[] {
     return found;
   });
 }
+
+function placed(found: readonly AttentionLayer[]): AttentionLayer[] {
+  const taken = new Set(found.filter(({layer}) => !isPlacedByCache(layer)).map(({shape}) => shape.depth));
+  let next = 0;
+  return found.map(({shape, layer}) => {
+    if (!isPlacedByCache(layer)) return {shape, layer};
+    while (taken.has(next)) next++;
+    const depth = next++;
+    layer.placeAt(depth);
+    return {shape: {...shape, depth}, layer};
+  });
+}
+
+const isPlacedByCache = (layer: object | undefined): layer is PlacedByCache =>
+  layer !== undefined && 'placeAt' in layer && typeof layer.placeAt === 'function';
 
 /** Plain JavaScript callers may pass any value. */
 function layersOfShapes(given: unknown): AttentionLayer[] {

@@ -178,6 +178,55 @@ const cases: Record<string, LayerCase> = {
     params: 12 * 12 + 12 * 9 + 2 * (12 * 6) + 3 * 3 * 4,
     weights: 5,
   },
+  'multi-head attention of Keras': {
+    make: () => layers.multiHeadAttention({numHeads: 3, keyDim: 4, name: 'q'}),
+    input: hidden,
+    params: 4 * (12 * 12 + 12),
+    weights: 8,
+  },
+  'multi-head attention of Keras, all options': {
+    make: () =>
+      layers.multiHeadAttention({
+        ...{
+          numHeads: 3,
+          keyDim: 4,
+          valueDim: 2,
+          outputShape: [7],
+          useBias: false,
+          useGate: true,
+          slidingWindow: 2,
+        },
+        ...{
+          dropout: 0.1,
+          seed: 5,
+          attentionAxes: 1,
+          kernelInitializer: 'heNormal',
+          kernelRegularizer: 'l1l2',
+        },
+        ...{biasInitializer: 'ones', name: 'r'},
+      }),
+    input: hidden,
+    params: 2 * (12 * 12) + 2 * (12 * 6) + 6 * 7,
+    weights: 5,
+  },
+  'grouped-query attention of Keras': {
+    make: () => layers.groupQueryAttention({headDim: 4, numQueryHeads: 4, numKeyValueHeads: 2, name: 's'}),
+    input: hidden,
+    params: 2 * 12 * 16 + 2 * 12 * 8 + 16 + 2 * 8 + 12,
+    weights: 8,
+  },
+  operator: {
+    make: () => layers.operator({operation: 'subtract', operands: [3, null], name: 't'}),
+    input: hidden,
+    params: 0,
+    weights: 0,
+  },
+  'padding mask': {
+    make: () => layers.paddingMask({maskValue: 3, name: 'u'}),
+    input: ids,
+    params: 0,
+    weights: 0,
+  },
   'feed-forward, gated': {
     make: () => layers.feedForward({hiddenDim: 20, name: 'c'}),
     input: hidden,

@@ -103,6 +103,7 @@ export {
   type DenseWeights,
   type PositionAdapter,
   fusedQkvAdapter,
+  multiHeadAdapter,
   paddedBehind,
   registerAttentionAdapter,
   registerPositionAdapter,

@@ -1,6 +1,7 @@
 import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import type * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../../base/errors.js';
+import {KerasAttention} from '../../layers/keras/keras_attention.js';
 import {SelfAttention} from '../../layers/self_attention.js';
 import type {DenseAttention} from './adapter.js';
 import type {PlacedLayer} from './graph.js';
@@ -70,6 +71,7 @@ function checkPlace({layer, applications, nodes}: FoundAttention): void {
         'own: use one layer per application.',
     );
   }
+  if (layer instanceof KerasAttention) return; // knows what its inputs are
   // the second input of eigenkv's own layers is added to their output
   const attended = layer instanceof SelfAttention ? 1 : Infinity;
   const inputs = new Set(nodes.flatMap(({inputTensors}) => inputTensors.slice(0, attended)));

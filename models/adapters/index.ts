@@ -2,6 +2,7 @@
 export type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 export {type FoundAttention, findAttention, nameOf, takesCache} from './find_attention.js';
 export {fusedQkvAdapter} from './fused_qkv.js';
+export {multiHeadAdapter} from './multi_head.js';
 export {type PlacedLayer, entryLayers, placedLayers} from './graph.js';
 export {attentionAdapterNames, describeAttention, registerAttentionAdapter} from './registry.js';
 export {type LayerCall, replaceCall} from './replace_call.js';

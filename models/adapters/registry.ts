@@ -1,17 +1,18 @@
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
+import {attentionClasses} from '../../layers/keras/keras_mask.js';
 import type {AttentionAdapter, DenseAttention} from './adapter.js';
 import {attentionAdapter, flashAttentionAdapter} from './eigenkv.js';
 import {fusedQkvAdapter} from './fused_qkv.js';
 import {multiHeadAdapter} from './multi_head.js';
 
-/** By the class name of the layer. */
-const adapters = new Map<string, AttentionAdapter>(
-  [attentionAdapter, flashAttentionAdapter, multiHeadAdapter, fusedQkvAdapter()].map(adapter => [
-    adapter.className,
-    adapter,
-  ]),
-);
+const builtIn = [
+  ...[attentionAdapter, flashAttentionAdapter, fusedQkvAdapter()],
+  ...attentionClasses.map(multiHeadAdapter),
+];
+
+/** By the class name of the layer; those of users go before. */
+const adapters = new Map(builtIn.map(adapter => [adapter.className, adapter]));
 
 /** The class names that there are adapters for. */
 export const attentionAdapterNames = () => [...adapters.keys()];
@@ -22,12 +23,15 @@ export function describeAttention(layer: tf.layers.Layer): DenseAttention | unde
 }
 
 /**
- * Adds an adapter for a class of attention layers.
- * @throws InvalidArgumentError if there is one for the class already.
+ * Adds an adapter for a class of attention layers. It takes the place of one that the package has for a class of the same name: two packages may
+ * call different layers `MultiHeadAttention`.
+ * @throws InvalidArgumentError if another one was added for the class already.
  */
 export function registerAttentionAdapter(adapter: AttentionAdapter): void {
-  if (adapters.has(adapter.className)) {
-    throw new InvalidArgumentError(`There is already an adapter for ${adapter.className}.`);
+  const {className} = adapter;
+  const before = adapters.get(className);
+  if (before !== undefined && before !== adapter && !builtIn.includes(before)) {
+    throw new InvalidArgumentError(`There is already an adapter for ${className}.`);
   }
-  adapters.set(adapter.className, adapter);
+  adapters.set(className, adapter);
 }

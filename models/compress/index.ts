@@ -5,6 +5,7 @@ export {
   type DenseAttention,
   type DenseWeights,
   fusedQkvAdapter,
+  multiHeadAdapter,
   registerAttentionAdapter,
 } from '../adapters/index.js';
 export type {ModelCompression} from '../architectures/parts/compression.js';

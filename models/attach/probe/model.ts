@@ -3,6 +3,7 @@ import {KVCache} from '../../../cache/kv_cache.js';
 import {full} from '../../../cache/policies/full.js';
 import {EigenkvError, ModelError} from '../../../base/errors.js';
 import {seededRandom} from '../../../base/random.js';
+import {makesMask} from '../../../layers/mask_sources.js';
 import {entryLayers} from '../../adapters/index.js';
 import {namedVocabulary} from '../settings.js';
 import {type Finding, asFloats, differences, firstBeyond, largestOf, tokensOf} from './finding.js';
@@ -114,11 +115,12 @@ export function randomText(model: tf.LayersModel, tokens: number): tf.Tensor {
   const [batch = null, , ...rest] = shape;
   const sizes = [batch ?? 2, tokens, ...rest.map(size => size ?? 1)];
   if (rest.length > 0) return tf.cast(tf.randomNormal(sizes, 0, 1, 'float32', 1), dtype);
-  const known = entryLayers(model).map(layer => namedVocabulary(layer) ?? Infinity);
+  const entries = entryLayers(model);
+  const least = entries.some(makesMask) ? 1 : 0; // 0 is padding
+  const known = entries.map(layer => namedVocabulary(layer) ?? Infinity);
   const vocabulary = Math.min(...known, Infinity);
   const random = seededRandom(1);
-  const ids = Array.from({length: sizes[0]! * tokens}, () =>
-    Math.floor(random() * (Number.isFinite(vocabulary) ? vocabulary : 2)),
-  );
+  const count = (Number.isFinite(vocabulary) ? vocabulary : 2) - least;
+  const ids = Array.from({length: sizes[0]! * tokens}, () => least + Math.floor(random() * count));
   return tf.tensor(ids, sizes, dtype);
 }

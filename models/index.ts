@@ -20,6 +20,7 @@ export type {LoadModelOptions, LoadProgress} from './formats/find_parts.js';
 export type {WeightSetting} from './formats/weight_formats.js';
 export {loadModel} from './load.js';
 export {type KvzipOptions, kvzip} from './prompt/kvzip.js';
+export * from './keras/index.js';
 export type {LoadedModel, TextModel} from './loaded_model.js';
 export type {ModelLike, ModelParts, TextLike} from './model_like.js';
 export type {AttentionConfig} from './architectures/parts/attention.js';

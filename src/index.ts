@@ -9,6 +9,8 @@
 export {type BackendName, type BackendOptions, useBackend} from '../ops/backends/use_backend.js';
 export type {WasmFileMap, WasmFileName, WasmPaths} from '../ops/backends/wasm_files.js';
 export {
+  type KerasModelSource,
+  type LoadKerasOptions,
   type LoadModelOptions,
   type LoadProgress,
   type LoadedModel,
@@ -19,6 +21,7 @@ export {
   type Tokenizer,
   type WeightSetting,
   embeddedText,
+  loadKerasModel,
   loadModel,
   saveModel,
 } from '../models/index.js';

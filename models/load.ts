@@ -26,11 +26,11 @@ import type {LoadedModel} from './loaded_model.js';
 /**
  * Loads a model with its tokenizer, its chat template and its sampling defaults:
  *
- * - a .gguf file (Node: its path; browser: a `File`, or its address). Any part of a split file (`model-00001-of-00003.gguf`)
- *   loads the whole model; the other parts are beside it or on the hub. In a browser, give a list of all of them.
+ * - a .gguf file (Node: its path or address; browser: a `File`, or its address). Any part of a split file
+ *   (`model-00001-of-00003.gguf`) loads the whole model; the other parts are beside it. In a browser, give a list of all Files.
  * - a folder with config.json, tokenizer.json and model.safetensors (or its index and shards).
- * - a model on the Hugging Face hub (`owner/name`, `owner/name:file.gguf`), downloaded once into the user's cache directory.
- *   If a path of the same name exists, it comes first.
+ * - a model on the Hugging Face hub (`owner/name`, `owner/name:file.gguf`, `owner/name:Q4_K_M` for the GGUF file of a quantisation, or
+ *   the address of any of these), downloaded once into the user's cache directory. If a path of the same name exists, it comes first.
  * - `'embedded'`, the bundled model, if there is no file or folder of that name.
  *
  *     using model = await loadModel('SmolLM2-135M-Instruct.Q4_1.gguf'); // frees the weights at the end of the block

@@ -1,4 +1,6 @@
 import {InvalidArgumentError, TransferError} from '../../base/errors.js';
+import {namesOfParts} from '../../base/files/split_gguf.js';
+import {isHubAddress} from '../hub/index.js';
 
 export interface FetchOptions {
   /** Called as bytes arrive; `total` is what the server announced, at least `done`. */
@@ -11,14 +13,22 @@ export interface FetchOptions {
 }
 
 /**
- * Downloads a .gguf file by its address, in a browser. The browser keeps its bytes, on disk if they are many.
+ * Downloads a .gguf file by its address, in a browser, and all parts if it is one part of a split file. The browser keeps their bytes,
+ * on disk if they are many.
  *
- * @param address absolute, or relative to the page.
+ * @param address absolute, or relative to the page. What the hub shows of a file (`/blob/`) stands for the file (`/resolve/`).
  * @throws InvalidArgumentError if it is not the address of a .gguf file; TransferError if it cannot be fetched; the signal's reason.
  */
-export async function fetchGgufFile(address: string, {onProgress, signal}: FetchOptions): Promise<File> {
-  const url = addressOf(address);
-  const name = decodeURIComponent(url.pathname.split('/').at(-1)!);
+export async function fetchGgufFiles(address: string, options: FetchOptions): Promise<File[]> {
+  const {url, name} = addressOf(address);
+  const files: File[] = [];
+  for (const part of namesOfParts(name) ?? [name]) {
+    files.push(await fetchFile(new URL(encodeURIComponent(part) + url.search, url), part, options));
+  }
+  return files;
+}
+
+async function fetchFile(url: URL, name: string, {onProgress, signal}: FetchOptions): Promise<File> {
   const fail = (why: string, cause?: unknown): never => {
     signal?.throwIfAborted();
     throw new TransferError(`${url.href} cannot be fetched: ${why}.`, {cause});
@@ -42,13 +52,24 @@ export async function fetchGgufFile(address: string, {onProgress, signal}: Fetch
 }
 
 /** @throws InvalidArgumentError for what is not the address of a .gguf file, such as a hub id. */
-function addressOf(given: string): URL {
+function addressOf(given: string): {url: URL; name: string} {
   const page = 'document' in globalThis ? document.baseURI : globalThis.location.href;
   const url = URL.canParse(given, page) ? new URL(given, page) : undefined;
-  const isWebAddress = url !== undefined && /^https?:$/.test(url.protocol);
-  if (isWebAddress && url.pathname.endsWith('.gguf')) return url;
+  if (url !== undefined && /^https?:$/.test(url.protocol) && url.pathname.endsWith('.gguf')) {
+    if (isHubAddress(url.href))
+      url.pathname = url.pathname.replace(/^(\/[^/]+\/[^/]+)\/blob\//, '$1/resolve/');
+    return {url, name: decoded(url.pathname.split('/').at(-1)!)};
+  }
   throw new InvalidArgumentError(
     `"${given}" is not the address of a .gguf file, and a browser cannot open folders or hub ids. Give the address of a .gguf file, the ` +
       'File that the user chose (or a list of all parts of a split one), or nothing for the model that comes with the package.',
   );
+}
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // it is no percent-encoding
+  }
 }

@@ -1,9 +1,17 @@
 import * as v from 'valibot';
 import {runsInNode} from '../../base/optional_package.js';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import {fetchGgufFile} from './fetch_file.js';
+import {fetchGgufFiles} from './fetch_file.js';
 import {embeddedName, embeddedParts} from '../embedded_model.js';
-import {fetchModel, isHubId} from '../hub/index.js';
+import {
+  type HubId,
+  fetchAddress,
+  fetchModel,
+  isHubAddress,
+  isHubId,
+  isWebAddress,
+  parseHubId,
+} from '../hub/index.js';
 import {callback} from '../../base/options.js';
 import {progressEntries} from '../progress.js';
 import {blobSource} from '../../base/files/byte_source.js';
@@ -76,7 +84,7 @@ export async function findParts(
   if (typeof given !== 'string') return partsOfBlobs(checkedBlobs(given), onWarning);
   if (!runsInNode()) {
     if (given === embeddedName) return embedded();
-    const {parts} = await partsOfBlobs([await fetchedFile(given, options)], onWarning);
+    const {parts} = await partsOfBlobs(await fetchedFiles(given, options), onWarning);
     return {parts, source: given};
   }
   const {stat} = process.getBuiltinModule('node:fs/promises');
@@ -87,19 +95,6 @@ export async function findParts(
   );
   if (isLocal) return {parts: await partsOfPath(resolve(given), onWarning), source: resolve(given)};
   if (given === embeddedName) return embedded();
-  // a mistyped path of a weight file also reads as owner/name; the hub need not be asked for those
-  if (!isHubId(given) || /^[^:]*\.(gguf|safetensors|json)$/.test(given)) {
-    throw new InvalidArgumentError(
-      `There is no file or folder ${given}, and it is not a hub id. Give a .gguf file, a folder with config.json, tokenizer.json ` +
-        'and model.safetensors, or a hub id: owner/name, or owner/name:file.gguf.',
-    );
-  }
-  if (/:.*\.(safetensors|json)$/.test(given)) {
-    throw new InvalidArgumentError(
-      `${given} is one of the files of a model, and none without the others. Give ${given.replace(/:.*/s, '')}: then all of them ` +
-        'are downloaded.',
-    );
-  }
   const path = await download(given, options);
   return {parts: {...(await partsOfPath(path, onWarning)), name: given}, source: given};
 }
@@ -136,18 +131,42 @@ async function partsOfBlobs(
   return {parts: await partsOfGguf(weights, first.name, warn), source: first.name};
 }
 
-function fetchedFile(address: string, {onProgress, signal}: LoadModelOptions): Promise<File> {
-  return fetchGgufFile(address, {
+function fetchedFiles(address: string, {onProgress, signal}: LoadModelOptions): Promise<File[]> {
+  return fetchGgufFiles(address, {
     signal,
     onProgress: progress => onProgress?.({stage: 'download', ...progress}),
   });
 }
 
-function download(id: string, {onProgress, signal}: LoadModelOptions): Promise<string> {
-  return fetchModel(id, {
+/** The path of what was downloaded from the hub or another server. */
+function download(given: string, {onProgress, signal}: LoadModelOptions): Promise<string> {
+  const id = checkedId(given);
+  return (id === undefined ? fetchAddress : fetchModel)(given, {
     signal,
     onProgress: ({file, receivedBytes, totalBytes}) => {
       onProgress?.({stage: 'download', file, done: receivedBytes, total: totalBytes ?? receivedBytes});
     },
   });
+}
+
+/**
+ * What a text says of a model on the hub; undefined for the address of another server.
+ * @throws InvalidArgumentError if it is neither, or names one of several files that a model needs.
+ */
+function checkedId(given: string): HubId | undefined {
+  const isHub = isHubAddress(given);
+  if (isWebAddress(given) && !isHub) return undefined;
+  // a mistyped path of a weight file also reads as owner/name; the hub need not be asked for those
+  if (!isHubId(given) || (!isHub && /^[^:]*\.(gguf|safetensors|json)$/.test(given))) {
+    throw new InvalidArgumentError(
+      `There is no file or folder ${given}, and it is not a hub id. Give a .gguf file, a folder with config.json, tokenizer.json ` +
+        'and model.safetensors, the address of a .gguf file, or a hub id: owner/name, owner/name:file.gguf, or owner/name:Q4_K_M.',
+    );
+  }
+  const id = parseHubId(given);
+  if (!/\.(safetensors|json)$/.test(id.file ?? '')) return id;
+  const whole = `${id.owner}/${id.name}${id.revision === 'main' ? '' : `@${id.revision}`}`;
+  throw new InvalidArgumentError(
+    `${given} is one of the files of a model, and none without the others. Give ${whole}: then all of them are downloaded.`,
+  );
 }

@@ -1,57 +1,54 @@
-import {FormatError, InvalidArgumentError, TransferError} from '../../base/errors.js';
+import {FormatError, TransferError} from '../../base/errors.js';
 import {parseShardIndex} from '../../base/files/sharded_safetensors.js';
 import {namesOfParts} from '../../base/files/split_gguf.js';
 import {hubCacheDirectory, isFile, modelCacheDirectory} from './cache_directory.js';
+import {chooseGguf, exactGguf, hasGguf} from './choose_gguf.js';
 import {type DownloadOptions, download} from './download.js';
 import {formerPath} from './former_cache.js';
 import {HubCache, isCommitHash} from './hub_cache.js';
 import {type HubId, checkFileName, parseHubId} from './hub_id.js';
+import {type HubOptions, fileUrl, isOffline, withToken} from './hub_request.js';
+import {listFiles} from './list_files.js';
 import {type RemoteFile, inspectRemote} from './remote_file.js';
-
-/** The only address of the hub in this package; users of a mirror set HF_ENDPOINT. */
-const publicHub = 'https://huggingface.co';
-
-export interface HubOptions extends DownloadOptions {
-  /** Default: `hubCacheDirectory()`, which Python shares. */
-  readonly cacheDirectory?: string;
-  /** The hub's address. Default: `$HF_ENDPOINT`, else the public hub. */
-  readonly endpoint?: string;
-  /** For private and gated models. Default: `$HF_TOKEN`. */
-  readonly token?: string;
-  /** Whether to use only files that were downloaded before. Default: whether `$HF_HUB_OFFLINE` is 1. */
-  readonly offline?: boolean;
-}
 
 /**
  * The files of a model on the hub, downloaded once into the cache directory (Node only). Which commit a branch or tag points to
  * is asked once, too; a newer one is used after Python's library has looked for it, or if it is named (`owner/name@COMMIT`).
  *
- * With a file in the id (`owner/name:model.gguf`): that file, and all parts if it is one part of a split GGUF file
- * (`model-00001-of-00003.gguf`). Without: config.json, tokenizer.json, model.safetensors or its index and all shards, and those of
- * `optionalFiles` that exist.
+ * - With a file in the id (`owner/name:model.gguf`): that file, and all parts if it is one part of a split GGUF file
+ *   (`model-00001-of-00003.gguf`).
+ * - With a quantisation (`owner/name:Q4_K_M`): the GGUF file of it, and all its parts. See `chooseGguf`.
+ * - Without: config.json, tokenizer.json, model.safetensors or its index and all shards, and those of `optionalFiles` that exist; of a
+ *   repository without these its GGUF file, if it is the only one.
+ *
+ * @param id see `parseHubId`.
  * @returns the path of the file, or of the folder that holds the files: what a local model would have.
- * @throws InvalidArgumentError for a text that is not a hub id; TransferError if network, hub or disk fail.
+ * @throws InvalidArgumentError for a text that is not a hub id; TransferError if network, hub or disk fail, or the hub has no such model.
  */
 export async function fetchModel(id: string, options: HubOptions = {}): Promise<string> {
   const hubId = parseHubId(id);
   if (hubId.file !== undefined) return fetchParts(hubId, hubId.file, options);
+  if (hubId.quantization !== undefined) return fetchQuantization(hubId, hubId.quantization, options);
   const former = await formerPath(options.cacheDirectory ?? modelCacheDirectory(), hubId);
   if (former !== undefined) return former;
   const get = (file: string) => ensureFile(hubId, file, options, true);
 
   const config = await get('config.json');
   if (config === undefined) {
-    throw new TransferError(
-      `There is no config.json in ${id}; check its name, or name one file, such as ${id}:model.gguf.`,
-    );
+    const none = `There is no config.json in ${id}; check its name, or name one file, such as ${id}:model.gguf.`;
+    return fetchOnlyGguf(hubId, none, options);
   }
-  await needFile(hubId, 'tokenizer.json', options);
+  if ((await ensureFile(hubId, 'tokenizer.json', options)) === undefined) {
+    return fetchOnlyGguf(hubId, missing(hubId, 'tokenizer.json', options), options);
+  }
   for (const file of optionalFiles) await get(file);
   if ((await get('model.safetensors')) === undefined) {
     const index = await get('model.safetensors.index.json');
     if (index === undefined) {
-      throw new TransferError(
+      return fetchOnlyGguf(
+        hubId,
         `There are no safetensors in ${id}; name a GGUF file of it, such as ${id}:model.gguf.`,
+        options,
       );
     }
     for (const shard of await shardsOf(index)) await needFile(hubId, shard, options);
@@ -78,16 +75,52 @@ async function fetchParts(id: HubId, file: string, options: HubOptions): Promise
   return path;
 }
 
+async function fetchQuantization(id: HubId, quantization: string, options: HubOptions): Promise<string> {
+  const cached = await cacheOf(id, options).files();
+  const known = exactGguf(cached, quantization);
+  if (known !== undefined) return fetchParts(id, known, options);
+  const files = isOffline(options) ? cached : await filesOfHub(id, options);
+  const {owner, name} = id;
+  if (files === undefined || (isOffline(options) && !hasGguf(files))) {
+    throw new TransferError(missing(id, `GGUF file of ${quantization}`, options));
+  }
+  return fetchParts(id, chooseGguf(files, quantization, `${owner}/${name}`), options);
+}
+
+/**
+ * The GGUF file of a repository without the files of a whole model.
+ * @param otherwise the message of the error if there is no GGUF file either.
+ */
+async function fetchOnlyGguf(id: HubId, otherwise: string, options: HubOptions): Promise<string> {
+  const files = isOffline(options) ? await cacheOf(id, options).files() : await filesOfHub(id, options);
+  if (files === undefined || !hasGguf(files)) throw new TransferError(otherwise);
+  return fetchParts(id, chooseGguf(files, undefined, `${id.owner}/${id.name}`), options);
+}
+
+/** The files of the commit that was downloaded before, else of the revision; undefined if the hub does not list them. */
+async function filesOfHub(id: HubId, options: HubOptions): Promise<readonly string[] | undefined> {
+  return listFiles(id, revisionOf(id, await cacheOf(id, options).commit()), options);
+}
+
 async function needFile(id: HubId, file: string, options: HubOptions): Promise<string> {
   const path = await ensureFile(id, file, options);
   if (path !== undefined) return path;
-  const {owner, name, revision} = id;
-  throw new TransferError(
-    isOffline(options)
-      ? `${file} of ${owner}/${name}@${revision} was not downloaded yet, and HF_HUB_OFFLINE or \`offline\` forbids asking the hub.`
-      : `There is no ${file} at ${fileUrl(id, revision, file, options)} (404). Check the names of model, revision and file.`,
-  );
+  throw new TransferError(missing(id, file, options));
 }
+
+function missing(id: HubId, file: string, options: HubOptions): string {
+  const {owner, name, revision} = id;
+  return isOffline(options)
+    ? `${file} of ${owner}/${name}@${revision} was not downloaded yet, and HF_HUB_OFFLINE or \`offline\` forbids asking the hub.`
+    : `There is no ${file} at ${fileUrl(id, revision, file, options)} (404). Check the names of model, revision and file.`;
+}
+
+const cacheOf = (id: HubId, {cacheDirectory = hubCacheDirectory()}: HubOptions) =>
+  new HubCache(cacheDirectory, id);
+
+/** All files of a model come from the commit of the first one. */
+const revisionOf = ({revision}: HubId, commit: string | undefined) =>
+  commit !== undefined && isCommitHash(commit) ? commit : revision;
 
 /**
  * The path of a file, which is downloaded unless it is there; undefined if the hub has no such file. For a commit, which never
@@ -100,7 +133,7 @@ async function ensureFile(
   optional = false,
 ): Promise<string | undefined> {
   checkFileName(file);
-  const cache = new HubCache(options.cacheDirectory ?? hubCacheDirectory(), id);
+  const cache = cacheOf(id, options);
   const {join} = process.getBuiltinModule('node:path');
   let commit = await cache.commit();
   if (commit !== undefined) {
@@ -110,10 +143,8 @@ async function ensureFile(
   }
   if (isOffline(options)) return undefined;
 
-  // all files of a model come from the commit of the first one
-  const revision = commit !== undefined && isCommitHash(commit) ? commit : id.revision;
-  const url = fileUrl(id, revision, file, options);
-  const request = {...options, headers: {...authorization(options), ...options.headers}};
+  const url = fileUrl(id, revisionOf(id, commit), file, options);
+  const request = withToken(options);
   const remote = await inspectRemote(url, request);
   if (!remote.exists) {
     // mirrors may not say whether the file is missing or the whole repository
@@ -145,27 +176,6 @@ async function receive(
     if (blob === undefined) throw error;
     return blob;
   }
-}
-
-function isOffline({
-  offline = /^(1|on|yes|true)$/i.test(process.env['HF_HUB_OFFLINE'] ?? ''),
-}: HubOptions): boolean {
-  return offline;
-}
-
-function authorization({token = process.env['HF_TOKEN']}: HubOptions): Record<string, string> {
-  return token ? {authorization: `Bearer ${token}`} : {};
-}
-
-function fileUrl({owner, name}: HubId, revision: string, file: string, {endpoint}: HubOptions): string {
-  const base = endpoint ?? (process.env['HF_ENDPOINT'] || publicHub);
-  if (!/^https?:\/\/[^/]/.test(base)) {
-    throw new InvalidArgumentError(
-      `The hub's address "${base}" is not an http(s) URL; correct HF_ENDPOINT or remove it.`,
-    );
-  }
-  const parts = [owner, name, 'resolve', revision, ...file.split('/')];
-  return [base.replace(/\/+$/, ''), ...parts.map(encodeURIComponent)].join('/');
 }
 
 async function shardsOf(indexPath: string): Promise<readonly string[]> {

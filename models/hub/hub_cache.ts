@@ -50,6 +50,16 @@ export class HubCache {
     return (await readdir(this.snapshot(commit)).catch(() => [])).length > 0;
   }
 
+  /** The files of the revision that were downloaded, with `/` between folders. */
+  async files(): Promise<readonly string[]> {
+    const {readdir} = process.getBuiltinModule('node:fs/promises');
+    const {sep} = process.getBuiltinModule('node:path');
+    const commit = await this.commit();
+    if (commit === undefined) return [];
+    const files = await readdir(this.snapshot(commit), {recursive: true}).catch(() => []);
+    return files.map(file => file.split(sep).join('/'));
+  }
+
   /** Whether it is known that the commit has no such file. */
   lacks(commit: string, file: string): Promise<boolean> {
     return isFile(pathJoin(this.folder, '.no_exist', commit, file));

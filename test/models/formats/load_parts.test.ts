@@ -302,6 +302,19 @@ describe('a model in several files', () => {
       );
     });
 
+    it('or by the address of any', async () => {
+      requests.length = 0;
+      const address = `${process.env['HF_ENDPOINT']}/some/where/${names[2]!}`;
+      for (let i = 0; i < 2; i++) {
+        const loaded = await loadModel(address);
+        expect(loaded.source).to.equal(address);
+        await expectGolden(loaded);
+      }
+      expect(requests.filter(request => request.startsWith('GET'))).to.deep.equal(
+        names.map(name => `GET ${name}`),
+      );
+    });
+
     it('a part that is not there is named', async () => {
       served = {[names[0]!]: served[names[0]!]!, [names[1]!]: served[names[1]!]!};
       await rejection(loadModel(`other/model:${names[0]!}`), TransferError, /no tiny-00003-of-00003.gguf at/);
@@ -315,6 +328,18 @@ describe('a model in several files', () => {
           InvalidArgumentError,
           /one of the files of a model.*Give some\/model@v1:/,
         );
+      }
+      await rejection(
+        loadModel('https://huggingface.co/some/model/blob/main/model.safetensors'),
+        InvalidArgumentError,
+        /one of the files of a model.*Give some\/model:/,
+      );
+      for (const address of [
+        'https://huggingface.co/some',
+        'http://127.0.0.1/model.bin',
+        'huggingface.co/a/b/c.gguf',
+      ]) {
+        await rejection(loadModel(address), InvalidArgumentError, /hub id/);
       }
       expect(requests).to.deep.equal([]);
     });

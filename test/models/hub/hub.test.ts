@@ -36,7 +36,60 @@ describe('hub ids', () => {
     });
   });
 
+  it('may name a quantisation', () => {
+    expect(parseHubId('a/b:Q4_K_M')).to.deep.equal({
+      ...{owner: 'a', name: 'b', revision: 'main', file: undefined},
+      quantization: 'Q4_K_M',
+    });
+    expect(parseHubId('a/b@v1:ud-q4_k_xl')).to.include({revision: 'v1', quantization: 'ud-q4_k_xl'});
+  });
+
+  it('are read from addresses of the hub', () => {
+    const whole = parseHubId('a/b.c');
+    const file = parseHubId('a/b.c:sub dir/x+y-Q4_0.gguf');
+    for (const host of [
+      'https://huggingface.co',
+      'http://huggingface.co',
+      'https://www.huggingface.co',
+      'huggingface.co',
+      'hf.co',
+      'https://hf.co',
+    ]) {
+      for (const path of [
+        'a/b.c',
+        'a/b.c/',
+        'a/b.c/tree/main',
+        'a/b.c?library=transformers',
+        'a/b.c#usage',
+      ]) {
+        expect(parseHubId(`${host}/${path}`), `${host}/${path}`).to.deep.equal(whole);
+      }
+      for (const path of [
+        'blob/main/sub%20dir/x+y-Q4_0.gguf',
+        'resolve/main/sub%20dir/x+y-Q4_0.gguf?download=true',
+      ])
+        expect(parseHubId(`${host}/a/b.c/${path}`)).to.deep.equal(file);
+      expect(parseHubId(`${host}/a/b.c:Q8_0`)).to.deep.equal(parseHubId('a/b.c:Q8_0'));
+      expect(parseHubId(`${host}/a/b.c/tree/refs%2Fpr%2F1`)).to.deep.equal(parseHubId('a/b.c@refs/pr/1'));
+    }
+  });
+
   for (const id of [
+    'https://huggingface.co/',
+    'https://huggingface.co/a',
+    'https://huggingface.co/a/b/c',
+    'https://huggingface.co/a/b/blob/main',
+    'https://huggingface.co/a/b/tree/main/sub',
+    'https://huggingface.co/a/b/blob/main/x.gguf:Q4_0',
+    'https://huggingface.co/a/b/blob/main/../x.gguf',
+    'https://huggingface.co/a/b/resolve/main/%2e%2e/x.gguf',
+    'https://huggingface.co/a/b/resolve/main/..%2Fx.gguf',
+    'https://huggingface.co/a/b/resolve/..%2F..%2Fetc/x.gguf',
+    'https://huggingface.co/a/b/resolve/main/%zz.gguf',
+    'https://huggingface.co/../b',
+    'https://huggingface.co.evil.org/a/b',
+    'https://evil.org/huggingface.co/a/b',
+    'ftp://huggingface.co/a/b',
     '',
     'gpt2',
     'a/b/c',

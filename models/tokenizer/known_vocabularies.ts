@@ -19,6 +19,23 @@ const knownVocabularies: readonly KnownVocabulary[] = [
     tokens: {0: '!', 128000: '<|begin_of_text|>', 128001: '<|end_of_text|>'},
   },
   {pre: 'qwen2', minTokens: 151_646, tokens: {0: '!', 151643: '<|endoftext|>', 151644: '<|im_start|>'}},
+  {pre: 'mpt', minTokens: 50_254, tokens: {0: '<|endoftext|>', 1: '<|padding|>', 2: '!'}}, // GPT-NeoX
+  {pre: 'falcon', minTokens: 65_024, tokens: {0: '>>TITLE<<', 11: '<|endoftext|>'}},
+  {
+    pre: 'deepseek-coder',
+    minTokens: 32_022,
+    tokens: {0: '!', 32013: '<｜begin▁of▁sentence｜>', 32014: '<｜end▁of▁sentence｜>'},
+  },
+  {
+    pre: 'deepseek-llm',
+    minTokens: 100_002,
+    tokens: {0: '!', 100000: '<｜begin▁of▁sentence｜>', 100001: '<｜end▁of▁sentence｜>'},
+  },
+  {
+    pre: 'command-r',
+    minTokens: 255_029,
+    tokens: {0: '<PAD>', 5: '<BOS_TOKEN>', 255001: '<|END_OF_TURN_TOKEN|>'},
+  },
 ];
 
 /**

@@ -298,6 +298,28 @@ describe('a tokenizer from a GGUF vocabulary', () => {
       }
     });
 
+    it('knows further vocabularies', () => {
+      const further: [pre: string, size: number, landmarks: Record<number, string>][] = [
+        ['mpt', 50_432, {0: '<|endoftext|>', 1: '<|padding|>', 2: '!'}],
+        ['falcon', 65_024, {0: '>>TITLE<<', 11: '<|endoftext|>'}],
+        [
+          'deepseek-coder',
+          32_256,
+          {0: '!', 32013: '<｜begin▁of▁sentence｜>', 32014: '<｜end▁of▁sentence｜>'},
+        ],
+        [
+          'deepseek-llm',
+          102_400,
+          {0: '!', 100000: '<｜begin▁of▁sentence｜>', 100001: '<｜end▁of▁sentence｜>'},
+        ],
+        ['command-r', 256_000, {0: '<PAD>', 5: '<BOS_TOKEN>', 255001: '<|END_OF_TURN_TOKEN|>'}],
+      ];
+      for (const [pre, size, landmarks] of further) {
+        const {tokens} = movedVocabulary(size, landmarks);
+        expect(assumedSplitting({tokens}, message => expect.fail(message))).to.equal(pre);
+      }
+    });
+
     const published: [pre: string, size: number, landmarks: Record<number, string>][] = [
       ['smollm', 49_152, {0: '<|endoftext|>', 1: '<|im_start|>', 2: '<|im_end|>'}],
       ['gpt-2', 50_257, {0: '!', 50256: '<|endoftext|>'}],

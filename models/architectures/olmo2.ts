@@ -14,7 +14,7 @@ import {
 } from '../formats/hub_sizes.js';
 import {hubWindowEntries, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
 import {decoderArchitecture} from './parts/decoder_architecture.js';
-import {onlyActivationOfGguf} from './parts/gguf_refusals.js';
+import {onlyActivationOfGguf, refused} from './parts/gguf_refusals.js';
 import type {ModelConfig} from './parts/model_config.js';
 
 /** Every so manyth layer of OLMo 3 has no window. */
@@ -56,7 +56,7 @@ export const olmo2 = decoderArchitecture({
     const sizes = sizesFromGguf(file, keys, 'rms');
     const rope = await ropeFromGguf(file, keys, sizes);
     const windows = windowsFromGguf(file, keys, sizes.depths, period);
-    const theta = keys.number('rope.freq_base_swa') ?? rope.theta;
+    const {theta} = rope; // llama.cpp takes it for all depths, whatever rope.freq_base_swa says
     return {
       architecture: 'olmo2',
       ...sizes,
@@ -68,6 +68,10 @@ export const olmo2 = decoderArchitecture({
   },
   toGguf(config) {
     onlyActivationOfGguf(config, 'silu');
+    const {rope, window, windowRope = rope, architecture} = config;
+    if (window !== undefined && (windowRope?.scaling !== undefined || windowRope?.theta !== rope?.theta)) {
+      throw refused('a rotation at depths with a window that has another base or is stretched', architecture);
+    }
     const {keys, tensors} = ropeToGguf(config.rope, config.headDim);
     return {
       type: 'olmo2',

@@ -13,7 +13,7 @@ SIZES = {
 PLAIN = {key: value for key, value in SIZES.items() if key != "num_key_value_heads"}
 YARN = {
     **{"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 16},
-    **{"beta_fast": 4.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0},
+    **{"beta_fast": 4.0, "beta_slow": 1.0},
 }
 LONG = {
     **{"rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75, "original_max_position_embeddings": 16},
@@ -26,7 +26,7 @@ CAPS = {"attn_logit_softcapping": 3.0, "final_logit_softcapping": 5.0}
 CASES = {
     "mistral": ("Mistral", {**SIZES, "head_dim": 12, "sliding_window": 9}, False),
     "mistral_no_window": ("Mistral", {**SIZES, "sliding_window": None}, True),
-    "ministral3": ("Ministral3", {**SIZES, "head_dim": 12, "rope_parameters": {**YARN, "llama_4_scaling_beta": 0.3}}, True),
+    "ministral3": ("Ministral3", {**SIZES, "head_dim": 12, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.3}}, True),
     "qwen3": ("Qwen3", {**SIZES, "head_dim": 12}, True),
     "qwen3_window": ("Qwen3", {**SIZES, "head_dim": 8, "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 1}, False),
     "smollm3": ("SmolLM3", {**SIZES, "hidden_size": 24, "num_hidden_layers": 5, "intermediate_size": 28}, True),
@@ -65,7 +65,14 @@ CASES = {
         True,
     ),
     "olmo2": ("Olmo2", SIZES, True),
-    "olmo3": ("Olmo3", {**SIZES, "hidden_size": 24, "num_hidden_layers": 4, "intermediate_size": 28, "sliding_window": 9}, False),
+    "olmo3": (
+        "Olmo3",
+        {
+            **{**SIZES, "hidden_size": 24, "num_hidden_layers": 4, "intermediate_size": 28, "sliding_window": 9},
+            "rope_parameters": {"full_attention": YARN, "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}},
+        },
+        True,
+    ),
     "gpt_neox": ("GPTNeoX", {**PLAIN, "intermediate_size": 64, "rotary_pct": 0.5}, True),
     "gpt_neox_in_turn": ("GPTNeoX", {**PLAIN, "intermediate_size": 64, "rotary_pct": 0.25, "use_parallel_residual": False}, True),
     "gpt_neo": (

@@ -12,7 +12,7 @@ import type {Past} from './past/past.js';
 import {releasePast} from './past/past_tensors.js';
 import {type RopeTables, RopeTableSet} from './past/rope_tables.js';
 
-/** How one depth attends its tokens. But for its scale, scoring is not known from a restored cache before its next step. */
+/** How one depth attends its tokens. */
 export interface Seen extends Scoring {
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables | undefined;

@@ -118,8 +118,8 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
 
   /** The sizes of this layer in a cache. Known once the layer is built. */
   get layerShape(): LayerShape {
-    const {depth, numHeads: heads, numKvHeads: kvHeads, cachePolicy: policy} = this.options;
-    return {depth, heads, kvHeads, ...this.storedSizes(this.headSizes()), policy};
+    const {depth, numHeads: heads, numKvHeads: kvHeads, cachePolicy: policy, window} = this.options;
+    return {depth, heads, kvHeads, ...this.storedSizes(this.headSizes()), window, policy};
   }
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {

@@ -51,6 +51,7 @@ const shapeSchema = v.looseObject({
   kvHeads: atLeast(1),
   dim: atLeast(1),
   dimV: atLeast(1),
+  window: v.optional(atLeast(1)),
 });
 
 function layersIn(model: CacheableModel): AttentionLayer[] {

@@ -17,6 +17,8 @@ export interface LayerShape {
    * which attend over rebuilt keys. Default: `dim` and `dimV`.
    */
   readonly headDim?: number;
+  /** The sliding window of the layer in tokens, if it has one: a cache holds little more. Default: none. */
+  readonly window?: number | undefined;
   /** The policy that the layer asks for if a cache is made without a plan. Default: `full`. */
   readonly policy?: PolicyLike;
 }

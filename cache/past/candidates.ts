@@ -10,7 +10,7 @@ import type {AskedQueries, CandidateTile, Candidates, Context, Keeper} from '../
 import {LastingTensors, askedQueries, joined, memo} from './asked_queries.js';
 import {attendOptions, attendedKeys} from './attend_past.js';
 import {decodeKeys} from './decode.js';
-import type {Past, Segment} from './past.js';
+import {type Past, type Segment, oldestSeen} from './past.js';
 import {refitQueries} from './query_window.js';
 import {positionsOf} from './segments.js';
 
@@ -44,9 +44,10 @@ export function judge(
     const candidates = candidatesOf(asked, segments, sinks, past, context);
     const given = keep.score === undefined ? candidates.positions : keep.score(candidates);
     const score = scoreOfEach(keep.name, given, candidates.positions.shape);
-    const scores = ofSegments(withSinks(score, candidates), segments);
+    const unseen = (x: tf.Tensor4D, as: number) => withUnseen(x, as, candidates, context.window);
+    const scores = ofSegments(unseen(withSinks(score, candidates), worthless), segments);
     if (keep.refit !== true) return {scores};
-    return {scores, masses: ofSegments(massesOf(keep, candidates, ofNewest), segments)};
+    return {scores, masses: ofSegments(unseen(massesOf(keep, candidates, ofNewest), 0), segments)};
   } finally {
     lasting.dispose();
   }
@@ -67,6 +68,17 @@ function withSinks(score: tf.Tensor4D, {positions, sinks}: Candidates): tf.Tenso
   return sinks === 0 ? score : tf.where(tf.less(positions, sinks), tf.fill(score.shape, priceless), score);
 }
 
+/** Another number for tokens that no later query sees: these go first, and none takes over their attention. */
+function withUnseen(
+  x: tf.Tensor4D,
+  as: number,
+  {positions, tokensSeen}: Candidates,
+  window: number | undefined,
+): tf.Tensor4D {
+  const oldest = oldestSeen({tokensSeen}, window);
+  return oldest === 0 ? x : tf.where(tf.less(positions, oldest), tf.fill(x.shape, as), x);
+}
+
 function ofSegments(score: tf.Tensor4D, segments: readonly Segment[]): tf.Tensor4D[] {
   if (segments.length === 1) return [score];
   const sizes = segments.map(({tokens}) => tokens);
@@ -75,6 +87,9 @@ function ofSegments(score: tf.Tensor4D, segments: readonly Segment[]): tf.Tensor
 
 /** Higher than all other scores. Not Infinity, because the TopK of tfjs compares by differences, and Infinity - Infinity is NaN. */
 export const priceless = 3e38;
+
+/** Lower than all other scores, and so are sums of some. */
+const worthless = -1e30;
 
 /** @throws InvalidArgumentError if a keeper's score is not a tensor with a number for each token and head. */
 function scoreOfEach(name: string, score: tf.Tensor, shape: tf.Tensor4D['shape']): tf.Tensor4D {

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {gatherRows} from '../../ops/gather_tokens/index.js';
 import {decodeTokens, hostPositions} from './decode.js';
-import {type DenseBlock, type DenseSegment, type Past, segmentsOf} from './past.js';
+import {type DenseBlock, type DenseSegment, type Past, segmentsOf, tokensHeld} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 import {dense, firstTokens, lastTokens, positionsOf, withoutOldest} from './segments.js';
 
 /**
- * Decodes a past to exact tokens, so that another policy can store them. If no token was evicted, all of them are in `recent`, in text
- * order. Otherwise `recent` holds the newest run without gaps and `held.rest` all older tokens, each head's in text order; the first
+ * Decodes a past to exact tokens, so that another policy can store them. If no token was evicted, or only the oldest ones, all of them are in
+ * `recent`, in text order. Otherwise `recent` holds the newest run without gaps and `held.rest` all older tokens, each head's in text order; the first
  * `sinks` tokens of the text, if all heads hold them, are in `held.sinks`.
  *
  * The caller owns the tensors of the result. Used when a plan changes, not in a step: one depth is dense meanwhile.
@@ -18,7 +18,8 @@ export async function decodePast(past: Past, rope: RopeTables | undefined, sinks
   const older = segments.filter(segment => segment !== past.recent);
   const positions = await Promise.all(segments.map(hostPositions));
   const heads = Math.max(...positions.map(rows => rows.length));
-  const isWhole = holdsAll(positions, tokensSeen);
+  const start = tokensSeen - tokensHeld(past);
+  const isWhole = isRun(positions, start);
   const orders = isWhole ? ordersOf(positions, heads) : ordersOf(positions.slice(0, older.length), heads);
   const decoded = tf.tidy((): Decoded => {
     const tokens = (of: typeof segments) =>
@@ -28,7 +29,7 @@ export async function decodePast(past: Past, rope: RopeTables | undefined, sinks
       );
     const result = (recent: DenseSegment, held: {sinks?: DenseBlock; rest?: DenseBlock} = {}): Decoded =>
       ({recent, ...held}) as Decoded;
-    if (isWhole) return result({...tokens(segments), positions: 0});
+    if (isWhole) return result({...tokens(segments), positions: start});
     const recent = withoutOldest({...past.recent, scores: undefined}, 0); // scores belong to the former policy
     if (older.length === 0) return result(recent);
     const rest = tokens(older);
@@ -45,10 +46,9 @@ export async function decodePast(past: Past, rope: RopeTables | undefined, sinks
 
 type Decoded = {recent: DenseSegment; sinks?: DenseBlock; rest?: DenseBlock} & tf.TensorContainerObject;
 
-/** Whether every head holds the whole text. */
-function holdsAll(positions: readonly ArrayLike<number>[][], tokensSeen: number): boolean {
-  const held = positions.reduce((sum, rows) => sum + (rows[0]?.length ?? 0), 0);
-  return held === tokensSeen;
+/** Whether every head holds all tokens from a position on: if it begins with the text, or behind what no query sees any more. */
+function isRun(positions: readonly ArrayLike<number>[][], first: number): boolean {
+  return first === 0 || positions.every(rows => rows.every(row => Array.from(row).every(at => at >= first)));
 }
 
 /** For each head, the indices of its tokens in the concatenated segments, sorted by position. */

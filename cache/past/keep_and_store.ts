@@ -1,15 +1,20 @@
 import type {Budget, Context, Policy} from '../contract.js';
 import {bytesOf} from '../keepers/budget.js';
+import {dropUnseen} from './drop_unseen.js';
 import {evict} from './evict.js';
-import type {DenseBlock, Past} from './past.js';
+import {type DenseBlock, type Past, oldestSeen} from './past.js';
 import {queriesKept} from './query_window.js';
 import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './segments.js';
 
 /**
- * Applies a policy after attention: stores tokens older than the `recent` ones in whole blocks, then evicts what exceeds the keeper's
- * budget. Pure; inside the caller's tidy.
+ * Applies a policy after attention: drops tokens that no later query sees, stores those older than the `recent` ones in whole blocks, then
+ * evicts what exceeds the keeper's budget. Pure; inside the caller's tidy.
  */
-export function keepAndStore(policy: Policy, past: Past, of: Context): Past {
+export function keepAndStore(given: Policy, before: Past, of: Context): Past {
+  const {window} = of;
+  // the first tokens are sinks as long as a query sees them
+  const policy = oldestSeen(before, window) < given.sinks ? given : {...given, sinks: 0};
+  const past = window === undefined ? before : dropUnseen(before, window, of.queries?.shape[2] ?? window);
   const {keep, store} = policy;
   const context = keep.budget === undefined ? of : {...of, budget: budgetAt(policy, keep.budget, of.depth)};
   const rested = storeRest(policy, past, context);

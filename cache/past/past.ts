@@ -107,7 +107,12 @@ export function withSegments(past: Past, segments: Readonly<Record<string, Segme
   return {...past, held: Object.fromEntries(held.filter(([, {tokens}]) => tokens > 0))};
 }
 
-/** Returns the tokens that a past holds per head: `tokensSeen` less evicted tokens. */
+/** Returns the position of the oldest token that the next query sees. Tokens before it are never seen again. */
+export function oldestSeen({tokensSeen}: Pick<Past, 'tokensSeen'>, window: number | undefined): number {
+  return window === undefined ? 0 : Math.max(0, tokensSeen - window + 1);
+}
+
+/** Returns the tokens that a past holds per head: `tokensSeen` less those that were evicted, or that no later query sees. */
 export function tokensHeld(past: Past): number {
   return segmentsOf(past).reduce((sum, {tokens}) => sum + tokens, 0);
 }

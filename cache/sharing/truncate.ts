@@ -2,14 +2,21 @@ import * as tf from '@tensorflow/tfjs';
 import {append} from '../../ops/append/index.js';
 import {CacheStateError} from '../../base/errors.js';
 import {type Encoding, mapTensors} from '../../ops/encodings/encoding.js';
-import {type DenseSegment, type Past, type Segment, tokensHeld} from '../past/past.js';
+import {
+  type DenseSegment,
+  type Past,
+  type Segment,
+  oldestSeen,
+  segmentsOf,
+  tokensHeld,
+} from '../past/past.js';
 import type {Policy} from '../contract.js';
 import {decodeTokens, hostPositions} from '../past/decode.js';
 import {kept as keptTensors, stillHeld} from '../past/past_tensors.js';
 import {withoutNewestQueries} from '../past/query_window.js';
 import type {RopeTables} from '../past/rope_tables.js';
 import {blockTokensOf, dense, rowsFrom} from '../past/segments.js';
-import type {CacheState} from '../state.js';
+import type {CacheState, Seen} from '../state.js';
 
 /**
  * Keeps only the first `tokens` tokens of a cache: see `KVCache.truncate`.
@@ -32,7 +39,7 @@ export async function truncate(state: CacheState, tokens: number): Promise<void>
   const pasts: Past[] = [];
   tf.tidy(() => {
     for (const [depth, past] of former.entries()) {
-      pasts.push(truncated(past, tokens, before[depth]!, state.policies[depth]!, state.seen[depth]!.rope));
+      pasts.push(truncated(past, tokens, before[depth]!, state.policies[depth]!, state.seen[depth]!));
     }
     for (const past of pasts) keptTensors({past});
   });
@@ -75,14 +82,14 @@ function truncated(
   tokens: number,
   before: readonly number[],
   policy: Policy,
-  rope: RopeTables | undefined,
+  {rope, window}: Seen,
 ): Past {
   if (tokens === past.tokensSeen) return past;
   const evicted = past.tokensSeen - tokensHeld(past);
-  if (evicted > 0) {
+  if (evicted > oldestSeen({tokensSeen: tokens}, window) || (evicted > 0 && !isNewestRun(past))) {
     throw new CacheStateError(
-      `${evicted} of ${past.tokensSeen} tokens were evicted (the policy is ${policy.name} now), which a cache of ${tokens} tokens might ` +
-        `still hold. ${advice}`,
+      `${evicted} of ${past.tokensSeen} tokens were evicted (the policy is ${policy.name} now` +
+        `${window === undefined ? '' : `, the layer's window ${window} tokens`}), which a cache of ${tokens} tokens might still hold. ${advice}`,
     );
   }
   const first = past.recent.positions;
@@ -106,6 +113,12 @@ function truncated(
     if (kept > whole) tail = decodedTail(segment, whole, kept - whole, tokens, rope);
   }
   return {...past, held, queries, recent: tail ?? emptyRun(past.recent, tokens), tokensSeen: tokens};
+}
+
+/** Whether a past holds the newest tokens without a gap, as windows of layers leave them. */
+function isNewestRun(past: Past): boolean {
+  const first = past.tokensSeen - tokensHeld(past);
+  return segmentsOf(past).every(({positions}) => typeof positions === 'number' && positions >= first);
 }
 
 const advice = 'fork() the cache before tokens that may be undone, or reset() it and compute the text again.';

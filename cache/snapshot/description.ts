@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import {FormatError} from '../../base/errors.js';
 import {parseJsonText} from '../../base/files/json_text.js';
-import {atLeast, optionValue} from '../../base/options.js';
+import {atLeast, optionValue, positiveNumber} from '../../base/options.js';
 import {ropeSchema} from '../../ops/rotate/rope_schema.js';
 import {encodingLayoutSchema} from './encoding_layout.js';
 
@@ -30,6 +30,10 @@ const depth = v.strictObject({
   events: v.strictObject({blocksEncoded: atLeast(0), svdUpdates: atLeast(0), evictedTokens: atLeast(0)}),
   /** Factor of the attention scores. */
   scale: finite,
+  /** What else makes scores: see `ScoringOptions`. Absent if it is the default. */
+  window: v.exactOptional(atLeast(1)),
+  softCap: v.exactOptional(positiveNumber),
+  alibi: v.exactOptional(v.literal(true)),
   /** How stored keys are rotated; absent if they are not. */
   rope: v.exactOptional(ropeSchema),
   held: v.array(v.tuple([v.string(), segment])),

@@ -133,13 +133,14 @@ class DepthReader {
   }
 
   read(): SavedDepth {
-    const {tokensSeen, events, scale, rope, queries, extras} = this.depth;
+    const {tokensSeen, events, scale, window, softCap, alibi, rope, queries, extras} = this.depth;
     if (rope) this.checkRope(rope);
     const held = this.depth.held.map(
       ([name, segment]) => [name, this.segment(segment, `held.${name}`)] as const,
     );
     const recent = this.recent();
-    if (held.every(([, {tokens}]) => tokens === 0) && recent.tokens === 0) throw damaged('it holds no token');
+    const holdsNone = held.every(([, {tokens}]) => tokens === 0) && recent.tokens === 0;
+    if (holdsNone && window !== 1) throw damaged('it holds no token');
     const carried = extras.map(
       ({name, dtype, shape}) =>
         [name, this.reader.tensor(`${this.prefix}.extras.${name}`, dtype, shape)] as const,
@@ -153,7 +154,7 @@ class DepthReader {
         ...(queries && {queries: this.queries(queries)}),
         ...(carried.length > 0 && {extras: Object.fromEntries(carried)}),
       },
-      scale,
+      ...{scale, window, softCap, alibi},
       ...(rope && {rope}),
     };
   }

@@ -34,8 +34,8 @@ export function fill(state: CacheState, snapshot: OpenSnapshot): void {
   tf.tidy(() => {
     for (const [depth, saved] of snapshot.depths().entries()) {
       if (saved === undefined) continue;
-      const {past, scale, rope} = saved;
-      state.seen[depth] = {scale, rope: rope && state.ropes.of(rope, state.shapes[depth]!.dim)};
+      const {past, rope, ...scoring} = saved;
+      state.seen[depth] = {...scoring, rope: rope && state.ropes.of(rope, state.shapes[depth]!.dim)};
       state.pasts[depth] = kept({past}).past;
       state.binding.bind(depth, undefined);
     }

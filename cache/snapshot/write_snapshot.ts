@@ -3,6 +3,7 @@ import {crc32} from '../../base/crc32.js';
 import {CacheStateError} from '../../base/errors.js';
 import {withoutUndefined} from '../../base/records.js';
 import {type TensorToWrite, writeSafetensors} from '../../base/files/write_safetensors.js';
+import type {Scoring} from '../../ops/attention/scoring.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {specOf} from '../../base/options.js';
 import {type Encoding, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
@@ -25,10 +26,8 @@ export const checksumName = 'crc32';
 export const checksumBytes = 4;
 
 /** One depth of a cache that holds tokens. */
-export interface SavedDepth {
+export interface SavedDepth extends Scoring {
   readonly past: Past;
-  /** Factor of the attention scores. */
-  readonly scale: number;
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeConfig;
 }
@@ -56,9 +55,9 @@ export async function writeSnapshot(state: CacheState, fingerprint: string | und
     beyondContext,
     depths: state.pasts.map((past, index) => {
       if (past === undefined) return null;
-      const {scale, rope} = state.seen[index]!;
+      const {rope, latents, ...scoring} = state.seen[index]!;
       const most = queriesKept(policies[index]!.keep) ?? 0;
-      return describeDepth({past, scale, rope: rope?.config}, most, `depth.${index}`, tensors);
+      return describeDepth({past, ...scoring, rope: rope?.config}, most, `depth.${index}`, tensors);
     }),
   };
   tensors.push({
@@ -82,7 +81,7 @@ export async function writeSnapshot(state: CacheState, fingerprint: string | und
 
 /** @param most how many of the newest queries the keeper asks for. */
 function describeDepth(
-  {past, scale, rope}: SavedDepth,
+  {past, scale, window, softCap, alibi, rope}: SavedDepth,
   most: number,
   prefix: string,
   tensors: TensorToWrite[],
@@ -93,6 +92,9 @@ function describeDepth(
     tokensSeen,
     events: {...events},
     scale,
+    ...(window !== undefined && {window}),
+    ...(softCap !== undefined && {softCap}),
+    ...(alibi === true && {alibi}),
     ...(rope && {rope: withoutUndefined(rope)}),
     held: Object.entries(held).map(([name, segment]) => [
       name,

@@ -102,19 +102,20 @@ function checkStateless(placed: readonly PlacedLayer[]): void {
 
 /** Computes a layer's output for new tokens x `[batch, tokens, model dim]` as its adapter describes it, and adds them to the cache. */
 export function attendWithCache(
-  {rope, scale, window, parts}: KnownAttention,
+  attention: KnownAttention,
   x: tf.Tensor,
   cache: AttentionCache,
   {depth, context, layer}: {readonly depth: number; readonly context: number; readonly layer?: object},
 ): tf.Tensor {
-  const attended = cache.attend(depth, {
-    ...parts.project(x),
-    rope,
-    scale,
-    layer,
-    window: window !== undefined && window < context ? window : undefined, // a window as wide as the context excludes nothing
-  });
+  const {rope, scale, parts} = attention;
+  const window = windowWithin(attention, context);
+  const attended = cache.attend(depth, {...parts.project(x), rope, scale, layer, window});
   return parts.output(attended, x);
+}
+
+/** A window as wide as the context excludes nothing. */
+function windowWithin({window}: KnownAttention, context: number): number | undefined {
+  return window !== undefined && window < context ? window : undefined;
 }
 
 function attachAttention(
@@ -124,7 +125,8 @@ function attachAttention(
   context: ModelContext,
 ): () => void {
   const {heads, kvHeads, headDim: dim} = attention;
-  const shape: LayerShape = {depth, heads, kvHeads, dim, dimV: dim};
+  const window = windowWithin(attention, context.tokens);
+  const shape: LayerShape = {depth, heads, kvHeads, dim, dimV: dim, window};
   Object.defineProperty(layer, 'layerShape', {value: shape, configurable: true});
   const undo = withCache(layer, context, (x, cache) => {
     const most = cache.beyondContext === true ? Infinity : context.tokens;

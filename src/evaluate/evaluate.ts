@@ -125,13 +125,13 @@ function checkVocabularies(model: tf.LayersModel, compared: readonly ComparedMod
   }
 }
 
-/** Packs weights and compiles kernels in the shapes that are timed. Otherwise the time of the first plan would include this. */
+/** Packs weights and compiles kernels, for a prompt and a token. Otherwise the time of the first plan would include this. */
 async function warmUp(model: tf.LayersModel, ids: readonly number[]): Promise<void> {
   const cache = new KVCache(model, full());
   try {
-    await measuredStep(model, ids, cache);
-    await cache.truncate(Math.max(1, ids.length - 1)); // the next step must fit into the model's context
-    await measuredStep(model, ids.slice(0, 1), cache);
+    // all of them fit into the model's context, and one more may not
+    if (ids.length > 1) await measuredStep(model, ids.slice(0, -1), cache);
+    await measuredStep(model, ids.slice(-1), cache);
   } finally {
     cache.dispose();
   }

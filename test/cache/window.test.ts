@@ -2,13 +2,15 @@ import {makePolicy} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {KVCache} from '../../cache/kv_cache.js';
-import {type Past, segmentsOf} from '../../cache/past/past.js';
+import {type Past, segmentsOf, tokensHeld} from '../../cache/past/past.js';
+import {blockTokensOf} from '../../cache/past/segments.js';
 import {attendOverItself} from '../../layers/cached_attention.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
-import {InvalidArgumentError} from '../../base/errors.js';
+import {CacheStateError, InvalidArgumentError} from '../../base/errors.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
-import {describeOnBackends} from '../support/backends.js';
+import {rejection} from '../base/files/rejection.js';
+import {describeOnBackends, testBackends} from '../support/backends.js';
 import {expectClose} from '../support/tensors.js';
 import {randomProfileId} from '../support/transform_profile.js';
 import {policyVariants, variantName} from './variants.js';
@@ -17,13 +19,34 @@ const [batch, heads, kvHeads, dim, tokens] = [2, 4, 2, 16, 40];
 const layerShape = {depth: 0, heads, kvHeads, dim, dimV: dim};
 const scale = 0.3;
 
-function randomText(): Text {
+function randomText(length = tokens): Text {
   return {
-    queries: tf.randomNormal<tf.Rank.R4>([batch, heads, tokens, dim], 0, 1, 'float32', 1),
-    keys: tf.randomNormal<tf.Rank.R4>([batch, kvHeads, tokens, dim], 0, 1, 'float32', 2),
-    values: tf.randomNormal<tf.Rank.R4>([batch, kvHeads, tokens, dim], 0, 1, 'float32', 3),
+    queries: tf.randomNormal<tf.Rank.R4>([batch, heads, length, dim], 0, 1, 'float32', 1),
+    keys: tf.randomNormal<tf.Rank.R4>([batch, kvHeads, length, dim], 0, 1, 'float32', 2),
+    values: tf.randomNormal<tf.Rank.R4>([batch, kvHeads, length, dim], 0, 1, 'float32', 3),
   };
 }
+
+/** So long that tokens leave a window by the block. */
+const longTokens = 192;
+
+/** Scores `[batch, heads, tokens, tokens]` of tokens within a window, and -1e9; keys have no rotation. Inside the caller's tidy. */
+function maskedScores({queries, keys}: Text, window: number): tf.Tensor {
+  const length = keys.shape[2];
+  const scores = tf.mul(tf.matMul(queries, toQueryHeads(keys), false, true), scale);
+  const band = tf.linalg.bandPart(tf.ones([length, length]), window - 1, 0);
+  return tf.add(scores, tf.mul(tf.sub(band, 1), 1e9));
+}
+
+/** Each key head once for each of its query heads. */
+function toQueryHeads(x: tf.Tensor4D): tf.Tensor {
+  const [, , length] = x.shape;
+  const ofHeads = tf.reshape(x, [batch, kvHeads, 1, length, dim]);
+  return tf.reshape(tf.tile(ofHeads, [1, 1, heads / kvHeads, 1, 1]), [batch, heads, length, dim]);
+}
+
+const attentionWithin = (text: Text, window: number) =>
+  tf.tidy(() => tf.matMul(tf.softmax(maskedScores(text, window)), toQueryHeads(text.values)));
 
 type Text = {queries: tf.Tensor4D; keys: tf.Tensor4D; values: tf.Tensor4D};
 
@@ -140,14 +163,8 @@ describeOnBackends('a local window', () => {
     const text = randomText();
     const expected = tf.tidy(() => {
       const rotation = rotationFor(rope, dim, 0, tokens);
-      const keys = tf.reshape(rotate(text.keys, rotation), [batch, kvHeads, 1, tokens, dim]);
-      const values = tf.reshape(text.values, [batch, kvHeads, 1, tokens, dim]);
-      const group = [1, 1, heads / kvHeads, 1, 1];
-      const grouped = (x: tf.Tensor) => tf.reshape(tf.tile(x, group), [batch, heads, tokens, dim]);
-      const scores = tf.mul(tf.matMul(rotate(text.queries, rotation), grouped(keys), false, true), scale);
-      const band = tf.linalg.bandPart(tf.ones([tokens, tokens]), window - 1, 0);
-      const masked = tf.add(scores, tf.mul(tf.sub(band, 1), 1e9));
-      return tf.matMul(tf.softmax(masked), grouped(values));
+      const [queries, keys] = [rotate(text.queries, rotation), rotate(text.keys, rotation)];
+      return attentionWithin({...text, queries, keys}, window);
     });
     for (const policy of [
       {name: 'full'},
@@ -173,17 +190,25 @@ describeOnBackends('a local window', () => {
     const text = randomText();
     const cache = new KVCache(
       [layerShape],
-      makePolicy({name: 'h2o', options: {heavyBudget: 8, recentBudget: 60}}),
+      makePolicy({name: 'h2o', options: {heavyBudget: 8, recentBudget: 60, normalize: false}}),
     );
-    tf.dispose(cache.attend(0, {...part(text, 0, 30), scale, window: 5}));
-    tf.dispose(cache.attend(0, {...part(text, 30, 1), scale, window: 5}));
-    const {scores} = cache.past(0)!.recent;
-    const numbers = (await scores!.data()) as Float32Array;
-    const ofHead = numbers.subarray(0, 31);
-    const sum = ofHead.reduce((a, b) => a + b, 0);
-    expect(sum, 'a whole attention for each query of the group').to.be.closeTo(31 * (heads / kvHeads), 1e-3);
+    const window = 5;
+    tf.dispose(cache.attend(0, {...part(text, 0, 30), scale, window}));
+    tf.dispose(cache.attend(0, {...part(text, 30, 1), scale, window}));
+    const {scores, tokens: held} = cache.past(0)!.recent;
+    expect(held).to.equal(window - 1);
+    const expected = tf.tidy(() => {
+      const probabilities = tf.softmax(maskedScores(part(text, 0, 31), window));
+      const ofHeads = tf.sum(
+        tf.reshape(probabilities, [batch, kvHeads, (heads / kvHeads) * 31, 31]),
+        2,
+        true,
+      );
+      return tf.slice(ofHeads, [0, 0, 0, 31 - held], [-1, -1, -1, held]);
+    });
+    await expectClose(tf.reshape(scores!, expected.shape), expected, 1e-5);
     cache.dispose();
-    tf.dispose(text);
+    tf.dispose([text, expected]);
   });
 
   it('is refused if it is not a number of tokens', () => {
@@ -197,3 +222,103 @@ describeOnBackends('a local window', () => {
     tf.dispose(text);
   });
 });
+
+// references take minutes on cpu, and decide nothing there
+describeOnBackends(
+  'a cache of a layer with a local window',
+  () => {
+    for (const variant of [...policyVariants, byProfile]) {
+      const policy = makePolicy(variant);
+      it(`${variantName(variant)}: leaves no more than it in the cache, and a block or two`, async () => {
+        const text = randomText(longTokens);
+        for (const [window, chunk] of [
+          [13, 1],
+          [40, 7],
+          [40, 64],
+        ] as const) {
+          const cache = new KVCache([layerShape], policy);
+          const outputs: tf.Tensor[] = [];
+          for (let from = 0; from < longTokens; from += chunk) {
+            const fresh = part(text, from, Math.min(chunk, longTokens - from));
+            outputs.push(cache.attend(0, {...fresh, scale, window}));
+            tf.dispose(fresh);
+            const {held, recent} = cache.past(0)!;
+            const early = Math.min(16, Math.ceil(window / 16));
+            expect(recent.tokens, 'recent').to.be.below(window + early);
+            for (const [name, segment] of Object.entries(held)) {
+              const spare = Math.max(early, 2 * blockTokensOf(segment)); // blocks at both ends are seen in part
+              expect(segment.tokens, name).to.be.below(window + spare);
+              expect(segment.tokens, name).to.be.above(0);
+            }
+            expect(Object.keys(held), 'segments').to.not.include(from > window + 8 ? 'sinks' : '');
+          }
+          if (variantName(variant).startsWith('full')) {
+            const expected = attentionWithin(text, window);
+            const joined = tf.concat(outputs, 2);
+            await expectClose(joined, expected, 2e-5, `window ${window}, chunks of ${chunk}`);
+            tf.dispose([expected, joined]);
+          }
+          tf.dispose(outputs);
+          cache.dispose();
+        }
+        tf.dispose(text);
+      });
+
+      it(`${variantName(variant)}: goes on after a fork, a snapshot and another plan`, async () => {
+        const text = randomText(longTokens);
+        const window = 24;
+        const shapes = [{...layerShape, window}];
+        const cache = new KVCache(shapes, policy);
+        for (let from = 0; from < 100; from += 10) {
+          tf.dispose(cache.attend(0, {...part(text, from, 10), scale, window}));
+        }
+        const fork = cache.fork();
+        const restored = await KVCache.restore(await cache.save(), shapes, policy);
+        const replanned = cache.fork();
+        await replanned.setPlan('full');
+        const former = cache.past(0)!;
+        for (const [name, other] of Object.entries({fork, restored, replanned})) {
+          for (const [from, count] of [
+            [100, 1],
+            [101, 30],
+          ] as const) {
+            const fresh = part(text, from, count);
+            const expected = expectedOutput(other.past(0), fresh, from, window);
+            await expectClose(other.attend(0, {...fresh, scale, window}), expected, 2e-5, name);
+          }
+          expect(tokensHeld(other.past(0)!), name).to.be.at.most(tokensHeld(former) + 40);
+          other.dispose();
+        }
+        expect(cache.past(0)).to.equal(former);
+        cache.dispose();
+        tf.dispose(text);
+      });
+    }
+
+    it('lets a cache be cut as far as its tokens are there', async () => {
+      const text = randomText(longTokens);
+      const window = 64;
+      const expected = attentionWithin(text, window);
+      for (const plan of ['full', 'quantized:groupSize=4,residual=4,sinks=2,bits=8']) {
+        const cache = new KVCache([{...layerShape, window}], plan);
+        for (let from = 0; from < 150; from++) {
+          tf.dispose(cache.attend(0, {...part(text, from, 1), scale, window}));
+        }
+        const first = cache.tokens - tokensHeld(cache.past(0)!);
+        expect(first, 'dropped').to.be.above(80);
+        const least = first + window - 1;
+        expect(least, 'can be cut to').to.be.below(150);
+        await rejection(cache.truncate(least - 1), CacheStateError, /were evicted.*window 64 tokens/);
+        await cache.truncate(least);
+        expect(cache.tokens).to.equal(least);
+        const output = cache.attend(0, {...part(text, least, 5), scale, window});
+        const wanted = tf.slice(expected, [0, 0, least, 0], [-1, -1, 5, -1]);
+        await expectClose(output, wanted, plan === 'full' ? 2e-5 : 0.05);
+        tf.dispose([output, wanted]);
+        cache.dispose();
+      }
+      tf.dispose([text, expected]);
+    });
+  },
+  testBackends.filter(backend => backend !== 'cpu'),
+);

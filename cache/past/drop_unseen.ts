@@ -3,7 +3,19 @@ import {readableNumbers} from '../../ops/host_numbers.js';
 import {bestOf} from './choose.js';
 import {earlyTokens} from './evict.js';
 import {type Past, type Segment, oldestSeen, withSegments} from './past.js';
-import {blockTokensOf, inseparableTokensOf, positionsOf, withoutFirst, withoutOldest} from './segments.js';
+import {
+  blockTokensOf,
+  inseparableTokensOf,
+  moveTokens,
+  positionsOf,
+  withoutFirst,
+  withoutOldest,
+} from './segments.js';
+
+/** The most tokens per head that a depth holds or has room for between steps: its window, what waits to be dropped, and blocks at both ends. */
+export function mostHeld(window: number, blockTokens: number): number {
+  return window + moveTokens + 2 * blockTokens;
+}
 
 /**
  * Drops tokens that no later query sees, in whole blocks of their encoding and not at each step: a layer with a sliding window holds little more

@@ -7,6 +7,7 @@ import type {TransformProfile} from '../codecs/transform_profile/profile.js';
 import {predictedDivergences, sizesOf, widthsFor} from '../codecs/transform_profile/widths.js';
 import {agesByDefault, nearBitsOf, nearTokens} from '../codecs/transform_profile/widths_by_age.js';
 import type {Policy} from '../contract.js';
+import {mostHeld} from '../past/drop_unseen.js';
 import {grownCapacity, moveTokens, wholeBlocks} from '../past/segments.js';
 import {tableRows} from '../past/rope_tables.js';
 import {full} from '../policies/full.js';
@@ -32,7 +33,9 @@ export function policiesWithin(
   const limit = limitOf(size, shapes);
   const uniform = (policy: Policy, bytesOf: (shape: LayerShape) => number): Choice => ({
     policies: shapes.map(() => policy),
-    cost: sum(shapes.map(shape => costOf(size, policy, bytesOf(shape), denseBytes(shape)))),
+    cost: sum(
+      shapes.map(shape => costOf(heldSize(size, shape, policy), policy, bytesOf(shape), denseBytes(shape))),
+    ),
   });
   const exact = uniform(full(), denseBytes);
   if (limit > exact.cost * (1 + 1e-9)) throw tooLarge(size, shapes, exact.cost);
@@ -84,15 +87,16 @@ function transformWithin(
   limit: number,
 ): Choice {
   const tables = tableCost(size, profile);
+  const held = mostOf(shapes.map(shape => heldSize(size, shape, transform())));
   const dense = sum(shapes.map(denseBytes));
-  const costAt = (hundredths: number) => tables + transformCost(size, profile, hundredths / 100, dense);
+  const costAt = (hundredths: number) => tables + transformCost(held, profile, hundredths / 100, dense);
   let [fits, tooMany] = [100 * leastBits, 801];
   while (tooMany - fits > 1) {
     const middle = Math.floor((fits + tooMany) / 2);
     if (costAt(middle) <= limit) fits = middle;
     else tooMany = middle;
   }
-  const policy = transform({bits: fits / 100, near: nearOf(size)});
+  const policy = transform({bits: fits / 100, near: nearOf(held)});
   return {policies: shapes.map(() => policy), cost: costAt(fits)};
 }
 
@@ -136,8 +140,9 @@ function someExact(
   const losses = predictedDivergences(profile, widthsFor(profile, {bits: 8}).depths);
   const steps = shapes.map((shape, depth) => {
     const dense = denseBytes(shape);
-    const coded = costOf(size, policies[depth]!, integerBytes(ladder[0]!, shape), dense);
-    const bytes = costOf(size, full(), dense, dense) - coded;
+    const costAs = (policy: Policy, perToken: number) =>
+      costOf(heldSize(size, shape, policy), policy, perToken, dense);
+    const bytes = costAs(full(), dense) - costAs(policies[depth]!, integerBytes(ladder[0]!, shape));
     return {depth, bytes, gain: (losses[depth]!.keys + losses[depth]!.values) / bytes};
   });
   const chosen = [...policies];
@@ -148,6 +153,18 @@ function someExact(
     left -= bytes;
   }
   return chosen;
+}
+
+/** A size of the tokens that a depth holds of a text: no more than its window. */
+function heldSize(size: BudgetSize, {window}: LayerShape, {store}: Policy): BudgetSize {
+  if (!('bytes' in size) || window === undefined) return size;
+  return {...size, tokens: Math.min(size.tokens, mostHeld(window, store.blockTokens))};
+}
+
+/** The size of the most tokens. */
+function mostOf(sizes: readonly BudgetSize[]): BudgetSize {
+  const tokensOf = (size: BudgetSize) => ('bytes' in size ? size.tokens : 0);
+  return sizes.reduce((most, size) => (tokensOf(size) > tokensOf(most) ? size : most));
 }
 
 /**

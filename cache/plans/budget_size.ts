@@ -18,7 +18,8 @@ export interface TokenBudget {
 export interface TextBudget {
   /**
    * Bytes of the whole cache of one text, as `KVCache.byteSize` counts them: codes and scales, exact first tokens, tokens that wait to be
-   * stored, tables of positions, and spare room. No step exceeds it before the text is longer.
+   * stored, tables of positions, and spare room. No step exceeds it before the text is longer. Depths with a sliding window take no more than
+   * its tokens.
    */
   readonly bytes: number;
   /** The text's length in tokens. */

@@ -6,6 +6,7 @@ import {type SettingMemory, memoryTable, wasmBytes} from '../../models/formats/m
 import type {ModelParts} from '../../models/formats/model_parts.js';
 import {type WeightSetting, defaultSetting} from '../../models/formats/weight_formats.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
+import {tokensOfDepths, windowAt} from '../evaluate/held_tokens.js';
 import {type CachedShape, cacheBytes} from '../evaluate/index.js';
 import {columns, flag, readColumns, text, wholeNumber, word} from './support/arguments.js';
 import {command} from './support/command.js';
@@ -105,6 +106,12 @@ function summaryOf({name, config, tokenizer, weights}: ModelParts) {
     storage: policy,
     bytesPerToken: bytesOfAllDepths(config, asPolicy(policy), tokens) / tokens,
   }));
+  const held = tokensOfDepths(config, contextLength) / depths; // on average
+  const rows = [
+    {storage: 'float32', bytesPerToken: float32},
+    {storage: 'float16', bytesPerToken: float32 / 2},
+    ...measured,
+  ];
   return {
     name,
     format: weights.format,
@@ -114,11 +121,7 @@ function summaryOf({name, config, tokenizer, weights}: ModelParts) {
     weightsDefault: defaultSetting(weights),
     ...memoryOf({config, weights}),
     tokenizer: {vocabSize, bosId, eosIds},
-    cache: [
-      {storage: 'float32', bytesPerToken: float32},
-      {storage: 'float16', bytesPerToken: float32 / 2},
-      ...measured,
-    ],
+    cache: rows.map(row => ({...row, contextBytes: row.bytesPerToken * held})),
     cacheTokens: tokens,
   };
 }
@@ -154,9 +157,9 @@ function dtypesOf({
 
 const valuesOf = (shape: readonly number[]) => shape.reduce((product, axis) => product * axis, 1);
 
-/** All depths are equal, so one is measured; bytes that depths share are counted once. */
+/** All depths store a token alike, so one without a window is measured; bytes that depths share are counted once. */
 function bytesOfAllDepths(shape: CachedShape, policy: Policy, tokens: number): number {
-  const {byteSize, sharedBytes} = cacheBytes({...shape, depths: 1}, policy, tokens);
+  const {byteSize, sharedBytes} = cacheBytes({...shape, depths: 1, window: undefined}, policy, tokens);
   return shape.depths * (byteSize - sharedBytes) + sharedBytes;
 }
 
@@ -184,7 +187,7 @@ function summaryText(summary: Summary, chosen: readonly string[] | undefined): s
     bytes: {head: 'bytes/token', cell: row => count(row.bytesPerToken)},
     context: {
       head: counted(config.contextLength, 'token'),
-      cell: row => byteSize(row.bytesPerToken * config.contextLength),
+      cell: row => byteSize(row.contextBytes),
     },
     float32: {head: 'than float32', cell: row => timesSmaller(float32 / row.bytesPerToken)},
   };
@@ -206,6 +209,16 @@ function summaryText(summary: Summary, chosen: readonly string[] | undefined): s
     .join('\n\n');
 }
 
+/** What depths with a window see of a context. */
+function windowText(shape: CachedShape): string {
+  const {depths, window} = shape;
+  if (window === undefined) return '';
+  const windowed = Array.from({length: depths}, (_, depth) => windowAt(shape, depth)).filter(
+    of => of !== undefined,
+  );
+  return `, a window of ${counted(window, 'token')} at ${windowed.length === depths ? 'all' : windowed.length} of ${counted(depths, 'depth')}`;
+}
+
 const settingText = (setting: WeightSetting, {weightsDefault}: Summary) =>
   setting === weightsDefault ? `${setting} (default)` : setting;
 
@@ -219,7 +232,7 @@ function factsOf({name, format, config, parameters, tokenizer}: Summary): Readon
     depths: String(depths),
     dim: `${count(dim)}, feed-forward ${count(hiddenDim)}`,
     heads: `${counted(heads, 'query head')}, ${counted(kvHeads, 'key and value head')}, ${counted(headDim, 'number')} each`,
-    context: counted(contextLength, 'token'),
+    context: counted(contextLength, 'token') + windowText(config),
     vocabulary: `${count(vocabSize)} in the model, ${count(tokenizer.vocabSize)} in the tokenizer`,
     'ends at':
       eosIds.length === 0 ? 'no token' : `${eosIds.length === 1 ? 'token' : 'tokens'} ${eosIds.join(', ')}`,

@@ -4,12 +4,12 @@ import {command} from './support/command.js';
 import {interruptSignal} from './support/interrupt.js';
 import {print, printJson, printProse} from './support/print.js';
 import {type NamedColumns, columnsOf, tableText} from '../report/table.js';
+import {type Windowed, tokensOfDepths} from '../evaluate/held_tokens.js';
 import {byteSize, counted, short, timesSmaller} from '../../base/units.js';
 import {UsageError} from './support/usage_error.js';
 
 /** Numbers and texts of a cache. */
-interface CacheShape {
-  readonly depths: number;
+interface CacheShape extends Windowed {
   readonly kvHeads: number;
   readonly dim: number;
   readonly tokens: number;
@@ -72,13 +72,16 @@ export const memory = command({
 type DtypeRow = (typeof dtypes)[number];
 
 /** The product as text, factor by factor. */
-function sentenceOf({depths, kvHeads, dim, tokens, batch}: CacheShape, bytes: number, total: number): string {
+function sentenceOf(shape: CacheShape, bytes: number, total: number): string {
+  const {depths, kvHeads, dim, tokens, batch} = shape;
+  const held = tokensOfDepths(shape, tokens);
+  const isWhole = held === depths * tokens;
   const factors = [
     '2 (keys, values)',
-    counted(depths, 'depth'),
+    ...(isWhole ? [counted(depths, 'depth')] : []),
     counted(kvHeads, 'KV head'),
     counted(dim, 'number'),
-    counted(tokens, 'token'),
+    isWhole ? counted(tokens, 'token') : `${counted(held, 'token')} of all depths within their windows`,
     ...(batch === 1 ? [] : [counted(batch, 'text')]),
     `${bytes} ${bytes === 1 ? 'byte' : 'bytes'}`,
   ];
@@ -86,8 +89,9 @@ function sentenceOf({depths, kvHeads, dim, tokens, batch}: CacheShape, bytes: nu
 }
 
 /** How many numbers the keys and values of all depths, heads, tokens and texts have. */
-function cacheBytes({depths, kvHeads, dim, tokens, batch}: CacheShape, bytes: number): number {
-  return 2 * depths * kvHeads * dim * tokens * batch * bytes;
+function cacheBytes(shape: CacheShape, bytes: number): number {
+  const {kvHeads, dim, tokens, batch} = shape;
+  return 2 * kvHeads * dim * tokensOfDepths(shape, tokens) * batch * bytes;
 }
 
 /** The shape given by options; missing values come from the model. */
@@ -96,13 +100,14 @@ async function shapeOf({
   batch,
   ...given
 }: Partial<CacheShape> & {model?: string; batch: number}): Promise<CacheShape> {
-  const config = model === undefined ? undefined : await configOf(model);
+  const config: (ModelConfig & Windowed) | undefined =
+    model === undefined ? undefined : await configOf(model);
   const depths = given.depths ?? config?.depths;
   const kvHeads = given.kvHeads ?? config?.kvHeads;
   const dim = given.dim ?? config?.headDim;
   const tokens = given.tokens ?? config?.contextLength;
   if (depths !== undefined && kvHeads !== undefined && dim !== undefined && tokens !== undefined) {
-    return {depths, kvHeads, dim, tokens, batch};
+    return {depths, kvHeads, dim, tokens, batch, window: config?.window, windowed: config?.windowed};
   }
   const names = Object.entries({depths, 'kv-heads': kvHeads, dim, tokens}).flatMap(([name, value]) =>
     value === undefined ? [`--${name}`] : [],

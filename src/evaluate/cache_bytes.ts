@@ -1,15 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {atLeast, checkOptions} from '../../base/options.js';
+import {atLeast, checkOptions, flag} from '../../base/options.js';
 import {uniformShapes} from '../../cache/binding/layer_shape.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {PlanLike} from '../../cache/plans/as_plan.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
+import {type Windowed, windowAt} from './held_tokens.js';
 
 /** The part of a model's config that determines the size of its cache. */
-export interface CachedShape {
-  /** Number of attention layers. */
-  readonly depths: number;
+export interface CachedShape extends Windowed {
   /** Number of key and value heads per layer. */
   readonly kvHeads: number;
   /** Numbers per key and per value of one head. */
@@ -26,6 +25,8 @@ const shapeSchema = v.looseObject({
   rope: v.optional(
     v.custom<RopeConfig>(given => typeof given === 'object', 'expected a rotary configuration'),
   ), // attention checks the rest
+  window: v.optional(atLeast(1)),
+  windowed: v.optional(v.array(flag)),
 });
 const tokensSchema = v.strictObject({tokens: atLeast(1)});
 
@@ -53,17 +54,24 @@ export function cacheBytes(
   plan: PlanLike,
   tokens: number,
 ): Pick<KVCache, 'byteSize' | 'sharedBytes'> {
-  const {depths, kvHeads, headDim, rope} = checkOptions('The shape of a cache', shapeSchema, shape);
+  const {depths, kvHeads, headDim, rope, ...windows} = checkOptions(
+    'The shape of a cache',
+    shapeSchema,
+    shape,
+  );
   checkOptions('cacheBytes', tokensSchema, {tokens});
   // query heads of a group share keys and values, so their number does not matter
-  const shapes = uniformShapes({depths, heads: kvHeads, headDim});
+  const shapes = uniformShapes({depths, heads: kvHeads, headDim}).map(one => ({
+    ...one,
+    window: windowAt({depths, ...windows}, one.depth),
+  }));
   const cache = new KVCache(shapes, plan, {expectedTokens: tokens});
   try {
     for (let start = 0; start < tokens; start += chunk) {
       tf.tidy(() => {
         const zeros = tf.zeros<tf.Rank.R4>([1, kvHeads, Math.min(chunk, tokens - start), headDim]);
         const fresh = {queries: zeros, keys: zeros, values: zeros};
-        for (const {depth} of shapes) cache.attend(depth, {...fresh, rope});
+        for (const {depth, window} of shapes) cache.attend(depth, {...fresh, rope, window});
       });
     }
     const {byteSize, sharedBytes} = cache;

@@ -8,6 +8,7 @@ export {
 export {driftText} from './certificate/drift_text.js';
 export type {DriftSummary} from './certificate/drift_summary.js';
 export {type CachedShape, cacheBytes, cacheBytesPerToken} from './cache_bytes.js';
+export type {Windowed} from './held_tokens.js';
 export {EpochEvaluation, type EpochCallbackOptions, type EpochRow, epochCallback} from './epoch_callback.js';
 export {type ComparedModel, type EvaluateOptions, evaluate} from './evaluate.js';
 export {Evaluation, type EvaluationResult, type EvaluationRow, type EvaluationSummary} from './evaluation.js';

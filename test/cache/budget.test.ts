@@ -179,6 +179,14 @@ describe('budget', () => {
   });
 });
 
+/** The same shapes, in place, with a window at these depths, or at all. */
+function within(shapes: LayerShape[], window: number, ...depths: number[]): LayerShape[] {
+  for (const {depth} of shapes) {
+    if (depths.length === 0 || depths.includes(depth)) shapes[depth] = {...shapes[depth]!, window};
+  }
+  return shapes;
+}
+
 function messageOf(plan: PlanLike, shapes: LayerShape[]): string {
   try {
     policiesOf(plan, shapes);
@@ -195,6 +203,17 @@ function ofBytes(): void {
     {name: 'transform', shapes: () => withProfile(rotatedProfile), bytes: [230e3, 330e3]},
     {name: 'integers and exact depths', shapes: withProfile, bytes: [600e3, 900e3]},
     {name: 'integers', shapes: withoutProfile, bytes: [340e3, 420e3, 800e3]},
+    {name: 'exact within a window', shapes: () => within(withoutProfile(), 40), bytes: [190464]},
+    {
+      name: 'integers, windows at some depths',
+      shapes: () => within(withoutProfile(), 90, 0, 2),
+      bytes: [420e3],
+    },
+    {
+      name: 'transform within a window',
+      shapes: () => within(withProfile(rotatedProfile), 90),
+      bytes: [225e3],
+    },
   ];
   const tokens = 300;
   for (const {name, shapes: make, bytes} of cases) {
@@ -213,7 +232,7 @@ function ofBytes(): void {
               const zeros = (heads: number): tf.Tensor4D =>
                 tf.zeros([1, heads, Math.min(step, tokens - at), 64]);
               const fresh = {queries: zeros(4), keys: zeros(2), values: zeros(2), rope};
-              for (const {depth} of shapes) cache.attend(depth, fresh);
+              for (const {depth, window} of shapes) cache.attend(depth, {...fresh, window});
             });
             largest = Math.max(largest, cache.byteSize);
           }

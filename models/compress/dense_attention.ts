@@ -4,14 +4,14 @@ import {EigenAttention} from '../../layers/index.js';
 import {type DenseAttention, findAttention, nameOf, placedLayers, takesCache} from '../adapters/index.js';
 
 /**
- * The attention layers of a model and of the models inside it, one per depth, with scores scaled by 1 / sqrt(headDim).
+ * The attention layers of a model and of the models inside it, one per depth.
  *
  * @throws ModelError if there is no attention layer or one that cannot be compressed; InvalidArgumentError if one is compressed
  *   already.
  */
 export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
   const found = findAttention(placedLayers(model)).map(({layer, attention}) => {
-    if (attention !== undefined) return withUsualScale(attention);
+    if (attention !== undefined) return attention;
     if (layer.getClassName() === EigenAttention.className) {
       throw new InvalidArgumentError(
         `Layer "${layer.name}" is already compressed; calibrate and compress the model that it was made from.`,
@@ -29,8 +29,8 @@ export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
  * @throws ModelError if it normalises queries and keys: a norm is not linear, so no product of weights gives their latents.
  */
 export function scoringOfCompressed(attention: DenseAttention) {
-  const {layer, normalises = false, window = Infinity, softCap, alibi, queryGrowth} = attention;
-  if (!normalises) return {window: window === Infinity ? undefined : window, softCap, alibi, queryGrowth};
+  const {layer, normalises = false, window = Infinity, scale, softCap, alibi, queryGrowth} = attention;
+  if (!normalises) return {window: window === Infinity ? undefined : window, scale, softCap, alibi, queryGrowth};
   throw new ModelError(
     `Layer ${nameOf(layer)} normalises queries and keys between projection and attention, so bases cannot be merged into its projections. ` +
       'Compress the cache instead: every policy stores normalised keys, onlineSvd in low rank.',
@@ -42,18 +42,3 @@ function depthOf({layer}: DenseAttention): number {
   return takesCache(layer) ? layer.layerShape.depth : 0;
 }
 
-/** The same attention with scores scaled by 1 / sqrt(headDim), as compressed layers have it: queries absorb the difference. */
-function withUsualScale({scale, ...attention}: DenseAttention): DenseAttention {
-  const {headDim} = attention;
-  if (scale === undefined) return attention;
-  const factor = scale * Math.sqrt(headDim);
-  const scaled = (numbers: Float32Array) => numbers.map(number => number * factor);
-  return {
-    ...attention,
-    async read() {
-      const weights = await attention.read();
-      const {query, queryBias} = weights;
-      return {...weights, query: scaled(query), queryBias: queryBias && scaled(queryBias)};
-    },
-  };
-}

@@ -55,7 +55,7 @@ async function watchInputs(
 }
 
 function project(
-  {heads, kvHeads, headDim, rope}: DenseAttention,
+  {heads, kvHeads, headDim, rope, scale, window, softCap, alibi}: DenseAttention,
   {query, key, value, queryBias, keyBias, valueBias}: DenseWeights,
   x: tf.Tensor,
   depth: number,
@@ -73,5 +73,6 @@ function project(
     projection(value, kvHeads, valueBias),
   ]) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
   const rotation = rope && rotationFor(rope, headDim, 0, tokens);
-  watcher.see(depth, {queries, keys, values, start: 0, rope, rotation}, values);
+  const scoring = {scale, window: window === Infinity ? undefined : window, softCap, alibi};
+  watcher.see(depth, {queries, keys, values, start: 0, rope, rotation, ...scoring}, values);
 }

@@ -2,6 +2,7 @@ import type {AttentionCache} from '../../cache/attention_cache.js';
 import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import * as tf from '@tensorflow/tfjs';
 import {type CallArgs, refuseMask} from '../../layers/layer_args.js';
+import {grownQueries} from '../../layers/qk_norm.js';
 import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {type ModelContext, checkContext, contextOf} from './context.js';
 import {
@@ -107,9 +108,13 @@ export function attendWithCache(
   cache: AttentionCache,
   {depth, context, layer}: {readonly depth: number; readonly context: number; readonly layer?: object},
 ): tf.Tensor {
-  const {rope, scale, parts} = attention;
-  const window = windowWithin(attention, context);
-  const attended = cache.attend(depth, {...parts.project(x), rope, scale, layer, window});
+  const {rope, scale, softCap, alibi, queryGrowth, parts} = attention;
+  const {queries, keys, values} = parts.project(x);
+  const attended = cache.attend(depth, {
+    queries: grownQueries(queries, queryGrowth, cache.tokens),
+    ...{keys, values, rope, scale, softCap, alibi, layer},
+    window: windowWithin(attention, context),
+  });
   return parts.output(attended, x);
 }
 

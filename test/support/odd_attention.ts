@@ -9,6 +9,8 @@ export interface Oddities {
   readonly scale?: number;
   /** Slope of a bias that falls with distance (ALiBi). */
   readonly slope?: number;
+  /** The slopes of ALiBi, one for each head. */
+  readonly alibi?: boolean;
   /** `cap * tanh(score / cap)`. */
   readonly cap?: number;
   /** Rate of dropout of the probabilities, in inference, too. */
@@ -108,6 +110,10 @@ export class OddAttention extends tf.layers.Layer {
     let scores: tf.Tensor = tf.mul(tf.matMul(queries, keys, false, true), scale);
     if (cap !== undefined) scores = tf.mul(tf.tanh(tf.div(scores, cap)), cap);
     if (slope !== undefined) scores = tf.sub(scores, tf.mul(distance, slope));
+    if (this.odd.alibi === true) {
+      const slopes = Array.from({length: this.heads}, (_, head) => 2 ** ((-8 * (head + 1)) / this.heads));
+      scores = tf.sub(scores, tf.mul(distance, tf.tensor3d(slopes, [this.heads, 1, 1])));
+    }
     if (this.odd.distanceBias === true) {
       const index = tf.cast(tf.clipByValue(distance, 0, 31), 'int32');
       scores = tf.add(scores, tf.gather(this.named['bias']!.read(), index));

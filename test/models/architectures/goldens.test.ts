@@ -159,7 +159,11 @@ describe('configs of every architecture', () => {
   });
 
   const refusals: [name: string, change: Keys, message: RegExp][] = [
-    ['opt', {word_embed_proj_dim: 16}, /word_embed_proj_dim = 16; embeddings must be as wide as hidden states/],
+    [
+      'opt',
+      {word_embed_proj_dim: 16},
+      /word_embed_proj_dim = 16; embeddings must be as wide as hidden states/,
+    ],
     ['opt', {do_layer_norm_before: false}, /do_layer_norm_before = false/],
     ['phi', {qk_layernorm: true}, /qk_layernorm = true; eigenkv has no layer norms of queries and keys/],
     ['phi', {tie_word_embeddings: true}, /tie_word_embeddings = true/],
@@ -182,7 +186,11 @@ describe('configs of every architecture', () => {
       /1 divisors of frequencies for 4 rotated pairs/,
     ],
     ['gemma2', {num_hidden_layers: 1e9, layer_types: undefined}, /models of at most 65536 depths are read/],
-    ['qwen3', {model_type: 'qwen3_next'}, /"qwen3_next". Its models need linear attention, which eigenkv does not have/],
+    [
+      'qwen3',
+      {model_type: 'qwen3_next'},
+      /"qwen3_next". Its models need linear attention, which eigenkv does not have/,
+    ],
     ['qwen3', {model_type: 'qwen3_moe'}, /need a mixture of experts/],
     ['qwen3', {model_type: 'falcon_h1'}, /need recurrent layers/],
     ['gemma3', {model_type: 'gemma3'}, /parts for images/],

@@ -55,8 +55,11 @@ const Residual = kindOf('ResidualAttention', {residual: true}, residual);
 const Rotary = kindOf('RotaryLocalAttention', {rotary: true, window: 5, scale: 0.2}, () => ({
   ...{rope: {theta: 100}, window: 5, scale: 0.2},
 }));
+const Capped = kindOf('CappedAttention', {cap: 0.7, window: 20}, () => ({softCap: 0.7, window: 20}));
+const Alibi = kindOf('AlibiAttention', {alibi: true}, () => ({alibi: true}));
 const WrongWindow = kindOf('WrongWindowAttention', {window: 8}, () => ({window: 9}));
 const WideWindow = kindOf('WideWindowAttention', {}, () => ({window: 64}));
+const Normed = kindOf('NormedAttention', {}, () => ({normalises: true}));
 const AnyWindow = kindOf('AnyWindowAttention', {}, () => ({window: Infinity}));
 
 const kinds = {
@@ -64,6 +67,8 @@ const kinds = {
   'a scale': Scaled,
   'a residual inside': Residual,
   'rotary positions in a window': Rotary,
+  'capped scores in a window': Capped,
+  'scores that fall with the distance': Alibi,
 };
 const ids = Array.from({length: 45}, (_, i) => (7 * i * i + 3 * i) % oddSizes.vocab);
 
@@ -182,16 +187,20 @@ describe('adapters of attention that is not plain', () => {
     }
   });
 
-  it('compressing takes the scale along, and refuses a window', async () => {
-    const model = modelWith([new Scaled()], {scale: 0.25});
-    const {model: whole} = await compress(model, await calibrate({model}, [ids], {window: 45}), {
-      ratio: 1,
-    });
-    const [compressed, dense] = [stepped(whole, [45]), stepped(model, [45])];
-    await expectClose(compressed, dense, 1e-4);
-    tf.dispose([compressed, dense]);
-    const local = modelWith([new Local({name: 'local'})], {scale: 0.25});
-    await rejection(calibrate({model: local}, [ids]), ModelError, /"local" .*window of 8 tokens/);
-    for (const each of [model, whole, local]) each.dispose();
+  it('compressing takes along how scores are made, and refuses norms', async () => {
+    for (const make of [() => new Scaled(), () => new Local(), () => new Capped(), () => new Alibi()]) {
+      const model = modelWith([make()], {scale: 0.25});
+      const {model: whole} = await compress(model, await calibrate({model}, [ids], {window: 45}), {
+        ratio: 1,
+      });
+      const [compressed, dense] = [stepped(whole, [45]), stepped(model, [45])];
+      await expectClose(compressed, dense, 1e-4);
+      tf.dispose([compressed, dense]);
+      for (const each of [model, whole]) each.dispose();
+    }
+    const normed = modelWith([new Normed({name: 'normed'})], {scale: 0.25});
+    const calibration = await calibrate({model: normed}, [ids], {window: 45});
+    await rejection(compress(normed, calibration), ModelError, /"normed" .*normalises queries and keys/);
+    normed.dispose();
   });
 });

@@ -63,7 +63,11 @@ describe('compress for every architecture', () => {
       const file = await openTensorPath(tinyPath('qwen2', 'model.gguf'));
       await file.close();
       const tokenizer = tokenizerFromGguf(file.metadata);
-      const saved = {model: compressed.model, config: {...config, compression: compressed.compression}, tokenizer};
+      const saved = {
+        model: compressed.model,
+        config: {...config, compression: compressed.compression},
+        tokenizer,
+      };
       await saveModel(saved, join(folder, name));
       const loaded = await loadModel(join(folder, name), {onWarning: () => undefined});
       await expectClose(await logitsOf(loaded.model, ids), expected, 1e-5);

@@ -19,6 +19,10 @@ const commands: Readonly<Record<string, ListedCommand>> = {
     summary: 'Measure the attention of a model over texts, before it is compressed',
     load: async () => (await import('./calibrate.js')).calibrateCommand,
   },
+  chat: {
+    summary: 'Talk with a model over one compressed cache',
+    load: async () => (await import('./chat.js')).chatCommand,
+  },
   compress: {
     summary: 'Merge low-rank bases into the attention of a model',
     load: async () => (await import('./compress.js')).compressCommand,

@@ -44,3 +44,8 @@ export function padded(text: string, width: number, align: 'left' | 'right'): st
 export function singleLine(text: string): string {
   return stripVTControlCharacters(text).replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ');
 }
+
+/** Returns the text of a model without what would steer the terminal; unchanged if stdout is none. */
+export function printable(text: string): string {
+  return process.stdout.isTTY ? text.replace(/(?![\n\t])\p{Cc}/gu, '') : text;
+}

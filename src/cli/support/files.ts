@@ -9,14 +9,21 @@ import {decodeUtf8} from '../../../models/model_like.js';
  * @throws InvalidArgumentError if it cannot be read or is empty, FormatError if it is not UTF-8.
  */
 export async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
+  const text = decodeUtf8(await readBytes(path), path);
+  if (text.trim() === '') throw new InvalidArgumentError(`${path} is empty; give a file with some text.`);
+  return text;
+}
+
+/**
+ * Reads a file that the user named.
+ * @throws InvalidArgumentError if it cannot be read.
+ */
+export async function readBytes(path: string): Promise<Uint8Array> {
+  return readFile(path).catch((cause: unknown) => {
     throw new InvalidArgumentError(`${path} cannot be read; check that it exists and that you may read it.`, {
       cause,
     });
   });
-  const text = decodeUtf8(bytes, path);
-  if (text.trim() === '') throw new InvalidArgumentError(`${path} is empty; give a file with some text.`);
-  return text;
 }
 
 /**

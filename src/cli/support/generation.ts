@@ -6,6 +6,7 @@ import type {GenerateOptions, GeneratedToken} from '../../../models/generate/opt
 import type {LoadedModel} from '../../../models/loaded_model.js';
 import {float32BytesOf} from '../../evaluate/cache_bytes.js';
 import {planLabel} from '../../evaluate/index.js';
+import {printable} from '../../report/terminal.js';
 import {print, printNote} from './print.js';
 import type {SamplingChoice} from './sampling.js';
 
@@ -81,7 +82,7 @@ async function streamText(
   try {
     for await (const piece of pieces) {
       text += piece;
-      if (shows) process.stdout.write(piece);
+      if (shows) process.stdout.write(printable(piece));
     }
   } finally {
     if (shows && prompt + text !== '') print('');

@@ -1,6 +1,7 @@
 import {stripVTControlCharacters} from 'node:util';
 import {expect} from 'chai';
 import {calibrateCommand} from '../../../src/cli/calibrate.js';
+import {chatCommand} from '../../../src/cli/chat.js';
 import {compressCommand} from '../../../src/cli/compress.js';
 import {demo} from '../../../src/cli/demo.js';
 import {evalCommand} from '../../../src/cli/eval.js';
@@ -62,7 +63,7 @@ describe('the terminal', () => {
 
   it('shows the help of every command within its width', async () => {
     const commands = {
-      ...{calibrateCommand, compressCommand, demo, evalCommand},
+      ...{calibrateCommand, chatCommand, compressCommand, demo, evalCommand},
       ...{generateCommand, inspect, memory, monitorCommand},
     };
     for (const [name, command] of Object.entries(commands)) {

@@ -13,6 +13,8 @@ export interface Result {
 export interface Surroundings {
   /** Added to those of this process, whose colours and width are taken out. */
   readonly env?: Readonly<Record<string, string>>;
+  /** What comes in by stdin, which then ends. Default: nothing, and it stays open. */
+  readonly input?: string;
   /** Called at each piece of output with all that came so far. */
   readonly onOutput?: (child: ChildProcess, stdout: string, stderr: string) => void;
 }
@@ -27,11 +29,12 @@ export async function eigenkvIn(surroundings: Surroundings, ...args: string[]): 
 }
 
 /** Node in the root of the project. Ends when the process does, whenever that is. */
-export function nodeIn({env = {}, onOutput}: Surroundings, ...args: string[]): Promise<Result> {
+export function nodeIn({env = {}, input, onOutput}: Surroundings, ...args: string[]): Promise<Result> {
   const child = spawn(process.execPath, args, {
     cwd: root,
     env: {...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, COLUMNS: undefined, ...env},
   });
+  if (input !== undefined) child.stdin.end(input);
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (data: Buffer) => {
     stdout += data.toString();

@@ -31,6 +31,11 @@ export {
 } from './keras/multi_head_attention.js';
 export {operator, Operator, type Operation, type OperatorArgs} from './keras/operator.js';
 export {paddingMask, PaddingMask, type PaddingMaskArgs} from './keras/padding_mask.js';
+export {
+  kerasRmsNormalization,
+  KerasRmsNormalization,
+  type KerasRmsNormalizationArgs,
+} from './keras/rms_normalization.js';
 export type {KerasAttentionOptions, KerasAttentionArgs, KerasWeightParts} from './keras/attention_args.js';
 export type {AttentionCall, AttentionRole} from './keras/call_roles.js';
 export type {KerasAttention, KerasSide, KerasSizes} from './keras/keras_attention.js';

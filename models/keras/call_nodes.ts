@@ -32,9 +32,11 @@ function readNode3({args = [], kwargs = {}}: JsonObject, layer: JsonObject): Cal
   if (!isArray(args) || !isObject(kwargs)) throw damaged(layer);
   const read = (value: Json): Argument[] => {
     if (isArray(value) && containsTensor(value)) return value.flatMap(read);
+    const config = isObject(value) && isObject(value['config']) ? value['config'] : {};
+    if (isObject(value) && value['class_name'] === '__tensor__')
+      return [{constant: config['value'] ?? value}];
     if (!isObject(value) || value['class_name'] !== '__keras_tensor__') return [{constant: value}];
-    const history = isObject(value['config']) ? value['config']['keras_history'] : undefined;
-    return [{tensor: referenceOf(history, layer)}];
+    return [{tensor: referenceOf(config['keras_history'], layer)}];
   };
   const named = Object.entries(kwargs).map(([name, value]): [string, Argument] => {
     const [first, ...others] = read(value);

@@ -75,6 +75,11 @@ function asTfjsLayer(
   if (operator !== undefined) return {...operator, ...named};
   if (isModelClass(layer)) return {...asTfjsModel(layer, options), ...named};
   const config = asTfjsConfig(isObject(layer['config']) ? layer['config'] : {});
+  if (config['rms_scaling'] === true) {
+    throw new ModelError(
+      `Layer ${nameOf(layer)} normalises by the root mean square (rms_scaling), which the LayerNormalization of tfjs does not; use RMSNormalization.`,
+    );
+  }
   const isUnmasked = className === 'Embedding' && !options.maskZero;
   return {class_name: className ?? '', config: isUnmasked ? {...config, mask_zero: false} : config, ...named};
 }

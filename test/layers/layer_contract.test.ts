@@ -221,6 +221,12 @@ const cases: Record<string, LayerCase> = {
     params: 0,
     weights: 0,
   },
+  'rms normalization of Keras': {
+    make: () => layers.kerasRmsNormalization({axis: 2, epsilon: 1e-3, name: 'v'}),
+    input: hidden,
+    params: 12,
+    weights: 1,
+  },
   'padding mask': {
     make: () => layers.paddingMask({maskValue: 3, name: 'u'}),
     input: ids,

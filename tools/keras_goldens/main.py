@@ -114,6 +114,7 @@ def options():
     x = mha('att_2')(x, hidden, key=layers.Dense(7, name='keys')(hidden), attention_mask=mask)
     if version == 3:
         x = gqa('att_3', sliding_window=2, use_gate=True)(x, x)
+        x = layers.RMSNormalization(name='rms')(x)
     rng = np.random.default_rng(4)
     hiddens = rng.normal(size=(2, 6, dim)).astype('float32').round(3)
     masks = rng.random((2, 6, 6)) < 0.6

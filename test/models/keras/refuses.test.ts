@@ -123,6 +123,11 @@ describe('loadKerasModel refuses', () => {
     await expectRefusal(call({use_causal_mask: 3}), InvalidArgumentError, /useCausalMask = 3/);
   });
 
+  it('norms that tfjs computes otherwise', async () => {
+    const source = changed('mha_3', layers => (layerIn(layers, 'norm_0_a').config['rms_scaling'] = true));
+    await expectRefusal(source, ModelError, /"norm_0_a" \(LayerNormalization\).*use RMSNormalization/);
+  });
+
   it('graphs that are damaged', async () => {
     const source = changed('mha_3', layers => (layerIn(layers, 'att_0').inbound_nodes = [{args: 3}]));
     await expectRefusal(source, ModelError, /"att_0" .*says of its inputs.*neither Keras 2 nor Keras 3/);

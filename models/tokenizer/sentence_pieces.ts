@@ -1,6 +1,6 @@
-import {ModelError} from '../../base/errors.js';
 import {type TokenizerSteps, mergesOf} from './byte_level.js';
 import {type GgufVocabulary, tokenType} from './gguf_vocabulary.js';
+import {mergesFromScores} from './merges_from_scores.js';
 
 /** U+2581, which SentencePiece writes for a space. */
 const space = '\u2581';
@@ -80,34 +80,4 @@ export function spaceSteps(
         : joinPieces,
     },
   };
-}
-
-/**
- * SentencePiece joins the neighbours whose union has the highest score. As merges: every way to cut a token in two
- * tokens, ordered by the token's score, then by the ids of its parts (as `SpmConverter` of transformers orders them).
- */
-export function mergesFromScores({
-  tokens,
-  types,
-  scores,
-}: Pick<GgufVocabulary, 'tokens' | 'types' | 'scores'>): [left: string, right: string][] {
-  if (scores === undefined) {
-    throw new ModelError(
-      'The GGUF file has a SentencePiece vocabulary without scores (tokenizer.ggml.scores).',
-    );
-  }
-  const ids = new Map<string, number>();
-  tokens.forEach((token, id) => {
-    if (types[id] === tokenType.normal || types[id] === tokenType.userDefined) ids.set(token, id);
-  });
-  const merges: {left: number; right: number; score: number}[] = [];
-  for (const [token, id] of ids) {
-    for (let cut = 1; cut < token.length; cut++) {
-      const left = ids.get(token.slice(0, cut));
-      const right = ids.get(token.slice(cut));
-      if (left !== undefined && right !== undefined) merges.push({left, right, score: scores[id]!});
-    }
-  }
-  merges.sort((a, b) => b.score - a.score || a.left - b.left || a.right - b.right);
-  return merges.map(({left, right}) => [tokens[left]!, tokens[right]!]);
 }

@@ -2,7 +2,7 @@ import {type GgufValue, uint32} from '../../base/files/write_gguf_metadata.js';
 import {isEndToken} from './end_tokens.js';
 import {ggufSteps, notInGguf} from './gguf_steps.js';
 import {prefix, tokenType} from './gguf_vocabulary.js';
-import {mergesFromScores} from './sentence_pieces.js';
+import {mergesFromScores} from './merges_from_scores.js';
 import type {Tokenizer} from './tokenizer.js';
 import {type AddedToken, type TokenizerJson, readAddedTokens, readVocabulary} from './tokenizer_json.js';
 

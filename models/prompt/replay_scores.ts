@@ -8,6 +8,7 @@ import {decodeTokens} from '../../cache/past/decode.js';
 import {type Past, segmentsOf} from '../../cache/past/past.js';
 import {RopeTables} from '../../cache/past/rope_tables.js';
 import type {SeenTokens, Watcher} from '../../cache/watch/watched_cache.js';
+import {scoresOf, scoringOf} from '../../ops/attention/scoring.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 
@@ -68,7 +69,13 @@ export class ReplayScores {
  * in the metric of the output: float32 `[batch, heads, tokens, 1]`.
  */
 function mostAttention(past: Past, fresh: SeenTokens, ranges: readonly Replayed[]): tf.Tensor4D {
-  const {queries, rotation, scale = 1 / Math.sqrt(queries.shape[3])} = fresh;
+  const {queries, rotation, window, alibi} = fresh;
+  if (window !== undefined || alibi === true) {
+    throw new ModelError(
+      'kvzip: this model has layers with a sliding window or ALiBi, whose attention to a context far back is not what its tokens are worth; ' +
+        'use compressPrompt.',
+    );
+  }
   const [batch, heads, count, dim] = queries.shape;
   const parts = ranges.map(range => tokensOf(past, range, fresh));
   const keys = tf.concat(
@@ -78,7 +85,10 @@ function mostAttention(past: Past, fresh: SeenTokens, ranges: readonly Replayed[
   const [, kvHeads, all] = keys.shape;
   const rotated = rotation === undefined ? queries : rotate(queries, rotation);
   const grouped = tf.reshape<tf.Rank.R4>(rotated, [batch, kvHeads, (heads / kvHeads) * count, dim]);
-  const products = tf.mul(batchedMatMul<tf.Tensor4D>(grouped, keys, {transposeB: true}), scale);
+  const products = scoresOf(
+    batchedMatMul<tf.Tensor4D>(grouped, keys, {transposeB: true}),
+    scoringOf(fresh, dim),
+  );
   const scores = tf.reshape(products, [batch, heads, count, all]);
   // fresh tokens are the last ones; each query sees those up to its own
   const newest = tf.reshape(tf.range(all - count, all), [1, 1, count, 1]);

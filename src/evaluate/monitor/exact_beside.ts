@@ -1,15 +1,19 @@
 import * as tf from '@tensorflow/tfjs';
 import {CacheStateError} from '../../../base/errors.js';
-import {KVCache} from '../../../cache/kv_cache.js';
-import {full} from '../../../cache/policies/full.js';
-import type {Past} from '../../../cache/past/past.js';
+import {attendPast} from '../../../cache/past/attend_past.js';
+import {type Past, noEvents} from '../../../cache/past/past.js';
+import {kept, releasePast} from '../../../cache/past/past_tensors.js';
+import {appendDense} from '../../../cache/past/segments.js';
 import {attend} from '../../../ops/attention/attend/index.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
+import {type Scoring, scoringOf} from '../../../ops/attention/scoring.js';
+import {attentionEntropy, renyi2Entropy} from '../../../ops/linalg/ranks.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import type {RopeConfig} from '../../../ops/rotate/rope.js';
 import {KeptSums} from '../../../cache/watch/kept_sums.js';
 import type {SeenTokens, Watcher} from '../../../cache/watch/watched_cache.js';
+import {attentionProbabilities} from '../attention_probabilities.js';
 
 /** Sums over all queries and heads of one depth. */
 export interface DepthSums {
@@ -24,12 +28,12 @@ export interface DepthSums {
 }
 
 /**
- * Runs a full cache beside a compressed one, with the same queries, keys and values, and compares their attention outputs. Make one for
+ * Attends with the same queries over all exact keys and values beside a compressed cache, and compares their attention outputs. Make one for
  * each text, and `dispose` it.
  */
 export class ExactBeside implements Watcher {
-  /** One cache for each depth. The exact keys of a compressed layer are rebuilt from its latents. */
-  private readonly exact: KVCache[] = [];
+  /** By depth: all tokens, beyond any window, too. The exact keys of a compressed layer are rebuilt from its latents. */
+  private readonly exact: Past[] = [];
   private readonly latents: SeenTokens['latentsOf'][] = [];
   private readonly sums = new KeptSums();
   private readonly queries: number[] = [];
@@ -38,25 +42,16 @@ export class ExactBeside implements Watcher {
   constructor(private readonly expectedTokens: number) {}
 
   see(depth: number, fresh: SeenTokens, output: tf.Tensor4D): void {
-    const {queries, keys, values, rotation, rope} = fresh;
-    this.exact[depth] ??= this.cacheFor(fresh);
-    const exactOutput = this.exact[depth].attend(0, {
-      queries,
-      keys,
-      values,
-      rope,
-      scale: fresh.scale,
-      window: fresh.window,
-    });
+    const {rotation, rope, values} = fresh;
+    const [queries, keys] = [fresh.queries, fresh.keys].map(x => (rotation ? rotate(x, rotation) : x)) as [
+      tf.Tensor4D,
+      tf.Tensor4D,
+    ];
+    const scoring = scoringOf(fresh, queries.shape[3]);
+    const past = this.extended(depth, keys, values);
+    const exactOutput = attendPast(past, queries, scoring);
     this.latents[depth] = fresh.latentsOf;
-    const {recent} = this.past(depth);
-    const scale = fresh.scale ?? 1 / Math.sqrt(queries.shape[3]);
-    const entropies = attentionEntropies(
-      rotation ? rotate(queries, rotation) : queries,
-      recent,
-      scale,
-      fresh.window,
-    );
+    const entropies = attentionEntropies(queries, past.recent, scoring);
     const terms = [
       tf.sum(tf.squaredDifference(output, exactOutput)),
       tf.sum(tf.square(exactOutput)),
@@ -70,7 +65,7 @@ export class ExactBeside implements Watcher {
 
   /** Returns the exact past of a depth: all tokens are in `recent`, keys rotated. */
   past(depth: number): Past {
-    const past = this.exact[depth]?.past(0);
+    const past = this.exact[depth];
     if (past === undefined) throw new CacheStateError(`Depth ${depth} has seen no tokens yet.`);
     return past;
   }
@@ -85,10 +80,14 @@ export class ExactBeside implements Watcher {
     return this.latents[depth];
   }
 
-  private cacheFor({queries, keys, values}: SeenTokens): KVCache {
-    const [, heads, , dim] = queries.shape;
-    const shape = {depth: 0, heads, kvHeads: keys.shape[1], dim, dimV: values.shape[3]};
-    return new KVCache([shape], full(), {expectedTokens: this.expectedTokens});
+  /** The past of a depth with these tokens, rotated. */
+  private extended(depth: number, keys: tf.Tensor4D, values: tf.Tensor4D): Past {
+    const former = this.exact[depth];
+    const start = former?.tokensSeen ?? 0;
+    const recent = appendDense(former?.recent, keys, values, start, this.expectedTokens);
+    const {past} = kept({past: {held: {}, recent, tokensSeen: start + keys.shape[2], events: noEvents}});
+    if (former !== undefined) releasePast(former, past);
+    return (this.exact[depth] = past);
   }
 
   async depthSums(depth: number): Promise<DepthSums> {
@@ -98,14 +97,15 @@ export class ExactBeside implements Watcher {
   }
 
   dispose(): void {
-    for (const cache of this.exact) cache.dispose();
+    for (const past of this.exact) releasePast(past);
+    this.exact.length = 0;
     this.sums.dispose();
   }
 }
 
 /**
  * Computes entropies of the attention of the newest tokens over a dense past, in nats: float32 `[batch, heads, tokens, 1]` each. It needs
- * no matrix of queries x tokens: with scores s_j and L = ln sum_j exp(s_j),
+ * no matrix of queries x tokens, unless scores are more than scaled: with scores s_j and L = ln sum_j exp(s_j),
  *
  *     -sum_j p_j ln p_j = L - sum_j p_j s_j = L - scale * q . (sum_j p_j k_j)
  *     -ln sum_j p_j^2   = 2 L - ln sum_j exp(2 s_j)
@@ -113,14 +113,14 @@ export class ExactBeside implements Watcher {
  * follow from attention with the keys as values, once with the scores and once with twice the scores.
  *
  * @param queries float32 `[batch, heads, tokens, dim]`, rotated as the keys are.
- * @param window sliding window: how many tokens a query sees, its own included. Default: all.
  */
 export function attentionEntropies(
   queries: tf.Tensor4D,
   {keys, tokens}: Pick<Past['recent'], 'keys' | 'tokens'>,
-  scale: number,
-  window?: number,
+  scoring: Scoring,
 ): {entropy: tf.Tensor4D; renyi2: tf.Tensor4D} {
+  const {scale, window, softCap, alibi} = scoring;
+  if (softCap !== undefined || alibi === true) return entropiesOfMatrix(queries, {keys, tokens}, scoring);
   const firstQuery = tokens - queries.shape[2];
   const seen = {
     tokens,
@@ -135,4 +135,16 @@ export function attentionEntropies(
     entropy: tf.sub(logSum, expectedScore),
     renyi2: tf.sub(tf.mul(logSum, 2), partialLogSum([twice])),
   };
+}
+
+function entropiesOfMatrix(
+  queries: tf.Tensor4D,
+  {keys, tokens}: Pick<Past['recent'], 'keys' | 'tokens'>,
+  scoring: Scoring,
+): {entropy: tf.Tensor4D; renyi2: tf.Tensor4D} {
+  const [batch, heads, queryTokens] = queries.shape;
+  const held = tf.slice(keys.data, [0, 0, 0, 0], [-1, -1, tokens, -1]);
+  const p = attentionProbabilities(queries, held, scoring);
+  const ofQueries = (x: tf.Tensor): tf.Tensor4D => tf.reshape(x, [batch, heads, queryTokens, 1]);
+  return {entropy: ofQueries(attentionEntropy(p)), renyi2: ofQueries(renyi2Entropy(p))};
 }

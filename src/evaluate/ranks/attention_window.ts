@@ -1,9 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
+import {type Scoring, scoringOf} from '../../../ops/attention/scoring.js';
 import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
 import {eighAsync} from '../../../ops/linalg/eigh/index.js';
 import {attentionEntropy, effectiveRank, renyi2Entropy, stableRank} from '../../../ops/linalg/ranks.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import type {SeenTokens, Watcher} from '../../../cache/watch/watched_cache.js';
+import {attentionProbabilities} from '../attention_probabilities.js';
 
 /** Ranks and entropies of the attention matrix of one query head over a window of tokens. */
 export interface AttentionRank {
@@ -20,25 +22,25 @@ export interface AttentionRank {
 }
 
 /** Rotated queries and keys of one depth. */
-type Window = {readonly queries: tf.Tensor4D; readonly keys: tf.Tensor4D; readonly scale: number};
+type Window = {readonly queries: tf.Tensor4D; readonly keys: tf.Tensor4D; readonly scoring: Scoring};
 
 /**
  * Watches the first step of a text, and then computes its attention matrices:
  *
- *     P = softmax(scale Q K^T, causal), [tokens, tokens] for each head
+ *     P = softmax(scale Q K^T, causal), [tokens, tokens] for each head; with other scores as the layer makes them
  *
  * That step should have a few hundred tokens; the matrices of one depth are in memory at a time.
  */
 export class AttentionWindow implements Watcher {
   private readonly windows: Window[] = [];
 
-  see(depth: number, {queries, keys, rotation, scale, start}: SeenTokens): void {
+  see(depth: number, {queries, keys, rotation, start, ...options}: SeenTokens): void {
     if (start > 0) return;
     const rotated = (x: tf.Tensor4D) => tf.keep(rotation ? rotate(x, rotation) : tf.clone(x));
     this.windows[depth] = {
       queries: rotated(queries),
       keys: rotated(keys),
-      scale: scale ?? 1 / Math.sqrt(queries.shape[3]),
+      scoring: scoringOf(options, queries.shape[3]),
     };
   }
 
@@ -51,7 +53,7 @@ export class AttentionWindow implements Watcher {
     const ranks: AttentionRank[] = [];
     for (const [depth, window] of this.windows.entries()) {
       const {gram, entropy, renyi2} = tf.tidy(() => {
-        const weights = attentionMatrices(window);
+        const weights = attentionProbabilities(window.queries, window.keys, window.scoring);
         return {
           gram: batchedMatMul(weights, weights, {transposeA: true}),
           entropy: tf.mean(attentionEntropy(weights), 1),
@@ -86,25 +88,4 @@ export class AttentionWindow implements Watcher {
     for (const {queries, keys} of this.windows) tf.dispose([queries, keys]);
     this.windows.length = 0;
   }
-}
-
-/** Attention probabilities `[batch * heads, tokens, tokens]`; rows sum to 1. */
-function attentionMatrices({queries, keys, scale}: Window): tf.Tensor3D {
-  const [batch, heads, tokens, dim] = queries.shape;
-  const kvHeads = keys.shape[1];
-  // the query heads of a group are adjacent: one product for each key head
-  const grouped = tf.reshape<tf.Rank.R4>(queries, [batch, kvHeads, -1, dim]);
-  const products = batchedMatMul(grouped, keys, {transposeB: true});
-  const scores = tf.mul<tf.Tensor3D>(
-    tf.reshape<tf.Rank.R3>(products, [batch * heads, tokens, tokens]),
-    scale,
-  );
-  const positions = tf.range(0, tokens);
-  const isPast = tf.lessEqual(tf.reshape(positions, [1, tokens]), tf.reshape(positions, [tokens, 1]));
-  const masked = tf.where(
-    tf.expandDims(isPast, 0),
-    scores,
-    tf.fill<tf.Rank.R3>([batch * heads, tokens, tokens], -Infinity),
-  );
-  return tf.softmax(masked);
 }

@@ -22,7 +22,11 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import {buildModel} from '../../../models/index.js';
 import {monitor} from '../../../src/evaluate/monitor/monitor.js';
-import {attentionEntropies} from '../../../src/evaluate/monitor/exact_beside.js';
+import {ExactBeside, attentionEntropies} from '../../../src/evaluate/monitor/exact_beside.js';
+import {reconstructionSquares} from '../../../src/evaluate/monitor/reconstruction.js';
+import {alibiSlopes} from '../../../ops/attention/scoring.js';
+import {scoreOf, seenTokens} from '../../support/attention_oracle.js';
+import {randomFloats} from '../../support/random.js';
 import {type SeenTokens, WatchedCache} from '../../../cache/watch/watched_cache.js';
 import {rejection} from '../../base/files/rejection.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
@@ -431,11 +435,9 @@ describeOnBackends('attention entropies without the attention matrix', () => {
       const cache = new KVCache([row]);
       const see = (_: number, fresh: SeenTokens) => {
         const {recent} = cache.past(0)!;
-        const entropies = attentionEntropies(
-          rotate(fresh.queries, fresh.rotation!),
-          recent,
-          1 / Math.sqrt(dim),
-        );
+        const entropies = attentionEntropies(rotate(fresh.queries, fresh.rotation!), recent, {
+          scale: 1 / Math.sqrt(dim),
+        });
         found.entropy.push(tf.keep(entropies.entropy));
         found.renyi2.push(tf.keep(entropies.renyi2));
       };
@@ -475,9 +477,83 @@ describeOnBackends('attention entropies without the attention matrix', () => {
     const queries = tf.ones<tf.Rank.R4>([1, 1, 1, 4]);
     for (const tokens of [1, 50]) {
       const keys = dense(tf.ones([1, 1, tokens, 4]));
-      const {entropy, renyi2} = attentionEntropies(queries, {keys, tokens}, 30);
+      const {entropy, renyi2} = attentionEntropies(queries, {keys, tokens}, {scale: 30});
       await expectClose(entropy, [Math.log(tokens)], 2e-5);
       await expectClose(renyi2, [Math.log(tokens)], 2e-5);
     }
   });
+});
+
+describeOnBackends('the exact text beside a cache', () => {
+  const [heads, dim, tokens] = [3, 6, 30];
+  for (const [name, options] of [
+    ['within a window', {window: 6}],
+    ['of capped scores', {softCap: 0.6, scale: 1}],
+    ['with ALiBi', {alibi: true}],
+    ['of all of them', {window: 9, softCap: 0.6, scale: 1, alibi: true}],
+  ] as const) {
+    it(`attends ${name} as the cache does`, async () => {
+      const [queries, keys, values] = [1, 2, 3].map(seed => randomFloats(seed, heads * tokens * dim));
+      const cache = new KVCache([{depth: 0, heads, kvHeads: heads, dim, dimV: dim}]);
+      const exact = new ExactBeside(tokens);
+      const watched = new WatchedCache(cache, [exact]);
+      for (let from = 0; from < tokens; from += 7) {
+        tf.tidy(() => {
+          const part = (x: Float32Array | undefined): tf.Tensor4D =>
+            tf.slice(
+              tf.tensor4d(x!, [1, heads, tokens, dim]),
+              [0, 0, from, 0],
+              [-1, -1, Math.min(7, tokens - from), -1],
+            );
+          watched.attend(0, {queries: part(queries), keys: part(keys), values: part(values), ...options});
+        });
+      }
+      const scale = 'scale' in options ? options.scale : 1 / Math.sqrt(dim);
+      const problem = {
+        ...{
+          batch: 1,
+          heads,
+          kvHeads: heads,
+          queryTokens: tokens,
+          capacity: tokens,
+          tokens,
+          dim,
+          dimV: dim,
+          scale,
+        },
+        ...{queries: queries!, keys: keys!, values: values!, firstQuery: 0},
+        softCap: 'softCap' in options ? options.softCap : undefined,
+        window: 'window' in options ? {size: options.window, firstQuery: 0, positions: 0} : undefined,
+        bias:
+          'alibi' in options
+            ? Array.from(
+                {length: heads * tokens},
+                (_, i) => alibiSlopes(heads)[Math.floor(i / tokens)]! * (i % tokens),
+              )
+            : undefined,
+      };
+      const expected = {entropy: 0, renyi2Entropy: 0};
+      for (let row = 0; row < heads * tokens; row++) {
+        const [from, to] = seenTokens(problem, row % tokens);
+        const scores = Array.from({length: to - from}, (_, i) =>
+          scoreOf(problem, row, Math.floor(row / tokens), from + i),
+        );
+        const sum = scores.reduce((total, score) => total + Math.exp(score), 0);
+        const p = scores.map(score => Math.exp(score) / sum);
+        expected.entropy -= p.reduce((total, of) => total + of * Math.log(of), 0);
+        expected.renyi2Entropy -= Math.log(p.reduce((total, of) => total + of ** 2, 0));
+      }
+      const sums = await exact.depthSums(0);
+      expect(sums.queries).to.equal(heads * tokens);
+      expect(sums.entropy).to.be.closeTo(expected.entropy, 2e-3);
+      expect(sums.renyi2Entropy).to.be.closeTo(expected.renyi2Entropy, 2e-3);
+      expect(sums.outputError / sums.outputEnergy).to.be.below(1e-9);
+      const squares = await reconstructionSquares(cache.past(0)!, exact.past(0).recent, undefined);
+      expect(squares).to.include({keyError: 0, valueError: 0});
+      expect(squares.keyEnergy).to.be.above(1);
+      cache.dispose();
+      exact.dispose();
+      watched.dispose();
+    });
+  }
 });

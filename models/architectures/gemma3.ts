@@ -116,6 +116,12 @@ const hubSchema = v.object({
   ...hubSizeEntries,
   ...hubRopeEntries,
   ...hubWindowEntries,
+  // text models of those that read images leave out what is the default of their class
+  vocab_size: v.nullish(count, 262208),
+  num_attention_heads: v.nullish(count, 8),
+  num_key_value_heads: v.nullish(count, 4),
+  max_position_embeddings: v.nullish(count, 131072),
+  rms_norm_eps: v.nullish(positive, 1e-6),
   tie_word_embeddings: flag(true),
   hidden_activation: hubActivation('gelu_pytorch_tanh'),
   sliding_window: v.nullish(count, 4096),
@@ -124,7 +130,6 @@ const hubSchema = v.object({
   query_pre_attn_scalar: v.nullish(positive, 256),
   attn_logit_softcapping: maybe(positive),
   final_logit_softcapping: maybe(positive),
-  rms_norm_eps: positive,
   attention_bias: flag(false),
   use_bidirectional_attention: maybe(v.literal(false, 'eigenkv has causal attention only')),
 });

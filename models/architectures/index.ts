@@ -24,6 +24,7 @@ import {starcoder2} from './starcoder2.js';
 import {compressionFromJson, compressionKey} from './parts/compression.js';
 import {type ModelConfig, checkModelConfig} from './parts/model_config.js';
 import {whatItNeeds} from './parts/refused_types.js';
+import {isRecord} from '../../base/records.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 
@@ -86,7 +87,8 @@ export function architectureOf({architecture}: ModelConfig): Architecture {
  * Reads the keys of a hub's config.json.
  * @throws ModelError that names the key which is missing, contradicts another one, or is not supported.
  */
-export function configFromHub(keys: Readonly<Record<string, unknown>>): ModelConfig {
+export function configFromHub(given: Readonly<Record<string, unknown>>): ModelConfig {
+  const keys = textModelOf(given);
   const {model_type: type, quantization_config: quantized} = keys;
   const all = [...known.values()];
   const architecture = all.find(({hubTypes}) => typeof type === 'string' && hubTypes.includes(type));
@@ -108,6 +110,16 @@ export function configFromHub(keys: Readonly<Record<string, unknown>>): ModelCon
   return checked(
     compressed === undefined ? config : {...config, compression: compressionFromJson(compressed, config)},
   );
+}
+
+/** Models that read images, too, beside a text model whose config is in `text_config`. */
+const withText = ['gemma3', 'mistral3'];
+
+/** The keys of the text model. */
+function textModelOf(keys: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const {model_type: type, text_config: text, tie_word_embeddings, quantization_config} = keys;
+  if (typeof type !== 'string' || !withText.includes(type) || !isRecord(text)) return keys;
+  return {tie_word_embeddings, quantization_config, ...text};
 }
 
 /** Reads the metadata of a GGUF file; see `configFromHub`. */

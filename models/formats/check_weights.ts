@@ -3,6 +3,7 @@ import {type Warn, warnOnConsole} from '../../base/warn.js';
 import type {StoredWeight} from '../architectures/parts/architecture.js';
 import type {ModelConfig} from '../architectures/parts/model_config.js';
 import {architectureOf} from '../architectures/index.js';
+import {fusedAsInFile} from './fused_gguf.js';
 import {metadataString} from '../../base/files/gguf_metadata.js';
 import type {TensorFile} from '../../base/files/tensor_file.js';
 import {packedFormats} from '../../ops/weights/formats.js';
@@ -19,6 +20,9 @@ export function hubHead(config: ModelConfig): string {
 /** Buffers that older files carry and models make themselves: position numbers, causal masks, frequencies of the rotation. */
 const buffers =
   /(^|\.)(position_ids|rotary_emb\.(inv_freq|cos_cached|sin_cached)|rope_(freqs|factors_long|factors_short)\.weight|(attn|attention)\.(bias|masked_bias))$/;
+
+/** What models that read images or sound, too, have beside their text model. */
+const otherSenses = /^(model\.)?(vision_tower|vision_model|visual|multi_modal_projector|audio_tower)\./;
 
 /** Names of tensors in one message, at most. */
 const mostNames = 8;
@@ -54,8 +58,11 @@ export function checkedWeights(
   }
   const known = new Set(weights.map(({tensor}) => tensor));
   if (config.tiedEmbeddings) known.add(hubHead(config)); // equal to the embedding: see `withOwnHead`
-  const unknown = [...file.tensors.keys()].filter(name => !known.has(name) && !buffers.test(name));
+  const others = [...file.tensors.keys()].filter(name => !known.has(name) && !buffers.test(name));
+  const unknown = others.filter(name => !otherSenses.test(name));
   if (unknown.length > 0) warn(unknownTensors(unknown));
+  const left = others.length - unknown.length;
+  if (left > 0) warn(`The parts for images and sound (${left} tensors) are left out: only text is read.`);
   return weights;
 }
 
@@ -83,7 +90,8 @@ function unknownTensors(names: readonly string[]): string {
 export function weightsIn(file: TensorFile, config: ModelConfig): StoredWeight[] {
   const architecture = architectureOf(config);
   if (file.format === 'gguf') {
-    return architecture.ggufWeights(config, metadataString(file.metadata, 'general.architecture') ?? '');
+    const type = metadataString(file.metadata, 'general.architecture') ?? '';
+    return fusedAsInFile(architecture.ggufWeights(config, type), file);
   }
   const {hubPrefix} = architecture;
   const head = hubHead(config);
@@ -91,7 +99,10 @@ export function weightsIn(file: TensorFile, config: ModelConfig): StoredWeight[]
     const {tensor} = stored;
     const bare = tensor.startsWith(hubPrefix) ? tensor.slice(hubPrefix.length) : tensor;
     const canBeHead = isHead(stored) || (isEmbedding(stored) && config.tiedEmbeddings);
-    const names = canBeHead ? [tensor, bare, head, usualHead] : [tensor, bare];
+    const names = [
+      ...[tensor, bare, `language_model.${tensor}`, `model.language_model.${bare}`],
+      ...(canBeHead ? [head, usualHead] : []),
+    ];
     const found = names.find(name => file.tensors.has(name)) ?? tensor;
     return asPacked({...stored, tensor: found}, file.tensors.get(found)?.dtype);
   });

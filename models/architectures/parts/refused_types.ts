@@ -80,11 +80,9 @@ const refusedTypes = [
     types: ['gemma3n', 'gemma3n_text', 'gemma4', 'gemma4_text'],
   },
   {
-    needs:
-      'parts for images or sound beside its text model; its text model alone is read, as a folder whose config.json is that of the text model',
+    needs: 'parts for images or sound between its text',
     types: [
-      'gemma3',
-      'mistral3',
+      ...['gemma3', 'mistral3'], // without a text_config
       'qwen2_vl',
       'qwen2_5_vl',
       'qwen3_vl',

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {expect} from 'chai';
 import {existsSync, readdirSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
 import {checkedWeights} from '../../../models/formats/check_weights.js';
@@ -49,4 +50,21 @@ export async function goldenModel(
   } finally {
     await weights.close();
   }
+}
+
+/** Of the largest logit; float32 against PyTorch's float32, whose logits have six digits in the files. */
+export const tolerance = 1e-4;
+
+/** The largest difference of logits, as a share of the largest logit. */
+export function worst(logits: ArrayLike<number>, expected: readonly number[]): number {
+  expect(logits.length).to.equal(expected.length);
+  const largest = Math.max(...expected.map(Math.abs));
+  // a NaN makes the maximum NaN, which is below nothing
+  return Math.max(...expected.map((x, i) => Math.abs(x - logits[i]!))) / largest;
+}
+
+/** The root mean square difference of logits, as a share of their root mean square. */
+export function distance(logits: ArrayLike<number>, expected: readonly number[]): number {
+  const squares = expected.reduce((sum, x, i) => sum + (x - logits[i]!) ** 2, 0);
+  return Math.sqrt(squares / expected.reduce((sum, x) => sum + x * x, 0));
 }

@@ -10,7 +10,7 @@ export interface TemplateLimits {
   readonly source: number;
   /** Characters and entries of any value that is computed, and so of the rendered text. */
   readonly value: number;
-  /** Statements and expressions evaluated, each with what its value costs: 2^22 take some seconds. */
+  /** Statements and expressions evaluated, each with what its value costs: 2^21 take a second or two. */
   readonly steps: number;
   /** Characters of what is searched for or put in between. Searches take time in proportion to both texts. */
   readonly needle: number;
@@ -25,6 +25,9 @@ interface Operands extends Node {
   readonly left?: Node;
   readonly right?: Node;
   readonly name?: {readonly value: string};
+  readonly object?: Node;
+  readonly property?: {readonly value?: unknown};
+  readonly operand?: Node;
   readonly iterable?: Node & {readonly lhs?: Node};
   readonly filter?: {readonly callee?: {readonly value?: unknown}; readonly args?: readonly Argument[]};
 }
@@ -39,6 +42,9 @@ interface Argument extends Node {
 /** Filters whose arguments are searched for, or repeated. */
 const repeating: readonly unknown[] = ['replace', 'join', 'indent', 'tojson'];
 
+/** Methods of texts that take time for each place where something is found. */
+const searching: readonly unknown[] = ['replace', 'split'];
+
 /** Steps of what costs more than others: a name without a value, and leaving a loop, throw errors inside the library. */
 const errorSteps = 32;
 
@@ -51,6 +57,8 @@ export class LimitedInterpreter extends Interpreter {
   private depth = 0;
   /** Expressions whose values are searched for, or repeated. */
   private readonly needles = new WeakSet<Node>();
+  /** Expressions whose values are searched through. */
+  private readonly haystacks = new WeakSet<Node>();
   /** Expressions that are looped over. */
   private readonly iterables = new WeakSet<Node>();
   private readonly macros = new WeakSet<Value>();
@@ -74,6 +82,7 @@ export class LimitedInterpreter extends Interpreter {
       throw new ModelError(`it makes a value of more than ${this.limits.value} characters and entries`);
     }
     this.count(costOf(node, value, weight));
+    if (this.haystacks.has(node)) this.count(weight / 4);
     if (this.iterables.has(node)) this.count(turnSteps * entriesOf(value).length);
     if (this.needles.has(node)) this.expectShort(value);
     if (node.type === 'Macro') this.macros.add(scope.lookupVariable((node as Operands).name!.value));
@@ -81,15 +90,20 @@ export class LimitedInterpreter extends Interpreter {
   }
 
   private before(node: Operands): void {
-    const {type, operator, left, right, filter, iterable} = node;
+    const {type, operator, left, right, filter, iterable, operand, object, property} = node;
     this.count(type === 'Break' || type === 'Continue' ? errorSteps : 1);
     // their bodies are searched for names
     if (type === 'Macro' || type === 'CallStatement') this.count(this.sourceLength / 16);
     if (iterable !== undefined) this.iterables.add(iterable.lhs ?? iterable);
+    if (object !== undefined && searching.includes(property?.value)) this.haystacks.add(object);
     const isSearch = operator?.value === 'in' || operator?.value === 'not in';
-    const isList = right?.type === 'ArrayLiteral' || right?.type === 'TupleLiteral';
-    if (isSearch && !isList && left !== undefined) this.needles.add(left);
+    if (isSearch && left !== undefined && right !== undefined) {
+      this.haystacks.add(right);
+      const isList = right.type === 'ArrayLiteral' || right.type === 'TupleLiteral';
+      if (!isList) this.needles.add(left);
+    }
     if (!repeating.includes(filter?.callee?.value)) return;
+    if (operand !== undefined) this.haystacks.add(operand);
     for (const argument of filter?.args ?? []) this.needles.add(valueOf(argument));
   }
 

@@ -5,8 +5,8 @@ import {strftime} from './strftime.js';
 
 export const templateLimits: TemplateLimits = {
   source: 2 ** 18,
-  value: 2 ** 22,
-  steps: 2 ** 22,
+  value: 2 ** 21,
+  steps: 2 ** 21,
   needle: 128,
 };
 

@@ -16,7 +16,7 @@ export interface ChatMessage {
 export type TemplateVariables = Readonly<Record<string, unknown>>;
 
 /** Characters of a conversation: more than any context holds, and what a template can be given without taking long. */
-const maxCharacters = 2 ** 21;
+const maxCharacters = 2 ** 20;
 
 /**
  * A conversation as one text, by the model's chat template: every message, then the beginning of the assistant's answer. The text
@@ -27,7 +27,7 @@ const maxCharacters = 2 ** 21;
  * many steps or makes too long a text.
  *
  * @param variables further names for the template. Default: none.
- * @throws InvalidArgumentError if the model has no template, the messages are none, or have more than 2,097,152 characters in all; ModelError
+ * @throws InvalidArgumentError if the model has no template, the messages are none, or have more than 1,048,576 characters in all; ModelError
  *   if the template fails, with what it says.
  */
 export function renderChat(

@@ -1,4 +1,5 @@
 import {expect} from 'chai';
+import {savedChatReader, templateReader} from './chat_files.js';
 import {fuzz} from './harness.js';
 import {readers} from './readers.js';
 import {snapshotReader} from './snapshot_files.js';
@@ -13,7 +14,12 @@ describe(`files of strangers (seed ${seed})`, () => {
     expect(tally.inputs).to.be.at.least(count);
   });
 
-  for (const reader of readers) {
+  it('saved chat: the same', async () => {
+    const tally = await fuzz(await savedChatReader(), count, seed);
+    expect(tally.inputs).to.be.at.least(count);
+  });
+
+  for (const reader of [...readers, templateReader]) {
     it(`${reader.name}: reads what is whole`, async () => {
       for (const bytes of reader.whole) await reader.read(bytes);
     });

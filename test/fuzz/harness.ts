@@ -12,6 +12,8 @@ export interface Reader {
   read(bytes: Uint8Array): Promise<unknown>;
   /** What reading may take beside twice the input and 16 MiB: the numbers of tensors, widened to float32. */
   extraBytes?(bytes: Uint8Array): number;
+  /** Milliseconds that reading may take. Default 1000. */
+  readonly maxMs?: number;
 }
 
 /** What became of many inputs. */
@@ -38,7 +40,7 @@ export class Tally {
 }
 
 /** Milliseconds of processor time that reading may take; not of the clock, which other processes move on as well. */
-const maxMs = 1000;
+const usualMs = 1000;
 const freeBytes = 16 * 2 ** 20;
 
 /** Called with each input before it is read, so that one that never ends is known. */
@@ -49,7 +51,7 @@ export type Announce = (bytes: Uint8Array) => void;
  * prototypes of all objects as they were. Fails with the smallest input found, and its seed.
  */
 export async function fuzz(
-  {whole, inputs, read, extraBytes}: Reader,
+  {whole, inputs, read, extraBytes, maxMs = usualMs}: Reader,
   count: number,
   seed: number,
   announce?: Announce,

@@ -10,6 +10,7 @@ import {parseArgs} from 'node:util';
 import {Worker} from 'node:worker_threads';
 import {fuzz} from './harness.js';
 import {readers} from './readers.js';
+import {savedChatReader, templateReader} from './chat_files.js';
 import {snapshotReader} from './snapshot_files.js';
 
 /** Seconds of the clock after which an input counts as endless; others may have the processor meanwhile. */
@@ -44,7 +45,7 @@ async function main(): Promise<void> {
   const workerData = {beat, input, seconds: endlessSeconds};
   const worker = new Worker(watchdog, {eval: true, execArgv: [], workerData});
   let total = 0;
-  for (const reader of [...readers, await snapshotReader()]) {
+  for (const reader of [...readers, templateReader, await snapshotReader(), await savedChatReader()]) {
     if (named !== undefined && !named.includes(reader.name)) continue;
     const start = performance.now();
     try {

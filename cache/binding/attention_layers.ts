@@ -3,6 +3,7 @@ import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {hasGraph, nodesByLayer} from './graph_nodes.js';
 import type {CacheSource, CacheableModel, LayerShape} from './layer_shape.js';
 import {atLeast} from '../../base/options.js';
+import {membersOf} from './members.js';
 
 /** One attention layer of a model. */
 export interface AttentionLayer {
@@ -91,8 +92,9 @@ function isLayerShape(shape: unknown): shape is LayerShape {
   return v.is(shapeSchema, shape) && shape.heads % shape.kvHeads === 0;
 }
 
+/** In a model inside this one, or among the members of a block. */
 function nested(layer: object): AttentionLayer[] {
-  return isModel(layer) ? layersIn(layer) : [];
+  return layersIn(isModel(layer) ? layer : {layers: membersOf(layer)});
 }
 
 /**

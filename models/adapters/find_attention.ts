@@ -1,6 +1,7 @@
 import type {LayerShape} from '../../cache/binding/layer_shape.js';
+import {membersOf} from '../../cache/binding/members.js';
 import type * as tf from '@tensorflow/tfjs';
-import {ModelError} from '../../base/errors.js';
+import {ModelError, shown} from '../../base/errors.js';
 import {KerasAttention} from '../../layers/keras/keras_attention.js';
 import {SelfAttention} from '../../layers/self_attention.js';
 import type {DenseAttention} from './adapter.js';
@@ -11,6 +12,8 @@ import {attentionAdapterNames, describeAttention} from './registry.js';
 export interface FoundAttention extends PlacedLayer {
   /** What its adapter says. Undefined only if the layer takes a cache by itself and no adapter is needed. */
   readonly attention?: DenseAttention;
+  /** The layers that it is a member of, the outermost first: blocks that call it themselves. */
+  readonly inside: readonly tf.layers.Layer[];
 }
 
 /** Whether a layer takes a cache: those of eigenkv do, and those that a cache was attached to. */
@@ -22,22 +25,20 @@ export function takesCache(
 
 /**
  * The attention layers among those of a model, in their order: a layer is one if there is an adapter for its class or if it takes a
- * cache.
+ * cache. Those that a block has as members count as well.
  *
  * @param placed see `placedLayers`.
  * @throws ModelError if there is none; if there is no adapter for a layer whose class is named after attention; if a layer is applied
  *   more than once, or gets different inputs.
  */
 export function findAttention(placed: readonly PlacedLayer[]): FoundAttention[] {
+  const found = placed.flatMap(place => attentionIn(place, []));
   const layers = placed.map(({layer}) => layer);
-  const found = placed.flatMap((place): FoundAttention[] => {
-    const attention = describeAttention(place.layer);
-    if (attention !== undefined) checkReach(attention);
-    return attention !== undefined || takesCache(place.layer) ? [{...place, attention}] : [];
-  });
-  const unknown = layers.filter(
-    layer => /attention/i.test(layer.getClassName()) && !found.some(known => known.layer === layer),
-  );
+  const known = new Set(found.flatMap(({layer, inside}) => [layer, ...inside]));
+  const unknown = layers
+    .flatMap(layer => [layer, ...membersOf(layer)])
+    .filter(layer => /attention/i.test(layer.getClassName()) && !known.has(layer))
+    .filter(layer => !found.some(({layer: attention}) => membersOf(attention).includes(layer)));
   if (found.length === 0 || unknown.length > 0) {
     throw new ModelError(
       (unknown.length > 0
@@ -49,6 +50,18 @@ export function findAttention(placed: readonly PlacedLayer[]): FoundAttention[] 
   }
   found.forEach(checkPlace);
   return found;
+}
+
+/** Deeper than blocks have blocks; a layer may have itself as a member. */
+const maxNesting = 4;
+
+function attentionIn(place: PlacedLayer, inside: readonly tf.layers.Layer[]): FoundAttention[] {
+  const {layer} = place;
+  const attention = describeAttention(layer);
+  if (attention !== undefined) checkReach(attention);
+  if (attention !== undefined || takesCache(layer)) return [{...place, attention, inside}];
+  if (inside.length >= maxNesting) return [];
+  return membersOf(layer).flatMap(member => attentionIn({...place, layer: member}, [...inside, layer]));
 }
 
 /** A layer's name and class, as errors show them. */
@@ -71,7 +84,13 @@ function checkPlace({layer, applications, nodes}: FoundAttention): void {
         'own: use one layer per application.',
     );
   }
-  if (layer instanceof KerasAttention) return; // knows what its inputs are
+  if (layer instanceof KerasAttention) {
+    if (layer.layerShape !== undefined) return; // knows what its inputs are
+    throw new ModelError(
+      `Layer ${nameOf(layer)} is called as ${shown(layer.attentionCall)}; only causal attention to its own input takes a cache or can be ` +
+        `compressed. Name others, as those of an encoder and those that attend to it: attachCache(model, plan, {leave: ["${layer.name}"]}).`,
+    );
+  }
   // the second input of eigenkv's own layers is added to their output
   const attended = layer instanceof SelfAttention ? 1 : Infinity;
   const inputs = new Set(nodes.flatMap(({inputTensors}) => inputTensors.slice(0, attended)));

@@ -42,10 +42,15 @@ function place(model: tf.LayersModel, times: number, placed: Map<tf.layers.Layer
   }
 }
 
-/** The layers that a model's first input goes into: the first to see how many tokens there are. */
-export function entryLayers(model: tf.LayersModel): tf.layers.Layer[] {
+/**
+ * The layers that an input of a model goes into: the first to see how many tokens there are.
+ * @param input which one. Default the first.
+ */
+export function entryLayers(model: tf.LayersModel, input = 0): tf.layers.Layer[] {
   const first = [...graphOf(model)].flatMap(([layer, nodes]) =>
-    !isInput(layer) && nodes.some(({inputTensors}) => inputTensors.includes(model.inputs[0]!)) ? [layer] : [],
+    !isInput(layer) && nodes.some(({inputTensors}) => inputTensors.includes(model.inputs[input]!))
+      ? [layer]
+      : [],
   );
   return first.flatMap(layer => (layer instanceof tf.LayersModel ? entryLayers(layer) : [layer]));
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {fromHeads, toHeads} from '../../layers/heads.js';
-import {ModelError, shown} from '../../base/errors.js';
+import {ModelError} from '../../base/errors.js';
 import {KerasAttention} from '../../layers/keras/keras_attention.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
 
@@ -114,12 +114,6 @@ function partsOf(
 /** The layers of this package with Keras' names, which take a cache themselves. */
 function describeKeras(layer: KerasAttention): DenseAttention {
   const {heads, kvHeads, keyDim: headDim} = layer.sizes;
-  if (layer.layerShape === undefined) {
-    throw new ModelError(
-      `Layer "${layer.name}" (${layer.getClassName()}) is called as ${shown(layer.attentionCall)}; only causal attention to its own input ` +
-        'takes a cache or can be compressed.',
-    );
-  }
   return {
     layer,
     heads,

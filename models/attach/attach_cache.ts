@@ -1,4 +1,6 @@
+import type * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
+import {InvalidArgumentError, didYouMean} from '../../base/errors.js';
 import {atLeast, checkOptions, flag} from '../../base/options.js';
 import {KVCache, type KVCacheOptions, cacheEntries} from '../../cache/kv_cache.js';
 import type {PlanLike} from '../../cache/plans/as_plan.js';
@@ -17,12 +19,20 @@ export interface AttachOptions extends KVCacheOptions {
    * layer's config names a wider window. Default 512: 0.4 s on one core for a GPT of three small layers, 8 s for 13 million weights.
    */
   readonly checkTokens?: number;
+  /**
+   * Names of layers that get no cache and compute as they did: the attention of an encoder, and attention to an encoder's output. Default: none.
+   */
+  readonly leave?: readonly string[];
+  /** The name of the input that gets new tokens in each step, of a model with several; the others get the same each time. Default: the first. */
+  readonly input?: string;
 }
 
 const optionsSchema = v.strictObject({
   ...cacheEntries,
   check: v.optional(flag, true),
   checkTokens: v.optional(atLeast(1), 512),
+  leave: v.optional(v.array(v.string('expected names of layers'), 'expected a list of names of layers'), []),
+  input: v.optional(v.string('expected the name of an input')),
 });
 
 /**
@@ -50,9 +60,9 @@ export async function attachCache(
   plan?: PlanLike,
   options: AttachOptions = {},
 ): Promise<KVCache> {
-  const {check, checkTokens, ...ofCache} = checkOptions('attachCache', optionsSchema, options);
+  const {check, checkTokens, leave, input, ...ofCache} = checkOptions('attachCache', optionsSchema, options);
   const model = modelOf(given);
-  const attached = attachLayers(model);
+  const attached = attachLayers(model, {leave, input: inputOf(model, input)});
   try {
     if (check) await checkAttached(model, attached, checkTokens);
     return new KVCache(model, plan, ofCache);
@@ -60,4 +70,14 @@ export async function attachCache(
     attached.undo();
     throw error;
   }
+}
+
+/** The place of an input. */
+function inputOf(model: tf.LayersModel, name: string | undefined): number {
+  const names = model.inputs.map(({sourceLayer}) => sourceLayer.name);
+  const place = name === undefined ? 0 : names.indexOf(name);
+  if (place >= 0) return place;
+  throw new InvalidArgumentError(
+    `attachCache: input = "${name!}"; the model's inputs are ${names.join(', ')}.${didYouMean(name!, names)}`,
+  );
 }

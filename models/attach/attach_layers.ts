@@ -3,7 +3,8 @@ import type {LayerShape} from '../../cache/binding/layer_shape.js';
 import * as tf from '@tensorflow/tfjs';
 import {type CallArgs, refuseMask} from '../../layers/layer_args.js';
 import {grownQueries} from '../../layers/qk_norm.js';
-import {InvalidArgumentError, ModelError} from '../../base/errors.js';
+import {InvalidArgumentError, ModelError, didYouMean} from '../../base/errors.js';
+import {membersOf} from '../../cache/binding/members.js';
 import {type ModelContext, checkContext, contextOf} from './context.js';
 import {
   type AttentionParts,
@@ -31,33 +32,53 @@ export interface AttachedAttention extends PlacedLayer {
 
 /** A model's layers with their calls replaced. */
 export interface AttachedLayers {
-  readonly placed: readonly PlacedLayer[];
+  /** The layers beside attention, and beside blocks that have it. */
+  readonly others: readonly tf.layers.Layer[];
+  /** The model's input that gets the tokens. */
+  readonly input: number;
   readonly attentions: readonly AttachedAttention[];
   readonly context: ModelContext;
   /** Restores the layers, except those that were attached before. */
   undo(): void;
 }
 
+/** Which layers get no cache, and which input gets the tokens. */
+export interface AttachPlaces {
+  readonly leave?: readonly string[];
+  readonly input?: number;
+}
+
 /** The original `call` of each attached layer. A layer is attached once, for any number of caches. */
 const originals = new WeakMap<tf.layers.Layer, LayerCall>();
 /** Layers that check the length of their input. */
 const entries = new WeakSet<tf.layers.Layer>();
+/** Blocks that tell the attention among their members which cache they were given: they may call it without keyword arguments. */
+const blocks = new WeakSet<tf.layers.Layer>();
+const cachesOfBlocks: (AttentionCache | undefined)[] = [];
+/** Layers that get no cache. */
+const alone = new WeakSet<tf.layers.Layer>();
 
 /**
  * Makes the layers of a model use the cache that `apply` is given.
  * @throws ModelError if there is no attention, or a layer that a cache cannot work with.
  */
-export function attachLayers(model: tf.LayersModel): AttachedLayers {
-  const placed = placedLayers(model);
+export function attachLayers(
+  model: tf.LayersModel,
+  {leave = [], input = 0}: AttachPlaces = {},
+): AttachedLayers {
+  const all = placedLayers(model);
+  const left = leftLayers(all, leave);
+  const placed = all.filter(({layer}) => !left.has(layer) && !alone.has(layer));
   const found = findAttention(placed);
   const known = found.map(knownAttention);
   checkStateless(placed);
   const context = contextOf(model);
-  const undos: (() => void)[] = [];
-  for (const [depth, {layer}] of found.entries()) {
+  const undos: (() => void)[] = [...left].map(withoutCache);
+  for (const [depth, {layer, inside}] of found.entries()) {
     const attention = known[depth];
     if (attention === undefined || originals.has(layer)) continue;
     undos.push(attachAttention(layer, attention, depth, context));
+    for (const block of inside) if (!blocks.has(block)) undos.push(attachBlock(block));
   }
   for (const {layer} of placed) {
     const adapter = positionAdapterOf(layer);
@@ -65,10 +86,13 @@ export function attachLayers(model: tf.LayersModel): AttachedLayers {
   }
   if (undos.length > 0) {
     // layers of eigenkv check this themselves
-    for (const layer of entryLayers(model)) if (!entries.has(layer)) undos.push(attachEntry(layer, context));
+    for (const layer of entryLayers(model, input))
+      if (!entries.has(layer)) undos.push(attachEntry(layer, context));
   }
+  const attentionBlocks = new Set(found.flatMap(({inside}) => inside));
   return {
-    placed,
+    others: placed.map(({layer}) => layer).filter(layer => !takesCache(layer) && !attentionBlocks.has(layer)),
+    input,
     attentions: found.flatMap((place, depth) => {
       const [attention, original] = [known[depth], originals.get(place.layer)];
       return attention === undefined || original === undefined ? [] : {...place, attention, original};
@@ -90,6 +114,55 @@ function knownAttention({layer, attention}: FoundAttention): KnownAttention | un
     `The adapter of layer ${nameOf(layer)} does not say how the layer projects: its description has no "parts". ` +
       'docs/guides/adapters.md says what they are.',
   );
+}
+
+/** @throws InvalidArgumentError for a name that no layer has, or of a layer that always takes a cache. */
+function leftLayers(placed: readonly PlacedLayer[], leave: readonly string[]): Set<tf.layers.Layer> {
+  const layers = placed.flatMap(({layer}) => [layer, ...membersOf(layer)]);
+  return new Set(
+    leave.map(name => {
+      const layer = layers.find(other => other.name === name);
+      if (layer !== undefined && (!takesCache(layer) || alone.has(layer))) return layer;
+      throw new InvalidArgumentError(
+        layer === undefined
+          ? `leave names "${name}", and the model has no layer of this name.${didYouMean(
+              name,
+              layers.map(other => other.name),
+            )}`
+          : `leave names ${nameOf(layer)}, which is causal attention to its own input and takes a cache by itself.`,
+      );
+    }),
+  );
+}
+
+/** Hides a cache from a layer, which would refuse or use it. */
+function withoutCache(layer: tf.layers.Layer): () => void {
+  if (alone.has(layer)) return () => undefined;
+  alone.add(layer);
+  const undo = replaceCall(
+    layer,
+    original => (inputs, kwargs) => original(inputs, {...kwargs, cache: undefined}),
+  );
+  return () => {
+    alone.delete(layer);
+    undo();
+  };
+}
+
+function attachBlock(block: tf.layers.Layer): () => void {
+  blocks.add(block);
+  const undo = replaceCall(block, original => (inputs, kwargs) => {
+    cachesOfBlocks.push(kwargs.cache ?? cachesOfBlocks.at(-1));
+    try {
+      return original(inputs, kwargs);
+    } finally {
+      cachesOfBlocks.pop();
+    }
+  });
+  return () => {
+    blocks.delete(block);
+    undo();
+  };
 }
 
 function checkStateless(placed: readonly PlacedLayer[]): void {
@@ -177,7 +250,7 @@ function withCache(
   const undo = replaceCall(layer, original => {
     originals.set(layer, original);
     return (inputs, kwargs) => {
-      const {cache} = kwargs;
+      const cache = kwargs.cache ?? cachesOfBlocks.at(-1);
       if (cache === undefined) return original(inputs, kwargs);
       const x = onlyInput(layer, inputs);
       checkCall(layer, kwargs);

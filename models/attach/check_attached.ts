@@ -4,7 +4,7 @@ import type {AttachedLayers} from './attach_layers.js';
 import {probeAttention} from './probe/attention.js';
 import {type Finding, judgeAll} from './probe/finding.js';
 import {probeLayers} from './probe/layers.js';
-import {outputOf, probeModel, randomText} from './probe/model.js';
+import {outputOf, probeModel, probedModel, randomText} from './probe/model.js';
 import {constantWeights, withVariedWeights} from './probe/weights.js';
 import {namedWindow} from './settings.js';
 
@@ -23,18 +23,16 @@ const mostModelTokens = 512;
  */
 export async function checkAttached(
   model: tf.LayersModel,
-  {placed, attentions, context}: AttachedLayers,
+  {others, attentions, context, input}: AttachedLayers,
   tokens: number,
 ): Promise<void> {
-  const [input, ...otherInputs] = model.inputs;
-  if (input === undefined || otherInputs.length > 0 || model.outputs.length !== 1) {
+  if (model.outputs.length !== 1) {
     throw new InvalidArgumentError(
-      `The model has ${model.inputs.length} inputs and ${model.outputs.length} outputs; tokens are compared with and without ` +
-        'a cache where it has one of each. Pass {check: false} and compare yourself.',
+      `The model has ${model.inputs.length} inputs and ${model.outputs.length} outputs; tokens are compared with and without a cache where ` +
+        'it has one output. Pass {check: false} and compare yourself.',
     );
   }
-  const most = Math.min(input.shape[1] ?? Infinity, context.tokens);
-  const others = placed.map(({layer}) => layer).filter(layer => !('layerShape' in layer));
+  const most = Math.min(model.inputs[input]!.shape[1] ?? Infinity, context.tokens);
   const reach = Math.min(mostModelTokens, Math.max(...others.map(namedWindow), 0) + 3);
   const length = Math.min(most, Math.max(modelTokens, reach));
   const constant = await constantWeights(model, attentions);
@@ -43,13 +41,14 @@ export async function checkAttached(
     withVariedWeights(constant, () =>
       tf.tidy(() => {
         findings.push(...attentions.flatMap(attached => probeAttention(attached, most, tokens)));
-        const x = randomText(model, length);
+        const probed = probedModel(model, input);
+        const x = randomText(model, length, input);
         let whole = x;
         const run = () => {
-          whole = outputOf(model, x);
+          whole = outputOf(probed, x);
         };
         probeLayers(others, length, run, findings);
-        findings.push(...probeModel(model, x, whole));
+        findings.push(...probeModel(probed, x, whole));
         return findings.map(({numbers}) => numbers);
       }),
     );

@@ -1,4 +1,5 @@
 import type {AttentionCache} from '../../cache/attention_cache.js';
+import {membersOf} from '../../cache/binding/members.js';
 import * as tf from '@tensorflow/tfjs';
 import {PositionEmbedding, TokenEmbedding} from '../../layers/index.js';
 import {ContextLengthError} from '../../base/errors.js';
@@ -19,7 +20,13 @@ export interface ModelContext {
 export function contextOf(model: tf.LayersModel): ModelContext {
   const placed = placedLayers(model);
   const tables = least(placed.map(tableOf));
-  return {tables, tokens: Math.min(tables, least(placed.map(({layer}) => attentionContext(layer))))};
+  return {
+    tables,
+    tokens: Math.min(
+      tables,
+      least(placed.flatMap(({layer}) => [layer, ...membersOf(layer)]).map(attentionContext)),
+    ),
+  };
 }
 
 /** @throws ContextLengthError if `tokens` more exceed the context of a model, with a cache or without one. */

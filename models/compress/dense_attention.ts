@@ -10,7 +10,13 @@ import {type DenseAttention, findAttention, nameOf, placedLayers, takesCache} fr
  *   already.
  */
 export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
-  const found = findAttention(placedLayers(model)).map(({layer, attention}) => {
+  const found = findAttention(placedLayers(model)).map(({layer, attention, inside: [block]}) => {
+    if (block !== undefined) {
+      throw new ModelError(
+        `Layer ${nameOf(layer)} is a member of the block ${nameOf(block)}, which calls it itself, so no compressed layer can take its place. ` +
+          'Compress its cache instead.',
+      );
+    }
     if (attention !== undefined) return attention;
     if (layer.getClassName() === EigenAttention.className) {
       throw new InvalidArgumentError(

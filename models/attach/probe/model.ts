@@ -14,10 +14,25 @@ import {type Finding, asFloats, differences, firstBeyond, largestOf, tokensOf} f
  */
 const tolerance = {ofSpread: 1e-3, ofLargest: 1e-5};
 
+/** A model, the input that gets tokens, and what the others get, by their place. */
+export interface ProbedModel {
+  readonly model: tf.LayersModel;
+  readonly input: number;
+  readonly beside: readonly tf.Tensor[];
+}
+
+/** Tokens of the other inputs: a number that no other axis is likely to have. */
+const besideTokens = 11;
+
+/** A model with random numbers for the inputs that get no tokens. */
+export function probedModel(model: tf.LayersModel, input: number): ProbedModel {
+  return {model, input, beside: model.inputs.map((_, place) => randomText(model, besideTokens, place))};
+}
+
 /** Compares a model over a text without a cache, `whole`, with an exact one in steps: in chunks, token by token, and both. */
-export function probeModel(model: tf.LayersModel, x: tf.Tensor, whole: tf.Tensor): Finding[] {
+export function probeModel(probed: ProbedModel, x: tf.Tensor, whole: tf.Tensor): Finding[] {
   const tokens = x.shape[1]!;
-  return schedules(tokens).map(({name, steps}) => compared(name, whole, stepped(model, x, steps), tokens));
+  return schedules(tokens).map(({name, steps}) => compared(name, whole, stepped(probed, x, steps), tokens));
 }
 
 function schedules(tokens: number): {name: string; steps: number[]}[] {
@@ -81,22 +96,23 @@ function compared(how: string, whole: tf.Tensor, parts: readonly tf.Tensor[], to
   };
 }
 
-function stepped(model: tf.LayersModel, x: tf.Tensor, steps: readonly number[]): tf.Tensor[] {
-  const cache = new KVCache(model, full());
+function stepped(probed: ProbedModel, x: tf.Tensor, steps: readonly number[]): tf.Tensor[] {
+  const cache = new KVCache(probed.model, full());
   try {
     let from = 0;
     return steps.map(count => {
       from += count;
-      return outputOf(model, tokensOf(x, from - count, count), cache);
+      return outputOf(probed, tokensOf(x, from - count, count), cache);
     });
   } finally {
     cache.dispose();
   }
 }
 
-export function outputOf(model: tf.LayersModel, x: tf.Tensor, cache?: KVCache): tf.Tensor {
+export function outputOf({model, input, beside}: ProbedModel, x: tf.Tensor, cache?: KVCache): tf.Tensor {
   try {
-    const output = model.apply(x, cache && {cache});
+    const given = beside.length === 1 ? x : beside.map((other, place) => (place === input ? x : other));
+    const output = model.apply(given, cache && {cache});
     return (Array.isArray(output) ? output[0] : output) as tf.Tensor;
   } catch (error) {
     if (error instanceof EigenkvError) throw error;
@@ -109,18 +125,18 @@ export function outputOf(model: tf.LayersModel, x: tf.Tensor, cache?: KVCache): 
   }
 }
 
-/** Random ids, or random numbers where the model takes vectors; two texts, where it takes more than one. */
-export function randomText(model: tf.LayersModel, tokens: number): tf.Tensor {
-  const {dtype, shape} = model.inputs[0]!;
-  const [batch = null, , ...rest] = shape;
-  const sizes = [batch ?? 2, tokens, ...rest.map(size => size ?? 1)];
+/** Random ids for an input, or random numbers where it takes vectors; two texts, where it takes more than one. */
+export function randomText(model: tf.LayersModel, tokens: number, input = 0): tf.Tensor {
+  const {dtype, shape} = model.inputs[input]!;
+  const [batch = null, length = tokens, ...rest] = shape;
+  const sizes = [batch ?? 2, Math.min(tokens, length ?? tokens), ...rest.map(size => size ?? 1)];
   if (rest.length > 0) return tf.cast(tf.randomNormal(sizes, 0, 1, 'float32', 1), dtype);
-  const entries = entryLayers(model);
+  const entries = entryLayers(model, input);
   const least = entries.some(makesMask) ? 1 : 0; // 0 is padding
   const known = entries.map(layer => namedVocabulary(layer) ?? Infinity);
   const vocabulary = Math.min(...known, Infinity);
   const random = seededRandom(1);
   const count = (Number.isFinite(vocabulary) ? vocabulary : 2) - least;
-  const ids = Array.from({length: sizes[0]! * tokens}, () => least + Math.floor(random() * count));
+  const ids = Array.from({length: sizes[0]! * sizes[1]!}, () => least + Math.floor(random() * count));
   return tf.tensor(ids, sizes, dtype);
 }

@@ -4,6 +4,8 @@ export {
   type AttentionParts,
   type DenseAttention,
   type DenseWeights,
+  type FourDenseOptions,
+  fourDenseAdapter,
   fusedQkvAdapter,
   multiHeadAdapter,
   registerAttentionAdapter,

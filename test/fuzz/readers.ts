@@ -263,9 +263,10 @@ export const readers: readonly Reader[] = [
     name: 'hub id',
     whole: [utf8.encode('owner/name@refs/pr/1:folder/model.gguf')],
     inputs: damagedBytes(
-      ['owner/name', 'owner/name@refs/pr/1:folder/model.gguf', '../..:../x.gguf', 'a/b:..\\..\\c'].map(text =>
-        utf8.encode(text),
-      ),
+      [
+        ...['owner/name', 'owner/name@refs/pr/1:folder/model.gguf', '../..:../x.gguf', 'a/b:..\\..\\c'],
+        ...['hf.co/owner/name:Q4_K_M', 'https://huggingface.co/a/b/blob/refs%2Fpr%2F1/%2e%2e%2Fc/model.gguf'],
+      ].map(text => utf8.encode(text)),
     ),
     read: bytes =>
       Promise.resolve().then(() => {

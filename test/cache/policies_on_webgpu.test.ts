@@ -40,7 +40,7 @@ const fewTokens = [24, 1, 1, 9, 1];
 const moreTokens = [24, 30, 1, 16, 16, 1];
 
 /** Outputs of a text that goes through one depth, chunk by chunk. */
-async function outputs(variant: Variant, chunks: readonly number[]): Promise<Float32Array> {
+async function outputs(variant: Variant, chunks: readonly number[], window?: number): Promise<Float32Array> {
   const {batch, heads, kvHeads, dim} = shape;
   const tokens = chunks.reduce((a, b) => a + b, 0);
   const cache = new KVCache([{depth: 0, heads, kvHeads, dim, dimV: dim}], makePolicy(variant));
@@ -54,7 +54,7 @@ async function outputs(variant: Variant, chunks: readonly number[]): Promise<Flo
         const cut = (x: tf.Tensor4D) => tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
         const part = {queries: cut(text.queries), keys: cut(text.keys), values: cut(text.values)};
         from += count;
-        return cache.attend(0, {...part, rope: {theta: 100}});
+        return cache.attend(0, {...part, rope: {theta: 100}, window});
       }),
       2,
     );
@@ -85,6 +85,15 @@ describeOnBackends(
         const expected = await outputs(variant, fewTokens);
         await useBackend(backend);
         await expectClose(await outputs(variant, fewTokens), expected, 2e-5);
+      });
+    }
+    for (const variant of [...policyVariants, ...ofKeepers]) {
+      if (readsAtOnce.has(variant.name)) continue;
+      it(`compute the same as on wasm within a window: ${variantName(variant)}`, async () => {
+        await useBackend('wasm');
+        const expected = await outputs(variant, fewTokens, 10);
+        await useBackend(backend);
+        await expectClose(await outputs(variant, fewTokens, 10), expected, 2e-5);
       });
     }
     for (const variant of ofProfiles) {

@@ -28,7 +28,7 @@ export function mergesFromScores({
   for (const [i, id] of ids.entries()) {
     const size = tokens[id]!.length;
     const lefts = beginnings.find(tokens[id]!);
-    const rights = ends.find(tokens[id]!);
+    const rights = ends.find(tokens[id]!, lefts);
     for (let length = 1; length < size; length++) {
       const [left, right] = [lefts[length]! - 1, rights[size - length]! - 1];
       if (left >= 0 && right >= 0) cuts.push(left * 2 ** 24 + right);
@@ -75,14 +75,18 @@ class AffixTable {
     this.found = new Int32Array(longest);
   }
 
-  /** By length, one more than the id of the token that is so much of `token`, 0 for none. The next call writes into the same list. */
-  find(token: string): Int32Array {
+  /**
+   * By length, one more than the id of the token that is so much of `token`, 0 for none. The next call writes into the same list.
+   * @param others what is looked for only where this list has the rest of the token.
+   */
+  find(token: string, others?: Int32Array): Int32Array {
     const {slots, hashes, tokens, fromStart, found} = this;
     const mask = slots.length - 1;
     let hash = this.seed;
     for (let length = 1; length < token.length; length++) {
       hash = this.step(hash, token, length);
       found[length] = 0;
+      if (others?.[token.length - length] === 0) continue;
       for (let at = this.slotOf(hash); slots[at] !== 0; at = (at + 1) & mask) {
         if (hashes[at] !== hash) continue;
         const other = tokens[slots[at]! - 1]!;

@@ -68,7 +68,7 @@ function refuseDropout(dropout: unknown): void {
 }
 
 function readMerges(merges: unknown, vocabulary: ReadonlyMap<string, number>, prefix: string): MergeTable {
-  const table = new MergeTable(Array.isArray(merges) ? merges.length : 0);
+  const table = new MergeTable();
   const tokens: string[] = [];
   for (const [token, id] of vocabulary) tokens[id] = token;
   // what merges give mostly has rising ids: comparing takes a third of the time of joining two texts and looking them up

@@ -4,24 +4,18 @@
  * a million pairs, and a `Map` of objects takes four times as long to fill, and to ask.
  */
 export class MergeTable {
-  private readonly lefts: Int32Array;
-  private readonly rights: Int32Array;
-  private readonly ids: Int32Array;
+  // twice as large whenever full: a list may claim more pairs than it has
+  private lefts = new Int32Array(256);
+  private rights = new Int32Array(256);
+  private ids = new Int32Array(256);
   /** One more than the rank of the pair that lies there, 0 for none. */
-  private readonly slots: Int32Array;
+  private slots = new Int32Array(512);
   // secret, so that no file can be made whose pairs all fall into one place
   private readonly seed = Math.floor(Math.random() * 2 ** 32);
   private count = 0;
 
-  constructor(capacity: number) {
-    this.lefts = new Int32Array(capacity);
-    this.rights = new Int32Array(capacity);
-    this.ids = new Int32Array(capacity);
-    this.slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * capacity + 2)));
-  }
-
-  /** At most as many times as the capacity says. */
   add(left: number, right: number, id: number): void {
+    if (this.count === this.lefts.length) this.grow();
     const rank = this.count++;
     this.lefts[rank] = left;
     this.rights[rank] = right;
@@ -39,6 +33,17 @@ export class MergeTable {
     return this.ids[rank]!;
   }
 
+  private grow(): void {
+    const {lefts, rights} = this;
+    this.lefts = twice(lefts);
+    this.rights = twice(rights);
+    this.ids = twice(this.ids);
+    this.slots = new Int32Array(2 * this.slots.length);
+    for (let rank = 0; rank < this.count; rank++) {
+      this.slots[this.slotOf(lefts[rank]!, rights[rank]!)] = rank + 1;
+    }
+  }
+
   /** Where a pair lies, or would. */
   private slotOf(left: number, right: number): number {
     const {slots, lefts, rights} = this;
@@ -50,6 +55,12 @@ export class MergeTable {
       at = (at + 1) & mask;
     }
   }
+}
+
+function twice(values: Int32Array): Int32Array<ArrayBuffer> {
+  const out = new Int32Array(2 * values.length);
+  out.set(values);
+  return out;
 }
 
 /** A number of 32 bits whose bits all depend on all of `value` (the finaliser of MurmurHash3, Appleby 2011). */

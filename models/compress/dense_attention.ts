@@ -36,7 +36,8 @@ export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
  */
 export function scoringOfCompressed(attention: DenseAttention) {
   const {layer, normalises = false, window = Infinity, scale, softCap, alibi, queryGrowth} = attention;
-  if (!normalises) return {window: window === Infinity ? undefined : window, scale, softCap, alibi, queryGrowth};
+  if (!normalises)
+    return {window: window === Infinity ? undefined : window, scale, softCap, alibi, queryGrowth};
   throw new ModelError(
     `Layer ${nameOf(layer)} normalises queries and keys between projection and attention, so bases cannot be merged into its projections. ` +
       'Compress the cache instead: every policy stores normalised keys, onlineSvd in low rank.',
@@ -47,4 +48,3 @@ export function scoringOfCompressed(attention: DenseAttention) {
 function depthOf({layer}: DenseAttention): number {
   return takesCache(layer) ? layer.layerShape.depth : 0;
 }
-

@@ -8,6 +8,7 @@ export {
   uniformShapes,
 } from './binding/layer_shape.js';
 export type {CacheLease} from './binding/lease.js';
+export {type SourceAttention, SourceCache, type SourceTokens} from './source_cache.js';
 export * as codecs from './codecs/index.js';
 export {
   type CodecLike,

@@ -38,7 +38,8 @@ export {
 } from './keras/rms_normalization.js';
 export type {KerasAttentionOptions, KerasAttentionArgs, KerasWeightParts} from './keras/attention_args.js';
 export type {AttentionCall, AttentionRole} from './keras/call_roles.js';
-export type {KerasAttention, KerasSide, KerasSizes} from './keras/keras_attention.js';
+export type {KerasAttention} from './keras/keras_attention.js';
+export type {KerasSizes} from './keras/projections.js';
 export type {Constraint, Regularizer, Serialized} from './keras/serialized_parts.js';
 export type {CallArgs, Initializer, KernelInitializer, LayerArgs} from './layer_args.js';
 export type {ScoringOptions} from '../ops/attention/scoring.js';

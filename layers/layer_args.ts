@@ -1,4 +1,5 @@
 import type {AttentionCache} from '../cache/attention_cache.js';
+import type {SourceCache} from '../cache/source_cache.js';
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../base/errors.js';
 
@@ -9,6 +10,8 @@ export type LayerArgs = Omit<NonNullable<ConstructorParameters<typeof tf.layers.
 export interface CallArgs {
   /** The cache whose tokens are attended to, and that the given tokens are added to. Default: none. */
   readonly cache?: AttentionCache;
+  /** Keys and values that cross attention computes once: see `SourceCache`. Default: they are computed in each step. */
+  readonly source?: SourceCache;
   /** Compute the logits of the last token only. Default false. */
   readonly lastTokenOnly?: boolean;
   /** A padding mask, which tfjs passes after an embedding with `maskZero`. Attention refuses it. Default: none. */

@@ -1,34 +1,18 @@
 import * as tf from '@tensorflow/tfjs';
 import type {AttentionCache} from '../../cache/attention_cache.js';
 import type {LayerShape} from '../../cache/binding/layer_shape.js';
+import type {SourceCache} from '../../cache/source_cache.js';
 import {InvalidArgumentError, ModelError, shown} from '../../base/errors.js';
 import {readableNumbers} from '../../ops/host_numbers.js';
 import {cachedAttention} from '../cached_attention.js';
-import {fromHeads, toHeads} from '../heads.js';
+import {fromHeads} from '../heads.js';
 import {type CallArgs, configOf, firstShape, knownDim} from '../layer_args.js';
 import type {Projected} from '../self_attention.js';
 import type {KerasAttentionOptions, KerasAttentionArgs} from './attention_args.js';
 import {type AttentionCall, type GraphCall, type AttentionRole, readCall, resolveCall} from './call_roles.js';
 import {maskedAttention} from './masked_attention.js';
+import {KerasProjections, type KerasSizes} from './projections.js';
 import {serialized} from './serialized_parts.js';
-
-/** The projections of an attention layer of Keras. */
-export type KerasSide = 'query' | 'key' | 'gate' | 'value' | 'attention_output';
-
-/** Heads, and numbers per head. */
-export interface KerasSizes {
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly keyDim: number;
-  readonly valueDim: number;
-  /** Numbers per token that come out. Default: as the query has. */
-  readonly outputDim?: number;
-}
-
-interface SideVariables {
-  readonly kernel: tf.LayerVariable;
-  readonly bias: tf.LayerVariable | undefined;
-}
 
 /** The tensors of a call. */
 type Given = Readonly<Partial<Record<AttentionRole, tf.Tensor>>> &
@@ -47,8 +31,10 @@ type Given = Readonly<Partial<Record<AttentionRole, tf.Tensor>>> &
 export abstract class KerasAttention extends tf.layers.Layer {
   /** The sizes of this layer in a cache; only of one that is applied causally to its own input. */
   declare readonly layerShape?: LayerShape;
-  private readonly variables: Partial<Record<KerasSide, SideVariables>> = {};
+  private readonly projections: KerasProjections;
   private graphCall: GraphCall | undefined;
+  /** The last one outside of a graph. */
+  private eagerCall: AttentionCall | undefined;
   private depth = 0;
 
   constructor(
@@ -57,6 +43,7 @@ export abstract class KerasAttention extends tf.layers.Layer {
     readonly sizes: KerasSizes,
   ) {
     super(args);
+    this.projections = new KerasProjections(options, sizes);
     this.supportsMasking = true; // Keras passes the query's mask on
   }
 
@@ -86,7 +73,10 @@ export abstract class KerasAttention extends tf.layers.Layer {
     const given = [inputs].flat();
     const isSymbolic = (x: tf.Tensor | tf.SymbolicTensor): x is tf.SymbolicTensor =>
       x instanceof tf.SymbolicTensor;
-    if (!given.every(isSymbolic)) return super.apply(inputs, kwargs);
+    if (!given.every(isSymbolic)) {
+      this.eagerCall = this.callOf(given.length, kwargs);
+      return super.apply(inputs, kwargs);
+    }
     const resolved = resolveCall(given, kwargs, this);
     this.useIn(resolved);
     const tensors = [...resolved.inputs];
@@ -95,17 +85,14 @@ export abstract class KerasAttention extends tf.layers.Layer {
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
     const shapes = (Array.isArray(inputShape[0]) ? inputShape : [inputShape]) as tf.Shape[];
-    const {takes} = this.graphCall?.call ?? readCall(shapes.length, {}, this.name);
-    const dimOf = (role: AttentionRole) => {
-      return knownDim(shapes[takes.findIndex(ofInput => ofInput.includes(role))]!, this.name);
-    };
-    const [query, value] = [dimOf('query'), dimOf('value')];
-    const {heads, kvHeads, keyDim, valueDim, outputDim = query} = this.sizes;
-    this.add('query', [query, heads, keyDim]);
-    this.add('key', [dimOf('key'), kvHeads, keyDim]);
-    if (this.options.useGate) this.add('gate', [query, heads, valueDim]);
-    this.add('value', [value, kvHeads, valueDim]);
-    this.add('attention_output', [heads, valueDim, outputDim]);
+    const {takes} = this.graphCall?.call ?? this.eagerCall ?? readCall(shapes.length, {}, this.name);
+    const dimOf = (role: AttentionRole) =>
+      knownDim(shapes[takes.findIndex(ofInput => ofInput.includes(role))]!, this.name);
+    this.projections.addTo(
+      (name, shape, {initializer, regularizer, constraint}) =>
+        this.addWeight(name, shape, 'float32', initializer, regularizer, true, constraint),
+      {query: dimOf('query'), value: dimOf('value'), key: dimOf('key')},
+    );
     super.build(inputShape);
   }
 
@@ -113,18 +100,13 @@ export abstract class KerasAttention extends tf.layers.Layer {
     return tf.tidy(() => {
       const {given, call} = this.read([inputs].flat(), kwargs);
       const {query, value, key} = given;
-      const {heads, kvHeads} = this.sizes;
-      const [queries] = this.heads(query, [['query', heads]]);
-      const [keys, values] =
-        key === value
-          ? this.heads(value, [
-              ['key', kvHeads],
-              ['value', kvHeads],
-            ])
-          : [...this.heads(key, [['key', kvHeads]]), ...this.heads(value, [['value', kvHeads]])];
-      const projected = {queries: queries!, keys: keys!, values: values!};
-      const attended = this.attend(projected, given, call, kwargs);
-      return fromHeads(this.gated(attended, query), this.projection('attention_output'));
+      const {projections} = this;
+      const queries = projections.queries(query);
+      const attended =
+        kwargs.source !== undefined && value !== query
+          ? this.attendToSource(queries, given, call, kwargs.source)
+          : this.attend({queries, ...projections.keysAndValues(key, value)}, given, call, kwargs);
+      return fromHeads(projections.gated(attended, query), projections.of('attention_output'));
     });
   }
 
@@ -165,48 +147,50 @@ export abstract class KerasAttention extends tf.layers.Layer {
     Object.defineProperty(this, 'layerShape', {get, configurable: true});
   }
 
-  private add(side: KerasSide, shape: [number, number, number]): void {
-    const weight = (
-      name: string,
-      sizes: number[],
-      {initializer, regularizer, constraint}: KerasAttentionOptions['bias'],
-    ) => this.addWeight(`${side}/${name}`, sizes, 'float32', initializer, regularizer, true, constraint);
-    const {kernel, bias, useBias} = this.options;
-    const ofBias = side === 'attention_output' ? shape.slice(2) : shape.slice(1);
-    this.variables[side] = {
-      kernel: weight('kernel', shape, kernel),
-      bias: useBias ? weight('bias', ofBias, bias) : undefined,
-    };
+  /** Attention to another text, whose keys and values are computed in the first step. */
+  private attendToSource(
+    queries: tf.Tensor4D,
+    given: Given,
+    {useCausalMask}: AttentionCall,
+    source: SourceCache,
+  ): tf.Tensor4D {
+    const {value, key, valueMask, keyMask, attentionMask} = given;
+    if (useCausalMask || attentionMask !== undefined || this.options.slidingWindow !== undefined) {
+      throw new ModelError(
+        `Layer "${this.name}" has ${attentionMask === undefined ? 'a causal mask or a window' : 'an attention mask'} and a source; queries see all of a ` +
+          'source but padding. Call it without {source}.',
+      );
+    }
+    const masks = [...new Set([valueMask, keyMask])].filter(mask => mask !== undefined);
+    return source.attend(this, queries, {
+      size: [value.shape[0], value.shape[1]!],
+      scale: 1 / Math.sqrt(this.sizes.keyDim),
+      project: () => ({
+        ...this.projections.keysAndValues(key, value),
+        mask:
+          masks.length === 0
+            ? undefined
+            : masks.map(mask => tf.cast(mask, 'float32')).reduce((a, b) => tf.mul(a, b)),
+      }),
+    });
   }
 
-  /** tfjs multiplies fast in two axes only. */
-  private projection(side: KerasSide): {matrix: tf.Tensor; bias: tf.Tensor | undefined} {
-    const {kernel, bias} = this.variables[side]!;
-    const [first, second, third] = kernel.shape as [number, number, number];
-    const isOutput = side === 'attention_output';
-    return {
-      matrix: tf.reshape(kernel.read(), isOutput ? [first * second, third] : [first, second * third]),
-      bias: bias && tf.reshape(bias.read(), [-1]),
-    };
-  }
-
-  private heads(x: tf.Tensor, sides: readonly (readonly [KerasSide, number])[]): tf.Tensor4D[] {
-    return toHeads(
-      x,
-      sides.map(([side, heads]) => ({...this.projection(side), heads})),
+  private callOf(inputs: number, kwargs: CallArgs): AttentionCall {
+    const {takes, useCausalMask} = this.graphCall?.call ?? {};
+    return readCall(
+      inputs,
+      {
+        ...kwargs,
+        takes: kwargs['takes'] ?? takes,
+        useCausalMask: kwargs['useCausalMask'] ?? useCausalMask,
+      },
+      this.name,
     );
-  }
-
-  private gated(attended: tf.Tensor4D, query: tf.Tensor): tf.Tensor4D {
-    if (!this.options.useGate) return attended;
-    const [gate] = this.heads(query, [['gate', this.sizes.heads]]);
-    return tf.mul(attended, tf.sigmoid(gate!));
   }
 
   private read(inputs: readonly tf.Tensor[], kwargs: CallArgs): {given: Given; call: AttentionCall} {
     const {graphCall, name} = this;
-    const {takes = graphCall?.call.takes, useCausalMask = graphCall?.call.useCausalMask} = kwargs;
-    const call = readCall(inputs.length, {...kwargs, takes, useCausalMask}, name);
+    const call = this.callOf(inputs.length, kwargs);
     const stray = Object.keys(kwargs).find(
       key => /mask/i.test(key) && key !== 'useCausalMask' && key !== 'mask' && Boolean(kwargs[key]),
     );
@@ -229,8 +213,8 @@ export abstract class KerasAttention extends tf.layers.Layer {
     const {useCausalMask: isCausal} = call;
     if (kwargs.cache !== undefined) return this.attendWithCache(projected, given, call, kwargs, kwargs.cache);
     const drops = kwargs['training'] === true ? dropout : 0;
-    const isPlain = takesCache(call) && drops === 0 && window === undefined && call.takes.length === 1;
-    if (isPlain) return cachedAttention(queries, keys, values);
+    const isPlain = takesCache(call) && drops === 0 && call.takes.length === 1;
+    if (isPlain) return cachedAttention(queries, keys, values, {window});
     const keyMasks = [valueMask, keyMask].filter(mask => mask !== undefined);
     return maskedAttention(queries, keys, values, {
       visibility: {isCausal, window, queries: queryMask, keys: keyMasks, pairs: attentionMask},

@@ -6,7 +6,7 @@ const names = {
   load: ['useBackend', 'loadModel', 'loadKerasModel', 'saveModel', 'embeddedText'],
   generate: ['generate', 'chat', 'Chat'],
   caches: [
-    ...['KVCache', 'PrefixCache', 'attachCache', 'byteStore', 'fileStore', 'uniformShapes'],
+    ...['KVCache', 'PrefixCache', 'SourceCache', 'attachCache', 'byteStore', 'fileStore', 'uniformShapes'],
     ...['compressPrompt', 'kvzip'],
   ],
   policies: [

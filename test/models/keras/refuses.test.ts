@@ -240,6 +240,18 @@ describe('attention of Keras refuses', () => {
     });
   });
 
+  it('no masks that are named as inputs, before or behind a first call', () => {
+    tf.tidy(() => {
+      const layer = multiHeadAttention({numHeads: 2, keyDim: 3});
+      const x = tf.ones([1, 4, 6]);
+      const mask = tf.tensor2d([[1, 1, 0, 0]]);
+      const output = layer.apply([x, mask], {takes: ['query', 'valueMask']}) as tf.Tensor;
+      expect(output.shape).to.deep.equal([1, 4, 6]);
+      expect((layer.apply(x) as tf.Tensor).shape).to.deep.equal([1, 4, 6]);
+      layer.dispose();
+    });
+  });
+
   it('two ways of being applied in one model', () => {
     const [x, y] = [tf.input({shape: [null, 6]}), tf.input({shape: [null, 6]})];
     const layer = groupQueryAttention({headDim: 3, numQueryHeads: 2, numKeyValueHeads: 1, name: 'twice'});

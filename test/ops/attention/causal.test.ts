@@ -1,7 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
+import {attend} from '../../../ops/attention/attend/index.js';
+import {causalAttentionGradient} from '../../../ops/attention/causal/gradient.js';
 import {causalAttention} from '../../../ops/attention/causal/index.js';
+import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import type {Scoring} from '../../../ops/attention/scoring.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {attentionOracle} from '../../support/attention_oracle.js';
@@ -94,6 +97,24 @@ describeOnBackends('the gradient of causalAttention', backend => {
       }),
       {numRuns: backend === 'wasm' ? 60 : 2}, // elsewhere the reference is compared with itself
     ));
+
+  it('takes log-sums over more tokens than these', async () => {
+    const [values, half] = tf.tidy((): [tf.Tensor, tf.Tensor] => {
+      const x = (seed: number): tf.Tensor4D => tf.randomNormal([1, 2, 70, 5], 0, 1, 'float32', seed);
+      const inputs = {queries: x(1), keys: x(2), values: x(3), output: x(4), dy: x(5)};
+      const {queries, keys} = inputs;
+      const dense = (data: tf.Tensor4D) => ({kind: 'dense', dim: 5, data}) as const;
+      const partial = attend(queries, dense(keys), dense(keys), {tokens: 70, scale: 0.4, firstQuery: 0});
+      const logSums = partialLogSum([partial]);
+      // as many tokens of the same scores besides, so that each probability is half of what it is among these
+      const doubled = tf.add<tf.Tensor4D>(logSums, Math.log(2));
+      const ofValues = (of: tf.Tensor4D) =>
+        causalAttentionGradient({...inputs, logSums: of}, {scale: 0.4})[2];
+      return [tf.div(ofValues(logSums), 2), ofValues(doubled)];
+    });
+    await expectClose(half, await values.data(), 1e-5);
+    tf.dispose([values, half]);
+  });
 
   it('leaks nothing', () =>
     expectNoLeak(() =>

@@ -13,7 +13,7 @@ const usualHead = 'lm_head.weight';
 
 /** What the hub's files call the tensor of a model's output head, if it has one of its own. */
 export function hubHead(config: ModelConfig): string {
-  const weights = architectureOf(config).hubWeights({...config, tiedEmbeddings: false});
+  const weights = architectureOf(config).hubWeights({...config, depths: 0, tiedEmbeddings: false});
   return weights.find(isHead)?.tensor ?? usualHead;
 }
 

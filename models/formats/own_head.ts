@@ -9,7 +9,9 @@ import {hubHead, isEmbedding, weightsIn} from './check_weights.js';
  * both with different numbers, they become untied, as in `transformers` 5; equal ones stay tied.
  */
 export async function withOwnHead(config: ModelConfig, file: TensorFile, warn: Warn): Promise<ModelConfig> {
-  const embedding = config.tiedEmbeddings ? weightsIn(file, config).find(isEmbedding)?.tensor : undefined;
+  if (!config.tiedEmbeddings) return config;
+  // without its blocks, for nothing has been checked yet of how many there are
+  const embedding = weightsIn(file, {...config, depths: 0}).find(isEmbedding)?.tensor;
   if (embedding === undefined) return config;
   const head = hubHead(config);
   if (embedding === head || !file.tensors.has(head) || (await areEqual(file, embedding, head))) return config;

@@ -1,7 +1,7 @@
 import {type PlanLike, asPlan} from '../../cache/plans/as_plan.js';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {readFileSync} from 'node:fs';
+import {readFileSync, readdirSync} from 'node:fs';
 import {join, relative} from 'node:path';
 import {asPolicy, uniformShapes} from '../../cache/index.js';
 import {checkedWeights} from '../../models/formats/check_weights.js';
@@ -67,9 +67,15 @@ const safetensors = safetensorsBytes(
   Uint8Array.from({length: 44}, (_, i) => i),
 );
 
-const configs = ['llama_rope_llama3', 'llama_rope_yarn', 'llama_biases', 'qwen2', 'gpt2'].map(name =>
+const tinyConfigs = ['llama_rope_llama3', 'llama_rope_yarn', 'llama_biases', 'qwen2', 'gpt2'].map(name =>
   readFileSync(golden(`models/tiny/${name}/config.json`), 'utf8'),
 );
+const configs = [
+  ...tinyConfigs,
+  ...readdirSync(golden('architectures')).map(name =>
+    readFileSync(golden(`architectures/${name}/config.json`), 'utf8'),
+  ),
+];
 const compressed = JSON.stringify({
   ...(JSON.parse(configs[2]!) as object),
   eigenkv_compression: {

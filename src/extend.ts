@@ -123,7 +123,13 @@ export {
 } from '../models/architectures/parts/architecture.js';
 export {type BuildOptions, matrixArgs} from '../models/architectures/parts/build_options.js';
 export {architectures, registerArchitecture} from '../models/architectures/index.js';
-export {type DecoderParts, decoder} from '../models/architectures/parts/decoder.js';
+export {
+  type DecoderDescription,
+  decoderArchitecture,
+} from '../models/architectures/parts/decoder_architecture.js';
+export {type DecoderParts, decoder, decoderParts} from '../models/architectures/parts/decoder.js';
+export type {TensorLayout} from '../models/architectures/parts/decoder_tensors.js';
+export type {TensorNames} from '../models/architectures/parts/tensor_names.js';
 export {type GgufKeys, ggufKeys, ggufVocabSize} from '../models/formats/config_keys.js';
 export type {
   Metadata,

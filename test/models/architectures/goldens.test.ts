@@ -95,6 +95,29 @@ describe('caches of every architecture', () => {
   }
 });
 
+describe('snapshots and forks of every architecture', () => {
+  before(() => useBackend('wasm'));
+
+  for (const name of goldenModels) {
+    it(`${name} continues from them as from the cache`, async () => {
+      const {ids} = await goldenOf(name);
+      const {model} = await goldenModel(name);
+      const cache = new KVCache(model, {name: 'quantized', options: {groupSize: 2, residual: 4}});
+      await logitsOf(model, ids.slice(0, 20), {cache});
+      const fork = cache.fork();
+      const restored = await KVCache.restore(await cache.save(), {model});
+      const rest = ids.slice(20);
+      const expected = await logitsOf(model, rest, {cache});
+      for (const other of [fork, restored]) {
+        expect(await logitsOf(model, rest, {cache: other})).to.deep.equal(expected);
+        other.dispose();
+      }
+      cache.dispose();
+      model.dispose();
+    });
+  }
+});
+
 describe('models of every architecture as tf.LayersModel', () => {
   before(() => useBackend('wasm'));
 

@@ -11,6 +11,7 @@ export const sitePages: Readonly<Record<string, readonly string[]>> = {
       'choosing_a_plan',
       'tasks',
       'drop_in',
+      'keras',
       'browser',
       'adapters',
       'writing_a_policy',

@@ -26,6 +26,7 @@ const notRun: readonly (readonly [RegExp, string])[] = [
     'needs gradients of more tokens than lines have time for; test/models/compress/transform_profile.test.ts makes one',
   ],
   [/^eigenkv eval --profile /, 'reads what the line above writes'],
+  [/^(?:npx )?eigenkv chat /, 'reads what is typed; test/src/cli/chat.test.ts types'],
   [/^npx mocha /, 'runs tests on backends that some machines have'],
   [/^\S*python bench\/peers\//, 'needs packages of Python'],
   [/^\.venv\/bin\/python /, 'trains the embedded model'],

@@ -9,6 +9,7 @@ export const sitePages: Readonly<Record<string, readonly string[]>> = {
     ...[
       'concepts',
       'choosing_a_plan',
+      'chat',
       'tasks',
       'drop_in',
       'keras',

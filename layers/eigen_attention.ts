@@ -237,7 +237,7 @@ export class EigenAttention extends SelfAttention {
 }
 
 /** A norm of keys is not linear: no product of weights gives their latents. */
-export function noLatentsOfNormed(layer: string): string {
+function noLatentsOfNormed(layer: string): string {
   return (
     `${layer}: its queries and keys are normalised (qkNorm) between projection and attention, so bases cannot be merged into the ` +
     'projections. Compress the cache instead: every policy stores normalised keys, onlineSvd in low rank.'

@@ -80,7 +80,7 @@ export function isWindowed(
 }
 
 /** The rotation of a depth; undefined if it has none. */
-export function ropeAt(
+function ropeAt(
   {
     rope,
     rotated,

@@ -389,7 +389,7 @@ for (const [name, {make, input, params, weights}] of Object.entries(cases)) {
 /** Central differences along a few random directions, which see every element at once. */
 function checkGradient(variable: tf.Variable, gradient: tf.Tensor, loss: () => tf.Scalar): void {
   const start = variable.clone();
-  const step = 1e-2;
+  const step = 2.5e-3; // at 1e-2 the fifth derivative shows where scores are capped
   for (const seed of [11, 12, 13]) {
     const direction = tf.randomNormal(variable.shape, 0, 1, 'float32', seed);
     const at = (distance: number): number =>

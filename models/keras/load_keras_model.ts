@@ -6,9 +6,10 @@ import {checkOptions, flag} from '../../base/options.js';
 import {disposingNewVariables} from '../../ops/backends/dispose_new_variables.js';
 import {type KerasModelSource, readArtifacts} from './artifacts.js';
 import {inCamelCase} from './camel_case.js';
+import {checkGraph} from './check_graph.js';
 import {type Json, type JsonObject, isObject, textOf} from './json.js';
 import {asTfjsModel, isModelClass, layersOf} from './topology.js';
-import {setKerasWeights} from './weights.js';
+import {checkSizes, setKerasWeights} from './weights.js';
 
 export interface LoadKerasOptions {
   /**
@@ -44,6 +45,8 @@ export async function loadKerasModel(
   const {model: written, keras} = writtenModel(topology);
   const config = asTfjsModel(written, {keras, maskZero});
   expectKnownClasses(config);
+  checkGraph(config);
+  checkSizes(config, specs);
   return disposingNewVariables(() => {
     const model = built(config);
     setKerasWeights(model, config, specs, data);

@@ -74,8 +74,11 @@ function asTfjsLayer(
   const operator = operatorOf(layer, nodes);
   if (operator !== undefined) return {...operator, ...named};
   if (isModelClass(layer)) return {...asTfjsModel(layer, options), ...named};
-  const config = asTfjsConfig(isObject(layer['config']) ? layer['config'] : {});
-  if (config['rms_scaling'] === true) {
+  const config = {
+    ...asTfjsConfig(isObject(layer['config']) ? layer['config'] : {}),
+    name: layerName(layer),
+  };
+  if ('rms_scaling' in config && config['rms_scaling'] === true) {
     throw new ModelError(
       `Layer ${nameOf(layer)} normalises by the root mean square (rms_scaling), which the LayerNormalization of tfjs does not; use RMSNormalization.`,
     );
@@ -94,6 +97,11 @@ function inboundNode(
   const isWired = node.named.has('takes'); // tfjs saved it
   const isAttention = !isWired && attentionClasses.includes(textOf(layer, 'class_name') ?? '');
   const {tensors, kwargs} = isAttention ? attentionCall(layer, node, options) : plainCall(node);
+  if (tensors.length === 0) {
+    throw new ModelError(
+      `Layer ${nameOf(layer)} is called without a tensor of the graph, which tfjs cannot do.`,
+    );
+  }
   if (kwargs['training'] === true) {
     throw new ModelError(
       `Layer ${nameOf(layer)} is called with training=True, in inference too, which tfjs does not do. Call it without.`,

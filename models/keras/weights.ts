@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {FormatError, ModelError} from '../../base/errors.js';
+import {FormatError, ModelError, shown} from '../../base/errors.js';
 import type {JsonObject} from './json.js';
 import {isModelClass, layerName, layersOf} from './topology.js';
 
@@ -42,6 +42,29 @@ export function setKerasWeights(
     const tensors = decoded(data, ofModel);
     for (const [name, spec] of named) variables.get(name)!.write(tensors[spec.name]!);
   });
+}
+
+/** Keys of configs that are an axis of some weight. */
+const axes = [
+  ...['input_dim', 'output_dim', 'units', 'filters', 'num_heads', 'key_dim', 'value_dim'],
+  ...['head_dim', 'num_query_heads', 'num_key_value_heads'],
+];
+
+/**
+ * Refuses sizes that the file cannot have, before tfjs makes weights of them.
+ * @throws ModelError if a layer says that an axis of its weights is longer than all weights of the file.
+ */
+export function checkSizes(model: JsonObject, specs: readonly tf.io.WeightsManifestEntry[]): void {
+  const numbers = specs.reduce((sum, {shape}) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  for (const layer of layersOf(model)) {
+    if (isModelClass(layer)) checkSizes(layer, specs);
+    const config = layer['config'] as JsonObject;
+    const beyond = axes.find(key => Number(config[key]) > numbers);
+    if (beyond === undefined) continue;
+    throw new ModelError(
+      `Layer "${layerName(layer)}" says ${beyond} = ${shown(config[beyond])}, and all weights of the file are ${numbers} numbers.`,
+    );
+  }
 }
 
 /** A weight's name without the models that its layer is in. */

@@ -128,6 +128,27 @@ describe('loadKerasModel refuses', () => {
     await expectRefusal(source, ModelError, /"norm_0_a" \(LayerNormalization\).*use RMSNormalization/);
   });
 
+  it('sizes beyond the file, tensors that nothing makes, and names that two layers have', async () => {
+    const wide = changed('mha_3', layers => (layerIn(layers, 'feed_0_up').config['units'] = 1e9));
+    await expectRefusal(
+      wide,
+      ModelError,
+      /"feed_0_up" says units = 1000000000, and all weights of the file are 2668 numbers/,
+    );
+    const lost = changed(
+      'mha_2',
+      layers => (layerIn(layers, 'head').inbound_nodes = [[['nowhere', 0, 0, {}]]]),
+    );
+    await expectRefusal(lost, ModelError, /"head" .*application 0 of "nowhere", which no layer/);
+    const twice = changed('mha_2', layers => (layerIn(layers, 'norm_0_a').name = 'tok'));
+    await expectRefusal(twice, ModelError, /two layers of the name "tok"/);
+    const nothing = changed(
+      'mha_3',
+      layers => (layerIn(layers, 'head').inbound_nodes = [{args: [], kwargs: {}}]),
+    );
+    await expectRefusal(nothing, ModelError, /"head" .*without a tensor/);
+  });
+
   it('graphs that are damaged', async () => {
     const source = changed('mha_3', layers => (layerIn(layers, 'att_0').inbound_nodes = [{args: 3}]));
     await expectRefusal(source, ModelError, /"att_0" .*says of its inputs.*neither Keras 2 nor Keras 3/);

@@ -19,7 +19,7 @@ export async function decodePast(past: Past, rope: RopeTables | undefined, sinks
   const positions = await Promise.all(segments.map(hostPositions));
   const heads = Math.max(...positions.map(rows => rows.length));
   const start = tokensSeen - tokensHeld(past);
-  const isWhole = isRun(positions, start);
+  const isWhole = segments.length > 0 && isRun(positions, start); // with a window of one token nothing is held
   const orders = isWhole ? ordersOf(positions, heads) : ordersOf(positions.slice(0, older.length), heads);
   const decoded = tf.tidy((): Decoded => {
     const tokens = (of: typeof segments) =>

@@ -295,6 +295,29 @@ describeOnBackends(
       });
     }
 
+    for (const variant of [...policyVariants, byProfile]) {
+      it(`${variantName(variant)}: takes over a cache in which nothing is left of a window of one token`, async () => {
+        const text = randomText(longTokens);
+        for (const [from, to] of [
+          ['full', makePolicy(variant)],
+          [makePolicy(variant), 'quantized:groupSize=4,residual=4'],
+        ] as const) {
+          const cache = new KVCache([{...layerShape, window: 1}], from);
+          tf.dispose(cache.attend(0, {...part(text, 0, 100), scale, window: 1}));
+          expect(tokensHeld(cache.past(0)!)).to.equal(0);
+          await cache.setPlan(to);
+          const restored = await KVCache.restore(await cache.save(), [{...layerShape, window: 1}]);
+          for (const other of [cache, restored]) {
+            const fresh = part(text, 100, 20);
+            const output = other.attend(0, {...fresh, scale, window: 1});
+            await expectClose(output, toQueryHeads(fresh.values), 2e-5);
+            other.dispose();
+          }
+        }
+        tf.dispose(text);
+      });
+    }
+
     it('lets a cache be cut as far as its tokens are there', async () => {
       const text = randomText(longTokens);
       const window = 64;

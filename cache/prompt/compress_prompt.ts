@@ -57,6 +57,9 @@ export interface PromptCut {
  * newest queries (`tova`, `snapKv`, `dropKv`, `expectedAttention`), by any keeper that has as many `queries`, or the attention of all of them
  * (`heaviest`, `lastUsed`, `mostUsed`), by the same keeper; with `budget: null` it evicts nothing by itself.
  *
+ * Layers with a sliding window hold few tokens by themselves. Where others have none, a depth of which the size is more than it holds, or no more
+ * than its first and newest tokens, stays as it is.
+ *
  * @param keep a keeper, its name, or its name and options.
  * @param size what stays at each depth, on average: a share of the tokens held, above 0 and below 1; a whole number of tokens; or bytes per
  *   text, such as `'64kB'`. First and newest tokens are included.
@@ -77,38 +80,40 @@ export async function compressPrompt(
   const state = stateOf(cache);
   state.leases.expectFree('compressPrompt');
   expectWholeStep(state.tokensOfDepths);
-  const cuts = state.pasts.map((past, depth) => {
+  const cuts = state.pasts.flatMap((past, depth) => {
     if (past === undefined)
       throw new CacheStateError('compressPrompt: the cache holds no tokens; give it the prompt first.');
-    return cutOf(state, depth, past, keeper, size, exact);
+    return cutOf(state, depth, past, keeper, size, exact) ?? [];
   });
   const budgets = over === 'model' ? await budgetsOverModel(cuts) : cuts.map(({budget}) => budget);
   state.leases.expectFree('compressPrompt');
-  if (cuts.some(({past}, depth) => past !== state.pasts[depth])) {
+  if (cuts.some(({past, depth}) => past !== state.pasts[depth])) {
     throw new CacheStateError(
       'This cache changed while compressPrompt was running; await it before the next step.',
     );
   }
   const nexts: Past[] = [];
   try {
-    for (const [depth, cut] of cuts.entries()) {
-      nexts.push(tf.tidy(() => kept({past: cutTo(budgets[depth]!, cut)})).past);
+    for (const [i, cut] of cuts.entries()) {
+      nexts.push(tf.tidy(() => kept({past: cutTo(budgets[i]!, cut)})).past);
     }
   } catch (error) {
-    nexts.forEach((next, depth) => {
-      releasePast(next, cuts[depth]!.past);
+    nexts.forEach((next, i) => {
+      releasePast(next, cuts[i]!.past);
     });
     throw error;
   }
-  nexts.forEach((next, depth) => state.replace(depth, next));
-  return nexts.map((past, depth) => {
-    const keptTokens = tokensHeld(past);
-    return {depth, keptTokens, evictedTokens: tokensHeld(cuts[depth]!.past) - keptTokens};
+  const before = state.pasts.map(past => tokensHeld(past!));
+  nexts.forEach((next, i) => state.replace(cuts[i]!.depth, next));
+  return state.pasts.map((past, depth) => {
+    const keptTokens = tokensHeld(past!);
+    return {depth, keptTokens, evictedTokens: before[depth]! - keptTokens};
   });
 }
 
 /** One depth before it is cut. */
 interface Cut {
+  readonly depth: number;
   readonly past: Past;
   /** The policy of the depth, with the keeper and the exact tokens of the cut. */
   readonly policy: Policy;
@@ -118,6 +123,7 @@ interface Cut {
   readonly budget: number;
 }
 
+/** What to cut at a depth; undefined if its window holds so little that nothing is to be cut. */
 function cutOf(
   state: CacheState,
   depth: number,
@@ -125,7 +131,7 @@ function cutOf(
   keep: Keeper,
   size: Budget,
   exact: {readonly sinks?: number | undefined; readonly recent?: number | undefined},
-): Cut {
+): Cut | undefined {
   const own = state.policies[depth]!;
   const policy = {
     ...own,
@@ -138,13 +144,25 @@ function cutOf(
   expectBasis(past, state.seen[depth]!);
   const stay = policy.sinks + policy.recent;
   const tokens = tokensOfSize(size, past, policy);
+  const held = tokensHeld(past);
+  if ((tokens > held || tokens <= stay) && isSpared(state.seen, depth)) return undefined;
+  if (tokens > held) {
+    throw new InvalidArgumentError(
+      `compressPrompt(${shown(size)}): ${tokens} tokens, but there are ${held} to keep; give fewer, or a share such as 0.25.`,
+    );
+  }
   if (tokens <= stay) {
     throw new InvalidArgumentError(
-      `compressPrompt(${shown(size)}): ${Math.max(0, tokens)} of ${tokensHeld(past)} tokens would stay at depth ${depth}, and the first ` +
+      `compressPrompt(${shown(size)}): ${Math.max(0, tokens)} of ${held} tokens would stay at depth ${depth}, and the first ` +
         `${policy.sinks} and the newest ${policy.recent} stay anyway; give more, or a keeper with fewer queries, {sinks} or {recent}.`,
     );
   }
-  return {past, policy, context: () => contextOf(state, depth, past), budget: tokens - stay};
+  return {depth, past, policy, context: () => contextOf(state, depth, past), budget: tokens - stay};
+}
+
+/** Whether a depth may stay as it is: if it has a window, and the prompt is cut at others that have none. */
+function isSpared(seen: readonly (Seen | undefined)[], depth: number): boolean {
+  return seen[depth]?.window !== undefined && seen.some(other => other?.window === undefined);
 }
 
 /** @throws CacheStateError if the past lacks what a keeper looks at. */

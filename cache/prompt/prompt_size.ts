@@ -16,19 +16,11 @@ export function checkSize(size: PromptSize): void {
   );
 }
 
-/**
- * Returns a size in tokens per key head.
- * @throws InvalidArgumentError if it is more than there is.
- */
+/** Returns a size in tokens per key head, which may be more than there are. */
 export function tokensOfSize(size: PromptSize, past: Past, policy: Policy): number {
-  const held = tokensHeld(past);
-  if (typeof size === 'number' && size < 1) return Math.round(size * held);
+  if (typeof size === 'number' && size < 1) return Math.round(size * tokensHeld(past));
   const bytes = bytesOf(size);
-  const tokens = bytes === undefined ? (size as number) : tokensOfBytes(bytes, past, policy);
-  if (tokens <= held) return tokens;
-  throw new InvalidArgumentError(
-    `compressPrompt(${shown(size)}): ${tokens} tokens, but there are ${held} to keep; give fewer, or a share such as 0.25.`,
-  );
+  return bytes === undefined ? (size as number) : tokensOfBytes(bytes, past, policy);
 }
 
 /** The tokens that take so many bytes: the first and the newest ones exactly, the others as they are stored now. */

@@ -36,7 +36,12 @@ describe('compressPrompt', () => {
   after(() => tf.dispose(text));
 
   /** Some tokens through all depths; later depths have keys of other sizes, so that their scores differ. */
-  const feed = (cache: KVCache, from: number, count: number): Float32Array[] =>
+  const feed = (
+    cache: KVCache,
+    from: number,
+    count: number,
+    windows: readonly number[] = [],
+  ): Float32Array[] =>
     Array.from({length: depths}, (_, depth) =>
       tf.tidy(() => {
         const cut = (x: tf.Tensor4D) => tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
@@ -46,7 +51,7 @@ describe('compressPrompt', () => {
           values: cut(text.values),
         };
         return cache
-          .attend(depth, {...fresh, rope: {theta: 100}})
+          .attend(depth, {...fresh, rope: {theta: 100}, window: windows[depth]})
           .dataSync<'float32'>()
           .slice();
       }),
@@ -126,6 +131,40 @@ describe('compressPrompt', () => {
       expect(held(cache), String(size)).to.deep.equal(expected);
       cache.dispose();
     }
+  });
+
+  it('leaves depths alone whose window holds too little, if others have none', async () => {
+    const windows = [10];
+    for (const [size, expected] of [
+      [50, [9, 50]],
+      [0.4, [9, 48]],
+      ['10560B', [9, 40]],
+      ['dropKv', [9, 60]],
+    ] as const) {
+      const keeper = size === 'dropKv' ? {name: size, options: {queries: 8}} : 'keyDiff';
+      const options = size === 'dropKv' ? {over: 'model', recent: 8} : {};
+      await expectNoLeak(async () => {
+        const cache = new KVCache(
+          shapes,
+          policy({keep: {name: 'dropKv', options: {budget: null, queries: 8}}}),
+        );
+        feed(cache, 0, tokens, windows);
+        const cuts = await compressPrompt(cache, keeper, size === 'dropKv' ? 60 : size, options as object);
+        expect(cuts.map(({keptTokens}) => keptTokens)).to.deep.equal(expected);
+        expect(cuts[0]!.evictedTokens).to.equal(0);
+        expect(held(cache)).to.deep.equal(expected);
+        feed(cache, tokens, 3, windows);
+        cache.dispose();
+      });
+    }
+    const both = new KVCache(shapes, 'full');
+    feed(both, 0, tokens, [10, 10]);
+    const caught = await compressPrompt(both, 'keyDiff', 50).catch((reason: unknown) => reason);
+    expect(caught)
+      .to.be.instanceOf(InvalidArgumentError)
+      .with.property('message')
+      .that.includes('there are 9');
+    both.dispose();
   });
 
   it('leaves a cache that forks, is saved and changes its plan', async () => {

@@ -15,7 +15,7 @@ export interface Processing extends Pick<
  *
  * @param logits stay as they are.
  * @param start where the generated ids begin in `ids`.
- * @throws InvalidArgumentError if a bias is of an id that the model does not have, or no token is left.
+ * @throws InvalidArgumentError if a bias is of an id that the model does not have, a logit becomes NaN or Infinity, or no token is left.
  */
 export async function processedLogits(
   logits: Float32Array,
@@ -43,6 +43,7 @@ export async function processedLogits(
     for (const id of new Set(generated)) changed[id]! -= presencePenalty;
     for (const id of generated) changed[id]! -= frequencyPenalty;
   }
+  for (const id of ids) checkPenalised(changed[id]!, logits[id]!, id);
   for (const processor of processors) {
     const returned: unknown = await processor(changed, ids, start);
     if (returned === undefined) continue;
@@ -66,6 +67,14 @@ export function processes({
   return penalties || processors.length > 0 || biasEntries(logitBias).length > 0;
 }
 
+/** @throws InvalidArgumentError if penalties led out of float32. */
+function checkPenalised(changed: number, logit: number, id: number): void {
+  if (changed < Infinity || !(logit < Infinity)) return;
+  throw new InvalidArgumentError(
+    `logitBias and penalties make ${changed} of the logit ${logit} of token ${id}; give smaller ones, and a larger repetitionPenalty.`,
+  );
+}
+
 /** What the model itself gives is judged where it is sampled. */
 function checkSome(changed: Float32Array, logits: Float32Array): void {
   if (logits.some(Number.isNaN)) return;
@@ -74,6 +83,6 @@ function checkSome(changed: Float32Array, logits: Float32Array): void {
   throw new InvalidArgumentError(
     isNumber
       ? 'logitBias and processors forbid every token; leave one, such as an end token.'
-      : 'A logit processor made a logit NaN or Infinity; forbid a token with -Infinity.',
+      : 'logitBias or a processor made a logit NaN or Infinity; forbid a token with -Infinity.',
   );
 }

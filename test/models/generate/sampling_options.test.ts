@@ -165,7 +165,10 @@ describe('generate with sampling options', () => {
       [{logprobs: -1}, /logprobs = -1; expected a whole number >= 0/],
       [{processors: [1] as unknown as LogitProcessor[]}, /processors.0 = 1; expected a function/],
       [{processors: [all => void all.fill(-Infinity)]}, /forbid every token/],
-      [{processors: [all => void all.fill(NaN)]}, /made a logit NaN/],
+      [{processors: [all => void all.fill(NaN)]}, /processor made a logit NaN/],
+      [{logitBias: {5: 1e308}}, /logitBias .*made a logit NaN or Infinity/],
+      [{repetitionPenalty: 1e-300}, /penalties make Infinity of the logit .* of token/],
+      [{presencePenalty: -1e308}, /penalties make Infinity of the logit/],
       [
         {processors: [((all: Float32Array) => all.map(x => x)) as unknown as LogitProcessor]},
         /returned a value.*in place/,

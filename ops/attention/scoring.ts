@@ -33,6 +33,9 @@ export function scoringOf({scale, window, softCap, alibi}: ScoringOptions, dim: 
   return {scale: scale ?? 1 / Math.sqrt(dim), window, softCap, alibi: alibi === true ? true : undefined};
 }
 
+/** Of float32: what is smaller counts as zero in some kernels. */
+const leastNormal = 2 ** -126;
+
 /**
  * @param who begins the message: who got the options.
  * @throws InvalidArgumentError if an option is not allowed.
@@ -52,9 +55,10 @@ export function checkScoring(
     window,
     'a whole number of tokens, 1 or more',
   );
-  expectThat(Number.isFinite(scale), 'scale', scale, 'a finite number');
+  expectThat(Number.isFinite(Math.fround(scale!)), 'scale', scale, 'a finite number');
+  const cap = Math.fround(softCap!);
   expectThat(
-    Number.isFinite(softCap) && softCap! > 0,
+    cap >= leastNormal && cap < Infinity,
     'softCap',
     softCap,
     'a finite number above 0, or none: leave it out',

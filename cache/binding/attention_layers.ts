@@ -55,10 +55,12 @@ const shapeSchema = v.looseObject({
   window: v.optional(atLeast(1)),
 });
 
-function layersIn(model: CacheableModel): AttentionLayer[] {
+/** @param around the layers and models that hold this one: a block may know the one that it is a part of. */
+function layersIn(model: CacheableModel, around: readonly object[] = []): AttentionLayer[] {
   const nodes = hasGraph(model) ? nodesByLayer(model) : undefined;
   return model.layers.flatMap(layer => {
-    const found = 'layerShape' in layer ? [{shape: layer.layerShape as LayerShape, layer}] : nested(layer);
+    const found =
+      'layerShape' in layer ? [{shape: layer.layerShape as LayerShape, layer}] : nested(layer, around);
     const times = nodes?.get(layer)?.length ?? 1;
     if (found.length > 0 && times > 1) throw appliedAgain(layer, times);
     return found;
@@ -93,8 +95,10 @@ function isLayerShape(shape: unknown): shape is LayerShape {
 }
 
 /** In a model inside this one, or among the members of a block. */
-function nested(layer: object): AttentionLayer[] {
-  return layersIn(isModel(layer) ? layer : {layers: membersOf(layer)});
+function nested(layer: object, around: readonly object[]): AttentionLayer[] {
+  const within = [...around, layer];
+  if (isModel(layer)) return layersIn(layer, within);
+  return layersIn({layers: membersOf(layer).filter(member => !within.includes(member))}, within);
 }
 
 /**

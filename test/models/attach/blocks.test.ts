@@ -152,6 +152,16 @@ describe('attention inside blocks', () => {
     model.dispose();
   });
 
+  it('is found where parts of a block know the block', () => {
+    const block = new TransformerBlock(attention({numHeads: 4, depth: 0}));
+    const part = Object.assign(tf.layers.dropout({rate: 0}), {block});
+    const model = modelWith([Object.assign(block, {part})]);
+    const cache = new KVCache(model);
+    expect(cache.report()).to.have.length(1);
+    cache.dispose();
+    model.dispose();
+  });
+
   it('is named when there is no adapter, and leaves the block as it was when refused', async () => {
     class UnknownAttention extends ProjectedAttention {
       static override readonly className = 'UnknownAttention';

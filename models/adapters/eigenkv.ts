@@ -2,9 +2,10 @@ import {type LayerShape} from '../../cache/binding/layer_shape.js';
 import type * as tf from '@tensorflow/tfjs';
 import {EigenkvError} from '../../base/errors.js';
 import {withoutUndefined} from '../../base/records.js';
-import {Attention, FlashAttention, type SelfAttentionArgs} from '../../layers/index.js';
+import {Attention, type AttentionKernel, FlashAttention, type SelfAttentionArgs} from '../../layers/index.js';
 import {numbersOf} from '../../ops/weights/packed_variables.js';
 import type {AttentionAdapter, DenseAttention, DenseWeights} from './adapter.js';
+import {denseWeights} from './dense_weights.js';
 
 /** The layers of eigenkv that are not compressed. */
 export const attentionAdapter: AttentionAdapter = {className: Attention.className, describe};
@@ -29,20 +30,10 @@ async function read({weights, name: layerName}: tf.layers.Layer): Promise<DenseW
     const variable = weights.find(({originalName}) => originalName.endsWith(`/${name}`));
     return variable && (await numbersOf(variable));
   };
-  const kernel = async (name: string) => {
-    const found = await find(`${name}_kernel`);
-    if (found === undefined)
-      throw new EigenkvError(`Layer "${layerName}" has no ${name} kernel; build the model first.`);
-    return found;
+  const kernelOf = async (side: AttentionKernel) => {
+    const found = await find(`${side}_kernel`);
+    if (found !== undefined) return found;
+    throw new EigenkvError(`Layer "${layerName}" has no ${side} kernel; build the model first.`);
   };
-  return {
-    query: await kernel('query'),
-    key: await kernel('key'),
-    value: await kernel('value'),
-    output: await kernel('output'),
-    queryBias: await find('query_bias'),
-    keyBias: await find('key_bias'),
-    valueBias: await find('value_bias'),
-    outputBias: await find('output_bias'),
-  };
+  return denseWeights(kernelOf, side => find(`${side}_bias`));
 }

@@ -3,7 +3,9 @@ import * as v from 'valibot';
 import {ModelError, shown} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import {fromHeads, toHeads} from '../../layers/heads.js';
+import {type AttentionKernel, attentionKernels} from '../../layers/self_attention.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
+import {denseWeights} from './dense_weights.js';
 
 /** What an attention layer calls its parts, and how it scores. */
 export interface FourDenseOptions extends Pick<
@@ -48,8 +50,6 @@ const entries = {
 };
 const optionsSchema = v.strictObject(entries);
 
-const sides = ['query', 'key', 'value', 'output'] as const;
-type Side = (typeof sides)[number];
 type Options = v.InferOutput<typeof optionsSchema>;
 
 /**
@@ -66,10 +66,9 @@ export function fourDenseAdapter(className: string, options: FourDenseOptions = 
 }
 
 function describe(layer: tf.layers.Layer, options: Options): DenseAttention {
-  const dense = Object.fromEntries(sides.map(side => [side, denseOf(layer, options[side])])) as Record<
-    Side,
-    tf.layers.Layer
-  >;
+  const dense = Object.fromEntries(
+    attentionKernels.map(side => [side, denseOf(layer, options[side])]),
+  ) as Record<AttentionKernel, tf.layers.Layer>;
   const heads = countOf(layer, options.heads);
   const kvHeads = options.kvHeads === undefined ? heads : countOf(layer, options.kvHeads);
   const columns = kernelOf(dense.query).shape[1]!;
@@ -96,7 +95,7 @@ function describe(layer: tf.layers.Layer, options: Options): DenseAttention {
 
 /** @throws ModelError if the field is no dense layer that is linear. */
 function denseOf(layer: tf.layers.Layer, field: string): tf.layers.Layer {
-  const member = (layer as unknown as Readonly<Record<string, unknown>>)[field];
+  const member: unknown = Reflect.get(layer, field);
   if (member instanceof tf.layers.Layer && member.getClassName() === 'Dense') {
     const {activation} = member.getConfig();
     if (activation === undefined || activation === null || activation === 'linear') return member;
@@ -113,7 +112,7 @@ function denseOf(layer: tf.layers.Layer, field: string): tf.layers.Layer {
 }
 
 function countOf(layer: tf.layers.Layer, key: string): number {
-  const said = layer.getConfig()[key] ?? (layer as unknown as Readonly<Record<string, unknown>>)[key];
+  const said: unknown = layer.getConfig()[key] ?? Reflect.get(layer, key);
   if (typeof said === 'number' && Number.isInteger(said) && said >= 1) return said;
   throw new ModelError(
     `Layer "${layer.name}" (${layer.getClassName()}) says no number of heads as "${key}", in its config or as a field.`,
@@ -132,10 +131,10 @@ function kernelOf(dense: tf.layers.Layer): tf.LayerVariable {
 const biasOf = (dense: tf.layers.Layer) => dense.weights.find(({shape}) => shape.length === 1);
 
 function partsOf(
-  dense: Readonly<Record<Side, tf.layers.Layer>>,
+  dense: Readonly<Record<AttentionKernel, tf.layers.Layer>>,
   heads: Readonly<Record<'query' | 'key' | 'value', number>>,
 ): AttentionParts {
-  const projection = (side: Side) => ({
+  const projection = (side: AttentionKernel) => ({
     matrix: kernelOf(dense[side]).read(),
     bias: biasOf(dense[side])?.read(),
   });
@@ -152,17 +151,9 @@ function partsOf(
   };
 }
 
-async function read(dense: Readonly<Record<Side, tf.layers.Layer>>): Promise<DenseWeights> {
-  const kernel = (side: Side) => kernelOf(dense[side]).read().data<'float32'>();
-  const bias = async (side: Side) => await biasOf(dense[side])?.read().data<'float32'>();
-  return {
-    query: await kernel('query'),
-    key: await kernel('key'),
-    value: await kernel('value'),
-    output: await kernel('output'),
-    queryBias: await bias('query'),
-    keyBias: await bias('key'),
-    valueBias: await bias('value'),
-    outputBias: await bias('output'),
-  };
+function read(dense: Readonly<Record<AttentionKernel, tf.layers.Layer>>): Promise<DenseWeights> {
+  return denseWeights(
+    side => kernelOf(dense[side]).read().data<'float32'>(),
+    async side => await biasOf(dense[side])?.read().data<'float32'>(),
+  );
 }

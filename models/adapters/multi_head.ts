@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {fromHeads, toHeads} from '../../layers/heads.js';
+import {type AttentionKernel, attentionKernels} from '../../layers/self_attention.js';
 import {ModelError} from '../../base/errors.js';
 import {KerasAttention} from '../../layers/keras/keras_attention.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
+import {denseWeights} from './dense_weights.js';
 
 /**
  * An adapter for causal self-attention with the weights of Keras' `MultiHeadAttention` and `GroupQueryAttention`: their names contain `query`,
@@ -18,9 +20,6 @@ export function multiHeadAdapter(className = 'MultiHeadAttention'): AttentionAda
     describe: layer => (layer instanceof KerasAttention ? describeKeras(layer) : describe(layer)),
   };
 }
-
-const sides = ['query', 'key', 'value', 'output'] as const;
-type Side = (typeof sides)[number];
 
 /** A projection's variables. */
 interface SideVariables {
@@ -41,16 +40,16 @@ function describe(layer: tf.layers.Layer): DenseAttention {
   };
 }
 
-function variablesOf(layer: tf.layers.Layer): Record<Side, SideVariables> {
-  const found = sides.map(side => [
+function variablesOf(layer: tf.layers.Layer): Record<AttentionKernel, SideVariables> {
+  const found = attentionKernels.map(side => [
     side,
     {kernel: kernelOf(layer, side), bias: variableOf(layer, side, axes => axes < 3)},
   ]);
-  return Object.fromEntries(found) as Record<Side, SideVariables>;
+  return Object.fromEntries(found) as Record<AttentionKernel, SideVariables>;
 }
 
 /** @throws ModelError unless queries, keys and values have one size per head, and the output the size of the input. */
-function sizesOf(variables: Readonly<Record<Side, SideVariables>>, layer: string) {
+function sizesOf(variables: Readonly<Record<AttentionKernel, SideVariables>>, layer: string) {
   const [modelDim = 0, heads = 0, headDim = 0] = variables.query.kernel.shape as number[];
   const kvHeads = variables.key.kernel.shape[1] ?? 0;
   const ofKeys = [modelDim, kvHeads, headDim];
@@ -60,7 +59,7 @@ function sizesOf(variables: Readonly<Record<Side, SideVariables>>, layer: string
     value: ofKeys,
     output: [heads, headDim, modelDim],
   };
-  for (const side of sides) {
+  for (const side of attentionKernels) {
     const {shape} = variables[side].kernel;
     if (shape.join() === expected[side].join() && heads % kvHeads === 0) continue;
     throw new ModelError(
@@ -72,14 +71,18 @@ function sizesOf(variables: Readonly<Record<Side, SideVariables>>, layer: string
 }
 
 /** The variable of a side. Names begin with the layer's own name, which may contain a side's name too. */
-function variableOf({weights, name}: tf.layers.Layer, side: Side, rank: (axes: number) => boolean) {
+function variableOf(
+  {weights, name}: tf.layers.Layer,
+  side: AttentionKernel,
+  rank: (axes: number) => boolean,
+) {
   return weights.find(variable => {
     const own = variable.originalName.replace(`${name}/`, '');
     return own.includes(side) && rank(variable.shape.length);
   });
 }
 
-function kernelOf(layer: tf.layers.Layer, side: Side): tf.LayerVariable {
+function kernelOf(layer: tf.layers.Layer, side: AttentionKernel): tf.LayerVariable {
   const found = variableOf(layer, side, axes => axes === 3);
   if (found !== undefined) return found;
   throw new ModelError(
@@ -90,21 +93,21 @@ function kernelOf(layer: tf.layers.Layer, side: Side): tf.LayerVariable {
 
 /** Kernels and biases are reshaped to two axes and one. */
 function partsOf(
-  variables: Readonly<Record<Side, SideVariables>>,
+  variables: Readonly<Record<AttentionKernel, SideVariables>>,
   heads: Readonly<Record<'query' | 'key' | 'value', number>>,
   modelDim: number,
 ): AttentionParts {
-  const projection = (side: Side, shape: [number, number]) => {
+  const projection = (side: AttentionKernel, shape: [number, number]) => {
     const {kernel, bias} = variables[side];
     return {matrix: tf.reshape(kernel.read(), shape), bias: bias && tf.reshape(bias.read(), [-1])};
   };
   return {
     project: x => {
-      const sides = (['query', 'key', 'value'] as const).map(side => ({
+      const projections = (['query', 'key', 'value'] as const).map(side => ({
         ...projection(side, [modelDim, -1]),
         heads: heads[side],
       }));
-      const [queries, keys, values] = toHeads(x, sides) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
+      const [queries, keys, values] = toHeads(x, projections) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
       return {queries, keys, values};
     },
     output: attended => fromHeads(attended, projection('output', [-1, modelDim])),
@@ -134,17 +137,9 @@ function describeKeras(layer: KerasAttention): DenseAttention {
   };
 }
 
-async function read(variables: Readonly<Record<Side, SideVariables>>): Promise<DenseWeights> {
-  const kernel = async (side: Side) => await variables[side].kernel.read().data<'float32'>();
-  const bias = async (side: Side) => await variables[side].bias?.read().data<'float32'>();
-  return {
-    query: await kernel('query'),
-    key: await kernel('key'),
-    value: await kernel('value'),
-    output: await kernel('output'),
-    queryBias: await bias('query'),
-    keyBias: await bias('key'),
-    valueBias: await bias('value'),
-    outputBias: await bias('output'),
-  };
+function read(variables: Readonly<Record<AttentionKernel, SideVariables>>): Promise<DenseWeights> {
+  return denseWeights(
+    side => variables[side].kernel.read().data<'float32'>(),
+    async side => await variables[side].bias?.read().data<'float32'>(),
+  );
 }

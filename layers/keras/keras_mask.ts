@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {ModelError} from '../../base/errors.js';
-import {makesMask} from '../mask_sources.js';
+import {makesMask, sourcesOf} from '../mask_sources.js';
 
 /** Keras 2 and 3 pass masks on by different rules. */
 export type KerasVersion = 2 | 3;
@@ -89,14 +89,8 @@ function throughModel(
 
 /** Whether a tensor depends on an attention of Keras that `x` goes into. */
 function comesAfterAttentionTo(x: tf.SymbolicTensor, tensor: tf.SymbolicTensor): boolean {
-  const seen = new Set<tf.SymbolicTensor>();
-  const waiting = [tensor];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    if (seen.has(next)) continue;
-    seen.add(next);
-    const {sourceLayer, inputs} = next;
+  for (const {sourceLayer, inputs} of sourcesOf(tensor)) {
     if (sourceLayer.getClassName() === 'MultiHeadAttention' && inputs.includes(x)) return true;
-    waiting.push(...inputs);
   }
   return false;
 }

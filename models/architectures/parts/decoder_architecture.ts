@@ -1,4 +1,5 @@
 import {ModelError} from '../../../base/errors.js';
+import {withoutUndefined} from '../../../base/records.js';
 import type {TensorFile} from '../../../base/files/tensor_file.js';
 import type {Architecture, GgufConfig} from './architecture.js';
 import {decoder, decoderParts} from './decoder.js';
@@ -43,9 +44,9 @@ export function decoderArchitecture({
     hubTypes,
     ggufTypes,
     hubPrefix,
-    fromHub: keys => defined(fromHub(keys)),
+    fromHub: keys => withoutUndefined(fromHub(keys)),
     async fromGguf(file) {
-      if (fromGguf !== undefined) return defined(await fromGguf(file));
+      if (fromGguf !== undefined) return withoutUndefined(await fromGguf(file));
       throw new ModelError(`GGUF files of ${hubTypes.join(', ')} are not read.`);
     },
     toHub: config => toHub(whole(config)),
@@ -57,11 +58,4 @@ export function decoderArchitecture({
     hubWeights: config => decoderTensors(whole(config), hub, files.hubLayout),
     ggufWeights: (config, type) => decoderTensors(whole(config), gguf, files.ggufLayout?.(type)),
   };
-}
-
-/** The config without keys that are undefined. */
-function defined(config: ModelConfig): ModelConfig {
-  return Object.fromEntries(
-    Object.entries(config).filter(([, value]) => value !== undefined),
-  ) as unknown as ModelConfig;
 }

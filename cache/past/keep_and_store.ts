@@ -13,7 +13,8 @@ import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './se
 export function keepAndStore(given: Policy, before: Past, of: Context): Past {
   const {window} = of;
   // the first tokens are sinks as long as a query sees them
-  const policy = oldestSeen(before, window) < given.sinks ? given : {...given, sinks: 0};
+  const hasSinks = window === undefined || oldestSeen(before, window) < given.sinks;
+  const policy = hasSinks ? given : {...given, sinks: 0};
   const past = window === undefined ? before : dropUnseen(before, window, of.queries?.shape[2] ?? window);
   const {keep, store} = policy;
   const context = keep.budget === undefined ? of : {...of, budget: budgetAt(policy, keep.budget, of.depth)};

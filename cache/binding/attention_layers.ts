@@ -55,16 +55,22 @@ const shapeSchema = v.looseObject({
   window: v.optional(atLeast(1)),
 });
 
-/** @param around the layers and models that hold this one: a block may know the one that it is a part of. */
-function layersIn(model: CacheableModel, around: readonly object[] = []): AttentionLayer[] {
+/** @param seen see `membersOf`. */
+function layersIn(model: CacheableModel, seen?: Set<object>): AttentionLayer[] {
   const nodes = hasGraph(model) ? nodesByLayer(model) : undefined;
   return model.layers.flatMap(layer => {
-    const found =
-      'layerShape' in layer ? [{shape: layer.layerShape as LayerShape, layer}] : nested(layer, around);
+    const found = attentionOf(layer, seen ?? new Set([layer]));
     const times = nodes?.get(layer)?.length ?? 1;
     if (found.length > 0 && times > 1) throw appliedAgain(layer, times);
     return found;
   });
+}
+
+/** The layer, or the attention in a model that it is, or among its members if it is a block. */
+function attentionOf(layer: object, seen: Set<object>): AttentionLayer[] {
+  if ('layerShape' in layer) return [{shape: layer.layerShape as LayerShape, layer}];
+  if (isModel(layer)) return layersIn(layer, seen);
+  return membersOf(layer, seen).flatMap(member => attentionOf(member, seen));
 }
 
 function placed(found: readonly AttentionLayer[]): AttentionLayer[] {
@@ -92,13 +98,6 @@ function layersOfShapes(given: unknown): AttentionLayer[] {
 
 function isLayerShape(shape: unknown): shape is LayerShape {
   return v.is(shapeSchema, shape) && shape.heads % shape.kvHeads === 0;
-}
-
-/** In a model inside this one, or among the members of a block. */
-function nested(layer: object, around: readonly object[]): AttentionLayer[] {
-  const within = [...around, layer];
-  if (isModel(layer)) return layersIn(layer, within);
-  return layersIn({layers: membersOf(layer).filter(member => !within.includes(member))}, within);
 }
 
 /**

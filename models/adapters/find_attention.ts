@@ -32,7 +32,7 @@ export function takesCache(
  *   more than once, or gets different inputs.
  */
 export function findAttention(placed: readonly PlacedLayer[]): FoundAttention[] {
-  const found = placed.flatMap(place => attentionIn(place, []));
+  const found = placed.flatMap(place => attentionIn(place));
   const layers = placed.map(({layer}) => layer);
   const known = new Set(found.flatMap(({layer, inside}) => [layer, ...inside]));
   const unknown = layers
@@ -52,16 +52,17 @@ export function findAttention(placed: readonly PlacedLayer[]): FoundAttention[] 
   return found;
 }
 
-/** Deeper than blocks have blocks; a layer may have itself as a member. */
-const maxNesting = 4;
-
-function attentionIn(place: PlacedLayer, inside: readonly tf.layers.Layer[]): FoundAttention[] {
+function attentionIn(
+  place: PlacedLayer,
+  inside: readonly tf.layers.Layer[] = [],
+  seen = new Set<object>([place.layer]),
+): FoundAttention[] {
   const {layer} = place;
   const attention = describeAttention(layer);
   if (attention !== undefined) checkReach(attention);
   if (attention !== undefined || takesCache(layer)) return [{...place, attention, inside}];
-  if (inside.length >= maxNesting) return [];
-  return membersOf(layer).flatMap(member => attentionIn({...place, layer: member}, [...inside, layer]));
+  const within = [...inside, layer];
+  return membersOf(layer, seen).flatMap(member => attentionIn({...place, layer: member}, within, seen));
 }
 
 /** A layer's name and class, as errors show them. */

@@ -11,6 +11,7 @@ import {
   multiHeadAdapter,
   registerAttentionAdapter,
 } from '../../../models/index.js';
+import {findAttention, placedLayers} from '../../../models/adapters/index.js';
 import {attention} from '../../../layers/index.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
@@ -152,13 +153,22 @@ describe('attention inside blocks', () => {
     model.dispose();
   });
 
-  it('is found where parts of a block know the block', () => {
-    const block = new TransformerBlock(attention({numHeads: 4, depth: 0}));
-    const part = Object.assign(tf.layers.dropout({rate: 0}), {block});
-    const model = modelWith([Object.assign(block, {part})]);
-    const cache = new KVCache(model);
+  it('is found once where parts of a block know the block and have several names', async () => {
+    const knowing = (part: tf.layers.Layer) => {
+      const block = new TransformerBlock(part);
+      const other = Object.assign(tf.layers.dropout({rate: 0}), {block});
+      return modelWith([Object.assign(block, {other, self: block, parts: [part, other]})]);
+    };
+    const own = knowing(attention({numHeads: 4, depth: 0}));
+    const cache = new KVCache(own);
     expect(cache.report()).to.have.length(1);
     cache.dispose();
+    own.dispose();
+    const model = knowing(new ProjectedAttention());
+    expect(findAttention(placedLayers(model))).to.have.length(1);
+    const attached = await attachCache(model);
+    expect(attached.report()).to.have.length(1);
+    attached.dispose();
     model.dispose();
   });
 

@@ -4,7 +4,6 @@
  * becomes. Both take turns in one process; medians of CPU time, which other processes disturb less. The JSON is parsed and the header of
  * the GGUF file read before.
  */
-import * as untyped from '@huggingface/tokenizers';
 import {readFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
@@ -12,9 +11,7 @@ import {parseJsonText} from '../base/files/json_text.js';
 import {openTensorPath} from '../base/files/open_tensor_file.js';
 import {median} from '../base/statistics.js';
 import {type Tokenizer, tokenizerFromGguf, tokenizerFromJson} from '../models/tokenizer/index.js';
-
-// its declarations do not resolve: see models/tokenizer/library.ts
-const library = untyped as unknown as {readonly Tokenizer: new (json: object, config: object) => object};
+import {library} from '../models/tokenizer/library.js';
 
 const {values, positionals} = parseArgs({
   allowPositionals: true,

@@ -48,6 +48,9 @@ export function attendScratch(keys: usize, values: usize, rows: i32, softCap: f3
  *
  * `oldest` is the index of the oldest token that query 0 sees within a sliding window (visible.ts). A `softCap` other than 0 caps scaled scores,
  * which are then computed as floats: what rounding may cost a score is known of what it is before.
+ *
+ * Keys and values are those of the heads from `firstHead` on; all else begins with that head. Threads share heads, query heads of one key head (a
+ * smaller group), or, with one query, tokens: `oldest` and `tokens` are then the ends of a part.
  */
 export function attend(
   queries: usize,
@@ -67,6 +70,7 @@ export function attend(
   least: f32,
   oldest: i32,
   softCap: f32,
+  firstHead: i32,
 ): i32 {
   const keyEncoding = changetype<EncodingDescriptor>(keys);
   const valueEncoding = changetype<EncodingDescriptor>(values);
@@ -81,7 +85,7 @@ export function attend(
   scratch += termsScratch(keyEncoding);
 
   let left = 0;
-  for (let head = 0; head < heads; head++) {
+  for (let head = firstHead; head < firstHead + heads; head++) {
     for (let row = 0; row < rows; row++) {
       const out = partial + <usize>row * outBytes;
       memory.fill(out, 0, outBytes);

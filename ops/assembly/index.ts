@@ -4,7 +4,7 @@ export {attend, attendScratch} from './attend';
 export {attentionStatistics, attentionStatisticsScratch} from './attention_statistics';
 export {causalGradient, causalGradientScratch} from './causal_gradient';
 export {meanAngles, preparedTermsBytes, prepareTerms} from './mean_terms';
-export {addToSeen, mergePartials, partialLogSum, shiftSeen, startSeen} from './merge_partials';
+export {addPartial, addToSeen, mergePartials, partialLogSum, shiftSeen, startSeen} from './merge_partials';
 export {groupParameters, packCodes} from './quantize';
 export {float8Scales, float8Codes} from './float8';
 export {encodeLevels, encodeLevelsScratch} from './lloyd_max_encode';

@@ -2,7 +2,7 @@
 
 /** What the compiled module exports: addresses and counts in, results written to the heap. */
 export interface WasmKernels {
-  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, angles: number, seen: number, least: number, oldest: number, softCap: number): number;
+  attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, angles: number, seen: number, least: number, oldest: number, softCap: number, firstHead: number): number;
   attendScratch(keys: number, values: number, rows: number, softCap: number): number;
   attentionStatistics(queries: number, keys: number, logSums: number, out: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, statistic: number, threshold: number, oldest: number, softCap: number): void;
   attentionStatisticsScratch(keys: number): number;
@@ -11,6 +11,7 @@ export interface WasmKernels {
   meanAngles(queries: number, mean: number, out: number, heads: number, rows: number, dim: number, pairs: number, interleaved: number): void;
   preparedTermsBytes(pairs: number): number;
   prepareTerms(cosines: number, sines: number, positions: number, pairs: number, prepared: number): void;
+  addPartial(partial: number, other: number, rows: number, dim: number): void;
   addToSeen(seen: number, partial: number, rows: number, dim: number): void;
   mergePartials(partials: number, count: number, out: number, rows: number, dim: number): void;
   partialLogSum(partials: number, count: number, out: number, rows: number, dim: number): void;
@@ -51,3 +52,20 @@ export interface WasmKernels {
   unpackRecords(records: number, out: number, scratch: number, inputs: number, outputs: number, format: number): void;
   unpackRecordsScratch(): number;
 }
+
+/** Which argument of a kernel is the address of its scratch memory. */
+export const scratchArguments: {readonly [Kernel in keyof WasmKernels]?: number} = {
+  attend: 4,
+  attentionStatistics: 4,
+  causalGradient: 7,
+  encodeLevels: 4,
+  decodeTokens: 5,
+  solveRows: 6,
+  linear: 5,
+  eigh: 2,
+  batchedMatMul: 3,
+  roundRows: 1,
+  packedProduct: 5,
+  gatherOutputs: 3,
+  unpackRecords: 2,
+};

@@ -25,6 +25,27 @@ export function mergePartials(partials: usize, count: i32, out: usize, rows: i32
   }
 }
 
+/** Adds another partial, of other tokens, to a partial: both rows of dim + 2 floats. */
+export function addPartial(partial: usize, other: usize, rows: i32, dim: i32): void {
+  const bytes = (<usize>dim) << 2;
+  for (let row = 0; row < rows; row++, partial += bytes + 8, other += bytes + 8) {
+    const own = load<f32>(partial + bytes),
+      added = load<f32>(other + bytes);
+    const largest = max(own, added);
+    if (largest == -Infinity) continue;
+    const ownFactor = expOf(own - largest),
+      factor = expOf(added - largest);
+    let i: usize = 0;
+    for (; i + 16 <= bytes; i += 16) {
+      const sum = f32x4.mul(f32x4.splat(ownFactor), v128.load(partial + i));
+      v128.store(partial + i, f32x4.add(sum, f32x4.mul(f32x4.splat(factor), v128.load(other + i))));
+    }
+    for (; i < bytes; i += 4) store<f32>(partial + i, ownFactor * load<f32>(partial + i) + factor * load<f32>(other + i));
+    store<f32>(partial + bytes, largest);
+    store<f32>(partial + bytes, ownFactor * load<f32>(partial + bytes, 4) + factor * load<f32>(other + bytes, 4), 4);
+  }
+}
+
 /** out [rows] = ln of the sum of all exp(scores) that `count` partials saw: max + ln(sum); -Infinity if none was seen. */
 export function partialLogSum(partials: usize, count: i32, out: usize, rows: i32, dim: i32): void {
   const rowBytes = (<usize>(dim + 2)) << 2;

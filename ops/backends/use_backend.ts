@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError, InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
 import {runsInNode} from '../../base/optional_package.js';
+import {type Threads, checkThreads, countOf, setThreads} from './heap_threads.js';
 import {importTensorflow} from './tensorflow.js';
 import {importWasm, startWasm} from './wasm.js';
 import {type WasmPaths, checkWasmPaths} from './wasm_files.js';
@@ -24,6 +25,13 @@ export interface BackendOptions {
    * and if wasm runs already.
    */
   readonly wasmPaths?: WasmPaths;
+  /**
+   * How many threads run the kernels of the wasm backend, this one included: a number, or 'all' for one per core, at most 8. In Node they need
+   * a memory that tfjs' backend has to start with, so ask for them before anything else starts it, and give no `wasmPaths`; pages have to be
+   * cross-origin isolated. Where they cannot run there is one thread, and a note on the console says why. Default: as many as
+   * there are, 1 at first. Can be changed at any time. Ignored by other backends.
+   */
+  readonly threads?: Threads;
 }
 
 /**
@@ -51,17 +59,19 @@ async function startBackend(name: BackendName, options: BackendOptions): Promise
       `backend = ${shown(given)}; expected one of ${backendNames.join(', ')}.${hint}`,
     );
   }
-  const wasmPaths = checkedPaths(options);
+  const {wasmPaths, threads} = checkedOptions(options);
   if (isRunning(name) && !(name === 'webgpu' && webgpuIsLost())) {
     await tf.ready();
+    if (name === 'wasm' && threads !== undefined) await setThreads(threads);
     return;
   }
   const former: string | undefined = tf.getBackend();
   try {
     let fault: BackendError | undefined;
-    if (name === 'wasm') fault = await importWasm(wasmPaths);
+    if (name === 'wasm') fault = await importWasm(wasmPaths, countOf(threads ?? 1) > 1);
     else await importers[name]();
     await start(name, fault);
+    if (name === 'wasm' && threads !== undefined) await setThreads(threads);
   } catch (error) {
     await restore(former);
     throw error;
@@ -73,14 +83,17 @@ function isRunning(name: BackendName): boolean {
   return tf.getBackend() === name && name in tf.engine().registry;
 }
 
-function checkedPaths({wasmPaths, ...others}: BackendOptions): WasmPaths | undefined {
+function checkedOptions({wasmPaths, threads, ...others}: BackendOptions): BackendOptions {
   const [other] = Object.keys(others);
   if (other !== undefined) {
     throw new InvalidArgumentError(
-      `useBackend has no option "${other}" (${shown(Object.values(others)[0])}); its only one is wasmPaths.`,
+      `useBackend has no option "${other}" (${shown(Object.values(others)[0])}); its options are wasmPaths and threads.`,
     );
   }
-  return wasmPaths === undefined ? undefined : checkWasmPaths(wasmPaths);
+  return {
+    ...(wasmPaths === undefined ? {} : {wasmPaths: checkWasmPaths(wasmPaths)}),
+    ...(threads === undefined ? {} : {threads: checkThreads(threads)}),
+  };
 }
 
 const importers: {readonly [Name in Exclude<BackendName, 'wasm'>]: () => Promise<void>} = {

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../base/errors.js';
 import {runsInNode, throwUnlessMissing} from '../../base/optional_package.js';
+import {sharedBuild} from './shared_build.js';
 import {type WasmPaths, findWasmFiles, mapOf} from './wasm_files.js';
 import {withoutRethrowing} from './wasm_listeners.js';
 import {avoidThreadsThatCannotRun, startWithThreads} from './wasm_threads.js';
@@ -9,14 +10,17 @@ import {avoidThreadsThatCannotRun, startWithThreads} from './wasm_threads.js';
  * Imports tfjs-backend-wasm and tells it where its .wasm files are. In Node it finds them beside itself.
  *
  * @param paths where they are, if not in the usual places.
+ * @param shared whether Node is to have the build whose memory threads can share, if there are no paths and it can be made. (Pages that may
+ *   have threads fetch such a build anyway.)
  * @returns the error to throw if the start fails, if a page does not find them in the usual places: tfjs' own `setWasmPaths`
  *   may have named another one.
  * @throws BackendError if the package is not installed, or the files are not where `paths` says.
  */
-export async function importWasm(paths?: WasmPaths): Promise<BackendError | undefined> {
+export async function importWasm(paths?: WasmPaths, shared = false): Promise<BackendError | undefined> {
   const {setWasmPaths, version_wasm: version} = await importPackage();
   if (runsInNode()) {
-    if (paths !== undefined) setPaths(paths);
+    const files = paths ?? (shared ? sharedBuild() : undefined);
+    if (files !== undefined) setPaths(files);
     return undefined;
   }
   await avoidThreadsThatCannotRun();

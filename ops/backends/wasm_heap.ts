@@ -1,9 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError, EigenkvError} from '../../base/errors.js';
+import {isShared} from '../../base/shared_memory.js';
 import {kernelsBinary, relaxedKernelsBinary} from './kernel_builds.js';
 import {linkKernels} from './link_kernels.js';
 import {hasRelaxedSimd} from './relaxed_simd.js';
 import type {WasmKernels} from '../assembly/kernels.js';
+import {KernelRunner} from '../threads/index.js';
 
 /**
  * The only file that touches tfjs-backend-wasm's internals: its heap, the addresses of tensors in it, and its allocator.
@@ -14,6 +16,13 @@ export interface WasmHeap {
   readonly kernels: WasmKernels;
   /** Whether the kernels are those for relaxed SIMD, which can multiply int8 activations. */
   readonly hasRelaxedSimd: boolean;
+  /** Whether threads can share this memory. */
+  readonly isShared: boolean;
+  /** Threads that run kernels, the calling one included: 1 unless `setThreads` started more. */
+  readonly threads: number;
+  /** See KernelRunner: the only way in which kernels run on several threads. */
+  readonly setThreads: KernelRunner['setThreads'];
+  readonly split: KernelRunner['split'];
   /** The address of a tensor's first byte. */
   address(tensor: tf.TensorInfo): number;
   /** A tensor's own memory. The view is valid until anything is allocated, since the heap may then grow. */
@@ -50,6 +59,7 @@ interface TfjsWasmBackend {
   readonly dataIdMap: {get(id: object): {memoryOffset: number} | undefined};
   makeOutput(shape: number[], dtype: string): tf.TensorInfo;
   disposeData(dataId: object, force: boolean): boolean;
+  dispose(): void;
 }
 
 const heaps = new WeakMap<object, WasmHeap | 'missing'>();
@@ -87,7 +97,11 @@ function openHeap(backend: object): WasmHeap {
   if (!(memory instanceof WebAssembly.Memory)) throw new BackendError(hidden);
   guardMemory(wasm, memory);
   const relaxed = hasRelaxedSimd();
-  const instance = linkKernels(relaxed ? relaxedKernelsBinary() : kernelsBinary(), memory);
+  const runner = new KernelRunner({
+    memory,
+    ...linkKernels(relaxed ? relaxedKernelsBinary() : kernelsBinary(), memory),
+  });
+  endThreadsWith(backend, runner);
   const scratch = growingBlock(wasm, 1 << 17);
   const wordBlock = growingBlock(wasm, 1 << 12);
   const tables = new WeakMap<object, number>();
@@ -98,8 +112,14 @@ function openHeap(backend: object): WasmHeap {
     return entry.memoryOffset >>> 0; // addresses above 2 GiB arrive as negative numbers
   };
   return {
-    kernels: instance.exports as unknown as WasmKernels,
+    kernels: runner.kernels,
     hasRelaxedSimd: relaxed,
+    isShared: isShared(memory.buffer),
+    get threads() {
+      return runner.threads;
+    },
+    setThreads: count => runner.setThreads(count),
+    split: (kernel, parts, scratch) => runner.split(kernel, parts, scratch),
     address,
     bytes: tensor => {
       const size = tensor.shape.reduce((product, axis) => product * axis, 1);
@@ -143,6 +163,15 @@ function openHeap(backend: object): WasmHeap {
       collected.register(owner, address);
       return address;
     },
+  };
+}
+
+/** Ends the threads when tfjs disposes of the backend. */
+function endThreadsWith(backend: TfjsWasmBackend, runner: KernelRunner): void {
+  const dispose = backend.dispose.bind(backend);
+  backend.dispose = () => {
+    void runner.setThreads(1);
+    dispose();
   };
 }
 
@@ -194,6 +223,7 @@ function isTfjsWasmBackend(backend: object): backend is TfjsWasmBackend {
     typeof candidate.wasm._free === 'function' &&
     typeof candidate.dataIdMap?.get === 'function' &&
     typeof candidate.makeOutput === 'function' &&
-    typeof candidate.disposeData === 'function'
+    typeof candidate.disposeData === 'function' &&
+    typeof candidate.dispose === 'function'
   );
 }

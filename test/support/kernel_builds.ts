@@ -1,9 +1,9 @@
 import {setFlagsFromString} from 'node:v8';
 import {kernelsBinary, relaxedKernelsBinary} from '../../ops/backends/kernel_builds.js';
-import type {WasmKernels} from '../../ops/assembly/kernels.js';
 import {linkKernels} from '../../ops/backends/link_kernels.js';
 import {hasRelaxedSimd} from '../../ops/backends/relaxed_simd.js';
 import {wasmHeap} from '../../ops/backends/wasm_heap.js';
+import {KernelRunner} from '../../ops/threads/index.js';
 import {describeOnBackends} from './backends.js';
 import {heapMemory} from './heap_memory.js';
 
@@ -16,20 +16,24 @@ export function describeOnKernelBuilds(name: string, body: (build: 'plain' | 're
     describeOnBackends(
       `${name} (${build} SIMD)`,
       () => {
-        let restore = () => {};
-        before(() => {
+        let restore: () => Promise<void>;
+        before(async () => {
           // Node 20 has relaxed SIMD behind a flag
           const asksForFlag = build === 'relaxed' && !hasRelaxedSimd();
           if (asksForFlag) setFlagsFromString('--experimental-wasm-relaxed-simd');
           const heap = wasmHeap()!;
-          const chosen = {...heap};
-          const {exports} = linkKernels(binaryOf(), heapMemory());
+          const {kernels, split, hasRelaxedSimd: relaxed} = heap;
+          const memory = heapMemory();
+          const runner = new KernelRunner({memory, ...linkKernels(binaryOf(), memory)});
+          await runner.setThreads(heap.threads);
           Object.assign(heap, {
-            kernels: exports as unknown as WasmKernels,
+            kernels: runner.kernels,
+            split: runner.split.bind(runner),
             hasRelaxedSimd: build === 'relaxed',
           });
-          restore = () => {
-            Object.assign(heap, chosen);
+          restore = async () => {
+            Object.assign(heap, {kernels, split, hasRelaxedSimd: relaxed});
+            await runner.setThreads(1);
             if (asksForFlag) setFlagsFromString('--no-experimental-wasm-relaxed-simd');
           };
         });

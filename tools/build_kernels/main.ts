@@ -69,14 +69,23 @@ ${lines.map(line => `${line}\\\n`).join('')}\`;
 `;
 }
 
-/** The functions that the compiler declares for TypeScript, as an interface. */
+/** The functions that the compiler declares for TypeScript, as an interface, and which of their arguments is scratch memory. */
 function typesText(declarations: string): string {
   const functions = [...declarations.matchAll(/export function (\w+)(\(.*\): \w+;)/g)];
+  const scratch = functions.flatMap(([, kernel, signature]) => {
+    const index = signature!.split(',').findIndex(argument => /\bscratch:/.test(argument));
+    return index < 0 ? [] : [`  ${kernel}: ${index},`];
+  });
   return `${made}
 
 /** What the compiled module exports: addresses and counts in, results written to the heap. */
 export interface WasmKernels {
 ${functions.map(([, kernel, signature]) => `  ${kernel}${signature}`).join('\n')}
 }
+
+/** Which argument of a kernel is the address of its scratch memory. */
+export const scratchArguments: {readonly [Kernel in keyof WasmKernels]?: number} = {
+${scratch.join('\n')}
+};
 `;
 }

@@ -12,7 +12,15 @@ import {
   latentSegment,
 } from './latent_segment.js';
 import type {AttendedSegment} from './types.js';
-import {attendInto, attendScratch, segmentBytes, type Shape} from './wasm.js';
+import {
+  allBytes,
+  attendBytes,
+  attendInto,
+  type AttendRoom,
+  attendRoom,
+  segmentBytes,
+  type Shape,
+} from './wasm.js';
 
 // All segments of a decoding step in one op: the kernels of `project`, `meanAngles`, `attend`, `expandPartial` and `mergePartials` in turn,
 // whose results lie in scratch memory.
@@ -24,26 +32,28 @@ export function attendSegmentsWasm(
   const heap = wasmHeap()!;
   const [batch, heads, queryTokens] = queries.shape;
   const dim = segments[0]!.values.dim;
-  const output = heap.output([batch, heads, queryTokens, dim], 'float32');
-  const latents = mostAttendedFirst(segments.map(latentSegment));
-  let words: number[] = [];
-  for (const latent of latents) words = words.concat(describeLatent(heap, latent)); // flatMap takes ten times longer
-  const described = heap.words(words);
-  const step = {
-    heap,
-    queries: heap.address(queries),
-    shape: queries.shape,
-    dim,
-    rows: batch * heads * queryTokens,
-    attended: segments.reduce((sum, {tokens}) => sum + tokens, 0),
-  };
-  const room = roomFor(step, latents, described);
-  heap.kernels.startSeen(room.seen, step.rows);
-  for (const [index, latent] of latents.entries()) {
-    attendLatent(step, latent, room, room.partials[index]!, described + index * latentBytes);
-  }
-  heap.kernels.mergePartials(heap.words(room.partials), latents.length, heap.address(output), step.rows, dim);
-  return output;
+  const [output] = heap.outputs([[batch, heads, queryTokens, dim]], ([out]) => {
+    const latents = mostAttendedFirst(segments.map(latentSegment));
+    let words: number[] = [];
+    for (const latent of latents) words = words.concat(describeLatent(heap, latent)); // flatMap takes ten times longer
+    const described = heap.words(words);
+    const step = {
+      heap,
+      queries: heap.address(queries),
+      shape: queries.shape,
+      dim,
+      rows: batch * heads * queryTokens,
+      attended: segments.reduce((sum, {tokens}) => sum + tokens, 0),
+    };
+    const room = roomFor(step, latents, described);
+    heap.kernels.startSeen(room.seen, step.rows);
+    for (const [index, latent] of latents.entries()) {
+      attendLatent(step, latent, room, room.partials[index]!, described + index * latentBytes);
+    }
+    const partials = heap.words(room.partials);
+    heap.kernels.mergePartials(partials, latents.length, heap.address(out!), step.rows, dim);
+  });
+  return output!;
 }
 
 /** Exact tokens, then the newest of the others: how exact tokens have to be read depends on their part of the whole. */
@@ -78,6 +88,7 @@ interface Room {
   /** The decoded basis of the keys, later of the values. */
   readonly basis: number;
   readonly scratch: number;
+  readonly attention: AttendRoom;
 }
 
 function roomFor({heap, shape, dim, rows}: Step, latents: readonly LatentSegment[], described: number): Room {
@@ -98,10 +109,15 @@ function roomFor({heap, shape, dim, rows}: Step, latents: readonly LatentSegment
     // rows of a basis belong to key heads, of which there are not more than rows of queries
     basis: most(({keyBasis, valueBasis}) => Math.max(decodedNumbers(keyBasis), decodedNumbers(valueBasis))),
   };
-  const work = latents.map(({stored}, index) =>
-    attendScratch(heap, shape, stored, described + index * latentBytes),
+  const each = latents.map(({stored}, index) =>
+    attendBytes(heap, shape, stored, described + index * latentBytes),
   );
-  const base = heap.scratch(bytes + Math.max(heap.kernels.decodeTokensScratch(), ...work));
+  const work = {
+    scratch: Math.max(...each.map(({scratch}) => scratch)),
+    partial: Math.max(...each.map(({partial}) => partial)),
+  };
+  bytes = Math.ceil(bytes / 64) * 64;
+  const base = heap.scratch(bytes + Math.max(heap.kernels.decodeTokensScratch(), allBytes(heap, work)));
   return {
     partials: partials.map(at => base + at),
     seen: base + offsets.seen,
@@ -112,6 +128,7 @@ function roomFor({heap, shape, dim, rows}: Step, latents: readonly LatentSegment
     partial: base + offsets.partial,
     basis: base + offsets.basis,
     scratch: base + bytes,
+    attention: attendRoom(heap, base + bytes, work),
   };
 }
 
@@ -160,8 +177,9 @@ function attendLatent(
   const isExpanded = keyMean !== undefined || valueBasis !== undefined || valueMean !== undefined;
   attendInto(isExpanded ? room.partial : partial, heap, shape, stored, {
     queries: keyBasis === undefined ? queries : room.queries,
-    ...{described, scratch: room.scratch, attended},
+    ...{described, room: room.attention, attended},
     angles: rotatedMean === undefined ? 0 : room.angles,
+    anglesOfRow: width,
     seen: isExact ? 0 : keyMean === undefined ? room.seen : room.seenByLatents,
   });
   if (isExpanded) {

@@ -3,6 +3,8 @@ import {wasmHeap, type WasmHeap} from '../../backends/wasm_heap.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
 import type {KernelInputs} from '../../run_op.js';
+import type {ScratchOfThreads} from '../../threads/index.js';
+import {attendParts} from './parts.js';
 import {rebuildingOf} from './stored_keys.js';
 import {noOldest, oldestVisible} from './visibility.js';
 import type {AttendAttributes, AttendInputs, SegmentInputs} from './types.js';
@@ -16,18 +18,20 @@ export type SegmentInfos = {
 /** `attend` fused on tfjs' heap: every stored byte is read once per call, tile by tile. */
 export function attendWasm(inputs: KernelInputs<AttendInputs>, attributes: AttendAttributes): tf.TensorInfo {
   const heap = wasmHeap()!;
-  const {queries} = inputs;
+  const {queries, meanAngles} = inputs;
   const segment = {inputs, attributes};
   const [batch, heads, queryTokens] = queries.shape;
-  const partial = heap.output([batch, heads, queryTokens, attributes.values.dim + 2], 'float32');
-  const described = heap.words(describeSegment(heap, segment));
-  const scratch = heap.scratch(attendScratch(heap, queries.shape, segment, described));
-  const {meanAngles} = inputs;
-  const angles = meanAngles === undefined ? 0 : heap.address(meanAngles);
-  attendInto(heap.address(partial), heap, queries.shape, segment, {
-    ...{queries: heap.address(queries), described, scratch, angles, seen: 0, attended: attributes.tokens},
+  const [partial] = heap.outputs([[batch, heads, queryTokens, attributes.values.dim + 2]], ([out]) => {
+    const described = heap.words(describeSegment(heap, segment));
+    const bytes = attendBytes(heap, queries.shape, segment, described);
+    const room = attendRoom(heap, heap.scratch(allBytes(heap, bytes)), bytes);
+    attendInto(heap.address(out!), heap, queries.shape, segment, {
+      ...{queries: heap.address(queries), described, room, seen: 0, attended: attributes.tokens},
+      angles: meanAngles === undefined ? 0 : heap.address(meanAngles),
+      anglesOfRow: meanAngles?.shape[3] ?? 0,
+    });
   });
-  return partial;
+  return partial!;
 }
 
 /** Descriptors of a segment's keys and values, one after the other. */
@@ -43,15 +47,45 @@ export function describeSegment(heap: WasmHeap, {inputs, attributes}: SegmentInf
 /** Bytes of what `describeSegment` gives. */
 export const segmentBytes = 2 * descriptorBytes;
 
-/** Bytes of scratch memory that `attendInto` takes. */
-export function attendScratch(
+/** Bytes of memory that `attendInto` takes: of each thread for scratch, and for the partial of another part. */
+export interface AttendBytes {
+  readonly scratch: number;
+  readonly partial: number;
+}
+
+export function attendBytes(
   heap: WasmHeap,
-  [, heads, queryTokens]: Shape,
-  {inputs, attributes}: SegmentInfos,
+  [batch, heads, queryTokens]: Shape,
+  {inputs, attributes: {keys, values, softCap = 0}}: SegmentInfos,
   described: number,
-): number {
-  const rows = (heads / kvHeadsOf(attributes.keys, inputs.keyData)) * queryTokens;
-  return heap.kernels.attendScratch(described, described + descriptorBytes, rows, attributes.softCap ?? 0);
+): AttendBytes {
+  const rows = (heads / kvHeadsOf(keys, inputs.keyData)) * queryTokens;
+  const scratch = heap.kernels.attendScratch(described, described + descriptorBytes, rows, softCap);
+  const perThread = (bytes: number) => Math.ceil(bytes / 64) * 64;
+  return {
+    scratch: perThread(scratch),
+    partial: perThread(4 * batch * heads * queryTokens * (values.dim + 2)),
+  };
+}
+
+/** Bytes of `attendRoom`. */
+export function allBytes({threads}: WasmHeap, {scratch, partial}: AttendBytes): number {
+  return threads * scratch + (threads - 1) * partial;
+}
+
+/** Memory that `attendInto` works in: scratch memory of each thread, and behind it the partials of all parts but the first. */
+export interface AttendRoom {
+  readonly scratch: ScratchOfThreads;
+  readonly partials: number;
+  readonly partialBytes: number;
+}
+
+export function attendRoom(heap: WasmHeap, address: number, {scratch, partial}: AttendBytes): AttendRoom {
+  return {
+    scratch: {address, bytes: scratch},
+    partials: address + heap.threads * scratch,
+    partialBytes: partial,
+  };
 }
 
 /** Where `attendInto` finds what is not in the segment. */
@@ -59,9 +93,10 @@ interface Addresses {
   readonly queries: number;
   /** What `describeSegment` gave. */
   readonly described: number;
-  readonly scratch: number;
-  /** The `meanAngles` of a rotated mean; 0 if the keys have none. */
+  readonly room: AttendRoom;
+  /** The `meanAngles` of a rotated mean, and how many numbers of them a row of queries has; 0 if the keys have none. */
   readonly angles: number;
+  readonly anglesOfRow: number;
   /** What was seen of other segments: see `attend` in ops/assembly; or 0. */
   readonly seen: number;
   /** Tokens of all segments that the queries attend. */
@@ -75,33 +110,57 @@ const decodedRows = 16;
 export function attendInto(
   partial: number,
   heap: WasmHeap,
-  [batch, heads, queryTokens]: Shape,
+  [batch, queryHeads, queryTokens, width]: Shape,
   {inputs, attributes}: SegmentInfos,
-  {queries, described, scratch, angles, seen, attended}: Addresses,
+  {queries, described, room, angles, anglesOfRow, seen, attended}: Addresses,
 ): void {
-  const {tokens, scale, softCap, firstQuery, skipping} = attributes;
-  const kvHeads = kvHeadsOf(attributes.keys, inputs.keyData);
-  const unread = heap.kernels.attend(
-    queries,
-    described,
-    described + descriptorBytes,
-    partial,
-    scratch,
-    batch * kvHeads,
-    heads / kvHeads,
-    queryTokens,
-    tokens,
-    firstQuery === undefined ? 0 : 1,
-    firstQuery ?? 0,
-    scale,
-    angles,
-    seen,
-    skipping === undefined ? 0 : skipping.share / attended, // so that all of them have no more than the share
-    oldestVisible(attributes) ?? noOldest,
-    softCap ?? 0,
+  const {tokens, scale, softCap, firstQuery, skipping, keys, values} = attributes;
+  const kvHeads = kvHeadsOf(keys, inputs.keyData);
+  const [heads, group] = [batch * kvHeads, queryHeads / kvHeads];
+  const isCausal = firstQuery !== undefined;
+  const oldest = oldestVisible(attributes) ?? noOldest;
+  const to = isCausal ? Math.max(0, Math.min(tokens, firstQuery + queryTokens)) : tokens;
+  const from = Math.min(to, Math.max(0, oldest));
+  const parts = attendParts(heap, {
+    ...{heads, group, queryTokens, from, to, keys, values, dims: keys.dim + values.dim},
+  });
+  const dim = inputs.keyBasis === undefined ? keys.dim : width; // latents are attended in their own space, or rebuilt
+  const [rowBytes, outBytes] = [4 * dim, 4 * (values.dim + 2)];
+  const partials = parts.map((part, i) =>
+    i === 0 || part.fromToken === from ? partial : room.partials + (i - 1) * room.partialBytes,
   );
-  const rows = (heads / kvHeads) * queryTokens;
+  const unread = heap.split(
+    'attend',
+    parts.map((part, i) => {
+      const firstRow = (part.firstHead * group + part.firstMember) * queryTokens;
+      return [
+        queries + firstRow * rowBytes,
+        described,
+        described + descriptorBytes,
+        partials[i]! + firstRow * outBytes,
+        0,
+        part.heads,
+        part.group,
+        queryTokens,
+        part.toToken === to ? tokens : part.toToken,
+        isCausal ? 1 : 0,
+        firstQuery ?? 0,
+        scale,
+        angles === 0 ? 0 : angles + 4 * firstRow * anglesOfRow,
+        seen === 0 ? 0 : seen + 8 * firstRow,
+        skipping === undefined ? 0 : skipping.share / attended, // so that all of them have no more than the share
+        part.fromToken === from ? oldest : part.fromToken,
+        softCap ?? 0,
+        part.firstHead,
+      ];
+    }),
+    room.scratch,
+  );
+  for (const other of partials) {
+    if (other !== partial) heap.kernels.addPartial(partial, other, heads * group * queryTokens, values.dim);
+  }
+  const rows = group * queryTokens;
   if (skipping?.counts === undefined || rows > decodedRows) return;
-  skipping.counts.tokens += batch * kvHeads * tokens * Math.ceil(rows / 4);
-  skipping.counts.unread += unread;
+  skipping.counts.tokens += heads * tokens * Math.ceil(rows / 4);
+  skipping.counts.unread += unread.reduce((sum, count) => sum + count, 0);
 }

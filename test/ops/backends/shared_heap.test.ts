@@ -3,7 +3,8 @@ import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {kernelsBinary, relaxedKernelsBinary} from '../../../ops/backends/kernel_builds.js';
-import {importSharedMemory, linkKernels} from '../../../ops/backends/link_kernels.js';
+import {linkKernels} from '../../../ops/backends/link_kernels.js';
+import {importSharedMemory} from '../../../ops/backends/share_memory.js';
 import {hasRelaxedSimd} from '../../../ops/backends/relaxed_simd.js';
 import {skip} from '../../support/skip.js';
 
@@ -26,7 +27,7 @@ describe('the kernels on a heap that threads share', () => {
     it(`link to either, ${name} SIMD`, function () {
       if (name === 'relaxed' && !hasRelaxedSimd()) skip(this, 'Node 20 has relaxed SIMD behind a flag');
       for (const shared of [false, true]) {
-        const {exports} = linkKernels(binaryOf(), memoryOf(shared));
+        const {exports} = linkKernels(binaryOf(), memoryOf(shared)).instance;
         expect(exports['attend']).to.be.a('function');
       }
     });
@@ -35,7 +36,7 @@ describe('the kernels on a heap that threads share', () => {
   it('compute alike in either', () => {
     const [plain, shared] = [false, true].map(isShared => {
       const memory = memoryOf(isShared);
-      const {exports} = linkKernels(kernelsBinary(), memory);
+      const {exports} = linkKernels(kernelsBinary(), memory).instance;
       const numbers = new Float32Array(memory.buffer, 1024, 128);
       numbers.set(Float32Array.from({length: 64}, (_, i) => Math.sin(i)));
       (exports['hadamard'] as (x: number, out: number, numbers: number, block: number) => void)(

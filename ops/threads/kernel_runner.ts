@@ -1,0 +1,58 @@
+import {type WasmKernels, scratchArguments} from '../assembly/kernels.js';
+import {ThreadPool, type PoolOptions, type ScratchOfThreads} from './pool.js';
+
+/** The kernels that take scratch memory, and those that do not. */
+export type KernelName = keyof WasmKernels;
+
+/** Runs the parts of a kernel's work on all threads there are: on the calling one until others are started. */
+export class KernelRunner {
+  readonly kernels: WasmKernels;
+  private pool: ThreadPool | undefined;
+
+  constructor(private readonly where: Omit<PoolOptions, 'threads'>) {
+    this.kernels = where.instance.exports as unknown as WasmKernels;
+  }
+
+  /** Threads that run parts, this one included. */
+  get threads(): number {
+    return this.pool?.isRunning === true ? this.pool.threads : 1;
+  }
+
+  /**
+   * Starts or ends threads until there are `count`.
+   *
+   * @throws BackendError if they do not start: there is one then.
+   */
+  async setThreads(count: number): Promise<void> {
+    if (count === this.threads) return;
+    const former = this.pool;
+    this.pool = undefined;
+    await former?.stop();
+    if (count > 1) this.pool = await ThreadPool.start({...this.where, threads: count});
+  }
+
+  /**
+   * Calls a kernel once for each part and returns its results. Parts run at once and in any order: none may write what another one reads or
+   * writes.
+   *
+   * @param parts at most 64 lists of arguments; the one for scratch memory is ignored if `scratch` is given.
+   * @param scratch memory that each thread has a piece of, from `scratchOfThreads`.
+   * @throws BackendError if a thread does not answer, EigenkvError if a part traps in one (see ThreadPool): results are incomplete then.
+   */
+  split<Name extends KernelName>(
+    kernel: Name,
+    parts: readonly Parameters<WasmKernels[Name]>[],
+    scratch?: ScratchOfThreads,
+  ): number[] {
+    const scratchArgument = scratchArguments[kernel];
+    if (parts.length > 1 && this.pool?.isRunning === true) {
+      return this.pool.run({kernel, parts, scratchArgument, scratch});
+    }
+    const run = this.kernels[kernel] as (...values: number[]) => number | undefined;
+    return parts.map(part => {
+      const values: number[] = [...part];
+      if (scratch !== undefined) values[scratchArgument!] = scratch.address;
+      return run(...values) ?? 0;
+    });
+  }
+}

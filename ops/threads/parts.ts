@@ -1,0 +1,48 @@
+import type {ScratchOfThreads} from './pool.js';
+
+/** What of a heap this needs. */
+interface Heap {
+  readonly threads: number;
+  scratch(bytes: number): number;
+}
+
+/** Scratch memory of at least `bytes` bytes for each thread, valid as long as the heap's scratch memory is. */
+export function scratchOfThreads(heap: Heap, bytes: number): ScratchOfThreads {
+  const own = Math.ceil(bytes / lineOfCache) * lineOfCache;
+  return {address: heap.scratch(heap.threads * own), bytes: own};
+}
+
+/** Threads that write to one line of cache wait for each other. */
+const lineOfCache = 64;
+
+/** From where to where a part goes. */
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * 0 .. count in `parts` ranges of about equal length, or fewer: their ends are multiples of `unit`, but for the last one.
+ *
+ * @param unit default 1.
+ */
+export function evenRanges(count: number, parts: number, unit = 1): Range[] {
+  const units = Math.ceil(count / unit);
+  const some = Math.max(1, Math.min(parts, units));
+  return Array.from({length: some}, (_, i) => ({
+    from: unit * Math.floor((i * units) / some),
+    to: Math.min(count, unit * Math.floor(((i + 1) * units) / some)),
+  }));
+}
+
+/**
+ * How many parts work is worth.
+ *
+ * @param work multiply-adds, or numbers that are read if those take longer.
+ */
+export function partsOf(heap: Heap, work: number): number {
+  return heap.threads === 1 ? 1 : Math.max(1, Math.min(heap.threads, Math.floor(work / splitting.leastWork)));
+}
+
+/** `leastWork` for each thread takes some ten microseconds, and calling one takes one. Tests split smaller work. */
+export const splitting = {leastWork: 100_000};

@@ -12,15 +12,10 @@ import {wasmHeap} from '../ops/backends/wasm_heap.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {type LinearOptions, linear} from '../ops/linear/index.js';
 import {lmHead} from '../ops/lm_head/index.js';
-import {
-  type PackedFormat,
-  type WeightFormat,
-  matrixBytes,
-  recordsShape,
-  weightFormats,
-} from '../ops/weights/formats.js';
+import {type WeightFormat, matrixBytes, weightFormats} from '../ops/weights/formats.js';
 import {type Matrix, type PackedMatrix, isPacked} from '../ops/weights/matrix.js';
 import {measure} from './support/measure.js';
+import {randomRecords} from './support/random_records.js';
 
 type Activations = NonNullable<LinearOptions['activations']>;
 type Sizes = readonly [inputs: number, outputs: number];
@@ -150,17 +145,6 @@ function weightsOf(what: Weights['what'], format: WeightFormat, shapes: readonly
     return {inputs, matrix: tf.randomNormal(shape, 0, 0.05)};
   });
   return {what, format, matrices};
-}
-
-/** Random words in which each 16 bits are a number of moderate size, in float16 and bfloat16 alike: as scales none is special. */
-function randomRecords(format: PackedFormat, inputs: number, outputs: number): tf.Tensor3D {
-  const shape = recordsShape(format, inputs, outputs);
-  let state = 1;
-  const words = Int32Array.from({length: shape[0] * shape[1] * shape[2]}, () => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) | 0;
-    return (state & 0x83ff83ff) | 0x24002400;
-  });
-  return tf.tensor3d(words, shape, 'int32');
 }
 
 await main();

@@ -22,7 +22,7 @@ export function attentionStatisticsScratch(keys: usize): usize {
 /**
  * out [heads, tokens]; logSums [heads, group, queryTokens] belongs to the queries [heads, group, queryTokens, dim].
  * statistic 0: the sum of p over group and queries; 1: how many queries have p >= threshold in any head of the group;
- * 2: the last such query, or -1. `oldest` and `softCap`: see `attend`.
+ * 2: the last such query, or -1. `oldest`, `softCap` and `firstHead`: see `attend`.
  */
 export function attentionStatistics(
   queries: usize,
@@ -41,6 +41,7 @@ export function attentionStatistics(
   threshold: f32,
   oldest: i32,
   softCap: f32,
+  firstHead: i32,
 ): void {
   const encoding = changetype<EncodingDescriptor>(keys);
   const dim = dimOf(encoding);
@@ -52,7 +53,7 @@ export function attentionStatistics(
   const best = scores + 4 * columnBytes;
   const lastVisible = causal ? min(tokens, firstQuery + queryTokens) : tokens;
 
-  for (let head = 0; head < heads; head++) {
+  for (let head = firstHead; head < firstHead + heads; head++) {
     for (let token = 0; token < tokens; token++) {
       store<f32>(out + ((<usize>token) << 2), statistic == mass || statistic == uses ? 0 : -1);
     }

@@ -17,8 +17,7 @@ export function causalGradientScratch(dim: i32, dimV: i32): usize {
 
 /**
  * queries and dQueries [heads, group, tokens, dim], output and dOut [heads, group, tokens, dimV], logSums
- * [heads, group, tokens], keys and dKeys [heads, tokens, dim], values and dValues [heads, tokens, dimV]. The three results
- * are stored one after the other at `gradients`. `bias` [heads, tokens] was added to the scores of each token, or is 0. Tokens saw `window`
+ * [heads, group, tokens], keys and dKeys [heads, tokens, dim], values and dValues [heads, tokens, dimV]. `bias` [heads, tokens] was added to the scores of each token, or is 0. Tokens saw `window`
  * tokens, at most all, themselves included. A `softCap` other than 0 capped scaled scores s, so that dS has the factor 1 - (s / softCap)^2.
  */
 export function causalGradient(
@@ -28,7 +27,9 @@ export function causalGradient(
   output: usize,
   dOut: usize,
   logSums: usize,
-  gradients: usize,
+  dQueries: usize,
+  dKeys: usize,
+  dValues: usize,
   scratch: usize,
   heads: i32,
   group: i32,
@@ -44,10 +45,9 @@ export function causalGradient(
     rowBytesV = <usize>dimV << 2;
   const headBytes = <usize>tokens * rowBytes,
     headBytesV = <usize>tokens * rowBytesV;
-  let dQueries = gradients;
-  let dKeys = dQueries + <usize>(heads * group) * headBytes;
-  let dValues = dKeys + <usize>heads * headBytes;
-  memory.fill(gradients, 0, <usize>(heads * group + heads) * headBytes + <usize>heads * headBytesV);
+  memory.fill(dQueries, 0, <usize>(heads * group) * headBytes);
+  memory.fill(dKeys, 0, <usize>heads * headBytes);
+  memory.fill(dValues, 0, <usize>heads * headBytesV);
   const tileSquare = <usize>(tileTokens * tileTokens) << 2;
   const transposedKeys = scratch;
   const transposedValues = transposedKeys + ((<usize>(tileTokens * dim)) << 2);

@@ -17,7 +17,7 @@ export {appendRows} from './append';
 export {rotate} from './rotate';
 export {rmsNorm} from './rms_norm';
 export {swiglu} from './swiglu';
-export {linear, linearScratch} from './linear';
+export {addNumbers, linear, linearScratch} from './linear';
 export {multiplyTransposed} from './multiply_transposed';
 export {eigh, eighScratch} from './eigh';
 export {batchedMatMul, batchedMatMulScratch} from './batched_matmul';

@@ -4,9 +4,9 @@
 export interface WasmKernels {
   attend(queries: number, keys: number, values: number, partial: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, angles: number, seen: number, least: number, oldest: number, softCap: number, firstHead: number): number;
   attendScratch(keys: number, values: number, rows: number, softCap: number): number;
-  attentionStatistics(queries: number, keys: number, logSums: number, out: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, statistic: number, threshold: number, oldest: number, softCap: number): void;
+  attentionStatistics(queries: number, keys: number, logSums: number, out: number, scratch: number, heads: number, group: number, queryTokens: number, tokens: number, causal: number, firstQuery: number, scale: number, statistic: number, threshold: number, oldest: number, softCap: number, firstHead: number): void;
   attentionStatisticsScratch(keys: number): number;
-  causalGradient(queries: number, keys: number, values: number, output: number, dOut: number, logSums: number, gradients: number, scratch: number, heads: number, group: number, tokens: number, dim: number, dimV: number, scale: number, bias: number, window: number, softCap: number): void;
+  causalGradient(queries: number, keys: number, values: number, output: number, dOut: number, logSums: number, dQueries: number, dKeys: number, dValues: number, scratch: number, heads: number, group: number, tokens: number, dim: number, dimV: number, scale: number, bias: number, window: number, softCap: number): void;
   causalGradientScratch(dim: number, dimV: number): number;
   meanAngles(queries: number, mean: number, out: number, heads: number, rows: number, dim: number, pairs: number, interleaved: number): void;
   preparedTermsBytes(pairs: number): number;
@@ -36,6 +36,7 @@ export interface WasmKernels {
   rotate(x: number, cosines: number, sines: number, out: number, heads: number, tokens: number, dim: number, pairs: number, interleaved: number): void;
   rmsNorm(x: number, gain: number, out: number, rows: number, dim: number, epsilon: number): void;
   swiglu(gate: number, up: number, out: number, count: number): void;
+  addNumbers(out: number, numbers: number, count: number): void;
   linear(x: number, w: number, bias: number, residual: number, out: number, scratch: number, rows: number, inputs: number, outputs: number): void;
   linearScratch(rows: number, inputs: number, outputs: number): number;
   multiplyTransposed(x: number, w: number, out: number, rows: number, columns: number, dim: number): void;
@@ -57,7 +58,7 @@ export interface WasmKernels {
 export const scratchArguments: {readonly [Kernel in keyof WasmKernels]?: number} = {
   attend: 4,
   attentionStatistics: 4,
-  causalGradient: 7,
+  causalGradient: 9,
   encodeLevels: 4,
   decodeTokens: 5,
   solveRows: 6,

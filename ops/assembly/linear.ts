@@ -27,7 +27,11 @@ export function linear(
   if (residual) add(out, residual, <usize>rows * outBytes);
 }
 
-/** out += numbers. */
+/** out += numbers, of `count` floats. */
+export function addNumbers(out: usize, numbers: usize, count: i32): void {
+  add(out, numbers, <usize>count << 2);
+}
+
 function add(out: usize, numbers: usize, bytes: usize): void {
   let i: usize = 0;
   for (; i + 16 <= bytes; i += 16) v128.store(out + i, f32x4.add(v128.load(out + i), v128.load(numbers + i)));

@@ -1,4 +1,6 @@
+import type {WasmKernels} from '../assembly/kernels.js';
 import type {WasmHeap} from '../backends/wasm_heap.js';
+import {evenRanges, partsOf} from '../threads/index.js';
 import {type PackedFormat, outputsOfRecord, packedFormats} from '../weights/formats.js';
 import type {Activations} from './reference.js';
 
@@ -49,41 +51,60 @@ function multiplyRows(
   bytes: boolean,
 ): void {
   const {kernels} = heap;
+  const kinds = products.map(({format}) => kernelOf(format, bytes));
   let roundedBytes = 0;
   let ownBytes = 0;
-  for (const {format, inputs} of products) {
-    const kind = kernelOf(format, bytes);
-    ownBytes = Math.max(ownBytes, kernels.packedProductScratch(rows, inputs, kind.format));
-    if (kind.rounding === undefined) continue;
-    const needed = kernels.roundRowsScratch(rows, inputs, kind.rounding);
-    roundedBytes = Math.max(roundedBytes, Math.ceil(needed / cacheLine) * cacheLine);
-  }
-  const rounded = heap.scratch(roundedBytes + ownBytes);
-  let roundedAs: number | undefined;
-  for (const product of products) {
-    const {inputs, outputs, records, bias, residual, out} = product;
-    const {format, rounding} = kernelOf(product.format, bytes);
-    const from = x + 4 * first * inputs;
-    if (rounding !== undefined && rounding !== roundedAs) {
-      kernels.roundRows(from, rounded, rows, inputs, rounding);
-      roundedAs = rounding;
-    }
-    const offset = 4 * first * outputs;
-    kernels.packedProduct(
-      rounding === undefined ? from : rounded,
-      records,
-      bias,
-      residual === 0 ? 0 : residual + offset,
-      out + offset,
-      rounded + roundedBytes,
-      rows,
-      inputs,
-      outputs,
-      0,
-      Math.ceil(outputs / outputsOfRecord),
-      format,
+  products.forEach(({inputs}, i) => {
+    const {format, rounding} = kinds[i]!;
+    ownBytes = Math.max(ownBytes, kernels.packedProductScratch(rows, inputs, format));
+    if (rounding === undefined) return;
+    roundedBytes = Math.max(roundedBytes, kernels.roundRowsScratch(rows, inputs, rounding));
+  });
+  const [rounded, own] = [roundedBytes, ownBytes].map(count => Math.ceil(count / cacheLine) * cacheLine) as [
+    number,
+    number,
+  ];
+  const address = heap.scratch(rounded + heap.threads * own);
+  const scratch = {address: address + rounded, bytes: own};
+  for (let i = 0; i < products.length;) {
+    const {rounding} = kinds[i]!;
+    let end = i + 1;
+    while (end < products.length && kinds[end]!.rounding === rounding) end++;
+    const from = x + 4 * first * products[i]!.inputs;
+    if (rounding !== undefined) kernels.roundRows(from, address, rows, products[i]!.inputs, rounding);
+    const parts = products.slice(i, end).map((product, at) =>
+      partsOfProduct(heap, product, {
+        x: rounding === undefined ? from : address,
+        ...{first, rows, format: kinds[i + at]!.format},
+      }),
     );
+    heap.split('packedProduct', parts.flat(), scratch);
+    i = end;
   }
+}
+
+/** A product of rows from `first` on, by groups of outputs: threads share those. */
+function partsOfProduct(
+  heap: WasmHeap,
+  {inputs, outputs, records, bias, residual, out}: PackedProduct,
+  {x, first, rows, format}: {x: number; first: number; rows: number; format: number},
+): Parameters<WasmKernels['packedProduct']>[] {
+  const offset = 4 * first * outputs;
+  const groups = Math.ceil(outputs / outputsOfRecord);
+  return evenRanges(groups, partsOf(heap, rows * inputs * outputs)).map(({from, to}) => [
+    x,
+    records,
+    bias,
+    residual === 0 ? 0 : residual + offset,
+    out + offset,
+    0,
+    rows,
+    inputs,
+    outputs,
+    from,
+    to,
+    format,
+  ]);
 }
 
 /** The kernel of a format, and how it has x rounded; as floats if undefined. */

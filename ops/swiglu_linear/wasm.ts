@@ -3,6 +3,7 @@ import {wasmHeap} from '../backends/wasm_heap.js';
 import type {LinearAttributes, LinearInputs} from '../linear/reference.js';
 import {multiplyOnHeap} from '../linear/wasm.js';
 import type {KernelInputs} from '../run_op.js';
+import {swigluOnHeap} from '../swiglu/wasm.js';
 
 /** `swigluLinear` on tfjs' heap: the gate's product becomes the result in place. */
 export function swigluLinearWasm(
@@ -16,7 +17,7 @@ export function swigluLinearWasm(
     const gate = heap.address(out!);
     heap.withBlock(4 * count, up => {
       multiplyOnHeap(heap, inputs, attributes, [gate, up]);
-      heap.kernels.swiglu(gate, up, gate, count);
+      swigluOnHeap(heap, gate, up, gate, count);
     });
   });
   return result!;

@@ -1,8 +1,11 @@
 import {type WasmKernels, scratchArguments} from '../assembly/kernels.js';
+import {control} from './control.js';
+import {evenRanges} from './parts.js';
 import {ThreadPool, type PoolOptions, type ScratchOfThreads} from './pool.js';
 
-/** The kernels that take scratch memory, and those that do not. */
 export type KernelName = keyof WasmKernels;
+
+const {mostParts} = control;
 
 /** Runs the parts of a kernel's work on all threads there are: on the calling one until others are started. */
 export class KernelRunner {
@@ -35,7 +38,7 @@ export class KernelRunner {
    * Calls a kernel once for each part and returns its results. Parts run at once and in any order: none may write what another one reads or
    * writes.
    *
-   * @param parts at most 64 lists of arguments; the one for scratch memory is ignored if `scratch` is given.
+   * @param parts lists of arguments; the one for scratch memory is ignored if `scratch` is given.
    * @param scratch memory that each thread has a piece of, from `scratchOfThreads`.
    * @throws BackendError if a thread does not answer, EigenkvError if a part traps in one (see ThreadPool): results are incomplete then.
    */
@@ -45,8 +48,12 @@ export class KernelRunner {
     scratch?: ScratchOfThreads,
   ): number[] {
     const scratchArgument = scratchArguments[kernel];
-    if (parts.length > 1 && this.pool?.isRunning === true) {
-      return this.pool.run({kernel, parts, scratchArgument, scratch});
+    const {pool} = this;
+    if (parts.length > 1 && pool?.isRunning === true) {
+      if (parts.length <= mostParts) return pool.run({kernel, parts, scratchArgument, scratch});
+      return evenRanges(parts.length, Math.ceil(parts.length / mostParts)).flatMap(({from, to}) =>
+        pool.run({kernel, parts: parts.slice(from, to), scratchArgument, scratch}),
+      );
     }
     const run = this.kernels[kernel] as (...values: number[]) => number | undefined;
     return parts.map(part => {

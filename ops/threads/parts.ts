@@ -39,9 +39,11 @@ export function evenRanges(count: number, parts: number, unit = 1): Range[] {
  * How many parts work is worth.
  *
  * @param work multiply-adds, or numbers that are read if those take longer.
+ * @param each parts of a thread: if they are independent, a thread that is held up then takes fewer of them. Default 1.
  */
-export function partsOf(heap: Heap, work: number): number {
-  return heap.threads === 1 ? 1 : Math.max(1, Math.min(heap.threads, Math.floor(work / splitting.leastWork)));
+export function partsOf(heap: Heap, work: number, each = 1): number {
+  const threads = Math.min(heap.threads, Math.floor(work / splitting.leastWork));
+  return threads <= 1 ? 1 : each * threads;
 }
 
 /** `leastWork` for each thread takes some ten microseconds, and calling one takes one. Tests split smaller work. */

@@ -50,7 +50,7 @@ export function attendParts(heap: WasmHeap, size: AttendSize): readonly AttendPa
     }));
   }
   if (isEven || queryTokens < manyQueries || group === 1) {
-    return evenRanges(heads, isEven ? Math.min(64, 2 * parts) : heads).map(range => ({
+    return evenRanges(heads, isEven ? 2 * parts : Math.min(heads, 64)).map(range => ({
       ...whole,
       firstHead: range.from,
       heads: range.to - range.from,

@@ -78,7 +78,10 @@ function multiplyRows(
         ...{first, rows, format: kinds[i + at]!.format},
       }),
     );
-    heap.split('packedProduct', parts.flat(), scratch);
+    // together, if they are enough to be shared
+    const work = products.slice(i, end).reduce((sum, {inputs, outputs}) => sum + rows * inputs * outputs, 0);
+    const jobs = partsOf(heap, work) > 1 ? [parts.flat()] : parts;
+    for (const job of jobs) heap.split('packedProduct', job, scratch);
     i = end;
   }
 }
@@ -91,7 +94,7 @@ function partsOfProduct(
 ): Parameters<WasmKernels['packedProduct']>[] {
   const offset = 4 * first * outputs;
   const groups = Math.ceil(outputs / outputsOfRecord);
-  return evenRanges(groups, partsOf(heap, rows * inputs * outputs)).map(({from, to}) => [
+  return evenRanges(groups, partsOf(heap, rows * inputs * outputs, 2)).map(({from, to}) => [
     x,
     records,
     bias,

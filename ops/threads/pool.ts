@@ -29,7 +29,7 @@ export interface PoolOptions {
   readonly instance: WebAssembly.Instance;
   /** Threads in all; the caller is one of them. At least 2. */
   readonly threads: number;
-  /** How long a thread may take for its parts after the caller has done its own, and for its start, in ms. Default 60,000. */
+  /** How long a thread may take for its parts after the caller has done its own, in ms. Default 60,000. */
   readonly patience?: number;
 }
 
@@ -66,7 +66,7 @@ export class ThreadPool {
     const {module, memory, threads, patience = 60_000} = options;
     const buffer = new SharedArrayBuffer(controlBytes);
     const starts = Array.from({length: threads - 1}, (_, i) =>
-      startThread({control: buffer, memory, module, thread: i + 1}, patience),
+      startThread({control: buffer, memory, module, thread: i + 1}, Math.max(patience, startPatience)),
     );
     const settled = await Promise.allSettled(starts);
     const others = settled.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []));
@@ -177,6 +177,9 @@ export class ThreadPool {
     );
   }
 }
+
+/** How long threads may take to start, in ms: on a busy machine, many at once. */
+const startPatience = 30_000;
 
 /** How long the caller asks whether the others are finished before it sleeps, in ms: waking up takes up to a tenth of one. */
 const briefly = 0.5;

@@ -193,8 +193,9 @@ export class KVCache implements AttentionCache {
     const {queries, values, rope: config, keyBasis, keyMean} = fresh;
     const dim = queries.shape[3];
     const rope = config && state.ropes.of(config, dim);
+    const {relativeBias, ...scoring} = scoringOf(fresh, dim);
     const seen = {
-      ...scoringOf(fresh, dim),
+      ...scoring,
       rope: keyBasis === undefined ? rope : undefined, // of stored keys
       ...(keyBasis && {latents: {keyBasis, keyMean, rope}}),
     };
@@ -207,7 +208,8 @@ export class KVCache implements AttentionCache {
         latentKeys: latentKeysOf(fresh, queries.shape[0], rope),
         outputMetric: state.outputMetricOf(depth, fresh.layer),
       };
-      const result = kept(step(policy, past, {queries: rotatedQueries, keys: rotatedKeys, values}, context));
+      const tokens = {queries: rotatedQueries, keys: rotatedKeys, values, relativeBias};
+      const result = kept(step(policy, past, tokens, context));
       next = result.past; // not returned: tidy would search all of it for tensors, which are kept already
       return result.output;
     });

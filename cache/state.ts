@@ -12,8 +12,8 @@ import type {Past} from './past/past.js';
 import {releasePast} from './past/past_tensors.js';
 import {type RopeTables, RopeTableSet} from './past/rope_tables.js';
 
-/** How one depth attends its tokens. */
-export interface Seen extends Scoring {
+/** How one depth attends its tokens, but for what its past holds. */
+export interface Seen extends Omit<Scoring, 'relativeBias'> {
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables | undefined;
   /** What rebuilds keys from latents; weights of the layer. Absent if keys are no latents, or if no step was taken since the cache was restored. */

@@ -42,6 +42,7 @@ export type {KerasAttention} from './keras/keras_attention.js';
 export type {KerasSizes} from './keras/projections.js';
 export type {Constraint, Regularizer, Serialized} from './keras/serialized_parts.js';
 export type {CallArgs, Initializer, KernelInitializer, LayerArgs} from './layer_args.js';
+export {type RelativeBuckets, relativeBiasOfBuckets} from '../ops/attention/relative_buckets.js';
 export type {ScoringOptions} from '../ops/attention/scoring.js';
 export type {LinearProduct} from '../ops/linear/index.js';
 export type {Activations} from '../ops/linear/reference.js';

@@ -30,7 +30,8 @@ export const attentionKernels = ['query', 'key', 'value', 'output'] as const;
 export type AttentionKernel = (typeof attentionKernels)[number];
 
 /** What all attention layers of eigenkv take. */
-export interface SelfAttentionArgs extends LayerArgs, MatrixArgs<AttentionKernel>, ScoringOptions {
+export interface SelfAttentionArgs
+  extends LayerArgs, MatrixArgs<AttentionKernel>, Omit<ScoringOptions, 'relativeBias'> {
   /** Number of query heads, at least 1. Required. */
   numHeads: number;
   /** Number of key and value heads; divides `numHeads`. Default: `numHeads`. */
@@ -41,6 +42,11 @@ export interface SelfAttentionArgs extends LayerArgs, MatrixArgs<AttentionKernel
   depth?: number;
   /** Rotary positions of queries and keys. Default: none, no rotation. */
   rope?: RopeConfig;
+  /**
+   * How many distances have biases of their own, the last standing for all greater ones: the weight `relative_bias`, float32 `[numHeads, distances]`,
+   * zeros at first (relative position bias, as in T5's decoder: see `ScoringOptions.relativeBias`). Default: none.
+   */
+  relativeDistances?: number | undefined;
   /**
    * Root mean square norms of queries and keys with gains, the weights `query_norm` and `key_norm`, before rotation and before a cache stores
    * anything (Henry et al., 2020, arXiv 2010.04245). Default: none.
@@ -83,6 +89,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       readonly cachePolicy?: Spec;
     };
   private uncompressedDim: number | undefined;
+  private relativeBias: tf.LayerVariable | undefined;
   private readonly norms: {query?: tf.LayerVariable; key?: tf.LayerVariable} = {};
   private maskedBy: tf.layers.Layer | undefined;
   private metric: {readonly of: object; readonly gram: tf.Tensor3D} | undefined;
@@ -90,7 +97,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
   constructor(args: SelfAttentionArgs) {
     super(args, attentionKernels);
     const {numHeads, numKvHeads = numHeads, headDim, depth = 0, rope, cachePolicy} = args;
-    const {scale, window, softCap, alibi} = args;
+    const {scale, window, softCap, alibi, relativeDistances} = args;
     positive(numHeads, 'numHeads', this.name);
     positive(numKvHeads, 'numKvHeads', this.name);
     if (numHeads % numKvHeads !== 0) {
@@ -100,6 +107,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
     }
     if (headDim !== undefined) positive(headDim, 'headDim', this.name);
     checkScoring(args, {heads: numHeads, kvHeads: numKvHeads}, this.name);
+    checkDistances(args, this.name);
     this.uncompressedDim = headDim;
     this.options = {
       numHeads,
@@ -107,7 +115,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       headDim,
       depth,
       rope,
-      ...{scale, window, softCap, alibi},
+      ...{scale, window, softCap, alibi, relativeDistances},
       ...checkedNorms(args, this.name),
       useBias: args.useBias ?? false,
       useOutputBias: args.useOutputBias ?? false,
@@ -124,7 +132,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
 
   override build(inputShape: tf.Shape | tf.Shape[]): void {
     const dim = knownDim(firstShape(inputShape), this.name);
-    const {numHeads, numKvHeads, useBias, useOutputBias, kernelInitializer} = this.options;
+    const {numHeads, numKvHeads, useBias, useOutputBias, kernelInitializer, relativeDistances} = this.options;
     this.uncompressedDim ??= dim / numHeads;
     if (!Number.isInteger(this.uncompressedDim)) {
       throw new InvalidArgumentError(
@@ -140,6 +148,10 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
     add('output', numHeads * value, dim, useOutputBias);
     this.addNorm('query', numHeads, query);
     this.addNorm('key', numKvHeads, key);
+    if (relativeDistances !== undefined) {
+      const shape = [numHeads, relativeDistances];
+      this.relativeBias = this.addWeight('relative_bias', shape, 'float32', tf.initializers.zeros());
+    }
     super.build(inputShape);
   }
 
@@ -225,7 +237,8 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
 
   /** How this layer makes scores. */
   protected get scoring(): Scoring {
-    return scoringOf(this.options, this.headDim);
+    const relativeBias = this.relativeBias?.read() as tf.Tensor2D | undefined;
+    return scoringOf({...this.options, relativeBias}, this.headDim);
   }
 
   private addNorm(side: 'query' | 'key', heads: number, size: number): void {
@@ -259,3 +272,21 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
 
 /** Queries `[batch, heads, tokens, dim]`, keys and values `[batch, kvHeads, tokens, dim]`. */
 export type Projected = Pick<FreshTokens, 'queries' | 'keys' | 'values'>;
+
+function checkDistances(
+  {numHeads, numKvHeads = numHeads, relativeDistances, ...others}: SelfAttentionArgs,
+  layer: string,
+): void {
+  const {relativeBias} = others as ScoringOptions; // callers in plain JavaScript
+  if (relativeBias !== undefined) {
+    throw new InvalidArgumentError(
+      `${layer}: relativeBias is no option of a layer, whose biases are a weight: give relativeDistances, and set the weight relative_bias.`,
+    );
+  }
+  if (relativeDistances === undefined) return;
+  positive(relativeDistances, 'relativeDistances', layer);
+  if (numHeads === numKvHeads) return;
+  throw new InvalidArgumentError(
+    `${layer}: relativeDistances with numHeads = ${numHeads} and numKvHeads = ${numKvHeads}; both must be equal, for each query head has its own biases.`,
+  );
+}

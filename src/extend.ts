@@ -76,6 +76,7 @@ export {
 export {withBlock} from '../cache/codecs/pair.js';
 export type {AttendContext} from '../cache/past/attend_past.js';
 export type {Scoring, ScoringOptions} from '../ops/attention/scoring.js';
+export {type RelativeBuckets, relativeBiasOfBuckets} from '../ops/attention/relative_buckets.js';
 export type {SkipCounts, Skipping} from '../ops/attention/attend/types.js';
 export {type Rotated, decodeTokens, unrotateAt} from '../cache/past/decode.js';
 export {appendSegment} from '../cache/past/segments.js';

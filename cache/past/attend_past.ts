@@ -9,8 +9,8 @@ import {type Scoring, alibiBias} from '../../ops/attention/scoring.js';
 import {type Past, type Segment, segmentsOf} from './past.js';
 import type {RopeTables} from './rope_tables.js';
 
-/** What attention over a past needs besides its tokens. */
-export interface AttendContext extends Scoring {
+/** What attention over a past needs besides its tokens and its `relativeBias`. */
+export interface AttendContext extends Omit<Scoring, 'relativeBias'> {
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeTables;
   /** The basis of the stored keys, if the attention layer compresses them itself; `rope` is then absent. */
@@ -99,8 +99,10 @@ export function attendOptions(
   const bias = biasOf(segment, past, queries, context);
   if (bias !== undefined) Object.assign(seen, {bias});
   if (causal) Object.assign(seen, {firstQuery: tokens - queries.shape[2]});
+  const firstQuery = past.tokensSeen - queries.shape[2];
+  const {relativeBias: table} = past;
+  if (table !== undefined) Object.assign(seen, {relative: {table, firstQuery, positions}});
   if (size !== undefined) {
-    const firstQuery = past.tokensSeen - queries.shape[2];
     Object.assign(seen, {window: {size, firstQuery, positions}});
   }
   if (tables === undefined) return seen;

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {tileTokens} from '../../ops/attention/attend/reference.js';
-import {biasOf} from '../../ops/attention/attend/stored_keys.js';
+import {biasesOf} from '../../ops/attention/attend/stored_keys.js';
 import {visibleTokens} from '../../ops/attention/attend/visibility.js';
 import {scoresOf} from '../../ops/attention/scoring.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
@@ -182,11 +182,10 @@ function probabilities(
   const [, kvHeads, count] = keys.shape;
   const rows = (heads / kvHeads) * queryTokens;
   const grouped = (x: tf.Tensor4D): tf.Tensor4D => tf.reshape(x, [batch, kvHeads, rows, x.shape[3]]);
-  const {bias} = options;
   const scores = scoresOf(
     batchedMatMul<tf.Tensor4D>(tf.reshape(rotated, [batch, kvHeads, rows, dim]), keys, {transposeB: true}),
     options,
-    bias && biasOf(bias, from, count),
+    biasesOf(options, rows, from, count),
   );
   const p = tf.exp(tf.minimum(tf.sub(scores, grouped(logSum())), 0)); // a large score is rounded differently from the sum
   const visible = visibleTokens(options, rows, queryTokens, from, count);

@@ -37,7 +37,7 @@ export function checkFresh(
   fresh: FreshTokens,
   past: Past | undefined,
 ): void {
-  const {queries, keys, values, keyBasis, keyMean} = fresh;
+  const {queries, keys, values, keyBasis, keyMean, relativeBias} = fresh;
   checkScoring(fresh, layerShape, `At depth ${depth}`);
   const {heads, kvHeads, dim, dimV, headDim = dim} = layerShape;
   const [batch, , tokens] = queries.shape;
@@ -59,8 +59,8 @@ export function checkFresh(
     }
   }
   // queries, too: a keeper that sums attention would keep a NaN for ever
-  for (const [name, tensor] of Object.entries({queries, keys, values})) {
-    if (allFinite(tensor) === false) {
+  for (const [name, tensor] of Object.entries({queries, keys, values, relativeBias})) {
+    if (tensor !== undefined && allFinite(tensor) === false) {
       throw new InvalidArgumentError(
         `At depth ${depth}, ${name} contain NaN or infinity: check the model's weights and its input.`,
       );

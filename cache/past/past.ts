@@ -47,6 +47,8 @@ export interface Past {
   readonly tokensSeen: number;
   /** The newest queries, if the keeper asks for any. */
   readonly queries?: QueryWindow | undefined;
+  /** The biases by head and distance with which the newest tokens attended: see `ScoringOptions.relativeBias`. */
+  readonly relativeBias?: tf.Tensor2D | undefined;
   /** Tensors that a codec keeps from step to step besides the tokens. */
   readonly extras?: Readonly<Record<string, tf.Tensor>>;
   /** Counts of what the policy did so far, for the monitor. */
@@ -84,6 +86,7 @@ export function segmentsOf(past: Past): Segment[] {
 export function tensorsOfPast(past: Past): tf.Tensor[] {
   const tensors = [...Object.values(past.held), past.recent].flatMap(tensorsOfSegment);
   if (past.queries !== undefined) tensors.push(past.queries.data);
+  if (past.relativeBias !== undefined) tensors.push(past.relativeBias);
   return past.extras === undefined ? tensors : [...tensors, ...Object.values(past.extras)];
 }
 

@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
 import type {SkipCounts} from '../../ops/attention/attend/types.js';
@@ -18,6 +18,8 @@ export interface Fresh {
   readonly keys: tf.Tensor4D;
   /** `[batch, kvHeads, tokens, dimV]` */
   readonly values: tf.Tensor4D;
+  /** `[heads, distances]`: see `ScoringOptions.relativeBias`. */
+  readonly relativeBias?: tf.Tensor2D | undefined;
 }
 
 const nothingSkipped: SkipCounts = {tokens: 0, unread: 0};
@@ -46,6 +48,7 @@ export function step(
     recent,
     tokensSeen: start + queries.shape[2],
     queries: most === undefined ? undefined : appendQueries(past?.queries, queries, most),
+    relativeBias: ownTable(past?.relativeBias, fresh.relativeBias),
   };
   const skipped = policy.skipValues === undefined ? undefined : {...(past?.skipped ?? nothingSkipped)};
   const seen = skipped && {...context, skipping: {share: policy.skipValues!, counts: skipped}};
@@ -56,4 +59,10 @@ export function step(
   const partials = partialsOfPast(extended, queries, seen ?? context);
   const observed = observe(extended, observes, queries, partialLogSum(partials), context);
   return {output: mergePartials(partials), past: keptOf(observed)};
+}
+
+/** A table of the past's own, which is freed with it; it shares its numbers with the given one. */
+function ownTable(own: tf.Tensor2D | undefined, given: tf.Tensor2D | undefined): tf.Tensor2D | undefined {
+  if (given === undefined) return undefined;
+  return own !== undefined && own.dataId === given.dataId ? own : tf.clone(given);
 }

@@ -53,8 +53,12 @@ function planChange(depth: number, from: Policy, to: Policy, past: Past | undefi
 async function reencode(state: CacheState, depth: number, past: Past, policy: Policy): Promise<void> {
   const context = state.context(depth, state.seen[depth]!);
   const decoded = await stillHeld(past, () => decodePast(past, context.rope, policy.sinks));
-  const carried: Past =
-    queriesKept(policy.keep) === undefined ? decoded : {...decoded, queries: past.queries};
+  const {relativeBias} = past;
+  const carried: Past = {
+    ...decoded,
+    ...(relativeBias && {relativeBias}),
+    ...(queriesKept(policy.keep) !== undefined && {queries: past.queries}),
+  };
   try {
     if (state.pasts[depth] !== past) {
       throw new CacheStateError(

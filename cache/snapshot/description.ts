@@ -34,6 +34,8 @@ const depth = v.strictObject({
   window: v.exactOptional(atLeast(1)),
   softCap: v.exactOptional(positiveNumber),
   alibi: v.exactOptional(v.literal(true)),
+  /** The number of distances of the table of relative biases; absent without one. */
+  relativeBias: v.exactOptional(atLeast(1)),
   /** How stored keys are rotated; absent if they are not. */
   rope: v.exactOptional(ropeSchema),
   held: v.array(v.tuple([v.string(), segment])),

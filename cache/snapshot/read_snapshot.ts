@@ -133,7 +133,8 @@ class DepthReader {
   }
 
   read(): SavedDepth {
-    const {tokensSeen, events, scale, window, softCap, alibi, rope, queries, extras} = this.depth;
+    const {tokensSeen, events, scale, window, softCap, alibi, relativeBias, rope, queries, extras} =
+      this.depth;
     if (rope) this.checkRope(rope);
     const held = this.depth.held.map(
       ([name, segment]) => [name, this.segment(segment, `held.${name}`)] as const,
@@ -152,6 +153,7 @@ class DepthReader {
         tokensSeen,
         events,
         ...(queries && {queries: this.queries(queries)}),
+        ...(relativeBias !== undefined && {relativeBias: this.relativeBias(relativeBias)}),
         ...(carried.length > 0 && {extras: Object.fromEntries(carried)}),
       },
       ...{scale, window, softCap, alibi},
@@ -168,6 +170,12 @@ class DepthReader {
       throw damaged(`${this.prefix}.recent ends at token ${positions + segment.tokens}, not the last one`);
     }
     return {...segment, keys, values, positions};
+  }
+
+  private relativeBias(distances: number): tf.Tensor2D {
+    const {heads, kvHeads} = this.layerShape;
+    if (heads !== kvHeads) throw damaged(`${this.prefix} has relative biases, and heads that share keys`);
+    return this.reader.tensor(`${this.prefix}.relativeBias`, 'float32', [heads, distances]);
   }
 
   private queries({tokens, dim}: NonNullable<DepthDescription['queries']>): QueryWindow {

@@ -26,7 +26,7 @@ export const checksumName = 'crc32';
 export const checksumBytes = 4;
 
 /** One depth of a cache that holds tokens. */
-export interface SavedDepth extends Scoring {
+export interface SavedDepth extends Omit<Scoring, 'relativeBias'> {
   readonly past: Past;
   /** How the stored keys were rotated; absent in models without rotary positions. */
   readonly rope?: RopeConfig;
@@ -86,7 +86,8 @@ function describeDepth(
   prefix: string,
   tensors: TensorToWrite[],
 ): DepthDescription {
-  const {held, recent, queries, tokensSeen, extras = {}, events} = past;
+  const {held, recent, queries, tokensSeen, relativeBias, extras = {}, events} = past;
+  if (relativeBias) tensors.push(toWrite(`${prefix}.relativeBias`, relativeBias, relativeBias.shape));
   return {
     batch: headsOf(recent.keys).batch,
     tokensSeen,
@@ -95,6 +96,7 @@ function describeDepth(
     ...(window !== undefined && {window}),
     ...(softCap !== undefined && {softCap}),
     ...(alibi === true && {alibi}),
+    ...(relativeBias && {relativeBias: relativeBias.shape[1]}),
     ...(rope && {rope: withoutUndefined(rope)}),
     held: Object.entries(held).map(([name, segment]) => [
       name,

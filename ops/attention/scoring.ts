@@ -4,7 +4,7 @@ import {InvalidArgumentError, shown} from '../../base/errors.js';
 /**
  * How a layer scores the tokens that a query sees:
  *
- *     s_ij = cap(scale * q_i . k_j) + slope_h (j - i)    for i - window < j <= i
+ *     s_ij = cap(scale * q_i . k_j) + slope_h (j - i) + relativeBias[h, i - j]    for i - window < j <= i
  *     cap(x) = softCap tanh(x / softCap)
  *
  * i and j are positions in the text, h is the head.
@@ -21,6 +21,12 @@ export interface ScoringOptions {
    * Needs as many key heads as query heads. Default false.
    */
   readonly alibi?: boolean | undefined;
+  /**
+   * Biases by head and distance, float32 `[heads, distances]`: column d is added to the scores of tokens d before the query, and the last one to
+   * those of all tokens farther away (relative position bias: Raffel et al., 2020, arXiv 1910.10683; T5's buckets: see `relativeBiasOfBuckets` of eigenkv/extend). Needs as
+   * many key heads as query heads. Differentiable without a cache. Default: none.
+   */
+  readonly relativeBias?: tf.Tensor2D | undefined;
 }
 
 /** The same with the scale that applies. */
@@ -29,8 +35,17 @@ export interface Scoring extends ScoringOptions {
 }
 
 /** The scoring that options give, for queries of `dim`. */
-export function scoringOf({scale, window, softCap, alibi}: ScoringOptions, dim: number): Scoring {
-  return {scale: scale ?? 1 / Math.sqrt(dim), window, softCap, alibi: alibi === true ? true : undefined};
+export function scoringOf(
+  {scale, window, softCap, alibi, relativeBias}: ScoringOptions,
+  dim: number,
+): Scoring {
+  return {
+    scale: scale ?? 1 / Math.sqrt(dim),
+    window,
+    softCap,
+    alibi: alibi === true ? true : undefined,
+    relativeBias,
+  };
 }
 
 /** Of float32: what is smaller counts as zero in some kernels. */
@@ -41,7 +56,7 @@ const leastNormal = 2 ** -126;
  * @throws InvalidArgumentError if an option is not allowed.
  */
 export function checkScoring(
-  {scale, window, softCap, alibi}: ScoringOptions,
+  {scale, window, softCap, alibi, relativeBias}: ScoringOptions,
   {heads, kvHeads}: {readonly heads: number; readonly kvHeads: number},
   who: string,
 ): void {
@@ -64,12 +79,39 @@ export function checkScoring(
     'a finite number above 0, or none: leave it out',
   );
   expectThat(typeof alibi === 'boolean', 'alibi', alibi, 'true or false');
-  if (alibi !== true || heads === kvHeads) return;
+  if (relativeBias !== undefined) checkRelativeBias(relativeBias, heads, who);
+  if (heads === kvHeads) return;
+  if (relativeBias !== undefined) {
+    throw new InvalidArgumentError(
+      `${who}, relativeBias with ${heads} query heads and ${kvHeads} key heads; it has biases for each query head, which all heads that share ` +
+        'a key head would have to share: give as many key heads as query heads.',
+    );
+  }
+  if (alibi !== true) return;
   throw new InvalidArgumentError(
     `${who}, alibi is true with ${heads} query heads and ${kvHeads} key heads; ALiBi has a slope for each query head, which all heads ` +
       'that share a key head would have to share: give as many key heads as query heads.',
   );
 }
+
+function checkRelativeBias(given: tf.Tensor2D, heads: number, who: string): void {
+  if (isFloatMatrix(given) && given.shape[0] === heads && given.shape[1] >= 1) return;
+  throw new InvalidArgumentError(
+    `${who}, relativeBias = ${tensorShown(given)}; expected a float32 tensor [${heads}, distances], a row for each head.`,
+  );
+}
+
+/** Callers in plain JavaScript may give anything. */
+const isTensor = (given: tf.Tensor): boolean => (given as unknown) instanceof tf.Tensor;
+
+export const isFloatMatrix = (given: tf.Tensor): boolean =>
+  isTensor(given) && !given.isDisposed && given.rank === 2 && given.dtype === 'float32';
+
+/** What was given, as an error shows it. */
+export const tensorShown = (given: tf.Tensor): string =>
+  isTensor(given)
+    ? `${given.isDisposed ? 'a disposed ' : ''}${given.dtype} [${given.shape.join(', ')}]`
+    : shown(given);
 
 /**
  * Scores of products q . k, float32 of any shape: scaled and capped, then with the bias of each token. Differentiable.

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {biasOf} from '../../ops/attention/attend/stored_keys.js';
+import {biasesOf} from '../../ops/attention/attend/stored_keys.js';
 import {visibleTokens} from '../../ops/attention/attend/visibility.js';
 import {type Scoring, alibiBias, scoresOf} from '../../ops/attention/scoring.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
@@ -14,7 +14,7 @@ import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 export function attentionProbabilities(
   queries: tf.Tensor4D,
   keys: tf.Tensor4D,
-  {scale, softCap, window: size, alibi}: Scoring,
+  {scale, softCap, window: size, alibi, relativeBias: table}: Scoring,
 ): tf.Tensor3D {
   const [batch, heads, queryTokens, dim] = queries.shape;
   const [, kvHeads, tokens] = keys.shape;
@@ -23,8 +23,9 @@ export function attentionProbabilities(
   const grouped = tf.reshape<tf.Rank.R4>(queries, [batch, kvHeads, rows, dim]);
   const products = batchedMatMul<tf.Tensor4D>(grouped, keys, {transposeB: true});
   const bias = alibi === true ? alibiBias(0, tokens, tokens - 1, [batch, kvHeads]) : undefined;
-  const scores = scoresOf(products, {scale, softCap}, bias && biasOf(bias, 0, tokens));
   const firstQuery = tokens - queryTokens;
+  const relative = table && {table, firstQuery, positions: 0};
+  const scores = scoresOf(products, {scale, softCap}, biasesOf({bias, relative}, rows, 0, tokens));
   const window = size === undefined ? undefined : {size, firstQuery, positions: 0};
   const visible = visibleTokens({firstQuery, window}, rows, queryTokens, 0, tokens)!;
   const p = tf.softmax(tf.where(visible, scores, tf.fill(scores.shape, -Infinity)));

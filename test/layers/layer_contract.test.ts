@@ -66,6 +66,12 @@ const cases: Record<string, LayerCase> = {
     params: 4 * 12 * 12,
     weights: 4,
   },
+  'attention with relative biases': {
+    make: () => layers.attention({numHeads: 3, relativeDistances: 4, name: 'rb'}),
+    input: hidden,
+    params: 4 * 12 * 12 + 3 * 4,
+    weights: 5,
+  },
   'attention with norms of queries and keys by head': {
     make: () =>
       layers.attention({

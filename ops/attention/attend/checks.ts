@@ -1,16 +1,13 @@
 import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {capacityOf, checkEncoding, expectRank4, headsOf} from '../../encodings/encoding.js';
+import type {RelativeBias} from '../relative_bias.js';
 import type {Encoding} from '../../encodings/index.js';
 
 /** @throws InvalidArgumentError if queries, keys, values and biases do not fit each other or hold fewer than `tokens` tokens. */
-export function checkAttend(
-  queries: tf.Tensor4D,
-  keys: Encoding,
-  values: Encoding,
-  {tokens, bias}: Biased,
-): void {
-  checkQueries(queries, keys, {tokens, bias});
+export function checkAttend(queries: tf.Tensor4D, keys: Encoding, values: Encoding, biased: Biased): void {
+  const {tokens} = biased;
+  checkQueries(queries, keys, biased);
   checkEncoding(values, 'values');
   const {batch, kvHeads} = headsOf(keys);
   const ofValues = headsOf(values);
@@ -33,10 +30,11 @@ export function checkAttend(
 interface Biased {
   readonly tokens: number;
   readonly bias?: tf.Tensor4D | undefined;
+  readonly relative?: RelativeBias | undefined;
 }
 
 /** @throws InvalidArgumentError if queries, keys and biases do not fit each other, or hold fewer than `tokens` tokens. */
-export function checkQueries(queries: tf.Tensor4D, keys: Encoding, {tokens, bias}: Biased): void {
+export function checkQueries(queries: tf.Tensor4D, keys: Encoding, {tokens, bias, relative}: Biased): void {
   expectRank4(queries, 'queries');
   checkEncoding(keys, 'keys');
   const [batch, heads, , dim] = queries.shape;
@@ -48,6 +46,11 @@ export function checkQueries(queries: tf.Tensor4D, keys: Encoding, {tokens, bias
     );
   }
   checkTokens(tokens, keys);
+  if (relative !== undefined && (heads !== kvHeads || relative.table.shape[0] !== heads)) {
+    throw new InvalidArgumentError(
+      `relative biases [${relative.table.shape.join(', ')}] for ${heads} query heads and ${kvHeads} key heads; all three numbers of heads must be equal.`,
+    );
+  }
   if (bias === undefined) return;
   const [biasBatch, biasHeads, rows, columns] = bias.shape;
   if (biasBatch === batch && biasHeads === kvHeads && rows >= tokens && columns === 1) return;

@@ -8,9 +8,9 @@ import {defineOp, runOp} from '../../run_op.js';
 import {checkAttend} from './checks.js';
 import {inLatentSpace} from './latent_space.js';
 import {attendReference} from './reference.js';
+import {hasKernels, oneByOne, optionsOfQueries} from './single_queries.js';
 import {storedKeys} from './stored_keys.js';
 import type {AttendOptions, Partial, StoredKeys, StoredSegment} from './types.js';
-import {isRun, withRuns} from './visibility.js';
 import {attendWasm} from './wasm.js';
 import {attendWebgpu} from './webgpu.js';
 
@@ -19,14 +19,14 @@ export type {AttendOptions, KeyRotation, Partial} from './types.js';
 /**
  * Scaled dot-product attention of queries over a stored segment, tile by tile, in the segment's own encoding:
  *
- *     s_ij = cap(scale * q_i . k_j) + bias_j        m_i = max_j s_ij
+ *     s_ij = cap(scale * q_i . k_j) + bias_j + relative_ij        m_i = max_j s_ij
  *     partial_i = [ sum_j exp(s_ij - m_i) v_j ,  m_i ,  sum_j exp(s_ij - m_i) ]
  *
  * Memory beyond the result is O(tile), never O(queries x tokens); a compressed segment is never decoded as a whole. A
  * query that sees no token gets `[0, -Infinity, 0]`. FlashAttention (Dao et al., 2022, arXiv 2205.14135) is the scheme.
  * Low-rank encodings are attended in the space of their latents: queries are projected once, and the summed output expanded once.
- * No kernel has windows of several queries over tokens with positions of their own, nor caps of keys with a mean, and webgpu has no
- * rotated means: they take plain tfjs ops.
+ * No kernel has caps of keys with a mean, and webgpu has no rotated means: they take plain tfjs ops. Relative biases, and windows over tokens with
+ * positions of their own, take one query at a time.
  *
  * Normalised, outputs are within 2e-6 of the largest value from float64 over dense keys and values, and within 2e-5 over what
  * other encodings decode to, for scores up to millions; the float32 rounding of larger scores changes the softmax by more.
@@ -40,10 +40,22 @@ export function attend(
   queries: tf.Tensor4D,
   keys: Encoding,
   values: Encoding,
-  given: AttendOptions,
+  options: AttendOptions,
 ): Partial {
-  checkAttend(queries, keys, values, given);
-  const options = withRuns(given, queries.shape[2]);
+  checkAttend(queries, keys, values, options);
+  if (hasKernels(options)) return attendAtOnce(queries, keys, values, options);
+  return tf.tidy(() => {
+    const ofQuery = optionsOfQueries(options, queries.shape);
+    return oneByOne(queries, (query, index) => attendAtOnce(query, keys, values, ofQuery(index)));
+  });
+}
+
+function attendAtOnce(
+  queries: tf.Tensor4D,
+  keys: Encoding,
+  values: Encoding,
+  options: AttendOptions,
+): Partial {
   if (keys.kind !== 'lowRank' && values.kind !== 'lowRank') {
     return attendTokens(queries, keys, values, options);
   }
@@ -73,7 +85,7 @@ function attendTokens(
   const {angles, shift} = options;
   const {inputs, attributes} = storedSegment(keys, values, options, angles !== undefined);
   if (angles !== undefined) Object.assign(inputs, {meanAngles: angles});
-  if (shift !== undefined || !isRun(options)) {
+  if (shift !== undefined) {
     return tf.tidy(() => attendReference({queries, ...inputs, shift}, attributes));
   }
   return runOp(angles === undefined ? attendOp : attendMeanOp, {queries, ...inputs}, attributes);

@@ -4,7 +4,7 @@ import {mergePartials} from '../merge_partials/index.js';
 import {defineOp, runOp} from '../../run_op.js';
 import {checkAttend} from './checks.js';
 import {attend} from './index.js';
-import {isRun, withRuns} from './visibility.js';
+import {hasKernels, oneByOne, optionsOfQueries} from './single_queries.js';
 import {attendSegmentsWasm} from './segments_wasm.js';
 import type {AttendedSegment} from './types.js';
 
@@ -32,12 +32,21 @@ export function attendSegments(queries: tf.Tensor4D, segments: readonly Attended
       );
     }
   }
-  if (isFused(queries.shape, segments)) return runOp(attendSegmentsOp, {queries}, {segments});
+  if (segments.every(hasKernels)) return attendAtOnce(queries, segments);
   return tf.tidy(() => {
-    const runs = segments.map(segment => withRuns(segment, queries.shape[2]));
-    if (isFused(queries.shape, runs)) return runOp(attendSegmentsOp, {queries}, {segments: runs});
-    return attendOneByOne({queries}, {segments: runs});
+    const ofQueries = segments.map(segment => optionsOfQueries(segment, queries.shape));
+    return oneByOne(queries, (query, index) =>
+      attendAtOnce(
+        query,
+        ofQueries.map(ofQuery => ofQuery(index)),
+      ),
+    );
   });
+}
+
+function attendAtOnce(queries: tf.Tensor4D, segments: readonly AttendedSegment[]): tf.Tensor4D {
+  if (isFused(queries.shape, segments)) return runOp(attendSegmentsOp, {queries}, {segments});
+  return tf.tidy(() => attendOneByOne({queries}, {segments}));
 }
 
 /** The partials of a long prompt are too large for scratch memory. */
@@ -50,8 +59,7 @@ const fewTokens = 16;
 function isFused([, , queryTokens]: tf.Tensor4D['shape'], segments: readonly AttendedSegment[]): boolean {
   return (
     queryTokens <= fewTokens &&
-    segments.every(({keys, keyRotation, window, softCap}) => {
-      if (!isRun({window})) return false;
+    segments.every(({keys, keyRotation, softCap}) => {
       if (keys.kind !== 'lowRank') return true;
       if (keys.rotate === true) return keys.basis instanceof tf.Tensor;
       const {rotatedMean, dim, mean} = keys;

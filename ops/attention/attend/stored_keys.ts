@@ -7,6 +7,7 @@ import type {Rebuilding} from '../../encodings/wasm.js';
 import type {KernelInputs} from '../../run_op.js';
 import {rotateReference} from '../../rotate/reference.js';
 import {type Scoring, scoresOf} from '../scoring.js';
+import {type RelativeBias, relativeBiases} from '../relative_bias.js';
 import {anglesOfTokens} from './mean_angles.js';
 import type {KeyAttributes, KeyInputs, KeyRotation, StoredKeys} from './types.js';
 
@@ -131,6 +132,22 @@ export function scoresReference(
     bias && biasOf(bias, from, count),
     shift && tf.reshape(shift, [batch, kvHeads, rows, 1]),
   );
+}
+
+/**
+ * All that is added to the scores of some queries and the tokens `from .. from + count`, broadcasting over `[batch, kvHeads, rows, count]`, where
+ * rows are queries of one head if there are relative biases.
+ */
+export function biasesOf(
+  {bias, relative}: {readonly bias?: tf.Tensor4D | undefined; readonly relative?: RelativeBias | undefined},
+  rows: number,
+  from: number,
+  count: number,
+): tf.Tensor4D | undefined {
+  const ofTokens = bias && biasOf(bias, from, count);
+  if (relative === undefined) return ofTokens;
+  const ofDistances = relativeBiases(relative, rows, from, count);
+  return ofTokens === undefined ? ofDistances : tf.add<tf.Tensor4D>(ofDistances, ofTokens);
 }
 
 /** The biases of tokens `from .. from + count`, for each row of queries alike: float32 `[batch, kvHeads, 1, count]`. */

@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type {Encoding} from '../../encodings/index.js';
 import type {LowRankEncoding} from '../../encodings/low_rank.js';
 import type {TokenEncoding, TokenLayout} from '../../encodings/token_kinds.js';
+import type {RelativeBias} from '../relative_bias.js';
 import type {Visibility} from './visibility.js';
 
 /**
@@ -60,6 +61,8 @@ export interface AttendOptions extends Visibility {
   readonly keyRotation?: KeyRotation;
   /** Added to the scaled scores of each token: float32 `[batch, kvHeads, rows, 1]`, rows at least the segment's tokens. Default: nothing. */
   readonly bias?: tf.Tensor4D | undefined;
+  /** Added to the scores of each query and token, by their distance; needs as many key heads as query heads. Default: nothing. */
+  readonly relative?: RelativeBias | undefined;
   /** What decoding may leave unread. Default: nothing. */
   readonly skipping?: Skipping | undefined;
 }

@@ -67,33 +67,3 @@ export function oldestVisible({window}: Visibility): number | undefined {
 
 /** As `oldestVisible` for kernels: every query sees all tokens from the first one on. */
 export const noOldest = -(2 ** 30);
-
-/** Whether kernels know what queries see: none knows windows over tokens with positions of their own. */
-export const isRun = ({window}: Visibility): boolean =>
-  window === undefined || typeof window.positions === 'number';
-
-/**
- * Options of a single query without a window over tokens with positions of their own, if there is one: a bias hides what it leaves out. Several
- * queries would see different tokens.
- */
-export function withRuns<Options extends Masked>(options: Options, queryTokens: number): Options {
-  const {window, bias, tokens} = options;
-  if (window === undefined || typeof window.positions === 'number' || queryTokens > 1) return options;
-  const oldest = window.firstQuery - window.size + 1;
-  const {positions} = window;
-  const hiding = tf.tidy(() => {
-    const first = (x: tf.Tensor4D): tf.Tensor4D => tf.slice(x, [0, 0, 0, 0], [-1, -1, tokens, -1]);
-    const isSeen = tf.greaterEqual(first(positions), oldest);
-    const given = bias === undefined ? tf.scalar(0) : first(bias);
-    return tf.where(isSeen, given, tf.scalar(hiddenScore)) as tf.Tensor4D;
-  });
-  return {...options, window: undefined, bias: hiding};
-}
-
-interface Masked extends Visibility {
-  readonly tokens: number;
-  readonly bias?: tf.Tensor4D | undefined;
-}
-
-/** Lower than all scores, and finite: shaders may be compiled as if there were no infinities. */
-const hiddenScore = -3e38;

@@ -16,16 +16,24 @@ import {causalGradientWasm} from './wasm.js';
  *
  * The wasm kernel works tile by tile: its memory beyond the result does not depend on the number of tokens.
  *
- * @returns the gradients of queries, keys and values, of their shapes.
+ * With a table of relative biases plain tfjs ops compute it, with a matrix of queries by tokens.
+ *
+ * @returns the gradients of queries, keys and values, and of the table if there is one, of their shapes.
  */
 export function causalAttentionGradient(
   inputs: GradientInputs,
   {scale, window, softCap}: GradientAttributes,
-): [tf.Tensor, tf.Tensor, tf.Tensor] {
-  const {queries, keys, values} = inputs;
-  const all = runOp(causalGradientOp, inputs, {scale, window, softCap});
+): [queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, ...table: tf.Tensor[]] {
+  const {queries, keys, values, table} = inputs;
+  const attributes = {scale, window, softCap};
+  const all =
+    table === undefined
+      ? runOp(causalGradientOp, inputs, attributes)
+      : tf.tidy(() => causalGradientReference(inputs, attributes));
   const part = (like: tf.Tensor, from: number) => tf.reshape(tf.slice(all, [from], [like.size]), like.shape);
-  return [part(queries, 0), part(keys, queries.size), part(values, queries.size + keys.size)];
+  const [ofKeys, ofValues] = [queries.size, queries.size + keys.size];
+  const gradients = [part(queries, 0), part(keys, ofKeys), part(values, ofValues)] as const;
+  return table === undefined ? [...gradients] : [...gradients, part(table, ofValues + values.size)];
 }
 
 /** The three gradients one after the other, float32 `[queries.size + keys.size + values.size]`: kernels have one result. */

@@ -12,7 +12,7 @@ import {ownScores} from './own_scores.js';
  *     out_i = sum_j softmax_j(s_ij) v_j    over i - window < j <= i, with the scores s_ij of `Scoring`
  *
  * Grouped-query attention: `heads` is a multiple of `kvHeads` (Ainslie et al., 2023, arXiv 2305.13245). Differentiable in
- * all three; the backward pass recomputes the probabilities (Dao et al., 2022, arXiv 2205.14135). Error <= 2e-6 of the largest
+ * all three, and in `relativeBias`; the backward pass recomputes the probabilities (Dao et al., 2022, arXiv 2205.14135). Error <= 2e-6 of the largest
  * value; for the gradient see `causalAttentionGradient`.
  *
  * @param queries float32 `[batch, heads, tokens, dim]`
@@ -29,23 +29,39 @@ export function causalAttention(
   scoring: Scoring,
 ): tf.Tensor4D {
   const differentiable = tf.customGrad((...args: (tf.Tensor | tf.GradSaveFunc)[]) => {
-    const [q, k, v, save] = args as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.GradSaveFunc];
+    const save = args.pop() as tf.GradSaveFunc;
+    const [q, k, v, relativeBias] = args as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor2D?];
     const keyEncoding = {kind: 'dense', dim: k.shape[3], data: k} as const;
     const valueEncoding = {kind: 'dense', dim: v.shape[3], data: v} as const;
-    const options = ownScores(k, scoring);
+    const options = ownScores(k, {...scoring, relativeBias});
     const partials = [attend(q, keyEncoding, valueEncoding, options)];
     const value = mergePartials(partials);
-    save([q, k, v, value, partialLogSum(partials), ...(options.bias ? [options.bias] : [])]);
+    const {bias} = options;
+    save([
+      q,
+      k,
+      v,
+      value,
+      partialLogSum(partials),
+      ...(relativeBias ? [relativeBias] : []),
+      ...(bias ? [bias] : []),
+    ]);
     return {
       value,
       gradFunc: (dy: tf.Tensor4D, saved: tf.Tensor[]) => {
-        const [queries, keys, values, output, logSums, bias] = saved as Saved;
-        return causalAttentionGradient({queries, keys, values, output, logSums, dy, bias}, scoring);
+        const [queries, keys, values, output, logSums, ...beside] = saved as Saved;
+        const table = relativeBias && (beside.shift() as tf.Tensor2D);
+        const [biases] = beside as tf.Tensor4D[];
+        return causalAttentionGradient(
+          {queries, keys, values, output, logSums, dy, table, bias: biases},
+          scoring,
+        );
       },
     };
   });
-  return differentiable(queries, keys, values);
+  const {relativeBias} = scoring;
+  return differentiable(queries, keys, values, ...(relativeBias ? [relativeBias] : []));
 }
 
-/** Queries, keys, values, output, log-sums, and biases if there are any. */
-type Saved = [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D?];
+/** Queries, keys, values, output and log-sums; then the table of relative biases, and biases of tokens, if there are any. */
+type Saved = [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, tf.Tensor4D, ...tf.Tensor[]];

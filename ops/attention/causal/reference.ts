@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {visibleTokens} from '../attend/visibility.js';
-import {biasOf} from '../attend/stored_keys.js';
+import {biasesOf} from '../attend/stored_keys.js';
+import {sumsByDistance} from '../relative_bias.js';
 import {type Scoring, scoresOf} from '../scoring.js';
 
 /** What the forward pass took and gave; `logSums` float32 `[batch, heads, tokens, 1]`, `dy` the gradient of `output`. */
@@ -13,6 +14,8 @@ export type GradientInputs = {
   dy: tf.Tensor4D;
   /** What was added to the scores of each token: float32 `[batch, kvHeads, tokens, 1]`. Default: nothing. */
   bias?: tf.Tensor4D | undefined;
+  /** `ScoringOptions.relativeBias`. Default: none. */
+  table?: tf.Tensor2D | undefined;
 };
 
 /** How scores were made, but for the bias. */
@@ -20,7 +23,7 @@ export type GradientAttributes = Pick<Scoring, 'scale' | 'window' | 'softCap'>;
 
 /** `causalAttentionGradient` in plain tfjs ops, with the T x T matrix of one call. */
 export function causalGradientReference(inputs: GradientInputs, attributes: GradientAttributes): tf.Tensor {
-  const {queries, keys, values, output, logSums, dy, bias} = inputs;
+  const {queries, keys, values, output, logSums, dy, bias, table} = inputs;
   const {scale, softCap, window: size} = attributes;
   const [batch, heads, tokens] = queries.shape;
   const kvHeads = keys.shape[1];
@@ -30,7 +33,9 @@ export function causalGradientReference(inputs: GradientInputs, attributes: Grad
   const q = grouped(queries);
   const dOut = grouped(dy);
   const capped = scoresOf(tf.matMul<tf.Tensor4D>(q, keys, false, true), {scale, softCap});
-  const scores = bias === undefined ? capped : tf.add(capped, biasOf(bias, 0, tokens));
+  const relative = table && {table, firstQuery: 0, positions: 0};
+  const biases = biasesOf({bias, relative}, rows, 0, tokens);
+  const scores = biases === undefined ? capped : tf.add(capped, biases);
   const window = size === undefined ? undefined : {size, firstQuery: 0, positions: 0};
   const visible = visibleTokens({firstQuery: 0, window}, rows, tokens, 0, tokens)!;
   // not a softmax: the sums may be over more tokens than these
@@ -44,6 +49,7 @@ export function causalGradientReference(inputs: GradientInputs, attributes: Grad
     tf.mul(tf.matMul(dScores, keys), scale),
     tf.mul(tf.matMul(dScores, q, true), scale),
     tf.matMul(p, dOut, true),
+    ...(table ? [sumsByDistance(tf.sum<tf.Tensor3D>(dCapped, 0), table.shape[1])] : []),
   ];
   return tf.concat(gradients.map(gradient => tf.reshape(gradient, [-1])));
 }

@@ -1,11 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {headsOf} from '../../encodings/encoding.js';
 import type {Encoding} from '../../encodings/index.js';
 import {defineOp, runOp} from '../../run_op.js';
 import {checkQueries} from '../attend/checks.js';
 import {inLatentSpace} from '../attend/latent_space.js';
 import {storedKeys} from '../attend/stored_keys.js';
-import {isRun, withRuns} from '../attend/visibility.js';
+import {hasKernels, optionsOfQueries, queryAt} from '../attend/single_queries.js';
 import {attentionStatisticsReference} from './reference.js';
 import type {AttentionStatisticsOptions} from './types.js';
 import {attentionStatisticsWasm} from './wasm.js';
@@ -33,12 +34,39 @@ export function attentionStatistics(
   logSum: tf.Tensor4D,
   options: AttentionStatisticsOptions,
 ): tf.Tensor3D {
-  const {tokens, scale, softCap, statistic, keyRotation} = options;
   checkQueries(queries, keys, options);
   checkLogSum(logSum, queries);
-  const threshold = checkThreshold(options);
+  thresholdOf(options);
+  if (hasKernels(options)) return statisticsAtOnce(queries, keys, logSum, options);
   return tf.tidy(() => {
-    const {firstQuery, window, bias} = withRuns(options, queries.shape[2]);
+    const [batch, , queryTokens] = queries.shape;
+    const ofQuery = optionsOfQueries(options, queries.shape);
+    const start = tf.fill<tf.Rank.R3>(
+      [batch, headsOf(keys).kvHeads, options.tokens],
+      options.statistic === 'lastUse' ? -1 : 0,
+    );
+    let sum = start;
+    for (let index = 0; index < queryTokens; index++) {
+      const former = sum;
+      sum = tf.tidy(() => {
+        const own = statisticsAtOnce(queryAt(queries, index), keys, queryAt(logSum, index), ofQuery(index));
+        if (options.statistic !== 'lastUse') return tf.add<tf.Tensor3D>(former, own);
+        return tf.where<tf.Tensor3D>(tf.greaterEqual(own, 0), tf.fill(own.shape, index), former);
+      });
+      former.dispose();
+    }
+    return sum;
+  });
+}
+
+function statisticsAtOnce(
+  queries: tf.Tensor4D,
+  keys: Encoding,
+  logSum: tf.Tensor4D,
+  options: AttentionStatisticsOptions,
+): tf.Tensor3D {
+  const {tokens, scale, softCap, statistic, keyRotation, firstQuery, window, bias} = options;
+  return tf.tidy(() => {
     const effective = inLatentSpace(queries, keys, options);
     const stored = storedKeys(effective.keys, tokens, keyRotation, effective.angles !== undefined);
     const {shift} = effective;
@@ -57,11 +85,11 @@ export function attentionStatistics(
       tokens,
       scale,
       statistic,
-      threshold,
+      threshold: thresholdOf(options),
       ...{firstQuery, window, softCap},
     };
-    const hasKernels = effective.angles === undefined && inputs.shift === undefined && isRun({window});
-    return hasKernels
+    const isKnown = effective.angles === undefined && inputs.shift === undefined;
+    return isKnown
       ? runOp(attentionStatisticsOp, inputs, attributes)
       : attentionStatisticsReference(inputs, attributes); // as in `attend`
   });
@@ -76,7 +104,7 @@ function checkLogSum(logSum: tf.Tensor4D, queries: tf.Tensor4D): void {
   }
 }
 
-function checkThreshold({statistic, threshold}: AttentionStatisticsOptions): number {
+function thresholdOf({statistic, threshold}: AttentionStatisticsOptions): number {
   if (statistic === 'mass') return 0;
   if (threshold === undefined || !(threshold > 0 && threshold <= 1)) {
     throw new InvalidArgumentError(

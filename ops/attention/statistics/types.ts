@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {KeyAttributes, KeyInputs, KeyRotation} from '../attend/types.js';
+import type {RelativeBias} from '../relative_bias.js';
 import type {Visibility} from '../attend/visibility.js';
 
 /**
@@ -25,6 +26,8 @@ export interface AttentionStatisticsOptions extends Visibility {
   readonly keyRotation?: KeyRotation;
   /** Added to the scores of each token: see `attend`. */
   readonly bias?: tf.Tensor4D | undefined;
+  /** See `attend`. */
+  readonly relative?: RelativeBias | undefined;
 }
 
 export type AttentionStatisticsInputs = KeyInputs & {queries: tf.Tensor4D; logSum: tf.Tensor4D};

@@ -47,11 +47,11 @@ export class ExactBeside implements Watcher {
       tf.Tensor4D,
       tf.Tensor4D,
     ];
-    const scoring = scoringOf(fresh, queries.shape[3]);
+    const {relativeBias, ...scoring} = scoringOf(fresh, queries.shape[3]);
     const past = this.extended(depth, keys, values);
-    const exactOutput = attendPast(past, queries, scoring);
+    const exactOutput = attendPast({...past, relativeBias}, queries, scoring);
     this.latents[depth] = fresh.latentsOf;
-    const entropies = attentionEntropies(queries, past.recent, scoring);
+    const entropies = attentionEntropies(queries, past.recent, {...scoring, relativeBias});
     const terms = [
       tf.sum(tf.squaredDifference(output, exactOutput)),
       tf.sum(tf.square(exactOutput)),
@@ -119,8 +119,9 @@ export function attentionEntropies(
   {keys, tokens}: Pick<Past['recent'], 'keys' | 'tokens'>,
   scoring: Scoring,
 ): {entropy: tf.Tensor4D; renyi2: tf.Tensor4D} {
-  const {scale, window, softCap, alibi} = scoring;
-  if (softCap !== undefined || alibi === true) return entropiesOfMatrix(queries, {keys, tokens}, scoring);
+  const {scale, window, softCap, alibi, relativeBias} = scoring;
+  const isMore = softCap !== undefined || alibi === true || relativeBias !== undefined;
+  if (isMore) return entropiesOfMatrix(queries, {keys, tokens}, scoring);
   const firstQuery = tokens - queries.shape[2];
   const seen = {
     tokens,

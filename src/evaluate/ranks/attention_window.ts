@@ -37,10 +37,11 @@ export class AttentionWindow implements Watcher {
   see(depth: number, {queries, keys, rotation, start, ...options}: SeenTokens): void {
     if (start > 0) return;
     const rotated = (x: tf.Tensor4D) => tf.keep(rotation ? rotate(x, rotation) : tf.clone(x));
+    const {relativeBias, ...scoring} = scoringOf(options, queries.shape[3]);
     this.windows[depth] = {
       queries: rotated(queries),
       keys: rotated(keys),
-      scoring: scoringOf(options, queries.shape[3]),
+      scoring: {...scoring, relativeBias: relativeBias && tf.keep(tf.clone(relativeBias))},
     };
   }
 
@@ -85,7 +86,10 @@ export class AttentionWindow implements Watcher {
 
   /** Frees the window, ready for another text. */
   dispose(): void {
-    for (const {queries, keys} of this.windows) tf.dispose([queries, keys]);
+    for (const {queries, keys, scoring} of this.windows) {
+      tf.dispose([queries, keys]);
+      scoring.relativeBias?.dispose();
+    }
     this.windows.length = 0;
   }
 }

@@ -491,6 +491,8 @@ describeOnBackends('the exact text beside a cache', () => {
     ['of capped scores', {softCap: 0.6, scale: 1}],
     ['with ALiBi', {alibi: true}],
     ['of all of them', {window: 9, softCap: 0.6, scale: 1, alibi: true}],
+    // of 30 distances: a row of slopes is ALiBi
+    ['with relative biases', {relative: true}],
   ] as const) {
     it(`attends ${name} as the cache does`, async () => {
       const [queries, keys, values] = [1, 2, 3].map(seed => randomFloats(seed, heads * tokens * dim));
@@ -505,7 +507,12 @@ describeOnBackends('the exact text beside a cache', () => {
               [0, 0, from, 0],
               [-1, -1, Math.min(7, tokens - from), -1],
             );
-          watched.attend(0, {queries: part(queries), keys: part(keys), values: part(values), ...options});
+          const table = alibiSlopes(heads).flatMap(slope =>
+            Array.from({length: tokens}, (_, i) => -slope * i),
+          );
+          const relativeBias = 'relative' in options ? tf.tensor2d(table, [heads, tokens]) : undefined;
+          const scoring = 'relative' in options ? {relativeBias} : options;
+          watched.attend(0, {queries: part(queries), keys: part(keys), values: part(values), ...scoring});
         });
       }
       const scale = 'scale' in options ? options.scale : 1 / Math.sqrt(dim);
@@ -525,7 +532,7 @@ describeOnBackends('the exact text beside a cache', () => {
         softCap: 'softCap' in options ? options.softCap : undefined,
         window: 'window' in options ? {size: options.window, firstQuery: 0, positions: 0} : undefined,
         bias:
-          'alibi' in options
+          'alibi' in options || 'relative' in options
             ? Array.from(
                 {length: heads * tokens},
                 (_, i) => alibiSlopes(heads)[Math.floor(i / tokens)]! * (i % tokens),

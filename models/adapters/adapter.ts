@@ -49,6 +49,8 @@ export interface DenseAttention {
   readonly softCap?: number;
   /** Whether scores fall with the distance (ALiBi). Default false. */
   readonly alibi?: boolean;
+  /** The biases by head and distance, at the time of the call: see `ScoringOptions.relativeBias`. Such layers cannot be compressed, their caches can. Default: none. */
+  readonly relativeBias?: () => tf.Tensor2D;
   /** How queries grow with their position: see `QueryGrowth`. Default: they do not. */
   readonly queryGrowth?: QueryGrowth;
   /** Whether queries and keys are normalised after their projections. Such layers cannot be compressed, their caches can. Default false. */

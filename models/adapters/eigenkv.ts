@@ -22,7 +22,9 @@ function describe(layer: tf.layers.Layer): DenseAttention {
   >;
   const options = withoutUndefined({rope, scale, window, softCap, alibi, queryGrowth});
   const normalises = qkNorm !== undefined;
-  return {layer, heads, kvHeads, headDim, ...options, normalises, read: () => read(layer)};
+  const table = layer.weights.find(({originalName}) => originalName.endsWith('/relative_bias'));
+  const relativeBias = table && {relativeBias: () => table.read() as tf.Tensor2D};
+  return {layer, heads, kvHeads, headDim, ...options, ...relativeBias, normalises, read: () => read(layer)};
 }
 
 async function read({weights, name: layerName}: tf.layers.Layer): Promise<DenseWeights> {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {ModelError, shown} from '../../base/errors.js';
-import {atLeast, checkOptions} from '../../base/options.js';
+import {atLeast, callback, checkOptions} from '../../base/options.js';
 import {fromHeads, toHeads} from '../../layers/heads.js';
 import {type AttentionKernel, attentionKernels} from '../../layers/self_attention.js';
 import type {AttentionAdapter, AttentionParts, DenseAttention, DenseWeights} from './adapter.js';
@@ -12,6 +12,8 @@ export interface FourDenseOptions extends Pick<
   DenseAttention,
   'rope' | 'scale' | 'window' | 'softCap' | 'alibi' | 'contextLength'
 > {
+  /** Returns a layer's biases by head and distance, at each call: see `ScoringOptions.relativeBias`. Default: none. */
+  readonly relativeBias?: (layer: tf.layers.Layer) => tf.Tensor2D;
   /** The field that holds the `tf.layers.dense` of queries. Default 'query'. */
   readonly query?: string;
   /** That of keys. Default 'key'. */
@@ -46,6 +48,7 @@ const entries = {
   ),
   softCap: v.optional(v.number('expected a number')),
   alibi: v.optional(v.boolean('expected true or false')),
+  relativeBias: v.optional(callback<NonNullable<FourDenseOptions['relativeBias']>>()),
   contextLength: v.optional(atLeast(1)),
 };
 const optionsSchema = v.strictObject(entries);
@@ -85,9 +88,10 @@ function describe(layer: tf.layers.Layer, options: Options): DenseAttention {
         `${columns} columns of queries; heads must have one size.`,
     );
   }
-  const {rope, scale, window, softCap, alibi, contextLength} = options;
+  const {rope, scale, window, softCap, alibi, relativeBias, contextLength} = options;
   return {
     ...{layer, heads, kvHeads, headDim, rope, scale, window, softCap, alibi, contextLength},
+    ...(relativeBias && {relativeBias: () => relativeBias(layer)}),
     parts: partsOf(dense, {query: heads, key: kvHeads, value: kvHeads}),
     read: () => read(dense),
   };

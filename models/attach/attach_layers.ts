@@ -181,12 +181,13 @@ export function attendWithCache(
   cache: AttentionCache,
   {depth, context, layer}: {readonly depth: number; readonly context: number; readonly layer?: object},
 ): tf.Tensor {
-  const {rope, scale, softCap, alibi, queryGrowth, parts} = attention;
+  const {rope, scale, softCap, alibi, relativeBias, queryGrowth, parts} = attention;
   const {queries, keys, values} = parts.project(x);
   const attended = cache.attend(depth, {
     queries: grownQueries(queries, queryGrowth, cache.tokens),
     ...{keys, values, rope, scale, softCap, alibi, layer},
     window: windowWithin(attention, context),
+    relativeBias: relativeBias?.(),
   });
   return parts.output(attended, x);
 }

@@ -32,10 +32,15 @@ export function denseAttentions(model: tf.LayersModel): DenseAttention[] {
 
 /**
  * What of a layer's attention its compressed twin has besides sizes and ranks.
- * @throws ModelError if it normalises queries and keys: a norm is not linear, so no product of weights gives their latents.
+ * @throws ModelError if it has biases by a table, or if it normalises queries and keys: a norm is not linear, so no product of weights gives their latents.
  */
 export function scoringOfCompressed(attention: DenseAttention) {
   const {layer, normalises = false, window = Infinity, scale, softCap, alibi, queryGrowth} = attention;
+  if (attention.relativeBias !== undefined) {
+    throw new ModelError(
+      `Layer ${nameOf(layer)} has relative biases, which compressed layers have not. Compress the cache instead.`,
+    );
+  }
   if (!normalises)
     return {window: window === Infinity ? undefined : window, scale, softCap, alibi, queryGrowth};
   throw new ModelError(

@@ -69,10 +69,10 @@ export class ReplayScores {
  * in the metric of the output: float32 `[batch, heads, tokens, 1]`.
  */
 function mostAttention(past: Past, fresh: SeenTokens, ranges: readonly Replayed[]): tf.Tensor4D {
-  const {queries, rotation, window, alibi} = fresh;
-  if (window !== undefined || alibi === true) {
+  const {queries, rotation, window, alibi, relativeBias} = fresh;
+  if (window !== undefined || alibi === true || relativeBias !== undefined) {
     throw new ModelError(
-      'kvzip: this model has layers with a sliding window or ALiBi, whose attention to a context far back is not what its tokens are worth; ' +
+      'kvzip: this model has layers with a sliding window or biases by distance, whose attention to a context far back is not what its tokens are worth; ' +
         'use compressPrompt.',
     );
   }

@@ -145,7 +145,7 @@ function reason(
   const agrees = `it agrees for ${first} token${first === 1 ? '' : 's'} and differs from then on:`;
   const window = windowOf(ofFirst, bound, first);
   if (window !== undefined) return `${agrees} a local window of ${window}? Its adapter can say "window".`;
-  return `${agrees} another scale, rotary positions, biases of scores (ALiBi), caps of scores, norms of queries and keys.`;
+  return `${agrees} another scale, rotary positions, biases of scores (ALiBi, relativeBias), caps of scores, norms of queries and keys.`;
 }
 
 /**

@@ -16,6 +16,7 @@ import {ModelError} from '../../../base/errors.js';
 import {evaluate} from '../../../src/evaluate/index.js';
 import {OddAttention, type OddArgs, modelWith, oddSizes} from '../../support/odd_attention.js';
 import {expectClose} from '../../support/tensors.js';
+import {randomFloats} from '../../support/random.js';
 import {rejection} from '../../base/files/rejection.js';
 
 type Description = ReturnType<AttentionAdapter['describe']>;
@@ -57,6 +58,21 @@ const Rotary = kindOf('RotaryLocalAttention', {rotary: true, window: 5, scale: 0
 }));
 const Capped = kindOf('CappedAttention', {cap: 0.7, window: 20}, () => ({softCap: 0.7, window: 20}));
 const Alibi = kindOf('AlibiAttention', {alibi: true}, () => ({alibi: true}));
+const Distant = kindOf('DistantAttention', {distanceBias: true}, ({layer}) => ({
+  relativeBias: () => {
+    const [bias] = layer.weights.filter(({shape}) => shape.length === 1);
+    return tf.tile(tf.reshape(bias!.read(), [1, 32]), [2, 1]);
+  },
+}));
+/** Biases by distance as after a training. */
+class Trained extends Distant {
+  override build(inputShape: tf.Shape | tf.Shape[]): void {
+    super.build(inputShape);
+    for (const weight of this.weights) {
+      if (weight.shape.length === 1) tf.tidy(() => void weight.write(tf.tensor1d(randomFloats(3, 32, 2))));
+    }
+  }
+}
 const WrongWindow = kindOf('WrongWindowAttention', {window: 8}, () => ({window: 9}));
 const WideWindow = kindOf('WideWindowAttention', {}, () => ({window: 64}));
 const Normed = kindOf('NormedAttention', {}, () => ({normalises: true}));
@@ -69,6 +85,7 @@ const kinds = {
   'rotary positions in a window': Rotary,
   'capped scores in a window': Capped,
   'scores that fall with the distance': Alibi,
+  'biases by distance': Trained,
 };
 const ids = Array.from({length: 45}, (_, i) => (7 * i * i + 3 * i) % oddSizes.vocab);
 
@@ -202,5 +219,9 @@ describe('adapters of attention that is not plain', () => {
     const calibration = await calibrate({model: normed}, [ids], {window: 45});
     await rejection(compress(normed, calibration), ModelError, /"normed" .*normalises queries and keys/);
     normed.dispose();
+    const distant = modelWith([new Trained({name: 'distant'})], {scale: 0.25});
+    const ofDistant = await calibrate({model: distant}, [ids], {window: 45});
+    await rejection(compress(distant, ofDistant), ModelError, /"distant" .*relative biases/);
+    distant.dispose();
   });
 });

@@ -38,6 +38,18 @@ function kindOf(className: string, odd: ProjectedArgs, said: Parameters<typeof f
 const Sloped = kindOf('SlopedProjections', {alibi: true}, {alibi: true});
 const Capped = kindOf('CappedProjections', {cap: 2, scale: 0.7}, {softCap: 2, scale: 0.7});
 const Local = kindOf('LocalProjections', {window: 8}, {window: 8});
+const Related = kindOf(
+  'RelatedProjections',
+  {alibi: true},
+  {
+    relativeBias: () => {
+      const [heads, distances] = [4, 1024];
+      const slopes = Array.from({length: heads}, (_, head) => 2 ** ((-8 * (head + 1)) / heads));
+      const table = slopes.flatMap(slope => Array.from({length: distances}, (_, i) => -slope * i));
+      return tf.tensor2d(table, [heads, distances]);
+    },
+  },
+);
 const Mistaken = kindOf('MistakenProjections', {alibi: true}, {});
 
 const ids = Array.from({length: 40}, (_, i) => (7 * i * i + 3 * i) % oddSizes.vocab);
@@ -68,6 +80,7 @@ describe('attention of four dense layers', () => {
     'with biases': () => new ProjectedAttention(),
     'without biases, heads in groups': () => new ProjectedAttention({useBias: false, nKvHead: 2}),
     'with ALiBi': () => new Sloped(),
+    'with ALiBi as a table of biases': () => new Related(),
     'with caps and a scale': () => new Capped(),
     'in a window': () => new Local(),
   };

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {float32} from '../../base/files/write_gguf_metadata.js';
-import {count, flag, ggufKeys, maybe, positive, readKeys} from '../formats/config_keys.js';
+import {flag, ggufKeys, maybe, positive, readKeys} from '../formats/config_keys.js';
 import {ropeFromGguf, ropeToGguf} from '../formats/gguf_rope.js';
 import {sizesFromGguf, sizesToGguf} from '../formats/gguf_sizes.js';
 import {windowsFromGguf, windowsToGguf} from '../formats/gguf_windows.js';
@@ -12,7 +12,7 @@ import {
   sizesFromHub,
   sizesToHub,
 } from '../formats/hub_sizes.js';
-import {hubWindowEntries, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
+import {hubWindowEntries, usualWindow, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
 import {decoderArchitecture} from './parts/decoder_architecture.js';
 import {gemmaScaleOfGguf, gemmaScaleToGguf} from './parts/gemma_scale.js';
 import {onlyActivationOfGguf} from './parts/gguf_refusals.js';
@@ -106,7 +106,7 @@ const hubSchema = v.object({
   ...hubWindowEntries,
   tie_word_embeddings: flag(true),
   hidden_activation: hubActivation('gelu_pytorch_tanh'),
-  sliding_window: v.nullish(count, 4096),
+  sliding_window: usualWindow,
   query_pre_attn_scalar: v.nullish(positive, 256),
   attn_logit_softcapping: v.optional(v.nullable(positive), 50),
   final_logit_softcapping: v.optional(v.nullable(positive), 30),

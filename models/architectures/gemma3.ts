@@ -13,7 +13,7 @@ import {
   sizesFromHub,
   sizesToHub,
 } from '../formats/hub_sizes.js';
-import {hubWindowEntries, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
+import {hubWindowEntries, usualWindow, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
 import {decoderArchitecture} from './parts/decoder_architecture.js';
 import {gemmaScaleOfGguf, gemmaScaleToGguf} from './parts/gemma_scale.js';
 import {onlyActivationOfGguf, refused} from './parts/gguf_refusals.js';
@@ -124,7 +124,7 @@ const hubSchema = v.object({
   rms_norm_eps: v.nullish(positive, 1e-6),
   tie_word_embeddings: flag(true),
   hidden_activation: hubActivation('gelu_pytorch_tanh'),
-  sliding_window: v.nullish(count, 4096),
+  sliding_window: usualWindow,
   sliding_window_pattern: v.nullish(count, period),
   rope_local_base_freq: maybe(positive),
   query_pre_attn_scalar: v.nullish(positive, 256),

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import {ModelError} from '../../base/errors.js';
 import {float32} from '../../base/files/write_gguf_metadata.js';
-import {count, ggufKeys, maybe, positive, readKeys} from '../formats/config_keys.js';
+import {count, ggufKeys, positive, readKeys} from '../formats/config_keys.js';
 import {ropeFromGguf, ropeToGguf} from '../formats/gguf_rope.js';
 import {sizesFromGguf, sizesToGguf} from '../formats/gguf_sizes.js';
 import {hubRopeEntries, ropeFromHub, ropeToHub} from '../formats/hub_rope.js';
@@ -25,13 +25,13 @@ export const mistral = decoderArchitecture({
   ggufTypes: ['mistral3'], // Mistral's own are of the type "llama"
   fromHub(config) {
     const keys = readKeys(hubSchema, config, 'config.json');
-    const {sliding_window: window} = keys;
+    const {sliding_window: window = keys.model_type === 'mistral' ? 4096 : null} = keys;
     return {
       architecture: 'mistral',
       ...sizesFromHub(keys),
       activation: keys.hidden_act,
       rope: ropeFromHub(keys),
-      window,
+      window: window ?? undefined,
       queryGrowth: keys.model_type === 'ministral3' ? growthOf(keys.rope_parameters) : undefined,
       normEpsilon: keys.rms_norm_eps,
       biases: {queryKeyValue: false, attentionOutput: false, feedForward: false},
@@ -77,7 +77,7 @@ const hubSchema = v.object({
   model_type: v.picklist(['mistral', 'ministral3']),
   hidden_act: hubActivation('silu'),
   rms_norm_eps: positive,
-  sliding_window: maybe(count),
+  sliding_window: v.nullish(count), // its default depends on the type
 });
 
 const growthSchema = v.object({

@@ -12,7 +12,7 @@ import {
   sizesFromHub,
   sizesToHub,
 } from '../formats/hub_sizes.js';
-import {hubWindowEntries, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
+import {hubWindowEntries, usualWindow, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
 import {decoderArchitecture} from './parts/decoder_architecture.js';
 import {onlyActivationOfGguf, refused} from './parts/gguf_refusals.js';
 import type {ModelConfig} from './parts/model_config.js';
@@ -85,6 +85,7 @@ const hubSchema = v.object({
   ...hubSizeEntries,
   ...hubRopeEntries,
   ...hubWindowEntries,
+  sliding_window: usualWindow,
   model_type: v.picklist(['olmo2', 'olmo3']),
   hidden_act: hubActivation('silu'),
   rms_norm_eps: positive,

@@ -10,7 +10,7 @@ import {
   sizesFromHub,
   sizesToHub,
 } from '../formats/hub_sizes.js';
-import {hubWindowEntries, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
+import {hubWindowEntries, usualWindow, windowsFromHub, windowsToHub} from '../formats/hub_windows.js';
 import {decoderArchitecture} from './parts/decoder_architecture.js';
 import {noWindowInGguf} from './parts/gguf_refusals.js';
 
@@ -30,7 +30,11 @@ export const qwen3 = decoderArchitecture({
       activation: keys.hidden_act,
       rope: ropeFromHub(keys),
       ...(keys.use_sliding_window
-        ? windowsFromHub({...keys, sliding_window: window ?? 4096}, depths, depth => depth >= firstWindow)
+        ? windowsFromHub(
+            {...keys, sliding_window: window ?? undefined},
+            depths,
+            depth => depth >= firstWindow,
+          )
         : {}),
       normEpsilon: keys.rms_norm_eps,
       biases: {
@@ -71,6 +75,7 @@ const hubSchema = v.object({
   hidden_act: hubActivation('silu'),
   rms_norm_eps: positive,
   attention_bias: flag(false),
+  sliding_window: usualWindow,
   use_sliding_window: flag(false),
   max_window_layers: v.nullish(v.number('expected a number'), 28),
 });

@@ -6,6 +6,9 @@ import {count, maybe} from './config_keys.js';
 
 const layerTypes = ['full_attention', 'sliding_attention'] as const;
 
+/** `sliding_window` of types whose default it is: null is none, not the default. */
+export const usualWindow = v.optional(v.nullable(count), 4096);
+
 /** The keys of a hub's config.json that say which layers attend to a window of tokens. */
 export const hubWindowEntries = {
   sliding_window: maybe(count),
@@ -18,7 +21,13 @@ export const hubWindowEntries = {
     ),
   ),
 };
-type HubWindowKeys = v.InferOutput<v.ObjectSchema<typeof hubWindowEntries, undefined>>;
+interface HubWindowKeys extends Omit<
+  v.InferOutput<v.ObjectSchema<typeof hubWindowEntries, undefined>>,
+  'sliding_window'
+> {
+  /** null if there is none and some depths must have one. */
+  readonly sliding_window?: number | null | undefined;
+}
 
 type Windows = Pick<AttentionConfig, 'window' | 'windowed'>;
 
@@ -41,9 +50,10 @@ export function windowsFromHub(
     types === undefined ? otherwise(depth) : types[depth] === 'sliding_attention',
   );
   if (!windowed.includes(true)) return {};
-  if (window === undefined && types !== undefined) {
+  if (window === null || (window === undefined && types !== undefined)) {
     throw new ModelError(
-      'config.json has layers of "sliding_attention" and no sliding_window that says how many tokens they see.',
+      'config.json has layers of "sliding_attention" and no sliding_window that says how many tokens they see: give a number, or layer_types that ' +
+        'are all "full_attention".',
     );
   }
   return windowsOf(window, windowed);

@@ -51,6 +51,29 @@ describe('configs of every architecture', () => {
     }
   });
 
+  it('have the windows that are usual for their type, where files leave them out', async () => {
+    const windowOf = async (name: string, change: Keys) => {
+      const {window, windowed} = configFromHub({...(await goldenJson<Keys>(name, 'config.json')), ...change});
+      return {window, windowed};
+    };
+    for (const name of ['gemma2', 'gemma3', 'olmo3', 'qwen3_window', 'mistral']) {
+      const {windowed} = await windowOf(name, {});
+      expect(await windowOf(name, {sliding_window: undefined}), name).to.deep.equal({window: 4096, windowed});
+    }
+    const none = {window: undefined, windowed: undefined};
+    for (const name of ['ministral3', 'smollm3', 'phi3']) {
+      const change = {sliding_window: undefined, layer_types: undefined};
+      expect(await windowOf(name, change), name).to.deep.equal(none);
+    }
+    for (const name of ['mistral', 'qwen3_window']) {
+      expect(await windowOf(name, {sliding_window: null, layer_types: undefined}), name).to.deep.equal(none);
+    }
+    for (const name of ['gemma2', 'gemma3', 'olmo3']) {
+      const full = Array.from({length: 12}, () => 'full_attention');
+      expect(await windowOf(name, {sliding_window: null, layer_types: full}), name).to.deep.equal(none);
+    }
+  });
+
   const refusals: [name: string, change: Keys, message: RegExp][] = [
     [
       'opt',
@@ -78,6 +101,12 @@ describe('configs of every architecture', () => {
       {rope_parameters: {rope_type: 'longrope', short_factor: [1], long_factor: [2]}},
       /1 divisors of frequencies for 4 rotated pairs/,
     ],
+    // transformers says so of all of these: none of their depths with a window can be computed
+    ['gemma2', {sliding_window: null}, /no sliding_window that says how many tokens/],
+    ['gemma2', {sliding_window: null, layer_types: undefined}, /no sliding_window/],
+    ['gemma3', {sliding_window: null}, /no sliding_window/],
+    ['olmo3', {sliding_window: null}, /no sliding_window/],
+    ['qwen3_window', {sliding_window: null}, /no sliding_window/],
     ['gemma2', {num_hidden_layers: 1e9, layer_types: undefined}, /models of at most 65536 depths are read/],
     [
       'qwen3',

@@ -95,7 +95,7 @@ async function receive(
   if (response.status === 416 || (response.status === 206 && !resumed)) {
     throw new TransferError(`${url} did not send the part that was asked for; run it again to start over.`);
   }
-  checkStatus(response, url);
+  checkStatus(response, url, options);
   await checkNotCompressed(response, url);
   let position = resumed ? start : 0; // a server that does not support ranges sends the whole file again
   const length = readSize(response.headers.get('content-length'));

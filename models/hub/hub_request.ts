@@ -26,7 +26,11 @@ export function isOffline({
 /** The options of requests to the hub itself, with the token. */
 export function withToken<T extends HubOptions>(options: T): T & RequestOptions {
   const {token = process.env['HF_TOKEN']} = options;
-  return {...options, headers: {...(token && {authorization: `Bearer ${token}`}), ...options.headers}};
+  return {
+    ...options,
+    headers: {...(token && {authorization: `Bearer ${token}`}), ...options.headers},
+    isHub: true,
+  };
 }
 
 export function fileUrl({owner, name}: HubId, revision: string, file: string, options: HubOptions): string {

@@ -29,7 +29,7 @@ export async function listFiles(
       await response.body?.cancel();
       return undefined;
     }
-    checkStatus(response, url);
+    checkStatus(response, url, request);
     files.push(...pathsOf(await readText(response, url), url));
     const next = nextPage(response.headers.get('link'), url);
     if (next === undefined) return files;

@@ -6,6 +6,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
   /** Sent to the hub itself, but not to other hosts that it redirects to. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Whether the hub is asked, or a mirror of it: then errors say how it is set. Default false: any address. */
+  readonly isHub?: boolean;
 }
 
 /** What a server says of a file before it is transferred. */
@@ -53,7 +55,7 @@ export async function inspectRemote(url: string, options: RequestOptions): Promi
   note(response);
   const {status, headers} = response;
   const redirected = isRedirect(response);
-  if (!redirected && status !== 404) checkStatus(response, url);
+  if (!redirected && status !== 404) checkStatus(response, url, options);
   const isOwn = !redirected && isPlain(headers);
   const etag = cleanEtag(headers.get('x-linked-etag') ?? (redirected ? null : headers.get('etag')));
   return {
@@ -82,22 +84,26 @@ export async function requestFollowing(
     const own = sameOrigin(target, url) ? {...options, headers} : options;
     const response = await request(target, {...init, redirect: 'manual'}, own);
     if (!isRedirect(response)) return response;
-    target = redirectTarget(response.headers.get('location')!, target);
+    target = redirectTarget(response.headers.get('location')!, target, options);
     if (until(response, target)) return response;
     await response.body?.cancel();
   }
-  throw new TransferError(`${url} redirects more than ${maxRedirects} times; check the address of the hub.`);
+  throw new TransferError(
+    `${url} redirects more than ${maxRedirects} times; check the address${ofHub(options)}.`,
+  );
 }
 
 /** Where a redirect leads. A transfer that began encrypted stays encrypted. */
-function redirectTarget(location: string, from: string): string {
+function redirectTarget(location: string, from: string, options: RequestOptions): string {
   const target = URL.canParse(location, from) ? new URL(location, from) : undefined;
   const allowed = new URL(from).protocol === 'https:' ? ['https:'] : ['https:', 'http:'];
   if (target !== undefined && allowed.includes(target.protocol)) return target.href;
   throw new TransferError(
-    `${from} redirects to ${location}; only https is followed. Check the address of the hub.`,
+    `${from} redirects to ${location}; only https is followed. Check the address${ofHub(options)}.`,
   );
 }
+
+const ofHub = ({isHub}: RequestOptions) => (isHub === true ? ' of the hub' : '');
 
 /**
  * One request. A kept connection that the server has closed in the meantime fails only when it is used, so a request that
@@ -106,7 +112,7 @@ function redirectTarget(location: string, from: string): string {
 async function request(
   url: string,
   init: RequestInit,
-  {fetch = globalThis.fetch, headers, signal}: RequestOptions,
+  {fetch = globalThis.fetch, headers, signal, isHub}: RequestOptions,
 ): Promise<Response> {
   // lengths and ranges must count the file's own bytes, not compressed ones
   const allHeaders = {
@@ -122,23 +128,27 @@ async function request(
     });
   } catch (error) {
     signal?.throwIfAborted();
-    throw new ResumableTransferError(
-      `${new URL(url).host} cannot be reached. Check the network, set HF_ENDPOINT to a mirror of the hub, or set ` +
-        'HF_HUB_OFFLINE=1 to use only files that were downloaded before.',
-      {cause: error},
-    );
+    const advice =
+      isHub === true
+        ? 'Check the network, set HF_ENDPOINT to a mirror of the hub, or set HF_HUB_OFFLINE=1 to use only files that were downloaded before.'
+        : 'Check the network and the address.';
+    throw new ResumableTransferError(`${new URL(url).host} cannot be reached. ${advice}`, {cause: error});
   }
 }
 
 /** @throws TransferError that says what to do about the status, unless it is a success. */
-export function checkStatus({ok, status}: Response, url: string): void {
+export function checkStatus({ok, status}: Response, url: string, {isHub}: RequestOptions): void {
   if (ok) return;
   const advice =
     status === 401 || status === 403
-      ? 'the model is private or gated: accept its terms on the hub and set HF_TOKEN'
+      ? isHub === true
+        ? 'the model is private or gated: accept its terms on the hub and set HF_TOKEN'
+        : 'the address is not open to everybody: download the file yourself and give its path'
       : status === 429 || status >= 500
         ? 'the server is busy or broken: try again later'
-        : 'check the names of model, revision and file';
+        : isHub === true
+          ? 'check the names of model, revision and file'
+          : 'check the address';
   throw new ResumableTransferError(`${url} answered ${status}: ${advice}.`);
 }
 

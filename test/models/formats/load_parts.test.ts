@@ -315,6 +315,26 @@ describe('a model in several files', () => {
       );
     });
 
+    it('an address that cannot be reached, or is not open, is not taken for the hub', async () => {
+      await rejection(
+        loadModel('http://127.0.0.1:1/model.gguf'),
+        TransferError,
+        /127\.0\.0\.1:1 cannot be reached\. Check the network and the address\.$/,
+      );
+      const refusing = createServer((_request, response) => response.writeHead(403).end());
+      await new Promise<void>(resolve => refusing.listen(0, '127.0.0.1', resolve));
+      try {
+        const address = `http://127.0.0.1:${(refusing.address() as AddressInfo).port}/model.gguf`;
+        await rejection(
+          loadModel(address),
+          TransferError,
+          /answered 403: the address is not open to everybody: download/,
+        );
+      } finally {
+        refusing.close();
+      }
+    });
+
     it('a part that is not there is named', async () => {
       served = {[names[0]!]: served[names[0]!]!, [names[1]!]: served[names[1]!]!};
       await rejection(loadModel(`other/model:${names[0]!}`), TransferError, /no tiny-00003-of-00003.gguf at/);

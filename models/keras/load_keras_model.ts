@@ -7,6 +7,7 @@ import {disposingNewVariables} from '../../ops/backends/dispose_new_variables.js
 import {type KerasModelSource, readArtifacts} from './artifacts.js';
 import {inCamelCase} from './camel_case.js';
 import {checkGraph} from './check_graph.js';
+import {checkParts} from './check_parts.js';
 import {type Json, type JsonObject, isObject, textOf} from './json.js';
 import {asTfjsModel, isModelClass, layersOf} from './topology.js';
 import {checkSizes, setKerasWeights} from './weights.js';
@@ -47,6 +48,7 @@ export async function loadKerasModel(
   expectKnownClasses(config);
   checkGraph(config);
   checkSizes(config, specs);
+  checkParts(config);
   return disposingNewVariables(() => {
     const model = built(config);
     setKerasWeights(model, config, specs, data);

@@ -84,6 +84,48 @@ describe('loadKerasModel refuses', () => {
     });
   }
 
+  it('a part of weights that is something else', async () => {
+    const part = (layer: string, key: string, value: unknown) =>
+      changed('mha_3', layers => (layerIn(layers, layer).config[key] = value));
+    const dense = {class_name: 'Dense', config: {units: 3}};
+    const cases: [string, string, unknown, RegExp][] = [
+      [
+        'att_0',
+        'bias_constraint',
+        dense,
+        /"att_0" says bias_constraint = Dense, which is no constraint but a layer/,
+      ],
+      ['feed_0_up', 'bias_constraint', dense, /"feed_0_up" says bias_constraint = Dense/],
+      [
+        'feed_0_up',
+        'kernel_constraint',
+        'ReLU',
+        /kernel_constraint = ReLU, which is no constraint but a layer/,
+      ],
+      ['feed_0_up', 'kernel_constraint', 'relu', /no constraint but an activation/],
+      [
+        'feed_0_up',
+        'kernel_regularizer',
+        {class_name: 'Zeros', config: {}},
+        /no regularizer but an initializer/,
+      ],
+      ['tok', 'embeddings_initializer', {class_name: 'L1L2', config: {}}, /no initializer but a regularizer/],
+    ];
+    for (const [layer, key, value, text] of cases)
+      await expectRefusal(part(layer, key, value), ModelError, text);
+    const given = {numHeads: 2, keyDim: 3};
+    const biasConstraint = {className: 'Zeros', config: {}};
+    expect(() => multiHeadAttention({...given, biasConstraint})).to.throw(
+      InvalidArgumentError,
+      /biasConstraint is Zeros, which is no constraint but an initializer/,
+    );
+    const maxNorm = part('feed_0_up', 'bias_constraint', {
+      class_name: 'MaxNorm',
+      config: {max_value: 1e3, axis: 0},
+    });
+    (await loadKerasModel(maxNorm)).dispose();
+  });
+
   it('configs that contradict the weights', async () => {
     const heads = changed('mha_3', layers => Object.assign(layerIn(layers, 'att_1').config, {num_heads: 4}));
     await expectRefusal(

@@ -4,6 +4,7 @@ import {disposeSymbol} from '../../base/dispose_symbol.js';
 import {checkOptions} from '../../base/options.js';
 import {KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
 import {countThatFits, generateIds} from '../generate/generate_ids.js';
+import {expectListener} from '../generate/options.js';
 import {textOfIds} from '../generate/text_of_ids.js';
 import type {TextModel} from '../loaded_model.js';
 import {partsOf, tokenizerOf} from '../model_like.js';
@@ -194,6 +195,7 @@ export class Chat {
     const messages = asked();
     if (messages.length === 0) throw new InvalidArgumentError('There are no messages to answer; send one.');
     const options = checkOptions('chat', answerSchema, {...this.#defaults, ...given});
+    expectListener(options);
     this.#isAnswering = true;
     try {
       yield* this.#generate(messages, options);

@@ -8,7 +8,7 @@ import {contextOf} from '../attach/context.js';
 import type {ModelParts} from '../model_like.js';
 import {checkIds} from '../token_ids.js';
 import {waitingEvents} from './event_loop.js';
-import {type GenerateIdsOptions, generateIdsSchema} from './options.js';
+import {type GenerateIdsOptions, expectListener, generateIdsSchema} from './options.js';
 import {withLogprobs} from './logprobs.js';
 import {processedLogits, processes} from './processed_logits.js';
 import {sampleToken} from './sampling.js';
@@ -31,6 +31,7 @@ export async function* generateIds(
   const checked = checkOptions('generate', generateIdsSchema, options);
   const {cache, plan, prefixes, chunk, seed, tokens, signal, onProgress} = checked;
   const {onToken, logprobs, eosIds = tokenizer?.eosIds ?? []} = checked;
+  expectListener(checked);
   const changes = processes(checked);
   if (cache !== undefined && plan !== undefined) {
     throw new InvalidArgumentError(

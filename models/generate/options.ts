@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast, callback, numberWithin, positiveNumber, probability} from '../../base/options.js';
 import {KVCache} from '../../cache/kv_cache.js';
 import type {PlanLike} from '../../cache/plans/as_plan.js';
@@ -82,7 +83,7 @@ export interface GenerateIdsOptions extends SamplingOptions {
   readonly processors?: readonly LogitProcessor[];
   /** Called with each generated token before it is given out; not with the end token. */
   readonly onToken?: (token: GeneratedToken) => void;
-  /** How many of the most probable tokens `onToken` gets beside the chosen one. Default 0. */
+  /** How many of the most probable tokens `onToken` gets beside the chosen one; needs `onToken` if there are any. Default 0. */
   readonly logprobs?: number;
   /**
    * Prefixes of prompts that were computed before; those of this prompt are added. Used if the cache is empty. The tokens are the
@@ -141,6 +142,14 @@ export const generateEntries = {
 export const generateIdsSchema = v.strictObject(generateEntries);
 
 export const stopEntry = v.optional(v.array(v.pipe(v.string(stop), v.nonEmpty(stop)), stop), []);
+
+/** @throws InvalidArgumentError if log-probabilities are asked for, and nobody gets them. */
+export function expectListener({logprobs = 0, onToken}: Pick<GenerateIdsOptions, 'logprobs' | 'onToken'>): void {
+  if (logprobs === 0 || onToken !== undefined) return;
+  throw new InvalidArgumentError(
+    `logprobs = ${logprobs} without onToken, which gets them; give a function, {onToken: token => ...}, or leave logprobs out.`,
+  );
+}
 
 /** Options for texts and messages. */
 export const generateSchema = v.strictObject({

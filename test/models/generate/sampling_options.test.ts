@@ -163,6 +163,7 @@ describe('generate with sampling options', () => {
       [{logitBias: {97: 1}}, /logitBias names the token 97; this model has the ids 0 to 96/],
       [{logitBias: {'-1': 1}}, /logitBias names the token -1/],
       [{logprobs: -1}, /logprobs = -1; expected a whole number >= 0/],
+      [{logprobs: 3}, /logprobs = 3 without onToken, which gets them/],
       [{processors: [1] as unknown as LogitProcessor[]}, /processors.0 = 1; expected a function/],
       [{processors: [all => void all.fill(-Infinity)]}, /forbid every token/],
       [{processors: [all => void all.fill(NaN)]}, /processor made a logit NaN/],

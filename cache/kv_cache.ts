@@ -39,7 +39,7 @@ export interface KVCacheOptions {
    */
   readonly beyondContext?: boolean;
   /** Called with what is to know of a policy with this model, such as that it needs a calibration. Default: `console.warn`, once per model. */
-  readonly onWarning?: Warn;
+  readonly onWarning?: Warn | undefined;
 }
 
 /** The schema of `KVCacheOptions`, for functions that take them as well. */
@@ -50,6 +50,7 @@ export const cacheEntries = {
 };
 
 const optionsSchema = v.strictObject(cacheEntries);
+const restoreSchema = v.strictObject({onWarning: cacheEntries.onWarning});
 
 let privateState: (cache: KVCache) => CacheState;
 
@@ -327,15 +328,22 @@ export class KVCache implements AttentionCache {
    *
    * @param source the model of the saved cache, or its layer shapes; then only sizes are compared.
    * @param plan the saved plan, needed only if its policies are not registered by name. Default: the saved policies.
+   * @param options who is warned; all else is as it was saved.
    * @throws FormatError if the bytes are not a snapshot, damaged, or of another version; ModelError if the snapshot is of another model;
    *   InvalidArgumentError if they are no bytes, if the plan differs from the saved one, or a policy is not registered. Each message says
    *   what differs.
    */
-  static async restore(bytes: Uint8Array, source: CacheSource, plan?: PlanLike): Promise<KVCache> {
+  static async restore(
+    bytes: Uint8Array,
+    source: CacheSource,
+    plan?: PlanLike,
+    options: Pick<KVCacheOptions, 'onWarning'> = {},
+  ): Promise<KVCache> {
+    const {onWarning} = checkOptions('KVCache.restore', restoreSchema, options);
     const model = modelOf(source);
     const snapshot = await openFor(bytes, model);
     const {policies, expectedTokens, beyondContext} = snapshot.description;
-    const cache = new KVCache(model, plan ?? perDepth(policies), {beyondContext, expectedTokens});
+    const cache = new KVCache(model, plan ?? perDepth(policies), {beyondContext, expectedTokens, onWarning});
     fill(cache.#state, snapshot);
     return cache;
   }

@@ -2,7 +2,7 @@
 import {CacheStateError, ContextLengthError, InvalidArgumentError, shown} from '../../base/errors.js';
 import {disposeSymbol} from '../../base/dispose_symbol.js';
 import {checkOptions} from '../../base/options.js';
-import {KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
+import {KVCache} from '../../cache/kv_cache.js';
 import {countThatFits, generateIds} from '../generate/generate_ids.js';
 import {expectListener} from '../generate/options.js';
 import {textOfIds} from '../generate/text_of_ids.js';
@@ -154,18 +154,19 @@ export class Chat {
   /**
    * Returns the chat that `save` wrote.
    *
-   * @param options as for `chat`, but for the messages; `plan` is needed only if the saved policies are not registered by name.
+   * @param options as for `chat`, but for the messages and the cache, which are as they were saved; `plan` is needed only if the saved policies are not registered by name.
    * @throws FormatError if the bytes are no saved chat, damaged, or of another version; ModelError if it is of another model;
    *   InvalidArgumentError if `plan` differs from the saved one, or options are not allowed.
    */
   static async restore(
     bytes: Uint8Array,
     model: TextModel,
-    options: Omit<ChatOptions, 'messages' | keyof KVCacheOptions> = {},
+    options: Omit<ChatOptions, 'messages' | 'expectedTokens' | 'beyondContext'> = {},
   ): Promise<Chat> {
-    const {messages, held, cache} = await readChat(bytes, model, options.plan);
+    const {plan, onWarning, ...answers} = options;
+    const {messages, held, cache} = await readChat(bytes, model, {plan, onWarning});
     try {
-      const chat = new Chat(model, {...options, messages});
+      const chat = new Chat(model, {...answers, messages});
       chat.#cache = cache; // in place of one that holds nothing yet
       chat.#held = held;
       return chat;

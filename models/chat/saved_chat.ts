@@ -5,7 +5,7 @@ import {bytesSource} from '../../base/files/byte_source.js';
 import {parseJsonText} from '../../base/files/json_text.js';
 import {readSafetensorsHeader} from '../../base/files/safetensors.js';
 import {writeSafetensors} from '../../base/files/write_safetensors.js';
-import {KVCache} from '../../cache/kv_cache.js';
+import {KVCache, type KVCacheOptions} from '../../cache/kv_cache.js';
 import type {PlanLike} from '../../cache/plans/as_plan.js';
 import type {TextModel} from '../loaded_model.js';
 import {checkIds} from '../token_ids.js';
@@ -47,7 +47,11 @@ export async function writeChat({messages, held, cache}: SavedChat): Promise<Uin
  * @param plan the saved plan, needed only if its policies are not registered by name.
  * @throws FormatError if the bytes are no saved chat, damaged, or of another version; what `KVCache.restore` throws.
  */
-export async function readChat(bytes: Uint8Array, model: TextModel, plan?: PlanLike): Promise<SavedChat> {
+export async function readChat(
+  bytes: Uint8Array,
+  model: TextModel,
+  {plan, onWarning}: {readonly plan?: PlanLike | undefined} & Pick<KVCacheOptions, 'onWarning'>,
+): Promise<SavedChat> {
   const given: unknown = bytes;
   if (!(given instanceof Uint8Array)) {
     throw new InvalidArgumentError(
@@ -71,7 +75,7 @@ export async function readChat(bytes: Uint8Array, model: TextModel, plan?: PlanL
   const {messages, held} = parsed.output;
   checkHeld(held, model);
   const {offset = 0, byteLength = 0} = tensors.get(cacheName) ?? {};
-  const cache = await KVCache.restore(bytes.subarray(offset, offset + byteLength), model, plan);
+  const cache = await KVCache.restore(bytes.subarray(offset, offset + byteLength), model, plan, {onWarning});
   if (cache.tokens === held.ids.length) return {messages, held, cache};
   const {tokens} = cache;
   cache.dispose();

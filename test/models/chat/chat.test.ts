@@ -13,6 +13,7 @@ import type {LogitProcessor} from '../../../models/generate/options.js';
 import type {LoadedModel, TextModel} from '../../../models/loaded_model.js';
 import {loadModel} from '../../../models/load.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
+import {KVCache} from '../../../cache/index.js';
 import {findSmolLM2} from '../../../models/hub/index.js';
 import {rejection} from '../../base/files/rejection.js';
 import {skip} from '../../support/skip.js';
@@ -310,6 +311,26 @@ describe('chat', () => {
       expect(restored.messages).to.deep.equal(talk.messages);
       expect(await ask(restored, ['And?'])).to.deep.equal(await ask(talk, ['And?']));
       expect(restored.turns[0]).to.deep.include({computedTokens: own('And?')});
+    });
+
+    it('warns whom it is told to, once', async () => {
+      const warnings: string[] = [];
+      const onWarning = (message: string) => void warnings.push(message);
+      using talk = chat(model, {tokens: 4, plan: 'transform', onWarning});
+      await ask(talk, ['Why?']);
+      expect(warnings).to.have.length(1); // there is no profile of this model
+      using restored = await Chat.restore(await talk.save(), model, {
+        tokens: 4,
+        plan: 'transform',
+        onWarning,
+      });
+      expect(warnings).to.have.length(2);
+      expect(await ask(restored, ['And?'])).to.deep.equal(await ask(talk, ['And?']));
+      await rejection(
+        KVCache.restore(await talk.cache.save(), model.model, undefined, {expectedTokens: 3} as object),
+        InvalidArgumentError,
+        /no option "expectedTokens"/,
+      );
     });
 
     it('is refused when it is damaged, or something else', async () => {

@@ -74,6 +74,17 @@ export async function compressPrompt(
   size: PromptSize,
   options: CompressPromptOptions = {},
 ): Promise<PromptCut[]> {
+  return cutDepths(cache, keep, size, options, () => true);
+}
+
+/** The same at some depths; others stay as they are. */
+export async function cutDepths(
+  cache: KVCache,
+  keep: KeeperLike,
+  size: PromptSize,
+  options: CompressPromptOptions,
+  isCut: (depth: number) => boolean,
+): Promise<PromptCut[]> {
   const {over, ...exact} = checkOptions('compressPrompt', schema, options);
   const keeper = asKeeper(keep);
   checkSize(size);
@@ -83,7 +94,7 @@ export async function compressPrompt(
   const cuts = state.pasts.flatMap((past, depth) => {
     if (past === undefined)
       throw new CacheStateError('compressPrompt: the cache holds no tokens; give it the prompt first.');
-    return cutOf(state, depth, past, keeper, size, exact) ?? [];
+    return isCut(depth) ? (cutOf(state, depth, past, keeper, size, exact) ?? []) : [];
   });
   const budgets = over === 'model' ? await budgetsOverModel(cuts) : cuts.map(({budget}) => budget);
   state.leases.expectFree('compressPrompt');

@@ -1,14 +1,10 @@
 import * as v from 'valibot';
-import {CacheStateError, ContextLengthError, InvalidArgumentError} from '../../base/errors.js';
+import {CacheStateError, ContextLengthError, InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import type {Keeper} from '../../cache/contract.js';
-import {KVCache} from '../../cache/kv_cache.js';
+import {KVCache, stateOf} from '../../cache/kv_cache.js';
 import {tokensHeld} from '../../cache/past/past.js';
-import {
-  type CompressPromptOptions,
-  type PromptCut,
-  compressPrompt,
-} from '../../cache/prompt/compress_prompt.js';
+import {type CompressPromptOptions, type PromptCut, cutDepths} from '../../cache/prompt/compress_prompt.js';
 import type {PromptSize} from '../../cache/prompt/prompt_size.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOf, modelOf} from '../model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';
@@ -45,11 +41,14 @@ const schema = v.looseObject({
  *     await kvzip(model, cache, context, 0.3);
  *     using conversation = cache.fork();      // as often as you like
  *
+ * Depths whose sliding window does not see all of the context and the replay of a chunk stay as they are: they hold few tokens by themselves.
+ *
  * @param cache has taken in the context, or is empty; its plan must not evict.
  * @param context the text, or its ids. `onProgress` counts its tokens as they are replayed.
  * @param size see `compressPrompt`.
  * @throws InvalidArgumentError if the cache holds another number of tokens, or what `compressPrompt` refuses; ContextLengthError if the context and
- *   one chunk are longer than the model's context; CacheStateError if tokens were or would be evicted; ModelError if the model stores latents in place of keys; the signal's reason. The tokens of the
+ *   one chunk are longer than the model's context; CacheStateError if tokens were or would be evicted; ModelError if the model stores latents in place of keys, has biases by
+ *   distance, or has narrower windows only; the signal's reason. The tokens of the
  *   cache are then as before (or those of the context, if it was empty).
  */
 export async function kvzip(
@@ -63,11 +62,15 @@ export async function kvzip(
   const layers = modelOf(model);
   const ids = idsOf(model, context, 'The context');
   const asking = instructionIds(model, instruction);
-  expectRoom(model, cache, ids.length + asking.length + Math.min(chunk, ids.length));
-  expectKeepsAll(cache, ids.length);
+  const tokens = ids.length + asking.length + Math.min(chunk, ids.length);
+  expectRoom(model, cache, tokens);
+  const windows = stateOf(cache).shapes.map(({window = Infinity}) => window);
+  const seesAll = (depth: number) => windows[depth]! >= tokens;
+  expectSomeSeeAll(windows, tokens);
+  expectKeepsAll(cache, ids.length, seesAll);
   const afterChunk = countProgress(ids.length, progress);
   if (cache.tokens === 0) await watchText(layers, ids, {chunk: step, cache, watchers: []});
-  const scores = new ReplayScores(sinks);
+  const scores = new ReplayScores(sinks, seesAll);
   try {
     for (let from = 0; from < ids.length; from += chunk) {
       const replayed = ids.slice(from, from + chunk);
@@ -86,7 +89,13 @@ export async function kvzip(
       budget: 1,
       score: candidates => scores.of(candidates),
     };
-    return await compressPrompt(cache, keeper, size, {over, sinks, ...(recent !== undefined && {recent})});
+    return await cutDepths(
+      cache,
+      keeper,
+      size,
+      {over, sinks, ...(recent !== undefined && {recent})},
+      seesAll,
+    );
   } finally {
     scores.dispose();
   }
@@ -108,7 +117,16 @@ function expectRoom(model: ModelLike, cache: KVCache, tokens: number): void {
   );
 }
 
-function expectKeepsAll(cache: KVCache, tokens: number): void {
+function expectSomeSeeAll(windows: readonly number[], tokens: number): void {
+  const widest = Math.max(...windows);
+  if (widest >= tokens) return;
+  throw new ModelError(
+    `kvzip: every layer of this model has a sliding window of ${widest} tokens at most, and the context and the replay of one chunk are ${tokens}, so that ` +
+      'no layer sees the context again. Such a cache holds few tokens by itself; compressPrompt cuts it.',
+  );
+}
+
+function expectKeepsAll(cache: KVCache, tokens: number, seesAll: (depth: number) => boolean): void {
   if (cache.tokens !== 0 && cache.tokens !== tokens) {
     throw new InvalidArgumentError(
       `kvzip: the cache holds ${cache.tokens} tokens, and the context has ${tokens}; give the context that it holds, or an empty cache.`,
@@ -117,7 +135,7 @@ function expectKeepsAll(cache: KVCache, tokens: number): void {
   for (const {depth, policy} of cache.report()) {
     const past = cache.past(depth);
     const isWhole = past === undefined || tokensHeld(past) === past.tokensSeen;
-    if (isWhole && cache.policy(depth)!.keep.budget === undefined) continue;
+    if ((isWhole || !seesAll(depth)) && cache.policy(depth)!.keep.budget === undefined) continue;
     throw new CacheStateError(
       `kvzip: at depth ${depth} the policy ${policy} evicts tokens, so the model cannot replay all of them; give a cache whose plan keeps all, ` +
         'such as full or quantized.',

@@ -22,16 +22,25 @@ interface Replayed {
 export class ReplayScores {
   /** By depth: of each chunk, float32 `[batch, heads, tokens, 1]`. */
   readonly #chunks: tf.Tensor4D[][] = [];
+  /** Of chunks so far. */
+  #count = 0;
 
-  /** @param sinks first tokens of the context that every softmax includes. */
-  constructor(readonly sinks: number) {}
+  /**
+   * @param sinks first tokens of the context that every softmax includes.
+   * @param seesAll whether a depth is scored: not if its window leaves out some of the context.
+   */
+  constructor(
+    readonly sinks: number,
+    readonly seesAll: (depth: number) => boolean,
+  ) {}
 
   /** Returns what scores a chunk while it is replayed through a cache that holds the context. Chunks come in the order of the text. */
   watch(cache: KVCache, {from, count}: Replayed): Watcher {
     const start = cache.tokens;
-    const index = this.#chunks[0]?.length ?? 0;
+    const index = this.#count++;
     return {
       see: (depth, fresh) => {
+        if (!this.seesAll(depth)) return;
         const past = cache.past(depth)!;
         const ranges = [
           {from: 0, count: from === 0 ? 0 : Math.min(this.sinks, from)},
@@ -69,10 +78,10 @@ export class ReplayScores {
  * in the metric of the output: float32 `[batch, heads, tokens, 1]`.
  */
 function mostAttention(past: Past, fresh: SeenTokens, ranges: readonly Replayed[]): tf.Tensor4D {
-  const {queries, rotation, window, alibi, relativeBias} = fresh;
-  if (window !== undefined || alibi === true || relativeBias !== undefined) {
+  const {queries, rotation, window = Infinity, alibi, relativeBias} = fresh;
+  if (window < past.tokensSeen || alibi === true || relativeBias !== undefined) {
     throw new ModelError(
-      'kvzip: this model has layers with a sliding window or biases by distance, whose attention to a context far back is not what its tokens are worth; ' +
+      'kvzip: this model has layers with biases by distance (or a window that its shapes do not say), whose attention to a context far back is not what its tokens are worth; ' +
         'use compressPrompt.',
     );
   }

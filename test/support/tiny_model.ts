@@ -28,8 +28,8 @@ export const characterTokenizer: Tokenizer = {
   token: id => tokens[id]!,
 };
 
-/** A Transformer with two depths, a model dim of 32, the character tokenizer's vocabulary and random weights. */
-export function tinyModel(seed = 1): tf.LayersModel {
+/** A Transformer with two depths, a model dim of 32, the character tokenizer's vocabulary and random weights; maybe with windows by depth. */
+export function tinyModel(seed = 1, windows: readonly number[] = []): tf.LayersModel {
   const ids = tf.input({shape: [null], dtype: 'int32'});
   let x = tokenEmbedding({vocabSize: tokens.length, dim: 32}).apply(ids) as tf.SymbolicTensor;
   const add = (branch: tf.layers.Layer[]) => {
@@ -39,7 +39,14 @@ export function tinyModel(seed = 1): tf.LayersModel {
   for (const depth of [0, 1]) {
     add([
       rmsNormalization(),
-      attention({numHeads: 4, numKvHeads: 2, headDim: 8, depth, rope: {theta: 10_000}}),
+      attention({
+        numHeads: 4,
+        numKvHeads: 2,
+        headDim: 8,
+        depth,
+        rope: {theta: 10_000},
+        window: windows[depth],
+      }),
     ]);
     add([rmsNormalization(), feedForward({hiddenDim: 48})]);
   }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {CacheStateError, ContextLengthError, InvalidArgumentError} from '../../../base/errors.js';
+import {CacheStateError, ContextLengthError, InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {KVCache} from '../../../cache/index.js';
 import {segmentsOf} from '../../../cache/past/past.js';
 import {kvzip} from '../../../models/index.js';
@@ -8,6 +8,7 @@ import {watchText} from '../../../models/watch_text.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import {rotate} from '../../../ops/rotate/index.js';
 import {expectNoLeak} from '../../support/tensors.js';
+import {rejection} from '../../base/files/rejection.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
 
 const [depths, heads, kvHeads, dim, sinks] = [2, 4, 2, 8, 4];
@@ -30,7 +31,7 @@ describe('kvzip', () => {
   after(() => model.dispose());
 
   /** What each depth attends with over a text in one pass: rotated queries and keys, and values, by head. */
-  async function attendedOver(ids: readonly number[]): Promise<Attended[]> {
+  async function attendedOver(ids: readonly number[], model: tf.LayersModel): Promise<Attended[]> {
     const seen: Attended[] = [];
     const cache = new KVCache(model, 'full');
     const see = (
@@ -60,7 +61,7 @@ describe('kvzip', () => {
   }
 
   /** W_O of each depth: `[heads * dim][model dim]`. */
-  const projections = () =>
+  const projections = (model: tf.LayersModel) =>
     model.layers
       .filter(layer => 'layerShape' in layer)
       .map(
@@ -72,14 +73,14 @@ describe('kvzip', () => {
       );
 
   /** By depth and key head, the score of each token by its definition, one query at a time. */
-  async function scoresByDefinition(): Promise<number[][][]> {
+  async function scoresByDefinition(model: tf.LayersModel): Promise<number[][][]> {
     const scores = Array.from({length: depths}, () =>
       Array.from({length: kvHeads}, () => Array<number>(context.length).fill(0)),
     );
-    const outputs = projections();
+    const outputs = projections(model);
     for (let from = 0; from < context.length; from += options.chunk) {
       const chunk = context.slice(from, from + options.chunk);
-      const attended = await attendedOver([...context, ...instruction, ...chunk]);
+      const attended = await attendedOver([...context, ...instruction, ...chunk], model);
       for (const [depth, {queries, keys, values}] of attended.entries()) {
         for (let head = 0; head < heads; head++) {
           const kvHead = Math.floor(head / (heads / kvHeads));
@@ -118,9 +119,23 @@ describe('kvzip', () => {
       ),
     );
 
+  /** Of each head, no token went that is worth more than one that stays; the first and the newest stay. */
+  function expectWorthMost(cache: KVCache, depth: number, scores: number[][], rounding: number): void {
+    const recent = context.length - cache.past(depth)!.recent.positions;
+    heldBy(cache, depth).forEach((positions, head) => {
+      const worth = (at: number) => scores[head]![at]!;
+      const candidates = (at: number) => at >= sinks && at < context.length - recent;
+      const all = context.map((_, at) => at);
+      expect(positions).to.include.members(all.filter(at => !candidates(at)));
+      const kept = positions.filter(candidates).map(worth);
+      const gone = all.filter(at => candidates(at) && !positions.includes(at)).map(worth);
+      expect(Math.min(...kept)).to.be.above(Math.max(...gone) * (1 - rounding));
+    });
+  }
+
   for (const plan of ['full', 'quantized:bits=8,groupSize=8,keyAxis=token,residual=8'] as const) {
     it(`keeps the tokens that the replay attends to most (${plan})`, async () => {
-      const scores = await scoresByDefinition();
+      const scores = await scoresByDefinition(model);
       const cache = new KVCache(model, plan);
       const seen: number[] = [];
       const cuts = await kvzip(model, cache, context, 30, {
@@ -131,21 +146,39 @@ describe('kvzip', () => {
       expect(seen.at(-1)).to.equal(1);
       for (const [depth, {keptTokens}] of cuts.entries()) {
         expect(keptTokens).to.be.at.most(30).and.above(20);
-        const recent = context.length - cache.past(depth)!.recent.positions;
-        heldBy(cache, depth).forEach((positions, head) => {
-          const worth = (at: number) => scores[depth]![head]![at]!;
-          const candidates = (at: number) => at >= sinks && at < context.length - recent;
-          const all = context.map((_, at) => at);
-          expect(positions).to.include.members(all.filter(at => !candidates(at)));
-          const kept = positions.filter(candidates).map(worth);
-          const gone = all.filter(at => candidates(at) && !positions.includes(at)).map(worth);
-          const rounding = plan === 'full' ? 1e-4 : 0.05;
-          expect(Math.min(...kept)).to.be.above(Math.max(...gone) * (1 - rounding));
-        });
+        expectWorthMost(cache, depth, scores[depth]!, plan === 'full' ? 1e-4 : 0.05);
       }
       cache.dispose();
     });
   }
+
+  it('leaves depths with a narrow window alone, and takes a wide one for none', async () => {
+    const [narrow, wide] = [tinyModel(3, [10]), tinyModel(3, [200, 200])];
+    const cut = {...options, over: 'depth'} as const;
+    const cache = new KVCache(narrow, 'full');
+    await watchText(narrow, context, {chunk: 9, cache, watchers: []});
+    const before = cache.report()[0]!.tokensHeld;
+    expect(before).to.be.below(context.length);
+    const cuts = await kvzip(narrow, cache, context, 30, cut);
+    expect(cuts[0]).to.deep.equal({depth: 0, keptTokens: before, evictedTokens: 0});
+    expect(cuts[1]).to.deep.equal({depth: 1, keptTokens: 30, evictedTokens: context.length - 30});
+    expectWorthMost(cache, 1, (await scoresByDefinition(narrow))[1]!, 1e-4);
+
+    const [without, within] = [new KVCache(model, 'full'), new KVCache(wide, 'full')];
+    await kvzip(model, without, context, 30, cut);
+    await kvzip(wide, within, context, 30, cut);
+    for (const depth of [0, 1]) expect(heldBy(within, depth)).to.deep.equal(heldBy(without, depth));
+
+    const both = tinyModel(3, [10, 12]);
+    const other = new KVCache(both, 'full');
+    await rejection(
+      kvzip(both, other, context, 30, cut),
+      ModelError,
+      /a sliding window of 12 tokens at most/,
+    );
+    expect(other.tokens).to.equal(0);
+    for (const each of [cache, without, within, other, narrow, wide, both]) each.dispose();
+  });
 
   it('divides over the model, leaves a cache that goes on, and leaks nothing', async () => {
     await expectNoLeak(async () => {

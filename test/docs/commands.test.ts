@@ -1,5 +1,5 @@
 import {existsSync} from 'node:fs';
-import {readFile} from 'node:fs/promises';
+import {readFile, readdir} from 'node:fs/promises';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {asPlan} from '../../src/index.js';
@@ -78,6 +78,17 @@ describe('commands of the pages', () => {
     }
     eigenkv.end();
     expect(wrong).to.deep.equal([]);
+  });
+
+  it('are all named in the README', async () => {
+    const {text} = (await pages()).find(({name}) => name === 'README.md')!;
+    const section = /^## The command line\n([^]*?)^## /m.exec(text)![1]!;
+    // a command is a file
+    const files = (await readdir(join(root, 'src/cli'))).filter(file => file.endsWith('.ts'));
+    const names = files.map(file => file.slice(0, -3)).filter(name => name !== 'main' && name !== 'run');
+    expect(names).to.include.members(['chat', 'tune']);
+    const missing = names.filter(name => !new RegExp(`\\beigenkv ${name}\\b|\`${name}\``).test(section));
+    expect(missing).to.deep.equal([]);
   });
 
   it('show plans that asPlan reads', async () => {

@@ -2,7 +2,8 @@
  * eigenkv: KV-cache compression for TensorFlow.js Transformers.
  *
  * Everything that most programs need is here. The rest of each part is in `eigenkv/models`, `eigenkv/cache`, `eigenkv/layers`,
- * `eigenkv/evaluate` and `eigenkv/charts`; what policies, codecs, models and ops of your own are made with is in `eigenkv/extend`.
+ * `eigenkv/evaluate` and `eigenkv/charts`; decompositions of matrices are in `eigenkv/linalg`, and what policies, codecs, models and ops
+ * of your own are made with is in `eigenkv/extend`.
  */
 
 // Load: a backend, and a model with its tokenizer.

@@ -17,7 +17,7 @@ export function eighScratch(dim: i32): usize {
 }
 
 /** Bytes of a row of the padded width. */
-function rowBytesOf(dim: i32): usize {
+export function rowBytesOf(dim: i32): usize {
   return (<usize>((dim + 1) & ~1)) << 3;
 }
 
@@ -25,17 +25,9 @@ function rowBytesOf(dim: i32): usize {
 export function eigh(x: usize, out: usize, scratch: usize, count: i32, dim: i32): void {
   const rowBytes = rowBytesOf(dim);
   const diagonal = scratch + <usize>dim * rowBytes;
-  const offDiagonal = diagonal + rowBytes;
-  const workspace = offDiagonal + rowBytes;
-  const order = workspace + 4 * rowBytes;
+  const order = diagonal + 6 * rowBytes;
   for (let n = 0; n < count; n++) {
-    let ok = loadSymmetric(x, scratch, dim, rowBytes);
-    if (ok) {
-      tridiagonalize(scratch, dim, rowBytes, diagonal, offDiagonal, workspace);
-      accumulateReflectors(scratch, dim, rowBytes, workspace);
-      ok = diagonalize(scratch, dim, rowBytes, diagonal, offDiagonal, workspace);
-    }
-    if (ok) {
+    if (loadSymmetric(x, scratch, dim, rowBytes) && decompose(scratch, dim, rowBytes, diagonal)) {
       sortDescending(diagonal, order, dim);
       storeResult(scratch, dim, rowBytes, diagonal, order, out);
     } else {
@@ -44,6 +36,18 @@ export function eigh(x: usize, out: usize, scratch: usize, count: i32, dim: i32)
     x += (<usize>(dim * dim)) << 2;
     out += (<usize>(dim * (dim + 1))) << 2;
   }
+}
+
+/**
+ * Of a symmetric matrix whose lower triangle is set: its eigenvectors as the rows of `matrix`, in the order of their eigenvalues in
+ * `diagonal`, the first of six arrays [w]. False if it does not converge.
+ */
+export function decompose(matrix: usize, dim: i32, rowBytes: usize, diagonal: usize): bool {
+  const offDiagonal = diagonal + rowBytes;
+  const workspace = offDiagonal + rowBytes;
+  tridiagonalize(matrix, dim, rowBytes, diagonal, offDiagonal, workspace);
+  accumulateReflectors(matrix, dim, rowBytes, workspace);
+  return diagonalize(matrix, dim, rowBytes, diagonal, offDiagonal, workspace);
 }
 
 /** (x + x^T) / 2 in float64, pad column zero; false if a number is not finite. */
@@ -315,7 +319,7 @@ function turnRows(vectors: usize, from: i32, last: i32, rowBytes: usize, cosines
 }
 
 /** order [dim] int32: the indices of the values from the largest to the smallest. */
-function sortDescending(values: usize, order: usize, dim: i32): void {
+export function sortDescending(values: usize, order: usize, dim: i32): void {
   for (let i = 0; i < dim; i++) {
     const value = load<f64>(values + ((<usize>i) << 3));
     let at = order + ((<usize>i) << 2);
@@ -334,13 +338,22 @@ function storeResult(vectors: usize, dim: i32, rowBytes: usize, values: usize, o
     store<f32>(out + ((<usize>i) << 2), <f32>load<f64>(values + ((<usize>index) << 3)));
     const row = vectors + <usize>index * rowBytes;
     const to = out + ((<usize>((i + 1) * dim)) << 2);
-    let largest: f64 = 0;
-    for (let j = 0; j < dim; j++) largest = max(largest, abs(load<f64>(row + ((<usize>j) << 3))));
-    let leading = 0;
-    while (abs(load<f64>(row + ((<usize>leading) << 3))) < largest * 0.99999) leading++;
-    const sign: f64 = load<f64>(row + ((<usize>leading) << 3)) < 0 ? -1 : 1;
-    for (let j = 0; j < dim; j++) {
-      store<f32>(to + ((<usize>j) << 2), <f32>(sign * load<f64>(row + ((<usize>j) << 3))));
-    }
+    storeScaled(row, dim, leadingSign(row, dim), to);
+  }
+}
+
+/** The sign of the first component within 1e-5 of the largest magnitude. */
+export function leadingSign(row: usize, dim: i32): f64 {
+  let largest: f64 = 0;
+  for (let j = 0; j < dim; j++) largest = max(largest, abs(load<f64>(row + ((<usize>j) << 3))));
+  let leading = 0;
+  while (abs(load<f64>(row + ((<usize>leading) << 3))) < largest * 0.99999) leading++;
+  return load<f64>(row + ((<usize>leading) << 3)) < 0 ? -1 : 1;
+}
+
+/** Writes a row of float64 times a factor as float32. */
+export function storeScaled(row: usize, count: i32, factor: f64, to: usize): void {
+  for (let j = 0; j < count; j++) {
+    store<f32>(to + ((<usize>j) << 2), <f32>(factor * load<f64>(row + ((<usize>j) << 3))));
   }
 }

@@ -20,6 +20,8 @@ export {swiglu} from './swiglu';
 export {addNumbers, linear, linearScratch} from './linear';
 export {multiplyTransposed} from './multiply_transposed';
 export {eigh, eighScratch} from './eigh';
+export {svd, svdScratch} from './svd';
+export {qr, qrScratch} from './qr';
 export {batchedMatMul, batchedMatMulScratch} from './batched_matmul';
 export {allFinite} from './finite';
 export {roundRows, roundRowsScratch} from './round_rows';

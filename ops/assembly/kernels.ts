@@ -42,6 +42,10 @@ export interface WasmKernels {
   multiplyTransposed(x: number, w: number, out: number, rows: number, columns: number, dim: number): void;
   eigh(x: number, out: number, scratch: number, count: number, dim: number): void;
   eighScratch(dim: number): number;
+  svd(x: number, out: number, scratch: number, stack: number, m: number, n: number): void;
+  svdScratch(m: number, n: number): number;
+  qr(x: number, out: number, scratch: number, stack: number, m: number, n: number): void;
+  qrScratch(m: number, n: number): number;
   batchedMatMul(a: number, b: number, out: number, scratch: number, count: number, m: number, k: number, n: number, transposeA: number, transposeB: number): void;
   batchedMatMulScratch(m: number, k: number, n: number, transposeA: number, transposeB: number): number;
   allFinite(x: number, count: number): number;
@@ -64,6 +68,8 @@ export const scratchArguments: {readonly [Kernel in keyof WasmKernels]?: number}
   solveRows: 6,
   linear: 5,
   eigh: 2,
+  svd: 2,
+  qr: 2,
   batchedMatMul: 3,
   roundRows: 1,
   packedProduct: 5,

@@ -43,8 +43,9 @@ function withFixedSign(vector: number[]): number[] {
  * The first component whose magnitude is within 1e-5 of the largest: of components that are equal but for rounding it is
  * always the same one, so that all backends choose the same sign. The kernel in ops/assembly/eigh.ts has the same rule.
  */
-function leadingIndex(vector: readonly number[]): number {
-  const largest = vector.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+export function leadingIndex(vector: readonly number[] | Float64Array): number {
+  let largest = 0;
+  for (const value of vector) largest = Math.max(largest, Math.abs(value));
   return vector.findIndex(value => Math.abs(value) >= largest * 0.99999);
 }
 

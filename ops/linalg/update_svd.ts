@@ -87,7 +87,7 @@ function gramOf(past: Spectrum | undefined, block: tf.Tensor3D): tf.Tensor3D {
 }
 
 function turnTo(
-  {values, vectors}: Eigen,
+  {values, vectors}: Eigen<tf.Tensor3D>,
   past: Spectrum | undefined,
   block: tf.Tensor3D,
   rankLimit: number,

@@ -17,7 +17,7 @@ import {gatherRows, gatherTokens} from '../../ops/gather_tokens/index.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {quantize} from '../../ops/integer/index.js';
 import {quantizeLloydMax} from '../../ops/lloyd_max/index.js';
-import {eigh} from '../../ops/linalg/eigh/index.js';
+import {eigh, lowRank, pinv, qr, randomizedSvd, svd} from '../../ops/linalg/index.js';
 import {linear} from '../../ops/linear/index.js';
 import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {project} from '../../ops/low_rank/index.js';
@@ -89,7 +89,14 @@ const runs: Record<string, () => unknown> = {
   },
   hadamard: () => gradients(hadamard, ones(1, 2, 3, 4)),
   integer: () => decodeEncoding(quantize(ones(1, 2, 3, 4), integers), 0, 3),
-  linalg: () => eigh(tf.ones([1, 3, 3])),
+  linalg: () => {
+    const parts = (of: Record<string, tf.Tensor>) => tf.addN(Object.values(of).map(part => tf.sum(part)));
+    for (const run of [eigh, svd, qr]) gradients(x => parts(run(x)), ones(1, 2, 3, 3));
+    gradients(x => pinv(x), ones(1, 2, 3, 4));
+    gradients(x => parts(qr(x)), ones(1, 2, 3, 4));
+    gradients(x => parts(lowRank(x, {rank: 2})), ones(1, 2, 3, 4));
+    randomizedSvd(ones(1, 2, 3, 4), {rank: 1});
+  },
   linear: () =>
     gradients((x, kernel, bias) => linear(x, kernel, {bias}), ones(1, 2, 3, 4), matrix(4, 5), tf.ones([5])),
   low_rank: () => {
@@ -119,8 +126,8 @@ const runs: Record<string, () => unknown> = {
 
 const {webgpu, tensorflow} = readGolden('ops/tfjs_kernels.json') as {webgpu: string[]; tensorflow: string[]};
 
-/** What tfjs calls the passes of a customGrad in a profile. */
-const passes = ['forward', 'backward'];
+/** What tfjs calls the passes of a customGrad in a profile; the last one inside of a tidy. */
+const passes = ['forward', 'backward', 'unnamed scope'];
 
 describe('references', () => {
   let former: string | undefined;

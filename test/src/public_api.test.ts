@@ -42,7 +42,8 @@ describe('the public API', () => {
   it('mentions no type of valibot', () => {
     for (const door of doors.keys()) {
       const mentions = declarations.mentionsOf(exportsOf(door));
-      expect(mentions.length, door).to.be.above(0);
+      // a door that exports all that it mentions itself
+      if (door !== 'eigenkv/linalg') expect(mentions.length, door).to.be.above(0);
       const ofValibot = mentions.filter(({from}) => from === 'valibot').map(({path}) => path.join(' > '));
       expect(ofValibot, door).to.deep.equal([]);
     }

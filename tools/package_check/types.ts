@@ -9,6 +9,7 @@ const doors = [
   'eigenkv/models',
   'eigenkv/evaluate',
   'eigenkv/extend',
+  'eigenkv/linalg',
   'eigenkv/charts',
 ];
 

@@ -1,40 +1,46 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../../../base/errors.js';
+import {differentiable} from '../../differentiable.js';
 import {defineOp, hasKernel, runOp} from '../../run_op.js';
+import {type RowsOf, asSquareStack, unstack} from '../stacks.js';
+import {eighGradient} from './gradient.js';
 import {eighReference, packedEigenvectors} from './reference.js';
 import {eighWasm} from './wasm.js';
 
-/** Eigenvalues `[n, dim]`, descending, and eigenvectors as rows `[n, dim, dim]`: row i belongs to value i. */
-export type Eigen = {values: tf.Tensor2D; vectors: tf.Tensor3D};
+/** Eigenvalues `[..., dim]`, descending, and eigenvectors as rows `[..., dim, dim]`: row i belongs to value i. */
+export type Eigen<T extends tf.Tensor = tf.Tensor> = {values: RowsOf<T>; vectors: T};
 
 /**
- * Eigendecomposition of symmetric matrices, one after the other: `x = V^T diag(values) V` with the eigenvectors as the
- * orthonormal rows of V.
+ * Eigendecomposition of symmetric matrices: `x = V^T diag(values) V` with the eigenvectors as the orthonormal rows of V, the largest
+ * value first. (NumPy's `eigh` has the smallest first and vectors as columns.)
  *
- * Of a matrix that is not quite symmetric the mean with its transpose is taken. All steps are in float64; values and vectors
- * are then rounded to float32, so values are accurate to 6e-8 of the largest, whatever the scale. Repeated eigenvalues get
- * some orthonormal basis of their space. Signs are fixed: the leading component of each vector (the first whose magnitude
- * is within 1e-5 of the largest) is positive. A matrix with a number that is not finite gives NaN throughout.
+ * Of a matrix that is not symmetric the mean with its transpose is taken, `(x + x^T) / 2`; both triangles are read. Repeated eigenvalues
+ * get some orthonormal basis of their space. Signs are fixed: the leading component of each vector (the first whose magnitude is
+ * within 1e-5 of the largest) is positive. A matrix with a number that is not finite gives NaN throughout, and the others of its
+ * stack are computed.
  *
- * Householder tridiagonalisation and implicit QL (Golub and Van Loan, Matrix Computations, 8.3). Wasm takes 0.08 ms for
- * 48 x 48, 0.17 ms for 64 x 64, 1.2 ms for 128 x 128; elsewhere ml-matrix computes it on the host, ten times slower. On
- * webgpu numbers cannot be read synchronously: use `eighAsync`. No gradient.
+ * On wasm, cpu and webgl all steps are in float64, and values and vectors are then rounded to float32: values are accurate to 6e-8 of the
+ * largest, whatever the scale. Householder tridiagonalisation and implicit QL (Golub and Van Loan, Matrix Computations, 8.3). Wasm
+ * takes 0.08 ms for 48 x 48, 0.17 ms for 64 x 64, 1.2 ms for 128 x 128; elsewhere ml-matrix computes it on the host, ten times slower.
  *
- * @param x float32 `[n, dim, dim]`.
- * @throws InvalidArgumentError if x is not a stack of square float32 matrices; BackendError on webgpu.
+ * Differentiable in x (Giles, 2008, "An extended collection of matrix derivative results"). The derivative of vectors is not defined
+ * where eigenvalues are equal (within 1.2e-7 of the largest). What would be divided by their gap is left out, which is right for functions of
+ * their common space alone, such as projections on it or the sum of its values, and wrong for others. Close pairs magnify errors by the inverse
+ * of their gap.
+ *
+ * @param x float32 `[..., dim, dim]`.
+ * @throws InvalidArgumentError if x is not a stack of square float32 matrices, or is empty; BackendError on webgpu, which cannot
+ *   be read synchronously.
  */
-export function eigh(x: tf.Tensor3D): Eigen {
-  expectSquare(x);
-  return tf.tidy(() => unpack(runOp(eighOp, {x}, {})));
+export function eigh<T extends tf.Tensor>(x: T): Eigen<T> {
+  return tf.tidy(() => unpack(packedEigh(asSquareStack('eigh', x)), x));
 }
 
-/** `eigh` on any backend: awaits the numbers if they must be read (webgl, webgpu). */
-export async function eighAsync(x: tf.Tensor3D): Promise<Eigen> {
-  expectSquare(x);
+/** `eigh` on any backend, without a gradient: awaits the numbers if they must be read (webgl, webgpu). */
+export async function eighAsync<T extends tf.Tensor>(x: T): Promise<Eigen<T>> {
   if (hasKernel(eighOp.name)) return eigh(x);
-  const [n, dim] = x.shape;
+  const [n, dim] = tf.tidy(() => asSquareStack('eigh', x).shape);
   const packed = packedEigenvectors(await x.data<'float32'>(), n, dim);
-  return tf.tidy(() => unpack(tf.tensor3d(packed, [n, dim + 1, dim])));
+  return tf.tidy(() => unpack(tf.tensor3d(packed, [n, dim + 1, dim]), x));
 }
 
 /** One output, as ops must have: `[n, dim + 1, dim]`, row 0 the values, then the vectors. */
@@ -44,19 +50,20 @@ export const eighOp = defineOp({
   kernels: {wasm: eighWasm},
 });
 
-function unpack(packed: tf.Tensor3D): Eigen {
-  const [n, rows, dim] = packed.shape;
-  return {
-    values: tf.reshape(tf.slice(packed, [0, 0, 0], [n, 1, dim]), [n, dim]),
-    vectors: tf.slice(packed, [0, 1, 0], [n, rows - 1, dim]),
-  };
+function packedEigh(x: tf.Tensor3D): tf.Tensor3D {
+  const packed = runOp(eighOp, {x}, {});
+  return differentiable(
+    [x],
+    [packed],
+    () => tf.reshape(packed, packed.shape),
+    (dy, saved) => eighGradient(dy, saved[0]),
+  );
 }
 
-function expectSquare({shape, dtype}: tf.Tensor): void {
-  const [, rows, columns] = shape;
-  if (shape.length !== 3 || rows !== columns || rows === 0 || dtype !== 'float32') {
-    throw new InvalidArgumentError(
-      `eigh got ${dtype} [${shape.join(', ')}]; it takes float32 [n, dim, dim] with dim >= 1.`,
-    );
-  }
+function unpack<T extends tf.Tensor>(packed: tf.Tensor3D, x: T): Eigen<T> {
+  const [n, rows, dim] = packed.shape;
+  return {
+    values: unstack(tf.reshape(tf.slice(packed, [0, 0, 0], [n, 1, dim]), [n, dim]), x),
+    vectors: unstack(tf.slice(packed, [0, 1, 0], [n, rows - 1, dim]), x),
+  };
 }

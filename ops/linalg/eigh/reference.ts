@@ -1,18 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from '../../../base/errors.js';
 import {eigh64} from '../float64.js';
+import {hostMatrices} from '../host_stacks.js';
 
 /** `eigh` by ml-matrix in float64 on the host, on backends whose tensors can be read synchronously (not webgpu). */
 export function eighReference({x}: {x: tf.Tensor3D}): tf.Tensor3D {
-  if (tf.getBackend() === 'webgpu') {
-    throw new BackendError(
-      'eigh reads its numbers synchronously, which webgpu cannot do; use eighAsync (or updateSvdAsync) and await it.',
-    );
-  }
   const [n, dim] = x.shape;
-  // the reference computes on the host: on cpu and wasm the numbers already lie there
-  // eslint-disable-next-line no-restricted-syntax
-  return tf.tensor3d(packedEigenvectors(x.dataSync<'float32'>(), n, dim), [n, dim + 1, dim]);
+  return tf.tensor3d(packedEigenvectors(hostMatrices('eigh', x), n, dim), [n, dim + 1, dim]);
 }
 
 /** `[n, dim, dim]` -> `[n, dim + 1, dim]` on the host: eigenvalues, then eigenvectors as rows; NaN if x is not finite. */

@@ -11,7 +11,7 @@ import {batchedMatMul} from '../../../ops/batched_matmul/index.js';
 import {decodeEncoding} from '../../../ops/encodings/decode.js';
 import type {Encoding} from '../../../ops/encodings/encoding.js';
 import {allWidths} from '../../../ops/encodings/lloyd_max_levels.js';
-import {eigh} from '../../../ops/linalg/eigh/index.js';
+import {eigh, qr, svd} from '../../../ops/linalg/index.js';
 import {embed} from '../../../ops/embed/index.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
 import {linear} from '../../../ops/linear/index.js';
@@ -103,6 +103,22 @@ const runs: Record<string, fc.IAsyncProperty<[Case]> | fc.IAsyncProperty<[number
       expectFinite(() =>
         Object.values(eigh(tf.reshape(random(seed, [count, 1, dim, dim]), [count, dim, dim]))),
       ),
+    ),
+    svd: fc.asyncProperty(
+      sizes,
+      sizes,
+      fc.integer({min: 1, max: 2}),
+      fc.integer(),
+      (rows, columns, count, seed) =>
+        expectFinite(() => Object.values(svd(random(seed, [1, count, rows, columns])))),
+    ),
+    qr: fc.asyncProperty(
+      sizes,
+      sizes,
+      fc.integer({min: 1, max: 2}),
+      fc.integer(),
+      (rows, columns, count, seed) =>
+        expectFinite(() => Object.values(qr(random(seed, [1, count, rows, columns])))),
     ),
     solveRows: fc.asyncProperty(
       borders,

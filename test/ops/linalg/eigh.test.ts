@@ -5,9 +5,11 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {eigh, eighAsync, eighOp, type Eigen} from '../../../ops/linalg/eigh/index.js';
 import {hasKernel} from '../../../ops/run_op.js';
 import {describeOnBackends} from '../../support/backends.js';
+import {decompositionErrors} from '../../support/decomposition_errors.js';
 import {readGolden, type GoldenArray} from '../../support/golden.js';
 import {randomFloats} from '../../support/random.js';
 import {withReference} from '../../support/reference.js';
+import {type SpectralMatrix, spectralMatrix} from '../../support/spectral_matrix.js';
 import {expectClose, expectNoLeak} from '../../support/tensors.js';
 
 interface EigenGolden {
@@ -22,6 +24,9 @@ interface EigenGolden {
 }
 
 const golden = readGolden('linalg/linalg.json') as EigenGolden;
+const spectra = readGolden('linalg/decompositions.json') as {
+  readonly eigen: (SpectralMatrix & {readonly sum: number; readonly values: readonly number[]})[];
+};
 
 describeOnBackends('eigh', backend => {
   it('runs by a kernel on wasm', () => {
@@ -90,6 +95,34 @@ describeOnBackends('eigh', backend => {
     }
   });
 
+  for (const of of spectra.eigen) {
+    const {rows: dim, kind, decades, scale, sum, values} = of;
+    it(`gives NumPy's eigenvalues: ${dim} x ${dim}, ${kind} of ${decades} decades from ${scale}`, async () => {
+      const rounded = spectralMatrix(of);
+      const x = rounded.map((value, at) => (value + rounded[(at % dim) * dim + Math.floor(at / dim)]!) / 2);
+      // the matrix is the one that NumPy decomposed
+      expect(x.reduce((total, value) => total + Math.abs(value), 0) / sum).to.be.closeTo(1, 1e-6);
+      const input = tf.tensor2d(x, [dim, dim]);
+      const eigen = await eighAsync(input);
+      const found = await numbersOf(eigen);
+      const vt = found.vectors;
+      const u = vt.map((_, at) => vt[(at % dim) * dim + Math.floor(at / dim)]!);
+      const errors = decompositionErrors(x, {u, s: found.values, vt}, values);
+      expect(errors.values).to.be.below(6e-8); // half a unit in the last place of the largest
+      expect(errors.residual).to.be.below(2e-7);
+      expect(errors.orthogonality).to.be.below(3e-7);
+      tf.dispose([input, eigen.values, eigen.vectors]);
+    });
+  }
+
+  it('takes any leading axes', async () => {
+    const x = tf.tensor4d(spread(3, 4), [1, 1, 4, 4]);
+    const [flat, stack] = [eigh(tf.reshape(x, [4, 4])), eigh(tf.tile(x, [2, 3, 1, 1]))];
+    expect([flat.values.shape, flat.vectors.shape]).to.deep.equal([[4], [4, 4]]);
+    await expectClose(stack.values, tf.tile(tf.reshape(flat.values, [1, 1, 4]), [2, 3, 1]), 0);
+    await expectClose(stack.vectors, tf.tile(tf.reshape(flat.vectors, [1, 1, 4, 4]), [2, 3, 1, 1]), 0);
+  });
+
   it('takes the mean of a matrix and its transpose', async () => {
     const eigen = await eighAsync(tf.tensor3d([1, 5, -1, 1], [1, 2, 2]));
     await expectClose(eigen.values, [3, -1], 1e-6);
@@ -111,8 +144,8 @@ describeOnBackends('eigh', backend => {
   });
 
   it('says what it does not take', () => {
-    for (const x of [tf.ones([2, 3, 4]), tf.ones([3, 3]), tf.ones([1, 3, 3], 'int32'), tf.ones([2, 0, 0])]) {
-      expect(() => eigh(x as tf.Tensor3D)).to.throw(InvalidArgumentError, `[${x.shape.join(', ')}]`);
+    for (const x of [tf.ones([2, 3, 4]), tf.ones([3]), tf.ones([1, 3, 3], 'int32'), tf.ones([2, 0, 0])]) {
+      expect(() => eigh(x)).to.throw(InvalidArgumentError, `[${x.shape.join(', ')}]`);
     }
   });
 });

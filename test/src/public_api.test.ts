@@ -3,7 +3,7 @@ import {PublicDeclarations, doorsOfPackage} from '../support/public_declarations
 
 /** Each name here is a promise. One more is a decision: most belong into a sub-path or into `eigenkv/extend`. */
 const names = {
-  load: ['useBackend', 'loadModel', 'loadKerasModel', 'saveModel', 'embeddedText'],
+  load: ['useBackend', 'threadCount', 'loadModel', 'loadKerasModel', 'saveModel', 'embeddedText'],
   generate: ['generate', 'chat', 'Chat'],
   caches: [
     ...['KVCache', 'PrefixCache', 'SourceCache', 'attachCache', 'byteStore', 'fileStore', 'uniformShapes'],

@@ -9,8 +9,8 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 /** The folders that `tsconfig.build.json` compiles. */
 const floors = ['base', 'ops', 'cache', 'layers', 'models', 'src'];
 
-/** The JavaScript of ops/assembly; all else there is AssemblyScript. */
-const binaries = /^ops\/assembly\/kernels\w*_binary\.ts$/;
+/** What of ops/assembly is JavaScript: its binaries, and what their functions take. All else there is AssemblyScript. */
+const javascript = /^ops\/assembly\/kernels(\w*_binary)?\.ts$/;
 
 let built: Promise<string> | undefined;
 
@@ -60,5 +60,7 @@ async function sourcesOf(floor: string): Promise<string[]> {
   const names = await readdir(join(root, floor), {recursive: true});
   return names
     .map(name => `${floor}/${name.replaceAll('\\', '/')}`)
-    .filter(name => /(?<!\.d)\.ts$/.test(name) && (!name.startsWith('ops/assembly/') || binaries.test(name)));
+    .filter(
+      name => /(?<!\.d)\.ts$/.test(name) && (!name.startsWith('ops/assembly/') || javascript.test(name)),
+    );
 }

@@ -1,8 +1,8 @@
 import {defineSharedMemory} from './share_memory.js';
 import {type WasmFileMap, wasmFileNames} from './wasm_files.js';
 
-/** Versions of tfjs-backend-wasm whose memory was shared by this and whose tests passed. Others are tried: every step checks what it finds. */
-export const sharedBuildVersions = ['4.22.0'] as const;
+/** Versions of tfjs-backend-wasm whose memory was shared by this and on which the tests of ops then passed. Others are tried: each step checks what it finds. */
+export const sharedBuildVersions = ['4.10.0', '4.17.0', '4.20.0', '4.21.0', '4.22.0'] as const;
 
 /**
  * tfjs' SIMD build for Node with a memory that threads can share, as data: addresses for `setWasmPaths`. tfjs has a threaded build,

@@ -81,6 +81,7 @@ export const compressCommand = command({
     out,
     model,
     backend,
+    threads,
     weights,
     activations,
     calibration: path,
@@ -101,7 +102,7 @@ export const compressCommand = command({
     const text = args.text === undefined ? await embeddedText('trainSample') : await readText(args.text);
     const calibration = await loadCalibration(path);
     const signal = interruptSignal();
-    const loaded = await loadForCommand({model, backend, weights, activations}, signal);
+    const loaded = await loadForCommand({model, backend, threads, weights, activations}, signal);
     try {
       using compressed = await withBar('Measuring', onProgress =>
         compress(loaded, calibration, {...options, text, tokens: sampleTokens, onProgress, signal}),

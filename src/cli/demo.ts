@@ -34,13 +34,14 @@ export const demo = command({
     'Measure what codes and eviction cost the small model that comes with eigenkv, ask what they forget, and let it write',
   args: {
     backend: modelArgs.backend,
+    threads: modelArgs.threads,
     out: withDefault(text('Write report.json and chart.svg into this folder', 'FOLDER'), 'reports'),
     columns: columns(reportColumnNames),
   },
   examples: ['npm start', 'eigenkv demo --out reports'],
-  async run({backend, out, json, columns: chosen}) {
+  async run({backend, threads, out, json, columns: chosen}) {
     const signal = interruptSignal();
-    const loaded = await loadForCommand({backend}, signal);
+    const loaded = await loadForCommand({backend, threads}, signal);
     const compared = plans.map(plan => asPlan(plan));
     try {
       const text = await readNamedText(undefined);

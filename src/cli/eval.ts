@@ -68,6 +68,7 @@ export const evalCommand = command({
     model,
     against,
     backend,
+    threads,
     weights,
     activations,
     profile,
@@ -102,7 +103,8 @@ export const evalCommand = command({
     const text = await readNamedText(args.text);
     const signal = interruptSignal();
     const options = {plans, text, tokens, chunk, backend, signal, certifies, asked};
-    const report = await loadAndMeasure({model, backend, weights, activations, profile}, against, options);
+    const ofModel = {model, backend, threads, weights, activations, profile};
+    const report = await loadAndMeasure(ofModel, against, options);
     const files = out === undefined ? [] : await writeReport(report, out);
     if (page !== undefined) {
       await writeFiles(dirname(page), {[basename(page)]: await reportPage(report)});
@@ -141,7 +143,7 @@ async function loadAndMeasure(
         ...(certifies && {certificates: await certificatesOf(loaded, plans, options)}),
       };
     }
-    const against = await loadForCommand({model: other, backend}, signal);
+    const against = await loadForCommand({model: other, backend, threads: model.threads}, signal);
     try {
       return await measure(loaded, {...options, against});
     } finally {

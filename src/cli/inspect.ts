@@ -80,7 +80,7 @@ export const inspect = command({
       throw new UsageError(`--${alone} needs --ranks.${hint}`);
     }
     const parts = await openParts(model, interruptSignal());
-    await startBackend(args.backend);
+    await startBackend(args);
     const summary = await closing(parts.weights, () => summaryOf(parts));
     if (args.json) printJson({source: parts.source, ...summary});
     else print(summaryText(summary, chosen));

@@ -9,6 +9,7 @@ import {command} from './support/command.js';
 import {jsonFile, writeFiles} from './support/files.js';
 import {interruptSignal} from './support/interrupt.js';
 import {loadForCommand, modelArgs, profileArg} from './support/load.js';
+import {ranOn} from './support/measure.js';
 import {planArg, readPlan} from './support/plans.js';
 import {print, printJson, printWritten} from './support/print.js';
 import {withBar} from './support/progress.js';
@@ -54,7 +55,7 @@ export const monitorCommand = command({
       ...(certifies && {certificates: await certificatesOf(loaded, [plan], {text, tokens, chunk, signal})}),
     });
     const found = await measured().finally(() => loaded.dispose());
-    const report = {model: loaded.name, text: text.name, backend, ...found};
+    const report = {model: loaded.name, text: text.name, ...ranOn(backend), ...found};
     const files = out === undefined ? [] : await writeFiles(out, await filesOf(report));
     if (json) {
       printJson(withoutSpectra(report));

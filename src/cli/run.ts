@@ -1,4 +1,3 @@
-import {readFile} from 'node:fs/promises';
 import {EigenkvError, InvalidArgumentError, didYouMean} from '../../base/errors.js';
 import type {Command} from './support/command.js';
 import {print, printNote} from './support/print.js';
@@ -79,7 +78,8 @@ async function dispatch([name, ...rest]: readonly string[]): Promise<number> {
     return name === undefined ? exitCodes.usage : exitCodes.ok;
   }
   if (name === '--version' || name === '-v') {
-    print(await version());
+    const {environmentText, ownVersion} = await import('./support/versions.js');
+    print(rest.includes('--verbose') ? await environmentText() : await ownVersion());
     return exitCodes.ok;
   }
   const command = await find(name);
@@ -117,17 +117,9 @@ function overview(): string {
     ),
     '',
     ...wrapped('eigenkv COMMAND --help shows its options and examples.', width),
+    ...wrapped('eigenkv --version --verbose shows the versions of what it runs on, and its threads.', width),
     ...wrapped('Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.', width),
   ].join('\n');
-}
-
-/** The version of the package. Its package.json is two folders up from the source, and three from the build. */
-async function version(): Promise<string> {
-  for (const path of ['../../package.json', '../../../package.json']) {
-    const text = await readFile(new URL(path, import.meta.url), 'utf8').catch(() => undefined);
-    if (text !== undefined) return (JSON.parse(text) as {version: string}).version;
-  }
-  throw new EigenkvError('The package.json of eigenkv is missing; install it again.');
 }
 
 function failure(error: unknown, verbose: boolean): number {

@@ -10,6 +10,8 @@ export interface NamedMonitorReport extends MonitorReport, Asked {
   readonly model: string;
   readonly text: string;
   readonly backend: string;
+  /** Of wasm: how many threads ran its kernels. */
+  readonly threads?: number;
   /** What the plan was expected to cost and does cost, depth by depth. Default: none. */
   readonly certificates?: readonly NamedCertificate[];
 }

@@ -1,6 +1,7 @@
 import type {MonitorOverall, MonitorRow} from '../evaluate/index.js';
 import type {NamedMonitorReport} from './monitor_charts.js';
 import {driftText} from '../evaluate/index.js';
+import {backendText} from './report_table.js';
 import {type NamedColumns, type TableOptions, columnsOf, tableText} from './table.js';
 import {outputWidth} from './terminal.js';
 import {byteSize, count, counted, fixed, percent, small, timesSmaller} from '../../base/units.js';
@@ -32,11 +33,11 @@ type Row = MonitorRow | (MonitorOverall & {readonly depth: 'all'; readonly polic
 
 /** Returns the table of a monitor's report: a row for each depth, and one for all depths. */
 export function monitorTable(report: NamedMonitorReport, options: TableOptions = {}): string {
-  const {model, text, tokens, chunk, plan, backend, rows, overall, drift} = report;
+  const {model, text, tokens, chunk, plan, rows, overall, drift} = report;
   const {width = outputWidth()} = options;
   return [
     wrappedText(
-      `${model} on ${counted(tokens, 'token')} of ${text}, ${counted(chunk, 'token')} per pass; ${backend}.\nPlan: ${plan}`,
+      `${model} on ${counted(tokens, 'token')} of ${text}, ${counted(chunk, 'token')} per pass; ${backendText(report)}.\nPlan: ${plan}`,
       width,
     ),
     '',

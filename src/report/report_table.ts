@@ -24,6 +24,8 @@ export interface EvaluationReport extends EvaluationResult, Asked {
   readonly against?: string;
   readonly text: string;
   readonly backend: string;
+  /** Of wasm: how many threads ran its kernels. */
+  readonly threads?: number;
   /** The machine on which speeds were measured. */
   readonly machine?: string;
   /** What plans were expected to cost and do cost, depth by depth. Default: none. */
@@ -68,10 +70,15 @@ export function driftWarnings({rows}: EvaluationReport): string[] {
 
 /** Returns one line that names model, text, backend and machine. */
 export function reportHeading(report: EvaluationReport): string {
-  const {model, against, text, tokens, chunk, backend, machine} = report;
+  const {model, against, text, tokens, chunk, machine} = report;
   const on = machine === undefined ? '' : ` on ${machine}`;
   const measured = against === undefined ? model : `${model} against ${against}`;
-  return `${measured} on ${counted(tokens, 'token')} of ${text}, ${counted(chunk, 'token')} per pass; ${backend}${on}`;
+  return `${measured} on ${counted(tokens, 'token')} of ${text}, ${counted(chunk, 'token')} per pass; ${backendText(report)}${on}`;
+}
+
+/** A backend and its threads: `wasm, 2 threads`. */
+export function backendText({backend, threads}: Pick<EvaluationReport, 'backend' | 'threads'>): string {
+  return threads === undefined ? backend : `${backend}, ${counted(threads, 'thread')}`;
 }
 
 /** The meaning of the columns and their baselines. */

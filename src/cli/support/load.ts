@@ -7,14 +7,27 @@ import {loadModel} from '../../../models/load.js';
 import {type WeightSetting, weightSettings} from '../../../models/formats/weight_formats.js';
 import {type Activations, activationsAllowed} from '../../../ops/linear/reference.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
+import type {Threads} from '../../../ops/backends/heap_threads.js';
 import {
   type BackendName,
   backendNames,
   defaultBackend,
   useBackend,
 } from '../../../ops/backends/use_backend.js';
-import {choice, text, withDefault} from './arguments.js';
+import {type Argument, choice, text, withDefault} from './arguments.js';
 import {progressBar, withBar} from './progress.js';
+import {UsageError} from './usage_error.js';
+
+/** The option for `useBackend`'s threads. */
+const threadsArg: Argument<Threads | undefined> = {
+  ...text('Threads of wasm: a number from 1 to 64, or all: one per core, at most 8', 'N'),
+  read(values, name) {
+    const value = values.at(-1);
+    if (value === undefined || value === 'all') return value;
+    if (/^[1-9]\d?$/.test(value) && Number(value) <= 64) return Number(value);
+    throw new UsageError(`${name} = "${value}"; expected a whole number from 1 to 64, or all.`);
+  },
+};
 
 /** Options of every command that runs a model. */
 export const modelArgs = {
@@ -23,6 +36,7 @@ export const modelArgs = {
     'MODEL',
   ),
   backend: withDefault(text(`Backend of TensorFlow.js: ${backendNames.join(', ')}`, 'NAME'), defaultBackend),
+  threads: withDefault(threadsArg, 'all'),
   weights: choice(
     'How the matrices of --model are stored in memory (default: asStored for GGUF and packed folders, float32 for other safetensors)',
     weightSettings,
@@ -43,23 +57,27 @@ export const profileArg = text(
 export interface ModelArgs {
   readonly model?: string;
   readonly backend: string;
+  readonly threads: Threads;
   readonly weights?: WeightSetting;
   readonly activations?: Activations;
   readonly profile?: string | undefined;
 }
 
-export async function startBackend(name: string): Promise<void> {
+export async function startBackend({
+  backend,
+  threads,
+}: Pick<ModelArgs, 'backend' | 'threads'>): Promise<void> {
   tf.enableProdMode(); // suppresses tfjs' advice to install other backends
-  await useBackend(name as BackendName);
+  await useBackend(backend as BackendName, {threads});
 }
 
 /** Starts the backend and loads the model, with a progress bar if it takes long. */
 export async function loadForCommand(
-  {model, backend, weights, activations, profile: path}: ModelArgs,
+  {model, weights, activations, profile: path, ...where}: ModelArgs,
   signal: AbortSignal,
 ): Promise<LoadedModel> {
   const profile = path === undefined ? undefined : await loadTransformProfile(path); // before the model, so that a wrong path fails at once
-  await startBackend(backend);
+  await startBackend(where);
   const bars = {download: progressBar('Downloading'), weights: progressBar('Loading weights')};
   try {
     const loaded = await loadModel(model, {

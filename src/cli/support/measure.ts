@@ -4,6 +4,7 @@ import {planOfLayers} from '../../../cache/plans/of_layers.js';
 import type {Plan} from '../../../cache/plans/plan.js';
 import {full} from '../../../cache/policies/full.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
+import {threadCount} from '../../../ops/backends/heap_threads.js';
 import {evaluate, planLabel} from '../../evaluate/index.js';
 import type {EvaluationReport} from '../../report/report_table.js';
 import {checkSameVocabulary, namesOf} from './against.js';
@@ -25,7 +26,7 @@ export interface MeasureOptions {
 export async function measure(loaded: LoadedModel, options: MeasureOptions): Promise<EvaluationReport> {
   const {plans, text, against, backend, signal, ...common} = options;
   if (against !== undefined) checkSameVocabulary(loaded, against);
-  const about = {text: text.name, backend, machine: describeMachine()};
+  const about = {text: text.name, ...ranOn(backend), machine: describeMachine()};
   return withBar('Evaluating', async onProgress => {
     const running = {...common, signal, onProgress};
     if (against === undefined) {
@@ -54,6 +55,11 @@ export async function measure(loaded: LoadedModel, options: MeasureOptions): Pro
 function plansOf({model}: LoadedModel, plans: readonly Plan[]): (Plan | ReturnType<typeof full>)[] {
   const wanted = plans.length > 0 ? plans : [planOfLayers(layerShapes(model))];
   return [full(), ...wanted.filter(plan => planLabel(plan) !== 'full')];
+}
+
+/** A backend and its threads, for reports. */
+export function ranOn(backend: string): {backend: string; threads?: number} {
+  return {backend, ...(backend === 'wasm' && {threads: threadCount()})};
 }
 
 /** The machine on which speeds were measured, as text. */

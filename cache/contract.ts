@@ -58,6 +58,8 @@ export interface PairCodec {
   readonly moveTokens: number;
   /** A move stores all waiting tokens, not only a multiple of `moveTokens`. Default false. */
   readonly movesAll?: boolean;
+  /** Later tokens change how earlier ones are stored, so that a cache cannot be cut back to them. Default false. */
+  readonly rewrites?: boolean;
   /** The codec stores float32 unchanged, so tokens may stay in `recent` instead. Default false. */
   readonly exact?: boolean;
   /**

@@ -44,6 +44,7 @@ export const onlineSvd: Factory<OnlineSvdCodecOptions, PairCodec> = defineFactor
       blockTokens: 1,
       moveTokens: updateFreq,
       movesAll: true,
+      rewrites: true,
       check: sizes => checkRank('onlineSvd: rank', rank ?? 1, sizes),
       firstTokens: ({dim, dimV}) => Math.max(...[dim, dimV].map(of => paying(of * ranked(of), of))),
       add(past, block, context) {

@@ -12,7 +12,7 @@ import {
 } from '../past/past.js';
 import type {Policy} from '../contract.js';
 import {decodeTokens, hostPositions} from '../past/decode.js';
-import {kept as keptTensors, stillHeld} from '../past/past_tensors.js';
+import {kept as keptTensors, sharePast, stillHeld} from '../past/past_tensors.js';
 import {withoutNewestQueries} from '../past/query_window.js';
 import type {RopeTables} from '../past/rope_tables.js';
 import {blockTokensOf, dense, rowsFrom} from '../past/segments.js';
@@ -21,9 +21,15 @@ import type {CacheState, Seen} from '../state.js';
 /**
  * Keeps only the first `tokens` tokens of a cache: see `KVCache.truncate`.
  * @param tokens from 1 to the tokens in the cache.
+ * @param known pasts of `tokens` tokens, which take the place of what some depths have. Default: none.
  */
-export async function truncate(state: CacheState, tokens: number): Promise<void> {
-  const former = state.pasts.map(past => past!);
+export async function truncate(
+  state: CacheState,
+  tokens: number,
+  known: readonly (Past | undefined)[] = [],
+): Promise<void> {
+  const present = [...state.pasts];
+  const former = present.map((past, depth) => known[depth] ?? past!);
   const before = await Promise.all(
     former.map((past, depth) =>
       past.tokensSeen === tokens
@@ -31,7 +37,7 @@ export async function truncate(state: CacheState, tokens: number): Promise<void>
         : stillHeld(past, () => tokensBefore(past, tokens, state.policies[depth]!)),
     ),
   );
-  if (former.some((past, depth) => past !== state.pasts[depth])) {
+  if (present.some((past, depth) => past !== state.pasts[depth])) {
     throw new CacheStateError(
       'This cache changed while truncate was running; await truncate before the next step.',
     );
@@ -43,7 +49,13 @@ export async function truncate(state: CacheState, tokens: number): Promise<void>
     }
     for (const past of pasts) keptTensors({past});
   });
-  pasts.forEach((past, depth) => state.replace(depth, past));
+  for (const [depth, past] of pasts.entries()) {
+    if (known[depth] !== undefined) {
+      sharePast(past); // with whoever knew it, before what the cache shares with it is freed
+      state.replace(depth, undefined);
+    }
+    state.replace(depth, past);
+  }
 }
 
 /**

@@ -3,6 +3,7 @@ import {CacheStateError, ContextLengthError, InvalidArgumentError, shown} from '
 import {disposeSymbol} from '../../base/dispose_symbol.js';
 import {checkOptions} from '../../base/options.js';
 import {KVCache} from '../../cache/kv_cache.js';
+import {ReturnPoint} from '../../cache/sharing/return_point.js';
 import {countThatFits, generateIds} from '../generate/generate_ids.js';
 import {expectListener} from '../generate/options.js';
 import {textOfIds} from '../generate/text_of_ids.js';
@@ -53,7 +54,8 @@ const usualTokens = 1024;
  * Before each answer the whole conversation is rendered by the model's chat template; the longest common prefix of its ids with those in the
  * cache stays, and the rest is computed. So an edited message costs itself and what follows it, and a template that rewrites what was said
  * (such as thoughts, which it leaves out) costs what it rewrites. Ids that the model generated stay as they are, even if the tokenizer would cut their text otherwise.
- * Where the cache cannot be cut back (see `KVCache.truncate`), the conversation is computed anew, and `turns` says why.
+ * Where the cache cannot be cut back (see `KVCache.truncate`), it is kept as it was before the newest question: to edit that one or to answer it anew
+ * computes it again. To change anything before it computes the whole conversation anew, and `turns` says why.
  */
 export class Chat {
   readonly #model: TextModel;
@@ -62,6 +64,8 @@ export class Chat {
   readonly #turns: ChatTurn[] = [];
   #messages: readonly ChatMessage[];
   #held: HeldIds = nothingHeld;
+  /** Before the newest question, if the cache may not be cut back to there. */
+  #point: {readonly at: ReturnPoint; readonly held: HeldIds} | undefined;
   #isAnswering = false;
 
   /** See `chat`. */
@@ -181,6 +185,7 @@ export class Chat {
     this.#expectFree('dispose');
     this.#cache.dispose();
     this.#held = nothingHeld;
+    this.#leavePoint();
   }
 
   /** Lets `using talk = chat(model)` free the cache at the end of its block. */
@@ -216,7 +221,10 @@ export class Chat {
     const {ids} = prompt;
     const count = this.#countThatFits(ids.length, tokens);
     signal?.throwIfAborted();
+    const before = this.#cache.tokens;
     const cut = await this.#cutBack(ids);
+    const goesOn = messages.length > this.#messages.length || cut.reused === before;
+    this.#setPoint(ids, goesOn);
     const record = new AnswerRecord(tokenizer, ids);
     const generated = generateIds(
       this.#model,
@@ -283,6 +291,7 @@ export class Chat {
       await cache.truncate(reused);
     } catch (error) {
       if (!(error instanceof CacheStateError)) throw error;
+      if (await this.#goBack(ids)) return {reused: cache.tokens};
       this.#forget();
       return {reused: 0, restarted: error.message};
     }
@@ -302,9 +311,37 @@ export class Chat {
     };
   }
 
+  /** Goes back to before the newest question, if a prompt begins with what was there. */
+  async #goBack(ids: readonly number[]): Promise<boolean> {
+    const point = this.#point;
+    if (point === undefined || !isBeginning(point.held.ids, ids)) return false;
+    try {
+      await point.at.restore(this.#cache);
+    } catch (error) {
+      if (error instanceof CacheStateError) return false;
+      throw error;
+    }
+    this.#held = point.held;
+    return true;
+  }
+
+  /** The point stays while the newest question is edited or answered anew; with a further one it moves on. */
+  #setPoint(ids: readonly number[], goesOn: boolean): void {
+    if (!goesOn && this.#point !== undefined && isBeginning(this.#point.held.ids, ids)) return;
+    this.#leavePoint();
+    const at = ReturnPoint.of(this.#cache);
+    this.#point = at && {at, held: this.#held};
+  }
+
+  #leavePoint(): void {
+    this.#point?.at.dispose();
+    this.#point = undefined;
+  }
+
   #forget(): void {
     this.#cache.reset();
     this.#held = nothingHeld;
+    this.#leavePoint();
   }
 
   #expectFree(what: string): void {
@@ -314,6 +351,10 @@ export class Chat {
     );
   }
 }
+
+/** Whether a list goes on from another. */
+const isBeginning = (some: readonly number[], all: readonly number[]): boolean =>
+  some.length < all.length && commonPrefix(some, all) === some.length;
 
 /** How much of a prompt was in the cache. */
 type Cut = Pick<ChatTurn, 'restarted'> & {readonly reused: number};

@@ -8,6 +8,7 @@ import {
 } from '../../../base/errors.js';
 import {Chat, chat} from '../../../models/chat/chat.js';
 import type {ChatMessage} from '../../../models/chat/render_chat.js';
+import {ReturnPoint} from '../../../cache/sharing/return_point.js';
 import {generate} from '../../../models/generate/generate.js';
 import type {LogitProcessor} from '../../../models/generate/options.js';
 import type {LoadedModel, TextModel} from '../../../models/loaded_model.js';
@@ -125,6 +126,46 @@ describe('chat', () => {
         expect(turn).not.to.have.property('restarted');
         expect(turn.reusedTokens).to.equal(talk.turns[i - 1]?.cacheTokens ?? 0);
       }
+    });
+
+    const plans = {
+      'sliding:window=16,sinks=2': [],
+      'h2o:heavyBudget=8,recentBudget=8': [],
+      full: [10],
+      'onlineSvd:rank=4': [],
+    };
+    for (const [name, windows] of Object.entries(plans)) {
+      it(`edits and answers anew from the newest question on (${name}${windows.length > 0 ? ', windows' : ''})`, async () => {
+        const other = {...model, model: tinyModel(2, windows)};
+        await expectNoLeak(async () => {
+          const options = {tokens: 24, plan: name, ...endless};
+          using talk = chat(other, options);
+          using same = chat(other, options);
+          const [, second, third] = await ask(talk, questions.slice(0, 3));
+          const start = talk.turns[1]!.cacheTokens;
+          for (let again = 0; again < 2; again++) {
+            expect(await textOf(talk.answer())).to.equal(third);
+            expect(talk.turns.at(-1)).to.include({reusedTokens: start}).and.not.have.property('restarted');
+          }
+          const edited = await textOf(talk.edit(4, 'Or?'));
+          expect(talk.turns.at(-1)).to.include({reusedTokens: start}).and.not.have.property('restarted');
+          expect(await ask(same, [...questions.slice(0, 2), 'Or?'])).to.deep.equal([
+            talk.messages[1]!.content,
+            second,
+            edited,
+          ]);
+          expect(await ask(talk, ['More'])).to.deep.equal(await ask(same, ['More']));
+        });
+        other.model.dispose();
+      });
+    }
+
+    it('forgets the newest question when the plan changes', async () => {
+      using talk = chat(model, {tokens: 12, plan});
+      await ask(talk, questions.slice(0, 3));
+      await talk.cache.setPlan('sliding:window=20,sinks=2');
+      await textOf(talk.answer());
+      expect(talk.turns.at(-1)!.restarted).to.match(/tokens were evicted/);
     });
 
     it('begins anew where the cache cannot be cut back, and says why', async () => {
@@ -428,6 +469,28 @@ describe('chat with SmolLM2, at 4 bits,', () => {
     const {computedTokens, reusedTokens} = talk.turns.at(-1)!;
     expect(reusedTokens).to.be.at.least(talk.turns[1]!.cacheTokens);
     expect(computedTokens).to.be.at.most(ownTokens('Is that so?'));
+    model.dispose();
+  });
+});
+
+describe('the newest question of a chat', () => {
+  it('costs nothing where a cache can be cut back to it', async () => {
+    await useBackend('wasm');
+    const model = tinyModel();
+    for (const [plan, isKept] of [
+      ['full', false],
+      ['quantized:bits=4', false],
+      ['sliding:window=16', true],
+    ] as const) {
+      using cache = new KVCache(model, plan);
+      expect(ReturnPoint.of(cache)).to.equal(undefined); // of nothing
+      const generated: number[] = [];
+      for await (const id of generate(model, [5, 6, 7], {cache, tokens: 3})) generated.push(id);
+      expect(cache.tokens).to.equal(3 + generated.length);
+      const point = ReturnPoint.of(cache);
+      expect(point !== undefined, plan).to.equal(isKept);
+      point?.dispose();
+    }
     model.dispose();
   });
 });

@@ -29,8 +29,7 @@ export interface Op<
   readonly name: string;
   readonly reference: (inputs: Inputs, attributes: Attributes) => Result;
   readonly kernels: {
-    readonly wasm?: KernelFunction<Inputs, Attributes>;
-    readonly webgpu?: KernelFunction<Inputs, Attributes>;
+    readonly [Backend in 'wasm' | 'webgpu' | 'tensorflow']?: KernelFunction<Inputs, Attributes>;
   };
 }
 

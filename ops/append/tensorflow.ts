@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {tensorflowEager} from '../backends/tensorflow_eager.js';
+import {TensorflowOps} from '../backends/tensorflow_ops.js';
 
 /** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on, by TensorFlow's InplaceUpdate. */
 export function appendRowsTensorflow(
@@ -13,11 +13,14 @@ export function appendRowsTensorflow(
   for (let head = 0, i = 0; head < batch * heads; head++) {
     for (let row = 0; row < rows; row++) indices[i++] = head * capacity + at + row;
   }
-  tf.tidy(() => {
-    const taken = rows === fresh.shape[2] ? fresh : tf.slice(fresh, [0, 0, 0, 0], [-1, -1, rows, -1]);
+  const ops = new TensorflowOps();
+  try {
     // reshaping copies nothing: this writes into the buffer itself
-    const flatBuffer = tf.reshape<tf.Rank.R2>(buffer, [batch * heads * capacity, columns]);
-    const flatRows = tf.reshape<tf.Rank.R2>(taken, [batch * heads * rows, columns]);
-    tensorflowEager()!.inplaceUpdate(flatBuffer, tf.tensor1d(indices, 'int32'), flatRows);
-  });
+    const flatBuffer = ops.reshape(ops.of(buffer), [batch * heads * capacity, columns]);
+    const taken = ops.part(ops.of(fresh), 2, 0, rows);
+    const flatRows = ops.reshape(taken, [batch * heads * rows, columns]);
+    ops.writeRows(flatBuffer, ops.constant(indices, [indices.length], 'int32'), flatRows);
+  } finally {
+    ops.freeAll([]);
+  }
 }

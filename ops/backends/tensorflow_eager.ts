@@ -1,45 +1,115 @@
 import * as tf from '@tensorflow/tfjs';
 
-/** The one file that touches tfjs-node's internals: it runs any eager TensorFlow op by its name. */
+// The one file that touches tfjs-node's internals: it runs any of TensorFlow's ops by its name, on tensors of any dtype.
+
+/** TensorFlow's numbers of the dtypes that our kernels use; tfjs itself has only float32, int32 and bool of them. */
+const dtypeNumbers = {
+  float32: 1,
+  int32: 3,
+  uint8: 4,
+  int8: 6,
+  bool: 10,
+  bfloat16: 14,
+  uint16: 17,
+  float16: 19,
+} as const;
+
+export type Dtype = keyof typeof dtypeNumbers;
+
+/** A tensor of TensorFlow by the number that the binding gave it. */
+export interface Handle {
+  readonly id: number;
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+}
+
+/** An op's attributes: the name of a dtype is a type. */
+export type OpAttributes = Readonly<Record<string, Dtype | number | boolean>>;
+
 interface TensorflowEager {
-  /**
-   * TensorFlow's `InplaceUpdate`: `x[indices[i]] = rows[i]` in x's own memory.
-   *
-   * @param x float32 or int32 `[rows, columns]`; a reshaped tensor shares the memory of what it was made from.
-   * @param indices int32 `[n]`. One beyond x's rows is taken modulo the rows, without an error: check before.
-   * @param rows `[n, columns]` of x's dtype.
-   */
-  inplaceUpdate(x: tf.Tensor2D, indices: tf.Tensor1D, rows: tf.Tensor2D): void;
+  /** Runs an op with one output, which is the caller's to `free`. */
+  run(op: string, inputs: readonly Handle[], attributes: OpAttributes): Handle;
+  /** A tensor of numbers of the host, which is the caller's to `free`. */
+  upload(numbers: Float32Array | Int32Array | Uint8Array, shape: readonly number[], dtype: Dtype): Handle;
+  free(handle: Handle): void;
+  /** A tensor of tfjs, float32, int32 or bool, which stays tfjs' own. */
+  handleOf(tensor: tf.TensorInfo): Handle;
+  /** Makes a float32 or int32 tensor tfjs' own. */
+  tensorOf(handle: Handle): tf.TensorInfo;
+}
+
+interface OutputInfo {
+  readonly id: number;
+  readonly shape: number[];
+  readonly dtype: number;
 }
 
 interface TfjsNodeBackend {
-  readonly binding: {readonly TF_ATTR_TYPE: number; readonly TF_FLOAT: number; readonly TF_INT32: number};
-  executeSingleOutput(
-    name: string,
-    attributes: {name: string; type: number; value: number}[],
-    inputs: tf.Tensor[],
-  ): tf.Tensor;
+  readonly binding: {
+    readonly TF_ATTR_TYPE: number;
+    readonly TF_ATTR_INT: number;
+    readonly TF_ATTR_BOOL: number;
+    executeOp(name: string, attributes: unknown[], inputs: number[], outputs: number): OutputInfo[];
+    createTensor(shape: readonly number[], dtype: number, numbers: ArrayBufferView): number;
+    deleteTensor(id: number): void;
+  };
+  getInputTensorIds(tensors: tf.TensorInfo[]): number[];
+  createOutputTensor(info: OutputInfo): tf.TensorInfo;
 }
 
 /** Runs TensorFlow's ops; undefined if the current backend is not `tensorflow` or its internals are not the known ones. */
 export function tensorflowEager(): TensorflowEager | undefined {
   if (tf.getBackend() !== 'tensorflow') return undefined;
   const backend: unknown = tf.backend();
-  if (!isTfjsNodeBackend(backend)) return undefined;
-  const {TF_ATTR_TYPE, TF_FLOAT, TF_INT32} = backend.binding;
+  if (backend !== known?.backend)
+    known = isTfjsNodeBackend(backend) ? {backend, eager: eagerOf(backend)} : undefined;
+  return known?.eager;
+}
+
+let known: {readonly backend: unknown; readonly eager: TensorflowEager} | undefined;
+
+function eagerOf(backend: TfjsNodeBackend): TensorflowEager {
+  const {binding} = backend;
+  const dtypes = new Map<number, Dtype>(
+    Object.entries(dtypeNumbers).map(([name, number]) => [number, name as Dtype]),
+  );
+  const attributeOf = ([name, value]: [string, Dtype | number | boolean]) => {
+    if (typeof value === 'string') return {name, type: binding.TF_ATTR_TYPE, value: dtypeNumbers[value]};
+    return {name, type: typeof value === 'number' ? binding.TF_ATTR_INT : binding.TF_ATTR_BOOL, value};
+  };
   return {
-    inplaceUpdate: (x, indices, rows) => {
-      const attributes = [{name: 'T', type: TF_ATTR_TYPE, value: x.dtype === 'int32' ? TF_INT32 : TF_FLOAT}];
-      // the op gives back x itself under a new handle
-      backend.executeSingleOutput('InplaceUpdate', attributes, [x, indices, rows]).dispose();
+    run: (op, inputs, attributes) => {
+      const ids = inputs.map(({id}) => id);
+      const [{id, shape, dtype}] = binding.executeOp(
+        op,
+        Object.entries(attributes).map(attributeOf),
+        ids,
+        1,
+      ) as [OutputInfo];
+      return {id, shape, dtype: dtypes.get(dtype)!};
     },
+    upload: (numbers, shape, dtype) => ({
+      id: binding.createTensor(shape, dtypeNumbers[dtype], numbers),
+      ...{shape, dtype},
+    }),
+    free: ({id}) => {
+      binding.deleteTensor(id);
+    },
+    handleOf: tensor => ({
+      id: backend.getInputTensorIds([tensor])[0]!,
+      ...{shape: tensor.shape, dtype: tensor.dtype as Dtype},
+    }),
+    tensorOf: ({id, shape, dtype}) =>
+      backend.createOutputTensor({id, shape: [...shape], dtype: dtypeNumbers[dtype]}),
   };
 }
 
 function isTfjsNodeBackend(backend: unknown): backend is TfjsNodeBackend {
   const candidate = backend as Partial<TfjsNodeBackend> | null;
   return (
-    typeof candidate?.executeSingleOutput === 'function' &&
-    typeof candidate.binding?.TF_ATTR_TYPE === 'number'
+    typeof candidate?.getInputTensorIds === 'function' &&
+    typeof candidate.createOutputTensor === 'function' &&
+    typeof candidate.binding?.executeOp === 'function' &&
+    typeof candidate.binding.TF_ATTR_TYPE === 'number'
   );
 }

@@ -3,20 +3,26 @@ import * as v from 'valibot';
 import {float16Bits, float16Values} from '../../base/files/float_formats.js';
 import {atLeast, oneOf} from '../../base/options.js';
 import {hostNumbers} from '../host_numbers.js';
+import {
+  type IntegerLayout,
+  groupsOfRow,
+  planesOf,
+  tokensOfGroup,
+  wordsOfPlane,
+  wordsOfRow,
+} from './integer_layout.js';
+import {decodeIntegers} from './integer_tensorflow.js';
 import type {TokenEncodingKind, WgslNames} from './kind.js';
 
-/** Bits of a code. */
-export type IntegerBits = 8 | 6 | 5 | 4 | 3 | 2;
-
-/** How integer codes are grouped and packed. */
-export interface IntegerLayout {
-  readonly dim: number;
-  readonly bits: IntegerBits;
-  /** Whether a group is consecutive tokens of one channel, or consecutive channels of one token. */
-  readonly groupAxis: 'channel' | 'token';
-  /** Numbers per group. */
-  readonly groupSize: number;
-}
+export {
+  type IntegerBits,
+  type IntegerLayout,
+  groupsOfRow,
+  planesOf,
+  tokensOfGroup,
+  wordsOfPlane,
+  wordsOfRow,
+} from './integer_layout.js';
 
 /**
  * Integer codes of 2, 3, 4, 5, 6 or 8 bits with a scale and a zero point per group: `x ~ (code + zero) * scale`.
@@ -66,6 +72,8 @@ export const integerKind: TokenEncodingKind<IntegerEncoding, KindedLayout> = {
   params: ({params}) => params,
   decodeReference: (data, params, layout, from, count) =>
     dequantizeOnHost(data, params!, layout, from, count),
+  decodeTensorflow: (ops, data, params, layout, from, count) =>
+    decodeIntegers(ops, data, params!, layout, from, count),
   wasm: {
     kind: 1,
     layout: ({bits, groupAxis}) => bits | ((groupAxis === 'channel' ? 0 : 1) << 8),
@@ -74,44 +82,9 @@ export const integerKind: TokenEncodingKind<IntegerEncoding, KindedLayout> = {
   wgsl: {unitsOfRow, functions: () => integerFunctions, decodeUnit: wgslOfUnit},
 };
 
-/** The planes of codes, the upper bits first; `shift` is the place of a plane's lowest bit in a code. */
-export function planesOf(bits: IntegerBits): readonly {readonly bits: number; readonly shift: number}[] {
-  const upper = bits >= 8 ? 8 : bits >= 4 ? 4 : 2;
-  const shift = bits - upper;
-  return shift === 0
-    ? [{bits, shift}]
-    : [
-        {bits: upper, shift},
-        {bits: shift, shift: 0},
-      ];
-}
-
-/** Words of one plane of a row of codes. */
-export function wordsOfPlane(dim: number, bits: number): number {
-  return Math.ceil((dim * bits) / 32);
-}
-
-/** Words of one row of codes. */
-export function wordsOfRow({dim, bits}: Pick<IntegerLayout, 'dim' | 'bits'>): number {
-  return planesOf(bits).reduce((sum, plane) => sum + wordsOfPlane(dim, plane.bits), 0);
-}
-
 /** Words of the upper plane, which shaders decode one at a time. */
 function unitsOfRow({dim, bits}: IntegerLayout): number {
   return wordsOfPlane(dim, planesOf(bits)[0]!.bits);
-}
-
-/** Groups of one row of params. */
-export function groupsOfRow({dim, groupAxis, groupSize}: Omit<IntegerLayout, 'bits'>): number {
-  return groupAxis === 'channel' ? dim : Math.ceil(dim / groupSize);
-}
-
-/** Tokens that share a row of params. */
-export function tokensOfGroup({
-  groupAxis,
-  groupSize,
-}: Pick<IntegerLayout, 'groupAxis' | 'groupSize'>): number {
-  return groupAxis === 'channel' ? groupSize : 1;
 }
 
 /** The index of the parameters of one channel of one token of one head. */

@@ -8,6 +8,7 @@ import {hostNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {groupParametersReference, packCodesReference} from './reference.js';
 import type {QuantizeOptions} from './reference.js';
+import {groupParametersTensorflow, packCodesTensorflow} from './tensorflow.js';
 import {groupParametersWasm, packCodesWasm} from './wasm.js';
 import {groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
 
@@ -71,11 +72,11 @@ function withFinerSteps(word: number, factor: number): number {
 const groupParametersOp = defineOp({
   name: 'GroupParameters',
   reference: groupParametersReference,
-  kernels: {wasm: groupParametersWasm, webgpu: groupParametersWebgpu},
+  kernels: {wasm: groupParametersWasm, webgpu: groupParametersWebgpu, tensorflow: groupParametersTensorflow},
 });
 
 const packCodesOp = defineOp({
   name: 'PackCodes',
   reference: packCodesReference,
-  kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu},
+  kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu, tensorflow: packCodesTensorflow},
 });

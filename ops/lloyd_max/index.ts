@@ -6,6 +6,7 @@ import {isWidth, type Width} from '../encodings/lloyd_max_levels.js';
 import {requireExactIntegers} from '../exact_integers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {quantizeLloydMaxReference} from './reference.js';
+import {quantizeLloydMaxTensorflow} from './tensorflow.js';
 import {quantizeLloydMaxWasm} from './wasm.js';
 import {quantizeLloydMaxWebgpu} from './webgpu.js';
 
@@ -51,5 +52,9 @@ function checkArguments(z: tf.Tensor4D, widths: readonly (readonly Width[])[]): 
 const quantizeLloydMaxOp = defineOp({
   name: 'QuantizeLloydMax',
   reference: quantizeLloydMaxReference,
-  kernels: {wasm: quantizeLloydMaxWasm, webgpu: quantizeLloydMaxWebgpu},
+  kernels: {
+    wasm: quantizeLloydMaxWasm,
+    webgpu: quantizeLloydMaxWebgpu,
+    tensorflow: quantizeLloydMaxTensorflow,
+  },
 });

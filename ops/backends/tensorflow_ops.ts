@@ -1,0 +1,248 @@
+import type * as tf from '@tensorflow/tfjs';
+import {type Dtype, type Handle, type OpAttributes, tensorflowEager} from './tensorflow_eager.js';
+
+export type {Handle} from './tensorflow_eager.js';
+
+/**
+ * Computes tensors by TensorFlow's ops on its own device. What `compute` makes on its way is freed.
+ *
+ * @param compute gives float32 or int32 tensors.
+ */
+export function withTensorflow(compute: (ops: TensorflowOps) => Handle[]): tf.TensorInfo[] {
+  const ops = new TensorflowOps();
+  let kept: Handle[] = [];
+  try {
+    kept = compute(ops).map(handle => ops.own(handle));
+    return kept.map(handle => tensorflowEager()!.tensorOf(handle));
+  } finally {
+    ops.freeAll(kept);
+  }
+}
+
+/** The same for one tensor. */
+export function tensorflowTensor(compute: (ops: TensorflowOps) => Handle): tf.TensorInfo {
+  return withTensorflow(ops => [compute(ops)])[0]!;
+}
+
+/**
+ * TensorFlow's ops that our kernels consist of. All have a kernel for GPUs that works in the GPU's memory: those that move int32 would work in
+ * the host's, so int32 is moved as float32, and uint8 as int8 where there is no other kernel. (No bit changes: they are copied.)
+ */
+export class TensorflowOps {
+  private readonly eager = tensorflowEager()!;
+  private readonly made = new Set<Handle>();
+
+  freeAll(except: readonly Handle[]): void {
+    for (const handle of this.made) if (!except.includes(handle)) this.eager.free(handle);
+    this.made.clear();
+  }
+
+  /** A tensor that was made here, and not one of tfjs: the same memory if need be. */
+  own(x: Handle): Handle {
+    return this.made.has(x) ? x : this.moved(x, y => this.run('Identity', [y], {T: y.dtype}));
+  }
+
+  /** A tensor of tfjs. */
+  of(tensor: tf.TensorInfo): Handle {
+    return this.eager.handleOf(tensor);
+  }
+
+  run(op: string, inputs: readonly Handle[], attributes: OpAttributes): Handle {
+    const handle = this.eager.run(op, inputs, attributes);
+    this.made.add(handle);
+    return handle;
+  }
+
+  constant(
+    numbers: ArrayLike<number>,
+    shape: readonly number[],
+    dtype: 'float32' | 'int32' | 'uint8',
+  ): Handle {
+    const arrays = {float32: Float32Array, int32: Int32Array, uint8: Uint8Array};
+    const handle = this.eager.upload(arrays[dtype].from(numbers), shape, dtype);
+    this.made.add(handle);
+    return handle;
+  }
+
+  floats(numbers: ArrayLike<number>, shape: readonly number[] = [numbers.length]): Handle {
+    return this.constant(numbers, shape, 'float32');
+  }
+
+  /** What TensorFlow reads on the host: shapes, axes, places. */
+  private ints(numbers: readonly number[]): Handle {
+    return this.constant(numbers, [numbers.length], 'int32');
+  }
+
+  private axis(axis: number): Handle {
+    return this.constant([axis], [], 'int32');
+  }
+
+  /** The same memory as numbers of another dtype. The last axis is that of the parts of a number, before or after, if sizes differ. */
+  bitcast(x: Handle, dtype: Dtype): Handle {
+    return x.dtype === dtype ? x : this.run('Bitcast', [x], {T: x.dtype, type: dtype});
+  }
+
+  /** The bytes of the words of a row: int32 `[..., n]` as uint8 `[..., 4 n]`. */
+  bytesOfRows(words: Handle): Handle {
+    const shape = [...words.shape.slice(0, -1), 4 * words.shape.at(-1)!];
+    return this.reshape(this.bitcast(words, 'uint8'), shape);
+  }
+
+  /** uint8 `[..., 4 n]` as int32 `[..., n]`. */
+  wordsOfRows(bytes: Handle): Handle {
+    const words = bytes.shape.at(-1)! / 4;
+    return this.bitcast(this.reshape(bytes, [...bytes.shape.slice(0, -1), words, 4]), 'int32');
+  }
+
+  cast(x: Handle, dtype: Dtype): Handle {
+    return x.dtype === dtype ? x : this.run('Cast', [x], {SrcT: x.dtype, DstT: dtype, Truncate: false});
+  }
+
+  private moved(x: Handle, move: (x: Handle) => Handle): Handle {
+    return x.dtype === 'int32' ? this.bitcast(move(this.bitcast(x, 'float32')), 'int32') : move(x);
+  }
+
+  /** Shares the memory of x. */
+  reshape(x: Handle, shape: readonly number[]): Handle {
+    if (shape.length === x.shape.length && shape.every((size, axis) => size === x.shape[axis])) return x;
+    return this.moved(x, y => this.run('Reshape', [y, this.ints(shape)], {T: y.dtype, Tshape: 'int32'}));
+  }
+
+  /** May share the memory of x. @param size -1 is all that there is. */
+  slice(x: Handle, begin: readonly number[], size: readonly number[]): Handle {
+    if (
+      begin.every(from => from === 0) &&
+      size.every((count, axis) => count === -1 || count === x.shape[axis])
+    )
+      return x;
+    if (x.dtype === 'uint8') return this.bitcast(this.slice(this.bitcast(x, 'int8'), begin, size), 'uint8');
+    return this.moved(x, y =>
+      this.run('Slice', [y, this.ints(begin), this.ints(size)], {T: y.dtype, Index: 'int32'}),
+    );
+  }
+
+  /** Places `from .. from + count` of one axis. */
+  part(x: Handle, axis: number, from: number, count: number): Handle {
+    const at = axis < 0 ? x.shape.length + axis : axis;
+    return this.slice(
+      x,
+      x.shape.map((_, i) => (i === at ? from : 0)),
+      x.shape.map((size, i) => (i === at ? count : size)),
+    );
+  }
+
+  /** Zeros at the end of the last axis, up to `size`. */
+  padRows(x: Handle, size: number): Handle {
+    const rank = x.shape.length;
+    const missing = size - x.shape.at(-1)!;
+    if (missing === 0) return x;
+    const paddings = Array.from({length: 2 * rank}, (_, i) => (i === 2 * rank - 1 ? missing : 0));
+    return this.moved(x, y =>
+      this.run('Pad', [y, this.constant(paddings, [rank, 2], 'int32')], {T: y.dtype, Tpaddings: 'int32'}),
+    );
+  }
+
+  concat(parts: readonly Handle[], axis: number): Handle {
+    const [first] = parts as [Handle];
+    if (parts.length === 1) return first;
+    if (first.dtype === 'int32') {
+      const floats = parts.map(part => this.bitcast(part, 'float32'));
+      return this.bitcast(this.concat(floats, axis), 'int32');
+    }
+    const at = axis < 0 ? first.shape.length + axis : axis;
+    return this.run('ConcatV2', [...parts, this.axis(at)], {N: parts.length, T: first.dtype, Tidx: 'int32'});
+  }
+
+  transpose(x: Handle, order: readonly number[]): Handle {
+    return this.run('Transpose', [x, this.ints(order)], {T: x.dtype, Tperm: 'int32'});
+  }
+
+  /** Slices of `x` along an axis by their indices, int32; the first `batchDims` axes of both belong together. */
+  gather(x: Handle, indices: Handle, axis = 0, batchDims = 0): Handle {
+    const attributes = {Tindices: 'int32', Taxis: 'int32', batch_dims: batchDims} as const;
+    return this.moved(x, y =>
+      this.run('GatherV2', [y, indices, this.axis(axis)], {Tparams: y.dtype, ...attributes}),
+    );
+  }
+
+  /** `x[indices[i]] = rows[i]` in x's own memory, x of two axes. An index beyond is taken modulo the rows, without an error. */
+  writeRows(x: Handle, indices: Handle, rows: Handle): void {
+    const [target, source] = [x, rows].map(y => (y.dtype === 'int32' ? this.bitcast(y, 'float32') : y)) as [
+      Handle,
+      Handle,
+    ];
+    this.run('InplaceUpdate', [target, indices, source], {T: target.dtype});
+  }
+
+  /** Products of the matrices on the last two axes; the others broadcast. */
+  matMul(a: Handle, b: Handle, {transposeB = false} = {}): Handle {
+    return this.run('BatchMatMulV2', [a, b], {T: 'float32', adj_x: false, adj_y: transposeB});
+  }
+
+  /** An op of two tensors of one dtype, which broadcast; a number is of the dtype of x. */
+  private binary(op: string, x: Handle, y: Handle | number): Handle {
+    return this.run(op, [x, typeof y === 'number' ? this.constant([y], [], x.dtype as 'float32') : y], {
+      T: x.dtype,
+    });
+  }
+
+  add = (x: Handle, y: Handle | number) => this.binary('AddV2', x, y);
+  sub = (x: Handle, y: Handle | number) => this.binary('Sub', x, y);
+  mul = (x: Handle, y: Handle | number) => this.binary('Mul', x, y);
+  div = (x: Handle, y: Handle | number) => this.binary('RealDiv', x, y);
+  /** 0 where y is 0. */
+  divNoNan = (x: Handle, y: Handle | number) => this.binary('DivNoNan', x, y);
+  maximum = (x: Handle, y: Handle | number) => this.binary('Maximum', x, y);
+  minimum = (x: Handle, y: Handle | number) => this.binary('Minimum', x, y);
+  less = (x: Handle, y: Handle | number) => this.binary('Less', x, y);
+  and = (x: Handle, y: Handle | number) => this.binary('BitwiseAnd', x, y);
+  or = (x: Handle, y: Handle | number) => this.binary('BitwiseOr', x, y);
+  shiftLeft = (x: Handle, y: Handle | number) => this.binary('LeftShift', x, y);
+  shiftRight = (x: Handle, y: Handle | number) => this.binary('RightShift', x, y);
+
+  private unary(op: string, x: Handle): Handle {
+    return this.run(op, [x], {T: x.dtype});
+  }
+
+  abs = (x: Handle) => this.unary('Abs', x);
+  floor = (x: Handle) => this.unary('Floor', x);
+  /** To the nearest integer; of two, the even one. */
+  round = (x: Handle) => this.unary('Round', x);
+  log = (x: Handle) => this.unary('Log', x);
+  sqrt = (x: Handle) => this.unary('Sqrt', x);
+
+  private reduce(op: string, x: Handle, axis: number, keepDims: boolean): Handle {
+    const at = axis < 0 ? x.shape.length + axis : axis;
+    return this.run(op, [x, this.ints([at])], {T: x.dtype, Tidx: 'int32', keep_dims: keepDims});
+  }
+
+  sum = (x: Handle, axis: number, keepDims = false) => this.reduce('Sum', x, axis, keepDims);
+  max = (x: Handle, axis: number, keepDims = false) => this.reduce('Max', x, axis, keepDims);
+  min = (x: Handle, axis: number, keepDims = false) => this.reduce('Min', x, axis, keepDims);
+
+  /** Numbers that are whole and from 0 to 2^bits - 1, float32 `[..., n]`, as bits of bytes, the first ones lowest: uint8 `[..., n bits / 8]`. */
+  packBytes(numbers: Handle, bits: number): Handle {
+    const perByte = 8 / bits;
+    if (perByte === 1) return this.cast(numbers, 'uint8');
+    const bytes = numbers.shape.at(-1)! / perByte;
+    const places = this.reshape(numbers, [...numbers.shape.slice(0, -1), bytes, perByte]);
+    const weights = this.floats(Array.from({length: perByte}, (_, i) => 2 ** (bits * i)));
+    return this.cast(this.sum(this.mul(places, weights), -1), 'uint8');
+  }
+
+  /** The numbers of `bits` bits in bytes, the lowest first: uint8 `[..., n]` as uint8 `[..., 8 n / bits]`. */
+  unpackBytes(bytes: Handle, bits: number): Handle {
+    const perByte = 8 / bits;
+    if (perByte === 1) return bytes;
+    const shifts = this.constant(
+      Array.from({length: perByte}, (_, i) => bits * i),
+      [perByte],
+      'uint8',
+    );
+    const places = this.shiftRight(this.reshape(bytes, [...bytes.shape, 1]), shifts);
+    return this.reshape(this.and(places, 2 ** bits - 1), [
+      ...bytes.shape.slice(0, -1),
+      bytes.shape.at(-1)! * perByte,
+    ]);
+  }
+}

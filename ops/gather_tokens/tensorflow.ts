@@ -1,0 +1,31 @@
+import type * as tf from '@tensorflow/tfjs';
+import {type Handle, type TensorflowOps, tensorflowTensor} from '../backends/tensorflow_ops.js';
+import type {KernelInputs} from '../run_op.js';
+import type {GatherRowsAttributes, GatherRowsInputs} from './reference.js';
+
+/** Blocks of rows of each head, by TensorFlow's ops. */
+export function gatherRowsTensorflow(
+  {data, indices}: KernelInputs<GatherRowsInputs>,
+  {blockRows, headColumns}: GatherRowsAttributes,
+): tf.TensorInfo {
+  return tensorflowTensor(ops => {
+    const [all, at] = [ops.of(data), ops.of(indices)];
+    if (headColumns === undefined) return blocksOf(ops, all, at, blockRows);
+    let first = 0;
+    const heads = headColumns.map((columns, head) => {
+      const own = ops.part(all, 3, first, columns);
+      first += columns;
+      return blocksOf(ops, own, ops.part(at, 1, head, 1), blockRows);
+    });
+    return ops.concat(heads, 3);
+  });
+}
+
+function blocksOf(ops: TensorflowOps, data: Handle, indices: Handle, blockRows: number): Handle {
+  const [batch, kvHeads, rows, columns] = data.shape as [number, number, number, number];
+  const blocks = Math.floor(rows / blockRows);
+  const kept = indices.shape[2]!;
+  const whole = ops.part(data, 2, 0, blocks * blockRows);
+  const byBlock = ops.reshape(whole, [batch, kvHeads, blocks, blockRows * columns]);
+  return ops.reshape(ops.gather(byBlock, indices, 2, 2), [batch, kvHeads, kept * blockRows, columns]);
+}

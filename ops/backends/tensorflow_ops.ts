@@ -153,6 +153,12 @@ export class TensorflowOps {
     return this.run('ConcatV2', [...parts, this.axis(at)], {N: parts.length, T: first.dtype, Tidx: 'int32'});
   }
 
+  /** float32 tensors of one shape `[..., n]` as `[..., n, parts]`. */
+  stack(parts: readonly Handle[]): Handle {
+    const axis = parts[0]!.shape.length;
+    return this.run('Pack', parts, {N: parts.length, T: 'float32', axis});
+  }
+
   transpose(x: Handle, order: readonly number[]): Handle {
     return this.run('Transpose', [x, this.ints(order)], {T: x.dtype, Tperm: 'int32'});
   }
@@ -179,9 +185,15 @@ export class TensorflowOps {
     return this.run('BatchMatMulV2', [a, b], {T: 'float32', adj_x: false, adj_y: transposeB});
   }
 
+  private scalar(value: number, dtype: Dtype): Handle {
+    if (dtype === 'float32' || dtype === 'int32' || dtype === 'uint8')
+      return this.constant([value], [], dtype);
+    return this.cast(this.constant([value], [], 'int32'), dtype); // nothing else can be uploaded
+  }
+
   /** An op of two tensors of one dtype, which broadcast; a number is of the dtype of x. */
   private binary(op: string, x: Handle, y: Handle | number): Handle {
-    return this.run(op, [x, typeof y === 'number' ? this.constant([y], [], x.dtype as 'float32') : y], {
+    return this.run(op, [x, typeof y === 'number' ? this.scalar(y, x.dtype) : y], {
       T: x.dtype,
     });
   }
@@ -194,6 +206,7 @@ export class TensorflowOps {
   divNoNan = (x: Handle, y: Handle | number) => this.binary('DivNoNan', x, y);
   maximum = (x: Handle, y: Handle | number) => this.binary('Maximum', x, y);
   minimum = (x: Handle, y: Handle | number) => this.binary('Minimum', x, y);
+  lessEqual = (x: Handle, y: Handle | number) => this.binary('LessEqual', x, y);
   less = (x: Handle, y: Handle | number) => this.binary('Less', x, y);
   and = (x: Handle, y: Handle | number) => this.binary('BitwiseAnd', x, y);
   or = (x: Handle, y: Handle | number) => this.binary('BitwiseOr', x, y);
@@ -210,6 +223,13 @@ export class TensorflowOps {
   round = (x: Handle) => this.unary('Round', x);
   log = (x: Handle) => this.unary('Log', x);
   sqrt = (x: Handle) => this.unary('Sqrt', x);
+  exp = (x: Handle) => this.unary('Exp', x);
+  tanh = (x: Handle) => this.unary('Tanh', x);
+
+  /** `isSo ? x : y`; all broadcast. */
+  select(isSo: Handle, x: Handle, y: Handle): Handle {
+    return this.run('SelectV2', [isSo, x, y], {T: x.dtype});
+  }
 
   private reduce(op: string, x: Handle, axis: number, keepDims: boolean): Handle {
     const at = axis < 0 ? x.shape.length + axis : axis;
@@ -232,17 +252,23 @@ export class TensorflowOps {
 
   /** The numbers of `bits` bits in bytes, the lowest first: uint8 `[..., n]` as uint8 `[..., 8 n / bits]`. */
   unpackBytes(bytes: Handle, bits: number): Handle {
-    const perByte = 8 / bits;
-    if (perByte === 1) return bytes;
-    const shifts = this.constant(
-      Array.from({length: perByte}, (_, i) => bits * i),
-      [perByte],
-      'uint8',
+    if (bits === 8) return bytes;
+    const rows = bytes.shape.slice(0, -1);
+    const count = bytes.shape.at(-1)!;
+    if (bits === 4) {
+      // ...hhhhllll as 0000hhhh0000llll, whose bytes are the two numbers
+      const wide = this.cast(bytes, 'uint16');
+      const spread = this.and(this.or(wide, this.shiftLeft(wide, 4)), 0x0f0f);
+      return this.reshape(this.bitcast(spread, 'uint8'), [...rows, 2 * count]);
+    }
+    // four numbers of 2 bits, or of the four lowest bits, to the bytes of a word
+    const wide = this.cast(bits === 2 ? bytes : this.unpackBytes(bytes, 4), 'int32');
+    const [two, four] = [this.shiftLeft(wide, 8 - bits), 2 * (8 - bits)];
+    const pairs = this.or(wide, two);
+    const spread = this.and(
+      this.or(pairs, this.shiftLeft(pairs, four)),
+      bits === 2 ? 0x03030303 : 0x01010101,
     );
-    const places = this.shiftRight(this.reshape(bytes, [...bytes.shape, 1]), shifts);
-    return this.reshape(this.and(places, 2 ** bits - 1), [
-      ...bytes.shape.slice(0, -1),
-      bytes.shape.at(-1)! * perByte,
-    ]);
+    return this.reshape(this.bitcast(spread, 'uint8'), [...rows, (8 / bits) * count]);
   }
 }

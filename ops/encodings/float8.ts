@@ -66,8 +66,8 @@ export const float8Kind: TokenEncodingKind<Float8Encoding, Float8Layout & {reado
   data: ({codes}) => codes,
   params: ({scales}) => scales,
   decodeReference: (codes, scales, layout, from, count) => decodeOnHost(codes, scales!, layout, from, count),
-  decodeTensorflow: (ops, codes, scales, {dim, format}, from, count) =>
-    decodeFloat8(ops, codes, scales!, numbersOf(format), [dim, from, count]),
+  decodeTensorflow: (ops, codes, scales, layout, from, count) =>
+    decodeFloat8(ops, codes, scales!, layout, [from, count]),
   wasm: {kind: 2, layout: ({format}) => float8Formats[format].wasm, groupSize: () => 0},
   wgsl: {
     unitsOfRow: wordsOfRow,
@@ -96,7 +96,7 @@ function decodeOnHost(
   const [batch, heads, rows, rowWords] = codeTensor.shape;
   const codes = hostNumbers(codeTensor);
   const scales = hostNumbers(scaleTensor);
-  const numbers = numbersOf(format);
+  const numbers = Float32Array.from({length: 256}, (_, code) => numberOf(code, format));
   const scaleRows = scaleTensor.shape[2];
   const out = new Float32Array(batch * heads * count * dim);
   let at = 0;
@@ -111,10 +111,6 @@ function decodeOnHost(
   }
   return tf.tensor4d(out, [batch, heads, count, dim]);
 }
-
-/** The number of each code. */
-const numbersOf = (format: Float8Layout['format']): Float32Array =>
-  Float32Array.from({length: 256}, (_, code) => numberOf(code, format));
 
 function numberOf(code: number, format: Float8Layout['format']): number {
   const {mantissaBits, bias} = float8Formats[format];

@@ -89,9 +89,6 @@ function tablesOf(dim: number, widths: LloydMaxLayout['widths']): PlaneTables {
   };
 }
 
-/** Numbers of the table of one plane. */
-const planeEntries = 16;
-
 /** Tokens `from .. from + count`: float32 `[batch, kvHeads, count, dim]`. */
 export function decodeLloydMax(
   ops: TensorflowOps,
@@ -128,27 +125,39 @@ export function decodeLloydMax(
 function levelsOfTiles(ops: TensorflowOps, codes: Handle, layout: LloydMaxLayout): Handle {
   const {vectors, classes, places, none} = planeTables(layout);
   const [batch, , tiles] = codes.shape as [number, number, number];
-  const kinds = [...new Set(classes.flatMap(({planes}) => planes))];
-  const table = new Float32Array(Math.max(1, kinds.length) * planeEntries);
-  for (const [kind, {levels}] of kinds.entries()) table.set(levels, kind * planeEntries);
-  const ofKinds = ops.floats(table);
   const words = vectors === 0 ? codes : ops.reshape(codes, [batch, tiles, vectors, tileTokens / 4]);
   const terms = classes.map(({bits, vectors: own, planes}) => {
+    const perByte = 8 / bits;
+    const kinds = [...new Set(planes)];
     const chosen = ops.gather(words, ops.constant(own, [own.length], 'int32'), 2);
-    const bytes = ops.reshape(ops.bytesOfRows(chosen), [batch, tiles, own.length, 1, tileTokens]);
-    const shifts = Array.from({length: 8 / bits}, (_, i) => bits * i);
-    const spread = ops.shiftRight(bytes, ops.constant(shifts, [shifts.length, 1], 'uint8'));
-    const values = ops.reshape(ops.and(spread, 2 ** bits - 1), [batch, tiles, planes.length, tileTokens]);
-    const offsets = planes.map(plane => planeEntries * kinds.indexOf(plane));
-    const entries = ops.or(ops.cast(values, 'int32'), ops.constant(offsets, [offsets.length, 1], 'int32'));
-    return ops.gather(ofKinds, entries);
+    const bytes = ops.cast(ops.bytesOfRows(chosen), 'int32');
+    // numbers of a byte belong to one plane of a group of channels
+    const offsets = own.map((_, vector) => byteValues * kinds.indexOf(planes[vector * perByte]!));
+    const entries =
+      kinds.length === 1 ? bytes : ops.or(bytes, ops.constant(offsets, [own.length, 1], 'int32'));
+    const table = ops.floats(kinds.flatMap(termsOfBytes), [kinds.length * byteValues, perByte]);
+    const found = ops.reshape(ops.gather(table, entries), [batch, tiles, own.length, tileTokens, perByte]);
+    const byChannel = ops.transpose(found, [0, 1, 2, 4, 3]);
+    return ops.reshape(byChannel, [batch, tiles, planes.length, tileTokens]);
   });
   const nothing = ops.floats(new Float32Array(batch * tiles * tileTokens), [batch, tiles, 1, tileTokens]);
   const all = ops.concat([...terms, nothing], 2);
-  const [upper, lower] = places.map(
-    at => [at, ops.gather(all, ops.constant(at, [at.length], 'int32'), 2)] as const,
-  ) as [readonly [Int32Array, Handle], readonly [Int32Array, Handle]];
-  return lower[0].every(at => at === none) ? upper[1] : ops.add(upper[1], lower[1]);
+  const [upper, lower] = places.map(at => ops.gather(all, ops.constant(at, [at.length], 'int32'), 2)) as [
+    Handle,
+    Handle,
+  ];
+  return places[1].every(at => at === none) ? upper : ops.add(upper, lower);
+}
+
+const byteValues = 256;
+
+/** The terms of the numbers in each byte. */
+function termsOfBytes({bits, levels}: Plane): number[] {
+  const perByte = 8 / bits;
+  return Array.from(
+    {length: byteValues * perByte},
+    (_, i) => levels[(Math.floor(i / perByte) >> (bits * (i % perByte))) & (2 ** bits - 1)]!,
+  );
 }
 
 /** The exponents of scales: uint8 `[batch, tiles, kvHeads, 16]`. */

@@ -9,6 +9,7 @@ import {storedKeys} from '../attend/stored_keys.js';
 import {hasKernels, optionsOfQueries, queryAt} from '../attend/single_queries.js';
 import {attentionStatisticsReference} from './reference.js';
 import type {AttentionStatisticsOptions} from './types.js';
+import {attentionStatisticsTensorflow} from './tensorflow.js';
 import {attentionStatisticsWasm} from './wasm.js';
 import {attentionStatisticsWebgpu} from './webgpu.js';
 
@@ -117,5 +118,9 @@ function thresholdOf({statistic, threshold}: AttentionStatisticsOptions): number
 const attentionStatisticsOp = defineOp({
   name: 'AttentionStatistics',
   reference: attentionStatisticsReference,
-  kernels: {wasm: attentionStatisticsWasm, webgpu: attentionStatisticsWebgpu},
+  kernels: {
+    wasm: attentionStatisticsWasm,
+    webgpu: attentionStatisticsWebgpu,
+    tensorflow: attentionStatisticsTensorflow,
+  },
 });

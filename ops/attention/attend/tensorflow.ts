@@ -1,0 +1,73 @@
+import type * as tf from '@tensorflow/tfjs';
+import {type Handle, type TensorflowOps, tensorflowTensor} from '../../backends/tensorflow_ops.js';
+import {type StoredTile, tokensOfTile, valueSums} from '../../encodings/tensorflow.js';
+import {kvHeadsOf} from '../../encodings/token_kinds.js';
+import type {KernelInputs} from '../../run_op.js';
+import {type ScoredKeys, groupedQueries, scoresOfTile} from './tensorflow_scores.js';
+import type {AttendAttributes, AttendInputs} from './types.js';
+import {firstVisible} from './visibility.js';
+
+/** `attend` by TensorFlow's ops, tile by tile: codes are decoded on TensorFlow's device, or multiplied as they are (see `keyProducts`). */
+export function attendTensorflow(
+  inputs: KernelInputs<AttendInputs>,
+  attributes: AttendAttributes,
+): tf.TensorInfo {
+  const {tokens, values, keys} = attributes;
+  const [batch, heads, queryTokens, dim] = inputs.queries.shape;
+  const kvHeads = kvHeadsOf(keys, inputs.keyData);
+  const rows = (heads / kvHeads) * queryTokens;
+  const tileTokens = tokensOfTile(batch * kvHeads * Math.max(dim, values.dim, rows), [keys, values]);
+  return tensorflowTensor(ops => {
+    const scored: ScoredKeys = {
+      queries: groupedQueries(ops, inputs.queries, kvHeads),
+      queryTokens,
+      inputs,
+      attributes,
+    };
+    const {valueData, valueParams} = inputs;
+    const stored = {data: ops.of(valueData), params: valueParams && ops.of(valueParams), layout: values};
+    let total: Sums | undefined;
+    for (let from = firstVisible(attributes, tokens); from < tokens; from += tileTokens) {
+      const count = Math.min(tileTokens, tokens - from);
+      total = withTile(ops, total, scoresOfTile(ops, scored, from, count), {...stored, from, count});
+    }
+    total ??= nothing(ops, [batch, kvHeads, rows], values.dim);
+    return ops.reshape(ops.concat([total.output, total.max, total.sum], 3), [
+      ...[batch, heads, queryTokens, values.dim + 2],
+    ]);
+  });
+}
+
+interface Sums {
+  readonly output: Handle;
+  readonly max: Handle;
+  readonly sum: Handle;
+}
+
+function nothing(ops: TensorflowOps, shape: readonly number[], dim: number): Sums {
+  const filled = (columns: number, value: number) => {
+    const size = shape.reduce((a, b) => a * b, columns);
+    return ops.floats(new Float32Array(size).fill(value), [...shape, columns]);
+  };
+  return {output: filled(dim, 0), max: filled(1, -Infinity), sum: filled(1, 0)};
+}
+
+/** The online softmax: rescales the sums so far to the new maximum, then adds the tile. */
+function withTile(ops: TensorflowOps, total: Sums | undefined, scores: Handle, values: StoredTile): Sums {
+  const own = ops.max(scores, 3, true);
+  const max = total === undefined ? own : ops.maximum(total.max, own);
+  // if nothing is visible yet, -Infinity - (-Infinity) would be NaN: no score is below this
+  const shift = ops.maximum(max, lowest);
+  const weights = ops.exp(ops.sub(scores, shift));
+  const [output, sum] = [valueSums(ops, weights, values), ops.sum(weights, 3, true)];
+  if (total === undefined) return {output, max, sum};
+  const rescale = ops.exp(ops.sub(total.max, shift));
+  return {
+    output: ops.add(ops.mul(total.output, rescale), output),
+    max,
+    sum: ops.add(ops.mul(total.sum, rescale), sum),
+  };
+}
+
+/** The lowest finite float32. */
+const lowest = -(2 - 2 ** -23) * 2 ** 127;

@@ -16,6 +16,8 @@ const dtypeNumbers = {
 
 export type Dtype = keyof typeof dtypeNumbers;
 
+export const dtypes = Object.keys(dtypeNumbers) as Dtype[];
+
 /** A tensor of TensorFlow by the number that the binding gave it. */
 export interface Handle {
   readonly id: number;
@@ -27,10 +29,17 @@ export interface Handle {
 export type OpAttributes = Readonly<Record<string, Dtype | number | boolean>>;
 
 interface TensorflowEager {
-  /** Runs an op with one output, which is the caller's to `free`. */
+  /**
+   * Runs an op with one output, which is the caller's to `free`. TensorFlow takes the dtypes of single inputs from these, not from attributes.
+   * @param attributes an object that lives as long as the program: it is translated once.
+   */
   run(op: string, inputs: readonly Handle[], attributes: OpAttributes): Handle;
   /** A tensor of numbers of the host, which is the caller's to `free`. */
   upload(numbers: Float32Array | Int32Array | Uint8Array, shape: readonly number[], dtype: Dtype): Handle;
+  /** The same for a few numbers that are asked for again and again, such as shapes: they stay until there are too many. */
+  constant(numbers: Float32Array | Int32Array | Uint8Array, shape: readonly number[], dtype: Dtype): Handle;
+  /** Frees constants if there are too many. To be called while none is in use. */
+  forgetConstants(): void;
   free(handle: Handle): void;
   /** A tensor of tfjs, float32, int32 or bool, which stays tfjs' own. */
   handleOf(tensor: tf.TensorInfo): Handle;
@@ -68,33 +77,46 @@ export function tensorflowEager(): TensorflowEager | undefined {
 
 let known: {readonly backend: unknown; readonly eager: TensorflowEager} | undefined;
 
+/** A few numbers each. */
+const mostConstants = 2000;
+
 function eagerOf(backend: TfjsNodeBackend): TensorflowEager {
-  const {binding} = backend;
-  const dtypes = new Map<number, Dtype>(
-    Object.entries(dtypeNumbers).map(([name, number]) => [number, name as Dtype]),
-  );
+  const {TF_ATTR_TYPE, TF_ATTR_INT, TF_ATTR_BOOL} = backend.binding;
+  const dtypeOf = new Map<number, Dtype>(dtypes.map(name => [dtypeNumbers[name], name]));
   const attributeOf = ([name, value]: [string, Dtype | number | boolean]) => {
-    if (typeof value === 'string') return {name, type: binding.TF_ATTR_TYPE, value: dtypeNumbers[value]};
-    return {name, type: typeof value === 'number' ? binding.TF_ATTR_INT : binding.TF_ATTR_BOOL, value};
+    if (typeof value === 'string') return {name, type: TF_ATTR_TYPE, value: dtypeNumbers[value]};
+    return {name, type: typeof value === 'number' ? TF_ATTR_INT : TF_ATTR_BOOL, value};
   };
+  const upload: TensorflowEager['upload'] = (numbers, shape, dtype) => ({
+    id: backend.binding.createTensor(shape, dtypeNumbers[dtype], numbers),
+    ...{shape, dtype},
+  });
+  const free = ({id}: Handle) => {
+    backend.binding.deleteTensor(id);
+  };
+  const constants = new Map<string, Handle>();
+  const translated = new WeakMap<OpAttributes, unknown[]>();
   return {
     run: (op, inputs, attributes) => {
       const ids = inputs.map(({id}) => id);
-      const [{id, shape, dtype}] = binding.executeOp(
-        op,
-        Object.entries(attributes).map(attributeOf),
-        ids,
-        1,
-      ) as [OutputInfo];
-      return {id, shape, dtype: dtypes.get(dtype)!};
+      const known = translated.get(attributes) ?? Object.entries(attributes).map(attributeOf);
+      translated.set(attributes, known);
+      const [{id, shape, dtype}] = backend.binding.executeOp(op, known, ids, 1) as [OutputInfo];
+      return {id, shape, dtype: dtypeOf.get(dtype)!};
     },
-    upload: (numbers, shape, dtype) => ({
-      id: binding.createTensor(shape, dtypeNumbers[dtype], numbers),
-      ...{shape, dtype},
-    }),
-    free: ({id}) => {
-      binding.deleteTensor(id);
+    upload,
+    constant: (numbers, shape, dtype) => {
+      const key = `${dtype} ${shape.join()} ${numbers.join()}`;
+      const found = constants.get(key) ?? upload(numbers, shape, dtype);
+      constants.set(key, found);
+      return found;
     },
+    forgetConstants: () => {
+      if (constants.size < mostConstants) return;
+      constants.forEach(free);
+      constants.clear();
+    },
+    free,
     handleOf: tensor => ({
       id: backend.getInputTensorIds([tensor])[0]!,
       ...{shape: tensor.shape, dtype: tensor.dtype as Dtype},

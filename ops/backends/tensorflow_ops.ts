@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {type Dtype, type Handle, type OpAttributes, tensorflowEager} from './tensorflow_eager.js';
+import {type Dtype, dtypes, type Handle, type OpAttributes, tensorflowEager} from './tensorflow_eager.js';
 
 export type {Handle} from './tensorflow_eager.js';
 
@@ -24,6 +24,15 @@ export function tensorflowTensor(compute: (ops: TensorflowOps) => Handle): tf.Te
   return withTensorflow(ops => [compute(ops)])[0]!;
 }
 
+// Attributes that are no dtype of an input. They are translated once each.
+const none: OpAttributes = {};
+const transposed: OpAttributes = {adj_y: true};
+const keeping: OpAttributes = {keep_dims: true};
+const ofDtypes = (attribute: string) =>
+  Object.fromEntries(dtypes.map(dtype => [dtype, {[attribute]: dtype}])) as Record<Dtype, OpAttributes>;
+const bitcasts = ofDtypes('type');
+const casts = ofDtypes('DstT');
+
 /**
  * TensorFlow's ops that our kernels consist of. All have a kernel for GPUs that works in the GPU's memory: those that move int32 would work in
  * the host's, so int32 is moved as float32, and uint8 as int8 where there is no other kernel. (No bit changes: they are copied.)
@@ -32,6 +41,10 @@ export class TensorflowOps {
   private readonly eager = tensorflowEager()!;
   private readonly made = new Set<Handle>();
 
+  constructor() {
+    this.eager.forgetConstants();
+  }
+
   freeAll(except: readonly Handle[]): void {
     for (const handle of this.made) if (!except.includes(handle)) this.eager.free(handle);
     this.made.clear();
@@ -39,7 +52,7 @@ export class TensorflowOps {
 
   /** A tensor that was made here, and not one of tfjs: the same memory if need be. */
   own(x: Handle): Handle {
-    return this.made.has(x) ? x : this.moved(x, y => this.run('Identity', [y], {T: y.dtype}));
+    return this.made.has(x) ? x : this.moved(x, y => this.run('Identity', [y]));
   }
 
   /** A tensor of tfjs. */
@@ -47,7 +60,7 @@ export class TensorflowOps {
     return this.eager.handleOf(tensor);
   }
 
-  run(op: string, inputs: readonly Handle[], attributes: OpAttributes): Handle {
+  run(op: string, inputs: readonly Handle[], attributes: OpAttributes = none): Handle {
     const handle = this.eager.run(op, inputs, attributes);
     this.made.add(handle);
     return handle;
@@ -59,7 +72,9 @@ export class TensorflowOps {
     dtype: 'float32' | 'int32' | 'uint8',
   ): Handle {
     const arrays = {float32: Float32Array, int32: Int32Array, uint8: Uint8Array};
-    const handle = this.eager.upload(arrays[dtype].from(numbers), shape, dtype);
+    const values = arrays[dtype].from(numbers);
+    if (values.length <= 10) return this.eager.constant(values, shape, dtype);
+    const handle = this.eager.upload(values, shape, dtype);
     this.made.add(handle);
     return handle;
   }
@@ -79,7 +94,7 @@ export class TensorflowOps {
 
   /** The same memory as numbers of another dtype. The last axis is that of the parts of a number, before or after, if sizes differ. */
   bitcast(x: Handle, dtype: Dtype): Handle {
-    return x.dtype === dtype ? x : this.run('Bitcast', [x], {T: x.dtype, type: dtype});
+    return x.dtype === dtype ? x : this.run('Bitcast', [x], bitcasts[dtype]);
   }
 
   /** The bytes of the words of a row: int32 `[..., n]` as uint8 `[..., 4 n]`. */
@@ -95,7 +110,7 @@ export class TensorflowOps {
   }
 
   cast(x: Handle, dtype: Dtype): Handle {
-    return x.dtype === dtype ? x : this.run('Cast', [x], {SrcT: x.dtype, DstT: dtype, Truncate: false});
+    return x.dtype === dtype ? x : this.run('Cast', [x], casts[dtype]);
   }
 
   private moved(x: Handle, move: (x: Handle) => Handle): Handle {
@@ -105,7 +120,7 @@ export class TensorflowOps {
   /** Shares the memory of x. */
   reshape(x: Handle, shape: readonly number[]): Handle {
     if (shape.length === x.shape.length && shape.every((size, axis) => size === x.shape[axis])) return x;
-    return this.moved(x, y => this.run('Reshape', [y, this.ints(shape)], {T: y.dtype, Tshape: 'int32'}));
+    return this.moved(x, y => this.run('Reshape', [y, this.ints(shape)]));
   }
 
   /** May share the memory of x. @param size -1 is all that there is. */
@@ -116,9 +131,7 @@ export class TensorflowOps {
     )
       return x;
     if (x.dtype === 'uint8') return this.bitcast(this.slice(this.bitcast(x, 'int8'), begin, size), 'uint8');
-    return this.moved(x, y =>
-      this.run('Slice', [y, this.ints(begin), this.ints(size)], {T: y.dtype, Index: 'int32'}),
-    );
+    return this.moved(x, y => this.run('Slice', [y, this.ints(begin), this.ints(size)]));
   }
 
   /** Places `from .. from + count` of one axis. */
@@ -137,9 +150,7 @@ export class TensorflowOps {
     const missing = size - x.shape.at(-1)!;
     if (missing === 0) return x;
     const paddings = Array.from({length: 2 * rank}, (_, i) => (i === 2 * rank - 1 ? missing : 0));
-    return this.moved(x, y =>
-      this.run('Pad', [y, this.constant(paddings, [rank, 2], 'int32')], {T: y.dtype, Tpaddings: 'int32'}),
-    );
+    return this.moved(x, y => this.run('Pad', [y, this.constant(paddings, [rank, 2], 'int32')]));
   }
 
   concat(parts: readonly Handle[], axis: number): Handle {
@@ -150,7 +161,7 @@ export class TensorflowOps {
       return this.bitcast(this.concat(floats, axis), 'int32');
     }
     const at = axis < 0 ? first.shape.length + axis : axis;
-    return this.run('ConcatV2', [...parts, this.axis(at)], {N: parts.length, T: first.dtype, Tidx: 'int32'});
+    return this.run('ConcatV2', [...parts, this.axis(at)], {N: parts.length, T: first.dtype});
   }
 
   /** float32 tensors of one shape `[..., n]` as `[..., n, parts]`. */
@@ -160,15 +171,12 @@ export class TensorflowOps {
   }
 
   transpose(x: Handle, order: readonly number[]): Handle {
-    return this.run('Transpose', [x, this.ints(order)], {T: x.dtype, Tperm: 'int32'});
+    return this.run('Transpose', [x, this.ints(order)]);
   }
 
   /** Slices of `x` along an axis by their indices, int32; the first `batchDims` axes of both belong together. */
   gather(x: Handle, indices: Handle, axis = 0, batchDims = 0): Handle {
-    const attributes = {Tindices: 'int32', Taxis: 'int32', batch_dims: batchDims} as const;
-    return this.moved(x, y =>
-      this.run('GatherV2', [y, indices, this.axis(axis)], {Tparams: y.dtype, ...attributes}),
-    );
+    return this.moved(x, y => this.run('GatherV2', [y, indices, this.axis(axis)], {batch_dims: batchDims}));
   }
 
   /** `x[indices[i]] = rows[i]` in x's own memory, x of two axes. An index beyond is taken modulo the rows, without an error. */
@@ -177,12 +185,12 @@ export class TensorflowOps {
       Handle,
       Handle,
     ];
-    this.run('InplaceUpdate', [target, indices, source], {T: target.dtype});
+    this.run('InplaceUpdate', [target, indices, source]);
   }
 
   /** Products of the matrices on the last two axes; the others broadcast. */
   matMul(a: Handle, b: Handle, {transposeB = false} = {}): Handle {
-    return this.run('BatchMatMulV2', [a, b], {T: 'float32', adj_x: false, adj_y: transposeB});
+    return this.run('BatchMatMulV2', [a, b], transposeB ? transposed : none);
   }
 
   private scalar(value: number, dtype: Dtype): Handle {
@@ -193,9 +201,7 @@ export class TensorflowOps {
 
   /** An op of two tensors of one dtype, which broadcast; a number is of the dtype of x. */
   private binary(op: string, x: Handle, y: Handle | number): Handle {
-    return this.run(op, [x, typeof y === 'number' ? this.scalar(y, x.dtype) : y], {
-      T: x.dtype,
-    });
+    return this.run(op, [x, typeof y === 'number' ? this.scalar(y, x.dtype) : y]);
   }
 
   add = (x: Handle, y: Handle | number) => this.binary('AddV2', x, y);
@@ -214,7 +220,7 @@ export class TensorflowOps {
   shiftRight = (x: Handle, y: Handle | number) => this.binary('RightShift', x, y);
 
   private unary(op: string, x: Handle): Handle {
-    return this.run(op, [x], {T: x.dtype});
+    return this.run(op, [x]);
   }
 
   abs = (x: Handle) => this.unary('Abs', x);
@@ -228,12 +234,12 @@ export class TensorflowOps {
 
   /** `isSo ? x : y`; all broadcast. */
   select(isSo: Handle, x: Handle, y: Handle): Handle {
-    return this.run('SelectV2', [isSo, x, y], {T: x.dtype});
+    return this.run('SelectV2', [isSo, x, y]);
   }
 
   private reduce(op: string, x: Handle, axis: number, keepDims: boolean): Handle {
     const at = axis < 0 ? x.shape.length + axis : axis;
-    return this.run(op, [x, this.ints([at])], {T: x.dtype, Tidx: 'int32', keep_dims: keepDims});
+    return this.run(op, [x, this.ints([at])], keepDims ? keeping : none);
   }
 
   sum = (x: Handle, axis: number, keepDims = false) => this.reduce('Sum', x, axis, keepDims);

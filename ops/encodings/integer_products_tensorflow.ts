@@ -1,98 +1,192 @@
 import type {Handle, TensorflowOps} from '../backends/tensorflow_ops.js';
 import {groupsOfRow, planesOf, wordsOfPlane, type IntegerLayout} from './integer_layout.js';
 import {groupNumbers} from './integer_tensorflow.js';
+import {runOf, type StoredSide, type Tile} from './tiles_tensorflow.js';
 
 // Products with integer codes by TensorFlow's ops, without decoding them: the scale and the zero point of a group belong to what it is
 // multiplied by, which is a few rows,
 //
 //     sum_c q_c (code_c + zero_c) scale_c = sum_c (q_c scale_c) code_c + sum_c (q_c scale_c) zero_c
 //
-// and codes become floats as they lie in their bytes. A byte of several codes is masked for each of its places, and what multiplies a place
-// is divided by the power of two that it lies at.
+// and codes become floats as they lie in their bytes. Of a byte with several codes, all but the uppermost are masked; the byte itself stands
+// for the uppermost one, since it is the sum of all at their places.
 
-/** Tokens `from .. from + count` of codes. */
-export interface IntegerTile {
-  readonly data: Handle;
-  readonly params: Handle;
-  readonly layout: IntegerLayout;
-  readonly from: number;
-  readonly count: number;
+export type IntegerSide = StoredSide & {readonly layout: IntegerLayout};
+
+/** Whether products of `rows` rows are made so: if that takes less than decoding each tile does. */
+export function foldsInto({groupAxis, groupSize, ...layout}: IntegerLayout, rows: number): boolean {
+  if (groupAxis === 'channel') return 8 * rows <= groupSize;
+  return rows * groupsOfRow({groupAxis, groupSize, ...layout}) <= 32;
 }
 
-/** Whether products of `rows` rows are made so: groups are whole, and folding takes less than decoding the tile once would. */
-export function foldsInto(
-  {layout, from, count}: Omit<IntegerTile, 'data' | 'params'>,
-  rows: number,
-): boolean {
-  const {groupAxis, groupSize} = layout;
-  if (groupAxis === 'token') return rows * groupsOfRow(layout) <= mostRows;
-  return from % groupSize === 0 && count % groupSize === 0 && 2 * rows <= groupSize && rows <= mostRows;
+/** `q . k` of float32 `[batch, kvHeads, rows, dim]` and keys of tiles that follow each other: `[batch, kvHeads, rows, their tokens]`. */
+export function integerKeyProducts(
+  ops: TensorflowOps,
+  queries: Handle,
+  side: IntegerSide,
+): (tiles: readonly Tile[]) => Handle {
+  const words = viewed(ops, side);
+  return side.layout.groupAxis === 'channel'
+    ? keysByChannel(ops, queries, words)
+    : keysByToken(ops, queries, words);
 }
 
-const mostRows = 32;
+/** `sum_t w_t v_t` of float32 `[batch, kvHeads, rows, tokens of the tiles]` and values of these: `[batch, kvHeads, rows, dim]`. */
+export function integerValueSums(
+  ops: TensorflowOps,
+  side: IntegerSide,
+): (weights: Handle, tiles: readonly Tile[]) => Handle {
+  const words = viewed(ops, side);
+  return side.layout.groupAxis === 'channel' ? valuesByChannel(ops, words) : valuesByToken(ops, words);
+}
 
-/** `q . k` of float32 `[batch, kvHeads, rows, dim]` and the tile's keys: `[batch, kvHeads, rows, count]`. */
-export function integerKeyProducts(ops: TensorflowOps, queries: Handle, tile: IntegerTile): Handle {
-  const {layout, from, count} = tile;
-  const {dim, groupAxis, groupSize} = layout;
+/** Its words as float32, which TensorFlow can cut on a GPU. */
+const viewed = (ops: TensorflowOps, side: IntegerSide): IntegerSide => ({
+  ...side,
+  data: ops.bitcast(side.data, 'float32'),
+});
+
+function keysByChannel(
+  ops: TensorflowOps,
+  queries: Handle,
+  side: IntegerSide,
+): (tiles: readonly Tile[]) => Handle {
+  const {layout} = side;
+  const {dim, groupSize} = layout;
   const [batch, kvHeads, rows] = queries.shape as [number, number, number];
-  const columns = ops.part(tile.data, 2, from, count);
-  if (groupAxis === 'channel') {
-    const groups = count / groupSize;
-    const {scale, zero} = groupNumbers(ops, ops.part(tile.params, 2, from / groupSize, groups));
-    const ofGroups = (x: Handle) => ops.reshape(x, [batch, kvHeads, groups, 1, dim]);
-    const scaled = ops.mul(ops.reshape(queries, [batch, kvHeads, 1, rows, dim]), ofGroups(scale));
-    const words = ops.reshape(columns, [batch, kvHeads, groups, groupSize, columns.shape[3]!]);
-    const products = ops.add(
-      timesCodes(ops, scaled, words, layout),
-      ops.matMul(scaled, ofGroups(zero), {transposeB: true}),
-    );
-    const inOrder = rows === 1 ? products : ops.transpose(products, [0, 1, 3, 2, 4]);
-    return ops.reshape(inOrder, [batch, kvHeads, rows, count]);
-  }
-  const groups = groupsOfRow(layout);
-  const {scale, zero} = groupNumbers(ops, ops.part(tile.params, 2, from, count));
-  // a row for each group of channels, with zeros in the channels of the others
-  const apart =
-    groups === 1
-      ? queries
-      : ops.mul(ops.reshape(queries, [batch, kvHeads, 1, rows, dim]), masks(ops, layout));
-  const products = timesCodes(ops, ops.reshape(apart, [batch, kvHeads, groups * rows, dim]), columns, layout);
-  const byGroup = ops.reshape(products, [batch, kvHeads, groups, rows, count]);
-  const sums = ops.sum(ops.reshape(apart, [batch, kvHeads, groups, rows, dim]), 4, true);
-  const ofTokens = (x: Handle) => ops.reshape(byColumns(ops, x), [batch, kvHeads, groups, 1, count]);
-  const scaled = ops.mul(ops.add(byGroup, ops.mul(sums, ofTokens(zero))), ofTokens(scale));
-  return groups === 1 ? ops.reshape(scaled, [batch, kvHeads, rows, count]) : ops.sum(scaled, 2);
+  const {scale, zero, groups} = numbersByChannel(ops, side);
+  const scaled = ops.mul(ops.reshape(queries, [batch, kvHeads, 1, rows, dim]), scale);
+  const offsets = ops.reshape(ops.mul(scale, zero), [batch, kvHeads, groups, dim]);
+  const ofZeros = ops.matMul(queries, offsets, {transposeB: true});
+  const factors = factorsOf(ops, scaled, layout);
+  return tiles => {
+    const products = tiles.map(tile => {
+      const [from, own] = [tile.from / groupSize, tile.count / groupSize];
+      const codes = codesOf(ops, side, tile, [batch, kvHeads, own, groupSize]);
+      return sumOf(
+        ops,
+        codes.map((each, place) =>
+          ops.matMul(ops.part(factors[place]!, 2, from, own), each, {transposeB: true}),
+        ),
+      );
+    });
+    const {from, count} = runOf(tiles);
+    const [first, own] = [from / groupSize, count / groupSize];
+    const byGroup = ops.concat(products, 2);
+    const inOrder = ops.reshape(rows === 1 ? byGroup : ops.transpose(byGroup, [0, 1, 3, 2, 4]), [
+      ...[batch, kvHeads, rows, own, groupSize],
+    ]);
+    const zeros = ops.reshape(ops.part(ofZeros, 3, first, own), [batch, kvHeads, rows, own, 1]);
+    return ops.reshape(ops.add(inOrder, zeros), [batch, kvHeads, rows, count]);
+  };
 }
 
-/** `sum_t w_t v_t` of float32 `[batch, kvHeads, rows, count]` and the tile's values: `[batch, kvHeads, rows, dim]`. */
-export function integerValueSums(ops: TensorflowOps, weights: Handle, tile: IntegerTile): Handle {
-  const {layout, from, count} = tile;
-  const {dim, groupAxis, groupSize} = layout;
-  const [batch, kvHeads, rows] = weights.shape as [number, number, number];
-  const columns = ops.part(tile.data, 2, from, count);
-  if (groupAxis === 'channel') {
-    const groups = count / groupSize;
-    const {scale, zero} = groupNumbers(ops, ops.part(tile.params, 2, from / groupSize, groups));
-    const split = ops.reshape(weights, [batch, kvHeads, rows, groups, groupSize]);
-    const byGroup = rows === 1 ? split : ops.transpose(split, [0, 1, 3, 2, 4]);
-    const own = ops.reshape(byGroup, [batch, kvHeads, groups, rows, groupSize]);
-    const words = ops.reshape(columns, [batch, kvHeads, groups, groupSize, columns.shape[3]!]);
-    const ofGroups = (x: Handle) => ops.reshape(x, [batch, kvHeads, groups, 1, dim]);
-    const sums = ops.mul(ops.sum(own, 4, true), ofGroups(zero));
-    return ops.sum(ops.mul(ops.add(codesTimes(ops, own, words, layout), sums), ofGroups(scale)), 2);
-  }
-  const groups = groupsOfRow(layout);
-  const {scale, zero} = groupNumbers(ops, ops.part(tile.params, 2, from, count));
-  const ofTokens = (x: Handle) => ops.reshape(byColumns(ops, x), [batch, kvHeads, groups, 1, count]);
-  const scaled = ops.mul(ops.reshape(weights, [batch, kvHeads, 1, rows, count]), ofTokens(scale));
-  const flat = ops.reshape(scaled, [batch, kvHeads, groups * rows, count]);
-  const products = ops.reshape(codesTimes(ops, flat, columns, layout), [batch, kvHeads, groups, rows, dim]);
-  const zeros = ops.matMul(scaled, ofTokens(zero), {transposeB: true});
-  const whole = ops.add(products, zeros);
-  return groups === 1
-    ? ops.reshape(whole, [batch, kvHeads, rows, dim])
-    : ops.sum(ops.mul(whole, masks(ops, layout)), 2);
+function keysByToken(
+  ops: TensorflowOps,
+  queries: Handle,
+  side: IntegerSide,
+): (tiles: readonly Tile[]) => Handle {
+  const {layout} = side;
+  const {dim} = layout;
+  const [batch, kvHeads, rows] = queries.shape as [number, number, number];
+  const {scale, zero, groups} = numbersByToken(ops, side);
+  // a row for each group of channels, with zeros in the channels of the others
+  const alone = ops.reshape(queries, [batch, kvHeads, 1, rows, dim]);
+  const apart = groups === 1 ? alone : ops.mul(alone, masks(ops, layout));
+  const sums = ops.sum(apart, 4, true);
+  const factors = factorsOf(ops, ops.reshape(apart, [batch, kvHeads, groups * rows, dim]), layout);
+  return tiles => {
+    const {from, count} = runOf(tiles);
+    const products = tiles.map(tile => {
+      const codes = codesOf(ops, side, tile, [batch, kvHeads, tile.count]);
+      return sumOf(
+        ops,
+        codes.map((each, place) => ops.matMul(factors[place]!, each, {transposeB: true})),
+      );
+    });
+    const byGroup = ops.reshape(ops.concat(products, 3), [batch, kvHeads, groups, rows, count]);
+    const withZeros = ops.add(byGroup, ops.mul(sums, ops.part(zero, 4, from, count)));
+    const scaled = ops.mul(withZeros, ops.part(scale, 4, from, count));
+    return groups === 1 ? ops.reshape(scaled, [batch, kvHeads, rows, count]) : ops.sum(scaled, 2);
+  };
+}
+
+function valuesByToken(
+  ops: TensorflowOps,
+  side: IntegerSide,
+): (weights: Handle, tiles: readonly Tile[]) => Handle {
+  const {layout} = side;
+  const {dim} = layout;
+  const {scale, zero, groups} = numbersByToken(ops, side);
+  const offsets = ops.mul(scale, zero);
+  return (weights, tiles) => {
+    const [batch, kvHeads, rows] = weights.shape as [number, number, number];
+    const {from, count} = runOf(tiles);
+    const alone = ops.reshape(weights, [batch, kvHeads, 1, rows, count]);
+    const scaled = ops.mul(alone, ops.part(scale, 4, from, count));
+    const ofZeros = ops.matMul(alone, ops.part(offsets, 4, from, count), {transposeB: true});
+    const flat = ops.reshape(scaled, [batch, kvHeads, groups * rows, count]);
+    const sums = sumsOfPlaces(
+      ops,
+      tiles.map(tile => {
+        const own = ops.part(flat, 3, tile.from - from, tile.count);
+        return codesOf(ops, side, tile, [batch, kvHeads, tile.count]).map(codes => ops.matMul(own, codes));
+      }),
+    );
+    const byGroup = ops.reshape(inOrder(ops, sums, layout), [batch, kvHeads, groups, rows, dim]);
+    const whole = ops.add(byGroup, ofZeros);
+    if (groups === 1) return ops.reshape(whole, [batch, kvHeads, rows, dim]);
+    return ops.sum(ops.mul(whole, masks(ops, layout)), 2);
+  };
+}
+
+function valuesByChannel(
+  ops: TensorflowOps,
+  side: IntegerSide,
+): (weights: Handle, tiles: readonly Tile[]) => Handle {
+  const {layout} = side;
+  const {dim, groupSize} = layout;
+  const {scale, zero} = numbersByChannel(ops, side);
+  return (weights, tiles) => {
+    const [batch, kvHeads, rows] = weights.shape as [number, number, number];
+    const first = runOf(tiles).from;
+    return sumOf(
+      ops,
+      tiles.map(tile => {
+        const [from, groups] = [tile.from / groupSize, tile.count / groupSize];
+        const own = ops.part(weights, 3, tile.from - first, tile.count);
+        const split = ops.reshape(own, [batch, kvHeads, rows, groups, groupSize]);
+        const byGroup = ops.transpose(split, [0, 1, 3, 2, 4]);
+        const codes = codesOf(ops, side, tile, [batch, kvHeads, groups, groupSize]);
+        const sums = codes.map(each => ops.matMul(byGroup, each));
+        const ofZeros = ops.mul(ops.sum(byGroup, 4, true), ops.part(zero, 2, from, groups));
+        const whole = ops.add(
+          ops.reshape(inOrder(ops, sums, layout), [batch, kvHeads, groups, rows, dim]),
+          ofZeros,
+        );
+        return ops.sum(ops.mul(whole, ops.part(scale, 2, from, groups)), 2);
+      }),
+    );
+  };
+}
+
+/** Scales and zero points of all groups, `[batch, kvHeads, groups, 1, dim]`. */
+function numbersByChannel(ops: TensorflowOps, {params}: IntegerSide) {
+  const [batch, kvHeads, groups, dim] = params!.shape as [number, number, number, number];
+  const {scale, zero} = groupNumbers(ops, params!);
+  const spread = (x: Handle) => ops.reshape(x, [batch, kvHeads, groups, 1, dim]);
+  return {scale: spread(scale), zero: spread(zero), groups};
+}
+
+/** Scales and zero points of all tokens, `[batch, kvHeads, groups, 1, tokens]`. */
+function numbersByToken(ops: TensorflowOps, {params}: IntegerSide) {
+  const [batch, kvHeads, tokens, groups] = params!.shape as [number, number, number, number];
+  const {scale, zero} = groupNumbers(ops, params!);
+  const spread = (x: Handle) => {
+    const first = groups === 1 ? x : ops.transpose(x, [0, 1, 3, 2]);
+    return ops.reshape(first, [batch, kvHeads, groups, 1, tokens]);
+  };
+  return {scale: spread(scale), zero: spread(zero), groups};
 }
 
 /** 1 in the channels of each group: `[groups, 1, dim]`. */
@@ -105,70 +199,74 @@ function masks(ops: TensorflowOps, layout: IntegerLayout): Handle {
   return ops.floats(ones, [groups, 1, dim]);
 }
 
-/** `[batch, kvHeads, tokens, groups]` with the groups first. */
-function byColumns(ops: TensorflowOps, x: Handle): Handle {
-  return x.shape[3] === 1 ? x : ops.transpose(x, [0, 1, 3, 2]);
-}
-
-/** The places of a plane in its bytes, as floats, and what each has to be multiplied by. */
-function* placesOf(
+/** The codes of a tile as floats, `[...shape, bytes of a plane]`: plane after plane, each place of a byte masked, but the last one with all. */
+function codesOf(
   ops: TensorflowOps,
-  words: Handle,
-  {dim, bits}: IntegerLayout,
-): Generator<{codes: Handle; place: number; perByte: number; factor: number}> {
-  const axis = words.shape.length - 1;
+  {data, layout}: IntegerSide,
+  tile: Tile,
+  shape: readonly number[],
+): Handle[] {
+  const words = ops.part(data, 2, tile.from, tile.count); // a float32 view: see `viewed`
+  const bytes = ops.reshape(ops.bitcast(words, 'uint8'), [...shape, 4 * words.shape[3]!]);
   let first = 0;
-  for (const plane of planesOf(bits)) {
-    const count = wordsOfPlane(dim, plane.bits);
-    const bytes = ops.bytesOfRows(ops.part(words, axis, first, count));
-    const perByte = 8 / plane.bits;
-    for (let place = 0; place < perByte; place++) {
-      const bit = place * plane.bits;
-      const masked = perByte === 1 ? bytes : ops.and(bytes, (2 ** plane.bits - 1) << bit);
-      yield {codes: ops.cast(masked, 'float32'), place, perByte, factor: 2 ** (plane.shift - bit)};
-    }
+  return planesOf(layout.bits).flatMap(plane => {
+    const count = 4 * wordsOfPlane(layout.dim, plane.bits);
+    const own = ops.part(bytes, -1, first, count);
     first += count;
-  }
+    return Array.from({length: 8 / plane.bits}, (_, place) => {
+      const isLast = place === 8 / plane.bits - 1;
+      const mask = (2 ** plane.bits - 1) << (place * plane.bits);
+      return ops.cast(isLast ? own : ops.and(own, mask), 'float32');
+    });
+  });
 }
 
-/** Channels at one place of each byte, times a factor: `[..., channels]` as `[..., bytes]`. Channels beyond the last one are zeros. */
-function channelsAt(
-  ops: TensorflowOps,
-  x: Handle,
-  bytes: number,
-  {place, perByte, factor}: {place: number; perByte: number; factor: number},
-): Handle {
-  const padded = ops.padRows(x, bytes * perByte);
-  if (perByte === 1) return padded;
-  const split = ops.reshape(padded, [...padded.shape.slice(0, -1), bytes, perByte]);
-  const own = ops.reshape(ops.part(split, -1, place, 1), [...padded.shape.slice(0, -1), bytes]);
-  return factor === 1 ? own : ops.mul(own, factor);
+/** What codes have to be multiplied by, as `codesOf` gives them, so that the sum is that of `[..., dim]` times all codes. */
+function factorsOf(ops: TensorflowOps, x: Handle, {dim, bits}: IntegerLayout): Handle[] {
+  const rows = x.shape.slice(0, -1);
+  return planesOf(bits).flatMap(plane => {
+    const [bytes, perByte] = [4 * wordsOfPlane(dim, plane.bits), 8 / plane.bits];
+    const padded = ops.padRows(x, bytes * perByte);
+    if (perByte === 1) return [plane.shift === 0 ? padded : ops.mul(padded, 2 ** plane.shift)];
+    const split = ops.reshape(padded, [...rows, bytes, perByte]);
+    const places = Array.from({length: perByte}, (_, place) => {
+      const own = ops.reshape(ops.part(split, -1, place, 1), [...rows, bytes]);
+      return ops.mul(own, 2 ** (plane.shift - place * plane.bits));
+    });
+    const last = places.at(-1)!;
+    return places.map((own, place) => (place === perByte - 1 ? last : ops.sub(own, last)));
+  });
 }
 
-/** Rows `[..., rows, dim]` times codes of words `[..., tokens, words]`: `[..., rows, tokens]`. */
-function timesCodes(ops: TensorflowOps, rows: Handle, words: Handle, layout: IntegerLayout): Handle {
-  let sum: Handle | undefined;
-  for (const {codes, ...at} of placesOf(ops, words, layout)) {
-    const own = channelsAt(ops, rows, codes.shape.at(-1)!, at);
-    const product = ops.matMul(own, codes, {transposeB: true});
-    sum = sum === undefined ? product : ops.add(sum, product);
-  }
-  return sum!;
+/** Sums with codes as `codesOf` gives them, `[..., bytes of a plane]`, as the sums with all channels, `[..., dim]`. */
+function inOrder(ops: TensorflowOps, sums: readonly Handle[], {dim, bits}: IntegerLayout): Handle {
+  let first = 0;
+  const planes = planesOf(bits).map(plane => {
+    const own = sums.slice(first, (first += 8 / plane.bits));
+    const masked = own.slice(0, -1);
+    const last = masked.reduce((rest, place) => ops.sub(rest, place), own.at(-1)!);
+    const places = [...masked, last].map((place, i) => {
+      const factor = 2 ** (plane.shift - i * plane.bits);
+      return factor === 1 ? place : ops.mul(place, factor);
+    });
+    const [only] = places as [Handle];
+    if (places.length === 1) return ops.part(only, -1, 0, dim);
+    const shape = [...only.shape.slice(0, -1), places.length * only.shape.at(-1)!];
+    return ops.part(ops.reshape(ops.stack(places), shape), -1, 0, dim);
+  });
+  return sumOf(ops, planes);
 }
 
-/** Weights `[..., rows, tokens]` times codes of words `[..., tokens, words]`: `[..., rows, dim]`. */
-function codesTimes(ops: TensorflowOps, weights: Handle, words: Handle, layout: IntegerLayout): Handle {
-  const planes: Handle[] = [];
-  let places: Handle[] = [];
-  for (const {codes, perByte, factor} of placesOf(ops, words, layout)) {
-    const product = ops.matMul(weights, codes);
-    places.push(factor === 1 ? product : ops.mul(product, factor));
-    if (places.length < perByte) continue;
-    const channels = perByte * product.shape.at(-1)!;
-    const whole =
-      perByte === 1 ? product : ops.reshape(ops.stack(places), [...product.shape.slice(0, -1), channels]);
-    planes.push(ops.part(whole, -1, 0, layout.dim));
-    places = [];
-  }
-  return planes.reduce((a, b) => ops.add(a, b));
+/** The sum over tiles, place by place. */
+function sumsOfPlaces(ops: TensorflowOps, tiles: readonly (readonly Handle[])[]): Handle[] {
+  return tiles[0]!.map((_, place) =>
+    sumOf(
+      ops,
+      tiles.map(places => places[place]!),
+    ),
+  );
+}
+
+function sumOf(ops: TensorflowOps, terms: readonly Handle[]): Handle {
+  return terms.reduce((a, b) => ops.add(a, b));
 }

@@ -12,8 +12,7 @@ interface GroupNumbers {
 /** Of words of parameters `[batch, kvHeads, groups, columns]`. */
 export function groupNumbers(ops: TensorflowOps, params: Handle): GroupNumbers {
   const scaleBits = ops.and(ops.shiftRight(params, 1), 0x7fff8000);
-  const halves = ops.bitcast(params, 'float16'); // the lower half of a word is the first
-  const zero = ops.reshape(ops.cast(ops.part(halves, -1, 0, 1), 'float32'), params.shape);
+  const zero = ops.cast(ops.bitcast(ops.cast(params, 'uint16'), 'float16'), 'float32'); // the lower half of a word
   return {scale: ops.bitcast(scaleBits, 'float32'), zero};
 }
 

@@ -3,56 +3,62 @@ import {
   foldsInto,
   integerKeyProducts,
   integerValueSums,
-  type IntegerTile,
+  type IntegerSide,
 } from './integer_products_tensorflow.js';
-import {tokenKindOf, type TokenLayout} from './token_kinds.js';
-
-/** Tokens `from .. from + count` of an encoding, as ops take it. */
-export interface StoredTile {
-  readonly data: Handle;
-  readonly params: Handle | undefined;
-  readonly layout: TokenLayout;
-  readonly from: number;
-  readonly count: number;
-}
+import {tokenKindOf} from './token_kinds.js';
+import type {StoredSide, Tile} from './tiles_tensorflow.js';
 
 /** Decoded: float32 `[batch, kvHeads, count, dim]`. */
-export function decodedTile(ops: TensorflowOps, {data, params, layout, from, count}: StoredTile): Handle {
+export function decodedTile(
+  ops: TensorflowOps,
+  {data, params, layout}: StoredSide,
+  {from, count}: Tile,
+): Handle {
   return tokenKindOf(layout).decodeTensorflow(ops, data, params, layout, from, count);
 }
 
-/** `q . k` of float32 `[batch, kvHeads, rows, dim]` and the keys of a tile: `[batch, kvHeads, rows, count]`. */
-export function keyProducts(ops: TensorflowOps, queries: Handle, tile: StoredTile): Handle {
-  const integers = foldedTile(tile, queries.shape[2]!);
-  if (integers !== undefined) return integerKeyProducts(ops, queries, integers);
-  return ops.matMul(queries, decodedTile(ops, tile), {transposeB: true});
+/** `q . k` of float32 `[batch, kvHeads, rows, dim]` and keys of tiles that follow each other: `[batch, kvHeads, rows, their tokens]`. */
+export function keyProducts(
+  ops: TensorflowOps,
+  queries: Handle,
+  side: StoredSide,
+): (tiles: readonly Tile[]) => Handle {
+  const decoding = (tiles: readonly Tile[]) =>
+    ops.concat(
+      tiles.map(tile => ops.matMul(queries, decodedTile(ops, side, tile), {transposeB: true})),
+      3,
+    );
+  if (!isFolded(side, queries.shape[2]!)) return decoding;
+  const folding = integerKeyProducts(ops, queries, side);
+  return tiles => (areWhole(side.layout, tiles) ? folding(tiles) : decoding(tiles));
 }
 
-/** `sum_t w_t v_t` of float32 `[batch, kvHeads, rows, count]` and the values of a tile: `[batch, kvHeads, rows, dim]`. */
-export function valueSums(ops: TensorflowOps, weights: Handle, tile: StoredTile): Handle {
-  const integers = foldedTile(tile, weights.shape[2]!);
-  if (integers !== undefined) return integerValueSums(ops, weights, integers);
-  return ops.matMul(weights, decodedTile(ops, tile));
+/** `sum_t w_t v_t` of float32 `[batch, kvHeads, rows, tokens of the tiles]` and values of these: `[batch, kvHeads, rows, dim]`. */
+export function valueSums(
+  ops: TensorflowOps,
+  rows: number,
+  side: StoredSide,
+): (weights: Handle, tiles: readonly Tile[]) => Handle {
+  const decoding = (weights: Handle, tiles: readonly Tile[]) =>
+    tiles
+      .map(tile => {
+        const own = ops.part(weights, 3, tile.from - tiles[0]!.from, tile.count);
+        return ops.matMul(own, decodedTile(ops, side, tile));
+      })
+      .reduce((a, b) => ops.add(a, b));
+  if (!isFolded(side, rows)) return decoding;
+  const folding = integerValueSums(ops, side);
+  return (weights, tiles) =>
+    areWhole(side.layout, tiles) ? folding(weights, tiles) : decoding(weights, tiles);
 }
 
-function foldedTile({data, params, layout, from, count}: StoredTile, rows: number): IntegerTile | undefined {
-  if (layout.kind !== 'integer' || !foldsInto({layout, from, count}, rows)) return undefined;
-  return {data, params: params!, layout, from, count};
+function isFolded(side: StoredSide, rows: number): side is IntegerSide {
+  return side.layout.kind === 'integer' && foldsInto(side.layout, rows);
 }
 
-/** Numbers of a decoded tile: they fit the cache of a core. */
-const numbersOfTile = 2 ** 19;
-
-/** How many tokens are decoded at a time, in whole groups if they are not too large. @param perToken numbers of a token, of all heads. */
-export function tokensOfTile(perToken: number, layouts: readonly TokenLayout[]): number {
-  const groups = layouts.map(layout =>
-    layout.kind === 'integer' && layout.groupAxis === 'channel' ? layout.groupSize : 16,
-  );
-  const whole = groups.reduce((a, b) => (a * b) / greatestDivisor(a, b));
-  const most = Math.max(256, Math.floor(numbersOfTile / perToken));
-  return most - (most % (whole > most ? 16 : whole));
-}
-
-function greatestDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestDivisor(b, a % b);
+/** Whether tiles consist of whole groups. */
+function areWhole(layout: IntegerSide['layout'], tiles: readonly Tile[]): boolean {
+  const {groupAxis, groupSize} = layout;
+  if (groupAxis === 'token') return true;
+  return tiles.every(({from, count}) => from % groupSize === 0 && count % groupSize === 0);
 }

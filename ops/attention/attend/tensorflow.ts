@@ -1,13 +1,17 @@
 import type * as tf from '@tensorflow/tfjs';
 import {type Handle, type TensorflowOps, tensorflowTensor} from '../../backends/tensorflow_ops.js';
-import {type StoredTile, tokensOfTile, valueSums} from '../../encodings/tensorflow.js';
+import {valueSums} from '../../encodings/tensorflow.js';
+import {chunksOf, tilesOf} from '../../encodings/tiles_tensorflow.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import type {KernelInputs} from '../../run_op.js';
-import {type ScoredKeys, groupedQueries, scoresOfTile} from './tensorflow_scores.js';
+import {groupedQueries, scorer} from './tensorflow_scores.js';
 import type {AttendAttributes, AttendInputs} from './types.js';
 import {firstVisible} from './visibility.js';
 
-/** `attend` by TensorFlow's ops, tile by tile: codes are decoded on TensorFlow's device, or multiplied as they are (see `keyProducts`). */
+/**
+ * `attend` by TensorFlow's ops. Tokens are read tile by tile, decoded on TensorFlow's device or multiplied as codes (see `keyProducts`); the
+ * softmax runs over chunks of many tiles, since an op on a few rows takes as long as one on all.
+ */
 export function attendTensorflow(
   inputs: KernelInputs<AttendInputs>,
   attributes: AttendAttributes,
@@ -16,25 +20,21 @@ export function attendTensorflow(
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(keys, inputs.keyData);
   const rows = (heads / kvHeads) * queryTokens;
-  const tileTokens = tokensOfTile(batch * kvHeads * Math.max(dim, values.dim, rows), [keys, values]);
+  const perToken = batch * kvHeads * Math.max(dim, values.dim, rows);
+  const tiles = tilesOf(firstVisible(attributes, tokens), tokens, perToken, [keys, values]);
   return tensorflowTensor(ops => {
-    const scored: ScoredKeys = {
-      queries: groupedQueries(ops, inputs.queries, kvHeads),
-      queryTokens,
-      inputs,
-      attributes,
-    };
+    const queries = groupedQueries(ops, inputs.queries, kvHeads);
+    const scoresOf = scorer(ops, {queries, queryTokens, inputs, attributes});
     const {valueData, valueParams} = inputs;
-    const stored = {data: ops.of(valueData), params: valueParams && ops.of(valueParams), layout: values};
+    const params = valueParams && ops.of(valueParams);
+    const sumsOf = valueSums(ops, rows, {data: ops.of(valueData), params, layout: values});
     let total: Sums | undefined;
-    for (let from = firstVisible(attributes, tokens); from < tokens; from += tileTokens) {
-      const count = Math.min(tileTokens, tokens - from);
-      total = withTile(ops, total, scoresOfTile(ops, scored, from, count), {...stored, from, count});
+    for (const chunk of chunksOf(tiles, batch * kvHeads * rows)) {
+      total = withChunk(ops, total, scoresOf(chunk), weights => sumsOf(weights, chunk));
     }
     total ??= nothing(ops, [batch, kvHeads, rows], values.dim);
-    return ops.reshape(ops.concat([total.output, total.max, total.sum], 3), [
-      ...[batch, heads, queryTokens, values.dim + 2],
-    ]);
+    const partial = ops.concat([total.output, total.max, total.sum], 3);
+    return ops.reshape(partial, [batch, heads, queryTokens, values.dim + 2]);
   });
 }
 
@@ -52,14 +52,19 @@ function nothing(ops: TensorflowOps, shape: readonly number[], dim: number): Sum
   return {output: filled(dim, 0), max: filled(1, -Infinity), sum: filled(1, 0)};
 }
 
-/** The online softmax: rescales the sums so far to the new maximum, then adds the tile. */
-function withTile(ops: TensorflowOps, total: Sums | undefined, scores: Handle, values: StoredTile): Sums {
+/** The online softmax: rescales the sums so far to the new maximum, then adds the chunk. */
+function withChunk(
+  ops: TensorflowOps,
+  total: Sums | undefined,
+  scores: Handle,
+  valuesBy: (weights: Handle) => Handle,
+): Sums {
   const own = ops.max(scores, 3, true);
   const max = total === undefined ? own : ops.maximum(total.max, own);
   // if nothing is visible yet, -Infinity - (-Infinity) would be NaN: no score is below this
   const shift = ops.maximum(max, lowest);
   const weights = ops.exp(ops.sub(scores, shift));
-  const [output, sum] = [valueSums(ops, weights, values), ops.sum(weights, 3, true)];
+  const [output, sum] = [valuesBy(weights), ops.sum(weights, 3, true)];
   if (total === undefined) return {output, max, sum};
   const rescale = ops.exp(ops.sub(total.max, shift));
   return {

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {Handle, TensorflowOps} from '../../backends/tensorflow_ops.js';
-import {decodedTile, keyProducts, type StoredTile} from '../../encodings/tensorflow.js';
+import {decodedTile, keyProducts} from '../../encodings/tensorflow.js';
+import {runOf, type Tile} from '../../encodings/tiles_tensorflow.js';
 import type {InfoOf, KernelInputs} from '../../run_op.js';
 import type {Scoring} from '../scoring.js';
 import type {KeyAttributes, KeyInputs} from './types.js';
@@ -16,44 +17,53 @@ export interface ScoredKeys {
   readonly attributes: KeyAttributes & Visibility & Pick<Scoring, 'scale' | 'softCap'>;
 }
 
-/** float32 `[batch, kvHeads, rows, count]`; -Infinity where a query does not see a token. */
-export function scoresOfTile(ops: TensorflowOps, keys: ScoredKeys, from: number, count: number): Handle {
+/**
+ * Scores of the tokens of tiles that follow each other: float32 `[batch, kvHeads, rows, tokens]`; -Infinity where a query does not see a token.
+ */
+export function scorer(ops: TensorflowOps, keys: ScoredKeys): (tiles: readonly Tile[]) => Handle {
   const {queries, inputs, attributes} = keys;
   const {scale, softCap} = attributes;
   const [batch, kvHeads, rows] = queries.shape as [number, number, number];
   const {meanAngles, bias, shift} = inputs;
-  let scores = productsOfTile(ops, keys, from, count);
-  if (meanAngles !== undefined) {
-    const angles = ops.reshape(ops.of(meanAngles), [batch, kvHeads, rows, meanAngles.shape[3]]);
-    const [cos, sin] = tablesOfTile(ops, keys, from, count);
-    scores = ops.add(scores, ops.matMul(angles, ops.concat([cos, sin], 3), {transposeB: true}));
-  }
-  scores = ops.mul(scores, scale);
-  if (shift !== undefined) scores = ops.add(scores, ops.reshape(ops.of(shift), [batch, kvHeads, rows, 1]));
-  if (softCap !== undefined) scores = ops.mul(ops.tanh(ops.div(scores, softCap)), softCap);
-  if (bias !== undefined) {
-    const own = ops.part(ops.of(bias), 2, from, count);
-    scores = ops.add(scores, ops.reshape(own, [batch, kvHeads, 1, count]));
-  }
-  const seen = seenInTile(ops, keys, from, count);
-  return seen === undefined ? scores : ops.select(seen, scores, ops.floats([-Infinity], [1, 1, 1, 1]));
+  const products = productsOf(ops, keys);
+  return tiles => {
+    const {from, count} = runOf(tiles);
+    let scores = products(tiles);
+    if (meanAngles !== undefined) {
+      const angles = ops.reshape(ops.of(meanAngles), [batch, kvHeads, rows, meanAngles.shape[3]]);
+      const tables = ops.concat(tablesOf(ops, keys, from, count), 3);
+      scores = ops.add(scores, ops.matMul(angles, tables, {transposeB: true}));
+    }
+    scores = ops.mul(scores, scale);
+    if (shift !== undefined) scores = ops.add(scores, ops.reshape(ops.of(shift), [batch, kvHeads, rows, 1]));
+    if (softCap !== undefined) scores = ops.mul(ops.tanh(ops.div(scores, softCap)), softCap);
+    if (bias !== undefined) {
+      const own = ops.part(ops.of(bias), 2, from, count);
+      scores = ops.add(scores, ops.reshape(own, [batch, kvHeads, 1, count]));
+    }
+    const seen = seenOf(ops, keys, from, count);
+    return seen === undefined ? scores : ops.select(seen, scores, ops.floats([-Infinity], [1, 1, 1, 1]));
+  };
 }
 
-function productsOfTile(ops: TensorflowOps, keys: ScoredKeys, from: number, count: number): Handle {
+function productsOf(ops: TensorflowOps, keys: ScoredKeys): (tiles: readonly Tile[]) => Handle {
   const {queries, inputs, attributes} = keys;
   const {keyData, keyParams, keyBasis, keyMean} = inputs;
   const params = keyParams === undefined ? undefined : ops.of(keyParams);
-  const tile: StoredTile = {data: ops.of(keyData), params, layout: attributes.keys, from, count};
-  if (attributes.rotation === undefined || keyBasis === undefined) return keyProducts(ops, queries, tile);
-  const latent = ops.matMul(decodedTile(ops, tile), ops.of(keyBasis));
-  const rebuilt = keyMean === undefined ? latent : ops.add(latent, ops.of(keyMean));
-  return ops.matMul(queries, rotated(ops, keys, rebuilt, tablesOfTile(ops, keys, from, count)), {
-    transposeB: true,
-  });
+  const side = {data: ops.of(keyData), params, layout: attributes.keys};
+  if (attributes.rotation === undefined || keyBasis === undefined) return keyProducts(ops, queries, side);
+  const [basis, mean] = [ops.of(keyBasis), keyMean && ops.of(keyMean)];
+  const productsOfTile = (tile: Tile) => {
+    const latent = ops.matMul(decodedTile(ops, side, tile), basis);
+    const rebuilt = mean === undefined ? latent : ops.add(latent, mean);
+    const turned = rotated(ops, keys, rebuilt, tablesOf(ops, keys, tile.from, tile.count));
+    return ops.matMul(queries, turned, {transposeB: true});
+  };
+  return tiles => ops.concat(tiles.map(productsOfTile), 3);
 }
 
-/** Cosines and sines at the positions of a tile's tokens: float32 `[batch or 1, kvHeads or 1, count, pairs]`. */
-function tablesOfTile(
+/** Cosines and sines at the positions of tokens `from .. from + count`: float32 `[batch or 1, kvHeads or 1, count, pairs]`. */
+function tablesOf(
   ops: TensorflowOps,
   {inputs, attributes}: ScoredKeys,
   from: number,
@@ -96,8 +106,8 @@ function rotated(
   return 2 * pairs === dim ? joined : ops.concat([joined, ops.part(keys, 3, 2 * pairs, dim - 2 * pairs)], 3);
 }
 
-/** Which tokens of a tile queries see: bool, broadcasting over `[batch, kvHeads, rows, count]`; undefined if all. */
-function seenInTile(ops: TensorflowOps, keys: ScoredKeys, from: number, count: number): Handle | undefined {
+/** Which of the tokens `from .. from + count` queries see: bool, broadcasting over `[batch, kvHeads, rows, count]`; undefined if all. */
+function seenOf(ops: TensorflowOps, keys: ScoredKeys, from: number, count: number): Handle | undefined {
   const {firstQuery, window} = keys.attributes;
   const rows = keys.queries.shape[2]!;
   const {queryTokens} = keys;
@@ -141,7 +151,7 @@ function seenInTile(ops: TensorflowOps, keys: ScoredKeys, from: number, count: n
       );
     }
   }
-  return seen.length === 2 ? ops.run('LogicalAnd', seen, {}) : seen[0];
+  return seen.length === 2 ? ops.run('LogicalAnd', seen) : seen[0];
 }
 
 /** Queries `[batch, heads, queryTokens, dim]` of a group as rows of one matrix per key head. */

@@ -1,9 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import {type Handle, type TensorflowOps, tensorflowTensor} from '../../backends/tensorflow_ops.js';
-import {tokensOfTile} from '../../encodings/tensorflow.js';
+import {chunksOf, tilesOf} from '../../encodings/tiles_tensorflow.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import type {KernelInputs} from '../../run_op.js';
-import {groupedQueries, scoresOfTile, type ScoredKeys} from '../attend/tensorflow_scores.js';
+import {groupedQueries, scorer} from '../attend/tensorflow_scores.js';
 import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
 
 /** `attentionStatistics` by TensorFlow's ops, tile by tile. */
@@ -16,27 +16,25 @@ export function attentionStatisticsTensorflow(
   const kvHeads = kvHeadsOf(keys, inputs.keyData);
   const group = heads / kvHeads;
   const rows = group * queryTokens;
-  const tileTokens = tokensOfTile(batch * kvHeads * Math.max(dim, rows), [keys]);
+  const tiles = tilesOf(0, tokens, batch * kvHeads * Math.max(dim, rows), [keys]);
   return tensorflowTensor(ops => {
-    const scored: ScoredKeys = {
-      queries: groupedQueries(ops, inputs.queries, kvHeads),
-      queryTokens,
-      inputs,
-      attributes,
-    };
+    const queries = groupedQueries(ops, inputs.queries, kvHeads);
+    const scoresOf = scorer(ops, {queries, queryTokens, inputs, attributes});
     const logSums = ops.reshape(ops.of(inputs.logSum), [batch, kvHeads, rows, 1]);
     // if a query saw no token, none of its scores counts: +Infinity makes each probability 0
     const none = ops.lessEqual(logSums, -Infinity);
     const shifts = ops.select(none, ops.floats([Infinity], [1, 1, 1, 1]), logSums);
-    const tiles: Handle[] = [];
-    for (let from = 0; from < tokens; from += tileTokens) {
-      const count = Math.min(tileTokens, tokens - from);
-      const scores = scoresOfTile(ops, scored, from, count);
-      const p = ops.exp(ops.minimum(ops.sub(scores, shifts), 0)); // a large score is rounded differently from the sum
-      tiles.push(statisticOf(ops, ops.reshape(p, [batch * kvHeads, group, queryTokens, count]), attributes));
-    }
     if (tiles.length === 0) return ops.floats([], [batch, kvHeads, 0]);
-    return ops.reshape(ops.concat(tiles, 1), [batch, kvHeads, tokens]);
+    const parts = chunksOf(tiles, batch * kvHeads * rows).map(chunk => {
+      const scores = scoresOf(chunk);
+      const p = ops.exp(ops.minimum(ops.sub(scores, shifts), 0)); // a large score is rounded differently from the sum
+      return statisticOf(
+        ops,
+        ops.reshape(p, [batch * kvHeads, group, queryTokens, scores.shape[3]!]),
+        attributes,
+      );
+    });
+    return ops.reshape(ops.concat(parts, 1), [batch, kvHeads, tokens]);
   });
 }
 
@@ -49,7 +47,7 @@ function statisticOf(
   const [heads, group, queryTokens, count] = p.shape as [number, number, number, number];
   if (statistic === 'mass') return ops.sum(ops.reshape(p, [heads, group * queryTokens, count]), 1);
   const least = ops.floats([threshold], [1, 1, 1]);
-  const used = ops.cast(ops.run('GreaterEqual', [ops.max(p, 1), least], {T: 'float32'}), 'float32');
+  const used = ops.cast(ops.run('GreaterEqual', [ops.max(p, 1), least]), 'float32');
   if (statistic === 'uses') return ops.sum(used, 1);
   const places = ops.floats(
     Array.from({length: queryTokens}, (_, query) => query + 1),

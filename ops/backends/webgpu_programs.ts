@@ -18,6 +18,8 @@ export interface Shader<Constants extends object, Uniform extends string> {
   readonly name: string;
   /** Numbers that change from call to call: `uniforms.<name>` in the text. */
   readonly uniforms: {readonly [Name in Uniform]: 'i32' | 'f32'};
+  /** Invocations of a workgroup; every device allows 256. Default: 64. */
+  readonly threads?: number;
   /** The inputs that the text reads as `array<vec4>`, with multiples of four elements. Default: none. */
   vectors?(constants: Constants): readonly string[];
   /**
@@ -163,15 +165,16 @@ function programOf<Constants extends object, Uniform extends string>(
   variableNames: string[],
 ): TfjsProgram {
   const vectors = shader.vectors?.(constants) ?? [];
+  const threads = shader.threads ?? workgroupSize;
   const declared = Object.entries<string>(shader.uniforms).map(([name, type]) => `${name} : ${type}, `);
   return {
     shaderKey: `eigenkv${shader.name}${JSON.stringify(constants)}`,
     variableNames,
     variableComponents: variableNames.map(name => (vectors.includes(name) ? 4 : 1)),
     outputShape: typeof work === 'number' ? [work] : [...work],
-    workgroupSize: [workgroupSize, 1, 1],
+    workgroupSize: [threads, 1, 1],
     dispatchLayout: typeof work === 'number' ? {x: [0]} : {x: [0], y: [1], z: [2]},
-    dispatch: typeof work === 'number' ? [Math.ceil(work / workgroupSize), 1, 1] : [...work],
+    dispatch: typeof work === 'number' ? [Math.ceil(work / threads), 1, 1] : [...work],
     size: true,
     uniforms: declared.join(''),
     getUserCode: () => shader.code(constants),

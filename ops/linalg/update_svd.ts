@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../batched_matmul/index.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {allFinite} from '../finite/index.js';
-import {eigh, eighAsync, type Eigen} from './eigh/index.js';
+import {eigh, type Eigen} from './eigh/index.js';
 
 /**
  * What must be known of factored tokens `C B` to take in more: not the coefficients C [tokens, rank] themselves.
@@ -62,20 +62,6 @@ export type SvdUpdate = Spectrum & {
 export function updateSvd(past: Spectrum | undefined, block: tf.Tensor3D, rankLimit: number): SvdUpdate {
   const known = checked(past, block, rankLimit);
   return tf.tidy(() => turnTo(eigh(gramOf(known, block)), known, block, rankLimit));
-}
-
-/** `updateSvd` on any backend. */
-export async function updateSvdAsync(
-  past: Spectrum | undefined,
-  block: tf.Tensor3D,
-  rankLimit: number,
-): Promise<SvdUpdate> {
-  const known = checked(past, block, rankLimit);
-  const gram = tf.tidy(() => gramOf(known, block));
-  const eigen = await eighAsync(gram);
-  const fold = tf.tidy(() => turnTo(eigen, known, block, rankLimit));
-  tf.dispose([gram, eigen.values, eigen.vectors]);
-  return fold;
 }
 
 /** M = B^T diag(s^2) B + X^T X. */

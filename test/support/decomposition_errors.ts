@@ -10,6 +10,14 @@ export interface DecompositionErrors {
   readonly orthogonality: number;
 }
 
+/**
+ * What a decomposition may err by on a backend: `tight` where it is in float64 and then rounded, and where it is in float32 what rotations or
+ * reflections of rows and columns of such a length add up to, in units in the last place.
+ */
+export function roundingOn(backend: string, tight: number, length: number): number {
+  return ['webgpu', 'tensorflow'].includes(backend) ? Math.max(tight, (length + 16) * 2 ** -24) : tight;
+}
+
 /** All in float64, row-major: x `[rows, columns]`, u `[rows, count]`, s `[count]`, vt `[count, columns]`. */
 export function decompositionErrors(
   x: ArrayLike<number>,

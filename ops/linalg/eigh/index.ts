@@ -5,6 +5,7 @@ import {type RowsOf, asSquareStack, unstack} from '../stacks.js';
 import {eighGradient} from './gradient.js';
 import {eighReference, packedEigenvectors} from './reference.js';
 import {eighWasm} from './wasm.js';
+import {eighWebgpu, mostDim} from './webgpu.js';
 
 /** Eigenvalues `[..., dim]`, descending, and eigenvectors as rows `[..., dim, dim]`: row i belongs to value i. */
 export type Eigen<T extends tf.Tensor = tf.Tensor> = {values: RowsOf<T>; vectors: T};
@@ -20,7 +21,8 @@ export type Eigen<T extends tf.Tensor = tf.Tensor> = {values: RowsOf<T>; vectors
  *
  * On wasm, cpu and webgl all steps are in float64, and values and vectors are then rounded to float32: values are accurate to 6e-8 of the
  * largest, whatever the scale. Householder tridiagonalisation and implicit QL (Golub and Van Loan, Matrix Computations, 8.3). Wasm
- * takes 0.08 ms for 48 x 48, 0.17 ms for 64 x 64, 1.2 ms for 128 x 128; elsewhere ml-matrix computes it on the host, ten times slower.
+ * takes 0.08 ms for 48 x 48, 0.17 ms for 64 x 64, 1.2 ms for 128 x 128; elsewhere ml-matrix computes it on the host, ten times slower. On
+ * webgpu Jacobi's method in float32, to 256 x 256, without reading a number: values to 6e-8 (dim + 16) of the largest.
  *
  * Differentiable in x (Giles, 2008, "An extended collection of matrix derivative results"). The derivative of vectors is not defined
  * where eigenvalues are equal (within 1.2e-7 of the largest). What would be divided by their gap is left out, which is right for functions of
@@ -28,17 +30,17 @@ export type Eigen<T extends tf.Tensor = tf.Tensor> = {values: RowsOf<T>; vectors
  * of their gap.
  *
  * @param x float32 `[..., dim, dim]`.
- * @throws InvalidArgumentError if x is not a stack of square float32 matrices, or is empty; BackendError on webgpu, which cannot
- *   be read synchronously.
+ * @throws InvalidArgumentError if x is not a stack of square float32 matrices, or is empty; BackendError on webgpu for larger ones: await
+ *   `eighAsync`.
  */
 export function eigh<T extends tf.Tensor>(x: T): Eigen<T> {
   return tf.tidy(() => unpack(packedEigh(asSquareStack('eigh', x)), x));
 }
 
-/** `eigh` on any backend, without a gradient: awaits the numbers if they must be read (webgl, webgpu). */
+/** `eigh` on any backend and of any size, without a gradient: awaits the numbers where they must be read. Errors as `eigh`'s for bad shapes. */
 export async function eighAsync<T extends tf.Tensor>(x: T): Promise<Eigen<T>> {
-  if (hasKernel(eighOp.name)) return eigh(x);
   const [n, dim] = tf.tidy(() => asSquareStack('eigh', x).shape);
+  if (hasKernel(eighOp.name) && (tf.getBackend() !== 'webgpu' || dim <= mostDim)) return eigh(x);
   const packed = packedEigenvectors(await x.data<'float32'>(), n, dim);
   return tf.tidy(() => unpack(tf.tensor3d(packed, [n, dim + 1, dim]), x));
 }
@@ -47,7 +49,7 @@ export async function eighAsync<T extends tf.Tensor>(x: T): Promise<Eigen<T>> {
 export const eighOp = defineOp({
   name: 'Eigh',
   reference: eighReference,
-  kernels: {wasm: eighWasm},
+  kernels: {wasm: eighWasm, webgpu: eighWebgpu},
 });
 
 function packedEigh(x: tf.Tensor3D): tf.Tensor3D {

@@ -5,6 +5,7 @@ import {asStack, unstack} from '../stacks.js';
 import {qrGradient} from './gradient.js';
 import {qrReference} from './reference.js';
 import {qrWasm} from './wasm.js';
+import {qrWebgpu} from './webgpu.js';
 
 /** `x = q r`: `q` is `[..., m, min(m, n)]` and `r` `[..., min(m, n), n]`. */
 export type Qr<T extends tf.Tensor = tf.Tensor> = {q: T; r: T};
@@ -15,13 +16,12 @@ export type Qr<T extends tf.Tensor = tf.Tensor> = {q: T; r: T};
  * gradient.)
  *
  * Householder reflections (Golub and Van Loan, Matrix Computations, 5.2), on wasm, cpu and webgl in float64, with results rounded to
- * float32. A matrix with a number that is not finite gives NaN throughout, and the others of its stack are computed.
+ * float32; on webgpu in float32, for min(m, n) to 256 and max(m, n) to 8,192. A matrix with a number that is not finite gives NaN throughout, and the others of its stack are computed.
  *
  * Differentiable in x where the first min(m, n) columns are independent (Roberts and Roberts, 2020, arXiv 2009.10071).
  *
  * @param x float32 `[..., m, n]`.
- * @throws InvalidArgumentError if x is not a stack of float32 matrices, or is empty; BackendError on webgpu, which cannot be read
- *   synchronously.
+ * @throws InvalidArgumentError if x is not a stack of float32 matrices, or is empty; BackendError on webgpu for larger ones.
  */
 export function qr<T extends tf.Tensor>(x: T): Qr<T> {
   return tf.tidy(() => {
@@ -37,7 +37,7 @@ export function qr<T extends tf.Tensor>(x: T): Qr<T> {
 }
 
 /** One output, as ops must have: `[n, min(rows, columns), rows + columns]`, each row a column of Q and a row of R. */
-export const qrOp = defineOp({name: 'Qr', reference: qrReference, kernels: {wasm: qrWasm}});
+export const qrOp = defineOp({name: 'Qr', reference: qrReference, kernels: {wasm: qrWasm, webgpu: qrWebgpu}});
 
 function packedQr(x: tf.Tensor3D): tf.Tensor3D {
   const factors = runOp(qrOp, {x}, {});

@@ -8,6 +8,7 @@ import {expectRank} from '../expect_rank.js';
 import {svdGradient} from './gradient.js';
 import {svdReference} from './reference.js';
 import {svdWasm} from './wasm.js';
+import {svdWebgpu} from './webgpu.js';
 
 /** `x = u diag(s) vt`: `u` is `[..., m, rank]`, `s` `[..., rank]`, descending, and `vt` `[..., rank, n]`. */
 export type Svd<T extends tf.Tensor = tf.Tensor> = {u: T; s: RowsOf<T>; vt: T};
@@ -30,7 +31,8 @@ const optionsSchema = v.strictObject({rank: v.optional(atLeast(1))});
  *
  * On wasm, cpu and webgl all steps are in float64 and results are then rounded to float32: s is accurate to 6e-8 of itself plus 1e-15 times
  * max(m, n) of the largest, whatever the scale. Wasm: the eigenvectors of the smaller Gram matrix, then one-sided Jacobi (Hestenes,
- * 1958) for what its squares lost; elsewhere one-sided Jacobi on the host.
+ * 1958) for what its squares lost; elsewhere one-sided Jacobi on the host. On webgpu one-sided Jacobi in float32, for min(m, n) to 256 and
+ * max(m, n) to 8,192, without reading a number: s to 6e-8 (max(m, n) + 16) of the largest.
  *
  * Differentiable in x (Townsend, 2016, "Differentiating the singular value decomposition"). The derivative of u and vt is not defined where
  * singular values are equal (within 1.2e-7 of the largest) or zero. What would be divided by their gap or by zero is left out, which is
@@ -39,7 +41,7 @@ const optionsSchema = v.strictObject({rank: v.optional(atLeast(1))});
  *
  * @param x float32 `[..., m, n]`.
  * @throws InvalidArgumentError if x is not a stack of float32 matrices, or is empty, or for a rank that is not from 1 to min(m, n);
- *   BackendError on webgpu, which cannot be read synchronously.
+ *   BackendError on webgpu for larger ones.
  */
 export function svd<T extends tf.Tensor>(x: T, options: SvdOptions = {}): Svd<T> {
   const {rank} = checkOptions('svd', optionsSchema, options);
@@ -57,7 +59,11 @@ export function svd<T extends tf.Tensor>(x: T, options: SvdOptions = {}): Svd<T>
 }
 
 /** One output, as ops must have: `[n, min(rows, columns), rows + 1 + columns]`, each row a triplet (u, s, v). */
-export const svdOp = defineOp({name: 'Svd', reference: svdReference, kernels: {wasm: svdWasm}});
+export const svdOp = defineOp({
+  name: 'Svd',
+  reference: svdReference,
+  kernels: {wasm: svdWasm, webgpu: svdWebgpu},
+});
 
 function packedSvd(x: tf.Tensor3D): tf.Tensor3D {
   const [, rows, columns] = x.shape;

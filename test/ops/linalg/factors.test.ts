@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../base/errors.js';
+import {BackendError, InvalidArgumentError} from '../../../base/errors.js';
 import {lowRank} from '../../../ops/linalg/low_rank.js';
 import {pinv} from '../../../ops/linalg/pinv.js';
 import {qr, qrOp} from '../../../ops/linalg/qr/index.js';
 import {randomizedSvd} from '../../../ops/linalg/randomized_svd.js';
 import {svd} from '../../../ops/linalg/svd/index.js';
 import {describeOnBackends} from '../../support/backends.js';
-import {randomOfRank} from '../../support/decomposition_errors.js';
+import {randomOfRank, roundingOn} from '../../support/decomposition_errors.js';
 import {extremes} from '../../support/extremes.js';
 import {type GoldenArray, goldenTensor, readGolden} from '../../support/golden.js';
 import {randomFloats} from '../../support/random.js';
@@ -34,13 +34,15 @@ const bad = (owner: string, run: (x: tf.Tensor) => unknown) => {
   }
 };
 
-describeOnBackends('qr', () => {
+describeOnBackends('qr', backend => {
+  const rounding = (tight: number) => roundingOn(backend, tight, 32);
+
   for (const {name, x, q, r} of golden) {
     it(`gives NumPy's factors, with any leading axes: ${name}`, async () => {
       const found = qr<tf.Tensor>(goldenTensor(x));
       expect([found.q.shape, found.r.shape]).to.deep.equal([q.shape, r.shape]);
-      await expectClose(found.q, q.data, 3e-7);
-      await expectClose(found.r, r.data, 3e-7);
+      await expectClose(found.q, q.data, rounding(3e-7));
+      await expectClose(found.r, r.data, rounding(3e-7));
     });
   }
 
@@ -49,12 +51,13 @@ describeOnBackends('qr', () => {
       for (const rank of [0, 1, Math.min(rows, columns)]) {
         const x = tf.tensor2d(randomOfRank(rank + 5, rows, columns, rank), [rows, columns]);
         const {q, r} = qr(x);
-        await expectFactors(x, q, r, 3e-7);
+        await expectFactors(x, q, r, rounding(3e-7));
       }
     }
   });
 
   for (const [name, make] of Object.entries(extremes)) {
+    if (name === 'denormal numbers' && backend.startsWith('webg')) continue; // GPUs take them for zeros
     it(`decomposes ${name}`, async () => {
       const [rows, columns] = [9, 7];
       const numbers = randomFloats(3, rows * columns).map((random, at) =>
@@ -63,16 +66,9 @@ describeOnBackends('qr', () => {
       const x = tf.tensor2d(numbers, [rows, columns]);
       const {q, r} = qr(x);
       // sizes of denormal numbers are rounded to few digits
-      await expectFactors(x, q, r, name === 'denormal numbers' ? 1e-5 : 3e-7);
+      await expectFactors(x, q, r, name === 'denormal numbers' ? 1e-5 : rounding(3e-7));
     });
   }
-
-  it('equals its reference', async () => {
-    const x = tf.tensor3d(randomFloats(4, 120), [2, 10, 6]);
-    const [actual, expected] = [qr(x), withReference(qrOp.name, () => qr(x))];
-    await expectClose(actual.q, expected.q, 1e-6);
-    await expectClose(actual.r, expected.r, 1e-6);
-  });
 
   it('gives NaN for a matrix that is not finite, and decomposes the others of the stack', async () => {
     const {q, r} = qr(tf.tensor3d([1, NaN, 2, 0, 0, 3], [2, 1, 3]));
@@ -86,6 +82,19 @@ describeOnBackends('qr', () => {
     bad('qr', qr);
   });
 });
+
+describeOnBackends(
+  'qr by its kernel',
+  () => {
+    it('equals its reference', async () => {
+      const x = tf.tensor3d(randomFloats(4, 120), [2, 10, 6]);
+      const [actual, expected] = [qr(x), withReference(qrOp.name, () => qr(x))];
+      await expectClose(actual.q, expected.q, 1e-6);
+      await expectClose(actual.r, expected.r, 1e-6);
+    });
+  },
+  ['wasm'],
+);
 
 describeOnBackends('pinv', () => {
   for (const {name, x, pinv: expected} of golden) {
@@ -129,7 +138,9 @@ describeOnBackends('pinv', () => {
   });
 });
 
-describeOnBackends('lowRank', () => {
+describeOnBackends('lowRank', backend => {
+  const readsAtOnce = backend !== 'webgpu';
+
   for (const {name, x, rank, low, error} of golden) {
     it(`is NumPy's best approximation: ${name}`, async () => {
       const {left, right, error: found} = lowRank<tf.Tensor>(goldenTensor(x), {rank});
@@ -140,6 +151,10 @@ describeOnBackends('lowRank', () => {
   }
 
   it('keeps the smallest rank that holds the energy in every matrix of a stack', async () => {
+    if (!readsAtOnce) {
+      expect(() => lowRank(tf.eye(3), {energy: 0.5})).to.throw(BackendError, 'synchronously');
+      return;
+    }
     const diagonals = tf.stack([tf.diag(tf.tensor1d([3, 2, 1])), tf.diag(tf.tensor1d([5, 0, 0]))]);
     for (const [energy, rank, error] of [
       [0.6, 1, Math.sqrt(5)],
@@ -164,7 +179,7 @@ describeOnBackends('lowRank', () => {
   it('leaks nothing and says what it does not take', async () => {
     const x = tf.tensor3d(randomFloats(4, 120), [2, 10, 6]);
     await expectNoLeak(() => lowRank(x, {rank: 2}));
-    await expectNoLeak(() => lowRank(x, {energy: 0.5}));
+    if (readsAtOnce) await expectNoLeak(() => lowRank(x, {energy: 0.5}));
     bad('svd', given => lowRank(given, {rank: 1}));
     for (const options of [{}, {rank: 1, energy: 0.5}]) {
       expect(() => lowRank(x, options)).to.throw(InvalidArgumentError, 'either rank or energy');
@@ -175,6 +190,7 @@ describeOnBackends('lowRank', () => {
     for (const energy of [0, -1, 1.01, NaN]) {
       expect(() => lowRank(x, {energy})).to.throw(InvalidArgumentError, `energy = ${energy}`);
     }
+    if (!readsAtOnce) return;
     expect(() => lowRank(tf.tensor2d([[1, NaN]]), {energy: 0.5})).to.throw(InvalidArgumentError, 'is NaN');
   });
 });
@@ -265,5 +281,5 @@ async function expectFactors(
       expect(Math.abs(sum) / (size * Math.sqrt(rows)), `column ${j}`).to.be.at.most(tolerance);
     }
   }
-  await expectClose(tf.matMul(q, q, true), tf.eye(count), 5e-7);
+  await expectClose(tf.matMul(q, q, true), tf.eye(count), Math.max(5e-7, 2 * tolerance));
 }

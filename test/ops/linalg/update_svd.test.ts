@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {InvalidArgumentError} from '../../../base/errors.js';
-import {updateSvd, updateSvdAsync, type SvdUpdate, type Spectrum} from '../../../ops/linalg/update_svd.js';
+import {updateSvd, type SvdUpdate, type Spectrum} from '../../../ops/linalg/update_svd.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {readGolden, type GoldenArray} from '../../support/golden.js';
 import {randomFloats} from '../../support/random.js';
@@ -30,7 +30,7 @@ const golden = readGolden('linalg/linalg.json') as FoldGolden;
 /** An update with the coefficients of all tokens so far. */
 type Factors = SvdUpdate & {all: tf.Tensor3D};
 
-describeOnBackends('updateSvd', backend => {
+describeOnBackends('updateSvd', () => {
   for (const {name, limit, steps, known, error} of golden.fold) {
     it(`equals a singular value decomposition of [C B ; X] at each step, in two heads at once: ${name}`, async () => {
       let past: Factors | undefined;
@@ -38,7 +38,7 @@ describeOnBackends('updateSvd', backend => {
       for (const [step, expected] of steps.entries()) {
         // the second head is the first, twice as large
         const block = tf.tidy(() => inHeads(expected.block, [1, 2]));
-        const now = await fold(past, block, limit);
+        const now = fold(past, block, limit);
         const what = `step ${step}`;
         await expectClose(now.squares, inHeadsFlat(expected.squares.data, [1, 4]), 2e-6, what);
         const projection = tf.matMul(now.basis, now.basis, true);
@@ -66,7 +66,7 @@ describeOnBackends('updateSvd', backend => {
     );
     let past: Factors | undefined;
     for (const block of blocks) {
-      const now = await fold(past, block, rank);
+      const now = fold(past, block, rank);
       disposeFactors(past);
       past = now;
       for (const energy of await now.discarded.data()) expect(energy).to.be.within(0, 2e-3); // of about 3,000
@@ -94,7 +94,7 @@ describeOnBackends('updateSvd', backend => {
           let rank = 0;
           const discarded = [0, 0];
           for (const [i, block] of blocks.entries()) {
-            const now = await fold(past, block, limit);
+            const now = fold(past, block, limit);
             disposeFactors(past);
             past = now;
             rank = Math.min(limit, rank + counts[i]!, dim);
@@ -119,9 +119,9 @@ describeOnBackends('updateSvd', backend => {
   it('takes zeros, before and after other tokens', async () => {
     const zeros = tf.zeros<tf.Rank.R3>([1, 3, 4]);
     const block = tf.tensor3d([1, 2, 3, 4, 4, 3, 2, 1], [1, 2, 4]);
-    const first = await fold(undefined, zeros, 2);
-    const second = await fold(first, block, 2);
-    const third = await fold(second, zeros, 2);
+    const first = fold(undefined, zeros, 2);
+    const second = fold(first, block, 2);
+    const third = fold(second, zeros, 2);
     const product = tf.matMul(third.all, third.basis);
     await expectClose(
       product,
@@ -136,7 +136,7 @@ describeOnBackends('updateSvd', backend => {
   it('starts alike from nothing and from a spectrum of rank 0', async () => {
     const block = tf.tensor3d(randomFloats(4, 24), [2, 3, 4]);
     const empty: Spectrum = {basis: tf.zeros([2, 0, 4]), squares: tf.zeros([2, 0])};
-    const [a, b] = [await updateSvdAsync(undefined, block, 2), await updateSvdAsync(empty, block, 2)];
+    const [a, b] = [updateSvd(undefined, block, 2), updateSvd(empty, block, 2)];
     for (const name of ['basis', 'squares', 'coefficients', 'discarded'] as const) {
       await expectClose(b[name], a[name], 0);
     }
@@ -147,20 +147,16 @@ describeOnBackends('updateSvd', backend => {
 
   it('leaks nothing, and leaves its inputs alone', async () => {
     const block = tf.tensor3d(randomFloats(4, 40), [2, 4, 5]);
-    const past = await updateSvdAsync(undefined, block, 3);
-    await expectNoLeak(() => updateSvdAsync(undefined, block, 5));
-    await expectNoLeak(() => updateSvdAsync(past, block, 3));
-    if (backend !== 'webgpu') {
-      await expectNoLeak(() => updateSvd(undefined, block, 5));
-      await expectNoLeak(() => updateSvd(past, block, 3));
-    }
+    const past = updateSvd(undefined, block, 3);
+    await expectNoLeak(() => updateSvd(undefined, block, 5));
+    await expectNoLeak(() => updateSvd(past, block, 3));
     for (const tensor of [block, ...Object.values(past)]) expect(tensor.isDisposed).to.equal(false);
     tf.dispose([block, ...Object.values(past)]);
   });
 
-  it('says what does not fit', async () => {
+  it('says what does not fit', () => {
     const block = tf.ones<tf.Rank.R3>([2, 4, 5]);
-    const past = await updateSvdAsync(undefined, block, 3);
+    const past = updateSvd(undefined, block, 3);
     for (const limit of [0, 1.5, NaN]) {
       expect(() => updateSvd(past, block, limit)).to.throw(InvalidArgumentError, `rankLimit = ${limit}`);
     }
@@ -177,25 +173,9 @@ describeOnBackends('updateSvd', backend => {
   });
 });
 
-describeOnBackends(
-  'updateSvd at once',
-  () => {
-    it('equals updateSvdAsync', async () => {
-      const block = tf.tensor3d(randomFloats(8, 60), [2, 6, 5]);
-      const past = updateSvd(undefined, block, 3);
-      const [now, later] = [updateSvd(past, block, 4), await updateSvdAsync(past, block, 4)];
-      for (const name of ['basis', 'squares', 'rotation', 'coefficients', 'discarded'] as const) {
-        await expectClose(now[name], later[name], 0, name);
-      }
-      tf.dispose([block, ...Object.values(past), ...Object.values(now), ...Object.values(later)]);
-    });
-  },
-  ['cpu', 'wasm'],
-);
-
 /** What a cache does with an update: C' = [C R ; C_X]. */
-async function fold(past: Factors | undefined, block: tf.Tensor3D, limit: number): Promise<Factors> {
-  const now = await updateSvdAsync(past, block, limit);
+function fold(past: Factors | undefined, block: tf.Tensor3D, limit: number): Factors {
+  const now = updateSvd(past, block, limit);
   if (past === undefined) return {...now, all: tf.clone(now.coefficients)};
   const rotated = tf.matMul<tf.Tensor3D>(past.all, now.rotation);
   const all = tf.concat([rotated, now.coefficients], 1);

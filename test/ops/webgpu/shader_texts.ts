@@ -17,6 +17,9 @@ import {
 } from '../../../ops/lloyd_max/webgpu.js';
 import {expandPartialShader} from '../../../ops/low_rank/webgpu.js';
 import {joinShader} from '../../../ops/attention/merge_partials/webgpu.js';
+import {eighJacobiShader, eighPackShader} from '../../../ops/linalg/eigh/webgpu.js';
+import {qrPackShader, qrReflectShader} from '../../../ops/linalg/qr/webgpu.js';
+import {svdJacobiShader, svdPackShader} from '../../../ops/linalg/svd/webgpu.js';
 import {rmsNormShader} from '../../../ops/rms_norm/webgpu.js';
 import {rotateShader} from '../../../ops/rotate/webgpu.js';
 import {lmHeadShader} from '../../../ops/lm_head/webgpu.js';
@@ -113,6 +116,12 @@ export const shaderTexts: Readonly<Record<string, string>> = {
     symmetric: false,
   }),
   hadamard: hadamardShader.code({}),
+  eigh_jacobi: eighJacobiShader.code({}),
+  eigh_pack: eighPackShader.code({}),
+  svd_jacobi: svdJacobiShader.code({}),
+  svd_pack: svdPackShader.code({}),
+  qr_reflect: qrReflectShader.code({}),
+  qr_pack: qrPackShader.code({}),
   join_splits: joinShader.code({dim: 64, joined: 'partial', inputs: 0}),
   log_sum: joinShader.code({dim: 64, joined: 'logSum', inputs: 2}),
   merge_partials: joinShader.code({dim: 64, joined: 'output', inputs: 2}),

@@ -39,6 +39,7 @@ describe('the text of shaders', () => {
       f32: 4,
       i32: 4,
       u32: 4,
+      'vec2<f32>': 8,
       'vec4<f32>': 16,
       'mat4x4<f32>': 64,
     };

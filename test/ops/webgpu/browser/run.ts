@@ -11,6 +11,9 @@ import {createServer} from 'vite';
 import {chromiumPath, chromiumSwitches, noChromium, patience} from '../../../support/chromium.js';
 
 const chosenFiles = [
+  'test/ops/linalg/eigh.test.ts',
+  'test/ops/linalg/factors.test.ts',
+  'test/ops/linalg/svd.test.ts',
   'test/ops/webgpu/attention.test.ts',
   'test/ops/webgpu/codes.test.ts',
   'test/ops/webgpu/limits.test.ts',

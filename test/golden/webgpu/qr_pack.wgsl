@@ -1,0 +1,62 @@
+
+    
+    // Of an even count: each of count - 1 rounds pairs all indices, and each two meet once (a round robin).
+    fn pairOf(k : i32, round : i32, count : i32) -> vec2<i32> {
+      let others = count - 1;
+      let first = select((round + k) % others, others, k == 0);
+      let second = (round + others - k) % others;
+      return vec2(min(first, second), max(first, second));
+    }
+
+    // The rotation that makes the product of two directions with squares a and b zero: its sine, and sine / (1 + cosine). One step of
+    // Newton's, since a driver may round an inverse root by some units, all in the same direction.
+    fn rotationFor(a : f32, b : f32, product : f32) -> vec2<f32> {
+      let ratio = (b - a) / (2.0 * product);
+      let tangent = select(1.0, -1.0, ratio < 0.0) / (abs(ratio) + sqrt(1.0 + ratio * ratio));
+      let square = 1.0 + tangent * tangent;
+      let root = inverseSqrt(square);
+      let cosine = root * (1.5 - 0.5 * square * root * root);
+      let sine = cosine * tangent;
+      return vec2(sine, sine / (1.0 + cosine));
+    }
+
+    // Both numbers turned (Rutishauser, 1966): small angles add small numbers, and hardly any rounding.
+    fn turn(numbers : vec2<f32>, rotation : vec2<f32>) -> vec2<f32> {
+      return vec2(
+        numbers.x - rotation.x * (numbers.y + rotation.y * numbers.x),
+        numbers.y + rotation.x * (numbers.x - rotation.y * numbers.y),
+      );
+    }
+
+    // The power of two below a number that is not negative, and its inverse, both exact.
+    fn powerBelow(number : f32) -> vec2<f32> {
+      let bits = clamp(bitcast<u32>(number) & 0x7f800000u, 0x00800000u, 0x7e000000u);
+      return vec2(bitcast<f32>(bits), bitcast<f32>(0x7f000000u - bits));
+    }
+
+    // By its bits: compilers may take it that no number is NaN.
+    fn isFinite(number : f32) -> bool {
+      return (bitcast<u32>(number) & 0x7f800000u) != 0x7f800000u;
+    }
+
+    fn notANumber() -> f32 {
+      var bits = 0x7fc00000u;
+      return bitcast<f32>(bits);
+    }
+
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let rows = uniforms.rows;
+      let columns = uniforms.columns;
+      let count = min(rows, columns);
+      let width = rows + columns;
+      let row = index / width % count;
+      let column = index % width;
+      let start = index / (width * count) * (columns + count) * rows;
+      let sign = select(1.0, -1.0, f32(reflected[start + row * rows + row]) < 0.0);
+      let j = column - rows;
+      var number = 0.0;
+      if (j < 0) { number = f32(reflected[start + (columns + row) * rows + column]); }
+      if (j >= row) { number = f32(reflected[start + j * rows + row]); }
+      result[index] = select(notANumber(), sign * number, isFinite(f32(reflected[start])));
+    }

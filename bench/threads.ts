@@ -17,7 +17,7 @@ import {useBackend} from '../ops/backends/use_backend.js';
 import {eigh} from '../ops/linalg/eigh/index.js';
 import {tensorsOf} from '../ops/encodings/encoding.js';
 import {splitting} from '../ops/threads/index.js';
-import {linear} from '../ops/linear/index.js';
+import {linears} from '../ops/linear/index.js';
 import {lmHead} from '../ops/lm_head/index.js';
 import type {WeightFormat} from '../ops/weights/formats.js';
 import {type Matrix, isPacked} from '../ops/weights/matrix.js';
@@ -45,6 +45,13 @@ const [threads, tokens, rounds] = [values.threads, values.tokens, values.rounds]
 ];
 const [heads, kvHeads, dim, depths] = [9, 3, 64, 30];
 const readBytes = 2 ** 28;
+/** What each depth multiplies the same rows by: q, k and v; output; gate and up; down. */
+const productsOfDepth = [
+  {inputs: 576, outputs: [576, 192, 192]},
+  {inputs: 576, outputs: [576]},
+  {inputs: 576, outputs: [1536, 1536]},
+  {inputs: 1536, outputs: [576]},
+];
 
 /** A pass over all depths, timed as a whole; what it makes it disposes of. */
 interface Task {
@@ -149,27 +156,23 @@ function prefill(many: number, gradient: boolean): Task {
   };
 }
 
-/** q, k, v, output, gate, up and down of each depth. */
 function products(format: WeightFormat, rows: number): Task {
-  const sizes = [
-    [576, 576],
-    [576, 192],
-    [576, 192],
-    [576, 576],
-    [576, 1536],
-    [576, 1536],
-    [1536, 576],
-  ] as const;
   const xs = new Map([576, 1536].map(inputs => [inputs, tf.randomNormal<tf.Rank.R2>([rows, inputs])]));
-  const matrices = Array.from({length: depths}, () =>
-    sizes.map(([inputs, outputs]) => ({inputs, matrix: matrixOf(format, inputs, outputs)})),
-  ).flat();
+  const depth = () =>
+    productsOfDepth.map(({inputs, outputs}) => ({
+      inputs,
+      matrices: outputs.map(many => ({matrix: matrixOf(format, inputs, many)})),
+    }));
+  const jobs = Array.from({length: depths}, depth).flat();
   return {
     name: `products ${format} ${rows}`,
     run: () => {
-      for (const {inputs, matrix} of matrices) linear(xs.get(inputs)!, matrix).dispose();
+      for (const {inputs, matrices} of jobs) tf.dispose(linears(xs.get(inputs)!, matrices));
     },
-    dispose: () => tf.dispose([...xs.values(), ...matrices.map(({matrix}) => tensorOf(matrix))]),
+    dispose: () => {
+      tf.dispose([...xs.values()]);
+      for (const {matrices} of jobs) tf.dispose(matrices.map(({matrix}) => tensorOf(matrix)));
+    },
   };
 }
 

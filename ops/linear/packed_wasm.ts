@@ -51,63 +51,57 @@ function multiplyRows(
   bytes: boolean,
 ): void {
   const {kernels} = heap;
-  const kinds = products.map(({format}) => kernelOf(format, bytes));
-  let roundedBytes = 0;
-  let ownBytes = 0;
-  products.forEach(({inputs}, i) => {
-    const {format, rounding} = kinds[i]!;
-    ownBytes = Math.max(ownBytes, kernels.packedProductScratch(rows, inputs, format));
-    if (rounding === undefined) return;
-    roundedBytes = Math.max(roundedBytes, kernels.roundRowsScratch(rows, inputs, rounding));
-  });
-  const [rounded, own] = [roundedBytes, ownBytes].map(count => Math.ceil(count / cacheLine) * cacheLine) as [
-    number,
-    number,
-  ];
+  let rounded = 0;
+  let own = 0;
+  for (const {format, inputs} of products) {
+    const kind = kernelOf(format, bytes);
+    own = Math.max(own, kernels.packedProductScratch(rows, inputs, kind.format));
+    if (kind.rounding !== undefined) {
+      rounded = Math.max(rounded, kernels.roundRowsScratch(rows, inputs, kind.rounding));
+    }
+  }
+  [rounded, own] = [inLines(rounded), inLines(own)];
   const address = heap.scratch(rounded + heap.threads * own);
   const scratch = {address: address + rounded, bytes: own};
   for (let i = 0; i < products.length;) {
-    const {rounding} = kinds[i]!;
-    let end = i + 1;
-    while (end < products.length && kinds[end]!.rounding === rounding) end++;
-    const from = x + 4 * first * products[i]!.inputs;
-    if (rounding !== undefined) kernels.roundRows(from, address, rows, products[i]!.inputs, rounding);
-    const parts = products.slice(i, end).map((product, at) =>
-      partsOfProduct(heap, product, {
-        x: rounding === undefined ? from : address,
-        ...{first, rows, format: kinds[i + at]!.format},
-      }),
-    );
-    // together, if they are enough to be shared
-    const work = products.slice(i, end).reduce((sum, {inputs, outputs}) => sum + rows * inputs * outputs, 0);
-    const jobs = partsOf(heap, work) > 1 ? [parts.flat()] : parts;
-    for (const job of jobs) heap.split('packedProduct', job, scratch);
-    i = end;
+    const {inputs, format} = products[i]!;
+    const {rounding} = kernelOf(format, bytes);
+    const from = x + 4 * first * inputs;
+    if (rounding !== undefined) kernels.roundRows(from, address, rows, inputs, rounding);
+    const source = {x: rounding === undefined ? from : address, first, rows};
+    // products of the same numbers are one job, if they are enough to be shared
+    const parts: Part[] = [];
+    let work = 0;
+    for (; i < products.length; i++) {
+      const product = products[i]!;
+      const kind = kernelOf(product.format, bytes);
+      if (kind.rounding !== rounding) break;
+      addParts(heap, parts, product, source, kind.format);
+      work += rows * inputs * product.outputs;
+    }
+    if (partsOf(heap, work) > 1) heap.split('packedProduct', parts, scratch);
+    else for (const part of parts) heap.split('packedProduct', [part], scratch);
   }
 }
 
-/** A product of rows from `first` on, by groups of outputs: threads share those. */
-function partsOfProduct(
+const inLines = (bytes: number) => Math.ceil(bytes / cacheLine) * cacheLine;
+
+type Part = Parameters<WasmKernels['packedProduct']>;
+
+/** Adds the parts of a product of rows from `first` on, by groups of outputs: threads share those. */
+function addParts(
   heap: WasmHeap,
+  parts: Part[],
   {inputs, outputs, records, bias, residual, out}: PackedProduct,
-  {x, first, rows, format}: {x: number; first: number; rows: number; format: number},
-): Parameters<WasmKernels['packedProduct']>[] {
+  {x, first, rows}: {x: number; first: number; rows: number},
+  format: number,
+): void {
   const offset = 4 * first * outputs;
+  const added = residual === 0 ? 0 : residual + offset;
   const groups = Math.ceil(outputs / outputsOfRecord);
-  return evenRanges(groups, partsOf(heap, rows * inputs * outputs, 2)).map(({from, to}) => [
-    x,
-    records,
-    bias,
-    residual === 0 ? 0 : residual + offset,
-    out + offset,
-    0,
-    rows,
-    inputs,
-    outputs,
-    from,
-    to,
-    format,
-  ]);
+  for (const {from, to} of evenRanges(groups, partsOf(heap, rows * inputs * outputs, 2))) {
+    parts.push([x, records, bias, added, out + offset, 0, rows, inputs, outputs, from, to, format]);
+  }
 }
 
 /** The kernel of a format, and how it has x rounded; as floats if undefined. */

@@ -57,9 +57,9 @@ export class KernelRunner {
     }
     const run = this.kernels[kernel] as (...values: number[]) => number | undefined;
     return parts.map(part => {
-      const values: number[] = [...part];
+      const values: number[] = part.slice();
       if (scratch !== undefined) values[scratchArgument!] = scratch.address;
-      return run(...values) ?? 0;
+      return Reflect.apply(run, undefined, values) ?? 0;
     });
   }
 }

@@ -29,10 +29,13 @@ export interface Range {
 export function evenRanges(count: number, parts: number, unit = 1): Range[] {
   const units = Math.ceil(count / unit);
   const some = Math.max(1, Math.min(parts, units));
-  return Array.from({length: some}, (_, i) => ({
-    from: unit * Math.floor((i * units) / some),
-    to: Math.min(count, unit * Math.floor(((i + 1) * units) / some)),
-  }));
+  const ranges: Range[] = [];
+  for (let i = 0, from = 0; i < some; i++) {
+    const to = Math.min(count, unit * Math.floor(((i + 1) * units) / some));
+    ranges.push({from, to});
+    from = to;
+  }
+  return ranges;
 }
 
 /**

@@ -122,7 +122,12 @@ export class ThreadPool {
       numbers[control.numbers.scratch] = scratch.address;
       numbers[control.numbers.scratchBytes] = scratch.bytes;
     }
-    parts.forEach((values, part) => numbers.set(values, firstOf(part)));
+    // loops: set and spreads take longer than some parts do
+    for (let part = 0; part < parts.length; part++) {
+      const values = parts[part]!;
+      const first = firstOf(part);
+      for (let i = 0; i < values.length; i++) numbers[first + i] = values[i]!;
+    }
   }
 
   /** Runs parts until nobody has to take one. Returns the first error, if there is one. */
@@ -136,9 +141,9 @@ export class ThreadPool {
       if (part === 0) return failure;
       if (Atomics.compareExchange(words, left, part, part - 1) !== part) continue;
       try {
-        const values = [...parts[part - 1]!];
+        const values = parts[part - 1]!.slice();
         if (scratch !== undefined) values[scratchArgument!] = scratch.address;
-        numbers[firstOf(part - 1) + control.partNumbers - 1] = run(...values) ?? 0;
+        numbers[firstOf(part - 1) + control.partNumbers - 1] = Reflect.apply(run, undefined, values) ?? 0;
       } catch (error) {
         failure ??= {error};
       }

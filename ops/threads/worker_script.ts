@@ -12,18 +12,20 @@ const {words: at, numbers, parts, partNumbers} = ${JSON.stringify(control)};
 function serve({control, memory, module, thread}) {
   const words = new Int32Array(control), floats = new Float64Array(control);
   const kernels = Object.values(new WebAssembly.Instance(module, {env: {memory}}).exports);
+  const values = [];
   post('ready');
   for (;;) {
     const left = nextPart(words);
     if (left === ${stopped}) return close();
     if (Atomics.compareExchange(words, at.left, left, left - 1) !== left) continue;
-    const first = parts + (left - 1) * partNumbers;
-    const values = Array.from(floats.subarray(first, first + words[at.argumentCount]));
+    const first = parts + (left - 1) * partNumbers, count = words[at.argumentCount];
+    values.length = count;
+    for (let i = 0; i < count; i++) values[i] = floats[first + i];
     if (words[at.scratchArgument] >= 0) {
       values[words[at.scratchArgument]] = floats[numbers.scratch] + thread * floats[numbers.scratchBytes];
     }
     try {
-      floats[first + partNumbers - 1] = kernels[words[at.kernel]](...values);
+      floats[first + partNumbers - 1] = Reflect.apply(kernels[words[at.kernel]], undefined, values);
     } catch {
       Atomics.compareExchange(words, at.trapped, 0, left);
     }

@@ -144,7 +144,10 @@ export const generateIdsSchema = v.strictObject(generateEntries);
 export const stopEntry = v.optional(v.array(v.pipe(v.string(stop), v.nonEmpty(stop)), stop), []);
 
 /** @throws InvalidArgumentError if log-probabilities are asked for, and nobody gets them. */
-export function expectListener({logprobs = 0, onToken}: Pick<GenerateIdsOptions, 'logprobs' | 'onToken'>): void {
+export function expectListener({
+  logprobs = 0,
+  onToken,
+}: Pick<GenerateIdsOptions, 'logprobs' | 'onToken'>): void {
   if (logprobs === 0 || onToken !== undefined) return;
   throw new InvalidArgumentError(
     `logprobs = ${logprobs} without onToken, which gets them; give a function, {onToken: token => ...}, or leave logprobs out.`,

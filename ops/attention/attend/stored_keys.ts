@@ -151,7 +151,7 @@ export function biasesOf(
 }
 
 /** The biases of tokens `from .. from + count`, for each row of queries alike: float32 `[batch, kvHeads, 1, count]`. */
-export function biasOf(bias: tf.Tensor4D, from: number, count: number): tf.Tensor4D {
+function biasOf(bias: tf.Tensor4D, from: number, count: number): tf.Tensor4D {
   const [batch, kvHeads] = bias.shape;
   return tf.reshape(tf.slice(bias, [0, 0, from, 0], [-1, -1, count, -1]), [batch, kvHeads, 1, count]);
 }

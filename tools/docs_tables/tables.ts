@@ -30,6 +30,14 @@ const changed = (fraction: number): string => {
 /** Nats, to three digits. */
 const nats = (value: number) => (value > 0 && value < 1e-4 ? small(value) : short(value));
 
+/** 2.3e-7. */
+const exponent = (value: number) => value.toExponential(1);
+/** Of matrices of test/golden/linalg. */
+const conditions: Readonly<Record<string | number, string>> = {
+  ...{'1e0.5': '3', '1e3': '10^3', '1e6': '10^6', '1e12': '10^12'},
+  ...{deficient: 'a quarter of full rank', equal: 'all values equal', columns: 'columns over 12 decades'},
+};
+
 const evaluation = [
   ['plan', code('plan')],
   ['of float32 bytes', number('ratioToFloat32', digits(3))],
@@ -322,6 +330,38 @@ export const tables: Readonly<Record<string, Table>> = {
         ['ms per token', number('ms', digits(2))],
         ['x dense', number('timesDense', digits(2))],
       ]),
+  },
+  linalg_errors: {
+    ...{what: 'linalg', subject: 'Errors'},
+    cells: figures =>
+      pivot(
+        figures.filter(({size}) => !['33 x 33', '33 x 20', '20 x 33'].includes(String(size))),
+        {
+          rows: [
+            ['', code('op')],
+            ['size', text('size')],
+            ['backend', code('backend')],
+          ],
+          across: ({condition}) => conditions[condition!] ?? String(condition),
+          cell: number('values', exponent),
+          more: [
+            ['`u diag(s) vt - x`', number('residual', exponent)],
+            ['`vt vt^T - 1`', number('orthogonality', exponent)],
+          ],
+        },
+      ),
+  },
+  linalg_times: {
+    ...{what: 'linalg', subject: 'Times'},
+    cells: figures =>
+      pivot(figures, {
+        rows: [
+          ['', code('op')],
+          ['size', text('size')],
+        ],
+        across: ({by}) => `${by} (ms)`,
+        cell: ms,
+      }),
   },
   decode_smollm2: decode('SmolLM2'),
   decode_llama: decode('Llama-7B'),

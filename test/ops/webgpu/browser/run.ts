@@ -5,10 +5,9 @@
  * cases of the ops. The same files run in Node on Dawn (docs/backends/webgpu.md); Vite serves them from 127.0.0.1. Where there
  * is no Chromium, says so and passes: CHROMIUM=/path/to/chromium names one that is not in a usual place.
  */
-import {fileURLToPath} from 'node:url';
 import {chromium} from 'playwright-core';
-import {createServer} from 'vite';
 import {chromiumPath, chromiumSwitches, noChromium, patience} from '../../../support/chromium.js';
+import {serveRepository} from './serve.js';
 
 const chosenFiles = [
   'test/ops/linalg/eigh.test.ts',
@@ -30,26 +29,7 @@ if (chromiumPath === undefined) {
 
 /** Whether all tests passed, and there were some. */
 async function testIn(executablePath: string): Promise<boolean> {
-  const root = fileURLToPath(new URL('../../../../', import.meta.url));
-  const server = await createServer({
-    root,
-    configFile: false,
-    logLevel: 'error',
-    cacheDir: 'node_modules/.vite-webgpu-tests',
-    resolve: {alias: {'node:fs': fileURLToPath(new URL('files.ts', import.meta.url))}},
-    // all at once: a dependency that is found later would load the page anew
-    optimizeDeps: {
-      noDiscovery: true,
-      include: [
-        '@tensorflow/tfjs',
-        '@tensorflow/tfjs-backend-wasm',
-        '@tensorflow/tfjs-backend-webgpu',
-        ...['chai', 'fast-check', 'ml-matrix', 'valibot'],
-      ],
-    },
-    server: {host: '127.0.0.1', port: 0, hmr: false, watch: null},
-  });
-  await server.listen();
+  const server = await serveRepository();
   const browser = await chromium.launch({executablePath, args: chromiumSwitches, timeout: patience});
   try {
     const page = await browser.newPage();

@@ -49,12 +49,15 @@ export function partedByScore(
   return {kept: ofKept, evicted: ofEvicted};
 }
 
-/** The indices of the blocks that hold the `count` tokens of the highest scores, these first; blocks are of inseparable tokens. */
+/**
+ * The indices of the blocks that hold the `count` tokens of the highest scores, these first, as float32; blocks are of inseparable tokens.
+ * (TensorFlow has no kernels that cut int32 on a GPU.)
+ */
 function ranked(segment: Segment, scores: tf.Tensor4D, count: number): {order: tf.Tensor3D; block: number} {
   const block = inseparableTokensOf(segment);
   const [batch, kvHeads, tokens] = scores.shape;
   const ofBlocks = tf.sum<tf.Tensor3D>(tf.reshape(scores, [batch, kvHeads, tokens / block, block]), 3);
-  return {order: tf.topk(ofBlocks, count / block).indices, block};
+  return {order: tf.cast(tf.topk(ofBlocks, count / block).indices, 'float32'), block};
 }
 
 /** The newest `kept` tokens of a run without gaps, in whole blocks. @param first the position of its first token. */
@@ -72,8 +75,9 @@ function gathered(segment: Segment, rows: tf.Tensor3D, block: number): Segment {
   return blocksOf({...segment, positions: positionsOf(segment)}, rows, block);
 }
 
+/** As int32, from indices as float32. */
 function ascending(indices: tf.Tensor3D): tf.Tensor3D {
-  const falling = tf.topk<tf.Tensor3D>(tf.cast(indices, 'float32'), indices.shape[2]).values;
+  const falling = tf.topk<tf.Tensor3D>(indices, indices.shape[2]).values;
   return tf.cast(tf.reverse(falling, 2), 'int32');
 }
 

@@ -29,6 +29,8 @@ export interface Handle {
 export type OpAttributes = Readonly<Record<string, Dtype | number | boolean>>;
 
 interface TensorflowEager {
+  /** Whether ops run on a GPU, as those of tfjs-node-gpu do if there is one. */
+  readonly isOnGpu: boolean;
   /**
    * Runs an op with one output, which is the caller's to `free`. TensorFlow takes the dtypes of single inputs from these, not from attributes.
    * @param attributes an object that lives as long as the program: it is translated once.
@@ -54,6 +56,7 @@ interface OutputInfo {
 }
 
 interface TfjsNodeBackend {
+  readonly isUsingGpuDevice: boolean;
   readonly binding: {
     readonly TF_ATTR_TYPE: number;
     readonly TF_ATTR_INT: number;
@@ -97,6 +100,9 @@ function eagerOf(backend: TfjsNodeBackend): TensorflowEager {
   const constants = new Map<string, Handle>();
   const translated = new WeakMap<OpAttributes, unknown[]>();
   return {
+    get isOnGpu() {
+      return backend.isUsingGpuDevice;
+    },
     run: (op, inputs, attributes) => {
       const ids = inputs.map(({id}) => id);
       const known = translated.get(attributes) ?? Object.entries(attributes).map(attributeOf);

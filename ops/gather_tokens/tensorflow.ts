@@ -1,6 +1,7 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import {type Handle, type TensorflowOps, tensorflowTensor} from '../backends/tensorflow_ops.js';
 import type {KernelInputs} from '../run_op.js';
+import {indicesOutside} from './checks.js';
 import type {GatherRowsAttributes, GatherRowsInputs} from './reference.js';
 
 /** Blocks of rows of each head, by TensorFlow's ops. */
@@ -8,17 +9,39 @@ export function gatherRowsTensorflow(
   {data, indices}: KernelInputs<GatherRowsInputs>,
   {blockRows, headColumns}: GatherRowsAttributes,
 ): tf.TensorInfo {
-  return tensorflowTensor(ops => {
-    const [all, at] = [ops.of(data), ops.of(indices)];
-    if (headColumns === undefined) return blocksOf(ops, all, at, blockRows);
-    let first = 0;
-    const heads = headColumns.map((columns, head) => {
-      const own = ops.part(all, 3, first, columns);
-      first += columns;
-      return blocksOf(ops, own, ops.part(at, 1, head, 1), blockRows);
-    });
-    return ops.concat(heads, 3);
-  });
+  return withCheckedIndices(indices, data.shape[2], blockRows, () =>
+    tensorflowTensor(ops => {
+      const [all, at] = [ops.of(data), ops.of(indices)];
+      if (headColumns === undefined) return blocksOf(ops, all, at, blockRows);
+      let first = 0;
+      const heads = headColumns.map((columns, head) => {
+        const own = ops.part(all, 3, first, columns);
+        first += columns;
+        return blocksOf(ops, own, ops.part(at, 1, head, 1), blockRows);
+      });
+      return ops.concat(heads, 3);
+    }),
+  );
+}
+
+/**
+ * What `gather` gives. TensorFlow refuses indices that name no row, and they are read only then; on a GPU it gives zeros for them.
+ * @throws InvalidArgumentError if indices name none of `rows` rows, or none of their whole blocks.
+ */
+export function withCheckedIndices<Result>(
+  indices: tf.TensorInfo,
+  rows: number,
+  blockRows: number,
+  gather: () => Result,
+): Result {
+  try {
+    return gather();
+  } catch (error) {
+    const numbers = tf.engine().readSync(indices.dataId) as Int32Array;
+    const blocks = Math.floor(rows / blockRows);
+    const outside = numbers.filter(index => index < 0 || index >= blocks).length;
+    throw outside > 0 ? indicesOutside(outside, rows, blockRows) : error;
+  }
 }
 
 function blocksOf(ops: TensorflowOps, data: Handle, indices: Handle, blockRows: number): Handle {

@@ -85,8 +85,9 @@ function takenOver(
   {keys, values, mass}: WeighedTokens,
 ): tf.Tensor4D {
   const nearness: tf.Tensor4D = tf.sub(tf.mul(2, batchedMatMul(keys, kept, {transposeB: true})), offsets);
-  const nearest = tf.expandDims<tf.Tensor4D>(tf.argMax<tf.Tensor3D>(nearness, 3), 3);
-  const isNearest = tf.equal<tf.Tensor4D>(nearest, tf.range(0, kept.shape[2], 1, 'int32')); // oneHot refuses a single kept token
+  // as float32, since TensorFlow compares int32 on the host; oneHot refuses a single kept token
+  const nearest = tf.expandDims<tf.Tensor4D>(tf.cast(tf.argMax<tf.Tensor3D>(nearness, 3), 'float32'), 3);
+  const isNearest = tf.equal<tf.Tensor4D>(nearest, tf.range(0, kept.shape[2]));
   const one = tf.where<tf.Tensor4D>(isNearest, tf.onesLike(nearness), tf.zerosLike(nearness));
   return batchedMatMul(one, tf.concat([mass, tf.mul<tf.Tensor4D>(mass, values)], 3), {transposeA: true});
 }

@@ -5,7 +5,7 @@ import {runOp, type DirectOp} from '../run_op.js';
 import {appendRowsCpu} from './cpu.js';
 import {inPlace} from './in_place.js';
 import {appendReference, type AppendAttributes, type AppendInputs} from './reference.js';
-import {appendRowsTensorflow} from './tensorflow.js';
+import {allocateTensorflow, appendRowsTensorflow} from './tensorflow.js';
 import {appendRowsWasm} from './wasm.js';
 import {appendRowsWebgpu, rowsOfBuffer} from './webgpu.js';
 
@@ -39,8 +39,8 @@ const appendOp: DirectOp<AppendInputs, AppendAttributes, tf.Tensor4D> = {
   directKernels: {
     cpu: inPlace(appendRowsCpu),
     wasm: inPlace(appendRowsWasm),
-    webgpu: inPlace(appendRowsWebgpu, rowsOfBuffer),
-    tensorflow: inPlace(appendRowsTensorflow),
+    webgpu: inPlace(appendRowsWebgpu, {rowsOfBuffer}),
+    tensorflow: inPlace(appendRowsTensorflow, {allocate: allocateTensorflow, onlyAllocated: true}),
   },
 };
 

@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs';
-import {TensorflowOps} from '../backends/tensorflow_ops.js';
+import type * as tf from '@tensorflow/tfjs';
+import {TensorflowOps, tensorflowTensor} from '../backends/tensorflow_ops.js';
 
 /** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on, by TensorFlow's InplaceUpdate. */
 export function appendRowsTensorflow(
@@ -23,4 +23,15 @@ export function appendRowsTensorflow(
   } finally {
     ops.freeAll([]);
   }
+}
+
+/**
+ * Zeros that ops write into. tfjs-node leaves int32 of the host in the host's memory: on a GPU, a write would go to a copy of it, and be lost.
+ * float32 it uploads; int32 is a view of that.
+ */
+export function allocateTensorflow(shape: [number, number, number, number], dtype: tf.DataType): tf.Tensor4D {
+  return tensorflowTensor(ops => {
+    const floats = ops.zeros(shape);
+    return dtype === 'int32' ? ops.bitcast(floats, 'int32') : floats;
+  }) as tf.Tensor4D;
 }

@@ -46,7 +46,7 @@ interface TensorflowEager {
   /** A tensor of tfjs, float32, int32 or bool, which stays tfjs' own. */
   handleOf(tensor: tf.TensorInfo): Handle;
   /** Makes a float32 or int32 tensor tfjs' own. */
-  tensorOf(handle: Handle): tf.TensorInfo;
+  tensorOf(handle: Handle): tf.Tensor;
 }
 
 interface OutputInfo {
@@ -66,7 +66,7 @@ interface TfjsNodeBackend {
     deleteTensor(id: number): void;
   };
   getInputTensorIds(tensors: tf.TensorInfo[]): number[];
-  createOutputTensor(info: OutputInfo): tf.TensorInfo;
+  createOutputTensor(info: OutputInfo): tf.Tensor;
 }
 
 /** Runs TensorFlow's ops; undefined if the current backend is not `tensorflow` or its internals are not the known ones. */

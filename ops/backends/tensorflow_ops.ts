@@ -8,7 +8,7 @@ export type {Handle} from './tensorflow_eager.js';
  *
  * @param compute gives float32 or int32 tensors.
  */
-export function withTensorflow(compute: (ops: TensorflowOps) => Handle[]): tf.TensorInfo[] {
+export function withTensorflow(compute: (ops: TensorflowOps) => Handle[]): tf.Tensor[] {
   const ops = new TensorflowOps();
   let kept: Handle[] = [];
   try {
@@ -20,7 +20,7 @@ export function withTensorflow(compute: (ops: TensorflowOps) => Handle[]): tf.Te
 }
 
 /** The same for one tensor. */
-export function tensorflowTensor(compute: (ops: TensorflowOps) => Handle): tf.TensorInfo {
+export function tensorflowTensor(compute: (ops: TensorflowOps) => Handle): tf.Tensor {
   return withTensorflow(ops => [compute(ops)])[0]!;
 }
 
@@ -75,6 +75,13 @@ export class TensorflowOps {
     const values = arrays[dtype].from(numbers);
     if (values.length <= 10) return this.eager.constant(values, shape, dtype);
     const handle = this.eager.upload(values, shape, dtype);
+    this.made.add(handle);
+    return handle;
+  }
+
+  /** float32 zeros in memory of their own. */
+  zeros(shape: readonly number[]): Handle {
+    const handle = this.eager.upload(new Float32Array(shape.reduce((a, b) => a * b, 1)), shape, 'float32');
     this.made.add(handle);
     return handle;
   }

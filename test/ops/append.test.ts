@@ -46,9 +46,19 @@ describeOnBackends('append', backend => {
 
   it('leaves the rows before and after alone', async () => {
     if (!writesInPlace) return;
-    const buffer = tf.tensor4d([1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 4, 1]);
+    const buffer = append(undefined, tf.tensor4d([1, 2, 5, 6], [1, 2, 2, 1]), 0, 4);
     append(buffer, tf.tensor4d([-1, -2], [1, 2, 1, 1]), 2, 0);
-    await expectClose(buffer, [1, 2, -1, 4, 5, 6, -2, 8], 0);
+    await expectClose(buffer, [1, 2, -1, 0, 5, 6, -2, 0], 0);
+  });
+
+  it('writes into a buffer that it did not make, or copies it', async () => {
+    const buffer = tf.tensor4d([1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 4, 1]);
+    const next = append(buffer, tf.tensor4d([-1, -2], [1, 2, 1, 1]), 2, 0);
+    // tensorflow copies: an int32 tensor of the host is no memory that a GPU writes into
+    const isIn = writesInPlace && backend !== 'tensorflow';
+    expect(next === buffer).to.equal(isIn);
+    await expectRows(next, [[[1], [2], [-1]], [[5], [6], [-2]]]); // prettier-ignore
+    await expectClose(buffer, isIn ? [1, 2, -1, 4, 5, 6, -2, 8] : [1, 2, 3, 4, 5, 6, 7, 8], 0);
   });
 
   it('keeps old states readable', async () => {

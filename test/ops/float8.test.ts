@@ -25,7 +25,7 @@ const formats = ['e4m3', 'e5m2'] as const;
 
 describeOnBackends(
   'float8',
-  () => {
+  backend => {
     for (const format of formats) {
       const {numbers, x, scales, words, decoded} = golden[format];
 
@@ -56,9 +56,15 @@ describeOnBackends(
         expect(encoding.codes.shape).to.deep.equal([1, 1, rows, Math.ceil(dim / 4)]);
         expect(encoding.codes.dtype).to.equal('int32');
         expect(encoding.scales.shape).to.deep.equal([1, 1, rows, 1]);
-        expect([...(await encoding.scales.data())]).to.deep.equal([...Float32Array.from(scales)]);
-        expect([...(await encoding.codes.data())]).to.deep.equal(words);
-        await expectClose(result, Float32Array.from(decoded), 0);
+        // TensorFlow takes subnormal scales for zeros
+        const isZero = (row: number) => backend === 'tensorflow' && scales[row]! < 2 ** -126;
+        const withZeros = (golden: readonly number[], columns: number) =>
+          golden.map((number, i) => (isZero(Math.floor(i / columns)) ? 0 : number));
+        expect([...(await encoding.scales.data())]).to.deep.equal([
+          ...Float32Array.from(withZeros(scales, 1)),
+        ]);
+        expect([...(await encoding.codes.data())]).to.deep.equal(withZeros(words, Math.ceil(dim / 4)));
+        await expectClose(result, Float32Array.from(withZeros(decoded, dim)), 0);
         tf.dispose([numbersOfX, encoding.codes, encoding.scales, result]);
       });
 

@@ -2,7 +2,7 @@
  * Kernels on one thread and on several, in turns in one run:
  *
  *     npx tsx bench/threads.ts [--threads 2] [--tokens 8192] [--rounds 7] [--only decode] [--record]
- *     npx tsx bench/threads.ts --model M [--keep FOLDER] ...        # a token of a whole model, instead of kernels
+ *     npx tsx bench/threads.ts --model M [--keep FOLDER] [--peers FOLDER] ...   # a token of a whole model
  *
  * Prints the milliseconds of both and their ratio, beside the speed at which as many threads read memory. The shapes are SmolLM2's: 9 heads, 3 key heads
  * of 64 channels, 30 depths whose caches take turns, so that they come from memory; products of 576 and 1,536 numbers.
@@ -22,7 +22,8 @@ import {lmHead} from '../ops/lm_head/index.js';
 import type {WeightFormat} from '../ops/weights/formats.js';
 import {type Matrix, isPacked} from '../ops/weights/matrix.js';
 import {benchCodecs} from './support/codecs.js';
-import {openModel, storedWeights} from './model.js';
+import {type Engine, openModel, storedWeights} from './model.js';
+import {openLlama} from './peers/llama_cpp.js';
 import {type Figure, record} from './support/history.js';
 import {randomRecords} from './support/random_records.js';
 import {sharedMemoryReader} from './support/read_bandwidth.js';
@@ -35,6 +36,7 @@ const {values} = parseArgs({
     only: {type: 'string'},
     model: {type: 'string'},
     keep: {type: 'string'},
+    peers: {type: 'string'}, // where node-llama-cpp is installed
     record: {type: 'boolean', default: false},
   },
 });
@@ -79,21 +81,50 @@ async function reportKernels(): Promise<void> {
 
 /** One token of a model whose weights are as its file has them, behind 512 tokens and behind `--tokens`. */
 async function reportModel(source: string): Promise<void> {
-  const {engine} = await openModel(source, storedWeights('asStored'), values.keep);
+  const {engine, ids} = await openModel(source, storedWeights('asStored'), values.keep);
+  const llamas = await Promise.all(
+    (values.peers === undefined ? [] : [1, threads]).map(many =>
+      openLlama(values.peers!, [source], ids, tokens + 1024, values.keep, many),
+    ),
+  );
   for (const many of [512, tokens]) {
     await engine.fillTo(many);
     for (const {codec, step} of engine.decoders) {
       const name = `${codec}, ${many} tokens`;
       if (matches(name)) await report({name, run: step, dispose: () => undefined});
     }
+    await reportLlama(llamas, many);
   }
-  await engine.dispose();
+  for (const each of [engine, ...llamas]) if (typeof each !== 'string') await each.dispose();
   const subject = `${basename(source, '.gguf')}, ${threads} threads`;
   if (values.record) await record({what: 'threads', subject, figures});
 }
 
+/** llama.cpp on one and on several threads, in turns. */
+async function reportLlama(llamas: readonly (Engine | string)[], many: number): Promise<void> {
+  const [one, several] = llamas;
+  if (one === undefined || several === undefined) return;
+  if (typeof one === 'string' || typeof several === 'string') {
+    console.log(`llama.cpp: ${typeof one === 'string' ? one : 'does not start on several threads'}`);
+    return;
+  }
+  await one.fillTo(many);
+  await several.fillTo(many);
+  for (const [i, {codec, step}] of one.decoders.entries()) {
+    if (!matches(`llama.cpp ${codec}`)) continue;
+    const times: number[][] = [[], []];
+    for (let round = 0; round <= rounds; round++) {
+      for (const [which, run] of [step, several.decoders[i]!.step].entries()) {
+        await run();
+        for (let turn = 0; turn < 3; turn++) times[which]!.push(await millisecondsOf(run));
+      }
+    }
+    show(`llama.cpp ${codec}, ${many} tokens`, times.map(median) as [number, number]);
+  }
+}
+
 function matches(name: string): boolean {
-  return values.only === undefined || name.includes(values.only);
+  return values.only === undefined || values.only.split(',').some(part => name.includes(part));
 }
 
 /** Each is made when its turn comes: all together do not fit the heap. */

@@ -37,13 +37,14 @@ interface LlamaSequence {
 const cacheTypes = {f16: 'F16', q8_0: 'Q8_0', q4_0: 'Q4_0'} as const;
 
 /**
- * llama.cpp on one thread with flash attention, its caches in three types.
+ * llama.cpp with flash attention, its caches in three types.
  *
  * @param folder where node-llama-cpp is installed (`npm install node-llama-cpp` there).
  * @param files the same model as GGUF, in one or several types of weights. A cache is filled by the first of them and
  *   copied to the others: what is in it does not change llama.cpp's time.
  * @param ids the text; `most` is how many of its tokens will be read at most.
  * @param keep a folder where caches are kept between runs; without one, a temporary folder is used.
+ * @param threads how many it runs on.
  * @returns the engine, or why there is none.
  */
 export async function openLlama(
@@ -52,18 +53,19 @@ export async function openLlama(
   ids: readonly number[],
   most: number,
   keep?: string,
+  threads = 1,
 ): Promise<Engine | string> {
   const llamaModule = await importFrom(folder, 'node-llama-cpp');
   if (typeof llamaModule === 'string') return llamaModule;
   const llama = await (llamaModule as LlamaModule).getLlama({
-    ...{gpu: false, maxThreads: 1, build: 'never', logLevel: 'error'},
+    ...{gpu: false, maxThreads: threads, build: 'never', logLevel: 'error'},
   });
   const sequences: {file: string; codec: string; sequence: LlamaSequence}[] = [];
   for (const file of files) {
     const model = await llama.loadModel({modelPath: file, gpuLayers: 0});
     for (const [codec, type] of Object.entries(cacheTypes)) {
       const context = await model.createContext({
-        ...{contextSize: most, threads: 1, flashAttention: true},
+        ...{contextSize: most, threads, flashAttention: true},
         ...{experimentalKvCacheKeyType: type, experimentalKvCacheValueType: type},
       });
       sequences.push({file, codec, sequence: context.getSequence()});

@@ -61,7 +61,10 @@ describe('useBackend', () => {
     for (const wrong of [5, null, [], true, {'tfjs-backend-wasm-simd.wasm': 5}]) {
       await refused({wasmPaths: wrong}, /wasmPaths = .*; expected a folder's address, or an object/);
     }
-    await refused({wasmPath: '/folder/'}, /no option "wasmPath" \("\/folder\/"\); its options are wasmPaths and threads/);
+    await refused(
+      {wasmPath: '/folder/'},
+      /no option "wasmPath" \("\/folder\/"\); its options are wasmPaths and threads/,
+    );
   });
 
   it('takes a folder of wasm files with or without its last slash', () => {

@@ -8,6 +8,12 @@ const outDir = fileURLToPath(new URL('./dist', import.meta.url));
 /** What of node_modules is not tfjs or of tfjs: the libraries of the package and the page's own. */
 const ownLibraries = ['@huggingface', 'is-any-array', 'ml-', 'preact', 'valibot'];
 
+/** Of cross-origin isolation: threads may share memory. Hosts that send no such headers get public/isolation_worker.js. */
+const isolation = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
+
 /** Static files that any host serves, under any path. */
 export default defineConfig({
   root,
@@ -36,7 +42,8 @@ export default defineConfig({
       ...['@huggingface/tokenizers', 'ml-matrix', 'valibot'],
     ],
   },
-  server: {fs: {allow: [fileURLToPath(new URL('..', import.meta.url))]}},
+  server: {headers: isolation, fs: {allow: [fileURLToPath(new URL('..', import.meta.url))]}},
+  preview: {headers: isolation},
   plugins: [printSizes()],
 });
 

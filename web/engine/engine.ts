@@ -1,4 +1,10 @@
-import {InvalidArgumentError, type LoadedModel, embeddedText, loadModel} from '../../src/index.js';
+import {
+  InvalidArgumentError,
+  type LoadedModel,
+  embeddedText,
+  loadModel,
+  threadCount,
+} from '../../src/index.js';
 import {startBackend} from './backends.js';
 import {failureOf} from './failure.js';
 import {generatePair} from './generate_pair.js';
@@ -82,6 +88,7 @@ export class Engine {
       headDim: config.headDim,
       contextLength: config.contextLength,
       ...started,
+      threads: threadCount(),
       sampleText: (await this.readText()).slice(0, sampleCharacters),
     };
     send({kind: 'loaded', model: facts});

@@ -67,6 +67,8 @@ export interface ModelFacts {
   readonly backend: BrowserBackend;
   /** Why it is not the backend that was asked for. */
   readonly fallback?: string;
+  /** Threads that run the kernels of wasm. */
+  readonly threads: number;
   /** A text to measure on, which the embedded model never saw. */
   readonly sampleText: string;
 }

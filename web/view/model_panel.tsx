@@ -1,10 +1,10 @@
-import {count} from '../../base/units.js';
+import {count, counted} from '../../base/units.js';
 import type {BrowserBackend} from '../engine/protocol.js';
 import {backends} from '../state/settings.js';
 import type {PartProps} from './props.js';
 
 const backendTitles: Readonly<Record<BrowserBackend, string>> = {
-  wasm: 'wasm: one processor core',
+  wasm: 'wasm: the processor',
   webgpu: 'webgpu: the GPU',
   webgl: 'webgl: the GPU, no integer codes',
 };
@@ -25,6 +25,7 @@ export function ModelPanel({playground, state}: PartProps) {
             <span class="muted">
               {millions(model.parameters)} parameters, {model.depths} depths, {model.kvHeads} key heads of{' '}
               {model.headDim}, context {count(model.contextLength)} tokens
+              {model.backend === 'wasm' && `; ${counted(model.threads, 'thread')}`}
             </span>
           </>
         )}

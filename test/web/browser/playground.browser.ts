@@ -1,10 +1,14 @@
 import {readdirSync} from 'node:fs';
+import {availableParallelism} from 'node:os';
 import {expect} from 'chai';
 import {bundleSizes} from '../../../web/build/bundle_sizes.js';
 import {Visitor, builtPage, isolationHeaders, stage} from './support.js';
 
 /** A short text and a small window, so that a run takes a second. */
 const quick = 'tokens=24&plan=4*quantized:bits=4,groupSize=16,residual=0;5*sliding:window=12,sinks=2';
+
+/** What the page says where it may have threads: one for each core, at most 8. */
+const allThreads = new RegExp(`; ${Math.min(availableParallelism(), 8)} threads?$`);
 
 for (const isolated of [false, true]) {
   describe(`the playground on wasm, ${isolated ? 'on a cross-origin-isolated page' : 'on any page'}`, () => {
@@ -24,6 +28,12 @@ for (const isolated of [false, true]) {
       const text = await visitor.read('full-text');
       expect(text).to.match(/^<s>I can listen no longer in silence/);
       expect(await visitor.page.title()).to.equal('eigenkv playground');
+      await visitor.leaves();
+    });
+
+    it(`says how many threads it has: ${isolated ? 'all' : 'one'}`, async () => {
+      const visitor = await visit(`${quick}&live=off`);
+      await visitor.sees('model', isolated ? allThreads : /; 1 thread$/);
       await visitor.leaves();
     });
 
@@ -176,6 +186,37 @@ for (const isolated of [false, true]) {
     });
   });
 }
+
+describe('the playground on a host that sends no headers of isolation', () => {
+  const {visit} = stage({}, () => undefined);
+
+  it('is isolated by its service worker, after it loaded itself anew once, and stays so', async () => {
+    const visitor = await visit(quick);
+    await visitor.sees('model', allThreads);
+    await visitor.sees('measures', /Perplexity/);
+    expect(visitor.loads).to.equal(2);
+    expect(await visitor.page.evaluate(() => globalThis.crossOriginIsolated)).to.equal(true);
+    expect(visitor.page.url()).to.contain('tokens=24');
+    await visitor.page.reload();
+    await visitor.sees('model', allThreads);
+    expect(visitor.loads).to.equal(3);
+    await visitor.leaves();
+  });
+});
+
+describe('the playground in a browser that allows no service workers', () => {
+  const {visit} = stage({}, () => {
+    navigator.serviceWorker.register = () => Promise.reject(new Error('a private window'));
+  });
+
+  it('goes on with one thread', async () => {
+    const visitor = await visit(quick);
+    await visitor.sees('model', /; 1 thread$/);
+    await visitor.sees('measures', /Perplexity/);
+    expect(visitor.loads).to.equal(1);
+    await visitor.leaves();
+  });
+});
 
 describe('the built playground', () => {
   it('is below 300 kB of code, gzipped, without TensorFlow.js and the model', () => {

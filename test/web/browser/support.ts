@@ -62,11 +62,20 @@ export async function launchOrSkip(
   return chromium.launch({executablePath: chromiumPath, args: [...switches], timeout: patience});
 }
 
+/** For pages that are not to be isolated: no service worker adds the headers. */
+function withoutServiceWorkers(): void {
+  delete (Navigator.prototype as {serviceWorker?: unknown}).serviceWorker;
+}
+
 /**
  * A browser and a host for all tests of a suite, which is skipped where there is no browser.
  * @param headers with which the host answers besides.
+ * @param script runs in each page before its own. Default: no service worker adds headers.
  */
-export function stage(headers: Readonly<Record<string, string>> = {}): {
+export function stage(
+  headers: Readonly<Record<string, string>> = {},
+  script: () => void = withoutServiceWorkers,
+): {
   readonly browser: () => Browser;
   readonly url: () => string;
   readonly visit: (hash: string, options?: BrowserContextOptions) => Promise<Visitor>;
@@ -82,7 +91,11 @@ export function stage(headers: Readonly<Record<string, string>> = {}): {
   });
   const browser = () => started!.browser;
   const url = () => started!.url;
-  return {browser, url, visit: (hash, options) => Visitor.open(browser(), `${url()}#${hash}`, options)};
+  return {
+    browser,
+    url,
+    visit: (hash, options) => Visitor.open(browser(), `${url()}#${hash}`, options, script),
+  };
 }
 
 /** Someone who looks at the page, and at its console. */
@@ -90,6 +103,8 @@ export class Visitor {
   private readonly complaints: string[] = [];
   /** The names of the files that it asked for. */
   readonly files = new Set<string>();
+  /** How often the page was loaded. */
+  loads = 0;
 
   private constructor(readonly page: Page) {
     page.on('pageerror', error => this.complaints.push(error.message));
@@ -97,11 +112,18 @@ export class Visitor {
       if (['error', 'warning'].includes(message.type())) this.complaints.push(message.text());
     });
     page.on('request', request => this.files.add(request.url().split('/').at(-1)!));
+    page.on('domcontentloaded', () => this.loads++);
     page.on('requestfailed', request => this.complaints.push(`failed: ${request.url()}`));
   }
 
-  static async open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Visitor> {
+  static async open(
+    browser: Browser,
+    url: string,
+    options: BrowserContextOptions = {},
+    script: () => void = withoutServiceWorkers,
+  ): Promise<Visitor> {
     const context = await browser.newContext(options);
+    await context.addInitScript(script);
     context.setDefaultTimeout(patience);
     const visitor = new Visitor(await context.newPage());
     await visitor.page.goto(url);

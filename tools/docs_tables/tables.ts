@@ -174,9 +174,9 @@ const codecsOfTheField = (tokensOfText: string): Table => ({
 });
 
 /** Keepers at equal numbers of tokens: see bench/keepers.ts. */
-function keepersOf(subject: string): Table {
+function keepersOf(subject: string, what = 'keepers'): Table {
   return {
-    ...{what: 'keepers', subject},
+    ...{what, subject},
     cells: figures =>
       pivot(
         figures.toSorted((a, b) => Number(b['kept']) - Number(a['kept'])),
@@ -264,6 +264,7 @@ export const tables: Readonly<Record<string, Table>> = {
   },
   keepers_wikitext: keepersOf(`${smollm2}, 4,096 tokens of wikitext2-test.txt`),
   keepers_shakespeare: keepersOf(`${smollm2}, 2,048 tokens of tinyshakespeare.txt`),
+  prompts_wikitext: keepersOf(`${smollm2}, 6 prompts of 2,048 tokens of wikitext2-test.txt`, 'prompts'),
   codecs_wikitext: codecsOfTheField('4,096 tokens of wikitext2-test.txt'),
   codecs_shakespeare: codecsOfTheField('2,048 tokens of tinyshakespeare.txt'),
   transform_models: {

@@ -5,7 +5,7 @@
  *     --tokens 1024,8192,32768             lengths
  *     --shapes SmolLM2,Llama-7B            attention of which models, for prefill and decode; default: both
  *     --rounds 8                           turns that each of the compared has
- *     --backend wasm                       or cpu
+ *     --backend wasm                       or cpu, or tensorflow if it is installed (docs/backends/tensorflow.md)
  *     --model FILE.gguf                    for `model`: a path or a hub id
  *     --peers FOLDER                       for `model`: the folder in which the peers are installed (docs/PEERS.md)
  *     --weights asStored,float32           for `model`: how its weights are stored, `:int8` behind for 8-bit activations
@@ -68,11 +68,14 @@ function report(more: Row[] | string): void {
   for (const row of more) console.log(lineOf(row));
 }
 
-if (options.backend !== 'wasm' && options.backend !== 'cpu') {
-  throw new Error(`--backend ${options.backend}: expected wasm or cpu (WebGPU has a bench of its own).`);
+const backend = (['wasm', 'cpu', 'tensorflow'] as const).find(name => name === options.backend);
+if (backend === undefined) {
+  throw new Error(
+    `--backend ${options.backend}: expected wasm, cpu or tensorflow (WebGPU has a bench of its own).`,
+  );
 }
-await useBackend(options.backend);
-if (options.backend === 'wasm') report(`Kernels for ${hasRelaxedSimd() ? 'relaxed' : 'plain'} SIMD.`);
+await useBackend(backend);
+if (backend === 'wasm') report(`Kernels for ${hasRelaxedSimd() ? 'relaxed' : 'plain'} SIMD.`);
 if (parts.includes('prefill')) {
   // beyond 4,096 tokens a prompt comes in chunks
   for (const shape of [{name: '8 heads of 64', heads: 8, kvHeads: 8, dim: 64}, ...shapes]) {

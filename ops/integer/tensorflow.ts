@@ -47,7 +47,7 @@ export function packCodesTensorflow(
 }
 
 /** The power of two that is not above a positive number: its exponent alone. */
-export function powerBelow(ops: TensorflowOps, x: Handle): Handle {
+function powerBelow(ops: TensorflowOps, x: Handle): Handle {
   return ops.bitcast(ops.and(ops.bitcast(x, 'int32'), 0x7f800000), 'float32');
 }
 

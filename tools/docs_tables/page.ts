@@ -39,6 +39,10 @@ async function tableOf(name: string): Promise<string> {
   const runs = await runsOfTable(table);
   const run = runs.at(-1);
   if (run === undefined) throw new Error(`No run of ${table.what} for "${table.subject}" in bench/history.`);
-  const {date, commit, machine, node, subject} = run;
-  return `${markdownTable(table.cells(table.case === undefined ? run.figures : newestFigures(runs, table.case)))}\n\n${subject}. ${date}, commit ${commit}; ${machine}; Node ${node}.`;
+  const {date, machine, node, subject} = run;
+  const figures = table.case === undefined ? run.figures : newestFigures(runs, table.case);
+  const shown = runs.filter(of => of.figures.some(figure => figures.includes(figure))).map(of => of.commit);
+  const commits = [...new Set(shown)];
+  const from = `commit${commits.length > 1 ? 's' : ''} ${commits.join(', ')}`;
+  return `${markdownTable(table.cells(figures))}\n\n${subject}. ${date}, ${from}; ${machine}; Node ${node}.`;
 }

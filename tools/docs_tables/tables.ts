@@ -62,7 +62,7 @@ const shown: readonly (readonly [plan: string, stays: string, stored: string])[]
   ['onlineSvd', 'all', 'rank 32, in a decomposition that grows with the text'],
   ['layered:longTermBits=4', 'all', '4-bit codes; the newest 128 tokens are exact'],
   ['layered:longTermBits=4,rankOf=keys', 'all', 'the same, with keys of rank 32'],
-  ['h2o:normalize=false', 'the 256 most attended and the newest 256', 'float32'],
+  ['h2o', 'the 256 most attended and the newest 256', 'float32'],
   ['lru', 'the 512 last used', 'float32'],
   ['lfu', 'the 512 most used', 'float32'],
   ['sliding', 'the first 4 and the newest 512', 'float32'],
@@ -230,11 +230,11 @@ const stateRanks = (model: string): Table => ({
 /** Every table that a page holds between its markers, by its name there. */
 export const tables: Readonly<Record<string, Table>> = {
   policies: {
-    ...{what: 'eval', subject: smollm2},
+    ...{what: 'eval', subject: smollm2, case: text('plan')},
     cells: figures => list(figures, [...evaluation, ['bytes per token', number('bytesPerToken', count)]]),
   },
   policies_in_short: {
-    ...{what: 'eval', subject: smollm2},
+    ...{what: 'eval', subject: smollm2, case: text('plan')},
     cells: figures => {
       const rows = shown.flatMap(([plan, stays, stored]) =>
         figures.filter(figure => figure['plan'] === plan).map(figure => ({...figure, stays, stored})),
@@ -250,11 +250,11 @@ export const tables: Readonly<Record<string, Table>> = {
     },
   },
   keep_and_store: {
-    ...{what: 'keep_and_store', subject: smollm2},
+    ...{what: 'keep_and_store', subject: smollm2, case: ({part, plan}) => `${part!}|${plan!}`},
     cells: figures => list(figures, [['part', text('part')], ...evaluation]),
   },
   key_groups: {
-    ...{what: 'key_groups', subject: smollm2},
+    ...{what: 'key_groups', subject: smollm2, case: ({groups, keep}) => `${groups!}|${keep!}`},
     cells: figures =>
       list(figures, [
         ['4-bit keys share scales within a', text('groups')],

@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {runsInNode} from '../../base/optional_package.js';
 import {once, warnOnConsole} from '../../base/warn.js';
@@ -56,5 +57,5 @@ function whyNotShared(): string {
 
 /** Threads that run the kernels of the current backend: 1 on any backend but wasm. */
 export function threadCount(): number {
-  return wasmHeap()?.threads ?? 1;
+  return tf.getBackend() === 'wasm' ? (wasmHeap()?.threads ?? 1) : 1;
 }

@@ -6,6 +6,7 @@ import {
   defaultBackend,
   useBackend,
 } from '../../../ops/backends/use_backend.js';
+import {threadCount} from '../../../ops/backends/heap_threads.js';
 import {checkWasmPaths} from '../../../ops/backends/wasm_files.js';
 import {BackendError, InvalidArgumentError} from '../../../base/errors.js';
 import {rejection} from '../../base/files/rejection.js';
@@ -37,6 +38,20 @@ describe('useBackend', () => {
   it('has a default that starts', async () => {
     await useBackend(defaultBackend);
     expect(tf.getBackend()).to.equal('wasm');
+  });
+
+  it('has one thread on other backends, which no warning is about', async () => {
+    await useBackend('cpu');
+    const {warn} = console;
+    const said: unknown[] = [];
+    console.warn = (...words: unknown[]) => said.push(...words);
+    try {
+      await useBackend('cpu', {threads: 2});
+      expect(threadCount()).to.equal(1);
+    } finally {
+      console.warn = warn;
+    }
+    expect(said).to.deep.equal([]);
   });
 
   it('says which names there are', async () => {

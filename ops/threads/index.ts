@@ -1,3 +1,3 @@
-export {KernelRunner, type KernelName} from './kernel_runner.js';
-export {type Range, evenRanges, partsOf, scratchOfThreads, splitting} from './parts.js';
+export {KernelRunner} from './kernel_runner.js';
+export {evenRanges, partsOf, scratchOfThreads, splitting} from './parts.js';
 export type {ScratchOfThreads} from './pool.js';

@@ -3,7 +3,7 @@ import {control} from './control.js';
 import {evenRanges} from './parts.js';
 import {ThreadPool, type PoolOptions, type ScratchOfThreads} from './pool.js';
 
-export type KernelName = keyof WasmKernels;
+type KernelName = keyof WasmKernels;
 
 const {mostParts} = control;
 

@@ -16,7 +16,7 @@ export function scratchOfThreads(heap: Heap, bytes: number): ScratchOfThreads {
 const lineOfCache = 64;
 
 /** From where to where a part goes. */
-export interface Range {
+interface Range {
   readonly from: number;
   readonly to: number;
 }

@@ -1,5 +1,5 @@
 /**
- * Starts, jobs, traps, kills, growth of memory and ends of threads at random: `npx tsx test/slow/threads_at_random.ts [--rounds 10000] [--seed 1]`.
+ * Starts, jobs, traps, kills, growth of memory and ends of threads at random: `npm run test:threads -- [--rounds 10000] [--seed 1]`.
  *
  * Each round does one of these to a pool of 2 to 8 threads on a heap of its own, and after each the numbers of a job have to be right, within
  * a time. At the end no thread is left, and the process ends by itself. Exit code 1 where something is not as it must be.

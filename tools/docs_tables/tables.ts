@@ -188,6 +188,20 @@ function keepersOf(subject: string, what = 'keepers'): Table {
   };
 }
 
+/** The same on one thread and on several, in turns: see bench/threads.ts. */
+function threadsOf(subject: string): Table {
+  return {
+    ...{what: 'threads', subject},
+    cells: figures =>
+      list(figures, [
+        ['what', text('name')],
+        ['1 thread, ms', milliseconds('one')],
+        ['2 threads, ms', milliseconds('many')],
+        ['times as fast', number('ratio', digits(2))],
+      ]),
+  };
+}
+
 /** The loss of a plan in one cell; of plans that are named by their bits, their size as well. */
 function lossOf(figure: Figure): string {
   const {size} = figure;
@@ -366,6 +380,8 @@ export const tables: Readonly<Record<string, Table>> = {
   },
   decode_smollm2: decode('SmolLM2'),
   decode_llama: decode('Llama-7B'),
+  threads_kernels: threadsOf("SmolLM2's shapes, 8192 tokens"),
+  threads_model: threadsOf(`${smollm2}, 2 threads`),
   prefill_smollm2: {...{what: 'prefill', subject: 'SmolLM2'}, cells: prefill},
   prefill_heads: {...{what: 'prefill', subject: '8 heads'}, cells: prefill},
   append: {

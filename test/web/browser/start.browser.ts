@@ -2,6 +2,7 @@ import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import type {Browser, Page} from 'playwright-core';
 import {type ViteDevServer, createServer} from 'vite';
+import type {Threads} from '../../../ops/backends/heap_threads.js';
 import {isolationHeaders, launchOrSkip} from './support.js';
 
 // How backends start in a browser: where tfjs' files are found, memory that is shared or not, pages that forbid some of it.
@@ -43,7 +44,8 @@ describe('useBackend in a browser', () => {
     page.on('console', message => said.push(message.text()));
     page.on('request', request => files.push(new URL(request.url()).pathname.split('/').at(-1)!));
     const url = `${server!.resolvedUrls!.local[0]}test/web/browser/start.html`;
-    await page.route(url, async route => {
+    // workers need the headers of their page
+    await page.route(/start\.html|start_page\.ts\?/, async route => {
       const response = await route.fetch();
       await route.fulfill({response, headers: {...response.headers(), ...headers}});
     });
@@ -146,6 +148,92 @@ describe('useBackend in a browser', () => {
     await page.context().close();
   });
 
+  describe('with threads', () => {
+    const startOn = (page: Page, threads: Threads) =>
+      page.evaluate(many => globalThis.start('wasm', {threads: many}), threads);
+    const compute = (page: Page) => page.evaluate(() => globalThis.compute());
+    const notes = (said: readonly string[]) => said.filter(text => text.startsWith('eigenkv'));
+
+    it('computes on an isolated page what one thread computes, and takes another number at any time', async () => {
+      const {page, said} = await open(isolationHeaders);
+      expect(await startWasm(page)).to.deep.equal({});
+      const one = await compute(page);
+      expect(one).to.include({fused: true, threads: 1});
+      for (const threads of [2, 3, 1, 2]) {
+        expect(await startOn(page, threads)).to.deep.equal({});
+        const many = await compute(page);
+        expect(many).to.include({fused: true, threads});
+        expectEqual(many.outputs, one.outputs);
+      }
+      expect(await startOn(page, 'all')).to.deep.equal({});
+      const cores = await page.evaluate(() => navigator.hardwareConcurrency);
+      expect((await compute(page)).threads).to.equal(Math.min(cores, 8));
+      expect(notes(said)).to.deep.equal([]);
+      await page.context().close();
+    });
+
+    it('computes in a worker of an isolated page', async () => {
+      const {page, said} = await open(isolationHeaders);
+      const inWorker = (threads: number) =>
+        page.evaluate(many => globalThis.startAndComputeInWorker('wasm', {threads: many}), threads);
+      const [one, two] = [await inWorker(1), await inWorker(2)];
+      expect(two).to.include({fused: true, sharedMemory: true, threads: 2});
+      expectEqual(two.outputs, one.outputs);
+      expect(notes(said)).to.deep.equal([]);
+      await page.context().close();
+    });
+
+    it('has one, with one note, on a page that is not isolated, also in a worker', async () => {
+      const {page, said} = await open(notIsolated);
+      for (const threads of [2, 2, 'all'] as const) expect(await startOn(page, threads)).to.deep.equal({});
+      expect(await compute(page)).to.include({fused: true, sharedMemory: false, threads: 1});
+      expect(new Set(notes(said)).size).to.equal(notes(said).length);
+      expect(notes(said)[0]).to.match(
+        /^eigenkv: one thread instead of 2, since this page is not cross-origin isolated: it needs the headers Cross-Origin-Opener-P/,
+      );
+      const worker = await page.evaluate(() => globalThis.startAndComputeInWorker('wasm', {threads: 2}));
+      expect(worker).to.include({fused: true, threads: 1});
+      await page.context().close();
+    });
+
+    it('has one, with a note, where an isolated page allows no workers made of Blobs', async () => {
+      const policy = "script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'";
+      const {page, said} = await open({...isolationHeaders, 'content-security-policy': policy});
+      expect(await startOn(page, 2)).to.deep.equal({});
+      expect(await compute(page)).to.include({fused: true, sharedMemory: false, threads: 1});
+      expect(notes(said)).to.have.length(1);
+      expect(notes(said)[0]).to.match(/one thread instead of 2, since .*CSP: worker-src blob:/);
+      await page.context().close();
+    });
+
+    it('goes on after the page was frozen, as browsers do to hidden tabs', async () => {
+      const {page} = await open(isolationHeaders);
+      await startOn(page, 2);
+      const before = await compute(page);
+      const devtools = await page.context().newCDPSession(page);
+      for (const state of ['frozen', 'active'] as const) {
+        await devtools.send('Page.setWebLifecycleState', {state});
+      }
+      expect(await compute(page)).to.deep.equal(before);
+      await page.context().close();
+    });
+
+    it('has one once the page is loaded anew without the headers', async () => {
+      const {page} = await open(isolationHeaders);
+      await startOn(page, 2);
+      const before = await compute(page);
+      expect(before.threads).to.equal(2);
+      await page.unrouteAll();
+      await page.reload();
+      await page.waitForFunction(() => typeof globalThis.start === 'function');
+      await startOn(page, 2);
+      const after = await compute(page);
+      expect(after).to.include({fused: true, sharedMemory: false, threads: 1});
+      expectEqual(after.outputs, before.outputs);
+      await page.context().close();
+    });
+  });
+
   it('says what a page has to allow that forbids WebAssembly', async () => {
     const {page} = await open({'content-security-policy': "script-src 'self'"});
     const {error} = await startWasm(page);
@@ -164,3 +252,9 @@ describe('useBackend in a browser', () => {
     await page.context().close();
   });
 });
+
+/** Up to the order of sums. */
+function expectEqual(outputs: readonly number[], expected: readonly number[]): void {
+  expect(outputs).to.have.length(expected.length);
+  expect(Math.max(...outputs.map((x, i) => Math.abs(x - expected[i]!)))).to.be.lessThan(1e-5);
+}

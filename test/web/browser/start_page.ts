@@ -1,10 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {KVCache, quantized} from '../../../cache/index.js';
 import {type BackendName, type BackendOptions, useBackend} from '../../../ops/backends/use_backend.js';
+import {threadCount} from '../../../ops/backends/heap_threads.js';
 import {hasKernel} from '../../../ops/run_op.js';
+import {splitting} from '../../../ops/threads/index.js';
 import {randomFloats} from '../../support/random.js';
 
-// The page that start.browser.ts opens.
+// The page that start.browser.ts opens, and the worker that it can run in.
 
 /** What became of a start. */
 export interface Start {
@@ -15,13 +17,18 @@ export interface Start {
 export interface Computed {
   readonly fused: boolean;
   readonly sharedMemory: boolean;
+  readonly threads: number;
   readonly outputs: number[];
 }
 
 declare global {
   function start(name: BackendName, options?: BackendOptions): Promise<Start>;
   function compute(): Computed;
+  /** Both, in a worker. */
+  function startAndComputeInWorker(name: BackendName, options?: BackendOptions): Promise<Start & Computed>;
 }
+
+splitting.leastWork = 1; // threads share work that is too little to be worth it
 
 globalThis.start = async (name, options) => {
   try {
@@ -54,6 +61,24 @@ globalThis.compute = () => {
   return {
     fused: hasKernel('Attend'),
     sharedMemory: Object.prototype.toString.call(buffer).includes('Shared'),
+    threads: threadCount(),
     outputs,
   };
 };
+
+globalThis.startAndComputeInWorker = async (name, options) => {
+  const worker = new Worker(new URL('./start_page.ts', import.meta.url), {type: 'module'});
+  const answer = new Promise<Start & Computed>((resolve, reject) => {
+    worker.onmessage = ({data}) => resolve(data as Start & Computed);
+    worker.onerror = ({message}) => reject(new Error(message));
+  });
+  worker.postMessage([name, options]);
+  return answer.finally(() => worker.terminate());
+};
+
+if (!('document' in globalThis)) {
+  globalThis.onmessage = async ({data}: MessageEvent<Parameters<typeof start>>) => {
+    const started = await start(...data);
+    globalThis.postMessage({...started, ...compute()});
+  };
+}

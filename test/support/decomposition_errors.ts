@@ -15,7 +15,7 @@ export interface DecompositionErrors {
  * reflections of rows and columns of such a length add up to, in units in the last place.
  */
 export function roundingOn(backend: string, tight: number, length: number): number {
-  return ['webgpu', 'tensorflow'].includes(backend) ? Math.max(tight, (length + 16) * 2 ** -24) : tight;
+  return backend === 'webgpu' ? Math.max(tight, (length + 16) * 2 ** -24) : tight;
 }
 
 /** All in float64, row-major: x `[rows, columns]`, u `[rows, count]`, s `[count]`, vt `[count, columns]`. */

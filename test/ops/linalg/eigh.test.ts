@@ -54,7 +54,7 @@ describeOnBackends('eigh', backend => {
           found.vectors.subarray(i * dim, (i + 1) * dim),
           row(vectors.data, i, dim),
           // the error of a vector is that of the matrix by the gap
-          backend === 'wasm' || backend === 'cpu' ? 2e-7 : 100 * rounding(2e-7, dim),
+          backend === 'webgpu' ? 100 * rounding(2e-7, dim) : 2e-7,
           `vector ${i}`,
         );
       }

@@ -67,9 +67,10 @@ describe('commands of the pages', () => {
     for (const command of ours) {
       const [name, ...rest] = argumentsOf(command)!;
       if (name === undefined || /^[A-Z]+$/.test(name)) continue; // the package itself, or `eigenkv COMMAND`
-      if (!help.has(name)) help.set(name, optionsIn(await eigenkv.run(root, ['help', name])));
+      const asked = name.startsWith('-') ? ['--help'] : ['help', name];
+      if (!help.has(name)) help.set(name, optionsIn(await eigenkv.run(root, asked)));
       const known = help.get(name)!;
-      const options = rest
+      const options = [name, ...rest]
         .filter(word => word.startsWith('--') && word !== '--')
         .map(word => word.split('=')[0]!);
       wrong.push(

@@ -25,7 +25,7 @@ export const sitePages: Readonly<Record<string, readonly string[]>> = {
     ...['COMMAND_LINE', 'MONITOR', 'SNAPSHOTS', 'EIGEN_ATTENTION', 'PLAYGROUND', 'BACKENDS'].map(
       name => `docs/${name}.md`,
     ),
-    ...['docs/backends/tensorflow.md', 'docs/backends/webgpu.md'],
+    ...['threads', 'tensorflow', 'webgpu'].map(name => `docs/backends/${name}.md`),
   ],
   Project: ['docs/DECISIONS.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'],
 };

@@ -5,7 +5,7 @@ import {kernelsBinary, relaxedKernelsBinary} from './kernel_builds.js';
 import {linkKernels} from './link_kernels.js';
 import {hasRelaxedSimd} from './relaxed_simd.js';
 import type {WasmKernels} from '../assembly/kernels.js';
-import {KernelRunner} from '../threads/index.js';
+import {KernelRunner, cacheLine, wholeLines} from '../threads/index.js';
 
 /**
  * The only file that touches tfjs-backend-wasm's internals: its heap, the addresses of tensors in it, and its allocator.
@@ -189,11 +189,9 @@ function growingBlock(wasm: TfjsWasmModule, least: number): (bytes: number) => n
       allocated = wasm._malloc(Math.max(bytes, least) + cacheLine) >>> 0;
       size = Math.max(bytes, least);
     }
-    return Math.ceil(allocated / cacheLine) * cacheLine;
+    return wholeLines(allocated);
   };
 }
-
-const cacheLine = 64;
 
 /**
  * From now on an allocation that fails throws a BackendError, those of tfjs included: otherwise tfjs would take the

@@ -23,10 +23,9 @@ export function matricesOnHeap(
   const [result] = heap.outputs([[...shape]], ([out]) => {
     const [from, to] = [heap.address(x), heap.address(out!)];
     const [fromBytes, toBytes] = [x.shape, shape].map(of => 4 * util.sizeFromShape(of.slice(1)));
-    const parts = partsOf(heap, count * work) === 1 ? 1 : Math.min(count, 64);
     heap.split(
       kernel,
-      evenRanges(count, parts).map(
+      evenRanges(count, partsOf(heap, count * work, count)).map(
         range =>
           [
             from + range.from * fromBytes!,

@@ -1,6 +1,6 @@
 import type {WasmKernels} from '../assembly/kernels.js';
 import type {WasmHeap} from '../backends/wasm_heap.js';
-import {evenRanges, partsOf} from '../threads/index.js';
+import {evenRanges, partsOf, wholeLines} from '../threads/index.js';
 import {type PackedFormat, outputsOfRecord, packedFormats} from '../weights/formats.js';
 import type {Activations} from './reference.js';
 
@@ -37,7 +37,6 @@ export function packedProducts(
 
 /** Rows that weights are read and widened for once: more would take more scratch memory and no less time. */
 const rowsAtOnce = 256;
-const cacheLine = 64;
 
 /** Numbers that kernels know ways of rounding by (ops/assembly/round_rows.ts), and packed4 by int8 (packed_record.ts). */
 const [inOrder, inPairs, asBytes, packed4ByBytes] = [0, 1, 2, 6];
@@ -60,7 +59,7 @@ function multiplyRows(
       rounded = Math.max(rounded, kernels.roundRowsScratch(rows, inputs, kind.rounding));
     }
   }
-  [rounded, own] = [inLines(rounded), inLines(own)];
+  [rounded, own] = [wholeLines(rounded), wholeLines(own)];
   const address = heap.scratch(rounded + heap.threads * own);
   const scratch = {address: address + rounded, bytes: own};
   for (let i = 0; i < products.length;) {
@@ -83,8 +82,6 @@ function multiplyRows(
     else for (const part of parts) heap.split('packedProduct', [part], scratch);
   }
 }
-
-const inLines = (bytes: number) => Math.ceil(bytes / cacheLine) * cacheLine;
 
 type Part = Parameters<WasmKernels['packedProduct']>;
 

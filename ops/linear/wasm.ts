@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {type WasmHeap, wasmHeap} from '../backends/wasm_heap.js';
 import type {KernelInputs} from '../run_op.js';
-import {evenRanges, partsOf, scratchOfThreads} from '../threads/index.js';
+import {evenRanges, partsOf, scratchOfThreads, wholeLines} from '../threads/index.js';
 import {type PackedProduct, packedProducts} from './packed_wasm.js';
 import {recordsAddress} from '../weights/finite_records.js';
 import type {LinearAttributes, LinearInputs} from './reference.js';
@@ -68,7 +68,7 @@ interface Product {
 /** Threads share the inputs of a single row, since each reads whole rows of the matrix then, in the order in which they lie. */
 function multiplyRow(heap: WasmHeap, {x, matrix, bias, residual, out, inputs, outputs}: Product): void {
   const ranges = evenRanges(inputs, partsOf(heap, inputs * outputs));
-  const own = Math.ceil(heap.kernels.linearScratch(1, inputs, outputs) / 64) * 64;
+  const own = wholeLines(heap.kernels.linearScratch(1, inputs, outputs));
   const sums = heap.scratch(heap.threads * own + 4 * (ranges.length - 1) * outputs) + heap.threads * own;
   const outs = ranges.map((_, i) => (i === 0 ? out : sums + 4 * (i - 1) * outputs));
   heap.split(

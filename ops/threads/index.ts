@@ -1,3 +1,3 @@
 export {KernelRunner} from './kernel_runner.js';
-export {evenRanges, partsOf, scratchOfThreads, splitting} from './parts.js';
+export {cacheLine, evenRanges, partsOf, scratchOfThreads, splitting, wholeLines} from './parts.js';
 export type {ScratchOfThreads} from './pool.js';

@@ -8,12 +8,15 @@ interface Heap {
 
 /** Scratch memory of at least `bytes` bytes for each thread, valid as long as the heap's scratch memory is. */
 export function scratchOfThreads(heap: Heap, bytes: number): ScratchOfThreads {
-  const own = Math.ceil(bytes / lineOfCache) * lineOfCache;
+  const own = wholeLines(bytes);
   return {address: heap.scratch(heap.threads * own), bytes: own};
 }
 
-/** Threads that write to one line of cache wait for each other. */
-const lineOfCache = 64;
+/** Bytes of a line of the processor's cache. Threads that write to the same one wait for each other. */
+export const cacheLine = 64;
+
+/** At least so many bytes, in whole lines of cache. */
+export const wholeLines = (bytes: number): number => Math.ceil(bytes / cacheLine) * cacheLine;
 
 /** From where to where a part goes. */
 interface Range {
@@ -42,7 +45,7 @@ export function evenRanges(count: number, parts: number, unit = 1): Range[] {
  * How many parts work is worth.
  *
  * @param work multiply-adds, or numbers that are read if those take longer.
- * @param each parts of a thread: if they are independent, a thread that is held up then takes fewer of them. Default 1.
+ * @param each parts of a thread, or more than there can be for as many as possible: if they are independent, a thread that is held up then takes fewer of them. Default 1.
  */
 export function partsOf(heap: Heap, work: number, each = 1): number {
   const threads = Math.min(heap.threads, Math.floor(work / splitting.leastWork));

@@ -50,14 +50,14 @@ export function attendParts(heap: WasmHeap, size: AttendSize): readonly AttendPa
     }));
   }
   if (isEven || queryTokens < manyQueries || group === 1) {
-    return evenRanges(heads, isEven ? 2 * parts : Math.min(heads, 64)).map(range => ({
+    return evenRanges(heads, isEven ? 2 * parts : heads).map(range => ({
       ...whole,
       firstHead: range.from,
       heads: range.to - range.from,
     }));
   }
   return evenRanges(heads, heads).flatMap(({from: firstHead}) =>
-    evenRanges(group, Math.floor(64 / heads)).map(range => ({
+    evenRanges(group, group).map(range => ({
       ...whole,
       ...{firstHead, heads: 1, firstMember: range.from, group: range.to - range.from},
     })),

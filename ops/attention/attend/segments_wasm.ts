@@ -4,6 +4,7 @@ import {type Basis, basisShape} from '../../encodings/low_rank.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {descriptorBytes} from '../../encodings/wasm.js';
 import type {InfoOf} from '../../run_op.js';
+import {wholeLines} from '../../threads/index.js';
 import {
   decodedNumbers,
   describeLatent,
@@ -116,7 +117,7 @@ function roomFor({heap, shape, dim, rows}: Step, latents: readonly LatentSegment
     scratch: Math.max(...each.map(({scratch}) => scratch)),
     partial: Math.max(...each.map(({partial}) => partial)),
   };
-  bytes = Math.ceil(bytes / 64) * 64;
+  bytes = wholeLines(bytes);
   const base = heap.scratch(bytes + Math.max(heap.kernels.decodeTokensScratch(), allBytes(heap, work)));
   return {
     partials: partials.map(at => base + at),

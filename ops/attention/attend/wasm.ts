@@ -3,7 +3,7 @@ import {wasmHeap, type WasmHeap} from '../../backends/wasm_heap.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {describeEncoding, descriptorBytes} from '../../encodings/wasm.js';
 import type {KernelInputs} from '../../run_op.js';
-import type {ScratchOfThreads} from '../../threads/index.js';
+import {type ScratchOfThreads, wholeLines} from '../../threads/index.js';
 import {attendParts} from './parts.js';
 import {rebuildingOf} from './stored_keys.js';
 import {noOldest, oldestVisible} from './visibility.js';
@@ -61,10 +61,9 @@ export function attendBytes(
 ): AttendBytes {
   const rows = (heads / kvHeadsOf(keys, inputs.keyData)) * queryTokens;
   const scratch = heap.kernels.attendScratch(described, described + descriptorBytes, rows, softCap);
-  const perThread = (bytes: number) => Math.ceil(bytes / 64) * 64;
   return {
-    scratch: perThread(scratch),
-    partial: perThread(4 * batch * heads * queryTokens * (values.dim + 2)),
+    scratch: wholeLines(scratch),
+    partial: wholeLines(4 * batch * heads * queryTokens * (values.dim + 2)),
   };
 }
 

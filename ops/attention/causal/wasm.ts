@@ -20,10 +20,10 @@ export function causalGradientWasm(
     const dK = dQ + 4 * sizes[0]!;
     const dV = dK + 4 * sizes[1]!;
     const biases = bias === undefined ? 0 : heap.address(bias);
-    const parts = partsOf(heap, (kvRows * group * tokens * tokens * (dim + dimV)) / 2);
+    const work = (kvRows * group * tokens * tokens * (dim + dimV)) / 2;
     heap.split(
       'causalGradient',
-      evenRanges(kvRows, parts === 1 ? 1 : Math.min(64, kvRows)).map(({from, to}) => [
+      evenRanges(kvRows, partsOf(heap, work, kvRows)).map(({from, to}) => [
         q + 4 * from * group * tokens * dim,
         k + 4 * from * tokens * dim,
         v + 4 * from * tokens * dimV,

@@ -57,3 +57,17 @@ export const largestOfParts = `
         if (local < half) { parts[local] = max(parts[local], parts[local + half]); }
         workgroupBarrier();
       }`;
+
+/** All invocations together: `scale`, that of a matrix of so many numbers from `x[source]` on, and `isBad`, whether one is not finite. */
+export const scaleOfMatrix = (count: string): string => `
+      // numbers that are not finite count as infinite
+      var largest = 0.0;
+      for (var i = local; i < ${count}; i += ${jacobiThreads}) {
+        let number = f32(x[source + i]);
+        largest = max(largest, select(3.4e38, abs(number), isFinite(number)));
+        if (!isFinite(number)) { atomicStore(&turns, 1u); }
+      }
+      parts[local] = largest;${largestOfParts}
+      let scale = powerBelow(parts[0]);
+      if (local == 0) { goesOn = atomicLoad(&turns); }
+      let isBad = workgroupUniformLoad(&goesOn) == 1u;`;

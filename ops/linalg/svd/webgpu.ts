@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../../base/errors.js';
 import {integers, webgpuPrograms, type Shader} from '../../backends/webgpu_programs.js';
 import type {KernelInputs} from '../../run_op.js';
-import {jacobiText, jacobiThreads, largestOfParts, mostSweeps} from '../webgpu_jacobi.js';
+import {jacobiText, jacobiThreads, mostSweeps, scaleOfMatrix} from '../webgpu_jacobi.js';
 
 /** A workgroup would keep larger ones too long: drivers end programs that run for seconds. */
 const mostRows = 256;
@@ -54,18 +54,7 @@ export const svdJacobiShader: Shader<object, 'rows' | 'columns'> = {
       let width = length + count + 2;
       let source = matrix * count * length;
       let start = matrix * even * width;
-
-      // numbers that are not finite count as infinite
-      var largest = 0.0;
-      for (var i = local; i < count * length; i += ${jacobiThreads}) {
-        let number = f32(x[source + i]);
-        largest = max(largest, select(3.4e38, abs(number), isFinite(number)));
-        if (!isFinite(number)) { atomicStore(&turns, 1u); }
-      }
-      parts[local] = largest;${largestOfParts}
-      let scale = powerBelow(parts[0]);
-      if (local == 0) { goesOn = atomicLoad(&turns); }
-      let isBad = workgroupUniformLoad(&goesOn) == 1u;
+${scaleOfMatrix('count * length')}
 
       for (var i = local; i < even * width; i += ${jacobiThreads}) {
         let row = i / width;

@@ -62,7 +62,7 @@ export function rotated(
 ): Float64Array {
   const out = Float64Array.from(key);
   if (rope === undefined) return out;
-  const {frequencies, magnitude} = ropeFrequencies(rope, key.length);
+  const {frequencies, magnitude} = frequenciesOf(rope, key.length);
   frequencies.forEach((frequency, pair) => {
     const [i, j] = rope.interleaved ? [2 * pair, 2 * pair + 1] : [pair, pair + frequencies.length];
     const [cos, sin] = [
@@ -73,4 +73,16 @@ export function rotated(
     out[j] = key[j]! * cos + key[i]! * sin;
   });
   return out;
+}
+
+type Frequencies = ReturnType<typeof ropeFrequencies>;
+const known = new WeakMap<RopeConfig, Map<number, Frequencies>>();
+
+/** Computed once per rotation: a replay asks for them at each token. */
+function frequenciesOf(rope: RopeConfig, dim: number): Frequencies {
+  let ofRope = known.get(rope);
+  if (ofRope === undefined) known.set(rope, (ofRope = new Map<number, Frequencies>()));
+  let found = ofRope.get(dim);
+  if (found === undefined) ofRope.set(dim, (found = ropeFrequencies(rope, dim)));
+  return found;
 }

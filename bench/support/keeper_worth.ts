@@ -61,14 +61,22 @@ export const worths: Readonly<Record<string, Worth>> = {
 
   dropKv(eviction) {
     return forHeads(eviction, (head, kvHead, scores) => {
-      const values = eviction.heads[kvHead]!;
+      const [values, candidates, metric] = [
+        eviction.heads[kvHead]!,
+        eviction.candidates[kvHead]!,
+        eviction.metric?.[head],
+      ];
+      // (o - v) G (o - v)^T = o G o^T - 2 (o G) v^T + v G v^T for a symmetric G: the last term is the same for all queries.
+      const ofValues = candidates.map(({value}) => dot(times(value, metric), value));
       for (const query of eviction.asked[head]!) {
         const p = probabilities(query, values, eviction.scale);
         const output = new Float64Array(values[0]!.value.length);
-        p.forEach((weight, i) => values[i]!.value.forEach((x, channel) => (output[channel]! += weight * x)));
-        eviction.candidates[kvHead]!.forEach(({value}, i) => {
-          const change = output.map((x, channel) => (x - value[channel]!) * (p[i]! / (1 - p[i]!)));
-          scores[i]! += squared(change, eviction.metric?.[head]);
+        p.forEach((weight, i) => addTo(output, values[i]!.value, weight));
+        const turned = times(output, metric);
+        const ofOutput = dot(turned, output);
+        candidates.forEach(({value}, i) => {
+          const change = ofOutput - 2 * dot(turned, value) + ofValues[i]!;
+          scores[i]! += (p[i]! / (1 - p[i]!)) ** 2 * change;
         });
       }
     });
@@ -77,39 +85,38 @@ export const worths: Readonly<Record<string, Worth>> = {
   keyDiff({candidates}) {
     return candidates.map(tokens => {
       const anchor = new Float64Array(tokens[0]!.key.length);
-      for (const {key} of tokens) key.forEach((x, i) => (anchor[i]! += x / Math.hypot(...key)));
-      return tokens.map(({key}) => -dot(key, anchor) / (Math.hypot(...key) * Math.hypot(...anchor)));
+      for (const {key} of tokens) addTo(anchor, key, 1 / norm(key));
+      const length = norm(anchor);
+      return tokens.map(({key}) => -dot(key, anchor) / (norm(key) * length));
     });
   },
 
   expectedAttention(eviction) {
-    const {scale, options, sinks, tokensSeen, rope} = eviction;
-    const coming = (x: Float64Array) => {
-      const sum = new Float64Array(x.length);
-      const ahead = Number(options['ahead']);
-      for (let at = tokensSeen; at < tokensSeen + ahead; at++)
-        rotated(x, at, rope).forEach((y, i) => (sum[i]! += y / ahead));
-      return sum;
-    };
+    const {scale, options} = eviction;
+    const coming = meanRotation(eviction);
     return forHeads(eviction, (head, kvHead, scores) => {
       const queries = eviction.asked[head]!.map(({plain}) => plain);
-      const mean = queries[0]!.map((_, i) =>
-        queries.reduce((sum, query) => sum + query[i]! / queries.length, 0),
+      const mean = new Float64Array(queries[0]!.length);
+      for (const query of queries) addTo(mean, query, 1 / queries.length);
+      const center = times(mean, coming);
+      const deviations = queries.map(query =>
+        times(
+          query.map((x, i) => x - mean[i]!),
+          coming,
+        ),
       );
-      const center = coming(mean);
-      const deviations = queries.map(query => coming(query.map((x, i) => x - mean[i]!)));
       const tokens = eviction.candidates[kvHead]!;
       const weights = tokens.map(({key, position}) => {
-        if (position < sinks) return 0;
-        const spread =
-          deviations.reduce((sum, deviation) => sum + dot(key, deviation) ** 2, 0) / queries.length;
+        if (position < eviction.sinks) return 0;
+        let spread = 0;
+        for (const deviation of deviations) spread += dot(key, deviation) ** 2 / queries.length;
         return Math.exp(scale * dot(key, center) + (scale ** 2 * spread) / 2);
       });
       const total = weights.reduce((sum, weight) => sum + weight, 0);
+      const metric = eviction.metric?.[head];
       tokens.forEach(({value}, i) => {
         scores[i]! +=
-          (weights[i]! / total + Number(options['epsilon'])) *
-          Math.sqrt(squared(value, eviction.metric?.[head]));
+          (weights[i]! / total + Number(options['epsilon'])) * Math.sqrt(dot(times(value, metric), value));
       });
     });
   },
@@ -143,22 +150,59 @@ function probabilities(
   tokens: readonly HeldToken[],
   scale: number,
 ): number[] {
-  const seen = tokens.filter(token => token.position <= position);
-  const scores = seen.map(({key}) => scale * dot(query, key));
-  const most = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const weights = scores.map(score => Math.exp(score - most));
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const weights: number[] = [];
+  let most = -Infinity;
+  for (const token of tokens) {
+    if (token.position > position) break;
+    const score = scale * dot(query, token.key);
+    weights.push(score);
+    most = Math.max(most, score);
+  }
+  let total = 0;
+  for (let i = 0; i < weights.length; i++) total += weights[i] = Math.exp(weights[i]! - most);
   return weights.map(weight => weight / total);
 }
 
-const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+/**
+ * Rotations are linear: row i is where the i-th unit vector comes to on average, over the positions of the queries to come.
+ * The same for all depths that have seen as many tokens, so the newest is kept.
+ */
+function meanRotation({options, tokensSeen, rope, heads}: Eviction): ArrayLike<number> {
+  const [ahead, dim] = [Number(options['ahead']), heads[0]![0]!.key.length];
+  const name = JSON.stringify([ahead, dim, tokensSeen, rope]);
+  if (newestRotation?.name === name) return newestRotation.matrix;
+  const matrix = new Float64Array(dim * dim);
+  for (let i = 0; i < dim; i++) {
+    const unit = new Float64Array(dim);
+    unit[i] = 1;
+    for (let at = tokensSeen; at < tokensSeen + ahead; at++)
+      addTo(matrix.subarray(i * dim, (i + 1) * dim), rotated(unit, at, rope), 1 / ahead);
+  }
+  newestRotation = {name, matrix};
+  return matrix;
+}
+let newestRotation: {name: string; matrix: Float64Array} | undefined;
 
-/** x G x. */
-function squared(x: Float64Array, metric: ArrayLike<number> | undefined): number {
-  if (metric === undefined) return dot(x, x);
+// Plain loops: a replay of a long run spends most of its time in them.
+
+function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0;
-  x.forEach((left, i) => {
-    x.forEach((right, j) => (sum += left * metric[i * x.length + j]! * right));
-  });
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
+}
+
+const norm = (x: Float64Array) => Math.sqrt(dot(x, x));
+
+function addTo(sum: Float64Array, x: Float64Array, times: number): void {
+  for (let i = 0; i < sum.length; i++) sum[i]! += times * x[i]!;
+}
+
+/** x M, for a square M in one list; without one the identity. */
+function times(x: Float64Array, matrix: ArrayLike<number> | undefined): Float64Array {
+  if (matrix === undefined) return x;
+  const product = new Float64Array(x.length);
+  for (let i = 0; i < x.length; i++) {
+    for (let j = 0; j < x.length; j++) product[j]! += x[i]! * matrix[i * x.length + j]!;
+  }
+  return product;
 }

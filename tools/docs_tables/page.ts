@@ -6,7 +6,7 @@ const marked = /<!-- table (?<name>\w+) -->\n[^]*?<!-- end of table -->/g;
 
 /**
  * A page with the tables of the newest runs between its markers.
- * @throws Error if a marker names no table, or no run was recorded for it.
+ * @throws Error if a marker names no table, no run was recorded for it, or nothing of the runs is shown.
  */
 export async function withTables(page: string): Promise<string> {
   const names = [...new Set([...page.matchAll(marked)].map(({groups}) => groups!['name']!))];
@@ -44,5 +44,7 @@ async function tableOf(name: string): Promise<string> {
   const shown = runs.filter(of => of.figures.some(figure => figures.includes(figure))).map(of => of.commit);
   const commits = [...new Set(shown)];
   const from = `commit${commits.length > 1 ? 's' : ''} ${commits.join(', ')}`;
-  return `${markdownTable(table.cells(figures))}\n\n${subject}. ${date}, ${from}; ${machine}; Node ${node}.`;
+  const cells = table.cells(figures);
+  if (cells.length < 2) throw new Error(`Table ${name} has no rows: it shows none of the newest figures.`);
+  return `${markdownTable(cells)}\n\n${subject}. ${date}, ${from}; ${machine}; Node ${node}.`;
 }

@@ -61,10 +61,11 @@ export function taskCells(figures: readonly Figure[], across: (figure: Figure) =
   });
 }
 
-/** The figures at those lengths of contexts at which all of these plans were measured. */
+/** The figures of plans that were measured at each length at which the full cache was: sums of others would be of other questions. */
 export function atCommonLengths(figures: readonly Figure[]): Figure[] {
-  const lengths = grouped(figures, ({tokens}) => String(tokens));
-  const plans = new Set(figures.map(labelOf)).size;
-  const complete = [...lengths.values()].filter(group => new Set(group.map(labelOf)).size === plans);
+  const lengths = new Set(figures.filter(({keeper}) => keeper === 'full').map(({tokens}) => tokens));
+  const complete = [...grouped(figures, labelOf).values()].filter(
+    group => new Set(group.map(({tokens}) => tokens)).size === lengths.size,
+  );
   return complete.flat();
 }

@@ -3,14 +3,14 @@ import {CacheStateError, ContextLengthError, InvalidArgumentError, shown} from '
 import {disposeSymbol} from '../../base/dispose_symbol.js';
 import {checkOptions} from '../../base/options.js';
 import {KVCache} from '../../cache/kv_cache.js';
-import {ReturnPoint} from '../../cache/sharing/return_point.js';
 import {countThatFits, generateIds} from '../generate/generate_ids.js';
 import {expectListener} from '../generate/options.js';
 import {textOfIds} from '../generate/text_of_ids.js';
 import type {TextModel} from '../loaded_model.js';
 import {partsOf, tokenizerOf} from '../model_like.js';
 import {AnswerRecord} from './answer_record.js';
-import {type HeldIds, commonPrefix, firstHeld, idsOfRendered, nothingHeld} from './held_ids.js';
+import {ConversationCache, type Cut} from './conversation_cache.js';
+import {type HeldIds, idsOfRendered} from './held_ids.js';
 import {
   type AnswerOptions,
   type ChatOptions,
@@ -60,12 +60,9 @@ const usualTokens = 1024;
 export class Chat {
   readonly #model: TextModel;
   readonly #defaults: AnswerOptions;
-  #cache: KVCache;
   readonly #turns: ChatTurn[] = [];
   #messages: readonly ChatMessage[];
-  #held: HeldIds = nothingHeld;
-  /** Before the newest question, if the cache may not be cut back to there. */
-  #point: {readonly at: ReturnPoint; readonly held: HeldIds} | undefined;
+  #conversation: ConversationCache;
   #isAnswering = false;
 
   /** See `chat`. */
@@ -78,7 +75,9 @@ export class Chat {
     expectMessages(messages);
     this.#messages = [...messages];
     this.#defaults = answers;
-    this.#cache = new KVCache(model, plan, {expectedTokens, beyondContext, onWarning});
+    this.#conversation = new ConversationCache(
+      new KVCache(model, plan, {expectedTokens, beyondContext, onWarning}),
+    );
   }
 
   /** All that was said, in order. Set it to change anything; the next answer computes what differs. */
@@ -94,7 +93,7 @@ export class Chat {
 
   /** The cache, for its size, its report and `setPlan`. It belongs to the chat. */
   get cache(): KVCache {
-    return this.#cache;
+    return this.#conversation.cache;
   }
 
   /** What each answer took, in order. */
@@ -152,7 +151,7 @@ export class Chat {
    */
   async save(): Promise<Uint8Array> {
     this.#expectFree('save');
-    return writeChat({messages: this.#messages, held: this.#held, cache: this.#cache});
+    return writeChat({messages: this.#messages, held: this.#conversation.held, cache: this.cache});
   }
 
   /**
@@ -171,8 +170,7 @@ export class Chat {
     const {messages, held, cache} = await readChat(bytes, model, {plan, onWarning});
     try {
       const chat = new Chat(model, {...answers, messages});
-      chat.#cache = cache; // in place of one that holds nothing yet
-      chat.#held = held;
+      chat.#conversation = new ConversationCache(cache, held); // in place of one that holds nothing yet
       return chat;
     } catch (error) {
       cache.dispose();
@@ -183,9 +181,7 @@ export class Chat {
   /** Frees the cache. The messages stay, and the chat may be used again. */
   dispose(): void {
     this.#expectFree('dispose');
-    this.#cache.dispose();
-    this.#held = nothingHeld;
-    this.#leavePoint();
+    this.#conversation.dispose();
   }
 
   /** Lets `using talk = chat(model)` free the cache at the end of its block. */
@@ -221,17 +217,14 @@ export class Chat {
     const {ids} = prompt;
     const count = this.#countThatFits(ids.length, tokens);
     signal?.throwIfAborted();
-    const before = this.#cache.tokens;
-    const cut = await this.#cutBack(ids);
-    const goesOn = messages.length > this.#messages.length || cut.reused === before;
-    this.#setPoint(ids, goesOn);
+    const cut = await this.#conversation.cutBackTo(ids, messages.length > this.#messages.length);
     const record = new AnswerRecord(tokenizer, ids);
     const generated = generateIds(
       this.#model,
       ids.slice(cut.reused),
       {
         ...options,
-        cache: this.#cache,
+        cache: this.cache,
         tokens: count,
         seed: seed === undefined ? undefined : seed + this.#turns.length,
       },
@@ -250,13 +243,13 @@ export class Chat {
     } finally {
       const isAborted = signal?.aborted === true && failure === signal.reason;
       if (failure === undefined || isAborted) {
-        this.#held = firstHeld(heldAfter(prompt, record), this.#cache.tokens);
+        this.#conversation.hold(heldAfter(prompt, record));
         if (!isAborted || answer !== '') {
           this.#messages = [...messages, {role: 'assistant', content: answer}];
           this.#turns.push(this.#turnOf(ids.length, cut, record, begin));
         }
       } else {
-        this.#forget();
+        this.#conversation.forget();
       }
     }
   }
@@ -264,13 +257,13 @@ export class Chat {
   /** A conversation as text and ids. */
   #promptOf(messages: readonly ChatMessage[], variables: TemplateVariables): HeldIds {
     const text = renderChat(this.#model, messages, variables);
-    const {ids, marks} = idsOfRendered(this.#model.tokenizer, text, this.#held);
+    const {ids, marks} = idsOfRendered(this.#model.tokenizer, text, this.#conversation.held);
     return {ids, text, marks: [...marks, {text: text.length, ids: ids.length}]};
   }
 
   #countThatFits(promptEnd: number, tokens: number | undefined): number {
     try {
-      return countThatFits(this.#model, promptEnd, {tokens, cache: this.#cache}, usualTokens);
+      return countThatFits(this.#model, promptEnd, {tokens, cache: this.cache}, usualTokens);
     } catch (error) {
       if (!(error instanceof ContextLengthError)) throw error;
       throw new ContextLengthError(
@@ -281,24 +274,6 @@ export class Chat {
     }
   }
 
-  /** Cuts the cache back to what it has in common with the ids of a prompt, of which at least one is left to compute. */
-  async #cutBack(ids: readonly number[]): Promise<Cut> {
-    const cache = this.#cache;
-    if (cache.tokens !== this.#held.ids.length) this.#forget(); // its tokens were changed from outside
-    const reused = Math.min(commonPrefix(ids, this.#held.ids), ids.length - 1);
-    if (reused === cache.tokens) return {reused};
-    try {
-      await cache.truncate(reused);
-    } catch (error) {
-      if (!(error instanceof CacheStateError)) throw error;
-      if (await this.#goBack(ids)) return {reused: cache.tokens};
-      this.#forget();
-      return {reused: 0, restarted: error.message};
-    }
-    this.#held = firstHeld(this.#held, reused);
-    return {reused};
-  }
-
   #turnOf(promptTokens: number, cut: Cut, {ids, firstAt}: AnswerRecord, begin: number): ChatTurn {
     const end = performance.now();
     const start = firstAt ?? end;
@@ -306,42 +281,9 @@ export class Chat {
       ...{promptTokens, reusedTokens: cut.reused, computedTokens: promptTokens - cut.reused},
       generatedTokens: ids.length,
       ...{promptSeconds: (start - begin) / 1000, answerSeconds: (end - start) / 1000},
-      ...{cacheTokens: this.#cache.tokens, cacheBytes: this.#cache.byteSize},
+      ...{cacheTokens: this.cache.tokens, cacheBytes: this.cache.byteSize},
       ...(cut.restarted !== undefined && {restarted: cut.restarted}),
     };
-  }
-
-  /** Goes back to before the newest question, if a prompt begins with what was there. */
-  async #goBack(ids: readonly number[]): Promise<boolean> {
-    const point = this.#point;
-    if (point === undefined || !isBeginning(point.held.ids, ids)) return false;
-    try {
-      await point.at.restore(this.#cache);
-    } catch (error) {
-      if (error instanceof CacheStateError) return false;
-      throw error;
-    }
-    this.#held = point.held;
-    return true;
-  }
-
-  /** The point stays while the newest question is edited or answered anew; with a further one it moves on. */
-  #setPoint(ids: readonly number[], goesOn: boolean): void {
-    if (!goesOn && this.#point !== undefined && isBeginning(this.#point.held.ids, ids)) return;
-    this.#leavePoint();
-    const at = ReturnPoint.of(this.#cache);
-    this.#point = at && {at, held: this.#held};
-  }
-
-  #leavePoint(): void {
-    this.#point?.at.dispose();
-    this.#point = undefined;
-  }
-
-  #forget(): void {
-    this.#cache.reset();
-    this.#held = nothingHeld;
-    this.#leavePoint();
   }
 
   #expectFree(what: string): void {
@@ -351,13 +293,6 @@ export class Chat {
     );
   }
 }
-
-/** Whether a list goes on from another. */
-const isBeginning = (some: readonly number[], all: readonly number[]): boolean =>
-  some.length < all.length && commonPrefix(some, all) === some.length;
-
-/** How much of a prompt was in the cache. */
-type Cut = Pick<ChatTurn, 'restarted'> & {readonly reused: number};
 
 /** A prompt with its answer. It has no mark at its end if the answer ends within a character. */
 function heldAfter(prompt: HeldIds, record: AnswerRecord): HeldIds {

@@ -283,6 +283,7 @@ export const tables: Readonly<Record<string, Table>> = {
   codecs_shakespeare: codecsOfTheField('2,048 tokens of tinyshakespeare.txt'),
   transform_models: {
     ...{what: 'transform_models', subject: ''},
+    case: ({model, text: of, size}) => [model, of, size].join('|'),
     cells: figures =>
       pivot(figures, {
         rows: [

@@ -104,18 +104,6 @@ export class TensorflowOps {
     return x.dtype === dtype ? x : this.run('Bitcast', [x], bitcasts[dtype]);
   }
 
-  /** The bytes of the words of a row: int32 `[..., n]` as uint8 `[..., 4 n]`. */
-  bytesOfRows(words: Handle): Handle {
-    const shape = [...words.shape.slice(0, -1), 4 * words.shape.at(-1)!];
-    return this.reshape(this.bitcast(words, 'uint8'), shape);
-  }
-
-  /** uint8 `[..., 4 n]` as int32 `[..., n]`. */
-  wordsOfRows(bytes: Handle): Handle {
-    const words = bytes.shape.at(-1)! / 4;
-    return this.bitcast(this.reshape(bytes, [...bytes.shape.slice(0, -1), words, 4]), 'int32');
-  }
-
   cast(x: Handle, dtype: Dtype): Handle {
     return x.dtype === dtype ? x : this.run('Cast', [x], casts[dtype]);
   }
@@ -252,36 +240,4 @@ export class TensorflowOps {
   sum = (x: Handle, axis: number, keepDims = false) => this.reduce('Sum', x, axis, keepDims);
   max = (x: Handle, axis: number, keepDims = false) => this.reduce('Max', x, axis, keepDims);
   min = (x: Handle, axis: number, keepDims = false) => this.reduce('Min', x, axis, keepDims);
-
-  /** Numbers that are whole and from 0 to 2^bits - 1, float32 `[..., n]`, as bits of bytes, the first ones lowest: uint8 `[..., n bits / 8]`. */
-  packBytes(numbers: Handle, bits: number): Handle {
-    const perByte = 8 / bits;
-    if (perByte === 1) return this.cast(numbers, 'uint8');
-    const bytes = numbers.shape.at(-1)! / perByte;
-    const places = this.reshape(numbers, [...numbers.shape.slice(0, -1), bytes, perByte]);
-    const weights = this.floats(Array.from({length: perByte}, (_, i) => 2 ** (bits * i)));
-    return this.cast(this.sum(this.mul(places, weights), -1), 'uint8');
-  }
-
-  /** The numbers of `bits` bits in bytes, the lowest first: uint8 `[..., n]` as uint8 `[..., 8 n / bits]`. */
-  unpackBytes(bytes: Handle, bits: number): Handle {
-    if (bits === 8) return bytes;
-    const rows = bytes.shape.slice(0, -1);
-    const count = bytes.shape.at(-1)!;
-    if (bits === 4) {
-      // ...hhhhllll as 0000hhhh0000llll, whose bytes are the two numbers
-      const wide = this.cast(bytes, 'uint16');
-      const spread = this.and(this.or(wide, this.shiftLeft(wide, 4)), 0x0f0f);
-      return this.reshape(this.bitcast(spread, 'uint8'), [...rows, 2 * count]);
-    }
-    // four numbers of 2 bits, or of the four lowest bits, to the bytes of a word
-    const wide = this.cast(bits === 2 ? bytes : this.unpackBytes(bytes, 4), 'int32');
-    const [two, four] = [this.shiftLeft(wide, 8 - bits), 2 * (8 - bits)];
-    const pairs = this.or(wide, two);
-    const spread = this.and(
-      this.or(pairs, this.shiftLeft(pairs, four)),
-      bits === 2 ? 0x03030303 : 0x01010101,
-    );
-    return this.reshape(this.bitcast(spread, 'uint8'), [...rows, (8 / bits) * count]);
-  }
 }

@@ -1,3 +1,4 @@
+import {bytesOfRows} from '../backends/tensorflow_bytes.js';
 import type {Handle, TensorflowOps} from '../backends/tensorflow_ops.js';
 
 /**
@@ -11,7 +12,7 @@ export function decodeFloat8(
   {format, dim}: {readonly format: 'e4m3' | 'e5m2'; readonly dim: number},
   [from, count]: readonly [from: number, count: number],
 ): Handle {
-  const bytes = ops.part(ops.bytesOfRows(ops.part(data, 2, from, count)), 3, 0, dim);
+  const bytes = ops.part(bytesOfRows(ops, ops.part(data, 2, from, count)), 3, 0, dim);
   const codes = ops.cast(bytes, 'uint16');
   const isE5m2 = format === 'e5m2';
   const bits = isE5m2 ? ops.shiftLeft(codes, 8) : bitsOfE4m3(ops, codes);

@@ -1,3 +1,4 @@
+import {bytesOfRows, packBytes, unpackBytes, wordsOfRows} from '../backends/tensorflow_bytes.js';
 import type {Handle, TensorflowOps} from '../backends/tensorflow_ops.js';
 import {groupsOfRow, planesOf, tokensOfGroup, wordsOfPlane, type IntegerLayout} from './integer_layout.js';
 
@@ -59,8 +60,8 @@ function codesOfTokens(ops: TensorflowOps, words: Handle, {dim, bits}: IntegerLa
   let codes: Handle | undefined;
   for (const plane of planesOf(bits)) {
     const count = wordsOfPlane(dim, plane.bits);
-    const bytes = ops.bytesOfRows(ops.part(words, 3, first, count));
-    const unpacked = ops.unpackBytes(bytes, plane.bits);
+    const bytes = bytesOfRows(ops, ops.part(words, 3, first, count));
+    const unpacked = unpackBytes(ops, bytes, plane.bits);
     const part = ops.cast(ops.part(unpacked, 3, 0, dim), 'float32');
     const placed = plane.shift === 0 ? part : ops.mul(part, 2 ** plane.shift);
     codes = codes === undefined ? placed : ops.add(codes, placed);
@@ -76,9 +77,9 @@ export function packIntegers(ops: TensorflowOps, codes: Handle, {dim, bits}: Int
     const upper = plane.shift === 0 ? rest : ops.floor(ops.mul(rest, 2 ** -plane.shift));
     if (plane.shift > 0) rest = ops.sub(rest, ops.mul(upper, 2 ** plane.shift));
     const channels = (wordsOfPlane(dim, plane.bits) * 32) / plane.bits;
-    return ops.packBytes(ops.padRows(upper, channels), plane.bits);
+    return packBytes(ops, ops.padRows(upper, channels), plane.bits);
   });
-  return ops.wordsOfRows(ops.concat(planes, 3));
+  return wordsOfRows(ops, ops.concat(planes, 3));
 }
 
 /** A number of each group for each of its members: float32 `[batch, kvHeads, groups, columns]` as `[batch, kvHeads, tokens, dim]`. */

@@ -1,3 +1,4 @@
+import {bytesOfRows, packBytes, unpackBytes, wordsOfRows} from '../backends/tensorflow_bytes.js';
 import type {Handle, TensorflowOps} from '../backends/tensorflow_ops.js';
 import {
   placesOfHead,
@@ -130,7 +131,7 @@ function levelsOfTiles(ops: TensorflowOps, codes: Handle, layout: LloydMaxLayout
     const perByte = 8 / bits;
     const kinds = [...new Set(planes)];
     const chosen = ops.gather(words, ops.constant(own, [own.length], 'int32'), 2);
-    const bytes = ops.cast(ops.bytesOfRows(chosen), 'int32');
+    const bytes = ops.cast(bytesOfRows(ops, chosen), 'int32');
     // numbers of a byte belong to one plane of a group of channels
     const offsets = own.map((_, vector) => byteValues * kinds.indexOf(planes[vector * perByte]!));
     const entries =
@@ -163,9 +164,9 @@ function termsOfBytes({bits, levels}: Plane): number[] {
 /** The exponents of scales: uint8 `[batch, tiles, kvHeads, 16]`. */
 export function exponentsOfTiles(ops: TensorflowOps, scales: Handle, kvHeads: number): Handle {
   const [batch, , tiles] = scales.shape as [number, number, number];
-  const bytes = ops.bytesOfRows(ops.reshape(scales, [batch, tiles, kvHeads, scaleWords]));
-  const lower = ops.unpackBytes(ops.part(bytes, 3, 0, 8), 4);
-  const upper = ops.unpackBytes(ops.part(bytes, 3, 8, 4), 2);
+  const bytes = bytesOfRows(ops, ops.reshape(scales, [batch, tiles, kvHeads, scaleWords]));
+  const lower = unpackBytes(ops, ops.part(bytes, 3, 0, 8), 4);
+  const upper = unpackBytes(ops, ops.part(bytes, 3, 8, 4), 2);
   return ops.or(lower, ops.shiftLeft(upper, 4));
 }
 
@@ -174,6 +175,6 @@ export function packExponents(ops: TensorflowOps, exponents: Handle): Handle {
   const [batch, tiles, kvHeads] = exponents.shape as [number, number, number];
   const upper = ops.floor(ops.mul(exponents, 1 / 16));
   const lower = ops.sub(exponents, ops.mul(upper, 16));
-  const bytes = ops.concat([ops.packBytes(lower, 4), ops.packBytes(upper, 2)], 3);
-  return ops.reshape(ops.wordsOfRows(bytes), [batch, 1, tiles, scaleWords * kvHeads]);
+  const bytes = ops.concat([packBytes(ops, lower, 4), packBytes(ops, upper, 2)], 3);
+  return ops.reshape(wordsOfRows(ops, bytes), [batch, 1, tiles, scaleWords * kvHeads]);
 }

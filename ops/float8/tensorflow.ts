@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import {wordsOfRows} from '../backends/tensorflow_bytes.js';
 import {tensorflowTensor} from '../backends/tensorflow_ops.js';
 import {float8Formats, wordsOfRow} from '../encodings/float8.js';
 import type {KernelInputs} from '../run_op.js';
@@ -24,6 +25,6 @@ export function float8CodesTensorflow(
     // a normal number's steps begin at 2^mantissaBits, which is exponent field 1; rounding up carries into the field
     const unsigned = ops.cast(ops.add(ops.mul(field, 2 ** mantissaBits), steps), 'int32');
     const codes = ops.cast(ops.or(unsigned, sign), 'uint8');
-    return ops.wordsOfRows(ops.padRows(codes, 4 * wordsOfRow({dim: x.shape[3]})));
+    return wordsOfRows(ops, ops.padRows(codes, 4 * wordsOfRow({dim: x.shape[3]})));
   });
 }

@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import {bytesOfRows, wordsOfRows} from '../backends/tensorflow_bytes.js';
 import {withTensorflow} from '../backends/tensorflow_ops.js';
 import {tileTokens, vectorsOfHead, wordsOfTile, type LloydMaxLayout} from '../encodings/lloyd_max_layout.js';
 import {exponentsOfTiles, packExponents} from '../encodings/lloyd_max_tensorflow.js';
@@ -28,7 +29,7 @@ export function gatherTiledTensorflow(
       const chosen = ops.reshape(ops.gather(byHead, at, 2, 2), [batch, kvHeads, keptTiles, tileTokens]);
       const keptScales = packExponents(ops, ops.transpose(chosen, [0, 2, 1, 3]));
       if (all === 0) return [ops.constant([], [batch, 1, keptTiles, 0], 'int32'), keptScales];
-      const bytes = ops.reshape(ops.bytesOfRows(ops.of(codes)), [batch, tiles, all, tileTokens]);
+      const bytes = ops.reshape(bytesOfRows(ops, ops.of(codes)), [batch, tiles, all, tileTokens]);
       let first = 0;
       const heads = vectors.flatMap((count, head) => {
         if (count === 0) return [];
@@ -38,7 +39,7 @@ export function gatherTiledTensorflow(
         const gathered = ops.gather(rows, ops.reshape(ops.part(at, 1, head, 1), [batch, kept]), 1, 1);
         return [ops.transpose(ops.reshape(gathered, [batch, keptTiles, tileTokens, count]), [0, 1, 3, 2])];
       });
-      const words = ops.wordsOfRows(ops.cast(ops.concat(heads, 2), 'uint8'));
+      const words = wordsOfRows(ops, ops.cast(ops.concat(heads, 2), 'uint8'));
       return [ops.reshape(words, [batch, 1, keptTiles, wordsOfTile(layout)]), keptScales];
     }),
   );

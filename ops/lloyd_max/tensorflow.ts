@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import {wordsOfRows} from '../backends/tensorflow_bytes.js';
 import {type Handle, type TensorflowOps, withTensorflow} from '../backends/tensorflow_ops.js';
 import {
   groupChannels,
@@ -31,7 +32,8 @@ export function quantizeLloydMaxTensorflow(
       vectors === 0
         ? ops.constant([], [batch, 1, tiles, 0], 'int32')
         : ops.reshape(
-            ops.wordsOfRows(
+            wordsOfRows(
+              ops,
               ops.transpose(
                 ops.reshape(packedVectors(ops, ops.reshape(levels, [kvHeads * dim, count]), widths, dim), [
                   vectors,

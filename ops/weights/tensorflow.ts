@@ -1,3 +1,4 @@
+import {bytesOfRows} from '../backends/tensorflow_bytes.js';
 import type {Handle, TensorflowOps} from '../backends/tensorflow_ops.js';
 import {inputsOfRecord, outputsOfRecord, packedFormats, type PackedFormat} from './formats.js';
 
@@ -9,7 +10,7 @@ export function rowsOfRecords(ops: TensorflowOps, records: Handle, format: Packe
   const {bits, groupSize, hasMinimum} = packedFormats[format];
   const [groups, blocks] = records.shape as [number, number];
   const shape = [groups * outputsOfRecord, blocks * inputsOfRecord];
-  const bytes = ops.bytesOfRows(records);
+  const bytes = bytesOfRows(ops, records);
   if (groupSize === Infinity) {
     const halves = ops.bitcast(pairs(ops, bytes), format === 'float16' ? 'float16' : 'bfloat16');
     const places = ops.reshape(halves, [groups, blocks, inputsOfRecord, outputsOfRecord]);

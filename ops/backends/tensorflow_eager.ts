@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs';
 /** TensorFlow's numbers of the dtypes that our kernels use; tfjs itself has only float32, int32 and bool of them. */
 const dtypeNumbers = {
   float32: 1,
+  float64: 2,
   int32: 3,
   uint8: 4,
   int8: 6,
@@ -32,10 +33,11 @@ interface TensorflowEager {
   /** Whether ops run on a GPU, as those of tfjs-node-gpu do if there is one. */
   readonly isOnGpu: boolean;
   /**
-   * Runs an op with one output, which is the caller's to `free`. TensorFlow takes the dtypes of single inputs from these, not from attributes.
+   * Runs an op; its outputs are the caller's to `free`. TensorFlow takes the dtypes of single inputs from these, not from attributes.
    * @param attributes an object that lives as long as the program: it is translated once.
+   * @param outputs how many the op has.
    */
-  run(op: string, inputs: readonly Handle[], attributes: OpAttributes): Handle;
+  run(op: string, inputs: readonly Handle[], attributes: OpAttributes, outputs: number): Handle[];
   /** A tensor of numbers of the host, which is the caller's to `free`. */
   upload(numbers: Float32Array | Int32Array | Uint8Array, shape: readonly number[], dtype: Dtype): Handle;
   /** The same for a few numbers that are asked for again and again, such as shapes: they stay until there are too many. */
@@ -103,12 +105,13 @@ function eagerOf(backend: TfjsNodeBackend): TensorflowEager {
     get isOnGpu() {
       return backend.isUsingGpuDevice;
     },
-    run: (op, inputs, attributes) => {
+    run: (op, inputs, attributes, outputs) => {
       const ids = inputs.map(({id}) => id);
       const known = translated.get(attributes) ?? Object.entries(attributes).map(attributeOf);
       translated.set(attributes, known);
-      const [{id, shape, dtype}] = backend.binding.executeOp(op, known, ids, 1) as [OutputInfo];
-      return {id, shape, dtype: dtypeOf.get(dtype)!};
+      return backend.binding
+        .executeOp(op, known, ids, outputs)
+        .map(({id, shape, dtype}) => ({id, shape, dtype: dtypeOf.get(dtype)!}));
     },
     upload,
     constant: (numbers, shape, dtype) => {

@@ -60,10 +60,16 @@ export class TensorflowOps {
     return this.eager.handleOf(tensor);
   }
 
+  /** An op with one output. */
   run(op: string, inputs: readonly Handle[], attributes: OpAttributes = none): Handle {
-    const handle = this.eager.run(op, inputs, attributes);
-    this.made.add(handle);
-    return handle;
+    return this.runAll(op, inputs, attributes, 1)[0]!;
+  }
+
+  /** An op with several outputs: all of them. @param attributes translated once: an object that lives as long as the program. */
+  runAll(op: string, inputs: readonly Handle[], attributes: OpAttributes, outputs: number): Handle[] {
+    const handles = this.eager.run(op, inputs, attributes, outputs);
+    for (const handle of handles) this.made.add(handle);
+    return handles;
   }
 
   constant(
@@ -169,6 +175,11 @@ export class TensorflowOps {
     return this.run('Transpose', [x, this.ints(order)]);
   }
 
+  /** The same numbers along an axis in the opposite order. */
+  reverse(x: Handle, axis: number): Handle {
+    return this.run('ReverseV2', [x, this.ints([axis])]);
+  }
+
   /** Slices of `x` along an axis by their indices, int32; the first `batchDims` axes of both belong together. */
   gather(x: Handle, indices: Handle, axis = 0, batchDims = 0): Handle {
     return this.moved(x, y => this.run('GatherV2', [y, indices, this.axis(axis)], {batch_dims: batchDims}));
@@ -191,16 +202,25 @@ export class TensorflowOps {
   private scalar(value: number, dtype: Dtype): Handle {
     if (dtype === 'float32' || dtype === 'int32' || dtype === 'uint8')
       return this.constant([value], [], dtype);
-    return this.cast(this.constant([value], [], 'int32'), dtype); // nothing else can be uploaded
+    // nothing else can be uploaded
+    if (dtype === 'float64') {
+      const halves = new Int32Array(Float64Array.of(value).buffer);
+      return this.bitcast(this.constant(halves, [2], 'int32'), dtype);
+    }
+    return this.cast(this.constant([value], [], 'int32'), dtype);
   }
 
-  /** An op of two tensors of one dtype, which broadcast; a number is of the dtype of x. */
-  private binary(op: string, x: Handle, y: Handle | number): Handle {
-    return this.run(op, [x, typeof y === 'number' ? this.scalar(y, x.dtype) : y]);
+  /** An op of two tensors of one dtype, which broadcast; a number is of the dtype of the other. */
+  private binary(op: string, x: Handle | number, y: Handle | number): Handle {
+    const {dtype} = (typeof x === 'number' ? y : x) as Handle;
+    return this.run(
+      op,
+      [x, y].map(side => (typeof side === 'number' ? this.scalar(side, dtype) : side)),
+    );
   }
 
   add = (x: Handle, y: Handle | number) => this.binary('AddV2', x, y);
-  sub = (x: Handle, y: Handle | number) => this.binary('Sub', x, y);
+  sub = (x: Handle | number, y: Handle | number) => this.binary('Sub', x, y);
   mul = (x: Handle, y: Handle | number) => this.binary('Mul', x, y);
   div = (x: Handle, y: Handle | number) => this.binary('RealDiv', x, y);
   /** 0 where y is 0. */
@@ -208,6 +228,7 @@ export class TensorflowOps {
   maximum = (x: Handle, y: Handle | number) => this.binary('Maximum', x, y);
   minimum = (x: Handle, y: Handle | number) => this.binary('Minimum', x, y);
   lessEqual = (x: Handle, y: Handle | number) => this.binary('LessEqual', x, y);
+  equal = (x: Handle, y: Handle | number) => this.binary('Equal', x, y);
   less = (x: Handle, y: Handle | number) => this.binary('Less', x, y);
   and = (x: Handle, y: Handle | number) => this.binary('BitwiseAnd', x, y);
   or = (x: Handle, y: Handle | number) => this.binary('BitwiseOr', x, y);
@@ -218,6 +239,7 @@ export class TensorflowOps {
     return this.run(op, [x]);
   }
 
+  isFinite = (x: Handle) => this.unary('IsFinite', x);
   abs = (x: Handle) => this.unary('Abs', x);
   floor = (x: Handle) => this.unary('Floor', x);
   /** To the nearest integer; of two, the even one. */
@@ -232,12 +254,14 @@ export class TensorflowOps {
     return this.run('SelectV2', [isSo, x, y]);
   }
 
-  private reduce(op: string, x: Handle, axis: number, keepDims: boolean): Handle {
-    const at = axis < 0 ? x.shape.length + axis : axis;
-    return this.run(op, [x, this.ints([at])], keepDims ? keeping : none);
+  private reduce(op: string, x: Handle, axis: number | readonly number[], keepDims: boolean): Handle {
+    const axes = [axis].flat().map(each => (each < 0 ? x.shape.length + each : each));
+    return this.run(op, [x, this.ints(axes)], keepDims ? keeping : none);
   }
 
   sum = (x: Handle, axis: number, keepDims = false) => this.reduce('Sum', x, axis, keepDims);
   max = (x: Handle, axis: number, keepDims = false) => this.reduce('Max', x, axis, keepDims);
   min = (x: Handle, axis: number, keepDims = false) => this.reduce('Min', x, axis, keepDims);
+  /** Of bool: whether all are true. */
+  all = (x: Handle, axes: readonly number[], keepDims = false) => this.reduce('All', x, axes, keepDims);
 }

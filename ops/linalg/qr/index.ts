@@ -4,6 +4,7 @@ import {defineOp, runOp} from '../../run_op.js';
 import {asStack, unstack} from '../stacks.js';
 import {qrGradient} from './gradient.js';
 import {qrReference} from './reference.js';
+import {qrTensorflow} from './tensorflow.js';
 import {qrWasm} from './wasm.js';
 import {qrWebgpu} from './webgpu.js';
 
@@ -37,7 +38,11 @@ export function qr<T extends tf.Tensor>(x: T): Qr<T> {
 }
 
 /** One output, as ops must have: `[n, min(rows, columns), rows + columns]`, each row a column of Q and a row of R. */
-export const qrOp = defineOp({name: 'Qr', reference: qrReference, kernels: {wasm: qrWasm, webgpu: qrWebgpu}});
+export const qrOp = defineOp({
+  name: 'Qr',
+  reference: qrReference,
+  kernels: {tensorflow: qrTensorflow, wasm: qrWasm, webgpu: qrWebgpu},
+});
 
 function packedQr(x: tf.Tensor3D): tf.Tensor3D {
   const factors = runOp(qrOp, {x}, {});

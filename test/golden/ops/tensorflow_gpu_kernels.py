@@ -18,10 +18,10 @@ from tensorflow.python.framework import dtypes, kernels, op_def_registry
 
 # What kernels of eigenkv on tensorflow, and the caches that run on it, call in steps.
 OPS = (
-    'Abs Add AddN AddV2 All ArgMax BatchMatMulV2 Bitcast BitwiseAnd BitwiseOr Cast ConcatV2 DivNoNan Equal Exp ExpandDims Fill Floor GatherV2 '
-    'Greater GreaterEqual Identity InplaceUpdate IsFinite LeftShift Less LessEqual Log LogicalAnd LowerBound MatMul Max Maximum Mean Min '
-    'Minimum Mul Neg OnesLike Pack Pad Range RealDiv Reciprocal Relu Reshape ReverseV2 RightShift Round Select SelectV2 Sigmoid Slice SplitV Sqrt '
-    'Rsqrt Square Sub Sum Tanh Tile TopKV2 Transpose Unpack ZerosLike'
+    'Abs Add AddN AddV2 All ArgMax BatchMatMulV2 Bitcast BitwiseAnd BitwiseOr Cast ConcatV2 DivNoNan Equal Exp ExpandDims Fill Floor '
+    'GatherV2 Greater GreaterEqual Identity InplaceUpdate IsFinite LeftShift Less LessEqual Log LogicalAnd LowerBound MatMul '
+    'Max Maximum Mean Min Minimum Mul Neg OnesLike Pack Pad Qr Range RealDiv Reciprocal Relu Reshape ReverseV2 RightShift Round Rsqrt '
+    'Select SelectV2 SelfAdjointEigV2 Sigmoid Slice SplitV Sqrt Square Sub Sum Svd Tanh Tile TopKV2 Transpose Unpack ZerosLike'
 ).split()
 
 

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {eigh, eighAsync, eighOp, type Eigen} from '../../../ops/linalg/eigh/index.js';
 import {hasKernel} from '../../../ops/run_op.js';
-import {describeOnBackends} from '../../support/backends.js';
+import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {decompositionErrors, roundingOn} from '../../support/decomposition_errors.js';
 import {readGolden, type GoldenArray} from '../../support/golden.js';
 import {randomFloats} from '../../support/random.js';
@@ -31,8 +31,8 @@ const spectra = readGolden('linalg/decompositions.json') as {
 describeOnBackends('eigh', backend => {
   const rounding = (tight: number, length: number) => roundingOn(backend, tight, length);
 
-  it('runs by a kernel on wasm and webgpu', () => {
-    expect(hasKernel(eighOp.name)).to.equal(['wasm', 'webgpu'].includes(backend));
+  it('runs by a kernel on every backend that has them', () => {
+    expect(hasKernel(eighOp.name)).to.equal(['tensorflow', 'wasm', 'webgpu'].includes(backend));
   });
 
   for (const {name, x, values, vectors, simple} of golden.eigen) {
@@ -171,7 +171,7 @@ describeOnBackends(
         {numRuns: 30},
       ));
   },
-  ['cpu', 'wasm'],
+  testBackends.filter(backend => !backend.startsWith('webg')),
 );
 
 /** V x V^T = diag(values), V V^T = 1, values descending, leading components positive. */

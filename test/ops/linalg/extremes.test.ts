@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {eighAsync} from '../../../ops/linalg/eigh/index.js';
 import {updateSvd, type SvdUpdate} from '../../../ops/linalg/update_svd.js';
-import {describeOnBackends} from '../../support/backends.js';
+import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {roundingOn} from '../../support/decomposition_errors.js';
 import {extremes, type MakeNumber} from '../../support/extremes.js';
 import {randomFloats} from '../../support/random.js';
@@ -46,8 +46,9 @@ describeOnBackends('decompositions at the extremes', backend => {
 
 describeOnBackends(
   'updates of an SVD at the extremes',
-  () => {
+  backend => {
     for (const [name, make] of Object.entries(extremes)) {
+      if (name === 'denormal numbers' && backend === 'tensorflow') continue; // its products take them for zeros
       it(`updateSvd: ${name}`, () => {
         const x = matrixOf(make);
         const size = sizeOf(x);
@@ -66,7 +67,7 @@ describeOnBackends(
       });
     }
   },
-  ['cpu', 'wasm'],
+  testBackends.filter(backend => !backend.startsWith('webg')),
 );
 
 /** The newest coefficients times the basis are the block itself, if the rank is that of the head. */

@@ -6,7 +6,7 @@ import {pinv} from '../../../ops/linalg/pinv.js';
 import {qr, qrOp} from '../../../ops/linalg/qr/index.js';
 import {randomizedSvd} from '../../../ops/linalg/randomized_svd.js';
 import {svd} from '../../../ops/linalg/svd/index.js';
-import {describeOnBackends} from '../../support/backends.js';
+import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {randomOfRank, roundingOn} from '../../support/decomposition_errors.js';
 import {extremes} from '../../support/extremes.js';
 import {type GoldenArray, goldenTensor, readGolden} from '../../support/golden.js';
@@ -93,7 +93,7 @@ describeOnBackends(
       await expectClose(actual.r, expected.r, 1e-6);
     });
   },
-  ['wasm'],
+  testBackends.filter(backend => backend === 'wasm' || backend === 'tensorflow'),
 );
 
 describeOnBackends('pinv', () => {

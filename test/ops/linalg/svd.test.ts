@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {type Svd, svd, svdOp} from '../../../ops/linalg/svd/index.js';
 import {hasKernel} from '../../../ops/run_op.js';
-import {describeOnBackends} from '../../support/backends.js';
+import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {
   type DecompositionErrors,
   decompositionErrors,
@@ -27,8 +27,8 @@ const golden = readGolden('linalg/decompositions.json') as SvdGolden;
 
 describeOnBackends('svd', backend => {
   const rounding = (tight: number, length: number) => roundingOn(backend, tight, length);
-  it('runs by a kernel on wasm and webgpu', () => {
-    expect(hasKernel(svdOp.name)).to.equal(['wasm', 'webgpu'].includes(backend));
+  it('runs by a kernel on every backend that has them', () => {
+    expect(hasKernel(svdOp.name)).to.equal(['tensorflow', 'wasm', 'webgpu'].includes(backend));
   });
 
   for (const of of golden.singular) {
@@ -201,7 +201,7 @@ describeOnBackends(
         {numRuns: 30},
       ));
   },
-  ['wasm'],
+  testBackends.filter(backend => backend === 'wasm' || backend === 'tensorflow'),
 );
 
 async function numbersOf({u, s, vt}: {u: tf.Tensor; s: tf.Tensor; vt: tf.Tensor}) {

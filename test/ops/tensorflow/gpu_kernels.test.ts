@@ -3,6 +3,7 @@ import {expect} from 'chai';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {makePolicy} from '../../../cache/policies/as_policy.js';
 import {embed} from '../../../ops/embed/index.js';
+import {eigh, qr, svd} from '../../../ops/linalg/index.js';
 import {linear} from '../../../ops/linear/index.js';
 import {rmsNorm} from '../../../ops/rms_norm/index.js';
 import {swigluLinear} from '../../../ops/swiglu_linear/index.js';
@@ -35,7 +36,17 @@ const registry = (readGolden('ops/tensorflow_gpu_kernels.json') as {ops: Record<
 
 /** TensorFlow's numbers of dtypes (tensorflow/c/tf_datatype.h). */
 const dtypes: Record<number, string> = {
-  ...{1: 'float32', 3: 'int32', 4: 'uint8', 5: 'int16', 6: 'int8', 9: 'int64', 10: 'bool', 14: 'bfloat16'},
+  ...{
+    1: 'float32',
+    2: 'float64',
+    3: 'int32',
+    4: 'uint8',
+    5: 'int16',
+    6: 'int8',
+    9: 'int64',
+    10: 'bool',
+    14: 'bfloat16',
+  },
   ...{17: 'uint16', 19: 'float16', 22: 'uint32'},
 };
 
@@ -82,10 +93,6 @@ const computed = (shape: [number, number, number, number]) => tf.add<tf.Tensor4D
 /** What reads numbers in a step, on purpose: see docs/backends/tensorflow.md. */
 const readers: Readonly<Record<string, string>> = {
   adaptive: 'decides by the error of a trial',
-  onlineSvd: 'finds its basis on the host',
-  layered: 'finds its basis on the host',
-  transform: 'finds its tables on the host, if it has no profile',
-  mixed: 'finds its tables on the host, if it has no profile',
 };
 
 const onTensorflow = testBackends.filter(backend => backend === 'tensorflow');
@@ -102,8 +109,8 @@ describeOnBackends(
             const x = (heads: number) => computed([1, heads, tokens, 16]);
             cache.attend(0, {queries: x(6), keys: x(2), values: x(2), rope: {theta: 100}});
           });
-        step(30);
         const recording = recordOps(() => {
+          step(30);
           for (let token = 0; token < 40; token++) step(1);
         });
         cache.dispose();
@@ -127,6 +134,21 @@ describeOnBackends(
         });
         tf.dispose([ids, x, matrix.records]);
         expect(faultsOf(recording)).to.deep.equal([]);
+      });
+    }
+
+    for (const [name, decompose] of Object.entries({eigh, svd, qr})) {
+      it(`decomposes by kernels that GPUs have: ${name}`, () => {
+        const x = tf.add<tf.Tensor3D>(tf.randomNormal([3, 8, 8]), 0);
+        const recording = recordOps(() => {
+          tf.dispose(decompose(x));
+        });
+        x.dispose();
+        expect(recording.ops.length).to.be.above(0);
+        expect(recording.reads).to.deep.equal([]);
+        // TensorFlow registers its kernel for CPUs for GPUs, too
+        const onHost = name === 'qr' ? ["Qr (float64) has input, q, r in the host's memory"] : [];
+        expect(faultsOf(recording)).to.deep.equal(onHost);
       });
     }
   },

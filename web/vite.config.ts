@@ -6,7 +6,7 @@ const root = fileURLToPath(new URL('.', import.meta.url));
 const outDir = fileURLToPath(new URL('./dist', import.meta.url));
 
 /** What of node_modules is not tfjs or of tfjs: the libraries of the package and the page's own. */
-const ownLibraries = ['@huggingface', 'is-any-array', 'ml-', 'preact', 'valibot'];
+const ownLibraries = ['@huggingface', 'preact', 'valibot'];
 
 /** Of cross-origin isolation: threads may share memory. Hosts that send no such headers get public/isolation_worker.js. */
 const isolation = {
@@ -39,7 +39,7 @@ export default defineConfig({
   optimizeDeps: {
     include: [
       ...['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', '@tensorflow/tfjs-backend-webgpu'],
-      ...['@huggingface/tokenizers', 'ml-matrix', 'valibot'],
+      ...['@huggingface/tokenizers', 'valibot'],
     ],
   },
   server: {headers: isolation, fs: {allow: [fileURLToPath(new URL('..', import.meta.url))]}},

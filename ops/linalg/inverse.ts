@@ -1,5 +1,5 @@
-import {Matrix, inverse} from 'ml-matrix';
 import {multiply64} from './matrix64.js';
+import {solve64} from './solve64.js';
 
 /**
  * The inverse of each of `count` matrices `[dim, dim]`, row-major, in float64 on the host.
@@ -7,22 +7,17 @@ import {multiply64} from './matrix64.js';
  */
 export function inverses(matrices: Float32Array, count: number, dim: number): Float32Array | undefined {
   const inverted = new Float32Array(matrices.length);
+  const identity = Float64Array.from({length: dim * dim}, (_, at) => (at % (dim + 1) === 0 ? 1 : 0));
   for (let i = 0; i < count; i++) {
-    const part = matrices.subarray(i * dim * dim, (i + 1) * dim * dim);
-    const rows = Array.from({length: dim}, (_, row) => [...part.subarray(row * dim, (row + 1) * dim)]);
-    try {
-      inverted.set(inverse(new Matrix(rows)).to1DArray(), i * dim * dim);
-    } catch {
-      return undefined;
-    }
+    const matrix = matrices.subarray(i * dim * dim, (i + 1) * dim * dim);
+    const found = Float32Array.from(solve64(matrix, identity, dim, dim));
+    const isInverse = multiply64(found, matrix, dim, dim, dim).every(
+      (number, at) => Math.abs(number - identity[at]!) < mostError,
+    );
+    if (!isInverse) return undefined;
+    inverted.set(found, i * dim * dim);
   }
-  const parts = Array.from({length: count}, (_, i) => [i * dim * dim, (i + 1) * dim * dim] as const);
-  const areInverse = parts.every(part =>
-    multiply64(inverted.subarray(...part), matrices.subarray(...part), dim, dim, dim).every(
-      (number, at) => Math.abs(number - (at % (dim + 1) === 0 ? 1 : 0)) < mostError,
-    ),
-  );
-  return areInverse ? inverted : undefined;
+  return inverted;
 }
 
 /** Of an element of A^-1 A. */

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import {Matrix, solve} from 'ml-matrix';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import {expectRank4} from '../encodings/encoding.js';
 import {hostNumbers} from '../host_numbers.js';
+import {transpose64} from '../linalg/matrix64.js';
+import {solve64} from '../linalg/solve64.js';
 import {defineOp, runOp, type KernelInputs} from '../run_op.js';
 
 type CoefficientInputs = {x: tf.Tensor4D; basis: tf.Tensor4D};
@@ -40,21 +41,15 @@ const coefficientsOp = defineOp({
 /** In float64 on the host. */
 function coefficientsReference({x, basis}: CoefficientInputs): tf.Tensor4D {
   const [batch, kvHeads, tokens, dim] = x.shape;
-  const [vectors, matrices] = [hostNumbers(x), hostNumbers(basis)];
-  const matrixOf = (numbers: ArrayLike<number>, head: number, rows: number) =>
-    new Matrix(
-      Array.from({length: rows}, (_, row) =>
-        Array.from({length: dim}, (__, i) => numbers[(head * rows + row) * dim + i]!),
-      ),
-    );
-  const solved = Array.from({length: batch * kvHeads}, (_, head) =>
-    tokens === 0
-      ? []
-      : solve(matrixOf(matrices, head, dim).transpose(), matrixOf(vectors, head, tokens).transpose())
-          .transpose()
-          .to1DArray(),
-  );
-  return tf.tensor4d(Float32Array.from(solved.flat()), x.shape);
+  const [vectors, bases] = [hostNumbers(x), hostNumbers(basis)];
+  const solved = new Float32Array(x.size);
+  for (let head = 0; head < batch * kvHeads; head++) {
+    const [from, to] = [head * tokens * dim, (head + 1) * tokens * dim];
+    const a = transpose64(bases.slice(head * dim * dim, (head + 1) * dim * dim), dim, dim);
+    const b = transpose64(vectors.slice(from, to), tokens, dim);
+    solved.set(transpose64(solve64(a, b, dim, tokens), dim, tokens), from);
+  }
+  return tf.tensor4d(solved, x.shape);
 }
 
 function coefficientsWasm({x, basis}: KernelInputs<CoefficientInputs>): tf.TensorInfo {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {eigh64} from '../float64.js';
 import {hostMatrices} from '../host_stacks.js';
 
-/** `eigh` by ml-matrix in float64 on the host, on backends whose tensors can be read synchronously (not webgpu). */
+/** `eigh` in float64 on the host, on backends whose tensors can be read synchronously (not webgpu). */
 export function eighReference({x}: {x: tf.Tensor3D}): tf.Tensor3D {
   const [n, dim] = x.shape;
   return tf.tensor3d(packedEigenvectors(hostMatrices('eigh', x), n, dim), [n, dim + 1, dim]);

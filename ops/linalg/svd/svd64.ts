@@ -1,4 +1,5 @@
 import {leadingIndex} from '../float64.js';
+import {dot64, rotate64} from '../rows64.js';
 
 /** A singular value with its vectors. */
 interface Triplet {
@@ -14,7 +15,7 @@ const mostSweeps = 60;
 
 /**
  * Singular value decomposition of one matrix in float64, on the host, by one-sided Jacobi (Hestenes, 1958): its min(rows, columns) triplets, the
- * largest s first. (ml-matrix's does not end for some matrices of low rank.)
+ * largest s first.
  *
  * @param matrix `[rows, columns]`, row-major, of finite numbers.
  */
@@ -30,7 +31,7 @@ export function svd64(matrix: ArrayLike<number>, rows: number, columns: number):
   const vectors = turned.map((_, i) => new Float64Array(count).fill(1, i, i + 1));
   for (let sweep = 0; sweep < mostSweeps && !orthogonalize(turned, vectors); sweep++);
   const found = turned
-    .map((row, i) => ({row, vector: vectors[i]!, s: Math.sqrt(dot(row, row))}))
+    .map((row, i) => ({row, vector: vectors[i]!, s: Math.sqrt(dot64(row, row))}))
     .sort((a, b) => b.s - a.s);
   const units = unitVectors(found);
   return found.map(({vector, s}, i) => {
@@ -42,21 +43,21 @@ export function svd64(matrix: ArrayLike<number>, rows: number, columns: number):
 
 /** Turns each pair of rows once, and the vectors with them; true if all were orthogonal. Rows of rounding errors stay as they are. */
 function orthogonalize(rows: readonly Float64Array[], vectors: readonly Float64Array[]): boolean {
-  const squares = rows.map(row => dot(row, row));
+  const squares = rows.map(row => dot64(row, row));
   const noise = Math.max(...squares) * (epsilon * rows[0]!.length) ** 2;
   let done = true;
   for (let i = 0; i < rows.length; i++) {
     for (let j = i + 1; j < rows.length; j++) {
       const [a, b] = [squares[i]!, squares[j]!];
       if (a <= noise || b <= noise) continue;
-      const product = dot(rows[i]!, rows[j]!);
+      const product = dot64(rows[i]!, rows[j]!);
       if (!(Math.abs(product) > 1e-12 * Math.sqrt(a) * Math.sqrt(b))) continue;
       done = false;
       const ratio = (b - a) / (2 * product);
       const tangent = (ratio < 0 ? -1 : 1) / (Math.abs(ratio) + Math.sqrt(1 + ratio * ratio));
       const cosine = 1 / Math.sqrt(1 + tangent * tangent);
-      rotate(rows[i]!, rows[j]!, cosine, cosine * tangent);
-      rotate(vectors[i]!, vectors[j]!, cosine, cosine * tangent);
+      rotate64(rows[i]!, rows[j]!, cosine, cosine * tangent);
+      rotate64(vectors[i]!, vectors[j]!, cosine, cosine * tangent);
       squares[i] = a - tangent * product;
       squares[j] = b + tangent * product;
     }
@@ -81,10 +82,10 @@ function unitVectors(found: readonly {readonly row: Float64Array; readonly s: nu
 function orthogonalTo(others: readonly Float64Array[], vector: Float64Array): Float64Array | undefined {
   for (let pass = 0; pass < 2; pass++) {
     for (const other of others) {
-      const along = dot(vector, other);
+      const along = dot64(vector, other);
       vector = vector.map((x, i) => x - along * other[i]!);
     }
-    const size = Math.sqrt(dot(vector, vector));
+    const size = Math.sqrt(dot64(vector, vector));
     if (!(size > 1e-6)) return undefined;
     vector = vector.map(x => x / size);
   }
@@ -98,18 +99,4 @@ function outermostAxis(vectors: readonly Float64Array[], length: number): Float6
   );
   const axis = within.indexOf(Math.min(...within));
   return new Float64Array(length).fill(1, axis, axis + 1);
-}
-
-function rotate(a: Float64Array, b: Float64Array, cosine: number, sine: number): void {
-  for (let i = 0; i < a.length; i++) {
-    const [x, y] = [a[i]!, b[i]!];
-    a[i] = cosine * x - sine * y;
-    b[i] = sine * x + cosine * y;
-  }
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
 }

@@ -37,6 +37,20 @@ describe('eigh64', () => {
     });
   }
 
+  it('takes numbers whose squares leave float64', () => {
+    const x = [2, 1, 0, 1, 3, 1, 0, 1, 4];
+    const {values, vectors} = eigh64(x, 3);
+    for (const scale of [2 ** 1000, 2 ** -1000]) {
+      const found = eigh64(
+        x.map(number => number * scale),
+        3,
+      );
+      expect(found.values).to.deep.equal(values.map(value => value * scale));
+      expect(found.vectors).to.deep.equal(vectors);
+    }
+    expect([...eigh64(new Float64Array(4), 2).values]).to.deep.equal([0, 0]);
+  });
+
   it('says what it does not take', () => {
     expect(() => eigh64([1, 2, 3], 2)).to.throw(InvalidArgumentError, '3 numbers for a matrix [2, 2]');
     expect(() => eigh64([], 0)).to.throw(InvalidArgumentError, '[0, 0]');

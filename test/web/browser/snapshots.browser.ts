@@ -40,13 +40,7 @@ for (const isolated of [false, true]) {
         // all at once: a dependency that is found later would load the page anew
         optimizeDeps: {
           noDiscovery: true,
-          include: [
-            '@tensorflow/tfjs',
-            '@tensorflow/tfjs-backend-wasm',
-            'idb-keyval',
-            'ml-matrix',
-            'valibot',
-          ],
+          include: ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', 'idb-keyval', 'valibot'],
         },
         plugins: [recipes],
         resolve: {alias: {eigenkv: fileURLToPath(new URL('../../../src/index.ts', import.meta.url))}},

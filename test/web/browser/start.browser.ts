@@ -25,7 +25,7 @@ describe('useBackend in a browser', () => {
       // all at once: a dependency that is found later would load the page anew
       optimizeDeps: {
         noDiscovery: true,
-        include: ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', 'ml-matrix', 'valibot'],
+        include: ['@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', 'valibot'],
       },
       server: {host: '127.0.0.1', port: 0, hmr: false, watch: null},
     });

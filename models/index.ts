@@ -5,7 +5,8 @@ export {type ModelToSave, type SaveModelOptions, saveModel} from './save.js';
 export {embeddedText} from './embedded_model.js';
 export {Chat, type ChatTurn, chat} from './chat/chat.js';
 export type {AnswerOptions, ChatOptions} from './chat/options.js';
-export {type ChatMessage, type TemplateVariables, renderChat} from './chat/render_chat.js';
+export type {ChatMessage, TemplateVariables} from './chat/messages.js';
+export {renderChat} from './chat/render_chat.js';
 export {generate} from './generate/generate.js';
 export type {
   GenerateIdsOptions,

@@ -18,6 +18,7 @@ const isolation = {
 export default defineConfig({
   root,
   base: './',
+  resolve: {alias: {'@huggingface/jinja': fileURLToPath(new URL('./build/no_chats.ts', import.meta.url))}},
   worker: {
     format: 'es',
     rolldownOptions: {

@@ -11,6 +11,7 @@ import {partsOf, tokenizerOf} from '../model_like.js';
 import {AnswerRecord} from './answer_record.js';
 import {ConversationCache, type Cut} from './conversation_cache.js';
 import {type HeldIds, idsOfRendered} from './held_ids.js';
+import {type ChatMessage, type TemplateVariables, expectMessages, expectTemplate} from './messages.js';
 import {
   type AnswerOptions,
   type ChatOptions,
@@ -18,7 +19,7 @@ import {
   answerSchema,
   chatSchema,
 } from './options.js';
-import {type ChatMessage, type TemplateVariables, expectMessages, renderChat} from './render_chat.js';
+import {renderLater} from './render_later.js';
 import {readChat, writeChat} from './saved_chat.js';
 
 /** What one answer of a chat took. */
@@ -69,7 +70,7 @@ export class Chat {
   constructor(model: TextModel, options: ChatOptions = {}) {
     const parts = partsOf(model);
     this.#model = {...parts, tokenizer: tokenizerOf(parts)};
-    if (this.#model.chatTemplate === undefined) renderChat(this.#model, []); // says what to do
+    expectTemplate(this.#model.chatTemplate);
     const checked = checkOptions('chat', chatSchema, options);
     const {plan, messages, expectedTokens, beyondContext, onWarning, ...answers} = checked;
     expectMessages(messages);
@@ -213,7 +214,7 @@ export class Chat {
     const begin = performance.now();
     const {signal} = options;
     const {tokenizer} = this.#model;
-    const prompt = this.#promptOf(messages, templateVariables);
+    const prompt = await this.#promptOf(messages, templateVariables);
     const {ids} = prompt;
     const count = this.#countThatFits(ids.length, tokens);
     signal?.throwIfAborted();
@@ -255,8 +256,8 @@ export class Chat {
   }
 
   /** A conversation as text and ids. */
-  #promptOf(messages: readonly ChatMessage[], variables: TemplateVariables): HeldIds {
-    const text = renderChat(this.#model, messages, variables);
+  async #promptOf(messages: readonly ChatMessage[], variables: TemplateVariables): Promise<HeldIds> {
+    const text = await renderLater(this.#model, messages, variables);
     const {ids, marks} = idsOfRendered(this.#model.tokenizer, text, this.#conversation.held);
     return {ids, text, marks: [...marks, {text: text.length, ids: ids.length}]};
   }

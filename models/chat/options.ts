@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import {type KVCacheOptions, cacheEntries} from '../../cache/kv_cache.js';
 import {isRecord} from '../../base/records.js';
 import {type GenerateOptions, generateEntries, stopEntry} from '../generate/options.js';
-import type {ChatMessage, TemplateVariables} from './render_chat.js';
+import type {ChatMessage, TemplateVariables} from './messages.js';
 
 /** How an answer of a chat is generated: the options of `generate`, but for the cache, which is the chat's. */
 export interface AnswerOptions extends Omit<GenerateOptions, 'cache' | 'plan' | 'prefixes'> {

@@ -1,19 +1,8 @@
-import {InvalidArgumentError, ModelError, shown} from '../../base/errors.js';
-import {isRecord} from '../../base/records.js';
+import {InvalidArgumentError, ModelError} from '../../base/errors.js';
 import type {TextModel} from '../loaded_model.js';
 import type {Tokenizer} from '../tokenizer/index.js';
 import {renderTemplate} from './limited_template.js';
-
-/** One message of a conversation. */
-export interface ChatMessage {
-  /** Who speaks. Templates of models know these three, some know others. */
-  readonly role: 'system' | 'user' | 'assistant' | (string & {});
-  /** What is said. Special tokens written out in it (`<|im_end|>`) become those tokens, as in transformers. */
-  readonly content: string;
-}
-
-/** Values of names that a template knows, such as `{enable_thinking: false}`. */
-export type TemplateVariables = Readonly<Record<string, unknown>>;
+import {type ChatMessage, type TemplateVariables, expectMessages, expectTemplate} from './messages.js';
 
 /** Characters of a conversation: more than any context holds, and what a template can be given without taking long. */
 const maxCharacters = 2 ** 20;
@@ -35,11 +24,7 @@ export function renderChat(
   messages: readonly ChatMessage[],
   variables: TemplateVariables = {},
 ): string {
-  if (chatTemplate === undefined) {
-    throw new InvalidArgumentError(
-      'This model has no chat template, so it does not say how messages become a text. Give one text, or set `chatTemplate`.',
-    );
-  }
+  const template = expectTemplate(chatTemplate);
   expectMessages(messages);
   const characters = messages.reduce((sum, {content}) => sum + content.length, 0);
   if (characters > maxCharacters) {
@@ -48,7 +33,7 @@ export function renderChat(
     );
   }
   try {
-    return renderTemplate(chatTemplate, {
+    return renderTemplate(template, {
       ...{tools: null, documents: null, ...variables, messages, add_generation_prompt: true},
       bos_token: spelled(tokenizer, tokenizer.bosId),
       eos_token: spelled(tokenizer, ...tokenizer.eosIds),
@@ -62,29 +47,11 @@ export function renderChat(
   }
 }
 
-/** @throws InvalidArgumentError if it is no list of messages. */
-export function expectMessages(messages: readonly ChatMessage[]): void {
-  const given: unknown = messages;
-  if (!Array.isArray(given)) {
-    throw new InvalidArgumentError(`The messages are ${shown(given)}; expected a list of {role, content}.`);
-  }
-  const wrong = given.findIndex(message => !isMessage(message));
-  if (wrong < 0) return;
-  throw new InvalidArgumentError(
-    `messages[${wrong}] is ${shown(given[wrong])}; expected {role, content}, both texts.`,
-  );
-}
-
 /** What a template says may be long, and meant to do something to a terminal. */
 function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const shortened = message.length > 500 ? `${message.slice(0, 500)}...` : message;
   return shortened.replace(/\p{Cc}+/gu, ' ');
-}
-
-function isMessage(given: unknown): boolean {
-  if (!isRecord(given)) return false;
-  return typeof given['role'] === 'string' && typeof given['content'] === 'string';
 }
 
 /** The first of these ids that has a token, as the vocabulary spells it; the empty text if none has. */

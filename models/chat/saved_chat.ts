@@ -10,7 +10,7 @@ import type {PlanLike} from '../../cache/plans/as_plan.js';
 import type {TextModel} from '../loaded_model.js';
 import {checkIds} from '../token_ids.js';
 import type {HeldIds} from './held_ids.js';
-import type {ChatMessage} from './render_chat.js';
+import type {ChatMessage} from './messages.js';
 
 /** A chat as its file holds it. */
 export interface SavedChat {

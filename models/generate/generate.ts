@@ -1,6 +1,7 @@
 import {InvalidArgumentError} from '../../base/errors.js';
 import {checkOptions} from '../../base/options.js';
-import {type ChatMessage, renderChat} from '../chat/render_chat.js';
+import type {ChatMessage} from '../chat/messages.js';
+import {renderLater} from '../chat/render_later.js';
 import type {TextModel} from '../loaded_model.js';
 import {type ModelLike, partsOf, tokenizerOf} from '../model_like.js';
 import type {Tokenizer} from '../tokenizer/index.js';
@@ -66,7 +67,7 @@ async function* generateText(
   const ids =
     typeof prompt === 'string'
       ? idsOfText(model.tokenizer, prompt, held > 0)
-      : idsOfChat(model, prompt, held);
+      : await idsOfChat(model, prompt, held);
   yield* textOfIds(generateIds(model, ids, options), model.tokenizer, ids, stop);
 }
 
@@ -81,12 +82,16 @@ function idsOfText(tokenizer: Tokenizer, text: string, continues: boolean): numb
   );
 }
 
-function idsOfChat(model: TextModel, messages: readonly ChatMessage[], held: number): number[] {
+async function idsOfChat(
+  model: TextModel,
+  messages: readonly ChatMessage[],
+  held: number,
+): Promise<number[]> {
   if (held > 0) {
     throw new InvalidArgumentError(
       `generate: messages are a whole conversation, but the cache holds ${held} tokens already. Give an empty cache, or a text that ` +
         'continues what the cache holds.',
     );
   }
-  return model.tokenizer.encode(renderChat(model, messages), {addSpecial: false});
+  return model.tokenizer.encode(await renderLater(model, messages), {addSpecial: false});
 }

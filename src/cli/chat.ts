@@ -1,6 +1,6 @@
 import {EigenkvError} from '../../base/errors.js';
 import {chat} from '../../models/chat/chat.js';
-import type {ChatMessage} from '../../models/chat/render_chat.js';
+import type {ChatMessage} from '../../models/chat/messages.js';
 import type {LoadedModel} from '../../models/loaded_model.js';
 import {planLabel} from '../evaluate/index.js';
 import {flag, text, wholeNumber, withDefault} from './support/arguments.js';

@@ -7,7 +7,7 @@ import {
   ModelError,
 } from '../../../base/errors.js';
 import {Chat, chat} from '../../../models/chat/chat.js';
-import type {ChatMessage} from '../../../models/chat/render_chat.js';
+import type {ChatMessage} from '../../../models/chat/messages.js';
 import {ReturnPoint} from '../../../cache/sharing/return_point.js';
 import {generate} from '../../../models/generate/generate.js';
 import type {LogitProcessor} from '../../../models/generate/options.js';

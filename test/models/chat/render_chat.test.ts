@@ -1,5 +1,6 @@
 import {expect} from 'chai';
-import {type ChatMessage, renderChat} from '../../../models/chat/render_chat.js';
+import type {ChatMessage} from '../../../models/chat/messages.js';
+import {renderChat} from '../../../models/chat/render_chat.js';
 import {strftime} from '../../../models/chat/strftime.js';
 import {InvalidArgumentError, ModelError} from '../../../base/errors.js';
 import {readGolden} from '../../support/golden.js';

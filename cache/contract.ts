@@ -42,8 +42,12 @@ export interface Codec {
    *
    * @param like the encoding of earlier tokens of the same run. What all tokens of a run share (a basis, a mean) is taken from it, so
    *   that the appended encodings of two parts are the encoding of both.
+   * @param decided the numbers of `decidedBy(x)`, if there is such a function and no `like`. Default: they are read at once, which throws
+   *   a BackendError on webgpu.
    */
-  encode(x: tf.Tensor4D, like?: Encoding): Encoding;
+  encode(x: tf.Tensor4D, like?: Encoding, decided?: ArrayLike<number>): Encoding;
+  /** Returns the numbers that decide how the first tokens of a run are encoded, such as a rank. Pure. Default: none do. */
+  decidedBy?(x: tf.Tensor4D): tf.Tensor;
   /** Returns an upper bound of |x - decode(encode(x))|: a scalar, or a tensor that broadcasts to the shape of x. */
   errorBound(x: tf.Tensor4D): tf.Tensor;
 }
@@ -90,7 +94,8 @@ export interface PairCodec {
    * Stores a block of exact tokens, which are no longer in `past`. Pure; runs inside the caller's tidy.
    *
    * @returns the past with the block in `held`, under segment names of the codec's choice; undefined if the codec needs the queries of
-   *   a step and the context has none (a plan was changed). The next step then asks again.
+   *   a step and the context has none (a plan was changed), or numbers that have not come yet (`Context.numbersOf`). The next step then asks
+   *   again.
    */
   add(past: Past, block: DenseBlock, context: Context): Past | undefined;
   /**
@@ -233,4 +238,16 @@ export interface Context extends AttendContext {
   readonly budget?: Budget | undefined;
   /** Expected length of the text in tokens, if known: buffers do not grow beyond it before the text does. */
   readonly expectedTokens?: number;
+  /** How a codec reads what it decides by. Default: at once, which throws a BackendError on webgpu. */
+  readonly numbersOf?: NumbersOf | undefined;
 }
+
+/**
+ * Reads numbers that decide how a block is stored. Each function computes some of them.
+ *
+ * @returns a function that returns the numbers of a part; undefined if they have yet to come from the device. Where numbers are read at once, a
+ *   part that is not asked for is not computed; elsewhere all are, and are known when the same block is added a step later.
+ */
+export type NumbersOf = (
+  parts: readonly (() => tf.Tensor)[],
+) => ((part: number) => ArrayLike<number>) | undefined;

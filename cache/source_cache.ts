@@ -5,7 +5,7 @@ import {CacheStateError, InvalidArgumentError} from '../base/errors.js';
 import {type AttendedSegment, attendSegments} from '../ops/attention/attend/segments.js';
 import {expectMovable} from '../ops/backends/residence.js';
 import {headsOf} from '../ops/encodings/encoding.js';
-import type {Policy} from './contract.js';
+import type {Context, Policy} from './contract.js';
 import {keepAndStore} from './past/keep_and_store.js';
 import {type Past, type Segment, noEvents, pastBytes, segmentsOf} from './past/past.js';
 import {kept, releasePast} from './past/past_tensors.js';
@@ -96,7 +96,7 @@ export class SourceCache {
     queries: tf.Tensor4D,
     {size, project, scale = 1 / Math.sqrt(queries.shape[3])}: SourceAttention,
   ): tf.Tensor4D {
-    const source = this.#sources.get(layer) ?? this.#store(layer, project, scale);
+    const source = this.#decided(layer, scale) ?? this.#store(layer, project, scale);
     const [batch, tokens] = size;
     const {past, mask} = source;
     expectMovable(past.recent.keys.data);
@@ -135,6 +135,19 @@ export class SourceCache {
     this.dispose();
   }
 
+  /** What is known of a layer; its tokens are stored now if the codec waited for numbers that have come. */
+  #decided(layer: object, scale: number): Source | undefined {
+    const source = this.#sources.get(layer);
+    if (source?.past.undecided === undefined) return source;
+    const {past} = tf.tidy(() =>
+      kept({past: keepAndStore(this.#policy, source.past, contextOf(source.past, scale))}),
+    );
+    releasePast(source.past, past);
+    const decided = {...source, past};
+    this.#sources.set(layer, decided);
+    return decided;
+  }
+
   #store(layer: object, project: () => SourceTokens, scale: number): Source {
     let made: Source | undefined;
     tf.tidy(() => {
@@ -143,7 +156,7 @@ export class SourceCache {
       checkPolicy(this.#policy, {kvHeads, dim, dimV: values.shape[3]});
       const recent = appendDense(undefined, keys, values, 0, tokens);
       const whole: Past = {held: {}, events: noEvents, recent, tokensSeen: tokens};
-      const past = keepAndStore(this.#policy, whole, {depth: 0, depths: 1, scale, expectedTokens: tokens});
+      const past = keepAndStore(this.#policy, whole, contextOf(whole, scale));
       made = {
         past: kept({past}).past,
         mask: mask && tf.keep(tf.cast(mask, 'float32')),
@@ -154,6 +167,10 @@ export class SourceCache {
     return made!;
   }
 }
+
+const contextOf = ({tokensSeen}: Past, scale: number): Context => ({
+  ...{depth: 0, depths: 1, scale, expectedTokens: tokensSeen},
+});
 
 const weightsOf = (layer: object) =>
   layer instanceof tf.layers.Layer ? layer.weights.map(variable => variable.read().dataId) : [];

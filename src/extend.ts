@@ -41,6 +41,7 @@ export {
 export {
   type Codec,
   type CodecLike,
+  type NumbersOf,
   type PairCodec,
   type SideCodecs,
   type StoreLike,
@@ -70,6 +71,7 @@ export {
   type RopeTables,
   type SeenTokens,
   type Segment,
+  type Undecided,
   WatchedCache,
   type Watcher,
 } from '../cache/index.js';

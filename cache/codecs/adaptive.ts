@@ -3,12 +3,12 @@ import * as v from 'valibot';
 import {type Factory, defineFactory, positiveNumber} from '../../base/options.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
 import {type Encoding, mapTensors, tensorsOf} from '../../ops/encodings/encoding.js';
-import {hostNumbers} from '../../ops/host_numbers.js';
 import {inWiderCodes} from '../../ops/integer/index.js';
 import type {Codec, Context, PairCodec} from '../contract.js';
 import {attendPast} from '../past/attend_past.js';
-import type {DenseBlock, Past} from '../past/past.js';
+import type {DenseBlock, Past, Segment} from '../past/past.js';
 import {dense as denseEncoding, positionsOf} from '../past/segments.js';
+import {numbersAtOnce} from '../past/undecided.js';
 import {dense} from './dense.js';
 import {groupSizes, integer} from './integer.js';
 import {type SideCodecs, codecPair, withBlock} from './pair.js';
@@ -30,8 +30,8 @@ export const adaptiveEntries = {
  * whole past, stays within `tolerance`; float32 if none does. The choice is made for each text of a batch separately, so a text's
  * result does not depend on the other texts. Its bytes do: a block is stored in the widest codes that one of its texts needs.
  *
- * Blocks of equal bits share a segment (`bits2`, `bits4`, `bits8`, `exact`). The errors are read synchronously, which the webgpu
- * backend does not support.
+ * Blocks of equal bits share a segment (`bits2`, `bits4`, `bits8`, `exact`). On webgpu, whose numbers come late, all bits are tried at once, and
+ * the block stays exact until their errors were read: until the next step if the caller awaits the numbers of each.
  */
 export const adaptive: Factory<AdaptiveCodecOptions, PairCodec> = defineFactory(
   'adaptive',
@@ -50,29 +50,26 @@ export const adaptive: Factory<AdaptiveCodecOptions, PairCodec> = defineFactory(
       moveTokens,
       add(past, block, context) {
         if (context.queries === undefined) return undefined;
+        const {numbersOf = numbersAtOnce} = context;
         const queries = latestQueries(context.queries, past.recent.tokens);
-        const exact = attendPast({...past, held: {...past.held, block}}, queries, context);
+        const output = (of: Pick<Segment, 'keys' | 'values'>) =>
+          attendPast({...past, held: {...past.held, block: {...block, ...of}}}, queries, context);
+        const exact = lazily(() => output(block));
+        const encoded = levels.map(({codecs}) => lazily(() => encodedBy(codecs, block)));
+        const trials = encoded.slice(0, -1).map(sides => () => relativeErrors(exact(), output(sides())));
+        const errors = numbersOf(trials);
+        if (errors === undefined) return undefined;
         let open = Array.from({length: queries.shape[0]}, (_, text) => text); // texts without a level yet
         const chosen: number[] = [];
-        for (const [index, {name, codecs}] of levels.entries()) {
-          const encoded = encodedBy(codecs, block);
-          const stored = storedAs(name, past, block, encoded, context);
-          const errors = name === 'exact' ? [] : relativeErrors(exact, stored, queries, context);
-          for (const text of open) if ((errors[text] ?? 0) <= tolerance) chosen[text] = index;
+        for (const [index, {name}] of levels.entries()) {
+          const ofTexts = index < trials.length ? errors(index) : [];
+          for (const text of open) if ((ofTexts[text] ?? 0) <= tolerance) chosen[text] = index;
           open = open.filter(text => chosen[text] === undefined);
           if (open.length > 0) continue;
-          if (chosen.every(level => level === index)) return stored;
-          return storedAs(
-            name,
-            past,
-            block,
-            mixed(
-              block,
-              chosen.map(level => levels[level]!.codecs),
-              encoded,
-            ),
-            context,
-          );
+          const own = chosen.map(level => levels[level]!.codecs);
+          const widest = encoded[index]!();
+          const alike = chosen.every(level => level === index);
+          return storedAs(name, past, block, alike ? widest : mixed(block, own, widest), context);
         }
         return past;
       },
@@ -141,13 +138,12 @@ function latestQueries(queries: tf.Tensor4D, tokensAfter: number): tf.Tensor4D {
 }
 
 /** The relative error of the attention output of each text, `[batch]`. */
-function relativeErrors(
-  exact: tf.Tensor4D,
-  past: Past,
-  queries: tf.Tensor4D,
-  context: Context,
-): ArrayLike<number> {
+function relativeErrors(exact: tf.Tensor4D, output: tf.Tensor4D): tf.Tensor {
   const norm = (x: tf.Tensor) => tf.sqrt(tf.sum(tf.square(x), [1, 2, 3]));
-  const output = attendPast(past, queries, context);
-  return hostNumbers(tf.divNoNan(norm(tf.sub(output, exact)), norm(exact)));
+  return tf.divNoNan(norm(tf.sub(output, exact)), norm(exact));
+}
+
+function lazily<T>(make: () => T): () => T {
+  let made: {readonly value: T} | undefined;
+  return () => (made ??= {value: make()}).value;
 }

@@ -50,8 +50,8 @@ const entries = {
  */
 export const lowRank: Factory<LowRankOptions, Codec> = defineFactory('lowRank', entries, checked => {
   const {latents, rank} = checked;
-  const basisOf = (x: tf.Tensor4D, like: Encoding | undefined): Basis =>
-    sharedBasis(like) ?? bestBasis(x, checked);
+  const basisOf = (x: tf.Tensor4D, like: Encoding | undefined, decided?: ArrayLike<number>): Basis =>
+    sharedBasis(like) ?? bestBasis(x, checked, decided);
   const projected = (x: tf.Tensor4D, {basis, mean}: Basis) => project(mean ? tf.sub(x, mean) : x, basis);
   return {
     name: 'lowRank',
@@ -60,8 +60,9 @@ export const lowRank: Factory<LowRankOptions, Codec> = defineFactory('lowRank', 
     unrotated: true,
     check: sizes => checkRank('lowRank: rank', rank ?? 1, sizes),
     sharedNumbers: dim => dim * (mostDirections(checked, dim) + (checked.center ? 1 : 0)),
-    encode(x, like): LowRankEncoding {
-      const shared = basisOf(x, like);
+    ...(checked.energy !== null && {decidedBy: (x: tf.Tensor4D) => directionsOf(x, checked.center).values}),
+    encode(x, like, decided): LowRankEncoding {
+      const shared = basisOf(x, like, decided);
       const {basis, mean} = shared;
       const former = like?.kind === 'lowRank' ? like.latents : undefined;
       return {
@@ -94,15 +95,16 @@ interface Basis {
 function bestBasis(
   x: tf.Tensor4D,
   {rank, energy, center}: {rank: number | null; energy: number | null; center: boolean},
+  decided: ArrayLike<number> | undefined,
 ): Basis {
-  const [batch, kvHeads, tokens, dim] = x.shape;
-  const mean = center ? tf.mean<tf.Tensor4D>(x, 2, true) : undefined;
-  const centred = tf.reshape<tf.Rank.R3>(mean ? tf.sub(x, mean) : x, [batch * kvHeads, tokens, dim]);
-  // squares of huge numbers would overflow; scaling a whole head does not change its directions
-  const scaled: tf.Tensor3D = tf.div(centred, tf.maximum(tf.max(tf.abs(centred), [1, 2], true), 2 ** -126));
-  const {values, vectors} = eigh(batchedMatMul(scaled, scaled, {transposeA: true}));
+  const [batch, kvHeads, , dim] = x.shape;
+  const {mean, values, vectors} = directionsOf(x, center);
   const most = mostDirections({rank, energy}, dim);
-  const ranks = energy === null ? [most] : ranksOfEnergy(values, energy, batch).map(of => Math.min(most, of));
+  const squares = () => Float32Array.from(decided ?? hostNumbers(values));
+  const ranks =
+    energy === null
+      ? [most]
+      : ranksOfEnergy(squares(), [batch, kvHeads, dim], energy).map(of => Math.min(most, of));
   const kept = Math.max(...ranks);
   const directions: tf.Tensor4D = tf.reshape(tf.slice(vectors, [0, 0, 0], [-1, kept, -1]), [
     batch,
@@ -115,24 +117,35 @@ function bestBasis(
   return mean ? {basis, mean} : {basis};
 }
 
+/** The right singular vectors of each head as rows, with the squares of their singular values `[batch * kvHeads, dim]`, up to a factor. */
+function directionsOf(x: tf.Tensor4D, center: boolean) {
+  const [batch, kvHeads, tokens, dim] = x.shape;
+  const mean = center ? tf.mean<tf.Tensor4D>(x, 2, true) : undefined;
+  const centred = tf.reshape<tf.Rank.R3>(mean ? tf.sub(x, mean) : x, [batch * kvHeads, tokens, dim]);
+  // squares of huge numbers would overflow; scaling a whole head does not change its directions
+  const scaled: tf.Tensor3D = tf.div(centred, tf.maximum(tf.max(tf.abs(centred), [1, 2], true), 2 ** -126));
+  return {mean, ...eigh(batchedMatMul(scaled, scaled, {transposeA: true}))};
+}
+
 function mostDirections({rank, energy}: {rank: number | null; energy: number | null}, dim: number): number {
   return Math.min(rank ?? (energy === null ? defaultRank(dim) : dim), dim);
 }
 
 /**
  * The smallest rank (at least 1) for each text that keeps the share `energy` of the squares in all of its heads.
- * @param squares squared singular values `[batch * kvHeads, dim]`, descending.
+ * @param squares squared singular values, each head's descending.
  */
-function ranksOfEnergy(squares: tf.Tensor2D, energy: number, batch: number): number[] {
-  const [n, dim] = squares.shape;
-  const numbers = hostNumbers(squares);
-  const ranks = Array.from({length: n}, (_, head) =>
+function ranksOfEnergy(
+  squares: Float32Array,
+  [batch, heads, dim]: readonly [batch: number, heads: number, dim: number],
+  energy: number,
+): number[] {
+  const ranks = Array.from({length: batch * heads}, (_, head) =>
     effectiveRank(
-      numbers.slice(head * dim, (head + 1) * dim).map(square => Math.sqrt(Math.max(square, 0))),
+      squares.slice(head * dim, (head + 1) * dim).map(square => Math.sqrt(Math.max(square, 0))),
       energy,
     ),
   );
-  const heads = n / batch;
   return Array.from({length: batch}, (_, text) =>
     Math.max(1, ...ranks.slice(text * heads, (text + 1) * heads)),
   );

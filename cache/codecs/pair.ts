@@ -1,9 +1,10 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {Encoding} from '../../ops/encodings/encoding.js';
-import type {Codec, HeadSizes, PairCodec} from '../contract.js';
-import {type Rotated, unrotateAt} from '../past/decode.js';
-import type {DenseBlock, Past} from '../past/past.js';
+import type {Codec, HeadSizes, NumbersOf, PairCodec} from '../contract.js';
+import {unrotateAt} from '../past/decode.js';
+import type {Past} from '../past/past.js';
 import {appendSegment, leastCommonMultiple, moveTokens} from '../past/segments.js';
+import {numbersAtOnce} from '../past/undecided.js';
 
 /** The codecs for the keys and the values of the same tokens. */
 export interface SideCodecs {
@@ -29,10 +30,21 @@ export function codecPair({keys, values}: SideCodecs): PairCodec {
     firstTokens: ({dim, dimV}: HeadSizes) => Math.max(payingTokens(keys, dim), payingTokens(values, dimV)),
     add(past, block, context) {
       const {stored} = past.held;
+      const {rope, numbersOf} = context;
+      const isRotated = keys.unrotated === true && rope !== undefined;
+      const given = {
+        keys: isRotated
+          ? unrotateAt(block.keys.data, block.positions, {rope, tokensSeen: past.tokensSeen})
+          : block.keys.data,
+        values: block.values.data,
+      };
+      const decided = stored === undefined ? decidedSides({keys, values}, given, numbersOf) : {};
+      if (decided === undefined) return undefined;
+      const ofKeys = keys.encode(given.keys, stored?.keys, decided.keys);
       const encoded = {
         ...block,
-        keys: encodeKeys(keys, block, stored?.keys, {rope: context.rope, tokensSeen: past.tokensSeen}),
-        values: values.encode(block.values.data, stored?.values),
+        keys: isRotated && ofKeys.kind === 'lowRank' ? {...ofKeys, rotate: true} : ofKeys,
+        values: values.encode(given.values, stored?.values, decided.values),
       };
       return withBlock(past, 'stored', encoded, context.expectedTokens);
     },
@@ -58,12 +70,16 @@ export function withBlock(
   };
 }
 
-/** Encodes rotated keys; undoes their rotary embedding first if the codec asks for it (`unrotated`). */
-function encodeKeys(codec: Codec, block: DenseBlock, like: Encoding | undefined, rotated: Rotated): Encoding {
-  const keys: tf.Tensor4D = block.keys.data;
-  if (codec.unrotated !== true || rotated.rope === undefined) return codec.encode(keys, like);
-  const encoding = codec.encode(unrotateAt(keys, block.positions, rotated), like);
-  return encoding.kind === 'lowRank' ? {...encoding, rotate: true} : encoding;
+/** The numbers by which the codecs of a first block decide; undefined if they have yet to come. Absent where `encode` reads them. */
+function decidedSides(
+  codecs: SideCodecs,
+  given: Readonly<Record<keyof SideCodecs, tf.Tensor4D>>,
+  numbersOf: NumbersOf = numbersAtOnce,
+): {readonly [Side in keyof SideCodecs]?: ArrayLike<number>} | undefined {
+  const asking = (['keys', 'values'] as const).filter(side => codecs[side].decidedBy !== undefined);
+  if (asking.length === 0 || numbersOf === numbersAtOnce) return {};
+  const numbers = numbersOf(asking.map(side => () => codecs[side].decidedBy!(given[side])));
+  return numbers && Object.fromEntries(asking.map((side, part) => [side, numbers(part)]));
 }
 
 /**

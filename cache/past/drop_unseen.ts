@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {readableNumbers} from '../../ops/host_numbers.js';
 import {bestOf} from './choose.js';
 import {earlyTokens} from './evict.js';
-import {type Past, type Segment, oldestSeen, withSegments} from './past.js';
+import {type Past, type Segment, oldestSeen, tokensHeld, withSegments} from './past.js';
 import {
   blockTokensOf,
   inseparableTokensOf,
@@ -11,6 +11,7 @@ import {
   withoutFirst,
   withoutOldest,
 } from './segments.js';
+import {settled} from './undecided.js';
 
 /** The most tokens per head that a depth holds or has room for between steps: its window, what waits to be dropped, and blocks at both ends. */
 export function mostHeld(window: number, blockTokens: number): number {
@@ -41,7 +42,8 @@ export function dropUnseen(past: Past, window: number, fresh: number): Past {
   ]);
   const unseen = oldest - past.recent.positions;
   const recent = unseen >= least ? withoutOldest(past.recent, unseen) : past.recent;
-  return withSegments({...past, recent}, Object.fromEntries(held));
+  const seen = withSegments({...past, recent}, Object.fromEntries(held));
+  return tokensHeld(seen) === tokensHeld(past) ? seen : settled(seen);
 }
 
 /** A run without its first `unseen` tokens, or as many of them as are whole blocks. */

@@ -7,6 +7,7 @@ import {bestOf, newestOf, partedByScore} from './choose.js';
 import {type Past, type Segment, finerSegments, isAlwaysKept, tokensHeld, withSegments} from './past.js';
 import {refitted} from './refit.js';
 import {blockTokensOf, keepSinks, moveTokens, splitOldest, wholeBlocks, withoutOldest} from './segments.js';
+import {settled, storeBlock} from './undecided.js';
 
 /**
  * Evicts tokens of the lowest scores, separately for each key head, once a head holds more than the keeper's budget, the sinks and the
@@ -35,6 +36,7 @@ export function evict(policy: Policy, given: Past, context: Context): Past {
   }
   const ready = withCandidates(policy, past, context);
   if (ready === undefined) return past;
+  if (ready.undecided !== undefined) return ready;
   const finer = finerSegments.reduce((sum, name) => sum + (ready.held[name]?.tokens ?? 0), 0);
   const early = store.lower === undefined ? Math.max(earlyTokens(budget), store.blockTokens - 1) : 0;
   const kept = budget - finer - early;
@@ -48,14 +50,16 @@ function holdsSinksWithin({keep, store}: Policy, past: Past): boolean {
 
 /**
  * Stores all tokens but the sinks and the recent ones, in whole blocks: these can be evicted. Undefined if the codec cannot store them now,
- * see `PairCodec.add`.
+ * see `PairCodec.add`; `undecided` if it waits for numbers.
  */
 export function withCandidates(policy: Policy, past: Past, context: Context): Past | undefined {
   const {sinks, recent, store} = policy;
   const started = holdsSinksWithin(policy, past) ? past : keepSinks(past, sinks);
   const leaving = wholeBlocks(started.recent.tokens - recent, store.blockTokens);
   const {past: left, block} = splitOldest(started, leaving);
-  return leaving === 0 ? started : store.add(left, block, context);
+  if (leaving === 0) return settled(started);
+  const stored = storeBlock(store, started, left, block, context);
+  return stored === started ? undefined : stored;
 }
 
 /**

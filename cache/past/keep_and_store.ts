@@ -5,6 +5,7 @@ import {evict} from './evict.js';
 import {type DenseBlock, type Past, oldestSeen} from './past.js';
 import {queriesKept} from './query_window.js';
 import {firstTokens, keepSinks, lastTokens, splitOldest, wholeBlocks} from './segments.js';
+import {storeBlock} from './undecided.js';
 
 /**
  * Applies a policy after attention: drops tokens that no later query sees, stores those older than the `recent` ones in whole blocks, then
@@ -20,9 +21,10 @@ export function keepAndStore(given: Policy, before: Past, of: Context): Past {
   const context = keep.budget === undefined ? of : {...of, budget: budgetAt(policy, keep.budget, of.depth)};
   const rested = storeRest(policy, past, context);
   // exact tokens stay in `recent` until the budget is exceeded
-  const stored = store.exact === true ? rested : storeOldest(policy, rested, context);
+  const restWaits = rested.undecided !== undefined && rested.held['rest'] !== undefined;
+  const stored = store.exact === true || restWaits ? rested : storeOldest(policy, rested, context);
   const asksQueries = keep.observes !== undefined || queriesKept(keep) !== undefined;
-  const canChoose = !asksQueries || context.queries !== undefined;
+  const canChoose = (!asksQueries || context.queries !== undefined) && stored.undecided === undefined;
   return keep.budget === undefined || !canChoose ? stored : evict(policy, stored, context);
 }
 
@@ -38,10 +40,11 @@ function storeOldest({sinks, recent, store}: Policy, past: Past, context: Contex
   const first = past.recent.positions === 0 ? sinks : 0; // still in `recent`
   const waiting = past.recent.tokens - first - recent;
   const moved = wholeBlocks(waiting, store.moveTokens);
-  const leaving = moved > 0 && store.movesAll === true ? waiting : moved;
+  const asked = past.undecided?.tokens ?? waiting + 1;
+  const leaving = asked <= waiting ? asked : moved > 0 && store.movesAll === true ? waiting : moved;
   if (leaving === 0 || (!hasBegun(past) && leaving < firstTokensOf(store, past))) return past;
   const {past: left, block} = splitOldest(keepSinks(past, sinks), leaving);
-  return store.add(left, block, context) ?? past;
+  return storeBlock(store, past, left, block, context);
 }
 
 /** Stores the exact tokens of a former plan in `held.rest`, whose positions differ from head to head. */
@@ -52,7 +55,7 @@ function storeRest({store}: Policy, past: Past, context: Context): Past {
   if (tokens === 0 || (!hasBegun(past) && tokens < firstTokensOf(store, past))) return past;
   const block = rest as DenseBlock;
   const left = tokens === rest.tokens ? held : {...held, rest: lastTokens(block, rest.tokens - tokens)};
-  return store.add({...past, held: left}, firstTokens(block, tokens), context) ?? past;
+  return storeBlock(store, past, {...past, held: left}, firstTokens(block, tokens), context);
 }
 
 function hasBegun({held}: Past): boolean {

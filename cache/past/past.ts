@@ -51,10 +51,22 @@ export interface Past {
   readonly relativeBias?: tf.Tensor2D | undefined;
   /** Tensors that a codec keeps from step to step besides the tokens. */
   readonly extras?: Readonly<Record<string, tf.Tensor>>;
+  /** The block that waits until its codec knows what it decides by; only on backends whose numbers come late. */
+  readonly undecided?: Undecided | undefined;
   /** Counts of what the policy did so far, for the monitor. */
   readonly events: PastEvents;
   /** What decoding left unread so far, if the policy lets it; not saved in snapshots. */
   readonly skipped?: SkipCounts | undefined;
+}
+
+/** A block that stays exact until the numbers that its codec decides by have come from the device: see `PairCodec.add`. */
+export interface Undecided {
+  /** The position of its first token; null in `held.rest`, whose positions differ from head to head. */
+  readonly from: number | null;
+  /** How many it has, the oldest of `held.rest`, or of `recent` after the sinks. */
+  readonly tokens: number;
+  /** What the codec asked for, float32. */
+  readonly numbers: readonly tf.Tensor[];
 }
 
 /** The queries at the positions `tokensSeen - tokens .. tokensSeen` of a depth. */
@@ -87,6 +99,7 @@ export function tensorsOfPast(past: Past): tf.Tensor[] {
   const tensors = [...Object.values(past.held), past.recent].flatMap(tensorsOfSegment);
   if (past.queries !== undefined) tensors.push(past.queries.data);
   if (past.relativeBias !== undefined) tensors.push(past.relativeBias);
+  if (past.undecided !== undefined) tensors.push(...past.undecided.numbers);
   return past.extras === undefined ? tensors : [...tensors, ...Object.values(past.extras)];
 }
 

@@ -7,11 +7,13 @@ import {type KeeperLike, asKeeper} from '../keepers/as_keeper.js';
 import {type KVCache, stateOf} from '../kv_cache.js';
 import {priceless} from '../past/candidates.js';
 import {candidateScores, candidateTokens, evictTo, withCandidates} from '../past/evict.js';
+import {readsAtOnce, untilArrived} from '../../ops/host_numbers.js';
 import {latentKeysOf} from '../past/fresh_tokens.js';
-import {type Past, tokensHeld} from '../past/past.js';
+import {type Past, type Undecided, tokensHeld} from '../past/past.js';
 import {kept, releasePast} from '../past/past_tensors.js';
 import {newestQueries, queriesKept, refitQueries} from '../past/query_window.js';
 import {expectRefittable} from '../past/refit.js';
+import {settled} from '../past/undecided.js';
 import {expectWholeStep} from '../past/whole_step.js';
 import type {CacheState, Seen} from '../state.js';
 import {type PromptSize, checkSize, tokensOfSize} from './prompt_size.js';
@@ -91,12 +93,22 @@ export async function cutDepths(
   const state = stateOf(cache);
   state.leases.expectFree('compressPrompt');
   expectWholeStep(state.tokensOfDepths);
-  const cuts = state.pasts.flatMap((past, depth) => {
+  const asked = state.pasts.flatMap((past, depth) => {
     if (past === undefined)
       throw new CacheStateError('compressPrompt: the cache holds no tokens; give it the prompt first.');
     return isCut(depth) ? (cutOf(state, depth, past, keeper, size, exact) ?? []) : [];
   });
-  const budgets = over === 'model' ? await budgetsOverModel(cuts) : cuts.map(({budget}) => budget);
+  const cuts = readsAtOnce() ? asked : await Promise.all(asked.map(decided));
+  try {
+    const budgets = over === 'model' ? await budgetsOverModel(cuts) : cuts.map(({budget}) => budget);
+    return cutAll(state, cuts, budgets);
+  } finally {
+    tf.dispose(cuts.flatMap(({undecided}) => undecided?.numbers ?? []));
+  }
+}
+
+/** Replaces the pasts of all cuts, or none. */
+function cutAll(state: CacheState, cuts: readonly Cut[], budgets: readonly number[]): PromptCut[] {
   state.leases.expectFree('compressPrompt');
   if (cuts.some(({past, depth}) => past !== state.pasts[depth])) {
     throw new CacheStateError(
@@ -132,6 +144,8 @@ interface Cut {
   readonly context: () => Context;
   /** Tokens that stay between the first and the newest ones. */
   readonly budget: number;
+  /** The numbers that the codec decides by, if they are read late. */
+  readonly undecided?: Undecided | undefined;
 }
 
 /** What to cut at a depth; undefined if its window holds so little that nothing is to be cut. */
@@ -220,6 +234,18 @@ function contextOf(state: CacheState, depth: number, {queries, recent}: Past): C
   };
 }
 
+/** The same cut, once the numbers that its codec decides by have come. */
+async function decided(cut: Cut): Promise<Cut> {
+  let undecided: Undecided | undefined;
+  tf.tidy(() => {
+    undecided = withCandidates(cut.policy, settled(cut.past), cut.context())?.undecided;
+    undecided?.numbers.forEach(tf.keep);
+  });
+  if (undecided === undefined) return cut;
+  await Promise.all(undecided.numbers.map(untilArrived));
+  return {...cut, undecided};
+}
+
 /** The past with so many tokens between the first and the newest ones. Inside the caller's tidy. */
 function cutTo(budget: number, cut: Cut): Past {
   const {policy} = cut;
@@ -229,10 +255,10 @@ function cutTo(budget: number, cut: Cut): Past {
 }
 
 /** The past whose candidates are stored. Inside the caller's tidy. */
-function readyOf({past, policy, context: contextOfCut}: Cut): {ready: Past; context: Context} {
+function readyOf({past, policy, undecided, context: contextOfCut}: Cut): {ready: Past; context: Context} {
   const context = contextOfCut();
-  const ready = withCandidates(policy, past, context);
-  if (ready !== undefined) return {ready, context};
+  const ready = withCandidates(policy, {...past, undecided}, context);
+  if (ready !== undefined && ready.undecided === undefined) return {ready, context};
   throw new CacheStateError(
     `compressPrompt: ${policy.store.name} cannot store the tokens of this cache now; run one more step first.`,
   );

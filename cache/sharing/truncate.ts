@@ -14,6 +14,7 @@ import type {Policy} from '../contract.js';
 import {decodeTokens, hostPositions} from '../past/decode.js';
 import {kept as keptTensors, sharePast, stillHeld} from '../past/past_tensors.js';
 import {withoutNewestQueries} from '../past/query_window.js';
+import {settled} from '../past/undecided.js';
 import type {RopeTables} from '../past/rope_tables.js';
 import {blockTokensOf, dense, rowsFrom} from '../past/segments.js';
 import type {CacheState, Seen} from '../state.js';
@@ -90,13 +91,14 @@ async function tokensBefore(past: Past, position: number, policy: Policy): Promi
  * @throws CacheStateError if tokens were evicted, or if later tokens changed the factors that store earlier ones.
  */
 function truncated(
-  past: Past,
+  whole: Past,
   tokens: number,
   before: readonly number[],
   policy: Policy,
   {rope, window}: Seen,
 ): Past {
-  if (tokens === past.tokensSeen) return past;
+  if (tokens === whole.tokensSeen) return whole;
+  const past = settled(whole);
   const evicted = past.tokensSeen - tokensHeld(past);
   if (evicted > oldestSeen({tokensSeen: tokens}, window) || (evicted > 0 && !isNewestRun(past))) {
     throw new CacheStateError(

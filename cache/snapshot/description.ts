@@ -42,6 +42,10 @@ const depth = v.strictObject({
   recent: segment,
   /** The newest queries, if the keeper asks for any: how many, and their size. */
   queries: v.exactOptional(v.strictObject({tokens: v.pipe(count, v.minValue(1)), dim: atLeast(1)})),
+  /** The block that waits for the codec's decision, and the shapes of the numbers that decide; absent if none does. */
+  undecided: v.exactOptional(
+    v.strictObject({from: v.nullable(count), tokens: atLeast(1), shapes: v.array(v.array(atLeast(1)))}),
+  ),
   /** Names, dtypes and shapes of the tensors that the codec keeps besides the tokens. */
   extras: v.array(
     v.strictObject({name: v.string(), dtype: v.picklist(['float32', 'int32']), shape: v.array(atLeast(0))}),

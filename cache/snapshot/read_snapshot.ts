@@ -6,7 +6,8 @@ import {readSafetensorsHeader} from '../../base/files/safetensors.js';
 import type {StoredTensor} from '../../base/files/tensor_file.js';
 import {groupChannels, tileTokens} from '../../ops/encodings/lloyd_max_layout.js';
 import {ropeFrequencies} from '../../ops/rotate/rope.js';
-import type {DenseSegment, QueryWindow, Segment} from '../past/past.js';
+import {arrivedTensor} from '../../ops/host_numbers.js';
+import type {DenseSegment, QueryWindow, Segment, Undecided} from '../past/past.js';
 import type {SavedDepth} from './write_snapshot.js';
 import {
   type DepthDescription,
@@ -133,8 +134,8 @@ class DepthReader {
   }
 
   read(): SavedDepth {
-    const {tokensSeen, events, scale, window, softCap, alibi, relativeBias, rope, queries, extras} =
-      this.depth;
+    const {tokensSeen, events, scale, window, softCap, alibi, relativeBias, rope, queries} = this.depth;
+    const {undecided, extras} = this.depth;
     if (rope) this.checkRope(rope);
     const held = this.depth.held.map(
       ([name, segment]) => [name, this.segment(segment, `held.${name}`)] as const,
@@ -154,6 +155,7 @@ class DepthReader {
         events,
         ...(queries && {queries: this.queries(queries)}),
         ...(relativeBias !== undefined && {relativeBias: this.relativeBias(relativeBias)}),
+        ...(undecided && {undecided: this.undecided(undecided)}),
         ...(carried.length > 0 && {extras: Object.fromEntries(carried)}),
       },
       ...{scale, window, softCap, alibi},
@@ -187,6 +189,15 @@ class DepthReader {
     }
     const shape = [batch, heads, tokens, dim];
     return {data: this.reader.tensor(`${this.prefix}.queries`, 'float32', shape), tokens};
+  }
+
+  /** What was asked has been read by now, so that the decision is made at the step at which it would have been. */
+  private undecided({from, tokens, shapes}: NonNullable<DepthDescription['undecided']>): Undecided {
+    const numbers = shapes.map((shape, part) => {
+      const read = this.reader.numbers(`${this.prefix}.undecided.${part}`, 'float32', shape);
+      return arrivedTensor(read as Float32Array, shape);
+    });
+    return {from, tokens, numbers};
   }
 
   private segment(

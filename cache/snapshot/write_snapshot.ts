@@ -7,7 +7,7 @@ import type {Scoring} from '../../ops/attention/scoring.js';
 import type {RopeConfig} from '../../ops/rotate/rope.js';
 import {specOf} from '../../base/options.js';
 import {type Encoding, headsOf, tensorsOf} from '../../ops/encodings/encoding.js';
-import type {Past, QueryWindow, Segment} from '../past/past.js';
+import type {Past, QueryWindow, Segment, Undecided} from '../past/past.js';
 import {queriesKept} from '../past/query_window.js';
 import type {CacheState} from '../state.js';
 import type {DepthDescription, Description, SegmentDescription} from './description.js';
@@ -86,7 +86,7 @@ function describeDepth(
   prefix: string,
   tensors: TensorToWrite[],
 ): DepthDescription {
-  const {held, recent, queries, tokensSeen, relativeBias, extras = {}, events} = past;
+  const {held, recent, queries, tokensSeen, relativeBias, undecided, extras = {}, events} = past;
   if (relativeBias) tensors.push(toWrite(`${prefix}.relativeBias`, relativeBias, relativeBias.shape));
   return {
     batch: headsOf(recent.keys).batch,
@@ -104,6 +104,7 @@ function describeDepth(
     ]),
     recent: describeSegment(recent, `${prefix}.recent`, tensors),
     ...(queries && {queries: describeQueries(queries, most, prefix, tensors)}),
+    ...(undecided && {undecided: describeUndecided(undecided, prefix, tensors)}),
     extras: Object.entries(extras).map(([name, tensor]) => {
       tensors.push(toWrite(`${prefix}.extras.${name}`, tensor, tensor.shape));
       return {name, dtype: tensor.dtype === 'int32' ? 'int32' : 'float32', shape: [...tensor.shape]};
@@ -121,6 +122,17 @@ function describeQueries(
   const [batch, heads, , dim] = data.shape;
   tensors.push(toWrite(`${prefix}.queries`, data, [batch, heads, tokens, dim], held - tokens));
   return {tokens, dim};
+}
+
+function describeUndecided(
+  {from, tokens, numbers}: Undecided,
+  prefix: string,
+  tensors: TensorToWrite[],
+): NonNullable<DepthDescription['undecided']> {
+  tensors.push(
+    ...numbers.map((tensor, part) => toWrite(`${prefix}.undecided.${part}`, tensor, tensor.shape)),
+  );
+  return {from, tokens, shapes: numbers.map(({shape}) => [...shape])};
 }
 
 function describeSegment(

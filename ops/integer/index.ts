@@ -1,16 +1,15 @@
-import * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {decodeEncoding} from '../encodings/decode.js';
 import {expectRank4} from '../encodings/encoding.js';
-import {paramsOf, scaleOf, zeroOf, type IntegerBits, type IntegerEncoding} from '../encodings/integer.js';
+import type {IntegerBits, IntegerEncoding} from '../encodings/integer.js';
 import {requireExactIntegers} from '../exact_integers.js';
-import {hostNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
-import {groupParametersReference, packCodesReference} from './reference.js';
+import {finerStepsReference, groupParametersReference, packCodesReference} from './reference.js';
 import type {QuantizeOptions} from './reference.js';
 import {groupParametersTensorflow, packCodesTensorflow} from './tensorflow.js';
 import {groupParametersWasm, packCodesWasm} from './wasm.js';
-import {groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
+import {finerStepsWebgpu, groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
 
 export {type QuantizeOptions, quantizeNumbers} from './reference.js';
 
@@ -54,19 +53,10 @@ export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerBits): Inte
   if (bits === encoding.bits) return encoding;
   const {dim, groupAxis, groupSize} = encoding;
   const wider = {dim, bits, groupAxis, groupSize};
-  const factor = 2 ** (bits - encoding.bits);
-  const words = Int32Array.from(hostNumbers(encoding.params), word => withFinerSteps(word, factor));
-  const params = tf.tensor4d(words, encoding.params.shape, 'int32');
+  const params = runOp(finerStepsOp, {params: encoding.params}, {halvings: bits - encoding.bits});
   const x = decodeEncoding(encoding, 0, encoding.codes.shape[2]);
   const codes = runOp(packCodesOp, {x, params}, {...wider, symmetric: false});
   return {kind: 'integer', ...wider, codes, params};
-}
-
-/** Parameters with a scale divided by `factor`, if scale and zero point are normal numbers then; else they are unchanged. */
-function withFinerSteps(word: number, factor: number): number {
-  const scale = scaleOf(word) / factor;
-  const zero = zeroOf(word) * factor;
-  return scale < 2 ** -126 || Math.abs(zero) > 32768 ? word : paramsOf(scale, zero);
 }
 
 const groupParametersOp = defineOp({
@@ -79,4 +69,11 @@ const packCodesOp = defineOp({
   name: 'PackCodes',
   reference: packCodesReference,
   kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu, tensorflow: packCodesTensorflow},
+});
+
+/** Exported for tests. */
+export const finerStepsOp = defineOp({
+  name: 'FinerSteps',
+  reference: finerStepsReference,
+  kernels: {webgpu: finerStepsWebgpu},
 });

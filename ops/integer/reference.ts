@@ -145,3 +145,24 @@ function zeroBelow(value: number): number {
   const unit = Math.max(bits32.getFloat32(0) / 1024, 1 / 256);
   return Math.floor(value / unit) * unit;
 }
+
+export type FinerStepsAttributes = {
+  /** How often steps are halved. */
+  readonly halvings: number;
+};
+
+/**
+ * Parameters whose scale is divided by 2^halvings and whose zero point is multiplied by it, where both are normal numbers then and a zero point
+ * of at most 32768; others are unchanged. int32 of the same shape.
+ */
+export function finerStepsReference(
+  {params}: {params: tf.Tensor4D},
+  {halvings}: FinerStepsAttributes,
+): tf.Tensor4D {
+  const factor = 2 ** halvings;
+  const words = Int32Array.from(hostNumbers(params), word => {
+    const [scale, zero] = [scaleOf(word) / factor, zeroOf(word) * factor];
+    return scale < 2 ** -126 || Math.abs(zero) > 32768 ? word : paramsOf(scale, zero);
+  });
+  return tf.tensor4d(words, params.shape, 'int32');
+}

@@ -11,7 +11,7 @@ import {
   wordsOfRow,
 } from '../encodings/integer.js';
 import type {KernelInputs} from '../run_op.js';
-import type {QuantizeOptions} from './reference.js';
+import type {FinerStepsAttributes, QuantizeOptions} from './reference.js';
 
 export const groupParametersWebgpu = byHeads(groupParameters, 'x');
 
@@ -57,6 +57,38 @@ function packCodes(
     'int32',
   );
 }
+
+export const finerStepsWebgpu = byHeads(finerSteps, 'params');
+
+function finerSteps(
+  {params}: KernelInputs<{params: tf.Tensor4D}>,
+  {halvings}: FinerStepsAttributes,
+): tf.TensorInfo {
+  const work = params.shape.reduce((product, length) => product * length, 1);
+  return webgpuPrograms()!.run(
+    finerStepsShader,
+    {constants: {}, inputs: {params}, uniforms: {halvings}, work},
+    params.shape,
+    'int32',
+  );
+}
+
+/** One invocation per group. Exponents alone change: of the scale in bits 24 to 31, and of the zero point in bits 10 to 14. */
+export const finerStepsShader: Shader<object, 'halvings'> = {
+  name: 'FinerSteps',
+  uniforms: integers('halvings'),
+  code: () => `
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let word = bitcast<u32>(params[index]);
+      let halvings = u32(uniforms.halvings);
+      let isZero = (word & 0x7fffu) == 0u;
+      let least = (word & 0x7fffu) + (halvings << 10u);
+      let changes = (word >> 24u) > halvings && (isZero || least <= 0x7800u);
+      let finer = word - (halvings << 24u) + select(halvings << 10u, 0u, isZero);
+      result[index] = bitcast<i32>(select(word, finer, changes));
+    }`,
+};
 
 type ParameterConstants = Pick<QuantizeOptions, 'groupAxis' | 'groupSize' | 'bits' | 'symmetric'>;
 

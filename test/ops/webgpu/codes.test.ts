@@ -6,12 +6,13 @@ import {InvalidArgumentError} from '../../../base/errors.js';
 import {encodeFloat8} from '../../../ops/float8/index.js';
 import {gatherBlocks, gatherRows, gatherTokens} from '../../../ops/gather_tokens/index.js';
 import {hadamard} from '../../../ops/hadamard/index.js';
-import type {IntegerBits} from '../../../ops/encodings/integer.js';
+import {paramsOf, type IntegerBits} from '../../../ops/encodings/integer.js';
 import type {Width} from '../../../ops/encodings/lloyd_max_levels.js';
-import {quantize, type QuantizeOptions} from '../../../ops/integer/index.js';
+import {finerStepsOp, inWiderCodes, quantize, type QuantizeOptions} from '../../../ops/integer/index.js';
 import {quantizeLloydMax} from '../../../ops/lloyd_max/index.js';
 import {expandPartial} from '../../../ops/low_rank/index.js';
 import {lmHead} from '../../../ops/lm_head/index.js';
+import {runOp} from '../../../ops/run_op.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
 import {goldenTensor, readGolden, type GoldenArray} from '../../support/golden.js';
 import {expectAsOnCpu} from '../../support/on_both.js';
@@ -102,6 +103,30 @@ describeOnBackends(
           const encoding = quantize(x, {dim: 4, bits: 4, groupAxis: 'token', groupSize: 4, symmetric: false});
           return [encoding.params, encoding.codes, decodeEncoding(encoding, 0, 5)];
         },
+        0,
+      ));
+
+    for (const [i, layout] of layouts.filter(({bits}) => bits < 8).entries()) {
+      it(`widen codes as the reference: ${JSON.stringify(layout)}`, () =>
+        expectAsOnCpu(
+          () => tf.mul<tf.Tensor4D>(random(i, [2, 3, 64, 33]), tf.pow(10, random(9, [2, 3, 64, 1], 8))),
+          x => {
+            const wider = inWiderCodes(quantize(x, {...layout, dim: 33}), 8);
+            return [wider.params, wider.codes];
+          },
+          0,
+        ));
+    }
+
+    it('halve steps as the reference, up to the ends of what scales and zero points can be', () =>
+      expectAsOnCpu(
+        () => {
+          const scales = [0, 2 ** -130, 2 ** -126, 2 ** -125, 2 ** -122, 1, 2 ** 120];
+          const zeros = [0, -1 / 256, 3, -2047, 4096, -8192, 8200, -16384, 32768];
+          const words = scales.flatMap(scale => zeros.map(zero => paramsOf(scale, zero)));
+          return tf.tensor4d(words, [1, 1, words.length, 1], 'int32');
+        },
+        params => [1, 2, 4, 6].map(halvings => runOp(finerStepsOp, {params}, {halvings})),
         0,
       ));
 

@@ -9,7 +9,7 @@ import {float8CodesShader, float8ScalesShader} from '../../../ops/float8/webgpu.
 import {gatherCodesShader, gatherScalesShader} from '../../../ops/gather_tiled/webgpu.js';
 import {gatherColumnsShader, gatherRowsShader} from '../../../ops/gather_tokens/webgpu.js';
 import {hadamardShader} from '../../../ops/hadamard/webgpu.js';
-import {groupParametersShader, packCodesShader} from '../../../ops/integer/webgpu.js';
+import {finerStepsShader, groupParametersShader, packCodesShader} from '../../../ops/integer/webgpu.js';
 import {
   lloydMaxCodesShader,
   lloydMaxExponentsShader,
@@ -109,6 +109,7 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   gather_columns: gatherColumnsShader.code({type: 'i32'}),
   gather_rows: gatherRowsShader.code({type: 'i32'}),
   gather_scales: gatherScalesShader.code({kvHeads: 2}),
+  finer_steps: finerStepsShader.code({}),
   group_parameters: groupParametersShader.code({
     bits: 4,
     groupAxis: 'token',

@@ -5,6 +5,7 @@ import {KVCache} from '../../cache/kv_cache.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
 import {describeOnBackends, testBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
+import {expectSameBytes} from '../support/same_bytes.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {randomProfileId} from '../support/transform_profile.js';
 import {policyVariants, variantName} from './variants.js';
@@ -157,9 +158,7 @@ describeOnBackends(
         const restored = begun(variant, await KVCache.restore(await cache.save(), [layerShape]));
         for (const end = at + 3; at < end; at++) {
           await expectClose(await restored.step(at), await step(at), 0, `step ${at}`);
-          expect(Buffer.compare(await restored.cache.save(), await cache.save()), 'the same bytes').to.equal(
-            0,
-          );
+          expectSameBytes(await restored.cache.save(), await cache.save());
         }
         expect(cache.past(0)!.undecided).to.equal(undefined);
         cache.dispose();

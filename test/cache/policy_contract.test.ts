@@ -9,11 +9,12 @@ import {uniform} from '../../cache/plans/index.js';
 import {CacheStateError} from '../../base/errors.js';
 import {causalAttention} from '../../ops/attention/causal/index.js';
 import {decodeEncoding} from '../../ops/encodings/decode.js';
-import {rotateAt} from '../../cache/past/decode.js';
+import {hostPositions, rotateAt} from '../../cache/past/decode.js';
 import {RopeTables} from '../../cache/past/rope_tables.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
 import {describeOnBackends} from '../support/backends.js';
+import {expectSameBytes} from '../support/same_bytes.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 import {policyVariants, shippedPolicies, throughJson, variantName} from './variants.js';
 
@@ -50,23 +51,36 @@ function oneOf(text: Text, which: number): Text {
   return {queries: cut(text.queries), keys: cut(text.keys), values: cut(text.values)};
 }
 
-/** The text through depth 0 of a cache in chunks; the outputs joined. `look` is told after each chunk how many tokens came. */
-function run(
-  cache: KVCache,
-  text: Text,
-  chunks: readonly number[],
-  look?: (tokens: number) => void,
-): tf.Tensor4D {
+/** The text through depth 0 of a cache in chunks; the outputs joined. */
+function run(cache: KVCache, text: Text, chunks: readonly number[]): tf.Tensor4D {
   return tf.tidy(() => {
     let from = 0;
     const outputs = chunks.map(tokens => {
       const output = cache.attend(0, {...part(text, from, tokens), rope});
       from += tokens;
-      look?.(from);
       return output;
     });
     return tf.concat(outputs, 2);
   });
+}
+
+/** The same, looking at the cache after each chunk, with the number of tokens that came: numbers that come late have time to come. */
+async function runLooking(
+  cache: KVCache,
+  text: Text,
+  chunks: readonly number[],
+  look: (tokens: number) => Promise<void>,
+): Promise<tf.Tensor4D> {
+  let from = 0;
+  const outputs: tf.Tensor4D[] = [];
+  for (const tokens of chunks) {
+    outputs.push(tf.tidy(() => cache.attend(0, {...part(text, from, tokens), rope})));
+    from += tokens;
+    await look(from);
+  }
+  const joined = tf.concat(outputs, 2);
+  tf.dispose(outputs);
+  return joined;
 }
 
 function exactOutput(text: Text): tf.Tensor4D {
@@ -98,16 +112,21 @@ for (const variant of policyVariants) {
     after(() => tf.dispose([text, exact]));
 
     /** Largest difference from plain attention, relative to the largest output. */
-    function errorOf(output: tf.Tensor4D, from = 0): number {
-      return tf.tidy(() => {
+    async function errorOf(output: tf.Tensor4D, from = 0): Promise<number> {
+      const error = tf.tidy(() => {
         const expected = tf.slice(exact, [0, 0, from, 0]);
-        return tf.div(tf.max(tf.abs(tf.sub(output, expected))), tf.max(tf.abs(exact))).dataSync()[0]!;
+        return tf.div(tf.max(tf.abs(tf.sub(output, expected))), tf.max(tf.abs(exact)));
       });
+      const [number] = await error.data();
+      error.dispose();
+      return number!;
     }
 
-    it('attends exactly within the first step; compression follows it', () => {
+    it('attends exactly within the first step; compression follows it', async () => {
       const cache = newCache(policy);
-      expect(errorOf(run(cache, text, [shape.tokens]))).to.be.below(1e-5);
+      const output = run(cache, text, [shape.tokens]);
+      expect(await errorOf(output)).to.be.below(1e-5);
+      output.dispose();
       cache.dispose();
     });
 
@@ -116,15 +135,15 @@ for (const variant of policyVariants) {
       'prefill, then tokens': [25, ...ones.slice(25)],
       'uneven chunks': [3, 1, 17, 2, 9, 8],
     })) {
-      it(`${name}: stays within its error bound, its positions and its budget`, () => {
+      it(`${name}: stays within its error bound, its positions and its budget`, async () => {
         const cache = newCache(policy);
-        const output = run(cache, text, chunks, tokens => {
+        const output = await runLooking(cache, text, chunks, async tokens => {
           const past = cache.past(0)!;
           expect(past.tokensSeen).to.equal(tokens);
-          checkPositions(past, tokens, tokenBudget(policy));
+          await checkPositions(past, tokens, tokenBudget(policy));
         });
-        expect(errorOf(output)).to.be.at.most(variant.outputError);
-        if (variant.keyError !== undefined) checkKeys(cache.past(0)!, text, variant.keyError);
+        expect(await errorOf(output)).to.be.at.most(variant.outputError);
+        if (variant.keyError !== undefined) await checkKeys(cache.past(0)!, text, variant.keyError);
         output.dispose();
         cache.dispose();
       });
@@ -181,7 +200,7 @@ for (const variant of policyVariants) {
         const chunks = [1, 1, shape.tokens - at - 2];
         const [expected, actual] = [run(cache, rest, chunks), run(restored, rest, chunks)];
         await expectClose(actual, expected, 0, `after ${at} tokens`);
-        expect(Buffer.compare(await restored.save(), await cache.save()), 'the same bytes').to.equal(0);
+        expectSameBytes(await restored.save(), await cache.save());
         tf.dispose([rest, expected, actual]);
         cache.dispose();
         restored.dispose();
@@ -215,7 +234,7 @@ for (const variant of policyVariants) {
       ])) {
         const alone = begun();
         for (let at = 22; at < 34; at++) goOn(alone, way, at);
-        expect(Buffer.compare(await used.save(), await alone.save()), 'the same bytes').to.equal(0);
+        expectSameBytes(await used.save(), await alone.save());
         alone.dispose();
       }
       tf.dispose(turned);
@@ -235,16 +254,16 @@ for (const variant of policyVariants) {
         const error = await cache.truncate(kept).catch((caught: unknown) => caught);
         if (lost || folded) {
           expect(error).to.be.instanceOf(CacheStateError).with.property('message').that.includes(policy.name);
-          expect(Buffer.compare(await cache.save(), before), 'as before').to.equal(0);
+          expectSameBytes(await cache.save(), before, 'as before');
         } else {
           expect(error).to.equal(undefined);
           expect(cache.tokens).to.equal(kept);
-          checkPositions(cache.past(0)!, kept, tokenBudget(policy));
-          if (variant.keyError !== undefined) checkKeys(cache.past(0)!, text, variant.keyError);
+          await checkPositions(cache.past(0)!, kept, tokenBudget(policy));
+          if (variant.keyError !== undefined) await checkKeys(cache.past(0)!, text, variant.keyError);
           // what was cut out and encoded once more has the error twice
           const rest = part(text, kept, shape.tokens - kept);
           const output = run(cache, rest, [1, 1, 1, shape.tokens - kept - 3]);
-          expect(errorOf(output, kept)).to.be.at.most(2 * variant.outputError);
+          expect(await errorOf(output, kept)).to.be.at.most(2 * variant.outputError);
           tf.dispose([rest, output]);
         }
         cache.dispose();
@@ -280,8 +299,8 @@ for (const variant of policyVariants) {
 }
 
 /** Each head's positions are distinct, ascending where the policy keeps order, and of tokens that came in. */
-function checkPositions(past: Past, seen: number, budget = Infinity): void {
-  const perHead = positionsByHead(past);
+async function checkPositions(past: Past, seen: number, budget = Infinity): Promise<void> {
+  const perHead = await positionsByHead(past);
   for (const positions of perHead) {
     expect(positions.length).to.be.at.most(budget);
     expect(new Set(positions).size, 'each token once').to.equal(positions.length);
@@ -290,21 +309,16 @@ function checkPositions(past: Past, seen: number, budget = Infinity): void {
   }
 }
 
-function positionsByHead(past: Past): number[][] {
-  const heads = shape.batch * shape.kvHeads;
-  return Array.from({length: heads}, (_, head) =>
-    segmentsOf(past).flatMap(({positions, tokens}) => {
-      if (typeof positions === 'number') return Array.from({length: tokens}, (_, i) => positions + i);
-      const rows = positions.shape[2];
-      return [...positions.dataSync().slice(head * rows, head * rows + tokens)];
-    }),
+async function positionsByHead(past: Past): Promise<number[][]> {
+  const bySegment = await Promise.all(segmentsOf(past).map(hostPositions));
+  return Array.from({length: shape.batch * shape.kvHeads}, (_, head) =>
+    bySegment.flatMap(rows => Array.from(rows[head] ?? rows[0]!)),
   );
 }
 
 /** Every stored key is the key that came in at its position, rotated by that position. */
-function checkKeys(past: Past, text: Text, tolerance: number): void {
-  tf.tidy(() => {
-    const rotated = rotate(text.keys, rotationFor(rope, shape.dim, 0, shape.tokens)).dataSync();
+async function checkKeys(past: Past, text: Text, tolerance: number): Promise<void> {
+  const [came, stored] = tf.tidy(() => {
     const held = segmentsOf(past).map(({keys, tokens, positions}) => {
       const decoded = decodeEncoding(keys, 0, tokens);
       if (keys.kind !== 'lowRank' || keys.rotate !== true) return decoded;
@@ -315,17 +329,19 @@ function checkKeys(past: Past, text: Text, tolerance: number): void {
         tokensSeen: shape.tokens,
       });
     });
-    const stored = tf.concat(held, 2).dataSync();
-    let at = 0;
-    positionsByHead(past).forEach((positions, head) => {
-      for (const position of positions) {
-        let worst = 0;
-        for (let channel = 0; channel < shape.dim; channel++, at++) {
-          const came = rotated[(head * shape.tokens + position) * shape.dim + channel]!;
-          worst = Math.max(worst, Math.abs(stored[at]! - came));
-        }
-        expect(worst, `head ${head}, position ${position}`).to.be.at.most(tolerance);
-      }
-    });
+    return [rotate(text.keys, rotationFor(rope, shape.dim, 0, shape.tokens)), tf.concat(held, 2)];
   });
+  const [cameNumbers, numbers] = await Promise.all([came.data(), stored.data()]);
+  tf.dispose([came, stored]);
+  let at = 0;
+  for (const [head, positions] of (await positionsByHead(past)).entries()) {
+    for (const position of positions) {
+      let worst = 0;
+      for (let channel = 0; channel < shape.dim; channel++, at++) {
+        const number = cameNumbers[(head * shape.tokens + position) * shape.dim + channel]!;
+        worst = Math.max(worst, Math.abs(numbers[at]! - number));
+      }
+      expect(worst, `head ${head}, position ${position}`).to.be.at.most(tolerance);
+    }
+  }
 }

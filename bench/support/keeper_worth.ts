@@ -75,7 +75,9 @@ export const worths: Readonly<Record<string, Worth>> = {
         const turned = times(output, metric);
         const ofOutput = dot(turned, output);
         candidates.forEach(({value}, i) => {
-          const change = ofOutput - 2 * dot(turned, value) + ofValues[i]!;
+          // where a token is nearly all of the output the sum would cancel, and what is left of it be multiplied
+          const change =
+            p[i]! < 1e-3 ? ofOutput - 2 * dot(turned, value) + ofValues[i]! : squared(output, value, metric);
           scores[i]! += (p[i]! / (1 - p[i]!)) ** 2 * change;
         });
       }
@@ -189,6 +191,12 @@ function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
+}
+
+/** (a - b) M (a - b)^T. */
+function squared(a: Float64Array, b: Float64Array, matrix: ArrayLike<number> | undefined): number {
+  const difference = a.map((x, i) => x - b[i]!);
+  return dot(times(difference, matrix), difference);
 }
 
 const norm = (x: Float64Array) => Math.sqrt(dot(x, x));

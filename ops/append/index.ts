@@ -6,7 +6,7 @@ import {appendRowsCpu} from './cpu.js';
 import {inPlace} from './in_place.js';
 import {appendReference, type AppendAttributes, type AppendInputs} from './reference.js';
 import {allocateTensorflow, appendRowsTensorflow} from './tensorflow.js';
-import {appendRowsWasm} from './wasm.js';
+import {allocateWasm, appendRowsWasm} from './wasm.js';
 import {appendRowsWebgpu, rowsOfBuffer} from './webgpu.js';
 
 /**
@@ -38,7 +38,7 @@ const appendOp: DirectOp<AppendInputs, AppendAttributes, tf.Tensor4D> = {
   reference: appendReference,
   directKernels: {
     cpu: inPlace(appendRowsCpu),
-    wasm: inPlace(appendRowsWasm),
+    wasm: inPlace(appendRowsWasm, {allocate: allocateWasm}),
     webgpu: inPlace(appendRowsWebgpu, {rowsOfBuffer}),
     tensorflow: inPlace(appendRowsTensorflow, {allocate: allocateTensorflow, onlyAllocated: true}),
   },

@@ -104,7 +104,7 @@ export class KVCache implements AttentionCache {
 
   /** Tokens that passed through all layers; also the position of the next token. */
   get tokens(): number {
-    return Math.min(...this.#state.tokensOfDepths);
+    return this.#state.tokens;
   }
 
   /** Returns the number of tokens that one depth has seen, evicted ones included. */

@@ -54,6 +54,13 @@ export class CacheState {
     this.seen = layers.map(() => undefined);
   }
 
+  /** Tokens that passed through all layers. */
+  get tokens(): number {
+    let least = Infinity; // a loop: layers ask for it at each step
+    for (const past of this.pasts) least = Math.min(least, past?.tokensSeen ?? 0);
+    return least;
+  }
+
   /** Tokens that each depth has seen. */
   get tokensOfDepths(): number[] {
     return this.pasts.map(past => past?.tokensSeen ?? 0);

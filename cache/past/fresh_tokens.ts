@@ -42,36 +42,37 @@ export function checkFresh(
   const {heads, kvHeads, dim, dimV, headDim = dim} = layerShape;
   const [batch, , tokens] = queries.shape;
   const queryDim = keyBasis === undefined ? dim : headDim;
-  const expected = {
-    queries: [batch, heads, tokens, queryDim],
-    keys: [batch, kvHeads, tokens, dim],
-    values: [batch, kvHeads, tokens, dimV],
-    keyBasis: [kvHeads, dim, queryDim],
-    keyMean: [kvHeads, queryDim],
-  };
-  const given = {queries, keys, values, ...(keyBasis && {keyBasis}), ...(keyMean && {keyMean})};
-  for (const [name, {shape}] of Object.entries(given)) {
-    const wanted = expected[name as keyof typeof expected];
-    if (shape.join() !== wanted.join() || tokens < 1) {
-      throw new InvalidArgumentError(
-        `At depth ${depth}, ${name} are [${shape.join(', ')}]; expected [${wanted.join(', ')}] with at least one token.`,
-      );
-    }
-  }
+  // one by one: this is for each depth of each token
+  expectShape(depth, 'queries', queries, [batch, heads, Math.max(1, tokens), queryDim]);
+  expectShape(depth, 'keys', keys, [batch, kvHeads, tokens, dim]);
+  expectShape(depth, 'values', values, [batch, kvHeads, tokens, dimV]);
+  if (keyBasis !== undefined) expectShape(depth, 'keyBasis', keyBasis, [kvHeads, dim, queryDim]);
+  if (keyMean !== undefined) expectShape(depth, 'keyMean', keyMean, [kvHeads, queryDim]);
   // queries, too: a keeper that sums attention would keep a NaN for ever
-  for (const [name, tensor] of Object.entries({queries, keys, values, relativeBias})) {
-    if (tensor !== undefined && allFinite(tensor) === false) {
-      throw new InvalidArgumentError(
-        `At depth ${depth}, ${name} contain NaN or infinity: check the model's weights and its input.`,
-      );
-    }
-  }
+  expectFinite(depth, 'queries', queries);
+  expectFinite(depth, 'keys', keys);
+  expectFinite(depth, 'values', values);
+  if (relativeBias !== undefined) expectFinite(depth, 'relativeBias', relativeBias);
   const pastBatch = past?.recent.keys.data.shape[0];
   if (pastBatch !== undefined && pastBatch !== batch) {
     throw new InvalidArgumentError(
       `This cache holds a batch of ${pastBatch} texts, but got a batch of ${batch}; reset() it or make another.`,
     );
   }
+}
+
+function expectShape(depth: number, name: string, {shape}: tf.Tensor, wanted: readonly number[]): void {
+  if (shape.length === wanted.length && shape.every((length, axis) => length === wanted[axis])) return;
+  throw new InvalidArgumentError(
+    `At depth ${depth}, ${name} are [${shape.join(', ')}]; expected [${wanted.join(', ')}] with at least one token.`,
+  );
+}
+
+function expectFinite(depth: number, name: string, tensor: tf.Tensor): void {
+  if (allFinite(tensor) !== false) return;
+  throw new InvalidArgumentError(
+    `At depth ${depth}, ${name} contain NaN or infinity: check the model's weights and its input.`,
+  );
 }
 
 /** Returns the basis of latent keys, repeated for each text of the batch; undefined without one. Inside the caller's tidy. */

@@ -24,7 +24,16 @@ export function isWholeStep(seen: readonly number[]): boolean {
   return least === most;
 }
 
-const extremes = (seen: readonly number[]) => [Math.min(...seen), Math.max(...seen)] as const;
+/** A loop: this is for each depth of each token, and a spread of all depths takes longer. */
+function extremes(seen: readonly number[]): readonly [least: number, most: number] {
+  let least = Infinity;
+  let most = -Infinity;
+  for (const tokens of seen) {
+    if (tokens < least) least = tokens;
+    if (tokens > most) most = tokens;
+  }
+  return [least, most];
+}
 
 function unfinished(least: number, most: number): CacheStateError {
   return new CacheStateError(

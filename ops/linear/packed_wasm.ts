@@ -69,28 +69,50 @@ function multiplyRows(
     if (rounding !== undefined) kernels.roundRows(from, address, rows, inputs, rounding);
     const source = {x: rounding === undefined ? from : address, first, rows};
     // products of the same numbers are one job, if they are enough to be shared
-    const parts: Part[] = [];
+    const start = i;
     let work = 0;
-    for (; i < products.length; i++) {
-      const product = products[i]!;
-      const kind = kernelOf(product.format, bytes);
-      if (kind.rounding !== rounding) break;
-      addParts(heap, parts, product, source, kind.format);
-      work += rows * inputs * product.outputs;
+    for (; i < products.length && kernelOf(products[i]!.format, bytes).rounding === rounding; i++) {
+      work += rows * inputs * products[i]!.outputs;
     }
-    if (partsOf(heap, work) > 1) heap.split('packedProduct', parts, scratch);
-    else for (const part of parts) heap.split('packedProduct', [part], scratch);
+    const isShared = partsOf(heap, work) > 1;
+    const parts: Part[] = [];
+    for (let j = start; j < i; j++) {
+      const kind = kernelOf(products[j]!.format, bytes);
+      if (isShared) addParts(heap, parts, products[j]!, source, kind.format);
+      else multiplyAll(heap, products[j]!, source, kind.format, scratch.address);
+    }
+    if (isShared) heap.split('packedProduct', parts, scratch);
   }
+}
+
+/** Rows of rounded numbers, or of floats: those from `first` on. */
+interface Rows {
+  readonly x: number;
+  readonly first: number;
+  readonly rows: number;
+}
+
+/** A product on the calling thread. */
+function multiplyAll(
+  {kernels}: WasmHeap,
+  {inputs, outputs, records, bias, residual, out}: PackedProduct,
+  {x, first, rows}: Rows,
+  format: number,
+  scratch: number,
+): void {
+  const offset = 4 * first * outputs;
+  const [added, to] = [residual === 0 ? 0 : residual + offset, Math.ceil(outputs / outputsOfRecord)];
+  kernels.packedProduct(x, records, bias, added, out + offset, scratch, rows, inputs, outputs, 0, to, format);
 }
 
 type Part = Parameters<WasmKernels['packedProduct']>;
 
-/** Adds the parts of a product of rows from `first` on, by groups of outputs: threads share those. */
+/** Adds the parts of a product, by groups of outputs: threads share those. */
 function addParts(
   heap: WasmHeap,
   parts: Part[],
   {inputs, outputs, records, bias, residual, out}: PackedProduct,
-  {x, first, rows}: {x: number; first: number; rows: number},
+  {x, first, rows}: Rows,
   format: number,
 ): void {
   const offset = 4 * first * outputs;

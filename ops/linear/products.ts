@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {type Matrix, checkPacked, isPacked, outputsOf} from '../weights/matrix.js';
-import type {LinearInputs, ProductAttributes} from './reference.js';
+import {type LinearInputs, type ProductAttributes, biasName, matrixName} from './reference.js';
 
 /** One product of `linears`. */
 export interface LinearProduct {
@@ -24,11 +24,13 @@ export function inputsOf(
   products: readonly LinearProduct[],
   residual?: tf.Tensor,
 ): LinearInputs {
-  const inputs: LinearInputs = {x, residual};
-  products.forEach(({matrix, bias}, i) => {
-    inputs[`matrix${i}`] = isPacked(matrix) ? matrix.records : matrix;
-    inputs[`bias${i}`] = bias;
-  });
+  const inputs: LinearInputs = {x};
+  if (residual !== undefined) inputs.residual = residual;
+  for (let i = 0; i < products.length; i++) {
+    const {matrix, bias} = products[i]!;
+    inputs[matrixName(i)] = isPacked(matrix) ? matrix.records : matrix;
+    if (bias !== undefined) inputs[biasName(i)] = bias;
+  }
   return inputs;
 }
 
@@ -42,7 +44,8 @@ export function checkedAttributes(
   const inputs = inputsOfMatrix(products[0]!.matrix);
   const rows = x.size / inputs;
   if (!Number.isInteger(rows)) throw unfit(x, products);
-  return products.map(({matrix, bias, shape}) => {
+  const list: ProductAttributes[] = [];
+  for (const {matrix, bias, shape} of products) {
     if (inputsOfMatrix(matrix) !== inputs) throw unfit(x, products);
     const outputs = outputsOf(matrix);
     if (isPacked(matrix)) checkPacked(matrix);
@@ -56,8 +59,9 @@ export function checkedAttributes(
       shape: shape ?? [...x.shape.slice(0, -1), outputs],
     };
     checkShape(x, rows, attributes);
-    return attributes;
-  });
+    list.push(attributes);
+  }
+  return list;
 }
 
 /** NaN if it is no matrix. */
@@ -84,7 +88,9 @@ function expectFloats(name: string, {dtype, shape, size}: tf.Tensor, expected = 
 }
 
 function checkShape(x: tf.Tensor, rows: number, {inputs, outputs, shape}: ProductAttributes): void {
-  if (shape.reduce((product, length) => product * length, 1) === rows * outputs) return;
+  let size = 1;
+  for (const length of shape) size *= length;
+  if (size === rows * outputs) return;
   throw new InvalidArgumentError(
     `x [${x.shape.join(', ')}] has ${rows} rows of ${inputs} numbers, so its product has ${rows} rows of ${outputs}, which do not ` +
       `fit the shape [${shape.join(', ')}].`,

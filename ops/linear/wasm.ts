@@ -4,7 +4,7 @@ import type {KernelInputs} from '../run_op.js';
 import {evenRanges, partsOf, scratchOfThreads, wholeLines} from '../threads/index.js';
 import {type PackedProduct, packedProducts} from './packed_wasm.js';
 import {recordsAddress} from '../weights/finite_records.js';
-import type {LinearAttributes, LinearInputs} from './reference.js';
+import {type LinearAttributes, type LinearInputs, biasName, matrixName} from './reference.js';
 
 /** `linears` on tfjs' heap. */
 export function linearWasm(
@@ -25,14 +25,14 @@ export function multiplyOnHeap(
   {products, activations}: LinearAttributes,
   outs: readonly number[],
 ): void {
-  const addressOf = (tensor: tf.TensorInfo | undefined) => (tensor === undefined ? 0 : heap.address(tensor));
   const x = heap.address(inputs.x);
-  const residual = addressOf(inputs.residual);
+  const residual = addressOr0(heap, inputs.residual);
   const rows = tf.util.sizeFromShape(inputs.x.shape) / products[0]!.inputs;
   const packed: PackedProduct[] = [];
-  products.forEach(({inputs: numbers, outputs, format}, i) => {
-    const matrix = inputs[`matrix${i}`]!;
-    const bias = addressOf(inputs[`bias${i}`]);
+  for (let i = 0; i < products.length; i++) {
+    const {inputs: numbers, outputs, format} = products[i]!;
+    const matrix = inputs[matrixName(i)]!;
+    const bias = addressOr0(heap, inputs[biasName(i)]);
     const out = outs[i]!;
     if (format !== 'float32') {
       packed.push({
@@ -44,14 +44,17 @@ export function multiplyOnHeap(
         residual,
         out,
       });
-      return;
+      continue;
     }
     const product = {x, matrix: heap.address(matrix), bias, residual, out, rows, inputs: numbers, outputs};
     if (rows === 1) multiplyRow(heap, product);
     else multiplyRows(heap, product);
-  });
+  }
   if (packed.length > 0) packedProducts(heap, x, rows, packed, activations);
 }
+
+const addressOr0 = (heap: WasmHeap, tensor: tf.TensorInfo | undefined): number =>
+  tensor === undefined ? 0 : heap.address(tensor);
 
 /** A float32 product by addresses; 0 for a bias or residual that is not there. */
 interface Product {

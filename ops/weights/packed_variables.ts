@@ -13,6 +13,9 @@ export interface PackedLayout extends Omit<PackedMatrix, 'records'> {
 /** The packed weights of all layers. */
 const layouts = new WeakMap<tf.LayerVariable, PackedLayout>();
 
+/** What ops take of them, made once. */
+const matrices = new WeakMap<tf.LayerVariable, PackedMatrix>();
+
 /**
  * Marks an int32 weight of a layer as the records of a matrix. Its `shape` is that of the float32 matrix from then on, while
  * the tensor that it holds has the shape of the records: tfjs counts parameters by the one (`countParams`, `summary`), and saves,
@@ -32,9 +35,14 @@ export function formatOf(variable: tf.LayerVariable): WeightFormat {
 /** A weight of any layer as ops take it: the tensor, or the packed matrix. */
 export function matrixOf(variable: tf.LayerVariable): tf.Tensor | PackedMatrix {
   const layout = layouts.get(variable);
-  if (layout === undefined) return variable.read();
+  const tensor = variable.read();
+  if (layout === undefined) return tensor;
+  const known = matrices.get(variable);
+  if (known?.records === tensor) return known;
   const {format, inputs, outputs} = layout;
-  return {format, inputs, outputs, records: variable.read() as tf.Tensor3D};
+  const matrix = {format, inputs, outputs, records: tensor as tf.Tensor3D};
+  matrices.set(variable, matrix);
+  return matrix;
 }
 
 /** A weight of any layer as a float32 tensor of its `shape`: the weight itself, or a new tensor if it is packed. */

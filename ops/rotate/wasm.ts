@@ -14,7 +14,8 @@ export function rotateWasm(
   return heap.outputs(
     given.map(({shape}) => shape),
     results => {
-      for (const [i, x] of given.entries()) {
+      for (let i = 0; i < given.length; i++) {
+        const x = given[i]!;
         const [batch, heads, , dim] = x.shape;
         heap.kernels.rotate(
           heap.address(x),

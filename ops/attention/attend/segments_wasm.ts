@@ -48,8 +48,8 @@ export function attendSegmentsWasm(
     };
     const room = roomFor(step, latents, described);
     heap.kernels.startSeen(room.seen, step.rows);
-    for (const [index, latent] of latents.entries()) {
-      attendLatent(step, latent, room, room.partials[index]!, described + index * latentBytes);
+    for (let index = 0; index < latents.length; index++) {
+      attendLatent(step, latents[index]!, room, room.partials[index]!, described + index * latentBytes);
     }
     const partials = heap.words(room.partials);
     heap.kernels.mergePartials(partials, latents.length, heap.address(out!), step.rows, dim);
@@ -58,7 +58,8 @@ export function attendSegmentsWasm(
 }
 
 /** Exact tokens, then the newest of the others: how exact tokens have to be read depends on their part of the whole. */
-function mostAttendedFirst(segments: readonly LatentSegment[]): LatentSegment[] {
+function mostAttendedFirst(segments: readonly LatentSegment[]): readonly LatentSegment[] {
+  if (segments.length === 1) return segments;
   return [...segments.filter(({isExact}) => isExact), ...segments.filter(({isExact}) => !isExact).reverse()];
 }
 
@@ -93,45 +94,47 @@ interface Room {
 }
 
 function roomFor({heap, shape, dim, rows}: Step, latents: readonly LatentSegment[], described: number): Room {
-  let bytes = 0;
-  const take = (floatsPerRow: number) => {
-    const at = bytes;
-    bytes += (4 * rows * floatsPerRow + 15) & ~15;
-    return at;
-  };
-  const most = (floatsPerRow: (latent: LatentSegment) => number) =>
-    take(Math.max(...latents.map(floatsPerRow)));
-  const partials = latents.map(() => take(dim + 2));
-  const offsets = {
-    ...{seen: take(2), seenByLatents: take(2), shift: take(1)},
-    queries: most(({keyBasis}) => (keyBasis ? basisShape(keyBasis)[2] : 0)),
-    angles: most(({rotatedMean}) => rotatedMean?.shape[3] ?? 0),
-    partial: most(({stored}) => stored.attributes.values.dim + 2),
+  // the most that a segment takes, in floats of a row and in bytes
+  let [queryFloats, angleFloats, partialFloats, basisFloats, scratch, partial] = [0, 0, 0, 0, 0, 0];
+  let segment = described;
+  for (const {stored, keyBasis, rotatedMean, valueBasis} of latents) {
+    if (keyBasis !== undefined) queryFloats = Math.max(queryFloats, basisShape(keyBasis)[2]);
+    if (rotatedMean !== undefined) angleFloats = Math.max(angleFloats, rotatedMean.shape[3]);
+    partialFloats = Math.max(partialFloats, stored.attributes.values.dim + 2);
     // rows of a basis belong to key heads, of which there are not more than rows of queries
-    basis: most(({keyBasis, valueBasis}) => Math.max(decodedNumbers(keyBasis), decodedNumbers(valueBasis))),
-  };
-  const each = latents.map(({stored}, index) =>
-    attendBytes(heap, shape, stored, described + index * latentBytes),
-  );
-  const work = {
-    scratch: Math.max(...each.map(({scratch}) => scratch)),
-    partial: Math.max(...each.map(({partial}) => partial)),
-  };
-  bytes = wholeLines(bytes);
+    basisFloats = Math.max(basisFloats, decodedNumbers(keyBasis), decodedNumbers(valueBasis));
+    const own = attendBytes(heap, shape, stored, segment);
+    scratch = Math.max(scratch, own.scratch);
+    partial = Math.max(partial, own.partial);
+    segment += latentBytes;
+  }
+  const work = {scratch, partial};
+  const merged = aligned(rows * (dim + 2));
+  const seen = latents.length * merged;
+  const seenByLatents = seen + aligned(rows * 2);
+  const shift = seenByLatents + aligned(rows * 2);
+  const queries = shift + aligned(rows);
+  const angles = queries + aligned(rows * queryFloats);
+  const ofSegment = angles + aligned(rows * angleFloats);
+  const basis = ofSegment + aligned(rows * partialFloats);
+  const bytes = wholeLines(basis + aligned(rows * basisFloats));
   const base = heap.scratch(bytes + Math.max(heap.kernels.decodeTokensScratch(), allBytes(heap, work)));
   return {
-    partials: partials.map(at => base + at),
-    seen: base + offsets.seen,
-    seenByLatents: base + offsets.seenByLatents,
-    shift: base + offsets.shift,
-    queries: base + offsets.queries,
-    angles: base + offsets.angles,
-    partial: base + offsets.partial,
-    basis: base + offsets.basis,
+    partials: latents.map((_, index) => base + index * merged),
+    seen: base + seen,
+    seenByLatents: base + seenByLatents,
+    shift: base + shift,
+    queries: base + queries,
+    angles: base + angles,
+    partial: base + ofSegment,
+    basis: base + basis,
     scratch: base + bytes,
     attention: attendRoom(heap, base + bytes, work),
   };
 }
+
+/** Bytes of so many floats, in whole vectors. */
+const aligned = (floats: number): number => (4 * floats + 15) & ~15;
 
 /** Writes the partial of one segment to an address, and adds it to what has been seen. */
 function attendLatent(
@@ -146,17 +149,9 @@ function attendLatent(
   const {scale, keys, values} = stored.attributes;
   const kvHeads = batch * kvHeadsOf(keys, stored.inputs.keyData);
   const rowsOfHead = rows / kvHeads;
-  const floatBasis = (basis: Basis | undefined, descriptor: number) => {
-    if (basis === undefined) return 0;
-    if (basis instanceof tf.Tensor) return heap.address(basis);
-    kernels.decodeTokens(descriptor, kvHeads, 0, basisShape(basis)[2], room.basis, room.scratch);
-    return room.basis;
-  };
-  const project = (basis: number, rank: number, to: number) => {
-    kernels.project(queries, basis, to, kvHeads, rowsOfHead, width, rank);
-  };
   if (keyBasis !== undefined) {
-    project(floatBasis(keyBasis, described + segmentBytes), basisShape(keyBasis)[2], room.queries);
+    const basis = floatBasis(heap, keyBasis, kvHeads, described + segmentBytes, room);
+    kernels.project(queries, basis, room.queries, kvHeads, rowsOfHead, width, basisShape(keyBasis)[2]);
   }
   if (rotatedMean !== undefined) {
     const mean = heap.address(rotatedMean);
@@ -172,7 +167,7 @@ function attendLatent(
     );
   }
   if (keyMean !== undefined) {
-    project(heap.address(keyMean), 1, room.shift);
+    kernels.project(queries, heap.address(keyMean), room.shift, kvHeads, rowsOfHead, width, 1);
     kernels.shiftSeen(room.seen, room.shift, scale, room.seenByLatents, rows);
   }
   const isExpanded = keyMean !== undefined || valueBasis !== undefined || valueMean !== undefined;
@@ -184,7 +179,8 @@ function attendLatent(
     seen: isExact ? 0 : keyMean === undefined ? room.seen : room.seenByLatents,
   });
   if (isExpanded) {
-    const basis = floatBasis(valueBasis, described + segmentBytes + descriptorBytes);
+    const descriptor = described + segmentBytes + descriptorBytes;
+    const basis = valueBasis === undefined ? 0 : floatBasis(heap, valueBasis, kvHeads, descriptor, room);
     const mean = valueMean === undefined ? 0 : heap.address(valueMean);
     kernels.expandPartial(
       ...([room.partial, basis, mean] as const),
@@ -200,4 +196,11 @@ function attendLatent(
     );
   }
   kernels.addToSeen(room.seen, partial, rows, dim);
+}
+
+/** The address of a basis as floats: its own, or that of its decoded codes. */
+function floatBasis(heap: WasmHeap, basis: Basis, kvHeads: number, descriptor: number, room: Room): number {
+  if (basis instanceof tf.Tensor) return heap.address(basis);
+  heap.kernels.decodeTokens(descriptor, kvHeads, 0, basisShape(basis)[2], room.basis, room.scratch);
+  return room.basis;
 }

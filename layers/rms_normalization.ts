@@ -27,7 +27,7 @@ export class RmsNormalization extends tf.layers.Layer {
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return tf.tidy(() => rmsNorm(onlyTensor(inputs, this.name), this.gain!.read(), this.epsilon));
+    return rmsNorm(onlyTensor(inputs, this.name), this.gain!.read(), this.epsilon);
   }
 
   override computeOutputShape(inputShape: tf.Shape | tf.Shape[]): tf.Shape {

@@ -90,6 +90,7 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
     };
   private uncompressedDim: number | undefined;
   private relativeBias: tf.LayerVariable | undefined;
+  private plainScoring: Scoring | undefined;
   private readonly norms: {query?: tf.LayerVariable; key?: tf.LayerVariable} = {};
   private maskedBy: tf.layers.Layer | undefined;
   private metric: {readonly of: object; readonly gram: tf.Tensor3D} | undefined;
@@ -237,8 +238,9 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
 
   /** How this layer makes scores. */
   protected get scoring(): Scoring {
-    const relativeBias = this.relativeBias?.read() as tf.Tensor2D | undefined;
-    return scoringOf({...this.options, relativeBias}, this.headDim);
+    this.plainScoring ??= scoringOf(this.options, this.headDim);
+    if (this.relativeBias === undefined) return this.plainScoring;
+    return {...this.plainScoring, relativeBias: this.relativeBias.read() as tf.Tensor2D};
   }
 
   private addNorm(side: 'query' | 'key', heads: number, size: number): void {

@@ -74,14 +74,12 @@ function multiplyRows(
     for (; i < products.length && kernelOf(products[i]!.format, bytes).rounding === rounding; i++) {
       work += rows * inputs * products[i]!.outputs;
     }
-    const isShared = partsOf(heap, work) > 1;
-    const parts: Part[] = [];
-    for (let j = start; j < i; j++) {
-      const kind = kernelOf(products[j]!.format, bytes);
-      if (isShared) addParts(heap, parts, products[j]!, source, kind.format);
-      else multiplyAll(heap, products[j]!, source, kind.format, scratch.address);
+    const count = partsOf(heap, work, rows === 1 ? 1 : 2);
+    if (count > 1) {
+      heap.split('packedProduct', partsOfAll(products.slice(start, i), source, count, bytes), scratch);
+      continue;
     }
-    if (isShared) heap.split('packedProduct', parts, scratch);
+    for (let j = start; j < i; j++) multiplyAll(heap, products[j]!, source, bytes, scratch.address);
   }
 }
 
@@ -95,33 +93,54 @@ interface Rows {
 /** A product on the calling thread. */
 function multiplyAll(
   {kernels}: WasmHeap,
-  {inputs, outputs, records, bias, residual, out}: PackedProduct,
+  {format, inputs, outputs, records, bias, residual, out}: PackedProduct,
   {x, first, rows}: Rows,
-  format: number,
+  bytes: boolean,
   scratch: number,
 ): void {
+  const {format: kernel} = kernelOf(format, bytes);
   const offset = 4 * first * outputs;
-  const [added, to] = [residual === 0 ? 0 : residual + offset, Math.ceil(outputs / outputsOfRecord)];
-  kernels.packedProduct(x, records, bias, added, out + offset, scratch, rows, inputs, outputs, 0, to, format);
+  const added = residual === 0 ? 0 : residual + offset;
+  const to = groupsOf(outputs);
+  kernels.packedProduct(x, records, bias, added, out + offset, scratch, rows, inputs, outputs, 0, to, kernel);
 }
 
 type Part = Parameters<WasmKernels['packedProduct']>;
 
-/** Adds the parts of a product, by groups of outputs: threads share those. */
-function addParts(
-  heap: WasmHeap,
-  parts: Part[],
-  {inputs, outputs, records, bias, residual, out}: PackedProduct,
+/**
+ * Parts of products of the same rows, by groups of outputs, for threads to share. All groups of all products are cut as one run, since each part begins to
+ * read another stream, which takes a microsecond: half of a row's product by a small matrix takes ten. The longest parts are last, and are taken first.
+ */
+function partsOfAll(
+  products: readonly PackedProduct[],
   {x, first, rows}: Rows,
-  format: number,
-): void {
-  const offset = 4 * first * outputs;
-  const added = residual === 0 ? 0 : residual + offset;
-  const groups = Math.ceil(outputs / outputsOfRecord);
-  for (const {from, to} of evenRanges(groups, partsOf(heap, rows * inputs * outputs, 2))) {
-    parts.push([x, records, bias, added, out + offset, 0, rows, inputs, outputs, from, to, format]);
+  count: number,
+  bytes: boolean,
+): Part[] {
+  const all = products.reduce((sum, {outputs}) => sum + groupsOf(outputs), 0);
+  const cuts = evenRanges(all, count).map(({to}) => to);
+  const parts: Part[] = [];
+  let before = 0; // groups of the products so far
+  for (const {format, inputs, outputs, records, bias, residual, out} of products) {
+    const {format: kernel} = kernelOf(format, bytes);
+    const offset = 4 * first * outputs;
+    const added = residual === 0 ? 0 : residual + offset;
+    const groups = groupsOf(outputs);
+    const within = cuts.map(cut => cut - before).filter(cut => cut > 0 && cut < groups);
+    let from = 0;
+    for (const to of [...within, groups]) {
+      parts.push([x, records, bias, added, out + offset, 0, rows, inputs, outputs, from, to, kernel]);
+      from = to;
+    }
+    before += groups;
   }
+  return parts.sort((a, b) => lengthOf(a) - lengthOf(b));
 }
+
+const groupsOf = (outputs: number): number => Math.ceil(outputs / outputsOfRecord);
+
+/** Groups of a part. */
+const lengthOf = (part: Part): number => part[10] - part[9];
 
 /** The kernel of a format, and how it has x rounded; as floats if undefined. */
 interface Kind {

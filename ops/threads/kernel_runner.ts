@@ -38,7 +38,7 @@ export class KernelRunner {
    * Calls a kernel once for each part and returns its results. Parts run at once and in any order: none may write what another one reads or
    * writes.
    *
-   * @param parts lists of arguments; the one for scratch memory is ignored if `scratch` is given.
+   * @param parts lists of arguments, of which the last is taken first; the one for scratch memory is ignored if `scratch` is given.
    * @param scratch memory that each thread has a piece of, from `scratchOfThreads`.
    * @throws BackendError if a thread does not answer, EigenkvError if a part traps in one (see ThreadPool): results are incomplete then.
    */

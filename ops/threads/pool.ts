@@ -44,8 +44,9 @@ export class ThreadPool {
   readonly threads: number;
   private readonly words: Int32Array;
   private readonly numbers: Float64Array;
-  private readonly names: readonly string[];
+  /** The kernels in the order of the module's exports, by which threads know them. */
   private readonly kernels: readonly Kernel[];
+  private readonly indices: ReadonlyMap<string, number>;
   private isOver = false;
 
   private constructor(
@@ -57,8 +58,8 @@ export class ThreadPool {
     this.threads = others.length + 1;
     this.words = new Int32Array(buffer);
     this.numbers = new Float64Array(buffer);
-    this.names = Object.keys(instance.exports);
     this.kernels = Object.values(instance.exports) as Kernel[];
+    this.indices = new Map(Object.keys(instance.exports).map((name, index) => [name, index]));
   }
 
   /** @throws BackendError if a thread does not start; none is left then. */
@@ -115,7 +116,7 @@ export class ThreadPool {
 
   private write({kernel, parts, scratchArgument = -1, scratch}: Job): void {
     const {words, numbers} = this;
-    words[control.words.kernel] = this.names.indexOf(kernel);
+    words[control.words.kernel] = this.indices.get(kernel)!;
     words[control.words.argumentCount] = parts[0]!.length;
     words[control.words.scratchArgument] = scratch === undefined ? -1 : scratchArgument;
     if (scratch !== undefined) {
@@ -134,7 +135,7 @@ export class ThreadPool {
   private takeParts({kernel, parts, scratchArgument, scratch}: Job): {error: unknown} | undefined {
     const {words, numbers} = this;
     const {left, unfinished} = control.words;
-    const run = this.kernels[this.names.indexOf(kernel)]!;
+    const run = this.kernels[this.indices.get(kernel)!]!;
     let failure: {error: unknown} | undefined;
     for (;;) {
       const part = Atomics.load(words, left);

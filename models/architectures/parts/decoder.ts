@@ -11,6 +11,7 @@ import {EigenkvError, InvalidArgumentError} from '../../../base/errors.js';
 import {readableNumbers} from '../../../ops/host_numbers.js';
 import {attentionLayer} from './attention.js';
 import {type BuildOptions, matrixArgs} from './build_options.js';
+import {layerSteps, runSteps} from './layer_steps.js';
 import type {ModelConfig} from './model_config.js';
 
 /** The layers in which decoders differ. */
@@ -112,9 +113,16 @@ function scaled(x: tf.SymbolicTensor, name: string, factor: number, softCap?: nu
 
 /** The model, which looks at ids that come as floating point numbers before tfjs rounds them: 1.5, NaN or 2^32 would be another token. */
 class Decoder extends tf.LayersModel {
-  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs): tf.Tensor | tf.Tensor[] {
-    [inputs].flat().forEach(expectIds);
-    return super.call(inputs, kwargs);
+  private steps: ReturnType<typeof layerSteps> | undefined;
+
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: CallArgs = {}): tf.Tensor | tf.Tensor[] {
+    const given = [inputs].flat();
+    given.forEach(expectIds);
+    const [ids] = given;
+    if (ids?.dtype !== 'int32' || kwargs['training'] === true) return super.call(inputs, kwargs);
+    this.steps ??= layerSteps(this);
+    const {steps} = this;
+    return tf.tidy(() => runSteps(steps, ids, kwargs));
   }
 
   override predict(

@@ -196,8 +196,8 @@ export class KVCache implements AttentionCache {
     const rope = config && state.ropes.of(config, dim);
     const {relativeBias, ...scoring} = scoringOf(fresh, dim);
     const seen = {
-      ...scoring,
       rope: keyBasis === undefined ? rope : undefined, // of stored keys
+      ...scoring,
       ...(keyBasis && {latents: {keyBasis, keyMean, rope}}),
     };
     let next: Past | undefined;
@@ -205,9 +205,9 @@ export class KVCache implements AttentionCache {
       const rotation = rope?.rotation(past?.tokensSeen ?? 0, queries.shape[2]);
       const [rotatedQueries, rotatedKeys] = rotated(fresh, rotation);
       const context = {
-        ...state.context(depth, seen),
         latentKeys: latentKeysOf(fresh, queries.shape[0], rope),
         outputMetric: state.outputMetricOf(depth, fresh.layer),
+        ...state.context(depth, seen),
       };
       const tokens = {queries: rotatedQueries, keys: rotatedKeys, values, relativeBias};
       const result = kept(step(policy, past, tokens, context));

@@ -105,10 +105,10 @@ export class FeedForward extends MatrixLayer<FeedForwardKernel> {
     const activate = activations[activation];
     const options = {activations: this.activations};
     const up = this.projection('up');
-    if (!gated) return activate(linear(x, up.matrix, {...options, bias: up.bias}));
+    if (!gated) return activate(linear(x, up.matrix, {bias: up.bias, ...options}));
     const gate = this.projection('gate');
     if (activation === 'silu') {
-      return swigluLinear(x, gate.matrix, up.matrix, {...options, gateBias: gate.bias, upBias: up.bias});
+      return swigluLinear(x, gate.matrix, up.matrix, {gateBias: gate.bias, upBias: up.bias, ...options});
     }
     const [first, second] = linears(x, [gate, up], options);
     return tf.mul(activate(first!), second!);

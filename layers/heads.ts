@@ -58,6 +58,6 @@ export function fromHeads(
   options: Pick<LinearOptions, 'activations' | 'residual'> = {},
 ): tf.Tensor {
   const [batch, , tokens] = x.shape;
-  if (tokens !== 1) return linear(joinHeads(x), matrix, {...options, bias});
-  return linear(x, matrix, {...options, bias, shape: [batch, 1, outputsOf(matrix)]}); // nothing to move
+  if (tokens !== 1) return linear(joinHeads(x), matrix, {bias, ...options});
+  return linear(x, matrix, {bias, shape: [batch, 1, outputsOf(matrix)], ...options}); // nothing to move
 }

@@ -176,9 +176,9 @@ export abstract class SelfAttention extends MatrixLayer<AttentionKernel> {
       const [queries, keys, values] = toHeads(
         x,
         [
-          {...this.projection('query'), heads: numHeads, norm: this.norm('query')},
-          {...this.projection('key'), heads: numKvHeads, norm: this.norm('key')},
-          {...this.projection('value'), heads: numKvHeads},
+          {heads: numHeads, norm: this.norm('query'), ...this.projection('query')},
+          {heads: numKvHeads, norm: this.norm('key'), ...this.projection('key')},
+          {heads: numKvHeads, ...this.projection('value')},
         ],
         {activations},
       ) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];

@@ -49,10 +49,11 @@ export function step(
     tokensSeen: start + queries.shape[2],
     queries: most === undefined ? undefined : appendQueries(past?.queries, queries, most),
     relativeBias: ownTable(past?.relativeBias, fresh.relativeBias),
+    skipped: past?.skipped,
   };
   const skipped = policy.skipValues === undefined ? undefined : {...(past?.skipped ?? nothingSkipped)};
   const seen = skipped && {...context, skipping: {share: policy.skipValues!, counts: skipped}};
-  const keptOf = (attended: Past) => keepAndStore(policy, {...attended, skipped}, {...context, queries});
+  const keptOf = (attended: Past) => keepAndStore(policy, {...attended, skipped}, {queries, ...context});
   if (observes === undefined) {
     return {output: attendPast(extended, queries, seen ?? context), past: keptOf(extended)};
   }

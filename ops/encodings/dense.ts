@@ -19,9 +19,10 @@ export const denseKind: TokenEncodingKind<DenseEncoding, DenseLayout> = {
   kind: 'dense',
   schema: v.strictObject({kind: v.literal('dense'), dim: atLeast(1)}),
   layout: ({kind, dim}) => ({kind, dim}),
-  make: (layout, tensor) => ({
-    ...layout,
-    data: tensor('data', {dtype: 'float32', columns: layout.dim, tokensPerRow: 1}),
+  make: ({kind, dim}, tensor) => ({
+    kind,
+    dim,
+    data: tensor('data', {dtype: 'float32', columns: dim, tokensPerRow: 1}),
   }),
   tensors: ({data}) => ({data}),
   capacity: ({data}) => data.shape[2],

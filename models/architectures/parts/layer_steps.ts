@@ -31,7 +31,7 @@ export function layerSteps({inputs: [input], outputs: [output]}: tf.LayersModel)
 
 /**
  * Runs a model's layers as tfjs' `execute` does where nothing trains and nothing is masked. That one asks for the order of the layers, their inputs and who
- * is the last to read each, by texts and for every call: a tenth of all JavaScript of a token. Inside the caller's tidy.
+ * is the last to read each, by texts and for every call: an eighth of the JavaScript of a token. Inside the caller's tidy.
  *
  * @returns the output of the last layer; what other layers gave is disposed of.
  */

@@ -19,7 +19,7 @@ export type KernelFunction<Inputs, Attributes> = (
 
 /**
  * One operation on tensors: a plain reference that runs on every backend, and the fused kernels that some backends
- * have instead. The test of each op compares every kernel with its reference.
+ * have instead; those of tensorflow register themselves. The test of each op compares every kernel with its reference.
  */
 export interface Op<
   Inputs extends OpInputs,
@@ -29,7 +29,7 @@ export interface Op<
   readonly name: string;
   readonly reference: (inputs: Inputs, attributes: Attributes) => Result;
   readonly kernels: {
-    readonly [Backend in 'wasm' | 'webgpu' | 'tensorflow']?: KernelFunction<Inputs, Attributes>;
+    readonly [Backend in 'wasm' | 'webgpu']?: KernelFunction<Inputs, Attributes>;
   };
 }
 
@@ -54,16 +54,27 @@ export function defineOp<
   Attributes extends object,
   Result extends tf.Tensor | tf.Tensor[] = tf.Tensor,
 >(op: Op<Inputs, Attributes, Result>): Op<Inputs, Attributes, Result> {
-  for (const [backendName, kernel] of Object.entries(op.kernels)) {
-    tf.registerKernel({
-      kernelName: kernelName(op.name),
-      backendName,
-      // tfjs hands inputs and attributes on as loose maps; the op's own types are the truth.
-      kernelFunc: ({inputs, attrs}) =>
-        kernel(inputs as unknown as KernelInputs<Inputs>, attrs as unknown as Attributes),
-    });
-  }
+  for (const [backendName, kernel] of Object.entries(op.kernels))
+    registerKernel(op.name, backendName, kernel);
   return op;
+}
+
+/**
+ * Gives an op a kernel of a backend from the kernel's own file. Bundles for browsers leave out all `ops/.../tensorflow.ts` (`browser` in
+ * package.json), so ops import these for this call alone, and no name of theirs.
+ */
+export function registerKernel<Inputs, Attributes extends object>(
+  name: string,
+  backendName: string,
+  kernel: KernelFunction<Inputs, Attributes>,
+): void {
+  tf.registerKernel({
+    kernelName: kernelName(name),
+    backendName,
+    // tfjs hands inputs and attributes on as loose maps; the op's own types are the truth.
+    kernelFunc: ({inputs, attrs}) =>
+      kernel(inputs as unknown as KernelInputs<Inputs>, attrs as unknown as Attributes),
+  });
 }
 
 /** Runs an op: the current backend's kernel if it has one, else the reference. The only dispatch there is. */
@@ -94,10 +105,10 @@ export function runOp<
     if (tensor !== undefined) present[name] = tensor;
   }
   const engine = tf.engine();
-  if (isWatched(engine)) {
+  const kernel = op.kernels[engine.backendName as Backend];
+  if (kernel === undefined || isWatched(engine)) {
     return engine.runKernel<Result>(kernelName(op.name), present, attributes as tf.NamedAttrMap);
   }
-  const kernel = op.kernels[engine.backendName as Backend]!;
   const output = kernel(present as unknown as KernelInputs<Inputs>, attributes);
   return (Array.isArray(output) ? output.map(tensorOf) : tensorOf(output)) as Result;
 }

@@ -1,6 +1,7 @@
 import {fileURLToPath} from 'node:url';
 import {type PluginOption, defineConfig} from 'vite';
 import {bundleSizes, tfjsChunk} from './build/bundle_sizes.js';
+import {leftOut} from './build/left_out.js';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const outDir = fileURLToPath(new URL('./dist', import.meta.url));
@@ -21,6 +22,7 @@ export default defineConfig({
   resolve: {alias: {'@huggingface/jinja': fileURLToPath(new URL('./build/no_chats.ts', import.meta.url))}},
   worker: {
     format: 'es',
+    plugins: () => [leftOut()],
     rolldownOptions: {
       output: {
         codeSplitting: {
@@ -45,7 +47,7 @@ export default defineConfig({
   },
   server: {headers: isolation, fs: {allow: [fileURLToPath(new URL('..', import.meta.url))]}},
   preview: {headers: isolation},
-  plugins: [printSizes()],
+  plugins: [leftOut(), printSizes()],
 });
 
 /** Says after a build how much there is to transfer. */

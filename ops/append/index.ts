@@ -2,12 +2,9 @@ import type * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {expectRank4} from '../encodings/encoding.js';
 import {runOp, type DirectOp} from '../run_op.js';
-import {appendRowsCpu} from './cpu.js';
-import {inPlace} from './in_place.js';
+import {appendKernels} from './kernels.js';
 import {appendReference, type AppendAttributes, type AppendInputs} from './reference.js';
-import {allocateTensorflow, appendRowsTensorflow} from './tensorflow.js';
-import {allocateWasm, appendRowsWasm} from './wasm.js';
-import {appendRowsWebgpu, rowsOfBuffer} from './webgpu.js';
+import './tensorflow.js';
 
 /**
  * Writes fresh rows after the first `at` rows of a buffer `[batch, heads, capacity, columns]`, in place if possible.
@@ -36,12 +33,7 @@ export function append(
 const appendOp: DirectOp<AppendInputs, AppendAttributes, tf.Tensor4D> = {
   name: 'Append',
   reference: appendReference,
-  directKernels: {
-    cpu: inPlace(appendRowsCpu),
-    wasm: inPlace(appendRowsWasm, {allocate: allocateWasm}),
-    webgpu: inPlace(appendRowsWebgpu, {rowsOfBuffer}),
-    tensorflow: inPlace(appendRowsTensorflow, {allocate: allocateTensorflow, onlyAllocated: true}),
-  },
+  directKernels: appendKernels,
 };
 
 function checkAppend(buffer: tf.Tensor4D | undefined, fresh: tf.Tensor4D, at: number): void {

@@ -1,13 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import {TensorflowOps, tensorflowTensor} from '../backends/tensorflow_ops.js';
+import {inPlace} from './in_place.js';
+import {appendKernels} from './kernels.js';
+
+appendKernels.tensorflow = inPlace(appendRowsTensorflow, {allocate: allocateTensorflow, onlyAllocated: true});
 
 /** Copies the first `rows` rows of `fresh` into `buffer` from row `at` on, by TensorFlow's InplaceUpdate. */
-export function appendRowsTensorflow(
-  buffer: tf.Tensor4D,
-  fresh: tf.Tensor4D,
-  at: number,
-  rows: number,
-): void {
+function appendRowsTensorflow(buffer: tf.Tensor4D, fresh: tf.Tensor4D, at: number, rows: number): void {
   const [batch, heads, capacity, columns] = buffer.shape;
   const indices = new Int32Array(batch * heads * rows);
   for (let head = 0, i = 0; head < batch * heads; head++) {
@@ -29,7 +28,7 @@ export function appendRowsTensorflow(
  * Zeros that ops write into. tfjs-node leaves int32 of the host in the host's memory: on a GPU, a write would go to a copy of it, and be lost.
  * float32 it uploads; int32 is a view of that.
  */
-export function allocateTensorflow(shape: [number, number, number, number], dtype: tf.DataType): tf.Tensor4D {
+function allocateTensorflow(shape: [number, number, number, number], dtype: tf.DataType): tf.Tensor4D {
   return tensorflowTensor(ops => {
     const floats = ops.zeros(shape);
     return dtype === 'int32' ? ops.bitcast(floats, 'int32') : floats;

@@ -6,7 +6,7 @@ import {readableNumbers} from '../host_numbers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {type PackedMatrix, checkPacked, isPacked} from '../weights/matrix.js';
 import {embedReference} from './reference.js';
-import {embedTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {embedWasm} from './wasm.js';
 import {embedWebgpu} from './webgpu.js';
 
@@ -59,5 +59,5 @@ function checkIds(ids: tf.Tensor2D, rows: number): void {
 const embedOp = defineOp({
   name: 'Embed',
   reference: embedReference,
-  kernels: {wasm: embedWasm, webgpu: embedWebgpu, tensorflow: embedTensorflow},
+  kernels: {wasm: embedWasm, webgpu: embedWebgpu},
 });

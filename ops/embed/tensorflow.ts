@@ -1,12 +1,14 @@
 import type * as tf from '@tensorflow/tfjs';
 import {tensorflowTensor} from '../backends/tensorflow_ops.js';
-import type {KernelInputs} from '../run_op.js';
+import {registerKernel, type KernelInputs} from '../run_op.js';
 import {outputsOfRecord} from '../weights/formats.js';
 import {rowsOfRecords} from '../weights/tensorflow.js';
 import type {EmbedAttributes, EmbedInputs} from './reference.js';
 
+registerKernel('Embed', 'tensorflow', embedTensorflow);
+
 /** `embed` by TensorFlow's ops. Of a packed table only the records of the rows that ids name are unpacked. */
-export function embedTensorflow(
+function embedTensorflow(
   {ids, table}: KernelInputs<EmbedInputs>,
   {format, dim}: EmbedAttributes,
 ): tf.TensorInfo {

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {tensorflowTensor} from '../backends/tensorflow_ops.js';
 import {wasmHeap} from '../backends/wasm_heap.js';
 import {byHeads} from '../backends/webgpu_heads.js';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
@@ -9,6 +8,7 @@ import {capacityOf} from './encoding.js';
 import type {Encoding} from './index.js';
 import {type Basis, basisShape} from './low_rank.js';
 import {kvHeadsOf, tokenKindOf, type TokenEncoding, type TokenLayout} from './token_kinds.js';
+import './tensorflow.js';
 import {describeEncoding} from './wasm.js';
 import {decodeRows, unitsOfRow} from './webgpu.js';
 
@@ -91,7 +91,6 @@ const decodeOp = defineOp({
   kernels: {
     wasm: decodeWasm,
     webgpu: byHeads(decodeWebgpu, 'data', numbersOfHead),
-    tensorflow: decodeTensorflow,
   },
 });
 
@@ -103,16 +102,6 @@ function decodeWasm({data, params}: DecodeInfos, {layout, from, count}: DecodeAt
   const scratch = heap.scratch(heap.kernels.decodeTokensScratch());
   heap.kernels.decodeTokens(descriptor, batch * kvHeads, from, count, heap.address(out), scratch);
   return out;
-}
-
-function decodeTensorflow(
-  {data, params}: DecodeInfos,
-  {layout, from, count}: DecodeAttributes,
-): tf.TensorInfo {
-  return tensorflowTensor(ops => {
-    const codes = [ops.of(data), params && ops.of(params)] as const;
-    return tokenKindOf(layout).decodeTensorflow(ops, ...codes, layout, from, count);
-  });
 }
 
 /** Numbers of the result for each index of the first two axes of the data. */

@@ -30,7 +30,6 @@ export const denseKind: TokenEncodingKind<DenseEncoding, DenseLayout> = {
   params: () => undefined,
   decodeReference: (data, _params, _layout, from, count) =>
     tf.slice(data, [0, 0, from, 0], [-1, -1, count, -1]),
-  decodeTensorflow: (ops, data, _params, _layout, from, count) => ops.part(data, 2, from, count),
   wasm: {kind: 0, layout: () => 0, groupSize: () => 0},
   wgsl: {
     unitsOfRow: ({dim}) => dim,

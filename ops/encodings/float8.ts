@@ -2,7 +2,6 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {atLeast} from '../../base/options.js';
 import {hostNumbers} from '../host_numbers.js';
-import {decodeFloat8} from './float8_tensorflow.js';
 import type {TokenEncodingKind} from './kind.js';
 
 /**
@@ -66,8 +65,6 @@ export const float8Kind: TokenEncodingKind<Float8Encoding, Float8Layout & {reado
   data: ({codes}) => codes,
   params: ({scales}) => scales,
   decodeReference: (codes, scales, layout, from, count) => decodeOnHost(codes, scales!, layout, from, count),
-  decodeTensorflow: (ops, codes, scales, layout, from, count) =>
-    decodeFloat8(ops, codes, scales!, layout, [from, count]),
   wasm: {kind: 2, layout: ({format}) => float8Formats[format].wasm, groupSize: () => 0},
   wgsl: {
     unitsOfRow: wordsOfRow,

@@ -11,7 +11,6 @@ import {
   wordsOfPlane,
   wordsOfRow,
 } from './integer_layout.js';
-import {decodeIntegers} from './integer_tensorflow.js';
 import type {TokenEncodingKind, WgslNames} from './kind.js';
 
 export {
@@ -72,8 +71,6 @@ export const integerKind: TokenEncodingKind<IntegerEncoding, KindedLayout> = {
   params: ({params}) => params,
   decodeReference: (data, params, layout, from, count) =>
     dequantizeOnHost(data, params!, layout, from, count),
-  decodeTensorflow: (ops, data, params, layout, from, count) =>
-    decodeIntegers(ops, data, params!, layout, from, count),
   wasm: {
     kind: 1,
     layout: ({bits, groupAxis}) => bits | ((groupAxis === 'channel' ? 0 : 1) << 8),

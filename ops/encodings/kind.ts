@@ -1,6 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
 import type * as v from 'valibot';
-import type {Handle, TensorflowOps} from '../backends/tensorflow_ops.js';
 import type {WasmHeap} from '../backends/wasm_heap.js';
 
 /** What every encoding has. Its other fields are tensors and numbers of its kind. */
@@ -70,15 +69,6 @@ export interface TokenEncodingKind<E extends AnyEncoding, L extends AnyEncoding>
     from: number,
     count: number,
   ): tf.Tensor4D;
-  /** The same by TensorFlow's ops on its device. */
-  decodeTensorflow(
-    ops: TensorflowOps,
-    data: Handle,
-    params: Handle | undefined,
-    layout: L,
-    from: number,
-    count: number,
-  ): Handle;
   readonly wasm: WasmReader<L>;
   readonly wgsl: WgslReader<L>;
 }

@@ -15,7 +15,6 @@ import {
   type PlanePlace,
 } from './lloyd_max_layout.js';
 import {isWidth, levelOf, type Width} from './lloyd_max_levels.js';
-import {decodeLloydMax} from './lloyd_max_tensorflow.js';
 import {wasmTables} from './lloyd_max_wasm.js';
 import {wgslOfUnit, wgslTables} from './lloyd_max_wgsl.js';
 
@@ -61,8 +60,6 @@ export const lloydMaxKind: TokenEncodingKind<LloydMaxEncoding, KindedLayout> = {
   data: ({codes}) => codes,
   params: ({scales}) => scales,
   decodeReference: (codes, scales, layout, from, count) => decodeOnHost(codes, scales!, layout, from, count),
-  decodeTensorflow: (ops, codes, scales, layout, from, count) =>
-    decodeLloydMax(ops, codes, scales!, layout, from, count),
   wasm: {kind: 3, layout: wasmTables, groupSize: ({widths}) => widths.length},
   wgsl: {
     unitsOfRow: ({dim}) => dim / groupChannels,

@@ -1,12 +1,28 @@
-import type {Handle, TensorflowOps} from '../backends/tensorflow_ops.js';
+import type * as tf from '@tensorflow/tfjs';
+import {type Handle, type TensorflowOps, tensorflowTensor} from '../backends/tensorflow_ops.js';
+import {registerKernel, type KernelInputs} from '../run_op.js';
+import {decodeFloat8} from './float8_tensorflow.js';
 import {
   foldsInto,
   integerKeyProducts,
   integerValueSums,
   type IntegerSide,
 } from './integer_products_tensorflow.js';
-import {tokenKindOf} from './token_kinds.js';
+import {decodeIntegers} from './integer_tensorflow.js';
+import {decodeLloydMax} from './lloyd_max_tensorflow.js';
 import type {StoredSide, Tile} from './tiles_tensorflow.js';
+import type {TokenLayout} from './token_kinds.js';
+
+registerKernel('DecodeTokens', 'tensorflow', decodeTensorflow);
+
+function decodeTensorflow(
+  {data, params}: KernelInputs<{data: tf.Tensor4D; params?: tf.Tensor4D}>,
+  {layout, ...tile}: Tile & {readonly layout: TokenLayout},
+): tf.TensorInfo {
+  return tensorflowTensor(ops =>
+    decodedTile(ops, {data: ops.of(data), params: params && ops.of(params), layout}, tile),
+  );
+}
 
 /** Decoded: float32 `[batch, kvHeads, count, dim]`. */
 export function decodedTile(
@@ -14,7 +30,18 @@ export function decodedTile(
   {data, params, layout}: StoredSide,
   {from, count}: Tile,
 ): Handle {
-  return tokenKindOf(layout).decodeTensorflow(ops, data, params, layout, from, count);
+  switch (layout.kind) {
+    case 'dense':
+      return ops.part(data, 2, from, count);
+    case 'integer':
+      return decodeIntegers(ops, data, params!, layout, from, count);
+    case 'float8':
+      return decodeFloat8(ops, data, params!, layout, [from, count]);
+    case 'lloydMax':
+      return decodeLloydMax(ops, data, params!, layout, from, count);
+    default:
+      return layout satisfies never;
+  }
 }
 
 /** `q . k` of float32 `[batch, kvHeads, rows, dim]` and keys of tiles that follow each other: `[batch, kvHeads, rows, their tokens]`. */

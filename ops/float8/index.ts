@@ -5,7 +5,7 @@ import {requireExactIntegers} from '../exact_integers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {float8CodesReference, float8ScalesReference} from './reference.js';
 import type {EncodeFloat8Options} from './reference.js';
-import {float8CodesTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {float8CodesWasm, float8ScalesWasm} from './wasm.js';
 import {float8CodesWebgpu, float8ScalesWebgpu} from './webgpu.js';
 
@@ -40,5 +40,5 @@ const float8ScalesOp = defineOp({
 const float8CodesOp = defineOp({
   name: 'Float8Codes',
   reference: float8CodesReference,
-  kernels: {wasm: float8CodesWasm, webgpu: float8CodesWebgpu, tensorflow: float8CodesTensorflow},
+  kernels: {wasm: float8CodesWasm, webgpu: float8CodesWebgpu},
 });

@@ -2,11 +2,13 @@ import type * as tf from '@tensorflow/tfjs';
 import {wordsOfRows} from '../backends/tensorflow_bytes.js';
 import {tensorflowTensor} from '../backends/tensorflow_ops.js';
 import {float8Formats, wordsOfRow} from '../encodings/float8.js';
-import type {KernelInputs} from '../run_op.js';
+import {registerKernel, type KernelInputs} from '../run_op.js';
 import type {EncodeFloat8Options} from './reference.js';
 
+registerKernel('Float8Codes', 'tensorflow', float8CodesTensorflow);
+
 /** `float8CodesReference` by TensorFlow's ops, bit for bit. */
-export function float8CodesTensorflow(
+function float8CodesTensorflow(
   {x, scales}: KernelInputs<{x: tf.Tensor4D; scales: tf.Tensor4D}>,
   {format}: EncodeFloat8Options,
 ): tf.TensorInfo {

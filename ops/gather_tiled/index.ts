@@ -4,7 +4,7 @@ import type {LloydMaxEncoding} from '../encodings/lloyd_max.js';
 import {tileTokens} from '../encodings/lloyd_max_layout.js';
 import {defineOp, runOp} from '../run_op.js';
 import {gatherTiledReference} from './reference.js';
-import {gatherTiledTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {gatherTiledWasm} from './wasm.js';
 import {gatherTiledWebgpu} from './webgpu.js';
 
@@ -32,5 +32,5 @@ export function gatherTiled(
 const gatherTiledOp = defineOp({
   name: 'GatherTiled',
   reference: gatherTiledReference,
-  kernels: {wasm: gatherTiledWasm, webgpu: gatherTiledWebgpu, tensorflow: gatherTiledTensorflow},
+  kernels: {wasm: gatherTiledWasm, webgpu: gatherTiledWebgpu},
 });

@@ -4,11 +4,13 @@ import {withTensorflow} from '../backends/tensorflow_ops.js';
 import {tileTokens, vectorsOfHead, wordsOfTile, type LloydMaxLayout} from '../encodings/lloyd_max_layout.js';
 import {exponentsOfTiles, packExponents} from '../encodings/lloyd_max_tensorflow.js';
 import {withCheckedIndices} from '../gather_tokens/tensorflow.js';
-import type {KernelInputs} from '../run_op.js';
+import {registerKernel, type KernelInputs} from '../run_op.js';
 import type {GatherTiledInputs} from './reference.js';
 
+registerKernel('GatherTiled', 'tensorflow', gatherTiledTensorflow);
+
 /** `gatherTiled` by TensorFlow's ops. Bytes are gathered as float32, which there is a kernel for. */
-export function gatherTiledTensorflow(
+function gatherTiledTensorflow(
   {codes, scales, indices}: KernelInputs<GatherTiledInputs>,
   layout: LloydMaxLayout,
 ): tf.TensorInfo[] {

@@ -14,7 +14,7 @@ import {gatherTiled} from '../gather_tiled/index.js';
 import {defineOp, runOp} from '../run_op.js';
 import {indicesOutside} from './checks.js';
 import {gatherRowsReference} from './reference.js';
-import {gatherRowsTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {gatherRowsWasm} from './wasm.js';
 import {gatherRowsWebgpu} from './webgpu.js';
 
@@ -130,5 +130,5 @@ function asTensor(
 const gatherRowsOp = defineOp({
   name: 'GatherRows',
   reference: gatherRowsReference,
-  kernels: {wasm: gatherRowsWasm, webgpu: gatherRowsWebgpu, tensorflow: gatherRowsTensorflow},
+  kernels: {wasm: gatherRowsWasm, webgpu: gatherRowsWebgpu},
 });

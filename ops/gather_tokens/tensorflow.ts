@@ -1,11 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {type Handle, type TensorflowOps, tensorflowTensor} from '../backends/tensorflow_ops.js';
-import type {KernelInputs} from '../run_op.js';
+import {registerKernel, type KernelInputs} from '../run_op.js';
 import {indicesOutside} from './checks.js';
 import type {GatherRowsAttributes, GatherRowsInputs} from './reference.js';
 
+registerKernel('GatherRows', 'tensorflow', gatherRowsTensorflow);
+
 /** Blocks of rows of each head, by TensorFlow's ops. */
-export function gatherRowsTensorflow(
+function gatherRowsTensorflow(
   {data, indices}: KernelInputs<GatherRowsInputs>,
   {blockRows, headColumns}: GatherRowsAttributes,
 ): tf.TensorInfo {

@@ -7,7 +7,7 @@ import {requireExactIntegers} from '../exact_integers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {finerStepsReference, groupParametersReference, packCodesReference} from './reference.js';
 import type {QuantizeOptions} from './reference.js';
-import {groupParametersTensorflow, packCodesTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {groupParametersWasm, packCodesWasm} from './wasm.js';
 import {finerStepsWebgpu, groupParametersWebgpu, packCodesWebgpu} from './webgpu.js';
 
@@ -62,13 +62,13 @@ export function inWiderCodes(encoding: IntegerEncoding, bits: IntegerBits): Inte
 const groupParametersOp = defineOp({
   name: 'GroupParameters',
   reference: groupParametersReference,
-  kernels: {wasm: groupParametersWasm, webgpu: groupParametersWebgpu, tensorflow: groupParametersTensorflow},
+  kernels: {wasm: groupParametersWasm, webgpu: groupParametersWebgpu},
 });
 
 const packCodesOp = defineOp({
   name: 'PackCodes',
   reference: packCodesReference,
-  kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu, tensorflow: packCodesTensorflow},
+  kernels: {wasm: packCodesWasm, webgpu: packCodesWebgpu},
 });
 
 /** Exported for tests. */

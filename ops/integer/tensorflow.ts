@@ -6,12 +6,15 @@ import {
   packIntegers,
   spreadOverGroups,
 } from '../encodings/integer_tensorflow.js';
-import type {KernelInputs} from '../run_op.js';
+import {registerKernel, type KernelInputs} from '../run_op.js';
 import type {QuantizeOptions} from './reference.js';
+
+registerKernel('GroupParameters', 'tensorflow', groupParametersTensorflow);
+registerKernel('PackCodes', 'tensorflow', packCodesTensorflow);
 
 // `quantize` by TensorFlow's ops, bit for bit as the reference, but for subnormal numbers, which TensorFlow takes for zeros.
 
-export function groupParametersTensorflow(
+function groupParametersTensorflow(
   {x}: KernelInputs<{x: tf.Tensor4D}>,
   options: QuantizeOptions,
 ): tf.TensorInfo {
@@ -30,7 +33,7 @@ export function groupParametersTensorflow(
   });
 }
 
-export function packCodesTensorflow(
+function packCodesTensorflow(
   {x, params}: KernelInputs<{x: tf.Tensor4D; params: tf.Tensor4D}>,
   options: QuantizeOptions,
 ): tf.TensorInfo {

@@ -6,7 +6,7 @@ import {isWidth, type Width} from '../encodings/lloyd_max_levels.js';
 import {requireExactIntegers} from '../exact_integers.js';
 import {defineOp, runOp} from '../run_op.js';
 import {quantizeLloydMaxReference} from './reference.js';
-import {quantizeLloydMaxTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {quantizeLloydMaxWasm} from './wasm.js';
 import {quantizeLloydMaxWebgpu} from './webgpu.js';
 
@@ -55,6 +55,5 @@ const quantizeLloydMaxOp = defineOp({
   kernels: {
     wasm: quantizeLloydMaxWasm,
     webgpu: quantizeLloydMaxWebgpu,
-    tensorflow: quantizeLloydMaxTensorflow,
   },
 });

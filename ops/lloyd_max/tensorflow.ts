@@ -9,13 +9,15 @@ import {
 } from '../encodings/lloyd_max_layout.js';
 import {levelsOf, planesOf, type Width} from '../encodings/lloyd_max_levels.js';
 import {packExponents, planeTables} from '../encodings/lloyd_max_tensorflow.js';
-import type {KernelInputs} from '../run_op.js';
+import {registerKernel, type KernelInputs} from '../run_op.js';
+
+registerKernel('QuantizeLloydMax', 'tensorflow', quantizeLloydMaxTensorflow);
 
 /**
  * `quantizeLloydMax` by TensorFlow's ops. Sums are in float32, so that it may choose the neighbouring scale if a fitted one is as near to
  * both. Numbers lie as `[kvHeads, dim, batch * tokens]`: a channel is a row.
  */
-export function quantizeLloydMaxTensorflow(
+function quantizeLloydMaxTensorflow(
   {z}: KernelInputs<{z: tf.Tensor4D}>,
   layout: LloydMaxLayout,
 ): tf.TensorInfo[] {

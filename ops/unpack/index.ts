@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {defineOp, runOp} from '../run_op.js';
 import {type PackedMatrix, checkPacked} from '../weights/matrix.js';
 import {unpackReference} from './reference.js';
-import {unpackTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {unpackWebgpu} from './webgpu.js';
 import {unpackWasm} from './wasm.js';
 
@@ -21,5 +21,5 @@ export function unpack(matrix: PackedMatrix): tf.Tensor2D {
 const unpackOp = defineOp({
   name: 'Unpack',
   reference: unpackReference,
-  kernels: {wasm: unpackWasm, webgpu: unpackWebgpu, tensorflow: unpackTensorflow},
+  kernels: {wasm: unpackWasm, webgpu: unpackWebgpu},
 });

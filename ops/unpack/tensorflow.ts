@@ -1,11 +1,13 @@
 import type * as tf from '@tensorflow/tfjs';
 import {tensorflowTensor} from '../backends/tensorflow_ops.js';
-import type {KernelInputs} from '../run_op.js';
+import {registerKernel, type KernelInputs} from '../run_op.js';
 import {rowsOfRecords} from '../weights/tensorflow.js';
 import type {UnpackAttributes, UnpackInputs} from './reference.js';
 
+registerKernel('Unpack', 'tensorflow', unpackTensorflow);
+
 /** `unpack` by TensorFlow's ops, bit for bit. */
-export function unpackTensorflow(
+function unpackTensorflow(
   {records}: KernelInputs<UnpackInputs>,
   {format, inputs, outputs}: UnpackAttributes,
 ): tf.TensorInfo {

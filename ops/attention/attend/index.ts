@@ -11,7 +11,7 @@ import {attendReference} from './reference.js';
 import {hasKernels, oneByOne, optionsOfQueries} from './single_queries.js';
 import {storedKeys} from './stored_keys.js';
 import type {AttendOptions, Partial, StoredKeys, StoredSegment} from './types.js';
-import {attendTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {attendWasm} from './wasm.js';
 import {attendWebgpu} from './webgpu.js';
 
@@ -117,12 +117,12 @@ export function storedSegment(
 const attendOp = defineOp({
   name: 'Attend',
   reference: attendReference,
-  kernels: {wasm: attendWasm, webgpu: attendWebgpu, tensorflow: attendTensorflow},
+  kernels: {wasm: attendWasm, webgpu: attendWebgpu},
 });
 
 /** The same with a rotated mean, which has no shader yet. */
 const attendMeanOp = defineOp({
   name: 'AttendRotatedMean',
   reference: attendReference,
-  kernels: {wasm: attendWasm, tensorflow: attendTensorflow},
+  kernels: {wasm: attendWasm},
 });

@@ -3,19 +3,19 @@ import {type Handle, type TensorflowOps, tensorflowTensor} from '../../backends/
 import {valueSums} from '../../encodings/tensorflow.js';
 import {chunksOf, tilesOf} from '../../encodings/tiles_tensorflow.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
-import type {KernelInputs} from '../../run_op.js';
+import {registerKernel, type KernelInputs} from '../../run_op.js';
 import {groupedQueries, scorer} from './tensorflow_scores.js';
 import type {AttendAttributes, AttendInputs} from './types.js';
 import {firstVisible} from './visibility.js';
+
+registerKernel('Attend', 'tensorflow', attendTensorflow);
+registerKernel('AttendRotatedMean', 'tensorflow', attendTensorflow);
 
 /**
  * `attend` by TensorFlow's ops. Tokens are read tile by tile, decoded on TensorFlow's device or multiplied as codes (see `keyProducts`); the
  * softmax runs over chunks of many tiles, since an op on a few rows takes as long as one on all.
  */
-export function attendTensorflow(
-  inputs: KernelInputs<AttendInputs>,
-  attributes: AttendAttributes,
-): tf.TensorInfo {
+function attendTensorflow(inputs: KernelInputs<AttendInputs>, attributes: AttendAttributes): tf.TensorInfo {
   const {tokens, values, keys} = attributes;
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(keys, inputs.keyData);

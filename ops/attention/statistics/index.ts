@@ -9,7 +9,7 @@ import {storedKeys} from '../attend/stored_keys.js';
 import {hasKernels, optionsOfQueries, queryAt} from '../attend/single_queries.js';
 import {attentionStatisticsReference} from './reference.js';
 import type {AttentionStatisticsOptions} from './types.js';
-import {attentionStatisticsTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {attentionStatisticsWasm} from './wasm.js';
 import {attentionStatisticsWebgpu} from './webgpu.js';
 
@@ -121,6 +121,5 @@ const attentionStatisticsOp = defineOp({
   kernels: {
     wasm: attentionStatisticsWasm,
     webgpu: attentionStatisticsWebgpu,
-    tensorflow: attentionStatisticsTensorflow,
   },
 });

@@ -2,12 +2,14 @@ import type * as tf from '@tensorflow/tfjs';
 import {type Handle, type TensorflowOps, tensorflowTensor} from '../../backends/tensorflow_ops.js';
 import {chunksOf, tilesOf} from '../../encodings/tiles_tensorflow.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
-import type {KernelInputs} from '../../run_op.js';
+import {registerKernel, type KernelInputs} from '../../run_op.js';
 import {groupedQueries, scorer} from '../attend/tensorflow_scores.js';
 import type {AttentionStatisticsAttributes, AttentionStatisticsInputs} from './types.js';
 
+registerKernel('AttentionStatistics', 'tensorflow', attentionStatisticsTensorflow);
+
 /** `attentionStatistics` by TensorFlow's ops, tile by tile. */
-export function attentionStatisticsTensorflow(
+function attentionStatisticsTensorflow(
   inputs: KernelInputs<AttentionStatisticsInputs>,
   attributes: AttentionStatisticsAttributes,
 ): tf.TensorInfo {

@@ -1,3 +1,5 @@
+import {textOfBytes} from './text_of_bytes.js';
+
 /** Runs of fewer equal bytes are written out: naming them would take as many characters. */
 const shortest = 8;
 /** How far from the end of the former run the next one may begin. */
@@ -7,23 +9,27 @@ const reach = 1 << 14;
  * The edits by which `applyEdits` (ops/backends/binary_edits.ts) makes `binary` of `other`. Greedy: at each byte the longest equal run
  * within reach is copied, among equals the nearest.
  */
-export function findEdits(other: Uint8Array, binary: Uint8Array): string {
+export function findEdits(other: Uint8Array, binary: Uint8Array, ranked: string): string {
   const places = placesOfRuns(other);
   const edits: string[] = [];
   let [copied, at] = [0, 0]; // the end of the former run in `other`, and in `binary`
-  let edit = {skip: 0, copy: 0, bytes: ''};
+  let edit = {skip: 0, copy: 0, bytes: [] as number[]};
   while (at < binary.length) {
-    const run = longestRun(copied + edit.bytes.length / 2);
+    const run = longestRun(copied + edit.bytes.length);
     if (run.length === 0) {
-      edit.bytes += hexOf(binary.subarray(at, ++at));
+      edit.bytes.push(binary[at++]!);
       continue;
     }
-    edits.push(`${edit.skip},${edit.copy},${edit.bytes}`);
-    edit = {skip: run.start - copied, copy: run.length, bytes: ''};
+    edits.push(textOf(edit));
+    edit = {skip: run.start - copied, copy: run.length, bytes: []};
     copied = run.start + run.length;
     at += run.length;
   }
-  return [...edits, `${edit.skip},${edit.copy},${edit.bytes}`].join(' ');
+  return [...edits, textOf(edit)].join(' ');
+
+  function textOf({skip, copy, bytes}: typeof edit): string {
+    return `${skip},${copy},${textOfBytes(Uint8Array.from(bytes), ranked)}`;
+  }
 
   function longestRun(expected: number): {start: number; length: number} {
     const starts = (places.get(keyOf(binary, at)) ?? [])
@@ -37,11 +43,6 @@ export function findEdits(other: Uint8Array, binary: Uint8Array): string {
     }
     return longest;
   }
-}
-
-/** Two hexadecimal digits for each byte. */
-export function hexOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }
 
 /** Where each run of `shortest` bytes begins. */

@@ -2,13 +2,14 @@
 // ops/assembly/kernels_binary.ts, how the second one differs into kernels_relaxed_binary.ts, and what they export into kernels.ts. All are
 // committed: nobody needs the compiler to use the package. `--check` only says whether the committed files are up to date.
 //
-// Bytes are hexadecimal digits, since those shrink to two thirds of what base64 does when a page is sent compressed: equal bytes stay equal.
+// How bytes become texts is in ops/backends/binary_text.ts.
 import {execFileSync} from 'node:child_process';
 import {existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {findEdits, hexOf} from './find_edits.js';
+import {findEdits} from './find_edits.js';
+import {rankedBytes, textOfBytes} from './text_of_bytes.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const made = '// Made by tools/build_kernels from the sources beside this file; do not edit.';
@@ -16,16 +17,18 @@ const folder = mkdtempSync(join(tmpdir(), 'eigenkv-kernels-'));
 try {
   const plain = compile('plain', ['simd']);
   const relaxed = compile('relaxed', ['simd', 'relaxed-simd']);
+  const ranked = rankedBytes(plain.binary);
   write(
     'kernels_binary.ts',
-    constant('kernels', 'The compiled kernels, two digits per byte.', hexOf(plain.binary)),
+    constant('rankedBytes', 'How bytes are written here: see ops/backends/binary_text.ts.', ranked),
+    constant('kernels', 'The compiled kernels.', textOfBytes(plain.binary, ranked)),
   );
   write(
     'kernels_relaxed_binary.ts',
     constant(
       'relaxedEdits',
       'What makes the kernels for relaxed SIMD of those.',
-      findEdits(plain.binary, relaxed.binary),
+      findEdits(plain.binary, relaxed.binary, ranked),
     ),
   );
   write('kernels.ts', typesText(plain.declarations));
@@ -33,7 +36,8 @@ try {
   rmSync(folder, {recursive: true, force: true});
 }
 
-function write(file: string, text: string): void {
+function write(file: string, ...parts: readonly string[]): void {
+  const text = [made, '', ...parts].join('\n');
   const target = join(root, 'ops/assembly', file);
   if (!process.argv.includes('--check')) {
     writeFileSync(target, text);
@@ -61,9 +65,7 @@ function compile(name: string, features: readonly string[]): {binary: Uint8Array
 /** A module that exports one text, in lines of 100 characters that are joined by their last one. */
 function constant(name: string, about: string, text: string): string {
   const lines = text.match(/.{1,100}/g) ?? [];
-  return `${made}
-
-/** ${about} */
+  return `/** ${about} */
 export const ${name} = \`\\
 ${lines.map(line => `${line}\\\n`).join('')}\`;
 `;
@@ -76,9 +78,7 @@ function typesText(declarations: string): string {
     const index = signature!.split(',').findIndex(argument => /\bscratch:/.test(argument));
     return index < 0 ? [] : [`  ${kernel}: ${index},`];
   });
-  return `${made}
-
-/** What the compiled module exports: addresses and counts in, results written to the heap. */
+  return `/** What the compiled module exports: addresses and counts in, results written to the heap. */
 export interface WasmKernels {
 ${functions.map(([, kernel, signature]) => `  ${kernel}${signature}`).join('\n')}
 }

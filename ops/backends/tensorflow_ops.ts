@@ -24,6 +24,9 @@ export function tensorflowTensor(compute: (ops: TensorflowOps) => Handle): tf.Te
   return withTensorflow(ops => [compute(ops)])[0]!;
 }
 
+/** The lowest finite float32. */
+export const lowest = -(2 - 2 ** -23) * 2 ** 127;
+
 // Attributes that are no dtype of an input. They are translated once each.
 const none: OpAttributes = {};
 const transposed: OpAttributes = {adj_y: true};

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {type Handle, type TensorflowOps, tensorflowTensor} from '../backends/tensorflow_ops.js';
 import {registerKernel, type KernelInputs} from '../run_op.js';
+import {denseKeyProducts, denseValueSums} from './dense_tensorflow.js';
 import {decodeFloat8} from './float8_tensorflow.js';
 import {
   foldsInto,
@@ -10,7 +11,7 @@ import {
 } from './integer_products_tensorflow.js';
 import {decodeIntegers} from './integer_tensorflow.js';
 import {decodeLloydMax} from './lloyd_max_tensorflow.js';
-import type {StoredSide, Tile} from './tiles_tensorflow.js';
+import {runOf, type StoredSide, type Tile} from './tiles_tensorflow.js';
 import type {TokenLayout} from './token_kinds.js';
 
 registerKernel('DecodeTokens', 'tensorflow', decodeTensorflow);
@@ -55,6 +56,7 @@ export function keyProducts(
       tiles.map(tile => ops.matMul(queries, decodedTile(ops, side, tile), {transposeB: true})),
       3,
     );
+  if (side.layout.kind === 'dense') return tiles => denseKeyProducts(ops, queries, side, runOf(tiles));
   if (!isFolded(side, queries.shape[2]!)) return decoding;
   const folding = integerKeyProducts(ops, queries, side);
   return tiles => (areWhole(side.layout, tiles) ? folding(tiles) : decoding(tiles));
@@ -73,6 +75,8 @@ export function valueSums(
         return ops.matMul(own, decodedTile(ops, side, tile));
       })
       .reduce((a, b) => ops.add(a, b));
+  if (side.layout.kind === 'dense')
+    return (weights, tiles) => denseValueSums(ops, weights, side, runOf(tiles));
   if (!isFolded(side, rows)) return decoding;
   const folding = integerValueSums(ops, side);
   return (weights, tiles) =>

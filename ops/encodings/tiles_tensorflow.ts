@@ -20,12 +20,26 @@ export function runOf(tiles: readonly Tile[]): Tile {
   return {from: first.from, count: last.from + last.count - first.from};
 }
 
-/** Numbers of a decoded tile, 4 MB: of 2^18 to 2^20, these took the least time, since an op takes microseconds by itself. */
-const numbersOfTile = 2 ** 20;
+/** Numbers of a decoded tile, 8 MB: of 2^18 to 2^22, these took the least time, since an op takes microseconds by itself. */
+const numbersOfTile = 2 ** 21;
+
+/**
+ * Numbers that a token of all heads makes: floats of its codes, keys of `rebuilt` numbers that are rotated, and scores of `rows` rows. Dense tokens
+ * are multiplied where they lie.
+ */
+export function numbersPerToken(
+  heads: number,
+  rows: number,
+  layouts: readonly TokenLayout[],
+  rebuilt = 0,
+): number {
+  const decoded = layouts.map(({kind, dim}) => (kind === 'dense' ? 0 : dim));
+  return heads * Math.max(rows, rebuilt, ...decoded);
+}
 
 /**
  * Tokens `from .. tokens`, or a few before `from` as well, in runs of as many tokens, which are decoded at a time: whole groups, if these are not too large.
- * @param perToken numbers of a token, of all heads.
+ * @param perToken see `numbersPerToken`.
  */
 export function tilesOf(
   from: number,

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
-import {type Handle, type TensorflowOps, tensorflowTensor} from '../../backends/tensorflow_ops.js';
+import {type Handle, type TensorflowOps, lowest, tensorflowTensor} from '../../backends/tensorflow_ops.js';
 import {valueSums} from '../../encodings/tensorflow.js';
-import {chunksOf, tilesOf} from '../../encodings/tiles_tensorflow.js';
+import {chunksOf, numbersPerToken, tilesOf} from '../../encodings/tiles_tensorflow.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {registerKernel, type KernelInputs} from '../../run_op.js';
 import {groupedQueries, scorer} from './tensorflow_scores.js';
@@ -20,7 +20,8 @@ function attendTensorflow(inputs: KernelInputs<AttendInputs>, attributes: Attend
   const [batch, heads, queryTokens, dim] = inputs.queries.shape;
   const kvHeads = kvHeadsOf(keys, inputs.keyData);
   const rows = (heads / kvHeads) * queryTokens;
-  const perToken = batch * kvHeads * Math.max(dim, values.dim, rows);
+  const rebuilt = attributes.rotation === undefined ? 0 : dim;
+  const perToken = numbersPerToken(batch * kvHeads, rows, [keys, values], rebuilt);
   const tiles = tilesOf(firstVisible(attributes, tokens), tokens, perToken, [keys, values]);
   return tensorflowTensor(ops => {
     const queries = groupedQueries(ops, inputs.queries, kvHeads);
@@ -73,6 +74,3 @@ function withChunk(
     sum: ops.add(ops.mul(total.sum, rescale), sum),
   };
 }
-
-/** The lowest finite float32. */
-const lowest = -(2 - 2 ** -23) * 2 ** 127;

@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type {Partial} from '../attend/types.js';
 import {defineOp, runOp} from '../../run_op.js';
 import {mergePartialsReference, partialInputs} from './reference.js';
+import './tensorflow.js';
 import {mergePartialsWasm} from './wasm.js';
 import {mergePartialsWebgpu} from './webgpu.js';
 

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {type Handle, type TensorflowOps, tensorflowTensor} from '../../backends/tensorflow_ops.js';
-import {chunksOf, tilesOf} from '../../encodings/tiles_tensorflow.js';
+import {chunksOf, numbersPerToken, tilesOf} from '../../encodings/tiles_tensorflow.js';
 import {kvHeadsOf} from '../../encodings/token_kinds.js';
 import {registerKernel, type KernelInputs} from '../../run_op.js';
 import {groupedQueries, scorer} from '../attend/tensorflow_scores.js';
@@ -18,7 +18,8 @@ function attentionStatisticsTensorflow(
   const kvHeads = kvHeadsOf(keys, inputs.keyData);
   const group = heads / kvHeads;
   const rows = group * queryTokens;
-  const tiles = tilesOf(0, tokens, batch * kvHeads * Math.max(dim, rows), [keys]);
+  const rebuilt = attributes.rotation === undefined ? 0 : dim;
+  const tiles = tilesOf(0, tokens, numbersPerToken(batch * kvHeads, rows, [keys], rebuilt), [keys]);
   return tensorflowTensor(ops => {
     const queries = groupedQueries(ops, inputs.queries, kvHeads);
     const scoresOf = scorer(ops, {queries, queryTokens, inputs, attributes});

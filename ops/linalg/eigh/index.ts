@@ -4,7 +4,7 @@ import {defineOp, hasKernel, runOp} from '../../run_op.js';
 import {type RowsOf, asSquareStack, unstack} from '../stacks.js';
 import {eighGradient} from './gradient.js';
 import {eighReference, packedEigenvectors} from './reference.js';
-import {eighTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {eighWasm} from './wasm.js';
 import {eighWebgpu, mostDim} from './webgpu.js';
 
@@ -50,7 +50,7 @@ export async function eighAsync<T extends tf.Tensor>(x: T): Promise<Eigen<T>> {
 export const eighOp = defineOp({
   name: 'Eigh',
   reference: eighReference,
-  kernels: {tensorflow: eighTensorflow, wasm: eighWasm, webgpu: eighWebgpu},
+  kernels: {wasm: eighWasm, webgpu: eighWebgpu},
 });
 
 function packedEigh(x: tf.Tensor3D): tf.Tensor3D {

@@ -1,9 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {KernelInputs} from '../../run_op.js';
+import {registerKernel, type KernelInputs} from '../../run_op.js';
 import {asFloat32, leadingSigns, matricesByTensorflow} from '../matrices_tensorflow.js';
 
+registerKernel('Eigh', 'tensorflow', eighTensorflow);
+
 /** `eigh` by TensorFlow's `SelfAdjointEigV2`, which has the smallest value first and vectors as columns, and reads the lower triangle only. */
-export function eighTensorflow({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
+function eighTensorflow({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
   const [n, dim] = x.shape;
   return matricesByTensorflow(x, (ops, matrices) => {
     const symmetric = ops.mul(ops.add(matrices, ops.transpose(matrices, [0, 2, 1])), 0.5);

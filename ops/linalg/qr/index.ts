@@ -4,7 +4,7 @@ import {defineOp, runOp} from '../../run_op.js';
 import {asStack, unstack} from '../stacks.js';
 import {qrGradient} from './gradient.js';
 import {qrReference} from './reference.js';
-import {qrTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {qrWasm} from './wasm.js';
 import {qrWebgpu} from './webgpu.js';
 
@@ -41,7 +41,7 @@ export function qr<T extends tf.Tensor>(x: T): Qr<T> {
 export const qrOp = defineOp({
   name: 'Qr',
   reference: qrReference,
-  kernels: {tensorflow: qrTensorflow, wasm: qrWasm, webgpu: qrWebgpu},
+  kernels: {wasm: qrWasm, webgpu: qrWebgpu},
 });
 
 function packedQr(x: tf.Tensor3D): tf.Tensor3D {

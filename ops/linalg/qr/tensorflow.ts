@@ -1,9 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {KernelInputs} from '../../run_op.js';
+import {registerKernel, type KernelInputs} from '../../run_op.js';
 import {asFloat32, matricesByTensorflow, signsOf} from '../matrices_tensorflow.js';
 
+registerKernel('Qr', 'tensorflow', qrTensorflow);
+
 /** `qr` by TensorFlow's `Qr`: `[n, count, rows + columns]`, rows (column of Q, row of R), count = min(rows, columns). */
-export function qrTensorflow({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
+function qrTensorflow({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
   const [, rows, columns] = x.shape;
   const count = Math.min(rows, columns);
   return matricesByTensorflow(x, (ops, matrices) => {

@@ -7,7 +7,7 @@ import {type RowsOf, asStack, unstack} from '../stacks.js';
 import {expectRank} from '../expect_rank.js';
 import {svdGradient} from './gradient.js';
 import {svdReference} from './reference.js';
-import {svdTensorflow} from './tensorflow.js';
+import './tensorflow.js';
 import {svdWasm} from './wasm.js';
 import {svdWebgpu} from './webgpu.js';
 
@@ -63,7 +63,7 @@ export function svd<T extends tf.Tensor>(x: T, options: SvdOptions = {}): Svd<T>
 export const svdOp = defineOp({
   name: 'Svd',
   reference: svdReference,
-  kernels: {tensorflow: svdTensorflow, wasm: svdWasm, webgpu: svdWebgpu},
+  kernels: {wasm: svdWasm, webgpu: svdWebgpu},
 });
 
 function packedSvd(x: tf.Tensor3D): tf.Tensor3D {

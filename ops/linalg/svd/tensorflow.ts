@@ -1,10 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {Handle} from '../../backends/tensorflow_ops.js';
-import type {KernelInputs} from '../../run_op.js';
+import {registerKernel, type KernelInputs} from '../../run_op.js';
 import {asFloat32, leadingSigns, matricesByTensorflow} from '../matrices_tensorflow.js';
 
+registerKernel('Svd', 'tensorflow', svdTensorflow);
+
 /** `svd` by TensorFlow's `Svd`: triplets `[n, min(rows, columns), rows + 1 + columns]`. */
-export function svdTensorflow({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
+function svdTensorflow({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
   const [n, rows, columns] = x.shape;
   return matricesByTensorflow(x, (ops, matrices) => {
     const [s, ...vectors] = ops.runAll('Svd', [matrices], thin, 3);

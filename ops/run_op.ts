@@ -121,9 +121,12 @@ type Backend = keyof Op<OpInputs, object>['kernels'];
  */
 function isWatched(engine: ReturnType<typeof tf.engine>): boolean {
   const {gradientDepth, profiling} = engine.state;
-  if (gradientDepth > 0 || profiling || Object.hasOwn(engine, 'runKernel')) return true;
+  if (gradientDepth > 0 || profiling || engine.runKernel !== plainRunKernel) return true;
   return tf.env().getBool('DEBUG') || tf.env().getBool('IS_TEST');
 }
+
+/** tfjs' own, which whoever wraps it puts back. */
+const {runKernel: plainRunKernel} = Object.getPrototypeOf(tf.engine()) as ReturnType<typeof tf.engine>;
 
 /** Makes what a kernel returned a tensor of the innermost tidy. */
 function tensorOf(info: tf.TensorInfo): tf.Tensor {

@@ -45,7 +45,7 @@ interface TensorflowEager {
   /** Frees constants if there are too many. To be called while none is in use. */
   forgetConstants(): void;
   free(handle: Handle): void;
-  /** A tensor of tfjs, float32, int32 or bool, which stays tfjs' own. */
+  /** A tensor of tfjs, float32, int32 or bool, which stays tfjs' own. Of one that came from another backend the shape may be another one. */
   handleOf(tensor: tf.TensorInfo): Handle;
   /** Makes a float32 or int32 tensor tfjs' own. */
   tensorOf(handle: Handle): tf.Tensor;
@@ -68,6 +68,7 @@ interface TfjsNodeBackend {
     deleteTensor(id: number): void;
   };
   getInputTensorIds(tensors: tf.TensorInfo[]): number[];
+  readonly tensorMap: {get(dataId: tf.DataId): {readonly shape: readonly number[]}};
   createOutputTensor(info: OutputInfo): tf.Tensor;
 }
 
@@ -128,7 +129,8 @@ function eagerOf(backend: TfjsNodeBackend): TensorflowEager {
     free,
     handleOf: tensor => ({
       id: backend.getInputTensorIds([tensor])[0]!,
-      ...{shape: tensor.shape, dtype: tensor.dtype as Dtype},
+      // tfjs moves numbers between backends with the shape in which they were made
+      ...{shape: backend.tensorMap.get(tensor.dataId).shape, dtype: tensor.dtype as Dtype},
     }),
     tensorOf: ({id, shape, dtype}) =>
       backend.createOutputTensor({id, shape: [...shape], dtype: dtypeNumbers[dtype]}),

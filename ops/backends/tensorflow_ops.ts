@@ -60,7 +60,7 @@ export class TensorflowOps {
 
   /** A tensor of tfjs. */
   of(tensor: tf.TensorInfo): Handle {
-    return this.eager.handleOf(tensor);
+    return this.reshape(this.eager.handleOf(tensor), tensor.shape);
   }
 
   /** An op with one output. */

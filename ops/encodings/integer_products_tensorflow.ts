@@ -90,8 +90,10 @@ function keysByToken(
   const {dim} = layout;
   const [batch, kvHeads, rows] = queries.shape as [number, number, number];
   const {scale, zero, groups} = numbersByToken(ops, side);
+  // codes of few bits are multiplied by parts of the queries down to 2^-7 of them, which must not be subnormal
+  const [enlarged, factor] = layout.bits === 8 ? [queries, 1] : [ops.mul(queries, 2 ** 7), 2 ** -7];
   // a row for each group of channels, with zeros in the channels of the others
-  const alone = ops.reshape(queries, [batch, kvHeads, 1, rows, dim]);
+  const alone = ops.reshape(enlarged, [batch, kvHeads, 1, rows, dim]);
   const apart = groups === 1 ? alone : ops.mul(alone, masks(ops, layout));
   const sums = ops.sum(apart, 4, true);
   const factors = factorsOf(ops, ops.reshape(apart, [batch, kvHeads, groups * rows, dim]), layout);
@@ -106,7 +108,8 @@ function keysByToken(
     });
     const byGroup = ops.reshape(ops.concat(products, 3), [batch, kvHeads, groups, rows, count]);
     const withZeros = ops.add(byGroup, ops.mul(sums, ops.part(zero, 4, from, count)));
-    const scaled = ops.mul(withZeros, ops.part(scale, 4, from, count));
+    const own = ops.mul(withZeros, ops.part(scale, 4, from, count));
+    const scaled = factor === 1 ? own : ops.mul(own, factor);
     return groups === 1 ? ops.reshape(scaled, [batch, kvHeads, rows, count]) : ops.sum(scaled, 2);
   };
 }

@@ -20,9 +20,9 @@ export type Eigen<T extends tf.Tensor = tf.Tensor> = {values: RowsOf<T>; vectors
  * within 1e-5 of the largest) is positive. A matrix with a number that is not finite gives NaN throughout, and the others of its
  * stack are computed.
  *
- * On wasm, cpu and webgl all steps are in float64, and values and vectors are then rounded to float32: values are accurate to 6e-8 of the
+ * On wasm, tensorflow, cpu and webgl all steps are in float64, and values and vectors are then rounded to float32: values are accurate to 6e-8 of the
  * largest, whatever the scale. Householder tridiagonalisation and implicit QL (Golub and Van Loan, Matrix Computations, 8.3). Wasm
- * takes 0.08 ms for 48 x 48, 0.17 ms for 64 x 64, 1.2 ms for 128 x 128; elsewhere it is computed on the host, ten times slower. On
+ * takes 0.08 ms for 48 x 48, 0.17 ms for 64 x 64, 1.2 ms for 128 x 128; tensorflow computes it by its own op, others on the host, ten times slower. On
  * webgpu Jacobi's method in float32, to 256 x 256, without reading a number: values to 6e-8 (dim + 16) of the largest.
  *
  * Differentiable in x (Giles, 2008, "An extended collection of matrix derivative results"). The derivative of vectors is not defined

@@ -62,7 +62,15 @@ export {KVCache, type KVCacheOptions} from './kv_cache.js';
 export type {LatentKeys} from './past/attend_past.js';
 export type {FreshTokens} from './past/fresh_tokens.js';
 export type {Observation} from './past/observe.js';
-export type {DenseBlock, DenseSegment, Past, PastEvents, QueryWindow, Segment, Undecided} from './past/past.js';
+export type {
+  DenseBlock,
+  DenseSegment,
+  Past,
+  PastEvents,
+  QueryWindow,
+  Segment,
+  Undecided,
+} from './past/past.js';
 export type {RopeTables} from './past/rope_tables.js';
 export * from './plans/index.js';
 export type {Plan, PlanJson} from './plans/plan.js';

@@ -2,12 +2,10 @@ import {textOfBytes} from './text_of_bytes.js';
 
 /** Runs of fewer equal bytes are written out: naming them would take as many characters. */
 const shortest = 8;
-/** How far from the end of the former run the next one may begin. */
-const reach = 1 << 14;
 
 /**
  * The edits by which `applyEdits` (ops/backends/binary_edits.ts) makes `binary` of `other`. Greedy: at each byte the longest equal run
- * within reach is copied, among equals the nearest.
+ * is copied, among equals the nearest.
  */
 export function findEdits(other: Uint8Array, binary: Uint8Array, ranked: string): string {
   const places = placesOfRuns(other);
@@ -32,9 +30,9 @@ export function findEdits(other: Uint8Array, binary: Uint8Array, ranked: string)
   }
 
   function longestRun(expected: number): {start: number; length: number} {
-    const starts = (places.get(keyOf(binary, at)) ?? [])
-      .filter(start => Math.abs(start - expected) < reach)
-      .sort((a, b) => Math.abs(a - expected) - Math.abs(b - expected));
+    const starts = (places.get(keyOf(binary, at)) ?? []).toSorted(
+      (a, b) => Math.abs(a - expected) - Math.abs(b - expected),
+    );
     let longest = {start: 0, length: 0};
     for (const start of starts) {
       let length = shortest;

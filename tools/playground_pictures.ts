@@ -1,6 +1,6 @@
 /**
  * Takes the pictures of the playground in docs/images: `npm run web:build && npm run web:pictures`. Needs Chromium, and a machine that does
- * nothing else, since they show speeds.
+ * nothing else, since they show speeds. (Those there have a palette of 256 colours: Pillow, `quantize(256)`.)
  */
 import {fileURLToPath} from 'node:url';
 import {type BrowserContextOptions, chromium} from 'playwright-core';

@@ -71,6 +71,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: {path: 'node_modules'},
+    exclude: {path: '^web/dist/'}, // a built page, whose chunks import each other
     tsPreCompilationDeps: true,
     tsConfig: {fileName: 'tsconfig.json'},
     enhancedResolveOptions: {

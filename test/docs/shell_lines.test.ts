@@ -15,7 +15,7 @@ const notRun: readonly (readonly [RegExp, string])[] = [
   [/^npm test$/, 'runs this test'],
   [/^npm start$/, 'is eigenkv demo, which test/src/cli/process.test.ts runs'],
   [/^npm run web$/, 'serves until it is stopped'],
-  [/^npm run (?:web:build|site|test:web|test:webgpu)\b/, 'builds for a browser, or needs one'],
+  [/^npm run (?:web:build|web:pictures|site|test:web|test:webgpu)\b/, 'builds for a browser, or needs one'],
   [/^npx esbuild |^cp /, 'builds a page of the reader; npm run test:package runs it'],
   [/^npm run bench\b|^npx tsx bench\//, 'measures for minutes'],
   [/^npm run docs:tables$/, 'writes the pages anew'],

@@ -98,22 +98,18 @@ export function runOp<
   attributes: Attributes,
 ): Result {
   if ('directKernels' in op) return directKernel(op.directKernels, op.reference)(inputs, attributes);
-  if (!hasKernel(op.name)) return tf.tidy(() => op.reference(inputs, attributes));
+  const kernel = kernelOf(op.name);
+  if (kernel === undefined) return tf.tidy(() => op.reference(inputs, attributes));
   const present: tf.NamedTensorMap = {};
   for (const name in inputs) {
     const tensor = inputs[name];
     if (tensor !== undefined) present[name] = tensor;
   }
-  const engine = tf.engine();
-  const kernel = op.kernels[engine.backendName as Backend];
-  if (kernel === undefined || isWatched(engine)) {
-    return engine.runKernel<Result>(kernelName(op.name), present, attributes as tf.NamedAttrMap);
-  }
-  const output = kernel(present as unknown as KernelInputs<Inputs>, attributes);
+  const [engine, attrs] = [tf.engine(), attributes as tf.NamedAttrMap];
+  if (isWatched(engine)) return engine.runKernel<Result>(kernelName(op.name), present, attrs);
+  const output = kernel.kernelFunc({inputs: present, attrs, backend: engine.backend});
   return (Array.isArray(output) ? output.map(tensorOf) : tensorOf(output)) as Result;
 }
-
-type Backend = keyof Op<OpInputs, object>['kernels'];
 
 /**
  * Whether anybody sees the difference between tfjs' `runKernel` and a kernel called as it calls it: gradients, profiles, debugging, or who put another
@@ -140,9 +136,13 @@ function directKernel<Run>(kernels: {readonly [backend: string]: Run | undefined
 
 /** Whether the current backend runs this op by a fused kernel. */
 export function hasKernel(name: string): boolean {
+  return kernelOf(name) !== undefined;
+}
+
+/** What tfjs' registry has for the current backend. */
+function kernelOf(name: string): tf.KernelConfig | undefined {
   const backend = tf.getBackend();
-  const kernel: unknown = tf.getKernel(kernelName(name), backend); // tfjs' type leaves undefined out
-  return kernel !== undefined && runsOurs(backend);
+  return runsOurs(backend) ? tf.getKernel(kernelName(name), backend) : undefined; // tfjs' type leaves undefined out
 }
 
 /** Whether the internals of the current backend are those that our kernels know. */

@@ -6,25 +6,15 @@ import {maskedAttention} from '../../layers/keras/masked_attention.js';
 import {attachCache, loadKerasModel} from '../../models/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {pathOf} from '../support/keras_exports.js';
-import {randomFloats} from '../support/random.js';
-import {expectClose, expectNoLeak} from '../support/tensors.js';
+import {expectClose, expectNoLeak, randomTensor4d} from '../support/tensors.js';
 
 const [batch, heads, kvHeads, tokens, dim, dimV] = [2, 4, 2, 200, 8, 6];
 
 function tensorsOf(queryTokens: number) {
-  const random = (seed: number, ...shape: [number, number, number, number]) =>
-    tf.tensor4d(
-      randomFloats(
-        seed,
-        shape.reduce((a, b) => a * b),
-        1,
-      ),
-      shape,
-    );
   return {
-    queries: random(1, batch, heads, queryTokens, dim),
-    keys: random(2, batch, kvHeads, tokens, dim),
-    values: random(3, batch, kvHeads, tokens, dimV),
+    queries: randomTensor4d(1, batch, heads, queryTokens, dim),
+    keys: randomTensor4d(2, batch, kvHeads, tokens, dim),
+    values: randomTensor4d(3, batch, kvHeads, tokens, dimV),
   };
 }
 const padding = () =>

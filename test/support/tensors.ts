@@ -1,5 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
+import {randomFloats} from './random.js';
+
+type Shape4D = [number, number, number, number];
+
+/** `randomFloats` as a tensor. */
+export function randomTensor4d(seed: number, ...shape: Shape4D): tf.Tensor4D {
+  return tf.tensor4d(randomFloats(seed, tf.util.sizeFromShape(shape)), shape);
+}
 
 type Numbers = tf.Tensor | ArrayLike<number>;
 

@@ -7,9 +7,8 @@ import {encodeFloat8} from '../../../ops/float8/index.js';
 import {quantize} from '../../../ops/integer/index.js';
 import type {TokenEncoding} from '../../../ops/encodings/encoding.js';
 import {describeOnBackends, testBackends} from '../../support/backends.js';
-import {randomFloats} from '../../support/random.js';
 import {withReference} from '../../support/reference.js';
-import {expectClose} from '../../support/tensors.js';
+import {expectClose, randomTensor4d} from '../../support/tensors.js';
 
 // More tokens than TensorFlow's ops read at a time, in buffers with spare capacity and without.
 
@@ -40,17 +39,9 @@ describeOnBackends(
       ] as const) {
         it(`of ${name}, ${spare} spare tokens, ${unseen} out of sight, are attended as the reference does`, async () => {
           const [output, expected, masses, expectedMasses] = tf.tidy(() => {
-            const random = (seed: number, ...shape: [number, number, number, number]) =>
-              tf.tensor4d(
-                randomFloats(
-                  seed,
-                  shape.reduce((a, b) => a * b),
-                ),
-                shape,
-              );
-            const queries = random(1, 1, heads, 1, dim);
+            const queries = randomTensor4d(1, 1, heads, 1, dim);
             const [keys, values] = [2, 3].map(seed =>
-              encode(random(seed, 1, kvHeads, tokens + spare, dim)),
+              encode(randomTensor4d(seed, 1, kvHeads, tokens + spare, dim)),
             ) as [TokenEncoding, TokenEncoding];
             const window = {positions: 0, size: tokens - unseen, firstQuery: tokens - 1};
             const options = {tokens, scale: dim ** -0.5, ...(unseen > 0 && {window})};

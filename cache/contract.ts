@@ -135,13 +135,19 @@ export interface Keeper {
    */
   readonly queries?: number;
   /**
-   * Whether tokens that stay take over the attention and the values of those that are evicted: see `mergeTokens`. How much attention these had is
+   * Whether tokens that stay take over the attention and the values of those that are evicted: see `Refit`. How much attention these had is
    * known from `observes` if its statistic is `mass`; otherwise the past keeps at least the newest 16 queries. Default false.
    */
-  readonly refit?: boolean;
+  readonly refit?: Refit;
   /** Returns the score of each token, finite float32 `[batch, kvHeads, tokens, 1]`. Default: its position. */
   score?(candidates: Candidates): tf.Tensor;
 }
+
+/**
+ * How tokens that stay take over those that are evicted: not at all (`false`); each those whose keys are nearest to its own (`true`, see `mergeTokens`); or
+ * so and then with values that bring the outputs of the newest 64 queries back by least squares (see `ridgeRegression`), which only exact values allow.
+ */
+export type Refit = boolean | 'leastSquares';
 
 /** A number of tokens, or an amount of memory with its unit: B, kB (1,000 bytes), MB (1,000,000 bytes), KiB or MiB (powers of 1,024). */
 export type Budget = number | `${number}${'B' | 'kB' | 'MB' | 'KiB' | 'MiB'}`;

@@ -54,6 +54,7 @@ export type {
   NumbersOf,
   PairCodec,
   Policy,
+  Refit,
 } from './contract.js';
 export {type KeeperLike, asKeeper, keeperNames} from './keepers/as_keeper.js';
 export * as keepers from './keepers/index.js';

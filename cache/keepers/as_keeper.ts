@@ -1,10 +1,11 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import {type Spec, atLeast, checkOptions, flag} from '../../base/options.js';
+import {type Spec, atLeast, checkOptions} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
 import {Registry, isSpec} from '../registry.js';
 import {budgetOf} from './budget.js';
 import * as keepers from './index.js';
+import {refitOption} from './options.js';
 
 /** Whatever can be read as a keeper: a keeper, its name, or its name and options. */
 export type KeeperLike = Keeper | string | Spec;
@@ -33,7 +34,7 @@ const parts = {
     ),
   ),
   queries: v.optional(atLeast(1)),
-  refit: v.optional(flag),
+  refit: v.optional(refitOption),
   score: v.optional(v.function('expected a function from candidates to a score for each')),
 };
 

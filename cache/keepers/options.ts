@@ -1,16 +1,16 @@
 import * as v from 'valibot';
-import {flag} from '../../base/options.js';
-import type {Budget, Keeper} from '../contract.js';
+import type {Budget, Keeper, Refit} from '../contract.js';
 import {budgetOf} from './budget.js';
 
 /** Options of every keeper. */
 export interface RefitOptions {
   /**
    * Whether tokens that stay take over the attention and the values of those that are evicted, each those with keys like its own: see
-   * `mergeTokens`. Needs values of which each token is encoded by itself: dense, float8 or integer, not `transform`.
+   * `mergeTokens`. Needs values of which each token is encoded by itself: dense, float8 or integer, not `transform`. With `'leastSquares'` the
+   * outputs of the newest 64 queries then say what their values should be (see `ridgeRegression`): only values that are exact change so.
    * Default false.
    */
-  readonly refit?: boolean;
+  readonly refit?: Refit;
 }
 
 /** Options of keepers that can also cut a prompt. */
@@ -22,7 +22,13 @@ export interface BudgetOptions extends RefitOptions {
   readonly budget?: Budget | null;
 }
 
-export const refitEntries = {refit: v.optional(flag, false)};
+/** The valibot schema of a `Refit`. */
+export const refitOption = v.union(
+  [v.boolean(), v.literal('leastSquares')],
+  'expected true, false or "leastSquares"',
+);
+
+export const refitEntries = {refit: v.optional(refitOption, false)};
 
 export const budgetEntries = {budget: v.optional(v.nullable(budgetOf(1)), 256), ...refitEntries};
 
@@ -32,5 +38,5 @@ export const limitsOf = ({
   refit,
 }: {
   readonly budget: Budget | null;
-  readonly refit: boolean;
-}): Pick<Keeper, 'budget' | 'refit'> => ({...(budget !== null && {budget}), ...(refit && {refit})});
+  readonly refit: Refit;
+}): Pick<Keeper, 'budget' | 'refit'> => ({...(budget !== null && {budget}), ...(refit !== false && {refit})});

@@ -11,7 +11,7 @@ import {LastingTensors, askedQueries, joined, memo} from './asked_queries.js';
 import {attendOptions, attendedKeys} from './attend_past.js';
 import {decodeKeys} from './decode.js';
 import {type Past, type Segment, oldestSeen} from './past.js';
-import {refitQueries} from './query_window.js';
+import {refitQueries, refits} from './query_window.js';
 import {positionsOf} from './segments.js';
 
 // The tokens that a keeper chooses from, and what it may ask about them. What costs something is computed when it is asked for.
@@ -35,7 +35,7 @@ export function judge(
   past: Past,
   context: Context,
 ): Judged {
-  if (keep.score === undefined && keep.refit !== true) return {scores: segments.map(positionsOf)};
+  if (keep.score === undefined && !refits(keep)) return {scores: segments.map(positionsOf)};
   const lasting = new LastingTensors();
   try {
     const ofNewest = (count: number | undefined) =>
@@ -46,7 +46,7 @@ export function judge(
     const score = scoreOfEach(keep.name, given, candidates.positions.shape);
     const unseen = (x: tf.Tensor4D, as: number) => withUnseen(x, as, candidates, context.window);
     const scores = ofSegments(unseen(withSinks(score, candidates), worthless), segments);
-    if (keep.refit !== true) return {scores};
+    if (!refits(keep)) return {scores};
     return {scores, masses: ofSegments(unseen(massesOf(keep, candidates, ofNewest), 0), segments)};
   } finally {
     lasting.dispose();
@@ -160,11 +160,16 @@ export function decodedTiles(
   });
 }
 
-function tilesOf(segment: Segment, asked: () => AskedQueries, past: Past, context: Context): CandidateTile[] {
-  return decodedTiles(segment, past, context).map(({keys, values, from}) => {
+/** A segment, 512 tokens at a time. */
+export function tilesOf(
+  segment: Segment,
+  asked: () => AskedQueries,
+  past: Past,
+  context: Context,
+): (CandidateTile & {readonly from: number; readonly count: number})[] {
+  return decodedTiles(segment, past, context).map(({keys, values, from, count}) => {
     return {
-      keys,
-      values,
+      ...{keys, values, from, count},
       attention: () =>
         probabilities(keys(), asked(), attendOptions(segment, past, asked().rotated, context), from),
     };

@@ -4,7 +4,9 @@ import type {Context, Policy} from '../contract.js';
 import {bytesOf, bytesPerToken} from '../keepers/budget.js';
 import {type Judged, judge} from './candidates.js';
 import {bestOf, newestOf, partedByScore} from './choose.js';
+import {withFittedValues} from './fit_values.js';
 import {type Past, type Segment, finerSegments, isAlwaysKept, tokensHeld, withSegments} from './past.js';
+import {refits} from './query_window.js';
 import {refitted} from './refit.js';
 import {blockTokensOf, keepSinks, moveTokens, splitOldest, wholeBlocks, withoutOldest} from './segments.js';
 import {settled, storeBlock} from './undecided.js';
@@ -30,7 +32,7 @@ export function evict(policy: Policy, given: Past, context: Context): Past {
   // tokens that wait to be stored count to a budget, but not to bytes for which bits fall: none goes before all bits have fallen
   const waiting = store.lower === undefined ? 0 : Math.max(0, past.recent.tokens - recent);
   if (tokensHeld(past) - waiting <= limit) return past;
-  const isWindow = keep.score === undefined && keep.refit !== true;
+  const isWindow = keep.score === undefined && !refits(keep);
   if (store.exact === true && isWindow && Object.keys(past.held).every(areSinks)) {
     return dropOldest(keepSinks(past, sinks), budget + recent);
   }
@@ -75,7 +77,7 @@ function tokensOf({keep, store}: Policy, past: Past, context: Context): number {
   const budget = context.budget ?? keep.budget ?? Infinity;
   const bytes = budget === Infinity ? undefined : bytesOf(budget);
   if (bytes === undefined) return budget as number;
-  const numbers = {scored: keep.observes !== undefined, biased: keep.refit === true};
+  const numbers = {scored: keep.observes !== undefined, biased: refits(keep)};
   const costOf = (segment: Segment) => bytesPerToken(segment, numbers);
   const candidates = candidateSegments(past, isAlwaysKept);
   const stored = candidates.filter(([name]) => name !== 'rest');
@@ -155,7 +157,7 @@ export function evictTo(
   const kept = wholeBlocks(most, store.blockTokens);
   if (kept >= tokens) return ready;
   const [[name, only]] = candidates as [[string, Segment]];
-  const isRun = keep.score === undefined && keep.refit !== true && typeof only.positions === 'number';
+  const isRun = keep.score === undefined && !refits(keep) && typeof only.positions === 'number';
   if (candidates.length === 1 && isRun) {
     return withEvicted(withSegments(ready, {[name]: newestOf(only, kept, only.positions)}), tokens - kept);
   }
@@ -176,7 +178,9 @@ export function evictTo(
   });
   const left = best.reduce((sum, segment) => sum + segment.tokens, 0);
   const segments = Object.fromEntries(candidates.map(([of], index) => [of, best[index]!]));
-  return withEvicted(withSegments(ready, segments), tokens - left);
+  const past = withEvicted(withSegments(ready, segments), tokens - left);
+  if (keep.refit !== 'leastSquares') return past;
+  return withFittedValues(past, ready, Object.keys(segments), sinksWithin(policy, ready), keep, context);
 }
 
 /**

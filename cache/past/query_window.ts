@@ -12,9 +12,20 @@ import {moveTokens} from './segments.js';
  */
 export const refitQueries = 16;
 
+/** The outputs of how many queries say what the values of the tokens that stay should be, if so many see all of them. */
+export const leastSquaresQueries = 64;
+
+/** Whether tokens that stay take over evicted ones. */
+export const refits = ({refit = false}: Keeper): boolean => refit !== false;
+
+/** Whether refitting takes the newest queries: at least `refitQueries` of them. */
+export const refitsByQueries = (keep: Keeper): boolean =>
+  keep.refit === 'leastSquares' || (refits(keep) && keep.observes?.statistic !== 'mass');
+
 /** How many of the newest queries a keeper needs, for its scores or to refit; undefined if none. */
-export function queriesKept({queries, refit, observes}: Keeper): number | undefined {
-  return refit !== true || observes?.statistic === 'mass' ? queries : Math.max(queries ?? 0, refitQueries);
+export function queriesKept(keep: Keeper): number | undefined {
+  if (!refitsByQueries(keep)) return keep.queries;
+  return Math.max(keep.queries ?? 0, keep.refit === 'leastSquares' ? leastSquaresQueries : refitQueries);
 }
 
 /**

@@ -8,7 +8,7 @@ import type {Context, PairCodec, Policy} from '../contract.js';
 import {decodedTiles} from './candidates.js';
 import type {Weighed} from './choose.js';
 import type {Past, Segment} from './past.js';
-import {refitQueries} from './query_window.js';
+import {refitQueries, refits, refitsByQueries} from './query_window.js';
 import {dense, positionsOf} from './segments.js';
 
 // Tokens that stay take over what is evicted: see `mergeTokens`.
@@ -81,12 +81,18 @@ function withChanged(
  * @throws InvalidArgumentError if its codec cannot encode the values of a token again, or if too few queries see all of its tokens.
  */
 export function expectRefittable({name, keep, store, recent}: Policy): void {
-  if (keep.refit !== true) return;
+  if (!refits(keep)) return;
   if (store.encodeValues === undefined) throw cannotEncode(store.name);
-  if (keep.observes?.statistic !== 'mass' && recent < refitQueries) {
+  if (keep.refit === 'leastSquares' && store.exact !== true) {
+    throw new InvalidArgumentError(
+      `${name}: refit 'leastSquares' changes the values of all kept tokens at each eviction, and ${store.name} would round them each time; give refit: true, ` +
+        'or store them as dense.',
+    );
+  }
+  if (refitsByQueries(keep) && recent < refitQueries) {
     throw new InvalidArgumentError(
       `${name}: refit needs the newest ${refitQueries} queries, and those of the ${recent} recent tokens alone see every token that may be ` +
-        `evicted; give recent: ${refitQueries} or more, or keep: heaviest, which knows the attention of all queries.`,
+        `evicted; give recent: ${refitQueries} or more, or refit: true with heaviest, which knows the attention of all queries.`,
     );
   }
 }

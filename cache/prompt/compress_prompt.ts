@@ -11,7 +11,7 @@ import {readsAtOnce, untilArrived} from '../../ops/host_numbers.js';
 import {latentKeysOf} from '../past/fresh_tokens.js';
 import {type Past, type Undecided, tokensHeld} from '../past/past.js';
 import {kept, releasePast} from '../past/past_tensors.js';
-import {newestQueries, queriesKept, refitQueries} from '../past/query_window.js';
+import {newestQueries, queriesKept, refitQueries, refitsByQueries} from '../past/query_window.js';
 import {expectRefittable} from '../past/refit.js';
 import {settled} from '../past/undecided.js';
 import {expectWholeStep} from '../past/whole_step.js';
@@ -191,18 +191,19 @@ function isSpared(seen: readonly (Seen | undefined)[], depth: number): boolean {
 }
 
 /** @throws CacheStateError if the past lacks what a keeper looks at. */
-function expectSeen(keep: Keeper, own: Keeper, {queries, recent, held}: Past): void {
+export function expectSeen(keep: Keeper, own: Keeper, {queries, recent, held}: Past): void {
   const needed = queriesKept(keep);
+  const asking = keep.queries === undefined ? 'snapKv' : keep.name;
   if (needed !== undefined && queries === undefined) {
     throw new CacheStateError(
       `compressPrompt: ${keep.name} looks at the newest ${needed} queries, which this cache did not keep. Make it with a plan that asks for ` +
-        `them, such as '${keep.name}:budget=null', which evicts nothing, and give it the prompt again.`,
+        `them, such as '${asking}:budget=null', which evicts nothing, and give it the prompt again.`,
     );
   }
-  if (keep.refit === true && needed !== undefined && queries !== undefined && queries.tokens < refitQueries) {
+  if (refitsByQueries(keep) && queries !== undefined && queries.tokens < refitQueries) {
     throw new CacheStateError(
       `compressPrompt: refit needs ${refitQueries} of the newest queries, and this cache kept ${queries.tokens}. Make it with a plan that refits, ` +
-        `such as '${keep.name}:budget=null,refit=true', and give it the prompt again.`,
+        `such as '${asking}:budget=null,refit=true', and give it the prompt again.`,
     );
   }
   if (keep.observes === undefined) return;

@@ -2,6 +2,7 @@ import {InvalidArgumentError, shown} from '../../base/errors.js';
 import type {Budget, Policy} from '../contract.js';
 import {bytesOf, bytesPerToken, isBudget} from '../keepers/budget.js';
 import {type Past, segmentsOf, tokensHeld} from '../past/past.js';
+import {refits} from '../past/query_window.js';
 
 /** A share of the tokens held (above 0, below 1), a whole number of tokens per key head, or bytes of one text at one depth. */
 export type PromptSize = Budget;
@@ -30,7 +31,7 @@ function tokensOfBytes(bytes: number, past: Past, {sinks, recent, keep}: Policy)
     segment => segment !== past.recent && segment !== past.held['sinks'],
   );
   const costs = (stored.length === 0 ? [past.recent] : stored).map(segment =>
-    bytesPerToken(segment, {scored: segment.scores !== undefined, biased: keep.refit === true}),
+    bytesPerToken(segment, {scored: segment.scores !== undefined, biased: refits(keep)}),
   );
   const shared = costs.reduce((sum, cost) => sum + cost.shared, 0);
   const left = bytes - shared - exact * (sinks + recent);

@@ -84,8 +84,12 @@ describe('compressPrompt', () => {
   };
   for (const name of shipped(keeperNames()).filter(each => each !== 'all')) {
     const variants = Object.entries(stores).flatMap(([stored, store]) =>
-      [false, ...(stored === 'groups of tokens' ? [] : [true])].map(refit => ({
-        ...{stored: refit ? `${stored}, refitted` : stored, store, refit},
+      [
+        false,
+        ...(stored === 'groups of tokens' ? [] : [true]),
+        ...(stored === 'dense' ? ['leastSquares' as const] : []),
+      ].map(refit => ({
+        ...{stored: refit === false ? stored : `${stored}, refitted (${String(refit)})`, store, refit},
       })),
     );
     for (const {stored, store, refit} of variants) {

@@ -1,4 +1,5 @@
 import type {DepthReport} from '../../cache/watch/depth_report.js';
+import {refits} from '../../cache/past/query_window.js';
 import {asPlan} from '../../cache/plans/as_plan.js';
 import {makePolicy, tokenBudget} from '../../cache/policies/as_policy.js';
 import * as tf from '@tensorflow/tfjs';
@@ -166,7 +167,7 @@ for (const variant of policyVariants) {
         const [{byteSize, float32Bytes}] = cache.report() as [DepthReport];
         const ofToken = float32Bytes / (at + 1);
         // positions and scores of the tokens that a head keeps are 2 numbers of 32 here, biases a third
-        const ownNumbers = policy.keep.refit === true ? 3 : 2;
+        const ownNumbers = refits(policy.keep) ? 3 : 2;
         const queries = cache.past(0)!.queries?.data.size ?? 0;
         expect(byteSize - 4 * queries, `${at + 1} tokens`).to.be.at.most(
           float32Bytes * (1 + ownNumbers / 32) + spareTokens * ofToken,

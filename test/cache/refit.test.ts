@@ -5,6 +5,7 @@ import {
   type KeeperLike,
   KVCache,
   type PolicyLike,
+  type Refit,
   type StoreLike,
   compressPrompt,
   keeperNames,
@@ -43,7 +44,7 @@ describe('keepers that refit', () => {
   const valuesOf = (cache: KVCache): Float32Array =>
     tf.tidy(() => numbersOf(decodeEncoding(stored(cache).values, 0, stored(cache).tokens)));
 
-  const plans = (refit: boolean, store: StoreLike = 'dense') =>
+  const plans = (refit: Refit, store: StoreLike = 'dense') =>
     shipped(keeperNames())
       .filter(name => name !== 'all')
       .map(name => policy({keep: {name, options: {budget: 16, refit}}, recent: 20, sinks: 4, store}));
@@ -92,6 +93,36 @@ describe('keepers that refit', () => {
       cache.dispose();
       plain.dispose();
     }
+  });
+
+  it('by least squares bring back what the newest queries had, and leave first tokens as they are', async () => {
+    // those queries again, whose own keys and values are nothing
+    const again = tf.tidy(() => ({
+      queries: tf.slice(text.queries, [0, 0, 60, 0], [-1, -1, 20, -1]),
+      keys: tf.zeros<tf.Rank.R4>([batch, kvHeads, 20, dim]),
+      values: tf.zeros<tf.Rank.R4>([batch, kvHeads, 20, dim]),
+    }));
+    const answered = async (size: number, refit: Refit) => {
+      const cache = new KVCache(shapes, 'keyDiff:budget=null,refit=leastSquares,recent=20');
+      feed(cache, 0, 80);
+      if (size < 1) await compressPrompt(cache, {name: 'keyDiff', options: {refit}}, size, {recent: 20});
+      const first = size < 1 ? valuesOf(cache).slice(0, 4 * dim) : undefined;
+      const output = feed(cache, 0, 20, again);
+      cache.dispose();
+      return {output, first};
+    };
+    const exact = await answered(1, false);
+    const lossOf = async (refit: Refit) => {
+      const {output, first} = await answered(0.5, refit);
+      expect(first).to.deep.equal(
+        tf.tidy(() => numbersOf(tf.slice(text.values, [0, 0, 0, 0], [1, 1, 4, -1]))),
+      );
+      return Math.hypot(...output.map((x, i) => x - exact.output[i]!));
+    };
+    const [none, merged, fitted] = [await lossOf(false), await lossOf(true), await lossOf('leastSquares')];
+    expect(merged).to.be.below(none);
+    expect(fitted).to.be.below(0.8 * merged);
+    tf.dispose(again);
   });
 
   it('encode changed values once more, and no others', () => {
@@ -164,7 +195,11 @@ describe('keepers that refit', () => {
     expect(make('keyDiff:budget=32,refit=true,recent=8')).to.throw(InvalidArgumentError, few);
     expect(make('sliding:window=64,recent=8,refit=true')).to.throw(InvalidArgumentError, few);
     make('heaviest:budget=32,refit=true,recent=1')();
-    expect(make('keyDiff:refit=1')).to.throw(InvalidArgumentError, /refit.*true or false/);
+    expect(make('heaviest:budget=32,refit=leastSquares,recent=8')).to.throw(InvalidArgumentError, few);
+    expect(
+      make(policy({keep: {name: 'heaviest', options: {refit: 'leastSquares'}}, store: 'float8'})),
+    ).to.throw(InvalidArgumentError, /leastSquares.* float8 would round them each time; give refit: true/);
+    expect(make('keyDiff:refit=1')).to.throw(InvalidArgumentError, /refit.*true, false or "leastSquares"/);
     const cut = async (plan: PolicyLike, keep: KeeperLike): Promise<unknown> => {
       const cache = new KVCache(shapes, plan);
       feed(cache, 0, 80);

@@ -91,6 +91,12 @@ export const policyVariants: readonly PolicyVariant[] = [
     keyError: 0.25,
   },
   {name: 'sliding', options: {window: 24, recent: 16, sinks: 3, refit: true}, outputError: 1.5, keyError: 0},
+  {
+    name: 'sliding',
+    options: {window: 24, recent: 16, sinks: 3, refit: 'leastSquares'},
+    outputError: 1.5,
+    keyError: 0,
+  },
   {name: 'lru', options: {maxCacheSize: 14}, outputError: 1.5, keyError: 0},
   {name: 'lfu', options: {maxCacheSize: 14, threshold: 0.1}, outputError: 1.5, keyError: 0},
   {name: 'layered', options: {shortTermSize: 8, longTermRank: 16}, outputError: 1e-4, keyError: 1e-4},

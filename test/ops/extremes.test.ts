@@ -317,7 +317,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   linalg: 'test/ops/linalg/extremes.test.ts',
   lloyd_max: 'test/cache/codec_extremes.test.ts',
   gather_tiled: 'test/ops/gather_tokens.test.ts', // moves codes, bit for bit
-  refit: 'test/ops/refit/merge_tokens.test.ts',
+  refit: 'test/ops/refit',
   unpack: 'test/ops/weights/records.test.ts',
 };
 

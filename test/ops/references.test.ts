@@ -24,6 +24,7 @@ import {project} from '../../ops/low_rank/index.js';
 import {mergePartials} from '../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../ops/attention/merge_partials/log_sum.js';
 import {mergeTokens} from '../../ops/refit/merge_tokens.js';
+import {ridgeRegression} from '../../ops/refit/ridge_regression.js';
 import {rmsNorm} from '../../ops/rms_norm/index.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {swiglu} from '../../ops/swiglu/index.js';
@@ -86,6 +87,7 @@ const runs: Record<string, () => unknown> = {
   refit: () => {
     const [keys, mass] = [ones(1, 2, 3, 4), ones(1, 2, 3, 1)];
     mergeTokens({keys, values: keys, mass, bias: mass, open: mass}, [() => ({keys, values: keys, mass})]);
+    ridgeRegression([() => keys], keys);
   },
   hadamard: () => gradients(hadamard, ones(1, 2, 3, 4)),
   integer: () => decodeEncoding(quantize(ones(1, 2, 3, 4), integers), 0, 3),

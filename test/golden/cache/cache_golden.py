@@ -77,6 +77,8 @@ CASES = {
         ("tova", {"budget": 12, "recent": 18, "sinks": 0, "refit": True}, 100),
         ("expectedAttention", {"budget": 16, "recent": 16, "queries": 12, "ahead": 40, "projection": 8, "refit": True}, 100),
         ("dropKv", {"budget": 14, "recent": 16, "queries": 6, "refit": True}, None),
+        ("snapKv", {"budget": 12, "recent": 18, "queries": 8, "refit": "leastSquares"}, 100),
+        ("keyDiff", {"budget": 30, "recent": 20, "sinks": 0, "refit": "leastSquares"}, None),
     ],
     "low_rank.json": [
         ("onlineSvd", {"rank": 5, "updateFreq": 4}, 100),

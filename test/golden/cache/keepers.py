@@ -6,7 +6,7 @@ sinks. Float64, one head and one query at a time.
 import numpy as np
 
 from policies import early
-from refit import NEWEST, take_over
+from refit import FITTED, NEWEST, fit_values, take_over
 from storage import expect_clear
 from text import BATCH, DIM, GROUP, HEADS, KV_HEADS, attend, rotate, small, stream
 
@@ -45,11 +45,16 @@ class Keeping:
         kept, gone = order[: heavy - early(heavy)], order[heavy - early(heavy) :]
         expect_clear((worth[kept[-1]] - worth[gone[0]]) / max(abs(worth[gone[0]]), 1e-12), 1e-4, "which token goes")
         head.move([position for position in tokens if position in head.parts["recent"]], "heavy")
+        before = np.array([output for _, output, _ in self.answers(head, seen, FITTED)])
         if self.refit:
             mass = dict(zip(tokens, self.mass(head, tokens, seen, max(self.queries, NEWEST))))
             take_over(head.parts["heavy"], [tokens[at] for at in kept], [tokens[at] for at in gone], mass, self.sinks)
         for at in gone:
             head.parts["heavy"].pop(tokens[at], None)
+        if self.refit == "leastSquares":
+            _, after, attention = zip(*self.answers(head, seen, FITTED))
+            stay = [tokens[at] for at in kept if tokens[at] >= self.sinks]
+            fit_values(head.parts["heavy"], stay, attention, before - np.array(after))
 
     def asked(self, seen, queries=None):
         """Positions of the queries that choose: each sees every candidate."""

@@ -2,16 +2,22 @@ import * as v from 'valibot';
 import {CacheStateError, ContextLengthError, InvalidArgumentError, ModelError} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import type {Keeper} from '../../cache/contract.js';
+import {type RefitOptions, refitEntries} from '../../cache/keepers/options.js';
 import {KVCache, stateOf} from '../../cache/kv_cache.js';
 import {tokensHeld} from '../../cache/past/past.js';
-import {type CompressPromptOptions, type PromptCut, cutDepths} from '../../cache/prompt/compress_prompt.js';
+import {
+  type CompressPromptOptions,
+  type PromptCut,
+  cutDepths,
+  expectSeen,
+} from '../../cache/prompt/compress_prompt.js';
 import type {PromptSize} from '../../cache/prompt/prompt_size.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOf, modelOf} from '../model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';
 import {watchText} from '../watch_text.js';
 import {ReplayScores} from './replay_scores.js';
 
-export interface KvzipOptions extends CompressPromptOptions, ProgressOptions {
+export interface KvzipOptions extends CompressPromptOptions, RefitOptions, ProgressOptions {
   /** Tokens of the context that are replayed at a time, behind all of it. Default 2,048. */
   readonly chunk?: number;
   /** The text or ids that ask for the repetition. Default "\n\nRepeat the previous context exactly.\n\n"; without a tokenizer, nothing. */
@@ -24,6 +30,7 @@ const schema = v.looseObject({
   chunk: v.optional(atLeast(1), 2048),
   step: v.optional(atLeast(1), 64),
   sinks: v.optional(atLeast(0), 4),
+  ...refitEntries,
   ...progressEntries,
 });
 
@@ -40,6 +47,8 @@ const schema = v.looseObject({
  *     using cache = new KVCache(model, 'full');
  *     await kvzip(model, cache, context, 0.3);
  *     using conversation = cache.fork();      // as often as you like
+ *
+ * With `refit` the cache must have kept queries, which a plan that refits but does not evict does: `new KVCache(model, 'snapKv:budget=null,refit=true')`.
  *
  * Depths whose sliding window does not see all of the context and the replay of a chunk stay as they are: they hold few tokens by themselves.
  *
@@ -58,7 +67,7 @@ export async function kvzip(
   size: PromptSize,
   {instruction, over = 'model', recent, ...options}: KvzipOptions = {},
 ): Promise<PromptCut[]> {
-  const {chunk, step, sinks, ...progress} = checkOptions('kvzip', schema, options);
+  const {chunk, step, sinks, refit, ...progress} = checkOptions('kvzip', schema, options);
   const layers = modelOf(model);
   const ids = idsOf(model, context, 'The context');
   const asking = instructionIds(model, instruction);
@@ -71,6 +80,14 @@ export async function kvzip(
   const afterChunk = countProgress(ids.length, progress);
   if (cache.tokens === 0) await watchText(layers, ids, {chunk: step, cache, watchers: []});
   const scores = new ReplayScores(sinks, seesAll);
+  const keeper: Keeper = {
+    name: 'kvzip',
+    options: {},
+    budget: 1,
+    refit,
+    score: candidates => scores.of(candidates),
+  };
+  expectAllSeen(cache, keeper, seesAll);
   try {
     for (let from = 0; from < ids.length; from += chunk) {
       const replayed = ids.slice(from, from + chunk);
@@ -83,12 +100,6 @@ export async function kvzip(
       }
       await afterChunk(replayed.length);
     }
-    const keeper: Keeper = {
-      name: 'kvzip',
-      options: {},
-      budget: 1,
-      score: candidates => scores.of(candidates),
-    };
     return await cutDepths(
       cache,
       keeper,
@@ -99,6 +110,13 @@ export async function kvzip(
   } finally {
     scores.dispose();
   }
+}
+
+/** @throws CacheStateError if a depth did not keep the queries that refitting takes. */
+function expectAllSeen(cache: KVCache, keeper: Keeper, seesAll: (depth: number) => boolean): void {
+  stateOf(cache).pasts.forEach((past, depth) => {
+    if (past !== undefined && seesAll(depth)) expectSeen(keeper, cache.policy(depth)!.keep, past);
+  });
 }
 
 const repeat = '\n\nRepeat the previous context exactly.\n\n';

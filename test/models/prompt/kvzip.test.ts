@@ -198,6 +198,26 @@ describe('kvzip', () => {
     });
   });
 
+  it('lets tokens that stay take over the others, if the cache kept queries for it', async () => {
+    for (const refit of [true, 'leastSquares'] as const) {
+      const cache = new KVCache(model, `snapKv:budget=null,queries=16,refit=${String(refit)}`);
+      await kvzip(model, cache, context, 0.5, {...options, recent: 16, refit});
+      for (const depth of [0, 1]) {
+        const {bias} = cache.past(depth)!.held['stored']!;
+        expect(Math.max(...bias!.dataSync())).to.be.within(0.01, 1.5);
+      }
+      cache.dispose();
+    }
+    const cache = new KVCache(model, 'full');
+    await rejection(
+      kvzip(model, cache, context, 0.5, {...options, recent: 16, refit: true}),
+      CacheStateError,
+      /newest 16 queries, which this cache did not keep/,
+    );
+    expect(cache.report()[0]!.tokensHeld).to.equal(context.length);
+    cache.dispose();
+  });
+
   it('refuses caches that evict, other contexts, and what does not fit', async () => {
     const refused = async (
       cache: KVCache,

@@ -1,13 +1,14 @@
 /**
  * Which tokens to keep: every keeper at equal numbers of tokens.
  *
- *     npx tsx bench/keepers.ts --model M --text FILE [--tokens 4096] [--kept 1024,512,256] [--keepers 'h2o;snapKv'] [--refit] [--record]
- *     npx tsx bench/keepers.ts --model M --text FILE --prompts 6 [--tokens 2048] [--kept 512,256] [--after 512] [--refit] [--record]
+ *     npx tsx bench/keepers.ts --model M --text FILE [--tokens 4096] [--kept 1024,512,256] [--keepers 'h2o;snapKv'] [--refit] [--fit] [--record]
+ *     npx tsx bench/keepers.ts --model M --text FILE --prompts 6 [--tokens 2048] [--kept 512,256] [--after 512] [--refit] [--fit] [--record]
  *
  * The first form reads a text, 64 tokens at a time, while each policy keeps `--kept` tokens: 4 sinks, the newest half, and the keeper's choice
  * among the others; compared with the full cache as `eigenkv eval` does. The second form reads `--prompts` parts of the text, each into one
  * cache; a copy of it is cut by `compressPrompt` for each keeper, and both go on with the next `--after` tokens of the text. `--refit` gives
- * each keeper a second row, in which tokens that stay take over the evicted ones. `--record` appends the run to bench/history/keepers.jsonl or
+ * each keeper a second row, in which tokens that stay take over the evicted ones, and `--fit` another, in which their values are fitted as well.
+ * `--record` appends the run to bench/history/keepers.jsonl or
  * prompts.jsonl.
  */
 import {readFile} from 'node:fs/promises';
@@ -15,7 +16,7 @@ import {basename} from 'node:path';
 import {parseArgs} from 'node:util';
 import {mean, standardError} from '../base/statistics.js';
 import {count} from '../base/units.js';
-import {KVCache, compressPrompt} from '../cache/index.js';
+import {KVCache, type Refit, compressPrompt} from '../cache/index.js';
 import {loadModel} from '../models/index.js';
 import {idsOf} from '../models/model_like.js';
 import {type Prediction, predictionsOf, referenceOf} from '../src/evaluate/compare_logits.js';
@@ -38,19 +39,10 @@ const policies: Readonly<Record<string, (kept: number) => string>> = {
   ),
 };
 
-/** The names of rows: of a keeper, and of the same with tokens that take over evicted ones. */
-const rowsOf = (keeper: string): string[] => (values.refit ? [keeper, `${keeper}${refitted}`] : [keeper]);
-const refitted = ', refitted';
-
-function planOf(row: string, many: number): string {
-  const plan = policies[row.replace(refitted, '')]!(many);
-  return row.endsWith(refitted) ? `${plan},refit=true` : plan;
-}
-
 /** Plans under which one cache sees what these keepers look at, and evicts nothing. */
 const observing = {
   'sliding, tova, snapKv, keyDiff, expectedAttention, dropKv': 'snapKv:budget=null,sinks=0,recent=0',
-  h2o: 'heaviest:budget=null,sinks=0,recent=0',
+  h2o: 'heaviest:budget=null,sinks=0,recent=64,refit=leastSquares',
 } as const;
 
 const {values} = parseArgs({
@@ -63,9 +55,26 @@ const {values} = parseArgs({
     prompts: {type: 'string'},
     after: {type: 'string', default: '512'},
     refit: {type: 'boolean', default: false},
+    fit: {type: 'boolean', default: false},
     record: {type: 'boolean', default: false},
   },
 });
+/** How tokens that stay take over evicted ones, by what a row's name adds to its keeper's. */
+const ways: Readonly<Record<string, Refit>> = {
+  '': false,
+  ...(values.refit && {', refitted': true}),
+  ...(values.fit && {', fitted': 'leastSquares'}),
+};
+
+interface Row {
+  readonly name: string;
+  readonly keeper: string;
+  readonly refit: Refit;
+}
+
+const rowsOf = (keeper: string): Row[] =>
+  Object.entries(ways).map(([ending, refit]) => ({name: keeper + ending, keeper, refit}));
+
 if (values.text === undefined) throw new Error('Give the file of a --text.');
 const kept = values.kept.split(',').map(Number);
 using loaded = await loadModel(values.model);
@@ -75,14 +84,19 @@ if (values.prompts === undefined) await recordWhileReading(Number(values.tokens 
 else await recordPrompts(Number(values.prompts), Number(values.tokens ?? 2048), Number(values.after));
 
 async function recordWhileReading(tokens: number): Promise<void> {
-  const rowNames = values.keepers.split(';').flatMap(rowsOf);
-  const chosen = kept.flatMap(many => rowNames.map(keeper => ({keeper, kept: many})));
-  const plans = chosen.map(({keeper, kept: many}) => planOf(keeper, many));
+  const rowsOfKeepers = values.keepers.split(';').flatMap(rowsOf);
+  const chosen = kept.flatMap(many => rowsOfKeepers.map(row => ({...row, many})));
+  const plans = chosen.map(({keeper, refit, many}) => `${policies[keeper]!(many)},refit=${String(refit)}`);
   const {rows} = await evaluate(loaded, text, {tokens, chunk: step, plans});
   const figures = rows.slice(1).map((row, i): Figure => {
+    const {name: keeper, many} = chosen[i]!;
     const {klDivergence, top1Agreement, perplexity, ratioToFloat32} = row;
     const change = perplexity / rows[0]!.perplexity - 1;
-    return {...chosen[i]!, ...rounded({klDivergence, change, top1Agreement, perplexity, ratioToFloat32})};
+    return {
+      keeper,
+      kept: many,
+      ...rounded({klDivergence, change, top1Agreement, perplexity, ratioToFloat32}),
+    };
   });
   await show(
     'keepers',
@@ -97,7 +111,7 @@ async function recordPrompts(prompts: number, tokens: number, after: number): Pr
     names
       .split(', ')
       .flatMap(rowsOf)
-      .map(keeper => ({keeper, plan})),
+      .map(row => ({...row, plan})),
   );
   const found = new Map<string, {prediction: Prediction; fullNll: number}[][]>();
   for (let prompt = 0; prompt < prompts; prompt++) {
@@ -110,14 +124,10 @@ async function recordPrompts(prompts: number, tokens: number, after: number): Pr
     for (const plan of new Set(Object.values(observing))) {
       const observed = new KVCache(loaded.model, plan);
       await read(observed, part.slice(0, tokens));
-      for (const {keeper} of keepers.filter(each => each.plan === plan)) {
+      for (const {name: row, keeper, refit} of keepers.filter(each => each.plan === plan)) {
         for (const many of kept) {
           const cut = observed.fork();
-          const name = keeper.replace(refitted, '');
-          const keep = {
-            name: {sliding: 'window', h2o: 'heaviest'}[name] ?? name,
-            options: {refit: keeper !== name},
-          };
+          const keep = {name: {sliding: 'window', h2o: 'heaviest'}[keeper] ?? keeper, options: {refit}};
           await compressPrompt(cut, keep, many, {
             sinks,
             recent: Math.min(64, many / 2),
@@ -132,7 +142,7 @@ async function recordPrompts(prompts: number, tokens: number, after: number): Pr
             }));
           });
           cut.dispose();
-          const key = JSON.stringify({keeper, kept: many});
+          const key = JSON.stringify({keeper: row, kept: many});
           found.set(key, [...(found.get(key) ?? []), predictions]);
         }
       }

@@ -177,15 +177,33 @@ const codecsOfTheField = (tokensOfText: string): Table => ({
 function keepersOf(subject: string, what = 'keepers'): Table {
   return {
     ...{what, subject},
+    case: ({keeper, kept}) => [keeper, kept].join('|'),
     cells: figures =>
-      pivot(
-        figures.toSorted((a, b) => Number(b['kept']) - Number(a['kept'])),
-        {
-          rows: [['keeper', text('keeper')]],
-          ...{across: figure => `${count(Number(figure['kept']))} kept`, cell: lossOf},
-        },
-      ),
+      pivot(byKeeperAndSize(figures), {
+        rows: [['keeper', text('keeper')]],
+        ...{across: figure => `${count(Number(figure['kept']))} kept`, cell: lossOf},
+      }),
   };
+}
+
+/** In the order of rows: each by itself, refitted, and with fitted values. */
+const keepers = [
+  'sliding',
+  'h2o',
+  'h2o, sums',
+  'tova',
+  'snapKv',
+  'keyDiff',
+  'expectedAttention',
+  'dropKv',
+].flatMap(keeper => [keeper, `${keeper}, refitted`, `${keeper}, fitted`]);
+
+/** Those of `keepers`, the largest sizes first. */
+function byKeeperAndSize(figures: readonly Figure[]): Figure[] {
+  const placeOf = ({keeper}: Figure) => keepers.indexOf(String(keeper));
+  return figures
+    .filter(figure => placeOf(figure) >= 0)
+    .toSorted((a, b) => Number(b['kept']) - Number(a['kept']) || placeOf(a) - placeOf(b));
 }
 
 /** The same on one thread and on several, in turns: see bench/threads.ts. */

@@ -4,7 +4,9 @@ import type {EvaluationRow} from '../../src/evaluate/index.js';
 import type {EvaluationReport} from '../../src/report/report_table.js';
 import {evaluationChart, type LineChart, lineChartSvg} from '../../src/report/charts.js';
 import {newestFigures, runsOfTable} from './page.js';
-import {shownPlans, type Table, tables} from './tables.js';
+import {shownPlans} from './quality_tables.js';
+import type {Table} from './table.js';
+import {tables} from './tables.js';
 import {atCommonLengths, grouped, labelOf, pooled, taskCase} from './task_cells.js';
 
 /** Charts that the site shows above tables, as SVG, by the names of the tables. */

@@ -1,6 +1,7 @@
 import {type Figure, type Run, runsOf} from '../../bench/support/history.js';
 import {markdownTable} from './cells.js';
-import {type Table, tables} from './tables.js';
+import type {Table} from './table.js';
+import {tables} from './tables.js';
 
 const marked = /<!-- table (?<name>\w+) -->\n[^]*?<!-- end of table -->/g;
 

@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs';
 import {KVCache} from '../../../cache/kv_cache.js';
 import {full} from '../../../cache/policies/full.js';
 import {EigenkvError, ModelError} from '../../../base/errors.js';
-import {type AttachedAttention, attendWithCache} from '../attach_layers.js';
+import type {AttachedAttention} from '../attach_layers.js';
+import {attendWithCache} from '../attached_calls.js';
 import {namedWindow} from '../settings.js';
 import {type Finding, differences, firstBeyond, largestOf, tokensOf} from './finding.js';
 

@@ -24,9 +24,12 @@ export const charts: Readonly<Record<string, readonly (() => Promise<string>)[]>
   low_rank_smollm2: [() => lowRankChart('low_rank_smollm2')],
 };
 
-/** Perplexity against bytes per token, of the newest evaluation, for the policies of the README. */
+/** Perplexity against bytes per token, of the newest evaluation of each policy of the README. */
 export async function policiesChart(): Promise<string> {
-  const run = (await runsOfTable(tableNamed('policies'))).at(-1)!;
+  const table = tableNamed('policies');
+  const runs = await runsOfTable(table);
+  const run = runs.at(-1)!;
+  const figures = newestFigures(runs, table.case!);
   const about =
     /^(?<model>.*), (?<tokens>[\d,]+) tokens of (?<text>.*), (?<chunk>[\d,]+) tokens per chunk$/.exec(
       run.subject,
@@ -35,7 +38,7 @@ export async function policiesChart(): Promise<string> {
   const whole = (digits: string) => Number(digits.replaceAll(',', ''));
   const report: EvaluationReport = {
     ...{model, text, tokens: whole(tokens), chunk: whole(chunk), backend: 'wasm'},
-    rows: run.figures.filter(({plan}) => shownPlans.has(String(plan))).map(evaluationRow),
+    rows: figures.filter(({plan}) => shownPlans.has(String(plan))).map(evaluationRow),
   };
   return evaluationChart(report);
 }

@@ -25,6 +25,12 @@ const shown: readonly (readonly [plan: string, stays: string, stored: string])[]
   ['transform:bits=4.2', 'all', '0 to 8 bits by channel, in the metric of the loss'],
   ['transform:bits=3.24', 'all', 'the same'],
   ['transform:bits=2.28', 'all', 'the same'],
+  [
+    'mixed:budget=534kB',
+    'nearly all',
+    'codes of 4.5, 2.3 or 0.8 bits, fewer for what is read less; at most 534 kB a depth',
+  ],
+  ['mixed:budget=396kB', 'nearly all', 'the same, at most 396 kB a depth'],
   ['float8', 'all', 'E4M3, or E5M2'],
   ['adaptive', 'all', '2, 4, 8 bits or float32, as a measured error allows'],
   ['onlineSvd', 'all', 'rank 32, in a decomposition that grows with the text'],

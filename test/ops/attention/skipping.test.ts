@@ -65,10 +65,16 @@ describeOnBackends('what decoding leaves unread', backend => {
       {numRuns: isWasm ? 80 : 4},
     ));
 
-  for (const [name, scoreOf] of Object.entries(orders)) {
-    it(`keeps its bound with scores that are ${name}`, () => {
+  const sources = ['scores', 'biases'] as const;
+  const cases = Object.entries(orders).flatMap(([name, scoreOf]) =>
+    sources.map(source => ({name, scoreOf, source})),
+  );
+  for (const {name, scoreOf, source} of cases) {
+    it(`keeps its bound with ${source} that are ${name}`, () => {
       const tokens = 3000;
-      const keys = keysOf(Array.from({length: tokens}, (_, i) => scoreOf(i, tokens)));
+      const scores = keysOf(Array.from({length: tokens}, (_, i) => scoreOf(i, tokens)));
+      const nothing = tf.zerosLike(scores);
+      const [keys, bias] = source === 'scores' ? [scores, undefined] : [nothing, scores];
       // ones show the part that was left out: weights stay in the sum; and a huge value counts as that part of it
       const isHuge = (i: number) => i % 3 === 0;
       const values = tf.tensor4d(Array.from({length: tokens}, (_, i) => [1, isHuge(i) ? 1e6 : 0]).flat(), [
@@ -84,7 +90,16 @@ describeOnBackends('what decoding leaves unread', backend => {
           const run = (skipping: Skipping) =>
             tf.tidy(() =>
               attendSegments(queries, [
-                ...[{keys: denseEncoding(keys), values: denseEncoding(values), tokens, scale: 1, skipping}],
+                ...[
+                  {
+                    keys: denseEncoding(keys),
+                    values: denseEncoding(values),
+                    bias,
+                    tokens,
+                    scale: 1,
+                    skipping,
+                  },
+                ],
               ]).dataSync<'float32'>(),
             );
           const [all, some] = [run({share: 0}), run({share, counts})];
@@ -96,7 +111,7 @@ describeOnBackends('what decoding leaves unread', backend => {
         expect(counts.unread > 0).to.equal(isWasm && leavesOut);
         queries.dispose();
       }
-      tf.dispose([keys, values]);
+      tf.dispose([scores, nothing, values]);
     });
   }
 

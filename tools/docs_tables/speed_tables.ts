@@ -1,7 +1,7 @@
 import type {Figure} from '../../bench/support/history.js';
 import {count, percent, short} from '../../base/units.js';
 import {type Cells, list, number, pivot, text} from './cells.js';
-import {type Table, code, digits, milliseconds, ms, smollm2, tokens} from './table.js';
+import {type Table, code, digits, milliseconds, ms, nats, share, smollm2, tokens} from './table.js';
 
 // Times and memory.
 
@@ -146,6 +146,19 @@ export const speedTables: Readonly<Record<string, Table>> = {
         ['of it attention (ms)', number('attentionMs', short)],
         ['bookkeeping', number('bookkeeping', value => percent(value, 1))],
         ['slowest step / median', number('worstToMedian', digits(1))],
+      ]),
+  },
+  skipping: {
+    ...{what: 'skipping', subject: smollm2, case: ({tokens: many, plan}) => [many, plan].join('|')},
+    cells: figures =>
+      list(figures, [
+        ['context', tokens],
+        ['plan', code('plan')],
+        ['attention of a token (ms)', number('attentionMs', digits(1))],
+        ['times as fast', number('timesAsFast', digits(2))],
+        ['values read', number('valuesRead', share)],
+        ['KL (nats)', number('kl', nats)],
+        ['same top token', number('top1', share)],
       ]),
   },
   token: {

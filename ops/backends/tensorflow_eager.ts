@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
+import {type TensorStore, viewMovedTensors} from './tensorflow_moved.js';
 
-// The one file that touches tfjs-node's internals: it runs any of TensorFlow's ops by its name, on tensors of any dtype.
+// The one file that finds tfjs-node's internals: it runs any of TensorFlow's ops by its name, on tensors of any dtype.
 
 /** TensorFlow's numbers of the dtypes that our kernels use; tfjs itself has only float32, int32 and bool of them. */
 const dtypeNumbers = {
@@ -45,7 +46,7 @@ interface TensorflowEager {
   /** Frees constants if there are too many. To be called while none is in use. */
   forgetConstants(): void;
   free(handle: Handle): void;
-  /** A tensor of tfjs, float32, int32 or bool, which stays tfjs' own. Of one that came from another backend the shape may be another one. */
+  /** A tensor of tfjs, float32, int32 or bool, which stays tfjs' own. */
   handleOf(tensor: tf.TensorInfo): Handle;
   /** Makes a float32 or int32 tensor tfjs' own. */
   tensorOf(handle: Handle): tf.Tensor;
@@ -57,7 +58,7 @@ interface OutputInfo {
   readonly dtype: number;
 }
 
-interface TfjsNodeBackend {
+interface TfjsNodeBackend extends TensorStore {
   readonly isUsingGpuDevice: boolean;
   readonly binding: {
     readonly TF_ATTR_TYPE: number;
@@ -67,12 +68,13 @@ interface TfjsNodeBackend {
     createTensor(shape: readonly number[], dtype: number, numbers: ArrayBufferView): number;
     deleteTensor(id: number): void;
   };
-  getInputTensorIds(tensors: tf.TensorInfo[]): number[];
-  readonly tensorMap: {get(dataId: tf.DataId): {readonly shape: readonly number[]}};
   createOutputTensor(info: OutputInfo): tf.Tensor;
 }
 
-/** Runs TensorFlow's ops; undefined if the current backend is not `tensorflow` or its internals are not the known ones. */
+/**
+ * Runs TensorFlow's ops; undefined if the current backend is not `tensorflow` or its internals are not the known ones. From the first call on, tfjs-node's
+ * own ops, too, see tensors that came from another backend as they are.
+ */
 export function tensorflowEager(): TensorflowEager | undefined {
   if (tf.getBackend() !== 'tensorflow') return undefined;
   const backend: unknown = tf.backend();
@@ -100,20 +102,36 @@ function eagerOf(backend: TfjsNodeBackend): TensorflowEager {
   const free = ({id}: Handle) => {
     backend.binding.deleteTensor(id);
   };
+  const run: TensorflowEager['run'] = (op, inputs, attributes, outputs) => {
+    const ids = inputs.map(({id}) => id);
+    const known = translated.get(attributes) ?? Object.entries(attributes).map(attributeOf);
+    translated.set(attributes, known);
+    return backend.binding
+      .executeOp(op, known, ids, outputs)
+      .map(({id, shape, dtype}) => ({id, shape, dtype: dtypeOf.get(dtype)!}));
+  };
+  viewMovedTensors(
+    backend,
+    (id, {shape, dtype}, tensor) => {
+      const moved = {id, shape, dtype: dtypeOf.get(dtype)!};
+      const target = upload(Int32Array.from(tensor.shape), [tensor.shape.length], 'int32');
+      const [cast] = run('Cast', [moved], {DstT: tensor.dtype as Dtype}, 1) as [Handle];
+      const [view] = run('Reshape', [cast, target], {}, 1) as [Handle];
+      free(target);
+      free(cast);
+      return view.id;
+    },
+    id => {
+      backend.binding.deleteTensor(id);
+    },
+  );
   const constants = new Map<string, Handle>();
   const translated = new WeakMap<OpAttributes, unknown[]>();
   return {
     get isOnGpu() {
       return backend.isUsingGpuDevice;
     },
-    run: (op, inputs, attributes, outputs) => {
-      const ids = inputs.map(({id}) => id);
-      const known = translated.get(attributes) ?? Object.entries(attributes).map(attributeOf);
-      translated.set(attributes, known);
-      return backend.binding
-        .executeOp(op, known, ids, outputs)
-        .map(({id, shape, dtype}) => ({id, shape, dtype: dtypeOf.get(dtype)!}));
-    },
+    run,
     upload,
     constant: (numbers, shape, dtype) => {
       const key = `${dtype} ${shape.join()} ${numbers.join()}`;
@@ -129,8 +147,7 @@ function eagerOf(backend: TfjsNodeBackend): TensorflowEager {
     free,
     handleOf: tensor => ({
       id: backend.getInputTensorIds([tensor])[0]!,
-      // tfjs moves numbers between backends with the shape in which they were made
-      ...{shape: backend.tensorMap.get(tensor.dataId).shape, dtype: tensor.dtype as Dtype},
+      ...{shape: tensor.shape, dtype: tensor.dtype as Dtype},
     }),
     tensorOf: ({id, shape, dtype}) =>
       backend.createOutputTensor({id, shape: [...shape], dtype: dtypeNumbers[dtype]}),

@@ -60,7 +60,7 @@ export class TensorflowOps {
 
   /** A tensor of tfjs. */
   of(tensor: tf.TensorInfo): Handle {
-    return this.reshape(this.eager.handleOf(tensor), tensor.shape);
+    return this.eager.handleOf(tensor);
   }
 
   /** An op with one output. */

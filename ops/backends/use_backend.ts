@@ -3,6 +3,7 @@ import {BackendError, InvalidArgumentError, didYouMean, shown} from '../../base/
 import {runsInNode} from '../../base/optional_package.js';
 import {type Threads, checkThreads, countOf, setThreads} from './heap_threads.js';
 import {importTensorflow} from './tensorflow.js';
+import {tensorflowEager} from './tensorflow_eager.js';
 import {importWasm, startWasm} from './wasm.js';
 import {type WasmPaths, checkWasmPaths} from './wasm_files.js';
 import {wasmHeap} from './wasm_heap.js';
@@ -122,6 +123,7 @@ async function start(name: BackendName, fault: BackendError | undefined): Promis
   if (!started) throw fault ?? new BackendError(whyNotStarted(name), {cause: failure});
   await tf.ready();
   if (name === 'wasm') wasmHeap(); // guards its memory from the first tensor on
+  if (name === 'tensorflow') tensorflowEager(); // sees to it that tensors of other backends keep their shapes
 }
 
 function whyNotStarted(name: BackendName): string {

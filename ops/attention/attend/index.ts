@@ -62,10 +62,11 @@ function attendAtOnce(
   }
   return tf.tidy(() => {
     const effective = inLatentSpace(queries, keys, options);
-    const {shift} = effective;
+    const {shift, scale} = effective;
     const isCapped = options.softCap !== undefined; // then a shift belongs to what is capped
     const partial = attendTokens(effective.queries, effective.keys, tokenEncodingOf(values), {
       ...options,
+      scale,
       angles: effective.angles,
       shift: isCapped ? shift : undefined,
     });

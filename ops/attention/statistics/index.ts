@@ -66,11 +66,11 @@ function statisticsAtOnce(
   logSum: tf.Tensor4D,
   options: AttentionStatisticsOptions,
 ): tf.Tensor3D {
-  const {tokens, scale, softCap, statistic, keyRotation, firstQuery, window, bias} = options;
+  const {tokens, softCap, statistic, keyRotation, firstQuery, window, bias} = options;
   return tf.tidy(() => {
     const effective = inLatentSpace(queries, keys, options);
     const stored = storedKeys(effective.keys, tokens, keyRotation, effective.angles !== undefined);
-    const {shift} = effective;
+    const {shift, scale} = effective;
     const isCapped = softCap !== undefined; // then a shift belongs to what is capped
     const inputs = {
       queries: effective.queries,

@@ -1,9 +1,9 @@
 /**
- * Errors and times of eigenkv/linalg: `npx tsx bench/linalg.ts [--backends wasm,cpu,webgpu] [--record]`.
+ * Errors and times of eigenkv/linalg: `npx tsx bench/linalg.ts [--only errors,times] [--backends wasm,cpu,webgpu] [--record]`.
  *
  * Errors: eigh and svd of the matrices of test/golden/linalg beside NumPy in float64, on each backend; webgpu in headless Chromium, on its
- * software driver. Times: 90 matrices at once, a call of each in turns, medians; beside it ml-matrix, matrix by matrix. Prints both, and with
- * `--record` appends them to bench/history/linalg.jsonl.
+ * software driver; `--backends tensorflow` needs tfjs-node (docs/backends/tensorflow.md). Times: 90 matrices at once, a call of each in turns,
+ * medians; beside it ml-matrix, matrix by matrix. Prints both, and with `--record` appends them to bench/history/linalg.jsonl.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs';
@@ -19,23 +19,25 @@ import {measure} from './support/measure.js';
 
 const {values: options} = parseArgs({
   options: {
+    only: {type: 'string', default: 'errors,times'},
     backends: {type: 'string', default: 'wasm,cpu,webgpu'},
     record: {type: 'boolean', default: false},
   },
 });
 
-const errors: Figure[] = [];
-for (const backend of options.backends.split(',') as BackendName[]) {
-  errors.push(...(backend === 'webgpu' ? await inChromium() : await linalgErrors(backend)));
+const parts = options.only.split(',');
+if (parts.includes('errors')) {
+  const errors: Figure[] = [];
+  for (const backend of options.backends.split(',') as BackendName[]) {
+    errors.push(...(backend === 'webgpu' ? await inChromium() : await linalgErrors(backend)));
+  }
+  await report('Errors beside NumPy in float64', errors);
 }
-console.table(errors);
-if (options.record) {
-  await record({what: 'linalg', subject: 'Errors beside NumPy in float64', figures: errors.map(rounded)});
-}
-const times = await timesOn(['wasm'], [16, 64]);
-console.table(times);
-if (options.record) {
-  await record({what: 'linalg', subject: 'Times of 90 matrices', figures: times.map(rounded)});
+if (parts.includes('times')) await report('Times of 90 matrices', await timesOn(['wasm'], [16, 64]));
+
+async function report(subject: string, figures: readonly Figure[]): Promise<void> {
+  console.table(figures);
+  if (options.record) await record({what: 'linalg', subject, figures: figures.map(rounded)});
 }
 
 /** Three digits. */

@@ -10,6 +10,7 @@ const conditions: Readonly<Record<string | number, string>> = {
 export const linalgTables: Readonly<Record<string, Table>> = {
   linalg_errors: {
     ...{what: 'linalg', subject: 'Errors'},
+    case: ({backend, op, size, condition}) => [backend, op, size, condition].join('|'),
     cells: figures =>
       pivot(
         figures.filter(({size}) => !['33 x 33', '33 x 20', '20 x 33'].includes(String(size))),

@@ -1,17 +1,15 @@
 import type {Handle, TensorflowOps} from '../backends/tensorflow_ops.js';
-import {groupsOfRow, planesOf, wordsOfPlane, type IntegerLayout} from './integer_layout.js';
+import {groupsOfRow, type IntegerLayout} from './integer_layout.js';
+import {codesOf, factorsOf, inOrder, type IntegerSide, sumOf, viewed} from './integer_places_tensorflow.js';
 import {groupNumbers} from './integer_tensorflow.js';
-import {runOf, type StoredSide, type Tile} from './tiles_tensorflow.js';
+import {runOf, type Tile} from './tiles_tensorflow.js';
 
 // Products with integer codes by TensorFlow's ops, without decoding them: the scale and the zero point of a group belong to what it is
 // multiplied by, which is a few rows,
 //
 //     sum_c q_c (code_c + zero_c) scale_c = sum_c (q_c scale_c) code_c + sum_c (q_c scale_c) zero_c
 //
-// and codes become floats as they lie in their bytes. Of a byte with several codes, all but the uppermost are masked; the byte itself stands
-// for the uppermost one, since it is the sum of all at their places.
-
-export type IntegerSide = StoredSide & {readonly layout: IntegerLayout};
+// and codes become floats as they lie in their bytes.
 
 /** Whether products of `rows` rows are made so: if that takes less than decoding each tile does. */
 export function foldsInto({groupAxis, groupSize, ...layout}: IntegerLayout, rows: number): boolean {
@@ -39,12 +37,6 @@ export function integerValueSums(
   const words = viewed(ops, side);
   return side.layout.groupAxis === 'channel' ? valuesByChannel(ops, words) : valuesByToken(ops, words);
 }
-
-/** Its words as float32, which TensorFlow can cut on a GPU. */
-const viewed = (ops: TensorflowOps, side: IntegerSide): IntegerSide => ({
-  ...side,
-  data: ops.bitcast(side.data, 'float32'),
-});
 
 function keysByChannel(
   ops: TensorflowOps,
@@ -202,64 +194,6 @@ function masks(ops: TensorflowOps, layout: IntegerLayout): Handle {
   return ops.floats(ones, [groups, 1, dim]);
 }
 
-/** The codes of a tile as floats, `[...shape, bytes of a plane]`: plane after plane, each place of a byte masked, but the last one with all. */
-function codesOf(
-  ops: TensorflowOps,
-  {data, layout}: IntegerSide,
-  tile: Tile,
-  shape: readonly number[],
-): Handle[] {
-  const words = ops.part(data, 2, tile.from, tile.count); // a float32 view: see `viewed`
-  const bytes = ops.reshape(ops.bitcast(words, 'uint8'), [...shape, 4 * words.shape[3]!]);
-  let first = 0;
-  return planesOf(layout.bits).flatMap(plane => {
-    const count = 4 * wordsOfPlane(layout.dim, plane.bits);
-    const own = ops.part(bytes, -1, first, count);
-    first += count;
-    return Array.from({length: 8 / plane.bits}, (_, place) => {
-      const isLast = place === 8 / plane.bits - 1;
-      const mask = (2 ** plane.bits - 1) << (place * plane.bits);
-      return ops.cast(isLast ? own : ops.and(own, mask), 'float32');
-    });
-  });
-}
-
-/** What codes have to be multiplied by, as `codesOf` gives them, so that the sum is that of `[..., dim]` times all codes. */
-function factorsOf(ops: TensorflowOps, x: Handle, {dim, bits}: IntegerLayout): Handle[] {
-  const rows = x.shape.slice(0, -1);
-  return planesOf(bits).flatMap(plane => {
-    const [bytes, perByte] = [4 * wordsOfPlane(dim, plane.bits), 8 / plane.bits];
-    const padded = ops.padRows(x, bytes * perByte);
-    if (perByte === 1) return [plane.shift === 0 ? padded : ops.mul(padded, 2 ** plane.shift)];
-    const split = ops.reshape(padded, [...rows, bytes, perByte]);
-    const places = Array.from({length: perByte}, (_, place) => {
-      const own = ops.reshape(ops.part(split, -1, place, 1), [...rows, bytes]);
-      return ops.mul(own, 2 ** (plane.shift - place * plane.bits));
-    });
-    const last = places.at(-1)!;
-    return places.map((own, place) => (place === perByte - 1 ? last : ops.sub(own, last)));
-  });
-}
-
-/** Sums with codes as `codesOf` gives them, `[..., bytes of a plane]`, as the sums with all channels, `[..., dim]`. */
-function inOrder(ops: TensorflowOps, sums: readonly Handle[], {dim, bits}: IntegerLayout): Handle {
-  let first = 0;
-  const planes = planesOf(bits).map(plane => {
-    const own = sums.slice(first, (first += 8 / plane.bits));
-    const masked = own.slice(0, -1);
-    const last = masked.reduce((rest, place) => ops.sub(rest, place), own.at(-1)!);
-    const places = [...masked, last].map((place, i) => {
-      const factor = 2 ** (plane.shift - i * plane.bits);
-      return factor === 1 ? place : ops.mul(place, factor);
-    });
-    const [only] = places as [Handle];
-    if (places.length === 1) return ops.part(only, -1, 0, dim);
-    const shape = [...only.shape.slice(0, -1), places.length * only.shape.at(-1)!];
-    return ops.part(ops.reshape(ops.stack(places), shape), -1, 0, dim);
-  });
-  return sumOf(ops, planes);
-}
-
 /** The sum over tiles, place by place. */
 function sumsOfPlaces(ops: TensorflowOps, tiles: readonly (readonly Handle[])[]): Handle[] {
   return tiles[0]!.map((_, place) =>
@@ -268,8 +202,4 @@ function sumsOfPlaces(ops: TensorflowOps, tiles: readonly (readonly Handle[])[])
       tiles.map(places => places[place]!),
     ),
   );
-}
-
-function sumOf(ops: TensorflowOps, terms: readonly Handle[]): Handle {
-  return terms.reduce((a, b) => ops.add(a, b));
 }

@@ -3,12 +3,8 @@ import {type Handle, type TensorflowOps, tensorflowTensor} from '../backends/ten
 import {registerKernel, type KernelInputs} from '../run_op.js';
 import {denseKeyProducts, denseValueSums} from './dense_tensorflow.js';
 import {decodeFloat8} from './float8_tensorflow.js';
-import {
-  foldsInto,
-  integerKeyProducts,
-  integerValueSums,
-  type IntegerSide,
-} from './integer_products_tensorflow.js';
+import type {IntegerSide} from './integer_places_tensorflow.js';
+import {foldsInto, integerKeyProducts, integerValueSums} from './integer_products_tensorflow.js';
 import {decodeIntegers} from './integer_tensorflow.js';
 import {decodeLloydMax} from './lloyd_max_tensorflow.js';
 import {runOf, type StoredSide, type Tile} from './tiles_tensorflow.js';

@@ -13,6 +13,7 @@ const codecNames: Readonly<Record<string, string>> = {
     int4: '4 bits',
     int3: '3 bits',
     int2: '2 bits',
+    denseSpare: 'dense, with room',
     int8PerToken: '8 bits, keys per token',
   },
   lowRank: 'rank dim / 4',
@@ -109,6 +110,20 @@ export const speedTables: Readonly<Record<string, Table>> = {
         ['cache (MB)', number('megabytes', digits(2))],
         ['ms per token', number('ms', digits(2))],
         ['x dense', number('timesDense', digits(2))],
+      ]),
+  },
+  tensorflow_decode: {
+    ...{what: 'tensorflow_decode', subject: 'One query'},
+    case: ({shape, codec: of}) => [shape, of].join('|'),
+    cells: figures =>
+      list(figures, [
+        ['heads', text('shape')],
+        ['codec', codec],
+        ['CPU ms', number('cpuMs', short)],
+        ['x dense', number('timesDenseCpu', digits(2))],
+        ['x dense with room', number('timesSpareCpu', digits(2))],
+        ['x dense, wall', number('timesDense', digits(2))],
+        ['x dense with room, wall', number('timesSpare', digits(2))],
       ]),
   },
   decode_smollm2: decode('SmolLM2'),

@@ -28,7 +28,16 @@ export interface TfjsWebgpuBackend {
     set(id: object, data: TfjsTensorData): void;
     delete(id: object): boolean;
   };
-  makeTensorInfo(shape: readonly number[], dtype: string): tf.TensorInfo;
+  /** @param values on the host; tfjs makes its scalars so. */
+  makeTensorInfo(shape: readonly number[], dtype: string, values?: unknown): tf.TensorInfo;
+  /** What records commands; null if there are none. */
+  readonly commandEncoder: unknown;
+  /** Submits all recorded commands; a pass must not be open. */
+  submitQueue(): void;
+  endComputePassEncoder(): void;
+  makeUniforms(uniforms: readonly Uniform[]): {readonly buffer: GPUBuffer};
+  /** Buffers that `submitQueue` gives back. */
+  readonly uniformPendingDisposal: GPUBuffer[];
   uploadToGPU(id: object): void;
   disposeData(id: object): void;
   read(id: object): Promise<unknown>;
@@ -39,6 +48,11 @@ export interface TfjsWebgpuBackend {
     uniforms?: {type: 'int32' | 'float32'; data: number[]}[],
     output?: tf.TensorInfo,
   ): tf.TensorInfo;
+}
+
+export interface Uniform {
+  readonly type: string;
+  readonly data: readonly number[];
 }
 
 /** Where a tensor's numbers are. tfjs binds a `resource` that is no buffer and no texture as it is. */
@@ -72,6 +86,10 @@ function isTfjsWebgpuBackend(backend: object): backend is TfjsWebgpuBackend {
     typeof candidate.runWebGPUProgram === 'function' &&
     typeof candidate.tensorMap?.get === 'function' &&
     typeof candidate.makeTensorInfo === 'function' &&
+    typeof candidate.submitQueue === 'function' &&
+    typeof candidate.endComputePassEncoder === 'function' &&
+    typeof candidate.makeUniforms === 'function' &&
+    Array.isArray(candidate.uniformPendingDisposal) &&
     typeof candidate.uploadToGPU === 'function' &&
     typeof candidate.disposeData === 'function' &&
     typeof candidate.read === 'function' &&

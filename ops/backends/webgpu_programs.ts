@@ -8,6 +8,7 @@ import {
   type TfjsProgram,
   type TfjsWebgpuBackend,
 } from './webgpu_device.js';
+import {sendFewerCommands} from './webgpu_commands.js';
 
 /**
  * A compute shader of our own. Inputs and the output `result` are flat arrays of their dtype, whatever their tensors' axes:
@@ -105,6 +106,7 @@ export function webgpuPrograms(): WebgpuPrograms | undefined {
 
 function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
   guardDevice(backend);
+  sendFewerCommands(backend);
   const runInto = <Constants extends object, Uniform extends string>(
     shader: Shader<Constants, Uniform>,
     run: ShaderRun<Constants, Uniform>,

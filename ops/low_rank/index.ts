@@ -4,7 +4,7 @@ import {expectRank4} from '../encodings/encoding.js';
 import {defineOp, runOp} from '../run_op.js';
 import {expandPartialReference, projectReference} from './reference.js';
 import {expandPartialWasm, projectWasm} from './wasm.js';
-import {expandPartialWebgpu} from './webgpu.js';
+import {expandPartialWebgpu, projectWebgpu} from './webgpu.js';
 
 /**
  * Coefficients of vectors in a basis of each key head: `z = x basis^T`. With orthonormal rows of the basis, `z basis` is
@@ -56,7 +56,7 @@ export function expandPartial(partial: tf.Tensor4D, expansion: Expansion): tf.Te
 const projectOp = defineOp({
   name: 'Project',
   reference: projectReference,
-  kernels: {wasm: projectWasm},
+  kernels: {wasm: projectWasm, webgpu: projectWebgpu},
 });
 
 const expandPartialOp = defineOp({

@@ -1,9 +1,46 @@
 import type * as tf from '@tensorflow/tfjs';
 import {integers, webgpuPrograms, type Shader} from '../backends/webgpu_programs.js';
 import type {KernelInputs} from '../run_op.js';
-import type {ExpandPartialInputs} from './reference.js';
+import type {ExpandPartialInputs, ProjectInputs} from './reference.js';
 
-/** `expandPartial` in one pass. (`project` is one of tfjs' own tiled products: its reference is as fast as a kernel.) */
+/** `project`, with sums in the same order for any number of tokens: tfjs' products choose another shader by the number of rows. */
+export function projectWebgpu({x, basis}: KernelInputs<ProjectInputs>): tf.TensorInfo {
+  const [batch, heads, tokens, dim] = x.shape;
+  const [, kvHeads, rank] = basis.shape;
+  return webgpuPrograms()!.run(
+    projectShader,
+    {
+      constants: {byFours: dim % 4 === 0},
+      inputs: {x, basis},
+      uniforms: {dim, rank, rowsOfHead: (heads / kvHeads) * tokens},
+      work: batch * heads * tokens * rank,
+    },
+    [batch, heads, tokens, rank],
+  );
+}
+
+/** One invocation per number. */
+export const projectShader: Shader<{readonly byFours: boolean}, 'dim' | 'rank' | 'rowsOfHead'> = {
+  name: 'Project',
+  uniforms: integers('dim', 'rank', 'rowsOfHead'),
+  vectors: ({byFours}) => (byFours ? ['x', 'basis'] : []),
+  code: ({byFours}) => {
+    const type = byFours ? 'vec4<f32>' : 'f32';
+    return `
+    fn main(index : i32) {
+      if (index >= uniforms.size) { return; }
+      let count = uniforms.dim${byFours ? ' / 4' : ''};
+      let row = index / uniforms.rank;
+      let xAt = row * count;
+      let basisAt = (row / uniforms.rowsOfHead * uniforms.rank + index % uniforms.rank) * count;
+      var sum = ${type}(0.0);
+      for (var i = 0; i < count; i++) { sum += ${type}(x[xAt + i]) * ${type}(basis[basisAt + i]); }
+      result[index] = ${byFours ? '(sum.x + sum.y) + (sum.z + sum.w)' : 'sum'};
+    }`;
+  },
+};
+
+/** `expandPartial` in one pass. */
 export function expandPartialWebgpu(inputs: KernelInputs<ExpandPartialInputs>): tf.TensorInfo {
   const {partial, basis, mean, shift} = inputs;
   const [batch, heads, tokens, columns] = partial.shape;

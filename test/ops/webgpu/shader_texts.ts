@@ -15,7 +15,7 @@ import {
   lloydMaxExponentsShader,
   lloydMaxScalesShader,
 } from '../../../ops/lloyd_max/webgpu.js';
-import {expandPartialShader} from '../../../ops/low_rank/webgpu.js';
+import {expandPartialShader, projectShader} from '../../../ops/low_rank/webgpu.js';
 import {joinShader} from '../../../ops/attention/merge_partials/webgpu.js';
 import {eighJacobiShader, eighPackShader} from '../../../ops/linalg/eigh/webgpu.js';
 import {qrPackShader, qrReflectShader} from '../../../ops/linalg/qr/webgpu.js';
@@ -123,6 +123,7 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   svd_pack: svdPackShader.code({}),
   qr_reflect: qrReflectShader.code({}),
   qr_pack: qrPackShader.code({}),
+  project: projectShader.code({byFours: true}),
   join_splits: joinShader.code({dim: 64, joined: 'partial', inputs: 0}),
   log_sum: joinShader.code({dim: 64, joined: 'logSum', inputs: 2}),
   merge_partials: joinShader.code({dim: 64, joined: 'output', inputs: 2}),

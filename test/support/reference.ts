@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {readsAtOnce} from '../../ops/host_numbers.js';
 
 /** Runs `run` on the current backend with an op's reference instead of its kernel, if it has one. */
 export function withReference<Result>(opName: string, run: () => Result): Result {
@@ -12,4 +13,9 @@ export function withReference<Result>(opName: string, run: () => Result): Result
   } finally {
     tf.registerKernel(kernel);
   }
+}
+
+/** The same of a reference that loops over numbers on the host: nothing on a backend that cannot read them at once. */
+export function withHostReference<Result>(opName: string, run: () => Result): Result[] {
+  return readsAtOnce() ? [withReference(opName, run)] : [];
 }

@@ -6,6 +6,7 @@ import {hostNumbers} from '../host_numbers.js';
 import {transpose64} from '../linalg/matrix64.js';
 import {solve64} from '../linalg/solve64.js';
 import {defineOp, runOp, type KernelInputs} from '../run_op.js';
+import {coefficientsWebgpu} from './webgpu_coefficients.js';
 
 type CoefficientInputs = {x: tf.Tensor4D; basis: tf.Tensor4D};
 
@@ -18,6 +19,7 @@ type CoefficientInputs = {x: tf.Tensor4D; basis: tf.Tensor4D};
  * @param basis float32 `[batch, kvHeads, dim, dim]`, dim a multiple of 4.
  * @returns float32 `[batch, kvHeads, tokens, dim]`.
  * @throws InvalidArgumentError if the shapes do not fit.
+ * @throws BackendError on webgpu if dim is more than 256.
  */
 export function coefficients(x: tf.Tensor4D, basis: tf.Tensor4D): tf.Tensor4D {
   expectRank4(x, 'x');
@@ -35,7 +37,7 @@ export function coefficients(x: tf.Tensor4D, basis: tf.Tensor4D): tf.Tensor4D {
 const coefficientsOp = defineOp({
   name: 'Coefficients',
   reference: coefficientsReference,
-  kernels: {wasm: coefficientsWasm},
+  kernels: {wasm: coefficientsWasm, webgpu: coefficientsWebgpu},
 });
 
 /** In float64 on the host. */

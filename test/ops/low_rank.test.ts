@@ -6,7 +6,7 @@ import {coefficients} from '../../ops/low_rank/coefficients.js';
 import {expandPartial, project} from '../../ops/low_rank/index.js';
 import {describeOnBackends} from '../support/backends.js';
 import {randomFloats} from '../support/random.js';
-import {withReference} from '../support/reference.js';
+import {withHostReference, withReference} from '../support/reference.js';
 import {expectClose, expectNoLeak} from '../support/tensors.js';
 
 const shapes = fc.record({
@@ -63,7 +63,7 @@ describeOnBackends('low rank', () => {
         const x = tf.tensor4d(randomFloats(seed, heads * tokens * dim), [batch, kvHeads, tokens, dim]);
         const basis = tf.tensor4d(rows, [batch, kvHeads, dim, dim]);
         const run = () => coefficients(x, basis);
-        for (const z of [run(), withReference('Coefficients', run)]) {
+        for (const z of [run(), ...withHostReference('Coefficients', run)]) {
           const [numbers, wanted] = [await z.data(), await x.data()];
           for (let head = 0; head < heads; head++) {
             for (let at = head * tokens * dim; at < (head + 1) * tokens * dim; at++) {

@@ -16,6 +16,7 @@ import {
   lloydMaxScalesShader,
 } from '../../../ops/lloyd_max/webgpu.js';
 import {expandPartialShader, projectShader} from '../../../ops/low_rank/webgpu.js';
+import {solveRowsShader} from '../../../ops/low_rank/webgpu_coefficients.js';
 import {joinShader} from '../../../ops/attention/merge_partials/webgpu.js';
 import {eighJacobiShader, eighPackShader} from '../../../ops/linalg/eigh/webgpu.js';
 import {qrPackShader, qrReflectShader} from '../../../ops/linalg/qr/webgpu.js';
@@ -124,6 +125,7 @@ export const shaderTexts: Readonly<Record<string, string>> = {
   qr_reflect: qrReflectShader.code({}),
   qr_pack: qrPackShader.code({}),
   project: projectShader.code({byFours: true}),
+  solve_rows: solveRowsShader.code({}),
   join_splits: joinShader.code({dim: 64, joined: 'partial', inputs: 0}),
   log_sum: joinShader.code({dim: 64, joined: 'logSum', inputs: 2}),
   merge_partials: joinShader.code({dim: 64, joined: 'output', inputs: 2}),

@@ -6,6 +6,7 @@ import type {Encoding, LowRankEncoding, TokenEncoding} from '../../ops/encodings
 import {hostNumbers} from '../../ops/host_numbers.js';
 import {eigh} from '../../ops/linalg/eigh/index.js';
 import {effectiveRank} from '../../ops/linalg/ranks.js';
+import {svd} from '../../ops/linalg/svd/index.js';
 import {project} from '../../ops/low_rank/index.js';
 import type {Codec} from '../contract.js';
 import {
@@ -124,7 +125,12 @@ function directionsOf(x: tf.Tensor4D, center: boolean) {
   const centred = tf.reshape<tf.Rank.R3>(mean ? tf.sub(x, mean) : x, [batch * kvHeads, tokens, dim]);
   // squares of huge numbers would overflow; scaling a whole head does not change its directions
   const scaled: tf.Tensor3D = tf.div(centred, tf.maximum(tf.max(tf.abs(centred), [1, 2], true), 2 ** -126));
-  return {mean, ...eigh(batchedMatMul(scaled, scaled, {transposeA: true}))};
+  if (tokens > dim) return {mean, ...eigh(batchedMatMul(scaled, scaled, {transposeA: true}))};
+  // few tokens lie in few directions, and squares would lose those below some thousandth of the largest; with zeros for the missing
+  // tokens there are as many directions as channels
+  const rows = tf.concat<tf.Tensor3D>([scaled, tf.zeros([batch * kvHeads, dim - tokens, dim])], 1);
+  const {s, vt} = svd(rows);
+  return {mean, values: tf.square(s), vectors: vt};
 }
 
 function mostDirections({rank, energy}: {rank: number | null; energy: number | null}, dim: number): number {

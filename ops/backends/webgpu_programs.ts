@@ -107,6 +107,13 @@ export function webgpuPrograms(): WebgpuPrograms | undefined {
 function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
   guardDevice(backend);
   sendFewerCommands(backend);
+  const placeholders = new Map<string, tf.TensorInfo>();
+  /** What is bound for an input without numbers, since a binding is never empty. */
+  const placeholder = (dtype: string): tf.TensorInfo => {
+    const made = placeholders.get(dtype) ?? backend.makeTensorInfo([4], dtype);
+    placeholders.set(dtype, made);
+    return made;
+  };
   const runInto = <Constants extends object, Uniform extends string>(
     shader: Shader<Constants, Uniform>,
     run: ShaderRun<Constants, Uniform>,
@@ -124,7 +131,9 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
       type: type === 'i32' ? ('int32' as const) : ('float32' as const),
       data: [values[name]!],
     }));
-    const inputs = present.map(({tensor}) => array(tensor));
+    const inputs = present.map(({tensor}) =>
+      array(sizeOf(tensor.shape) === 0 ? placeholder(tensor.dtype) : tensor),
+    );
     backend.runWebGPUProgram(program, inputs, output.dtype, uniforms, array(output));
   };
   return {

@@ -128,6 +128,11 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
     ${loadKeysText(constants, tiles.tokens, stride)}
     ${loadFunction('loadValues', values, {...valueNames, ...valueRows}, valueTile)}
 
+    // By its bits, and carried past exp and caps, which make numbers of it on some devices.
+    fn isNaN(number : f32) -> bool {
+      return (bitcast<u32>(number) & 0x7fffffffu) > 0x7f800000u;
+    }
+
     // where a row of this key head's queries lies among all rows of queries
     fn rowIndex(head : i32, row : i32) -> i32 {
       return (head * uniforms.group + row % uniforms.group) * uniforms.queryTokens + row / uniforms.group;
@@ -171,7 +176,7 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
             let q = (i / ${tiles.tokens}) * ${dim};
             var sum = 0.0;
             for (var d = 0; d < ${dim}; d++) { sum += query[q + d] * tile[token * ${stride} + d]; }
-            score = capped(sum * uniforms.scale)${biasText(constants, 'start + token')};
+            score = select(capped(sum * uniforms.scale)${biasText(constants, 'start + token')}, sum, isNaN(sum));
           }
           scores[i] = score;
         }
@@ -186,7 +191,8 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
         workgroupBarrier();
         for (var i = local; i < ${scores}; i += ${workgroupSize}) {
           let score = scores[i];
-          scores[i] = select(exp(score - rowMax[i / ${tiles.tokens}]), 0.0, score <= hidden);
+          let weight = select(exp(score - rowMax[i / ${tiles.tokens}]), 0.0, score <= hidden);
+          scores[i] = select(weight, score, isNaN(score));
         }
         workgroupBarrier();
         if (local < ${tiles.rows}) {

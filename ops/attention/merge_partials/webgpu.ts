@@ -72,9 +72,9 @@ export const joinShader: Shader<JoinConstants, 'parts' | 'rows'> = {
     const {dim, joined, inputs} = constants;
     const columns = columnsOf(constants);
     const results = {
-      partial: `select(select(total, select(largest, -uniforms.INFINITY, sum == 0.0), column == ${dim}), sum, column > ${dim})`,
-      output: 'select(total / sum, 0.0, sum == 0.0)',
-      logSum: 'select(largest + log(sum), -uniforms.INFINITY, sum == 0.0)',
+      partial: `select(select(total, select(-uniforms.INFINITY, largest, sawAny(sum)), column == ${dim}), sum, column > ${dim})`,
+      output: 'select(0.0, total / sum, sawAny(sum))',
+      logSum: 'select(-uniforms.INFINITY, largest + log(sum), sawAny(sum))',
     };
     const cases = Array.from({length: inputs}, (_, i) => `case ${i}: { return f32(partial${i}[at]); }`);
     return `
@@ -86,19 +86,24 @@ export const joinShader: Shader<JoinConstants, 'parts' | 'rows'> = {
       }
     }
 
+    // Whether a partial saw a token. By the bits of its sum: of NaN, comparisons may say anything.
+    fn sawAny(sum : f32) -> bool {
+      return (bitcast<u32>(sum) & 0x7fffffffu) != 0u;
+    }
+
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }
       let column = index % ${columns};
       let start = (index / ${columns}) * ${dim + 2};
       var largest = -3.0e38;
       for (var part = 0; part < uniforms.parts; part++) {
-        if (numberAt(part, start + ${dim + 1}) != 0.0) { largest = max(largest, numberAt(part, start + ${dim})); }
+        if (sawAny(numberAt(part, start + ${dim + 1}))) { largest = max(largest, numberAt(part, start + ${dim})); }
       }
       var total = 0.0;
       var sum = 0.0;
       for (var part = 0; part < uniforms.parts; part++) {
         let partSum = numberAt(part, start + ${dim + 1});
-        if (partSum != 0.0) {
+        if (sawAny(partSum)) {
           let factor = exp(max(numberAt(part, start + ${dim}) - largest, -200.0));
           sum += factor * partSum;
           total += factor * numberAt(part, start + column);

@@ -74,6 +74,11 @@
     }
 
 
+    // By its bits, and carried past exp and caps, which make numbers of it on some devices.
+    fn isNaN(number : f32) -> bool {
+      return (bitcast<u32>(number) & 0x7fffffffu) > 0x7f800000u;
+    }
+
     // where a row of this key head's queries lies among all rows of queries
     fn rowIndex(head : i32, row : i32) -> i32 {
       return (head * uniforms.group + row % uniforms.group) * uniforms.queryTokens + row / uniforms.group;
@@ -117,7 +122,7 @@
             let q = (i / 32) * 32;
             var sum = 0.0;
             for (var d = 0; d < 32; d++) { sum += query[q + d] * tile[token * 33 + d]; }
-            score = capped(sum * uniforms.scale);
+            score = select(capped(sum * uniforms.scale), sum, isNaN(sum));
           }
           scores[i] = score;
         }
@@ -132,7 +137,8 @@
         workgroupBarrier();
         for (var i = local; i < 128; i += 64) {
           let score = scores[i];
-          scores[i] = select(exp(score - rowMax[i / 32]), 0.0, score <= hidden);
+          let weight = select(exp(score - rowMax[i / 32]), 0.0, score <= hidden);
+          scores[i] = select(weight, score, isNaN(score));
         }
         workgroupBarrier();
         if (local < 4) {

@@ -3,23 +3,28 @@
       switch (part) { case 0: { return f32(partial0[at]); } case 1: { return f32(partial1[at]); } default: { return 0.0; } }
     }
 
+    // Whether a partial saw a token. By the bits of its sum: of NaN, comparisons may say anything.
+    fn sawAny(sum : f32) -> bool {
+      return (bitcast<u32>(sum) & 0x7fffffffu) != 0u;
+    }
+
     fn main(index : i32) {
       if (index >= uniforms.size) { return; }
       let column = index % 64;
       let start = (index / 64) * 66;
       var largest = -3.0e38;
       for (var part = 0; part < uniforms.parts; part++) {
-        if (numberAt(part, start + 65) != 0.0) { largest = max(largest, numberAt(part, start + 64)); }
+        if (sawAny(numberAt(part, start + 65))) { largest = max(largest, numberAt(part, start + 64)); }
       }
       var total = 0.0;
       var sum = 0.0;
       for (var part = 0; part < uniforms.parts; part++) {
         let partSum = numberAt(part, start + 65);
-        if (partSum != 0.0) {
+        if (sawAny(partSum)) {
           let factor = exp(max(numberAt(part, start + 64) - largest, -200.0));
           sum += factor * partSum;
           total += factor * numberAt(part, start + column);
         }
       }
-      result[index] = select(total / sum, 0.0, sum == 0.0);
+      result[index] = select(0.0, total / sum, sawAny(sum));
     }

@@ -65,7 +65,7 @@ const caches: Readonly<Record<string, string>> = {
 /** The same on one thread and on several, in turns: see bench/threads.ts. */
 function threadsOf(subject: string): Table {
   return {
-    ...{what: 'threads', subject},
+    ...{what: 'threads', subject, case: text('name')},
     cells: figures =>
       list(figures, [
         ['what', text('name')],

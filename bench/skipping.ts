@@ -152,7 +152,11 @@ const figures = runs.map(({plan, timed, attention, whole, seen}): Figure => {
 });
 console.table(figures);
 if (values.record)
-  await record({what: 'skipping', subject: `${basename(loaded.source, '.gguf')}, ${basename(values.text)}`, figures});
+  await record({
+    what: 'skipping',
+    subject: `${basename(loaded.source, '.gguf')}, ${basename(values.text)}`,
+    figures,
+  });
 for (const {timed} of runs) timed.cache.dispose();
 
 function rounded(x: number): number {

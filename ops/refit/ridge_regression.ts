@@ -24,6 +24,9 @@ export function ridgeRegression(
   runs: readonly (() => tf.Tensor4D)[],
   differences: tf.Tensor4D,
 ): tf.Tensor4D[] {
+  // squares of numbers beyond 1e19 exceed float32: columns are solved as shares of their largest number
+  const largest = tf.max<tf.Tensor4D>(tf.abs(differences), 2, true);
+  const shares = tf.divNoNan<tf.Tensor4D>(differences, largest);
   const squares = runs.map(run =>
     tf.tidy(() => {
       const p = run();
@@ -36,9 +39,11 @@ export function ridgeRegression(
     const identity = tf.eye(rows);
     const diagonal = tf.sum(tf.mul<tf.Tensor4D>(gram, identity), [2, 3], true);
     const lambda = tf.add(tf.mul(diagonal, ridge / rows), Number.MIN_VALUE);
-    return conjugateGradients(tf.add<tf.Tensor4D>(gram, tf.mul(lambda, identity)), differences);
+    return conjugateGradients(tf.add<tf.Tensor4D>(gram, tf.mul(lambda, identity)), shares);
   });
-  return runs.map(run => tf.tidy(() => batchedMatMul<tf.Tensor4D>(run(), dual, {transposeA: true})));
+  return runs.map(run =>
+    tf.tidy(() => tf.mul<tf.Tensor4D>(batchedMatMul(run(), dual, {transposeA: true}), largest)),
+  );
 }
 
 /** More change nothing that float32 shows: with this ridge, matrices of 192 rows have conditions up to 400. */

@@ -90,7 +90,7 @@ describeOnBackends('ridgeRegression', () => {
       expect(Math.max(...(await solve(unseen, d)).map(Math.abs))).to.equal(0);
       expect(Math.max(...(await solve(p, nothing)).map(Math.abs))).to.equal(0);
       const exact = await solve(p, d);
-      for (const size of [1e-15, 1e15]) {
+      for (const size of [1e-30, 1e-15, 1e15, 1e30]) {
         const large = tf.mul<tf.Tensor4D>(d, size);
         const found = await solve(p, large);
         await expectClose(

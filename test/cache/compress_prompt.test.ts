@@ -276,6 +276,19 @@ describe('compressPrompt', () => {
     cache.dispose();
   });
 
+  it('names a plan in its error whose cache can be cut so', async () => {
+    for (const keep of ['heaviest', 'lastUsed', 'window', 'snapKv']) {
+      const keeper = {name: keep, options: {refit: 'leastSquares', ...(keep === 'snapKv' && {queries: 16})}};
+      const full = prefilled('full');
+      const message = await compressPrompt(full, keeper, 0.9).then(String, String);
+      const plan = /'(\w+:budget=null,refit=\w+)'/.exec(message)?.[1];
+      const cache = prefilled(plan!);
+      expect((await compressPrompt(cache, keeper, 0.9))[0]!.keptTokens, message).to.equal(108);
+      full.dispose();
+      cache.dispose();
+    }
+  });
+
   it('frees what it made if a keeper fails at a later depth', async () => {
     await expectNoLeak(async () => {
       const cache = prefilled('full');

@@ -11,7 +11,8 @@ import {dense, positionsOf} from './segments.js';
 
 /**
  * Returns a past after an eviction with other values of the tokens that it kept: those for which the newest queries get, by least squares, the
- * outputs that they had before. The second half of Attention Matching (arXiv 2602.16284). Inside the caller's tidy.
+ * outputs that they had before. The second half of Attention Matching (arXiv 2602.16284). No channel leaves the range that it has among the kept
+ * values, so that outputs stay among values whatever later queries attend to. Inside the caller's tidy.
  *
  * @param names the segments whose values change; exact ones.
  * @param sinks tokens of the text at positions below this stay as they are.
@@ -45,7 +46,7 @@ export function withFittedValues(
       });
     });
     const changes = tf.concat(ridgeRegression(runs, byKeyHead(lost)), 2);
-    const ofSegments = tf.split(
+    const ofSegments = tf.split<tf.Tensor4D>(
       changes,
       segments.map(({tokens}) => tokens),
       2,
@@ -55,14 +56,18 @@ export function withFittedValues(
       Object.fromEntries(
         segments.map((segment, index) => {
           const values = decodeEncoding(segment.values, 0, segment.tokens);
-          return [
-            names[index]!,
-            {...segment, values: dense(tf.add<tf.Tensor4D>(values, ofSegments[index]!))},
-          ];
+          return [names[index]!, {...segment, values: dense(within(values, ofSegments[index]!))}];
         }),
       ),
     );
   } finally {
     lasting.dispose();
   }
+}
+
+/** Changed values, in the range of each channel of a head. */
+function within(values: tf.Tensor4D, changes: tf.Tensor4D): tf.Tensor4D {
+  const [least, most]: tf.Tensor4D[] = [tf.min(values, 2, true), tf.max(values, 2, true)];
+  const changed: tf.Tensor4D = tf.add(values, changes);
+  return tf.minimum(tf.maximum(changed, least!), most!);
 }

@@ -125,6 +125,28 @@ describe('keepers that refit', () => {
     tf.dispose(again);
   });
 
+  it('by least squares never give a value that lies beyond the others', () => {
+    // the newest queries look at tokens that go and at the newest, and at those that stay next to nothing
+    const cache = new KVCache(shapes, 'sliding:window=36,refit=leastSquares,recent=16,sinks=0');
+    const near = tf.tidy(() => {
+      const keysOf = (tokensOf: number, number: number) =>
+        tf.fill<tf.Rank.R4>([batch, kvHeads, tokensOf, dim], number);
+      const few = (x: tf.Tensor4D, tokens: number) => tf.slice(x, [0, 0, 0, 0], [-1, -1, tokens, -1]);
+      const keys = tf.concat([keysOf(40, 0.4), keysOf(24, -0.4), keysOf(16, 0.35)], 2);
+      return {
+        queries: tf.fill<tf.Rank.R4>([batch, heads, 80, dim], 3),
+        keys: tf.add<tf.Tensor4D>(keys, tf.mul(few(text.keys, 80), 0.01)),
+        values: few(text.values, 80),
+      };
+    });
+    feed(cache, 0, 80, near);
+    expect(stored(cache).bias).to.not.equal(undefined);
+    const most = Math.max(...numbersOf(near.values).map(Math.abs));
+    expect(Math.max(...valuesOf(cache).map(Math.abs))).to.be.at.most(most);
+    cache.dispose();
+    tf.dispose(near);
+  });
+
   it('encode changed values once more, and no others', () => {
     for (const store of ['float8', {keys: 'float8', values: {bits: 4, groupSize: 8}}] as const) {
       const keep = (refit: boolean) =>

@@ -35,10 +35,13 @@ FITTED = 64  # newest queries whose outputs say what values should be, if so man
 def fit_values(part, changed, attention, lost):
     """Changes the values of the tokens `changed` of a part, by least squares, so that outputs get back what they lost.
 
+    No channel leaves the range that it has in the part.
+
     attention {position: probability} of each query, after others went; lost: the output of each before, less that after."""
     p = np.array([[probabilities[position] for position in changed] for probabilities in attention])
     ridge = RIDGE * (p**2).sum() / len(p)
     added = np.linalg.solve(p.T @ p + ridge * np.eye(len(changed)), p.T @ lost)
+    held = np.array([value for _, value, *_ in part.values()])  # those of first tokens as well
     for position, more in zip(changed, added):
         key, value, *bias = part[position]
-        part[position] = (key, value + more, *bias)
+        part[position] = (key, np.clip(value + more, held.min(0), held.max(0)), *bias)

@@ -17,15 +17,15 @@ import {
 import {decodeTokens} from '../../cache/past/decode.js';
 import {type Past, segmentsOf, tokensHeld} from '../../cache/past/past.js';
 import {RopeTables} from '../../cache/past/rope_tables.js';
-import {useBackend} from '../../ops/backends/use_backend.js';
 import {rotate} from '../../ops/rotate/index.js';
 import {rotationFor} from '../../ops/rotate/rope.js';
+import {describeOnBackends, testBackends} from '../support/backends.js';
 import {expectNoLeak} from '../support/tensors.js';
 import {randomProfileId} from '../support/transform_profile.js';
 import {shipped, throughJson} from './variants.js';
 
-// Every keeper with every codec: one text of two, token by token and in chunks, on the everyday backend. What each half does alone is
-// tested by the contracts of codecs and of presets.
+// Every keeper with every codec: one text of two, token by token and in chunks, on wasm, and on tensorflow if that is under test. What each
+// half does alone is tested by the contracts of codecs and of presets.
 
 const kept: Record<string, Keeper> = {
   all: keepers.all(),
@@ -132,129 +132,142 @@ const stored: Record<string, Stored> = {
 const {batch, heads, kvHeads, dim, tokens} = {batch: 2, heads: 4, kvHeads: 2, dim: 16, tokens: 150};
 const shapes = uniformShapes({depths: 1, heads, kvHeads, headDim: dim});
 const rope = {theta: 100};
+/** On cpu this takes minutes, and webgpu cannot be read at once. */
+const backends = testBackends.filter(backend => backend === 'wasm' || backend === 'tensorflow');
 
-describe('keepers and codecs', () => {
-  let text: {queries: tf.Tensor4D; keys: tf.Tensor4D; values: tf.Tensor4D};
-  let came: {keys: Float32Array; values: Float32Array};
-  before(async () => {
-    await useBackend('wasm');
-    const random = (of: number, seed: number) =>
-      tf.randomNormal<tf.Rank.R4>([batch, of, tokens, dim], 0, 1, 'float32', seed);
-    text = {queries: random(heads, 1), keys: random(kvHeads, 2), values: random(kvHeads, 3)};
-    const rotated = tf.tidy(() => rotate(text.keys, rotationFor(rope, dim, 0, tokens)));
-    came = {keys: await rotated.data<'float32'>(), values: await text.values.data<'float32'>()};
-    rotated.dispose();
-  });
-  after(() => tf.dispose(text));
+describeOnBackends(
+  'keepers and codecs',
+  () => {
+    let text: {queries: tf.Tensor4D; keys: tf.Tensor4D; values: tf.Tensor4D};
+    let came: {keys: Float32Array; values: Float32Array};
+    before(async () => {
+      const random = (of: number, seed: number) =>
+        tf.randomNormal<tf.Rank.R4>([batch, of, tokens, dim], 0, 1, 'float32', seed);
+      text = {queries: random(heads, 1), keys: random(kvHeads, 2), values: random(kvHeads, 3)};
+      const rotated = tf.tidy(() => rotate(text.keys, rotationFor(rope, dim, 0, tokens)));
+      came = {keys: await rotated.data<'float32'>(), values: await text.values.data<'float32'>()};
+      rotated.dispose();
+    });
+    after(() => tf.dispose(text));
 
-  it('are all tested here', () => {
-    const names = Object.keys(stored).map(name => name.split(',')[0]);
-    expect(shipped(storeNames()).filter(name => !names.includes(name))).to.deep.equal([]);
-    expect(shipped(keeperNames()).filter(name => !(name in kept))).to.deep.equal([]);
-  });
-
-  const feed = (cache: KVCache, from: number, count: number): Float32Array =>
-    tf.tidy(() => {
-      const cut = (x: tf.Tensor4D) => tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
-      const fresh = {queries: cut(text.queries), keys: cut(text.keys), values: cut(text.values), rope};
-      return cache.attend(0, fresh).dataSync<'float32'>().slice();
+    it('are all tested here', () => {
+      const names = Object.keys(stored).map(name => name.split(',')[0]);
+      expect(shipped(storeNames()).filter(name => !names.includes(name))).to.deep.equal([]);
+      expect(shipped(keeperNames()).filter(name => !(name in kept))).to.deep.equal([]);
     });
 
-  const pairs = [
-    ...Object.entries(kept).map(([keeper, keep]) => ({keeper, keep, recent: 6, codecs: Object.keys(stored)})),
-    ...refitting.map(pair => ({...pair, recent: 16})),
-  ];
-  for (const {keeper: keeperName, keep, recent, codecs} of pairs) {
-    for (const codecName of codecs) {
-      const {store, error, budget} = stored[codecName]!;
-      if (budget !== undefined && keep.budget === undefined) continue; // refused: see levels.test.ts
-      const within = budget === undefined ? keep : {name: keep.name, options: {...keep.options, budget}};
-      const rule = () => policy({sinks: 2, recent, keep: within, store});
-
-      it(`${keeperName}, ${codecName}: budget, positions, numbers and bytes hold after every step`, () => {
-        const made = rule();
-        using first = new KVCache(shapes, made);
-        feed(first, 0, 40); // tables that all caches share are made once
-        first.reset();
-        const before = tf.memory().numBytes;
-        const cache = new KVCache(shapes, made);
-        for (const [from, count] of [[0, 40] as const, ...singles(40, 120), [120, 30] as const]) {
-          feed(cache, from, count);
-          const past = cache.past(0)!;
-          expect(tokensHeld(past)).to.be.at.most(tokenBudget(made) ?? Infinity);
-          expect(cache.byteSize).to.equal(tf.memory().numBytes - before);
-          checkTokens(past, from + count, error, keep.refit === 'leastSquares');
-        }
-        if (keeperName === 'all') expect(tokensHeld(cache.past(0)!)).to.equal(tokens);
-        else expect(cache.past(0)!.events.evictedTokens).to.be.above(20);
-        cache.dispose();
+    const feed = (cache: KVCache, from: number, count: number): Float32Array =>
+      tf.tidy(() => {
+        const cut = (x: tf.Tensor4D) => tf.slice(x, [0, 0, from, 0], [-1, -1, count, -1]);
+        const fresh = {queries: cut(text.queries), keys: cut(text.keys), values: cut(text.values), rope};
+        return cache.attend(0, fresh).dataSync<'float32'>().slice();
       });
 
-      it(`${keeperName}, ${codecName}: forks, snapshots and JSON continue alike; nothing leaks`, async () => {
-        await expectNoLeak(async () => {
+    const pairs = [
+      ...Object.entries(kept).map(([keeper, keep]) => ({
+        keeper,
+        keep,
+        recent: 6,
+        codecs: Object.keys(stored),
+      })),
+      ...refitting.map(pair => ({...pair, recent: 16})),
+    ];
+    for (const {keeper: keeperName, keep, recent, codecs} of pairs) {
+      for (const codecName of codecs) {
+        const {store, error, budget} = stored[codecName]!;
+        if (budget !== undefined && keep.budget === undefined) continue; // refused: see levels.test.ts
+        const within = budget === undefined ? keep : {name: keep.name, options: {...keep.options, budget}};
+        const rule = () => policy({sinks: 2, recent, keep: within, store});
+
+        it(`${keeperName}, ${codecName}: budget, positions, numbers and bytes hold after every step`, () => {
           const made = rule();
+          using first = new KVCache(shapes, made);
+          feed(first, 0, 40); // tables that all caches share are made once
+          first.reset();
+          const before = tf.memory().numBytes;
           const cache = new KVCache(shapes, made);
-          feed(cache, 0, 90);
-          for (const [from, count] of singles(90, 110)) feed(cache, from, count);
-          const fork = cache.fork();
-          const restored = await KVCache.restore(await cache.save(), shapes);
-          const again = new KVCache(shapes, asPolicy(throughJson({name: made.name, options: made.options})));
-          feed(again, 0, 90);
-          for (const [from, count] of singles(90, 110)) feed(again, from, count);
-          const outputs = [cache, fork, restored, again].map(used =>
-            singles(110, 130).map(([from, count]) => feed(used, from, count)),
-          );
-          for (const output of outputs) expect(output).to.deep.equal(outputs[0]);
-          for (const used of [cache, fork, restored, again]) used.dispose();
-        });
-      });
-    }
-  }
-
-  /** Each head holds distinct tokens, the first two and the last six exactly, and each number is near the one that came. */
-  function checkTokens(past: Past, seen: number, error: number, isFitted: boolean): void {
-    const tables = new RopeTables(rope, dim);
-    const exact = new Set<number>();
-    for (const position of [0, 1, ...Array.from({length: Math.min(6, seen)}, (_, i) => seen - 1 - i)])
-      exact.add(position);
-    const heard: number[][] = Array.from({length: batch * kvHeads}, () => []);
-    tf.tidy(() => {
-      for (const segment of segmentsOf(past)) {
-        const {keys, values, positions} = decodeTokens(segment, {rope: tables, tokensSeen: seen});
-        const at =
-          typeof positions === 'number'
-            ? undefined
-            : tf.slice(positions, [0, 0, 0, 0], [-1, -1, segment.tokens, -1]).dataSync();
-        const numbers = {keys: keys.data.dataSync(), values: values.data.dataSync()};
-        const bias = segment.bias?.dataSync();
-        heard.forEach((positionsOfHead, head) => {
-          for (let token = 0; token < segment.tokens; token++) {
-            const position = at?.[head * segment.tokens + token] ?? (positions as number) + token;
-            positionsOfHead.push(position);
-            const allowed = exact.has(position) ? 1e-5 : error;
-            const tookOver = (bias?.[head * segment.tokens + token] ?? 0) > 0;
-            const hasOtherValues = tookOver || (isFitted && !exact.has(position));
-            for (const side of hasOtherValues ? (['keys'] as const) : (['keys', 'values'] as const)) {
-              for (let channel = 0; channel < dim; channel++) {
-                const is = numbers[side][(head * segment.tokens + token) * dim + channel]!;
-                const was = came[side][(head * tokens + position) * dim + channel]!;
-                if (Math.abs(is - was) <= allowed || allowed === Infinity) continue;
-                expect.fail(`${side} of head ${head}, position ${position}: ${is}, came as ${was}`);
-              }
-            }
+          for (const [from, count] of [[0, 40] as const, ...singles(40, 120), [120, 30] as const]) {
+            feed(cache, from, count);
+            const past = cache.past(0)!;
+            expect(tokensHeld(past)).to.be.at.most(tokenBudget(made) ?? Infinity);
+            expect(cache.byteSize).to.equal(tf.memory().numBytes - before);
+            checkTokens(past, from + count, error, keep.refit === 'leastSquares');
           }
+          if (keeperName === 'all') expect(tokensHeld(cache.past(0)!)).to.equal(tokens);
+          else expect(cache.past(0)!.events.evictedTokens).to.be.above(20);
+          cache.dispose();
+        });
+
+        it(`${keeperName}, ${codecName}: forks, snapshots and JSON continue alike; nothing leaks`, async () => {
+          await expectNoLeak(async () => {
+            const made = rule();
+            const cache = new KVCache(shapes, made);
+            feed(cache, 0, 90);
+            for (const [from, count] of singles(90, 110)) feed(cache, from, count);
+            const fork = cache.fork();
+            const restored = await KVCache.restore(await cache.save(), shapes);
+            const again = new KVCache(
+              shapes,
+              asPolicy(throughJson({name: made.name, options: made.options})),
+            );
+            feed(again, 0, 90);
+            for (const [from, count] of singles(90, 110)) feed(again, from, count);
+            const outputs = [cache, fork, restored, again].map(used =>
+              singles(110, 130).map(([from, count]) => feed(used, from, count)),
+            );
+            for (const output of outputs) expect(output).to.deep.equal(outputs[0]);
+            for (const used of [cache, fork, restored, again]) used.dispose();
+          });
         });
       }
-    });
-    tables.dispose();
-    for (const positionsOfHead of heard) {
-      expect(new Set(positionsOfHead).size, 'each token once').to.equal(positionsOfHead.length);
-      expect(
-        [...exact].filter(position => !positionsOfHead.includes(position) && position < seen),
-      ).to.deep.equal([]);
     }
-  }
-});
+
+    /** Each head holds distinct tokens, the first two and the last six exactly, and each number is near the one that came. */
+    function checkTokens(past: Past, seen: number, error: number, isFitted: boolean): void {
+      const tables = new RopeTables(rope, dim);
+      const exact = new Set<number>();
+      for (const position of [0, 1, ...Array.from({length: Math.min(6, seen)}, (_, i) => seen - 1 - i)])
+        exact.add(position);
+      const heard: number[][] = Array.from({length: batch * kvHeads}, () => []);
+      tf.tidy(() => {
+        for (const segment of segmentsOf(past)) {
+          const {keys, values, positions} = decodeTokens(segment, {rope: tables, tokensSeen: seen});
+          const at =
+            typeof positions === 'number'
+              ? undefined
+              : tf.slice(positions, [0, 0, 0, 0], [-1, -1, segment.tokens, -1]).dataSync();
+          const numbers = {keys: keys.data.dataSync(), values: values.data.dataSync()};
+          const bias = segment.bias?.dataSync();
+          heard.forEach((positionsOfHead, head) => {
+            for (let token = 0; token < segment.tokens; token++) {
+              const position = at?.[head * segment.tokens + token] ?? (positions as number) + token;
+              positionsOfHead.push(position);
+              const allowed = exact.has(position) ? 1e-5 : error;
+              const tookOver = (bias?.[head * segment.tokens + token] ?? 0) > 0;
+              const hasOtherValues = tookOver || (isFitted && !exact.has(position));
+              for (const side of hasOtherValues ? (['keys'] as const) : (['keys', 'values'] as const)) {
+                for (let channel = 0; channel < dim; channel++) {
+                  const is = numbers[side][(head * segment.tokens + token) * dim + channel]!;
+                  const was = came[side][(head * tokens + position) * dim + channel]!;
+                  if (Math.abs(is - was) <= allowed || allowed === Infinity) continue;
+                  expect.fail(`${side} of head ${head}, position ${position}: ${is}, came as ${was}`);
+                }
+              }
+            }
+          });
+        }
+      });
+      tables.dispose();
+      for (const positionsOfHead of heard) {
+        expect(new Set(positionsOfHead).size, 'each token once').to.equal(positionsOfHead.length);
+        expect(
+          [...exact].filter(position => !positionsOfHead.includes(position) && position < seen),
+        ).to.deep.equal([]);
+      }
+    }
+  },
+  backends,
+);
 
 const singles = (from: number, to: number) =>
   Array.from({length: to - from}, (_, i) => [from + i, 1] as const);

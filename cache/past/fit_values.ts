@@ -25,13 +25,15 @@ export function withFittedValues(
   {name: keeper}: Keeper,
   context: Context,
 ): Past {
+  const left = names.filter(name => past.held[name] !== undefined); // of some, nothing was kept
+  if (left.length === 0) return past;
   const lasting = new LastingTensors();
   try {
     const ofNewest = (of: Past) => askedQueries(keeper, leastSquaresQueries, [], of, context, lasting);
     const asked = ofNewest(past);
     const lost = tf.sub<tf.Tensor4D>(ofNewest(before)().outputs(), asked().outputs());
     const [batch, heads, queries] = lost.shape;
-    const segments = names.map(name => past.held[name]!);
+    const segments = left.map(name => past.held[name]!);
     const {kvHeads} = headsOf(segments[0]!.keys);
     const byKeyHead = (x: tf.Tensor4D): tf.Tensor4D =>
       tf.reshape(x, [batch, kvHeads, (heads / kvHeads) * queries, x.shape[3]]);
@@ -56,7 +58,7 @@ export function withFittedValues(
       Object.fromEntries(
         segments.map((segment, index) => {
           const values = decodeEncoding(segment.values, 0, segment.tokens);
-          return [names[index]!, {...segment, values: dense(within(values, ofSegments[index]!))}];
+          return [left[index]!, {...segment, values: dense(within(values, ofSegments[index]!))}];
         }),
       ),
     );

@@ -147,6 +147,16 @@ describe('keepers that refit', () => {
     tf.dispose(near);
   });
 
+  it('go on where nothing but the newest tokens stays', () => {
+    for (const refit of [true, 'leastSquares'] as const) {
+      const cache = new KVCache(shapes, `sliding:window=16,recent=16,refit=${String(refit)},sinks=4`);
+      feed(cache, 0, 60);
+      expect(feed(cache, 60, 3).every(Number.isFinite)).to.equal(true);
+      expect(cache.report()[0]!.tokensHeld, String(refit)).to.equal(20);
+      cache.dispose();
+    }
+  });
+
   it('encode changed values once more, and no others', () => {
     for (const store of ['float8', {keys: 'float8', values: {bits: 4, groupSize: 8}}] as const) {
       const keep = (refit: boolean) =>

@@ -38,7 +38,7 @@ export function ridgeRegression(
     const rows = gram.shape[2];
     const identity = tf.eye(rows);
     const diagonal = tf.sum(tf.mul<tf.Tensor4D>(gram, identity), [2, 3], true);
-    const lambda = tf.add(tf.mul(diagonal, ridge / rows), Number.MIN_VALUE);
+    const lambda = tf.mul(diagonal, ridge / rows);
     return conjugateGradients(tf.add<tf.Tensor4D>(gram, tf.mul(lambda, identity)), shares);
   });
   return runs.map(run =>

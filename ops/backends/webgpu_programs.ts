@@ -107,11 +107,11 @@ export function webgpuPrograms(): WebgpuPrograms | undefined {
 function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
   guardDevice(backend);
   sendFewerCommands(backend);
-  const placeholders = new Map<string, tf.TensorInfo>();
+  const fillers = new Map<string, tf.TensorInfo>();
   /** What is bound for an input without numbers, since a binding is never empty. */
-  const placeholder = (dtype: string): tf.TensorInfo => {
-    const made = placeholders.get(dtype) ?? backend.makeTensorInfo([4], dtype);
-    placeholders.set(dtype, made);
+  const fillerOf = (dtype: string): tf.TensorInfo => {
+    const made = fillers.get(dtype) ?? backend.makeTensorInfo([4], dtype);
+    fillers.set(dtype, made);
     return made;
   };
   const runInto = <Constants extends object, Uniform extends string>(
@@ -132,7 +132,7 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
       data: [values[name]!],
     }));
     const inputs = present.map(({tensor}) =>
-      array(sizeOf(tensor.shape) === 0 ? placeholder(tensor.dtype) : tensor),
+      array(sizeOf(tensor.shape) === 0 ? fillerOf(tensor.dtype) : tensor),
     );
     backend.runWebGPUProgram(program, inputs, output.dtype, uniforms, array(output));
   };

@@ -1,4 +1,5 @@
 import {FormatError, InvalidArgumentError} from '../errors.js';
+import {freeArrays} from '../free_arrays.js';
 import {unshared} from '../shared_memory.js';
 import {diskError, errorCode} from './disk.js';
 
@@ -13,6 +14,8 @@ export interface ByteSource {
    * @throws FormatError if the range reaches beyond the end.
    */
   read(offset: number, length: number): Promise<Uint8Array>;
+  /** Says that nobody needs these bytes of `read` any more: frees them if they are a copy. */
+  release(bytes: Uint8Array): void;
   close(): Promise<void>;
 }
 
@@ -52,6 +55,7 @@ export async function openFileSource(path: string): Promise<ByteSource> {
       }
       return bytes;
     },
+    release: freeArrays,
     close: () => handle.close(),
   };
 }
@@ -65,6 +69,7 @@ export function blobSource(blob: Blob, name = 'name' in blob ? String(blob.name)
       checkRange(name, blob.size, offset, length);
       return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
     },
+    release: freeArrays,
     close: () => Promise.resolve(),
   };
 }
@@ -80,6 +85,7 @@ export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
       checkRange(name, bytes.length, offset, length);
       return unshared(bytes.subarray(offset, offset + length));
     },
+    release: () => undefined,
     close: () => Promise.resolve(),
   };
 }

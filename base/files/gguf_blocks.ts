@@ -1,3 +1,4 @@
+import {freeArrays} from '../free_arrays.js';
 import type {CodedRow} from './coded_row.js';
 import {float16Values, toFloat16} from './float_formats.js';
 import type {Encoding} from './tensor_file.js';
@@ -41,7 +42,9 @@ export function decoded(dtype: string, blockSize: number, blockBytes: number, re
   return {
     ...{dtype, blockSize, blockBytes},
     decode: (bytes, values, from) => {
-      decodeCodes(read(bytes), values, from);
+      const blocks = read(bytes);
+      decodeCodes(blocks, values, from);
+      freeArrays(blocks.codes, blocks.scales, blocks.minima);
     },
   };
 }
@@ -62,7 +65,9 @@ function decodeCodes(
 
 function codedRow({codes, scales, minima, zero = 0}: BlockCodes): CodedRow {
   const lowest = zero === 0 ? minima : scales.map(scale => -zero * scale);
-  return {codes, scales: toHalves(scales), minima: lowest && toHalves(lowest)};
+  const row = {codes, scales: toHalves(scales), minima: lowest && toHalves(lowest)};
+  freeArrays(scales, lowest);
+  return row;
 }
 
 function toHalves(numbers: Float32Array): Uint16Array {
@@ -141,7 +146,7 @@ export function q8_0(bytes: Uint8Array): BlockCodes {
   const scales = new Float32Array(blocks);
   for (let block = 0, at = 0; block < blocks; block++, at += 34) {
     scales[block] = half(table, bytes, at);
-    codes.set(bytes.subarray(at + 2, at + 34), block * 32);
+    for (let i = 0; i < 32; i++) codes[block * 32 + i] = bytes[at + 2 + i]!;
   }
   return {codes, scales};
 }

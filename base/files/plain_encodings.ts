@@ -79,7 +79,7 @@ export const f16: Encoding = {
     const halves = halvesOf(bytes);
     for (let i = 0; i < halves.length; i++) values[from + i] = table[halves[i]!]!;
   },
-  asStored: halvesOf,
+  asStored: bytes => halvesOf(bytes).slice(),
 };
 
 export const bf16: Encoding = {
@@ -91,7 +91,7 @@ export const bf16: Encoding = {
     const words = new Uint32Array(values.buffer, values.byteOffset + from * 4, halves.length);
     for (let i = 0; i < halves.length; i++) words[i] = halves[i]! << 16;
   },
-  asStored: halvesOf,
+  asStored: bytes => halvesOf(bytes).slice(),
 };
 
 function halvesOf(bytes: Uint8Array): Uint16Array {

@@ -65,7 +65,8 @@ export interface TensorFile {
   readFloat32(name: string, rows?: RowRange): Promise<Float32Array>;
   /**
    * Rows of a tensor as they are stored, without a detour through float32: of quantised types codes, scales and minima (see
-   * `quantized`); of F16 and BF16 the bits of the numbers. Undefined if the dtype is of another kind. All rows are in memory at once.
+   * `quantized`); of F16 and BF16 the bits of the numbers. Undefined if the dtype is of another kind. All rows are in memory at once,
+   * and, as with `readFloat32`, nobody else keeps them.
    * @throws as `readFloat32`.
    */
   readAsStored(name: string, rows: RowRange): Promise<CodedRow | Uint16Array | undefined>;
@@ -85,7 +86,7 @@ export interface Encoding {
   readonly blockBytes: number;
   /** Decodes whole blocks into `values` from index `from` on. Absent if eigenkv does not read this dtype. */
   readonly decode?: (bytes: Uint8Array, values: Float32Array, from: number) => void;
-  /** Whole blocks as codes, or as 16-bit numbers. Absent if they are stored as something else. */
+  /** Whole blocks as codes, or as 16-bit numbers, in memory of their own. Absent if they are stored as something else. */
   readonly asStored?: (bytes: Uint8Array) => CodedRow | Uint16Array;
 }
 
@@ -118,7 +119,12 @@ export function tensorFile(
     async readAsStored(name, rows) {
       const tensor = findTensor(tensors, name, source.name);
       const {start, end} = rangeOf(tensor, rows);
-      return tensor.encoding.asStored?.(await source.read(tensor.offset + start, end - start));
+      const {asStored} = tensor.encoding;
+      if (asStored === undefined) return undefined;
+      const bytes = await source.read(tensor.offset + start, end - start);
+      const numbers = asStored(bytes);
+      source.release(bytes);
+      return numbers;
     },
     async readBytes(name, rows) {
       const tensor = findTensor(tensors, name, source.name);
@@ -184,6 +190,7 @@ async function readValues(
   for (let at = start; at < end; at += step) {
     const bytes = await source.read(offset + at, Math.min(step, end - at));
     decode(bytes, values, ((at - start) / blockBytes) * blockSize);
+    source.release(bytes);
   }
   return values;
 }

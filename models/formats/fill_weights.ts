@@ -8,7 +8,7 @@ import type {TensorFile} from '../../base/files/tensor_file.js';
 import {type ProgressOptions, countProgress} from '../progress.js';
 import {outputOrder} from './layouts.js';
 import {type FilledVariables, filledVariables} from './model_variables.js';
-import {readFloatPieces, readPackedPieces} from './read_pieces.js';
+import {freeNumbers, readFloatPieces, readPackedPieces} from './read_pieces.js';
 import {type OutputSlice, writeOutputRows, writeRecords, writeRows} from './write_piece.js';
 
 /**
@@ -46,6 +46,7 @@ async function fill(
           writeRecords(bytes, matrix, piece, slice);
         });
       }
+      freeNumbers(piece);
       await advance(piece.bytes);
     }
   } else {
@@ -56,6 +57,7 @@ async function fill(
           write(new Float32Array(buffer, byteOffset, byteLength / 4), piece, slice);
         });
       }
+      freeNumbers(piece);
       await advance(piece.bytes);
     }
   }

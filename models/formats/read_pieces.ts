@@ -1,6 +1,7 @@
 import {EigenkvError} from '../../base/errors.js';
 import type {CodedRow} from '../../base/files/coded_row.js';
 import type {RowRange, TensorFile} from '../../base/files/tensor_file.js';
+import {freeArrays} from '../../base/free_arrays.js';
 import {type PackedFormat, inputsOfRecord} from '../../ops/weights/formats.js';
 import {roundRows} from '../../ops/weights/round_rows.js';
 import type {StoredWeight} from '../architectures/parts/architecture.js';
@@ -22,6 +23,12 @@ export interface PackedPiece extends Piece<Uint16Array | CodedRow> {
   readonly firstInput: number;
 }
 
+/** Frees the numbers of a piece. */
+export function freeNumbers({numbers}: Piece<Float32Array | Uint16Array | CodedRow>): void {
+  if ('codes' in numbers) freeArrays(numbers.codes, numbers.scales, numbers.minima);
+  else freeArrays(numbers);
+}
+
 /** So many numbers that reading and writing them take some 10 ms, and a few MB. */
 const numbersOfPiece = 2 ** 20;
 
@@ -36,7 +43,8 @@ export async function* readFloatPieces(
   for (const {rows, bytes} of rangesOf(file, stored, 1)) {
     const numbers = await readFloats(file, stored.tensor, rows);
     const {added = 0} = stored;
-    yield {rows, bytes, numbers: added === 0 ? numbers : numbers.map(number => number + added)};
+    if (added !== 0) for (let i = 0; i < numbers.length; i++) numbers[i]! += added;
+    yield {rows, bytes, numbers};
   }
 }
 
@@ -95,6 +103,7 @@ function withOutputRows(
   const out = numbers instanceof Float32Array ? new Float32Array(length) : new Uint16Array(length);
   const inputs = length / outputs;
   writeColumns(numbers, outputs, out, inputs, inOrder(inputs));
+  freeArrays(numbers);
   return out;
 }
 
@@ -108,6 +117,7 @@ function rounded(
     throw new EigenkvError(`Tensor "${tensor}" cannot be rounded to ${format}.`);
   }
   const codes = roundRows(numbers, numbers.length / (end - start), format);
+  freeArrays(numbers);
   const wrong = notFinite(codes);
   if (wrong !== undefined) throw beyondFloat16(tensor, start + Math.floor(wrong * (end - start)));
   return codes;

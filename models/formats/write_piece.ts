@@ -21,25 +21,13 @@ export function writeRecords(
   slice: OutputSlice,
 ): void {
   const blocks = Math.ceil(inputs / inputsOfRecord);
+  const firstBlock = firstInput / inputsOfRecord;
   const count = rows.end - rows.start;
   for (let row = 0; row < count; row++) {
     const output = placeOf(slice, rows.start + row);
     if (output < 0 || output >= slice.outputs) continue;
-    writeRow(bytes, format, blocks, output, rowOf(numbers, row, count), firstInput / inputsOfRecord);
+    writeRow(bytes, format, blocks, output, numbers, {row, rows: count, firstBlock});
   }
-}
-
-function rowOf(numbers: PackedPiece['numbers'], row: number, rows: number): PackedPiece['numbers'] {
-  const start = (length: number) => (length / rows) * row;
-  const end = (length: number) => (length / rows) * (row + 1);
-  const halves = (all: Uint16Array) => all.subarray(start(all.length), end(all.length));
-  if (numbers instanceof Uint16Array) return halves(numbers);
-  const {codes, scales, minima} = numbers;
-  return {
-    codes: codes.subarray(start(codes.length), end(codes.length)),
-    scales: halves(scales),
-    minima: minima && halves(minima),
-  };
 }
 
 /** Writes rows of outputs into a float32 variable `[inputs, outputs]`, as far as it takes them. */

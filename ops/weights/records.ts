@@ -2,41 +2,55 @@ import type {CodedRow} from '../../base/files/coded_row.js';
 import {float16Values, writeHalf} from '../../base/files/float_formats.js';
 import {type PackedFormat, inputsOfRecord, outputsOfRecord, packedFormats, recordBytes} from './formats.js';
 
+/** Which of several rows that follow each other is written, and the block of the matrix from which on. Default: the only one, from 0 on. */
+export interface WrittenRow {
+  readonly row?: number;
+  readonly rows?: number;
+  readonly firstBlock?: number;
+}
+
 /**
- * Writes consecutive weights of one output into the records of a matrix, from block `firstBlock` on.
+ * Writes consecutive weights of one output into the records of a matrix.
  *
  * @param bytes the matrix's records, all of them.
  * @param blocks blocks of 32 inputs that the matrix has.
- * @param row codes of whole blocks; of `float16` and `bfloat16` the bits of the numbers, followed by zeros if the last block is not full.
+ * @param numbers codes of whole blocks; of `float16` and `bfloat16` the bits of the numbers, followed by zeros if the last block is not
+ *   full. Rows are told by numbers and not given as views: of a model there are some 100,000.
  */
 export function writeRow(
   bytes: Uint8Array,
   format: PackedFormat,
   blocks: number,
   output: number,
-  row: CodedRow | Uint16Array,
-  firstBlock = 0,
+  numbers: CodedRow | Uint16Array,
+  {row = 0, rows = 1, firstBlock = 0}: WrittenRow = {},
 ): void {
   const column = output % outputsOfRecord;
   const size = recordBytes(format);
   let at = ((output - column) / outputsOfRecord) * blocks * size + firstBlock * size;
-  if (row instanceof Uint16Array) {
-    for (let from = 0; from < row.length; from += inputsOfRecord, at += size) {
-      for (let i = 0; i < inputsOfRecord; i++) writeHalf(bytes, at + 16 * i + 2 * column, row[from + i] ?? 0);
+  if (numbers instanceof Uint16Array) {
+    const length = numbers.length / rows;
+    const end = length * (row + 1);
+    for (let from = length * row; from < end; from += inputsOfRecord, at += size) {
+      for (let i = 0; i < inputsOfRecord; i++) {
+        writeHalf(bytes, at + 16 * i + 2 * column, from + i < end ? numbers[from + i]! : 0);
+      }
     }
     return;
   }
+  const {codes, scales, minima} = numbers;
   const {bits, groupSize, hasMinimum} = packedFormats[format];
   const write = bits === 4 ? writeCodes4 : writeCodes8;
   const scalesAt = outputsOfRecord * ((inputsOfRecord * bits) / 8);
   const perBlock = inputsOfRecord / groupSize;
-  for (let block = 0; block * inputsOfRecord < row.codes.length; block++, at += size) {
-    write(bytes, at, column, row.codes, block * inputsOfRecord);
+  const count = codes.length / inputsOfRecord / rows;
+  for (let block = count * row; block < count * (row + 1); block++, at += size) {
+    write(bytes, at, column, codes, block * inputsOfRecord);
     let to = at + scalesAt + 2 * column;
     for (let i = 0; i < perBlock; i++, to += 2 * outputsOfRecord) {
-      writeHalf(bytes, to, row.scales[block * perBlock + i]!);
+      writeHalf(bytes, to, scales[block * perBlock + i]!);
     }
-    if (hasMinimum) writeHalf(bytes, to, row.minima?.[block] ?? 0);
+    if (hasMinimum) writeHalf(bytes, to, minima?.[block] ?? 0);
   }
 }
 

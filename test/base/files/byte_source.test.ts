@@ -23,6 +23,16 @@ describe('byte sources', () => {
     bytes: () => bytesSource(bytes),
   };
   for (const [kind, openSource] of Object.entries(sources)) {
+    it(`of a ${kind} frees what was read if it is a copy, and nothing else`, async () => {
+      const source = await openSource();
+      const [read, kept] = [await source.read(10, 3), await source.read(20, 2)];
+      source.release(read);
+      const isFreed = kind !== 'bytes' && 'transfer' in ArrayBuffer.prototype; // not in Node 20
+      expect([...read]).to.deep.equal(isFreed ? [] : [10, 11, 12]);
+      expect([...kept, ...bytes.subarray(10, 13)]).to.deep.equal([20, 21, 10, 11, 12]);
+      await source.close();
+    });
+
     it(`of a ${kind} reads ranges and refuses those beyond the end`, async () => {
       const source = await openSource();
       expect(source.size).to.equal(100);

@@ -111,6 +111,20 @@ describe('Rows of a tensor', () => {
     expect([...(await file.readFloat32('Q8_0.weight', {start: 1, end: 1}))]).to.deep.equal([]);
   });
 
+  it('are memory of their own: what becomes of it does not touch the file', async () => {
+    const bytes = await readFile(new URL('types.gguf', golden));
+    const file = await openGguf(bytesSource(bytes));
+    const before = Buffer.from(bytes);
+    for (const [name, {shape}] of file.tensors) {
+      const rows = {start: 0, end: shape.slice(0, -1).reduce((product, axis) => product * axis, 1)};
+      (await file.readFloat32(name, rows)).fill(7);
+      const stored = await file.readAsStored(name, rows);
+      for (const numbers of stored instanceof Uint16Array ? [stored] : Object.values(stored ?? {}))
+        (numbers as Uint16Array | undefined)?.fill(7);
+    }
+    expect(before.equals(bytes)).to.equal(true);
+  });
+
   it('are refused if there are none such', async () => {
     const tensor = {name: 'a', axes: [2, 3], type: 1, offset: 0};
     const file = await openGguf(bytesSource(ggufBytes({tensors: [tensor], data: new Uint8Array(12)})));

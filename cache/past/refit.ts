@@ -92,7 +92,8 @@ export function expectRefittable({name, keep, store, recent}: Policy): void {
   if (refitsByQueries(keep) && recent < refitQueries) {
     throw new InvalidArgumentError(
       `${name}: refit needs the newest ${refitQueries} queries, and those of the ${recent} recent tokens alone see every token that may be ` +
-        `evicted; give recent: ${refitQueries} or more, or refit: true with heaviest, which knows the attention of all queries.`,
+        `evicted; give recent: ${refitQueries} or more (h2o calls them recentBudget; of lru and lfu they are a sixteenth of maxCacheSize), or ` +
+        'refit: true with heaviest, which knows the attention of all queries.',
     );
   }
 }

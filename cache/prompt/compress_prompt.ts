@@ -190,20 +190,28 @@ function isSpared(seen: readonly (Seen | undefined)[], depth: number): boolean {
   return seen[depth]?.window !== undefined && seen.some(other => other?.window === undefined);
 }
 
-/** @throws CacheStateError if the past lacks what a keeper looks at. */
-export function expectSeen(keep: Keeper, own: Keeper, {queries, recent, held}: Past): void {
+/**
+ * @param caller the function that a message names.
+ * @throws CacheStateError if the past lacks what a keeper looks at.
+ */
+export function expectSeen(
+  keep: Keeper,
+  own: Keeper,
+  {queries, recent, held}: Past,
+  caller = 'compressPrompt',
+): void {
   const needed = queriesKept(keep);
   const named = keep.queries === undefined && keep.observes === undefined ? 'snapKv' : keep.name;
   const asking = `${named}:budget=null${refitsByQueries(keep) ? `,refit=${keep.refit}` : ''}`;
   if (needed !== undefined && queries === undefined) {
     throw new CacheStateError(
-      `compressPrompt: ${keep.name} looks at the newest ${needed} queries, which this cache did not keep. Make it with a plan that asks for ` +
+      `${caller}: ${keep.name} looks at the newest ${needed} queries, which this cache did not keep. Make it with a plan that asks for ` +
         `them, such as '${asking}', which evicts nothing, and give it the prompt again.`,
     );
   }
   if (refitsByQueries(keep) && queries !== undefined && queries.tokens < refitQueries) {
     throw new CacheStateError(
-      `compressPrompt: refit needs ${refitQueries} of the newest queries, and this cache kept ${queries.tokens}. Make it with a plan that refits, ` +
+      `${caller}: refit needs ${refitQueries} of the newest queries, and this cache kept ${queries.tokens}. Make it with a plan that refits, ` +
         `such as '${asking}', and give it the prompt again.`,
     );
   }
@@ -213,7 +221,7 @@ export function expectSeen(keep: Keeper, own: Keeper, {queries, recent, held}: P
   );
   if (hasScores && JSON.stringify(keep.observes) === JSON.stringify(own.observes)) return;
   throw new CacheStateError(
-    `compressPrompt: ${keep.name} looks at the attention of all queries, which this cache did not observe. Make it with a plan of the same keeper, ` +
+    `${caller}: ${keep.name} looks at the attention of all queries, which this cache did not observe. Make it with a plan of the same keeper, ` +
       `such as '${asking}', which evicts nothing, and give it the prompt again.`,
   );
 }

@@ -115,7 +115,7 @@ export async function kvzip(
 /** @throws CacheStateError if a depth did not keep the queries that refitting takes. */
 function expectAllSeen(cache: KVCache, keeper: Keeper, seesAll: (depth: number) => boolean): void {
   stateOf(cache).pasts.forEach((past, depth) => {
-    if (past !== undefined && seesAll(depth)) expectSeen(keeper, cache.policy(depth)!.keep, past);
+    if (past !== undefined && seesAll(depth)) expectSeen(keeper, cache.policy(depth)!.keep, past, 'kvzip');
   });
 }
 

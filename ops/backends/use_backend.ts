@@ -111,7 +111,7 @@ const importers: {readonly [Name in Exclude<BackendName, 'wasm'>]: () => Promise
 async function start(name: BackendName, fault: BackendError | undefined): Promise<void> {
   if (!tf.engine().backendNames().includes(name)) {
     throw new BackendError(
-      `TensorFlow.js has no '${name}' backend although its package was imported: most likely two copies of ` +
+      `TensorFlow.js has no '${name}' backend although its package was imported: it was removed (tf.removeBackend), or two copies of ` +
         '@tensorflow/tfjs-core are installed. `npm ls @tensorflow/tfjs-core` shows them; make their versions equal.',
     );
   }

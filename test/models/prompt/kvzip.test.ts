@@ -212,7 +212,7 @@ describe('kvzip', () => {
     await rejection(
       kvzip(model, cache, context, 0.5, {...options, recent: 16, refit: true}),
       CacheStateError,
-      /newest 16 queries, which this cache did not keep/,
+      /^kvzip: .* newest 16 queries, which this cache did not keep/,
     );
     expect(cache.report()[0]!.tokensHeld).to.equal(context.length);
     cache.dispose();

@@ -66,18 +66,16 @@ export const worths: Readonly<Record<string, Worth>> = {
         eviction.candidates[kvHead]!,
         eviction.metric?.[head],
       ];
-      // (o - v) G (o - v)^T = o G o^T - 2 (o G) v^T + v G v^T for a symmetric G: the last term is the same for all queries.
-      const ofValues = candidates.map(({value}) => dot(times(value, metric), value));
+      // (o - v) G (o - v)^T, with v G once for all queries. Differences lose digits where a token is nearly all of the output, their squares'
+      // sum o G o^T - 2 o G v^T + v G v^T twice as many.
+      const turnedValues = candidates.map(({value}) => times(value, metric));
       for (const query of eviction.asked[head]!) {
         const p = probabilities(query, values, eviction.scale);
         const output = new Float64Array(values[0]!.value.length);
         p.forEach((weight, i) => addTo(output, values[i]!.value, weight));
         const turned = times(output, metric);
-        const ofOutput = dot(turned, output);
         candidates.forEach(({value}, i) => {
-          // where a token is nearly all of the output the sum would cancel, and what is left of it be multiplied
-          const change =
-            p[i]! < 1e-3 ? ofOutput - 2 * dot(turned, value) + ofValues[i]! : squared(output, value, metric);
+          const change = differencesDot(output, value, turned, turnedValues[i]!);
           scores[i]! += (p[i]! / (1 - p[i]!)) ** 2 * change;
         });
       }
@@ -193,10 +191,11 @@ function dot(a: Float64Array, b: Float64Array): number {
   return sum;
 }
 
-/** (a - b) M (a - b)^T. */
-function squared(a: Float64Array, b: Float64Array, matrix: ArrayLike<number> | undefined): number {
-  const difference = a.map((x, i) => x - b[i]!);
-  return dot(times(difference, matrix), difference);
+/** (a - b) (c - d)^T. */
+function differencesDot(a: Float64Array, b: Float64Array, c: Float64Array, d: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) * (c[i]! - d[i]!);
+  return sum;
 }
 
 const norm = (x: Float64Array) => Math.sqrt(dot(x, x));

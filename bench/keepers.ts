@@ -23,6 +23,7 @@ import {type Prediction, predictionsOf, referenceOf} from '../src/evaluate/compa
 import {evaluate} from '../src/evaluate/index.js';
 import {measuredStep} from '../src/evaluate/measured_step.js';
 import {type Figure, record} from './support/history.js';
+import {printShare} from './support/print_share.js';
 
 const [step, sinks] = [64, 4];
 
@@ -87,7 +88,7 @@ async function recordWhileReading(tokens: number): Promise<void> {
   const rowsOfKeepers = values.keepers.split(';').flatMap(rowsOf);
   const chosen = kept.flatMap(many => rowsOfKeepers.map(row => ({...row, many})));
   const plans = chosen.map(({keeper, refit, many}) => `${policies[keeper]!(many)},refit=${String(refit)}`);
-  const {rows} = await evaluate(loaded, text, {tokens, chunk: step, plans});
+  const {rows} = await evaluate(loaded, text, {tokens, chunk: step, plans, onProgress: printShare()});
   const figures = rows.slice(1).map((row, i): Figure => {
     const {name: keeper, many} = chosen[i]!;
     const {klDivergence, top1Agreement, perplexity, ratioToFloat32} = row;
@@ -113,6 +114,7 @@ async function recordPrompts(prompts: number, tokens: number, after: number): Pr
       .flatMap(rowsOf)
       .map(row => ({...row, plan})),
   );
+  const onProgress = printShare();
   const found = new Map<string, {prediction: Prediction; fullNll: number}[][]>();
   for (let prompt = 0; prompt < prompts; prompt++) {
     const start = prompt * (tokens + after);
@@ -148,6 +150,7 @@ async function recordPrompts(prompts: number, tokens: number, after: number): Pr
       }
       observed.dispose();
     }
+    onProgress({done: prompt + 1, total: prompts});
   }
   const figures = [...found].map(([key, ofPrompts]): Figure => {
     const all = ofPrompts.flat();

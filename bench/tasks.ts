@@ -13,6 +13,7 @@ import {loadModel} from '../models/index.js';
 import {type TaskRow, evaluateTasks} from '../src/evaluate/index.js';
 import {codecs, keepers, shares} from './support/budgets.js';
 import {type Figure, record} from './support/history.js';
+import {printShare} from './support/print_share.js';
 
 /** Stands for the plans that keep all tokens. */
 const allTokens = 'codecs';
@@ -38,6 +39,7 @@ for (const tokens of values.context.map(Number)) {
     const {rows} = await evaluateTasks(loaded, task, {
       plans: cases.map(({plan}) => plan),
       ...{tokens, questions, seed},
+      onProgress: printShare(),
     });
     for (const [i, row] of rows.entries()) {
       const index = i % (cases.length + 1); // each kind of question has a row for full and for each case

@@ -84,7 +84,14 @@ function isRunning(name: BackendName): boolean {
   return tf.getBackend() === name && name in tf.engine().registry;
 }
 
-function checkedOptions({wasmPaths, threads, ...others}: BackendOptions): BackendOptions {
+function checkedOptions(options: BackendOptions): BackendOptions {
+  const given: unknown = options;
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new InvalidArgumentError(
+      `useBackend: ${shown(given)} was given; expected an object with wasmPaths, threads.`,
+    );
+  }
+  const {wasmPaths, threads, ...others} = options;
   const [other] = Object.keys(others);
   if (other !== undefined) {
     throw new InvalidArgumentError(

@@ -82,6 +82,20 @@ describe('useBackend', () => {
     );
   });
 
+  it('refuses options that are no object, whichever the backend', async () => {
+    await useBackend('cpu');
+    for (const wrong of [null, 4, 'all', [2], true]) {
+      for (const name of ['wasm', 'cpu'] as const) {
+        await rejection(
+          useBackend(name, wrong as unknown as BackendOptions),
+          InvalidArgumentError,
+          /^useBackend: (null|4|"all"|\[2\]|true) was given; expected an object with wasmPaths, threads\.$/,
+        );
+        expect(tf.getBackend()).to.equal('cpu');
+      }
+    }
+  });
+
   it('takes a folder of wasm files with or without its last slash', () => {
     for (const folder of ['', '/', '/files/', 'https://host/files/', 'C:\\files\\']) {
       expect(checkWasmPaths(folder)).to.equal(folder);

@@ -46,7 +46,7 @@ function whyNotShared(): string {
   if (runsInNode()) {
     return (
       "tfjs' wasm backend started without a memory that threads can share: call useBackend('wasm', {threads}) before anything else " +
-      'starts it (with the files that tfjs-backend-wasm 4.22 has for Node).'
+      'starts it, and without wasmPaths. Known to work: the files of tfjs-backend-wasm 4.22.'
     );
   }
   return globalThis.crossOriginIsolated

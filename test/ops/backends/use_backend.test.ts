@@ -1,3 +1,5 @@
+import {spawnSync} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {
@@ -10,6 +12,8 @@ import {threadCount} from '../../../ops/backends/heap_threads.js';
 import {checkWasmPaths} from '../../../ops/backends/wasm_files.js';
 import {BackendError, InvalidArgumentError} from '../../../base/errors.js';
 import {rejection} from '../../base/files/rejection.js';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 describe('useBackend', () => {
   let former: string | undefined;
@@ -52,6 +56,33 @@ describe('useBackend', () => {
       console.warn = warn;
     }
     expect(said).to.deep.equal([]);
+  });
+
+  it('says, once, why there is one thread on a heap that none can share', () => {
+    const folder = fileURLToPath(
+      new URL('.', import.meta.resolve('@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm')),
+    );
+    for (const first of ['{}', `{threads: 2, wasmPaths: ${JSON.stringify(folder)}}`]) {
+      const script = `
+        import {threadCount} from './ops/backends/heap_threads.js';
+        import {useBackend} from './ops/backends/use_backend.js';
+        await useBackend('wasm', ${first});
+        await useBackend('wasm', {threads: 2});
+        console.log(threadCount());`;
+      const {stdout, stderr, status} = spawnSync(
+        process.execPath,
+        ['--import', 'tsx', '--input-type=module', '--eval', script],
+        {cwd: root, encoding: 'utf8', timeout: 60_000},
+      );
+      expect({status, stdout}, stderr).to.deep.equal({status: 0, stdout: '1\n'});
+      const notes = stderr.match(/eigenkv: .*/g) ?? [];
+      expect(notes, stderr).to.have.length(1);
+      expect(notes[0])
+        .to.include('one thread instead of 2')
+        .and.include(
+          "call useBackend('wasm', {threads}) before anything else starts it, and without wasmPaths.",
+        );
+    }
   });
 
   it('says which names there are', async () => {

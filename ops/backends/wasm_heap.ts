@@ -170,7 +170,7 @@ function openHeap(backend: object): WasmHeap {
 function endThreadsWith(backend: TfjsWasmBackend, runner: KernelRunner): void {
   const dispose = backend.dispose.bind(backend);
   backend.dispose = () => {
-    void runner.setThreads(1);
+    void runner.end();
     dispose();
   };
 }

@@ -11,6 +11,7 @@ const {mostParts} = control;
 export class KernelRunner {
   readonly kernels: WasmKernels;
   private pool: ThreadPool | undefined;
+  private isOver = false;
 
   constructor(private readonly where: Omit<PoolOptions, 'threads'>) {
     this.kernels = where.instance.exports as unknown as WasmKernels;
@@ -31,7 +32,16 @@ export class KernelRunner {
     const former = this.pool;
     this.pool = undefined;
     await former?.stop();
-    if (count > 1) this.pool = await ThreadPool.start({...this.where, threads: count});
+    if (count === 1) return;
+    const pool = await ThreadPool.start({...this.where, threads: count});
+    if (this.isOver) await pool.stop();
+    else this.pool = pool;
+  }
+
+  /** Ends all threads for good, those included that are starting. */
+  async end(): Promise<void> {
+    this.isOver = true;
+    await this.setThreads(1);
   }
 
   /**

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {batchedMatMul} from '../../batched_matmul/index.js';
-import {inverseGaps} from '../inverse_gaps.js';
+import {inverseGaps, smallestNormal} from '../inverse_gaps.js';
 
 /**
  * The gradient of `svd`, from that of its triplets, `[n, count, rows + 1 + columns]`. With U, s, V of the triplets and their gradients
@@ -9,7 +9,7 @@ import {inverseGaps} from '../inverse_gaps.js';
  *     dx = U (diag(ds) + T) V^T + (1 - U U^T) dU S^-1 V^T + U S^-1 dV^T (1 - V V^T)
  *     T_ij = (W_ij s_j + s_i Z_ij) / (s_j^2 - s_i^2) = ((W + Z)_ij / (s_j - s_i) + (W - Z)_ij / (s_j + s_i)) / 2
  *
- * Of equal singular values the term of W + Z is not defined, and left out. All is computed for s / max s.
+ * Of equal singular values the term of W + Z is not defined, and left out. T and S^-1 are computed for s / max s.
  */
 export function svdGradient(
   dy: tf.Tensor3D,
@@ -20,25 +20,26 @@ export function svdGradient(
   return tf.tidy(() => {
     const [u, s, v] = partsOf(triplets, rows, columns);
     const [dU, dS, dV] = partsOf(dy, rows, columns);
-    const largest = tf.max(s, 1, true);
-    const scale = tf.where(tf.greater(largest, 0), largest, tf.onesLike(largest));
+    const scale = tf.maximum(tf.max(s, 1, true), smallestNormal);
     const shares: tf.Tensor3D = tf.div(s, scale);
     const across: tf.Tensor3D = tf.transpose(shares, [0, 2, 1]);
     const least = Math.max(rows, columns) * 2 ** -23; // below it they are rounding errors
     const inverse = inverseAbove(shares, least);
     const [ofU, ofV] = [skew(u, dU), skew(v, dV)];
 
-    const apart = tf.mul(inverseGaps(tf.squeeze(shares, [2]), tf.ones([1, 1])), tf.add(ofU, ofV));
+    const apart = tf.mul(inverseGaps(tf.squeeze(shares, [2])), tf.add(ofU, ofV));
     const together = tf.mul(inverseAbove(tf.add(shares, across), least), tf.sub(ofU, ofV));
-    const own = tf.mul(dS, tf.mul(scale, tf.eye(shares.shape[1]))); // diag(ds), to be divided by the scale
-    const inner: tf.Tensor3D = tf.add(own, tf.mul(tf.add(apart, together), 0.5));
-    const ofColumns: tf.Tensor3D = tf.add(batchedMatMul(inner, v), tf.mul(inverse, outside(dV, v)));
-    const ofRows: tf.Tensor3D = tf.mul(inverse, outside(dU, u));
-    const dx = tf.add(
+    const own = tf.mul(dS, tf.eye(shares.shape[1])); // diag(ds)
+    const inner: tf.Tensor3D = tf.add(own, tf.div(tf.mul(tf.add(apart, together), 0.5), scale));
+    const ofColumns: tf.Tensor3D = tf.add(
+      batchedMatMul(inner, v),
+      tf.div(tf.mul(inverse, outside(dV, v)), scale),
+    );
+    const ofRows: tf.Tensor3D = tf.div(tf.mul(inverse, outside(dU, u)), scale);
+    return tf.add(
       batchedMatMul(u, ofColumns, {transposeA: true}),
       batchedMatMul(ofRows, v, {transposeA: true}),
     );
-    return tf.div(dx, scale);
   });
 }
 

@@ -76,7 +76,7 @@ function eigh64(x: Float64Array, dim: number): Matrix[] {
   return [Matrix.rowVector(order.map(i => realEigenvalues[i]!)), Matrix.diag(signsOf(vectors)).mmul(vectors)];
 }
 
-describeOnBackends('gradients of decompositions', () => {
+describeOnBackends('gradients of decompositions', backend => {
   it('eigh: of values and vectors', async () => {
     const dim = 5;
     const x = matrixOf(dim, dim);
@@ -156,6 +156,40 @@ describeOnBackends('gradients of decompositions', () => {
     for (const scale of [2 ** 80, 2 ** -80]) {
       await expectClose(tf.mul(tf.grad(vectors)(tf.mul(x, scale)), scale), expected, 1e-5);
     }
+  });
+
+  for (const [name, run] of Object.entries({
+    'values of eigh': (given: tf.Tensor) => weighted({values: tf.mul(eigh(given).values, 10)}),
+    'values of svd': (given: tf.Tensor) => weighted({s: tf.mul(svd(given).s, 10)}),
+    'r of qr': (given: tf.Tensor) => weighted({r: qr(given).r}),
+  })) {
+    it(`of ${name} are the same at any scale, to the ends of float32`, async () => {
+      const x = tf.tensor2d(
+        matrixOf(4, 4).map(number => Math.round(number * 64) / 64), // exact, also as subnormal numbers
+        [4, 4],
+      );
+      const expected = tf.grad(run)(x);
+      for (const scale of [2 ** 124, 2 ** -120, 2 ** -130]) {
+        if (scale < 1e-38 && (backend.startsWith('webg') || (backend === 'tensorflow' && name === 'r of qr')))
+          continue; // zeros there
+        const scaled = tf.tensor2d(
+          (await x.data()).map(number => number * scale),
+          [4, 4],
+        );
+        await expectClose(tf.grad(run)(scaled), expected, 1e-4);
+      }
+    });
+  }
+
+  it('qr: of columns of any sizes', async () => {
+    const sizes = [1, 1e-9, 1e9];
+    const even = matrixOf(4, 3);
+    const graded = (numbers: ArrayLike<number>) =>
+      Float32Array.from(numbers, (number, at) => number * sizes[at % 3]!);
+    // q is the same for any sizes of columns, so that its gradient changes as their inverses
+    const ofQ = tf.grad((given: tf.Tensor) => weighted({q: qr(given).q}));
+    const dx = await ofQ(tf.tensor2d(graded(even), [4, 3])).data<'float32'>();
+    await expectClose(tf.tensor2d(graded(dx), [4, 3]), ofQ(tf.tensor2d(even, [4, 3])), 1e-5);
   });
 
   it('are those of each matrix of a stack', async () => {

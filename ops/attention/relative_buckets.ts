@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
-import {isFloatMatrix, tensorShown} from './scoring.js';
+import {tensorShown} from '../tensor_shown.js';
+import {isFloatMatrix} from './scoring.js';
 
 export interface RelativeBuckets {
   /** The distance from which on all tokens are in the last bucket: `relative_attention_max_distance` of T5. Default 128. */

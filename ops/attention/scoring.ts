@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {isTensor, tensorShown} from '../tensor_shown.js';
 
 /**
  * How a layer scores the tokens that a query sees:
@@ -101,17 +102,8 @@ function checkRelativeBias(given: tf.Tensor2D, heads: number, who: string): void
   );
 }
 
-/** Callers in plain JavaScript may give anything. */
-const isTensor = (given: tf.Tensor): boolean => (given as unknown) instanceof tf.Tensor;
-
 export const isFloatMatrix = (given: tf.Tensor): boolean =>
   isTensor(given) && !given.isDisposed && given.rank === 2 && given.dtype === 'float32';
-
-/** What was given, as an error shows it. */
-export const tensorShown = (given: tf.Tensor): string =>
-  isTensor(given)
-    ? `${given.isDisposed ? 'a disposed ' : ''}${given.dtype} [${given.shape.join(', ')}]`
-    : shown(given);
 
 /**
  * Scores of products q . k, float32 of any shape: scaled and capped, then with the bias of each token. Differentiable.

@@ -6,7 +6,7 @@ import {differentiable} from '../differentiable.js';
 import {expectRank} from './expect_rank.js';
 import {hostMatrices} from './host_stacks.js';
 import {effectiveRank} from './ranks.js';
-import type {NumbersOf} from './stacks.js';
+import {asStack, type NumbersOf} from './stacks.js';
 import {type Svd, svd} from './svd/index.js';
 
 /** How many directions `lowRank` keeps: one of both is given. */
@@ -47,8 +47,10 @@ export function lowRank<T extends tf.Tensor>(x: T, options: LowRankOptions): Low
     throw new InvalidArgumentError('lowRank takes either rank or energy; one of both has to be given.');
   }
   return tf.tidy(() => {
+    const stack = asStack('lowRank', x);
+    if (rank !== undefined) expectRank('lowRank', rank, stack);
     const {u, s, vt}: Svd = svd<tf.Tensor>(x);
-    const kept = rank === undefined ? rankOfEnergy(s, energy!) : expectRank('lowRank', rank, x);
+    const kept = rank ?? rankOfEnergy(s, energy!);
     const first = (of: tf.Tensor, axis: number) =>
       tf.slice(of, Array<number>(of.rank).fill(0), of.shape.with(axis, kept));
     return {
@@ -64,7 +66,13 @@ function rankOfEnergy(s: tf.Tensor, energy: number): number {
   const count = s.shape.at(-1)!;
   let most = 1;
   for (let at = 0; at < numbers.length; at += count) {
-    most = Math.max(most, effectiveRank(numbers.subarray(at, at + count), energy));
+    const values = numbers.subarray(at, at + count);
+    if (!values.every(Number.isFinite)) {
+      throw new InvalidArgumentError(
+        `lowRank with an energy decides by the numbers: matrix ${at / count} of ${numbers.length / count} has NaN, Infinity, or a singular value above float32.`,
+      );
+    }
+    most = Math.max(most, effectiveRank(values, energy));
   }
   return most;
 }
@@ -73,7 +81,7 @@ function rankOfEnergy(s: tf.Tensor, energy: number): number {
 function normOfRest(s: tf.Tensor, kept: number): tf.Tensor {
   const leading = s.shape.slice(0, -1);
   const count = s.shape.at(-1)!;
-  if (kept === count) return tf.zeros(leading);
+  if (kept === count) return tf.mul(tf.min(s, -1), 0); // NaN stays
   const rest = tf.slice(s, [...leading.map(() => 0), kept], [...leading, count - kept]);
   const scale = tf.maximum(tf.max(rest, -1, true), 2 ** -126);
   const norm = tf.mul(tf.sqrt(tf.sum(tf.square(tf.div(rest, scale)), -1, true)), scale);

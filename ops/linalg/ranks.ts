@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError} from '../../base/errors.js';
+import {InvalidArgumentError, shown} from '../../base/errors.js';
+import {isTensor} from '../tensor_shown.js';
 
 /**
  * The smallest r whose r largest singular values have a share `energy` of the total:
@@ -19,7 +20,7 @@ export function effectiveRank(singularValues: ArrayLike<number>, energy = 0.99):
       `energy = ${energy}; expected a share above 0 and at most 1, such as 0.99.`,
     );
   }
-  const squares = scaledSquares(singularValues).sort().reverse();
+  const squares = scaledSquares('effectiveRank', singularValues).sort().reverse();
   const total = squares.reduce((sum, square) => sum + square, 0);
   if (total === 0) return 0;
   let kept = 0;
@@ -35,7 +36,7 @@ export function effectiveRank(singularValues: ArrayLike<number>, energy = 0.99):
  */
 export function stableRank(singularValues: ArrayLike<number>): number {
   // after scaling, the largest square is 1 (or all are zero)
-  return scaledSquares(singularValues).reduce((sum, square) => sum + square, 0);
+  return scaledSquares('stableRank', singularValues).reduce((sum, square) => sum + square, 0);
 }
 
 /**
@@ -67,7 +68,14 @@ export function renyi2Entropy(weights: tf.Tensor): tf.Tensor {
 }
 
 /** (s_i / max s)^2: squares that neither overflow nor all underflow. Zeros if all are zero. */
-function scaledSquares(singularValues: ArrayLike<number>): Float64Array {
+function scaledSquares(owner: string, singularValues: ArrayLike<number>): Float64Array {
+  // of other things, which have no length, Float64Array.from makes an empty list
+  const length: unknown = (singularValues as Partial<ArrayLike<number>> | null | undefined)?.length;
+  if (typeof length !== 'number') {
+    throw new InvalidArgumentError(
+      `${owner} got ${isTensor(singularValues) ? 'a tensor' : shown(singularValues)}; it takes a list of singular values, as await s.data() gives it.`,
+    );
+  }
   const values = Float64Array.from(singularValues);
   for (const [index, value] of values.entries()) {
     if (!(value >= 0 && value < Infinity)) {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {InvalidArgumentError} from '../../base/errors.js';
+import {isTensor, tensorShown} from '../tensor_shown.js';
 
 /** What a stack of matrices has one row of numbers a matrix of: `[..., n]` of `[..., m, n]`. */
 export type RowsOf<T extends tf.Tensor> = T extends tf.Tensor2D
@@ -21,27 +22,26 @@ export type NumbersOf<T extends tf.Tensor> = T extends tf.Tensor2D
 
 /**
  * Matrices with any leading axes as a stack `[n, rows, columns]`.
- * @throws InvalidArgumentError if x has fewer than two axes or an axis of length 0, or is not float32.
+ * @throws InvalidArgumentError if x is not a tensor, or is disposed, has fewer than two axes or an axis of length 0, or is not float32.
  */
 export function asStack(owner: string, x: tf.Tensor): tf.Tensor3D {
-  const [rows = 0, columns = 0] = x.shape.slice(-2);
-  if (x.rank < 2 || x.size === 0 || x.dtype !== 'float32') {
+  if (!isTensor(x) || x.isDisposed || x.rank < 2 || x.size === 0 || x.dtype !== 'float32') {
     throw new InvalidArgumentError(
-      `${owner} got ${x.dtype} [${x.shape.join(', ')}]; it takes float32 [..., rows, columns] with no axis of length 0.`,
+      `${owner} got ${tensorShown(x)}; it takes a tensor of float32 [..., rows, columns] with no axis of length 0.`,
     );
   }
-  return tf.reshape(x, [-1, rows, columns]);
+  return tf.reshape<tf.Rank.R3>(x, [-1, ...x.shape.slice(-2)] as [number, number, number]);
 }
 
 /** The same with as many rows as columns. */
 export function asSquareStack(owner: string, x: tf.Tensor): tf.Tensor3D {
-  const [rows, columns] = x.shape.slice(-2);
-  if (rows !== columns) {
+  const stack = asStack(owner, x);
+  if (stack.shape[1] !== stack.shape[2]) {
     throw new InvalidArgumentError(
       `${owner} got [${x.shape.join(', ')}]; it takes square matrices [..., dim, dim].`,
     );
   }
-  return asStack(owner, x);
+  return stack;
 }
 
 /** A result `[n, ...]` with the leading axes of what was given; T is what the caller knows of its type by that. */

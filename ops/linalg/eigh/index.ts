@@ -40,7 +40,7 @@ export function eigh<T extends tf.Tensor>(x: T): Eigen<T> {
 
 /** `eigh` on any backend and of any size, without a gradient: awaits the numbers where they must be read. Errors as `eigh`'s for bad shapes. */
 export async function eighAsync<T extends tf.Tensor>(x: T): Promise<Eigen<T>> {
-  const [n, dim] = tf.tidy(() => asSquareStack('eigh', x).shape);
+  const [n, dim] = tf.tidy(() => asSquareStack('eighAsync', x).shape);
   if (hasKernel(eighOp.name) && (tf.getBackend() !== 'webgpu' || dim <= mostDim)) return eigh(x);
   const packed = packedEigenvectors(await x.data<'float32'>(), n, dim);
   return tf.tidy(() => unpack(tf.tensor3d(packed, [n, dim + 1, dim]), x));

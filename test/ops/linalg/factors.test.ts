@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {BackendError, InvalidArgumentError} from '../../../base/errors.js';
+import {BackendError, InvalidArgumentError, shown} from '../../../base/errors.js';
 import {lowRank} from '../../../ops/linalg/low_rank.js';
 import {pinv} from '../../../ops/linalg/pinv.js';
 import {qr, qrOp} from '../../../ops/linalg/qr/index.js';
@@ -31,6 +31,15 @@ const sizes = [
 const bad = (owner: string, run: (x: tf.Tensor) => unknown) => {
   for (const x of [tf.ones([3]), tf.ones([3, 3], 'int32'), tf.ones([0, 3, 3]), tf.ones([3, 0])]) {
     expect(() => run(x)).to.throw(InvalidArgumentError, `${owner} got ${x.dtype} [${x.shape.join(', ')}]`);
+  }
+  const disposed = tf.ones([3, 3]);
+  disposed.dispose();
+  expect(() => run(disposed)).to.throw(InvalidArgumentError, `${owner} got a disposed float32 [3, 3]`);
+  for (const given of [[[1, 2]], undefined, null]) {
+    expect(() => run(given as unknown as tf.Tensor)).to.throw(
+      InvalidArgumentError,
+      `${owner} got ${shown(given)}`,
+    );
   }
 };
 
@@ -176,11 +185,21 @@ describeOnBackends('lowRank', backend => {
     }
   });
 
+  it('gives NaN for a matrix that is not finite, at the full rank, too', async () => {
+    const x = tf.tensor3d([1, NaN, 2, 0, 0, 3, 4, 5], [2, 2, 2]);
+    for (const rank of [1, 2]) {
+      const {left, right, error} = lowRank(x, {rank});
+      const first = await Promise.all([left, right, error].map(async part => (await part.data())[0]));
+      expect(first, `rank ${rank}`).to.deep.equal([NaN, NaN, NaN]);
+      if (rank === 2) await expectClose(tf.slice(error, [1], [1]), [0], 0);
+    }
+  });
+
   it('leaks nothing and says what it does not take', async () => {
     const x = tf.tensor3d(randomFloats(4, 120), [2, 10, 6]);
     await expectNoLeak(() => lowRank(x, {rank: 2}));
     if (readsAtOnce) await expectNoLeak(() => lowRank(x, {energy: 0.5}));
-    bad('svd', given => lowRank(given, {rank: 1}));
+    bad('lowRank', given => lowRank(given, {rank: 1}));
     for (const options of [{}, {rank: 1, energy: 0.5}]) {
       expect(() => lowRank(x, options)).to.throw(InvalidArgumentError, 'either rank or energy');
     }
@@ -191,7 +210,12 @@ describeOnBackends('lowRank', backend => {
       expect(() => lowRank(x, {energy})).to.throw(InvalidArgumentError, `energy = ${energy}`);
     }
     if (!readsAtOnce) return;
-    expect(() => lowRank(tf.tensor2d([[1, NaN]]), {energy: 0.5})).to.throw(InvalidArgumentError, 'is NaN');
+    expect(() => lowRank(tf.tensor2d([[1, NaN]]), {energy: 0.5})).to.throw(
+      InvalidArgumentError,
+      'matrix 0 of 1 has NaN',
+    );
+    const second = tf.tensor3d([1, 2, NaN, 4], [2, 1, 2]);
+    expect(() => lowRank(second, {energy: 0.5})).to.throw(InvalidArgumentError, 'matrix 1 of 2 has NaN');
   });
 });
 

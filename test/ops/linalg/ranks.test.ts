@@ -72,6 +72,17 @@ describe('effectiveRank and stableRank', () => {
       expect(() => effectiveRank([1, value])).to.throw(InvalidArgumentError, `singular value 1 is ${value}`);
       expect(() => stableRank([1, value])).to.throw(InvalidArgumentError, `singular value 1 is ${value}`);
     }
+    // what has no length would be an empty list, of rank 0
+    for (const [given, named] of [
+      [tf.tensor1d([3, 1]), 'a tensor'],
+      [5, '5'],
+      [undefined, 'undefined'],
+      [null, 'null'],
+    ] as const) {
+      const values = given as unknown as Float32Array;
+      expect(() => effectiveRank(values)).to.throw(InvalidArgumentError, `effectiveRank got ${named}`);
+      expect(() => stableRank(values)).to.throw(InvalidArgumentError, `stableRank got ${named}`);
+    }
   });
 });
 

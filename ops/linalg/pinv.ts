@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import {checkOptions, numberWithin} from '../../base/options.js';
 import {batchedMatMul} from '../batched_matmul/index.js';
 import {differentiable} from '../differentiable.js';
+import {smallestNormal} from './inverse_gaps.js';
 import {asStack, unstack} from './stacks.js';
 import {svd} from './svd/index.js';
 
@@ -46,14 +47,21 @@ function inverseOf(x: tf.Tensor3D, tolerance: number): tf.Tensor3D {
   return batchedMatMul(weighted, u, {transposeA: true, transposeB: true});
 }
 
-/** With P = pinv(x): dx = (1 - x P) dP^T P P^T + P^T P dP^T (1 - P x) - P^T dP P^T. */
-function pinvGradient(dP: tf.Tensor3D, x: tf.Tensor3D, p: tf.Tensor3D): tf.Tensor3D {
+/**
+ * With P = pinv(x): dx = (1 - x P) dP^T P P^T + P^T P dP^T (1 - P x) - P^T dP P^T. Computed for x / max |x|, since P P^T leaves float32 long
+ * before dx does.
+ */
+function pinvGradient(dP: tf.Tensor3D, given: tf.Tensor3D, inverse: tf.Tensor3D): tf.Tensor3D {
   return tf.tidy(() => {
-    const [dPt, pt] = [tf.transpose(dP, [0, 2, 1]), tf.transpose(p, [0, 2, 1])];
+    const scale = tf.maximum(tf.max(tf.abs(given), [1, 2], true), smallestNormal);
+    const x: tf.Tensor3D = tf.div(given, scale);
+    const p: tf.Tensor3D = tf.mul(inverse, scale);
+    const [dPt, pt] = [tf.transpose(tf.div<tf.Tensor3D>(dP, scale), [0, 2, 1]), tf.transpose(p, [0, 2, 1])];
     const left = batchedMatMul(dPt, batchedMatMul(p, pt));
     const right = batchedMatMul(batchedMatMul(pt, p), dPt);
     const outsideLeft = tf.sub(left, batchedMatMul(x, batchedMatMul(p, left)));
     const outsideRight = tf.sub(right, batchedMatMul(batchedMatMul(right, p), x));
-    return tf.sub(tf.add(outsideLeft, outsideRight), batchedMatMul(batchedMatMul(pt, dP), pt));
+    const inside = batchedMatMul(batchedMatMul(pt, dPt, {transposeB: true}), pt);
+    return tf.div(tf.sub(tf.add(outsideLeft, outsideRight), inside), scale);
   });
 }

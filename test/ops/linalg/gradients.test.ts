@@ -181,6 +181,17 @@ describeOnBackends('gradients of decompositions', backend => {
     });
   }
 
+  it('of pinv are right as long as they fit float32 themselves', async () => {
+    const x = tf.tensor2d(matrixOf(4, 3), [4, 3]);
+    const inverse = (given: tf.Tensor) => weighted({inverse: pinv(given)});
+    const expected = tf.grad(inverse)(x);
+    for (const scale of [2 ** -60, 2 ** 60]) {
+      // pinv(c x) = pinv(x) / c, so that the gradient is that of x by c^2
+      const dx = tf.grad(inverse)(tf.mul(x, scale));
+      await expectClose(tf.mul(tf.mul(dx, scale), scale), expected, 1e-4);
+    }
+  });
+
   it('qr: of columns of any sizes', async () => {
     const sizes = [1, 1e-9, 1e9];
     const even = matrixOf(4, 3);

@@ -5,7 +5,8 @@
 #   sh tools/gpu_check.sh run FOLDER     there: op tests on the GPU, then the benchmark; writes FOLDER/tests_*.jsonl, bench.json, check.log
 #
 # `run` takes the minutes that GPU_CHECK_TESTS (default 4) and GPU_CHECK_BENCH (default 5) give it, and says in check.log what was cut short.
-# TOKENS=2048,8192,32768 are the lengths; a SmolLM2 GGUF file is timed as well if SMOLLM2=FILE names one. Ends with 3 without a GPU.
+# TOKENS=2048,8192,32768 are the lengths; a SmolLM2 GGUF file is timed as well if SMOLLM2=FILE names one. Ends with 3 without a GPU, also
+# where a program stands in for one (llvmpipe), unless GPU_CHECK_SOFTWARE=1 says that it shall do.
 set -eu
 cd "$(dirname "$0")/.."
 carry=node_modules/.gpu_check
@@ -57,6 +58,9 @@ run() {
     echo 'no WebGPU adapter: see check.log' && cat "$out/check.log" && exit 3
   fi
   cat "$out/adapter.json"
+  if [ -z "${GPU_CHECK_SOFTWARE:-}" ] && grep -q '"isSoftware":true' "$out/adapter.json"; then
+    echo 'no GPU, only a program in place of one: GPU_CHECK_SOFTWARE=1 takes it all the same' | tee -a "$out/check.log" && exit 3
+  fi
   status=0
   # first what is fast to compile and what a driver is likely to get wrong
   for tests in 'test/ops/webgpu/codes.test.ts' 'test/ops/webgpu/attention.test.ts' 'test/ops/webgpu/weights.test.ts' 'test/ops/webgpu/commands.test.ts' \
@@ -64,12 +68,18 @@ run() {
     name=$(basename "$(dirname "$tests")")_$(basename "$tests" .test.ts | tr -d '*')
     minutes "${GPU_CHECK_TESTS:-4}" env EIGENKV_TEST_BACKENDS=webgpu node node_modules/mocha/bin/mocha.js --reporter json-stream \
       --grep webgpu "$tests" > "$out/tests_$name.jsonl" 2>> "$out/check.log" \
-      || { status=1; echo "$tests: failed, or cut short" | tee -a "$out/check.log"; }
+      || said "$tests" $?
   done
   minutes "${GPU_CHECK_BENCH:-5}" node --import tsx bench/webgpu.ts --tokens "${TOKENS:-2048,8192,32768}" --json "$out/bench.json" \
     ${SMOLLM2:+--model "$SMOLLM2"} 2>&1 | tee -a "$out/check.log"
   rm -rf "$out/.bin"
   return $status
+}
+
+# said TESTS CODE: writes down how tests ended that did not pass (124 is timeout's)
+said() {
+  status=1
+  if [ "$2" -eq 124 ]; then echo "$1: cut short"; else echo "$1: failed"; fi | tee -a "$out/check.log"
 }
 
 # minutes COUNT COMMAND: runs it for so long at most

@@ -14,6 +14,8 @@ export interface Adapter {
   readonly vendor: string;
   readonly architecture: string;
   readonly description: string;
+  /** Whether it is a program in place of a GPU, such as llvmpipe or SwiftShader. */
+  readonly isSoftware: boolean;
   readonly features: readonly string[];
   readonly mostBindingBytes: number;
 }
@@ -21,9 +23,13 @@ export interface Adapter {
 export async function adapterOf(): Promise<Adapter> {
   const {device} = asTfjsWebgpuBackend(tf.backend())!;
   const adapter = await navigator.gpu.requestAdapter();
-  const {vendor = '', architecture = '', description = ''} = adapter?.info ?? {};
+  const {vendor = '', architecture = '', description = '', isFallbackAdapter} = adapter?.info ?? {};
   const mostBindingBytes = device.limits.maxStorageBufferBindingSize;
-  return {vendor, architecture, description, features: [...(adapter?.features ?? [])], mostBindingBytes};
+  return {
+    ...{vendor, architecture, description, mostBindingBytes},
+    isSoftware: isFallbackAdapter === true,
+    features: [...(adapter?.features ?? [])],
+  };
 }
 
 /** What a token of decoding of a whole model took. */

@@ -28,7 +28,7 @@ describe('byte sources', () => {
       const [read, kept] = [await source.read(10, 3), await source.read(20, 2)];
       source.release(read);
       const isFreed = kind !== 'bytes' && 'transfer' in ArrayBuffer.prototype; // not in Node 20
-      expect([...read]).to.deep.equal(isFreed ? [] : [10, 11, 12]);
+      expect(read.length).to.equal(isFreed ? 0 : 3);
       expect([...kept, ...bytes.subarray(10, 13)]).to.deep.equal([20, 21, 10, 11, 12]);
       await source.close();
     });

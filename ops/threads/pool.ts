@@ -22,11 +22,12 @@ export interface Job {
 }
 
 export interface PoolOptions {
-  /** The compiled kernels, and the shared memory that they work on. */
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
+  /** The compiled kernels, a `WebAssembly.Module`. The package's declarations name no types of a browser, hence `object`. */
+  readonly module: object;
+  /** The `WebAssembly.Memory` that they work on, a shared one. */
+  readonly memory: object;
   /** The caller's own instance of the module. */
-  readonly instance: WebAssembly.Instance;
+  readonly instance: {readonly exports: object};
   /** Threads in all; the caller is one of them. At least 2. */
   readonly threads: number;
   /** How long a thread may take for its parts after the caller has done its own, in ms. Default 60,000. */

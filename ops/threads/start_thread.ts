@@ -11,8 +11,8 @@ export interface Thread {
 /** What a thread gets (worker_script.ts). */
 export interface ThreadMessage {
   readonly control: SharedArrayBuffer;
-  readonly memory: WebAssembly.Memory;
-  readonly module: WebAssembly.Module;
+  readonly memory: object;
+  readonly module: object;
   /** Its index; the caller is 0. */
   readonly thread: number;
 }

@@ -138,7 +138,7 @@ export const qualityTables: Readonly<Record<string, Table>> = {
       ]),
   },
   keepers_wikitext: keepersOf(`${smollm2}, 4,096 tokens of wikitext2-test.txt`),
-  keepers_shakespeare: keepersOf(`${smollm2}, 2,048 tokens of tinyshakespeare.txt`),
+  keepers_shakespeare: keepersOf(`${smollm2}, 4,096 tokens of tinyshakespeare.txt`),
   prompts_wikitext: keepersOf(`${smollm2}, 6 prompts of 2,048 tokens of wikitext2-test.txt`, 'prompts'),
   prompts_shakespeare: keepersOf(`${smollm2}, 6 prompts of 2,048 tokens of tinyshakespeare.txt`, 'prompts'),
   codecs_wikitext: codecsOfTheField('4,096 tokens of wikitext2-test.txt'),

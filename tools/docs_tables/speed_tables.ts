@@ -128,7 +128,7 @@ export const speedTables: Readonly<Record<string, Table>> = {
   },
   decode_smollm2: decode('SmolLM2'),
   decode_llama: decode('Llama-7B'),
-  threads_kernels: threadsOf("SmolLM2's shapes, 8192 tokens"),
+  threads_kernels: threadsOf("SmolLM2's shapes, 8192 tokens, 2 threads"),
   threads_model: threadsOf(`${smollm2}, 2 threads`),
   prefill_smollm2: {...{what: 'prefill', subject: 'SmolLM2'}, cells: prefill},
   prefill_heads: {...{what: 'prefill', subject: '8 heads'}, cells: prefill},

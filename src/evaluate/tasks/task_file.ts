@@ -43,7 +43,8 @@ export function parseTaskFile(text: string, name: string): TaskFile[] {
 }
 
 function jsonRows(text: string, name: string): Row[] {
-  return text.split('\n').flatMap((line, index) => {
+  const lines = text.replace(/^\uFEFF/, '').split('\n');
+  return lines.flatMap((line, index) => {
     if (line.trim() === '') return [];
     const place = `${name}, line ${index + 1},`;
     const fields = parseJsonText(line, place);
@@ -56,6 +57,9 @@ function jsonRows(text: string, name: string): Row[] {
 
 function csvRows(text: string, name: string): Row[] {
   const [header = [], ...records] = parseCsv(text, name);
+  const twice = header.find((column, i) => header.indexOf(column) < i);
+  if (twice !== undefined)
+    throw new FormatError(`${name} has two columns "${twice}"; leave one of them out.`);
   return records.map((record, index) => ({
     place: `${name}, record ${index + 2},`,
     fields: Object.fromEntries(header.map((column, i) => [column, record[i]])),
@@ -86,30 +90,56 @@ function textOf({place, fields}: Row, column: string, fallback?: string): string
 function answersOf(row: Row): string[] {
   const {place, fields} = row;
   const value = fields['answer'] ?? fields['answers'];
-  const answers = typeof value === 'string' ? listedAnswers(value) : value;
-  if (Array.isArray(answers) && answers.length > 0 && answers.every(isAnswer)) return answers.map(String);
+  const answers = typeof value === 'string' ? listedAnswers(value) : Array.isArray(value) ? value : [value];
+  if (answers.length > 0 && answers.every(isAnswer)) return answers.map(String);
   if (value === undefined) textOf(row, 'answer');
   throw new FormatError(
     `${place} has ${shown(value)} as answer; expected a text or a list of texts, none of them empty.`,
   );
 }
 
+/** Whole numbers beyond those that JavaScript knows exactly were others in the file. */
 const isAnswer = (answer: unknown) =>
-  (typeof answer === 'string' && answer.trim() !== '') || typeof answer === 'number';
+  typeof answer === 'string'
+    ? answer.trim() !== ''
+    : Number.isFinite(answer) && (Number.isSafeInteger(answer) || !Number.isInteger(answer));
 
-/** A cell of CSV may hold a list as JSON, Python or NumPy write it: `["a", "b"]`, `['a', 'b']`, `['a' 'b']`. */
-function listedAnswers(cell: string): string[] {
-  const inside = /^\s*\[(?<inside>[^]*)\]\s*$/.exec(cell)?.groups?.['inside'];
+/**
+ * A cell of CSV may hold a list as JSON, Python or NumPy write it: `["a", 2]`, `['a', 2]`, `['a' 'b']`. Anything else is one answer, such as
+ * `[1 to 3]`. What is neither text nor number in a list is null here.
+ */
+function listedAnswers(cell: string): unknown[] {
+  const inside = /^\s*\[(?<inside>[^]*)\]\s*$/.exec(cell)?.groups?.['inside']?.trim();
   if (inside === undefined) return [cell];
-  const quoted = [...inside.matchAll(/'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"/g)];
-  if (quoted.length === 0) return [cell];
-  return quoted.map(([, single, double]) => (single ?? double ?? '').replaceAll(/\\(.)/g, '$1'));
+  const items: unknown[] = [];
+  const item =
+    /(?:'(?<single>(?:[^'\\]|\\[^])*)'|"(?<double>(?:[^"\\]|\\[^])*)"|(?<number>[-+]?\d[\d.]*)|None|null|True|true|False|false)\s*(?:,\s*|(?=['"])|$)/y;
+  while (item.lastIndex < inside.length) {
+    const groups = item.exec(inside)?.groups;
+    if (groups === undefined) return [cell];
+    const quoted = groups['single'] ?? groups['double'];
+    items.push(quoted === undefined ? (groups['number'] ?? null) : unescaped(quoted));
+  }
+  return items;
+}
+
+const escapes: Readonly<Record<string, string>> = {b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', '\n': ''};
+
+/** A text between the quotes of JSON or Python, without its escapes. */
+function unescaped(quoted: string): string {
+  return quoted.replaceAll(
+    /\\(?:x([\da-f]{2})|u([\da-f]{4})|U(000[\da-f]{5}|0010[\da-f]{4})|([^]))/gi,
+    (_, byte: string | undefined, short: string | undefined, long: string | undefined, other: string) => {
+      const code = byte ?? short ?? long;
+      return code === undefined ? (escapes[other] ?? other) : String.fromCodePoint(parseInt(code, 16));
+    },
+  );
 }
 
 function newTokensOf({place, fields}: Row): number {
   const value = fields['max_new_tokens'];
   if (value === undefined || value === null || value === '') return usualNewTokens;
-  const tokens = Number(value);
-  if (Number.isSafeInteger(tokens) && tokens > 0) return tokens;
+  const tokens = typeof value === 'string' ? Number(value) : value;
+  if (typeof tokens === 'number' && Number.isSafeInteger(tokens) && tokens > 0) return tokens;
   throw new FormatError(`${place} has ${shown(value)} as max_new_tokens; expected a whole number above 0.`);
 }

@@ -51,6 +51,14 @@ describe('parseTaskFile', () => {
     expect(cell('["it\'s", "b"]').answers).to.deep.equal(["it's", 'b']);
     expect(cell(`['it\\'s', "b"]`).answers).to.deep.equal(["it's", 'b']);
     expect(cell('[1 to 3]').answers).to.deep.equal(['[1 to 3]']);
+    const exact: readonly (readonly [string, readonly string[]])[] = [
+      ['["caf\\u00e9 \\ud83d\\ude42", "a\\nb"]', ['café 🙂', 'a\nb']],
+      [`['caf\\xe9', 'a\\\\b']`, ['café', 'a\\b']],
+      ['[12, -3.5]', ['12', '-3.5']],
+      [`['a', 12345678901234567890]`, ['a', '12345678901234567890']],
+      [`[it is] 'x' [y]`, [`[it is] 'x' [y]`]],
+    ];
+    for (const [text, answers] of exact) expect(cell(text).answers, text).to.deep.equal(answers);
     expect(cell('a')).to.include({newTokens: 32, answerPrefix: ''});
   });
 
@@ -59,6 +67,11 @@ describe('parseTaskFile', () => {
       lines({context: 'One.', question: 'What?', answers: ['a', 3]}),
       'mine.jsonl',
     );
+    const [marked] = parseTaskFile(
+      `\uFEFF${lines({context: 'One.', question: 'What?', answer: 3})}\r\n`,
+      'x.jsonl',
+    );
+    expect(marked!.samples[0]!.questions[0]!.answers).to.deep.equal(['3']);
     expect(task!.name).to.equal('mine.jsonl');
     expect(task!.samples[0]!.questions[0]!.answers).to.deep.equal(['a', '3']);
   });
@@ -81,6 +94,11 @@ describe('parseTaskFile', () => {
       [lines({...good, context: 5}), 'x.jsonl', /has 5 as context; expected a text/],
       [lines({...good, answer: []}), 'x.jsonl', /has \[\] as answer/],
       [lines({...good, answer: ['']}), 'x.jsonl', /has \[""\] as answer/],
+      [lines({...good, answer: [2 ** 60]}), 'x.jsonl', /as answer/],
+      [lines({...good, max_new_tokens: true}), 'x.jsonl', /has true as max_new_tokens/],
+      ['context,question,answer\nOne.,What?,[]\n', 'x.csv', /has "\[\]" as answer/],
+      [`context,question,answer\nOne.,What?,"['a', None]"\n`, 'x.csv', /as answer/],
+      ['context,question,context,answer\nOne.,What?,Two.,a\n', 'x.csv', /^x.csv has two columns "context"/],
       [lines({...good, max_new_tokens: 0}), 'x.jsonl', /has 0 as max_new_tokens/],
       [lines(good, [good]), 'x.jsonl', /line 2, is \[/],
       ['{"context": "One."', 'x.jsonl', /line 1, is not JSON/],

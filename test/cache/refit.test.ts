@@ -223,7 +223,8 @@ describe('keepers that refit', () => {
         new RegExp(`refit: ${name} cannot encode the values of a token again .*dense, float8 or integer`),
       );
     }
-    const few = /refit needs the newest 16 queries, .* 8 recent tokens .* recent: 16 or more .*h2o calls them recentBudget/;
+    const few =
+      /refit needs the newest 16 queries, .* 8 recent tokens .* recent: 16 or more .*h2o calls them recentBudget/;
     expect(make('keyDiff:budget=32,refit=true,recent=8')).to.throw(InvalidArgumentError, few);
     expect(make('sliding:window=64,recent=8,refit=true')).to.throw(InvalidArgumentError, few);
     make('heaviest:budget=32,refit=true,recent=1')();

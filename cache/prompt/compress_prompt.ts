@@ -197,7 +197,7 @@ function isSpared(seen: readonly (Seen | undefined)[], depth: number): boolean {
 export function expectSeen(
   keep: Keeper,
   own: Keeper,
-  {queries, recent, held}: Past,
+  {queries, recent, held, tokensSeen}: Past,
   caller = 'compressPrompt',
 ): void {
   const needed = queriesKept(keep);
@@ -207,6 +207,17 @@ export function expectSeen(
     throw new CacheStateError(
       `${caller}: ${keep.name} looks at the newest ${needed} queries, which this cache did not keep. Make it with a plan that asks for ` +
         `them, such as '${asking}', which evicts nothing, and give it the prompt again.`,
+    );
+  }
+  const looksAt = keep.queries ?? 0;
+  if (
+    queries !== undefined &&
+    queries.tokens < Math.min(looksAt, tokensSeen) &&
+    (queriesKept(own) ?? 0) < looksAt
+  ) {
+    throw new CacheStateError(
+      `${caller}: ${keep.name} looks at the newest ${looksAt} queries, and this cache kept ${queries.tokens}. Make it with a plan that asks for ` +
+        `as many, such as 'snapKv:budget=null,queries=${looksAt}', and give it the prompt again, or give the keeper fewer.`,
     );
   }
   if (refitsByQueries(keep) && queries !== undefined && queries.tokens < refitQueries) {

@@ -242,6 +242,13 @@ describe('compressPrompt', () => {
       ['full', 'keyDiff', 4, InvalidArgumentError, /4 of 120 tokens would stay/],
       ['snapKv:budget=null', 'snapKv', 0.5, InvalidArgumentError, /60 of 120 tokens would stay .*newest 64/],
       ['full', 'snapKv', 0.9, CacheStateError, /newest 64 queries, .*'snapKv:budget=null'/],
+      [
+        'tova:budget=null',
+        'snapKv',
+        0.9,
+        CacheStateError,
+        /newest 64 queries, and this cache kept 1\D.*'snapKv:budget=null,queries=64'/,
+      ],
       ['full', 'heaviest', 0.9, CacheStateError, /attention of all queries, .*'heaviest:budget=null'/],
       ['lastUsed:budget=null', 'heaviest', 0.9, CacheStateError, /attention of all queries/],
       ['full', 'nothing', 0.5, InvalidArgumentError, /no keeper "nothing"/],

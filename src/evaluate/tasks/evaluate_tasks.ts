@@ -15,7 +15,14 @@ import {planLabel} from '../plan_label.js';
 import {type Answering, answerTo} from './answer.js';
 import {asTask} from './as_task.js';
 import {type PreparedSample, expectFits, prepared} from './prepared.js';
-import type {Task, TaskFile, TaskLike, TaskSample, TaskSetting} from './task.js';
+import {
+  type Task,
+  type TaskFile,
+  type TaskLike,
+  type TaskSample,
+  type TaskSetting,
+  checkSample,
+} from './task.js';
 import {
   type PlanAnswers,
   type TaskAnswer,
@@ -118,11 +125,12 @@ function listed(tasks: TaskLike | readonly TaskLike[]): (Task | TaskFile)[] {
 function samplesOf(task: Task | TaskFile, questions: number, setting: TaskSetting): TaskSample[] {
   const samples: TaskSample[] = [];
   for (let index = 0, left = questions; left > 0; index++) {
+    if ('samples' in task && index >= task.samples.length) break;
     const sample =
       'samples' in task
-        ? task.samples[index]
+        ? task.samples[index]!
         : task.sample({...setting, seed: setting.seed * seedsPerRun + index});
-    if (sample === undefined) break;
+    checkSample(task.name, sample);
     if (sample.questions.length === 0) throw withoutQuestions(task.name);
     samples.push({...sample, questions: sample.questions.slice(0, left)});
     left -= sample.questions.length;

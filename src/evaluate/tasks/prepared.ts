@@ -1,4 +1,4 @@
-import {ContextLengthError, InvalidArgumentError} from '../../../base/errors.js';
+import {ContextLengthError, InvalidArgumentError, shown} from '../../../base/errors.js';
 import {count} from '../../../base/units.js';
 import {textIds} from '../../../models/model_like.js';
 import type {Tokenizer} from '../../../models/tokenizer/index.js';
@@ -28,7 +28,8 @@ export interface PreparedQuestion {
 /**
  * Returns a sample as ids.
  * @param name what messages call it, without an article.
- * @throws InvalidArgumentError if it has no context, or a question has no text, no answer, or candidates without the answer.
+ * @throws InvalidArgumentError if it has no context, or a question has no text, no answer, or candidates that lack the answer, are
+ *   empty or there twice.
  */
 export function prepared(
   {context, questions}: TaskSample,
@@ -68,8 +69,14 @@ function preparedQuestion(source: TaskQuestion, tokenizer: Tokenizer, name: stri
       `The candidates of a question of the ${name} lack its answer; put it among them.`,
     );
   }
+  const candidateIds = candidates.map(continued);
+  if (new Set(candidates).size < candidates.length || candidateIds.some(({length}) => length === 0)) {
+    throw new InvalidArgumentError(
+      `The candidates of a question of the ${name} are ${shown(candidates)}; give different ones, none of them empty.`,
+    );
+  }
   return {
-    ...{source, asked, right, earlier: encode(earlier), candidates: candidates.map(continued)},
+    ...{source, asked, right, earlier: encode(earlier), candidates: candidateIds},
     newTokens: source.newTokens ?? Math.max(...answerIds.map(({length}) => length)),
   };
 }

@@ -1,3 +1,5 @@
+import * as v from 'valibot';
+import {atLeast, checkOptions} from '../../../base/options.js';
 import type {Tokenizer} from '../../../models/tokenizer/index.js';
 
 /** A question about a context, and what counts as its answer. */
@@ -61,3 +63,29 @@ export interface TaskFile {
 
 /** A task by its name, one of your own, or one from a file. */
 export type TaskLike = string | Task | TaskFile;
+
+const text = v.string('expected a text');
+const texts = v.array(text, 'expected a list of texts');
+
+/** What plain JavaScript may get wrong in a sample. */
+const sampleSchema = v.strictObject({
+  context: text,
+  questions: v.array(
+    v.strictObject({
+      earlier: v.optional(text),
+      question: text,
+      kind: v.optional(text),
+      answerPrefix: text,
+      answers: texts,
+      candidates: v.optional(texts),
+      match: v.optional(v.picklist(['exact', 'contains'], 'expected "exact" or "contains"')),
+      newTokens: v.optional(atLeast(1)),
+    }),
+    'expected a list of questions',
+  ),
+});
+
+/** @throws InvalidArgumentError if what a task of that name has, or makes, is no sample. */
+export function checkSample(name: string, sample: TaskSample): void {
+  checkOptions(`A sample of the task ${name}`, sampleSchema, sample);
+}

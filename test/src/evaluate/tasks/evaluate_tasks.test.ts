@@ -205,6 +205,15 @@ describe('evaluateTasks', () => {
   it('refuses what it cannot measure, before anything is computed', async () => {
     const tensors = tf.memory().numTensors;
     const good = {...ask, answers: ['x']};
+    const notTyped: readonly (readonly [object, RegExp])[] = [
+      [{answerPrefix: undefined}, /task mine: questions.0.answerPrefix/],
+      [{question: 5}, /question = 5; expected a text/],
+      [{answers: 'x'}, /answers = "x"; expected a list of texts/],
+      [{newTokens: 0}, /newTokens = 0/],
+      [{newTokens: 2.5}, /newTokens = 2.5/],
+      [{match: 'all'}, /match = "all"/],
+      [{answer_prefix: 'It is'}, /answer_prefix/],
+    ];
     const refusals: readonly (readonly [
       () => Promise<unknown>,
       typeof InvalidArgumentError | typeof ContextLengthError,
@@ -244,6 +253,25 @@ describe('evaluateTasks', () => {
         () => evaluateTasks(loaded(), file({...good, candidates: ['y']})),
         InvalidArgumentError,
         /lack its answer/,
+      ],
+      [
+        () => evaluateTasks(loaded(), file({...good, answers: ['x'], candidates: ['x', 'y', 'y']})),
+        InvalidArgumentError,
+        /candidates of a question of the task mine are .*different/,
+      ],
+      [
+        () => evaluateTasks(loaded(), file({...good, answers: ['x'], candidates: ['x', '']})),
+        InvalidArgumentError,
+        /none of them empty/,
+      ],
+      ...notTyped.map(([change, message]) => {
+        const given = file({...good, ...change});
+        return [() => evaluateTasks(loaded(), given), InvalidArgumentError, message] as const;
+      }),
+      [
+        () => evaluateTasks(loaded(), {name: 'mine', description: '', sample: () => null as never}),
+        InvalidArgumentError,
+        /task mine: null was given/,
       ],
       [() => evaluateTasks(model, 'needle'), InvalidArgumentError, /without a tokenizer/],
       [() => evaluateTasks(loaded(), 'needle', {plans: ['quantised']}), InvalidArgumentError, /quantized/],

@@ -98,10 +98,17 @@ export function printAsked(asked: Asked): void {
   for (const text of askedTexts(asked)) print(`\n${text}`);
 }
 
-/** The answers of each plan in the format of kvpress, by file names. */
+/** The most characters of a plan in a file's name: file systems take 255 bytes in all. */
+const longestPlanName = 100;
+
+/** The answers of each plan in the format of kvpress, by file names: the start of a long plan, and a number where another has that name. */
 export function predictionFiles(evaluation: TaskEvaluation): Record<string, string> {
-  const plans = [...new Set(evaluation.rows.map(({plan}) => plan))];
-  return Object.fromEntries(
-    plans.map(plan => [`predictions_${plan.replaceAll(/\W+/g, '_')}.csv`, predictionsCsv(evaluation, plan)]),
-  );
+  const files: Record<string, string> = {};
+  for (const plan of new Set(evaluation.rows.map(row => row.plan))) {
+    const start = `predictions_${plan.replaceAll(/\W+/g, '_').slice(0, longestPlanName)}`;
+    let name = `${start}.csv`;
+    for (let number = 2; name in files; number++) name = `${start}_${number}.csv`;
+    files[name] = predictionsCsv(evaluation, plan);
+  }
+  return files;
 }

@@ -5,6 +5,7 @@ import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {parseCsv} from '../../../base/files/csv.js';
 import {evalCommand} from '../../../src/cli/eval.js';
+import {predictionFiles} from '../../../src/cli/support/tasks.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import type {NamedMonitorReport} from '../../../src/report/monitor_charts.js';
 import type {EvaluationReport} from '../../../src/report/report_table.js';
@@ -41,6 +42,15 @@ describe('tasks on the command line', () => {
     expect(html).to.include('<h2>Tasks: 4 questions each');
     const [, json = ''] = /<script type="application\/json" id="report">(.*)<\/script>/.exec(html) ?? [];
     expect((JSON.parse(json) as EvaluationReport).tasks!.rows).to.have.length(4);
+  });
+
+  it('names files of answers apart, and no longer than file systems allow', () => {
+    const row = {task: 'x', questions: 1, found: 1, foundStderr: 0, lost: 0, gained: 0, signTest: 1};
+    const plans = ['mixed:bits=4/2', 'mixed:bits=4,2', 'a'.repeat(600), `${'a'.repeat(600)}b`];
+    const rows = plans.map(plan => ({...row, plan, ratioToFloat32: 1}));
+    const names = Object.keys(predictionFiles({tokens: 1, chunk: 1, seed: 1, rows, answers: []}));
+    expect(names).to.have.length(4).and.include('predictions_mixed_bits_4_2.csv');
+    for (const name of names) expect(name.length).to.be.below(200);
   });
 
   it('eval: in its JSON, with every answer; the seed makes others', async () => {

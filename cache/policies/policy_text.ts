@@ -15,7 +15,7 @@ type OptionNames = readonly string[] | undefined;
  *
  * @param namesOf returns the names of a policy's own options; undefined if unknown: then all are its own that neither the codec nor the
  *   keeper in the text has.
- * @throws InvalidArgumentError if an option is not `name=value`.
+ * @throws InvalidArgumentError if an option is not `name=value`, or is there twice.
  */
 export function policySpec(text: string, namesOf: (policy: string) => OptionNames): Spec {
   const [name = '', ...rest] = text.split(':');
@@ -65,11 +65,14 @@ function partOf(
 function pairsIn(listed: string, text: string): Map<string, OptionValue> {
   const given = new Map<string, OptionValue>();
   for (const part of listed === '' ? [] : listed.split(',')) {
-    const [key, value] = part.split('=', 2);
-    if (key === undefined || value === undefined || key === '' || value === '') {
+    const [key = '', value = '', ...more] = part.split('=');
+    if (key === '' || value === '' || more.length > 0) {
       throw new InvalidArgumentError(
         `"${part}" in "${text}" is not an option; write name:option=value,option=value, as in quantized:bits=8.`,
       );
+    }
+    if (given.has(key)) {
+      throw new InvalidArgumentError(`"${text}" has the option "${key}" twice; leave one of them out.`);
     }
     given.set(key, valueOf(value));
   }

@@ -117,6 +117,8 @@ describe('whatever can be read as a plan', () => {
         text,
         /is no size of a budget; .* 0\.1x.* 4kB\/token.* 20MB:tokens=4096/,
       ]),
+      ['h2o:heavyBudget=5=6', /"heavyBudget=5=6" in .* is not an option/],
+      ['h2o:heavyBudget=5,heavyBudget=6', /has the option "heavyBudget" twice/],
       ['h2o:heavyBudget', /"heavyBudget" in "h2o:heavyBudget" is not an option/],
       ['h2o:heavyBudget=64,store=integr', /no codec "integr".*Did you mean "integer"/],
       ['h2o:heavyBudget=64,bit=4', /h2o has no option "bit"/],

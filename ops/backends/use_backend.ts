@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
+import * as v from 'valibot';
 import {BackendError, InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
 import {runsInNode} from '../../base/optional_package.js';
+import {checkOptions} from '../../base/options.js';
 import {type Threads, checkThreads, countOf, setThreads} from './heap_threads.js';
 import {importTensorflow} from './tensorflow.js';
 import {tensorflowEager} from './tensorflow_eager.js';
@@ -84,20 +86,13 @@ function isRunning(name: BackendName): boolean {
   return tf.getBackend() === name && name in tf.engine().registry;
 }
 
+const optionsSchema = v.strictObject({
+  wasmPaths: v.optional(v.custom<WasmPaths>(() => true)),
+  threads: v.optional(v.custom<Threads>(() => true)),
+});
+
 function checkedOptions(options: BackendOptions): BackendOptions {
-  const given: unknown = options;
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new InvalidArgumentError(
-      `useBackend: ${shown(given)} was given; expected an object with wasmPaths, threads.`,
-    );
-  }
-  const {wasmPaths, threads, ...others} = options;
-  const [other] = Object.keys(others);
-  if (other !== undefined) {
-    throw new InvalidArgumentError(
-      `useBackend has no option "${other}" (${shown(Object.values(others)[0])}); its options are wasmPaths and threads.`,
-    );
-  }
+  const {wasmPaths, threads} = checkOptions('useBackend', optionsSchema, options);
   return {
     ...(wasmPaths === undefined ? {} : {wasmPaths: checkWasmPaths(wasmPaths)}),
     ...(threads === undefined ? {} : {threads: checkThreads(threads)}),

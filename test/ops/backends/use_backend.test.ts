@@ -109,7 +109,7 @@ describe('useBackend', () => {
     }
     await refused(
       {wasmPath: '/folder/'},
-      /no option "wasmPath" \("\/folder\/"\); its options are wasmPaths and threads/,
+      /^useBackend has no option "wasmPath"; it has wasmPaths, threads\. Did you mean "wasmPaths"\?$/,
     );
   });
 

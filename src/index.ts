@@ -8,6 +8,7 @@
 
 // Load: a backend, and a model with its tokenizer.
 export {type BackendName, type BackendOptions, useBackend} from '../ops/backends/use_backend.js';
+export type {WebgpuFeature} from '../ops/backends/webgpu_features.js';
 export {type Threads, threadCount} from '../ops/backends/heap_threads.js';
 export type {WasmFileMap, WasmFileName, WasmPaths} from '../ops/backends/wasm_files.js';
 export {

@@ -11,6 +11,8 @@ import {type WasmPaths, checkWasmPaths} from './wasm_files.js';
 import {wasmHeap} from './wasm_heap.js';
 import {importWebgpu} from './webgpu.js';
 import {webgpuIsLost} from './webgpu_device.js';
+import {webgpuPrograms} from './webgpu_programs.js';
+import {checkFeatures, noteMissingFeatures, type WebgpuFeature} from './webgpu_features.js';
 
 /** The backends of TensorFlow.js that eigenkv starts. */
 export const backendNames = ['wasm', 'cpu', 'webgpu', 'webgl', 'tensorflow'] as const;
@@ -35,6 +37,13 @@ export interface BackendOptions {
    * there are, 1 at first. Can be changed at any time. Ignored by other backends.
    */
   readonly threads?: Threads;
+  /**
+   * Features of WebGPU for the device of the webgpu backend, which shaders of attention then use: 'subgroups' (maxima and sums of scores by
+   * collective operations) and 'shader-f16' (keys and values are rounded to 16 bits where they are multiplied, half of the workgroup's
+   * memory for an error of up to 5e-4 of each). Those that the adapter lacks are left out, and a note on the console says so; so are all if
+   * the backend has started without. Default: none, as neither was timed on a GPU. Ignored by other backends.
+   */
+  readonly features?: readonly WebgpuFeature[];
 }
 
 /**
@@ -62,23 +71,30 @@ async function startBackend(name: BackendName, options: BackendOptions): Promise
       `backend = ${shown(given)}; expected one of ${backendNames.join(', ')}.${hint}`,
     );
   }
-  const {wasmPaths, threads} = checkedOptions(options);
+  const {wasmPaths, threads, features} = checkedOptions(options);
   if (isRunning(name) && !(name === 'webgpu' && webgpuIsLost())) {
     await tf.ready();
-    if (name === 'wasm' && threads !== undefined) await setThreads(threads);
+    await settle(name, threads, features);
     return;
   }
   const former: string | undefined = tf.getBackend();
   try {
     let fault: BackendError | undefined;
     if (name === 'wasm') fault = await importWasm(wasmPaths, countOf(threads ?? 1) > 1);
+    else if (name === 'webgpu') await importWebgpu(features);
     else await importers[name]();
     await start(name, fault);
-    if (name === 'wasm' && threads !== undefined) await setThreads(threads);
+    await settle(name, threads, features);
   } catch (error) {
     await restore(former);
     throw error;
   }
+}
+
+/** What is asked of a backend that runs. */
+async function settle(name: BackendName, threads?: Threads, features?: readonly WebgpuFeature[]) {
+  if (name === 'wasm' && threads !== undefined) await setThreads(threads);
+  if (name === 'webgpu' && features !== undefined) await noteMissingFeatures(features);
 }
 
 /** tfjs makes a backend the current one even if its start fails. */
@@ -89,23 +105,24 @@ function isRunning(name: BackendName): boolean {
 const optionsSchema = v.strictObject({
   wasmPaths: v.optional(v.custom<WasmPaths>(() => true)),
   threads: v.optional(v.custom<Threads>(() => true)),
+  features: v.optional(v.custom<readonly WebgpuFeature[]>(() => true)),
 });
 
 function checkedOptions(options: BackendOptions): BackendOptions {
-  const {wasmPaths, threads} = checkOptions('useBackend', optionsSchema, options);
+  const {wasmPaths, threads, features} = checkOptions('useBackend', optionsSchema, options);
   return {
     ...(wasmPaths === undefined ? {} : {wasmPaths: checkWasmPaths(wasmPaths)}),
     ...(threads === undefined ? {} : {threads: checkThreads(threads)}),
+    ...(features === undefined ? {} : {features: checkFeatures(features)}),
   };
 }
 
-const importers: {readonly [Name in Exclude<BackendName, 'wasm'>]: () => Promise<void>} = {
+const importers: {readonly [Name in Exclude<BackendName, 'wasm' | 'webgpu'>]: () => Promise<void>} = {
   cpu: () => Promise.resolve(),
   webgl: () => {
     if (!runsInNode()) return Promise.resolve();
     throw new BackendError("The 'webgl' backend needs a browser: use 'wasm' or 'tensorflow' in Node.");
   },
-  webgpu: importWebgpu,
   tensorflow: importTensorflow,
 };
 
@@ -125,6 +142,7 @@ async function start(name: BackendName, fault: BackendError | undefined): Promis
   if (!started) throw fault ?? new BackendError(whyNotStarted(name), {cause: failure});
   await tf.ready();
   if (name === 'wasm') wasmHeap(); // guards its memory from the first tensor on
+  if (name === 'webgpu') webgpuPrograms(); // notices a lost device from now on
   if (name === 'tensorflow') tensorflowEager(); // sees to it that tensors of other backends keep their shapes
 }
 

@@ -2,17 +2,24 @@ import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../base/errors.js';
 import {importOptional, runsInNode} from '../../base/optional_package.js';
 import {forgetLostDevice, webgpuIsLost} from './webgpu_device.js';
+import {startWithFeatures, type WebgpuFeature} from './webgpu_features.js';
 
 /**
  * Imports tfjs-backend-webgpu. In Node it first gives the process a `navigator.gpu`: Dawn, from npm's `webgpu`.
  *
+ * @param features with which it shall start, if it has not started; nothing: as it was asked for last, by default with none.
  * @throws BackendError if a package is missing or there is no adapter (no GPU, no driver, or not allowed).
  */
-export async function importWebgpu(): Promise<void> {
+export async function importWebgpu(features?: readonly WebgpuFeature[]): Promise<void> {
   if (webgpuIsLost()) forgetLostDevice();
   if (runsInNode() && navigatorGpu() === undefined) await installDawn();
   await requireAdapter();
-  if (isRegistered()) return; // already imported: in bundles that is the only way
+  if (!isRegistered()) await importPackage();
+  if (features !== undefined && !('webgpu' in tf.engine().registry)) startWithFeatures(features);
+}
+
+/** In bundles it is imported already, and cannot be imported by its name. */
+async function importPackage(): Promise<void> {
   // registers itself only if navigator.gpu is there: imported last
   if ((await importOptional('@tensorflow/tfjs-backend-webgpu')) === undefined) {
     throw new BackendError(

@@ -143,11 +143,14 @@ export function webgpuIsLost(): boolean {
   return backend !== undefined && losses.has(backend);
 }
 
+/** The priority with which tfjs registers its webgpu backend. */
+export const tfjsPriority = 3;
+
 /** Makes tfjs forget the backend whose device was lost, so that it starts a new one the next time. */
 export function forgetLostDevice(): void {
   const factory = tf.findBackendFactory('webgpu');
   tf.removeBackend('webgpu');
-  tf.registerBackend('webgpu', factory, 3); // tfjs' own priority
+  tf.registerBackend('webgpu', factory, tfjsPriority);
 }
 
 function checkNotLost(backend: TfjsWebgpuBackend, cause?: unknown): void {

@@ -9,6 +9,7 @@ import {
   type TfjsWebgpuBackend,
 } from './webgpu_device.js';
 import {sendFewerCommands} from './webgpu_commands.js';
+import {allowDirectives, featuresOf, type WebgpuFeature} from './webgpu_features.js';
 
 /**
  * A compute shader of our own. Inputs and the output `result` are flat arrays of their dtype, whatever their tensors' axes:
@@ -25,7 +26,7 @@ export interface Shader<Constants extends object, Uniform extends string> {
   vectors?(constants: Constants): readonly string[];
   /**
    * WGSL that defines `fn main(index : i32)`, one invocation per element (`uniforms.size` of them), or, if work is given as
-   * workgroups, `fn main()` with `workgroupId` and `localIndex`.
+   * workgroups, `fn main()` with `workgroupId` and `localIndex`. Directives (`enable subgroups;`) have lines of their own.
    */
   code(constants: Constants): string;
 }
@@ -73,6 +74,8 @@ interface WebgpuPrograms {
   upload(tensor: tf.TensorInfo): void;
   /** How many bytes of a tensor a shader can bind. */
   readonly mostBytes: number;
+  /** What the device was made with. */
+  readonly has: {readonly [Name in WebgpuFeature]: boolean};
   /** Frees a tensor that `run` or `make` made and that is not known outside the kernel. */
   dispose(tensor: tf.TensorInfo): void;
 }
@@ -107,6 +110,8 @@ export function webgpuPrograms(): WebgpuPrograms | undefined {
 function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
   guardDevice(backend);
   sendFewerCommands(backend);
+  allowDirectives(backend.device);
+  const has = featuresOf(backend.device);
   const fillers = new Map<string, tf.TensorInfo>();
   /** What is bound for an input without numbers, since a binding is never empty. */
   const fillerOf = (dtype: string): tf.TensorInfo => {
@@ -166,6 +171,7 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
     get mostBytes() {
       return backend.device.limits.maxStorageBufferBindingSize;
     },
+    has,
     dispose: tensor => backend.disposeData(tensor.dataId),
   };
 }

@@ -37,16 +37,23 @@ export function decodeRows(layout: TokenLayout, names: WgslNames): string {
     }`;
 }
 
+/** Where tokens are loaded to, and how a number is written that it holds. */
+interface LoadedTile {
+  readonly array: string;
+  readonly stride: number;
+  number?(text: string): string;
+}
+
 /** A WGSL function that loads tokens `start .. start + count` of a head into workgroup memory, all invocations together. */
 export function loadFunction(
   name: string,
   layout: TokenLayout,
   names: WgslNames,
-  tile: {readonly array: string; readonly stride: number},
+  {array, stride, number = text => text}: LoadedTile,
 ): string {
   const units = unitsOfRow(layout);
-  const store = (channel: string, number: string) =>
-    `${tile.array}[row * ${tile.stride} + ${channel}] = ${number};`;
+  const store = (channel: string, text: string) =>
+    `${array}[row * ${stride} + ${channel}] = ${number(text)};`;
   return `
     fn ${name}(head : i32, start : i32, count : i32) {
       for (var i = i32(localIndex); i < count * ${units}; i += ${workgroupSize}) {

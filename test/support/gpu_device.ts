@@ -32,3 +32,10 @@ export function withLimit<Result>(
     else Object.defineProperty(limited, 'limits', own);
   }
 }
+
+/** Loses the device of the current backend, as an unplugged or hung GPU would. */
+export async function loseDevice(): Promise<void> {
+  const device = gpuDevice();
+  device.destroy();
+  await device.lost;
+}

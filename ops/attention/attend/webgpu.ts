@@ -12,12 +12,15 @@ import {
   capText,
   decodeText,
   everyToken,
+  halvesText,
   keyUniforms,
   loadKeysText,
   keyDim,
   prepareKeys,
+  tileNumber,
   type KeyConstants,
 } from './webgpu_keys.js';
+import {softmaxText} from './webgpu_softmax.js';
 import {tilesFor, type Tiles} from './webgpu_tiles.js';
 
 /**
@@ -41,7 +44,8 @@ function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttri
   const keys = prepareKeys(inputs, attributes, tokens);
   const group = heads / kvHeads;
   const rows = group * queryTokens;
-  const tiles = tilesFor(keys.constants, values.dim, rows);
+  const keyConstants = {...keys.constants, ...(programs.has['shader-f16'] && {halves: true as const})};
+  const tiles = tilesFor(keyConstants, values.dim, rows);
   const rowTiles = Math.ceil(rows / tiles.rows);
   const oldest = oldestVisible(attributes) ?? noOldest;
   const first = Math.floor(firstVisible(attributes, tokens) / tiles.tokens) * tiles.tokens;
@@ -49,7 +53,12 @@ function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttri
   const partials = programs.run(
     attendShader,
     {
-      constants: {...keys.constants, values, tiles, ...(softCap !== undefined && {capped: true as const})},
+      constants: {
+        ...keyConstants,
+        ...{values, tiles},
+        ...(softCap !== undefined && {capped: true as const}),
+        ...(programs.has.subgroups && {subgroups: true as const}),
+      },
       inputs: {...keys.inputs, valueData: inputs.valueData, valueParams: inputs.valueParams},
       uniforms: {
         ...keys.uniforms,
@@ -87,6 +96,8 @@ export interface AttendConstants extends KeyConstants {
   readonly tiles: Tiles;
   /** Whether scaled scores are capped. */
   readonly capped?: true;
+  /** Whether maxima and sums of scores are collective operations of subgroups. */
+  readonly subgroups?: true;
 }
 
 const attendUniforms = {
@@ -106,17 +117,19 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
   name: 'Attend',
   uniforms: attendUniforms,
   code: constants => {
-    const {values, tiles, capped} = constants;
+    const {values, tiles, capped, subgroups, halves} = constants;
     const dim = keyDim(constants);
     const stride = dim | 1; // odd: tokens of a tile lie in different banks of workgroup memory
     const scores = tiles.rows * tiles.tokens;
     const {columnLanes, rowLanes, columns, rows} = accumulatorsOf(values.dim, tiles.rows);
     const valueNames = {data: 'valueData', params: 'valueParams'};
     const valueRows = {dataRows: 'uniforms.valueRows', paramRows: 'uniforms.valueParamRows'};
-    const valueTile = {array: 'tile', stride: values.dim};
-    return `
+    const valueTile = {array: 'tile', stride: values.dim, number: tileNumber(halves)};
+    const softmax = softmaxText(tiles, subgroups);
+    const read = (at: string): string => (halves ? `f32(tile[${at}])` : `tile[${at}]`);
+    return `${halves ? halvesText : ''}
     const hidden = -3.0e38;
-    var<workgroup> tile : array<f32, ${tiles.tokens * Math.max(stride, values.dim)}>;
+    var<workgroup> tile : array<${halves ? 'f16' : 'f32'}, ${tiles.tokens * Math.max(stride, values.dim)}>;
     var<workgroup> query : array<f32, ${tiles.rows * dim}>;
     var<workgroup> scores : array<f32, ${scores}>;
     var<workgroup> rowMax : array<f32, ${tiles.rows}>;
@@ -126,7 +139,7 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
     ${decodeText(constants, values)}
     ${capText(capped)}
     ${loadKeysText(constants, tiles.tokens, stride)}
-    ${loadFunction('loadValues', values, {...valueNames, ...valueRows}, valueTile)}
+    ${loadFunction('loadValues', values, {...valueNames, ...valueRows}, valueTile)}${softmax.declared}
 
     // By its bits, and carried past exp and caps, which make numbers of it on some devices.
     fn isNaN(number : f32) -> bool {
@@ -159,7 +172,11 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
         rowMax[local] = hidden;
         rowSum[local] = 0.0;
       }
-      let columnLane = local % ${columnLanes};
+      ${
+        softmax.begin &&
+        `${softmax.begin}
+      `
+      }let columnLane = local % ${columnLanes};
       let rowLane = local / ${columnLanes};
       var sums : array<f32, ${rows * columns}>;
       let bounds = workgroupUniformLoad(&span);
@@ -175,38 +192,22 @@ export const attendShader: Shader<AttendConstants, keyof typeof attendUniforms> 
           if (token < count && row < rows && query0 <= uniforms.firstQuery && query0 >= uniforms.oldest) {
             let q = (i / ${tiles.tokens}) * ${dim};
             var sum = 0.0;
-            for (var d = 0; d < ${dim}; d++) { sum += query[q + d] * tile[token * ${stride} + d]; }
+            for (var d = 0; d < ${dim}; d++) { sum += query[q + d] * ${read(`token * ${stride} + d`)}; }
             score = select(capped(sum * uniforms.scale)${biasText(constants, 'start + token')}, sum, isNaN(sum));
           }
           scores[i] = score;
         }
         workgroupBarrier();
         loadValues(head, start, count);
-        if (local < ${tiles.rows}) {
-          var largest = rowMax[local];
-          for (var t = 0; t < count; t++) { largest = max(largest, scores[local * ${tiles.tokens} + t]); }
-          rescale[local] = exp(max(rowMax[local] - largest, -200.0));
-          rowMax[local] = largest;
-        }
+        ${softmax.weigh}
         workgroupBarrier();
-        for (var i = local; i < ${scores}; i += ${workgroupSize}) {
-          let score = scores[i];
-          let weight = select(exp(score - rowMax[i / ${tiles.tokens}]), 0.0, score <= hidden);
-          scores[i] = select(weight, score, isNaN(score));
-        }
-        workgroupBarrier();
-        if (local < ${tiles.rows}) {
-          var sum = rowSum[local] * rescale[local];
-          for (var t = 0; t < count; t++) { sum += scores[local * ${tiles.tokens} + t]; }
-          rowSum[local] = sum;
-        }
-        for (var r = 0; r < ${rows}; r++) {
+        ${softmax.sum}for (var r = 0; r < ${rows}; r++) {
           let factor = rescale[min(rowLane + r * ${rowLanes}, ${tiles.rows - 1})];
           for (var c = 0; c < ${columns}; c++) { sums[r * ${columns} + c] *= factor; }
         }
         for (var t = 0; t < count; t++) {
           for (var c = 0; c < ${columns}; c++) {
-            let value = tile[t * ${values.dim} + min(columnLane + c * ${columnLanes}, ${values.dim - 1})];
+            let value = ${read(`t * ${values.dim} + min(columnLane + c * ${columnLanes}, ${values.dim - 1})`)};
             for (var r = 0; r < ${rows}; r++) {
               let row = min(rowLane + r * ${rowLanes}, ${tiles.rows - 1});
               sums[r * ${columns} + c] += scores[row * ${tiles.tokens} + t] * value;

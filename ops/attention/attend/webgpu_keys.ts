@@ -16,6 +16,8 @@ export interface KeyConstants {
   readonly keys: TokenLayout;
   /** Whether each token has a bias. */
   readonly biased?: true;
+  /** Whether `tile` holds numbers of 16 bits. */
+  readonly halves?: true;
   /** If keys are latents that were stored before their rotation. */
   readonly rebuilt?: {
     readonly dim: number;
@@ -132,16 +134,30 @@ export const packShader: Shader<{mean: boolean}, PackUniform> = {
 /** Floats of workgroup memory beyond `tile` that `loadKeys` takes for each of its tokens. */
 export const latentFloats = ({keys, rebuilt}: KeyConstants): number => (rebuilt === undefined ? 0 : keys.dim);
 
+/** WGSL of what tiles of 16 bits need: the nearest number that they hold, the largest for those beyond; NaN stays. */
+export const halvesText = `
+    enable f16;
+    fn half(number : f32) -> f16 {
+      return select(f16(clamp(number, -65504.0, 65504.0)), f16(number), isNaN(number));
+    }`;
+
+/** WGSL of a number as `tile` holds it. */
+export const tileNumber =
+  (halves: true | undefined) =>
+  (text: string): string =>
+    halves ? `half(${text})` : text;
+
 /**
  * WGSL of `fn loadKeys(head, start, count)`: loads tokens of a head, as attention reads them, to `tile[row * stride + channel]`.
  * To be called in uniform control flow; a barrier must follow.
  */
 export function loadKeysText(constants: KeyConstants, tileTokens: number, stride: number): string {
-  const {keys, rebuilt} = constants;
+  const {keys, rebuilt, halves} = constants;
+  const number = tileNumber(halves);
   const names = {data: 'keyData', params: 'keyParams'};
   const rows = {dataRows: 'uniforms.keyRows', paramRows: 'uniforms.keyParamRows'};
   if (rebuilt === undefined)
-    return loadFunction('loadKeys', keys, {...names, ...rows}, {array: 'tile', stride});
+    return loadFunction('loadKeys', keys, {...names, ...rows}, {array: 'tile', stride, number});
   const {dim, pairs, interleaved, mean, positions} = rebuilt;
   const rank = keys.dim;
   // an invocation rebuilds the same pair of channels of some tokens: it reads the basis once for all of them
@@ -179,14 +195,14 @@ export function loadKeysText(constants: KeyConstants, tileTokens: number, stride
     // a pair of channels of a token, rotated; a channel without a partner as it is
     fn placeKey(head : i32, start : i32, row : i32, pair : i32, first : i32, second : i32, a : f32, b : f32) {
       if (pair >= ${pairs}) {
-        tile[row * ${stride} + first] = a;
+        tile[row * ${stride} + first] = ${number('a')};
         return;
       }
       let position = ${positions ? 'positions[head * uniforms.positionRows + start + row]' : 'start + row'};
       let c = queries[uniforms.cosAt + position * ${pairs} + pair];
       let s = queries[uniforms.sinAt + position * ${pairs} + pair];
-      tile[row * ${stride} + first] = a * c - b * s;
-      tile[row * ${stride} + second] = b * c + a * s;
+      tile[row * ${stride} + first] = ${number('a * c - b * s')};
+      tile[row * ${stride} + second] = ${number('b * c + a * s')};
     }`;
 }
 

@@ -23,7 +23,7 @@ export function tilesFor(keys: KeyConstants, dimV: number, rows: number): Tiles 
       `A head of dim ${largest} is too wide for the webgpu backend: it takes up to ${queryFloats} channels. Use 'wasm'.`,
     );
   }
-  const floatsOfToken = Math.max(dim | 1, dimV) + latentFloats(keys);
+  const floatsOfToken = Math.max(dim | 1, dimV) / (keys.halves ? 2 : 1) + latentFloats(keys);
   return {
     tokens: Math.min(32, powerBelow(tokenFloats / floatsOfToken)),
     rows: Math.min(16, powerBelow(queryFloats / dim), powerFrom(rows)),

@@ -109,7 +109,7 @@ describe('useBackend', () => {
     }
     await refused(
       {wasmPath: '/folder/'},
-      /^useBackend has no option "wasmPath"; it has wasmPaths, threads\. Did you mean "wasmPaths"\?$/,
+      /^useBackend has no option "wasmPath"; it has wasmPaths, threads, features\. Did you mean "wasmPaths"\?$/,
     );
   });
 
@@ -120,7 +120,7 @@ describe('useBackend', () => {
         await rejection(
           useBackend(name, wrong as unknown as BackendOptions),
           InvalidArgumentError,
-          /^useBackend: (null|4|"all"|\[2\]|true) was given; expected an object with wasmPaths, threads\.$/,
+          /^useBackend: (null|4|"all"|\[2\]|true) was given; expected an object with wasmPaths, threads, features\.$/,
         );
         expect(tf.getBackend()).to.equal('cpu');
       }

@@ -11,7 +11,7 @@ import {testBackends} from '../../support/backends.js';
 import {randomFloats} from '../../support/random.js';
 import {expectClose} from '../../support/tensors.js';
 import {skip} from '../../support/skip.js';
-import {gpuDevice} from '../../support/gpu_device.js';
+import {gpuDevice, loseDevice} from '../../support/gpu_device.js';
 
 const lost =
   /The GPU device was lost \(destroyed: .*useBackend\('webgpu'\) for a new one.*restore the cache/s;
@@ -30,12 +30,6 @@ describe('a lost GPU device', function () {
   afterEach(async () => {
     await tf.setBackend(former ?? 'cpu');
   });
-
-  const loseDevice = async () => {
-    const device = gpuDevice();
-    device.destroy();
-    await device.lost;
-  };
 
   it('is reported by ops of ours, by those of tfjs, and by reading', async () => {
     const x: tf.Tensor4D = tf.tensor4d([1, 2, 3, 4], [1, 1, 1, 4]);

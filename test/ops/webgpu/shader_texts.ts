@@ -75,6 +75,14 @@ export const shaderTexts: Readonly<Record<string, string>> = {
     ...{keys: dense, values: dense, capped: true},
     tiles: tilesFor({keys: dense}, 64, 3),
   }),
+  attend_subgroups: attendShader.code({
+    ...{keys: dense, values: dense, subgroups: true},
+    tiles: tilesFor({keys: dense}, 64, 3),
+  }),
+  attend_halves: attendShader.code({
+    ...{...latents, values: int8, halves: true},
+    tiles: tilesFor({...latents, halves: true}, 64, 3),
+  }),
   attend_nothing: unseenShader.code({dim: 64}),
   pack_keys: packShader.code({mean: true}),
   attention_mass: attentionStatisticsShader.code({

@@ -36,6 +36,7 @@ describe('the text of shaders', () => {
 
   it('declares no more workgroup memory than every device has', () => {
     const bytesOf: Readonly<Record<string, number>> = {
+      f16: 2,
       f32: 4,
       i32: 4,
       u32: 4,

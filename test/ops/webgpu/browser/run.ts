@@ -15,6 +15,7 @@ const chosenFiles = [
   'test/ops/linalg/svd.test.ts',
   'test/ops/webgpu/attention.test.ts',
   'test/ops/webgpu/codes.test.ts',
+  'test/ops/webgpu/features.test.ts',
   'test/ops/webgpu/limits.test.ts',
   'test/ops/webgpu/lost_device.test.ts',
   'test/ops/webgpu/weights.test.ts',

@@ -1,0 +1,106 @@
+import * as tf from '@tensorflow/tfjs';
+import {InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
+import {once, warnOnConsole} from '../../base/warn.js';
+import {asTfjsWebgpuBackend, tfjsPriority} from './webgpu_device.js';
+
+// Features of WebGPU that shaders of eigenkv use where a device was made with them. tfjs makes its device without.
+
+/** What a device can be asked for: collective operations of a subgroup's invocations, and numbers of 16 bits. */
+export const webgpuFeatures = ['subgroups', 'shader-f16'] as const;
+
+export type WebgpuFeature = (typeof webgpuFeatures)[number];
+
+/** Which of them a device was made with. */
+export function featuresOf({features}: GPUDevice): {readonly [Name in WebgpuFeature]: boolean} {
+  return {subgroups: features.has('subgroups'), 'shader-f16': features.has('shader-f16')};
+}
+
+/** @throws InvalidArgumentError if it is no array of names of features. */
+export function checkFeatures(features: readonly WebgpuFeature[]): readonly WebgpuFeature[] {
+  const given: unknown = features;
+  if (!Array.isArray(given)) {
+    throw new InvalidArgumentError(
+      `features = ${shown(given)}; expected an array of ${webgpuFeatures.join(', ')}.`,
+    );
+  }
+  for (const name of given as unknown[]) {
+    if (webgpuFeatures.some(known => known === name)) continue;
+    const hint = typeof name === 'string' ? didYouMean(name, webgpuFeatures) : '';
+    throw new InvalidArgumentError(
+      `features has ${shown(name)}; expected ${webgpuFeatures.join(', ')}.${hint}`,
+    );
+  }
+  return features;
+}
+
+/**
+ * Lets tfjs' webgpu backend, which has not started yet, start with those of these features that the adapter has. tfjs is left to choose
+ * adapter, limits and its own features: only what it asks the adapter for is completed, while it starts.
+ */
+export function startWithFeatures(features: readonly WebgpuFeature[]): void {
+  const known = tf.findBackendFactory('webgpu');
+  const ofTfjs = factoriesOfTfjs.get(known) ?? known;
+  const factory = async () => {
+    const restore = completeRequests(navigator.gpu, features);
+    try {
+      return await ofTfjs();
+    } finally {
+      restore();
+    }
+  };
+  factoriesOfTfjs.set(factory, ofTfjs);
+  tf.removeBackend('webgpu');
+  tf.registerBackend('webgpu', factory, tfjsPriority);
+}
+
+/** tfjs' factory within each of ours. */
+const factoriesOfTfjs = new WeakMap<object, ReturnType<typeof tf.findBackendFactory>>();
+
+/** Until the function is called that is returned, adapters of `gpu` add features to devices that are asked of them. */
+function completeRequests(gpu: GPU, features: readonly WebgpuFeature[]): () => void {
+  const requestAdapter = gpu.requestAdapter.bind(gpu);
+  const completed = async (options?: GPURequestAdapterOptions) => {
+    const adapter = await requestAdapter(options);
+    if (adapter === null) return null;
+    const requestDevice = adapter.requestDevice.bind(adapter);
+    const present = features.filter(name => adapter.features.has(name)) as GPUFeatureName[]; // older types lack subgroups
+    adapter.requestDevice = descriptor =>
+      requestDevice({...descriptor, requiredFeatures: [...(descriptor?.requiredFeatures ?? []), ...present]});
+    return adapter;
+  };
+  Object.defineProperty(gpu, 'requestAdapter', {value: completed, configurable: true});
+  return () => Reflect.deleteProperty(gpu, 'requestAdapter');
+}
+
+const note = once(warnOnConsole);
+
+/** Says, once, which of these features the current backend, webgpu, started without, and why. */
+export async function noteMissingFeatures(features: readonly WebgpuFeature[]): Promise<void> {
+  const device = asTfjsWebgpuBackend(tf.backend())?.device;
+  if (device === undefined) return; // which has its own warning
+  const missing = features.filter(name => !device.features.has(name));
+  if (missing.length === 0) return;
+  const adapter = await navigator.gpu.requestAdapter();
+  for (const name of missing) {
+    note(
+      adapter?.features.has(name)
+        ? `no ${name}, since tfjs' webgpu backend started without: call useBackend('webgpu', {features}) before anything else starts it.`
+        : `no ${name}, which this GPU's adapter does not have.`,
+    );
+  }
+}
+
+/**
+ * WGSL has its directives (`enable subgroups;`) before all else, and tfjs puts declarations before a program's text: from now on the
+ * device moves them to the front.
+ */
+export function allowDirectives(device: GPUDevice): void {
+  const create = device.createShaderModule.bind(device);
+  device.createShaderModule = descriptor => {
+    const directives = descriptor.code.match(directive);
+    if (directives === null) return create(descriptor);
+    return create({...descriptor, code: [...directives, descriptor.code.replace(directive, '')].join('\n')});
+  };
+}
+
+const directive = /^\s*enable \w+;$/gm;

@@ -2,9 +2,11 @@
 # Checks a GPU with nothing but a copy of this working tree, whose machine may have no network and no Node.
 #
 #   sh tools/gpu_check.sh pack           here: writes node_modules/.gpu_check, the one ignored folder to carry (less than 64 MB)
-#   sh tools/gpu_check.sh run FOLDER     there: op tests on the GPU, then the benchmark; writes FOLDER/tests_*.jsonl, bench.json, check.log
+#   sh tools/gpu_check.sh run FOLDER     there: op tests on the GPU, then the benchmark, also with features (docs/backends/webgpu.md); writes
+#                                        FOLDER/tests_*.jsonl, bench.json, bench_*.json, check.log
 #
-# `run` takes the minutes that GPU_CHECK_TESTS (default 4) and GPU_CHECK_BENCH (default 5) give it, and says in check.log what was cut short.
+# `run` takes the minutes that GPU_CHECK_TESTS (default 4, for each file), GPU_CHECK_BENCH (default 5) and GPU_CHECK_FEATURES (default 1, for each)
+# give it, and says in check.log what was cut short.
 # TOKENS=2048,8192,32768 are the lengths; a SmolLM2 GGUF file is timed as well if SMOLLM2=FILE names one. Ends with 3 without a GPU, also
 # where a program stands in for one (llvmpipe), unless GPU_CHECK_SOFTWARE=1 says that it shall do.
 set -eu
@@ -64,7 +66,7 @@ run() {
   status=0
   # first what is fast to compile and what a driver is likely to get wrong
   for tests in 'test/ops/webgpu/codes.test.ts' 'test/ops/webgpu/attention.test.ts' 'test/ops/webgpu/weights.test.ts' 'test/ops/webgpu/commands.test.ts' \
-    'test/ops/linalg/*.test.ts' 'test/cache/policies_on_webgpu.test.ts'; do
+    'test/ops/webgpu/features.test.ts' 'test/ops/linalg/*.test.ts' 'test/cache/policies_on_webgpu.test.ts'; do
     name=$(basename "$(dirname "$tests")")_$(basename "$tests" .test.ts | tr -d '*')
     minutes "${GPU_CHECK_TESTS:-4}" env EIGENKV_TEST_BACKENDS=webgpu node node_modules/mocha/bin/mocha.js --reporter json-stream \
       --grep webgpu "$tests" > "$out/tests_$name.jsonl" 2>> "$out/check.log" \
@@ -72,6 +74,11 @@ run() {
   done
   minutes "${GPU_CHECK_BENCH:-5}" node --import tsx bench/webgpu.ts --tokens "${TOKENS:-2048,8192,32768}" --json "$out/bench.json" \
     ${SMOLLM2:+--model "$SMOLLM2"} 2>&1 | tee -a "$out/check.log"
+  for feature in subgroups shader-f16; do
+    grep -q "\"features\":.*\"$feature\"" "$out/adapter.json" || continue
+    minutes "${GPU_CHECK_FEATURES:-1}" node --import tsx bench/webgpu.ts --tokens 8192 --features "$feature" --json "$out/bench_$feature.json" 2>&1 \
+      | tee -a "$out/check.log"
+  done
   rm -rf "$out/.bin"
   return $status
 }
@@ -92,5 +99,5 @@ minutes() {
 case ${1:-} in
   pack) pack ;;
   run) run "${2:?give a folder for the results}" ;;
-  *) sed -n '2,9p' "$0" && exit 2 ;;
+  *) sed -n '2,12p' "$0" && exit 2 ;;
 esac

@@ -1,11 +1,13 @@
 import {chromium} from 'playwright-core';
 import {chromiumPath, chromiumSwitches, noChromium, patience} from '../../test/support/chromium.js';
 import {serveRepository} from '../../test/ops/webgpu/browser/serve.js';
+import type {WebgpuFeature} from '../../ops/backends/webgpu_features.js';
 import type {Report} from './webgpu_report.js';
 
 /** `attentionReport` in a page of headless Chromium. */
 export async function benchInChromium(
   lengths: readonly number[],
+  features: readonly WebgpuFeature[],
   say: (line: string) => void,
 ): Promise<Omit<Report, 'tokens'>> {
   if (chromiumPath === undefined) throw new Error(noChromium);
@@ -24,7 +26,7 @@ export async function benchInChromium(
       void page.exposeFunction('reportEnd', resolve);
     });
     await page.goto(
-      `${server.resolvedUrls!.local[0]!}bench/support/webgpu_page.html?tokens=${lengths.join()}`,
+      `${server.resolvedUrls!.local[0]!}bench/support/webgpu_page.html?tokens=${lengths.join()}&features=${features.join()}`,
     );
     return await ended;
   } finally {

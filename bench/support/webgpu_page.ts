@@ -1,5 +1,6 @@
 import '@tensorflow/tfjs-backend-webgpu'; // in a page it is imported by its name, or not found
 import {useBackend} from '../../ops/backends/use_backend.js';
+import type {WebgpuFeature} from '../../ops/backends/webgpu_features.js';
 import {attentionReport, type Report} from './webgpu_report.js';
 
 // The page that webgpu_chromium.ts opens.
@@ -12,6 +13,11 @@ declare global {
   }
 }
 
-await useBackend('webgpu');
-const lengths = new URLSearchParams(location.search).get('tokens')!.split(',').map(Number);
+const listed = (name: string): string[] =>
+  new URLSearchParams(location.search)
+    .get(name)!
+    .split(',')
+    .filter(each => each !== '');
+await useBackend('webgpu', {features: listed('features') as WebgpuFeature[]});
+const lengths = listed('tokens').map(Number);
 await window.reportEnd(await attentionReport(lengths, line => void window.reportLine(line)));

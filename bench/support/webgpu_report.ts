@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {EigenkvError} from '../../base/errors.js';
 import {asTfjsWebgpuBackend} from '../../ops/backends/webgpu_device.js';
+import {webgpuFeatures, type WebgpuFeature} from '../../ops/backends/webgpu_features.js';
 import {
   type AttentionRow,
   longestPrefill,
@@ -17,6 +18,8 @@ export interface Adapter {
   /** Whether it is a program in place of a GPU, such as llvmpipe or SwiftShader. */
   readonly isSoftware: boolean;
   readonly features: readonly string[];
+  /** Those that the device was made with and shaders use. */
+  readonly used: readonly WebgpuFeature[];
   readonly mostBindingBytes: number;
 }
 
@@ -29,6 +32,7 @@ export async function adapterOf(): Promise<Adapter> {
     ...{vendor, architecture, description, mostBindingBytes},
     isSoftware: isFallbackAdapter === true,
     features: [...(adapter?.features ?? [])],
+    used: webgpuFeatures.filter(name => device.features.has(name)),
   };
 }
 
@@ -66,7 +70,7 @@ export async function attentionReport(
   const adapter = await adapterOf();
   const copyGigabytesPerSecond = await measureCopy();
   say(
-    `${adapter.description || adapter.architecture}: a copy moves ${copyGigabytesPerSecond.toFixed(1)} GB/s`,
+    `${[adapter.description || adapter.architecture, ...adapter.used].join(' with ')}: a copy moves ${copyGigabytesPerSecond.toFixed(1)} GB/s`,
   );
   const attention: AttentionRow[] = [];
   for (const op of ['decode', 'prefill'] as const) {

@@ -28,12 +28,12 @@ export function taskText(evaluation: TaskEvaluation, {width = outputWidth()}: Ta
   ].join('\n');
 }
 
-/** "Questions about contexts of up to 1,000 tokens, 64 tokens per pass, seed 1; 16 questions per task" */
-export function taskHeading({tokens, chunk, seed, rows}: TaskEvaluation): string {
+/** "Tasks: 16 questions each about contexts of up to 1,000 tokens, 64 tokens per pass, seed 1" */
+export function taskHeading({longestContext, chunk, seed, rows}: TaskEvaluation): string {
   const numbers = [...new Set(rows.map(({questions}) => questions))];
   const most = Math.max(...numbers);
   const questions = numbers.length === 1 ? counted(most, 'question') : `up to ${counted(most, 'question')}`;
-  return `Tasks: ${questions} each about contexts of up to ${count(tokens)} tokens, ${counted(chunk, 'token')} per pass, seed ${count(seed)}`;
+  return `Tasks: ${questions} each about contexts of up to ${counted(longestContext, 'token')}, ${counted(chunk, 'token')} per pass, seed ${count(seed)}`;
 }
 
 export const taskNote =

@@ -112,7 +112,7 @@ export async function evaluateTasks(
     rows.push(...taskRows(ofTask));
     answers.push(...ofTask.flatMap(ofPlan => ofPlan.answers));
   }
-  return {tokens, chunk, seed, rows, answers};
+  return {tokens, longestContext: Math.max(...contexts), chunk, seed, rows, answers};
 }
 
 function listed(tasks: TaskLike | readonly TaskLike[]): (Task | TaskFile)[] {

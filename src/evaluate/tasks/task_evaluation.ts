@@ -52,6 +52,8 @@ export interface TaskAnswer extends Answer, Pick<TaskQuestion, 'question' | 'ans
 export interface TaskEvaluation {
   /** The most tokens of a context that was made; those of a file are as they are. */
   readonly tokens: number;
+  /** Tokens of the longest context that was asked about. */
+  readonly longestContext: number;
   /** Tokens per forward pass. */
   readonly chunk: number;
   readonly seed: number;

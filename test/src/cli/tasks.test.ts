@@ -35,7 +35,7 @@ describe('tasks on the command line', () => {
     expect(code, stdout).to.equal(0);
     expect(widestLine(stdout)).to.be.at.most(80);
     expect(stdout)
-      .to.match(/Tasks: 4 questions each about contexts of up to 300 tokens/)
+      .to.match(/Tasks: 4 questions each about contexts of up to 29\d tokens/)
       .and.match(/^copy +full/m)
       .and.match(/^needle +sliding:window=32 /m);
     const html = await readFile(page, 'utf8');
@@ -48,7 +48,8 @@ describe('tasks on the command line', () => {
     const row = {task: 'x', questions: 1, found: 1, foundStderr: 0, lost: 0, gained: 0, signTest: 1};
     const plans = ['mixed:bits=4/2', 'mixed:bits=4,2', 'a'.repeat(600), `${'a'.repeat(600)}b`];
     const rows = plans.map(plan => ({...row, plan, ratioToFloat32: 1}));
-    const names = Object.keys(predictionFiles({tokens: 1, chunk: 1, seed: 1, rows, answers: []}));
+    const setting = {tokens: 1, longestContext: 1, chunk: 1, seed: 1};
+    const names = Object.keys(predictionFiles({...setting, rows, answers: []}));
     expect(names).to.have.length(4).and.include('predictions_mixed_bits_4_2.csv');
     for (const name of names) expect(name.length).to.be.below(200);
   });
@@ -82,7 +83,8 @@ describe('tasks on the command line', () => {
     const {code, stdout} = await eigenkvIn({}, 'eval', ...args);
     expect(code, stdout).to.equal(0);
     expect(stdout)
-      .to.match(/^mine.jsonl +full /m)
+      .to.match(/contexts of up to \d\d tokens/) // those of the file, not of --context
+      .and.match(/^mine.jsonl +full /m)
       .and.match(/^and +sliding:window=8 /m);
     const written = await readFile(join(folder, 'predictions_sliding_window_8.csv'), 'utf8');
     const [header, first, second] = parseCsv(written, 'x');

@@ -11,7 +11,7 @@ describe('an example of what a plan forgets', () => {
     found: Number(written === ' tiger'),
   });
   const evaluation = (answers: readonly TaskAnswer[]): TaskEvaluation => ({
-    ...{tokens: 300, chunk: 64, seed: 1, rows: [], answers},
+    ...{tokens: 300, longestContext: 290, chunk: 64, seed: 1, rows: [], answers},
   });
 
   it('is the question that most plans answer worse than the full cache', () => {

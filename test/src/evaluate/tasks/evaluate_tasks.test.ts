@@ -49,12 +49,13 @@ describe('evaluateTasks', () => {
   it('finds what greedy generation writes, whatever the candidates', async () => {
     const answer = greedy(context + ask.question + ask.answerPrefix, 3);
     const wrong = answer === 'abc' ? 'abd' : 'abc';
-    const {rows, answers} = await evaluateTasks(
+    const {rows, answers, tokens, longestContext} = await evaluateTasks(
       loaded(),
       file({...ask, answers: [answer]}, {...ask, answers: [wrong]}),
     );
     expect(answers.map(({written}) => written)).to.deep.equal([answer, answer]);
     expect(answers.map(({found}) => found)).to.deep.equal([1, 0]);
+    expect([tokens, longestContext]).to.deep.equal([1000, encode(context).length]);
     expect(rows).to.have.length(1);
     expect(rows[0]).to.include({
       task: 'mine',

@@ -115,7 +115,7 @@ describe('predictionsCsv', () => {
     const asked = {question: 'What,\n', answerPrefix: 'It is', answers: ['a', '"b"']};
     const row = {task: 'niah', questions: 1, found: 1, foundStderr: 0, lost: 0, gained: 0, signTest: 1};
     const evaluation: TaskEvaluation = {
-      ...{tokens: 100, chunk: 64, seed: 1},
+      ...{tokens: 100, longestContext: 90, chunk: 64, seed: 1},
       rows: [
         {...row, plan: 'full', ratioToFloat32: 1},
         {...row, plan: 'h2o', ratioToFloat32: 0.25},

@@ -3,12 +3,16 @@ import {InvalidArgumentError, shown} from '../../base/errors.js';
 import type {Spec} from '../../base/options.js';
 import type {Codec, PairCodec} from '../contract.js';
 import {type AnyFactory, Registry, isSpec} from '../registry.js';
+import {specOfText} from '../spec_text.js';
 import {type IntegerOptions, integer} from './integer.js';
 import * as codecs from './index.js';
 import {codecPair} from './pair.js';
 import * as pairs from './pairs.js';
 
-/** Whatever can be read as a codec for one side: a codec, its name, its name and options, or options of `integer` alone. */
+/**
+ * Whatever can be read as a codec for one side: a codec, its name, its text (`'integer:bits=4'`), its name and options, or options of `integer`
+ * alone.
+ */
 export type CodecLike = Codec | string | Spec | IntegerOptions;
 
 /** Whatever can be read as how tokens are stored: one codec for both keys and values, or one for each. */
@@ -69,7 +73,7 @@ function expectFree(name: string): void {
  * @throws InvalidArgumentError if it cannot be read as a codec.
  */
 export function asCodec(given: CodecLike): Codec {
-  if (typeof given === 'string') return makeCodec({name: given});
+  if (typeof given === 'string') return makeCodec(specOfText(given));
   if (!isObject(given)) throw noStore(given);
   if ('encode' in given) return given;
   return isSpec(given) ? makeCodec(given) : integer(given);
@@ -80,7 +84,7 @@ export function asCodec(given: CodecLike): Codec {
  * @throws InvalidArgumentError if it cannot be read as one.
  */
 export function asStore(given: StoreLike): PairCodec {
-  if (typeof given === 'string') return makeStore({name: given});
+  if (typeof given === 'string') return makeStore(specOfText(given));
   if (!isObject(given)) throw noStore(given);
   if ('add' in given) return given;
   if ('keys' in given || 'values' in given) {
@@ -110,7 +114,7 @@ const isObject = (value: unknown): value is object =>
 
 function noStore(given: unknown): InvalidArgumentError {
   return new InvalidArgumentError(
-    `store = ${shown(given)}; expected a codec such as integer({bits: 4}), its name (${storeNames().join(', ')}), its name and ` +
-      'options, or one for each side: {keys: ..., values: ...}.',
+    `store = ${shown(given)}; expected a codec such as integer({bits: 4}), its name (${storeNames().join(', ')}), a text such as ` +
+      '"integer:bits=4", its name and options, or one for each side: {keys: ..., values: ...}.',
   );
 }

@@ -3,11 +3,12 @@ import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {type Spec, atLeast, checkOptions} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
 import {Registry, isSpec} from '../registry.js';
+import {specOfText} from '../spec_text.js';
 import {budgetOf} from './budget.js';
 import * as keepers from './index.js';
 import {refitOption} from './options.js';
 
-/** Whatever can be read as a keeper: a keeper, its name, or its name and options. */
+/** Whatever can be read as a keeper: a keeper, its name, its text (`'dropKv:queries=16'`), or its name and options. */
 export type KeeperLike = Keeper | string | Spec;
 
 export const keeperRegistry = new Registry<Keeper>('keeper', keepers);
@@ -50,11 +51,11 @@ export function asKeeper(given: KeeperLike): Keeper {
 }
 
 function keeperOf(given: KeeperLike): Keeper {
-  if (typeof given === 'string') return keeperRegistry.make({name: given});
+  if (typeof given === 'string') return keeperRegistry.make(specOfText(given));
   if (!isSpec(given)) {
     throw new InvalidArgumentError(
-      `keep = ${shown(given)}; expected a keeper such as heaviest({budget: 256}), its name (${keeperNames().join(', ')}), or its ` +
-        'name and options.',
+      `keep = ${shown(given)}; expected a keeper such as heaviest({budget: 256}), its name (${keeperNames().join(', ')}), a text such ` +
+        'as "heaviest:budget=256", or its name and options.',
     );
   }
   return isKeeper(given) ? given : keeperRegistry.make(given);

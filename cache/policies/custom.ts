@@ -7,7 +7,7 @@ import {type StoringOptions, definePolicy, storeEntries} from './define.js';
 export interface PolicyOptions extends StoringOptions {
   /** The fewest last tokens that stay exact. Default 32, or as many as the keeper needs the queries of if these are more. */
   readonly recent?: number;
-  /** Which tokens stay: a keeper, its name, or its name and options. Default `'all'`. */
+  /** Which tokens stay: a keeper, its name, its text such as `'dropKv:queries=16'`, or its name and options. Default `'all'`. */
   readonly keep?: KeeperLike;
 }
 

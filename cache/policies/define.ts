@@ -12,15 +12,15 @@ export interface SinkOptions {
 
 /** Options of a policy that defines how tokens are stored; `keep` chooses which stay. */
 export interface KeepOptions extends SinkOptions {
-  /** Which tokens stay: a keeper, its name, or its name and options. Default `'all'`. */
+  /** Which tokens stay: a keeper, its name, its text such as `'dropKv:queries=16'`, or its name and options. Default `'all'`. */
   readonly keep?: KeeperLike;
 }
 
 /** Options of a policy that defines which tokens stay; `store` chooses how they are stored. */
 export interface StoringOptions extends SinkOptions {
   /**
-   * How kept tokens are stored: a codec, its name, its name and options, options of `integer`, or `{keys, values}` with one of these
-   * for each. Default `'dense'` (exact).
+   * How kept tokens are stored: a codec, its name, its text such as `'integer:bits=4'`, its name and options, options of `integer`, or
+   * `{keys, values}` with one of these for each. Default `'dense'` (exact).
    */
   readonly store?: StoreLike;
 }

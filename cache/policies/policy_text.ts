@@ -1,8 +1,8 @@
-import {InvalidArgumentError} from '../../base/errors.js';
 import type {Options, OptionValue, Spec} from '../../base/options.js';
 import {asStore, storeNames, codecOptionNames} from '../codecs/as_store.js';
 import {keeperRegistry} from '../keepers/as_keeper.js';
 import {isSpec} from '../registry.js';
+import {specOfText, valueOfText} from '../spec_text.js';
 import {aroundNames} from './custom.js';
 
 // Policies as text: h2o:heavyBudget=512,store=integer,bits=4. An option that the policy does not have belongs to the codec that `store`
@@ -11,15 +11,15 @@ import {aroundNames} from './custom.js';
 type OptionNames = readonly string[] | undefined;
 
 /**
- * Parses the text of a policy into its name and options. Values are numbers, `true`, `false`, `null`, or text.
+ * Parses the text of a policy into its name and options, as `specOfText` does, those of its codec and its keeper apart.
  *
  * @param namesOf returns the names of a policy's own options; undefined if unknown: then all are its own that neither the codec nor the
  *   keeper in the text has.
  * @throws InvalidArgumentError if an option is not `name=value`, or is there twice.
  */
 export function policySpec(text: string, namesOf: (policy: string) => OptionNames): Spec {
-  const [name = '', ...rest] = text.split(':');
-  const given = pairsIn(rest.join(':'), text);
+  const {name, options: listed} = specOfText(text);
+  const given = new Map(Object.entries(listed));
   const own = namesOf(name) ?? ofKeeper(name);
   const parts = {
     store: partOf(given, own, 'store', 'integer', codecOptionNames),
@@ -62,29 +62,6 @@ function partOf(
   return typeof name === 'string' ? {name, takes: namesOf(name) ?? [], options: new Map()} : undefined;
 }
 
-function pairsIn(listed: string, text: string): Map<string, OptionValue> {
-  const given = new Map<string, OptionValue>();
-  for (const part of listed === '' ? [] : listed.split(',')) {
-    const [key = '', value = '', ...more] = part.split('=');
-    if (key === '' || value === '' || more.length > 0) {
-      throw new InvalidArgumentError(
-        `"${part}" in "${text}" is not an option; write name:option=value,option=value, as in quantized:bits=8.`,
-      );
-    }
-    if (given.has(key)) {
-      throw new InvalidArgumentError(`"${text}" has the option "${key}" twice; leave one of them out.`);
-    }
-    given.set(key, valueOf(value));
-  }
-  return given;
-}
-
-function valueOf(text: string): OptionValue {
-  if (text === 'true' || text === 'false') return text === 'true';
-  if (text === 'null') return null;
-  return Number.isNaN(Number(text)) ? text : Number(text);
-}
-
 /**
  * Returns a policy's text, which `asPolicy` reads. Options equal to their defaults are left out. A policy that text cannot say, such as one
  * with different codecs for keys and values, is its JSON.
@@ -111,7 +88,7 @@ function textsOf(key: string, value: OptionValue): string[] | undefined {
 }
 
 /** Whether text says the value: it does not say that the digits of a name, such as a profile's id, are no number. */
-const isPlain = (value: OptionValue) => valueOf(plainText(value)) === value;
+const isPlain = (value: OptionValue) => valueOfText(plainText(value)) === value;
 
 const plainText = (value: OptionValue) => (typeof value === 'string' ? value : JSON.stringify(value));
 

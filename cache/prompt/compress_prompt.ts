@@ -62,7 +62,7 @@ export interface PromptCut {
  * Layers with a sliding window hold few tokens by themselves. Where others have none, a depth of which the size is more than it holds, or no more
  * than its first and newest tokens, stays as it is.
  *
- * @param keep a keeper, its name, or its name and options.
+ * @param keep a keeper, its name, its text such as `'dropKv:queries=16'`, or its name and options.
  * @param size what stays at each depth, on average: a share of the tokens held, above 0 and below 1; a whole number of tokens; or bytes per
  *   text, such as `'64kB'`. First and newest tokens are included.
  * @returns what was cut at each depth. Codes that share scales stay or go together, so that a few tokens fewer may stay.

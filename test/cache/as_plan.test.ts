@@ -78,6 +78,16 @@ describe('whatever can be read as a plan', () => {
         values: {name: 'float8', options: {format: 'e4m3'}},
       },
     ]);
+    const texts = policy({
+      keep: 'dropKv:queries=16,budget=64kB',
+      store: {keys: 'integer:bits=4', values: 'float8:format=e5m2'},
+    });
+    expect([texts.keep.queries, texts.keep.budget]).to.deep.equal([16, '64kB']);
+    expect(texts.store.options).to.have.nested.property('keys.options.bits', 4);
+    expect(texts.store.options).to.have.nested.property('values.options.format', 'e5m2');
+    expect(policy({store: 'integer:bits=4'}).store.options).to.deep.equal(
+      asPolicy('policy:bits=4').store.options,
+    );
     for (const codec of storeNames()) expect(asPolicy(`sliding:store=${codec}`).store.name).to.equal(codec);
   });
 
@@ -109,6 +119,22 @@ describe('whatever can be read as a plan', () => {
     same({plan: 'uniform', policy: 'h2o'}, h2o());
     same({plan: 'perDepth', policies: ['quantized:bits=4', {name: 'h2o'}]}, [quantized({bits: 4}), h2o()]);
     same({plan: 'bands', deep: 'h2o'}, bands({deep: h2o()}));
+  });
+
+  it('reads texts of keepers and codecs as those of policies', () => {
+    const twice = /has the option "queries" twice/;
+    expect(() => asPolicy('dropKv:queries=1,queries=2')).to.throw(InvalidArgumentError, twice);
+    expect(() => policy({keep: 'dropKv:queries=1,queries=2'})).to.throw(InvalidArgumentError, twice);
+    expect(() => policy({keep: 'dropKv:queries'})).to.throw(
+      InvalidArgumentError,
+      /"queries" in "dropKv:queries"/,
+    );
+    expect(() => policy({keep: 'dropKv:bits=4'})).to.throw(
+      InvalidArgumentError,
+      /dropKv has no option "bits"/,
+    );
+    expect(() => policy({store: 'integer:bits=4=8'})).to.throw(InvalidArgumentError, /"bits=4=8"/);
+    expect(() => policy({store: 'integer:bit=4'})).to.throw(InvalidArgumentError, /Did you mean "bits"/);
   });
 
   it('refuses anything else with a reason', () => {

@@ -137,6 +137,19 @@ describe('compressPrompt', () => {
     }
   });
 
+  it('takes a keeper by its text', async () => {
+    const cutBy = async (keep: KeeperLike) => {
+      const cache = prefilled('snapKv:budget=null,queries=16');
+      await compressPrompt(cache, keep, 0.5);
+      const kept = positions(cache, 0);
+      cache.dispose();
+      return kept;
+    };
+    const byText = await cutBy('dropKv:queries=8');
+    expect(byText).to.deep.equal(await cutBy({name: 'dropKv', options: {queries: 8}}));
+    expect(byText).to.not.deep.equal(await cutBy('dropKv:queries=16'));
+  });
+
   it('leaves depths alone whose window holds too little, if others have none', async () => {
     const windows = [10];
     for (const [size, expected] of [

@@ -91,11 +91,7 @@ export class Registry<Made extends {readonly name: string; readonly options: Opt
       );
     }
     const factory = this.#factories.get(name);
-    if (factory === undefined) {
-      throw new InvalidArgumentError(
-        `There is no ${this.kind} "${name}"; there are ${this.names.join(', ')}.${didYouMean(name, this.names)}`,
-      );
-    }
+    if (factory === undefined) throw unknownName(this.kind, name, this.names);
     if (factory.optionNames === undefined) this.#expectNames(name, factory, options ?? {});
     const made = factory(options ?? {});
     if (isSpec(made)) return made;
@@ -113,6 +109,13 @@ export class Registry<Made extends {readonly name: string; readonly options: Opt
       `${name} has no option "${unknown}"; it has ${names!.length === 0 ? 'none' : names!.join(', ')}.${didYouMean(unknown, names!)}`,
     );
   }
+}
+
+/** The error for a name that none of these is. */
+export function unknownName(kind: string, name: string, names: readonly string[]): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `There is no ${kind} "${name}"; there are ${names.join(', ')}.${didYouMean(name, names)}`,
+  );
 }
 
 /** Whether a value has a name and, if any, an object of options. Plain JavaScript callers may pass any value. */

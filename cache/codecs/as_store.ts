@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 import type {Spec} from '../../base/options.js';
 import type {Codec, PairCodec} from '../contract.js';
-import {type AnyFactory, Registry, isSpec} from '../registry.js';
+import {type AnyFactory, Registry, isSpec, unknownName} from '../registry.js';
 import {specOfText} from '../spec_text.js';
 import {type IntegerOptions, integer} from './integer.js';
 import * as codecs from './index.js';
@@ -38,9 +38,14 @@ export function codecOptionNames(name: string): readonly string[] | undefined {
 
 /**
  * Makes a codec for one side by name. Missing options have their defaults.
- * @throws InvalidArgumentError if no codec has that name, or if it does not accept the options.
+ * @throws InvalidArgumentError if no codec for one side has that name, or if it does not accept the options.
  */
 export function makeCodec(spec: Spec): Codec {
+  if (isSpec(spec) && pairRegistry.has(spec.name)) {
+    throw new InvalidArgumentError(
+      `${spec.name} encodes keys and values together; give it as the whole of store, or one of ${codecNames().join(', ')} for a side.`,
+    );
+  }
   return codecRegistry.make(spec);
 }
 
@@ -97,7 +102,9 @@ export function asStore(given: StoreLike): PairCodec {
 
 function makeStore(spec: Spec): PairCodec {
   if (spec.name === 'pair') return asStore(spec.options ?? {});
-  return pairRegistry.has(spec.name) ? pairRegistry.make(spec) : sameForBoth(makeCodec(spec));
+  if (pairRegistry.has(spec.name)) return pairRegistry.make(spec);
+  if (codecRegistry.has(spec.name)) return sameForBoth(codecRegistry.make(spec));
+  throw unknownName('codec', spec.name, storeNames());
 }
 
 const sameForBoth = (codec: Codec) => codecPair({keys: codec, values: codec});

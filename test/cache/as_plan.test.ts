@@ -6,6 +6,7 @@ import {
   asPlan,
   asPolicy,
   bands,
+  codecNames,
   h2o,
   keeperNames,
   policy,
@@ -135,6 +136,22 @@ describe('whatever can be read as a plan', () => {
     );
     expect(() => policy({store: 'integer:bits=4=8'})).to.throw(InvalidArgumentError, /"bits=4=8"/);
     expect(() => policy({store: 'integer:bit=4'})).to.throw(InvalidArgumentError, /Did you mean "bits"/);
+  });
+
+  it('names all codecs that can store, if a text names none of them', () => {
+    const [all, sides] = [storeNames(), codecNames()].map(names => names.join(', '));
+    expect(storeNames().length).to.be.above(codecNames().length);
+    const refusals: readonly (readonly [() => unknown, string])[] = [
+      [() => asPolicy('dropKv:store=layered'), `no codec "layered"; there are ${all}.`],
+      [() => asPolicy('h2o:store=transfrom'), `there are ${all}. Did you mean "transform"?`],
+      [() => policy({store: {name: 'nothing'}}), `no codec "nothing"; there are ${all}.`],
+      [() => policy({store: {keys: 'nothing', values: 'dense'}}), `no codec "nothing"; there are ${sides}.`],
+      [
+        () => policy({store: {keys: 'dense', values: 'onlineSvd'}}),
+        `onlineSvd encodes keys and values together; give it as the whole of store, or one of ${sides} for a side.`,
+      ],
+    ];
+    for (const [refused, message] of refusals) expect(refused).to.throw(InvalidArgumentError, message);
   });
 
   it('refuses anything else with a reason', () => {

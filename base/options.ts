@@ -128,13 +128,18 @@ export function checkOptions<
   const issue = result.issues[0];
   const path = v.getDotPath(issue) ?? '';
   if (issue.type === 'strict_object' && path !== '' && !names.includes(path)) {
-    throw new InvalidArgumentError(
-      `${owner} has no option "${path}"; it has ${names.length === 0 ? 'none' : names.join(', ')}.${didYouMean(path, names)}`,
-    );
+    throw unknownOption(owner, path, names);
   }
   const isMissing = /(^|_)object$/.test(issue.type) && issue.input === undefined;
   if (isMissing) throw new InvalidArgumentError(`${owner}: ${path} is missing.`);
   throw new InvalidArgumentError(`${owner}: ${path} = ${shown(issue.input)}; ${issue.message}.`);
+}
+
+/** The error for an option that `owner` does not have. */
+export function unknownOption(owner: string, option: string, names: readonly string[]): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `${owner} has no option "${option}"; it has ${names.length === 0 ? 'none' : names.join(', ')}.${didYouMean(option, names)}`,
+  );
 }
 
 function listOf(values: readonly (string | number)[]): string {

@@ -1,5 +1,5 @@
-import type {Options, Spec} from '../base/options.js';
 import {InvalidArgumentError, didYouMean, shown} from '../base/errors.js';
+import {type Options, type Spec, unknownOption} from '../base/options.js';
 
 /**
  * Makes an object from its options. Without `optionNames`, the options that the object lists for its defaults are taken for all that
@@ -104,10 +104,7 @@ export class Registry<Made extends {readonly name: string; readonly options: Opt
   #expectNames(name: string, factory: AnyFactory<Made>, options: Options): void {
     const names = this.#listedOptions(name, factory);
     const unknown = names && Object.keys(options).find(option => !names.includes(option));
-    if (unknown === undefined) return;
-    throw new InvalidArgumentError(
-      `${name} has no option "${unknown}"; it has ${names!.length === 0 ? 'none' : names!.join(', ')}.${didYouMean(unknown, names!)}`,
-    );
+    if (unknown !== undefined) throw unknownOption(name, unknown, names!);
   }
 }
 

@@ -5,7 +5,7 @@ import type {HeadSizes, Keeper, Policy} from '../contract.js';
 import {asKeeper, keeperRegistry} from '../keepers/as_keeper.js';
 import {type AnyFactory, Registry, isSpec} from '../registry.js';
 import {expectRefittable} from '../past/refit.js';
-import {policy, policyOfKeeper} from './custom.js';
+import {keeperOptionNames, policy, policyOfKeeper} from './custom.js';
 import {readEntries} from './define.js';
 import * as policies from './index.js';
 import {policySpec} from './policy_text.js';
@@ -21,6 +21,14 @@ const registry = new Registry<Policy>('policy', {...policies, policy});
 /** Returns the names of all registered presets. Keepers' names make policies, too: see `keeperNames`. */
 export function policyNames(): string[] {
   return registry.names.filter(name => name !== 'policy');
+}
+
+/**
+ * Returns the names of the options of a policy that a preset or a keeper names; undefined if neither has that name, or if its factory does not
+ * list them.
+ */
+export function policyOptionNames(name: string): readonly string[] | undefined {
+  return registry.optionNames(name) ?? keeperOptionNames(name);
 }
 
 /**
@@ -65,7 +73,7 @@ export function registerPolicy(name: string, factory: AnyFactory<Policy>): void 
  * @throws InvalidArgumentError if it cannot be read as a policy.
  */
 export function asPolicy(given: PolicyLike): Policy {
-  if (typeof given === 'string') return makePolicy(policySpec(given, name => registry.optionNames(name)));
+  if (typeof given === 'string') return makePolicy(policySpec(given, policyOptionNames));
   if (!isSpec(given) || 'plan' in given) throw noPolicy(given);
   if (!('keep' in given)) return makePolicy(given);
   if (!('store' in given && 'recent' in given && 'sinks' in given)) throw noPolicy(given);

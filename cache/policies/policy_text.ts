@@ -3,7 +3,6 @@ import {asStore, storeNames, codecOptionNames} from '../codecs/as_store.js';
 import {keeperRegistry} from '../keepers/as_keeper.js';
 import {isSpec} from '../registry.js';
 import {specOfText, valueOfText} from '../spec_text.js';
-import {keeperOptionNames} from './custom.js';
 
 // Policies as text: h2o:heavyBudget=512,store=integer,bits=4. An option that the policy does not have belongs to the codec that `store`
 // names (default `integer`), or to the keeper that `keep` names.
@@ -20,7 +19,7 @@ type OptionNames = readonly string[] | undefined;
 export function policySpec(text: string, namesOf: (policy: string) => OptionNames): Spec {
   const {name, options: listed} = specOfText(text);
   const given = new Map(Object.entries(listed));
-  const own = namesOf(name) ?? keeperOptionNames(name);
+  const own = namesOf(name);
   const parts = {
     store: partOf(given, own, 'store', 'integer', codecOptionNames),
     keep: partOf(given, own, 'keep', undefined, keeper => keeperRegistry.optionNames(keeper)),

@@ -11,6 +11,8 @@ export interface Argument<Value> {
   readonly hint: string;
   /** The default, as written on the command line. */
   readonly fallback?: string;
+  /** What its values are made of: help lists it below all options. Default: nothing. */
+  readonly parts?: readonly HelpSection[];
   /** Whether the argument must be given. Default false. */
   readonly isRequired?: boolean;
   /**
@@ -19,6 +21,13 @@ export interface Argument<Value> {
    * @param name the name in messages: `--top-k`.
    */
   readonly read: (values: readonly string[], name: string) => Value;
+}
+
+/** Terms with their descriptions, under a heading. */
+export interface HelpSection {
+  readonly heading: string;
+  /** Called when help is shown. */
+  readonly terms: () => readonly (readonly [term: string, description: string])[];
 }
 
 /** Written `topK` in code and `--top-k` on the command line. */

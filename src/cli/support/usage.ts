@@ -1,6 +1,6 @@
 import {bold, outputWidth, textWidth} from '../../report/terminal.js';
 import {hanging, wrapped} from '../../report/wrap.js';
-import {type Argument, type ArgumentDefinitions, nameOf} from './arguments.js';
+import {type Argument, type ArgumentDefinitions, type HelpSection, nameOf} from './arguments.js';
 
 /** Returns the help of a command: its description, arguments, options and examples, wrapped to the output. */
 export function usageText({
@@ -28,10 +28,15 @@ export function usageText({
       Object.entries(args).map(([key, argument]) => [termOf(key, argument), descriptionOf(argument)]),
       width,
     ),
+    ...Object.values(args).flatMap(({parts = []}) => parts.flatMap(part => sectionLines(part, width))),
     '',
     bold('Examples'),
     ...examples.flatMap(example => commandLines(example, width)),
   ].join('\n');
+}
+
+function sectionLines({heading, terms}: HelpSection, width: number): string[] {
+  return ['', ...wrapped(heading, width).map(bold), ...entries(terms(), width)];
 }
 
 /** Descriptions of longer terms are put below them. */

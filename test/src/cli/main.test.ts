@@ -3,6 +3,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {asPolicy, asStore, keeperNames, policyNames, storeNames} from '../../../cache/index.js';
 import {evalCommand} from '../../../src/cli/eval.js';
 import {generateCommand} from '../../../src/cli/generate.js';
 import {memory} from '../../../src/cli/memory.js';
@@ -28,6 +29,22 @@ describe('eigenkv', () => {
     for (const name of ['demo', 'eval', 'generate', 'inspect', 'memory'])
       expect(help.stdout).to.contain(name);
     expect(nothing).to.deep.equal({...help, code: 2});
+  });
+
+  it('lists the options of every policy, keeper and codec', () => {
+    const made = [
+      ...[...policyNames(), ...keeperNames()].map(name => asPolicy(name)),
+      ...storeNames().map(name => ({name, options: {...asStore(name).options}})),
+    ];
+    const words = evalCommand.usage().replaceAll(/\s+/g, ' ');
+    for (const {name, options} of made) {
+      const listed = [...words.matchAll(new RegExp(` ${name} ((?:\\w+, )*(?:\\w+|no options)) `, 'g'))].map(
+        ([, names]) => names!.split(', '),
+      );
+      const has = (names: readonly string[]) => Object.keys(options).every(key => names.includes(key));
+      expect(listed.some(has), name).to.equal(true);
+    }
+    expect(memory.usage()).to.not.include('recentBudget');
   });
 
   it('answers typing errors with what is near, in one line and with code 2', async () => {

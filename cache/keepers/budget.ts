@@ -8,22 +8,24 @@ const units = {B: 1, kB: 1e3, MB: 1e6, KiB: 1024, MiB: 1024 ** 2} as const;
 
 const amount = /^(?<number>\d+(?:\.\d+)?) ?(?<unit>B|kB|MB|KiB|MiB)$/;
 
-/** The valibot schema of a keeper's budget: a whole number of tokens, at least `least`, or bytes such as `"64kB"`. */
+/** The valibot schema of a keeper's budget: a whole number of tokens or an amount of bytes such as `"64kB"`, at least `least`. */
 export const budgetOf = (least: number) => {
   const expected = `expected a whole number of tokens >= ${least}, or bytes such as "64kB"`;
   return v.custom<Budget>(given => isBudget(given, least), expected);
 };
 
-/** The valibot schema of a budget in bytes. */
+/** The valibot schema of a budget in bytes, at least 1. */
 export const byteBudget = v.custom<Exclude<Budget, number>>(
-  given => typeof given === 'string' && isBudget(given, 0),
+  given => typeof given === 'string' && isBudget(given, 1),
   'expected bytes such as "64kB"',
 );
 
-/** Whether a value is a whole number of tokens, at least `least`, or bytes with their unit. */
+/** Whether a value is a whole number of tokens, or bytes with their unit, at least `least` of them. */
 export function isBudget(given: unknown, least: number): given is Budget {
   if (typeof given === 'number') return Number.isInteger(given) && given >= least;
-  return typeof given === 'string' && amount.test(given);
+  if (typeof given !== 'string' || !amount.test(given)) return false;
+  const bytes = bytesOf(given as Budget)!;
+  return bytes >= least && bytes < Infinity;
 }
 
 /** Returns a budget in bytes; undefined if it is a number of tokens. */

@@ -9,8 +9,7 @@ export type PromptSize = Budget;
 
 /** @throws InvalidArgumentError if it is not a size. */
 export function checkSize(size: PromptSize): void {
-  if ((typeof size === 'number' && size > 0 && size < 1) || (isBudget(size, 1) && bytesOf(size) !== 0))
-    return;
+  if ((typeof size === 'number' && size > 0 && size < 1) || isBudget(size, 1)) return;
   throw new InvalidArgumentError(
     `compressPrompt: size = ${shown(size)}; expected a share of the tokens above 0 and below 1, a whole number of tokens >= 1, or bytes such ` +
       'as "64kB".',

@@ -249,6 +249,7 @@ describe('compressPrompt', () => {
       ['full', 'keyDiff', 1.5, InvalidArgumentError, /size = 1.5/],
       ['full', 'keyDiff', NaN, InvalidArgumentError, /size = NaN/],
       ['full', 'keyDiff', '12' as '12B', InvalidArgumentError, /size = "12"/],
+      ['full', 'keyDiff', '0.0kB', InvalidArgumentError, /size = "0.0kB"/],
       ['full', 'keyDiff', 121, InvalidArgumentError, /121 tokens, but there are 120/],
       ['full', 'keyDiff', '1MB', InvalidArgumentError, /tokens, but there are 120/],
       ['full', 'keyDiff', '500B', InvalidArgumentError, /1 of 120 tokens would stay .* the first 4/],

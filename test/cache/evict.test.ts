@@ -152,7 +152,7 @@ describe("a user's keeper", () => {
     for (const given of [5, {}, {budget: 4}, 'heavy', {name: 'heavy'}]) {
       expect(() => asKeeper(given as string)).to.throw(InvalidArgumentError, /keep|heav/);
     }
-    for (const budget of [0, 1.5, NaN, '8', '8 KB', '-1kB']) {
+    for (const budget of [0, 1.5, NaN, '8', '8 KB', '-1kB', '0kB', '0.0MiB', '0.5B', `${'9'.repeat(400)}B`]) {
       expect(() => heaviest({budget: budget as number})).to.throw(
         InvalidArgumentError,
         /heaviest: budget = .*whole number of tokens >= 1, or bytes such as "64kB"/,

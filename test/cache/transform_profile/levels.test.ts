@@ -268,10 +268,12 @@ describe('levels of bits', () => {
         /bits = .*; expected a number above 0, at most 8, or two to four such numbers that fall, such as "4.5\/2.3\/0.8"/,
       );
     }
-    expect(() => mixed({budget: 256 as never})).to.throw(
-      InvalidArgumentError,
-      /budget = 256; expected bytes/,
-    );
+    for (const budget of [256, '0kB']) {
+      expect(() => mixed({budget: budget as '1kB'})).to.throw(
+        InvalidArgumentError,
+        /budget = (?:256|"0kB"); expected bytes/,
+      );
+    }
     const of = (keep: Keeper) => new KVCache(shapes, transform({bits, profile, keep}));
     expect(() => of(keepers.all())).to.throw(
       InvalidArgumentError,

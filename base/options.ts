@@ -63,6 +63,17 @@ export const atLeast = (least: number) =>
     v.minValue(least, `expected a whole number >= ${least}`),
   );
 
+/** A whole number from `least` to `most`. */
+export const wholeNumberWithin = (least: number, most: number) => {
+  const expected = `expected a whole number from ${least} to ${most}`;
+  return v.pipe(
+    v.number(expected),
+    v.integer(expected),
+    v.minValue(least, expected),
+    v.maxValue(most, expected),
+  );
+};
+
 /** The deepest nesting of options, which is a codec in a policy. Untrusted files could nest until recursion fails. */
 const maxNesting = 16;
 

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import * as v from 'valibot';
-import {type Factory, atLeast, defineFactory} from '../../base/options.js';
+import {type Factory, atLeast, defineFactory, wholeNumberWithin} from '../../base/options.js';
 import {batchedMatMul} from '../../ops/batched_matmul/index.js';
 import {rotate} from '../../ops/rotate/index.js';
-import {rotationFor} from '../../ops/rotate/rope.js';
+import {meanRotation} from '../../ops/rotate/rope.js';
 import type {Candidates, Keeper} from '../contract.js';
 import {unrotateAt} from '../past/decode.js';
 import {type BudgetOptions, budgetEntries, limitsOf} from './options.js';
@@ -12,7 +12,7 @@ import {dots, sumOfGroups, timesMetric, toQueryHeads} from './query_heads.js';
 export interface ExpectedAttentionOptions extends BudgetOptions {
   /** How many of the newest queries the mean and the covariance are of. Default 64. */
   readonly queries?: number;
-  /** Over how many coming positions the expectation is. Default 512. */
+  /** Over how many coming positions the expectation is, at most 2^24: float32 knows no positions beyond. Default 512. */
   readonly ahead?: number;
   /**
    * Added to the expected attention before it is multiplied by the norm of the value, a number >= 0. Default 0.002: the paper's 0.01 lost more
@@ -38,7 +38,7 @@ export const expectedAttention: Factory<ExpectedAttentionOptions, Keeper> = defi
   {
     ...budgetEntries,
     queries: v.optional(atLeast(1), 64),
-    ahead: v.optional(atLeast(1), 512),
+    ahead: v.optional(wholeNumberWithin(1, 2 ** 24), 512),
     epsilon: v.optional(
       v.pipe(v.number(nonNegative), v.finite(nonNegative), v.minValue(0, nonNegative)),
       0.002,
@@ -80,12 +80,11 @@ function expectedExponent(candidates: Candidates, ahead: number): Parameters<Can
   const [, heads, , dim] = rotated.shape;
   const plain = unrotateAt(rotated, tokensSeen - count, {rope, tokensSeen});
   const mean: tf.Tensor4D = tf.mean(plain, 2, true);
+  const rotation = rope && meanRotation(rope.config, dim, tokensSeen, ahead);
   const coming = (x: tf.Tensor4D): tf.Tensor4D => {
-    if (rope === undefined) return x;
-    const {cos, sin, interleaved} = rotationFor(rope.config, dim, tokensSeen, ahead);
-    const everyRow = (table: tf.Tensor2D): tf.Tensor2D =>
-      tf.tile(tf.mean<tf.Tensor2D>(table, 0, true), [x.shape[2], 1]);
-    return rotate(x, {cos: everyRow(cos), sin: everyRow(sin), interleaved});
+    if (rotation === undefined) return x;
+    const everyRow = (row: tf.Tensor2D): tf.Tensor2D => tf.tile(row, [x.shape[2], 1]);
+    return rotate(x, {...rotation, cos: everyRow(rotation.cos), sin: everyRow(rotation.sin)});
   };
   const [center, deviations] = [coming(mean), coming(tf.sub(plain, mean))];
   return ({keys}) => {

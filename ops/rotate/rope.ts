@@ -77,6 +77,28 @@ export function rotationFor(config: RopeConfig, dim: number, start: number, toke
   };
 }
 
+/**
+ * The mean of the rotations of the tokens `start .. start + n`, as one row. Where f is the frequency of a pair, it is
+ *
+ *     1/n sum_t e^(i f (start + t)) = e^(i f (start + (n - 1) / 2)) sin(n f / 2) / (n sin(f / 2))
+ *
+ * which takes as long for many tokens as for one.
+ */
+export function meanRotation(config: RopeConfig, dim: number, start: number, n: number): Rotation {
+  const {frequencies, magnitude} = ropeFrequencies(config, dim);
+  const lengths = frequencies.map(f => {
+    const sine = Math.sin(f / 2);
+    return sine === 0 ? magnitude : (magnitude * Math.sin((n * f) / 2)) / (n * sine);
+  });
+  const angles = frequencies.map(f => f * (start + (n - 1) / 2));
+  const row = (of: (angle: number) => number) =>
+    tf.tensor2d(
+      Float32Array.from(angles, (angle, pair) => lengths[pair]! * of(angle)),
+      [1, angles.length],
+    );
+  return {cos: row(Math.cos), sin: row(Math.sin), interleaved: config.interleaved ?? false};
+}
+
 /** Radians per token by which each pair of channels is rotated, and the factor on cosines and sines (1 except for `yarn` and `longrope`). */
 export function ropeFrequencies(
   config: RopeConfig,

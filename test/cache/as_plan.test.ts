@@ -184,6 +184,10 @@ describe('whatever can be read as a plan', () => {
       [{plan: 'bands', shares: 5}, /"shares" is wrong: expected a list of three shares/],
       [{plan: 'perDepth', policies: 'h2o'}, /"policies" is wrong: expected a list of policies/],
       [{plan: 'scenario'}, /"name" is missing/],
+      ...['0', '1.5', '16777217', '1e300'].map((ahead): [unknown, RegExp] => [
+        `expectedAttention:ahead=${ahead}`,
+        /expectedAttention: ahead = .*; expected a whole number from 1 to 16777216\.$/,
+      ]),
       ['quantized:groupSize=1e99', /groupSize = 1e\+99; expected a whole number from 1 to 1024/],
       ['adaptive:groupSize=4096', /groupSize = 4096; expected a whole number from 1 to 1024/],
       ['h2o:groupSize=4096', /groupSize = 4096; expected a whole number from 1 to 1024/],

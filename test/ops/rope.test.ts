@@ -1,7 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../base/errors.js';
-import {ropeFrequencies, rotationFor, type RopeConfig, type RopeScaling} from '../../ops/rotate/rope.js';
+import {
+  meanRotation,
+  ropeFrequencies,
+  rotationFor,
+  type RopeConfig,
+  type RopeScaling,
+} from '../../ops/rotate/rope.js';
 import {readGolden} from '../support/golden.js';
 import {expectClose} from '../support/tensors.js';
 
@@ -47,6 +53,38 @@ describe('rotationFor', () => {
     const late = rotationFor({theta: 10000}, 8, 40, 10);
     await expectClose(late.cos, tf.slice(long.cos, [40, 0], [10, -1]), 0);
     await expectClose(late.sin, tf.slice(long.sin, [40, 0], [10, -1]), 0);
+  });
+
+  it('has a mean over any number of tokens', async () => {
+    for (const golden of cases) {
+      for (const [start, tokens] of [
+        [0, 1],
+        [997, 1],
+        [31, 6],
+        [4096, 512],
+      ] as const) {
+        const {cos, sin} = rotationFor(configOf(golden), golden.dim, start, tokens);
+        const mean = meanRotation(configOf(golden), golden.dim, start, tokens);
+        const meanOf = (table: tf.Tensor2D) => {
+          const [, pairs] = table.shape;
+          const numbers = table.dataSync<'float32'>();
+          return Array.from({length: pairs}, (_, pair) => {
+            let sum = 0;
+            for (let token = 0; token < tokens; token++) sum += numbers[token * pairs + pair]!;
+            return sum / tokens;
+          });
+        };
+        await expectClose(mean.cos, meanOf(cos), 1e-7 * golden.amplitude);
+        await expectClose(mean.sin, meanOf(sin), 1e-7 * golden.amplitude);
+        tf.dispose([cos, sin, mean.cos, mean.sin]);
+      }
+    }
+    // the integral, which so many tokens are: of pairs that turn fast nothing is left
+    const far = meanRotation({theta: 1e14, interleaved: true}, 4, 0, 2 ** 24);
+    const turned = 2 ** 24 * 1e-7;
+    expect(far.interleaved).to.equal(true);
+    await expectClose(far.cos, [0, Math.sin(turned) / turned], 1e-6);
+    await expectClose(far.sin, [0, (1 - Math.cos(turned)) / turned], 1e-6);
   });
 
   it('is exact to float32 at far positions', async () => {

@@ -2,6 +2,7 @@ import {FormatError, shown} from '../../../base/errors.js';
 import {parseCsv} from '../../../base/files/csv.js';
 import {parseJsonText} from '../../../base/files/json_text.js';
 import {isRecord} from '../../../base/records.js';
+import {listedAnswers} from './listed_answers.js';
 import type {TaskFile, TaskQuestion} from './task.js';
 
 /** Tokens that a model writes if a file does not say how many. */
@@ -103,38 +104,6 @@ const isAnswer = (answer: unknown) =>
   typeof answer === 'string'
     ? answer.trim() !== ''
     : Number.isFinite(answer) && (Number.isSafeInteger(answer) || !Number.isInteger(answer));
-
-/**
- * A cell of CSV may hold a list as JSON, Python or NumPy write it: `["a", 2]`, `['a', 2]`, `['a' 'b']`. Anything else is one answer, such as
- * `[1 to 3]`. What is neither text nor number in a list is null here.
- */
-function listedAnswers(cell: string): unknown[] {
-  const inside = /^\s*\[(?<inside>[^]*)\]\s*$/.exec(cell)?.groups?.['inside']?.trim();
-  if (inside === undefined) return [cell];
-  const items: unknown[] = [];
-  const item =
-    /(?:'(?<single>(?:[^'\\]|\\[^])*)'|"(?<double>(?:[^"\\]|\\[^])*)"|(?<number>[-+]?\d[\d.]*)|None|null|True|true|False|false)\s*(?:,\s*|(?=['"])|$)/y;
-  while (item.lastIndex < inside.length) {
-    const groups = item.exec(inside)?.groups;
-    if (groups === undefined) return [cell];
-    const quoted = groups['single'] ?? groups['double'];
-    items.push(quoted === undefined ? (groups['number'] ?? null) : unescaped(quoted));
-  }
-  return items;
-}
-
-const escapes: Readonly<Record<string, string>> = {b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', '\n': ''};
-
-/** A text between the quotes of JSON or Python, without its escapes. */
-function unescaped(quoted: string): string {
-  return quoted.replaceAll(
-    /\\(?:x([\da-f]{2})|u([\da-f]{4})|U(000[\da-f]{5}|0010[\da-f]{4})|([^]))/gi,
-    (_, byte: string | undefined, short: string | undefined, long: string | undefined, other: string) => {
-      const code = byte ?? short ?? long;
-      return code === undefined ? (escapes[other] ?? other) : String.fromCodePoint(parseInt(code, 16));
-    },
-  );
-}
 
 function newTokensOf({place, fields}: Row): number {
   const value = fields['max_new_tokens'];

@@ -57,9 +57,25 @@ describe('parseTaskFile', () => {
       ['[12, -3.5]', ['12', '-3.5']],
       [`['a', 12345678901234567890]`, ['a', '12345678901234567890']],
       [`[it is] 'x' [y]`, [`[it is] 'x' [y]`]],
+      [`['a\\']`, [`['a\\']`]],
     ];
     for (const [text, answers] of exact) expect(cell(text).answers, text).to.deep.equal(answers);
     expect(cell('a')).to.include({newTokens: 32, answerPrefix: ''});
+  });
+
+  it('reads cells of any length', () => {
+    const long = 'x'.repeat(2e7);
+    const lines = 'x\n'.repeat(3e6);
+    for (const [cell, answer] of [
+      [`['${long}', 'b']`, long],
+      [JSON.stringify([lines, 'b']), lines],
+      [long, long],
+      [`['${long}]`, `['${long}]`],
+    ] as const) {
+      const csv = `context,question,answer\nOne.,What?,"${cell.replaceAll('"', '""')}"\n`;
+      const [first] = parseTaskFile(csv, 'x.csv')[0]!.samples[0]!.questions[0]!.answers;
+      expect(first === answer, cell.slice(0, 9)).to.equal(true); // the difference of such texts takes minutes
+    }
   });
 
   it('names a task by the file, and takes answers as LongBench has them', () => {

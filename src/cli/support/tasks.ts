@@ -22,7 +22,7 @@ import type {NamedText} from './text_args.js';
 /** Options of commands that ask questions about long contexts, or let the model write. */
 export const taskArgs = {
   task: texts(
-    `Also ask questions about long contexts: ${taskNames().join(', ')}; all of them; or a .jsonl or .csv file with the columns of kvpress`,
+    `Also ask questions about long contexts: ${taskNames().join(', ')}; all of them; or a .jsonl, .json or .csv file with the columns of kvpress`,
     'TASK',
   ),
   questions: withDefault(wholeNumber('Questions of each --task, at most'), '16'),
@@ -55,7 +55,7 @@ export async function readTasks(given: readonly string[]): Promise<TaskLike[]> {
   const tasks: TaskLike[] = [];
   for (const name of given) {
     if (name === 'all') tasks.push(...allTasks());
-    else if (/[.](?:jsonl|csv)$/i.test(name))
+    else if (/[.](?:jsonl?|csv)$/i.test(name))
       tasks.push(...parseTaskFile(await readText(name), basename(name)));
     else tasks.push(asTask(name));
   }

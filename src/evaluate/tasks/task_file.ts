@@ -16,12 +16,12 @@ interface Row {
 
 /**
  * Reads questions in the format of kvpress (https://github.com/NVIDIA/kvpress), in which RULER, LongBench and others are published: JSON
- * lines or CSV with the columns `context`, `question`, `answer_prefix` and `answer` (or `answers`), a text or a list of texts; and, if it
+ * lines, a JSON list of objects or CSV, with the columns `context`, `question`, `answer_prefix` and `answer` (or `answers`), a text or a list of texts; and, if it
  * has them, `task` and `max_new_tokens`. As kvpress does without a chat template, a line break separates question and answer prefix.
  * An answer counts by the share of the answers that occur in what the model writes.
  *
  * @param text what the file holds.
- * @param name its name: `.csv` for CSV; everything else is read as JSON lines. Rows without a `task` have the task of that name.
+ * @param name its name: `.csv` for CSV; everything else is read as JSON. Rows without a `task` have the task of that name.
  * @returns a task for each `task`, with the questions about one context together.
  * @throws FormatError if it is neither, is empty, or lacks a column or a value: the message says which and where.
  */
@@ -44,16 +44,27 @@ export function parseTaskFile(text: string, name: string): TaskFile[] {
 }
 
 function jsonRows(text: string, name: string): Row[] {
-  const lines = text.replace(/^\uFEFF/, '').split('\n');
-  return lines.flatMap((line, index) => {
-    if (line.trim() === '') return [];
-    const place = `${name}, line ${index + 1},`;
-    const fields = parseJsonText(line, place);
-    if (isRecord(fields)) return [{place, fields}];
+  const json = text.replace(/^\uFEFF/, '');
+  if (/^\s*\[\s*[{\]]/.test(json)) {
+    const list = parseJsonText(json, name) as readonly unknown[];
+    return list.map((fields, index) => jsonRow(fields, `${name}, item ${index + 1},`));
+  }
+  if (/^\s*\{\s*\n/.test(json)) {
     throw new FormatError(
-      `${place} is ${shown(fields)}; expected an object with context, question and answer.`,
+      `${name} has an object over several lines; write each object on a line of its own, or a list of them: [{...}, {...}].`,
     );
+  }
+  return json.split('\n').flatMap((line, index) => {
+    const place = `${name}, line ${index + 1},`;
+    return line.trim() === '' ? [] : [jsonRow(parseJsonText(line, place), place)];
   });
+}
+
+function jsonRow(fields: unknown, place: string): Row {
+  if (isRecord(fields)) return {place, fields};
+  throw new FormatError(
+    `${place} is ${shown(fields)}; expected an object with context, question and answer.`,
+  );
 }
 
 function csvRows(text: string, name: string): Row[] {

@@ -136,7 +136,9 @@ describe('tasks on the command line', () => {
     const against = ['--task', 'copy', '--against', 'none', '--plan', 'h2o'];
     await rejection(evalCommand.run(against), UsageError, /leave --against out/);
     await rejection(evalCommand.run(['--written', '0']), UsageError, /--written = "0"/);
-    await rejection(evalCommand.run(['--task', 'none.csv']), InvalidArgumentError, /none.csv cannot be read/);
+    for (const file of ['none.csv', 'none.jsonl', 'none.json']) {
+      await rejection(evalCommand.run(['--task', file]), InvalidArgumentError, /none\.\w+ cannot be read/);
+    }
   });
 
   it('refuses contexts that are too long for the model, or too short for the task', async () => {

@@ -37,6 +37,13 @@ describe('parseTaskFile', () => {
     expect(parseTaskFile(`${lines(...rows)}\n\n`, 'ruler.jsonl')).to.deep.equal(expected);
   });
 
+  it('reads a JSON list of objects, on one line or many', () => {
+    for (const indent of [undefined, 2]) {
+      const list = `\uFEFF\n${JSON.stringify(rows, undefined, indent)}\n`;
+      expect(parseTaskFile(list, 'ruler.jsonl')).to.deep.equal(expected);
+    }
+  });
+
   it('reads CSV, with lists as JSON, Python and NumPy write them', () => {
     const csv = [
       'context,question,answer_prefix,answer,task,max_new_tokens',
@@ -118,6 +125,16 @@ describe('parseTaskFile', () => {
       [lines({...good, max_new_tokens: 0}), 'x.jsonl', /has 0 as max_new_tokens/],
       [lines(good, [good]), 'x.jsonl', /line 2, is \[/],
       ['{"context": "One."', 'x.jsonl', /line 1, is not JSON/],
+      [JSON.stringify([good, noAnswer]), 'x.json', /^x.json, item 2, has no column "answer"/],
+      [JSON.stringify([good, 5]), 'x.json', /item 2, is 5; expected an object with context/],
+      ['[]', 'x.json', /^x.json has no rows/],
+      ['[1]\n[2]', 'x.jsonl', /line 1, is \[1\]; expected an object/],
+      [JSON.stringify([good]).slice(0, -1), 'x.json', /^x.json is not JSON/],
+      [
+        JSON.stringify({data: [good]}, undefined, 2),
+        'x.json',
+        /^x.json has an object over several lines; write each object on a line of its own/,
+      ],
     ];
     for (const [text, name, message] of refusals) {
       expect(() => parseTaskFile(text, name), text).to.throw(FormatError, message);

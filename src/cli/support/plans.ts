@@ -5,6 +5,7 @@ import type {Plan} from '../../../cache/plans/plan.js';
 import {codecOptionNames, storeNames} from '../../../cache/codecs/as_store.js';
 import {keeperNames} from '../../../cache/keepers/as_keeper.js';
 import {policyNames, policyOptionNames} from '../../../cache/policies/as_policy.js';
+import {planLabel} from '../../evaluate/plan_label.js';
 import {type Argument, type HelpSection, text, texts} from './arguments.js';
 import {readText} from './files.js';
 import {UsageError} from './usage_error.js';
@@ -42,10 +43,15 @@ export const plansArg = (fallback: string): Argument<readonly string[]> => ({
   parts,
 });
 
-/** Returns the plans given to `plansArg`; `all` stands for every registered policy. */
+/** Returns the plans given to `plansArg`, each once however it is written; `all` stands for every registered policy. */
 export async function readPlans(given: readonly string[]): Promise<Plan[]> {
   const texts = given.flatMap(plan => (plan === 'all' ? policyNames() : [plan]));
-  return Promise.all(texts.map(readPlan));
+  const byLabel = new Map<string, Plan>();
+  for (const plan of await Promise.all(texts.map(readPlan))) {
+    const label = planLabel(plan);
+    if (!byLabel.has(label)) byLabel.set(label, plan);
+  }
+  return [...byLabel.values()];
 }
 
 /** Returns a plan from its text on the command line. */

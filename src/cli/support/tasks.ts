@@ -48,18 +48,18 @@ export interface AskOptions {
 }
 
 /**
- * Returns the tasks given to `taskArgs`, in the order of the command line.
+ * Returns the tasks given to `taskArgs`, each once, in the order of the command line.
  * @throws InvalidArgumentError if there is none of a name, or a file cannot be read; FormatError if it holds no questions.
  */
 export async function readTasks(given: readonly string[]): Promise<TaskLike[]> {
   const tasks: TaskLike[] = [];
-  for (const name of given) {
+  for (const name of new Set(given)) {
     if (name === 'all') tasks.push(...allTasks());
     else if (/[.](?:jsonl?|csv)$/i.test(name))
       tasks.push(...parseTaskFile(await readText(name), basename(name)));
     else tasks.push(asTask(name));
   }
-  return tasks;
+  return [...new Set(tasks)]; // `all` has others, too
 }
 
 /** Whether any of it was asked for. */

@@ -79,7 +79,7 @@ interface PreparedTask {
  * @param model what `loadModel` returns, or `{model, tokenizer}`.
  * @param tasks names of tasks, tasks of your own, or what `parseTaskFile` returns; one or several. `onProgress` counts tokens of contexts,
  *   of all plans together.
- * @throws InvalidArgumentError for an unknown task, options that are not allowed, or a context too short for a task; ContextLengthError,
+ * @throws InvalidArgumentError for an unknown task, two of one name, options that are not allowed, or a context too short for a task; ContextLengthError,
  *   before anything is computed, if a context with its question is longer than the model's; the signal's reason.
  */
 export async function evaluateTasks(
@@ -118,7 +118,13 @@ export async function evaluateTasks(
 function listed(tasks: TaskLike | readonly TaskLike[]): (Task | TaskFile)[] {
   const list = (Array.isArray(tasks) ? tasks : [tasks]) as readonly TaskLike[];
   if (list.length === 0) throw new InvalidArgumentError('There are no tasks; give one or more.');
-  return list.map(asTask);
+  const found = list.map(asTask);
+  const names = found.map(({name}) => name);
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice === undefined) return found;
+  throw new InvalidArgumentError(
+    `There are two tasks called "${twice}", whose rows nobody could tell apart; leave one out, or give it another name.`,
+  );
 }
 
 /** Samples with this many questions together; a file may have fewer. Each made sample has a seed of its own. */

@@ -4,9 +4,12 @@ import {join} from 'node:path';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {parseCsv} from '../../../base/files/csv.js';
+import {policyNames} from '../../../cache/index.js';
 import {evalCommand} from '../../../src/cli/eval.js';
-import {predictionFiles} from '../../../src/cli/support/tasks.js';
+import {readPlans} from '../../../src/cli/support/plans.js';
+import {predictionFiles, readTasks} from '../../../src/cli/support/tasks.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
+import {planLabel, taskNames} from '../../../src/evaluate/index.js';
 import type {NamedMonitorReport} from '../../../src/report/monitor_charts.js';
 import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {rejection} from '../../base/files/rejection.js';
@@ -52,6 +55,23 @@ describe('tasks on the command line', () => {
     const names = Object.keys(predictionFiles({...setting, rows, answers: []}));
     expect(names).to.have.length(4).and.include('predictions_mixed_bits_4_2.csv');
     for (const name of names) expect(name.length).to.be.below(200);
+  });
+
+  it('takes once what is given twice', async () => {
+    const plans = await readPlans(['h2o', 'quantized:bits=8', 'all', 'quantized', '{"name":"h2o"}']);
+    expect(plans.map(planLabel)).to.deep.equal([
+      'h2o',
+      'quantized',
+      ...policyNames().filter(name => name !== 'h2o' && name !== 'quantized'),
+    ]);
+    const file = join(folder, 'twice.jsonl');
+    await writeFile(file, '{"context": "One.", "question": "What?", "answer": "a"}\n');
+    const tasks = await readTasks([file, 'copy', 'all', file, 'needle']);
+    expect(tasks.map(task => (typeof task === 'string' ? task : task.name))).to.deep.equal([
+      'twice.jsonl',
+      'copy',
+      ...taskNames().filter(name => name !== 'copy'),
+    ]);
   });
 
   it('eval: in its JSON, with every answer; the seed makes others', async () => {

@@ -222,6 +222,16 @@ describe('evaluateTasks', () => {
     ])[] = [
       [() => evaluateTasks(loaded(), 'nedle'), InvalidArgumentError, /no task "nedle".*"needle"/],
       [() => evaluateTasks(loaded(), []), InvalidArgumentError, /no tasks/],
+      [
+        () => evaluateTasks(loaded(), ['copy', 'kv', 'copy']),
+        InvalidArgumentError,
+        /two tasks called "copy"/,
+      ],
+      [
+        () => evaluateTasks(loaded(), [file(good), file(good)]),
+        InvalidArgumentError,
+        /two tasks called "mine"/,
+      ],
       [() => evaluateTasks(loaded(), 'needle', {questions: 0}), InvalidArgumentError, /questions = 0/],
       [() => evaluateTasks(loaded(), 'needle', {tokens: 0}), InvalidArgumentError, /tokens = 0/],
       [() => evaluateTasks(loaded(), 'needle', {seed: 1.5}), InvalidArgumentError, /seed = 1.5/],

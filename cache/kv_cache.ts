@@ -300,7 +300,7 @@ export class KVCache implements AttentionCache {
     this.#state.leases.expectFree('truncate');
     if (!Number.isInteger(tokens) || tokens < 0 || tokens > this.tokens) {
       throw new InvalidArgumentError(
-        `truncate(${tokens}): expected a whole number from 0 to ${this.tokens}, the tokens in the cache.`,
+        `truncate(${tokens}): expected a whole number from 0 to ${this.tokens}, the tokens in the cache.${this.#state.disposedNote}`,
       );
     }
     if (tokens === 0) this.reset();
@@ -365,6 +365,7 @@ export class KVCache implements AttentionCache {
     this.#state.leases.expectFree('dispose');
     this.#state.forget();
     this.#state.ropes.dispose();
+    this.#state.isDisposed = true;
   }
 
   /** Lets `using cache = new KVCache(...)` free the cache at the end of its block. */

@@ -40,6 +40,8 @@ export class CacheState {
   readonly pasts: (Past | undefined)[];
   /** By depth; undefined if the depth has seen no token. */
   readonly seen: (Seen | undefined)[];
+  /** Whether the cache was disposed of and not used again since. */
+  isDisposed = false;
 
   constructor(
     readonly model: CacheableModel | readonly LayerShape[],
@@ -59,6 +61,11 @@ export class CacheState {
     let least = Infinity; // a loop: layers ask for it at each step
     for (const past of this.pasts) least = Math.min(least, past?.tokensSeen ?? 0);
     return least;
+  }
+
+  /** A sentence for messages about missing tokens: that they went with `dispose`. Empty if they did not. */
+  get disposedNote(): string {
+    return this.isDisposed ? ' It was disposed of, and its tokens with it.' : '';
   }
 
   /** Tokens that each depth has seen. */
@@ -93,6 +100,7 @@ export class CacheState {
   replace(depth: number, next: Past | undefined): void {
     const former = this.pasts[depth];
     this.pasts[depth] = next;
+    if (next !== undefined) this.isDisposed = false;
     if (former !== undefined) releasePast(former, next);
   }
 

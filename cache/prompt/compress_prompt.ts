@@ -67,7 +67,7 @@ export interface PromptCut {
  *   text, such as `'64kB'`. First and newest tokens are included.
  * @returns what was cut at each depth. Codes that share scales stay or go together, so that a few tokens fewer may stay.
  * @throws InvalidArgumentError if the keeper, the size or an option is not allowed, if the size is more than there is or leaves no room beside
- *   the first and the newest tokens; CacheStateError if the cache is empty, if it lacks what the keeper looks at, if a forward pass stopped
+ *   the first and the newest tokens; CacheStateError if the cache is empty or disposed, if it lacks what the keeper looks at, if a forward pass stopped
  *   before all layers ran, or if the cache changes or a generation uses it meanwhile. The cache is then as before.
  */
 export async function compressPrompt(
@@ -94,8 +94,10 @@ export async function cutDepths(
   state.leases.expectFree('compressPrompt');
   expectWholeStep(state.tokensOfDepths);
   const asked = state.pasts.flatMap((past, depth) => {
-    if (past === undefined)
-      throw new CacheStateError('compressPrompt: the cache holds no tokens; give it the prompt first.');
+    if (past === undefined) {
+      const message = `compressPrompt: the cache holds no tokens; give it the prompt first.${state.disposedNote}`;
+      throw new CacheStateError(message);
+    }
     return isCut(depth) ? (cutOf(state, depth, past, keeper, size, exact) ?? []) : [];
   });
   const cuts = readsAtOnce() ? asked : await Promise.all(asked.map(decided));

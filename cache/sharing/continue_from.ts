@@ -23,6 +23,6 @@ export function continueFrom(state: CacheState, other: CacheState): void {
       latents: seen.latents && {...seen.latents, rope: own(seen.latents.rope)},
     };
     if (past !== undefined) sharePast(past);
-    state.pasts[depth] = past;
+    state.replace(depth, past);
   }
 }

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import {Digest} from '../../base/digest.js';
 import {InvalidArgumentError} from '../../base/errors.js';
 import {expectList} from './id_list.js';
-import type {KVCache} from '../kv_cache.js';
+import {type KVCache, stateOf} from '../kv_cache.js';
 import type {CacheLease} from '../binding/lease.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import {tokensHeld} from '../past/past.js';
@@ -96,7 +96,7 @@ export class PrefixCache {
     expectList(ids, 'ids');
     if (ids.length !== cache.tokens) {
       throw new InvalidArgumentError(
-        `PrefixCache.remember got ${ids.length} ids for a cache of ${cache.tokens} tokens; give the ids of all its tokens.`,
+        `PrefixCache.remember got ${ids.length} ids for a cache of ${cache.tokens} tokens; give the ids of all its tokens.${stateOf(cache).disposedNote}`,
       );
     }
     const chain = this.chainOf(cache, ids, step);

@@ -7,6 +7,7 @@ import {
   type KeeperLike,
   KVCache,
   type PolicyLike,
+  PrefixCache,
   type PromptSize,
   type StoreLike,
   compressPrompt,
@@ -18,6 +19,7 @@ import {segmentsOf, tokensHeld} from '../../cache/past/past.js';
 import {sharedBudgets} from '../../cache/prompt/shared_budgets.js';
 import {eigenAttention} from '../../layers/index.js';
 import {useBackend} from '../../ops/backends/use_backend.js';
+import {rejection} from '../base/files/rejection.js';
 import {expectNoLeak} from '../support/tensors.js';
 import {shipped} from './variants.js';
 
@@ -285,6 +287,25 @@ describe('compressPrompt', () => {
       .with.property('message')
       .that.includes('holds no tokens');
     const cache = prefilled('full');
+    cache.dispose();
+    const ofDisposed = await compressPrompt(cache, 'keyDiff', 0.5).catch((reason: unknown) => reason);
+    expect(ofDisposed)
+      .to.be.instanceOf(CacheStateError)
+      .with.property('message')
+      .that.includes('disposed of');
+    await rejection(cache.truncate(3), InvalidArgumentError, /from 0 to 0, .*\. It was disposed of/);
+    const prefixes = new PrefixCache();
+    expect(() => prefixes.remember(cache, [1, 2], 1)).to.throw(
+      InvalidArgumentError,
+      /0 tokens; .* disposed of/,
+    );
+    feed(cache, 0, tokens); // it may be used again
+    await rejection(cache.truncate(200), InvalidArgumentError, /from 0 to 120, the tokens in the cache\.$/);
+    const other = new KVCache(shapes, 'full');
+    other.dispose();
+    other.continueFrom(cache);
+    await rejection(other.truncate(200), InvalidArgumentError, /the tokens in the cache\.$/);
+    other.dispose();
     const running = compressPrompt(cache, 'keyDiff', 0.5, {over: 'model'});
     feed(cache, tokens, 1);
     const changed = await running.catch((reason: unknown) => reason);

@@ -223,6 +223,8 @@ export interface Policy {
   readonly sinks: number;
   /** The fewest last tokens that stay exact. Tokens that wait for a block to fill are exact, too. */
   readonly recent: number;
+  /** Returns the option that makes at least so many tokens recent, as messages write it. Default: `recent: 16`. */
+  recentOption?(tokens: number): string;
   readonly keep: Keeper;
   readonly store: PairCodec;
   /**

@@ -80,7 +80,8 @@ function withChanged(
  * Checks that the tokens of a policy can take over evicted ones.
  * @throws InvalidArgumentError if its codec cannot encode the values of a token again, or if too few queries see all of its tokens.
  */
-export function expectRefittable({name, keep, store, recent}: Policy): void {
+export function expectRefittable(policy: Policy): void {
+  const {name, keep, store, recent} = policy;
   if (!refits(keep)) return;
   if (store.encodeValues === undefined) throw cannotEncode(store.name);
   if (keep.refit === 'leastSquares' && store.exact !== true) {
@@ -92,8 +93,8 @@ export function expectRefittable({name, keep, store, recent}: Policy): void {
   if (refitsByQueries(keep) && recent < refitQueries) {
     throw new InvalidArgumentError(
       `${name}: refit needs the newest ${refitQueries} queries, and those of the ${recent} recent tokens alone see every token that may be ` +
-        `evicted; give recent: ${refitQueries} or more (h2o calls them recentBudget; of lru and lfu they are a sixteenth of maxCacheSize), or ` +
-        'refit: true with heaviest, which knows the attention of all queries.',
+        `evicted; give ${policy.recentOption?.(refitQueries) ?? `recent: ${refitQueries}`} or more, or refit: true with heaviest, which knows the ` +
+        'attention of all queries.',
     );
   }
 }

@@ -40,6 +40,9 @@ export const sinkEntries = {sinks: v.optional(atLeast(0), 4)};
 export const keepEntries = {...sinkEntries, keep: v.optional(keeperOption, 'all')};
 export const storeEntries = {...sinkEntries, store: v.optional(storeOption, 'dense')};
 
+/** `Policy.recentOption` where the option is called `residual`. */
+export const residualOption = (tokens: number) => `residual: ${tokens}`;
+
 /**
  * Makes the factory of a preset.
  * @param entries the valibot schema of each option, with its default.
@@ -50,7 +53,7 @@ export function definePolicy<Given extends object, const Entries extends v.Objec
   entries: Entries,
   partsOf: (
     checked: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>,
-  ) => Pick<Policy, 'sinks' | 'recent' | 'keep' | 'store' | 'skipValues'>,
+  ) => Pick<Policy, 'sinks' | 'recent' | 'recentOption' | 'keep' | 'store' | 'skipValues'>,
 ): Factory<Given, Policy> {
   return defineFactory(name, entries, checked => ({
     name,

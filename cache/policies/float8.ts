@@ -3,7 +3,14 @@ import {type Factory, atLeast} from '../../base/options.js';
 import {type Float8Options, float8 as float8Codec, float8Entries} from '../codecs/float8.js';
 import {codecPair} from '../codecs/pair.js';
 import type {Policy} from '../contract.js';
-import {type KeepOptions, type ReadOptions, definePolicy, keepEntries, readEntries} from './define.js';
+import {
+  type KeepOptions,
+  type ReadOptions,
+  definePolicy,
+  keepEntries,
+  readEntries,
+  residualOption,
+} from './define.js';
 
 export interface Float8PolicyOptions extends Float8Options, KeepOptions, ReadOptions {
   /** The fewest last tokens that stay exact. Default 0: a token is exact in its own step. */
@@ -19,6 +26,7 @@ export const float8: Factory<Float8PolicyOptions, Policy> = definePolicy(
   {...float8Entries, residual: v.optional(atLeast(0), 0), ...keepEntries, ...readEntries},
   ({format, residual, sinks, keep, skipValues}) => {
     const codec = float8Codec({format});
-    return {sinks, recent: residual, keep, store: codecPair({keys: codec, values: codec}), skipValues};
+    const store = codecPair({keys: codec, values: codec});
+    return {sinks, recent: residual, recentOption: residualOption, keep, store, skipValues};
   },
 );

@@ -35,5 +35,8 @@ export const h2o: Factory<H2oOptions, Policy> = definePolicy('h2o', entries, che
   const {heavyBudget, recentBudget, normalize, refit, store} = checked;
   const sinks = typeof heavyBudget === 'number' ? Math.min(checked.sinks, heavyBudget - 1) : checked.sinks;
   const budget = typeof heavyBudget === 'number' ? heavyBudget - sinks : heavyBudget;
-  return {sinks, recent: recentBudget, keep: heaviest({budget, normalize, refit}), store};
+  return {
+    ...{sinks, recent: recentBudget, recentOption: tokens => `recentBudget: ${tokens}`},
+    ...{keep: heaviest({budget, normalize, refit}), store},
+  };
 });

@@ -52,7 +52,8 @@ export const layered: Factory<LayeredOptions, Policy> = definePolicy('layered', 
   }
   const store = bits === null ? onlineSvd({rank, updateFreq: updateTokens}) : longTerm(bits, rank, rankOf);
   const check: PairCodec['check'] = sizes => checkRank('layered: longTermRank', rank ?? 1, sizes);
-  return {sinks, recent: shortTermSize, keep, store: {...store, check}};
+  const recentOption = (tokens: number) => `shortTermSize: ${tokens}`;
+  return {sinks, recent: shortTermSize, recentOption, keep, store: {...store, check}};
 });
 
 function longTerm(bits: IntegerBits, rank: number | null, rankOf: 'both' | 'keys' | 'values'): PairCodec {

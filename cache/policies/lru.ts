@@ -26,6 +26,9 @@ export function sizesOf(size: number, sinks: number): {recent: number; budget: n
   return {recent, budget: size - recent - first, sinks: first};
 }
 
+/** The least size with so many recent tokens. */
+export const sizeOfRecent = (tokens: number) => `maxCacheSize: ${16 * (tokens - 1) + 1}`;
+
 /**
  * Least recently used: once a key head holds more than `maxCacheSize` tokens, it evicts those whose last use is the oldest; ties evict
  * the oldest token. A query uses a token if its attention probability exceeds `threshold`.
@@ -33,5 +36,5 @@ export function sizesOf(size: number, sinks: number): {recent: number; budget: n
 export const lru: Factory<LeastUsedOptions, Policy> = definePolicy('lru', leastUsedEntries, checked => {
   const {maxCacheSize, threshold, refit, store} = checked;
   const {sinks, recent, budget} = sizesOf(maxCacheSize, checked.sinks);
-  return {sinks, recent, keep: lastUsed({budget, threshold, refit}), store};
+  return {sinks, recent, recentOption: sizeOfRecent, keep: lastUsed({budget, threshold, refit}), store};
 });

@@ -4,7 +4,14 @@ import {integerBits, type IntegerBits} from '../../ops/encodings/integer.js';
 import {groupSizes, integer} from '../codecs/integer.js';
 import {codecPair} from '../codecs/pair.js';
 import type {Policy} from '../contract.js';
-import {type KeepOptions, type ReadOptions, definePolicy, keepEntries, readEntries} from './define.js';
+import {
+  type KeepOptions,
+  type ReadOptions,
+  definePolicy,
+  keepEntries,
+  readEntries,
+  residualOption,
+} from './define.js';
 
 export interface QuantizedOptions extends KeepOptions, ReadOptions {
   /** Bits per number: 2, 3, 4, 5, 6 or 8. Default 8. */
@@ -57,6 +64,7 @@ export const quantized: Factory<QuantizedOptions, Policy> = definePolicy('quanti
   return {
     sinks,
     recent: residual,
+    recentOption: residualOption,
     keep,
     store: codecPair({
       keys: integer({...shared, bits: keyBits ?? checked.bits, groupAxis: keyAxis}),

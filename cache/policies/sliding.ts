@@ -31,6 +31,11 @@ export const sliding: Factory<SlidingOptions, Policy> = definePolicy('sliding', 
   return {
     sinks,
     recent,
+    recentOption: tokens =>
+      Object.entries({window, recent: checked.recent})
+        .filter(([, size]) => size < tokens)
+        .map(([name]) => `${name}: ${tokens}`)
+        .join(' and '),
     keep: windowKeeper({budget: window - recent, refit}),
     store: window > recent ? store : asStore('dense'),
   };

@@ -160,8 +160,9 @@ function cutOf(
   exact: {readonly sinks?: number | undefined; readonly recent?: number | undefined},
 ): Cut | undefined {
   const own = state.policies[depth]!;
+  const {recentOption: _, ...parts} = own; // the cut has a `recent` of its own
   const policy = {
-    ...own,
+    ...parts,
     keep,
     sinks: exact.sinks ?? Math.max(4, own.sinks),
     recent: exact.recent ?? Math.max(own.recent, queriesKept(keep) ?? 0),

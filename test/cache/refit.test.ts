@@ -7,6 +7,7 @@ import {
   type PolicyLike,
   type Refit,
   type StoreLike,
+  asPolicy,
   compressPrompt,
   keeperNames,
   policy,
@@ -209,6 +210,34 @@ describe('keepers that refit', () => {
       for (const used of [cache, fork, restored]) used.dispose();
     }));
 
+  it('say by which options of a policy they have enough recent tokens', async () => {
+    const keep = 'keep=keyDiff,budget=256,refit=true';
+    for (const text of [
+      'keyDiff:refit=true,recent=3',
+      'h2o:recentBudget=8,refit=leastSquares',
+      'lru:maxCacheSize=100,refit=true',
+      'lfu:maxCacheSize=100,refit=true',
+      'sliding:recent=3,refit=true',
+      'sliding:window=12,refit=true',
+      'sliding:window=12,recent=5,refit=true',
+      `quantized:${keep}`,
+      `float8:${keep}`,
+      `layered:longTermBits=4,shortTermSize=8,${keep}`,
+    ]) {
+      const {name, options} = asPolicy(text);
+      const message = await Promise.resolve(text)
+        .then(plan => new KVCache(shapes, plan))
+        .then(String, String);
+      expect(message).to.match(
+        new RegExp(`^InvalidArgumentError: ${name}: refit needs the newest 16 queries`),
+      );
+      const named = [...message.matchAll(/(\w+): (\d+)(?= or more| and )/g)];
+      const given = Object.fromEntries(named.map(([, option, size]) => [option!, Number(size)]));
+      expect(named, message).to.not.be.empty;
+      new KVCache(shapes, {name, options: {...options, ...given}}).dispose();
+    }
+  });
+
   it('say what they lack', async () => {
     const make = (plan: PolicyLike) => () => new KVCache(shapes, plan).dispose();
     for (const store of [
@@ -223,8 +252,7 @@ describe('keepers that refit', () => {
         new RegExp(`refit: ${name} cannot encode the values of a token again .*dense, float8 or integer`),
       );
     }
-    const few =
-      /refit needs the newest 16 queries, .* 8 recent tokens .* recent: 16 or more .*h2o calls them recentBudget/;
+    const few = /refit needs the newest 16 queries, .* 8 recent tokens .* give recent: 16 or more/;
     expect(make('keyDiff:budget=32,refit=true,recent=8')).to.throw(InvalidArgumentError, few);
     expect(make('sliding:window=64,recent=8,refit=true')).to.throw(InvalidArgumentError, few);
     make('heaviest:budget=32,refit=true,recent=1')();

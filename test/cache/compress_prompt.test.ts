@@ -263,7 +263,7 @@ describe('compressPrompt', () => {
         'snapKv',
         0.9,
         CacheStateError,
-        /newest 64 queries, and this cache kept 1\D.*'snapKv:budget=null,queries=64'/,
+        /newest 64 queries, and this cache kept 1\D.*'snapKv:budget=null'/,
       ],
       ['full', 'heaviest', 0.9, CacheStateError, /attention of all queries, .*'heaviest:budget=null'/],
       ['lastUsed:budget=null', 'heaviest', 0.9, CacheStateError, /attention of all queries/],
@@ -319,16 +319,37 @@ describe('compressPrompt', () => {
   });
 
   it('names a plan in its error whose cache can be cut so', async () => {
-    for (const keep of ['heaviest', 'lastUsed', 'window', 'snapKv']) {
-      const keeper = {name: keep, options: {refit: 'leastSquares', ...(keep === 'snapKv' && {queries: 16})}};
-      const full = prefilled('full');
-      const message = await compressPrompt(full, keeper, 0.9).then(String, String);
-      const plan = /'(\w+:budget=null,refit=\w+)'/.exec(message)?.[1];
-      const cache = prefilled(plan!);
-      expect((await compressPrompt(cache, keeper, 0.9))[0]!.keptTokens, message).to.equal(108);
-      full.dispose();
-      cache.dispose();
+    const lacking = ['full', 'tova:budget=null', 'mostUsed:budget=null', 'snapKv:budget=null,queries=4'];
+    const keepers = [
+      ...[
+        'heaviest',
+        'lastUsed:threshold=0.2',
+        'mostUsed:threshold=0.3',
+        'window',
+        'dropKv:queries=8',
+        'snapKv',
+      ],
+      ...['expectedAttention:queries=40', 'tova', 'snapKv:queries=16'],
+    ].flatMap(keep =>
+      [false, true, 'leastSquares'].map(
+        refit => `${keep}${keep.includes(':') ? ',' : ':'}refit=${String(refit)}`,
+      ),
+    );
+    let refused = 0;
+    for (const keeper of keepers) {
+      for (const plan of lacking) {
+        const without = prefilled(plan);
+        const message = await compressPrompt(without, keeper, 0.9).then(() => undefined, String);
+        without.dispose();
+        if (message === undefined) continue; // the plan asks for all that the keeper looks at
+        refused++;
+        const named = /'(\w+:budget=null[^']*)'/.exec(message)?.[1];
+        const cache = prefilled(named!);
+        expect((await compressPrompt(cache, keeper, 0.9))[0]!.keptTokens, message).to.equal(108);
+        cache.dispose();
+      }
     }
+    expect(refused).to.be.above(60);
   });
 
   it('frees what it made if a keeper fails at a later depth', async () => {

@@ -14,6 +14,7 @@ import {asPolicy, makePolicy, policyNames, tokenBudget} from '../cache/index.js'
 import {loadModel} from '../models/load.js';
 import {useBackend} from '../ops/backends/use_backend.js';
 import {type Checkpoint, endure} from './support/endurance.js';
+import {timeLeft} from './support/print_share.js';
 
 async function main(): Promise<void> {
   const {values} = parseArgs({
@@ -54,9 +55,8 @@ function progress(
   {tokens, seconds, cacheBytes, rss, drift, scores}: Checkpoint,
   total: number,
 ): string {
-  const left = (seconds / tokens) * (total - tokens);
   return (
-    `${policy}: ${tokens} of ${total} tokens, ${(tokens / seconds).toFixed(1)} a second, ${Math.ceil(left / 60)} min left; ` +
+    `${policy}: ${tokens} of ${total} tokens, ${(tokens / seconds).toFixed(1)} a second, ${timeLeft({done: tokens, total}, seconds)}; ` +
     `cache ${cacheBytes} bytes, rss ${(rss / 2 ** 20).toFixed(0)} MiB; keys off by ${drift.keys.toExponential(1)}, ` +
     `values by ${drift.values} (${drift.tokens} compared)` +
     (scores

@@ -40,7 +40,7 @@ export interface BackendOptions {
   /**
    * Features of WebGPU for the device of the webgpu backend, which shaders of attention then use: 'subgroups' (maxima and sums of scores by
    * collective operations) and 'shader-f16' (keys and values are rounded to 16 bits where they are multiplied, half of the workgroup's
-   * memory for an error of up to 5e-4 of each). Those that the adapter lacks are left out, and a note on the console says so; so are all if
+   * memory for an error of up to 5e-4 of each, and 3e-8 of small ones). Those that the adapter lacks are left out, and a note on the console says so; so are all if
    * the backend has started without. Default: none, as neither was timed on a GPU. Ignored by other backends.
    */
   readonly features?: readonly WebgpuFeature[];
@@ -54,8 +54,10 @@ export interface BackendOptions {
  * @throws InvalidArgumentError for an unknown name or option; BackendError if the package is missing, a file of it is not found
  *   (the message names the places), or the backend cannot start here. The current backend then stays current.
  */
-export function useBackend(name: BackendName, options: BackendOptions = {}): Promise<void> {
-  const started = underWay.then(() => startBackend(name, options));
+export async function useBackend(name: BackendName, options: BackendOptions = {}): Promise<void> {
+  expectName(name);
+  const checked = checkedOptions(options);
+  const started = underWay.then(() => startBackend(name, checked));
   underWay = started.catch(() => undefined);
   return started;
 }
@@ -63,32 +65,37 @@ export function useBackend(name: BackendName, options: BackendOptions = {}): Pro
 /** One start at a time: tfjs abandons a backend that is starting if another start begins, even of the same backend. */
 let underWay: Promise<void> = Promise.resolve();
 
-async function startBackend(name: BackendName, options: BackendOptions): Promise<void> {
-  if (!backendNames.includes(name)) {
-    const given: unknown = name;
-    const hint = typeof given === 'string' ? didYouMean(given, backendNames) : '';
-    throw new InvalidArgumentError(
-      `backend = ${shown(given)}; expected one of ${backendNames.join(', ')}.${hint}`,
-    );
-  }
-  const {wasmPaths, threads, features} = checkedOptions(options);
+async function startBackend(
+  name: BackendName,
+  {wasmPaths, threads, features}: BackendOptions,
+): Promise<void> {
   if (isRunning(name) && !(name === 'webgpu' && webgpuIsLost())) {
     await tf.ready();
     await settle(name, threads, features);
     return;
   }
   const former: string | undefined = tf.getBackend();
+  let takeBack = () => {};
   try {
     let fault: BackendError | undefined;
     if (name === 'wasm') fault = await importWasm(wasmPaths, countOf(threads ?? 1) > 1);
-    else if (name === 'webgpu') await importWebgpu(features);
+    else if (name === 'webgpu') takeBack = await importWebgpu(features);
     else await importers[name]();
     await start(name, fault);
     await settle(name, threads, features);
   } catch (error) {
+    takeBack();
     await restore(former);
     throw error;
   }
+}
+
+function expectName(given: unknown): void {
+  if (backendNames.some(name => name === given)) return;
+  const hint = typeof given === 'string' ? didYouMean(given, backendNames) : '';
+  throw new InvalidArgumentError(
+    `backend = ${shown(given)}; expected one of ${backendNames.join(', ')}.${hint}`,
+  );
 }
 
 /** What is asked of a backend that runs. */

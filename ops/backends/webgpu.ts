@@ -8,14 +8,16 @@ import {startWithFeatures, type WebgpuFeature} from './webgpu_features.js';
  * Imports tfjs-backend-webgpu. In Node it first gives the process a `navigator.gpu`: Dawn, from npm's `webgpu`.
  *
  * @param features with which it shall start, if it has not started; nothing: as it was asked for last, by default with none.
+ * @returns what takes it back that it shall start with these features.
  * @throws BackendError if a package is missing or there is no adapter (no GPU, no driver, or not allowed).
  */
-export async function importWebgpu(features?: readonly WebgpuFeature[]): Promise<void> {
+export async function importWebgpu(features?: readonly WebgpuFeature[]): Promise<() => void> {
   if (webgpuIsLost()) forgetLostDevice();
   if (runsInNode() && navigatorGpu() === undefined) await installDawn();
   await requireAdapter();
   if (!isRegistered()) await importPackage();
-  if (features !== undefined && !('webgpu' in tf.engine().registry)) startWithFeatures(features);
+  if (features === undefined || 'webgpu' in tf.engine().registry) return () => undefined;
+  return startWithFeatures(features);
 }
 
 /** In bundles it is imported already, and cannot be imported by its name. */
@@ -29,8 +31,8 @@ async function importPackage(): Promise<void> {
   }
   if (!isRegistered()) {
     throw new BackendError(
-      '@tensorflow/tfjs-backend-webgpu was imported before navigator.gpu existed and registered nothing: let ' +
-        "useBackend('webgpu') import it, or set navigator.gpu first.",
+      '@tensorflow/tfjs-backend-webgpu was imported before navigator.gpu existed and registered nothing, or tf.removeBackend removed ' +
+        "what it did: let useBackend('webgpu') import it, or set navigator.gpu first.",
     );
   }
 }

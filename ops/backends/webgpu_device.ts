@@ -143,14 +143,16 @@ export function webgpuIsLost(): boolean {
   return backend !== undefined && losses.has(backend);
 }
 
-/** The priority with which tfjs registers its webgpu backend. */
-export const tfjsPriority = 3;
-
 /** Makes tfjs forget the backend whose device was lost, so that it starts a new one the next time. */
 export function forgetLostDevice(): void {
-  const factory = tf.findBackendFactory('webgpu');
+  registerFactory(tf.findBackendFactory('webgpu'));
+}
+
+/** Lets tfjs make its webgpu backend by this factory, with the priority that it has. One that was made is forgotten. */
+export function registerFactory(factory: ReturnType<typeof tf.findBackendFactory>): void {
+  const {priority} = tf.engine().registryFactory['webgpu']!;
   tf.removeBackend('webgpu');
-  tf.registerBackend('webgpu', factory, tfjsPriority);
+  tf.registerBackend('webgpu', factory, priority);
 }
 
 function checkNotLost(backend: TfjsWebgpuBackend, cause?: unknown): void {

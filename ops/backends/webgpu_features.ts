@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
+import {BackendError, InvalidArgumentError, didYouMean, shown} from '../../base/errors.js';
 import {once, warnOnConsole} from '../../base/warn.js';
-import {asTfjsWebgpuBackend, tfjsPriority} from './webgpu_device.js';
+import {asTfjsWebgpuBackend, registerFactory} from './webgpu_device.js';
 
 // Features of WebGPU that shaders of eigenkv use where a device was made with them. tfjs makes its device without.
 
@@ -15,7 +15,10 @@ export function featuresOf({features}: GPUDevice): {readonly [Name in WebgpuFeat
   return {subgroups: features.has('subgroups'), 'shader-f16': features.has('shader-f16')};
 }
 
-/** @throws InvalidArgumentError if it is no array of names of features. */
+/**
+ * Returns them, each once.
+ * @throws InvalidArgumentError if it is no array of names of features.
+ */
 export function checkFeatures(features: readonly WebgpuFeature[]): readonly WebgpuFeature[] {
   const given: unknown = features;
   if (!Array.isArray(given)) {
@@ -30,27 +33,40 @@ export function checkFeatures(features: readonly WebgpuFeature[]): readonly Webg
       `features has ${shown(name)}; expected ${webgpuFeatures.join(', ')}.${hint}`,
     );
   }
-  return features;
+  return [...new Set(features)];
 }
 
 /**
  * Lets tfjs' webgpu backend, which has not started yet, start with those of these features that the adapter has. tfjs is left to choose
  * adapter, limits and its own features: only what it asks the adapter for is completed, while it starts.
+ *
+ * @returns what takes it back.
+ * @throws BackendError if `navigator.gpu` does not let its method be replaced meanwhile.
  */
-export function startWithFeatures(features: readonly WebgpuFeature[]): void {
-  const known = tf.findBackendFactory('webgpu');
-  const ofTfjs = factoriesOfTfjs.get(known) ?? known;
+export function startWithFeatures(features: readonly WebgpuFeature[]): () => void {
+  const former = tf.findBackendFactory('webgpu');
+  const ofTfjs = factoriesOfTfjs.get(former) ?? former;
+  if (features.length === 0) {
+    if (ofTfjs !== former) registerFactory(ofTfjs);
+    return () => registerFactory(former);
+  }
+  const own = Object.getOwnPropertyDescriptor(navigator.gpu, 'requestAdapter');
+  if (own === undefined ? !Object.isExtensible(navigator.gpu) : own.configurable !== true) {
+    throw new BackendError(
+      "navigator.gpu is frozen, so a device cannot be asked for features: call useBackend('webgpu') without them.",
+    );
+  }
   const factory = async () => {
-    const restore = completeRequests(navigator.gpu, features);
+    const end = completeRequests(navigator.gpu, features);
     try {
       return await ofTfjs();
     } finally {
-      restore();
+      end();
     }
   };
   factoriesOfTfjs.set(factory, ofTfjs);
-  tf.removeBackend('webgpu');
-  tf.registerBackend('webgpu', factory, tfjsPriority);
+  registerFactory(factory);
+  return () => registerFactory(former);
 }
 
 /** tfjs' factory within each of ours. */
@@ -58,18 +74,37 @@ const factoriesOfTfjs = new WeakMap<object, ReturnType<typeof tf.findBackendFact
 
 /** Until the function is called that is returned, adapters of `gpu` add features to devices that are asked of them. */
 function completeRequests(gpu: GPU, features: readonly WebgpuFeature[]): () => void {
+  const own = Object.getOwnPropertyDescriptor(gpu, 'requestAdapter');
   const requestAdapter = gpu.requestAdapter.bind(gpu);
+  let isOver = false; // whoever wraps this function meanwhile still has it afterwards
   const completed = async (options?: GPURequestAdapterOptions) => {
     const adapter = await requestAdapter(options);
-    if (adapter === null) return null;
-    const requestDevice = adapter.requestDevice.bind(adapter);
-    const present = features.filter(name => adapter.features.has(name)) as GPUFeatureName[]; // older types lack subgroups
-    adapter.requestDevice = descriptor =>
-      requestDevice({...descriptor, requiredFeatures: [...(descriptor?.requiredFeatures ?? []), ...present]});
-    return adapter;
+    return adapter === null || isOver ? adapter : withFeatures(adapter, features);
   };
-  Object.defineProperty(gpu, 'requestAdapter', {value: completed, configurable: true});
-  return () => Reflect.deleteProperty(gpu, 'requestAdapter');
+  Object.defineProperty(gpu, 'requestAdapter', {value: completed, configurable: true, writable: true});
+  return () => {
+    isOver = true;
+    if (gpu.requestAdapter !== completed) return;
+    if (own === undefined) Reflect.deleteProperty(gpu, 'requestAdapter');
+    else Object.defineProperty(gpu, 'requestAdapter', own);
+  };
+}
+
+/** The adapter, which itself stays as it is, but for what devices are asked for. */
+function withFeatures(adapter: GPUAdapter, features: readonly WebgpuFeature[]): GPUAdapter {
+  const present = features.filter(name => adapter.features.has(name)) as GPUFeatureName[]; // older types lack subgroups
+  const requestDevice = (descriptor?: GPUDeviceDescriptor) =>
+    adapter.requestDevice({
+      ...descriptor,
+      requiredFeatures: [...(descriptor?.requiredFeatures ?? []), ...present],
+    });
+  return new Proxy(adapter, {
+    get(real, name) {
+      if (name === 'requestDevice') return requestDevice;
+      const value: unknown = Reflect.get(real, name, real);
+      return typeof value === 'function' ? (value.bind(real) as unknown) : value;
+    },
+  });
 }
 
 const note = once(warnOnConsole);

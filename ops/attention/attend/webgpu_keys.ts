@@ -134,11 +134,12 @@ export const packShader: Shader<{mean: boolean}, PackUniform> = {
 /** Floats of workgroup memory beyond `tile` that `loadKeys` takes for each of its tokens. */
 export const latentFloats = ({keys, rebuilt}: KeyConstants): number => (rebuilt === undefined ? 0 : keys.dim);
 
-/** WGSL of what tiles of 16 bits need: the nearest number that they hold, the largest for those beyond; NaN stays. */
+/** WGSL of what tiles of 16 bits need: the nearest number that they hold, the largest for those beyond; NaN and infinities stay. */
 export const halvesText = `
     enable f16;
     fn half(number : f32) -> f16 {
-      return select(f16(clamp(number, -65504.0, 65504.0)), f16(number), isNaN(number));
+      let isFinite = (bitcast<u32>(number) & 0x7fffffffu) < 0x7f800000u;
+      return select(f16(number), f16(clamp(number, -65504.0, 65504.0)), isFinite);
     }`;
 
 /** WGSL of a number as `tile` holds it. */

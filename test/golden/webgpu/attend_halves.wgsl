@@ -1,7 +1,8 @@
 
     enable f16;
     fn half(number : f32) -> f16 {
-      return select(f16(clamp(number, -65504.0, 65504.0)), f16(number), isNaN(number));
+      let isFinite = (bitcast<u32>(number) & 0x7fffffffu) < 0x7f800000u;
+      return select(f16(number), f16(clamp(number, -65504.0, 65504.0)), isFinite);
     }
     const hidden = -3.0e38;
     var<workgroup> tile : array<f16, 2080>;

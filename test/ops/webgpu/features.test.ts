@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {expect} from 'chai';
-import {InvalidArgumentError} from '../../../base/errors.js';
+import {BackendError, InvalidArgumentError} from '../../../base/errors.js';
 import {attend} from '../../../ops/attention/attend/index.js';
 import {mergePartials} from '../../../ops/attention/merge_partials/index.js';
 import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
@@ -106,19 +106,15 @@ for (const features of [['subgroups'], ['shader-f16'], ['subgroups', 'shader-f16
         1e-5,
       ));
 
-    it('keeps NaN, and takes the largest number for those beyond', async () => {
-      const values = tf.tensor4d([NaN, 1e6, -1e30, 3], [1, 1, 1, 4]);
-      const zeros = tf.zeros<tf.Rank.R4>([1, 1, 1, 4]);
-      const partial = attend(
-        zeros,
-        {kind: 'dense', dim: 4, data: zeros},
-        {kind: 'dense', dim: 4, data: values},
-        {tokens: 1, scale: 1},
-      );
-      const [nan, ...others] = await partial.data();
+    it('keeps NaN and infinities, and takes the largest number for those beyond', async () => {
+      const values = tf.tensor4d([NaN, 1e6, -1e30, 3, Infinity, -Infinity], [1, 1, 1, 6]);
+      const zeros = tf.zeros<tf.Rank.R4>([1, 1, 1, 6]);
+      const dense = (data: tf.Tensor4D) => ({kind: 'dense', dim: 6, data}) as const;
+      const partial = attend(zeros, dense(zeros), dense(values), {tokens: 1, scale: 1});
+      const numbers = [...(await partial.data())];
       tf.dispose([values, zeros, partial]);
-      expect(nan).to.be.NaN;
-      await expectClose(others, halves ? [65504, -65504, 3, 0, 1] : [1e6, Math.fround(-1e30), 3, 0, 1], 0);
+      const beyond = halves ? [65504, -65504] : [1e6, Math.fround(-1e30)];
+      expect(numbers).to.deep.equal([NaN, ...beyond, 3, Infinity, -Infinity, 0, 1]);
     });
 
     it('has them again after its device was lost', async () => {
@@ -157,6 +153,92 @@ describe('webgpu that started without features', function () {
     expect(gpuDevice().features.has('subgroups')).to.be.false;
     await expectClose(x, [1, 2, 3], 0);
     x.dispose();
+  });
+});
+
+describe('navigator.gpu, while webgpu starts with features', function () {
+  let former: string | undefined;
+  before(async function () {
+    if (!testBackends.includes('webgpu')) skip(this, 'no webgpu under test (EIGENKV_TEST_BACKENDS=webgpu)');
+    former = tf.getBackend();
+    await useBackend('webgpu');
+  });
+  afterEach(() => Reflect.deleteProperty(navigator.gpu, 'requestAdapter'));
+  after(async () => {
+    await restart([]);
+    await tf.setBackend(former ?? 'cpu');
+  });
+
+  /** Lets the page have a `requestAdapter` of its own. */
+  const wrap = (change: (adapter: GPUAdapter) => GPUAdapter | null) => {
+    const requestAdapter = navigator.gpu.requestAdapter.bind(navigator.gpu);
+    const own = async (options?: GPURequestAdapterOptions) => {
+      const adapter = await requestAdapter(options);
+      return adapter && change(adapter);
+    };
+    navigator.gpu.requestAdapter = own;
+    return own;
+  };
+
+  it('keeps a requestAdapter that the page has replaced, and adapters their requestDevice', async () => {
+    const shared = (await navigator.gpu.requestAdapter())!;
+    const own = wrap(() => shared);
+    await restart(['subgroups']).catch(() => undefined); // Dawn makes one device of an adapter
+    expect(navigator.gpu.requestAdapter).to.equal(own);
+    expect(Object.hasOwn(shared, 'requestDevice')).to.be.false;
+  });
+
+  it('gives features to no device but the one that tfjs asks for', async () => {
+    await loseDevice().catch(() => undefined);
+    await useBackend('webgpu', {features: ['subgroups']});
+    const adapter = await navigator.gpu.requestAdapter();
+    const device = await adapter!.requestDevice();
+    expect(device.features.has('subgroups')).to.be.false;
+    expect(Object.hasOwn(navigator.gpu, 'requestAdapter')).to.be.false;
+    device.destroy();
+  });
+
+  it('asks for none of the features of a start that failed', async () => {
+    await restart([]);
+    await loseDevice();
+    await useBackend('cpu');
+    let asked = 0;
+    wrap(adapter => (++asked > 1 ? null : adapter)); // tfjs fails after eigenkv has looked
+    await rejection(useBackend('webgpu', {features: ['subgroups']}), BackendError);
+    expect(asked).to.equal(2);
+    Reflect.deleteProperty(navigator.gpu, 'requestAdapter');
+    expect(tf.getBackend()).to.equal('cpu');
+    await useBackend('webgpu');
+    expect(gpuDevice().features.has('subgroups')).to.be.false;
+  });
+
+  it('is asked for what was given, whatever becomes of the array, with the priority that the backend had', async () => {
+    await loseDevice();
+    const features: WebgpuFeature[] = ['subgroups'];
+    tf.engine().registryFactory['webgpu']!.priority = 7;
+    const started = useBackend('webgpu', {features});
+    features[0] = 'nonsense' as WebgpuFeature;
+    await started;
+    features.push('shader-f16');
+    await loseDevice();
+    await useBackend('webgpu');
+    expect(gpuDevice().features.has('shader-f16')).to.be.false;
+    expect(tf.engine().registryFactory['webgpu']!.priority).to.equal(7);
+    tf.engine().registryFactory['webgpu']!.priority = 3;
+  });
+
+  it('is left alone where it is frozen, and the error says so', async () => {
+    await loseDevice();
+    await useBackend('cpu');
+    const {gpu} = navigator;
+    const frozen = Object.freeze({requestAdapter: () => gpu.requestAdapter()});
+    Object.defineProperty(navigator, 'gpu', {value: frozen, configurable: true});
+    try {
+      const error = await rejection(useBackend('webgpu', {features: ['subgroups']}), BackendError);
+      expect(error.message).to.match(/navigator.gpu is frozen.*call useBackend\('webgpu'\) without/);
+    } finally {
+      Object.defineProperty(navigator, 'gpu', {value: gpu, configurable: true});
+    }
   });
 });
 

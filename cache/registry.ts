@@ -84,14 +84,11 @@ export class Registry<Made extends {readonly name: string; readonly options: Opt
       );
     }
     const {name, options, ...beside} = given;
-    const [dropped] = Object.keys(beside);
-    if (options === undefined && dropped !== undefined) {
-      throw new InvalidArgumentError(
-        `${shown(given)} has "${dropped}" next to its name; put options into "options": {name: "${name}", options: {...}}.`,
-      );
-    }
     const factory = this.#factories.get(name);
     if (factory === undefined) throw unknownName(this.kind, name, this.names);
+    const own = options && this.optionNames(name);
+    const dropped = Object.keys(beside).find(key => options === undefined || own?.includes(key));
+    if (dropped !== undefined) throw besideName(given, dropped);
     if (factory.optionNames === undefined) this.#expectNames(name, factory, options ?? {});
     const made = factory(options ?? {});
     if (isSpec(made)) return made;
@@ -106,6 +103,13 @@ export class Registry<Made extends {readonly name: string; readonly options: Opt
     const unknown = names && Object.keys(options).find(option => !names.includes(option));
     if (unknown !== undefined) throw unknownOption(name, unknown, names!);
   }
+}
+
+/** The error for an option that stands outside a spec's `options`. */
+export function besideName(spec: Spec, option: string): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `${shown(spec)} has "${option}" next to its name; put options into "options": {name: "${spec.name}", options: {...}}.`,
+  );
 }
 
 /** The error for a name that none of these is. */

@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
 import {type Spec, atLeast, checkOptions} from '../../base/options.js';
 import type {Keeper} from '../contract.js';
-import {Registry, isSpec} from '../registry.js';
+import {Registry, besideName, isSpec} from '../registry.js';
 import {specOfText} from '../spec_text.js';
 import {budgetOf} from './budget.js';
 import * as keepers from './index.js';
@@ -58,12 +58,21 @@ function keeperOf(given: KeeperLike): Keeper {
         'as "heaviest:budget=256", or its name and options.',
     );
   }
-  return isKeeper(given) ? given : keeperRegistry.make(given);
+  if (isKeeper(given)) return given;
+  const part = Object.keys(given).find(key => key in parts);
+  if (part !== undefined && keeperRegistry.has(given.name)) throw besideName(given, part);
+  return keeperRegistry.make(given);
 }
 
-/** A spec has only a name and options. So has the keeper `all`, which is therefore made again. */
-function isKeeper(given: KeeperLike): given is Keeper {
-  return typeof given === 'object' && ['budget', 'score', 'observes', 'queries'].some(part => part in given);
+/**
+ * A keeper has a score. One that drops the oldest tokens has none, but a limit beside its options; a name whose keepers do score, with options
+ * beside it, is no such one. (`all` has a name and options only, as a spec, and is made again.)
+ */
+function isKeeper(given: Keeper | Spec): given is Keeper {
+  if ('score' in given && given.score !== undefined) return true;
+  const {name, options} = given;
+  if (options === undefined || !['budget', 'observes', 'queries'].some(part => part in given)) return false;
+  return !keeperRegistry.has(name) || keeperRegistry.make({name, options}).score === undefined;
 }
 
 /** The valibot schema of a policy's option `keep`. */

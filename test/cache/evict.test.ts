@@ -15,7 +15,7 @@ import {describeOnBackends} from '../support/backends.js';
 import {oneOfEach} from '../support/encodings.js';
 import {randomFloats} from '../support/random.js';
 
-const {heaviest} = keepers;
+const {heaviest, window: windowKeeper} = keepers;
 
 const context = {depth: 0, depths: 1, scale: 1};
 
@@ -146,6 +146,25 @@ describe("a user's keeper", () => {
         shared: 0,
       });
     });
+  });
+
+  it('is no keeper with options next to its name, which would score nothing', () => {
+    for (const beside of [{queries: 16}, {budget: 5}, {refit: true}, {observes: {statistic: 'mass'}}]) {
+      for (const name of ['snapKv', 'heaviest']) {
+        for (const given of [
+          {name, ...beside},
+          {name, options: {}, ...beside},
+        ]) {
+          expect(() => asKeeper(given), JSON.stringify(given)).to.throw(
+            InvalidArgumentError,
+            `has "${Object.keys(beside)[0]}" next to its name; put options into "options"`,
+          );
+        }
+      }
+      expect(() => asKeeper({name: 'snapkv', ...beside})).to.throw('Did you mean "snapKv"?');
+    }
+    const own = {name: 'ownWindow', options: {}, budget: 5};
+    for (const finished of [own, windowKeeper({budget: 5})]) expect(asKeeper(finished)).to.equal(finished);
   });
 
   it('is refused if it is not a keeper', () => {

@@ -151,7 +151,9 @@ describe('the registry', () => {
       expect(() => makePolicy(given as Spec)).to.throw(InvalidArgumentError);
     }
     const beside = {name: 'quantized', bits: 4} as Spec; // of 8 bits, if it were taken
-    expect(() => makePolicy(beside)).to.throw(InvalidArgumentError, /"bits" next to its name/);
+    for (const given of [beside, {...beside, options: {sinks: 2}}]) {
+      expect(() => makePolicy(given)).to.throw(InvalidArgumentError, /"bits" next to its name/);
+    }
   });
 
   it('reads policies as the command line writes them', () => {

@@ -3,8 +3,7 @@ import * as v from 'valibot';
 import {CacheStateError, InvalidArgumentError, shown} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import type {Budget, Context, Keeper, Policy} from '../contract.js';
-import {type KeeperLike, asKeeper, keeperNames} from '../keepers/as_keeper.js';
-import {snapKv} from '../keepers/snap_kv.js';
+import {type KeeperLike, asKeeper} from '../keepers/as_keeper.js';
 import {type KVCache, stateOf} from '../kv_cache.js';
 import {priceless} from '../past/candidates.js';
 import {candidateScores, candidateTokens, evictTo, withCandidates} from '../past/evict.js';
@@ -16,8 +15,8 @@ import {newestQueries, queriesKept, refitQueries, refitsByQueries} from '../past
 import {expectRefittable} from '../past/refit.js';
 import {settled} from '../past/undecided.js';
 import {expectWholeStep} from '../past/whole_step.js';
-import {policyText} from '../policies/policy_text.js';
 import type {CacheState, Seen} from '../state.js';
+import {askingPlan} from './asking_plan.js';
 import {type PromptSize, checkSize, tokensOfSize} from './prompt_size.js';
 import {type SharingDepth, sharedBudgets} from './shared_budgets.js';
 
@@ -206,11 +205,11 @@ export function expectSeen(
   caller = 'compressPrompt',
 ): void {
   const needed = queriesKept(keep);
-  const asking = askingPlan(keep);
+  const asking = () => askingPlan(keep);
   if (needed !== undefined && queries === undefined) {
     throw new CacheStateError(
       `${caller}: ${keep.name} looks at the newest ${needed} queries, which this cache did not keep. Make it with a plan that asks for ` +
-        `them, such as '${asking}', which evicts nothing, and give it the prompt again.`,
+        `them, such as ${asking()}, which evicts nothing, and give it the prompt again.`,
     );
   }
   const looksAt = keep.queries ?? 0;
@@ -221,13 +220,13 @@ export function expectSeen(
   ) {
     throw new CacheStateError(
       `${caller}: ${keep.name} looks at the newest ${looksAt} queries, and this cache kept ${queries.tokens}. Make it with a plan that asks for ` +
-        `as many, such as '${asking}', and give it the prompt again, or give the keeper fewer.`,
+        `as many, such as ${asking()}, and give it the prompt again, or give the keeper fewer.`,
     );
   }
   if (refitsByQueries(keep) && queries !== undefined && queries.tokens < refitQueries) {
     throw new CacheStateError(
       `${caller}: refit needs ${refitQueries} of the newest queries, and this cache kept ${queries.tokens}. Make it with a plan that refits, ` +
-        `such as '${asking}', and give it the prompt again.`,
+        `such as ${asking()}, and give it the prompt again.`,
     );
   }
   if (keep.observes === undefined) return;
@@ -237,19 +236,8 @@ export function expectSeen(
   if (hasScores && JSON.stringify(keep.observes) === JSON.stringify(own.observes)) return;
   throw new CacheStateError(
     `${caller}: ${keep.name} looks at the attention of all queries, which this cache did not observe. Make it with a plan of the same keeper, ` +
-      `such as '${asking}', which evicts nothing, and give it the prompt again.`,
+      `such as ${asking()}, which evicts nothing, and give it the prompt again.`,
   );
-}
-
-/** The text of a plan that asks for all that a keeper looks at, its own options included, and evicts nothing. */
-function askingPlan({name, options, queries, observes, refit = false}: Keeper): string {
-  if (observes !== undefined || (queries !== undefined && keeperNames().includes(name))) {
-    const usual = keeperNames().includes(name) ? asKeeper(name).options : options;
-    return policyText({name, options: {...options, budget: null}}, usual);
-  }
-  const {options: usual} = snapKv();
-  const asked = {...usual, budget: null, refit, ...(queries !== undefined && {queries})};
-  return policyText({name: 'snapKv', options: asked}, usual);
 }
 
 /** @throws CacheStateError if keys are latents whose basis is not known. */

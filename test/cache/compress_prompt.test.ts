@@ -10,9 +10,11 @@ import {
   PrefixCache,
   type PromptSize,
   type StoreLike,
+  asKeeper,
   compressPrompt,
   keeperNames,
   policy,
+  registerKeeper,
   uniformShapes,
 } from '../../cache/index.js';
 import {segmentsOf, tokensHeld} from '../../cache/past/past.js';
@@ -350,6 +352,41 @@ describe('compressPrompt', () => {
       }
     }
     expect(refused).to.be.above(60);
+  });
+
+  it('names a plan that works for keepers of users, too', async () => {
+    const score: Keeper['score'] = ({positions}) => positions;
+    const mass = {statistic: 'mass'} as const;
+    registerKeeper('testFixedBudget', ({budget = 40}: {budget?: number} = {}) => ({
+      ...{name: 'testFixedBudget', options: {budget}, budget, observes: mass, score}, // budget: null is none
+    }));
+    registerKeeper('testNoBudget', ({look = 8}: {look?: number} = {}) => ({
+      ...{name: 'testNoBudget', options: {look}, queries: look, observes: mass, score},
+    }));
+    registerKeeper('testTexts', ({mode = 'a', budget = null}: {mode?: string; budget?: null} = {}) => ({
+      ...{name: 'testTexts', options: {mode, budget}, queries: 8, score},
+    }));
+    const own: Keeper = {name: 'testOwn', options: {}, observes: mass, score};
+    const keepers: readonly (readonly [KeeperLike, string])[] = [
+      [own, 'policy({keep: keeper})'],
+      [{...own, budget: 40, queries: 40}, 'policy({keep: {...keeper, budget: undefined}})'],
+      [{...own, name: 'snapKv'}, 'policy({keep: keeper})'],
+      ['testFixedBudget:budget=50', 'policy({keep: {...keeper, budget: undefined}})'],
+      ['testNoBudget', "'testNoBudget'"],
+      ['testNoBudget:look=12', "'testNoBudget:look=12'"],
+      ['testTexts:mode=b', "'testTexts:mode=b'"],
+      [{name: 'testOwn', options: {}, queries: 40, score}, "'snapKv:budget=null,queries=40'"],
+    ];
+    for (const [keep, named] of keepers) {
+      const without = prefilled('full');
+      const {message} = await rejection(compressPrompt(without, keep, 0.9), CacheStateError);
+      expect(message).to.include(`such as ${named}, which evicts nothing`);
+      without.dispose();
+      const {budget: _, ...unlimited} = asKeeper(keep);
+      const cache = prefilled(named.startsWith("'") ? named.slice(1, -1) : policy({keep: unlimited}));
+      expect((await compressPrompt(cache, keep, 0.9))[0]!.keptTokens, named).to.equal(108);
+      cache.dispose();
+    }
   });
 
   it('frees what it made if a keeper fails at a later depth', async () => {

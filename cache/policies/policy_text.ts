@@ -65,24 +65,28 @@ export function policyText({name, options = {}}: Spec, defaults: Options): strin
     ([key, value]) => JSON.stringify(value) !== JSON.stringify(defaults[key]),
   );
   const listed = changed.map(([key, value]) => textsOf(key, value));
-  if (listed.includes(undefined)) return JSON.stringify({name, options: Object.fromEntries(changed)});
+  if (/^[[{"]|[:,=]/.test(name) || listed.includes(undefined))
+    return JSON.stringify({name, options: Object.fromEntries(changed)});
   return listed.length === 0 ? name : `${name}:${listed.flat().join(',')}`;
 }
 
 /** A codec or keeper is its name, followed by the options that differ from its defaults. Undefined for what text cannot say. */
 function textsOf(key: string, value: OptionValue): string[] | undefined {
-  if (isPlain(value)) return [`${key}=${plainText(value)}`];
+  if (isPlain(key, value)) return [`${key}=${plainText(value)}`];
   const defaults = isSpec(value) ? defaultsOf(key, value.name) : undefined;
   if (!isSpec(value) || defaults === undefined) return undefined;
   const changed = Object.entries(value.options ?? {}).filter(
     ([option, of]) => JSON.stringify(of) !== JSON.stringify(defaults[option]),
   );
-  if (!changed.every(([, of]) => isPlain(of))) return undefined;
+  if (!changed.every(([option, of]) => isPlain(option, of))) return undefined;
   return [`${key}=${value.name}`, ...changed.map(([option, of]) => `${option}=${plainText(of)}`)];
 }
 
-/** Whether text says the value: it does not say that the digits of a name, such as a profile's id, are no number. */
-const isPlain = (value: OptionValue) => valueOfText(plainText(value)) === value;
+/** Whether text says an option: not if it holds "," or "=", nor that the digits of a name, such as a profile's id, are no number. */
+function isPlain(key: string, value: OptionValue): boolean {
+  const text = plainText(value);
+  return !/[,=]/.test(key + text) && text === text.trim() && valueOfText(text) === value;
+}
 
 const plainText = (value: OptionValue) => (typeof value === 'string' ? value : JSON.stringify(value));
 

@@ -17,7 +17,7 @@ import {
   uniform,
   uniformShapes,
 } from '../../cache/index.js';
-import {policyText} from '../../cache/policies/policy_text.js';
+import {policySpec, policyText} from '../../cache/policies/policy_text.js';
 import {shippedPolicies, throughJson} from './variants.js';
 
 const shapes = uniformShapes({depths: 2, heads: 4, kvHeads: 2, headDim: 16});
@@ -107,6 +107,19 @@ describe('whatever can be read as a plan', () => {
     }
     const sides = h2o({store: {keys: {bits: 4}, values: 'float8'}});
     expect(asPlan(policyText(sides, h2o().options)).policyFor(0, 1).options).to.deep.equal(sides.options);
+    for (const [key, value] of [
+      ...['a,b', 'a=b', 'b ', 'a:b'].map(value => ['mode', value] as const),
+      ...['a,b', 'a=b'].map(key => [key, 1] as const),
+    ]) {
+      const options = {[key]: value};
+      const text = policyText({name: 'mine', options}, {});
+      expect(text.startsWith('{') ? JSON.parse(text) : policySpec(text, () => undefined)).to.deep.equal({
+        name: 'mine',
+        options,
+      });
+    }
+    for (const name of ['a:b', 'a=b', '{'])
+      expect(JSON.parse(policyText({name}, {}))).to.have.property('name', name);
     // names of digits, which text would make a number of
     for (const profile of ['0123456789012345', '1234567890123456', '12345e6789012345']) {
       const text = policyText({name: 'transform', options: {bits: 3, profile}}, {bits: 2.5, profile: null});

@@ -46,18 +46,30 @@ export function parseTaskFile(text: string, name: string): TaskFile[] {
 function jsonRows(text: string, name: string): Row[] {
   const json = text.replace(/^\uFEFF/, '');
   if (/^\s*\[\s*[{\]]/.test(json)) {
+    if (/\][^\S\n]*\n\s*\[/.test(json)) {
+      throw new FormatError(
+        `${name} has several lists; write one of all objects, [{...}, {...}], or each object on a line of its own, without brackets around it.`,
+      );
+    }
     const list = parseJsonText(json, name) as readonly unknown[];
     return list.map((fields, index) => jsonRow(fields, `${name}, item ${index + 1},`));
   }
-  if (/^\s*\{\s*\n/.test(json)) {
+  const lines = json.split('\n');
+  if (spansLines(lines)) {
     throw new FormatError(
       `${name} has an object over several lines; write each object on a line of its own, or a list of them: [{...}, {...}].`,
     );
   }
-  return json.split('\n').flatMap((line, index) => {
+  return lines.flatMap((line, index) => {
     const place = `${name}, line ${index + 1},`;
     return line.trim() === '' ? [] : [jsonRow(parseJsonText(line, place), place)];
   });
+}
+
+/** Whether the first object ends on another line than it begins. */
+function spansLines(lines: readonly string[]): boolean {
+  const [first = '', next = ''] = lines.map(line => line.trim()).filter(line => line !== '');
+  return next !== '' && /^\{/.test(first) && (/[{[,:]$/.test(first) || /^[,:\]}]/.test(next));
 }
 
 function jsonRow(fields: unknown, place: string): Row {

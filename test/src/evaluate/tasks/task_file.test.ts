@@ -135,6 +135,20 @@ describe('parseTaskFile', () => {
         'x.json',
         /^x.json has an object over several lines; write each object on a line of its own/,
       ],
+      ...[
+        '{\r\n"context": "One."\r\n}',
+        '{ "context":\n"One."}',
+        '\n{"context": "One.",\n"answer": "x"}',
+        '{"context": "One."\n,"answer": "x"}',
+        '{"answer": ["x"\n]}\n',
+      ].map(text => [text, 'x.json', /^x.json has an object over several lines/] as const),
+      ['{"context": "One.",\n', 'x.jsonl', /line 1, is not JSON/],
+      [lines([good], [good]), 'x.jsonl', /^x.jsonl has several lists; write one of all objects/],
+      [
+        `${JSON.stringify([good])} \r\n\r\n[\n${JSON.stringify(good)}]`,
+        'x.json',
+        /^x.json has several lists/,
+      ],
     ];
     for (const [text, name, message] of refusals) {
       expect(() => parseTaskFile(text, name), text).to.throw(FormatError, message);

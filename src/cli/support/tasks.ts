@@ -1,4 +1,4 @@
-import {basename} from 'node:path';
+import {basename, resolve} from 'node:path';
 import type {Plan} from '../../../cache/plans/plan.js';
 import type {LoadedModel} from '../../../models/loaded_model.js';
 import {
@@ -53,11 +53,14 @@ export interface AskOptions {
  */
 export async function readTasks(given: readonly string[]): Promise<TaskLike[]> {
   const tasks: TaskLike[] = [];
+  const files = new Set<string>();
   for (const name of new Set(given)) {
     if (name === 'all') tasks.push(...allTasks());
-    else if (/[.](?:jsonl?|csv)$/i.test(name))
+    else if (!/[.](?:jsonl?|csv)$/i.test(name)) tasks.push(asTask(name));
+    else if (!files.has(resolve(name))) {
+      files.add(resolve(name));
       tasks.push(...parseTaskFile(await readText(name), basename(name)));
-    else tasks.push(asTask(name));
+    }
   }
   return [...new Set(tasks)]; // `all` has others, too
 }

@@ -120,10 +120,12 @@ function listed(tasks: TaskLike | readonly TaskLike[]): (Task | TaskFile)[] {
   if (list.length === 0) throw new InvalidArgumentError('There are no tasks; give one or more.');
   const found = list.map(asTask);
   const names = found.map(({name}) => name);
-  const twice = names.find((name, i) => names.indexOf(name) < i);
+  const twice = found.find(({name}, i) => names.indexOf(name) < i);
   if (twice === undefined) return found;
+  const rename =
+    'samples' in twice ? 'rename one of the files, or the "task" of its rows' : 'give it another name';
   throw new InvalidArgumentError(
-    `There are two tasks called "${twice}", whose rows nobody could tell apart; leave one out, or give it another name.`,
+    `There are two tasks called "${twice.name}", whose rows nobody could tell apart; leave one out, or ${rename}.`,
   );
 }
 

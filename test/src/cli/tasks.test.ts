@@ -1,6 +1,6 @@
 import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {join, relative} from 'node:path';
 import {expect} from 'chai';
 import {InvalidArgumentError} from '../../../base/errors.js';
 import {parseCsv} from '../../../base/files/csv.js';
@@ -66,7 +66,7 @@ describe('tasks on the command line', () => {
     ]);
     const file = join(folder, 'twice.jsonl');
     await writeFile(file, '{"context": "One.", "question": "What?", "answer": "a"}\n');
-    const tasks = await readTasks([file, 'copy', 'all', file, 'needle']);
+    const tasks = await readTasks([file, 'copy', 'all', file, relative('.', file), 'needle']);
     expect(tasks.map(task => (typeof task === 'string' ? task : task.name))).to.deep.equal([
       'twice.jsonl',
       'copy',

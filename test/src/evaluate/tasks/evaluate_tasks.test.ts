@@ -225,12 +225,12 @@ describe('evaluateTasks', () => {
       [
         () => evaluateTasks(loaded(), ['copy', 'kv', 'copy']),
         InvalidArgumentError,
-        /two tasks called "copy"/,
+        /two tasks called "copy".* give it another name/,
       ],
       [
         () => evaluateTasks(loaded(), [file(good), file(good)]),
         InvalidArgumentError,
-        /two tasks called "mine"/,
+        /two tasks called "mine".* rename one of the files, or the "task" of its rows/,
       ],
       [() => evaluateTasks(loaded(), 'needle', {questions: 0}), InvalidArgumentError, /questions = 0/],
       [() => evaluateTasks(loaded(), 'needle', {tokens: 0}), InvalidArgumentError, /tokens = 0/],

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import {CacheStateError, InvalidArgumentError, shown} from '../../base/errors.js';
 import {atLeast, checkOptions} from '../../base/options.js';
 import type {Budget, Context, Keeper, Policy} from '../contract.js';
-import {type KeeperLike, asKeeper} from '../keepers/as_keeper.js';
+import type {KeeperLike} from '../keepers/as_keeper.js';
 import {type KVCache, stateOf} from '../kv_cache.js';
 import {priceless} from '../past/candidates.js';
 import {candidateScores, candidateTokens, evictTo, withCandidates} from '../past/evict.js';
@@ -17,6 +17,7 @@ import {settled} from '../past/undecided.js';
 import {expectWholeStep} from '../past/whole_step.js';
 import type {CacheState, Seen} from '../state.js';
 import {askingPlan} from './asking_plan.js';
+import {keeperOfCut} from './keeper_of_cut.js';
 import {type PromptSize, checkSize, tokensOfSize} from './prompt_size.js';
 import {type SharingDepth, sharedBudgets} from './shared_budgets.js';
 
@@ -89,7 +90,7 @@ export async function cutDepths(
   isCut: (depth: number) => boolean,
 ): Promise<PromptCut[]> {
   const {over, ...exact} = checkOptions('compressPrompt', schema, options);
-  const keeper = asKeeper(keep);
+  const keeper = keeperOfCut(keep);
   checkSize(size);
   const state = stateOf(cache);
   state.leases.expectFree('compressPrompt');

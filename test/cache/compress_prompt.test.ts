@@ -12,6 +12,7 @@ import {
   type StoreLike,
   asKeeper,
   compressPrompt,
+  h2o,
   keeperNames,
   policy,
   registerKeeper,
@@ -269,6 +270,16 @@ describe('compressPrompt', () => {
       ],
       ['full', 'heaviest', 0.9, CacheStateError, /attention of all queries, .*'heaviest:budget=null'/],
       ['lastUsed:budget=null', 'heaviest', 0.9, CacheStateError, /attention of all queries/],
+      [
+        'full',
+        'h2o:heavyBudget=5',
+        0.5,
+        InvalidArgumentError,
+        /"h2o" is a policy; give its keeper, heaviest\.$/,
+      ],
+      ['full', h2o(), 0.5, InvalidArgumentError, /"h2o" is a policy; give its keeper, heaviest\.$/],
+      ['full', {name: 'lru'}, 0.5, InvalidArgumentError, /"lru" is a policy; give its keeper, lastUsed\.$/],
+      ['full', 'quantized', 0.5, InvalidArgumentError, /"quantized" is a policy; give a keeper: all, dropKv/],
       ['full', 'nothing', 0.5, InvalidArgumentError, /no keeper "nothing"/],
     ];
     for (const [plan, keep, size, error, message] of wrong) {

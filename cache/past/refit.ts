@@ -93,10 +93,18 @@ export function expectRefittable(policy: Policy): void {
   if (refitsByQueries(keep) && recent < refitQueries) {
     throw new InvalidArgumentError(
       `${name}: refit needs the newest ${refitQueries} queries, and those of the ${recent} recent tokens alone see every token that may be ` +
-        `evicted; give ${policy.recentOption?.(refitQueries) ?? `recent: ${refitQueries}`} or more, or refit: true with heaviest, which knows the ` +
-        'attention of all queries.',
+        `evicted; give ${policy.recentOption?.(refitQueries) ?? `recent: ${refitQueries}`} or more${withoutQueries(policy)}.`,
     );
   }
+}
+
+/** How a policy can refit by the attention of all queries, if its options allow that. */
+function withoutQueries({name, options, keep}: Policy): string {
+  if (keep.observes?.statistic === 'mass')
+    return ', or refit: true, which goes by the attention of all queries';
+  return 'keep' in options || name === keep.name
+    ? ', or refit: true with heaviest, which knows the attention of all queries'
+    : '';
 }
 
 const cannotEncode = (store: string) =>

@@ -235,6 +235,17 @@ describe('keepers that refit', () => {
       const given = Object.fromEntries(named.map(([, option, size]) => [option!, Number(size)]));
       expect(named, message).to.not.be.empty;
       new KVCache(shapes, {name, options: {...options, ...given}}).dispose();
+      const [, instead] = /, or (refit: true.*), which/.exec(message) ?? [];
+      expect(instead !== undefined, message).to.equal(!/^(lru|lfu|sliding)$/.test(name)); // these keep by themselves
+      if (instead === undefined) continue;
+      const heaviest = {name: 'heaviest', options: {budget: 256, refit: true}};
+      const followed =
+        instead === 'refit: true'
+          ? {name, options: {...options, refit: true}}
+          : 'keep' in options
+            ? {name, options: {...options, keep: heaviest}}
+            : heaviest;
+      new KVCache(shapes, followed).dispose();
     }
   });
 

@@ -54,8 +54,17 @@ const restoreSchema = v.strictObject({onWarning: cacheEntries.onWarning});
 
 let privateState: (cache: KVCache) => CacheState;
 
-/** The state of a cache, for functions over caches in folders of their own. */
-export const stateOf = (cache: KVCache): CacheState => privateState(cache);
+/**
+ * The state of a cache, for functions over caches in folders of their own.
+ * @throws InvalidArgumentError if it is no KVCache, which plain JavaScript callers may pass.
+ */
+export function stateOf(cache: KVCache): CacheState {
+  const given: unknown = cache;
+  if (given instanceof KVCache) return privateState(given);
+  throw new InvalidArgumentError(
+    `${shown(given)} was given for a cache; expected a KVCache, as new KVCache(model, plan) makes.`,
+  );
+}
 
 /**
  * The KV cache of a whole model: one policy and one past per depth. It owns the tensors of its pasts.

@@ -66,8 +66,10 @@ export class PrefixCache {
    * @param step tokens of a prompt per forward pass. Only prefixes computed with the same step match, as compressed tokens depend on it.
    * @param lease the caller's lease of the cache, if it holds one.
    * @returns the number of tokens that need not be computed. The cache is unchanged after an error.
+   * @throws InvalidArgumentError if it is no KVCache, or if `ids` is not a list of ids.
    */
   async resume(cache: KVCache, ids: readonly number[], step: number, lease?: CacheLease): Promise<number> {
+    stateOf(cache);
     expectList(ids, 'ids');
     const chain = this.chainOf(cache, ids.slice(0, -1), step);
     for (let chunks = chain.length; chunks > 0; chunks--) {
@@ -90,13 +92,14 @@ export class PrefixCache {
   /**
    * Stores a fork of the cache as the prefix `ids`, unless it is known or larger than `maxBytes`.
    * @param ids the tokens in the cache, all of them. Only a whole number of chunks is found again.
-   * @throws InvalidArgumentError if `ids` is not a list of ids, or if the cache holds another number of tokens.
+   * @throws InvalidArgumentError if it is no KVCache, if `ids` is not a list of ids, or if the cache holds another number of tokens.
    */
   remember(cache: KVCache, ids: readonly number[], step: number): void {
+    const {disposedNote} = stateOf(cache);
     expectList(ids, 'ids');
     if (ids.length !== cache.tokens) {
       throw new InvalidArgumentError(
-        `PrefixCache.remember got ${ids.length} ids for a cache of ${cache.tokens} tokens; give the ids of all its tokens.${stateOf(cache).disposedNote}`,
+        `PrefixCache.remember got ${ids.length} ids for a cache of ${cache.tokens} tokens; give the ids of all its tokens.${disposedNote}`,
       );
     }
     const chain = this.chainOf(cache, ids, step);

@@ -69,11 +69,12 @@ export async function kvzip(
 ): Promise<PromptCut[]> {
   const {chunk, step, sinks, refit, ...progress} = checkOptions('kvzip', schema, options);
   const layers = modelOf(model);
+  const {shapes} = stateOf(cache);
   const ids = idsOf(model, context, 'The context');
   const asking = instructionIds(model, instruction);
   const tokens = ids.length + asking.length + Math.min(chunk, ids.length);
   expectRoom(model, cache, tokens);
-  const windows = stateOf(cache).shapes.map(({window = Infinity}) => window);
+  const windows = shapes.map(({window = Infinity}) => window);
   const seesAll = (depth: number) => windows[depth]! >= tokens;
   expectSomeSeeAll(windows, tokens);
   expectKeepsAll(cache, ids.length, seesAll);

@@ -13,10 +13,13 @@ import {
   quantized,
   sliding,
 } from '../../../cache/policies/index.js';
+import {compressPrompt} from '../../../cache/prompt/compress_prompt.js';
 import {PrefixCache} from '../../../cache/sharing/prefix_cache.js';
 import {generate} from '../../../models/generate/generate.js';
 import type {GenerateIdsOptions} from '../../../models/generate/options.js';
+import {kvzip} from '../../../models/prompt/kvzip.js';
 import {InvalidArgumentError} from '../../../base/errors.js';
+import {rejection} from '../../base/files/rejection.js';
 import {describeOnBackends} from '../../support/backends.js';
 import {expectNoLeak} from '../../support/tensors.js';
 import {characterTokenizer, tinyModel} from '../../support/tiny_model.js';
@@ -190,6 +193,18 @@ const body = () => {
       }
       prefixes.clear();
     }));
+
+  it('are refused what is no cache, as are functions over caches', async () => {
+    const prefixes = new PrefixCache();
+    for (const given of [null, undefined, {tokens: 1}, 'full']) {
+      const none = given as unknown as KVCache;
+      const message = /was given for a cache; expected a KVCache/;
+      expect(() => prefixes.remember(none, [1], 1)).to.throw(InvalidArgumentError, message);
+      await rejection(prefixes.resume(none, [1, 2], 1), InvalidArgumentError, message);
+      await rejection(compressPrompt(none, 'keyDiff', 0.5), InvalidArgumentError, message);
+      await rejection(kvzip(model, none, [1, 2], 0.5), InvalidArgumentError, message);
+    }
+  });
 
   it('are refused options that mean nothing', () => {
     expect(() => new PrefixCache({maxBytes: 0})).to.throw(InvalidArgumentError, /maxBytes = 0/);

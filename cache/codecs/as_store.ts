@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import {InvalidArgumentError, shown} from '../../base/errors.js';
-import type {Spec} from '../../base/options.js';
+import {type Spec, unknownOption} from '../../base/options.js';
 import type {Codec, PairCodec} from '../contract.js';
 import {type AnyFactory, Registry, isSpec, unknownName} from '../registry.js';
 import {specOfText} from '../spec_text.js';
@@ -92,19 +92,23 @@ export function asStore(given: StoreLike): PairCodec {
   if (typeof given === 'string') return makeStore(specOfText(given));
   if (!isObject(given)) throw noStore(given);
   if ('add' in given) return given;
-  if ('keys' in given || 'values' in given) {
-    const {keys, values} = given as {keys?: CodecLike; values?: CodecLike};
-    if (keys === undefined || values === undefined) throw noStore(given);
-    return codecPair({keys: asCodec(keys), values: asCodec(values)});
-  }
+  if ('keys' in given || 'values' in given) return pairOf(given);
   return isSpec(given) && !('encode' in given) ? makeStore(given) : sameForBoth(asCodec(given));
 }
 
 function makeStore(spec: Spec): PairCodec {
-  if (spec.name === 'pair') return asStore(spec.options ?? {});
+  if (spec.name === 'pair') return pairOf(spec.options ?? {});
   if (pairRegistry.has(spec.name)) return pairRegistry.make(spec);
   if (codecRegistry.has(spec.name)) return sameForBoth(codecRegistry.make(spec));
   throw unknownName('codec', spec.name, storeNames());
+}
+
+function pairOf(given: object): PairCodec {
+  const {keys, values, ...others} = given as {readonly keys?: CodecLike; readonly values?: CodecLike};
+  if (keys === undefined || values === undefined) throw noStore(given);
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw unknownOption('store', unknown, ['keys', 'values']);
+  return codecPair({keys: asCodec(keys), values: asCodec(values)});
 }
 
 const sameForBoth = (codec: Codec) => codecPair({keys: codec, values: codec});

@@ -188,6 +188,13 @@ describe('whatever can be read as a plan', () => {
       ['[]', /plan is for 0 depths/],
       [['full'], /plan is for 1 depths, but the model has 2/],
       [{name: 'h2o', options: {store: {keys: {bits: 4}}}}, /store = .*one for each side/],
+      [
+        {name: 'h2o', options: {store: {keys: 'dense', values: 'float8', value: 'dense'}}},
+        /store has no option "value"; it has keys, values\. Did you mean "values"/,
+      ],
+      [{name: 'h2o', options: {store: {name: 'dense', keys: 'dense', values: 'dense'}}}, /no option "name"/],
+      [{name: 'h2o', options: {store: {name: 'pair'}}}, /store = {}; expected a codec/],
+      [{name: 'h2o', options: {store: {name: 'integer', options: {}, bits: 4}}}, /"bits" next to its name/],
       [{name: 'quantized', options: {keep: 5}}, /keep = 5; expected a keeper/],
       [undefined, /undefined is neither a plan/],
       [Array(2), /undefined is neither a plan nor a policy/],

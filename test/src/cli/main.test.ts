@@ -12,6 +12,7 @@ import {byteSize} from '../../../base/units.js';
 import {UsageError} from '../../../src/cli/support/usage_error.js';
 import type {EvaluationReport} from '../../../src/report/report_table.js';
 import {rejection} from '../../base/files/rejection.js';
+import {shipped} from '../../cache/variants.js';
 import {eigenkv} from './support/eigenkv.js';
 
 const lines = (text: string) => text.trimEnd().split('\n');
@@ -33,8 +34,8 @@ describe('eigenkv', () => {
 
   it('lists the options of every policy, keeper and codec', () => {
     const made = [
-      ...[...policyNames(), ...keeperNames()].map(name => asPolicy(name)),
-      ...storeNames().map(name => ({name, options: {...asStore(name).options}})),
+      ...shipped([...policyNames(), ...keeperNames()]).map(name => asPolicy(name)),
+      ...shipped(storeNames()).map(name => ({name, options: {...asStore(name).options}})),
     ];
     const words = evalCommand.usage().replaceAll(/\s+/g, ' ');
     for (const {name, options} of made) {

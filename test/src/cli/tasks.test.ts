@@ -60,9 +60,7 @@ describe('tasks on the command line', () => {
   it('takes once what is given twice', async () => {
     const plans = await readPlans(['h2o', 'quantized:bits=8', 'all', 'quantized', '{"name":"h2o"}']);
     expect(plans.map(planLabel)).to.deep.equal([
-      'h2o',
-      'quantized',
-      ...policyNames().filter(name => name !== 'h2o' && name !== 'quantized'),
+      ...new Set(['h2o', 'quantized', ...policyNames().map(planLabel)]), // policies that other tests registered may be called otherwise
     ]);
     const file = join(folder, 'twice.jsonl');
     await writeFile(file, '{"context": "One.", "question": "What?", "answer": "a"}\n');

@@ -2,7 +2,59 @@
 export const jacobiThreads = 256;
 
 /** Jacobi takes six to nine, and some thirty where many singular values are rounding errors: those are turned until they are orthogonal, too. */
-export const mostSweeps = 60;
+const mostSweeps = 60;
+
+/** Of larger matrices a program takes some steps only: drivers end programs that run for seconds. */
+const mostDimAtOnce = 256;
+/** Numbers that it then works on, in all its steps together. */
+const mostWork = 2 ** 27;
+
+/** A run of steps. */
+interface Steps {
+  readonly begin: number;
+  readonly until: number;
+}
+
+/** The programs of so many steps, each over so many numbers, for a matrix whose shorter side is `dim`. */
+export function programsOf(steps: number, numbers: number, dim: number): Steps[] {
+  const atOnce = dim <= mostDimAtOnce ? steps : Math.max(1, Math.floor(mostWork / numbers));
+  return Array.from({length: Math.ceil(steps / atOnce)}, (_, index) => ({
+    begin: index * atOnce,
+    until: Math.min(steps, (index + 1) * atOnce),
+  }));
+}
+
+/** The rounds of all sweeps over an even number of rows. */
+export const roundsOf = (even: number): number => mostSweeps * (even - 1);
+
+/**
+ * WGSL around the rounds `uniforms.begin .. uniforms.until` of all sweeps, of which each has `rounds`. What one part leaves for the next is at
+ * `state`: whether all is done, and whether the sweep under way has turned a pair.
+ */
+export const sweepsText = (round: string): string => `
+      if (local == 0) {
+        let isFirst = uniforms.begin == 0;
+        goesOn = select(u32(result[state] == 0.0), 1u, isFirst);
+        atomicStore(&turns, select(u32(result[state + 1]), 0u, isFirst));
+      }
+      var isGoing = workgroupUniformLoad(&goesOn) == 1u;
+      for (var step = uniforms.begin; step < uniforms.until && isGoing; step++) {
+        let round = step % rounds;
+        if (round == 0) {
+          if (local == 0) { atomicStore(&turns, 0u); }
+          workgroupBarrier();
+        }${round}
+        storageBarrier();
+        workgroupBarrier();
+        if (round == rounds - 1) {
+          if (local == 0) { goesOn = atomicLoad(&turns); }
+          isGoing = workgroupUniformLoad(&goesOn) != 0u;
+        }
+      }
+      if (local == 0) {
+        result[state] = select(1.0, 0.0, isGoing);
+        result[state + 1] = f32(atomicLoad(&turns));
+      }`;
 
 /** WGSL that both decompositions share: pairs of a round, rotations, scales. */
 export const jacobiText = `

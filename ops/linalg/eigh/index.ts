@@ -23,7 +23,7 @@ export type Eigen<T extends tf.Tensor = tf.Tensor> = {values: RowsOf<T>; vectors
  * On wasm, tensorflow, cpu and webgl all steps are in float64, and values and vectors are then rounded to float32: values are accurate to 6e-8 of the
  * largest, whatever the scale. Householder tridiagonalisation and implicit QL (Golub and Van Loan, Matrix Computations, 8.3). Wasm
  * takes 0.08 ms for 48 x 48, 0.17 ms for 64 x 64, 1.2 ms for 128 x 128; tensorflow computes it by its own op, others on the host, ten times slower. On
- * webgpu Jacobi's method in float32, to 256 x 256, without reading a number: values to 6e-8 (dim + 16) of the largest.
+ * webgpu Jacobi's method in float32, to 1,024 x 1,024, without reading a number: values to 6e-8 (dim + 16) of the largest.
  *
  * Differentiable in x (Giles, 2008, "An extended collection of matrix derivative results"). The derivative of vectors is not defined
  * where eigenvalues are equal (within 1.2e-7 of the largest). What would be divided by their gap is left out, which is right for functions of

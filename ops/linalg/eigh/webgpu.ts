@@ -2,10 +2,17 @@ import type * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../../base/errors.js';
 import {integers, webgpuPrograms, type Shader} from '../../backends/webgpu_programs.js';
 import type {KernelInputs} from '../../run_op.js';
-import {jacobiText, jacobiThreads, mostSweeps, scaleOfMatrix} from '../webgpu_jacobi.js';
+import {
+  jacobiText,
+  jacobiThreads,
+  programsOf,
+  roundsOf,
+  scaleOfMatrix,
+  sweepsText,
+} from '../webgpu_jacobi.js';
 
-/** A workgroup would keep larger ones too long: drivers end programs that run for seconds. */
-export const mostDim = 256;
+/** One workgroup for a matrix takes too long for larger ones. */
+export const mostDim = 1024;
 
 /** `eigh` by Jacobi's method, a workgroup a matrix. */
 export function eighWebgpu({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
@@ -17,20 +24,27 @@ export function eighWebgpu({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
     );
   }
   const even = dim + (dim % 2);
-  const run = {constants: {}, uniforms: {n, dim}, work: [n, 1, 1] as const};
-  const turned = programs.run(eighJacobiShader, {...run, inputs: {x}}, [n, 2 * even, even]);
-  const packed = programs.run(eighPackShader, {...run, inputs: {turned}}, [n, dim + 1, dim]);
+  const turned = programs.make([n, 2 * even + 1, even], 'float32');
+  const run = {constants: {}, work: [n, 1, 1] as const};
+  const all = roundsOf(even);
+  for (const part of programsOf(all, even * even, dim))
+    programs.runInPlace(eighJacobiShader, {...run, inputs: {x}, uniforms: {n, dim, ...part, all}}, turned);
+  const packed = programs.run(eighPackShader, {...run, inputs: {turned}, uniforms: {n, dim}}, [
+    n,
+    dim + 1,
+    dim,
+  ]);
   programs.dispose(turned);
   return packed;
 }
 
 /**
- * `[n, 2 even, even]` of `[n, dim, dim]`, even the next even number: a diagonal matrix, and below it the eigenvectors as rows. Rotations
+ * `[n, 2 even + 1, even]` of `[n, dim, dim]`, even the next even number: a diagonal matrix, below it the eigenvectors as rows, and how far it is. Rotations
  * turn all pairs of a round at once (Golub and Van Loan, Matrix Computations, 8.5): each invocation has 2 x 2 blocks of its own.
  */
-export const eighJacobiShader: Shader<object, 'n' | 'dim'> = {
+export const eighJacobiShader: Shader<object, 'n' | 'dim' | 'begin' | 'until' | 'all'> = {
   name: 'EighJacobi',
-  uniforms: integers('n', 'dim'),
+  uniforms: integers('n', 'dim', 'begin', 'until', 'all'),
   threads: jacobiThreads,
   code: () => `
     var<workgroup> parts : array<f32, ${jacobiThreads}>;
@@ -45,12 +59,14 @@ export const eighJacobiShader: Shader<object, 'n' | 'dim'> = {
       let dim = uniforms.dim;
       let even = dim + dim % 2;
       let pairs = even / 2;
+      let rounds = even - 1;
       let source = matrix * dim * dim;
-      let a = matrix * 2 * even * even;
+      let a = matrix * (2 * even + 1) * even;
       let v = a + even * even;
+      let state = v + even * even;
 ${scaleOfMatrix('dim * dim')}
 
-      for (var i = local; i < even * even; i += ${jacobiThreads}) {
+      for (var i = local; i < even * even && uniforms.begin == 0; i += ${jacobiThreads}) {
         let row = i / even;
         let column = i % even;
         var number = 0.0;
@@ -62,66 +78,57 @@ ${scaleOfMatrix('dim * dim')}
       }
       storageBarrier();
       workgroupBarrier();
-
-      for (var sweep = 0; sweep < ${mostSweeps}; sweep++) {
-        if (local == 0) { atomicStore(&turns, 0u); }
-        workgroupBarrier();
-        for (var round = 0; round < even - 1; round++) {
-          for (var k = local; k < pairs; k += ${jacobiThreads}) {
-            let pair = pairOf(k, round, even);
-            let product = result[a + pair.x * even + pair.y];
-            var rotation = vec2(0.0, 0.0);
-            if (abs(product) > 2e-8) {
-              rotation = rotationFor(result[a + pair.x * (even + 1)], result[a + pair.y * (even + 1)], product);
-              atomicStore(&turns, 1u);
-            }
-            rotations[k] = rotation;
+${sweepsText(`
+        for (var k = local; k < pairs; k += ${jacobiThreads}) {
+          let pair = pairOf(k, round, even);
+          let product = result[a + pair.x * even + pair.y];
+          var rotation = vec2(0.0, 0.0);
+          if (abs(product) > 2e-8) {
+            rotation = rotationFor(result[a + pair.x * (even + 1)], result[a + pair.y * (even + 1)], product);
+            atomicStore(&turns, 1u);
           }
-          workgroupBarrier();
-          for (var i = local; i < pairs * pairs; i += ${jacobiThreads}) {
-            let first = i / pairs;
-            let second = i % pairs;
-            let left = rotations[first];
-            let right = rotations[second];
-            if (first > second || (left.x == 0.0 && right.x == 0.0)) { continue; }
-            let rows = pairOf(first, round, even);
-            let columns = pairOf(second, round, even);
-            let pp = result[a + rows.x * even + columns.x];
-            let pq = result[a + rows.x * even + columns.y];
-            let qp = result[a + rows.y * even + columns.x];
-            let qq = result[a + rows.y * even + columns.y];
-            let leftColumn = turn(vec2(pp, qp), left);
-            let rightColumn = turn(vec2(pq, qq), left);
-            let upper = turn(vec2(leftColumn.x, rightColumn.x), right);
-            let lower = turn(vec2(leftColumn.y, rightColumn.y), right);
-            let isOwn = first == second;
-            result[a + rows.x * even + columns.x] = upper.x;
-            result[a + rows.y * even + columns.y] = lower.y;
-            result[a + rows.x * even + columns.y] = select(upper.y, 0.0, isOwn);
-            result[a + rows.y * even + columns.x] = select(lower.x, 0.0, isOwn);
-            if (!isOwn) {
-              result[a + columns.x * even + rows.x] = upper.x;
-              result[a + columns.y * even + rows.x] = upper.y;
-              result[a + columns.x * even + rows.y] = lower.x;
-              result[a + columns.y * even + rows.y] = lower.y;
-            }
-          }
-          for (var i = local; i < pairs * even; i += ${jacobiThreads}) {
-            let rotation = rotations[i / even];
-            if (rotation.x == 0.0) { continue; }
-            let pair = pairOf(i / even, round, even);
-            let column = i % even;
-            let at = v + column;
-            let turned = turn(vec2(result[at + pair.x * even], result[at + pair.y * even]), rotation);
-            result[at + pair.x * even] = turned.x;
-            result[at + pair.y * even] = turned.y;
-          }
-          storageBarrier();
-          workgroupBarrier();
+          rotations[k] = rotation;
         }
-        if (local == 0) { goesOn = atomicLoad(&turns); }
-        if (workgroupUniformLoad(&goesOn) == 0u) { break; }
-      }
+        workgroupBarrier();
+        for (var i = local; i < pairs * pairs; i += ${jacobiThreads}) {
+          let first = i / pairs;
+          let second = i % pairs;
+          let left = rotations[first];
+          let right = rotations[second];
+          if (first > second || (left.x == 0.0 && right.x == 0.0)) { continue; }
+          let rows = pairOf(first, round, even);
+          let columns = pairOf(second, round, even);
+          let pp = result[a + rows.x * even + columns.x];
+          let pq = result[a + rows.x * even + columns.y];
+          let qp = result[a + rows.y * even + columns.x];
+          let qq = result[a + rows.y * even + columns.y];
+          let leftColumn = turn(vec2(pp, qp), left);
+          let rightColumn = turn(vec2(pq, qq), left);
+          let upper = turn(vec2(leftColumn.x, rightColumn.x), right);
+          let lower = turn(vec2(leftColumn.y, rightColumn.y), right);
+          let isOwn = first == second;
+          result[a + rows.x * even + columns.x] = upper.x;
+          result[a + rows.y * even + columns.y] = lower.y;
+          result[a + rows.x * even + columns.y] = select(upper.y, 0.0, isOwn);
+          result[a + rows.y * even + columns.x] = select(lower.x, 0.0, isOwn);
+          if (!isOwn) {
+            result[a + columns.x * even + rows.x] = upper.x;
+            result[a + columns.y * even + rows.x] = upper.y;
+            result[a + columns.x * even + rows.y] = lower.x;
+            result[a + columns.y * even + rows.y] = lower.y;
+          }
+        }
+        for (var i = local; i < pairs * even; i += ${jacobiThreads}) {
+          let rotation = rotations[i / even];
+          if (rotation.x == 0.0) { continue; }
+          let pair = pairOf(i / even, round, even);
+          let column = i % even;
+          let at = v + column;
+          let turned = turn(vec2(result[at + pair.x * even], result[at + pair.y * even]), rotation);
+          result[at + pair.x * even] = turned.x;
+          result[at + pair.y * even] = turned.y;
+        }`)}
+      if (uniforms.until < uniforms.all) { return; }
       for (var i = local; i < even; i += ${jacobiThreads}) {
         result[a + i * (even + 1)] = select(result[a + i * (even + 1)] * scale.x, notANumber(), isBad);
       }
@@ -140,7 +147,7 @@ export const eighPackShader: Shader<object, 'n' | 'dim'> = {
       let matrix = i32(workgroupId.x);
       let dim = uniforms.dim;
       let even = dim + dim % 2;
-      let a = matrix * 2 * even * even;
+      let a = matrix * (2 * even + 1) * even;
       let out = matrix * (dim + 1) * dim;
       for (var i = i32(localIndex); i < dim; i += ${jacobiThreads}) {
         let value = f32(turned[a + i * (even + 1)]);

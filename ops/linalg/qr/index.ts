@@ -17,7 +17,7 @@ export type Qr<T extends tf.Tensor = tf.Tensor> = {q: T; r: T};
  * gradient.)
  *
  * Householder reflections (Golub and Van Loan, Matrix Computations, 5.2), on wasm, tensorflow, cpu and webgl in float64, with results rounded to
- * float32; on webgpu in float32, for min(m, n) to 256 and max(m, n) to 8,192. A matrix with a number that is not finite gives NaN throughout, and the others of its stack are computed.
+ * float32; on webgpu in float32, for min(m, n) to 1,024 and max(m, n) to 8,192. A matrix with a number that is not finite gives NaN throughout, and the others of its stack are computed.
  *
  * Differentiable in x where the first min(m, n) columns are independent (Roberts and Roberts, 2020, arXiv 2009.10071).
  *

@@ -2,10 +2,10 @@ import type * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../../base/errors.js';
 import {integers, webgpuPrograms, type Shader} from '../../backends/webgpu_programs.js';
 import type {KernelInputs} from '../../run_op.js';
-import {jacobiText, jacobiThreads as threads, largestOfParts} from '../webgpu_jacobi.js';
+import {jacobiText, jacobiThreads as threads, largestOfParts, programsOf} from '../webgpu_jacobi.js';
 
-/** A workgroup would keep larger ones too long: drivers end programs that run for seconds. */
-const [mostRows, mostLength] = [256, 8192];
+/** One workgroup for a matrix takes too long for larger ones. */
+const [mostRows, mostLength] = [1024, 8192];
 
 /** `qr` by Householder's reflections, a workgroup a matrix. */
 export function qrWebgpu({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
@@ -18,10 +18,10 @@ export function qrWebgpu({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
     );
   }
   const uniforms = {rows, columns};
-  const inputs = {x};
-  const work = [n, 1, 1] as const;
-  const shape = [n, columns + count, rows];
-  const reflected = programs.run(qrReflectShader, {constants: {}, inputs, uniforms, work}, shape);
+  const reflected = programs.make([n, columns + count, rows], 'float32');
+  const run = {constants: {}, inputs: {x}, work: [n, 1, 1] as const};
+  for (const part of programsOf(2 * count, 2 * columns * rows, count))
+    programs.runInPlace(qrReflectShader, {...run, uniforms: {...uniforms, ...part}}, reflected);
   const size = n * count * (rows + columns);
   const packing = {constants: {}, inputs: {reflected}, uniforms, work: size};
   const factors = programs.run(qrPackShader, packing, [n, count, rows + columns]);
@@ -33,9 +33,9 @@ export function qrWebgpu({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
  * `[n, columns + count, rows]` of `[n, rows, columns]`, with count = min(rows, columns): the columns of R, as rows, and those of Q. An
  * invocation reflects a column.
  */
-export const qrReflectShader: Shader<object, 'rows' | 'columns'> = {
+export const qrReflectShader: Shader<object, 'rows' | 'columns' | 'begin' | 'until'> = {
   name: 'QrReflect',
-  uniforms: integers('rows', 'columns'),
+  uniforms: integers('rows', 'columns', 'begin', 'until'),
   threads,
   code: () => `
     var<workgroup> parts : array<f32, ${threads}>;
@@ -66,13 +66,13 @@ export const qrReflectShader: Shader<object, 'rows' | 'columns'> = {
       parts[local] = largest;${largestOfParts}
       let isBad = parts[0] > 0.0;
       workgroupBarrier();
-      for (var i = local; i < rows * columns; i += ${threads}) {
+      for (var i = local; i < rows * columns && uniforms.begin == 0; i += ${threads}) {
         result[start + i] = select(f32(x[source + (i % rows) * columns + i / rows]), 0.0, isBad);
       }
       storageBarrier();
       workgroupBarrier();
 
-      for (var k = 0; k < count; k++) {
+      for (var k = uniforms.begin; k < min(uniforms.until, count); k++) {
         let column = start + k * rows;
         let v = q + k * rows;
         largest = 0.0;
@@ -111,7 +111,8 @@ export const qrReflectShader: Shader<object, 'rows' | 'columns'> = {
         workgroupBarrier();
       }
       // column k of Q is what all reflections to the k-th make of an axis
-      for (var k = count - 1; k >= 0; k--) {
+      for (var step = max(uniforms.begin, count); step < uniforms.until; step++) {
+        let k = 2 * count - 1 - step;
         let v = q + k * rows;
         for (var j = k + 1 + local; j < count; j += ${threads}) { reflect(q + j * rows, v, k); }
         storageBarrier();
@@ -125,7 +126,7 @@ export const qrReflectShader: Shader<object, 'rows' | 'columns'> = {
         storageBarrier();
         workgroupBarrier();
       }
-      if (local == 0 && isBad) { result[start] = notANumber(); }
+      if (local == 0 && isBad && uniforms.until == 2 * count) { result[start] = notANumber(); }
     }`,
 };
 

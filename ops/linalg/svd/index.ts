@@ -32,7 +32,7 @@ const optionsSchema = v.strictObject({rank: v.optional(atLeast(1))});
  *
  * On wasm, tensorflow, cpu and webgl all steps are in float64 and results are then rounded to float32: s is accurate to 6e-8 of itself plus 1e-15 times
  * max(m, n) of the largest, whatever the scale. Wasm: the eigenvectors of the smaller Gram matrix, then one-sided Jacobi (Hestenes,
- * 1958) for what its squares lost; tensorflow: its own op; elsewhere one-sided Jacobi on the host. On webgpu one-sided Jacobi in float32, for min(m, n) to 256 and
+ * 1958) for what its squares lost; tensorflow: its own op; elsewhere one-sided Jacobi on the host. On webgpu one-sided Jacobi in float32, for min(m, n) to 512 and
  * max(m, n) to 8,192, without reading a number: s to 6e-8 (max(m, n) + 16) of the largest.
  *
  * Differentiable in x (Townsend, 2016, "Differentiating the singular value decomposition"). The derivative of u and vt is not defined where

@@ -2,11 +2,18 @@ import type * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../../base/errors.js';
 import {integers, webgpuPrograms, type Shader} from '../../backends/webgpu_programs.js';
 import type {KernelInputs} from '../../run_op.js';
-import {jacobiText, jacobiThreads, mostSweeps, scaleOfMatrix} from '../webgpu_jacobi.js';
+import {
+  jacobiText,
+  jacobiThreads,
+  programsOf,
+  roundsOf,
+  scaleOfMatrix,
+  sweepsText,
+} from '../webgpu_jacobi.js';
 
-/** A workgroup would keep larger ones too long: drivers end programs that run for seconds. */
-const mostRows = 256;
-/** The longest vectors, for the same reason. */
+/** Each pair of rows has an invocation at least. */
+const mostRows = 2 * jacobiThreads;
+/** One workgroup for a matrix takes too long for longer vectors. */
 const mostLength = 8192;
 
 /** `svd` by one-sided Jacobi, a workgroup a matrix. */
@@ -20,22 +27,34 @@ export function svdWebgpu({x}: KernelInputs<{x: tf.Tensor3D}>): tf.TensorInfo {
     );
   }
   const even = count + (count % 2);
-  const run = {constants: {}, uniforms: {rows, columns}, work: [n, 1, 1] as const};
-  const turned = programs.run(svdJacobiShader, {...run, inputs: {x}}, [n, even, length + count + 2]);
-  const triplets = programs.run(svdPackShader, {...run, inputs: {turned}}, [n, count, rows + 1 + columns]);
+  const [width, uniforms] = [length + count + 2, {rows, columns}];
+  const turned = programs.make([n, even + 1, width], 'float32');
+  const run = {constants: {}, work: [n, 1, 1] as const};
+  const all = roundsOf(even);
+  for (const part of programsOf(all, even * width, count))
+    programs.runInPlace(
+      svdJacobiShader,
+      {...run, inputs: {x}, uniforms: {...uniforms, ...part, all}},
+      turned,
+    );
+  const triplets = programs.run(svdPackShader, {...run, inputs: {turned}, uniforms}, [
+    n,
+    count,
+    rows + 1 + columns,
+  ]);
   programs.dispose(turned);
   return triplets;
 }
 
 /**
- * `[n, even, length + count + 2]` of `[n, rows, columns]`, with count = min(rows, columns), even the next even number and length = max(rows,
+ * `[n, even + 1, length + count + 2]` of `[n, rows, columns]`, with count = min(rows, columns), even the next even number and length = max(rows,
  * columns): rows with an orthogonal vector, the unit vector that it is the image of, its size as
  * far as it is scaled, and the size itself. The columns of a tall matrix, or the rows of
  * a wide one, are turned in pairs until all are orthogonal (Hestenes, 1958). Some invocations share each pair of a round.
  */
-export const svdJacobiShader: Shader<object, 'rows' | 'columns'> = {
+export const svdJacobiShader: Shader<object, 'rows' | 'columns' | 'begin' | 'until' | 'all'> = {
   name: 'SvdJacobi',
-  uniforms: integers('rows', 'columns'),
+  uniforms: integers('rows', 'columns', 'begin', 'until', 'all'),
   threads: jacobiThreads,
   code: () => `
     var<workgroup> parts : array<f32, ${jacobiThreads}>;
@@ -53,10 +72,12 @@ export const svdJacobiShader: Shader<object, 'rows' | 'columns'> = {
       let even = count + count % 2;
       let width = length + count + 2;
       let source = matrix * count * length;
-      let start = matrix * even * width;
+      let start = matrix * (even + 1) * width;
+      let state = start + even * width;
+      let rounds = even - 1;
 ${scaleOfMatrix('count * length')}
 
-      for (var i = local; i < even * width; i += ${jacobiThreads}) {
+      for (var i = local; i < even * width && uniforms.begin == 0; i += ${jacobiThreads}) {
         let row = i / width;
         let column = i % width;
         var number = 0.0;
@@ -73,42 +94,34 @@ ${scaleOfMatrix('count * length')}
       while (lanes * 2 * pairs <= ${jacobiThreads}) { lanes *= 2; }
       let own = local / lanes;
       let lane = local % lanes;
-      for (var sweep = 0; sweep < ${mostSweeps}; sweep++) {
-        if (local == 0) { atomicStore(&turns, 0u); }
-        workgroupBarrier();
-        for (var round = 0; round < even - 1; round++) {
-          var pair = vec2(0, 0);
-          var sums = vec4(0.0);
-          if (own < pairs) {
-            pair = start + pairOf(own, round, even) * width;
-            for (var i = lane; i < length; i += lanes) {
-              let p = result[pair.x + i];
-              let q = result[pair.y + i];
-              sums += vec4(p * p, q * q, p * q, 0.0);
-            }
+${sweepsText(`
+        var pair = vec2(0, 0);
+        var sums = vec4(0.0);
+        if (own < pairs) {
+          pair = start + pairOf(own, round, even) * width;
+          for (var i = lane; i < length; i += lanes) {
+            let p = result[pair.x + i];
+            let q = result[pair.y + i];
+            sums += vec4(p * p, q * q, p * q, 0.0);
           }
-          products[local] = sums;
-          workgroupBarrier();
-          if (own < pairs) {
-            sums = vec4(0.0);
-            for (var i = own * lanes; i < (own + 1) * lanes; i++) { sums += products[i]; }
-            // the product of rows of rounding errors is one as well
-            if (abs(sums.z) > 2e-7 * sqrt(sums.x) * sqrt(sums.y) && min(sums.x, sums.y) > 1e-30) {
-              let rotation = rotationFor(sums.x, sums.y, sums.z);
-              for (var i = lane; i < length + count; i += lanes) {
-                let turned = turn(vec2(result[pair.x + i], result[pair.y + i]), rotation);
-                result[pair.x + i] = turned.x;
-                result[pair.y + i] = turned.y;
-              }
-              atomicStore(&turns, 1u);
-            }
-          }
-          storageBarrier();
-          workgroupBarrier();
         }
-        if (local == 0) { goesOn = atomicLoad(&turns); }
-        if (workgroupUniformLoad(&goesOn) == 0u) { break; }
-      }
+        products[local] = sums;
+        workgroupBarrier();
+        if (own < pairs) {
+          sums = vec4(0.0);
+          for (var i = own * lanes; i < (own + 1) * lanes; i++) { sums += products[i]; }
+          // the product of rows of rounding errors is one as well
+          if (abs(sums.z) > 2e-7 * sqrt(sums.x) * sqrt(sums.y) && min(sums.x, sums.y) > 1e-30) {
+            let rotation = rotationFor(sums.x, sums.y, sums.z);
+            for (var i = lane; i < length + count; i += lanes) {
+              let turned = turn(vec2(result[pair.x + i], result[pair.y + i]), rotation);
+              result[pair.x + i] = turned.x;
+              result[pair.y + i] = turned.y;
+            }
+            atomicStore(&turns, 1u);
+          }
+        }`)}
+      if (uniforms.until < uniforms.all) { return; }
       for (var row = local; row < count; row += ${jacobiThreads}) {
         let at = start + row * width;
         var most = 0.0;
@@ -156,7 +169,7 @@ export const svdPackShader: Shader<object, 'rows' | 'columns'> = {
       let count = min(uniforms.rows, uniforms.columns);
       let length = max(uniforms.rows, uniforms.columns);
       let width = length + count + 2;
-      let start = matrix * (count + count % 2) * width;
+      let start = matrix * (count + count % 2 + 1) * width;
       let outWidth = uniforms.rows + 1 + uniforms.columns;
       let out = matrix * count * outWidth;
       let isBad = !isFinite(f32(turned[start + width - 2]));

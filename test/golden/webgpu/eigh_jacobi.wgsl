@@ -1,6 +1,6 @@
 
     var<workgroup> parts : array<f32, 256>;
-    var<workgroup> rotations : array<vec2<f32>, 128>;
+    var<workgroup> rotations : array<vec2<f32>, 512>;
     var<workgroup> turns : atomic<u32>;
     var<workgroup> goesOn : u32;
     
@@ -54,9 +54,11 @@
       let dim = uniforms.dim;
       let even = dim + dim % 2;
       let pairs = even / 2;
+      let rounds = even - 1;
       let source = matrix * dim * dim;
-      let a = matrix * 2 * even * even;
+      let a = matrix * (2 * even + 1) * even;
       let v = a + even * even;
+      let state = v + even * even;
 
       // numbers that are not finite count as infinite
       var largest = 0.0;
@@ -75,7 +77,7 @@
       if (local == 0) { goesOn = atomicLoad(&turns); }
       let isBad = workgroupUniformLoad(&goesOn) == 1u;
 
-      for (var i = local; i < even * even; i += 256) {
+      for (var i = local; i < even * even && uniforms.begin == 0; i += 256) {
         let row = i / even;
         let column = i % even;
         var number = 0.0;
@@ -88,65 +90,79 @@
       storageBarrier();
       workgroupBarrier();
 
-      for (var sweep = 0; sweep < 60; sweep++) {
-        if (local == 0) { atomicStore(&turns, 0u); }
-        workgroupBarrier();
-        for (var round = 0; round < even - 1; round++) {
-          for (var k = local; k < pairs; k += 256) {
-            let pair = pairOf(k, round, even);
-            let product = result[a + pair.x * even + pair.y];
-            var rotation = vec2(0.0, 0.0);
-            if (abs(product) > 2e-8) {
-              rotation = rotationFor(result[a + pair.x * (even + 1)], result[a + pair.y * (even + 1)], product);
-              atomicStore(&turns, 1u);
-            }
-            rotations[k] = rotation;
-          }
-          workgroupBarrier();
-          for (var i = local; i < pairs * pairs; i += 256) {
-            let first = i / pairs;
-            let second = i % pairs;
-            let left = rotations[first];
-            let right = rotations[second];
-            if (first > second || (left.x == 0.0 && right.x == 0.0)) { continue; }
-            let rows = pairOf(first, round, even);
-            let columns = pairOf(second, round, even);
-            let pp = result[a + rows.x * even + columns.x];
-            let pq = result[a + rows.x * even + columns.y];
-            let qp = result[a + rows.y * even + columns.x];
-            let qq = result[a + rows.y * even + columns.y];
-            let leftColumn = turn(vec2(pp, qp), left);
-            let rightColumn = turn(vec2(pq, qq), left);
-            let upper = turn(vec2(leftColumn.x, rightColumn.x), right);
-            let lower = turn(vec2(leftColumn.y, rightColumn.y), right);
-            let isOwn = first == second;
-            result[a + rows.x * even + columns.x] = upper.x;
-            result[a + rows.y * even + columns.y] = lower.y;
-            result[a + rows.x * even + columns.y] = select(upper.y, 0.0, isOwn);
-            result[a + rows.y * even + columns.x] = select(lower.x, 0.0, isOwn);
-            if (!isOwn) {
-              result[a + columns.x * even + rows.x] = upper.x;
-              result[a + columns.y * even + rows.x] = upper.y;
-              result[a + columns.x * even + rows.y] = lower.x;
-              result[a + columns.y * even + rows.y] = lower.y;
-            }
-          }
-          for (var i = local; i < pairs * even; i += 256) {
-            let rotation = rotations[i / even];
-            if (rotation.x == 0.0) { continue; }
-            let pair = pairOf(i / even, round, even);
-            let column = i % even;
-            let at = v + column;
-            let turned = turn(vec2(result[at + pair.x * even], result[at + pair.y * even]), rotation);
-            result[at + pair.x * even] = turned.x;
-            result[at + pair.y * even] = turned.y;
-          }
-          storageBarrier();
+      if (local == 0) {
+        let isFirst = uniforms.begin == 0;
+        goesOn = select(u32(result[state] == 0.0), 1u, isFirst);
+        atomicStore(&turns, select(u32(result[state + 1]), 0u, isFirst));
+      }
+      var isGoing = workgroupUniformLoad(&goesOn) == 1u;
+      for (var step = uniforms.begin; step < uniforms.until && isGoing; step++) {
+        let round = step % rounds;
+        if (round == 0) {
+          if (local == 0) { atomicStore(&turns, 0u); }
           workgroupBarrier();
         }
-        if (local == 0) { goesOn = atomicLoad(&turns); }
-        if (workgroupUniformLoad(&goesOn) == 0u) { break; }
+        for (var k = local; k < pairs; k += 256) {
+          let pair = pairOf(k, round, even);
+          let product = result[a + pair.x * even + pair.y];
+          var rotation = vec2(0.0, 0.0);
+          if (abs(product) > 2e-8) {
+            rotation = rotationFor(result[a + pair.x * (even + 1)], result[a + pair.y * (even + 1)], product);
+            atomicStore(&turns, 1u);
+          }
+          rotations[k] = rotation;
+        }
+        workgroupBarrier();
+        for (var i = local; i < pairs * pairs; i += 256) {
+          let first = i / pairs;
+          let second = i % pairs;
+          let left = rotations[first];
+          let right = rotations[second];
+          if (first > second || (left.x == 0.0 && right.x == 0.0)) { continue; }
+          let rows = pairOf(first, round, even);
+          let columns = pairOf(second, round, even);
+          let pp = result[a + rows.x * even + columns.x];
+          let pq = result[a + rows.x * even + columns.y];
+          let qp = result[a + rows.y * even + columns.x];
+          let qq = result[a + rows.y * even + columns.y];
+          let leftColumn = turn(vec2(pp, qp), left);
+          let rightColumn = turn(vec2(pq, qq), left);
+          let upper = turn(vec2(leftColumn.x, rightColumn.x), right);
+          let lower = turn(vec2(leftColumn.y, rightColumn.y), right);
+          let isOwn = first == second;
+          result[a + rows.x * even + columns.x] = upper.x;
+          result[a + rows.y * even + columns.y] = lower.y;
+          result[a + rows.x * even + columns.y] = select(upper.y, 0.0, isOwn);
+          result[a + rows.y * even + columns.x] = select(lower.x, 0.0, isOwn);
+          if (!isOwn) {
+            result[a + columns.x * even + rows.x] = upper.x;
+            result[a + columns.y * even + rows.x] = upper.y;
+            result[a + columns.x * even + rows.y] = lower.x;
+            result[a + columns.y * even + rows.y] = lower.y;
+          }
+        }
+        for (var i = local; i < pairs * even; i += 256) {
+          let rotation = rotations[i / even];
+          if (rotation.x == 0.0) { continue; }
+          let pair = pairOf(i / even, round, even);
+          let column = i % even;
+          let at = v + column;
+          let turned = turn(vec2(result[at + pair.x * even], result[at + pair.y * even]), rotation);
+          result[at + pair.x * even] = turned.x;
+          result[at + pair.y * even] = turned.y;
+        }
+        storageBarrier();
+        workgroupBarrier();
+        if (round == rounds - 1) {
+          if (local == 0) { goesOn = atomicLoad(&turns); }
+          isGoing = workgroupUniformLoad(&goesOn) != 0u;
+        }
       }
+      if (local == 0) {
+        result[state] = select(1.0, 0.0, isGoing);
+        result[state + 1] = f32(atomicLoad(&turns));
+      }
+      if (uniforms.until < uniforms.all) { return; }
       for (var i = local; i < even; i += 256) {
         result[a + i * (even + 1)] = select(result[a + i * (even + 1)] * scale.x, notANumber(), isBad);
       }

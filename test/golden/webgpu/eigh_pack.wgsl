@@ -48,7 +48,7 @@
       let matrix = i32(workgroupId.x);
       let dim = uniforms.dim;
       let even = dim + dim % 2;
-      let a = matrix * 2 * even * even;
+      let a = matrix * (2 * even + 1) * even;
       let out = matrix * (dim + 1) * dim;
       for (var i = i32(localIndex); i < dim; i += 256) {
         let value = f32(turned[a + i * (even + 1)]);

@@ -75,13 +75,13 @@
       }
       let isBad = parts[0] > 0.0;
       workgroupBarrier();
-      for (var i = local; i < rows * columns; i += 256) {
+      for (var i = local; i < rows * columns && uniforms.begin == 0; i += 256) {
         result[start + i] = select(f32(x[source + (i % rows) * columns + i / rows]), 0.0, isBad);
       }
       storageBarrier();
       workgroupBarrier();
 
-      for (var k = 0; k < count; k++) {
+      for (var k = uniforms.begin; k < min(uniforms.until, count); k++) {
         let column = start + k * rows;
         let v = q + k * rows;
         largest = 0.0;
@@ -125,7 +125,8 @@
         workgroupBarrier();
       }
       // column k of Q is what all reflections to the k-th make of an axis
-      for (var k = count - 1; k >= 0; k--) {
+      for (var step = max(uniforms.begin, count); step < uniforms.until; step++) {
+        let k = 2 * count - 1 - step;
         let v = q + k * rows;
         for (var j = k + 1 + local; j < count; j += 256) { reflect(q + j * rows, v, k); }
         storageBarrier();
@@ -139,5 +140,5 @@
         storageBarrier();
         workgroupBarrier();
       }
-      if (local == 0 && isBad) { result[start] = notANumber(); }
+      if (local == 0 && isBad && uniforms.until == 2 * count) { result[start] = notANumber(); }
     }

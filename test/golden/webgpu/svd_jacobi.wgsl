@@ -57,7 +57,9 @@
       let even = count + count % 2;
       let width = length + count + 2;
       let source = matrix * count * length;
-      let start = matrix * even * width;
+      let start = matrix * (even + 1) * width;
+      let state = start + even * width;
+      let rounds = even - 1;
 
       // numbers that are not finite count as infinite
       var largest = 0.0;
@@ -76,7 +78,7 @@
       if (local == 0) { goesOn = atomicLoad(&turns); }
       let isBad = workgroupUniformLoad(&goesOn) == 1u;
 
-      for (var i = local; i < even * width; i += 256) {
+      for (var i = local; i < even * width && uniforms.begin == 0; i += 256) {
         let row = i / width;
         let column = i % width;
         var number = 0.0;
@@ -93,42 +95,57 @@
       while (lanes * 2 * pairs <= 256) { lanes *= 2; }
       let own = local / lanes;
       let lane = local % lanes;
-      for (var sweep = 0; sweep < 60; sweep++) {
-        if (local == 0) { atomicStore(&turns, 0u); }
-        workgroupBarrier();
-        for (var round = 0; round < even - 1; round++) {
-          var pair = vec2(0, 0);
-          var sums = vec4(0.0);
-          if (own < pairs) {
-            pair = start + pairOf(own, round, even) * width;
-            for (var i = lane; i < length; i += lanes) {
-              let p = result[pair.x + i];
-              let q = result[pair.y + i];
-              sums += vec4(p * p, q * q, p * q, 0.0);
-            }
-          }
-          products[local] = sums;
-          workgroupBarrier();
-          if (own < pairs) {
-            sums = vec4(0.0);
-            for (var i = own * lanes; i < (own + 1) * lanes; i++) { sums += products[i]; }
-            // the product of rows of rounding errors is one as well
-            if (abs(sums.z) > 2e-7 * sqrt(sums.x) * sqrt(sums.y) && min(sums.x, sums.y) > 1e-30) {
-              let rotation = rotationFor(sums.x, sums.y, sums.z);
-              for (var i = lane; i < length + count; i += lanes) {
-                let turned = turn(vec2(result[pair.x + i], result[pair.y + i]), rotation);
-                result[pair.x + i] = turned.x;
-                result[pair.y + i] = turned.y;
-              }
-              atomicStore(&turns, 1u);
-            }
-          }
-          storageBarrier();
+
+      if (local == 0) {
+        let isFirst = uniforms.begin == 0;
+        goesOn = select(u32(result[state] == 0.0), 1u, isFirst);
+        atomicStore(&turns, select(u32(result[state + 1]), 0u, isFirst));
+      }
+      var isGoing = workgroupUniformLoad(&goesOn) == 1u;
+      for (var step = uniforms.begin; step < uniforms.until && isGoing; step++) {
+        let round = step % rounds;
+        if (round == 0) {
+          if (local == 0) { atomicStore(&turns, 0u); }
           workgroupBarrier();
         }
-        if (local == 0) { goesOn = atomicLoad(&turns); }
-        if (workgroupUniformLoad(&goesOn) == 0u) { break; }
+        var pair = vec2(0, 0);
+        var sums = vec4(0.0);
+        if (own < pairs) {
+          pair = start + pairOf(own, round, even) * width;
+          for (var i = lane; i < length; i += lanes) {
+            let p = result[pair.x + i];
+            let q = result[pair.y + i];
+            sums += vec4(p * p, q * q, p * q, 0.0);
+          }
+        }
+        products[local] = sums;
+        workgroupBarrier();
+        if (own < pairs) {
+          sums = vec4(0.0);
+          for (var i = own * lanes; i < (own + 1) * lanes; i++) { sums += products[i]; }
+          // the product of rows of rounding errors is one as well
+          if (abs(sums.z) > 2e-7 * sqrt(sums.x) * sqrt(sums.y) && min(sums.x, sums.y) > 1e-30) {
+            let rotation = rotationFor(sums.x, sums.y, sums.z);
+            for (var i = lane; i < length + count; i += lanes) {
+              let turned = turn(vec2(result[pair.x + i], result[pair.y + i]), rotation);
+              result[pair.x + i] = turned.x;
+              result[pair.y + i] = turned.y;
+            }
+            atomicStore(&turns, 1u);
+          }
+        }
+        storageBarrier();
+        workgroupBarrier();
+        if (round == rounds - 1) {
+          if (local == 0) { goesOn = atomicLoad(&turns); }
+          isGoing = workgroupUniformLoad(&goesOn) != 0u;
+        }
       }
+      if (local == 0) {
+        result[state] = select(1.0, 0.0, isGoing);
+        result[state + 1] = f32(atomicLoad(&turns));
+      }
+      if (uniforms.until < uniforms.all) { return; }
       for (var row = local; row < count; row += 256) {
         let at = start + row * width;
         var most = 0.0;

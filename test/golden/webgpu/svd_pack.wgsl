@@ -1,7 +1,7 @@
 
-    var<workgroup> order : array<i32, 256>;
-    var<workgroup> signs : array<f32, 256>;
-    var<workgroup> along : array<f32, 256>;
+    var<workgroup> order : array<i32, 512>;
+    var<workgroup> signs : array<f32, 512>;
+    var<workgroup> along : array<f32, 512>;
     var<workgroup> parts : array<f32, 256>;
     var<workgroup> axes : array<i32, 256>;
     var<workgroup> zeros : atomic<u32>;
@@ -66,7 +66,7 @@
       let count = min(uniforms.rows, uniforms.columns);
       let length = max(uniforms.rows, uniforms.columns);
       let width = length + count + 2;
-      let start = matrix * (count + count % 2) * width;
+      let start = matrix * (count + count % 2 + 1) * width;
       let outWidth = uniforms.rows + 1 + uniforms.columns;
       let out = matrix * count * outWidth;
       let isBad = !isFinite(f32(turned[start + width - 2]));

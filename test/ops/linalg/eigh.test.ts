@@ -91,8 +91,8 @@ describeOnBackends('eigh', backend => {
       {numRuns: 40},
     ));
 
-  it('decomposes 64 x 64 and 129 x 129', async () => {
-    for (const dim of [64, 129]) {
+  it('decomposes 64 x 64, 129 x 129, and more than a program of webgpu takes at once', async () => {
+    for (const dim of [64, 129, 261]) {
       const x = gram(7, dim, dim, 1);
       const input = tf.tensor3d(x, [1, dim, dim]);
       const eigen = await eighAsync(input);
@@ -135,6 +135,8 @@ describeOnBackends('eigh', backend => {
   });
 
   it('gives NaN for a matrix that is not finite, and decomposes the others of the stack', async () => {
+    const large = await eighAsync(tf.where(tf.equal(tf.eye(258), 1), NaN, tf.zeros([258, 258])));
+    expect((await large.values.data()).every(Number.isNaN)).to.be.true;
     for (const bad of [NaN, Infinity, -Infinity]) {
       const eigen = await eighAsync(tf.tensor3d([2, 0, 0, 1, 1, bad, bad, 1, 5, 0, 0, 4], [3, 2, 2]));
       const {values, vectors} = await numbersOf(eigen);

@@ -65,6 +65,12 @@ describeOnBackends('qr', backend => {
     }
   });
 
+  it('decomposes more than a program of webgpu takes at once', async () => {
+    const x = tf.tensor2d(randomOfRank(4, 600, 400, 400), [600, 400]);
+    const {q, r} = qr(x);
+    await expectFactors(x, q, r, roundingOn(backend, 1e-6, 600));
+  });
+
   for (const [name, make] of Object.entries(extremes)) {
     if (name === 'denormal numbers' && backend.startsWith('webg')) continue; // GPUs take them for zeros
     it(`decomposes ${name}`, async () => {

@@ -109,6 +109,14 @@ describeOnBackends('svd', backend => {
     });
   }
 
+  it('decomposes more than a program of webgpu takes at once', async () => {
+    const numbers = randomOfRank(4, 258, 270, 200, 1);
+    expectSmall(
+      decompositionErrors(numbers, await numbersOf(svd(tf.tensor2d(numbers, [258, 270])))),
+      backend,
+    );
+  });
+
   it('gives orthonormal vectors where singular values are equal or zero', async () => {
     const small = tf.eye(3);
     for (const x of [

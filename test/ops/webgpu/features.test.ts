@@ -165,6 +165,7 @@ describe('navigator.gpu, while webgpu starts with features', function () {
   });
   afterEach(() => Reflect.deleteProperty(navigator.gpu, 'requestAdapter'));
   after(async () => {
+    if (!testBackends.includes('webgpu')) return;
     await restart([]);
     await tf.setBackend(former ?? 'cpu');
   });

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {EigenkvError} from '../../base/errors.js';
 import {asTfjsWebgpuBackend} from '../../ops/backends/webgpu_device.js';
-import {webgpuFeatures, type WebgpuFeature} from '../../ops/backends/webgpu_features.js';
+import {featuresOf, type WebgpuFeature} from '../../ops/backends/webgpu_features.js';
 import {
   type AttentionRow,
   longestPrefill,
@@ -18,7 +18,7 @@ export interface Adapter {
   /** Whether it is a program in place of a GPU, such as llvmpipe or SwiftShader. */
   readonly isSoftware: boolean;
   readonly features: readonly string[];
-  /** Those that the device was made with and shaders use. */
+  /** Those that shaders use. */
   readonly used: readonly WebgpuFeature[];
   readonly mostBindingBytes: number;
 }
@@ -32,7 +32,7 @@ export async function adapterOf(): Promise<Adapter> {
     ...{vendor, architecture, description, mostBindingBytes},
     isSoftware: isFallbackAdapter === true,
     features: [...(adapter?.features ?? [])],
-    used: webgpuFeatures.filter(name => device.features.has(name)),
+    used: featuresOf(device),
   };
 }
 

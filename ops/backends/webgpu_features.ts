@@ -3,17 +3,18 @@ import {BackendError, InvalidArgumentError, didYouMean, shown} from '../../base/
 import {once, warnOnConsole} from '../../base/warn.js';
 import {asTfjsWebgpuBackend, registerFactory} from './webgpu_device.js';
 
-// Features of WebGPU that shaders of eigenkv use where a device was made with them. tfjs makes its device without.
+// Features of WebGPU that shaders of eigenkv use where `useBackend` was asked for them. tfjs makes its device without.
 
 /** What a device can be asked for: collective operations of a subgroup's invocations, and numbers of 16 bits. */
 export const webgpuFeatures = ['subgroups', 'shader-f16'] as const;
 
 export type WebgpuFeature = (typeof webgpuFeatures)[number];
 
-/** Which of them a device was made with. */
-export function featuresOf({features}: GPUDevice): {readonly [Name in WebgpuFeature]: boolean} {
-  return {subgroups: features.has('subgroups'), 'shader-f16': features.has('shader-f16')};
-}
+/** What was asked for each device that `startWithFeatures` let start. */
+const asked = new WeakMap<GPUDevice, readonly WebgpuFeature[]>();
+
+/** Which of them a device was made with because they were asked for: one that somebody else made with 16 bits rounds nothing. */
+export const featuresOf = (device: GPUDevice): readonly WebgpuFeature[] => asked.get(device) ?? [];
 
 /**
  * Returns them, each once.
@@ -92,12 +93,14 @@ function completeRequests(gpu: GPU, features: readonly WebgpuFeature[]): () => v
 
 /** The adapter, which itself stays as it is, but for what devices are asked for. */
 function withFeatures(adapter: GPUAdapter, features: readonly WebgpuFeature[]): GPUAdapter {
-  const present = features.filter(name => adapter.features.has(name)) as GPUFeatureName[]; // older types lack subgroups
-  const requestDevice = (descriptor?: GPUDeviceDescriptor) =>
-    adapter.requestDevice({
-      ...descriptor,
-      requiredFeatures: [...(descriptor?.requiredFeatures ?? []), ...present],
-    });
+  const present = features.filter(name => adapter.features.has(name));
+  const requestDevice = async (descriptor?: GPUDeviceDescriptor) => {
+    const names = present as readonly string[] as readonly GPUFeatureName[]; // older types lack subgroups
+    const requiredFeatures = [...(descriptor?.requiredFeatures ?? []), ...names];
+    const device = await adapter.requestDevice({...descriptor, requiredFeatures});
+    asked.set(device, present);
+    return device;
+  };
   return new Proxy(adapter, {
     get(real, name) {
       if (name === 'requestDevice') return requestDevice;
@@ -113,7 +116,7 @@ const note = once(warnOnConsole);
 export async function noteMissingFeatures(features: readonly WebgpuFeature[]): Promise<void> {
   const device = asTfjsWebgpuBackend(tf.backend())?.device;
   if (device === undefined) return; // which has its own warning
-  const missing = features.filter(name => !device.features.has(name));
+  const missing = features.filter(name => !featuresOf(device).includes(name));
   if (missing.length === 0) return;
   const adapter = await navigator.gpu.requestAdapter();
   for (const name of missing) {

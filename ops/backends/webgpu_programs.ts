@@ -74,8 +74,8 @@ interface WebgpuPrograms {
   upload(tensor: tf.TensorInfo): void;
   /** How many bytes of a tensor a shader can bind. */
   readonly mostBytes: number;
-  /** What the device was made with. */
-  readonly has: {readonly [Name in WebgpuFeature]: boolean};
+  /** What the device was asked for, and has. */
+  readonly features: readonly WebgpuFeature[];
   /** Frees a tensor that `run` or `make` made and that is not known outside the kernel. */
   dispose(tensor: tf.TensorInfo): void;
 }
@@ -111,7 +111,6 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
   guardDevice(backend);
   sendFewerCommands(backend);
   allowDirectives(backend.device);
-  const has = featuresOf(backend.device);
   const fillers = new Map<string, tf.TensorInfo>();
   /** What is bound for an input without numbers, since a binding is never empty. */
   const fillerOf = (dtype: string): tf.TensorInfo => {
@@ -171,7 +170,7 @@ function openBackend(backend: TfjsWebgpuBackend): WebgpuPrograms {
     get mostBytes() {
       return backend.device.limits.maxStorageBufferBindingSize;
     },
-    has,
+    features: featuresOf(backend.device),
     dispose: tensor => backend.disposeData(tensor.dataId),
   };
 }

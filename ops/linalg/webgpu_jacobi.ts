@@ -28,7 +28,7 @@ export function programsOf(steps: number, numbers: number, dim: number): Steps[]
 export const roundsOf = (even: number): number => mostSweeps * (even - 1);
 
 /**
- * WGSL around the rounds `uniforms.begin .. uniforms.until` of all sweeps, of which each has `rounds`. What one part leaves for the next is at
+ * WGSL around the rounds `uniforms.begin .. uniforms.until` of all sweeps, of which each has `rounds`. What one program leaves for the next is at
  * `state`: whether all is done, and whether the sweep under way has turned a pair.
  */
 export const sweepsText = (round: string): string => `

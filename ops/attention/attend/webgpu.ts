@@ -44,7 +44,10 @@ function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttri
   const keys = prepareKeys(inputs, attributes, tokens);
   const group = heads / kvHeads;
   const rows = group * queryTokens;
-  const keyConstants = {...keys.constants, ...(programs.has['shader-f16'] && {halves: true as const})};
+  const keyConstants = {
+    ...keys.constants,
+    ...(programs.features.includes('shader-f16') && {halves: true as const}),
+  };
   const tiles = tilesFor(keyConstants, values.dim, rows);
   const rowTiles = Math.ceil(rows / tiles.rows);
   const oldest = oldestVisible(attributes) ?? noOldest;
@@ -57,7 +60,7 @@ function attendHeads(inputs: KernelInputs<AttendInputs>, attributes: AttendAttri
         ...keyConstants,
         ...{values, tiles},
         ...(softCap !== undefined && {capped: true as const}),
-        ...(programs.has.subgroups && {subgroups: true as const}),
+        ...(programs.features.includes('subgroups') && {subgroups: true as const}),
       },
       inputs: {...keys.inputs, valueData: inputs.valueData, valueParams: inputs.valueParams},
       uniforms: {

@@ -7,6 +7,7 @@ import {partialLogSum} from '../../../ops/attention/merge_partials/log_sum.js';
 import {useBackend} from '../../../ops/backends/use_backend.js';
 import type {DenseEncoding, Encoding} from '../../../ops/encodings/encoding.js';
 import type {WebgpuFeature} from '../../../ops/backends/webgpu_features.js';
+import {webgpuPrograms} from '../../../ops/backends/webgpu_programs.js';
 import {rejection} from '../../base/files/rejection.js';
 import {failOnShaderErrors, testBackends} from '../../support/backends.js';
 import {gpuDevice, loseDevice} from '../../support/gpu_device.js';
@@ -89,6 +90,7 @@ for (const features of [['subgroups'], ['shader-f16'], ['subgroups', 'shader-f16
         expect(device.limits[name], name).to.equal(adapter!.limits[name]);
       }
       expect(device.features.has('timestamp-query')).to.equal(adapter!.features.has('timestamp-query'));
+      expect(webgpuPrograms()!.features).to.deep.equal(features);
     });
 
     for (const name of chosen) {
@@ -197,6 +199,26 @@ describe('navigator.gpu, while webgpu starts with features', function () {
     expect(device.features.has('subgroups')).to.be.false;
     expect(Object.hasOwn(navigator.gpu, 'requestAdapter')).to.be.false;
     device.destroy();
+  });
+
+  it('may have devices made with 16 bits by the page, which round nothing', async () => {
+    await restart([]);
+    await loseDevice();
+    await useBackend('cpu');
+    wrap(adapter => {
+      const requestDevice = adapter.requestDevice.bind(adapter);
+      const requiredFeatures = adapter.features.has('shader-f16') ? (['shader-f16'] as const) : [];
+      adapter.requestDevice = descriptor => requestDevice({...descriptor, requiredFeatures});
+      return adapter;
+    });
+    await useBackend('webgpu');
+    const adapter = (await navigator.gpu.requestAdapter())!;
+    expect(gpuDevice().features.has('shader-f16')).to.equal(adapter.features.has('shader-f16'));
+    const values = tf.tensor4d([1e6], [1, 1, 1, 1]);
+    const dense = {kind: 'dense', dim: 1, data: values} as const;
+    const partial = attend(tf.zerosLike(values), dense, dense, {tokens: 1, scale: 1});
+    expect([...(await partial.data())]).to.deep.equal([1e6, 0, 1]);
+    tf.dispose([values, partial]);
   });
 
   it('asks for none of the features of a start that failed', async () => {

@@ -11,12 +11,12 @@ import {readsAtOnce, untilArrived} from '../../ops/host_numbers.js';
 import {latentKeysOf} from '../past/fresh_tokens.js';
 import {type Past, type Undecided, tokensHeld} from '../past/past.js';
 import {kept, releasePast} from '../past/past_tensors.js';
-import {newestQueries, queriesKept, refitQueries, refitsByQueries} from '../past/query_window.js';
+import {newestQueries, queriesKept} from '../past/query_window.js';
 import {expectRefittable} from '../past/refit.js';
 import {settled} from '../past/undecided.js';
 import {expectWholeStep} from '../past/whole_step.js';
 import type {CacheState, Seen} from '../state.js';
-import {askingPlan} from './asking_plan.js';
+import {expectSeen} from './expect_seen.js';
 import {keeperOfCut} from './keeper_of_cut.js';
 import {type PromptSize, checkSize, tokensOfSize} from './prompt_size.js';
 import {type SharingDepth, sharedBudgets} from './shared_budgets.js';
@@ -193,52 +193,6 @@ function cutOf(
 /** Whether a depth may stay as it is: if it has a window, and the prompt is cut at others that have none. */
 function isSpared(seen: readonly (Seen | undefined)[], depth: number): boolean {
   return seen[depth]?.window !== undefined && seen.some(other => other?.window === undefined);
-}
-
-/**
- * @param caller the function that a message names.
- * @throws CacheStateError if the past lacks what a keeper looks at.
- */
-export function expectSeen(
-  keep: Keeper,
-  own: Keeper,
-  {queries, recent, held, tokensSeen}: Past,
-  caller = 'compressPrompt',
-): void {
-  const needed = queriesKept(keep);
-  const asking = () => askingPlan(keep);
-  if (needed !== undefined && queries === undefined) {
-    throw new CacheStateError(
-      `${caller}: ${keep.name} looks at the newest ${needed} queries, which this cache did not keep. Make it with a plan that asks for ` +
-        `them, such as ${asking()}, which evicts nothing, and give it the prompt again.`,
-    );
-  }
-  const looksAt = keep.queries ?? 0;
-  if (
-    queries !== undefined &&
-    queries.tokens < Math.min(looksAt, tokensSeen) &&
-    (queriesKept(own) ?? 0) < looksAt
-  ) {
-    throw new CacheStateError(
-      `${caller}: ${keep.name} looks at the newest ${looksAt} queries, and this cache kept ${queries.tokens}. Make it with a plan that asks for ` +
-        `as many, such as ${asking()}, and give it the prompt again, or give the keeper fewer.`,
-    );
-  }
-  if (refitsByQueries(keep) && queries !== undefined && queries.tokens < refitQueries) {
-    throw new CacheStateError(
-      `${caller}: refit needs ${refitQueries} of the newest queries, and this cache kept ${queries.tokens}. Make it with a plan that refits, ` +
-        `such as ${asking()}, and give it the prompt again.`,
-    );
-  }
-  if (keep.observes === undefined) return;
-  const hasScores = [...Object.entries(held), ['recent', recent] as const].every(
-    ([name, {tokens, scores}]) => name === 'sinks' || tokens === 0 || scores !== undefined,
-  );
-  if (hasScores && JSON.stringify(keep.observes) === JSON.stringify(own.observes)) return;
-  throw new CacheStateError(
-    `${caller}: ${keep.name} looks at the attention of all queries, which this cache did not observe. Make it with a plan of the same keeper, ` +
-      `such as ${asking()}, which evicts nothing, and give it the prompt again.`,
-  );
 }
 
 /** @throws CacheStateError if keys are latents whose basis is not known. */

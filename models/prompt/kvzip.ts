@@ -5,12 +5,8 @@ import type {Keeper} from '../../cache/contract.js';
 import {type RefitOptions, refitEntries} from '../../cache/keepers/options.js';
 import {KVCache, stateOf} from '../../cache/kv_cache.js';
 import {tokensHeld} from '../../cache/past/past.js';
-import {
-  type CompressPromptOptions,
-  type PromptCut,
-  cutDepths,
-  expectSeen,
-} from '../../cache/prompt/compress_prompt.js';
+import {type CompressPromptOptions, type PromptCut, cutDepths} from '../../cache/prompt/compress_prompt.js';
+import {expectSeen} from '../../cache/prompt/expect_seen.js';
 import type {PromptSize} from '../../cache/prompt/prompt_size.js';
 import {type ModelLike, type TextLike, contextLengthOf, idsOf, modelOf} from '../model_like.js';
 import {type ProgressOptions, countProgress, progressEntries} from '../progress.js';

@@ -6,7 +6,7 @@ import {integerBits, type IntegerBits} from '../../ops/encodings/integer.js';
 import {hadamard} from '../../ops/hadamard/index.js';
 import {quantize} from '../../ops/integer/index.js';
 import {project} from '../../ops/low_rank/index.js';
-import {type Factory, defineFactory, flag, wholeNumberWithin} from '../../base/options.js';
+import {type Factory, atLeast, defineFactory, flag} from '../../base/options.js';
 import type {Codec} from '../contract.js';
 
 export interface IntegerOptions {
@@ -38,7 +38,7 @@ export interface IntegerOptions {
  * How many numbers may share a scale. With `groupAxis: 'channel'`, as many tokens wait as float32 until a group is full, so a group
  * as long as the text would never be compressed. From 1,024 numbers on, scale and zero point add less than 2 % to codes of 2 bits.
  */
-export const groupSizes = wholeNumberWithin(1, 1024);
+export const groupSizes = v.pipe(atLeast(1), v.maxValue(1024, 'expected a whole number from 1 to 1024'));
 
 const entries = {
   bits: v.optional(integerBits, 8),
